@@ -1,0 +1,65 @@
+"""Errors raised by qupath_her2.
+
+Her2Error
+├── ImageReadError (OSError)        an image file that cannot be opened or read
+├── RegionFileError (ValueError)    a region file that cannot be read at all (single bad features are quarantined)
+├── CasesFileError (ValueError)     cases.csv with bad rows, all of them listed
+├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
+├── ExchangeError (ValueError)      a result folder that is not what its own record says
+├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
+├── ScoringError (ValueError)       a score asked for in a way that has no answer
+└── MissingExtraError (ImportError) an optional part that is not installed; says the pip line
+
+A picture that must not be scored is not an error but a result: see `records.Refusal`.
+Every message says what, the value met, where, and the way out.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CasesFileError",
+    "ExchangeError",
+    "Her2Error",
+    "ImageReadError",
+    "MissingExtraError",
+    "OutputError",
+    "RegionFileError",
+    "ScoringError",
+    "SettingsError",
+]
+
+
+class Her2Error(Exception):
+    """Base of every error this package raises on purpose; the command line prints its message alone."""
+
+
+class ImageReadError(Her2Error, OSError):
+    """An image file cannot be opened or read."""
+
+
+class RegionFileError(Her2Error, ValueError):
+    """A region file cannot be read at all."""
+
+
+class CasesFileError(Her2Error, ValueError):
+    """`cases.csv` holds rows that cannot be used; the message lists all of them."""
+
+
+class SettingsError(Her2Error, ValueError):
+    """A setting is unknown or out of range."""
+
+
+class ExchangeError(Her2Error, ValueError):
+    """A result in the exchange folder is damaged or not of a format this version reads."""
+
+
+class OutputError(Her2Error, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class ScoringError(Her2Error, ValueError):
+    """A score was asked for in a way that has no answer."""
+
+
+class MissingExtraError(Her2Error, ImportError):
+    """An optional dependency is not installed."""

@@ -1,0 +1,220 @@
+"""The records that travel between rooms.
+
+Frames and units, everywhere: bare ``x, y, width, height`` are level-0 pixels of the image as QuPath shows it
+(x right, y down, origin top-left); anything else wears its unit (``_um``, ``_um2``, ``_um_px``, ``_px``).
+Geometry is (x, y); image arrays are (H, W, 3) uint8 RGB; optical density is log10.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from uuid import UUID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from shapely import MultiPolygon, Polygon
+
+__all__ = [
+    "CELL_CLASSES",
+    "NOT_MEASURED",
+    "Box",
+    "CaseInfo",
+    "CellTable",
+    "ImageResult",
+    "QuarantinedFeature",
+    "Refusal",
+    "Region",
+    "RegionRole",
+    "Score",
+    "SlideRef",
+    "SlideScore",
+]
+
+#: Cell classes in QuPath's own words; QuPath computes H-score itself from the last name of each.
+CELL_CLASSES: tuple[str, ...] = ("Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+")
+
+#: Class index of a cell that has no membrane value. Never mapped to a class.
+NOT_MEASURED = 255
+
+RegionRole = Literal["tumour", "stroma", "ignore", "in_situ", "control", "other"]
+Site = Literal["breast", "gastric"]
+SpecimenType = Literal["biopsy", "resection"]
+
+
+class Box(NamedTuple):
+    """A rectangle in level-0 pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseInfo:
+    """What is known of the case an image belongs to, beside its pixels.
+
+    `her2_cep17_ratio` is the dual-probe ratio, `her2_copies` the mean HER2 copies per cell; None when not tested.
+    `case` is None when nobody said; it is never guessed from a file name.
+    """
+
+    case: str | None = None
+    site: Site = "breast"
+    specimen: SpecimenType = "resection"
+    stain: str = "HER2"
+    her2_cep17_ratio: float | None = None
+    her2_copies: float | None = None
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRef:
+    """An image of a project or folder: which file, and what it is called in the exchange folder."""
+
+    id: str
+    name: str
+    path: Path
+    regions_path: Path | None = None
+    pixel_size_um: float | None = None
+    stains: Any = None
+    case: CaseInfo = field(default_factory=CaseInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A person's annotation: a valid polygon in level-0 pixels with its QuPath class and what that means here."""
+
+    uuid: UUID
+    geometry: Polygon | MultiPolygon
+    role: RegionRole
+    class_name: str | None = None
+    name: str | None = None
+    is_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedFeature:
+    """A feature of a region file that was set aside, and why; the rest of the file is used.
+
+    `index` is its place in the file, from 0; `id` is the feature's own id as text, or None.
+    """
+
+    index: int
+    id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an image or region is not assessable.
+
+    `code` is one stable word (``pixel_size_missing``, ``pixels_too_coarse``, ``not_ihc``, ``blurred``,
+    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tissue``); `reason` is the sentence people read.
+    """
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """N cells as columns: the in-memory form of ``cells.npz``, format 1.
+
+    Attributes
+    ----------
+    uuid : uint8 (N, 16), version 8 UUIDs (RFC 9562), big-endian bytes.
+    centroid_xy : float32 (N, 2), nucleus centroid (cell centroid without nucleus), level-0 pixels.
+    cell_xy, cell_offsets : float32 (P, 2) and int64 (N + 1); vertices of cell i are ``cell_xy[o[i]:o[i + 1]]``,
+        an open ring (first vertex not repeated), level-0 pixels.
+    nucleus_xy, nucleus_offsets : likewise; an empty range means no nucleus.
+    region : int32 (N), index into the list of scored regions.
+    measurements : float32 (N, M); NaN means not measured.
+    measurement_names : the M names, each starting with ``HER2: `` and wearing its unit.
+    cell_class : uint8 (N), index into `class_names`, 255 = not measured.
+    class_names : the class names.
+    """
+
+    uuid: NDArray[np.uint8]
+    centroid_xy: NDArray[np.float32]
+    cell_xy: NDArray[np.float32]
+    cell_offsets: NDArray[np.int64]
+    nucleus_xy: NDArray[np.float32]
+    nucleus_offsets: NDArray[np.int64]
+    region: NDArray[np.int32]
+    measurements: NDArray[np.float32]
+    measurement_names: tuple[str, ...]
+    cell_class: NDArray[np.uint8]
+    class_names: tuple[str, ...] = CELL_CLASSES
+
+    def __len__(self) -> int:
+        return len(self.uuid)
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """Return the measurement called `name`, float32 (N,); KeyError lists the names there are."""
+        if name not in self.measurement_names:
+            raise KeyError(f"no measurement {name!r}; there are: {', '.join(self.measurement_names)}")
+        column: NDArray[np.float32] = self.measurements[:, self.measurement_names.index(name)]
+        return column
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A HER2 score of a region or an image, with everything that explains it (``score.json``, format 1).
+
+    Attributes
+    ----------
+    status : ``scored`` or ``not assessable``.
+    score : ``0``, ``1+``, ``2+``, ``3+``, or None when not assessable.
+    reason : one sentence.
+    guideline : name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``.
+    shares : {cell class: share of measured tumour cells, 0..1}.
+    intervals : {cell class: (low, high)}, Wilson 95 %.
+    complete_share : share of cells with complete membrane staining at any intensity, 0..1.
+    h_score : 0..300.
+    n_cells : measured tumour cells, the denominator.
+    cells_to_next_score : the fewest cells whose change of class would change the score; None where none could.
+    tags : e.g. ``HER2-low``, ``pattern_not_covered: ...``.
+    warnings : sentences.
+    refusal_code : the `Refusal.code` when not assessable.
+    """
+
+    status: Literal["scored", "not assessable"]
+    score: str | None
+    reason: str
+    guideline: str
+    shares: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    complete_share: float | None = None
+    h_score: float | None = None
+    n_cells: int = 0
+    cells_to_next_score: int | None = None
+    tags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    refusal_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlideScore(Score):
+    """The score of an image, and of each of its regions by UUID (text form)."""
+
+    regions: dict[str, Score] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """What one job leaves: where the finished run lies, and its score.
+
+    `state` is ``scored``, ``not assessable``, ``up to date`` or ``failed`` (then `error` holds the message).
+    """
+
+    image: str
+    name: str
+    state: Literal["scored", "not assessable", "up to date", "failed"]
+    run_dir: Path | None = None
+    score: SlideScore | None = None
+    error: str | None = None
+    n_cells: int = 0
+    seconds: float = 0.0
