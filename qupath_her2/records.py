@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CELL_CLASSES",
+    "INTENSITIES",
     "NOT_MEASURED",
+    "PATTERNS",
     "Box",
     "CaseInfo",
     "CellTable",
@@ -35,6 +37,10 @@ __all__ = [
 
 #: Cell classes in QuPath's own words; QuPath computes H-score itself from the last name of each.
 CELL_CLASSES: tuple[str, ...] = ("Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+")
+
+#: The measured facts of a cell, as the guidelines name them: codes are indices into these tuples.
+INTENSITIES: tuple[str, ...] = ("none", "faint", "moderate", "intense")
+PATTERNS: tuple[str, ...] = ("none", "incomplete", "lateral or basolateral", "complete")
 
 #: Class index of a cell that has no membrane value. Never mapped to a class.
 NOT_MEASURED = 255
