@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.provenance import (
+    RunRecord,
+    canonical_geometry,
+    cell_uuids,
+    image_fingerprint,
+    input_hash,
+    is_ours,
+    ours,
+    run_key,
+    run_of,
+    sha256_file,
+)
+from qupath_her2.records import CaseInfo, QuarantinedFeature, Region
+
+HASH = "0123456789abcdef" * 4
+SQUARE = shapely.box(10, 10, 110, 110)
+
+
+def region(shape=SQUARE, **changes) -> Region:
+    return replace(Region(UUID(int=7), shape, "tumour", "Tumor"), **changes)
+
+
+def hashed(*regions: Region, **changes) -> str:
+    inputs = {"image_fingerprint": "f", "pixel_size_um": 0.25, "stains": None, "settings": {"a": 1}}
+    return input_hash(regions, **{**inputs, **changes})
+
+
+@given(st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 2**32 - 3))
+def test_uuids_are_version_8_and_tell_their_run(run_hash: str, start: int) -> None:
+    uuids = [UUID(bytes=row.tobytes()) for row in cell_uuids(run_hash, 3, start=start)]
+    assert len(set(uuids)) == 3
+    for number, uuid in enumerate(uuids, start):
+        assert uuid.version == 8
+        assert uuid.variant == "specified in RFC 4122"
+        assert uuid.bytes[:6] == b"QPHER2"
+        assert int.from_bytes(uuid.bytes[12:], "big") == number
+        assert run_of(uuid) == run_key(run_hash)
+        # the first 42 bits of the hash, counted independently of the packing
+        assert int(run_of(uuid), 16) == int(run_hash, 16) >> (256 - 42)
+
+
+def test_uuids_of_other_programs_are_not_ours() -> None:
+    mine = cell_uuids(HASH, 1)
+    assert ours(mine).all()
+    wrong_version, wrong_variant = mine.copy(), mine.copy()
+    wrong_version[0, 6] = 0x41
+    wrong_variant[0, 8] ^= 0x80
+    both = np.concatenate([wrong_version, wrong_variant])
+    assert not ours(both).any()
+    for data in (*both, np.frombuffer(uuid4().bytes, np.uint8)):
+        assert not is_ours(UUID(bytes=data.tobytes()))
+        assert run_of(UUID(bytes=data.tobytes())) is None
+
+
+def test_a_million_uuids_in_well_under_a_second() -> None:
+    cell_uuids(HASH, 10)
+    started = time.perf_counter()
+    uuids = cell_uuids(HASH, 1_000_000)
+    assert (
+        time.perf_counter() - started < 5
+    )  # a loop over UUID objects takes longer than this on a slow machine
+    assert uuids.shape == (1_000_000, 16)
+    assert len(np.unique(uuids[:, 12:].copy().view(">u4"))) == 1_000_000
+
+
+@pytest.mark.parametrize(("n", "start"), [(-1, 0), (2, 2**32 - 1)])
+def test_too_many_objects_are_refused(n: int, start: int) -> None:
+    with pytest.raises(ExchangeError, match="at most"):
+        cell_uuids(HASH, n, start=start)
+
+
+def test_a_run_hash_must_be_hexadecimal() -> None:
+    with pytest.raises(ExchangeError, match="not hexadecimal"):
+        run_key("run seven")
+
+
+@given(st.integers(0, 4), st.booleans())
+def test_canonical_geometry_ignores_start_and_direction(shift: int, turn: bool) -> None:
+    ring = [(0.0, 0.0), (50.0, 0.0), (60.004, 40.0), (20.0, 70.0), (-0.0, 30.0)]
+    other = ring[shift:] + ring[:shift]
+    other = other[::-1] if turn else other
+    assert canonical_geometry(shapely.Polygon(ring)) == canonical_geometry(shapely.Polygon(other))
+
+
+def test_canonical_geometry_sees_a_moved_vertex_and_a_hole() -> None:
+    hole = shapely.box(40, 40, 60, 60)
+    shapes = [SQUARE, shapely.box(10, 10, 110, 110.01), SQUARE.difference(hole)]
+    assert len({canonical_geometry(shape) for shape in shapes}) == 3
+
+
+def test_input_hash_ignores_order_names_and_our_own_objects() -> None:
+    one, two = region(), region(shapely.box(0, 0, 5, 5), uuid=UUID(int=8))
+    own = region(uuid=UUID(bytes=cell_uuids(HASH, 1)[0].tobytes()))
+    assert hashed(one, two) == hashed(two, one) == hashed(two, one, own)
+    assert hashed(replace(one, name="my favourite"), two) == hashed(one, two)
+
+
+def test_input_hash_sees_every_input() -> None:
+    base = hashed(region())
+    others = [
+        hashed(region(shapely.box(10, 10, 111, 110))),
+        hashed(region(class_name="Tumour")),
+        hashed(region(is_locked=True)),
+        hashed(region(), region(uuid=UUID(int=9))),
+        hashed(region(), pixel_size_um=0.5),
+        hashed(region(), stains=np.eye(3)),
+        hashed(region(), image_fingerprint="g"),
+        hashed(region(), settings={"a": 2}),
+        hashed(region(), weights={"m": "ff"}),
+        hashed(region(), case=CaseInfo(site="gastric")),
+        hashed(region(), existing_cells="ab"),
+        hashed(region(), version="9.9"),
+    ]
+    assert len({base, *others}) == len(others) + 1
+    assert hashed(region(), settings={"b": 2, "a": 1}) == hashed(region(), settings={"a": 1, "b": 2})
+
+
+def test_fingerprint_follows_content_not_name(tmp_path: Path) -> None:
+    first, copy = tmp_path / "a.png", tmp_path / "b.png"
+    first.write_bytes(b"pixels")
+    copy.write_bytes(b"pixels")
+    assert image_fingerprint(first) == image_fingerprint(copy)
+    copy.write_bytes(b"pixelt")
+    assert image_fingerprint(first) != image_fingerprint(copy)
+
+
+def test_fingerprint_of_a_large_file_sees_head_and_tail(tmp_path: Path) -> None:
+    path = tmp_path / "slide.svs"
+    prints = set()
+    for head, tail in ((b"a", b"z"), (b"b", b"z"), (b"a", b"y")):
+        with path.open("wb") as file:
+            file.write(head)
+            file.seek(70 << 20)  # sparse
+            file.write(tail)
+        prints.add(image_fingerprint(path))
+    assert len(prints) == 3
+
+
+def test_sha256_file_agrees_with_the_standard_vector(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")  # FIPS 180-4 example
+    assert sha256_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def record() -> RunRecord:
+    return RunRecord(
+        run=run_key(HASH),
+        input_hash=HASH,
+        image={"name": "Fall 7 ä.svs", "width": 100},
+        command=("qupath-her2", "run", "."),
+        settings={"scoring": {"guideline": "breast"}},
+        timings_s={"cells": 1.5},
+        warnings=("pixels over 0.45 µm",),
+        regions=({"uuid": str(UUID(int=7)), "name": None, "class": "Tumor", "area_um2": 2.5},),
+        cells={"measurements": ["HER2: Membrane completeness"], "classes": ["Tumor: 3+"]},
+        quarantined=(QuarantinedFeature(3, None, "is empty"),),
+    )
+
+
+def test_run_record_round_trip() -> None:
+    data = record().to_json()
+    assert RunRecord.from_json(data) == record()
+    assert RunRecord.from_json(data).to_json() == data
+    keys = [line.split(b'"')[1] for line in data.splitlines() if line.startswith(b'  "')]
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"format": 1', b'"format": 2', "format 2"),
+        (b'"run":', b'"rum":', "lacks run"),
+        (b'"name": "Fall', b'"nome": "Fall', "image.name"),
+        (b'"device": "cpu"', b'"device": 4', "'device'"),
+        (b'"index": 3', b'"place": 3', "quarantined"),
+        (b'"warnings": [', b'"warnings": {', "not JSON"),
+    ],
+)
+def test_damaged_run_record_says_what_is_wrong(old: bytes, new: bytes, message: str) -> None:
+    data = record().to_json()
+    assert old in data
+    with pytest.raises(ExchangeError, match=message):
+        RunRecord.from_json(data.replace(old, new))
