@@ -1,0 +1,26 @@
+"""ROOM 7: from the measured facts of cells, or of patches, to a HER2 score and the sentence that explains it.
+
+`guideline` evaluates the published rules that `tables` holds as data; `aggregate` pools cells into regions
+and images; `ish`, `tags` and `intervals` supply what is printed beside the score; `indicators` scores without
+single membranes, by three figures of 512 x 512 patches. Research use only.
+"""
+
+from __future__ import annotations
+
+from qupath_her2.scoring.aggregate import Regrade, ScoringSettings, score_cells
+from qupath_her2.scoring.guideline import Guideline, cell_classes, evaluate
+from qupath_her2.scoring.score_json import score_from_dict, score_to_dict
+from qupath_her2.scoring.tables import GUIDELINES, guideline_for
+
+__all__ = [
+    "GUIDELINES",
+    "Guideline",
+    "Regrade",
+    "ScoringSettings",
+    "cell_classes",
+    "evaluate",
+    "guideline_for",
+    "score_cells",
+    "score_from_dict",
+    "score_to_dict",
+]

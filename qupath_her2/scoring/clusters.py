@@ -1,0 +1,68 @@
+"""Connected groups of stained cells, for the biopsy rule of gastric cancer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from qupath_her2.errors import ScoringError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qupath_her2.scoring.guideline import Guideline
+
+__all__ = ["cluster_sizes", "largest_cluster"]
+
+
+def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) -> int:
+    """Return the number of cells in the largest group linked by steps of at most `distance_um`.
+
+    Parameters
+    ----------
+    centroid_xy_um : (K, 2), centroids in µm.
+    distance_um : two cells touch when their centroids are this near, both ends included.
+    """
+    n_cells = len(centroid_xy_um)
+    if n_cells < 2:
+        return n_cells
+    pairs = cKDTree(centroid_xy_um).query_pairs(distance_um, output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n_cells, n_cells))
+    _, group = connected_components(links, directed=False)
+    return int(np.bincount(group).max())
+
+
+def cluster_sizes(
+    intensity: NDArray[np.uint8],
+    pattern: NDArray[np.uint8],
+    centroid_xy_um: NDArray[np.floating],
+    guideline: Guideline,
+    distance_um: float,
+) -> tuple[int, ...]:
+    """Return, for each row of `guideline`, the size of the largest group among the cells of that row.
+
+    A group of a weaker row may run through stronger cells: sets are cumulative, so a cluster of 3+ cells is
+    also one of 2+ cells.
+
+    Raises
+    ------
+    ScoringError : the centroids do not match the cells, or one of them is not finite.
+    """
+    if centroid_xy_um.shape != (len(intensity), 2):
+        raise ScoringError(
+            f"Centroids of shape {centroid_xy_um.shape} do not fit {len(intensity)} cells; expected "
+            f"({len(intensity)}, 2) in µm."
+        )
+    if not np.isfinite(centroid_xy_um).all():
+        raise ScoringError("A cell's centroid is not finite: clusters cannot be found. Re-run the detection.")
+    sizes = []
+    for row in guideline.rows:
+        inside = np.zeros(len(intensity), bool)
+        for fact in row.cells:
+            inside |= (intensity == fact[0]) & (pattern == fact[1])
+        sizes.append(largest_cluster(centroid_xy_um[inside], distance_um))
+    return tuple(sizes)

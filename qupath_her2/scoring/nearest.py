@@ -1,0 +1,95 @@
+"""How many cells lie between a score and the next one, by integer reasoning on the rows of a guideline.
+
+Up: a score rises as soon as one stronger row holds, so the fewest cells are the smallest shortfall of any
+stronger row. Down: every row that gives the present score must stop holding at once; one unstained cell less
+in several overlapping sets counts in all of them, so cells that stand in most sets go first.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from qupath_her2.records import INTENSITIES, PATTERNS
+from qupath_her2.scoring.guideline import SCORES, Guideline, evaluate, row_amounts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["cells_to_next_score"]
+
+
+def cells_to_next_score(
+    counts: NDArray[np.int64], guideline: Guideline, *, false_calls: int = 0
+) -> int | None:
+    """Return the fewest cells whose change of class would change the score, up or down.
+
+    Cells change their intensity and pattern; their number stays. The answer is exact for share rows (checked
+    against exhaustive search). A guideline of clusters gets None: there the answer depends on where the
+    cells lie, not on how many there are.
+
+    Parameters
+    ----------
+    counts : int64 (4, 4), cells by intensity and pattern, at least one cell.
+    false_calls : as in `guideline.evaluate`.
+
+    Returns
+    -------
+    int or None : None where no change of cells could change the score.
+    """
+    if guideline.by_cluster:
+        return None
+    score = SCORES.index(evaluate(counts, guideline, false_calls=false_calls).score)
+    steps = [
+        *_steps_up(counts, guideline, score, false_calls),
+        *_steps_down(counts, guideline, score, false_calls),
+    ]
+    return min(steps, default=None)
+
+
+def _steps_up(counts: NDArray[np.int64], guideline: Guideline, score: int, false_calls: int) -> list[int]:
+    n_cells = int(counts.sum())
+    amounts = row_amounts(counts, guideline)
+    steps = []
+    for row, amount in zip(guideline.rows, amounts, strict=True):
+        low, high = row.cut.bounds(n_cells, false_calls)
+        # low > high: a range of shares that no whole number of so few cells can hit.
+        if SCORES.index(row.score) > score and low <= min(high, n_cells):
+            steps.append(low - amount)
+    return steps
+
+
+def _steps_down(counts: NDArray[np.int64], guideline: Guideline, score: int, false_calls: int) -> list[int]:
+    """Return [cells to take out] so that no row of this score or a stronger one holds; [] for score 0."""
+    if score == 0:
+        return []
+    n_cells = int(counts.sum())
+    excess = {}
+    for number, (row, amount) in enumerate(zip(guideline.rows, row_amounts(counts, guideline), strict=True)):
+        if SCORES.index(row.score) >= score:
+            low, high = row.cut.bounds(n_cells, false_calls)
+            if low <= amount <= high:
+                excess[number] = amount - low + 1
+    return [_fewest_to_remove(counts, guideline, excess)]
+
+
+def _fewest_to_remove(counts: NDArray[np.int64], guideline: Guideline, excess: dict[int, int]) -> int:
+    """Take cells out of the sets in `excess` until each has lost its excess; return how many it took.
+
+    Taking first those that stand in the most sets is optimal because the sets of every guideline here are
+    closed upwards (more stain keeps a cell inside) and no three of them overlap pairwise only.
+    """
+    members: dict[frozenset[int], int] = {}
+    for fact in product(range(len(INTENSITIES)), range(len(PATTERNS))):
+        inside = frozenset(number for number in excess if fact in guideline.rows[number].cells)
+        members[inside] = members.get(inside, 0) + int(counts[fact])
+    left = dict(excess)
+    removed = 0
+    for inside in sorted(members, key=len, reverse=True):
+        take = min(members[inside], max((left[number] for number in inside), default=0))
+        take = max(take, 0)
+        removed += take
+        for number in inside:
+            left[number] -= take
+    return removed

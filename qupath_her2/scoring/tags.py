@@ -1,0 +1,103 @@
+"""What is printed after a breast score, never instead of it: HER2-low, -ultralow, -null, and the ISH reading.
+
+HER2-low is 1+, or 2+ without amplification; HER2-ultralow is 0 with faint staining in at most 10 % (ASCO/CAP
+2023, doi 10.5858/arpa.2023-0950-SA, and the trials it names). HER2-null is 0 with none: a statement about an
+absence, so it names the share of cells below which staining cannot be told from false calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qupath_her2.errors import ScoringError
+from qupath_her2.scoring.guideline import SCORES
+
+if TYPE_CHECKING:
+    from qupath_her2.scoring.ish import IshResult
+
+__all__ = ["ISH_NEEDED", "binary_status", "ish_text", "therapy_tags", "three_way_status"]
+
+#: The answer where 2+ meets no usable ISH result.
+ISH_NEEDED = "2+, ISH needed"
+
+
+def therapy_tags(
+    score: str, *, stained: int, false_calls: int, noise_floor: float, ish: IshResult | None = None
+) -> tuple[str, ...]:
+    """Return the tags of a breast score.
+
+    Parameters
+    ----------
+    score : ``0`` .. ``3+``.
+    stained : cells with any membrane staining.
+    false_calls : cells that false calls alone may give (`intervals.false_call_limit`).
+    noise_floor : the share of cells, 0..1, that `false_calls` was computed from; it is named in HER2-null.
+    ish : the reading for this score, or None when not tested.
+
+    Raises
+    ------
+    ScoringError : `score` is not a score.
+    """
+    _check(score)
+    tags = []
+    if score in ("0", "1+") and ish is not None and ish.amplified:
+        # Amplified tumour is HER2-positive whatever the stain shows, so it is neither low nor null.
+        tags.append("HER2-positive")
+    elif score == "0" and stained <= false_calls:
+        tags.append(f"HER2-null at a noise floor of {100 * noise_floor:g} %")
+    elif score == "0":
+        tags.append("HER2-ultralow")
+    elif score == "1+":
+        tags.append("HER2-low")
+    elif score == "2+":
+        tags.append(_equivocal_tag(ish))
+    else:
+        tags.append("HER2-positive")
+    if ish is not None:
+        tags.append(ish_text(ish))
+    return tuple(tags)
+
+
+def _equivocal_tag(ish: IshResult | None) -> str:
+    if ish is None or ish.amplified is None:
+        return ISH_NEEDED
+    return "HER2-positive" if ish.amplified else "HER2-low"
+
+
+def ish_text(ish: IshResult) -> str:
+    """Return an ISH reading in one line, e.g. ``ISH group 5: negative``."""
+    name = "ISH" if ish.group is None else f"ISH group {ish.group}"
+    return f"{name}: {ish.status}" + (f". {ish.comment}" if ish.comment else "")
+
+
+def three_way_status(score: str, ish: IshResult | None = None) -> str:
+    """Return ``0``, ``low`` or ``high`` (0 | 1+, 2+/ISH- | 2+/ISH+, 3+), or `ISH_NEEDED` for 2+ without ISH.
+
+    The grouping of Chauhan et al. 2025; only 2+ looks at ISH.
+
+    Raises
+    ------
+    ScoringError : `score` is not a score.
+    """
+    _check(score)
+    if score != "2+":
+        return {"0": "0", "1+": "low", "3+": "high"}[score]
+    if ish is None or ish.amplified is None:
+        return ISH_NEEDED
+    return "high" if ish.amplified else "low"
+
+
+def binary_status(score: str, ish: IshResult | None = None) -> str:
+    """Return ``negative`` (0, 1+, 2+/ISH-) or ``positive`` (2+/ISH+, 3+), or `ISH_NEEDED` for 2+ without ISH.
+
+    Raises
+    ------
+    ScoringError : `score` is not a score.
+    """
+    status = three_way_status(score, ish)
+    return {"0": "negative", "low": "negative", "high": "positive"}.get(status, status)
+
+
+def _check(score: str) -> None:
+    if score not in SCORES:
+        raise ScoringError(f"'{score}' is not a HER2 score; it is one of {', '.join(SCORES)}.")
