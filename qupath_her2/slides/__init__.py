@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from qupath_her2.slides.openslide_reader import OpenSlideSlide
+from qupath_her2.slides.plain_reader import PlainSlide
+from qupath_her2.slides.slide import READERS, Slide, fingerprint, open_slide, read_scaled
 from qupath_her2.slides.stains import (
     QUPATH_H_DAB,
     StainEstimateSettings,
@@ -12,14 +15,23 @@ from qupath_her2.slides.stains import (
     parse_qupath_stains,
     unmix,
 )
+from qupath_her2.slides.tiff_reader import TiffSlide
 
 __all__ = [
     "QUPATH_H_DAB",
+    "READERS",
+    "OpenSlideSlide",
+    "PlainSlide",
+    "Slide",
     "StainEstimateSettings",
     "StainVectors",
+    "TiffSlide",
     "estimate_background",
     "estimate_stains",
+    "fingerprint",
+    "open_slide",
     "optical_density",
     "parse_qupath_stains",
+    "read_scaled",
     "unmix",
 ]
