@@ -1,0 +1,229 @@
+"""What each tumour cell is: class, membrane, cytoplasm, nucleus; truth is fixed before anything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from qupath_her2.synthetic.layout import LAYOUT_UM, Layout
+from qupath_her2.synthetic.noise import sample, smooth_field, stream
+from qupath_her2.synthetic.outline import centroid, inset, resampled, wobbly_ellipse
+from qupath_her2.synthetic.settings import FieldSettings
+
+__all__ = ["CellPlan", "Membrane", "class_of", "plan_cells", "stained_angles"]
+
+Ring = NDArray[np.float64]
+NONE, FAINT, MODERATE, INTENSE = 0, 1, 2, 3
+INCOMPLETE, LATERAL, COMPLETE = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Membrane:
+    """The DAB that one cell lays along its border: a ridge of Gaussian profile, `width_um` its FWHM.
+
+    `path_um` float64 (K, 2), open ring, the ridge line; `od` float64 (K), peak OD there; `width_um` (K).
+    """
+
+    path_um: Ring
+    od: NDArray[np.float64]
+    width_um: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """All N tumour cells laid out, margin included, µm; codes index `records.INTENSITIES` and `PATTERNS`."""
+
+    outlines: list[Ring]
+    nuclei: list[Ring]
+    nucleus_xy: NDArray[np.float64]
+    is_counted: NDArray[np.bool_]
+    cell_class: NDArray[np.uint8]
+    intensity: NDArray[np.uint8]
+    pattern: NDArray[np.uint8]
+    completeness: NDArray[np.float64]
+    membrane_od: NDArray[np.float64]
+    width_um: NDArray[np.float64]
+    cytoplasm_od: NDArray[np.float64]
+    haematoxylin_od: NDArray[np.float64]
+    nuclear_dab_od: NDArray[np.float64]
+    membranes: list[Membrane | None]
+
+
+def class_of(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Derive the cell class 0..3 by the ASCO/CAP breast reading (doi 10.5858/arpa.2018-0902-SA).
+
+    3+ intense and complete; 2+ faint or moderate and complete, or moderate to intense and not complete;
+    1+ faint and not complete; 0 none.
+    """
+    is_stained = (intensity > NONE) & (pattern > 0)
+    is_complete = is_stained & (pattern == COMPLETE)
+    result = np.where(is_stained, 1, 0)
+    result = np.where(is_complete | (is_stained & (intensity >= MODERATE)), 2, result)
+    return np.where(is_complete & (intensity == INTENSE), 3, result).astype(np.uint8)
+
+
+def plan_cells(settings: FieldSettings, layout: Layout) -> CellPlan:
+    """Decide every cell's truth; the counted cells (nucleus centre in the picture) hold the shares."""
+    rng = stream(settings.seed, "cells")
+    outlines, nuclei = _nuclei(settings, layout)
+    n = len(outlines)
+    centre = np.array([centroid(ring) for ring in nuclei]).reshape(n, 2)
+    is_counted = np.all((centre >= 0) & (centre < np.array(settings.extent_um)), axis=1)
+    cell_class = _classes(settings, rng, centre, is_counted)
+    intensity, pattern = _facts(settings, rng, cell_class)
+    od, width = _od_and_width(settings, rng, intensity)
+    completeness = np.zeros(n)
+    membranes: list[Membrane | None] = [None] * n
+    for i in np.flatnonzero(pattern > 0):
+        share = _share(settings, rng, pattern[i])
+        axis = layout.axis[i] + (0 if rng.random() < 0.5 else np.pi)
+        angles = stained_angles(rng, int(pattern[i]), share, axis)
+        completeness[i] = angles.mean()
+        membranes[i] = _membrane(settings, rng, outlines[i], angles, od[i], width[i])
+    cytoplasm = od * settings.cytoplasm_fraction * rng.uniform(0.3, 1.0, n)
+    cytoplasm += rng.uniform(*settings.diffuse_dab_od, n)
+    haematoxylin, dab = rng.uniform(*settings.haematoxylin_od, n), rng.uniform(*settings.nuclear_dab_od, n)
+    return CellPlan(
+        outlines, nuclei, centre, is_counted, cell_class, intensity, pattern, completeness,
+        od, width, cytoplasm, haematoxylin, dab, membranes,
+    )  # fmt: skip
+
+
+def _nuclei(settings: FieldSettings, layout: Layout) -> tuple[list[Ring], list[Ring]]:
+    """Put a nucleus into every cell, and lift some cells over their neighbours."""
+    rng = stream(settings.seed, "nuclei")
+    cells = (
+        shapely.polygons([shapely.linearrings(ring) for ring in layout.outlines]) if layout.outlines else []
+    )
+    room = shapely.buffer(cells, -0.6)
+    outlines, nuclei = [], []
+    for ring, cell, free in zip(layout.outlines, cells, room, strict=True):
+        spread = np.linalg.eigh(np.cov((ring - ring.mean(0)).T))
+        axis = np.arctan2(*spread[1][::-1, 1])
+        aspect = min(rng.uniform(*settings.nucleus_aspect) * (spread[0][1] / spread[0][0]) ** 0.25, 3.0)
+        area = cell.area * rng.uniform(*settings.nucleus_area_share)
+        middle = centroid(ring) + rng.normal(0, 0.06, 2) * np.sqrt(cell.area)
+        nucleus = wobbly_ellipse(rng, middle, area, aspect, axis + rng.normal(0, 0.2), 0.05)
+        for _ in range(25):
+            if free.contains(shapely.Polygon(nucleus)):
+                break
+            nucleus = 0.95 * nucleus + 0.05 * (0.6 * middle + 0.4 * centroid(ring))
+        grow = rng.uniform(1.1, 1.28) if rng.random() < settings.overlap else 1.0
+        outlines.append(ring.mean(0) + grow * (ring - ring.mean(0)))
+        nuclei.append(ring.mean(0) + grow * (nucleus - ring.mean(0)))
+    return outlines, nuclei
+
+
+def _classes(
+    settings: FieldSettings, rng: np.random.Generator, centre: Ring, is_counted: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Deal the classes, in patches as tissue does; the counted cells hold the shares to the nearest cell."""
+    patches = sample(smooth_field(rng, settings.extent_um, 22.0, LAYOUT_UM), centre, LAYOUT_UM)
+    mix = settings.class_patchiness
+    rank = np.sqrt(mix) * patches + np.sqrt(1 - mix) * rng.standard_normal(len(centre))
+    counted = np.flatnonzero(is_counted)
+    edges = np.rint(np.cumsum(settings.shares)[:3] * len(counted)).astype(int)
+    ranked = np.sort(rank[counted])
+    # An edge beyond the last counted cell means that no cell lies above it.
+    cuts = [ranked[e] if e < len(ranked) else np.inf for e in edges]
+    return np.asarray(np.searchsorted(np.array(cuts), rank, side="right"), np.uint8)
+
+
+def _facts(
+    settings: FieldSettings, rng: np.random.Generator, cell_class: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Intensity and pattern codes whose guideline class is `cell_class`."""
+    intensity, pattern = cell_class.copy(), np.where(cell_class > 0, COMPLETE, 0).astype(np.uint8)
+    pattern[cell_class == 1] = INCOMPLETE
+    kind = rng.random(len(cell_class))
+    is_uncommon = (cell_class == 2) & (kind < settings.uncommon)
+    intensity[(cell_class == 2) & (kind > 1 - settings.faint_complete) & ~is_uncommon] = FAINT
+    intensity[is_uncommon & (rng.random(len(kind)) < 0.3)] = INTENSE
+    pattern[is_uncommon] = INCOMPLETE
+    pattern[(pattern == INCOMPLETE) & (rng.random(len(kind)) < settings.lateral)] = LATERAL
+    return intensity, pattern
+
+
+def _od_and_width(
+    settings: FieldSettings, rng: np.random.Generator, intensity: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Peak OD and width of each cell's own membrane, 0 where there is none."""
+    od, width = np.zeros(len(intensity)), np.zeros(len(intensity))
+    ods = (settings.faint_od, settings.moderate_od, settings.intense_od)
+    widths = (settings.width_1_um, settings.width_2_um, settings.width_3_um)
+    for code, (span, (mean, sd)) in enumerate(zip(ods, widths, strict=True), start=FAINT):
+        these = np.flatnonzero(intensity == code)
+        od[these] = rng.uniform(*span, len(these))
+        width[these] = mean + sd * np.clip(rng.standard_normal(len(these)), -2, 2)
+    return od, width
+
+
+def _share(settings: FieldSettings, rng: np.random.Generator, pattern: int) -> float:
+    """Completeness to draw for one cell."""
+    if pattern == COMPLETE:
+        return rng.uniform(*settings.complete_share)
+    low, high = settings.incomplete_share
+    # A lateral pattern covers both flanks: less than a third of the border would not be read as one.
+    return rng.uniform(max(low, min(0.35, high)), high) if pattern == LATERAL else rng.uniform(low, high)
+
+
+def stained_angles(rng: np.random.Generator, pattern: int, share: float, axis: float) -> NDArray[np.bool_]:
+    """Which of 360 directions from the cell's middle meet stained membrane.
+
+    Parameters
+    ----------
+    rng : stream. pattern : code of `records.PATTERNS`. share : completeness asked for, 0..1.
+    axis : direction of the cell's apex, radians; lateral staining lies across it, basolateral away from it.
+
+    Returns
+    -------
+    bool (360), entry d for the direction of d degrees; its mean is the completeness, `share` within 2 / 360.
+    """
+    total = round(360 * share)
+    if pattern == LATERAL and rng.random() < 0.5:
+        runs, gaps = [total // 2, total - total // 2], [(360 - total) // 2, 360 - total - (360 - total) // 2]
+        start = np.degrees(axis) + 90 - runs[0] / 2
+    elif pattern == LATERAL:
+        runs, gaps, start = [total], [360 - total], np.degrees(axis) + 180 - total / 2
+    else:
+        pieces = int(rng.integers(1, 4 if pattern == COMPLETE else 5))
+        runs, gaps, start = _split(rng, total, pieces), _split(rng, 360 - total, pieces), rng.uniform(0, 360)
+    ring = np.concatenate([np.repeat([True, False], pair) for pair in zip(runs, gaps, strict=True)])
+    return np.roll(ring, round(start) % 360)
+
+
+def _split(rng: np.random.Generator, total: int, pieces: int) -> list[int]:
+    """Split a whole number into parts of uneven but not vanishing size."""
+    shares = rng.dirichlet(np.full(pieces, 4.0))
+    edges = np.rint(np.concatenate([[0], np.cumsum(shares)]) * total).astype(int)
+    return [int(part) for part in np.diff(edges)]
+
+
+def _membrane(
+    settings: FieldSettings,
+    rng: np.random.Generator,
+    outline: Ring,
+    angles: NDArray[np.bool_],
+    od: float,
+    width: float,
+) -> Membrane:
+    """Lay the ridge just inside the outline, uneven along its length, with soft ends."""
+    path = resampled(inset(resampled(outline, 0.4), min(0.25 * width, 0.35)), 0.4)
+    offset = path - centroid(outline)
+    degrees = np.degrees(np.arctan2(offset[:, 1], offset[:, 0])).astype(int) % 360
+    stained = ndimage.gaussian_filter1d(angles[degrees].astype(float), 1.0, mode="wrap")
+    grain = np.exp(settings.granularity * _along(rng, len(path), 1.5))
+    if angles.any():
+        grain /= np.median(grain[angles[degrees]]) if angles[degrees].any() else 1.0
+    widths = width * np.exp(0.15 * _along(rng, len(path), 8.0))
+    return Membrane(path, od * stained * grain, widths)
+
+
+def _along(rng: np.random.Generator, n: int, sigma: float) -> NDArray[np.float64]:
+    """Noise of mean 0 and SD about 1 along a closed ring, correlated over `sigma` samples."""
+    raw = ndimage.gaussian_filter1d(rng.standard_normal(n), sigma, mode="wrap")
+    return np.asarray(raw * np.sqrt(2 * sigma * np.sqrt(np.pi)))

@@ -1,0 +1,226 @@
+"""Where things lie: tumour nests, stroma, lumens, glass, and a tessellation of deformed cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from qupath_her2.synthetic.noise import MARGIN_UM, sample, smooth_field, stream
+from qupath_her2.synthetic.outline import smoothed_contour
+from qupath_her2.synthetic.settings import FieldSettings
+
+__all__ = ["GLASS", "LAYOUT_UM", "LUMEN", "STROMA", "TUMOUR", "Layout", "depth_in", "keep_apart", "lay_out"]
+
+#: Spacing of the layout raster. Outlines are smoothed, so it limits detail of shape, not of position.
+LAYOUT_UM = 0.5
+GLASS, STROMA, TUMOUR, LUMEN = 0, 1, 2, 3
+
+Floats = NDArray[np.float32]
+Column = NDArray[np.float64]
+#: Centres (N, 2), axes, aspects and diameters.
+Seeds = tuple[Column, Column, Column, Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The plan of a field, µm with the picture's corner at the origin.
+
+    Attributes
+    ----------
+    region : uint8 (H, W), region codes at `LAYOUT_UM`, including the margin.
+    outlines : one float64 (K, 2) open ring a cell, µm.
+    axis : float64 (N), direction of each cell's long axis in radians; in glands it points to the lumen.
+    aspect : float64 (N), elongation the cell was laid out with.
+    """
+
+    region: NDArray[np.uint8]
+    outlines: list[NDArray[np.float64]]
+    axis: NDArray[np.float64]
+    aspect: NDArray[np.float64]
+
+
+def lay_out(settings: FieldSettings) -> Layout:
+    """Lay out regions and cell outlines; depends on extent in µm and seed, never on the pixel size."""
+    region = _regions(settings)
+    seeds, axis, aspect, diameter = _seeds(settings, region)
+    warp_x, warp_y = (
+        (1.0 * smooth_field(stream(settings.seed, name), settings.extent_um, 2.5, LAYOUT_UM)).astype(
+            np.float32
+        )
+        for name in ("warp x", "warp y")
+    )
+    reach = 0.42 + 0.32 * settings.crowding
+    inside = region == TUMOUR
+    for _ in range(2):
+        labels = _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside)
+        seeds = _centres(labels, seeds)
+    labels = _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside)
+    kept, outlines = _outlines(labels)
+    if settings.n_target is not None:
+        kept, outlines = _nearest(settings, kept, outlines)
+        region = np.where(inside & ~np.isin(labels, kept), STROMA, region).astype(np.uint8)
+    return Layout(region, outlines, axis[kept], aspect[kept])
+
+
+def depth_in(region: NDArray[np.uint8], code: int) -> Floats:
+    """How far, in µm, each layout sample lies inside a region; at most 200."""
+    # OpenCV answers the largest float where a region has no border at all.
+    depth = cv2.distanceTransform((region == code).astype(np.uint8), cv2.DIST_L2, 5) * LAYOUT_UM
+    return np.asarray(np.minimum(depth, 200), np.float32)
+
+
+def _regions(settings: FieldSettings) -> NDArray[np.uint8]:
+    """Draw septa of stroma between nests, lumens inside them and a torn tissue edge."""
+    extent = settings.extent_um
+    bands = np.abs(smooth_field(stream(settings.seed, "nests"), extent, 28.0, LAYOUT_UM))
+    region = np.full(bands.shape, TUMOUR, np.uint8)
+    if settings.stroma > 0:
+        region[bands <= np.quantile(bands, settings.stroma)] = STROMA
+    _cut_lumens(settings, region)
+    if settings.tissue_edge > 0:
+        rng = stream(settings.seed, "edge")
+        angle = rng.uniform(0, 2 * np.pi)
+        rows, columns = np.indices(region.shape) * LAYOUT_UM
+        ripple = 9 * smooth_field(rng, extent, 12.0, LAYOUT_UM)
+        height = columns * np.cos(angle) + rows * np.sin(angle) + ripple
+        region[height > np.quantile(height, 1 - settings.tissue_edge)] = GLASS
+    return region
+
+
+def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
+    """Open a lumen in the middle of some wide nests."""
+    rng = stream(settings.seed, "lumens")
+    depth = depth_in(region, TUMOUR)
+    ripple = smooth_field(rng, settings.extent_um, 4.0, LAYOUT_UM)
+    rows, columns = np.indices(region.shape, np.float32) * LAYOUT_UM
+    for _ in range(int(400 * settings.lumens)):
+        row, column = rng.integers(0, region.shape[0]), rng.integers(0, region.shape[1])
+        radius, angle, aspect = rng.uniform(4, 13), rng.uniform(0, np.pi), rng.uniform(1.0, 2.5)
+        if depth[row, column] < 15 + radius:
+            continue
+        x, y = columns - column * LAYOUT_UM, rows - row * LAYOUT_UM
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        region[np.hypot(along / aspect, across) < radius + 1.5 * ripple] = LUMEN
+        depth[np.hypot(x, y) < 55 + radius] = 0
+
+
+def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:
+    """Throw darts: cell centres, axes, aspects and diameters that keep apart under each cell's own metric."""
+    rng = stream(settings.seed, "seeds")
+    extent = np.array(settings.extent_um) + 2 * MARGIN_UM
+    n = int(40 * extent.prod() / settings.cell_diameter_um**2)
+    xy = rng.uniform(0, 1, (n, 2)) * extent - MARGIN_UM
+    diameter = settings.cell_diameter_um * np.exp(rng.normal(0, settings.cell_diameter_cv, n))
+    aspect = rng.uniform(*settings.cell_aspect, n)
+    depth = depth_in(region, TUMOUR)
+    depth = np.asarray(cv2.GaussianBlur(depth, (0, 0), 5 / LAYOUT_UM), np.float32)
+    slope_y, slope_x = (np.asarray(slope, np.float32) for slope in np.gradient(depth))
+    outward = np.arctan2(-sample(slope_y, xy, LAYOUT_UM), -sample(slope_x, xy, LAYOUT_UM))
+    swirl = smooth_field(rng, settings.extent_um, 20.0, LAYOUT_UM)
+    free = np.pi * sample(swirl, xy, LAYOUT_UM) + rng.normal(0, 0.5, n)
+    is_columnar = rng.uniform(0, 1, n) < settings.gland * (sample(depth, xy, LAYOUT_UM) < 22)
+    axis = np.where(is_columnar, outward + rng.normal(0, 0.12, n), free)
+    aspect = np.where(is_columnar, rng.uniform(1.8, 2.8, n), aspect)
+    open_at = sample((region == TUMOUR).astype(np.float32), xy, LAYOUT_UM) > 0
+    xy, axis, aspect, diameter = xy[open_at], axis[open_at], aspect[open_at], diameter[open_at]
+    kept = keep_apart(xy, axis, aspect, diameter, 0.84)
+    return xy[kept], axis[kept], aspect[kept], diameter[kept]
+
+
+@njit(cache=True)
+def _apart(dx: float, dy: float, axis: float, aspect: float, diameter: float) -> float:
+    """Distance in units of a cell's own diameter along its own axes."""
+    along = dx * np.cos(axis) + dy * np.sin(axis)
+    across = dy * np.cos(axis) - dx * np.sin(axis)
+    root = np.sqrt(aspect)
+    return float(np.sqrt((along / root) ** 2 + (across * root) ** 2) / diameter)
+
+
+@njit(cache=True)
+def keep_apart(xy, axis, aspect, diameter, apart):  # type: ignore[no-untyped-def]
+    """Throw darts in order and keep those that stay `apart` under the mean of both metrics; their indices."""
+    kept = np.empty(len(xy), np.int64)
+    n = 0
+    for i in range(len(xy)):
+        is_free = True
+        for k in range(n):
+            j = kept[k]
+            dx, dy = xy[i, 0] - xy[j, 0], xy[i, 1] - xy[j, 1]
+            if dx * dx + dy * dy > 2500.0:
+                continue
+            mean = 0.5 * (
+                _apart(dx, dy, axis[j], aspect[j], diameter[j])
+                + _apart(dx, dy, axis[i], aspect[i], diameter[i])
+            )
+            if mean < apart:
+                is_free = False
+                break
+        if is_free:
+            kept[n] = i
+            n += 1
+    return kept[:n].copy()
+
+
+@njit(cache=True)
+def _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside):  # type: ignore[no-untyped-def]
+    """Give each layout pixel to the nearest cell by that cell's metric, up to `reach` diameters; else -1."""
+    height, width = inside.shape
+    best = np.full((height, width), np.float32(reach))
+    labels = np.full((height, width), -1, np.int32)
+    for i in range(len(seeds)):
+        radius = reach * diameter[i] * np.sqrt(aspect[i]) + 4.0
+        column, row = (seeds[i, 0] + MARGIN_UM) / LAYOUT_UM, (seeds[i, 1] + MARGIN_UM) / LAYOUT_UM
+        span = radius / LAYOUT_UM
+        for r in range(max(0, int(row - span)), min(height, int(row + span) + 1)):
+            for c in range(max(0, int(column - span)), min(width, int(column + span) + 1)):
+                if not inside[r, c]:
+                    continue
+                dx = (c + 0.5) * LAYOUT_UM - MARGIN_UM + warp_x[r, c] - seeds[i, 0]
+                dy = (r + 0.5) * LAYOUT_UM - MARGIN_UM + warp_y[r, c] - seeds[i, 1]
+                d = _apart(dx, dy, axis[i], aspect[i], diameter[i])
+                if d < best[r, c]:
+                    best[r, c] = d
+                    labels[r, c] = i
+    return labels
+
+
+def _centres(labels: NDArray[np.int32], seeds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Move each seed to the centroid of its cell (one step of Lloyd's relaxation)."""
+    rows, columns = np.nonzero(labels >= 0)
+    owner = labels[rows, columns]
+    area = np.bincount(owner, minlength=len(seeds))
+    x = np.bincount(owner, (columns + 0.5) * LAYOUT_UM - MARGIN_UM, len(seeds))
+    y = np.bincount(owner, (rows + 0.5) * LAYOUT_UM - MARGIN_UM, len(seeds))
+    moved = np.stack([x, y], 1) / np.maximum(area, 1)[:, None]
+    return np.where(area[:, None] > 0, moved, seeds)
+
+
+def _outlines(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Smooth outline of every cell large enough to hold a nucleus, and the cells' numbers."""
+    kept, outlines = [], []
+    for number, box in enumerate(ndimage.find_objects(labels + 1)):
+        if box is None:
+            continue
+        ring = smoothed_contour(labels[box] == number, LAYOUT_UM, 0.7)
+        # 25 µm² is below any tumour cell: such slivers are crumbs of the tessellation.
+        if ring is None or cv2.contourArea(ring.astype(np.float32)) < 25:
+            continue
+        origin = np.array([box[1].start, box[0].start]) * LAYOUT_UM - MARGIN_UM
+        kept.append(number)
+        outlines.append(ring + origin)
+    return np.array(kept, np.int64), outlines
+
+
+def _nearest(
+    settings: FieldSettings, kept: NDArray[np.int64], outlines: list[NDArray[np.float64]]
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Keep the `n_target` cells nearest to the picture's middle."""
+    middle = np.array(settings.extent_um) / 2
+    distance = np.array([np.hypot(*(ring.mean(0) - middle)) for ring in outlines])
+    order = np.sort(np.argsort(distance)[: settings.n_target])
+    return kept[order], [outlines[i] for i in order]

@@ -1,0 +1,63 @@
+"""Random fields and random streams that do not depend on the pixel size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LATTICE_UM", "MARGIN_UM", "sample", "smooth_field", "stream"]
+
+#: Spacing of the lattice that all random fields live on; finer detail is gone after the optics' blur.
+LATTICE_UM = 0.25
+#: Tissue is laid out this far beyond the picture so that cells cut by its edge are ordinary cells.
+MARGIN_UM = 24.0
+
+Floats = NDArray[np.float32]
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the random stream of one stage: adding draws in one stage leaves all others as they were."""
+    return np.random.default_rng([seed, *name.encode()])
+
+
+def smooth_field(
+    rng: np.random.Generator, extent_um: tuple[float, float], scale_um: float, step_um: float
+) -> Floats:
+    """Draw a Gaussian random field of mean 0 and SD 1.
+
+    Parameters
+    ----------
+    rng : the stage's stream.
+    extent_um : width and height without margin; the field covers `MARGIN_UM` more on every side.
+    scale_um : sigma of the smoothing, the correlation length.
+    step_um : spacing of the samples returned.
+
+    Returns
+    -------
+    float32 (H, W), sample (0, 0) at (-MARGIN_UM, -MARGIN_UM).
+    """
+    # Drawing on a lattice matched to the scale keeps wide fields cheap; 3 samples a sigma lose nothing.
+    coarse_um = max(LATTICE_UM, scale_um / 3)
+    size = [int(np.ceil((e + 2 * MARGIN_UM) / coarse_um)) + 1 for e in extent_um]
+    white = rng.standard_normal((size[1], size[0]), dtype=np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(white, (0, 0), scale_um / coarse_um), np.float32)
+    smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-9)
+    return _resampled(smooth, coarse_um, extent_um, step_um)
+
+
+def _resampled(values: Floats, from_um: float, extent_um: tuple[float, float], to_um: float) -> Floats:
+    """Sample a lattice that starts at the margin's corner at another spacing."""
+    width, height = (round((e + 2 * MARGIN_UM) / to_um) for e in extent_um)
+    warp = np.array([[to_um / from_um, 0, 0], [0, to_um / from_um, 0]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(values, warp, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT), np.float32
+    )
+
+
+def sample(values: Floats, xy_um: NDArray[np.floating], step_um: float) -> Floats:
+    """Read a field at points in µm (N, 2), nearest sample; points beyond the margin read its rim."""
+    column = np.clip(np.rint((xy_um[:, 0] + MARGIN_UM) / step_um).astype(int), 0, values.shape[1] - 1)
+    row = np.clip(np.rint((xy_um[:, 1] + MARGIN_UM) / step_um).astype(int), 0, values.shape[0] - 1)
+    return np.asarray(values[row, column], np.float32)

@@ -1,0 +1,106 @@
+"""From stain to picture: Beer–Lambert, point spread, pixel integration, sensor noise, JPEG."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.synthetic.noise import MARGIN_UM, stream
+from qupath_her2.synthetic.painting import Canvas, texture
+from qupath_her2.synthetic.settings import FieldSettings
+
+__all__ = ["EOSIN_VECTOR", "expose", "jpeg", "stain_vectors"]
+
+#: Eosin's direction after Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23:291), as in ImageJ.
+EOSIN_VECTOR = (0.072, 0.990, 0.105)
+#: What absorbs alike in every channel, a little less in the blue: red cells seen by diffraction, dirt.
+GREY_VECTOR = (0.565, 0.565, 0.60)
+
+Floats = NDArray[np.float32]
+
+
+def stain_vectors(settings: FieldSettings) -> NDArray[np.float64]:
+    """Return the unit stain vectors, (4, 3): haematoxylin and DAB, jittered by the seed, eosin, grey."""
+    rng = stream(settings.seed, "stains")
+    vectors = np.array([settings.haematoxylin_vector, settings.dab_vector, EOSIN_VECTOR, GREY_VECTOR])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[:2] = np.maximum(vectors[:2] + settings.stain_jitter * rng.standard_normal((2, 3)), 0.01)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def expose(canvas: Canvas) -> NDArray[np.uint8]:
+    """Take the picture: uint8 (H, W, 3) RGB of the field without its margin.
+
+    Transmission is ``10 ** -OD`` with OD the sum over stains of amount times unit vector (Beer–Lambert).
+    Blur and pixel integration act on light, not on OD, as in a microscope: thin dark lines lose OD by both.
+    """
+    settings = canvas.settings
+    vectors = stain_vectors(settings)
+    layers = (canvas.haematoxylin, canvas.dab, canvas.eosin, canvas.grey)
+    focus = _defocus(canvas)
+    planes = []
+    for channel in range(3):
+        od = sum(np.float32(vectors[i, channel]) * layer for i, layer in enumerate(layers))
+        light = np.exp(np.float32(-np.log(10)) * np.asarray(od, np.float32))
+        planes.append(_integrated(canvas, _imaged(canvas, light, focus)))
+    light_rgb = np.stack(planes, axis=-1) * np.array(settings.white, np.float32)
+    picture = _sensed(settings, light_rgb)
+    return jpeg(picture, settings.jpeg_quality) if settings.jpeg_quality is not None else picture
+
+
+def _imaged(canvas: Canvas, light: Floats, focus: Floats | None) -> Floats:
+    """Blur by the point spread, mix in what is out of focus, sharpen as scanners do."""
+    settings = canvas.settings
+    sharp = _blur(light, settings.psf_um / canvas.grid_um)
+    if focus is not None:
+        sharp = sharp + focus * (_blur(light, 1.0 / canvas.grid_um) - sharp)
+    if settings.sharpening > 0:
+        sharp = sharp + settings.sharpening * (sharp - _blur(sharp, 0.5 / canvas.grid_um))
+    return sharp
+
+
+def _defocus(canvas: Canvas) -> Floats | None:
+    """How far each place is out of focus, 0..1, over wide soft patches; None where nothing is."""
+    amount = canvas.settings.out_of_focus
+    if amount <= 0:
+        return None
+    height = texture(canvas, "focus", 45.0)
+    edge = np.quantile(height[::8, ::8], 1 - 0.35 * amount)
+    return np.asarray(np.clip((height - edge) / 0.5, 0, 1), np.float32)
+
+
+def _blur(plane: Floats, sigma: float) -> Floats:
+    """Gaussian blur; a sigma of 0 changes nothing."""
+    return plane if sigma <= 0 else np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
+
+
+def _integrated(canvas: Canvas, light: Floats) -> Floats:
+    """Cut the margin off and average the grid over each pixel."""
+    settings, n = canvas.settings, canvas.oversampling
+    start = round(MARGIN_UM / canvas.grid_um)
+    cut = light[start : start + n * settings.height_px, start : start + n * settings.width_px]
+    size = (settings.width_px, settings.height_px)
+    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _sensed(settings: FieldSettings, picture: Floats) -> NDArray[np.uint8]:
+    """Add shot noise, partly shared between neighbours as after demosaicing, and round to 8 bits."""
+    if settings.noise > 0:
+        rng = stream(settings.seed, "sensor")
+        raw = rng.standard_normal(picture.shape, dtype=np.float32)
+        soft = np.asarray(cv2.GaussianBlur(raw, (0, 0), 0.6), np.float32) * 1.9
+        shot = np.sqrt(np.maximum(picture, 1) / 235)
+        picture = np.asarray(picture + settings.noise * (0.5 * raw + 0.85 * soft) * shot, np.float32)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Compress and decompress an RGB picture at a JPEG quality of 1..100, chroma halved."""
+    done, code = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    if not done:
+        raise ValueError(
+            f"OpenCV could not compress a picture of shape {rgb.shape} at JPEG quality {quality}."
+        )
+    decoded = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

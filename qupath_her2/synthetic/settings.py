@@ -1,0 +1,138 @@
+"""What a drawn field is made of: every physical choice, in one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from qupath_her2.errors import SettingsError
+
+__all__ = ["FieldSettings"]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSettings:
+    """The tissue, the stain and the scanner of one drawn HER2 field.
+
+    Geometry is laid out in µm from `seed` alone: the same seed drawn at 0.25 and at 0.5 µm/px over the same
+    extent shows the same tissue. A ``(low, high)`` pair is a range drawn from evenly for each cell. Optical
+    densities are log10 amounts along a unit stain vector, before the blur of the optics.
+
+    Attributes
+    ----------
+    width_px, height_px : size of the picture. pixel_size_um : µm/px. seed : all randomness follows from it.
+    shares : shares of the counted tumour cells in the classes 0, 1+, 2+, 3+; they sum to 1.
+    n_target : keep only this many tumour cells, nearest to one nest centre; None fills the tumour.
+    crowding : 0..1; 1 leaves no gap between cells.
+    class_patchiness : 0..1; 0 mixes classes like salt and pepper, 1 sorts them into patches.
+    cell_diameter_um, cell_diameter_cv : mean diameter of a tumour cell and its coefficient of variation.
+    cell_aspect : elongation of cells. gland : 0..1, columnar arrangement around lumens.
+    nucleus_area_share : nucleus area as a share of the cell's. nucleus_aspect : elongation of nuclei.
+    haematoxylin_od : mean OD of a tumour nucleus; real IHC counterstain is pale, 0.06 to 0.15.
+    overlap : share of cells that lie partly over or under a neighbour.
+    faint_od, moderate_od, intense_od : peak DAB OD of one cell's own membrane. No guideline gives densities;
+        these ranges are ours, about the published cuts 0.10 / 0.25 / 0.45 (her2_rules: settings, not facts).
+    width_1_um, width_2_um, width_3_um : (mean, SD) of the membrane's full width at half maximum in 1+, 2+ and
+        3+ cells, Scheel et al. 2018 (n = 120).
+    incomplete_share : completeness of incomplete membranes. complete_share : of complete ones.
+    faint_complete : share of 2+ cells that are faint but complete. uncommon : share of 2+ cells that are
+        moderate and incomplete. lateral : share of incomplete cells with a lateral or basolateral pattern.
+    contact : how the deposits of touching cells add. ``quadrature``: a border stained from both sides
+        integrates about 1.4 times a single one, as measured (1.4 to 1.5); ``sum``: twice.
+    granularity : SD of the log-normal unevenness along a membrane.
+    cytoplasm_fraction : highest cytoplasm DAB OD as a share of the cell's own membrane OD.
+    diffuse_dab_od : DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
+    stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge : how much of each, 0..1.
+    background_od : OD of unstained tissue. stain_scale : multiplies all DAB.
+    haematoxylin_vector, dab_vector : stain vectors (R, G, B), made unit length; the defaults are close to
+        those of public HER2 cores. stain_jitter : SD by which each component is moved, once per field.
+    palette : ``H-DAB``, or ``H&E`` for a picture that must be refused.
+    psf_um : sigma of the optics' point spread. sharpening : unsharp gain of the scanner. noise : SD in grey
+        levels at white. white : sensor value of empty glass. jpeg_quality : None leaves JPEG out.
+    """
+
+    width_px: int = 1024
+    height_px: int = 1024
+    pixel_size_um: float = 0.5
+    seed: int = 0
+    shares: tuple[float, float, float, float] = (0.4, 0.3, 0.2, 0.1)
+    n_target: int | None = None
+    crowding: float = 0.9
+    class_patchiness: float = 0.5
+    cell_diameter_um: float = 13.0
+    cell_diameter_cv: float = 0.16
+    cell_aspect: Range = (1.0, 1.5)
+    gland: float = 0.2
+    nucleus_area_share: Range = (0.24, 0.45)
+    nucleus_aspect: Range = (1.0, 1.7)
+    haematoxylin_od: Range = (0.06, 0.15)
+    overlap: float = 0.06
+    faint_od: Range = (0.10, 0.19)
+    moderate_od: Range = (0.22, 0.40)
+    intense_od: Range = (0.48, 1.10)
+    width_1_um: Range = (0.64, 0.10)
+    width_2_um: Range = (1.0, 0.23)
+    width_3_um: Range = (2.14, 0.40)
+    incomplete_share: Range = (0.15, 0.65)
+    complete_share: Range = (0.9, 1.0)
+    faint_complete: float = 0.15
+    uncommon: float = 0.0
+    lateral: float = 0.15
+    contact: Literal["quadrature", "sum"] = "quadrature"
+    granularity: float = 0.22
+    cytoplasm_fraction: float = 0.30
+    diffuse_dab_od: Range = (0.0, 0.02)
+    nuclear_dab_od: Range = (0.0, 0.0)
+    stroma: float = 0.22
+    lymphocytes: float = 0.4
+    red_cells: float = 0.4
+    collagen: float = 0.5
+    out_of_focus: float = 0.2
+    lumens: float = 0.3
+    tissue_edge: float = 0.0
+    background_od: float = 0.035
+    stain_scale: float = 1.0
+    haematoxylin_vector: tuple[float, float, float] = (0.68, 0.65, 0.34)
+    dab_vector: tuple[float, float, float] = (0.34, 0.57, 0.74)
+    stain_jitter: float = 0.02
+    palette: Literal["H-DAB", "H&E"] = "H-DAB"
+    psf_um: float = 0.30
+    sharpening: float = 0.7
+    noise: float = 1.6
+    white: tuple[float, float, float] = (235.0, 234.0, 242.0)
+    jpeg_quality: int | None = 88
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn, naming the setting and its value."""
+        if min(self.width_px, self.height_px) < 16 or not 0.05 <= self.pixel_size_um <= 4:
+            raise SettingsError(
+                f"A field of {self.width_px} x {self.height_px} px at {self.pixel_size_um} µm/px cannot be "
+                "drawn. Use at least 16 px a side and 0.05 to 4 µm/px."
+            )
+        if abs(sum(self.shares) - 1) > 1e-6 or min(self.shares) < 0:
+            raise SettingsError(f"shares must be four numbers >= 0 that sum to 1, not {self.shares}.")
+        if self.n_target is not None and self.n_target < 0:
+            raise SettingsError(f"n_target must be >= 0 or None, not {self.n_target}.")
+        for one in fields(self):
+            value = getattr(self, one.name)
+            is_range = one.type == "Range" and not one.name.startswith("width_")
+            if is_range and not 0 <= value[0] <= value[1]:
+                raise SettingsError(f"{one.name} must be (low, high) with 0 <= low <= high, not {value}.")
+        for name in (
+            "crowding",
+            "class_patchiness",
+            "gland",
+            "overlap",
+            "stroma",
+            "tissue_edge",
+            "out_of_focus",
+        ):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} must lie in 0..1, not {getattr(self, name)}.")
+
+    @property
+    def extent_um(self) -> tuple[float, float]:
+        """Width and height of the field in µm."""
+        return self.width_px * self.pixel_size_um, self.height_px * self.pixel_size_um

@@ -1,0 +1,161 @@
+"""What is not a tumour cell: tissue ground, collagen, stromal nuclei, lymphocytes, red cells, dirt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.synthetic.layout import GLASS, LAYOUT_UM, LUMEN, STROMA, TUMOUR, Layout, depth_in, keep_apart
+from qupath_her2.synthetic.noise import MARGIN_UM, sample, smooth_field, stream
+from qupath_her2.synthetic.outline import wobbly_ellipse
+from qupath_her2.synthetic.painting import Canvas, blurred, fill, paint_nuclei, stroke, texture, wobble
+from qupath_her2.synthetic.settings import FieldSettings
+
+__all__ = ["OtherNuclei", "other_nuclei", "paint_ground", "paint_others", "paint_red_cells_and_dirt"]
+
+Ring = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherNuclei:
+    """Nuclei that are not tumour: outline in µm, kind (``stroma`` or ``lymphocyte``) and OD of each."""
+
+    nuclei: list[Ring]
+    kinds: list[str]
+    od: NDArray[np.float64]
+
+
+def _inside(region: NDArray[np.uint8], code: int, xy: Ring, depth_um: float) -> NDArray[np.bool_]:
+    """Which points lie at least `depth_um` inside a region."""
+    return np.asarray(sample(depth_in(region, code), xy, LAYOUT_UM) >= depth_um)
+
+
+def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
+    """Scatter spindle nuclei along the stroma, lymphocytes in crowds, and a few between tumour cells."""
+    rng = stream(settings.seed, "other nuclei")
+    extent = np.array(settings.extent_um) + 2 * MARGIN_UM
+    n = int(extent.prod() / 30)
+    xy = rng.uniform(0, 1, (n, 2)) * extent - MARGIN_UM
+    crowd = sample(smooth_field(rng, settings.extent_um, 18.0, LAYOUT_UM), xy, LAYOUT_UM)
+    is_lymphocyte = rng.random(n) < np.clip(settings.lymphocytes * (0.35 + 0.5 * crowd), 0, 0.95)
+    in_stroma = _inside(layout.region, STROMA, xy, 2.5)
+    in_tumour = (layout.region.max() > 0) & _inside(layout.region, TUMOUR, xy, 2.0)
+    density = np.where(in_stroma, np.where(is_lymphocyte, 0.8, 0.16), 0.0)
+    density = np.where(in_tumour & is_lymphocyte, 0.012, density)
+    taken = rng.random(n) < density
+    xy, is_lymphocyte = xy[taken], is_lymphocyte[taken]
+    flow = _flow(layout, xy) + rng.normal(0, 0.25, len(xy))
+    size = np.where(is_lymphocyte, rng.uniform(5.5, 7.5, len(xy)), rng.uniform(6.0, 8.5, len(xy)))
+    aspect = np.where(is_lymphocyte, rng.uniform(1.0, 1.25, len(xy)), rng.uniform(2.2, 5.0, len(xy)))
+    kept = keep_apart(xy, flow, aspect, size, 1.0)
+    nuclei = [
+        wobbly_ellipse(rng, xy[i], 0.62 * size[i] ** 2, aspect[i], flow[i], 0.05 if is_lymphocyte[i] else 0.1)
+        for i in kept
+    ]
+    low, high = settings.haematoxylin_od
+    od = np.where(is_lymphocyte[kept], rng.uniform(1.4, 2.6, len(kept)), rng.uniform(0.9, 2.2, len(kept)))
+    return OtherNuclei(
+        nuclei, ["lymphocyte" if is_lymphocyte[i] else "stroma" for i in kept], od * (low + high) / 2
+    )
+
+
+def _flow(layout: Layout, xy: Ring) -> NDArray[np.float64]:
+    """Direction along the stroma's bands at each point, radians."""
+    slope_y, slope_x = np.gradient(cv2.GaussianBlur(depth_in(layout.region, STROMA), (0, 0), 8))
+    return np.asarray(np.arctan2(sample(slope_x, xy, LAYOUT_UM), -sample(slope_y, xy, LAYOUT_UM)), np.float64)
+
+
+def paint_ground(canvas: Canvas, layout: Layout) -> None:
+    """Lay the pale ground of unstained tissue: smooth in tumour cells, holey in stroma, none on glass."""
+    settings = canvas.settings
+    height, width = canvas.dab.shape
+    scale = LAYOUT_UM / canvas.grid_um
+    warp = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
+    shares = []
+    for code in (TUMOUR, STROMA, LUMEN):
+        mask = (layout.region == code).astype(np.float32)
+        shares.append(np.asarray(cv2.warpAffine(mask, warp, (width, height)), np.float32))
+    tumour, stroma, lumen = (blurred(canvas, share, 0.4) for share in shares)
+    grain, drift = texture(canvas, "ground grain", 0.35), texture(canvas, "ground drift", 3.0)
+    holes = np.clip(0.75 + 0.5 * texture(canvas, "holes", 1.6), 0, 1.3)
+    ground = settings.background_od * (tumour * (1 + 0.25 * drift) + stroma * 0.8 * holes + 0.1 * lumen)
+    ground *= 1 + 0.35 * grain
+    if settings.palette == "H&E":
+        canvas.eosin[:] += 5 * ground
+    canvas.haematoxylin[:] += 0.7 * ground
+    canvas.grey[:] += 0.3 * ground
+    _paint_collagen(canvas, layout, stroma)
+
+
+def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32]) -> None:
+    """Draw wavy fibrils along the stroma: thin, some darker than the ground, some refracting light."""
+    settings = canvas.settings
+    rng = stream(settings.seed, "collagen")
+    extent = np.array(settings.extent_um) + 2 * MARGIN_UM
+    n = int(settings.collagen * extent.prod() / 60)
+    starts = rng.uniform(0, 1, (n, 2)) * extent - MARGIN_UM
+    starts = starts[_inside(layout.region, STROMA, starts, 1.0)]
+    layers = [np.zeros_like(canvas.dab) for _ in range(2)]
+    steps = 24
+    paths = np.empty((len(starts), steps, 2))
+    paths[:, 0] = starts
+    bend = rng.normal(0, 0.12, len(starts))
+    for k in range(1, steps):
+        bend = 0.8 * bend + rng.normal(0, 0.1, len(starts))
+        angle = _flow(layout, paths[:, k - 1]) + bend
+        paths[:, k] = paths[:, k - 1] + 1.5 * np.stack([np.cos(angle), np.sin(angle)], 1)
+    for path in paths:
+        end = int(rng.integers(8, steps))
+        layer = layers[0 if rng.random() < 0.6 else 1]
+        stroke(canvas, layer, path[:end], rng.uniform(0.02, 0.06), rng.uniform(0.3, 0.9), closed=False)
+    dark, bright = (blurred(canvas, layer, 0.2) for layer in layers)
+    canvas.haematoxylin[:] += 0.6 * stroma * dark
+    canvas.grey[:] += stroma * (0.5 * dark - 0.45 * bright)
+    if settings.palette == "H&E":
+        canvas.eosin[:] += 4 * stroma * dark
+
+
+def paint_others(canvas: Canvas, others: OtherNuclei) -> None:
+    """Add the nuclei that are not tumour: lymphocytes dense, spindles in between."""
+    for kind, dense in (("lymphocyte", 0.6), ("stroma", 0.4)):
+        these = [i for i, name in enumerate(others.kinds) if name == kind]
+        paint_nuclei(canvas, [others.nuclei[i] for i in these], others.od[these], kind, dense)
+
+
+def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
+    """Add clusters of grey refractile red cells in the stroma and a few blurred specks anywhere on tissue."""
+    settings = canvas.settings
+    rng = stream(settings.seed, "red cells")
+    extent = np.array(settings.extent_um) + 2 * MARGIN_UM
+    nests = rng.uniform(0, 1, (int(settings.red_cells * extent.prod() / 2500), 2)) * extent - MARGIN_UM
+    nests = nests[_inside(layout.region, STROMA, nests, 3.0)]
+    body, edge, halo = (np.zeros_like(canvas.dab) for _ in range(3))
+    for nest in nests:
+        for _ in range(int(rng.integers(1, 10))):
+            middle = nest + rng.normal(0, 6.0, 2)
+            if not _inside_one(layout, middle):
+                continue
+            ring = wobbly_ellipse(
+                rng, middle, rng.uniform(14, 30), rng.uniform(1, 2.2), rng.uniform(0, np.pi), 0.18
+            )
+            fill(canvas, halo, middle + 1.18 * (ring - middle), 0.045)
+            fill(canvas, halo, ring, 0.0)
+            fill(canvas, body, ring, rng.uniform(0.02, 0.16))
+            shift = rng.uniform(-0.5, 0.5, 2)
+            stroke(canvas, edge, ring + shift, rng.uniform(0.15, 0.5), rng.uniform(0.4, 0.9))
+    canvas.grey[:] += blurred(canvas, body + edge, 0.22) - blurred(canvas, halo, 0.3)
+    # Haemoglobin keeps a trace of yellow: part of it unmixes as DAB, which detectors must stand.
+    canvas.dab[:] += 0.12 * blurred(canvas, body + edge, 0.22)
+    specks = np.zeros_like(canvas.dab)
+    for _ in range(int(rng.poisson(settings.out_of_focus * extent.prod() / 9000))):
+        fill(canvas, specks, wobble(rng, rng.uniform(0, 1, 2) * extent - MARGIN_UM, rng.uniform(1, 4)), 0.12)
+    canvas.grey[:] += blurred(canvas, specks, 1.4)
+
+
+def _inside_one(layout: Layout, xy: NDArray[np.float64]) -> bool:
+    """Whether one point lies in stroma."""
+    code = int(sample(layout.region.astype(np.float32), xy[None], LAYOUT_UM)[0])
+    return code == STROMA and code != GLASS
