@@ -1,0 +1,3 @@
+"""ROOM 9: what people look at: the table, the overlay, one HTML page. Research use only, and it says so."""
+
+from __future__ import annotations

@@ -1,0 +1,124 @@
+"""``report.html``: one file that opens offline and prints well."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from qupath_her2.errors import OutputError
+from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.records import CELL_CLASSES
+from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from qupath_her2.report.tables import SummaryRow
+
+__all__ = ["ReportPictures", "count_states", "write_html"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPictures:
+    """The pictures of one image, as JPEG bytes.
+
+    Attributes
+    ----------
+    thumbnail : the image with its regions; None where it could not be read.
+    overlay : the counted cells.
+    typical : {cell class: strip of typical cells}.
+    window_um : width of one typical cell's crop, µm.
+    region_names : {region UUID as text: its name}.
+    notes : sentences about pictures that are missing.
+    """
+
+    thumbnail: bytes | None = None
+    overlay: bytes | None = None
+    typical: Mapping[str, bytes] = field(default_factory=dict)
+    window_um: float = 0.0
+    region_names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def count_states(rows: Sequence[SummaryRow]) -> str:
+    """Return the counts of a project in words, e.g. ``4 images: 3 scored, 1 not assessable``."""
+    states = [row.state for row in rows]
+    parts = [
+        f"{states.count(state)} {state}"
+        for state in ("scored", "not assessable", "failed")
+        if state in states
+    ]
+    return f"{len(rows)} image{'' if len(rows) == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode("ascii"))
+
+
+def write_html(
+    path: Path,
+    rows: Sequence[SummaryRow],
+    pictures: Iterable[ReportPictures],
+    *,
+    version: str,
+    title: str = "HER2 report",
+) -> None:
+    """Write the report of all `rows` to `path`.
+
+    The page loads nothing from anywhere: pictures are inside it, there is no script, and its content security
+    policy forbids both. Names of files and cases are escaped.
+
+    Parameters
+    ----------
+    path : the file to replace, once the new one is complete.
+    rows : the images, in the order to show them.
+    pictures : their pictures, in the same order; a generator keeps one image's pictures in memory at a time.
+    version : the version of this package.
+    title : heading of the page.
+
+    Raises
+    ------
+    OutputError
+        When `path` cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("qupath_her2.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = _base64
+    stream = environment.get_template("report.html.j2").stream(
+        title=title,
+        rows=rows,
+        images=zip(rows, pictures, strict=True),
+        counts=count_states(rows),
+        classes=CELL_CLASSES,
+        colours=[_hex(class_colour(name)) for name in CELL_CLASSES],
+        not_measured_colour=_hex(NOT_MEASURED_COLOUR),
+        version=version,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(stream)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"The report '{path}' cannot be written: {error.strerror or error}. "
+            "Free the space or choose another folder with --out."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

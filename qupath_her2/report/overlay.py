@@ -1,0 +1,146 @@
+"""What was counted, drawn on the picture: regions outlined, cells in QuPath's class colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import shapely
+
+from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.records import NOT_MEASURED, CellTable, Region, RegionRole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["NOT_MEASURED_COLOUR", "ROLE_COLOURS", "Frame", "draw_cells", "draw_regions"]
+
+RGB = tuple[int, int, int]
+
+ROLE_COLOURS: dict[RegionRole, RGB] = {
+    "tumour": (200, 0, 0),
+    "stroma": (0, 140, 60),
+    "ignore": (60, 60, 60),
+    "in_situ": (160, 0, 160),
+    "control": (0, 110, 160),
+    "other": (110, 110, 110),
+}
+NOT_MEASURED_COLOUR: RGB = (150, 150, 150)
+#: Outlines of cells smaller than this on the picture run into one another; such cells are filled instead.
+_MIN_OUTLINE_PX = 7.0
+#: cv2 takes fixed-point vertices; 4 bits give sixteenths of a picture pixel.
+_SHIFT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a picture lies on the image.
+
+    Attributes
+    ----------
+    x, y : top left corner, level-0 pixels.
+    scale : picture pixels per level-0 pixel.
+    """
+
+    x: float
+    y: float
+    scale: float
+
+    def to_picture(self, xy: NDArray[Any]) -> NDArray[np.int32]:
+        """Return level-0 points (P, 2) as cv2's fixed-point picture coordinates, int32 (P, 2).
+
+        QuPath's (0, 0) is the corner of the first pixel, cv2's its centre: hence the half pixel.
+        """
+        picture = (np.asarray(xy, dtype=np.float64) - (self.x, self.y)) * self.scale - 0.5
+        # A point far outside would overflow the fixed-point range; clipping it keeps its direction well
+        # enough.
+        return np.rint(np.clip(picture, -1e6, 1e6) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _rings(
+    xy: NDArray[np.float32], offsets: NDArray[np.int64], which: NDArray[Any], frame: Frame
+) -> list[Any]:
+    points = frame.to_picture(xy)
+    return [points[offsets[i] : offsets[i + 1]] for i in which if offsets[i + 1] - offsets[i] >= 3]
+
+
+def _visible(table: CellTable, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Cells whose centre lies on the picture or less than `margin` level-0 pixels beside it, bool (N,)."""
+    margin = 60.0
+    x, y = table.centroid_xy[:, 0] - frame.x, table.centroid_xy[:, 1] - frame.y
+    height, width = shape[0] / frame.scale, shape[1] / frame.scale
+    inside: NDArray[np.bool_] = (x > -margin) & (y > -margin) & (x < width + margin) & (y < height + margin)
+    return inside
+
+
+def draw_cells(
+    picture: NDArray[np.uint8],
+    table: CellTable,
+    frame: Frame,
+    *,
+    thickness_px: int = 1,
+    only: NDArray[np.bool_] | None = None,
+    with_nuclei: bool = False,
+) -> None:
+    """Draw the cells' outlines into `picture`, in QuPath's class colours.
+
+    Cells too small to show an outline are filled half transparently.
+
+    Parameters
+    ----------
+    picture : uint8 (H, W, 3) RGB, changed in place.
+    table : the cells.
+    frame : where the picture lies.
+    thickness_px : line width, picture pixels.
+    only : bool (N,), the cells to draw; None draws all.
+    with_nuclei : draw nucleus outlines too, one picture pixel wide.
+    """
+    shown = _visible(table, frame, picture.shape)
+    if only is not None:
+        shown &= only
+    is_small = _median_side_px(table, np.flatnonzero(shown), frame) < _MIN_OUTLINE_PX
+    target = picture.copy() if is_small else picture
+    for code in (NOT_MEASURED, *range(len(table.class_names))):
+        which = np.flatnonzero(shown & (table.cell_class == code))
+        if len(which) == 0:
+            continue
+        colour = class_colour(table.class_names[code]) if code != NOT_MEASURED else NOT_MEASURED_COLOUR
+        rings = _rings(table.cell_xy, table.cell_offsets, which, frame)
+        if is_small:
+            for ring in rings:
+                cv2.fillPoly(target, [ring], colour, cv2.LINE_8, _SHIFT)
+            continue
+        cv2.polylines(target, rings, True, colour, thickness_px, cv2.LINE_AA, _SHIFT)
+        if with_nuclei:
+            nuclei = _rings(table.nucleus_xy, table.nucleus_offsets, which, frame)
+            cv2.polylines(target, nuclei, True, colour, 1, cv2.LINE_AA, _SHIFT)
+    if is_small:
+        cv2.addWeighted(target, 0.6, picture, 0.4, 0.0, dst=picture)
+
+
+def _median_side_px(table: CellTable, which: NDArray[np.int64], frame: Frame) -> float:
+    """Median side of the cells' bounding boxes on the picture, from at most a thousand cells."""
+    offsets = table.cell_offsets
+    sides = [
+        float(np.ptp(table.cell_xy[offsets[i] : offsets[i + 1]], axis=0).mean())
+        for i in which[:: max(1, len(which) // 1000)]
+        if offsets[i + 1] > offsets[i]
+    ]
+    return float(np.median(sides)) * frame.scale if sides else _MIN_OUTLINE_PX
+
+
+def draw_regions(
+    picture: NDArray[np.uint8], regions: Sequence[Region], frame: Frame, *, thickness_px: int = 2
+) -> None:
+    """Draw the regions' outlines into `picture` (uint8 (H, W, 3) RGB, in place), coloured by role."""
+    for region in regions:
+        rings = [
+            frame.to_picture(np.asarray(ring.coords)[:, :2])
+            for polygon in shapely.get_parts(region.geometry)
+            for ring in (polygon.exterior, *polygon.interiors)
+        ]
+        cv2.polylines(picture, rings, True, ROLE_COLOURS[region.role], thickness_px, cv2.LINE_AA, _SHIFT)

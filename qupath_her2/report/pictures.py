@@ -1,0 +1,190 @@
+"""The pictures of one image: overview with regions, overlay of counted cells, typical cells of each class."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+
+from qupath_her2.errors import OutputError
+from qupath_her2.records import Box
+from qupath_her2.report.overlay import Frame, draw_cells, draw_regions
+from qupath_her2.slides import Slide, read_scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.records import CellTable, Region
+
+__all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
+
+#: Level-0 pixels that one band of an overview may hold in memory.
+_BAND_PX = 16_000_000
+
+
+def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 88) -> bytes:
+    """Return uint8 (H, W, 3) RGB as JPEG bytes without any metadata."""
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise OutputError(f"A picture of {rgb.shape[1]} x {rgb.shape[0]} px cannot be written as JPEG.")
+    return data.tobytes()
+
+
+def shrink_jpeg(data: bytes, max_side_px: int, quality: int = 82) -> bytes:
+    """Return a JPEG no larger than `max_side_px`; one that is small enough comes back as it is."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise OutputError("The overlay of a finished run is not a JPEG. Score the image again with --force.")
+    factor = max_side_px / max(bgr.shape[:2])
+    if factor >= 1:
+        return data
+    size = (max(1, round(bgr.shape[1] * factor)), max(1, round(bgr.shape[0] * factor)))
+    small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    return encode_jpeg(cast("NDArray[np.uint8]", cv2.cvtColor(small, cv2.COLOR_BGR2RGB)), quality)
+
+
+def read_overview(slide: Slide, max_side_px: int, box: Box | None = None) -> tuple[NDArray[np.uint8], Frame]:
+    """Read a part of an image, area-averaged, with no side over `max_side_px`.
+
+    Parameters
+    ----------
+    slide : the image.
+    max_side_px : longest side of the result.
+    box : the part, level-0 pixels; None takes the whole image.
+
+    Returns
+    -------
+    uint8 (H, W, 3) RGB, and where it lies.
+    """
+    x, y, width, height = box or Box(0, 0, slide.width, slide.height)
+    downsample = max(1.0, math.ceil(max(width, height) / max_side_px * 8) / 8)
+    # Level 0 is averaged where no pyramid level fits exactly; a whole downsample lets one stand in for it.
+    if downsample > 4:
+        downsample = float(math.ceil(downsample))
+    out_width, out_height = max(1, math.floor(width / downsample)), max(1, math.floor(height / downsample))
+    picture = np.empty((out_height, out_width, 3), np.uint8)
+    rows = max(8, int(_BAND_PX / (out_width * downsample * downsample)) // 8 * 8)
+    for top in range(0, out_height, rows):
+        count = min(rows, out_height - top)
+        band = read_scaled(slide, x, y + round(top * downsample), out_width, count, downsample)
+        picture[top : top + count] = band
+    return picture, Frame(x, y, 1 / downsample)
+
+
+def draw_overlay(
+    slide: Slide, table: CellTable, regions: Sequence[Region], *, max_side_px: int = 3000
+) -> NDArray[np.uint8]:
+    """Draw what was counted: the part of the image that holds the regions, cells in QuPath's class colours.
+
+    Parameters
+    ----------
+    slide : the image.
+    table : the cells, classified.
+    regions : all regions, whatever their role; without any the whole image is drawn.
+    max_side_px : longest side of the picture.
+
+    Returns
+    -------
+    uint8 (H, W, 3) RGB.
+    """
+    picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
+    thickness_px = 1 if frame.scale < 0.75 else 2
+    draw_cells(picture, table, frame, thickness_px=thickness_px)
+    draw_regions(picture, regions, frame, thickness_px=max(2, round(max(picture.shape) / 1000)))
+    return picture
+
+
+def _around(slide: Slide, regions: Sequence[Region]) -> Box | None:
+    """Bounding box of the tumour regions with a margin of 4 %, or None without any."""
+    bounds = [region.geometry.bounds for region in regions if region.role == "tumour"]
+    if not bounds:
+        return None
+    left, top = (min(values) for values in zip(*[b[:2] for b in bounds], strict=True))
+    right, bottom = (max(values) for values in zip(*[b[2:] for b in bounds], strict=True))
+    margin = 0.04 * max(right - left, bottom - top)
+    x, y = max(0, math.floor(left - margin)), max(0, math.floor(top - margin))
+    return Box(
+        x,
+        y,
+        max(1, min(slide.width, math.ceil(right + margin)) - x),
+        max(1, min(slide.height, math.ceil(bottom + margin)) - y),
+    )
+
+
+def typical_cells(table: CellTable, code: int, n: int = 8) -> NDArray[np.int64]:
+    """Return the indices of the `n` cells of class `code` nearest to the median of their class.
+
+    Distance is the mean over measurements of the absolute deviation from the class's median, each in units of
+    the class's median absolute deviation; measurements that are missing in a cell do not count for it.
+
+    Returns
+    -------
+    int64 (k,), k <= n, nearest first; ties by index.
+    """
+    of_class = np.flatnonzero(table.cell_class == code)
+    values = table.measurements[of_class].astype(np.float64)
+    filled = values.shape[1] > 0 and np.isfinite(values).any(axis=0)
+    if len(of_class) <= n or not np.any(filled):
+        return of_class[:n]
+    values = values[:, filled]
+    deviation = np.abs(values - np.nanmedian(values, axis=0))
+    spread = np.nanmedian(deviation, axis=0)
+    spread[spread == 0] = 1.0
+    scaled = deviation / spread
+    measured = np.isfinite(scaled)
+    distance = np.where(measured, scaled, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
+    distance[~measured.any(axis=1)] = np.inf
+    return of_class[np.argsort(distance, kind="stable")[:n]]
+
+
+def typical_strips(
+    slide: Slide,
+    table: CellTable,
+    pixel_size_um: float,
+    *,
+    n: int = 8,
+    window_um: float = 24.0,
+    side_px: int = 132,
+) -> dict[str, bytes]:
+    """Return a JPEG for each class: `n` typical cells at full resolution, below them the same with outlines.
+
+    Parameters
+    ----------
+    slide : the image.
+    table : the cells, classified.
+    pixel_size_um : µm per level-0 pixel.
+    n, window_um, side_px : cells in a strip; side of a crop in µm; its side on the picture.
+    """
+    strips: dict[str, bytes] = {}
+    side_level0 = max(8, round(window_um / pixel_size_um))
+    for code, name in enumerate(table.class_names):
+        cells = typical_cells(table, code, n)
+        if len(cells) == 0:
+            continue
+        strip = np.full((2 * side_px + 4, n * (side_px + 4) - 4, 3), 255, np.uint8)
+        for column, cell in enumerate(cells):
+            plain, outlined = _crop(slide, table, int(cell), side_level0, side_px)
+            left = column * (side_px + 4)
+            strip[:side_px, left : left + side_px] = plain
+            strip[side_px + 4 :, left : left + side_px] = outlined
+        strips[name] = encode_jpeg(strip)
+    return strips
+
+
+def _crop(
+    slide: Slide, table: CellTable, cell: int, side_level0: int, side_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return one cell enlarged, without and with its outlines, uint8 (side, side, 3) each."""
+    x, y = (math.floor(value - side_level0 / 2 + 0.5) for value in table.centroid_xy[cell])
+    pixels = slide.read(x, y, side_level0, side_level0)
+    enlarged = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    plain = cast("NDArray[np.uint8]", enlarged)
+    outlined = plain.copy()
+    only = np.zeros(len(table), bool)
+    only[cell] = True
+    draw_cells(outlined, table, Frame(x, y, side_px / side_level0), only=only, with_nuclei=True)
+    return plain, outlined

@@ -1,0 +1,120 @@
+"""The table over all images: the rows, and ``summary.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["SUMMARY_COLUMNS", "SummaryRow", "short_class", "spreadsheet_text", "summary_csv"]
+
+#: A spreadsheet runs a text cell that starts with one of these as a formula (OWASP "CSV injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """What one image says in the tables.
+
+    Attributes
+    ----------
+    image : its folder name in the exchange folder.
+    name : the file name that people know.
+    case : what is known of its case.
+    state : ``scored``, ``not assessable`` or ``failed``.
+    score : the score with its explanation, None where the image failed.
+    run : id of the run that counts, None where the image failed.
+    error : the message, where the image failed.
+    """
+
+    image: str
+    name: str
+    state: str
+    case: CaseInfo = field(default_factory=CaseInfo)
+    score: Score | None = None
+    run: str | None = None
+    error: str | None = None
+
+
+def short_class(name: str) -> str:
+    """Return the last name of a QuPath class: ``Tumor: 2+`` gives ``2+``."""
+    return name.rsplit(": ", 1)[-1]
+
+
+SUMMARY_COLUMNS: tuple[str, ...] = (
+    "image",
+    "case",
+    "site",
+    "specimen",
+    "status",
+    "score",
+    *(f"{short_class(name)} %" for name in CELL_CLASSES),
+    "complete membrane %",
+    "H-score",
+    "cells",
+    "cells to next score",
+    "tags",
+    "warnings",
+    "reason",
+    "guideline",
+    "run",
+)
+
+
+def spreadsheet_text(text: str | None) -> str:
+    """Return `text` on one line, such that no spreadsheet runs it as a formula.
+
+    A dangerous first character gets an apostrophe before it, which spreadsheets take as "this is text".
+    A score such as ``1+`` starts with a digit and stays as it is.
+    """
+    line = " ".join((text or "").split())
+    # The first character of the raw text counts too: a leading tab vanishes from the joined line.
+    is_formula = line.startswith(_FORMULA_STARTS) or (text or "").startswith(_FORMULA_STARTS)
+    return f"'{line}" if is_formula else line
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def _cells(row: SummaryRow) -> list[str]:
+    score = row.score or Score(status="not assessable", score=None, reason=row.error or "", guideline="")
+    next_score = score.cells_to_next_score
+    texts: Sequence[str | None] = (
+        row.name,
+        row.case.case,
+        row.case.site,
+        row.case.specimen,
+        row.state,
+        score.score,
+        *(_percent(score.shares.get(name)) for name in CELL_CLASSES),
+        _percent(score.complete_share),
+        "" if score.h_score is None else f"{score.h_score:.1f}",
+        "" if row.score is None else str(score.n_cells),
+        "" if next_score is None else str(next_score),
+        " | ".join(score.tags),
+        " | ".join(score.warnings),
+        score.reason,
+        score.guideline,
+        row.run,
+    )
+    return [spreadsheet_text(text) for text in texts]
+
+
+def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
+    """Return ``summary.csv``: a line an image, columns `SUMMARY_COLUMNS`, shares in per cent.
+
+    UTF-8 with a byte order mark, without which Excel reads ``é`` as ``Ã©``; lines end in CR LF (RFC 4180).
+    Warnings and tags are joined by `` | ``. An empty cell means "not measured".
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(SUMMARY_COLUMNS)
+    writer.writerows(_cells(row) for row in rows)
+    return text.getvalue().encode("utf-8-sig")

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qupath_her2.errors import OutputError
+from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
+from qupath_her2.report.html import ReportPictures, count_states, write_html
+from qupath_her2.report.pictures import encode_jpeg
+from qupath_her2.report.tables import SummaryRow
+
+JPEG = encode_jpeg(np.full((20, 30, 3), 120, np.uint8))
+
+
+def score(value: str | None = "2+", **more: object) -> SlideScore:
+    fields: dict[str, object] = {
+        "status": "scored" if value else "not assessable",
+        "score": value,
+        "reason": "2+: 23.0 % of 8,412 tumour cells.",
+        "guideline": "ASCO/CAP breast 2018/2023",
+        "shares": dict(zip(CELL_CLASSES, (0.6, 0.1, 0.25, 0.05), strict=True)),
+        "intervals": dict(
+            zip(CELL_CLASSES, ((0.5, 0.7), (0.08, 0.12), (0.2, 0.3), (0.04, 0.06)), strict=True)
+        ),
+        "complete_share": 0.3,
+        "h_score": 75.0,
+        "n_cells": 8412,
+        "cells_to_next_score": 12,
+        "warnings": ("pixels of 0.50 µm <coarse>",),
+        "tags": ("HER2-low",),
+    }
+    return SlideScore(**{**fields, **more})  # type: ignore[arg-type]
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and checks that what opens closes."""
+
+    VOID = frozenset({"meta", "img", "rect", "path", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(path: Path) -> Page:
+    parsed = Page()
+    parsed.feed(path.read_text(encoding="utf-8"))
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+def test_page_shows_what_the_score_holds(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    refused = score(None, reason="Not assessable: blurred.", shares={}, intervals={}, n_cells=0)
+    rows = [
+        SummaryRow("1_a", "a & <b>.png", "scored", CaseInfo(case="K 7"), score(), "r1"),
+        SummaryRow("2_b", "b.png", "not assessable", score=refused),
+        SummaryRow("3_c", "c.png", "failed", error="Image 'c.png' cannot be read."),
+    ]
+    pictures = [ReportPictures(JPEG, JPEG, {"Tumor: 3+": JPEG}, 24.0), ReportPictures(), ReportPictures()]
+    write_html(path, rows, iter(pictures), version="1.2.3")
+    parsed = page(path)
+    text = parsed.text
+    assert "a & <b>.png" in text
+    assert "Research use only" in text
+    assert "3 images: 1 scored, 1 not assessable, 1 failed" in text
+    assert "2+: 23.0 % of 8,412 tumour cells." in text
+    assert "25.0 % (20.0 to 30.0)" in text
+    assert "pixels of 0.50 µm <coarse>" in text
+    assert "Not assessable: blurred." in text
+    assert "Image 'c.png' cannot be read." in text
+    assert "HER2-low" in text
+    assert sum(tag == "img" for tag, _ in parsed.tags) == 3
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_page_loads_nothing_from_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    row = SummaryRow("1", "x.png' onerror='alert(1)", "scored", score=score(), run="r")
+    write_html(path, [row], [ReportPictures(JPEG, JPEG, {}, 24.0)], version="1")
+    parsed = page(path)
+    assert {tag for tag, _ in parsed.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
+    for _, attributes in parsed.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert value is not None
+                assert value.startswith(("data:image/jpeg;base64,", "#image-"))
+
+
+def test_bars_are_as_long_as_the_shares(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_html(
+        path, [SummaryRow("1", "a", "scored", score=score(), run="r")], [ReportPictures()], version="1"
+    )
+    widths = [a["width"] for tag, a in page(path).tags if tag == "rect" and a.get("fill") != "#eef1f4"]
+    assert [float(w or 0) for w in widths] == pytest.approx([270.0, 45.0, 112.5, 22.5])
+
+
+def test_regions_are_listed_where_there_are_several(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    one = Score("scored", "1+", "because", "g", n_cells=120)
+    both = score(regions={"aaaaaaaa-1": one, "bbbbbbbb-2": one})
+    row = SummaryRow("1", "a", "scored", score=both, run="r")
+    write_html(path, [row], [ReportPictures(region_names={"aaaaaaaa-1": "Core A1"})], version="1")
+    text = page(path).text
+    assert "Core A1" in text
+    assert "bbbbbbbb" in text
+
+
+def test_unwritable_place_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_html(tmp_path / "no" / "report.html", [], [], version="1")
+
+
+def test_a_report_that_stops_half_way_keeps_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def broken():
+        yield ReportPictures()
+        raise KeyboardInterrupt
+
+    rows = [SummaryRow(str(i), "a", "scored", score=score(), run="r") for i in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        write_html(path, rows, broken(), version="1")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_counts_in_words() -> None:
+    assert count_states([]) == "0 images"
+    assert count_states([SummaryRow("1", "a", "failed")]) == "1 image: 1 failed"

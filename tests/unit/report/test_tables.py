@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qupath_her2.records import CELL_CLASSES, CaseInfo, SlideScore
+from qupath_her2.report.tables import SUMMARY_COLUMNS, SummaryRow, short_class, spreadsheet_text, summary_csv
+
+
+def read(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+def scored() -> SummaryRow:
+    score = SlideScore(
+        status="scored",
+        score="1+",
+        reason="12.0 % of 500 tumour cells",
+        guideline="ASCO/CAP breast 2018/2023",
+        shares=dict(zip(CELL_CLASSES, (0.8, 0.12, 0.05, 0.03), strict=True)),
+        complete_share=0.08,
+        h_score=31.0,
+        n_cells=500,
+        cells_to_next_score=10,
+        tags=("HER2-low",),
+        warnings=("pale", "few"),
+    )
+    return SummaryRow("1_a", "Größe, 7.png", "scored", CaseInfo(case="=1+1"), score, run="20260101-abc")
+
+
+def test_scored_row_reads_back_as_written() -> None:
+    (row,) = read(summary_csv([scored()]))
+    assert tuple(row) == SUMMARY_COLUMNS
+    assert row["image"] == "Größe, 7.png"
+    assert row["score"] == "1+"
+    assert [row[f"{name} %"] for name in ("Negative", "1+", "2+", "3+")] == ["80.00", "12.00", "5.00", "3.00"]
+    assert (row["H-score"], row["cells"], row["cells to next score"]) == ("31.0", "500", "10")
+    assert row["warnings"] == "pale | few"
+    assert row["run"] == "20260101-abc"
+
+
+def test_file_opens_right_in_a_spreadsheet() -> None:
+    data = summary_csv([scored()])
+    assert data.startswith(b"\xef\xbb\xbf")
+    assert data.count(b"\r\n") == 2
+    assert read(data)[0]["case"] == "'=1+1"
+
+
+def test_failed_image_has_its_message_and_no_invented_number() -> None:
+    (row,) = read(summary_csv([SummaryRow("2_b", "b.tif", "failed", error="cannot be\nread")]))
+    assert row["status"] == "failed"
+    assert row["reason"] == "cannot be read"
+    assert row["score"] == row["H-score"] == row["3+ %"] == row["run"] == ""
+
+
+def test_short_class() -> None:
+    assert [short_class(name) for name in CELL_CLASSES] == ["Negative", "1+", "2+", "3+"]
+
+
+@given(st.text(max_size=40))
+def test_no_text_becomes_a_formula_or_breaks_the_line(text: str) -> None:
+    safe = spreadsheet_text(text)
+    assert not safe.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert len(safe.splitlines()) <= 1
+    assert spreadsheet_text("0") == "0"
+    assert [spreadsheet_text(score) for score in ("1+", "2+", "3+")] == ["1+", "2+", "3+"]
