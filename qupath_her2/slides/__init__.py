@@ -16,6 +16,7 @@ from qupath_her2.slides.stains import (
     unmix,
 )
 from qupath_her2.slides.tiff_reader import TiffSlide
+from qupath_her2.slides.tissue import Tissue, TissueSettings, find_tissue, read_thumbnail, tissue_polygons
 
 __all__ = [
     "QUPATH_H_DAB",
@@ -26,12 +27,17 @@ __all__ = [
     "StainEstimateSettings",
     "StainVectors",
     "TiffSlide",
+    "Tissue",
+    "TissueSettings",
     "estimate_background",
     "estimate_stains",
+    "find_tissue",
     "fingerprint",
     "open_slide",
     "optical_density",
     "parse_qupath_stains",
     "read_scaled",
+    "read_thumbnail",
+    "tissue_polygons",
     "unmix",
 ]

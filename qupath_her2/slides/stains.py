@@ -218,9 +218,9 @@ def estimate_stains(
     """Estimate one pair of stain vectors from stained tissue pooled over all images of one scanner and stain.
 
     Pixels are ordered by their angle from haematoxylin to DAB in the plane of QuPath's default vectors; each
-    stain is the median direction of the pixels at its own end, in full colour. DAB is asked of the dense brown
-    pixels only: thin DAB is yellower than thick, and the outermost angles of all brown pixels gave a vector 12°
-    off on a real 3+ core, under which every dark membrane held haematoxylin. This is not
+    stain is the median direction of the pixels at its own end, in full colour. DAB is asked of the dense
+    brown pixels only: thin DAB is yellower than thick, and the outermost angles of all brown pixels gave a
+    vector 12° off on a real 3+ core, under which every dark membrane held haematoxylin. This is not
     Macenko's SVD, which finds the two widest directions whatever they are: without DAB it calls grey "DAB".
     For the same reason never pass one patch, or one image that may hold no DAB: in a prototype on real cores
     labelled 0, false 1+ rose from 0.3 % to 4.5 % of cells.

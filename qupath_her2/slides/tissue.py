@@ -1,0 +1,239 @@
+"""Tissue against glass, at about 8 µm per pixel, with pale unstained tissue kept.
+
+Otsu's threshold splits dark from pale tissue instead of pale tissue from glass, so pale 0/1+ tissue is lost.
+Here the glass is found first (bright, neutral, flat); tissue is what is darker than this glass and has
+texture, or is clearly darker.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from shapely import Polygon, box, make_valid
+from shapely.affinity import scale
+from shapely.geometry.base import BaseGeometry
+
+from qupath_her2.slides.slide import Slide
+from qupath_her2.slides.stains import optical_density
+
+__all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail", "tissue_polygons"]
+
+_White = tuple[float, float, float]
+_Mask = NDArray[np.bool_]
+#: Bytes of pixels read at once while a thumbnail is made.
+_STRIP_BYTES = 96 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class TissueSettings:
+    """How tissue is told from glass.
+
+    Attributes
+    ----------
+    pixel_size_um : scale at which the mask is made, µm; finer in images under 128 such pixels across.
+    max_downsample : used where the image has no pixel size.
+    faint_od, faint_texture_od : mean OD over the glass and local standard deviation that together make
+        tissue, OD.
+    clear_od : mean OD over the glass that alone makes tissue, OD.
+    min_piece_um2, max_hole_um2 : smaller pieces are dust; smaller holes are filled; µm².
+    min_piece_px, max_hole_px : the same in mask pixels, for images without a pixel size.
+    """
+
+    pixel_size_um: float = 8.0
+    max_downsample: int = 32
+    faint_od: float = 0.009
+    faint_texture_od: float = 0.0028
+    clear_od: float = 0.03
+    min_piece_um2: float = 10_000.0
+    max_hole_um2: float = 5_000.0
+    min_piece_px: float = 150.0
+    max_hole_px: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tissue:
+    """Where tissue lies.
+
+    Attributes
+    ----------
+    mask : bool (h, w), True on tissue; pixel (i, j) covers level-0 x from ``j * downsample``.
+    downsample : level-0 pixels per mask pixel.
+    background_rgb : colour of the glass, (255, 255, 255) where there is none.
+    width, height : of the image, level-0 px.
+    """
+
+    mask: NDArray[np.bool_]
+    downsample: float
+    background_rgb: tuple[float, float, float]
+    width: int
+    height: int
+
+
+def read_thumbnail(slide: Slide, downsample: int) -> tuple[NDArray[np.uint8], float]:
+    """Return the whole image, area-averaged, read strip by strip from the coarsest level that is fine enough.
+
+    Parameters
+    ----------
+    slide : an open image.
+    downsample : wanted level-0 px per thumbnail px, >= 1.
+
+    Returns
+    -------
+    rgb : uint8 (h, w, 3); its last row and column may be averaged with white beyond the image.
+    downsample : the one met: the level's own times a whole number, at most the wanted one.
+    """
+    level = max(n for n, d in enumerate(slide.level_downsamples) if d <= max(1, downsample))
+    level_downsample = slide.level_downsamples[level]
+    factor = max(1, int(downsample / level_downsample))
+    step = level_downsample * factor
+    level_width, level_height = slide.level_dimensions[level]
+    columns, rows = -(-level_width // factor), -(-level_height // factor)
+    rows_at_once = max(1, _STRIP_BYTES // (3 * columns * factor * factor))
+    strips = []
+    for top in range(0, rows, rows_at_once):
+        n = min(rows_at_once, rows - top)
+        strip = slide.read(0, round(top * step), columns * factor, n * factor, level)
+        strips.append(cv2.resize(strip, (columns, n), interpolation=cv2.INTER_AREA))
+    return cast("NDArray[np.uint8]", np.vstack(strips)), step
+
+
+def find_tissue(
+    slide: Slide, *, pixel_size_um: float | None = None, settings: TissueSettings | None = None
+) -> Tissue:
+    """Find tissue, keep pale tissue, leave out glass, pen and dust.
+
+    Parameters
+    ----------
+    slide : an open image.
+    pixel_size_um : µm per level-0 px; the file's own where not given. Without either, sizes are in mask
+        pixels.
+    settings : thresholds.
+
+    Returns
+    -------
+    Tissue : the mask is empty on blank glass, and full where the image shows no glass at all.
+
+    Raises
+    ------
+    ImageReadError
+        When the file cannot be read.
+    """
+    s = settings or TissueSettings()
+    size_um = pixel_size_um or slide.pixel_size_um
+    wanted = int(s.pixel_size_um / size_um) if size_um else s.max_downsample
+    # Small fields keep at least 128 mask pixels, or their edges would be coarser than their cells.
+    wanted = max(1, min(wanted, max(slide.width, slide.height) // 128))
+    rgb, downsample = read_thumbnail(slide, wanted)
+    background, mask = _tissue_mask(rgb, s)
+    area = (size_um * downsample) ** 2 if size_um else None
+    min_piece = s.min_piece_um2 / area if area else s.min_piece_px
+    max_hole = s.max_hole_um2 / area if area else s.max_hole_px
+    mask = _without_small(mask, min_piece)
+    mask = ~_without_small(~mask, max_hole)
+    return Tissue(mask, downsample, background, slide.width, slide.height)
+
+
+def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Mask]:
+    grey = optical_density(rgb).mean(axis=2)
+    texture = _local_std(grey)
+    background = _glass_colour(rgb, texture < s.faint_texture_od)
+    if background is None:
+        return (255.0, 255.0, 255.0), ~_is_pen(optical_density(rgb))
+    od = optical_density(rgb, background)
+    # A light blur: single noisy pixels of glass must not pass, thin strands of tissue must.
+    darkness = cv2.GaussianBlur(od.mean(axis=2), (0, 0), 1.0)
+    faint = (darkness > s.faint_od) & (texture > s.faint_texture_od)
+    # Texture stops short of pale gaps between nuclei; closing joins what lies within two pixels.
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    mask = (faint | (darkness > s.clear_od)).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return background, mask.astype(bool) & ~_is_pen(od)
+
+
+def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    mean = cv2.blur(grey, (5, 5))
+    square = cv2.blur(grey * grey, (5, 5))
+    return cast("NDArray[np.float32]", np.sqrt(np.maximum(square - mean * mean, 0)))
+
+
+def _glass_colour(rgb: NDArray[np.uint8], flat: _Mask) -> _White | None:
+    """Return the most frequent colour of flat, bright, neutral pixels; None where they are under 0.5 %."""
+    low, high = rgb.min(axis=2).astype(np.int16), rgb.max(axis=2).astype(np.int16)
+    glass = rgb[flat & (low >= 170) & (high - low <= 40)]
+    if len(glass) < max(20, 0.005 * flat.size):
+        return None
+    # Of several flat colours the brightest is the glass: thick mucus and plastic are flat too.
+    brightness = glass.min(axis=1)
+    glass = glass[brightness >= np.percentile(brightness, 50) - 8]
+    return cast(_White, tuple(float(np.bincount(glass[:, c], minlength=256).argmax()) for c in range(3)))
+
+
+def _is_pen(od: NDArray[np.float32]) -> _Mask:
+    """Return where the colour is that of ink: no mixture of haematoxylin, DAB and eosin gives these ratios.
+
+    Haematoxylin absorbs red and green alike (0.65 : 0.70), DAB and eosin green more than red. Blue ink
+    absorbs red far more than green, green ink green least, red ink no red; black ink all three alike and
+    strongly.
+    """
+    od = cast("NDArray[np.float32]", cv2.blur(od, (3, 3)))
+    red, green, blue = od[..., 0], od[..., 1], od[..., 2]
+    strongest = np.maximum(od.max(axis=2), 1e-6)
+    blue_ink = (red > 0.2) & (red > 1.35 * green)
+    green_ink = (strongest > 0.2) & (green < 0.8 * red) & (green < 0.8 * blue)
+    red_ink = (green > 0.4) & (red < 0.12 * green) & (blue > 0.75 * green)
+    black_ink = (od.min(axis=2) > 0.65) & (od.min(axis=2) > 0.85 * strongest)
+    ink = (blue_ink | green_ink | red_ink | black_ink).astype(np.uint8)
+    # Single odd pixels are pigment; a stroke is at least three wide, and its blurred rim goes with it.
+    ink = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return cast(_Mask, cv2.dilate(ink, np.ones((5, 5), np.uint8)).astype(bool))
+
+
+def _without_small(mask: _Mask, min_area_px: float) -> _Mask:
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+    keep[0] = False
+    return cast(_Mask, keep[labels]) if n > 1 else np.zeros_like(mask)
+
+
+def tissue_polygons(tissue: Tissue, *, min_area_px: float = 0.0) -> list[Polygon]:
+    """Return the outlines of tissue, with holes, largest first.
+
+    Parameters
+    ----------
+    tissue : from `find_tissue`.
+    min_area_px : smaller pieces are left out, level-0 px².
+
+    Returns
+    -------
+    list of valid polygons in level-0 px, inside the image.
+    """
+    # Twice the size and half a pixel outwards, so that outlines run along pixel edges, not through centres.
+    mask = tissue.mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    image = box(0, 0, tissue.width, tissue.height)
+    pieces: list[Polygon] = []
+    for index, contour in enumerate(contours):
+        if hierarchy[0][index][3] >= 0 or len(contour) < 3:
+            continue
+        holes, child = [], hierarchy[0][index][2]
+        while child >= 0:
+            if len(contours[child]) >= 3:
+                holes.append(contours[child][:, 0] + 0.5)
+            child = hierarchy[0][child][0]
+        outline = make_valid(Polygon(contour[:, 0] + 0.5, holes)).buffer(0.5, join_style="mitre")
+        factor = tissue.downsample / 2
+        outline = scale(outline.simplify(0.5), factor, factor, origin=(0, 0))
+        pieces.extend(_polygons(make_valid(outline).intersection(image)))
+    least = max(min_area_px, math.ulp(1.0))
+    return sorted((p for p in pieces if p.area >= least), key=lambda p: -p.area)
+
+
+def _polygons(geometry: BaseGeometry) -> list[Polygon]:
+    parts = getattr(geometry, "geoms", [geometry])
+    return [part for part in parts if isinstance(part, Polygon) and not part.is_empty]
