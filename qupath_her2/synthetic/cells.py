@@ -107,7 +107,7 @@ def _nuclei(settings: FieldSettings, layout: Layout) -> tuple[list[Ring], list[R
         aspect = min(rng.uniform(*settings.nucleus_aspect) * (spread[0][1] / spread[0][0]) ** 0.25, 3.0)
         area = cell.area * rng.uniform(*settings.nucleus_area_share)
         middle = centroid(ring) + rng.normal(0, 0.06, 2) * np.sqrt(cell.area)
-        nucleus = wobbly_ellipse(rng, middle, area, aspect, axis + rng.normal(0, 0.2), 0.05)
+        nucleus = wobbly_ellipse(rng, middle, area, aspect, axis + rng.normal(0, 0.2), 0.08)
         for _ in range(25):
             if free.contains(shapely.Polygon(nucleus)):
                 break
@@ -216,10 +216,15 @@ def _membrane(
     offset = path - centroid(outline)
     degrees = np.degrees(np.arctan2(offset[:, 1], offset[:, 0])).astype(int) % 360
     stained = ndimage.gaussian_filter1d(angles[degrees].astype(float), 1.0, mode="wrap")
-    grain = np.exp(settings.granularity * _along(rng, len(path), 1.5))
+    # Where a membrane lies aslant in the section its line is broader and paler.
+    slant = np.maximum(_along(rng, len(path), 6.0) - 1.0, 0)
+    path = inset(path, 0.12 * _along(rng, len(path), 2.5))
+    # Beads as long as the line is wide; a thick line holds its own grains and is more even along.
+    beads = _along(rng, len(path), max(1.5, 2.5 * width)) / max(1.0, width)
+    grain = np.exp(settings.granularity * beads - 0.35 * slant)
     if angles.any():
         grain /= np.median(grain[angles[degrees]]) if angles[degrees].any() else 1.0
-    widths = width * np.exp(0.15 * _along(rng, len(path), 8.0))
+    widths = width * np.exp(0.12 * _along(rng, len(path), 8.0)) * (1 + 0.6 * slant)
     return Membrane(path, od * stained * grain, widths)
 
 

@@ -97,16 +97,18 @@ def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
     rng = stream(settings.seed, "lumens")
     depth = depth_in(region, TUMOUR)
     ripple = smooth_field(rng, settings.extent_um, 4.0, LAYOUT_UM)
-    rows, columns = np.indices(region.shape, np.float32) * LAYOUT_UM
     for _ in range(int(400 * settings.lumens)):
-        row, column = rng.integers(0, region.shape[0]), rng.integers(0, region.shape[1])
+        row, column = int(rng.integers(0, region.shape[0])), int(rng.integers(0, region.shape[1]))
         radius, angle, aspect = rng.uniform(4, 13), rng.uniform(0, np.pi), rng.uniform(1.0, 2.5)
         if depth[row, column] < 15 + radius:
             continue
-        x, y = columns - column * LAYOUT_UM, rows - row * LAYOUT_UM
+        top, left = max(0, row - 140), max(0, column - 140)
+        window = np.s_[top : row + 140, left : column + 140]
+        rows, columns = np.indices(region[window].shape, np.float32)
+        x, y = (columns + left - column) * LAYOUT_UM, (rows + top - row) * LAYOUT_UM
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        region[np.hypot(along / aspect, across) < radius + 1.5 * ripple] = LUMEN
-        depth[np.hypot(x, y) < 55 + radius] = 0
+        region[window][np.hypot(along / aspect, across) < radius + 1.5 * ripple[window]] = LUMEN
+        depth[window][np.hypot(x, y) < 55 + radius] = 0
 
 
 def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:

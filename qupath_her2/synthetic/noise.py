@@ -22,20 +22,25 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def smooth_field(
-    rng: np.random.Generator, extent_um: tuple[float, float], scale_um: float, step_um: float
+    rng: np.random.Generator,
+    extent_um: tuple[float, float],
+    scale_um: float,
+    step_um: float,
+    margin_um: float = MARGIN_UM,
 ) -> Floats:
     """Draw a Gaussian random field of mean 0 and SD 1.
 
     Parameters
     ----------
     rng : the stage's stream.
-    extent_um : width and height without margin; the field covers `MARGIN_UM` more on every side.
+    extent_um : width and height without margin.
     scale_um : sigma of the smoothing, the correlation length.
-    step_um : spacing of the samples returned.
+    step_um : spacing of the samples returned. margin_um : how far they reach beyond the extent, at most
+        `MARGIN_UM`; the field itself does not depend on it.
 
     Returns
     -------
-    float32 (H, W), sample (0, 0) at (-MARGIN_UM, -MARGIN_UM).
+    float32 (H, W), sample (0, 0) at (-margin_um, -margin_um).
     """
     # Drawing on a lattice matched to the scale keeps wide fields cheap; 3 samples a sigma lose nothing.
     coarse_um = max(LATTICE_UM, scale_um / 3)
@@ -43,13 +48,16 @@ def smooth_field(
     white = rng.standard_normal((size[1], size[0]), dtype=np.float32)
     smooth = np.asarray(cv2.GaussianBlur(white, (0, 0), scale_um / coarse_um), np.float32)
     smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-9)
-    return _resampled(smooth, coarse_um, extent_um, step_um)
+    return _resampled(smooth, coarse_um, extent_um, step_um, margin_um)
 
 
-def _resampled(values: Floats, from_um: float, extent_um: tuple[float, float], to_um: float) -> Floats:
+def _resampled(
+    values: Floats, from_um: float, extent_um: tuple[float, float], to_um: float, margin_um: float
+) -> Floats:
     """Sample a lattice that starts at the margin's corner at another spacing."""
-    width, height = (round((e + 2 * MARGIN_UM) / to_um) for e in extent_um)
-    warp = np.array([[to_um / from_um, 0, 0], [0, to_um / from_um, 0]], np.float64)
+    width, height = (round((e + 2 * margin_um) / to_um) for e in extent_um)
+    scale, start = to_um / from_um, (MARGIN_UM - margin_um) / from_um
+    warp = np.array([[scale, 0, start], [0, scale, start]], np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
         cv2.warpAffine(values, warp, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT), np.float32

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.synthetic.noise import MARGIN_UM, stream
-from qupath_her2.synthetic.painting import Canvas, texture
+from qupath_her2.synthetic.noise import stream
+from qupath_her2.synthetic.painting import PAD_UM, Canvas, texture
 from qupath_her2.synthetic.settings import FieldSettings
 
 __all__ = ["EOSIN_VECTOR", "expose", "jpeg", "stain_vectors"]
@@ -56,7 +56,7 @@ def _imaged(canvas: Canvas, light: Floats, focus: Floats | None) -> Floats:
     if focus is not None:
         sharp = sharp + focus * (_blur(light, 1.0 / canvas.grid_um) - sharp)
     if settings.sharpening > 0:
-        sharp = sharp + settings.sharpening * (sharp - _blur(sharp, 0.5 / canvas.grid_um))
+        sharp = sharp + settings.sharpening * (sharp - _blur(sharp, 0.45 / canvas.grid_um))
     return sharp
 
 
@@ -78,7 +78,7 @@ def _blur(plane: Floats, sigma: float) -> Floats:
 def _integrated(canvas: Canvas, light: Floats) -> Floats:
     """Cut the margin off and average the grid over each pixel."""
     settings, n = canvas.settings, canvas.oversampling
-    start = round(MARGIN_UM / canvas.grid_um)
+    start = round(PAD_UM / canvas.grid_um)
     cut = light[start : start + n * settings.height_px, start : start + n * settings.width_px]
     size = (settings.width_px, settings.height_px)
     return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)

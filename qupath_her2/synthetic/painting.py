@@ -10,13 +10,24 @@ from numba import njit
 from numpy.typing import NDArray
 
 from qupath_her2.synthetic.cells import CellPlan, Membrane
-from qupath_her2.synthetic.noise import MARGIN_UM, smooth_field, stream
+from qupath_her2.synthetic.noise import smooth_field, stream
 from qupath_her2.synthetic.settings import FieldSettings
 
-__all__ = ["Canvas", "canvas_for", "fill", "paint_cytoplasm", "paint_membranes", "paint_nuclei", "texture"]
+__all__ = [
+    "PAD_UM",
+    "Canvas",
+    "canvas_for",
+    "fill",
+    "paint_cytoplasm",
+    "paint_membranes",
+    "paint_nuclei",
+    "texture",
+]
 
 Floats = NDArray[np.float32]
 Ring = NDArray[np.float64]
+#: The canvas reaches this far beyond the picture: further than any blur of the optics.
+PAD_UM = 6.0
 #: Sub-pixel bits of OpenCV's polygon filling.
 SHIFT = 6
 
@@ -42,7 +53,7 @@ def canvas_for(settings: FieldSettings) -> Canvas:
     """Make an empty canvas, at least twice as fine as the picture and never coarser than 0.25 µm."""
     oversampling = max(2, int(np.ceil(settings.pixel_size_um / 0.25)))
     grid_um = settings.pixel_size_um / oversampling
-    width, height = (round((e + 2 * MARGIN_UM) / grid_um) for e in settings.extent_um)
+    width, height = (round((e + 2 * PAD_UM) / grid_um) for e in settings.extent_um)
     layers = [np.zeros((height, width), np.float32) for _ in range(4)]
     return Canvas(settings, grid_um, oversampling, *layers)
 
@@ -50,15 +61,12 @@ def canvas_for(settings: FieldSettings) -> Canvas:
 def texture(canvas: Canvas, name: str, scale_um: float) -> Floats:
     """Draw a named random field of mean 0 and SD 1 on the canvas's grid."""
     rng = stream(canvas.settings.seed, name)
-    drawn = smooth_field(rng, canvas.settings.extent_um, scale_um, canvas.grid_um)
-    height, width = canvas.dab.shape
-    short = (height - drawn.shape[0], width - drawn.shape[1])
-    return np.pad(drawn, ((0, max(0, short[0])), (0, max(0, short[1]))), mode="edge")[:height, :width]
+    return smooth_field(rng, canvas.settings.extent_um, scale_um, canvas.grid_um, PAD_UM)
 
 
 def _fixed(canvas: Canvas, ring: Ring) -> NDArray[np.int32]:
     """Canvas coordinates of a ring in OpenCV's fixed-point form; pixel centres lie at whole numbers."""
-    return np.asarray(np.rint(((ring + MARGIN_UM) / canvas.grid_um - 0.5) * 2**SHIFT), np.int32)
+    return np.asarray(np.rint(((ring + PAD_UM) / canvas.grid_um - 0.5) * 2**SHIFT), np.int32)
 
 
 def fill(canvas: Canvas, layer: Floats, ring: Ring, value: float) -> None:
@@ -84,35 +92,40 @@ def paint_membranes(canvas: Canvas, membranes: list[Membrane | None]) -> None:
     drawn = [m for m in membranes if m is not None and m.od.max() > 1e-4]
     if not drawn:
         return
-    path = (np.concatenate([m.path_um for m in drawn]) + MARGIN_UM) / canvas.grid_um - 0.5
+    path = (np.concatenate([m.path_um for m in drawn]) + PAD_UM) / canvas.grid_um - 0.5
     od = np.concatenate([m.od for m in drawn])
-    sigma = np.concatenate([m.width_um for m in drawn]) / 2.354820045 / canvas.grid_um
+    width = np.concatenate([m.width_um for m in drawn]) / canvas.grid_um
     offsets = np.concatenate([[0], np.cumsum([len(m.od) for m in drawn])])
     power = 2 if canvas.settings.contact == "quadrature" else 1
     laid = np.zeros_like(canvas.dab)
-    _ridges(path, od, sigma, offsets, power, laid)
-    canvas.dab[:] += np.sqrt(laid) if power == 2 else laid
+    _ridges(path, od, width, 1.6 / canvas.grid_um, offsets, power, laid)
+    amount = np.sqrt(laid) if power == 2 else laid
+    rough = canvas.settings.granularity
+    # Grains finer than the ridge is wide: without them thick membranes look airbrushed.
+    grain = 1 + rough * (0.7 * texture(canvas, "dab grain", 0.3) + 0.4 * texture(canvas, "dab clumps", 0.7))
+    canvas.dab[:] += amount * np.maximum(grain, 0.05)
 
 
 @njit(cache=True)
-def _ridges(path, od, sigma, offsets, power, laid):  # type: ignore[no-untyped-def]
-    """Add each ring's Gaussian ridge, to the given power; within one ring the nearest stretch counts once."""
-    height, width = laid.shape
+def _ridges(path, od, width, thick_px, offsets, power, laid):  # type: ignore[no-untyped-def]
+    """Add each ring's ridge, to the given power; within one ring the highest stretch counts once."""
+    bottom_row, right_column = laid.shape
     for cell in range(len(offsets) - 1):
         first, last = offsets[cell], offsets[cell + 1]
-        reach = 3.2 * sigma[first:last].max()
+        reach = 1.4 * width[first:last].max()
         left = max(0, int(path[first:last, 0].min() - reach))
         top = max(0, int(path[first:last, 1].min() - reach))
-        right = min(width, int(path[first:last, 0].max() + reach) + 2)
-        bottom = min(height, int(path[first:last, 1].max() + reach) + 2)
+        right = min(right_column, int(path[first:last, 0].max() + reach) + 2)
+        bottom = min(bottom_row, int(path[first:last, 1].max() + reach) + 2)
         if right <= left or bottom <= top:
             continue
         own = np.zeros((bottom - top, right - left), np.float32)
+        thick = min(1.0, max(0.0, 2.0 * width[first:last].mean() / thick_px - 1.0))
         for a in range(first, last):
             b = a + 1 if a + 1 < last else first
             if od[a] + od[b] < 2e-4:
                 continue
-            _stretch(path[a], path[b], od[a], od[b], 0.5 * (sigma[a] + sigma[b]), left, top, own)
+            _stretch(path[a], path[b], od[a], od[b], 0.5 * (width[a] + width[b]), thick, left, top, own)
         for r in range(bottom - top):
             for c in range(right - left):
                 v = own[r, c]
@@ -120,9 +133,9 @@ def _ridges(path, od, sigma, offsets, power, laid):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _stretch(p, q, od_p, od_q, sigma, left, top, own):  # type: ignore[no-untyped-def]
-    """Raise `own` to the ridge of one straight stretch."""
-    reach = 3.2 * sigma
+def _stretch(p, q, od_p, od_q, width, thick, left, top, own):  # type: ignore[no-untyped-def]
+    """Raise `own` to the ridge of one straight stretch, flatter on top the thicker it is."""
+    reach = 1.4 * width
     dx, dy = q[0] - p[0], q[1] - p[1]
     length2 = max(dx * dx + dy * dy, 1e-9)
     x0, x1 = (
@@ -138,7 +151,9 @@ def _stretch(p, q, od_p, od_q, sigma, left, top, own):  # type: ignore[no-untype
             t = ((x - p[0]) * dx + (y - p[1]) * dy) / length2
             t = min(1.0, max(0.0, t))
             ex, ey = x - p[0] - t * dx, y - p[1] - t * dy
-            value = (od_p + t * (od_q - od_p)) * np.exp(-0.5 * (ex * ex + ey * ey) / (sigma * sigma))
+            # u is 1 at half maximum: exp(-ln 2 u) is a Gaussian, exp(-ln 2 u^2) a plateau with edges.
+            u = 4.0 * (ex * ex + ey * ey) / (width * width)
+            value = (od_p + t * (od_q - od_p)) * np.exp(-0.693147 * (thick * u * u + (1 - thick) * u))
             if value > own[y - top, x - left]:
                 own[y - top, x - left] = value
 
@@ -174,7 +189,7 @@ def paint_nuclei(
         is_dense = rng.random() < dense
         vesicular = 0.0 if is_dense else rng.beta(1.2, 1.2)
         fill(canvas, base, ring, od * (1 - 0.35 * vesicular))
-        fill(canvas, rough, ring, 0.12 if is_dense else rng.uniform(0.25, 0.55))
+        fill(canvas, rough, ring, 0.2 if is_dense else rng.uniform(0.35, 0.8))
         stroke(canvas, rim, ring, od * (0.15 + 0.85 * vesicular), 0.5)
         middle, size = ring.mean(0), np.sqrt(np.ptp(ring, axis=0).prod())
         for _ in range(0 if is_dense else rng.integers(0, 3)):

@@ -41,7 +41,7 @@ class FieldSettings:
         moderate and incomplete. lateral : share of incomplete cells with a lateral or basolateral pattern.
     contact : how the deposits of touching cells add. ``quadrature``: a border stained from both sides
         integrates about 1.4 times a single one, as measured (1.4 to 1.5); ``sum``: twice.
-    granularity : SD of the log-normal unevenness along a membrane.
+    granularity : SD of the log-normal unevenness of DAB, along a membrane and grain by grain.
     cytoplasm_fraction : highest cytoplasm DAB OD as a share of the cell's own membrane OD.
     diffuse_dab_od : DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
     stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge : how much of each, 0..1.
@@ -65,13 +65,13 @@ class FieldSettings:
     cell_diameter_cv: float = 0.16
     cell_aspect: Range = (1.0, 1.5)
     gland: float = 0.2
-    nucleus_area_share: Range = (0.24, 0.45)
+    nucleus_area_share: Range = (0.25, 0.52)
     nucleus_aspect: Range = (1.0, 1.7)
     haematoxylin_od: Range = (0.06, 0.15)
-    overlap: float = 0.06
+    overlap: float = 0.1
     faint_od: Range = (0.10, 0.19)
     moderate_od: Range = (0.22, 0.40)
-    intense_od: Range = (0.48, 1.10)
+    intense_od: Range = (0.48, 1.0)
     width_1_um: Range = (0.64, 0.10)
     width_2_um: Range = (1.0, 0.23)
     width_3_um: Range = (2.14, 0.40)
@@ -81,7 +81,7 @@ class FieldSettings:
     uncommon: float = 0.0
     lateral: float = 0.15
     contact: Literal["quadrature", "sum"] = "quadrature"
-    granularity: float = 0.22
+    granularity: float = 0.3
     cytoplasm_fraction: float = 0.30
     diffuse_dab_od: Range = (0.0, 0.02)
     nuclear_dab_od: Range = (0.0, 0.0)
@@ -92,17 +92,17 @@ class FieldSettings:
     out_of_focus: float = 0.2
     lumens: float = 0.3
     tissue_edge: float = 0.0
-    background_od: float = 0.035
+    background_od: float = 0.05
     stain_scale: float = 1.0
     haematoxylin_vector: tuple[float, float, float] = (0.68, 0.65, 0.34)
     dab_vector: tuple[float, float, float] = (0.34, 0.57, 0.74)
     stain_jitter: float = 0.02
     palette: Literal["H-DAB", "H&E"] = "H-DAB"
-    psf_um: float = 0.30
-    sharpening: float = 0.7
+    psf_um: float = 0.26
+    sharpening: float = 1.2
     noise: float = 1.6
     white: tuple[float, float, float] = (235.0, 234.0, 242.0)
-    jpeg_quality: int | None = 88
+    jpeg_quality: int | None = 85
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn, naming the setting and its value."""

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.synthetic.layout import GLASS, LAYOUT_UM, LUMEN, STROMA, TUMOUR, Layout, depth_in, keep_apart
+from qupath_her2.synthetic.layout import LAYOUT_UM, LUMEN, STROMA, TUMOUR, Layout, depth_in, keep_apart
 from qupath_her2.synthetic.noise import MARGIN_UM, sample, smooth_field, stream
 from qupath_her2.synthetic.outline import wobbly_ellipse
-from qupath_her2.synthetic.painting import Canvas, blurred, fill, paint_nuclei, stroke, texture, wobble
+from qupath_her2.synthetic.painting import (
+    PAD_UM,
+    Canvas,
+    blurred,
+    fill,
+    paint_nuclei,
+    stroke,
+    texture,
+    wobble,
+)
 from qupath_her2.synthetic.settings import FieldSettings
 
 __all__ = ["OtherNuclei", "other_nuclei", "paint_ground", "paint_others", "paint_red_cells_and_dirt"]
 
 Ring = NDArray[np.float64]
+Flow = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
     density = np.where(in_tumour & is_lymphocyte, 0.012, density)
     taken = rng.random(n) < density
     xy, is_lymphocyte = xy[taken], is_lymphocyte[taken]
-    flow = _flow(layout, xy) + rng.normal(0, 0.25, len(xy))
+    flow = _flow(layout)(xy) + rng.normal(0, 0.25, len(xy))
     size = np.where(is_lymphocyte, rng.uniform(5.5, 7.5, len(xy)), rng.uniform(6.0, 8.5, len(xy)))
     aspect = np.where(is_lymphocyte, rng.uniform(1.0, 1.25, len(xy)), rng.uniform(2.2, 5.0, len(xy)))
     kept = keep_apart(xy, flow, aspect, size, 1.0)
@@ -62,32 +73,46 @@ def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
     )
 
 
-def _flow(layout: Layout, xy: Ring) -> NDArray[np.float64]:
-    """Direction along the stroma's bands at each point, radians."""
-    slope_y, slope_x = np.gradient(cv2.GaussianBlur(depth_in(layout.region, STROMA), (0, 0), 8))
-    return np.asarray(np.arctan2(sample(slope_x, xy, LAYOUT_UM), -sample(slope_y, xy, LAYOUT_UM)), np.float64)
+def _flow(layout: Layout) -> Flow:
+    """Make a function from points to the direction along the stroma's bands there, radians."""
+    slopes = np.gradient(cv2.GaussianBlur(depth_in(layout.region, STROMA), (0, 0), 8))
+    slope_y, slope_x = (np.asarray(slope, np.float32) for slope in slopes)
+
+    def along(xy: Ring) -> NDArray[np.float64]:
+        across = sample(slope_x, xy, LAYOUT_UM), sample(slope_y, xy, LAYOUT_UM)
+        return np.asarray(np.arctan2(across[0], -across[1]), np.float64)
+
+    return along
 
 
 def paint_ground(canvas: Canvas, layout: Layout) -> None:
     """Lay the pale ground of unstained tissue: smooth in tumour cells, holey in stroma, none on glass."""
     settings = canvas.settings
-    height, width = canvas.dab.shape
-    scale = LAYOUT_UM / canvas.grid_um
-    warp = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
-    shares = []
-    for code in (TUMOUR, STROMA, LUMEN):
-        mask = (layout.region == code).astype(np.float32)
-        shares.append(np.asarray(cv2.warpAffine(mask, warp, (width, height)), np.float32))
-    tumour, stroma, lumen = (blurred(canvas, share, 0.4) for share in shares)
-    grain, drift = texture(canvas, "ground grain", 0.35), texture(canvas, "ground drift", 3.0)
-    holes = np.clip(0.75 + 0.5 * texture(canvas, "holes", 1.6), 0, 1.3)
-    ground = settings.background_od * (tumour * (1 + 0.25 * drift) + stroma * 0.8 * holes + 0.1 * lumen)
-    ground *= 1 + 0.35 * grain
+    tumour, stroma, lumen = (
+        blurred(canvas, _to_canvas(canvas, layout.region == code), 0.4) for code in (TUMOUR, STROMA, LUMEN)
+    )
+    grain, drift = texture(canvas, "ground grain", 0.3), texture(canvas, "ground drift", 3.0)
+    # Loose stroma is a web with empty meshes: ridges of a random field make the strands.
+    web = np.exp(-((texture(canvas, "web", 0.9) / 0.45) ** 2)) + 0.7 * np.exp(
+        -((texture(canvas, "mesh", 2.2) / 0.3) ** 2)
+    )
+    dense = np.clip(0.6 + 0.5 * texture(canvas, "stroma drift", 9.0), 0.1, 1.4)
+    ground = tumour * (1 + 0.2 * drift) + stroma * (0.35 * dense + 0.9 * web * dense) + 0.08 * lumen
+    ground *= settings.background_od * np.maximum(1 + 0.45 * grain, 0) * (1 - _clefts(canvas, layout))
     if settings.palette == "H&E":
         canvas.eosin[:] += 5 * ground
     canvas.haematoxylin[:] += 0.7 * ground
     canvas.grey[:] += 0.3 * ground
     _paint_collagen(canvas, layout, stroma)
+
+
+def _clefts(canvas: Canvas, layout: Layout) -> NDArray[np.float32]:
+    """Where tissue shrank off the stroma beside it, 0..1: slits along parts of the nests' borders."""
+    settings = canvas.settings
+    depth = depth_in(layout.region, STROMA)
+    gate = smooth_field(stream(settings.seed, "clefts"), settings.extent_um, 8.0, LAYOUT_UM)
+    open_um = np.clip(1.6 * (gate - 0.3), 0, 3.0)
+    return blurred(canvas, _to_canvas(canvas, (depth > 0) & (depth < open_um)), 0.3)
 
 
 def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32]) -> None:
@@ -103,9 +128,10 @@ def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32])
     paths = np.empty((len(starts), steps, 2))
     paths[:, 0] = starts
     bend = rng.normal(0, 0.12, len(starts))
+    along = _flow(layout)
     for k in range(1, steps):
         bend = 0.8 * bend + rng.normal(0, 0.1, len(starts))
-        angle = _flow(layout, paths[:, k - 1]) + bend
+        angle = along(paths[:, k - 1]) + bend
         paths[:, k] = paths[:, k - 1] + 1.5 * np.stack([np.cos(angle), np.sin(angle)], 1)
     for path in paths:
         end = int(rng.integers(8, steps))
@@ -131,21 +157,22 @@ def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
     rng = stream(settings.seed, "red cells")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
     nests = rng.uniform(0, 1, (int(settings.red_cells * extent.prod() / 2500), 2)) * extent - MARGIN_UM
-    nests = nests[_inside(layout.region, STROMA, nests, 3.0)]
+    depth = depth_in(layout.region, STROMA)
+    nests = nests[sample(depth, nests, LAYOUT_UM) >= 3]
     body, edge, halo = (np.zeros_like(canvas.dab) for _ in range(3))
     for nest in nests:
-        for _ in range(int(rng.integers(1, 10))):
-            middle = nest + rng.normal(0, 6.0, 2)
-            if not _inside_one(layout, middle):
-                continue
+        middles = nest + rng.normal(0, 6.0, (int(rng.integers(1, 10)), 2))
+        for middle in middles[sample(depth, middles, LAYOUT_UM) > 0]:
             ring = wobbly_ellipse(
                 rng, middle, rng.uniform(14, 30), rng.uniform(1, 2.2), rng.uniform(0, np.pi), 0.18
             )
-            fill(canvas, halo, middle + 1.18 * (ring - middle), 0.045)
+            fill(canvas, halo, middle + 1.22 * (ring - middle), 0.06)
             fill(canvas, halo, ring, 0.0)
-            fill(canvas, body, ring, rng.uniform(0.02, 0.16))
-            shift = rng.uniform(-0.5, 0.5, 2)
-            stroke(canvas, edge, ring + shift, rng.uniform(0.15, 0.5), rng.uniform(0.4, 0.9))
+            fill(canvas, body, ring, rng.uniform(0.02, 0.2))
+            # A red cell bends light: one flank is dark, the other bright.
+            first, length = int(rng.integers(0, len(ring))), int(rng.integers(len(ring) // 4, len(ring)))
+            flank = np.roll(ring, -first, 0)[:length]
+            stroke(canvas, edge, flank, rng.uniform(0.2, 0.6), rng.uniform(0.4, 1.0), closed=False)
     canvas.grey[:] += blurred(canvas, body + edge, 0.22) - blurred(canvas, halo, 0.3)
     # Haemoglobin keeps a trace of yellow: part of it unmixes as DAB, which detectors must stand.
     canvas.dab[:] += 0.12 * blurred(canvas, body + edge, 0.22)
@@ -155,7 +182,11 @@ def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
     canvas.grey[:] += blurred(canvas, specks, 1.4)
 
 
-def _inside_one(layout: Layout, xy: NDArray[np.float64]) -> bool:
-    """Whether one point lies in stroma."""
-    code = int(sample(layout.region.astype(np.float32), xy[None], LAYOUT_UM)[0])
-    return code == STROMA and code != GLASS
+def _to_canvas(canvas: Canvas, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Resample a layout mask onto the canvas, 0..1."""
+    height, width = canvas.dab.shape
+    scale = canvas.grid_um / LAYOUT_UM
+    start = (MARGIN_UM - PAD_UM) / LAYOUT_UM + scale / 2 - 0.5
+    warp = np.array([[scale, 0, start], [0, scale, start]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(mask.astype(np.float32), warp, (width, height), flags=flags), np.float32)
