@@ -46,7 +46,7 @@ class TissueSettings:
 
     pixel_size_um: float = 8.0
     max_downsample: int = 32
-    faint_od: float = 0.009
+    faint_od: float = 0.007
     faint_texture_od: float = 0.0028
     clear_od: float = 0.03
     min_piece_um2: float = 10_000.0
@@ -153,7 +153,10 @@ def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Ma
     mask = (faint | (darkness > s.clear_od)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    return background, mask.astype(bool) & ~_is_pen(od)
+    # Blur and closing carry dark tissue one or two pixels onto the glass; take back that rim.
+    rim = (mask > 0) & (cv2.erode(mask, np.ones((5, 5), np.uint8)) == 0)
+    rim &= od.mean(axis=2) < s.faint_od
+    return background, (mask > 0) & ~rim & ~_is_pen(od)
 
 
 def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -163,10 +166,10 @@ def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _glass_colour(rgb: NDArray[np.uint8], flat: _Mask) -> _White | None:
-    """Return the most frequent colour of flat, bright, neutral pixels; None where they are under 0.5 %."""
+    """Return the most frequent colour of flat, bright, neutral pixels; None where they are under 1 %."""
     low, high = rgb.min(axis=2).astype(np.int16), rgb.max(axis=2).astype(np.int16)
-    glass = rgb[flat & (low >= 170) & (high - low <= 40)]
-    if len(glass) < max(20, 0.005 * flat.size):
+    glass = rgb[flat & (low >= 195) & (high - low <= 30)]
+    if len(glass) < max(20, 0.01 * flat.size):
         return None
     # Of several flat colours the brightest is the glass: thick mucus and plastic are flat too.
     brightness = glass.min(axis=1)
@@ -184,7 +187,7 @@ def _is_pen(od: NDArray[np.float32]) -> _Mask:
     od = cast("NDArray[np.float32]", cv2.blur(od, (3, 3)))
     red, green, blue = od[..., 0], od[..., 1], od[..., 2]
     strongest = np.maximum(od.max(axis=2), 1e-6)
-    blue_ink = (red > 0.2) & (red > 1.35 * green)
+    blue_ink = (red > 0.2) & (red > 1.2 * green)
     green_ink = (strongest > 0.2) & (green < 0.8 * red) & (green < 0.8 * blue)
     red_ink = (green > 0.4) & (red < 0.12 * green) & (blue > 0.75 * green)
     black_ink = (od.min(axis=2) > 0.65) & (od.min(axis=2) > 0.85 * strongest)

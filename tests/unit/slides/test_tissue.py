@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from shapely import box, unary_union
+from shapely.geometry import Point
+
+from qupath_her2.slides import find_tissue, open_slide, read_thumbnail, tissue_polygons
+from qupath_her2.slides.tissue import Tissue
+
+GLASS = np.array([234, 233, 241], np.float64)
+SIDE = 2048
+PIXEL_UM = 0.5
+
+
+def glass(rng, side=SIDE):
+    """Glass as scanned: the lamp's colour, a slight fall to one side, grain."""
+    slope = np.linspace(0, 1.5, side)[None, :, None]
+    grain = rng.standard_normal((side, side, 3), np.float32)
+    return (GLASS - slope).astype(np.float32) + 2 * grain
+
+
+def add_pale_tissue(image, rng, x, y, radius, od=0.02, nuclei_od=0.12):
+    """A disc of almost clear stroma with haematoxylin nuclei, 8 µm wide, 25 µm apart."""
+    side = image.shape[0]
+    yy, xx = np.mgrid[:side, :side]
+    disc = (xx - x) ** 2 + (yy - y) ** 2 < radius**2
+    density = np.zeros((side, side), np.float32)
+    density[disc] = od
+    spots = np.zeros((side, side), np.uint8)
+    for cx, cy in rng.integers(0, side, (side * side // 2500, 2)):
+        cv2.circle(spots, (int(cx), int(cy)), 8, 1, -1)
+    density[disc & (spots > 0)] += nuclei_od
+    image *= 10 ** (-density[..., None] * np.array([0.65, 0.70, 0.29], np.float32))
+    return disc
+
+
+def opened(tmp_path, image):
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, np.clip(image + 0.5, 0, 255).astype(np.uint8), photometric="rgb")
+    return open_slide(path)
+
+
+def overlap(tissue, truth):
+    step = int(tissue.downsample)
+    small = truth[step // 2 :: step, step // 2 :: step]
+    mask = tissue.mask[: small.shape[0], : small.shape[1]]
+    return (mask & small).sum() / (mask | small).sum()
+
+
+@pytest.mark.parametrize(("od", "nuclei_od"), [(0.015, 0.10), (0.03, 0.12), (0.2, 0.3)])
+def test_pale_tissue_is_kept_and_glass_left_out(tmp_path, od, nuclei_od):
+    rng = np.random.default_rng(2)
+    image = glass(rng)
+    truth = add_pale_tissue(image, rng, 1100, 1000, 800, od, nuclei_od)
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    assert tissue.downsample == 16
+    assert overlap(tissue, truth) > 0.93
+    assert np.abs(np.array(tissue.background_rgb) - GLASS).max() <= 2.5
+
+
+def test_a_mixture_of_dark_and_pale_tissue_keeps_both(tmp_path):
+    rng = np.random.default_rng(4)
+    image = glass(rng)
+    pale = add_pale_tissue(image, rng, 600, 600, 450)
+    dark = add_pale_tissue(image, rng, 1500, 1500, 400, 0.6, 0.5)
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    assert overlap(tissue, pale | dark) > 0.93
+
+
+@pytest.mark.parametrize("grain", [0.0, 2.0, 6.0])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (234, 233, 241), (250, 247, 238)])
+def test_blank_glass_has_no_tissue(tmp_path, grain, colour):
+    image = np.array(colour) + np.random.default_rng(1).normal(0, grain, (1200, 1200, 3))
+    with opened(tmp_path, image) as slide:
+        for size in (PIXEL_UM, None):
+            tissue = find_tissue(slide, pixel_size_um=size)
+            assert not tissue.mask.any()
+            assert tissue_polygons(tissue) == []
+
+
+@pytest.mark.parametrize(
+    "ink", [(30, 50, 190), (20, 140, 60), (215, 30, 45), (25, 25, 28)], ids=["blue", "green", "red", "black"]
+)
+def test_pen_is_not_tissue(tmp_path, ink):
+    rng = np.random.default_rng(3)
+    image = glass(rng, 2048)
+    truth = add_pale_tissue(image, rng, 1300, 1300, 500)
+    pen = np.zeros((2048, 2048), np.uint8)
+    cv2.polylines(pen, [np.array([[100, 300], [900, 150], [1900, 400]])], False, 1, 90)
+    image[pen > 0] = np.array(ink) + rng.normal(0, 3, ((pen > 0).sum(), 3))
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    assert overlap(tissue, truth) > 0.9
+
+
+def test_dust_is_not_tissue_and_dab_is_not_pen(tmp_path):
+    rng = np.random.default_rng(3)
+    image = glass(rng, 2048)
+    for x, y in rng.integers(50, 1000, (12, 2)):
+        cv2.circle(image, (int(x), int(y)), 20, (120, 118, 121), -1)
+    truth = np.zeros((2048, 2048), np.uint8)
+    cv2.circle(truth, (1400, 1400), 450, 1, -1)
+    # DAB OD 0.9 with some haematoxylin: a solid 3+ field.
+    brown = GLASS * 10 ** -(0.9 * np.array([0.269, 0.568, 0.778]) + 0.1 * np.array([0.651, 0.701, 0.29]))
+    image[truth > 0] = brown + rng.normal(0, 3, ((truth > 0).sum(), 3))
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    assert overlap(tissue, truth.astype(bool)) > 0.93
+    assert len(tissue_polygons(tissue)) == 1
+
+
+def test_a_field_without_glass_is_all_tissue(tmp_path):
+    rng = np.random.default_rng(9)
+    image = glass(rng, 1024)
+    add_pale_tissue(image, rng, 512, 512, 5000, 0.15, 0.3)
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide)
+    assert tissue.mask.mean() > 0.97
+    assert tissue.background_rgb == (255, 255, 255)
+
+
+def test_outlines_cover_the_mask_in_level_0_pixels():
+    mask = np.zeros((40, 60), bool)
+    mask[5:25, 10:40] = True
+    mask[10:15, 20:30] = False
+    mask[30:35, 50:60] = True
+    tissue = Tissue(mask, 16.0, (255, 255, 255), 60 * 16 - 7, 40 * 16)
+    first, second = tissue_polygons(tissue)
+    truth = box(160, 80, 640, 400).difference(box(320, 160, 480, 240))
+    assert first.symmetric_difference(truth).area < 0.03 * truth.area
+    assert len(first.interiors) == 1
+    assert second.bounds == pytest.approx((800, 480, 953, 560), abs=1)
+    assert tissue_polygons(tissue, min_area_px=second.area + 1) == [first]
+
+
+def test_outlines_hold_every_mask_pixel_of_a_drawn_shape():
+    rng = np.random.default_rng(0)
+    mask = cv2.GaussianBlur(rng.random((80, 90)).astype(np.float32), (0, 0), 4) > 0.5
+    polygons = tissue_polygons(Tissue(mask, 8.0, (255, 255, 255), 720, 640))
+    assert all(p.is_valid for p in polygons)
+    covered = unary_union(polygons)
+    inside = [covered.contains(Point(8 * x + 4, 8 * y + 4)) for y in range(80) for x in range(90)]
+    assert np.mean(np.array(inside).reshape(80, 90) == mask) > 0.995
+    assert covered.area == pytest.approx(64 * mask.sum(), rel=0.02)
+
+
+def test_the_thumbnail_is_the_mean_of_what_each_pixel_covers(tmp_path):
+    image = np.random.default_rng(6).integers(0, 256, (700, 900, 3)).astype(np.float64)
+    with opened(tmp_path, image) as slide:
+        rgb, downsample = read_thumbnail(slide, 10)
+    assert downsample == 10
+    assert rgb.shape == (70, 90, 3)
+    np.testing.assert_allclose(rgb, image.reshape(70, 10, 90, 10, 3).mean(axis=(1, 3)), atol=0.51)
