@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
@@ -175,10 +176,11 @@ def read_scaled(
     ImageReadError
         When the file cannot be read.
     """
-    if not downsample >= 1 or (downsample * _STEPS) % 1:
+    if not (math.isfinite(downsample) and downsample >= 1 and float(downsample * _STEPS).is_integer()):
+        nearest = max(1.0, round(downsample * _STEPS) / _STEPS) if math.isfinite(downsample) else 1.0
         raise SettingsError(
             f"Downsample {downsample!r} is not a multiple of 1/8 that is at least 1. "
-            f"The nearest is {max(1.0, round(downsample * _STEPS) / _STEPS) if downsample > 0 else 1.0}."
+            f"The nearest is {nearest:g}."
         )
     level, step = _level_for(slide, x, y, downsample)
     factor = downsample / step
