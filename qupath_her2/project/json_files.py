@@ -43,7 +43,8 @@ def load_json(path: Path) -> Any:
 
 def _load_lenient(path: Path, data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        return json.loads(text)
     except UnicodeDecodeError as error:
         raise RegionFileError(
             f"Region file '{path.name}' is not UTF-8 text (byte {error.start}). "
@@ -54,7 +55,7 @@ def _load_lenient(path: Path, data: bytes) -> Any:
             f"Region file '{path.name}' is nested too deeply to be a region file."
         ) from error
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(data) - 2 or "Unterminated" in error.msg
+        cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
         what = "ends in the middle (cut short)" if cut else "is not JSON"
         raise RegionFileError(
             f"Region file '{path.name}' {what}: line {error.lineno}, column {error.colno}: {error.msg}. "
@@ -67,13 +68,13 @@ def _load_lenient(path: Path, data: bytes) -> Any:
         ) from error
 
 
-def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """Return at most `limit` bytes of a file, unpacked if it is gzip, without a UTF-8 byte order mark."""
+def read_limited(path: Path) -> bytes:
+    """Return the content of a file, unpacked if it is gzip, without a UTF-8 byte order mark."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == _GZIP_MAGIC
         with gzip.open(path) if packed else path.open("rb") as file:
-            data = file.read(limit + 1)
+            data = file.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionFileError(
             f"Region file '{path.name}' is a damaged or incomplete gzip file ({error}). Copy it again."
@@ -82,9 +83,9 @@ def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
         raise RegionFileError(
             f"Region file '{path}' cannot be read: {error.strerror or error}. Check its path and permissions."
         ) from error
-    if len(data) > limit:
+    if len(data) > MAX_BYTES:
         raise RegionFileError(
-            f"Region file '{path.name}' holds more than {limit / 2**30:.1f} GiB. "
+            f"Region file '{path.name}' holds more than {MAX_BYTES / 2**30:.1f} GiB. "
             "Export the annotations without the detections."
         )
     return data.removeprefix(b"\xef\xbb\xbf")

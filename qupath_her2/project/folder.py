@@ -1,0 +1,263 @@
+"""A plain folder of images as a project: which images, with which regions beside them.
+
+For ``case.png`` the region file is, in this order, ``case.png.geojson``, ``case.geojson`` or
+``case.roi.geojson``, each also with ``.gz``; where both of the last two lie there, or two images could
+claim one file, nothing is guessed. Names are compared in NFC, so that a file copied from macOS finds its
+regions.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from qupath_her2.errors import Her2Error, ImageReadError, RegionFileError
+from qupath_her2.project.cases import case_of, read_cases
+from qupath_her2.project.exchange import folder_image_id
+from qupath_her2.project.images import read_images
+from qupath_her2.records import SlideRef
+
+__all__ = ["IMAGE_SUFFIXES", "OUTPUT_NAME", "find_cases", "find_images"]
+
+#: Name of the exchange folder inside a project or folder of images.
+OUTPUT_NAME = "her2"
+#: Image files by their extension; ``.ome.tif`` and the like before the plain ones.
+IMAGE_SUFFIXES = (
+    ".ome.tiff",
+    ".ome.tif",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".svs",
+    ".ndpi",
+    ".mrxs",
+    ".scn",
+    ".bif",
+    ".vms",
+    ".vmu",
+    ".svslide",
+)
+_REGION_SUFFIXES = (".geojson", ".roi.geojson")
+
+
+def find_images(
+    folder: Path,
+    *,
+    her2: Path | None = None,
+    recursive: bool = False,
+    names: Sequence[str] | None = None,
+) -> list[SlideRef]:
+    """Return the images of a folder, by name, each with its region file, case and what QuPath knows of it.
+
+    Parameters
+    ----------
+    folder
+        Folder of images.
+    her2
+        The exchange folder, by default ``folder/her2``: its ``images.json`` gives pixel size and stains, its
+        ``cases.csv`` (or the one in `folder`) the cases. It is never searched for images.
+    recursive
+        Look into sub-folders too.
+    names
+        Only these images: names with or without extension.
+
+    Raises
+    ------
+    Her2Error
+        `folder` is an image or no folder, holds no image, or lacks one of `names`.
+    RegionFileError
+        A region file that two images could claim, or two region files for one image; all of them are listed.
+    """
+    her2 = her2 or folder / OUTPUT_NAME
+    files = list(_image_files(_checked_folder(folder), her2, recursive))
+    if names is not None:
+        files = _chosen(files, names, folder)
+    if not files:
+        raise Her2Error(
+            f"No image in '{folder}'. Looked for files ending in {', '.join(IMAGE_SUFFIXES)}."
+            + ("" if recursive else " Sub-folders are not searched.")
+        )
+    regions = _region_files(files)
+    known = {image.name: image for image in read_images(her2)} if (her2 / "images.json").is_file() else {}
+    cases_path = find_cases(folder, her2)
+    cases = read_cases(cases_path) if cases_path else {}
+    slides = []
+    for path in files:
+        relative = nfc(path.relative_to(folder).as_posix())
+        slide = known.get(relative) or SlideRef(folder_image_id(relative), relative, path)
+        case = case_of(cases, relative) or case_of(cases, path.name) or slide.case
+        slides.append(
+            replace(
+                slide,
+                path=path,
+                regions_path=regions.get(path) or slide.regions_path,
+                case=case,
+            )
+        )
+    _refuse_same_ids(slides)
+    return slides
+
+
+def find_cases(folder: Path, her2: Path) -> Path | None:
+    """Return ``cases.csv`` of the exchange folder or of the folder itself; Her2Error where there are both."""
+    found = [path for path in (her2 / "cases.csv", folder / "cases.csv") if path.is_file()]
+    if len(found) > 1:
+        raise Her2Error(f"There are two lists of cases, '{found[0]}' and '{found[1]}'. Keep one of them.")
+    return found[0] if found else None
+
+
+def nfc(text: str) -> str:
+    """Return text in Unicode's composed form: macOS writes file names in the decomposed one."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _checked_folder(folder: Path) -> Path:
+    if folder.is_file():
+        suffix = _image_suffix(folder.name)
+        if suffix is None:
+            raise Her2Error(
+                f"'{folder.name}' is a file, not a folder of images. Pass the folder that holds the images."
+            )
+        stem = folder.name[: -len(suffix)]
+        raise Her2Error(
+            f"'{folder.name}' is an image, not a project. "
+            f"Put it in a folder with {stem}.geojson and run that folder,\n"
+            f"       or: qupath-her2 run . --images {_quoted(folder.name)} --whole-tissue"
+        )
+    if not folder.is_dir():
+        raise Her2Error(f"Folder '{folder}' does not exist. Check the path.")
+    return folder
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name
+
+
+def _image_suffix(name: str) -> str | None:
+    lowered = name.casefold()
+    return next((suffix for suffix in IMAGE_SUFFIXES if lowered.endswith(suffix) and lowered != suffix), None)
+
+
+def _image_files(folder: Path, her2: Path, recursive: bool) -> Iterator[Path]:
+    """Yield image files by name, without our output and without the parts that some formats keep beside."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: nfc(entry.name))
+    except OSError as error:
+        raise ImageReadError(f"Folder '{folder}' cannot be read: {error.strerror or error}.") from error
+    files = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    parts = {
+        part
+        for entry in files
+        if entry.name.casefold().endswith((".vms", ".vmu"))
+        for part in _parts(entry.path)
+    }
+    for entry in files:
+        if _image_suffix(entry.name) and entry.name not in parts:
+            yield Path(entry.path)
+    if not recursive:
+        return
+    mrxs = {entry.name[:-5] for entry in files if entry.name.casefold().endswith(".mrxs")}
+    for entry in entries:
+        is_output = entry.name == OUTPUT_NAME or Path(entry.path) == her2
+        if entry.is_dir() and not (entry.name.startswith(".") or entry.name in mrxs or is_output):
+            yield from _image_files(Path(entry.path), her2, recursive)
+
+
+def _parts(path: str) -> set[str]:
+    """Return the names of the JPEG files that a Hamamatsu VMS or VMU index lists."""
+    index = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        index.read(path, encoding="latin-1")
+    except configparser.Error:
+        # The reader will refuse this slide with its own message; the other images need not wait for that.
+        return set()
+    return {value for section in index.values() for value in section.values() if value}
+
+
+def _region_files(files: Sequence[Path]) -> dict[Path, Path]:
+    """Return {image: its region file}."""
+    claims: dict[Path, list[Path]] = defaultdict(list)
+    result: dict[Path, Path] = {}
+    problems = []
+    beside: dict[Path, dict[str, Path]] = {}
+    for image in files:
+        if image.parent not in beside:
+            beside[image.parent] = _geojson_files(image.parent)
+        here = beside[image.parent]
+        own = [here[key] for key in _region_names(nfc(image.name)) if key in here][:1]
+        shared = [here[key] for stem in _stems(image.name) for key in _region_names(stem) if key in here]
+        found = own or shared
+        if len(found) > 1:
+            listed = "' and '".join(path.name for path in found)
+            problems.append(f"image '{image.name}' has two region files, '{listed}'; keep one of them")
+        elif found:
+            result[image] = found[0]
+            claims[found[0]].append(image)
+    for path, images in claims.items():
+        if len(images) > 1:
+            listed = "' and '".join(image.name for image in images)
+            problems.append(
+                f"'{path.name}' could belong to '{listed}'; rename it to '{images[0].name}.geojson'"
+            )
+    if problems:
+        raise RegionFileError("Which regions belong to which image is not clear:\n  " + "\n  ".join(problems))
+    return result
+
+
+def _geojson_files(folder: Path) -> dict[str, Path]:
+    """Return {name in NFC with the endings in lower case: path} of a folder's region files."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        name = nfc(path.name)
+        for ending in (".roi.geojson.gz", ".geojson.gz", ".roi.geojson", ".geojson"):
+            if name.casefold().endswith(ending) and not name.startswith(".") and path.is_file():
+                found[name[: -len(ending)] + ending] = path
+                break
+    return found
+
+
+def _region_names(stem: str) -> list[str]:
+    return [stem + suffix + packed for suffix in _REGION_SUFFIXES for packed in ("", ".gz")]
+
+
+def _stems(name: str) -> list[str]:
+    """Return what is left of an image's name without its ending: ``a.ome`` and ``a`` for ``a.ome.tif``."""
+    name = nfc(name)
+    suffix = _image_suffix(name) or ""
+    stem = name[: len(name) - len(suffix)]
+    return [stem, name.rpartition(".")[0]] if suffix.startswith(".ome.") else [stem]
+
+
+def _chosen(files: list[Path], names: Sequence[str], folder: Path) -> list[Path]:
+    wanted = [nfc(name) for name in names]
+    chosen = []
+    for name in wanted:
+        found = [path for path in files if name in (nfc(path.name), nfc(path.relative_to(folder).as_posix()))]
+        found = found or [path for path in files if name in _stems(path.name)]
+        if not found:
+            raise Her2Error(
+                f"No image '{name}' in '{folder}'. There are: {_some([path.name for path in files])}."
+            )
+        chosen += [path for path in found if path not in chosen]
+    return sorted(chosen, key=files.index)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _refuse_same_ids(slides: Sequence[SlideRef]) -> None:
+    seen: dict[str, SlideRef] = {}
+    for slide in slides:
+        other = seen.setdefault(slide.id, slide)
+        if other is not slide:
+            raise Her2Error(
+                f"Images '{other.path}' and '{slide.path}' have one name in two Unicode forms. Rename one."
+            )

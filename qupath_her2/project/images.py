@@ -1,0 +1,91 @@
+"""``images.json``: what each image of a project is, as QuPath told us at the last pull.
+
+Format 1: ``{"format": 1, "images": [{…}]}``, each image with ``id`` (its folder name here) and ``name``,
+and, where known, ``path``, ``width``, ``height``, ``pixel_size_um`` (null where QuPath has none),
+``stains``, ``image_type``, ``entry_id``, ``metadata``, ``fingerprint`` and whatever a later version adds.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.records import SlideRef
+
+__all__ = ["IMAGES_FORMAT", "read_images"]
+
+IMAGES_FORMAT = 1
+
+
+def read_images(her2: Path) -> list[SlideRef]:
+    """Return the images that ``images.json`` lists; `stains` is passed on as it stands there.
+
+    A relative ``path`` starts at the folder that holds the exchange folder. Regions are looked for in
+    ``regions/<id>.geojson``, also with ``.gz``.
+
+    Raises
+    ------
+    ExchangeError
+        The file cannot be read or is not of format 1; the message names the image and field.
+    """
+    path = her2 / "images.json"
+    try:
+        raw = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ExchangeError(
+            f"'{path}' cannot be read: {error.strerror or error}. Pull the project again."
+        ) from error
+    except orjson.JSONDecodeError as error:
+        raise ExchangeError(f"'{path}' is not JSON ({error}). Pull the project again.") from error
+    if (
+        not isinstance(raw, dict)
+        or raw.get("format") != IMAGES_FORMAT
+        or not isinstance(raw.get("images"), list)
+    ):
+        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise ExchangeError(
+            f"'{path}' has format {found!r}; this version reads {IMAGES_FORMAT}. Pull the project again."
+        )
+    slides = [_slide(image, number, her2) for number, image in enumerate(raw["images"])]
+    ids = [slide.id.casefold() for slide in slides]
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise ExchangeError(f"'{path}' has two images with the id {twice!r}. Pull the project again.")
+    return slides
+
+
+def _slide(image: Any, number: int, her2: Path) -> SlideRef:
+    where = f"'{her2 / 'images.json'}', image {number}"
+    if not isinstance(image, dict):
+        raise ExchangeError(f"{where} is not an object. Pull the project again.")
+    for key in ("id", "name"):
+        if not isinstance(image.get(key), str) or not image[key]:
+            raise ExchangeError(f"{where}: {key!r} is {image.get(key)!r}, not text. Pull the project again.")
+    path = image.get("path", image["name"])
+    if not isinstance(path, str) or not path:
+        raise ExchangeError(f"{where}: 'path' is {path!r}, not text. Pull the project again.")
+    candidates = [her2 / "regions" / f"{image['id']}.geojson{packed}" for packed in ("", ".gz")]
+    return SlideRef(
+        id=image["id"],
+        name=unicodedata.normalize("NFC", image["name"]),
+        path=her2.parent / path,
+        regions_path=next((candidate for candidate in candidates if candidate.is_file()), None),
+        pixel_size_um=_pixel_size(image.get("pixel_size_um"), where),
+        stains=image.get("stains"),
+    )
+
+
+def _pixel_size(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0:
+        raise ExchangeError(
+            f"{where}: 'pixel_size_um' is {value!r}, not a positive number. Set it in QuPath and pull."
+        )
+    return float(value)
