@@ -90,8 +90,9 @@ def _sensed(settings: FieldSettings, picture: Floats) -> NDArray[np.uint8]:
         rng = stream(settings.seed, "sensor")
         raw = rng.standard_normal(picture.shape, dtype=np.float32)
         soft = np.asarray(cv2.GaussianBlur(raw, (0, 0), 0.6), np.float32) * 1.9
+        grain = 0.5 * raw + 0.85 * soft
         shot = np.sqrt(np.maximum(picture, 1) / 235)
-        picture = np.asarray(picture + settings.noise * (0.5 * raw + 0.85 * soft) * shot, np.float32)
+        picture = np.asarray(picture + settings.noise * grain / grain.std() * shot, np.float32)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 

@@ -100,7 +100,7 @@ class FieldSettings:
     palette: Literal["H-DAB", "H&E"] = "H-DAB"
     psf_um: float = 0.26
     sharpening: float = 1.2
-    noise: float = 1.6
+    noise: float = 2.0
     white: tuple[float, float, float] = (235.0, 234.0, 242.0)
     jpeg_quality: int | None = 85
 

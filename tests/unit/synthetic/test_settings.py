@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.synthetic import FieldSettings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"width_px": 8}, "8 x 1024 px"),
+        ({"pixel_size_um": 0.0}, "0.0 µm/px"),
+        ({"shares": (0.5, 0.2, 0.1, 0.1)}, "sum to 1"),
+        ({"shares": (1.5, -0.5, 0, 0)}, "sum to 1"),
+        ({"n_target": -1}, "n_target"),
+        ({"faint_od": (0.3, 0.1)}, "faint_od"),
+        ({"overlap": 1.5}, "overlap"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_by_name(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        FieldSettings(**wrong)
+
+
+def test_settings_are_frozen_and_know_their_extent() -> None:
+    settings = FieldSettings(width_px=300, height_px=100, pixel_size_um=0.25)
+    assert settings.extent_um == (75.0, 25.0)
+    with pytest.raises(FrozenInstanceError):
+        settings.seed = 3
