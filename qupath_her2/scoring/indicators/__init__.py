@@ -1,0 +1,52 @@
+"""IHC indicators: staining intensity, positive-cell ratio and circumferential ratio of 512 x 512 patches.
+
+After Che et al. 2023, Diagnostics 13:263 (doi 10.3390/diagnostics13020263), without its tumour network: the
+tumour comes from regions, or the tissue stands for it.
+"""
+
+from __future__ import annotations
+
+from qupath_her2.scoring.indicators.fit import fit
+from qupath_her2.scoring.indicators.heat import heat_map, heat_map_png
+from qupath_her2.scoring.indicators.masks import IndicatorSettings
+from qupath_her2.scoring.indicators.patch import PatchIndicators, indicators_of_patch
+from qupath_her2.scoring.indicators.ranges import (
+    INDICATORS,
+    PUBLISHED,
+    IndicatorRanges,
+    decide,
+    load_ranges,
+    save_ranges,
+)
+from qupath_her2.scoring.indicators.slide import (
+    SlideIndicators,
+    indicators_of_slide,
+    patch_boxes,
+    pool,
+    score_indicators,
+)
+from qupath_her2.scoring.indicators.tissue import ControlSettings, Piece, detached_pieces, tissue_mask
+
+__all__ = [
+    "INDICATORS",
+    "PUBLISHED",
+    "ControlSettings",
+    "IndicatorRanges",
+    "IndicatorSettings",
+    "PatchIndicators",
+    "Piece",
+    "SlideIndicators",
+    "decide",
+    "detached_pieces",
+    "fit",
+    "heat_map",
+    "heat_map_png",
+    "indicators_of_patch",
+    "indicators_of_slide",
+    "load_ranges",
+    "patch_boxes",
+    "pool",
+    "save_ranges",
+    "score_indicators",
+    "tissue_mask",
+]

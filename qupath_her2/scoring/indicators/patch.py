@@ -1,0 +1,77 @@
+"""The three indicators of one patch: how deep the brown is, how many cells it meets, how many it encloses.
+
+Che et al. 2023, section 2.4 (doi 10.3390/diagnostics13020263). In its Table 4 the circumferential ratio
+exceeds the positive-cell ratio, so the two cannot share one denominator there; here both are shares of all
+cells, as its text says, and published ranges of the ratios need a refit before they can be met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from qupath_her2.scoring.indicators.masks import (
+    IndicatorSettings,
+    brown_mask,
+    circumferential_cells,
+    extract_cells,
+)
+from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PatchIndicators", "indicators_of_patch"]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchIndicators:
+    """What one patch shows.
+
+    Attributes
+    ----------
+    intensity : mean depth (1 - grey) of the brown pixels, 0..1; 0 for an unstained patch.
+    brown_share : share of the patch's pixels that are brown, 0..1.
+    n_cells, n_positive, n_circumferential : cells, those that brown meets, those of them that brown encloses.
+    """
+
+    intensity: float
+    brown_share: float
+    n_cells: int
+    n_positive: int
+    n_circumferential: int
+
+
+def indicators_of_patch(
+    rgb: NDArray[np.uint8], settings: IndicatorSettings, stains: StainVectors = QUPATH_H_DAB
+) -> PatchIndicators:
+    """Measure one patch.
+
+    Parameters
+    ----------
+    rgb : uint8 (H, W, 3) at `settings.pixel_size_um`.
+    stains : stain vectors of the slide; one set per slide, never per patch.
+    """
+    brown = brown_mask(rgb, settings)
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    share = float(brown.mean())
+    stained = share >= settings.min_brown_share and bool(brown.any())
+    intensity = 1 - float(grey[brown].mean()) / 255 if stained else 0.0
+    nuclei, cells = extract_cells(rgb, settings, stains)
+    n = int(nuclei.max()) + 1
+    whole = np.ones(n, bool)
+    whole[np.concatenate([nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]])] = False
+    whole[0] = False
+    # The paper's shortcut: stain mask times cell mask; one common pixel makes a cell positive.
+    positive = np.bincount(cells[brown], minlength=n) > 0
+    closed = positive & circumferential_cells(brown, nuclei, settings)
+    return PatchIndicators(
+        intensity=intensity,
+        brown_share=share,
+        n_cells=int(whole.sum()),
+        n_positive=int((positive & whole).sum()),
+        n_circumferential=int((closed & whole).sum()),
+    )

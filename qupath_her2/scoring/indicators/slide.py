@@ -1,0 +1,229 @@
+"""Patches to a slide: where patches lie, pooling, and the score as a record.
+
+Che et al. 2023, section 3.2 (doi 10.3390/diagnostics13020263): non-overlapping 512 x 512 patches at 20x over
+the tumour area. Nothing here reads a file: pixels come from the caller's `read_patch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.errors import ScoringError
+from qupath_her2.records import Box, Refusal, SlideScore
+from qupath_her2.scoring.indicators.masks import IndicatorSettings
+from qupath_her2.scoring.indicators.patch import PatchIndicators, indicators_of_patch
+from qupath_her2.scoring.indicators.ranges import (
+    INDICATORS,
+    PUBLISHED,
+    Decision,
+    IndicatorRanges,
+    decide,
+    nearest_by_ratios,
+)
+from qupath_her2.scoring.reason import RESEARCH_USE
+from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "SlideIndicators",
+    "indicators_of_slide",
+    "patch_boxes",
+    "pool",
+    "score_indicators",
+]
+
+
+#: A margin below this share of the span is a toss; the published overlaps are that wide.
+_NARROW = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class SlideIndicators:
+    """The three indicators of a slide: intensity, ratios of positive and of circumferential cells, all 0..1.
+
+    Ratios are NaN when no cell was found. `n_patches` and `n_cells` say what they rest on.
+    """
+
+    intensity: float
+    positive_ratio: float
+    circumferential_ratio: float
+    n_patches: int
+    n_cells: int
+
+    def values(self) -> tuple[float, float, float]:
+        """Return the indicators in the order of `ranges.INDICATORS`."""
+        return self.intensity, self.positive_ratio, self.circumferential_ratio
+
+
+def patch_boxes(
+    width: int,
+    height: int,
+    pixel_size_um: float,
+    settings: IndicatorSettings,
+    mask: NDArray[np.bool_] | None = None,
+) -> tuple[Box, ...]:
+    """Lay non-overlapping patches over an image, row by row; remainders at the far edges are dropped.
+
+    Parameters
+    ----------
+    width, height : level-0 pixels of the image.
+    pixel_size_um : µm of a level-0 pixel.
+    mask : bool (h, w) over the whole image at any scale: tissue, tumour, regions, without control pieces. A
+        patch needs `settings.min_tissue_share` of it. None keeps every patch.
+
+    Returns
+    -------
+    boxes in level-0 pixels, each `settings.patch_px` x `settings.pixel_size_um` a side.
+    """
+    side = max(1, round(settings.patch_px * settings.pixel_size_um / pixel_size_um))
+    columns, rows = width // side, height // side
+    boxes = [Box(x * side, y * side, side, side) for y in range(rows) for x in range(columns)]
+    if mask is None:
+        return tuple(boxes)
+    to_mask = (mask.shape[1] / width, mask.shape[0] / height)
+    return tuple(box for box in boxes if _covered(box, mask, to_mask) >= settings.min_tissue_share)
+
+
+def _covered(box: Box, mask: NDArray[np.bool_], to_mask: tuple[float, float]) -> float:
+    x, y = int(box.x * to_mask[0]), int(box.y * to_mask[1])
+    right = max(x + 1, round((box.x + box.width) * to_mask[0]))
+    bottom = max(y + 1, round((box.y + box.height) * to_mask[1]))
+    return float(mask[y:bottom, x:right].mean())
+
+
+def pool(patches: Iterable[PatchIndicators]) -> SlideIndicators:
+    """Pool patches: the mean of their intensities, and ratios over all their cells together.
+
+    Raises
+    ------
+    ScoringError : there is no patch.
+    """
+    measured = list(patches)
+    if not measured:
+        raise ScoringError("No patch to pool. Check the tissue mask and the regions.")
+    n_cells = sum(patch.n_cells for patch in measured)
+    positive = sum(patch.n_positive for patch in measured)
+    closed = sum(patch.n_circumferential for patch in measured)
+    return SlideIndicators(
+        intensity=sum(patch.intensity for patch in measured) / len(measured),
+        positive_ratio=positive / n_cells if n_cells else float("nan"),
+        circumferential_ratio=closed / n_cells if n_cells else float("nan"),
+        n_patches=len(measured),
+        n_cells=n_cells,
+    )
+
+
+def indicators_of_slide(
+    read_patch: Callable[[Box], NDArray[np.uint8]],
+    boxes: Sequence[Box],
+    settings: IndicatorSettings,
+    stains: StainVectors = QUPATH_H_DAB,
+) -> tuple[SlideIndicators, tuple[PatchIndicators, ...]]:
+    """Measure the patches of a slide one after another and pool them.
+
+    Parameters
+    ----------
+    read_patch : box in level-0 pixels -> uint8 (H, W, 3) at `settings.pixel_size_um`.
+    boxes : where; see `patch_boxes`.
+
+    Returns
+    -------
+    the slide's indicators, and each patch's in the order of `boxes`.
+
+    Raises
+    ------
+    ScoringError : `boxes` is empty.
+    """
+    patches = tuple(indicators_of_patch(read_patch(box), settings, stains) for box in boxes)
+    return pool(patches), patches
+
+
+def score_indicators(
+    slide: SlideIndicators | None,
+    ranges: IndicatorRanges = PUBLISHED,
+    *,
+    min_cells: int = 100,
+    refusal: Refusal | None = None,
+    warnings: Sequence[str] = (),
+) -> SlideScore:
+    """Score a slide by all three indicators, and name beside it the score by intensity alone.
+
+    Parameters
+    ----------
+    slide : pooled indicators; None when there was no tissue to measure.
+    ranges : the decision table; the published one is CSCO 2021 at one hospital.
+    min_cells : fewest cells that the two ratios may rest on.
+
+    Returns
+    -------
+    SlideScore without cell shares; the indicators stand in its tags.
+    """
+    if refusal is None and slide is None:
+        refusal = Refusal("no_tissue", "no patch holds enough tissue")
+    if refusal is None and slide is not None and slide.n_cells < min_cells:
+        refusal = Refusal(
+            "too_few_cells", f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
+        )
+    n_cells = 0 if slide is None else slide.n_cells
+    if refusal is not None or slide is None:
+        code, why = ("", "") if refusal is None else (refusal.code, refusal.reason.rstrip("."))
+        reason = f"Not assessable: {why}. {RESEARCH_USE}"
+        return SlideScore(
+            "not assessable",
+            None,
+            reason,
+            ranges.name,
+            n_cells=n_cells,
+            warnings=tuple(warnings),
+            refusal_code=code,
+        )
+    by_all = decide(slide.values(), ranges)
+    by_intensity = decide(slide.values(), ranges, use=INDICATORS[:1])
+    pairs = zip(INDICATORS, slide.values(), strict=True)
+    tags = (
+        f"{by_intensity.score} by staining intensity alone",
+        *(f"{name} {value:.3f}" for name, value in pairs),
+        f"margin {by_all.margin:.3f}",
+    )
+    return SlideScore(
+        status="scored",
+        score=by_all.score,
+        reason=_reason(slide, by_all, ranges),
+        guideline=ranges.name,
+        n_cells=n_cells,
+        tags=tags,
+        warnings=(*warnings, *_doubts(slide, by_all, ranges)),
+    )
+
+
+def _reason(slide: SlideIndicators, decision: Decision, ranges: IndicatorRanges) -> str:
+    ratios = (
+        f"{100 * slide.positive_ratio:.1f} % positive and {100 * slide.circumferential_ratio:.1f} % "
+        f"circumferential of {slide.n_cells:,} cells"
+    )
+    if decision.by == "intensity":
+        how = f"lies in the {decision.score} range, with {ratios}"
+    else:
+        told = "decide" if decision.by == "cell ratios" else "do not decide, the nearest range does"
+        how = f"fits {' or '.join(decision.candidates)}; {ratios} {told}"
+    ish = " ISH is needed." if decision.score == "2+" else ""
+    return (
+        f"{decision.score}: staining intensity {slide.intensity:.3f} over {slide.n_patches:,} patches {how} "
+        f"[{ranges.name}].{ish} {RESEARCH_USE}"
+    )
+
+
+def _doubts(slide: SlideIndicators, by_all: Decision, ranges: IndicatorRanges) -> list[str]:
+    lines = []
+    by_ratios = nearest_by_ratios(slide.values(), ranges)
+    if by_all.score not in by_ratios:
+        lines.append(f"The cell ratios alone would give {' or '.join(by_ratios)}.")
+    if by_all.by != "intensity" and by_all.margin < _NARROW:
+        lines.append("The runner-up lies almost as near: look at the slide.")
+    return lines
