@@ -164,25 +164,14 @@ def score_indicators(
     -------
     SlideScore without cell shares; the indicators stand in its tags.
     """
-    if refusal is None and slide is None:
-        refusal = Refusal("no_tissue", "no patch holds enough tissue")
-    if refusal is None and slide is not None and slide.n_cells < min_cells:
-        refusal = Refusal(
-            "too_few_cells", f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
-        )
-    n_cells = 0 if slide is None else slide.n_cells
-    if refusal is not None or slide is None:
-        code, why = ("", "") if refusal is None else (refusal.code, refusal.reason.rstrip("."))
-        reason = f"Not assessable: {why}. {RESEARCH_USE}"
-        return SlideScore(
-            "not assessable",
-            None,
-            reason,
-            ranges.name,
-            n_cells=n_cells,
-            warnings=tuple(warnings),
-            refusal_code=code,
-        )
+    if slide is None:
+        refusal = refusal or Refusal("no_tissue", "no patch holds enough tissue")
+        return _refused(refusal, ranges, 0, warnings)
+    if refusal is None and slide.n_cells < min_cells:
+        words = f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
+        refusal = Refusal("too_few_cells", words)
+    if refusal is not None:
+        return _refused(refusal, ranges, slide.n_cells, warnings)
     by_all = decide(slide.values(), ranges)
     by_intensity = decide(slide.values(), ranges, use=INDICATORS[:1])
     pairs = zip(INDICATORS, slide.values(), strict=True)
@@ -196,9 +185,21 @@ def score_indicators(
         score=by_all.score,
         reason=_reason(slide, by_all, ranges),
         guideline=ranges.name,
-        n_cells=n_cells,
+        n_cells=slide.n_cells,
         tags=tags,
         warnings=(*warnings, *_doubts(slide, by_all, ranges)),
+    )
+
+
+def _refused(refusal: Refusal, ranges: IndicatorRanges, n_cells: int, warnings: Sequence[str]) -> SlideScore:
+    return SlideScore(
+        status="not assessable",
+        score=None,
+        reason=f"Not assessable: {refusal.reason.rstrip('.')}. {RESEARCH_USE}",
+        guideline=ranges.name,
+        n_cells=n_cells,
+        warnings=tuple(warnings),
+        refusal_code=refusal.code,
     )
 
 
