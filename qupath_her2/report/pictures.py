@@ -11,7 +11,6 @@ import numpy as np
 from qupath_her2.errors import OutputError
 from qupath_her2.records import Box
 from qupath_her2.report.overlay import Frame, draw_cells, draw_regions
-from qupath_her2.slides import Slide, read_scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qupath_her2.records import CellTable, Region
+    from qupath_her2.slides import Slide
 
 __all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
 
-#: Level-0 pixels that one band of an overview may hold in memory.
+#: Pixels that one band of an overview may hold in memory.
 _BAND_PX = 16_000_000
 
 
@@ -61,18 +61,21 @@ def read_overview(slide: Slide, max_side_px: int, box: Box | None = None) -> tup
     uint8 (H, W, 3) RGB, and where it lies.
     """
     x, y, width, height = box or Box(0, 0, slide.width, slide.height)
-    downsample = max(1.0, math.ceil(max(width, height) / max_side_px * 8) / 8)
-    # Level 0 is averaged where no pyramid level fits exactly; a whole downsample lets one stand in for it.
-    if downsample > 4:
-        downsample = float(math.ceil(downsample))
-    out_width, out_height = max(1, math.floor(width / downsample)), max(1, math.floor(height / downsample))
-    picture = np.empty((out_height, out_width, 3), np.uint8)
-    rows = max(8, int(_BAND_PX / (out_width * downsample * downsample)) // 8 * 8)
-    for top in range(0, out_height, rows):
-        count = min(rows, out_height - top)
-        band = read_scaled(slide, x, y + round(top * downsample), out_width, count, downsample)
-        picture[top : top + count] = band
-    return picture, Frame(x, y, 1 / downsample)
+    wanted = max(1.0, max(width, height) / max_side_px)
+    level = max(n for n, downsample in enumerate(slide.level_downsamples) if downsample <= wanted)
+    level_step = slide.level_downsamples[level]
+    factor = math.ceil(wanted / level_step)
+    step = level_step * factor
+    # On the level's own pixels, so that the picture and what is drawn on it share one corner.
+    left, top = (math.floor(value / level_step + 0.5) * level_step for value in (x, y))
+    columns, rows = max(1, math.floor(width / step)), max(1, math.floor(height / step))
+    rows_at_once = max(1, _BAND_PX // (columns * factor * factor))
+    bands = []
+    for row in range(0, rows, rows_at_once):
+        count = min(rows_at_once, rows - row)
+        band = slide.read(round(left), round(top + row * step), columns * factor, count * factor, level)
+        bands.append(cv2.resize(band, (columns, count), interpolation=cv2.INTER_AREA))
+    return cast("NDArray[np.uint8]", np.vstack(bands)), Frame(left, top, 1 / step)
 
 
 def draw_overlay(

@@ -1,0 +1,107 @@
+"""qupath-her2: a bridge between QuPath and Python for HER2 scoring. Research use only.
+
+>>> import qupath_her2 as qh                                   # imports nothing heavy
+>>> slide = qh.open_slide("case07.svs")                        # doctest: +SKIP
+>>> results = qh.score_folder("study", whole_tissue=True)      # doctest: +SKIP
+
+Names are resolved on first use (PEP 562), so that importing the package starts neither an image library nor
+Java.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qupath_her2.batch.job import ScoreJob, score_image
+    from qupath_her2.batch.local import run_jobs
+    from qupath_her2.batch.plan import RunOptions, plan_jobs
+    from qupath_her2.batch.study import score_folder
+    from qupath_her2.cells import CellSettings, measure_cells
+    from qupath_her2.config import Settings, load_settings
+    from qupath_her2.errors import Her2Error
+    from qupath_her2.project.exchange import read_run
+    from qupath_her2.project.geojson import read_regions
+    from qupath_her2.records import CaseInfo, CellTable, ImageResult, Region, SlideScore
+    from qupath_her2.report import write_report
+    from qupath_her2.scoring import ScoringSettings, score_cells
+    from qupath_her2.slides import StainVectors, find_tissue, open_slide
+    from qupath_her2.synthetic import draw_field
+
+#: Where each public name lives; the block above says the same to type checkers, and a test compares them.
+_LAZY = {
+    "ScoreJob": "qupath_her2.batch.job",
+    "score_image": "qupath_her2.batch.job",
+    "run_jobs": "qupath_her2.batch.local",
+    "RunOptions": "qupath_her2.batch.plan",
+    "plan_jobs": "qupath_her2.batch.plan",
+    "score_folder": "qupath_her2.batch.study",
+    "CellSettings": "qupath_her2.cells",
+    "measure_cells": "qupath_her2.cells",
+    "Settings": "qupath_her2.config",
+    "load_settings": "qupath_her2.config",
+    "Her2Error": "qupath_her2.errors",
+    "read_run": "qupath_her2.project.exchange",
+    "read_regions": "qupath_her2.project.geojson",
+    "CaseInfo": "qupath_her2.records",
+    "CellTable": "qupath_her2.records",
+    "ImageResult": "qupath_her2.records",
+    "Region": "qupath_her2.records",
+    "SlideScore": "qupath_her2.records",
+    "write_report": "qupath_her2.report",
+    "ScoringSettings": "qupath_her2.scoring",
+    "score_cells": "qupath_her2.scoring",
+    "StainVectors": "qupath_her2.slides",
+    "find_tissue": "qupath_her2.slides",
+    "open_slide": "qupath_her2.slides",
+    "draw_field": "qupath_her2.synthetic",
+}
+
+__all__ = [
+    "__version__",
+    "open_slide",
+    "find_tissue",
+    "read_regions",
+    "StainVectors",
+    "measure_cells",
+    "score_cells",
+    "score_folder",
+    "score_image",
+    "plan_jobs",
+    "run_jobs",
+    "read_run",
+    "write_report",
+    "draw_field",
+    "load_settings",
+    "Settings",
+    "CellSettings",
+    "ScoringSettings",
+    "RunOptions",
+    "ScoreJob",
+    "CaseInfo",
+    "CellTable",
+    "ImageResult",
+    "Region",
+    "SlideScore",
+    "Her2Error",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room that `name` lives in."""
+    if name == "__version__":
+        return version("qupath-her2")
+    if name not in _LAZY:
+        near = difflib.get_close_matches(name, __all__, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise AttributeError(f"module 'qupath_her2' has no attribute '{name}'.{hint}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,3 @@
+"""ROOM 10: many images: plan, one job an image, and the engines that launch jobs."""
+
+from __future__ import annotations

@@ -1,0 +1,173 @@
+"""Everything a result depends on, gathered before the first pixel is measured, and its hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import shapely
+
+from qupath_her2.errors import RegionFileError, SettingsError
+from qupath_her2.project.geojson import RegionFile, read_regions
+from qupath_her2.provenance import image_fingerprint, input_hash, sha256_file
+from qupath_her2.records import Refusal, Region
+from qupath_her2.slides import QUPATH_H_DAB
+
+if TYPE_CHECKING:
+    from qupath_her2.batch.job import ScoreJob
+    from qupath_her2.slides import Slide
+
+__all__ = ["Inputs", "core_regions", "gather_inputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What goes into the scoring of one image.
+
+    Attributes
+    ----------
+    pixel_size_um : µm per level-0 pixel in use, None where nobody knows.
+    pixel_size_source : ``flag``, ``QuPath``, ``file`` or ``unknown``.
+    region_file : what the region file holds; empty without one.
+    regions : the regions to use, all roles; TMA cores are already cut with the tumour.
+    by_core : each region is a TMA core with a score of its own, and the slide has none.
+    whole_tissue : no one chose the tumour, and all tissue is to be scored.
+    refusal : why the image must not be scored, as far as is known before looking at it.
+    fingerprint : of the image file.
+    region_hash : SHA-256 of the region file, None without one.
+    hash : the input hash.
+    measurement_hash : the same without what only the scoring of measured cells uses.
+    """
+
+    pixel_size_um: float | None
+    pixel_size_source: str
+    region_file: RegionFile
+    regions: tuple[Region, ...]
+    by_core: bool
+    whole_tissue: bool
+    refusal: Refusal | None
+    fingerprint: str
+    region_hash: str | None
+    hash: str
+    measurement_hash: str
+
+
+def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
+    """Resolve pixel size and regions of a job, and hash all of its inputs.
+
+    Raises
+    ------
+    RegionFileError
+        The region file as a whole cannot be read.
+    SettingsError
+        A pixel size that no microscope has.
+    """
+    pixel_size_um, source = _pixel_size(job, slide)
+    found = _region_file(job, slide)
+    cores = core_regions(found)
+    regions = cores or found.regions
+    has_tumour = any(region.role == "tumour" for region in regions)
+    whole_tissue = job.whole_tissue and not has_tumour
+    fingerprint = image_fingerprint(job.ref.path)
+    parts: dict[str, Any] = {
+        "image_fingerprint": fingerprint,
+        "pixel_size_um": pixel_size_um,
+        "stains": job.stains or QUPATH_H_DAB,
+        "existing_cells": _existing_digest(job, found),
+    }
+    people = (*found.regions, *found.cores)
+    measuring = {
+        "method": job.method,
+        "whole_tissue": whole_tissue,
+        "tissue": job.settings.tissue,
+        "cells": job.settings.cells if job.method == "cells" else job.settings.indicators,
+    }
+    return Inputs(
+        pixel_size_um=pixel_size_um,
+        pixel_size_source=source,
+        region_file=found,
+        regions=regions,
+        by_core=bool(cores),
+        whole_tissue=whole_tissue,
+        refusal=_early_refusal(job, pixel_size_um, has_tumour or whole_tissue),
+        fingerprint=fingerprint,
+        region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
+        hash=input_hash(
+            people, settings={**measuring, "scoring": job.settings.scoring}, case=job.ref.case, **parts
+        ),
+        measurement_hash=input_hash(people, settings=measuring, **parts),
+    )
+
+
+def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
+    """Return the pixel size in use: the user's word, then QuPath's, then the file's."""
+    for value, source in (
+        (job.pixel_size_um, "flag"),
+        (job.ref.pixel_size_um, "QuPath"),
+        (slide.pixel_size_um, "file"),
+    ):
+        if value is not None:
+            if not 0.01 <= value <= 100:
+                raise SettingsError(
+                    f"A pixel size of {value:g} µm ({source}) for image '{job.name}' is no microscope's. "
+                    "Typical are 0.25 (40x) and 0.5 (20x)."
+                )
+            return value, source
+    return None, "unknown"
+
+
+def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
+    path = job.ref.regions_path
+    if path is None:
+        return RegionFile()
+    if not path.is_file():
+        raise RegionFileError(f"The region file '{path}' of image '{job.name}' is gone. Export it again.")
+    return read_regions(
+        path, image_width=slide.width, image_height=slide.height, class_names=job.settings.regions
+    )
+
+
+def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
+    if job.cells == "detect":
+        return None
+    if found.existing_cells is None:
+        raise RegionFileError(
+            f"Image '{job.name}' has no cells in its region file, but --cells from-regions asks for them. "
+            "Export the detections with the annotations, or leave the flag out to find cells here."
+        )
+    return found.existing_cells.digest()
+
+
+def _early_refusal(job: ScoreJob, pixel_size_um: float | None, has_where: bool) -> Refusal | None:
+    if pixel_size_um is None:
+        return Refusal(
+            "pixel_size_missing",
+            f"image '{job.name}' has no pixel size. Set it in QuPath (Image tab → Pixel width) "
+            "or pass --pixel-size-um 0.25",
+        )
+    if not has_where:
+        return Refusal(
+            "no_tumour_region",
+            "no tumour region: draw one and set its class to Tumor, or pass --whole-tissue",
+        )
+    return None
+
+
+def core_regions(found: RegionFile) -> tuple[Region, ...]:
+    """Return TMA cores as tumour regions, each cut with the tumour annotations where there are any.
+
+    The regions of other roles follow, so that they still subtract. Empty without cores.
+    """
+    if not found.cores:
+        return ()
+    tumour = [region.geometry for region in found.regions if region.role == "tumour"]
+    others = tuple(region for region in found.regions if region.role != "tumour")
+    drawn = shapely.union_all(tumour) if tumour else None
+    cores = []
+    for core in found.cores:
+        shape = core.geometry if drawn is None else shapely.intersection(core.geometry, drawn)
+        polygons = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon" and p.area > 0]
+        if polygons:
+            whole = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
+            cores.append(replace(core, geometry=whole, role="tumour"))
+    return (*cores, *others)

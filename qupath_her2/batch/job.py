@@ -1,0 +1,149 @@
+"""One image, one idempotent job: `score_image` is what every batch engine launches.
+
+A job killed at any point is redone or skipped, never half there: its run appears whole or not at all
+(`project.exchange`), and the image's lock keeps two workers apart.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from qupath_her2.batch.inputs import gather_inputs
+from qupath_her2.batch.outcome import add_geojson, write_run
+from qupath_her2.config import Settings
+from qupath_her2.errors import Her2Error
+from qupath_her2.project.exchange import up_to_date
+from qupath_her2.project.locks import lock_image
+from qupath_her2.project.scores import read_score
+from qupath_her2.records import ImageResult, SlideRef
+from qupath_her2.slides import StainVectors, open_slide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ScoreJob", "failed_result", "score_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """Everything that scoring one image needs; picklable.
+
+    Attributes
+    ----------
+    ref : the image, its region file, its case, and QuPath's pixel size where known.
+    out : the exchange folder.
+    settings : of all rooms.
+    stains : vectors for this image; the colour of its glass is still its own unless they are QuPath's.
+    pixel_size_um : the user's value; wins over QuPath's and the file's.
+    whole_tissue : score all tissue where there is no tumour region.
+    cells : find cells, or measure those of the region file.
+    method : score cells by a guideline, or the image by the published indicators.
+    force : redo what is up to date.
+    geojson : also write ``cells.geojson.gz``.
+    command : as typed, for ``run.json``.
+    notes : warnings that hold for this image before it is opened.
+    debug : let errors through with their traceback.
+    """
+
+    ref: SlideRef
+    out: Path
+    settings: Settings = field(default_factory=Settings)
+    stains: StainVectors | None = None
+    pixel_size_um: float | None = None
+    whole_tissue: bool = False
+    cells: Literal["detect", "from-regions"] = "detect"
+    method: Literal["cells", "indicators"] = "cells"
+    force: bool = False
+    geojson: bool = False
+    command: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    debug: bool = False
+
+    @property
+    def image(self) -> str:
+        """The image's folder name in the exchange folder."""
+        return self.ref.id
+
+    @property
+    def name(self) -> str:
+        """The file name that people know."""
+        return self.ref.name
+
+
+def score_image(
+    job: ScoreJob, *, progress: Callable[[int, int, int], None] | None = None, threads: int = 1
+) -> ImageResult:
+    """Score one image and leave a finished run in the exchange folder, or nothing.
+
+    Parameters
+    ----------
+    job : what to score and how.
+    progress : called with tiles done, tiles in all, cells so far; may raise KeyboardInterrupt to cancel.
+    threads : threads for this image; the result does not depend on it.
+
+    Returns
+    -------
+    ImageResult : ``scored``, ``not assessable`` (a result too), ``up to date`` or ``failed`` with its
+        message.
+    """
+    start = time.monotonic()
+    try:
+        return _score_image(job, progress, threads, start)
+    except Her2Error as error:
+        if job.debug:
+            raise
+        return failed_result(job, str(error), time.monotonic() - start)
+    except Exception as error:
+        # The one broad except of this package: in a batch of a thousand slides one surprise must cost one
+        # slide. Nothing is swallowed: the image is reported as failed, and --debug lets the traceback
+        # through.
+        if job.debug:
+            raise
+        text = f"unexpected {type(error).__name__}: {error}. Please report it with the output of --debug."
+        return failed_result(job, text, time.monotonic() - start)
+
+
+def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageResult:
+    """Return the result of an image that could not be scored."""
+    return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds)
+
+
+def _score_image(
+    job: ScoreJob, progress: Callable[[int, int, int], None] | None, threads: int, start: float
+) -> ImageResult:
+    with open_slide(job.ref.path) as slide, lock_image(job.out, job.image) as lock:
+        inputs = gather_inputs(job, slide)
+        done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
+        if done is not None:
+            if job.geojson:
+                done = add_geojson(lock, done)
+            return _unchanged(job, done, time.monotonic() - start)
+        from qupath_her2.batch.measure import measure
+
+        outcome = measure(job, slide, inputs, progress=progress, threads=threads)
+        run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
+    return ImageResult(
+        job.image,
+        job.name,
+        outcome.score.status,
+        run_dir=run_dir,
+        score=outcome.score,
+        n_cells=outcome.score.n_cells,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _unchanged(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResult:
+    score = read_score((run_dir / "score.json").read_bytes())
+    return ImageResult(
+        job.image,
+        job.name,
+        "up to date",
+        run_dir=run_dir,
+        score=score,
+        n_cells=score.n_cells,
+        seconds=seconds,
+    )

@@ -1,0 +1,176 @@
+"""Run jobs on this machine: in this process, or in N worker processes.
+
+The workers are started by spawn on every system, never by fork: a forked copy of a process whose threads hold
+an image library's locks can hang for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from qupath_her2.batch.job import ScoreJob, failed_result, score_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from qupath_her2.records import ImageResult
+
+__all__ = ["JobEvent", "run_jobs"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """What happened to one image.
+
+    Attributes
+    ----------
+    kind : ``started``, ``tiles`` (some more are done) or ``finished``.
+    image : its folder name in the exchange folder.
+    name : the file name that people know.
+    done_tiles, total_tiles, n_cells : how far ``tiles`` is.
+    result : what ``finished`` left.
+    """
+
+    kind: Literal["started", "tiles", "finished"]
+    image: str
+    name: str
+    done_tiles: int = 0
+    total_tiles: int = 0
+    n_cells: int = 0
+    result: ImageResult | None = None
+
+
+Listener = "Callable[[JobEvent], None]"
+
+# What a worker process was given at its start; a pool hands these over once, not with each job.
+_worker_events: Any = None
+_worker_cancel: Any = None
+
+
+def run_jobs(
+    jobs: Sequence[ScoreJob], *, workers: int = 1, listen: Callable[[JobEvent], None] | None = None
+) -> list[ImageResult]:
+    """Score all jobs and return their results in the order of `jobs`.
+
+    One image's failure leaves the others alone. A KeyboardInterrupt stops after the tiles in work; images
+    that are not finished then leave nothing behind.
+
+    Parameters
+    ----------
+    jobs : one an image.
+    workers : processes; with one, everything runs in this process. Where there are fewer images, the rest
+        become threads of each. The results do not depend on it.
+    listen : called in this process, in its main thread, with each event.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the user stopped it.
+    """
+    tell = listen or _ignore
+    processes = max(1, min(workers, len(jobs)))
+    threads = max(1, workers // processes)
+    if processes == 1:
+        return [_run_here(job, tell, threads) for job in jobs]
+    return _run_in_pool(jobs, tell, processes, threads)
+
+
+def _ignore(event: JobEvent) -> None:
+    """Take an event that nobody listens to."""
+
+
+def _run_here(job: ScoreJob, tell: Callable[[JobEvent], None], threads: int) -> ImageResult:
+    tell(JobEvent("started", job.image, job.name))
+
+    def progress(done: int, total: int, n_cells: int) -> None:
+        tell(JobEvent("tiles", job.image, job.name, done, total, n_cells))
+
+    result = score_image(job, progress=progress, threads=threads)
+    tell(JobEvent("finished", job.image, job.name, n_cells=result.n_cells, result=result))
+    return result
+
+
+def _run_in_pool(
+    jobs: Sequence[ScoreJob], tell: Callable[[JobEvent], None], processes: int, threads: int
+) -> list[ImageResult]:
+    context = multiprocessing.get_context("spawn")
+    events, cancel = context.Queue(), context.Event()
+    results: dict[int, ImageResult] = {}
+    pool = ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start_worker, initargs=(events, cancel)
+    )
+    with pool:
+        with _sigint_ignored():
+            futures: dict[Future[ImageResult], int] = {
+                pool.submit(_run_in_worker, job, threads): number for number, job in enumerate(jobs)
+            }
+        try:
+            pending = set(futures)
+            while pending:
+                finished, pending = wait(pending, timeout=0.1)
+                _drain(events, tell)
+                for future in finished:
+                    number = futures[future]
+                    results[number] = _result_of(future, jobs[number])
+                    job = jobs[number]
+                    tell(JobEvent("finished", job.image, job.name, result=results[number]))
+        except BaseException:
+            cancel.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [results[number] for number in range(len(jobs))]
+
+
+def _result_of(future: Future[ImageResult], job: ScoreJob) -> ImageResult:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return failed_result(
+            job,
+            "A worker process ended while this image was waiting or in work, most often for want of memory. "
+            "Run again with fewer --workers; finished images are kept.",
+        )
+
+
+def _drain(events: Any, tell: Callable[[JobEvent], None]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            tell(events.get_nowait())
+
+
+@contextlib.contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """Start children deaf to Ctrl-C, which a terminal sends to them too: this process tells them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _start_worker(events: Any, cancel: Any) -> None:
+    global _worker_events, _worker_cancel
+    _worker_events, _worker_cancel = events, cancel
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run_in_worker(job: ScoreJob, threads: int) -> ImageResult:
+    _worker_events.put(JobEvent("started", job.image, job.name))
+
+    def progress(done: int, total: int, n_cells: int) -> None:
+        if _worker_cancel.is_set():
+            raise KeyboardInterrupt
+        _worker_events.put(JobEvent("tiles", job.image, job.name, done, total, n_cells))
+
+    return score_image(job, progress=progress, threads=threads)

@@ -1,0 +1,199 @@
+"""From a folder and its flags to one job an image."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+import unicodedata
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qupath_her2.batch.job import ScoreJob
+from qupath_her2.batch.pooling import pooled_stains
+from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
+from qupath_her2.errors import Her2Error, SettingsError
+from qupath_her2.project.folder import OUTPUT_NAME, find_images
+from qupath_her2.project.writing import output_errors
+from qupath_her2.slides import parse_qupath_stains
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qupath_her2.records import SlideRef
+
+__all__ = ["Plan", "RunOptions", "exchange_folder", "find_settings", "plan_jobs", "select_images"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the flags of a run say; see `ScoreJob` for those of the same name.
+
+    Attributes
+    ----------
+    images : names or patterns; empty takes all.
+    out : the exchange folder; None takes ``her2`` in the folder.
+    site, specimen : win over ``cases.csv``.
+    """
+
+    images: tuple[str, ...] = ()
+    out: Path | None = None
+    pixel_size_um: float | None = None
+    whole_tissue: bool = False
+    cells: Literal["detect", "from-regions"] = "detect"
+    method: Literal["cells", "indicators"] = "cells"
+    site: Literal["breast", "gastric"] | None = None
+    specimen: Literal["biopsy", "resection"] | None = None
+    geojson: bool = False
+    force: bool = False
+    command: tuple[str, ...] = ()
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs of a run.
+
+    Attributes
+    ----------
+    out : the exchange folder.
+    jobs : one an image, in the order of their names.
+    notes : sentences about the folder as a whole.
+    """
+
+    out: Path
+    jobs: tuple[ScoreJob, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def project_folder(folder: Path) -> Path:
+    """Return the folder of a project: that of ``project.qpproj`` where the file itself was given."""
+    return folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
+
+
+def exchange_folder(folder: Path, out: Path | None = None) -> Path:
+    """Return where results of `folder` are: `out`, or ``her2`` inside it."""
+    return out or project_folder(folder) / OUTPUT_NAME
+
+
+def find_settings(
+    folder: Path, config: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the defaults."""
+    beside = project_folder(folder) / SETTINGS_FILE
+    return load_settings(config or (beside if beside.is_file() else None), overrides)
+
+
+def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
+    """Return the images of a folder whose names match any of `patterns` (all where there is none).
+
+    Raises
+    ------
+    Her2Error
+        The folder holds no image, or a pattern matches none.
+    """
+    place = project_folder(folder)
+    her2 = exchange_folder(folder, out)
+    names = [pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")]
+    if names and len(names) == len(patterns):
+        return find_images(place, her2=her2, names=names)
+    found = find_images(place, her2=her2)
+    if not patterns:
+        return found
+    chosen: set[str] = set()
+    for pattern in patterns:
+        wanted = unicodedata.normalize("NFC", pattern)
+        ids = {ref.id for ref in found if fnmatch.fnmatch(ref.name, wanted) or Path(ref.name).stem == wanted}
+        if not ids:
+            some = ", ".join(ref.name for ref in found[:8])
+            raise Her2Error(f"No image in '{folder}' matches '{pattern}'. There are: {some}.")
+        chosen |= ids
+    return [ref for ref in found if ref.id in chosen]
+
+
+def plan_jobs(
+    folder: Path,
+    options: RunOptions | None = None,
+    settings: Settings | None = None,
+    *,
+    listen: Callable[[str], None] | None = None,
+) -> Plan:
+    """Find the images of a folder and say how each is to be scored.
+
+    Parameters
+    ----------
+    folder : folder of images, or a project that was pulled.
+    options : the flags.
+    settings : of all rooms; the folder's own ``her2.toml`` where None.
+    listen : called with a word about what takes time.
+
+    Raises
+    ------
+    Her2Error
+        No image, unclear region files, bad ``cases.csv``, or a folder that cannot be written.
+    """
+    options = options or RunOptions()
+    settings = settings or find_settings(folder)
+    _check_flags(options)
+    out = exchange_folder(folder, options.out)
+    refs = select_images(folder, options.images, options.out)
+    _check_writable(out)
+    stains = {ref.id: _known_stains(ref, settings) for ref in refs}
+    notes: list[str] = []
+    if any(value is None for value in stains.values()) and options.method == "cells":
+        everything = select_images(folder, (), options.out)
+        pooled = pooled_stains(
+            everything, out, settings, anew=options.force and not options.images, listen=listen
+        )
+        stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
+        notes += pooled.notes
+    jobs = tuple(
+        ScoreJob(
+            ref=replace(ref, case=_case(ref, options)),
+            out=out,
+            settings=settings,
+            stains=stains[ref.id],
+            pixel_size_um=options.pixel_size_um,
+            whole_tissue=options.whole_tissue,
+            cells=options.cells,
+            method=options.method,
+            force=options.force,
+            geojson=options.geojson,
+            command=options.command,
+            debug=options.debug,
+        )
+        for ref in refs
+    )
+    return Plan(out, jobs, tuple(notes))
+
+
+def _check_flags(options: RunOptions) -> None:
+    size = options.pixel_size_um
+    if size is not None and not 0.01 <= size <= 100:
+        raise SettingsError(
+            f"--pixel-size-um {size:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
+        )
+
+
+def _check_writable(out: Path) -> None:
+    """Find out before the first slide, not after it, that results cannot be written."""
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp"):
+            pass
+
+
+def _known_stains(ref: SlideRef, settings: Settings) -> Any:
+    """Return QuPath's vectors, else the user's, else None: QuPath's value wins because a person looked."""
+    if ref.stains is not None:
+        return parse_qupath_stains(ref.stains)
+    return settings.stain_vectors
+
+
+def _case(ref: SlideRef, options: RunOptions) -> Any:
+    case = ref.case
+    if options.site is not None:
+        case = replace(case, site=options.site)
+    if options.specimen is not None:
+        case = replace(case, specimen=options.specimen)
+    return case

@@ -1,0 +1,64 @@
+"""The command line: ``qupath-her2 VERB FOLDER``, one function a verb, each in its own module.
+
+Exit codes: 0 done, 1 an error (its message alone), 2 wrong usage, 3 some images failed, 130 cancelled. A
+refused image is a result, not a failure. The verbs import what they need inside, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli.cells import cells
+from qupath_her2.cli.doctor import doctor
+from qupath_her2.cli.example import example
+from qupath_her2.cli.regions import regions
+from qupath_her2.cli.report import report
+from qupath_her2.cli.run import run
+from qupath_her2.cli.score import score
+from qupath_her2.cli.verb import hide_tracebacks
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="qupath-her2",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Research use only: not a medical device.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import qupath_her2
+
+        typer.echo(f"qupath-her2 {qupath_her2.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
+    ] = False,
+) -> None:
+    """Score HER2 IHC images cell by cell, with pictures and reasons.
+
+    First time:   [bold]qupath-her2 doctor[/bold]   then   [bold]qupath-her2 example demo[/bold]   and
+    [bold]qupath-her2 run demo[/bold]
+    """
+
+
+for _verb in (doctor, example, regions, run, cells, score, report):
+    app.command()(_verb)
+
+
+def main() -> None:
+    """Run the command line with the arguments of the process, and end the process."""
+    hide_tracebacks()
+    app()

@@ -1,0 +1,47 @@
+"""``doctor``: whether everything is here that scoring needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import EXIT_ERROR, verb
+
+__all__ = ["doctor"]
+
+_STYLE = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+@verb
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Where results are to be written.")] = Path(),
+    debug: o.Debug = False,
+) -> int:
+    """Check this machine, and say how to mend what is missing.
+
+    Opens a drawn slide, writes into FOLDER, and scores a drawn field from end to end. WARN is for parts that
+    scoring does without.
+
+    [bold]Example[/bold]
+
+    qupath-her2 doctor /data/her2
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from qupath_her2.batch.checks import run_checks
+
+    console = Console(highlight=False, soft_wrap=True)
+    n_failed = n_warned = 0
+    for check in run_checks(folder):
+        n_failed += check.state == "FAIL"
+        n_warned += check.state == "WARN"
+        line = Text(f"{check.name:<18}").append(f"{check.state}  ", style=_STYLE[check.state])
+        console.print(line.append(check.text))
+        if check.fix:
+            console.print(Text(f"{'':<24}{check.fix}", style="dim"))
+    console.print(f"{n_failed} failed, {n_warned} to know about")
+    return EXIT_ERROR if n_failed else 0

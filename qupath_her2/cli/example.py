@@ -1,0 +1,38 @@
+"""``example``: a small drawn project to try everything on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["example"]
+
+
+@verb
+def example(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    debug: o.Debug = False,
+) -> int:
+    """Write a small project of four drawn HER2 images with Tumor regions and cases.csv.
+
+    The images are drawn, not scanned: no patient stands behind them, and each score is known.
+
+    [bold]Example[/bold]
+
+    qupath-her2 example demo
+
+    qupath-her2 run demo
+    """
+    from qupath_her2.batch.example import write_example
+    from qupath_her2.errors import OutputError
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"'{folder}' is there and not empty. Choose a new folder for the example.")
+    files = write_example(folder)
+    typer.echo(f"{len(files)} files in {folder}. Next: qupath-her2 run {folder}")
+    return 0

@@ -1,0 +1,143 @@
+"""What the verbs that score share: from flags to jobs, to the table and the closing line."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from qupath_her2.batch.local import run_jobs
+from qupath_her2.batch.plan import Plan, RunOptions, find_settings, plan_jobs
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import progress_view, say_json
+from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
+from qupath_her2.report import write_report
+from qupath_her2.report.tables import short_class
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qupath_her2.records import ImageResult
+
+__all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_table"]
+
+_STATES = ("scored", "not assessable", "up to date", "failed")
+
+
+def run_options(**flags: Any) -> RunOptions:
+    """Return the options that flags say: enumerations by their value, lists as tuples."""
+    plain = {name: getattr(value, "value", value) for name, value in flags.items()}
+    plain["images"] = tuple(plain.get("images") or ())
+    return RunOptions(**plain, command=("qupath-her2", *sys.argv[1:]))
+
+
+def run_folder(
+    folder: Path,
+    options: RunOptions,
+    config: Path | None,
+    guideline: str | None,
+    *,
+    workers: int,
+    progress: ProgressKind,
+    with_report: bool = True,
+) -> int:
+    """Score the images of a folder, show the results, and return the exit code."""
+    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    is_json = progress is ProgressKind.json
+    tell = None if is_json or progress is ProgressKind.off else _to_stderr
+    plan = plan_jobs(folder, options, settings, listen=tell)
+    for note in plan.notes:
+        _to_stderr(note)
+    with progress_view(progress, len(plan.jobs)) as view:
+        results = run_jobs(plan.jobs, workers=workers, listen=view.show)
+    return finish(plan, results, is_json=is_json, with_report=with_report)
+
+
+def score_folder(
+    folder: Path, options: RunOptions, config: Path | None, guideline: str | None, *, progress: ProgressKind
+) -> int:
+    """Score stored cells again, show the results, and return the exit code."""
+    from qupath_her2.batch.rescore import rescore_folder
+
+    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    plan, results = rescore_folder(folder, options, settings)
+    return finish(plan, results, is_json=progress is ProgressKind.json, with_report=True)
+
+
+def finish(plan: Plan, results: Sequence[ImageResult], *, is_json: bool, with_report: bool) -> int:
+    """Write the report, show the table and the closing line, and return the exit code."""
+    failed = {
+        result.image: (result.name, result.error or "") for result in results if result.state == "failed"
+    }
+    report = None
+    if (with_report and len(failed) < len(results)) or (with_report and (plan.out / "results").is_dir()):
+        report = write_report(plan.out, failed).html
+    code = EXIT_SOME_FAILED if failed else 0
+    line = closing_line(results)
+    if is_json:
+        counts = Counter(result.state for result in results)
+        say_json(
+            event="done", exit=code, counts=dict(counts), message=line, report=str(report) if report else None
+        )
+        return code
+    for name, message in failed.values():
+        # Most messages name their image; those that do not get it here.
+        say_error(message if name in message else f"{name}: {message}")
+    show_table(results)
+    typer.echo(line)
+    if report is not None:
+        typer.echo(f"report  {report}")
+    return code
+
+
+def closing_line(results: Sequence[ImageResult]) -> str:
+    """Return the counts of a run in one line, with the reasons of refusals."""
+    counts = Counter(result.state for result in results)
+    if counts["up to date"] == len(results):
+        return f"{len(results)}/{len(results)} up to date; nothing to do (--force to redo)"
+    parts = [f"{counts[state]} {state}" for state in _STATES if counts[state]]
+    refused = Counter(
+        (result.score.refusal_code or "").replace("_", " ")
+        for result in results
+        if result.state == "not assessable" and result.score is not None
+    )
+    why = ", ".join(f"{n} {code}" for code, n in refused.most_common())
+    n_cells = sum(result.n_cells for result in results if result.state == "scored")
+    return f"{', '.join(parts)}{f': {why}' if why else ''}; {n_cells:,} cells"
+
+
+def show_table(results: Sequence[ImageResult]) -> None:
+    """Print a row for each image on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title="Research use only", title_justify="left")
+    table.add_column("Image", overflow="fold")
+    table.add_column("Score", no_wrap=True)
+    for name in ("Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(Text(result.name), *_cells(result))
+    console = Console(highlight=False)
+    # A pipe has no width; 100 columns keep a row on one line there.
+    Console(highlight=False, width=console.width if console.is_terminal else 100).print(table)
+
+
+def _cells(result: ImageResult) -> list[str]:
+    score = result.score
+    if score is None:
+        return [result.state, *[""] * 6]
+    shares = {short_class(name): share for name, share in score.shares.items()}
+    percents = [
+        f"{100 * shares[name]:.1f}" if name in shares else "" for name in ("Negative", "1+", "2+", "3+")
+    ]
+    h_score = "" if score.h_score is None else f"{score.h_score:.0f}"
+    return [score.score or "not assessable", *percents, h_score, f"{score.n_cells:,}"]
+
+
+def _to_stderr(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,171 @@
+"""The flags that verbs share, each defined once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "CellSource",
+    "Cells",
+    "Config",
+    "Debug",
+    "Folder",
+    "Force",
+    "GeoJson",
+    "Guideline",
+    "Images",
+    "Method",
+    "MethodName",
+    "Out",
+    "PixelSize",
+    "Progress",
+    "ProgressKind",
+    "Site",
+    "SiteName",
+    "Specimen",
+    "SpecimenName",
+    "WholeTissue",
+    "Workers",
+]
+
+
+class ProgressKind(str, Enum):
+    """How progress is told."""
+
+    auto = "auto"
+    bar = "bar"
+    json = "json"
+    off = "off"
+
+
+class SiteName(str, Enum):
+    """Where the tumour is from."""
+
+    breast = "breast"
+    gastric = "gastric"
+
+
+class SpecimenName(str, Enum):
+    """How the tissue was taken."""
+
+    biopsy = "biopsy"
+    resection = "resection"
+
+
+class CellSource(str, Enum):
+    """Whose cells are measured."""
+
+    detect = "detect"
+    from_regions = "from-regions"
+
+
+class MethodName(str, Enum):
+    """How an image is scored."""
+
+    cells = "cells"
+    indicators = "indicators"
+
+
+_WHAT = "What to score"
+_HOW = "How to score"
+_RUN = "How to run"
+
+Folder = Annotated[
+    Path, typer.Argument(help="Folder of images (case.svs with case.geojson beside it), or a QuPath project.")
+]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="PATTERN",
+        rich_help_panel=_WHAT,
+        help="Only images whose name matches, e.g. 'case0*.svs'.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", rich_help_panel=_WHAT, help="Write here instead of FOLDER/her2."),
+]
+WholeTissue = Annotated[
+    bool,
+    typer.Option(
+        "--whole-tissue",
+        rich_help_panel=_WHAT,
+        help="Score all tissue where no tumour region is; the result says that no one chose the tumour.",
+    ),
+]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-size-um",
+        metavar="UM",
+        rich_help_panel=_WHAT,
+        help="µm per pixel of all images; wins over QuPath's value and the file's.",
+    ),
+]
+Cells = Annotated[
+    CellSource,
+    typer.Option(
+        "--cells",
+        rich_help_panel=_HOW,
+        help="Find cells, or measure those that the region files already hold.",
+    ),
+]
+Method = Annotated[
+    MethodName,
+    typer.Option(
+        "--method",
+        rich_help_panel=_HOW,
+        help="Score each cell by the guideline, or by the published IHC indicators.",
+    ),
+]
+Guideline = Annotated[
+    str | None,
+    typer.Option(
+        "--guideline",
+        metavar="NAME",
+        rich_help_panel=_HOW,
+        help="breast-2018, breast-2013, csco-2021, gastric-resection, gastric-biopsy; auto follows the case.",
+    ),
+]
+Site = Annotated[
+    SiteName | None,
+    typer.Option("--site", rich_help_panel=_HOW, help="Wins over cases.csv; breast where neither says."),
+]
+Specimen = Annotated[
+    SpecimenName | None,
+    typer.Option(
+        "--specimen",
+        rich_help_panel=_HOW,
+        help="Wins over cases.csv; resection where neither says.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="her2.toml",
+        rich_help_panel=_RUN,
+        help="Settings file; without it FOLDER/her2.toml where there is one. Flags win over it.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Redo what is up to date.")]
+GeoJson = Annotated[
+    bool,
+    typer.Option(
+        "--geojson", rich_help_panel=_RUN, help="Also write cells.geojson.gz, for dropping onto QuPath."
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=1, max=256, rich_help_panel=_RUN, help="Images in work at the same time."),
+]
+Progress = Annotated[
+    ProgressKind,
+    typer.Option("--progress", rich_help_panel=_RUN, help="A bar, JSON lines for programs, or nothing."),
+]
+Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=_RUN, help="Show the traceback of an error.")]

@@ -1,0 +1,89 @@
+"""``regions``: what the region files hold, and what was set aside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error, verb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qupath_her2.config import Settings
+    from qupath_her2.project.geojson import RegionFile
+    from qupath_her2.records import SlideRef
+
+__all__ = ["regions"]
+
+
+@verb
+def regions(
+    folder: o.Folder,
+    images: o.Images = None,
+    out: o.Out = None,
+    config: o.Config = None,
+    debug: o.Debug = False,
+) -> int:
+    """List the regions of all images, what each means, and which features were set aside and why.
+
+    Changes nothing. Classes named Tumor are scored; Stroma, Ignore*, in-situ and control regions are taken
+    out.
+
+    [bold]Example[/bold]
+
+    qupath-her2 regions study
+    """
+    from qupath_her2.batch.plan import find_settings, select_images
+    from qupath_her2.errors import Her2Error
+
+    settings = find_settings(folder, config)
+    n_files = n_regions = n_set_aside = n_failed = 0
+    for ref in select_images(folder, tuple(images or ()), out):
+        if ref.regions_path is None:
+            typer.echo(f"{ref.name}: no region file")
+            continue
+        try:
+            found = _read(ref, settings)
+        except Her2Error as error:
+            say_error(str(error))
+            n_failed += 1
+            continue
+        n_files += 1
+        n_regions += len(found.regions)
+        n_set_aside += len(found.quarantined)
+        _tell(ref, found)
+    typer.echo(
+        f"{n_files} region files: {n_regions} regions, {n_set_aside} features set aside"
+        + (f", {n_failed} files unreadable" if n_failed else "")
+    )
+    return EXIT_SOME_FAILED if n_failed else 0
+
+
+def _read(ref: SlideRef, settings: Settings) -> RegionFile:
+    from qupath_her2.project.geojson import read_regions
+    from qupath_her2.slides import open_slide
+
+    path: Path | None = ref.regions_path
+    assert path is not None
+    with open_slide(ref.path) as slide:
+        return read_regions(
+            path, image_width=slide.width, image_height=slide.height, class_names=settings.regions
+        )
+
+
+def _tell(ref: SlideRef, found: RegionFile) -> None:
+    typer.echo(f"{ref.name}:")
+    for region in found.regions:
+        name = f" '{region.name}'" if region.name else ""
+        lock = ", locked" if region.is_locked else ""
+        class_name = region.class_name or "no class"
+        typer.echo(f"  {region.role:<8} {class_name}{name}, {region.geometry.area:,.0f} px²{lock}")
+    if found.existing_cells is not None:
+        typer.echo(f"  {len(found.existing_cells):,} cells (use them with --cells from-regions)")
+    for feature in found.quarantined:
+        typer.echo(f"  set aside: feature {feature.index} ({feature.id or 'no id'}) {feature.reason}")
+    for note in found.notes:
+        typer.echo(f"  {note}")

@@ -1,0 +1,26 @@
+"""``report``: summary.csv and report.html from the results that are there."""
+
+from __future__ import annotations
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["report"]
+
+
+@verb
+def report(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
+    """Write summary.csv and report.html again from the stored results.
+
+    [bold]Example[/bold]
+
+    qupath-her2 report study
+    """
+    from qupath_her2.batch.plan import exchange_folder
+    from qupath_her2.report import write_report
+
+    written = write_report(exchange_folder(folder, out))
+    typer.echo(f"report  {written.html}  ({written.counts})")
+    return 0

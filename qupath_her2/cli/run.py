@@ -1,0 +1,59 @@
+"""``run``: everything from pixels to the report."""
+
+from __future__ import annotations
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["run"]
+
+
+@verb
+def run(
+    folder: o.Folder,
+    images: o.Images = None,
+    out: o.Out = None,
+    pixel_size_um: o.PixelSize = None,
+    whole_tissue: o.WholeTissue = False,
+    cells: o.Cells = o.CellSource.detect,
+    method: o.Method = o.MethodName.cells,
+    guideline: o.Guideline = None,
+    site: o.Site = None,
+    specimen: o.Specimen = None,
+    geojson: o.GeoJson = False,
+    force: o.Force = False,
+    workers: o.Workers = 1,
+    config: o.Config = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Score all images of a folder and write the report.
+
+    Tumour regions come from case.geojson beside case.svs. Results go to FOLDER/her2: summary.csv, report.html
+    and, for each image, its cells, score and overlay. A second run does only what changed.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 run study --pixel-size-um 0.25
+
+    qupath-her2 run study --images 'case0*.svs' --workers 4
+
+    qupath-her2 run cores --whole-tissue --out results
+
+    qupath-her2 run biopsies --site gastric --specimen biopsy
+    """
+    from qupath_her2.cli.jobs import run_folder, run_options
+
+    chosen = run_options(
+        images=images,
+        out=out,
+        pixel_size_um=pixel_size_um,
+        whole_tissue=whole_tissue,
+        cells=cells,
+        method=method,
+        site=site,
+        specimen=specimen,
+        geojson=geojson,
+        force=force,
+    )
+    return run_folder(folder, chosen, config, guideline, workers=workers, progress=progress)

@@ -1,0 +1,37 @@
+"""``score``: stored cells, scored again by another rule, without pixels."""
+
+from __future__ import annotations
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["score"]
+
+
+@verb
+def score(
+    folder: o.Folder,
+    images: o.Images = None,
+    out: o.Out = None,
+    guideline: o.Guideline = None,
+    site: o.Site = None,
+    specimen: o.Specimen = None,
+    geojson: o.GeoJson = False,
+    config: o.Config = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Score measured cells again, by another guideline, other case data or other limits.
+
+    Reads the stored cells and no image, so it takes moments. Cut-points of the measurement itself need `run`.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 score study --guideline breast-2013
+
+    qupath-her2 score study --site gastric --specimen biopsy
+    """
+    from qupath_her2.cli.jobs import run_options, score_folder
+
+    chosen = run_options(images=images, out=out, site=site, specimen=specimen, geojson=geojson)
+    return score_folder(folder, chosen, config, guideline, progress=progress)

@@ -1,0 +1,61 @@
+"""How every verb ends: its exit code, and errors as one message without a traceback."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, ParamSpec
+
+import typer
+
+from qupath_her2.errors import Her2Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["EXIT_CANCELLED", "EXIT_ERROR", "EXIT_SOME_FAILED", "say_error", "verb"]
+
+EXIT_ERROR = 1
+EXIT_SOME_FAILED = 3
+EXIT_CANCELLED = 130
+
+P = ParamSpec("P")
+
+
+def say_error(message: str) -> None:
+    """Write an error message to standard error."""
+    typer.echo(f"Error: {message}", err=True)
+
+
+def verb(function: Callable[P, int]) -> Callable[P, None]:
+    """Turn a function that returns an exit code into a command that ends with it.
+
+    A Her2Error ends with 1 and its message alone; ``--debug`` lets it through with its traceback. Ctrl-C ends
+    with 130.
+    """
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except Her2Error as error:
+            if kwargs.get("debug"):
+                raise
+            say_error(str(error))
+            code = EXIT_ERROR
+        except KeyboardInterrupt:
+            typer.echo("Cancelled. Finished images are kept; the same command goes on from there.", err=True)
+            code = EXIT_CANCELLED
+        raise typer.Exit(code)
+
+    return command
+
+
+def hide_tracebacks() -> None:
+    """Let an unforeseen error end in one line that asks for a report; ``--debug`` shows the traceback."""
+    if "--debug" not in sys.argv:
+        sys.excepthook = _one_line
+
+
+def _one_line(kind: type[BaseException], error: BaseException, _: object) -> None:
+    say_error(f"unexpected {kind.__name__}: {error}. Please report it with the output of --debug.")

@@ -1,0 +1,144 @@
+"""``her2.toml`` and the rooms' settings.
+
+Each room keeps its settings in a frozen dataclass beside the function that uses them. Here they stand
+together, one table of the file each; a key that no dataclass has is an error that names the nearest one.
+Flags override the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pydantic
+
+from qupath_her2.cells import CellSettings
+from qupath_her2.errors import SettingsError
+from qupath_her2.project.vocabulary import ClassNames
+from qupath_her2.scoring import ScoringSettings
+from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings
+from qupath_her2.slides import StainEstimateSettings, StainVectors, TissueSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["SETTINGS_FILE", "Settings", "load_settings", "settings_as_dict"]
+
+#: The name looked for in the project's folder where ``--config`` is not given.
+SETTINGS_FILE = "her2.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a run: one attribute a table of ``her2.toml``.
+
+    Attributes
+    ----------
+    regions : class names that mean tumour, stroma, ignore, in situ, control.
+    tissue : how tissue is told from glass.
+    stains : when and how stain vectors are estimated.
+    stain_vectors : the user's own vectors, for images whose stains QuPath has not set; None estimates them.
+    cells : detection and membrane cut-points.
+    scoring : guideline and limits.
+    indicators, control : of ``--method indicators``.
+    """
+
+    regions: ClassNames = field(default_factory=ClassNames)
+    tissue: TissueSettings = field(default_factory=TissueSettings)
+    stains: StainEstimateSettings = field(default_factory=StainEstimateSettings)
+    stain_vectors: StainVectors | None = None
+    cells: CellSettings = field(default_factory=CellSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
+    indicators: IndicatorSettings = field(default_factory=IndicatorSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+
+
+def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of `path` with `overrides` on top of them, and defaults for the rest.
+
+    Parameters
+    ----------
+    path : a ``her2.toml``; None takes the defaults.
+    overrides : nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; values of None are left out.
+
+    Raises
+    ------
+    SettingsError
+        When the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
+    """
+    values = {} if path is None else _read_toml(path)
+    where = "the flags" if path is None else f"'{path}'"
+    merged = _merge(values, overrides or {})
+    _check_keys(merged, Settings, (), where)
+    return _validate(merged, where)
+
+
+def settings_as_dict(settings: Settings) -> dict[str, Any]:
+    """Return `settings` as plain values, for ``run.json`` and for the input hash."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=sorted))
+    return plain
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(
+            f"The settings file '{path}' cannot be read: {error.strerror}. Check the path given to --config."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file '{path}' is not TOML: {error}.") from error
+
+
+def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        if isinstance(value, dict):
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
+        elif value is not None:
+            merged[key] = value
+    return merged
+
+
+def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], where: str) -> None:
+    """Refuse keys that `kind` lacks; pydantic would pass over them in a standard dataclass."""
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]
+    for key, value in values.items():
+        dotted = ".".join((*above, key))
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            near_text = (
+                f"did you mean '{'.'.join((*above, near[0]))}'?"
+                if near
+                else f"there are: {', '.join(known)}."
+            )
+            raise SettingsError(f"Unknown setting '{dotted}' in {where}; {near_text}")
+        if isinstance(value, dict) and is_dataclass(hints[key]):
+            _check_keys(value, hints[key], (*above, key), where)
+
+
+def _validate(values: dict[str, Any], where: str) -> Settings:
+    try:
+        # By way of JSON, because strict mode takes a list for a tuple there, and still no "5" for a number.
+        text = json.dumps(values, allow_nan=False)
+        return pydantic.TypeAdapter(Settings).validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        lines = [
+            f"'{'.'.join(str(part) for part in problem['loc'])}' is {problem['input']!r}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        ]
+        raise SettingsError(f"Settings in {where} cannot be used: {'; '.join(lines)}") from error
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"Settings in {where} cannot be used: {error}.") from error
