@@ -25,7 +25,13 @@ from qupath_her2.scoring.indicators.slide import (
     pool,
     score_indicators,
 )
-from qupath_her2.scoring.indicators.tissue import ControlSettings, Piece, detached_pieces, tissue_mask
+from qupath_her2.scoring.indicators.tissue import (
+    ControlSettings,
+    Piece,
+    detached_pieces,
+    measured_area,
+    tissue_mask,
+)
 
 __all__ = [
     "INDICATORS",
@@ -44,6 +50,7 @@ __all__ = [
     "indicators_of_patch",
     "indicators_of_slide",
     "load_ranges",
+    "measured_area",
     "patch_boxes",
     "pool",
     "save_ranges",

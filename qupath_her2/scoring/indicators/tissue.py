@@ -18,7 +18,7 @@ from qupath_her2.scoring.indicators.masks import IndicatorSettings, brown_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ControlSettings", "Piece", "detached_pieces", "tissue_mask"]
+__all__ = ["ControlSettings", "Piece", "detached_pieces", "measured_area", "tissue_mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +155,37 @@ def _is_control(
         and share[piece] >= settings.brown_share_min
         and share[piece] >= settings.brown_ratio_min * share[main]
     )
+
+
+def measured_area(
+    rgb: NDArray[np.uint8],
+    pixel_size_um: float,
+    *,
+    keep_controls: bool = False,
+    settings: ControlSettings | None = None,
+    indicators: IndicatorSettings | None = None,
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Return where on a slide to measure, and a sentence for each piece that looks like a control.
+
+    Parameters
+    ----------
+    rgb, pixel_size_um, settings, indicators : as in `detached_pieces`.
+    keep_controls : measure pieces that look like controls too; the sentences then say so.
+
+    Returns
+    -------
+    mask : bool (H, W), for `slide.patch_boxes`.
+    warnings : what was left out, so that no tissue disappears silently.
+    """
+    labels, pieces = detached_pieces(rgb, pixel_size_um, settings, indicators)
+    controls = [piece for piece in pieces if piece.is_control]
+    done = "measured, as asked" if keep_controls else "left out; keep controls to measure it"
+    warnings = tuple(
+        f"A detached piece of {piece.area_mm2:.2f} mm², {100 * piece.brown_share:.0f} % brown, looks like control "
+        f"tissue: {done}."
+        for piece in controls
+    )
+    mask = labels > 0
+    if not keep_controls:
+        mask &= ~np.isin(labels, [piece.label for piece in controls])
+    return mask, warnings

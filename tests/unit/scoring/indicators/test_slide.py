@@ -22,6 +22,7 @@ from qupath_her2.scoring.indicators import (
     heat_map,
     heat_map_png,
     indicators_of_slide,
+    measured_area,
     patch_boxes,
     pool,
     score_indicators,
@@ -156,6 +157,21 @@ def test_an_attached_brown_part_belongs_to_the_tissue():
     pieces = detached_pieces(slide_picture(PALE_BLUE, draw.BROWN, gap=20), 10.0)[1]
     assert len(pieces) == 1
     assert not pieces[0].is_control
+
+
+def test_controls_are_left_out_loudly_unless_told_otherwise():
+    picture = slide_picture(PALE_BLUE, draw.BROWN)
+    mask, warnings = measured_area(picture, 10.0)
+    assert not mask[160, 610]
+    assert mask[300, 250]
+    assert len(warnings) == 1
+    assert "1.44 mm²" in warnings[0]
+    assert "left out" in warnings[0]
+    kept, warnings = measured_area(picture, 10.0, keep_controls=True)
+    assert kept[160, 610]
+    assert kept[300, 250]
+    assert "as asked" in warnings[0]
+    assert measured_area(slide_picture(PALE_BLUE, PALE_BLUE), 10.0)[1] == ()
 
 
 def test_control_settings_are_checked():
