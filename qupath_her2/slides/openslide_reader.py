@@ -15,7 +15,14 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
-from qupath_her2.slides.base import BaseSlide, read_error, usable_pixel_size_um, whole_downsample
+from qupath_her2.slides.base import (
+    DECODE_ERRORS,
+    BaseSlide,
+    read_error,
+    usable_pixel_size_um,
+    whole_downsample,
+)
+from qupath_her2.slides.tiff_metadata import check_tiff_tiles, is_tiff
 
 __all__ = ["OpenSlideSlide", "detect_vendor"]
 
@@ -45,6 +52,11 @@ class OpenSlideSlide(BaseSlide):
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
+        try:
+            if is_tiff(path):
+                check_tiff_tiles(path)
+        except DECODE_ERRORS as error:
+            raise read_error(path, error, "Copy or export the image again; it may be damaged.") from error
         try:
             handle = openslide.OpenSlide(str(path))
         except (openslide.OpenSlideError, OSError) as error:

@@ -23,13 +23,12 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.base import DECODE_ERRORS, BaseSlide, read_error
-from qupath_her2.slides.tiff_metadata import tiff_pixel_size_um
+from qupath_her2.slides.tiff_metadata import is_tiff, tiff_pixel_size_um
 
-__all__ = ["PlainSlide", "is_tiff"]
+__all__ = ["PlainSlide"]
 
 #: 14,000 x 14,000 px: decoding takes under 1.4 GB at its peak, so the whole process stays under 2 GB.
 _MAX_PIXELS = 200_000_000
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIGNATURES: tuple[tuple[bytes, Any], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
@@ -40,11 +39,6 @@ _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _SMALLER = "Save it as a tiled pyramid: QuPath, File → Export images → OME TIFF."
 _DAMAGED = "Copy or export the image again; it may be damaged."
 _FORMATS = "Images may be PNG, JPEG, BMP, TIFF or any format of OpenSlide."
-
-
-def is_tiff(path: Path) -> bool:
-    """Return whether a file starts as classic or big TIFF."""
-    return _head(path)[:4] in _TIFF_MAGIC
 
 
 def _head(path: Path) -> bytes:
@@ -77,7 +71,7 @@ class PlainSlide(BaseSlide):
         head = _head(path)
         size: tuple[float | None, float | None] = (None, None)
         try:
-            if head[:4] in _TIFF_MAGIC:
+            if is_tiff(path):
                 rgb, size = _decode_tiff(path, max_pixels)
             else:
                 rgb = _decode_image(path, head, max_pixels)
@@ -133,7 +127,7 @@ def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[float | None, float | None]]:
-    with tifffile.TiffFile(str(path)) as tiff:
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
         series = tiff.series[0]
         page: Any = series.keyframe
         axes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "XY"}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from qupath_her2.errors import ImageReadError, SettingsError
 from qupath_her2.slides.base import read_error
 from qupath_her2.slides.openslide_reader import OpenSlideSlide, detect_vendor
-from qupath_her2.slides.plain_reader import PlainSlide, is_tiff
+from qupath_her2.slides.plain_reader import PlainSlide
+from qupath_her2.slides.tiff_metadata import is_tiff
 from qupath_her2.slides.tiff_reader import TiffSlide
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def _check_file(path: Path) -> None:
         raise read_error(path, "it is a folder", "Give the image file itself.")
     if size == 0:
         raise read_error(path, "the file is empty (0 bytes)", "Copy or export the image again.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise read_error(path, error.strerror or error, "Check your permission to read it.") from error
 
 
 def _open_tiff(path: Path, vendor: str | None) -> Slide:

@@ -1,16 +1,21 @@
-"""The pixel size that a TIFF file states."""
+"""What the tags of a TIFF file say: its pixel size, and whether its tiles can be as they claim."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 import tifffile
 
 from qupath_her2.slides.base import usable_pixel_size_um
 
-__all__ = ["tiff_pixel_size_um"]
+__all__ = ["check_tiff_tiles", "is_tiff", "tiff_pixel_size_um"]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: 8192 x 8192 px: far above any scanner's tiles, far below what exhausts memory.
+_MAX_TILE_PIXELS = 2**26
 
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
 #: Units of PhysicalSize in OME-XML (2016-06); µm where none is given.
@@ -25,7 +30,34 @@ _UM_PER_OME_UNIT = {
     "in": 25_400.0,
 }
 
-_Size = tuple[float | None, float | None]
+_Size: TypeAlias = tuple[float | None, float | None]
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether a file starts as classic or big TIFF; OSError where it cannot be opened."""
+    with path.open("rb") as stream:
+        return stream.read(4) in _TIFF_MAGIC
+
+
+def check_tiff_tiles(path: Path) -> None:
+    """Raise ValueError where a tile is impossibly large or tiles are missing from the tables.
+
+    OpenSlide trusts these tags: a damaged tile size makes it allocate gigabytes and abort the whole process.
+    """
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+        for index in range(len(tiff.pages)):
+            page: Any = tiff.pages[index]
+            page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
+            if not page.is_tiled:
+                continue
+            width, height = page.tilewidth, page.tilelength
+            if not 0 < width * height <= _MAX_TILE_PIXELS:
+                raise ValueError(f"its header is damaged: tiles of {width} × {height} px in image {index}")
+            expected = -(-page.imagewidth // width) * -(-page.imagelength // height)
+            if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
+                raise ValueError(
+                    f"its header is damaged: {len(page.dataoffsets)} of {expected} tiles in image {index}"
+                )
 
 
 def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
