@@ -181,8 +181,8 @@ def measured_area(
     controls = [piece for piece in pieces if piece.is_control]
     done = "measured, as asked" if keep_controls else "left out; keep controls to measure it"
     warnings = tuple(
-        f"A detached piece of {piece.area_mm2:.2f} mm², {100 * piece.brown_share:.0f} % brown, looks like control "
-        f"tissue: {done}."
+        f"A detached piece of {piece.area_mm2:.2f} mm², {100 * piece.brown_share:.0f} % brown, looks like "
+        f"control tissue: {done}."
         for piece in controls
     )
     mask = labels > 0
