@@ -84,7 +84,7 @@ def plan_cells(settings: FieldSettings, layout: Layout) -> CellPlan:
         angles = stained_angles(rng, int(pattern[i]), share, axis)
         completeness[i] = angles.mean()
         membranes[i] = _membrane(settings, rng, outlines[i], angles, od[i], width[i])
-    cytoplasm = od * settings.cytoplasm_fraction * rng.uniform(0.3, 1.0, n)
+    cytoplasm = od * settings.cytoplasm_fraction * rng.uniform(0.4, 1.0, n)
     cytoplasm += rng.uniform(*settings.diffuse_dab_od, n)
     haematoxylin, dab = rng.uniform(*settings.haematoxylin_od, n), rng.uniform(*settings.nuclear_dab_od, n)
     return CellPlan(
@@ -221,6 +221,7 @@ def _membrane(
     path = inset(path, 0.12 * _along(rng, len(path), 2.5))
     # Beads as long as the line is wide; a thick line holds its own grains and is more even along.
     beads = _along(rng, len(path), max(1.5, 2.5 * width)) / max(1.0, width)
+    beads = beads + 0.7 * _along(rng, len(path), 8.0)
     grain = np.exp(settings.granularity * beads - 0.35 * slant)
     if angles.any():
         grain /= np.median(grain[angles[degrees]]) if angles[degrees].any() else 1.0

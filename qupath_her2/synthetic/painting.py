@@ -167,10 +167,25 @@ def paint_cytoplasm(canvas: Canvas, plan: CellPlan) -> None:
     for ring, od, nuclear in zip(plan.nuclei, plan.cytoplasm_od, plan.nuclear_dab_od, strict=True):
         # Cytoplasm above and below the nucleus within the section still absorbs.
         fill(canvas, layer, ring, 0.4 * od + nuclear)
+    _paint_tangential(canvas, plan, layer)
     grain = (
         1 + 0.22 * texture(canvas, "cytoplasm grain", 0.45) + 0.2 * texture(canvas, "cytoplasm drift", 2.5)
     )
     canvas.dab[:] += np.maximum(blurred(canvas, layer, 0.25) * grain, 0)
+
+
+def _paint_tangential(canvas: Canvas, plan: CellPlan, layer: Floats) -> None:
+    """Spread some stained membranes into a sheet, as where the section grazes a cell's top or flank."""
+    rng = stream(canvas.settings.seed, "tangential")
+    sheet = np.zeros_like(layer)
+    for ring, od, share in zip(plan.outlines, plan.membrane_od, plan.completeness, strict=True):
+        if share == 0 or rng.random() >= canvas.settings.tangential:
+            continue
+        length = int(len(ring) * rng.uniform(0.2, 0.45))
+        arc = np.roll(ring, int(rng.integers(len(ring))), axis=0)[:length]
+        inner = ring.mean(0) + rng.uniform(0.3, 0.7) * (arc - ring.mean(0))
+        fill(canvas, sheet, np.concatenate([arc, inner[::-1]]), od * rng.uniform(0.25, 0.6))
+    layer += blurred(canvas, sheet, 0.6)
 
 
 def paint_nuclei(

@@ -42,7 +42,9 @@ class FieldSettings:
     contact : how the deposits of touching cells add. ``quadrature``: a border stained from both sides
         integrates about 1.4 times a single one, as measured (1.4 to 1.5); ``sum``: twice.
     granularity : SD of the log-normal unevenness of DAB, along a membrane and grain by grain.
-    cytoplasm_fraction : highest cytoplasm DAB OD as a share of the cell's own membrane OD.
+    cytoplasm_fraction : highest cytoplasm DAB OD as a share of the cell's own membrane OD; a cell has 0.4 to
+        1.0 of it. tangential : share of stained cells whose membrane is cut flat somewhere: a pale brown
+        sheet beside the border, not part of any truth.
     diffuse_dab_od : DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
     stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge : how much of each, 0..1.
     background_od : OD of unstained tissue. stain_scale : multiplies all DAB.
@@ -82,7 +84,8 @@ class FieldSettings:
     lateral: float = 0.15
     contact: Literal["quadrature", "sum"] = "quadrature"
     granularity: float = 0.3
-    cytoplasm_fraction: float = 0.30
+    cytoplasm_fraction: float = 0.40
+    tangential: float = 0.12
     diffuse_dab_od: Range = (0.0, 0.02)
     nuclear_dab_od: Range = (0.0, 0.0)
     stroma: float = 0.22
@@ -125,6 +128,7 @@ class FieldSettings:
             "class_patchiness",
             "gland",
             "overlap",
+            "tangential",
             "stroma",
             "tissue_edge",
             "out_of_focus",
