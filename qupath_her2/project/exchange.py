@@ -160,6 +160,9 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
         with output_errors(writer.final):
             _seal(writer, writer.record)
     except BaseException:
+        # A rename that could not be flushed is taken back; the id was free, so the folder is this run's own.
+        if writer.final.exists():
+            writer.final.rename(writer.folder)
         shutil.rmtree(writer.folder, ignore_errors=True)
         _remove_if_empty(folder)
         raise

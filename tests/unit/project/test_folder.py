@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qupath_her2.errors import CasesFileError, ExchangeError, Her2Error, RegionFileError
+from qupath_her2.project.cases import case_of, read_cases, unmatched_cases
+from qupath_her2.project.exchange import folder_image_id
+from qupath_her2.project.folder import find_images
+from qupath_her2.project.images import read_images
+from qupath_her2.records import CaseInfo
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def pairs(folder: Path, **options) -> dict[str, str | None]:
+    return {s.name: s.regions_path and s.regions_path.name for s in find_images(folder, **options)}
+
+
+# --- images and their regions
+
+
+def test_every_kind_of_image_and_region_file(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        *(
+            "a.png",
+            "a.geojson",
+            "b.JPG",
+            "b.roi.geojson",
+            "c.Tiff",
+            "c.geojson.gz",
+            "d.svs",
+            "d.roi.geojson.gz",
+        ),
+        *("e.ome.tif", "e.geojson", "f.ome.tiff", "f.ome.geojson", "g.ndpi", "g.ndpi.geojson", "h.mrxs"),
+        *("i.scn", "j.bif", "k.svslide", "notes.txt", "loose.geojson", "._a.png", ".png"),
+        *("her2/results/x/overlay.jpg", "h/Slidedat.ini", "h/Data0000.jpg", "sub/z.png"),
+    )
+    assert pairs(tmp_path) == {
+        "a.png": "a.geojson",
+        "b.JPG": "b.roi.geojson",
+        "c.Tiff": "c.geojson.gz",
+        "d.svs": "d.roi.geojson.gz",
+        "e.ome.tif": "e.geojson",
+        "f.ome.tiff": "f.ome.geojson",
+        "g.ndpi": "g.ndpi.geojson",
+        "h.mrxs": None,
+        "i.scn": None,
+        "j.bif": None,
+        "k.svslide": None,
+    }
+
+
+def test_sub_folders_without_output_and_slide_parts(tmp_path: Path) -> None:
+    make(tmp_path, "a.mrxs", "a/Data.jpg", "her2/x.png", "s/b.png", "s/b.geojson", ".git/c.png", "out/d.png")
+    assert pairs(tmp_path, recursive=True, her2=tmp_path / "out") == {"a.mrxs": None, "s/b.png": "b.geojson"}
+
+
+def test_awkward_names(tmp_path: Path) -> None:
+    names = ['it\'s "quoted".png', "with space.png", "Käse.png", "病例.png", "100%.png", "#1.png", "a;b.png"]
+    make(tmp_path, *names, *(name.replace(".png", ".GeoJSON") for name in names))
+    found = find_images(tmp_path)
+    assert sorted(slide.name for slide in found) == sorted(unicodedata.normalize("NFC", n) for n in names)
+    assert all(slide.regions_path is not None and slide.path.read_bytes() == b"x" for slide in found)
+    assert len({slide.id for slide in found}) == len(names)
+
+
+def test_macos_spelling_finds_its_regions_and_keeps_its_id(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "Käse.png")
+    make(tmp_path, decomposed, unicodedata.normalize("NFC", "Käse.geojson"))
+    (slide,) = find_images(tmp_path)
+    assert slide.regions_path is not None
+    assert slide.id == folder_image_id("Käse.png")
+    make(tmp_path, unicodedata.normalize("NFC", "Käse.png"))
+    if len(list(tmp_path.glob("*.png"))) == 2:  # macOS itself sees one file
+        with pytest.raises(Her2Error, match="Käse"):
+            find_images(tmp_path)
+
+
+def test_what_is_not_clear_is_asked_not_guessed(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "a.tif", "a.geojson", "b.png", "b.geojson", "b.roi.geojson")
+    with pytest.raises(RegionFileError) as caught:
+        find_images(tmp_path)
+    assert "'a.geojson' could belong to 'a.png' and 'a.tif'; rename it to 'a.png.geojson'" in str(
+        caught.value
+    )
+    assert "image 'b.png' has two region files, 'b.geojson' and 'b.roi.geojson'" in str(caught.value)
+
+
+def test_the_full_name_settles_it(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "a.tif", "a.png.geojson", "a.tif.geojson")
+    assert pairs(tmp_path) == {"a.png": "a.png.geojson", "a.tif": "a.tif.geojson"}
+    (tmp_path / "a.tif.geojson").rename(tmp_path / "a.geojson")
+    assert pairs(tmp_path) == {"a.png": "a.png.geojson", "a.tif": "a.geojson"}
+
+
+def test_hamamatsu_tiles_are_no_images(tmp_path: Path) -> None:
+    make(tmp_path, "s.jpg", "s(1,0).jpg", "other.jpg")
+    (tmp_path / "s.vms").write_text(
+        "[Virtual Microscope Specimen]\nImageFile=s.jpg\nImageFile(1,0)=s(1,0).jpg\n"
+    )
+    assert set(pairs(tmp_path)) == {"other.jpg", "s.vms"}
+    (tmp_path / "broken.vms").write_bytes(b"\xff\x00 no sections")
+    assert "broken.vms" in pairs(tmp_path)
+
+
+def test_some_images_only(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.png", "c.png")
+    assert set(pairs(tmp_path, names=["c", "a.png"])) == {"a.png", "c.png"}
+    with pytest.raises(Her2Error, match=r"No image 'd' in .* There are: a.png, b.png, c.png"):
+        find_images(tmp_path, names=["d"])
+
+
+def test_an_image_is_not_a_project(tmp_path: Path) -> None:
+    make(tmp_path, "slide.svs", "notes.txt")
+    with pytest.raises(Her2Error) as caught:
+        find_images(tmp_path / "slide.svs")
+    assert str(caught.value) == (
+        "'slide.svs' is an image, not a project. Put it in a folder with slide.geojson and run that folder,\n"
+        "       or: qupath-her2 run . --images slide.svs --whole-tissue"
+    )
+    with pytest.raises(Her2Error, match="is a file, not a folder"):
+        find_images(tmp_path / "notes.txt")
+
+
+def test_no_images_and_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(Her2Error, match=r"No image in .* Looked for files ending in .*\.svs"):
+        find_images(tmp_path)
+    with pytest.raises(Her2Error, match="does not exist"):
+        find_images(tmp_path / "nowhere")
+
+
+# --- what QuPath and people know of them
+
+
+def test_images_json_and_cases_are_joined_in(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.png", "her2/regions/3_a.geojson")
+    images = [{"id": "3_a", "name": "a.png", "pixel_size_um": 0.25, "stains": {"H": [1, 0, 0]}, "later": 1}]
+    (tmp_path / "her2" / "images.json").write_text(json.dumps({"format": 1, "images": images}))
+    (tmp_path / "cases.csv").write_text("image,case,specimen\nb,K7,gastric biopsy\n")
+    first, second = find_images(tmp_path)
+    assert (first.id, first.pixel_size_um, first.stains) == ("3_a", 0.25, {"H": [1, 0, 0]})
+    assert first.regions_path == tmp_path / "her2" / "regions" / "3_a.geojson"
+    assert (second.id, second.pixel_size_um) == (folder_image_id("b.png"), None)
+    assert second.case == CaseInfo("K7", "gastric", "biopsy")
+    make(tmp_path, "her2/cases.csv")
+    with pytest.raises(Her2Error, match="two lists of cases"):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not JSON"),
+        ("[]", "format 'list'"),
+        ('{"format": 2, "images": []}', "format 2"),
+        ('{"format": 1, "images": [5]}', "image 0 is not an object"),
+        ('{"format": 1, "images": [{"id": "a"}]}', "'name' is None"),
+        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": 0}]}', "positive number"),
+        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": "0.25"}]}', "positive number"),
+        (
+            '{"format": 1, "images": [{"id": "a", "name": "x"}, {"id": "A", "name": "y"}]}',
+            "two images with the id",
+        ),
+    ],
+)
+def test_damaged_images_json(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "images.json").write_text(content)
+    with pytest.raises(ExchangeError, match=message):
+        read_images(tmp_path)
+
+
+# --- cases.csv
+
+HEADER = "image,case,site,specimen,stain,ish_ratio,her2_copies,control\n"
+
+
+def cases(tmp_path: Path, text: str | bytes) -> dict[str, CaseInfo]:
+    path = tmp_path / "cases.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_cases(path)
+
+
+FULL = CaseInfo("K7", "gastric", "biopsy", "HER2 4B5", 2.1, 6.5, is_control=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,yes\n").encode(),
+        b"\xef\xbb\xbf" + (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,x\n").encode(),
+        b"Image;Case;Site;Specimen;Stain;ISH ratio;HER2 copies;Control\r\n"
+        b"a.png;K7;;Gastric biopsy;HER2 4B5;2,1;6,5;1\r\n",
+        b"sep=;\nimage;case;site;specimen;stain;ish_ratio;her2_copies;control\n"
+        b"a.png;K7;stomach;biopsy;HER2 4B5;2.1;6.5;y",
+        (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,TRUE\n").replace(",", "\t").encode("utf-16"),
+        (HEADER + '\n,,,,,,,\n"a.png",K7,gastric,biopsy,"HER2 4B5","2,1",6.5,yes\n').encode(),
+    ],
+    ids=["plain", "BOM", "Excel", "sep", "Unicode text", "quoted"],
+)
+def test_every_way_excel_saves(data: bytes, tmp_path: Path) -> None:
+    assert cases(tmp_path, data) == {"a.png": FULL}
+
+
+def test_only_the_image_is_needed(tmp_path: Path) -> None:
+    assert cases(tmp_path, "image,remark\na.png,nice\n") == {"a.png": CaseInfo()}
+
+
+def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
+    text = HEADER + "a,,lung,,,,,\nb,,,,,many,-1,maybe\n,K1,,,,,,\nc,,,,,,,\nc,,breast,gastric biopsy,,,,\n"
+    with pytest.raises(CasesFileError) as caught:
+        cases(tmp_path, text)
+    for part in (
+        "7 bad entries",
+        "line 2: 'lung' is neither",
+        "line 3: control is 'maybe'",
+        "line 3: ish_ratio is 'many'",
+        "line 3: her2_copies is '-1'",
+        "line 4: no image name",
+        "line 6: site is both breast and gastric",
+        "line 6: image 'c' occurs twice",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("case,stain\n1,2\n", "no column 'image'"),
+        ("image,ish_raito\na,1\n", "did you mean 'ish_ratio'"),
+        ("image,image\na,b\n", "occurs twice"),
+        (b"image,case\na,K\xe4se\n", "not UTF-8"),
+    ],
+)
+def test_unusable_cases_file(text: str | bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CasesFileError, match=message):
+        cases(tmp_path, text)
+
+
+def test_missing_cases_file(tmp_path: Path) -> None:
+    with pytest.raises(CasesFileError, match="cannot be read"):
+        read_cases(tmp_path / "none.csv")
+
+
+def test_names_match_with_and_without_extension() -> None:
+    known = {"a.png": CaseInfo("1"), "b": CaseInfo("2"), "Käse": CaseInfo("3"), "d": CaseInfo("4")}
+    decomposed = unicodedata.normalize("NFD", "Käse.ome.tif")
+    found = [case_of(known, name) for name in ("a.png", "b.svs", decomposed, "a.tif")]
+    assert [info and info.case for info in found] == ["1", "2", "3", None]
+    assert unmatched_cases(known, ["a.png", "b.svs", decomposed]) == ("d",)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.one_of(
+        st.binary(max_size=80), st.text(alphabet="image,;\t\n\"'x1.=sep\x00é", max_size=60).map(str.encode)
+    )
+)
+def test_any_bytes_give_cases_or_a_cases_file_error(tmp_path: Path, data: bytes) -> None:
+    try:
+        found = cases(tmp_path, data)
+    except CasesFileError:
+        found = {}
+    assert all(isinstance(info, CaseInfo) for info in found.values())
