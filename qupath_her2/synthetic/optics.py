@@ -43,6 +43,8 @@ def expose(canvas: Canvas) -> NDArray[np.uint8]:
     for channel in range(3):
         od = sum(np.float32(vectors[i, channel]) * layer for i, layer in enumerate(layers))
         light = np.exp(np.float32(-np.log(10)) * np.asarray(od, np.float32))
+        # Stray light lifts the dark end: no scanner sees the OD of 2 that a thick membrane has.
+        light = (light + np.float32(settings.glare)) / np.float32(1 + settings.glare)
         planes.append(_integrated(canvas, _imaged(canvas, light, focus)))
     light_rgb = np.stack(planes, axis=-1) * np.array(settings.white, np.float32)
     picture = _sensed(settings, light_rgb)

@@ -51,8 +51,9 @@ class FieldSettings:
     haematoxylin_vector, dab_vector : stain vectors (R, G, B), made unit length; the defaults are close to
         those of public HER2 cores. stain_jitter : SD by which each component is moved, once per field.
     palette : ``H-DAB``, or ``H&E`` for a picture that must be refused.
-    psf_um : sigma of the optics' point spread. sharpening : unsharp gain of the scanner. noise : SD in grey
-        levels at white. white : sensor value of empty glass. jpeg_quality : None leaves JPEG out.
+    psf_um : sigma of the optics' point spread. glare : stray light as a share of white.
+    sharpening : unsharp gain of the scanner. noise : SD in grey levels at white. white : sensor value of
+        empty glass. jpeg_quality : None leaves JPEG out.
     """
 
     width_px: int = 1024
@@ -73,7 +74,7 @@ class FieldSettings:
     overlap: float = 0.1
     faint_od: Range = (0.10, 0.19)
     moderate_od: Range = (0.22, 0.40)
-    intense_od: Range = (0.48, 1.0)
+    intense_od: Range = (0.46, 0.9)
     width_1_um: Range = (0.64, 0.10)
     width_2_um: Range = (1.0, 0.23)
     width_3_um: Range = (2.14, 0.40)
@@ -102,6 +103,7 @@ class FieldSettings:
     stain_jitter: float = 0.02
     palette: Literal["H-DAB", "H&E"] = "H-DAB"
     psf_um: float = 0.26
+    glare: float = 0.02
     sharpening: float = 1.2
     noise: float = 2.0
     white: tuple[float, float, float] = (235.0, 234.0, 242.0)

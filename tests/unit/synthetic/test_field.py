@@ -15,7 +15,8 @@ BARE = FieldSettings(
     width_px=256, height_px=256, pixel_size_um=0.25, seed=4, shares=(0, 0, 1, 0), n_target=1, overlap=0,
     haematoxylin_od=(0, 0), cytoplasm_fraction=0, tangential=0, diffuse_dab_od=(0, 0), background_od=0,
     granularity=0, stroma=0, lymphocytes=0, red_cells=0, collagen=0, out_of_focus=0,
-    lumens=0, stain_jitter=0, psf_um=0, sharpening=0, noise=0, jpeg_quality=None, faint_complete=0, lateral=0,
+    lumens=0, stain_jitter=0, psf_um=0, glare=0, sharpening=0, noise=0, jpeg_quality=None, faint_complete=0,
+    lateral=0,
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,14 @@ from qupath_her2.synthetic.optics import expose, jpeg, stain_vectors
 from qupath_her2.synthetic.painting import canvas_for
 
 PLAIN = FieldSettings(
-    width_px=64, height_px=48, noise=0, jpeg_quality=None, out_of_focus=0, sharpening=0, stain_jitter=0
+    width_px=64,
+    height_px=48,
+    noise=0,
+    jpeg_quality=None,
+    out_of_focus=0,
+    sharpening=0,
+    stain_jitter=0,
+    glare=0,
 )
 
 
@@ -53,6 +62,12 @@ def test_noise_has_the_level_asked_for_on_white() -> None:
     assert expose(canvas_for(noisy)).astype(float).std(axis=(0, 1)) == pytest.approx(
         np.full(3, 2.0), rel=0.12
     )
+
+
+def test_glare_lifts_black_to_its_share_of_white() -> None:
+    canvas = canvas_for(replace(PLAIN, glare=0.05))
+    canvas.dab[:] = 9.0
+    assert expose(canvas)[20, 20, 2] == pytest.approx(242 * 0.05 / 1.05, abs=0.6)
 
 
 def test_sharpening_overshoots_beside_an_edge() -> None:
