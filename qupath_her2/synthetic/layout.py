@@ -144,7 +144,7 @@ def _apart(dx: float, dy: float, axis: float, aspect: float, diameter: float) ->
 
 
 @njit(cache=True)
-def keep_apart(xy, axis, aspect, diameter, apart):  # type: ignore[no-untyped-def]
+def keep_apart(xy: Column, axis: Column, aspect: Column, diameter: Column, apart: float) -> NDArray[np.int64]:
     """Throw darts in order and keep those that stay `apart` under the mean of both metrics; their indices."""
     kept = np.empty(len(xy), np.int64)
     n = 0
