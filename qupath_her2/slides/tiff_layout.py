@@ -1,0 +1,189 @@
+"""Where the tiles of a TIFF pyramid lie in the file, and how each is decoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ImageReadError
+
+__all__ = ["Tile", "TiffLevel", "describe_levels"]
+
+#: TIFF compression codes read here: none, LZW, JPEG, deflate (two codes). JPEG 2000 is faster in OpenSlide.
+_COMPRESSIONS = frozenset({1, 5, 7, 8, 32946})
+_JPEG = 7
+_MINISBLACK, _RGB, _YCBCR = 1, 2, 6
+#: A larger tile or strip is a flat image in disguise: decoding it for one patch would take seconds.
+_MAX_TILE_PIXELS = 2**24
+_MAX_TILES = 50_000_000
+#: Rows of an uncompressed strip taken at once.
+_ROWS_PER_READ = 64
+
+Tile: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TiffLevel:
+    """One resolution: its tiles, row by row.
+
+    Attributes
+    ----------
+    width, height, tile_width, tile_height : px; strips are tiles as wide as the image.
+    offsets, byte_counts : of each tile in the file; no bytes means that the tile was never written.
+    decode : (bytes, index) -> uint8 (tile height, tile width, 3 or 1), thread-safe.
+    """
+
+    width: int
+    height: int
+    tile_width: int
+    tile_height: int
+    offsets: tuple[int, ...]
+    byte_counts: tuple[int, ...]
+    decode: Callable[[bytes, int], Tile]
+
+    @property
+    def tiles_across(self) -> int:
+        """Tiles in a row."""
+        return -(-self.width // self.tile_width)
+
+
+def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel, ...]:
+    """Return the levels of the first image, finest first.
+
+    They are the first page, its SubIFDs, and later tiled pages marked as reduced (any, in Aperio files) that
+    have its aspect.
+
+    Raises
+    ------
+    ValueError
+        When the layout is not tiled or stripped 8-bit RGB or grey; the text says what was found.
+    EOFError
+        When a tile ends beyond `file_size` bytes: the file is truncated.
+    """
+    levels = (_level(page, file_size) for page in _pyramid_pages(tiff))
+    return tuple(sorted(levels, key=lambda level: -level.width))
+
+
+def _pyramid_pages(tiff: tifffile.TiffFile) -> list[Any]:
+    """Return the pages that show the first image, finest first."""
+    first: Any = tiff.pages[0]
+    pages = [first, *(first.pages or ())]
+    for number in range(1, len(tiff.pages)):
+        page: Any = tiff.pages[number]
+        if isinstance(page, tifffile.TiffFrame):
+            page = page.aspage()
+        # Aperio's label and macro are reduced images too, but stripped; another aspect is another picture.
+        if page.is_tiled and (page.subfiletype & 1 or tiff.is_svs) and _same_aspect(first, page):
+            pages.append(page)
+    return pages
+
+
+def _same_aspect(first: Any, page: Any) -> bool:
+    if not 0 < page.imagewidth < first.imagewidth or not 0 < page.imagelength < first.imagelength:
+        return False
+    downsample = first.imagewidth / page.imagewidth
+    return bool(abs(first.imagelength / downsample - page.imagelength) <= max(2.0, 0.01 * page.imagelength))
+
+
+def _level(page: Any, file_size: int) -> TiffLevel:
+    """Describe a page; ValueError says in words why this reader leaves it to others."""
+    page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
+    compression, photometric, samples = int(page.compression), int(page.photometric), page.samplesperpixel
+    _require(page.bitspersample == 8, f"{page.bitspersample} bits per sample")
+    _require(compression in _COMPRESSIONS, f"compression {page.compression!r}")
+    _require(page.planarconfig == 1 and page.imagedepth == 1, "planes stored apart")
+    rgb = samples == 3 and photometric in (_RGB, _YCBCR) and (photometric == _RGB or compression == _JPEG)
+    _require(
+        rgb or (samples == 1 and photometric == _MINISBLACK), f"{samples} samples of {page.photometric!r}"
+    )
+    offsets, counts = tuple(page.dataoffsets), tuple(page.databytecounts)
+    width, height = page.imagewidth, page.imagelength
+    tile_width, tile_height = (
+        (page.tilewidth, page.tilelength) if page.is_tiled else (width, page.rowsperstrip)
+    )
+    tile_height = min(tile_height, height) if not page.is_tiled else tile_height
+    _require(min(width, height, tile_width, tile_height) > 0, f"size {width} × {height} px")
+    if compression == 1 and not page.is_tiled and page.is_contiguous:
+        # Uncompressed rows can be cut anywhere: many writers put the whole image into one strip.
+        _check_complete(offsets[:1], (width * samples * height,), file_size)
+        tile_height = max(1, min(_ROWS_PER_READ, _MAX_TILE_PIXELS // width, height))
+        offsets, counts = _row_blocks(offsets[0], width * samples, height, tile_height)
+    n_tiles = math.ceil(width / tile_width) * math.ceil(height / tile_height)
+    _require(tile_width * tile_height <= _MAX_TILE_PIXELS, f"strips of {tile_width} × {tile_height} px")
+    _require(
+        n_tiles <= _MAX_TILES and len(offsets) == len(counts) == n_tiles, f"{len(offsets)} of {n_tiles} tiles"
+    )
+    _check_complete(offsets, counts, file_size)
+    shape = (tile_height, tile_width, samples)
+    if compression == _JPEG:
+        space = "rgb" if photometric == _RGB else "ycbcr" if photometric == _YCBCR else "grayscale"
+        decode = partial(_decode_jpeg, tables=page.jpegtables, space=space, shape=shape)
+    elif compression == 1:
+        decode = partial(_decode_raw, shape=shape)
+    else:
+        decode = partial(_decode_other, page=page, shape=shape)
+    return TiffLevel(width, height, tile_width, tile_height, offsets, counts, decode)
+
+
+def _require(is_met: bool, found: str) -> None:
+    if not is_met:
+        raise ValueError(f"its TIFF layout ({found}) is not one of the fast reader")
+
+
+def _row_blocks(
+    start: int, row_bytes: int, height: int, rows: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    tops = range(0, height, rows)
+    return (
+        tuple(start + top * row_bytes for top in tops),
+        tuple(min(rows, height - top) * row_bytes for top in tops),
+    )
+
+
+def _check_complete(offsets: tuple[int, ...], counts: tuple[int, ...], file_size: int) -> None:
+    ends = np.asarray(offsets, dtype=np.float64) + np.asarray(counts, dtype=np.float64)
+    if len(ends) and float(ends.max()) > file_size:
+        index = int(ends.argmax())
+        raise EOFError(
+            f"it is truncated: tile {index} of {len(ends)} ends at byte {int(ends[index])}, "
+            f"the file at byte {file_size}"
+        )
+
+
+def _decode_jpeg(
+    data: bytes, index: int, *, tables: bytes | None, space: str, shape: tuple[int, int, int]
+) -> Tile:
+    wanted = "grayscale" if space == "grayscale" else "rgb"
+    tile = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=space, outcolorspace=wanted)
+    return _as_tile(tile, shape)
+
+
+def _decode_raw(data: bytes, index: int, *, shape: tuple[int, int, int]) -> Tile:
+    rows = min(shape[0], len(data) // (shape[1] * shape[2]))
+    flat = np.frombuffer(data, np.uint8, rows * shape[1] * shape[2])
+    return _as_tile(flat.reshape(rows, shape[1], shape[2]), shape)
+
+
+def _decode_other(data: bytes, index: int, *, page: Any, shape: tuple[int, int, int]) -> Tile:
+    decoded, _, _ = page.decode(data, index)
+    return _as_tile(decoded.reshape(decoded.shape[-3:]), shape)
+
+
+def _as_tile(tile: NDArray[Any], shape: tuple[int, int, int]) -> Tile:
+    """Check a decoded tile; the last strip of an image may be shorter, and a tile at the edge cut."""
+    tile = tile[..., None] if tile.ndim == 2 else tile
+    if tile.dtype != np.uint8 or tile.shape[2] != shape[2]:
+        raise ImageReadError(f"its pixels are {tile.dtype} with {tile.shape[2]} samples")
+    if tile.shape[0] < shape[0] or tile.shape[1] < shape[1]:
+        full = np.full(shape, 255, np.uint8)
+        full[: tile.shape[0], : tile.shape[1]] = tile[: shape[0], : shape[1]]
+        return full
+    return tile
