@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,7 +93,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the room that `name` lives in."""
     if name == "__version__":
-        return version("qupath-her2")
+        try:
+            return version("qupath-her2")
+        except PackageNotFoundError:
+            # Run from a checkout on the path; the run record says the same word.
+            return "not installed"
     if name not in _LAZY:
         near = difflib.get_close_matches(name, __all__, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,17 @@ import shapely
 
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.geojson import RegionFile, read_regions
-from qupath_her2.provenance import image_fingerprint, input_hash, sha256_file
+from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, sha256_file
 from qupath_her2.records import Refusal, Region
 from qupath_her2.slides import QUPATH_H_DAB
 
 if TYPE_CHECKING:
     from qupath_her2.batch.job import ScoreJob
+    from qupath_her2.records import CaseInfo
+    from qupath_her2.scoring import ScoringSettings
     from qupath_her2.slides import Slide
 
-__all__ = ["Inputs", "core_regions", "gather_inputs"]
+__all__ = ["Inputs", "core_regions", "gather_inputs", "scoring_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,17 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         "existing_cells": _existing_digest(job, found),
     }
     people = (*found.regions, *found.cores)
-    measuring = {
+    measuring: dict[str, Any] = {
         "method": job.method,
         "whole_tissue": whole_tissue,
         "tissue": job.settings.tissue,
-        "cells": job.settings.cells if job.method == "cells" else job.settings.indicators,
     }
+    if job.method == "cells":
+        measuring["cells"] = job.settings.cells
+    else:
+        measuring |= {"indicators": job.settings.indicators, "control": job.settings.control}
+        measuring |= {"keep_controls": job.keep_controls, "ranges": job.ranges}
+    measurement_hash = input_hash(people, settings=measuring, **parts)
     return Inputs(
         pixel_size_um=pixel_size_um,
         pixel_size_source=source,
@@ -92,11 +100,19 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         refusal=_early_refusal(job, pixel_size_um, has_tumour or whole_tissue),
         fingerprint=fingerprint,
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
-        hash=input_hash(
-            people, settings={**measuring, "scoring": job.settings.scoring}, case=job.ref.case, **parts
-        ),
-        measurement_hash=input_hash(people, settings=measuring, **parts),
+        hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
+        measurement_hash=measurement_hash,
     )
+
+
+def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo) -> str:
+    """Return the input hash of a result, 64 hex digits: its measurement's and what the scoring adds.
+
+    It can be made from a stored run alone, so that scoring again without pixels gives the run that scoring
+    with them would give.
+    """
+    rest = canonical_json({"measurement": measurement_hash, "scoring": scoring, "case": case})
+    return hashlib.sha256(rest).hexdigest()
 
 
 def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:

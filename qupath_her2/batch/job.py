@@ -7,15 +7,17 @@ A job killed at any point is redone or skipped, never half there: its run appear
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qupath_her2.batch.inputs import gather_inputs
-from qupath_her2.batch.outcome import add_geojson, write_run
+from qupath_her2.batch.indicators import measure_indicators
+from qupath_her2.batch.inputs import Inputs, gather_inputs
+from qupath_her2.batch.measure import load_measurement, measure_image, score_measurement
+from qupath_her2.batch.outcome import Outcome, add_geojson, write_run
 from qupath_her2.config import Settings
-from qupath_her2.errors import Her2Error
-from qupath_her2.project.exchange import up_to_date
+from qupath_her2.errors import ExchangeError, Her2Error
+from qupath_her2.project.exchange import current_run, read_record, read_run, up_to_date
 from qupath_her2.project.locks import lock_image
 from qupath_her2.project.scores import read_score
 from qupath_her2.records import ImageResult, SlideRef
@@ -24,7 +26,9 @@ from qupath_her2.slides import StainVectors, open_slide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ScoreJob", "failed_result", "score_image"]
+    from qupath_her2.scoring.indicators import IndicatorRanges
+
+__all__ = ["ScoreJob", "failed_result", "score_image", "unchanged_result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class ScoreJob:
     whole_tissue : score all tissue where there is no tumour region.
     cells : find cells, or measure those of the region file.
     method : score cells by a guideline, or the image by the published indicators.
+    keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
+    ranges : decision table of the indicators; None takes the published one.
     force : redo what is up to date.
     geojson : also write ``cells.geojson.gz``.
     command : as typed, for ``run.json``.
@@ -56,6 +62,8 @@ class ScoreJob:
     whole_tissue: bool = False
     cells: Literal["detect", "from-regions"] = "detect"
     method: Literal["cells", "indicators"] = "cells"
+    keep_controls: bool = False
+    ranges: IndicatorRanges | None = None
     force: bool = False
     geojson: bool = False
     command: tuple[str, ...] = ()
@@ -120,10 +128,12 @@ def _score_image(
         if done is not None:
             if job.geojson:
                 done = add_geojson(lock, done)
-            return _unchanged(job, done, time.monotonic() - start)
-        from qupath_her2.batch.measure import measure
-
-        outcome = measure(job, slide, inputs, progress=progress, threads=threads)
+            return unchanged_result(job, done, time.monotonic() - start)
+        outcome = None if job.force else _from_stored(job, inputs)
+        if outcome is None and job.method == "cells":
+            outcome = measure_image(job, slide, inputs, progress=progress, threads=threads)
+        elif outcome is None:
+            outcome = measure_indicators(job, slide, inputs, progress=progress)
         run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
     return ImageResult(
         job.image,
@@ -136,7 +146,28 @@ def _score_image(
     )
 
 
-def _unchanged(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResult:
+def _from_stored(job: ScoreJob, inputs: Inputs) -> Outcome | None:
+    """Return the outcome from cells that the run that counts has measured already; None where it has not."""
+    try:
+        run_dir = current_run(job.out, job.image)
+        if run_dir is None or read_record(run_dir).inputs.get("measurement") != inputs.measurement_hash:
+            return None
+        record, table, _ = read_run(run_dir)
+    except ExchangeError:
+        # A damaged former run is no reason not to make a sound one.
+        return None
+    measurement = load_measurement(run_dir, record, table)
+    if measurement is None:
+        return None
+    if not inputs.whole_tissue:
+        measurement = replace(measurement, drawn_regions=inputs.regions)
+    return score_measurement(
+        measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
+    )
+
+
+def unchanged_result(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResult:
+    """Return the result of an image whose finished run still holds."""
     score = read_score((run_dir / "score.json").read_bytes())
     return ImageResult(
         job.image,

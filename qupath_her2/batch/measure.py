@@ -1,93 +1,76 @@
-"""From a job's inputs to its outcome, by cells and a guideline."""
+"""By cells and a guideline: an image's measured cells, and what a guideline makes of them.
+
+The two halves are apart because the second needs no pixels: a run keeps the measured facts of its cells
+(``facts.npy``), so that another guideline, other case data or other limits take moments.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
-from uuid import UUID
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 
-from qupath_her2.batch.outcome import Outcome
+from qupath_her2.batch.ground import Ground, refused_outcome
+from qupath_her2.batch.outcome import FACTS, Outcome
 from qupath_her2.cells import measure_cells
-from qupath_her2.provenance import cell_uuids
-from qupath_her2.records import CellTable, Refusal, Region
+from qupath_her2.errors import ExchangeError
+from qupath_her2.provenance import cell_uuids, ours
+from qupath_her2.records import NOT_MEASURED
+from qupath_her2.report.stored import stored_regions
 from qupath_her2.scoring import score_cells
-from qupath_her2.slides import QUPATH_H_DAB, find_tissue, tissue_polygons
+from qupath_her2.slides import StainVectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
-    from qupath_her2.slides import Slide, StainVectors, Tissue
+    from qupath_her2.provenance import RunRecord
+    from qupath_her2.records import CaseInfo, CellTable, Refusal, Region
+    from qupath_her2.scoring import ScoringSettings
+    from qupath_her2.slides import Slide
 
-__all__ = ["NO_ONE_CHOSE", "Ground", "empty_table", "measure", "refused_outcome"]
+__all__ = ["Measurement", "load_measurement", "measure_image", "score_measurement"]
 
-#: Said wherever the whole tissue stands in for the tumour: a whole core turns many a 1+ into 0.
-NO_ONE_CHOSE = (
-    "No one chose the tumour: all tissue was scored, stroma and normal cells included. "
-    "Draw Tumor regions for a score of the tumour."
-)
-#: Running number of the region that stands for all tissue: the last one, which no cell reaches.
-_WHOLE_TISSUE_NUMBER = (1 << 32) - 1
+_LOWER, _OWN, _HIGHER = range(3)
 
 
-class Ground:
-    """Where and with what an image is measured: its tissue, regions, stains, or why it must not be."""
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The measured cells of an image, before any guideline.
 
-    def __init__(self, job: ScoreJob, slide: Slide, inputs: Inputs) -> None:
-        self.tissue: Tissue = find_tissue(
-            slide, pixel_size_um=inputs.pixel_size_um, settings=job.settings.tissue
-        )
-        self.stains: StainVectors = _stains(job, self.tissue)
-        self.regions: tuple[Region, ...] = inputs.regions
-        self.warnings: list[str] = []
-        self.refusal: Refusal | None = inputs.refusal
-        if inputs.whole_tissue:
-            self.warnings.append(NO_ONE_CHOSE)
-            whole = _whole_tissue(self.tissue, inputs.hash)
-            if whole is None:
-                self.refusal = self.refusal or Refusal("no_tissue", "no tissue was found on the glass")
-            else:
-                self.regions = (whole, *inputs.regions)
+    Attributes
+    ----------
+    table : the cells; their class and, where we found them, their UUIDs are still to come.
+    facts : uint8 (3, 2, N): intensity and pattern of each cell with the cut-points lowered by `cut_shift`, as
+        they are, and raised.
+    regions : the scored regions that the table's `region` column indexes.
+    drawn_regions : all regions, for the picture.
+    pixel_size_um : µm per level-0 pixel.
+    by_core : each region is a TMA core with a score of its own.
+    cut_shift : the relative shift.
+    stains, refusal, warnings, timings_s : as in `Outcome`.
+    """
 
-
-def _stains(job: ScoreJob, tissue: Tissue) -> StainVectors:
-    """Return the job's vectors with this image's own glass, unless QuPath or the user said the glass too."""
-    stains = job.stains or QUPATH_H_DAB
-    if stains.source in ("QuPath", "user"):
-        return stains
-    return replace(stains, background_rgb=tissue.background_rgb)
-
-
-def _whole_tissue(tissue: Tissue, input_hash: str) -> Region | None:
-    pieces = tissue_polygons(tissue)
-    if not pieces:
-        return None
-    shape = pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
-    number = cell_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0]
-    return Region(UUID(bytes=number.tobytes()), shape, "tumour", None, "Whole tissue")
+    table: CellTable
+    facts: NDArray[np.uint8]
+    regions: tuple[Region, ...]
+    drawn_regions: tuple[Region, ...]
+    pixel_size_um: float
+    by_core: bool
+    cut_shift: float
+    stains: StainVectors
+    refusal: Refusal | None = None
+    warnings: tuple[str, ...] = ()
+    timings_s: dict[str, float] | None = None
 
 
-def empty_table() -> CellTable:
-    """Return a table without cells."""
-    ragged = {"cell_offsets": np.zeros(1, np.int64), "nucleus_offsets": np.zeros(1, np.int64)}
-    points = {name: np.empty((0, 2), np.float32) for name in ("centroid_xy", "cell_xy", "nucleus_xy")}
-    return CellTable(
-        uuid=np.empty((0, 16), np.uint8),
-        region=np.empty(0, np.int32),
-        measurements=np.empty((0, 0), np.float32),
-        measurement_names=(),
-        cell_class=np.empty(0, np.uint8),
-        **points,
-        **ragged,
-    )
-
-
-def measure(
+def measure_image(
     job: ScoreJob,
     slide: Slide,
     inputs: Inputs,
@@ -95,7 +78,7 @@ def measure(
     progress: Callable[[int, int, int], None] | None,
     threads: int,
 ) -> Outcome:
-    """Measure and score an image by the job's method.
+    """Measure the cells of an image and score them; an image that must not be measured says why.
 
     Parameters
     ----------
@@ -103,10 +86,6 @@ def measure(
     progress : called with tiles done, tiles in all, cells so far.
     threads : threads for this image.
     """
-    if job.method == "indicators":
-        from qupath_her2.batch.indicators import measure_indicators
-
-        return measure_indicators(job, slide, inputs, progress=progress)
     ground = Ground(job, slide, inputs)
     if ground.refusal is not None or inputs.pixel_size_um is None:
         return refused_outcome(job, ground)
@@ -121,63 +100,110 @@ def measure(
         workers=threads,
         progress=progress,
     )
-    measured = time.monotonic()
-    scoring = replace(job.settings.scoring, pool_regions=False) if inputs.by_core else job.settings.scoring
-    warnings = (*job.notes, *ground.warnings, *_file_warnings(inputs), *found.warnings)
-    classes, score = score_cells(
-        found.intensity,
-        found.pattern,
-        found.table.region,
-        [str(region.uuid) for region in found.scored_regions],
-        case=job.ref.case,
-        settings=scoring,
-        centroid_xy_um=found.table.centroid_xy * inputs.pixel_size_um,
-        refusal=found.refusal,
-        regrade=found.regrade,
-        warnings=warnings,
-    )
-    table = replace(found.table, cell_class=classes)
-    if job.cells == "detect":
-        table = replace(table, uuid=cell_uuids(inputs.hash, len(table)))
-    return Outcome(
-        score=score,
-        table=table,
+    shift = job.settings.scoring.cut_shift
+    graded = [found.regrade(-shift), (found.intensity, found.pattern), found.regrade(shift)]
+    measurement = Measurement(
+        table=found.table,
+        facts=np.array(graded, np.uint8),
         regions=tuple(found.scored_regions),
         drawn_regions=ground.regions,
+        pixel_size_um=inputs.pixel_size_um,
+        by_core=inputs.by_core,
+        cut_shift=shift,
         stains=ground.stains,
-        warnings=warnings,
-        timings_s={
-            "cells": round(measured - start, 3),
-            "score": round(time.monotonic() - measured, 3),
-        },
+        refusal=found.refusal,
+        warnings=(*job.notes, *ground.warnings, *_file_warnings(inputs), *found.warnings),
+        timings_s={"cells": round(time.monotonic() - start, 3)},
+    )
+    return score_measurement(
+        measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
     )
 
 
-def refused_outcome(job: ScoreJob, ground: Ground) -> Outcome:
-    """Return the outcome of an image that must not be measured; the reason is the result."""
-    nothing = np.empty(0, np.uint8)
-    _, score = score_cells(
-        nothing,
-        nothing,
-        np.empty(0, np.int32),
-        [],
-        case=job.ref.case,
-        settings=job.settings.scoring,
-        refusal=ground.refusal,
-        warnings=(*job.notes, *ground.warnings),
+def score_measurement(
+    measurement: Measurement, *, case: CaseInfo, scoring: ScoringSettings, input_hash: str
+) -> Outcome:
+    """Score measured cells by the guideline of `scoring` and `case`, and give our own cells their UUIDs."""
+    m = measurement
+    start = time.monotonic()
+    is_same_shift = abs(scoring.cut_shift - m.cut_shift) < 1e-9
+
+    def regrade(shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        intensity, pattern = m.facts[_LOWER if shift < 0 else _HIGHER]
+        return intensity, pattern
+
+    intensity, pattern = m.facts[_OWN]
+    classes, score = score_cells(
+        intensity,
+        pattern,
+        m.table.region,
+        [str(region.uuid) for region in m.regions],
+        case=case,
+        settings=replace(scoring, pool_regions=False) if m.by_core else scoring,
+        centroid_xy_um=m.table.centroid_xy * m.pixel_size_um,
+        refusal=m.refusal,
+        regrade=regrade if is_same_shift else None,
+        warnings=m.warnings,
     )
+    uuid = m.table.uuid.copy()
+    # Cells that people brought keep their own identity; a table of ours has all-zero or our tagged UUIDs.
+    mine = ours(uuid) | ~uuid.any(axis=1)
+    uuid[mine] = cell_uuids(input_hash, int(mine.sum()))
     return Outcome(
         score=score,
-        table=empty_table(),
-        regions=(),
-        drawn_regions=ground.regions,
-        stains=ground.stains,
-        warnings=(*job.notes, *ground.warnings),
+        table=replace(m.table, cell_class=classes, uuid=uuid),
+        regions=m.regions,
+        drawn_regions=m.drawn_regions,
+        stains=m.stains,
+        warnings=m.warnings,
+        timings_s={**(m.timings_s or {}), "score": round(time.monotonic() - start, 3)},
+        facts=m.facts if m.refusal is None else None,
+        by_core=m.by_core,
     )
+
+
+def load_measurement(run_dir: Path, record: RunRecord, table: CellTable | None) -> Measurement | None:
+    """Return the measured cells that a run keeps; None where it keeps none: refused, or scored otherwise.
+
+    Raises
+    ------
+    ExchangeError
+        The run's files do not fit together.
+    """
+    if FACTS not in record.files or table is None:
+        return None
+    try:
+        facts = np.load(run_dir / FACTS, allow_pickle=False)
+        used = record.settings["used"]
+        measurement = Measurement(
+            table=replace(table, cell_class=np.full(len(table), NOT_MEASURED, np.uint8)),
+            facts=facts,
+            regions=stored_regions(run_dir, record),
+            drawn_regions=stored_regions(run_dir, record),
+            pixel_size_um=float(record.image["pixel_size_um"]),
+            by_core=bool(used["by_core"]),
+            cut_shift=float(record.settings["scoring"]["cut_shift"]),
+            stains=_stain_vectors(used["stains"]),
+            warnings=record.warnings,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExchangeError(
+            f"'{run_dir}' is damaged ({error}). Score the image again with --force."
+        ) from error
+    if facts.shape != (3, 2, len(table)) or facts.dtype != np.uint8:
+        raise ExchangeError(
+            f"'{run_dir / FACTS}' does not fit its cells. Score the image again with --force."
+        )
+    return measurement
+
+
+def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    return StainVectors(**values)
 
 
 def _file_warnings(inputs: Inputs) -> list[str]:
-    """Say that features were set aside; which ones stands in ``run.json`` and in `qupath-her2 regions`."""
+    """Say that features were set aside; all of them stand in ``run.json`` and in `qupath-her2 regions`."""
     n = len(inputs.region_file.quarantined)
     if n == 0:
         return []

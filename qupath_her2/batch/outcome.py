@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qupath_her2.config import settings_as_dict
 from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.cells_geojson import write_cells_geojson
@@ -17,6 +19,8 @@ from qupath_her2.report.pictures import draw_overlay, encode_jpeg
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.project.exchange import RunWriter
@@ -24,9 +28,11 @@ if TYPE_CHECKING:
     from qupath_her2.records import CellTable, Region, SlideScore
     from qupath_her2.slides import Slide, StainVectors
 
-__all__ = ["CELLS_GEOJSON", "Outcome", "add_geojson", "write_run"]
+__all__ = ["CELLS_GEOJSON", "FACTS", "Outcome", "add_geojson", "cell_counts", "write_files", "write_run"]
 
 CELLS_GEOJSON = "cells.geojson.gz"
+#: Intensity and pattern of each cell, so that it can be scored again without pixels; see `measure`.
+FACTS = "facts.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Outcome:
     warnings : of the measurement; the score's own stand in it.
     timings_s : {step: seconds}.
     extra_files : {name: bytes} of the method's own files.
+    facts : uint8 (3, 2, N), see `measure.Measurement`; None where there is nothing to score again.
+    by_core : each region is a TMA core with a score of its own.
     """
 
     score: SlideScore
@@ -53,6 +61,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     extra_files: dict[str, bytes] = field(default_factory=dict)
+    facts: NDArray[np.uint8] | None = None
+    by_core: bool = False
 
 
 def write_run(
@@ -66,17 +76,26 @@ def write_run(
         Read-only folder, full disk; the image keeps its former run.
     """
     with new_run(lock, inputs.hash) as writer:
-        with writer.open("cells.npz") as file:
-            write_cells(file, outcome.table)
-        writer.write("regions.geojson", regions_geojson(outcome.regions, outcome.score.regions))
-        writer.write("score.json", score_json(outcome.score))
-        writer.write("overlay.jpg", encode_jpeg(draw_overlay(slide, outcome.table, outcome.drawn_regions)))
-        for name, data in outcome.extra_files.items():
-            writer.write(name, data)
-        if job.geojson:
-            _write_geojson(writer, outcome.table)
+        write_files(writer, outcome, slide, geojson=job.geojson)
         writer.finish(_record(job, slide, inputs, outcome, seconds))
     return writer.final
+
+
+def write_files(writer: RunWriter, outcome: Outcome, slide: Slide | None, *, geojson: bool) -> None:
+    """Write the files of a run, all but its record; without a slide there is no overlay."""
+    with writer.open("cells.npz") as file:
+        write_cells(file, outcome.table)
+    writer.write("regions.geojson", regions_geojson(outcome.regions, outcome.score.regions))
+    writer.write("score.json", score_json(outcome.score))
+    if slide is not None:
+        writer.write("overlay.jpg", encode_jpeg(draw_overlay(slide, outcome.table, outcome.drawn_regions)))
+    if outcome.facts is not None:
+        with writer.open(FACTS) as file:
+            np.save(file, outcome.facts, allow_pickle=False)
+    for name, data in outcome.extra_files.items():
+        writer.write(name, data)
+    if geojson:
+        _write_geojson(writer, outcome.table)
 
 
 def add_geojson(lock: ImageLock, run_dir: Path) -> Path:
@@ -101,9 +120,6 @@ def _record(job: ScoreJob, slide: Slide, inputs: Inputs, outcome: Outcome, secon
     hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
-    table = outcome.table
-    counts = {"cells": len(table), "cells_measured": outcome.score.n_cells}
-    counts |= {name: int((table.cell_class == code).sum()) for code, name in enumerate(table.class_names)}
     return RunRecord(
         run="",
         input_hash=inputs.hash,
@@ -125,17 +141,30 @@ def _record(job: ScoreJob, slide: Slide, inputs: Inputs, outcome: Outcome, secon
                 "method": job.method,
                 "cells": job.cells,
                 "whole_tissue": inputs.whole_tissue,
+                "by_core": outcome.by_core,
                 "stains": outcome.stains,
             },
         },
         inputs=hashes,
-        counts=counts,
+        counts=cell_counts(outcome),
         timings_s={**outcome.timings_s, "total": round(seconds, 3)},
-        warnings=(*job.notes, *outcome.warnings),
+        warnings=outcome.warnings,
         regions=tuple(_region_entry(region, inputs.pixel_size_um) for region in outcome.regions),
-        cells={"measurements": list(table.measurement_names), "classes": list(table.class_names)},
+        cells={
+            "measurements": list(outcome.table.measurement_names),
+            "classes": list(outcome.table.class_names),
+        },
         quarantined=inputs.region_file.quarantined,
     )
+
+
+def cell_counts(outcome: Outcome) -> dict[str, int]:
+    """Return the counts for ``run.json``: cells, measured cells, cells of each class."""
+    table = outcome.table
+    counts = {"cells": len(table), "cells_measured": outcome.score.n_cells}
+    return counts | {
+        name: int((table.cell_class == code).sum()) for code, name in enumerate(table.class_names)
+    }
 
 
 def _relative(path: Path, out: Path) -> str:

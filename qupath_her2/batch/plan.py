@@ -15,6 +15,9 @@ from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
 from qupath_her2.project.folder import OUTPUT_NAME, find_images
 from qupath_her2.project.writing import output_errors
+from qupath_her2.records import CaseInfo
+from qupath_her2.scoring import guideline_for
+from qupath_her2.scoring.indicators import load_ranges
 from qupath_her2.slides import parse_qupath_stains
 
 if TYPE_CHECKING:
@@ -22,7 +25,15 @@ if TYPE_CHECKING:
 
     from qupath_her2.records import SlideRef
 
-__all__ = ["Plan", "RunOptions", "exchange_folder", "find_settings", "plan_jobs", "select_images"]
+__all__ = [
+    "Plan",
+    "RunOptions",
+    "case_with_flags",
+    "exchange_folder",
+    "find_settings",
+    "plan_jobs",
+    "select_images",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class RunOptions:
     images : names or patterns; empty takes all.
     out : the exchange folder; None takes ``her2`` in the folder.
     site, specimen : win over ``cases.csv``.
+    ranges : file of a refit decision table for the indicators, see `scoring.indicators.save_ranges`.
     """
 
     images: tuple[str, ...] = ()
@@ -44,6 +56,8 @@ class RunOptions:
     method: Literal["cells", "indicators"] = "cells"
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
+    keep_controls: bool = False
+    ranges: Path | None = None
     geojson: bool = False
     force: bool = False
     command: tuple[str, ...] = ()
@@ -137,6 +151,7 @@ def plan_jobs(
     _check_flags(options)
     out = exchange_folder(folder, options.out)
     refs = select_images(folder, options.images, options.out)
+    check_guideline(settings)
     _check_writable(out)
     stains = {ref.id: _known_stains(ref, settings) for ref in refs}
     notes: list[str] = []
@@ -147,9 +162,10 @@ def plan_jobs(
         )
         stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
         notes += pooled.notes
+    ranges = load_ranges(options.ranges) if options.ranges is not None else None
     jobs = tuple(
         ScoreJob(
-            ref=replace(ref, case=_case(ref, options)),
+            ref=replace(ref, case=case_with_flags(ref, options)),
             out=out,
             settings=settings,
             stains=stains[ref.id],
@@ -157,6 +173,8 @@ def plan_jobs(
             whole_tissue=options.whole_tissue,
             cells=options.cells,
             method=options.method,
+            keep_controls=options.keep_controls,
+            ranges=ranges,
             force=options.force,
             geojson=options.geojson,
             command=options.command,
@@ -175,6 +193,11 @@ def _check_flags(options: RunOptions) -> None:
         )
 
 
+def check_guideline(settings: Settings) -> None:
+    """Raise SettingsError for a guideline nobody wrote, once and not for each image."""
+    guideline_for(CaseInfo(), settings.scoring.guideline)
+
+
 def _check_writable(out: Path) -> None:
     """Find out before the first slide, not after it, that results cannot be written."""
     with output_errors(out):
@@ -190,7 +213,8 @@ def _known_stains(ref: SlideRef, settings: Settings) -> Any:
     return settings.stain_vectors
 
 
-def _case(ref: SlideRef, options: RunOptions) -> Any:
+def case_with_flags(ref: SlideRef, options: RunOptions) -> CaseInfo:
+    """Return the case of an image, with what the flags say of it."""
     case = ref.case
     if options.site is not None:
         case = replace(case, site=options.site)

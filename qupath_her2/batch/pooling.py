@@ -165,10 +165,11 @@ def sample_tissue(slide: Slide, tissue: Tissue, pixel_size_um: float | None) -> 
         x, y = (round((place + 0.5) * tissue.downsample - half) for place in (column, row))
         rgb = read_scaled(slide, x, y, _WINDOW_PX, _WINDOW_PX, downsample)
         densities.append(optical_density(rgb, tissue.background_rgb).reshape(-1, 3))
-    pixels = np.concatenate(densities)
+    pixels: NDArray[np.float32] = np.concatenate(densities)
     # Glass in the windows says nothing about stains, and would only thin out the sample.
     pixels = pixels[pixels.sum(axis=1) > 0.15]
-    return pixels[:: max(1, len(pixels) // _PIXELS_AN_IMAGE)]
+    sample: NDArray[np.float32] = pixels[:: max(1, len(pixels) // _PIXELS_AN_IMAGE)]
+    return sample
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

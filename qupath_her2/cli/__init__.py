@@ -61,4 +61,5 @@ for _verb in (doctor, example, regions, run, cells, score, report):
 def main() -> None:
     """Run the command line with the arguments of the process, and end the process."""
     hide_tracebacks()
-    app()
+    # Not `app()`: it would put its own hook in place of ours.
+    typer.main.get_command(app)(prog_name="qupath-her2")

@@ -17,7 +17,9 @@ _STYLE = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 @verb
 def doctor(
-    folder: Annotated[Path, typer.Argument(help="Where results are to be written.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where results are to be written.")
+    ] = Path(),
     debug: o.Debug = False,
 ) -> int:
     """Check this machine, and say how to mend what is missing.

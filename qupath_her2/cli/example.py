@@ -15,7 +15,7 @@ __all__ = ["example"]
 
 @verb
 def example(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     debug: o.Debug = False,
 ) -> int:
     """Write a small project of four drawn HER2 images with Tumor regions and cases.csv.

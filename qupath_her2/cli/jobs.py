@@ -72,9 +72,7 @@ def finish(plan: Plan, results: Sequence[ImageResult], *, is_json: bool, with_re
     failed = {
         result.image: (result.name, result.error or "") for result in results if result.state == "failed"
     }
-    report = None
-    if (with_report and len(failed) < len(results)) or (with_report and (plan.out / "results").is_dir()):
-        report = write_report(plan.out, failed).html
+    report = _report(plan, results, failed) if with_report else None
     code = EXIT_SOME_FAILED if failed else 0
     line = closing_line(results)
     if is_json:
@@ -93,9 +91,20 @@ def finish(plan: Plan, results: Sequence[ImageResult], *, is_json: bool, with_re
     return code
 
 
+def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[str, str]]) -> Path:
+    """Return the report; it is written again unless nothing has changed since."""
+    html, table = plan.out / "report.html", plan.out / "summary.csv"
+    if all(result.state == "up to date" for result in results) and html.is_file() and table.is_file():
+        made = min(html.stat().st_mtime_ns, table.stat().st_mtime_ns)
+        pointers = (plan.out / "results").glob("*/current.json")
+        if all(pointer.stat().st_mtime_ns < made for pointer in pointers):
+            return html
+    return write_report(plan.out, failed).html
+
+
 def closing_line(results: Sequence[ImageResult]) -> str:
     """Return the counts of a run in one line, with the reasons of refusals."""
-    counts = Counter(result.state for result in results)
+    counts: Counter[str] = Counter(result.state for result in results)
     if counts["up to date"] == len(results):
         return f"{len(results)}/{len(results)} up to date; nothing to do (--force to redo)"
     parts = [f"{counts[state]} {state}" for state in _STATES if counts[state]]

@@ -18,12 +18,14 @@ __all__ = [
     "GeoJson",
     "Guideline",
     "Images",
+    "KeepControls",
     "Method",
     "MethodName",
     "Out",
     "PixelSize",
     "Progress",
     "ProgressKind",
+    "Ranges",
     "Site",
     "SiteName",
     "Specimen",
@@ -75,7 +77,10 @@ _HOW = "How to score"
 _RUN = "How to run"
 
 Folder = Annotated[
-    Path, typer.Argument(help="Folder of images (case.svs with case.geojson beside it), or a QuPath project.")
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="Folder of images (case.svs with case.geojson beside it), or a QuPath project."
+    ),
 ]
 Images = Annotated[
     list[str] | None,
@@ -121,6 +126,23 @@ Method = Annotated[
         "--method",
         rich_help_panel=_HOW,
         help="Score each cell by the guideline, or by the published IHC indicators.",
+    ),
+]
+KeepControls = Annotated[
+    bool,
+    typer.Option(
+        "--keep-controls",
+        rich_help_panel=_HOW,
+        help="With indicators: measure detached pieces that look like control tissue too.",
+    ),
+]
+Ranges = Annotated[
+    Path | None,
+    typer.Option(
+        "--ranges",
+        metavar="FILE",
+        rich_help_panel=_HOW,
+        help="With indicators: a decision table refit by you.",
     ),
 ]
 Guideline = Annotated[

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError, OutputError
 from qupath_her2.project.exchange import current_run, read_record, read_run
-from qupath_her2.project.geojson import read_regions
 from qupath_her2.project.scores import read_score
 from qupath_her2.project.writing import replace_file
 from qupath_her2.provenance import versions
@@ -16,6 +15,7 @@ from qupath_her2.records import CaseInfo
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
+from qupath_her2.report.stored import stored_regions
 from qupath_her2.report.tables import SummaryRow, summary_csv
 from qupath_her2.slides import open_slide
 
@@ -110,7 +110,8 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         return ReportPictures()
     try:
         record, table, _ = read_run(run_dir)
-        overlay = shrink_jpeg((run_dir / "overlay.jpg").read_bytes(), _OVERLAY_PX)
+        drawn = "overlay.jpg" in record.files
+        overlay = shrink_jpeg((run_dir / "overlay.jpg").read_bytes(), _OVERLAY_PX) if drawn else None
     except (ExchangeError, OutputError, OSError) as error:
         return ReportPictures(notes=(f"No pictures: {error}",))
     pictures = ReportPictures(
@@ -119,10 +120,7 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
     try:
         with open_slide(_image_path(out, record)) as slide:
             picture, frame = read_overview(slide, _THUMBNAIL_PX)
-            found = read_regions(
-                run_dir / "regions.geojson", image_width=slide.width, image_height=slide.height
-            )
-            draw_regions(picture, found.regions, frame)
+            draw_regions(picture, stored_regions(run_dir, record), frame)
             size_um = record.image.get("pixel_size_um")
             strips = (
                 typical_strips(slide, table, float(size_um), window_um=_WINDOW_UM)

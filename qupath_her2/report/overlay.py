@@ -136,11 +136,18 @@ def _median_side_px(table: CellTable, which: NDArray[np.int64], frame: Frame) ->
 def draw_regions(
     picture: NDArray[np.uint8], regions: Sequence[Region], frame: Frame, *, thickness_px: int = 2
 ) -> None:
-    """Draw the regions' outlines into `picture` (uint8 (H, W, 3) RGB, in place), coloured by role."""
+    """Draw the regions' outlines into `picture` (uint8 (H, W, 3) RGB, in place), coloured by role.
+
+    A white line beneath keeps them apart from cells of the same colour.
+    """
     for region in regions:
         rings = [
             frame.to_picture(np.asarray(ring.coords)[:, :2])
             for polygon in shapely.get_parts(region.geometry)
             for ring in (polygon.exterior, *polygon.interiors)
         ]
-        cv2.polylines(picture, rings, True, ROLE_COLOURS[region.role], thickness_px, cv2.LINE_AA, _SHIFT)
+        for colour, thickness in (
+            ((255, 255, 255), thickness_px + 4),
+            (ROLE_COLOURS[region.role], thickness_px),
+        ):
+            cv2.polylines(picture, rings, True, colour, thickness, cv2.LINE_AA, _SHIFT)

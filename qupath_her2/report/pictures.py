@@ -95,8 +95,8 @@ def draw_overlay(
     uint8 (H, W, 3) RGB.
     """
     picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
-    thickness_px = 1 if frame.scale < 0.75 else 2
-    draw_cells(picture, table, frame, thickness_px=thickness_px)
+    # A two-pixel line on a membrane two pixels wide would hide what it is drawn for.
+    draw_cells(picture, table, frame, thickness_px=1)
     draw_regions(picture, regions, frame, thickness_px=max(2, round(max(picture.shape) / 1000)))
     return picture
 

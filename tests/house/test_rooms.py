@@ -94,7 +94,7 @@ def misplaced(source: str, module: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.parent != PACKAGE or m.name != "__init__.py"], ids=str
+    "module", [m for m in MODULES if m.parent != PACKAGE or m.stem not in ("__init__", "__main__")], ids=str
 )
 def test_rooms_import_only_to_their_left(module: Path) -> None:
     assert room_of(module) in PLACE, f"{module.name} is in no room of design.md section 4"
@@ -208,8 +208,9 @@ def public_definitions(module: Path) -> list[ast.FunctionDef | ast.AsyncFunction
 def test_everything_public_is_documented_and_annotated(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))), "the module has no docstring"
     for node in public_definitions(module):
-        # An overload states a type, and its implementation has the words.
-        if any("overload" in ast.unparse(decorator) for decorator in node.decorator_list):
+        # An overload or a stub of a protocol states a type; the words stand elsewhere.
+        is_stub = ast.unparse(node.body[-1]) == "..."
+        if is_stub or any("overload" in ast.unparse(decorator) for decorator in node.decorator_list):
             continue
         assert ast.get_docstring(node), f"{node.name}, line {node.lineno}, has no docstring"
         if not isinstance(node, ast.ClassDef):
@@ -223,7 +224,7 @@ def test_no_print_no_bare_except_no_open_end(module: Path) -> None:
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     assert [n.lineno for n in calls if n.func.id == "print"] == []  # type: ignore[attr-defined]
     assert [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.type is None] == []
-    assert re.findall(r"\b(?:TODO|FIXME|XXX)\b|NotImplementedError", source) == []
+    assert re.findall(r"\b(?:TODO|FIXME|XXX)\b|raise NotImplementedError", source) == []
     assert "from __future__ import annotations" in source or not tree.body[1:]
 
 
