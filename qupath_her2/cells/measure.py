@@ -1,0 +1,187 @@
+"""From an image and its regions to measured cells: the whole chain, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.assembly import assemble, existing_table
+from qupath_her2.cells.detection import CellDetector, ClassicalDetector, DetectionSettings
+from qupath_her2.cells.grading import Estimates, GradingSettings, estimate_membranes, grade
+from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
+from qupath_her2.cells.membrane import measurement_columns
+from qupath_her2.cells.outlines import OutlineSettings
+from qupath_her2.cells.planes import PlaneSettings
+from qupath_her2.cells.quality import QualitySettings, check_membranes, check_picture, check_pixel_size
+from qupath_her2.cells.regions import RegionMap, map_regions
+from qupath_her2.cells.samples import Sample, read_samples
+from qupath_her2.cells.sectors import SectorSettings
+from qupath_her2.cells.tile import TileCells, TileWork, join, measure_tile
+from qupath_her2.project.existing import ExistingCells
+from qupath_her2.records import CellTable, Refusal, Region
+from qupath_her2.slides import Slide, StainVectors
+
+__all__ = ["CellSettings", "MeasuredCells", "Progress", "find_cells", "measure_cells"]
+
+#: Called with tiles done, tiles in all and cells so far.
+Progress = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CellSettings:
+    """Every choice of the cell chain, by step; saved with the run."""
+
+    grid: GridSettings = field(default_factory=GridSettings)
+    planes: PlaneSettings = field(default_factory=PlaneSettings)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    outlines: OutlineSettings = field(default_factory=OutlineSettings)
+    sectors: SectorSettings = field(default_factory=SectorSettings)
+    grading: GradingSettings = field(default_factory=GradingSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCells:
+    """What an image holds.
+
+    Attributes
+    ----------
+    table : the cells of the scored regions, from top to bottom; classes 255 (not yet scored), UUIDs zero unless
+        they came with existing cells.
+    intensity, pattern : uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
+    scored_regions : what `table.region` indexes.
+    refusal : why the image must not be scored, or None.
+    warnings : sentences.
+    estimates, grading : what `regrade` cuts, and where.
+    """
+
+    table: CellTable
+    intensity: NDArray[np.uint8]
+    pattern: NDArray[np.uint8]
+    scored_regions: tuple[Region, ...]
+    refusal: Refusal | None
+    warnings: tuple[str, ...]
+    estimates: Estimates
+    grading: GradingSettings
+
+    def regrade(self, shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return intensity and pattern with density cut-points moved by `shift` (0.1 = 10 % higher)."""
+        return grade(self.estimates, self.grading, shift)
+
+
+def _run_tiles(
+    tiles: Sequence[TileBox], work: TileWork, workers: int, progress: Progress | None
+) -> Iterator[TileCells]:
+    """Measure tiles in order; a raise from `progress` (Ctrl-C, Cancel) drops what has not begun."""
+    cells = 0
+    if workers <= 1:
+        results: Iterator[TileCells] = (measure_tile(work, tile) for tile in tiles)
+        for done, result in enumerate(results, 1):
+            cells += len(result)
+            if progress is not None:
+                progress(done, len(tiles), cells)
+            yield result
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for done, result in enumerate(pool.map(lambda tile: measure_tile(work, tile), tiles), 1):
+                cells += len(result)
+                if progress is not None:
+                    progress(done, len(tiles), cells)
+                yield result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _finish(
+    found: TileCells,
+    existing: ExistingCells | None,
+    regions: RegionMap,
+    refusal: Refusal | None,
+    warnings: list[str],
+    s: CellSettings,
+) -> MeasuredCells:
+    estimates = estimate_membranes(found.features, found.sectors)
+    columns = measurement_columns(found.sectors, estimates, found.radii_um, found.nucleus_radii_um)
+    intensity, pattern = grade(estimates, s.grading)
+    table = assemble(found, columns) if existing is None else existing_table(found, existing, columns)
+    if refusal is None and len(found):
+        refusal = check_membranes(found.sectors, found.ridge_share, s.quality)
+    return MeasuredCells(
+        table, intensity, pattern, regions.scored, refusal, tuple(warnings), estimates, s.grading
+    )
+
+
+def find_cells(
+    slide: Slide,
+    regions: RegionMap,
+    grid: Grid,
+    stains: StainVectors,
+    samples: Sequence[Sample],
+    settings: CellSettings,
+    *,
+    existing: ExistingCells | None = None,
+    detector: CellDetector | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> TileCells:
+    """Find, outline and measure the cells of the scored regions, without judging the picture or the cells."""
+    s = settings
+    chosen = detector or ClassicalDetector(s.detection)
+    prepared = chosen.prepared([sample.tile for sample in samples])
+    work = TileWork(slide, regions, grid, stains, prepared, existing, s.planes, s.outlines, s.sectors)
+    tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
+    return join(list(_run_tiles(tiles, work, workers, progress)))
+
+
+def measure_cells(
+    slide: Slide,
+    regions: Sequence[Region],
+    *,
+    pixel_size_um: float,
+    stains: StainVectors,
+    settings: CellSettings | None = None,
+    existing: ExistingCells | None = None,
+    detector: CellDetector | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> MeasuredCells:
+    """Find the cells of the tumour regions, outline them and measure their membranes.
+
+    Parameters
+    ----------
+    slide : an open image.
+    regions : of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
+    pixel_size_um : of level 0, µm.
+    stains : vectors and background.
+    settings : of every step.
+    existing : cells to be measured as they are, instead of looking for cells.
+    detector : of nuclei; the classical one when None.
+    workers : threads; the result does not depend on it.
+    progress : called after every tile; may raise to cancel.
+    """
+    s = settings or CellSettings()
+    region_map = map_regions(regions)
+    refusal, warning = check_pixel_size(pixel_size_um, s.quality)
+    warnings = [warning] if warning else []
+    if refusal is None and not region_map.scored:
+        refusal = Refusal(
+            "no_tumour_region", "no tumour region was drawn. Draw one and give it the class Tumor."
+        )
+    if refusal is not None:
+        return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
+    grid: Grid = make_grid(pixel_size_um, s.grid)
+    samples = read_samples(slide, region_map, grid, stains, s.planes)
+    refusal = check_picture(samples, stains, s.quality)
+    if refusal is not None:
+        return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
+    found = find_cells(
+        slide, region_map, grid, stains, samples, s,
+        existing=existing, detector=detector, workers=workers, progress=progress,
+    )  # fmt: skip
+    return _finish(found, existing, region_map, refusal, warnings, s)

@@ -1,0 +1,96 @@
+"""The measurements of a cell that people read, from its sectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.grading import Estimates
+from qupath_her2.cells.polar import polygon_areas
+from qupath_her2.cells.sectors import Sectors
+
+__all__ = ["MEASUREMENT_NAMES", "measurement_columns"]
+
+#: Names of the measurements, in the order of their columns; each starts with ``HER2: `` and wears its unit.
+MEASUREMENT_NAMES: tuple[str, ...] = (
+    "HER2: Membrane completeness",
+    "HER2: Membrane DAB OD mean",
+    "HER2: Membrane DAB OD p20",
+    "HER2: Membrane own DAB OD",
+    "HER2: Membrane width µm",
+    "HER2: Membrane contrast",
+    "HER2: Cytoplasm DAB OD mean",
+    "HER2: Nucleus DAB OD mean",
+    "HER2: Cell area µm^2",
+    "HER2: Nucleus area µm^2",
+)
+
+#: Sectors whose DAB stands this far above the cell's side carry a membrane whose width means something, OD.
+_WIDTH_STEP_OD = 0.05
+
+#: FWHM that the working grid and the blur of the planes give to a line without width, µm: about 0.5 µm pixels
+#: (FWHM 0.41 µm as a Gaussian), a blur of 0.3 µm (0.71 µm) and 0.5 µm sampling along the ray.
+_INSTRUMENT_WIDTH_UM = 0.82
+
+
+def _row_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of each row without its NaN; NaN where there is nothing."""
+    counts = (~np.isnan(values)).sum(1)
+    totals = np.nan_to_num(values).sum(1)
+    mean: NDArray[np.float32] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan).astype(
+        np.float32
+    )
+    return mean
+
+
+def _width(sectors: Sectors) -> NDArray[np.float32]:
+    """Median width of the stained sectors with the instrument's own taken off, µm; NaN without stained sectors."""
+    stained = (sectors.peak_od - sectors.inner_od > _WIDTH_STEP_OD) & ~np.isnan(sectors.width_um)
+    widths = np.sort(np.where(stained, sectors.width_um, np.inf), axis=1)
+    middle = np.maximum(stained.sum(1) - 1, 0) // 2
+    seen = np.take_along_axis(widths, middle[:, None], 1)[:, 0]
+    # Widths of Gaussians add in squares.
+    own = np.sqrt(np.maximum(seen.astype(np.float64) ** 2 - _INSTRUMENT_WIDTH_UM**2, 0))
+    return np.where(stained.any(1), own, np.nan).astype(np.float32)
+
+
+def measurement_columns(
+    sectors: Sectors,
+    estimates: Estimates,
+    radii_um: NDArray[np.float32],
+    nucleus_radii_um: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return the columns named by `MEASUREMENT_NAMES`.
+
+    Parameters
+    ----------
+    sectors, estimates : of N cells.
+    radii_um : float32 (N, 36), outlines, µm.
+    nucleus_radii_um : float32 (N, 32), nuclear contours, µm; all 0 for a cell without nucleus.
+
+    Returns
+    -------
+    float32 (N, 10); NaN = not measured. `Membrane contrast` is ``(membrane - cytoplasm) / (membrane + cytoplasm)``
+    of the 75th percentile over sectors and the cytoplasm mean, -1..1, NaN where there is no DAB.
+    """
+    peak = np.sort(sectors.peak_od, axis=1)
+    last = peak.shape[1] - 1
+    p20, p75 = peak[:, round(0.2 * last)], peak[:, round(0.75 * last)]
+    cytoplasm = _row_mean(sectors.cytoplasm_od)
+    total = np.maximum(p75, 0) + np.maximum(cytoplasm, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        contrast = np.where(total > 0.02, (p75 - np.maximum(cytoplasm, 0)) / total, np.nan)
+    nucleus_area = polygon_areas(nucleus_radii_um)
+    columns = (
+        estimates.completeness,
+        sectors.peak_od.mean(1),
+        p20,
+        estimates.own_od,
+        _width(sectors),
+        np.clip(contrast, -1, 1),
+        cytoplasm,
+        _row_mean(sectors.nucleus_od),
+        polygon_areas(radii_um),
+        np.where(nucleus_area > 0, nucleus_area, np.nan),
+    )
+    return np.stack(columns, 1).astype(np.float32)

@@ -1,0 +1,233 @@
+"""Cell outlines: from each nucleus outwards to its membrane, or to where the neighbour's ground begins.
+
+Along every ray the gain of a radius is the DAB ridge there, less what ridges were crossed before it (the first
+membrane is the cell's own), less a price for leaving the expected place: half-way to the neighbouring nucleus, or a
+fixed distance from the own one. A faint membrane moves the outline a little, a strong one holds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.planes import Plane, Planes
+from qupath_her2.cells.polar import bilinear, closed_path, polygons
+
+__all__ = ["N_SECTORS", "NO_NEIGHBOUR", "Outlines", "OutlineSettings", "ground_of", "outline_cells"]
+
+#: Directions (sectors) of a cell outline, 10 degrees each.
+N_SECTORS = 36
+
+#: No neighbouring nucleus in this direction.
+NO_NEIGHBOUR = -1
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineSettings:
+    """Reach and prices of a cell outline.
+
+    Attributes
+    ----------
+    radius_step_um, max_radius_um : radii tried, from the centre of the nucleus.
+    expansion_um : where the outline of a lone unstained cell is expected, from the nuclear contour.
+    reach_um : farthest from the nuclear contour.
+    crossing_weight : price of a crossed ridge, per OD and pixel.
+    place_price_od_um : price of one µm off the expected place.
+    step_price_od : price of a change of radius by one step between neighbouring sectors.
+    ridge_noise_od : ridge below this is noise and costs nothing to cross.
+    """
+
+    radius_step_um: float = 0.25
+    max_radius_um: float = 13.0
+    expansion_um: float = 4.5
+    reach_um: float = 8.0
+    crossing_weight: float = 0.6
+    place_price_od_um: float = 0.012
+    step_price_od: float = 0.006
+    ridge_noise_od: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """N cell outlines: `radii` float32 (N, 36) px; `neighbour` int32 (N, 36), index of the cell beyond, or -1."""
+
+    radii: NDArray[np.float32]
+    neighbour: NDArray[np.int32]
+
+
+def ground_of(
+    shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], Plane]:
+    """Give every pixel to the nearest nucleus.
+
+    Parameters
+    ----------
+    shape : (H, W) of the tile.
+    centres, radii : float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+
+    Returns
+    -------
+    int32 (H, W) index of the nearest nucleus (-1 without any), and float32 (H, W) distance to it, pixels.
+    """
+    nuclei = np.zeros(shape, np.int32)
+    corners = np.round(polygons(centres, radii) * 8).astype(np.int32)
+    for i, corner in enumerate(corners):
+        cv2.fillPoly(nuclei, [corner], i + 1, shift=3)
+    if not nuclei.any():
+        return np.full(shape, NO_NEIGHBOUR, np.int32), np.full(shape, np.inf, np.float32)
+    outside = (nuclei == 0).astype(np.uint8)
+    distance, place = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    owner_of_place = np.zeros(int(place.max()) + 1, np.int32)
+    inside = outside == 0
+    owner_of_place[place[inside]] = nuclei[inside] - 1
+    return owner_of_place[place], distance
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _ray_gain(
+    ridge: Plane,
+    ground: NDArray[np.int32],
+    distance: Plane,
+    own: int,
+    x: float,
+    y: float,
+    cosine: float,
+    sine: float,
+    nucleus_px: float,
+    step: float,
+    lag: int,
+    prices: NDArray[np.float32],
+    gain: NDArray[np.float32],
+) -> int:
+    """Fill the gain along one ray; return the neighbour met within reach."""
+    expansion, reach, crossing, place_price, noise = prices[0], prices[1], prices[2], prices[3], prices[4]
+    height, width = ground.shape
+    n_radii = len(gain)
+    border = np.float32(-1)
+    blocked = np.float32(1e9)
+    neighbour = NO_NEIGHBOUR
+    for r in range(n_radii):
+        radius = (r + 1) * step
+        px, py = x + radius * cosine, y + radius * sine
+        gain[r] = bilinear(ridge, px, py)
+        column = min(max(int(px + np.float32(0.5)), 0), width - 1)
+        row = min(max(int(py + np.float32(0.5)), 0), height - 1)
+        if radius > nucleus_px + np.float32(0.5) and ground[row, column] != own:
+            if border < 0:
+                border = radius
+                neighbour = ground[row, column]
+            if distance[row, column] < 1 and radius < blocked:
+                blocked = radius
+    if border < 0 or border > nucleus_px + reach:
+        neighbour = NO_NEIGHBOUR
+    expected = nucleus_px + expansion
+    if 0 < border < expected:
+        expected = border
+    nearest, farthest = nucleus_px + np.float32(0.5), min(nucleus_px + reach, blocked)
+    crossed = np.zeros(n_radii, np.float32)
+    total = np.float32(0)
+    for r in range(n_radii):
+        radius = (r + 1) * step
+        if radius >= nearest - 1:
+            total += max(gain[r] - noise, np.float32(0)) * step
+        crossed[r] = total
+        value = gain[r] - place_price * abs(radius - expected)
+        if r >= lag:
+            value -= crossing * crossed[r - lag]
+        # Soft walls: through the own nucleus or into a neighbour's is possible but dear.
+        value -= np.float32(0.15) * (
+            max(nearest - radius, np.float32(0)) + max(radius - farthest, np.float32(0))
+        )
+        gain[r] = value
+    return neighbour
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _outlines(
+    ridge: Plane,
+    ground: NDArray[np.int32],
+    distance: Plane,
+    centres: NDArray[np.float64],
+    nuclei: NDArray[np.float32],
+    step: float,
+    n_radii: int,
+    lag: int,
+    prices: NDArray[np.float32],
+    step_price: float,
+    n_sectors: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    n, n_angles = nuclei.shape
+    radii = np.empty((n, n_sectors), np.float32)
+    neighbour = np.empty((n, n_sectors), np.int32)
+    gain = np.empty((n_sectors, n_radii), np.float32)
+    best = np.empty((2 * n_sectors, n_radii), np.float32)
+    back = np.empty((2 * n_sectors, n_radii), np.int32)
+    path = np.empty(n_sectors, np.int32)
+    for k in range(n):
+        for a in range(n_sectors):
+            turn = a / n_sectors
+            cosine = np.float32(math.cos(2 * math.pi * turn))
+            sine = np.float32(math.sin(2 * math.pi * turn))
+            place = turn * n_angles
+            i = int(place)
+            u = np.float32(place - i)
+            nucleus = nuclei[k, i] * (1 - u) + nuclei[k, (i + 1) % n_angles] * u
+            neighbour[k, a] = _ray_gain(
+                ridge, ground, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
+                nucleus, step, lag, prices, gain[a],
+            )  # fmt: skip
+        closed_path(gain, step_price, 2, best, back, path)
+        for a in range(n_sectors):
+            radii[k, a] = (path[a] + 1) * step
+    return radii, neighbour
+
+
+def outline_cells(
+    planes: Planes,
+    centres: NDArray[np.float64],
+    nuclei: NDArray[np.float32],
+    settings: OutlineSettings | None = None,
+) -> Outlines:
+    """Outline the cell of every nucleus.
+
+    Parameters
+    ----------
+    planes : of the tile.
+    centres, nuclei : float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+    settings : reach and prices.
+    """
+    s = settings or OutlineSettings()
+    um_px = planes.um_px
+    if len(centres) == 0:
+        empty = np.zeros((0, N_SECTORS))
+        return Outlines(empty.astype(np.float32), empty.astype(np.int32))
+    ground, distance = ground_of(planes.ridge.shape, centres, nuclei)
+    prices = np.array(
+        [
+            s.expansion_um / um_px,
+            s.reach_um / um_px,
+            s.crossing_weight,
+            s.place_price_od_um * um_px,
+            s.ridge_noise_od,
+        ],
+        np.float32,
+    )
+    radii, neighbour = _outlines(
+        planes.ridge,
+        ground,
+        distance,
+        centres,
+        nuclei,
+        np.float32(s.radius_step_um / um_px),
+        round(s.max_radius_um / s.radius_step_um),
+        round(0.75 / s.radius_step_um),
+        prices,
+        np.float32(s.step_price_od),
+        N_SECTORS,
+    )
+    return Outlines(radii, neighbour)

@@ -1,0 +1,113 @@
+"""Closed contours around a point: the geometry that nuclei and cell outlines share.
+
+A contour is star-shaped: one radius per angle around a centre. The best one maximises the sum of a gain over
+angles, with a price on the change of radius between neighbouring angles, and closes on itself; dynamic
+programming finds it exactly but for the closing (two turns, the middle one kept). A star-shaped polygon with
+positive radii never crosses itself, so every outline is one that QuPath can read.
+
+References
+----------
+.. [1] Malpica N, et al. "Applying watershed algorithms to the segmentation of clustered nuclei." Cytometry
+   28:289-297, 1997 (what the usual way does; it splits elongated nuclei and follows noise).
+.. [2] Sun C, Pallottino S. "Circular shortest path in images." Pattern Recognition 36:709-719, 2003.
+   doi:10.1016/S0031-3203(02)00085-7 (the closed path by unrolling).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bilinear", "centroid_offsets", "closed_path", "polygon_areas", "polygons"]
+
+
+@nb.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
+    """Value of `plane` (H, W) at (x, y), pixel centres at whole numbers; outside, the nearest edge pixel."""
+    height, width = plane.shape
+    x = min(max(x, 0.0), width - 1.001)
+    y = min(max(y, 0.0), height - 1.001)
+    i = int(x)
+    j = int(y)
+    u = x - i
+    v = y - j
+    top = plane[j, i] + (plane[j, i + 1] - plane[j, i]) * u
+    low = plane[j + 1, i] + (plane[j + 1, i + 1] - plane[j + 1, i]) * u
+    return top + (low - top) * v  # type: ignore[no-any-return]
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def closed_path(
+    gain: NDArray[np.float32],
+    step_price: float,
+    max_step: int,
+    best: NDArray[np.float32],
+    back: NDArray[np.int32],
+    path: NDArray[np.int32],
+) -> None:
+    """Find the closed path of largest gain through a polar image.
+
+    Parameters
+    ----------
+    gain : float32 (A, R), gain of passing radius index r at angle a.
+    step_price : price of one step of radius between neighbouring angles, in units of `gain`.
+    max_step : largest change of radius index between neighbouring angles.
+    best, back : work space, float32 and int32 (2A, R).
+    path : int32 (A), overwritten with the radius index at each angle.
+    """
+    n_angles, n_radii = gain.shape
+    for r in range(n_radii):
+        best[0, r] = gain[0, r]
+    for i in range(1, 2 * n_angles):
+        a = i % n_angles
+        for r in range(n_radii):
+            value = best[i - 1, r]
+            origin = r
+            for step in range(1, max_step + 1):
+                price = step_price * step
+                if r >= step and best[i - 1, r - step] - price > value:
+                    value = best[i - 1, r - step] - price
+                    origin = r - step
+                if r + step < n_radii and best[i - 1, r + step] - price > value:
+                    value = best[i - 1, r + step] - price
+                    origin = r + step
+            best[i, r] = value + gain[a, r]
+            back[i, r] = origin
+    r = 0
+    for j in range(1, n_radii):
+        if best[2 * n_angles - 1, j] > best[2 * n_angles - 1, r]:
+            r = j
+    # The middle turn has forgotten both ends, so it closes on itself.
+    first = n_angles - n_angles // 2
+    for i in range(2 * n_angles - 1, first - 1, -1):
+        if i < first + n_angles:
+            path[i % n_angles] = r
+        r = back[i, r]
+
+
+def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the vertices, float64 (N, A, 2), of N star-shaped contours (open rings, counted from angle 0)."""
+    angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
+    offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
+    return centres[:, None, :] + offset
+
+
+def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the areas, float32 (N), of star-shaped polygons with `radii` (N, A), in squared units of the radii."""
+    wedge = math.sin(2 * math.pi / radii.shape[1]) / 2
+    areas: NDArray[np.float32] = (radii * np.roll(radii, -1, axis=1)).sum(1) * np.float32(wedge)
+    return areas
+
+
+def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the offsets, float64 (N, 2), from centre to centroid of star-shaped contours taken as smooth curves."""
+    r = radii.astype(np.float64)
+    angle = np.linspace(0, 2 * np.pi, r.shape[1], endpoint=False)
+    area = np.maximum((r**2).sum(1), 1e-6)
+    # Centroid of a sector of radius r lies at 2 r / 3 and weighs r^2.
+    x = (r**3 * np.cos(angle)).sum(1) / area * (2 / 3)
+    y = (r**3 * np.sin(angle)).sum(1) / area * (2 / 3)
+    return np.stack([x, y], 1)

@@ -1,0 +1,202 @@
+"""One tile: read, unmix, detect, outline, measure, and keep what belongs to its core and to a scored region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.contours import N_ANGLES
+from qupath_her2.cells.detection import CellDetector, Nuclei, Tile
+from qupath_her2.cells.features import FEATURE_NAMES, cell_features
+from qupath_her2.cells.given import given_in_tile
+from qupath_her2.cells.grid import Grid, TileBox
+from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
+from qupath_her2.cells.planes import Plane, Planes, PlaneSettings, make_planes
+from qupath_her2.cells.polar import bilinear, polygons
+from qupath_her2.cells.regions import RegionMap
+from qupath_her2.cells.sectors import N_READINGS, Sectors, SectorSettings, measure_sectors
+from qupath_her2.project.existing import ExistingCells
+from qupath_her2.slides import Slide, StainVectors, read_scaled
+
+__all__ = ["NEW_CELL", "TileCells", "TileWork", "join", "measure_tile"]
+
+#: `TileCells.given` of a cell that was found here.
+NEW_CELL = -1
+
+#: Nuclei this near to a scored region still bound its cells, µm.
+_MARGIN_UM = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TileWork:
+    """What every tile of an image shares."""
+
+    slide: Slide
+    regions: RegionMap
+    grid: Grid
+    stains: StainVectors
+    detector: CellDetector
+    existing: ExistingCells | None
+    planes: PlaneSettings
+    outlines: OutlineSettings
+    sectors: SectorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TileCells:
+    """N measured cells.
+
+    `centre_xy` float64 (N, 2), `cell_xy` float32 (N, 36, 2), `nucleus_xy` float32 (N, 32, 2): level-0 pixels;
+    `radii_um` float32 (N, 36), `nucleus_radii_um` float32 (N, 32) (all 0: no nucleus); `region` int32 (N);
+    `given` int64 (N), index of the existing cell measured, -1 for a new one; `features`, `sectors`;
+    `ridge_share` float32 (N), the share of the cell's DAB that stands in thin lines, NaN without DAB.
+    """
+
+    centre_xy: NDArray[np.float64]
+    cell_xy: NDArray[np.float32]
+    nucleus_xy: NDArray[np.float32]
+    radii_um: NDArray[np.float32]
+    nucleus_radii_um: NDArray[np.float32]
+    region: NDArray[np.int32]
+    given: NDArray[np.int64]
+    features: NDArray[np.float32]
+    sectors: Sectors
+    ridge_share: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.centre_xy)
+
+    @classmethod
+    def none(cls) -> TileCells:
+        """Return no cells."""
+        f32 = np.float32
+        return cls(
+            np.zeros((0, 2)),
+            np.zeros((0, N_SECTORS, 2), f32),
+            np.zeros((0, N_ANGLES, 2), f32),
+            np.zeros((0, N_SECTORS), f32),
+            np.zeros((0, N_ANGLES), f32),
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int64),
+            np.zeros((0, len(FEATURE_NAMES)), f32),
+            Sectors(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
+            np.zeros(0, f32),
+        )
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _ridge_shares(
+    dab: Plane, ridge: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    n, n_sectors = radii.shape
+    shares = np.empty(n, np.float32)
+    for k in range(n):
+        lines, total = 0.0, 0.0
+        for a in range(0, n_sectors, 2):
+            cosine, sine = np.cos(2 * np.pi * a / n_sectors), np.sin(2 * np.pi * a / n_sectors)
+            for r in range(1, int(radii[k, a]) + 3):
+                x, y = centres[k, 0] + r * cosine, centres[k, 1] + r * sine
+                # A ring of radius r holds area in proportion to r.
+                lines += r * max(bilinear(ridge, x, y), 0.0)
+                total += r * max(bilinear(dab, x, y), 0.0)
+        shares[k] = lines / total if total > 0 else np.nan
+    return shares
+
+
+def _found(
+    work: TileWork, tile: Tile, origin: NDArray[np.float64]
+) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
+    """Detect nuclei near the scored regions and outline their cells."""
+    nuclei = work.detector.detect(tile)
+    near = work.regions.near(
+        _level0(nuclei.centre, origin, work.grid), _MARGIN_UM / work.grid.um_px * work.grid.downsample
+    )
+    nuclei = Nuclei(nuclei.centre[near], nuclei.radii[near])
+    outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
+    return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
+
+
+def _level0(xy: NDArray[np.float64], origin: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """From pixels of a tile, whose centres are whole numbers, to level-0 pixels, whose corners are."""
+    return (xy + origin + 0.5) * grid.downsample
+
+
+def measure_tile(work: TileWork, box: TileBox) -> TileCells:
+    """Measure the cells whose nuclear centre lies in the core of a tile and in a scored region.
+
+    Parameters
+    ----------
+    work : what the tiles of the image share.
+    box : the tile, working pixels.
+    """
+    grid = work.grid
+    x, y, width, height = box.read
+    corner = grid.level0(box.read)
+    rgb = read_scaled(work.slide, corner.x, corner.y, width, height, grid.downsample)
+    planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
+    origin = np.array([x, y], np.float64)
+    if work.existing is None:
+        nuclei, outlines, given = _found(work, Tile(rgb, planes), origin)
+    else:
+        nuclei, outlines, given = given_in_tile(work.existing, planes, grid, box, work.outlines)
+    sectors = measure_sectors(planes, nuclei.centre, nuclei.radii, outlines.radii, work.sectors)
+    um_px = np.float32(grid.um_px)
+    features = cell_features(sectors, outlines.neighbour, outlines.radii * um_px)
+    centre_xy = _level0(nuclei.centre, origin, grid)
+    place = nuclei.centre + origin
+    core = box.core
+    mine = (place[:, 0] >= core.x) & (place[:, 0] < core.x + core.width)
+    mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
+    region = work.regions.assign(centre_xy)
+    keep = np.flatnonzero(mine & (region >= 0))
+    return _kept(keep, planes, nuclei, outlines, sectors, features, region, given, origin, grid)
+
+
+def _kept(
+    keep: NDArray[np.intp],
+    planes: Planes,
+    nuclei: Nuclei,
+    outlines: Outlines,
+    sectors: Sectors,
+    features: NDArray[np.float32],
+    region: NDArray[np.int32],
+    given: NDArray[np.int64],
+    origin: NDArray[np.float64],
+    grid: Grid,
+) -> TileCells:
+    centre, radii, nucleus = nuclei.centre[keep], outlines.radii[keep], nuclei.radii[keep]
+    um_px = np.float32(grid.um_px)
+    return TileCells(
+        _level0(centre, origin, grid),
+        _level0(polygons(centre, radii), origin, grid).astype(np.float32),
+        _level0(polygons(centre, nucleus), origin, grid).astype(np.float32),
+        radii * um_px,
+        nucleus * um_px,
+        region[keep],
+        given[keep],
+        features[keep],
+        Sectors(*(getattr(sectors, f.name)[keep] for f in fields(Sectors))),
+        _ridge_shares(planes.dab, planes.ridge, centre, radii),
+    )
+
+
+def join(parts: Sequence[TileCells]) -> TileCells:
+    """Join the cells of tiles and order them from top to bottom, so that the tiling leaves no trace."""
+    if not parts:
+        return TileCells.none()
+    y = np.concatenate([part.centre_xy[:, 1] for part in parts])
+    x = np.concatenate([part.centre_xy[:, 0] for part in parts])
+    order = np.lexsort((x, y))
+
+    def column(name: str) -> NDArray[np.generic]:
+        return np.concatenate([getattr(part, name) for part in parts])[order]
+
+    sectors = Sectors(
+        *(np.concatenate([getattr(part.sectors, f.name) for part in parts])[order] for f in fields(Sectors))
+    )
+    names = [f.name for f in fields(TileCells)]
+    return TileCells(**{name: sectors if name == "sectors" else column(name) for name in names})  # type: ignore[arg-type]

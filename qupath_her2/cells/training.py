@@ -1,0 +1,194 @@
+"""Grow the trees that estimate a cell's own membrane: ``python -m qupath_her2.cells.training OUT.npz``.
+
+Fields are drawn over the whole range of tissue, stain, optics and compression that `qupath_her2.synthetic` offers,
+never with one setting repeated; cells are found in them as in any image, and matched to the drawn truth. Seeds from
+`FIRST_SEED` on are for growing only: tests and benchmarks draw with seeds below it, or far above `LAST_SEED`.
+Needs scikit-learn (``pip install qupath-her2[test]``); using the trees does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.cells.features import FEATURE_NAMES
+from qupath_her2.cells.grid import make_grid
+from qupath_her2.cells.measure import CellSettings, find_cells
+from qupath_her2.cells.regions import map_regions
+from qupath_her2.cells.samples import read_samples
+from qupath_her2.records import Region
+from qupath_her2.slides import StainVectors, estimate_background, estimate_stains, open_slide, optical_density
+from qupath_her2.synthetic import FieldSettings, FieldTruth, draw_field
+
+__all__ = ["FIRST_SEED", "LAST_SEED", "DrawnCells", "drawn_cells", "field_settings", "grow"]
+
+FIRST_SEED, LAST_SEED = 200_000, 299_999
+
+#: Shares of 0, 1+, 2+, 3+ in the fields that are drawn.
+_MIXES = (
+    (1.0, 0.0, 0.0, 0.0),
+    (0.9, 0.1, 0.0, 0.0),
+    (0.6, 0.4, 0.0, 0.0),
+    (0.3, 0.5, 0.2, 0.0),
+    (0.3, 0.2, 0.45, 0.05),
+    (0.2, 0.15, 0.25, 0.4),
+    (0.05, 0.1, 0.15, 0.7),
+    (0.25, 0.25, 0.25, 0.25),
+)
+_EXTENT_UM = 320.0
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnCells:
+    """Matched cells: `features` float32 (N, F) and the drawn `own_od` (OD, 0 unstained) and `completeness` (0..1)."""
+
+    features: NDArray[np.float32]
+    own_od: NDArray[np.float32]
+    completeness: NDArray[np.float32]
+
+
+def field_settings(seed: int) -> FieldSettings:
+    """Return the settings of one field for growing, everything random following from `seed`."""
+    rng = np.random.default_rng(seed)
+    pixel_size_um = float(rng.choice([0.25, 0.5]))
+    side = round(_EXTENT_UM / pixel_size_um)
+    return FieldSettings(
+        width_px=side,
+        height_px=side,
+        pixel_size_um=pixel_size_um,
+        seed=seed,
+        shares=_MIXES[seed % len(_MIXES)],
+        crowding=float(rng.uniform(0.6, 1.0)),
+        class_patchiness=float(rng.uniform(0, 1)),
+        cell_diameter_um=float(rng.uniform(11, 15)),
+        gland=float(rng.uniform(0, 0.5)),
+        stain_scale=float(rng.choice([0.85, 1.0, 1.0, 1.0, 1.15])),
+        contact=str(rng.choice(["quadrature", "sum"])),  # type: ignore[arg-type]
+        uncommon=float(rng.uniform(0, 0.15)),
+        faint_complete=float(rng.uniform(0.05, 0.25)),
+        psf_um=float(rng.uniform(0.2, 0.4)),
+        jpeg_quality=int(rng.choice([70, 80, 90, 95])),
+        granularity=float(rng.uniform(0.15, 0.45)),
+        noise=float(rng.uniform(1, 3)),
+    )
+
+
+def _stains(rgb: NDArray[np.uint8]) -> StainVectors:
+    brightness = rgb.sum(2)
+    tissue = brightness < np.percentile(brightness, 97)
+    background = estimate_background(rgb, tissue)
+    density = optical_density(rgb, background).reshape(-1, 3)
+    return estimate_stains(density[density.sum(1) > 0.1], background_rgb=background)
+
+
+def _matches(centres: NDArray[np.float64], truth: FieldTruth) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair each drawn nucleus that holds exactly one found centre with it; indices of found and drawn."""
+    tree = shapely.STRtree(shapely.points(centres))
+    nuclei = [shapely.Polygon(ring).buffer(0) for ring in truth.nuclei]
+    drawn, found = tree.query(nuclei, predicate="contains")
+    once = np.bincount(drawn, minlength=len(nuclei))[drawn] == 1
+    alone = np.bincount(found, minlength=len(centres))[found] == 1
+    return found[once & alone], drawn[once & alone]
+
+
+def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
+    """Draw one field, find its cells and return what was measured beside what was drawn."""
+    s = settings or CellSettings()
+    field = draw_field(field_settings(seed))
+    stains = _stains(field.rgb)
+    regions = map_regions([Region(UUID(int=seed), field.truth.tumour_region, "tumour")])
+    grid = make_grid(field.settings.pixel_size_um, s.grid)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "field.png"
+        cv2.imwrite(str(path), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
+        with open_slide(path) as slide:
+            samples = read_samples(slide, regions, grid, stains, s.planes)
+            found = find_cells(slide, regions, grid, stains, samples, s)
+    i, j = _matches(found.centre_xy, field.truth)
+    stained = field.truth.completeness[j] > 0
+    return DrawnCells(
+        found.features[i],
+        np.where(stained, field.truth.membrane_od[j], 0).astype(np.float32),
+        field.truth.completeness[j],
+    )
+
+
+def _arrays(model: Any) -> dict[str, NDArray[Any]]:
+    """Flatten a fitted HistGradientBoostingRegressor into the arrays of `trees.Trees`."""
+    roots, parts = [], []
+    total = 0
+    for (grown,) in model._predictors:
+        nodes = grown.nodes
+        roots.append(total)
+        leaf = nodes["is_leaf"].astype(bool)
+        parts.append(
+            (
+                np.where(leaf, -1, nodes["feature_idx"]).astype(np.int16),
+                nodes["num_threshold"].astype(np.float32),
+                (nodes["left"].astype(np.int32) + total),
+                (nodes["right"].astype(np.int32) + total),
+                nodes["value"].astype(np.float32),
+            )
+        )
+        total += len(nodes)
+    names = ("feature", "threshold", "left", "right", "value")
+    flat = {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+    return {
+        **flat,
+        "root": np.array(roots, np.int32),
+        "baseline": np.float64(model._baseline_prediction).ravel()[0],
+    }
+
+
+def grow(cells: list[DrawnCells], out: Path) -> None:
+    """Grow both trees on drawn cells and write them as plain arrays.
+
+    Completeness is grown on absolute error, which its users read; density on the squared error of its root, so that
+    faint membranes weigh as much as strong ones.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    rows = np.concatenate([part.features for part in cells])
+    own_od = np.concatenate([part.own_od for part in cells])
+    completeness = np.concatenate([part.completeness for part in cells])
+    shape = {
+        "max_iter": 160,
+        "max_leaf_nodes": 24,
+        "learning_rate": 0.1,
+        "min_samples_leaf": 40,
+        "random_state": 0,
+    }
+    models = {
+        "own_od_root": HistGradientBoostingRegressor(**shape).fit(rows, np.sqrt(own_od)),
+        "completeness": HistGradientBoostingRegressor(loss="absolute_error", **shape).fit(rows, completeness),
+    }
+    stored: dict[str, Any] = {"features": np.array(FEATURE_NAMES)}
+    for name, model in models.items():
+        stored.update({f"{name}/{part}": array for part, array in _arrays(model).items()})
+    np.savez_compressed(out, **stored)
+
+
+def main() -> None:
+    """Draw, find, grow, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="file to write, for example membrane_trees.npz")
+    parser.add_argument("--fields", type=int, default=240, help="how many fields to draw (default 240)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    given = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + given.fields)
+    with ProcessPoolExecutor(given.workers) as pool:
+        grow(list(pool.map(drawn_cells, seeds)), given.out)
+
+
+if __name__ == "__main__":
+    main()
