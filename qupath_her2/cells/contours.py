@@ -51,7 +51,7 @@ class Candidates:
     """N outlined seeds, as columns.
 
     `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
-    OD; `hematoxylin`, `dab`, `residual` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
+    OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
     `area_um2` float32 (N).
     """
 
@@ -60,7 +60,6 @@ class Candidates:
     edge: NDArray[np.float32]
     hematoxylin: NDArray[np.float32]
     dab: NDArray[np.float32]
-    residual: NDArray[np.float32]
     area_um2: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -71,7 +70,7 @@ class Candidates:
         return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _fill_gain(
     nuclear: Plane,
     contrast: Plane,
@@ -94,7 +93,7 @@ def _fill_gain(
         for r in range(n_radii + 2 * pad):
             radius = radii[0] + (r - pad) * step
             profile[r] = bilinear(nuclear, x + radius * cosine[a], y + radius * sine[a])
-        gathered = np.float32(0)
+        gathered = 0.0
         for r in range(n_radii):
             inside = bilinear(contrast, x + radii[r] * cosine[a], y + radii[r] * sine[a])
             gathered += min(max(inside, -region_limit), region_limit) * radii[r] * step
@@ -102,7 +101,7 @@ def _fill_gain(
             gain[a, r] = edges[a, r] * edge_weight[r] + region_weight * gathered / radii[n_radii - 1]
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _contours(
     nuclear: Plane,
     contrast: Plane,
@@ -139,20 +138,20 @@ def _contours(
     return found, edge
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _inside_outside(
     plane: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32], near_px: float, far_px: float
 ) -> NDArray[np.float32]:
     n, n_angles = radii.shape
     means = np.empty((n, 2), np.float32)
     for k in range(n):
-        inside, outside, weight = np.float32(0), np.float32(0), np.float32(0)
+        inside, outside, weight = 0.0, 0.0, 0.0
         for a in range(0, n_angles, 2):
-            cosine = np.float32(math.cos(2 * math.pi * a / n_angles))
-            sine = np.float32(math.sin(2 * math.pi * a / n_angles))
+            cosine = math.cos(2 * math.pi * a / n_angles)
+            sine = math.sin(2 * math.pi * a / n_angles)
             x, y, radius = centres[k, 0], centres[k, 1], radii[k, a]
             # A share f of the radius stands for an area that grows with f.
-            for f in (np.float32(0.3), np.float32(0.6), np.float32(0.85)):
+            for f in (0.3, 0.6, 0.85):
                 inside += f * bilinear(plane, x + f * radius * cosine, y + f * radius * sine)
                 weight += f
             for beyond in (near_px, far_px):
@@ -175,9 +174,9 @@ def _trace(
         (radii_um / um_px).astype(np.float32),
         max(1, round(s.edge_reach_um / s.radius_step_um)),
         ((radii_um / 4.0) ** s.edge_growth).astype(np.float32),
-        np.float32(s.region_weight),
-        np.float32(s.region_limit_od),
-        np.float32(s.step_price_od),
+        s.region_weight,
+        s.region_limit_od,
+        s.step_price_od,
         N_ANGLES,
     )
     return found, edge
@@ -202,10 +201,8 @@ def outline_seeds(
     moved = np.round((start + centroid_offsets(radii)) * 16) / 16
     centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
     radii, edge = _trace(planes, centres, s)
-    near, far = np.float32(0.75 / planes.um_px), np.float32(1.5 / planes.um_px)
-    stain_means = [
-        _inside_outside(plane, centres, radii, near, far)
-        for plane in (planes.hematoxylin, planes.dab, planes.residual)
-    ]
+    near, far = 0.75 / planes.um_px, 1.5 / planes.um_px
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
-    return Candidates(centres, radii, edge, *stain_means, area_um2)
+    hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)
+    dab = _inside_outside(planes.dab, centres, radii, near, far)
+    return Candidates(centres, radii, edge, hematoxylin, dab, area_um2)

@@ -76,7 +76,7 @@ def cell_features(
     mass = sectors.mass_od_um
     cytoplasm_rays = np.where(np.isnan(sectors.cytoplasm_od), sectors.inner_od, sectors.cytoplasm_od)
     cytoplasm = cytoplasm_rays.mean(1)
-    ratio = (peak - cytoplasm[:, None]) / (np.abs(peak) + np.abs(cytoplasm[:, None]) + np.float32(0.03))
+    ratio = (peak - cytoplasm[:, None]) / (np.abs(peak) + np.abs(cytoplasm[:, None]) + 0.03)
     has_neighbour = neighbour != NO_NEIGHBOUR
     beyond = np.where(has_neighbour, neighbour, 0)
     typical_step = np.median(step, axis=1)
@@ -90,7 +90,7 @@ def cell_features(
     for level in _LEVELS_OD:
         stained = step > np.float32(level)
         columns += [stained.mean(1), _longest_run(stained), _longest_run(~stained)]
-    clean = beyond_step < np.float32(0.06)
+    clean = beyond_step < 0.06
     n_clean = np.maximum(clean.sum(1), 1)
     clean_step = np.where(clean, step, 0)
     columns += [
@@ -102,7 +102,7 @@ def cell_features(
         clean.mean(1),
         clean_step.sum(1) / n_clean,
         _quantiles(clean_step, (80,))[0],
-        (clean & (step > np.float32(0.05))).sum(1) / n_clean,
+        (clean & (step > 0.05)).sum(1) / n_clean,
         radii_um.mean(1),
         radii_um.std(1) / radii_um.mean(1),
     ]

@@ -19,7 +19,7 @@ __all__ = ["given_in_tile", "polar_radii", "rings_of"]
 _STAND_IN_SHARE = 0.4
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _polar_radii(
     xy: NDArray[np.float64], offsets: NDArray[np.int64], centres: NDArray[np.float64], n_angles: int
 ) -> NDArray[np.float32]:
@@ -112,7 +112,8 @@ def given_in_tile(
     own_nucleus = radii(existing.nucleus_xy, existing.nucleus_offsets, N_ANGLES)
     own_outline = radii(existing.cell_xy, existing.cell_offsets, N_ANGLES)
     nucleus = np.where(is_cell[:, None], own_nucleus, own_outline)
-    stand_in = np.where((nucleus > 0).any(1)[:, None], nucleus, own_outline * np.float32(_STAND_IN_SHARE))
+    has_nucleus = np.asarray((nucleus > 0).any(1))
+    stand_in = np.where(has_nucleus[:, None], nucleus, own_outline * _STAND_IN_SHARE)
     outlines = outline_cells(planes, centres, np.maximum(stand_in, 1).astype(np.float32), settings)
     given_radii = radii(existing.cell_xy, existing.cell_offsets, N_SECTORS)
     kept = np.where(is_cell[:, None], np.maximum(given_radii, 1), outlines.radii).astype(np.float32)

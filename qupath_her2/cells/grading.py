@@ -52,8 +52,10 @@ class GradingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """Of N cells, float32 (N): `own_od`, DAB density of the own membrane, OD; `completeness`, 0..1; NaN where a
-    cell could not be measured; `lateral` bool (N), stained on one side or on two opposite ones.
+    """What is estimated of N cells.
+
+    `own_od` float32 (N), DAB density of the own membrane, OD; `completeness` float32 (N), 0..1; NaN where a cell
+    could not be measured; `lateral` bool (N), stained on one side or on two opposite ones.
     """
 
     own_od: NDArray[np.float32]

@@ -19,8 +19,10 @@ _GROUP = 8
 
 @dataclass(frozen=True, slots=True)
 class GridSettings:
-    """`working_um_px` : aimed-at pixel size; `tile_px` : side of a tile's core, `halo_px` : border read around it,
-    both working pixels and multiples of 8.
+    """Scale and tiles.
+
+    `working_um_px` : aimed-at pixel size; `tile_px` : side of a tile's core, `halo_px` : border read around it, both
+    working pixels and multiples of 8.
     """
 
     working_um_px: float = 0.5

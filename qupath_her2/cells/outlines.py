@@ -88,7 +88,7 @@ def ground_of(
     return owner_of_place[place], distance
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _ray_gain(
     ridge: Plane,
     ground: NDArray[np.int32],
@@ -108,16 +108,16 @@ def _ray_gain(
     expansion, reach, crossing, place_price, noise = prices[0], prices[1], prices[2], prices[3], prices[4]
     height, width = ground.shape
     n_radii = len(gain)
-    border = np.float32(-1)
-    blocked = np.float32(1e9)
+    border = -1.0
+    blocked = 1e9
     neighbour = NO_NEIGHBOUR
     for r in range(n_radii):
         radius = (r + 1) * step
         px, py = x + radius * cosine, y + radius * sine
         gain[r] = bilinear(ridge, px, py)
-        column = min(max(int(px + np.float32(0.5)), 0), width - 1)
-        row = min(max(int(py + np.float32(0.5)), 0), height - 1)
-        if radius > nucleus_px + np.float32(0.5) and ground[row, column] != own:
+        column = min(max(int(px + 0.5), 0), width - 1)
+        row = min(max(int(py + 0.5), 0), height - 1)
+        if radius > nucleus_px + 0.5 and ground[row, column] != own:
             if border < 0:
                 border = radius
                 neighbour = ground[row, column]
@@ -128,26 +128,24 @@ def _ray_gain(
     expected = nucleus_px + expansion
     if 0 < border < expected:
         expected = border
-    nearest, farthest = nucleus_px + np.float32(0.5), min(nucleus_px + reach, blocked)
+    nearest, farthest = nucleus_px + 0.5, min(nucleus_px + reach, blocked)
     crossed = np.zeros(n_radii, np.float32)
-    total = np.float32(0)
+    total = 0.0
     for r in range(n_radii):
         radius = (r + 1) * step
         if radius >= nearest - 1:
-            total += max(gain[r] - noise, np.float32(0)) * step
+            total += max(gain[r] - noise, 0.0) * step
         crossed[r] = total
         value = gain[r] - place_price * abs(radius - expected)
         if r >= lag:
             value -= crossing * crossed[r - lag]
         # Soft walls: through the own nucleus or into a neighbour's is possible but dear.
-        value -= np.float32(0.15) * (
-            max(nearest - radius, np.float32(0)) + max(radius - farthest, np.float32(0))
-        )
+        value -= 0.15 * (max(nearest - radius, 0.0) + max(radius - farthest, 0.0))
         gain[r] = value
     return neighbour
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _outlines(
     ridge: Plane,
     ground: NDArray[np.int32],
@@ -171,11 +169,11 @@ def _outlines(
     for k in range(n):
         for a in range(n_sectors):
             turn = a / n_sectors
-            cosine = np.float32(math.cos(2 * math.pi * turn))
-            sine = np.float32(math.sin(2 * math.pi * turn))
+            cosine = math.cos(2 * math.pi * turn)
+            sine = math.sin(2 * math.pi * turn)
             place = turn * n_angles
             i = int(place)
-            u = np.float32(place - i)
+            u = place - i
             nucleus = nuclei[k, i] * (1 - u) + nuclei[k, (i + 1) % n_angles] * u
             neighbour[k, a] = _ray_gain(
                 ridge, ground, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
@@ -223,11 +221,11 @@ def outline_cells(
         distance,
         centres,
         nuclei,
-        np.float32(s.radius_step_um / um_px),
+        s.radius_step_um / um_px,
         round(s.max_radius_um / s.radius_step_um),
         round(0.75 / s.radius_step_um),
         prices,
-        np.float32(s.step_price_od),
+        s.step_price_od,
         N_SECTORS,
     )
     return Outlines(radii, neighbour)

@@ -7,6 +7,7 @@ enough for a membrane of 0.6 to 2.1 µm.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numba as nb
@@ -49,7 +50,7 @@ class PlaneSettings:
 class Planes:
     """The planes of one tile, float32 (H, W) optical densities unless said.
 
-    `hematoxylin`, `dab`, `residual` : unmixed and lightly blurred.
+    `hematoxylin`, `dab` : unmixed and lightly blurred.
     `nuclear` : haematoxylin less compressed DAB, narrow blur; its steps outline nuclei.
     `nuclear_contrast` : the same less its wide blur.
     `seed` : haematoxylin less compressed DAB with the seed weight, unblurred.
@@ -59,7 +60,6 @@ class Planes:
 
     hematoxylin: Plane
     dab: Plane
-    residual: Plane
     nuclear: Plane
     nuclear_contrast: Plane
     seed: Plane
@@ -70,19 +70,19 @@ class Planes:
 def blur(plane: Plane, sigma_px: float) -> Plane:
     """Gaussian blur with a kernel cut at 3 sigma, so that its reach is known to the tiling."""
     size = 2 * int(np.ceil(3 * sigma_px)) + 1
-    blurred: Plane = cv2.GaussianBlur(plane, (size, size), sigma_px, borderType=cv2.BORDER_REPLICATE)
-    return blurred
+    blurred = cv2.GaussianBlur(plane, (size, size), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    return cast(Plane, blurred)
 
 
 def wide_blur(plane: Plane, sigma_px: float) -> Plane:
     """Gaussian blur at a quarter of the resolution; the tile's origin and size are multiples of 8 pixels."""
     height, width = plane.shape
     small = cv2.resize(plane, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
-    wide: Plane = cv2.resize(blur(small, sigma_px / 4), (width, height), interpolation=cv2.INTER_LINEAR)
-    return wide
+    wide = cv2.resize(blur(cast(Plane, small), sigma_px / 4), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cast(Plane, wide)
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _evidence(
     hematoxylin: Plane, dab: Plane, limit: float, half: float, seed_weight: float, contour_weight: float
 ) -> tuple[Plane, Plane]:
@@ -91,9 +91,9 @@ def _evidence(
     contour = np.empty((height, width), np.float32)
     for y in range(height):
         for x in range(width):
-            h = min(max(hematoxylin[y, x], np.float32(-0.05)), limit)
-            d = max(dab[y, x], np.float32(0))
-            d = d / (np.float32(1) + d / half)
+            h = min(max(hematoxylin[y, x], -0.05), limit)
+            d = max(dab[y, x], 0.0)
+            d = d / (1.0 + d / half)
             seed[y, x] = h - seed_weight * d
             contour[y, x] = h - contour_weight * d
     return seed, contour
@@ -112,15 +112,10 @@ def make_planes(
     settings : weights and scales.
     """
     s = settings or PlaneSettings()
-    hematoxylin, dab, residual = cv2.split(unmix(rgb, stains))
-    as32 = np.float32
+    stain_planes = unmix(rgb, stains)
+    hematoxylin, dab = (np.ascontiguousarray(stain_planes[..., k]) for k in (0, 1))
     seed, contour = _evidence(
-        hematoxylin,
-        dab,
-        as32(s.hematoxylin_limit_od),
-        as32(s.dab_half_od),
-        as32(s.dab_weight_seed),
-        as32(s.dab_weight_contour),
+        hematoxylin, dab, s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour
     )
     nuclear = blur(contour, s.contour_blur_um / um_px)
     fine_dab = blur(dab, s.ridge_blur_um / um_px)
@@ -130,7 +125,6 @@ def make_planes(
     return Planes(
         hematoxylin=blur(hematoxylin, s.contour_blur_um / um_px),
         dab=fine_dab,
-        residual=blur(residual, s.contour_blur_um / um_px),
         nuclear=nuclear,
         nuclear_contrast=nuclear - wide_blur(contour, s.background_blur_um / um_px),
         seed=seed,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 __all__ = ["bilinear", "centroid_offsets", "closed_path", "polygon_areas", "polygons"]
 
 
-@nb.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True, inline="always")
 def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
     """Value of `plane` (H, W) at (x, y), pixel centres at whole numbers; outside, the nearest edge pixel."""
     height, width = plane.shape
@@ -36,10 +36,10 @@ def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
     v = y - j
     top = plane[j, i] + (plane[j, i + 1] - plane[j, i]) * u
     low = plane[j + 1, i] + (plane[j + 1, i + 1] - plane[j + 1, i]) * u
-    return top + (low - top) * v  # type: ignore[no-any-return]
+    return float(top + (low - top) * v)
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def closed_path(
     gain: NDArray[np.float32],
     step_price: float,
@@ -92,7 +92,8 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
     """Return the vertices, float64 (N, A, 2), of N star-shaped contours (open rings, counted from angle 0)."""
     angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
     offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
-    return centres[:, None, :] + offset
+    vertices: NDArray[np.float64] = centres[:, None, :] + offset
+    return vertices
 
 
 def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -67,7 +67,7 @@ def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal 
 def _gradient(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     dx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3)
     dy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3)
-    return cv2.magnitude(dx, dy)
+    return np.asarray(cv2.magnitude(dx, dy), np.float32)
 
 
 def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> float:

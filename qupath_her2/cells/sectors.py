@@ -64,7 +64,7 @@ class Sectors:
     mass_od_um: NDArray[np.float32]
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: int) -> float:
     """Distance from `top` to where the profile falls to half-way to `base`, in samples; -1 if it never does."""
     half = (profile[top] + base) / 2
@@ -72,12 +72,12 @@ def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: 
     while 0 <= r < len(profile):
         if profile[r] < half:
             fall = profile[r - direction] - profile[r]
-            return abs(r - top) - (half - profile[r]) / max(fall, np.float32(1e-6))  # type: ignore[no-any-return]
+            return float(abs(r - top) - (half - profile[r]) / max(fall, 1e-6))
         r += direction
     return -1.0
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _ray(
     dab: Plane,
     x: float,
@@ -95,13 +95,13 @@ def _ray(
     n = len(profile)
     for r in range(n):
         profile[r] = bilinear(dab, x + r * step * cosine, y + r * step * sine)
-    first = max(int((radius_px - inside) / step + np.float32(0.5)), 0)
-    last = min(int((radius_px + outside) / step + np.float32(0.5)), n - 1)
+    first = max(int((radius_px - inside) / step + 0.5), 0)
+    last = min(int((radius_px + outside) / step + 0.5), n - 1)
     top = first
     for r in range(first, last + 1):
         if profile[r] > profile[top]:
             top = r
-    reach = int(base / step + np.float32(0.5))
+    reach = int(base / step + 0.5)
     inner, outer, first_base, last_base = profile[top], profile[top], top, top
     for r in range(top - 1, max(top - reach, 0) - 1, -1):
         if profile[r] < inner:
@@ -114,26 +114,26 @@ def _ray(
     out[0], out[1], out[2] = profile[top], inner, outer
     out[3] = (left + right) * step if left >= 0 and right >= 0 and profile[top] > level else np.nan
     out[4] = top * step - radius_px
-    mass = np.float32(0)
+    mass = 0.0
     for r in range(first_base + 1, last_base):
-        along = np.float32(r - first_base) / np.float32(last_base - first_base)
-        mass += max(profile[r] - inner - along * (outer - inner), np.float32(0))
+        along = (r - first_base) / (last_base - first_base)
+        mass += max(profile[r] - inner - along * (outer - inner), 0.0)
     out[7] = mass * step
-    total, count = np.float32(0), 0
-    begin = int((nucleus_px + nucleus_gap) / step + np.float32(1))
+    total, count = 0.0, 0
+    begin = int((nucleus_px + nucleus_gap) / step + 1.0)
     end = int((radius_px - membrane_gap) / step)
     for r in range(max(begin, 0), min(end, n - 1) + 1):
         total += profile[r]
         count += 1
     out[5] = total / count if count > 0 else np.nan
-    total, count = np.float32(0), 0
-    for r in range(1, min(int(np.float32(0.8) * nucleus_px / step), n - 1) + 1):
+    total, count = 0.0, 0
+    for r in range(1, min(int(0.8 * nucleus_px / step), n - 1) + 1):
         total += profile[r] * r
         count += r
     out[6] = total / count if count > 0 else np.nan
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _sectors(
     dab: Plane,
     centres: NDArray[np.float64],
@@ -147,23 +147,21 @@ def _sectors(
     n_angles = nuclei.shape[1]
     found = np.empty((N_READINGS, n, n_sectors), np.float32)
     out = np.empty(N_READINGS, np.float32)
-    longest = np.float32(0)
-    for value in radii.flat:
-        longest = max(longest, value)
+    longest = radii.max() if n else 0.0
     profile = np.empty(int((longest + px[1] + px[2]) / step) + 2, np.float32)
     for k in range(n):
         for a in range(n_sectors):
             turn = a / n_sectors
-            cosine = np.float32(math.cos(2 * math.pi * turn))
-            sine = np.float32(math.sin(2 * math.pi * turn))
+            cosine = math.cos(2 * math.pi * turn)
+            sine = math.sin(2 * math.pi * turn)
             place = turn * n_angles
             i = int(place)
-            u = np.float32(place - i)
+            u = place - i
             nucleus = nuclei[k, i] * (1 - u) + nuclei[k, (i + 1) % n_angles] * u
             used = profile[: int((radii[k, a] + px[1] + px[2]) / step) + 2]
             _ray(dab, centres[k, 0], centres[k, 1], cosine, sine, nucleus, radii[k, a], step, px, used, out)
             # A ray that meets the membrane aslant sees it too wide by 1 / cos.
-            slope = (radii[k, (a + 1) % n_sectors] - radii[k, a - 1]) * n_sectors / np.float32(4 * math.pi)
+            slope = (radii[k, (a + 1) % n_sectors] - radii[k, a - 1]) * n_sectors / (4 * math.pi)
             upright = radii[k, a] / math.sqrt(radii[k, a] ** 2 + slope * slope)
             out[3] *= upright * um_px
             out[4] *= um_px
@@ -193,6 +191,6 @@ def measure_sectors(
     s = settings or SectorSettings()
     reaches_um = (s.inside_um, s.outside_um, s.base_um, s.nucleus_gap_um, s.membrane_gap_um)
     px = np.array([reach / planes.um_px for reach in reaches_um], np.float32)
-    step = np.float32(0.5)
-    found = _sectors(planes.dab, centres, nuclei, radii, step, px, np.float32(planes.um_px))
+    step = 0.5
+    found = _sectors(planes.dab, centres, nuclei, radii, step, px, planes.um_px)
     return Sectors(*found)

@@ -13,6 +13,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numba as nb
@@ -35,7 +36,7 @@ class SeedSettings:
     min_response_od: float = 0.004
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _raise_to_blobness(g: Plane, scale: float, response: Plane) -> None:
     height, width = g.shape
     for y in range(1, height - 1):
@@ -67,11 +68,12 @@ def find_seeds(
     """
     s = settings or SeedSettings()
     height, width = evidence.shape
-    half = cv2.resize(evidence, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+    size = (-(-width // 2), -(-height // 2))
+    half = cast(Plane, cv2.resize(evidence, size, interpolation=cv2.INTER_AREA))
     response = np.zeros_like(half)
     for sigma_um in s.sigmas_um:
         sigma_px = sigma_um / (2 * um_px)
-        _raise_to_blobness(blur(half, sigma_px), np.float32(sigma_px**2), response)
+        _raise_to_blobness(blur(half, sigma_px), sigma_px**2, response)
     response = blur(response, 0.5 / um_px)
     ring = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
     peaks = (response >= cv2.dilate(response, ring)) & (response > s.min_response_od)

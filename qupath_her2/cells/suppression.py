@@ -21,7 +21,7 @@ ROUNDS = 6
 _OPEN, _KEPT, _DROPPED = 0, 1, 2
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _compete(
     centres: NDArray[np.float64], radii: NDArray[np.float32], i: int, j: int, reach_px: float
 ) -> bool:
@@ -31,15 +31,15 @@ def _compete(
     if distance > reach_px:
         return False
     n_angles = radii.shape[1]
-    towards = int(round(math.atan2(dy, dx) / (2 * math.pi) * n_angles)) % n_angles
+    towards = round(math.atan2(dy, dx) / (2 * math.pi) * n_angles) % n_angles
     back = (towards + n_angles // 2) % n_angles
     mine, other = radii[i, towards], radii[j, back]
     if distance < 0.9 * mine or distance < 0.9 * other:
         return True
-    return mine + other - distance > 0.5 * min(mine, other)  # type: ignore[no-any-return]
+    return bool(mine + other - distance > 0.5 * min(mine, other))
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _rounds(
     centres: NDArray[np.float64],
     radii: NDArray[np.float32],
@@ -112,6 +112,6 @@ def keep_best(
     cells += (centres[:, 0] / np.float32(reach_px)).astype(np.int64)
     order = np.argsort(cells, kind="stable")
     first = np.searchsorted(cells[order], np.arange(int(cells.max()) + 2))
-    state = _rounds(centres, radii, score, order, first, columns, np.float32(reach_px), ROUNDS)
+    state = _rounds(centres, radii, score, order, first, columns, reach_px, ROUNDS)
     kept: NDArray[np.bool_] = state == _KEPT
     return kept

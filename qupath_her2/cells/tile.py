@@ -88,7 +88,7 @@ class TileCells:
         )
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _ridge_shares(
     dab: Plane, ridge: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:

@@ -56,14 +56,19 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
             )
         return {
             target: Trees(
-                *(stored[f"{target}/{part}"] for part in Trees.__slots__[:-1]),
+                root=stored[f"{target}/root"],
+                feature=stored[f"{target}/feature"],
+                threshold=stored[f"{target}/threshold"],
+                left=stored[f"{target}/left"],
+                right=stored[f"{target}/right"],
+                value=stored[f"{target}/value"],
                 baseline=float(stored[f"{target}/baseline"]),
             )
             for target in targets
         }
 
 
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True)
 def _predict(
     rows: NDArray[np.float32],
     root: NDArray[np.int32],
