@@ -198,7 +198,9 @@ def load_measurement(run_dir: Path, record: RunRecord, table: CellTable | None) 
 
 
 def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
     return StainVectors(**values)
 
 

@@ -188,6 +188,10 @@ def _refuse_degrees(shape: Polygon | MultiPolygon, frame: Frame) -> None:
 
 def snap(shape: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     """Return `shape` on QuPath's 0.01 px grid, still valid; itself where the grid would leave nothing."""
+    xy = shapely.get_coordinates(shape)
+    # GEOS starts rings elsewhere each time, and a region read back and written again must be the same bytes.
+    if len(xy) and shape.is_valid and np.abs(xy - np.rint(xy / GRID_PX) * GRID_PX).max() < 1e-9:
+        return shape
     return polygon_parts(shapely.set_precision(shape, GRID_PX)) or shape
 
 
