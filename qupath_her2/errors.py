@@ -56,6 +56,10 @@ class ExchangeError(Her2Error, ValueError):
 class OutputError(Her2Error, OSError):
     """A result cannot be written where it was asked for."""
 
+    def __str__(self) -> str:
+        # OSError puts "[Errno 28]" before the sentence that people are to read.
+        return self.strerror or super().__str__()
+
 
 class ScoringError(Her2Error, ValueError):
     """A score was asked for in a way that has no answer."""

@@ -40,10 +40,12 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
     Raises
     ------
     Her2Error
-        The folder holds no image of that name.
+        The folder holds no image of that name, or no measured cells at all.
     """
     check_guideline(settings)
     out = exchange_folder(folder, options.out)
+    if not (out / "results").is_dir():
+        raise ExchangeError(f"There are no measured cells in '{out}'. Run first: qupath-her2 run FOLDER.")
     jobs = tuple(
         ScoreJob(
             ref=replace(ref, case=case_with_flags(ref, options)),

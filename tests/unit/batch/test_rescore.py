@@ -8,7 +8,7 @@ import pytest
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.batch.plan import RunOptions, find_settings, plan_jobs
 from qupath_her2.batch.rescore import rescore_folder
-from qupath_her2.errors import SettingsError
+from qupath_her2.errors import ExchangeError, SettingsError
 from qupath_her2.project.exchange import read_run
 from qupath_her2.records import ImageResult
 
@@ -75,9 +75,12 @@ def test_case_data_count(scored: Path) -> None:
 
 
 def test_unmeasured_refused_and_unknown(project: Path) -> None:
-    results = by_guideline(project, None)
-    assert [result.state for result in results] == ["failed"] * 2
-    assert "qupath-her2 run" in (results[0].error or "")
+    with pytest.raises(ExchangeError, match="qupath-her2 run"):
+        by_guideline(project, None)
+    run_jobs(plan_jobs(project, RunOptions(images=("pale",))).jobs)
+    pale, strong = by_guideline(project, None)
+    assert (pale.state, strong.state) == ("up to date", "failed")
+    assert "qupath-her2 run" in (strong.error or "")
     for path in project.glob("*.geojson"):
         path.unlink()
     run_jobs(plan_jobs(project).jobs)

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from qupath_her2.cli import app
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error of the command."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def summary(folder: Path) -> list[dict[str, str]]:
+    text = (folder / "summary.csv").read_text(encoding="utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_run_scores_writes_the_report_and_says_so(project: Path) -> None:
+    code, out, err = call("run", project)
+    assert code == 0, err
+    rows = summary(project / "her2")
+    assert [(row["image"], row["score"]) for row in rows][1] == ("strong.ome.tif", "3+")
+    assert "strong.ome.tif" in out
+    assert "Research use only" in out
+    assert re.search(r"^2 scored; [\d,]+ cells$", out, re.MULTILINE)
+    assert f"report  {project / 'her2' / 'report.html'}" in out
+    html = (project / "her2" / "report.html").read_text(encoding="utf-8")
+    assert html.count("data:image/jpeg") >= 4
+    assert "Research use only" in html
+
+
+def test_second_run_does_nothing_and_third_only_what_changed(project: Path) -> None:
+    call("run", project)
+    page = project / "her2" / "report.html"
+    before = page.stat().st_mtime_ns
+    code, out, _ = call("run", project)
+    assert code == 0
+    assert "2/2 up to date; nothing to do (--force to redo)" in out
+    assert page.stat().st_mtime_ns == before
+    shutil.copy(project / "pale.ome.tif", project / "third.ome.tif")
+    shutil.copy(project / "pale.geojson", project / "third.geojson")
+    code, out, _ = call("run", project)
+    assert code == 0
+    assert "1 scored, 2 up to date" in out
+    assert len(summary(project / "her2")) == 3
+
+
+def test_json_lines_tell_the_same_to_programs(project: Path) -> None:
+    code, out, _ = call("run", project, "--progress", "json")
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [e["event"] for e in events].count("finished") == 2
+    assert events[0]["event"] == "started"
+    last = events[-1]
+    assert (last["event"], last["exit"], last["counts"]) == ("done", 0, {"scored": 2})
+    assert Path(last["report"]).is_file()
+    strong = next(e for e in events if e["event"] == "finished" and e["name"] == "strong.ome.tif")
+    assert (strong["state"], strong["score"]) == ("scored", "3+")
+    assert any(e["event"] == "tiles" and e["seconds_left"] is not None for e in events)
+
+
+def test_some_failed_is_exit_3_and_the_others_are_there(project: Path) -> None:
+    (project / "broken.svs").write_bytes(b"")
+    code, out, err = call("run", project)
+    assert code == 3
+    assert "broken.svs" in err
+    assert "Traceback" not in err
+    assert "2 scored, 1 failed" in out
+    states = {row["image"]: row["status"] for row in summary(project / "her2")}
+    assert states == {"broken.svs": "failed", "pale.ome.tif": "scored", "strong.ome.tif": "scored"}
+
+
+def test_refused_is_a_result_not_a_failure(project: Path) -> None:
+    for path in project.glob("*.geojson"):
+        path.unlink()
+    code, out, _ = call("run", project)
+    assert code == 0
+    assert "2 not assessable: 2 no tumour region; 0 cells" in out
+    assert [row["status"] for row in summary(project / "her2")] == ["not assessable"] * 2
+    code, out, _ = call("run", project, "--whole-tissue")
+    assert code == 0
+    assert "No one chose the tumour" in (project / "her2" / "report.html").read_text(encoding="utf-8")
+
+
+def test_flags_reach_the_result(project: Path, tmp_path: Path) -> None:
+    code, _, err = call(
+        "run", project, "--out", tmp_path / "elsewhere", "--images", "strong*", "--guideline", "breast-2013",
+        "--geojson", "--pixel-size-um", "0.5",
+    )  # fmt: skip
+    assert code == 0, err
+    (row,) = summary(tmp_path / "elsewhere")
+    assert row["guideline"] == "ASCO/CAP breast 2013"
+    assert list((tmp_path / "elsewhere" / "results").glob("*/*/cells.geojson.gz"))
+    assert not (project / "her2").exists()
+
+
+def test_settings_file_and_its_mistakes(project: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text("[scoring]\nmin_cells = 100000\n")
+    code, out, _ = call("run", project, "--config", config)
+    assert code == 0
+    assert "2 not assessable: 2 too few cells" in out
+    config.write_text("[scoring]\nmin_cels = 5\n")
+    code, _, err = call("run", project, "--config", config)
+    assert code == 1
+    assert "did you mean 'scoring.min_cells'" in err
+    assert "mine.toml" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "{project}", "--guideline", "breast2018"], 1, "breast-2018"),
+        (["run", "{project}", "--pixel-size-um", "0"], 1, "--pixel-size-um 0"),
+        (["run", "{project}", "--pixel-size-um", "nan"], 1, "pixel"),
+        (["run", "{project}", "--images", "none*"], 1, "pale.ome.tif"),
+        (["run", "{project}/pale.ome.tif"], 1, "--whole-tissue"),
+        (["run", "{project}/none"], 1, "does not exist"),
+        (["run", "{project}", "--site", "liver"], 2, "liver"),
+        (["run", "{project}", "--workers", "0"], 2, "--workers"),
+        (["run", "{project}", "--progress", "loud"], 2, "loud"),
+        (["run", "{project}", "--nonsense"], 2, "--nonsense"),
+        (["run"], 2, "FOLDER"),
+        (["scare"], 2, "scare"),
+        (["report", "{project}"], 1, "qupath-her2 run"),
+        (["score", "{project}"], 1, "qupath-her2 run"),
+        (["example", "{project}"], 1, "not empty"),
+    ],
+)
+def test_mistakes_end_with_their_code_and_a_way_out(
+    project: Path, arguments: list[str], code: int, words: str
+) -> None:
+    found, out, err = call(*(a.replace("{project}", str(project)) for a in arguments))
+    assert found == code, out + err
+    text = re.sub(r"\s*│\s*", " ", err)
+    assert words in text
+    assert "Traceback" not in out + err
+
+
+def test_a_taken_place_is_no_place(project: Path) -> None:
+    (project / "her2").write_text("a file")
+    code, _, err = call("run", project)
+    assert code == 1
+    assert "--out DIR" in err
+
+
+def test_score_again_and_report_again(project: Path) -> None:
+    call("run", project)
+    code, out, err = call("score", project, "--guideline", "csco-2021")
+    assert code == 0, err
+    assert {row["guideline"] for row in summary(project / "her2")} == {"CSCO breast 2021"}
+    (project / "her2" / "report.html").unlink()
+    code, out, _ = call("report", project)
+    assert code == 0
+    assert "2 images: 2 scored" in out
+    assert (project / "her2" / "report.html").is_file()
+
+
+def test_report_without_the_images_still_says_everything(project: Path) -> None:
+    call("run", project)
+    for path in project.glob("*.ome.tif"):
+        path.unlink()
+    code, _, err = call("report", project)
+    assert code == 0, err
+    html = (project / "her2" / "report.html").read_text(encoding="utf-8")
+    assert "No thumbnail and no typical cells" in html
+    assert "strong.ome.tif" in html
+
+
+def test_cells_leaves_the_report_for_later(project: Path) -> None:
+    code, out, _ = call("cells", project)
+    assert code == 0
+    assert "2 scored" in out
+    assert not (project / "her2" / "report.html").exists()
+    assert "2/2 up to date" in call("run", project)[1]
+
+
+def test_regions_lists_and_explains(project: Path) -> None:
+    content = json.loads((project / "strong.geojson").read_text())
+    content["features"].append({"type": "Feature", "id": "odd", "geometry": None, "properties": {}})
+    (project / "strong.geojson").write_text(json.dumps(content))
+    (project / "pale.geojson").write_text("{")
+    code, out, err = call("regions", project)
+    assert code == 3
+    assert "pale.geojson" in err
+    assert re.search(r"tumour\s+Tumor", out)
+    assert re.search(r"set aside: feature \d+ \(odd\)", out)
+    assert "1 features set aside" in out
+
+
+def test_regions_of_an_image_that_is_gone(project: Path) -> None:
+    (project / "pale.ome.tif").write_bytes(b"")
+    code, _, err = call("regions", project)
+    assert code == 3
+    assert "pale.ome.tif" in err
+
+
+def test_doctor(tmp_path: Path) -> None:
+    code, out, _ = call("doctor", tmp_path)
+    assert code == 0
+    for name in ("Python", "Slide readers", "Write permission", "QuPath", "GPU", "Scoring"):
+        assert re.search(rf"^{name}\s+(PASS|WARN)", out, re.MULTILINE), name
+    assert call("doctor", tmp_path / "none")[0] == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "cells", "score", "report", "regions", "doctor", "example"])
+def test_help_teaches_by_example(verb: str) -> None:
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert f"qupath-her2 {verb}" in out
+    assert "Example" in out
+
+
+# --- the real process
+
+
+def start(*arguments: object, **more: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "qupath_her2", *(str(argument) for argument in arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        **more,  # type: ignore[call-overload]
+    )
+
+
+@pytest.fixture
+def large(project: Path) -> Path:
+    """Two images of several tiles, large enough to be interrupted in work."""
+    import tifffile
+
+    from qupath_her2.slides import open_slide
+
+    with open_slide(project / "strong.ome.tif") as slide:
+        rgb = slide.read(0, 0, slide.width, slide.height)
+    for path in project.iterdir():
+        path.unlink()
+    for name in ("a", "b"):
+        tifffile.imwrite(project / f"{name}.tif", np.tile(rgb, (6, 6, 1)), tile=(256, 256), photometric="rgb")
+    return project
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_leaves_no_half_result(large: Path, workers: int) -> None:
+    process = start(
+        "run", large, "--whole-tissue", "--pixel-size-um", "0.5", "--progress", "json", "--workers", workers,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "tiles":
+            break
+    # To the whole group, as a terminal sends it.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Cancelled" in err
+    assert not [p for p in (large / "her2").rglob("*") if p.name.endswith((".tmp", ".lock"))]
+    for pointer in (large / "her2" / "results").iterdir():
+        assert (pointer / "current.json").is_file(), "an image folder without a finished run"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+def test_a_killed_run_is_taken_up_again(large: Path) -> None:
+    arguments = ("run", large, "--whole-tissue", "--pixel-size-um", "0.5", "--progress", "json")
+    process = start(*arguments)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "tiles":
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    time.sleep(0.1)
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["exit"] == 0
+    assert not [p for p in (large / "her2").rglob("*") if p.name.endswith((".tmp", ".lock"))]
+
+
+def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
+    code = (
+        "import qupath_her2.batch.checks as c; c.run_checks = None; from qupath_her2.cli import main; main()"
+    )
+    for extra in ([], ["--debug"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "doctor", str(tmp_path), *extra],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == bool(extra)
+        assert "TypeError" in done.stderr
+
+
+def test_version_and_help_of_the_installed_command() -> None:
+    process = start("--version")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert re.match(r"qupath-her2 \S+", out)
