@@ -40,9 +40,9 @@ class ContourSettings:
     max_radius_um: float = 7.5
     radius_step_um: float = 0.375
     edge_reach_um: float = 0.75
-    region_weight: float = 0.9
-    region_limit_od: float = 0.05
-    edge_growth: float = 0.9
+    region_weight: float = 0.8
+    region_limit_od: float = 0.035
+    edge_growth: float = 0.7
     step_price_od: float = 0.004
 
 

@@ -74,6 +74,8 @@ class DetectionSettings:
         nuclei (their 75th percentile).
     min_edge_od : the same, absolute: the noise floor of a scanner.
     min_weak_edge_share : the same share for the weakest quarter of directions against the nucleus's own mean.
+    min_hematoxylin_share : haematoxylin inside, as a share of that of the image's strong nuclei (75th percentile):
+        a hole between fibres or a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
     max_dab_step_od : DAB inside may exceed DAB around by this much; more is a brown clump.
     max_grey_share : DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
         objects (red cells) unmix as both.
@@ -82,9 +84,10 @@ class DetectionSettings:
 
     min_area_um2: float = 8.0
     full_area_um2: float = 45.0
-    min_edge_share: float = 0.28
+    min_edge_share: float = 0.25
     min_edge_od: float = 0.012
     min_weak_edge_share: float = 0.25
+    min_hematoxylin_share: float = 0.42
     max_dab_step_od: float = 0.0
     min_brown_od: float = 0.12
     max_grey_share: float = 0.55
@@ -121,10 +124,14 @@ def _looks_blue(found: Candidates, s: DetectionSettings) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class ClassicalDetector:
-    """The built-in detector; `strong_edge_od` is the image's own measure of a clear nucleus (None: not prepared)."""
+    """The built-in detector.
+
+    `strong_edge_od`, `strong_hematoxylin_od` : the image's own measures of a clear nucleus; 0 until `prepared`.
+    """
 
     settings: DetectionSettings = field(default_factory=DetectionSettings)
-    strong_edge_od: float | None = None
+    strong_edge_od: float = 0.0
+    strong_hematoxylin_od: float = 0.0
 
     @property
     def name(self) -> str:
@@ -133,10 +140,17 @@ class ClassicalDetector:
 
     def prepared(self, samples: Sequence[Tile]) -> ClassicalDetector:
         """Measure how strongly nuclei stand out in this image."""
-        edges = [_edge_mean(found) for found in (self._contours(tile) for tile in samples) if len(found)]
-        clear = np.concatenate(edges) if edges else np.zeros(0, np.float32)
-        clear = clear[clear > self.settings.min_edge_od]
-        return replace(self, strong_edge_od=float(np.percentile(clear, 75)) if len(clear) else 0.0)
+        found = [self._contours(tile) for tile in samples]
+        edge = np.concatenate([_edge_mean(part) for part in found])
+        hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])
+        clear = edge > self.settings.min_edge_od
+        if not clear.any():
+            return self
+        return replace(
+            self,
+            strong_edge_od=float(np.percentile(edge[clear], 75)),
+            strong_hematoxylin_od=float(np.percentile(hematoxylin[clear], 75)),
+        )
 
     def detect(self, tile: Tile) -> Nuclei:
         """Find the nuclei of a tile."""
@@ -145,9 +159,10 @@ class ClassicalDetector:
         if len(found) == 0:
             return Nuclei(np.zeros((0, 2)), found.radii)
         edge = _edge_mean(found)
-        floor = max(s.min_edge_od, s.min_edge_share * (self.strong_edge_od or 0.0))
+        floor = max(s.min_edge_od, s.min_edge_share * self.strong_edge_od)
         clear = (edge >= floor) & (_weak_edge(found) >= s.min_weak_edge_share * edge)
-        found = found.take(clear & (found.area_um2 >= s.min_area_um2))
+        blue = found.hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
+        found = found.take(clear & blue & (found.area_um2 >= s.min_area_um2))
         return Nuclei(found.centre, found.radii)
 
     def _contours(self, tile: Tile) -> Candidates:
