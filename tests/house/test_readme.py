@@ -1,0 +1,67 @@
+"""What users read is run: the README's commands, and the one test command that CI runs too."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from qupath_her2.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+CI_LINE = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
+
+pytestmark = pytest.mark.skipif(not README.is_file(), reason="there is no README.md yet")
+
+
+def shell_blocks() -> str:
+    text = README.read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", text, re.DOTALL))
+
+
+def commands() -> list[list[str]]:
+    """Every `qupath-her2` call of the README's shell blocks, without its program's name."""
+    found = re.findall(r"(?:^|&& |\$ |bin/)qupath-her2 ([^\n#&]*)", shell_blocks(), re.MULTILINE)
+    return [shlex.split(command) for command in found]
+
+
+def test_readme_and_ci_run_the_same_test_command() -> None:
+    assert CI_LINE.endswith("-m tests.check")
+    assert CI_LINE in shell_blocks()
+
+
+def test_readme_shows_commands() -> None:
+    assert commands()
+
+
+def test_every_verb_and_flag_in_the_readme_exists() -> None:
+    for words in commands():
+        help_text = CliRunner().invoke(app, [words[0], "--help"], terminal_width=200)
+        assert help_text.exit_code == 0, words
+        for flag in (word.split("=")[0] for word in words if word.startswith("--")):
+            assert flag in help_text.stdout, (flag, words)
+
+
+def test_the_commands_on_the_example_do_what_they_say(tmp_path: Path) -> None:
+    ours = [words for words in commands() if any("example_projects" in word for word in words)]
+    assert ours, "the README scores the example"
+    for words in ours:
+        given = [str(ROOT / word) if word.startswith("example_projects") else word for word in words]
+        if "--out" in given:
+            given[given.index("--out") + 1] = str(tmp_path / "out")
+        else:
+            given += ["--out", str(tmp_path / "out")]
+        done = CliRunner().invoke(app, given)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = README.read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):
+        exec(compile(block, f"README block {number}", "exec"), {"out": tmp_path / "py"})
