@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.slides import Slide, StainVectors, Tissue
 
-__all__ = ["NO_ONE_CHOSE", "Ground", "empty_table", "refused_outcome"]
+__all__ = ["NO_ONE_CHOSE", "Ground", "empty_table", "refused_outcome", "whole_tissue_uuid"]
 
 #: Said wherever the whole tissue stands in for the tumour: a whole core turns many a 1+ into 0.
 NO_ONE_CHOSE = (
@@ -65,8 +65,12 @@ def _whole_tissue(tissue: Tissue, input_hash: str) -> Region | None:
     if not pieces:
         return None
     shape = pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
-    number = cell_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0]
-    return Region(UUID(bytes=number.tobytes()), shape, "tumour", None, "Whole tissue")
+    return Region(whole_tissue_uuid(input_hash), shape, "tumour", None, "Whole tissue")
+
+
+def whole_tissue_uuid(input_hash: str) -> UUID:
+    """Return the UUID of the region that stands for all tissue in the run of `input_hash`."""
+    return UUID(bytes=cell_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0].tobytes())
 
 
 def empty_table() -> CellTable:

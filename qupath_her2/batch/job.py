@@ -26,9 +26,12 @@ from qupath_her2.slides import StainVectors, open_slide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qupath_her2.project.locks import ImageLock
     from qupath_her2.scoring.indicators import IndicatorRanges
 
 __all__ = ["ScoreJob", "failed_result", "score_image", "unchanged_result"]
+
+_TOUCH_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def _score_image(
 ) -> ImageResult:
     with open_slide(job.ref.path) as slide, lock_image(job.out, job.image) as lock:
         inputs = gather_inputs(job, slide)
+        tell = _alive(lock, progress)
         done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
         if done is not None:
             if job.geojson:
@@ -131,9 +135,9 @@ def _score_image(
             return unchanged_result(job, done, time.monotonic() - start)
         outcome = None if job.force else _from_stored(job, inputs)
         if outcome is None and job.method == "cells":
-            outcome = measure_image(job, slide, inputs, progress=progress, threads=threads)
+            outcome = measure_image(job, slide, inputs, progress=tell, threads=threads)
         elif outcome is None:
-            outcome = measure_indicators(job, slide, inputs, progress=progress)
+            outcome = measure_indicators(job, slide, inputs, progress=tell)
         run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
     return ImageResult(
         job.image,
@@ -144,6 +148,23 @@ def _score_image(
         n_cells=outcome.score.n_cells,
         seconds=time.monotonic() - start,
     )
+
+
+def _alive(
+    lock: ImageLock, progress: Callable[[int, int, int], None] | None
+) -> Callable[[int, int, int], None]:
+    """Return a `progress` that also keeps the lock fresh, or another machine would take a slow slide over."""
+    touched = time.monotonic()
+
+    def tell(done: int, total: int, n_cells: int) -> None:
+        nonlocal touched
+        if time.monotonic() - touched > _TOUCH_AFTER_S:
+            lock.touch()
+            touched = time.monotonic()
+        if progress is not None:
+            progress(done, total, n_cells)
+
+    return tell
 
 
 def _from_stored(job: ScoreJob, inputs: Inputs) -> Outcome | None:

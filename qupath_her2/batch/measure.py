@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.batch.ground import Ground, refused_outcome
+from qupath_her2.batch.ground import Ground, refused_outcome, whole_tissue_uuid
 from qupath_her2.batch.outcome import FACTS, Outcome
 from qupath_her2.cells import measure_cells
 from qupath_her2.errors import ExchangeError
-from qupath_her2.provenance import cell_uuids, ours
+from qupath_her2.provenance import cell_uuids, is_ours, ours
 from qupath_her2.records import NOT_MEASURED
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.scoring import score_cells
@@ -132,12 +132,17 @@ def score_measurement(
         intensity, pattern = m.facts[_LOWER if shift < 0 else _HIGHER]
         return intensity, pattern
 
+    # The region that we made ourselves belongs to this run, and says so by its UUID as our cells do.
+    regions = tuple(
+        replace(region, uuid=whole_tissue_uuid(input_hash)) if is_ours(region.uuid) else region
+        for region in m.regions
+    )
     intensity, pattern = m.facts[_OWN]
     classes, score = score_cells(
         intensity,
         pattern,
         m.table.region,
-        [str(region.uuid) for region in m.regions],
+        [str(region.uuid) for region in regions],
         case=case,
         settings=replace(scoring, pool_regions=False) if m.by_core else scoring,
         centroid_xy_um=m.table.centroid_xy * m.pixel_size_um,
@@ -152,7 +157,7 @@ def score_measurement(
     return Outcome(
         score=score,
         table=replace(m.table, cell_class=classes, uuid=uuid),
-        regions=m.regions,
+        regions=regions,
         drawn_regions=m.drawn_regions,
         stains=m.stains,
         warnings=m.warnings,

@@ -44,5 +44,6 @@ def cells(
         cells=source,
         geojson=geojson,
         force=force,
+        debug=debug,
     )
     return run_folder(folder, chosen, config, None, workers=workers, progress=progress, with_report=False)

@@ -59,5 +59,6 @@ def run(
         specimen=specimen,
         geojson=geojson,
         force=force,
+        debug=debug,
     )
     return run_folder(folder, chosen, config, guideline, workers=workers, progress=progress)

@@ -33,5 +33,5 @@ def score(
     """
     from qupath_her2.cli.jobs import run_options, score_folder
 
-    chosen = run_options(images=images, out=out, site=site, specimen=specimen, geojson=geojson)
+    chosen = run_options(images=images, out=out, site=site, specimen=specimen, geojson=geojson, debug=debug)
     return score_folder(folder, chosen, config, guideline, progress=progress)

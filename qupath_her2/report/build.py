@@ -29,6 +29,9 @@ __all__ = ["WrittenReport", "read_rows", "write_report"]
 _THUMBNAIL_PX = 620
 _OVERLAY_PX = 1100
 _WINDOW_UM = 24.0
+#: Above this a page with all pictures takes hundreds of MB, which no browser enjoys.
+_MANY_IMAGES = 200
+_SMALL_OVERLAY_PX = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     if not rows:
         raise ExchangeError(f"There is no result in '{out}'. Score first: qupath-her2 run FOLDER.")
     replace_file(out / "summary.csv", summary_csv(rows))
-    pictures = (_pictures(out, row, place) for row, place in zip(rows, places, strict=True))
+    show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
+    pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
     write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"])
     return WrittenReport(out / "report.html", out / "summary.csv", tuple(rows), count_states(rows))
 
@@ -132,6 +136,17 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
     except Her2Error as error:
         return replace(pictures, notes=(f"No thumbnail: {error}",))
     return replace(pictures, thumbnail=encode_jpeg(picture), typical=strips)
+
+
+def _overlay_only(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPictures:
+    """Return a small overlay alone, for a report of very many images."""
+    path = None if run_dir is None else run_dir / "overlay.jpg"
+    if path is None or not path.is_file():
+        return ReportPictures()
+    try:
+        return ReportPictures(overlay=shrink_jpeg(path.read_bytes(), _SMALL_OVERLAY_PX))
+    except (OutputError, OSError) as error:
+        return ReportPictures(notes=(f"No picture: {error}",))
 
 
 def _image_path(out: Path, record: RunRecord) -> Path:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,24 @@ def test_scoring_again_is_the_run_that_run_would_have_made(scored: Path, tmp_pat
         assert one.run_dir.name == two.run_dir.name
         for name in ("cells.npz", "score.json", "regions.geojson", "overlay.jpg"):
             assert (one.run_dir / name).read_bytes() == (two.run_dir / name).read_bytes()
+
+
+def test_whole_tissue_scored_again_is_also_the_same(project: Path, tmp_path: Path) -> None:
+    for path in project.glob("*.geojson"):
+        path.unlink()
+    options = RunOptions(whole_tissue=True, images=("strong",))
+    run_jobs(plan_jobs(project, options).jobs)
+    again = next(r for r in by_guideline(project, "csco-2021") if r.name.startswith("strong"))
+    settings = find_settings(project, None, {"scoring": {"guideline": "csco-2021"}})
+    # Where stains are estimated from, and so their vectors, must be the same in both places.
+    (tmp_path / "fresh").mkdir()
+    shutil.copy(project / "her2" / "stains.json", tmp_path / "fresh")
+    (fresh,) = run_jobs(plan_jobs(project, replace(options, out=tmp_path / "fresh"), settings).jobs)
+    assert again.run_dir is not None
+    assert fresh.run_dir is not None
+    assert again.run_dir.name == fresh.run_dir.name
+    for name in ("cells.npz", "score.json", "regions.geojson"):
+        assert (again.run_dir / name).read_bytes() == (fresh.run_dir / name).read_bytes()
 
 
 def test_back_to_the_first_guideline_is_up_to_date(scored: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qupath_her2.cli import app
+from qupath_her2.errors import ImageReadError
 
 
 def call(*arguments: object) -> tuple[int, str, str]:
@@ -73,6 +74,25 @@ def test_json_lines_tell_the_same_to_programs(project: Path) -> None:
     strong = next(e for e in events if e["event"] == "finished" and e["name"] == "strong.ome.tif")
     assert (strong["state"], strong["score"]) == ("scored", "3+")
     assert any(e["event"] == "tiles" and e["seconds_left"] is not None for e in events)
+
+
+def test_a_bar_shows_images_cells_and_the_time_left(project: Path) -> None:
+    code, out, err = call("run", project, "--progress", "bar")
+    assert code == 0
+    assert "2/2" in err
+    assert "cells/s" in err
+    assert "score" in err
+    assert "2 scored" in out
+
+
+def test_progress_off_says_nothing_on_the_way(project: Path) -> None:
+    assert call("run", project, "--progress", "off")[2] == ""
+
+
+def test_debug_lets_the_traceback_of_an_image_through(project: Path) -> None:
+    (project / "pale.ome.tif").write_bytes(b"")
+    done = CliRunner().invoke(app, ["run", str(project), "--debug"])
+    assert isinstance(done.exception, ImageReadError)
 
 
 def test_some_failed_is_exit_3_and_the_others_are_there(project: Path) -> None:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from qupath_her2.batch.local import run_jobs
+from qupath_her2.batch.plan import plan_jobs
+from qupath_her2.errors import ExchangeError
+from qupath_her2.report import build, write_report
+from qupath_her2.report.stored import stored_regions
+
+
+@pytest.fixture
+def scored(project: Path) -> Path:
+    run_jobs(plan_jobs(project).jobs)
+    return project / "her2"
+
+
+def test_report_of_what_is_there(scored: Path) -> None:
+    written = write_report(scored)
+    assert [row.name for row in written.rows] == ["pale.ome.tif", "strong.ome.tif"]
+    assert written.counts == "2 images: 2 scored"
+    page = written.html.read_text(encoding="utf-8")
+    assert "typical cells" in page
+    assert page.count('class="badge') >= 4
+
+
+def test_failed_images_take_the_place_of_their_earlier_result(scored: Path) -> None:
+    image = next((scored / "results").glob("*pale*")).name
+    written = write_report(scored, {image: ("pale.ome.tif", "it is gone")})
+    assert [row.state for row in written.rows] == ["failed", "scored"]
+    assert "it is gone" in written.html.read_text(encoding="utf-8")
+
+
+def test_a_damaged_result_is_a_failed_row_and_not_the_end(scored: Path) -> None:
+    pointer = next((scored / "results").glob("*pale*")) / "current.json"
+    pointer.write_bytes(b"{")
+    written = write_report(scored)
+    assert sorted(row.state for row in written.rows) == ["failed", "scored"]
+
+
+def test_a_changed_file_costs_its_pictures_only(scored: Path) -> None:
+    for path in (scored / "results").glob("*pale*/*/overlay.jpg"):
+        path.write_bytes(b"changed")
+    page = write_report(scored).html.read_text(encoding="utf-8")
+    assert "No pictures: " in page
+    assert "was changed after the run" in page
+
+
+def test_many_images_have_small_overlays_alone(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_report(scored).html.stat().st_size
+    monkeypatch.setattr(build, "_MANY_IMAGES", 1)
+    page = write_report(scored).html
+    assert page.stat().st_size < 0.5 * whole
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 2
+
+
+def test_nothing_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ExchangeError, match="qupath-her2 run"):
+        write_report(tmp_path)
+
+
+def test_stored_regions_that_do_not_fit_their_record(scored: Path) -> None:
+    run_dir = next((scored / "results").glob("*pale*/*/run.json")).parent
+    record = build.read_record(run_dir)
+    regions = stored_regions(run_dir, record)
+    assert [str(region.uuid) for region in regions] == [entry["uuid"] for entry in record.regions]
+    path = run_dir / "regions.geojson"
+    content = orjson.loads(path.read_bytes())
+    content["features"].pop()
+    path.write_bytes(orjson.dumps(content))
+    with pytest.raises(ExchangeError, match="--force"):
+        stored_regions(run_dir, record)
