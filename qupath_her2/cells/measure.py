@@ -16,7 +16,14 @@ from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane import measurement_columns
 from qupath_her2.cells.outlines import OutlineSettings
 from qupath_her2.cells.planes import PlaneSettings
-from qupath_her2.cells.quality import QualitySettings, check_membranes, check_picture, check_pixel_size
+from qupath_her2.cells.quality import (
+    PictureQuality,
+    QualitySettings,
+    assess_picture,
+    check_membranes,
+    check_picture,
+    check_pixel_size,
+)
 from qupath_her2.cells.regions import RegionMap, map_regions
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.sectors import SectorSettings
@@ -105,13 +112,14 @@ def _finish(
     refusal: Refusal | None,
     warnings: list[str],
     s: CellSettings,
+    quality: PictureQuality | None = None,
 ) -> MeasuredCells:
     estimates = estimate_membranes(found.features, found.sectors)
     columns = measurement_columns(found.sectors, estimates, found.radii_um, found.nucleus_radii_um)
     intensity, pattern = grade(estimates, s.grading)
     table = assemble(found, columns) if existing is None else existing_table(found, existing, columns)
-    if refusal is None and len(found):
-        refusal = check_membranes(found.sectors, found.ridge_share, s.quality)
+    if refusal is None and quality is not None and len(found):
+        refusal = check_membranes(found.sectors, found.ridge_share, quality, s.quality)
     return MeasuredCells(
         table, intensity, pattern, regions.scored, refusal, tuple(warnings), estimates, s.grading
     )
@@ -177,11 +185,12 @@ def measure_cells(
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
-    refusal = check_picture(samples, stains, s.quality)
+    quality = assess_picture(samples, stains)
+    refusal = check_picture(quality, s.quality)
     if refusal is not None:
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     found = find_cells(
         slide, region_map, grid, stains, samples, s,
         existing=existing, detector=detector, workers=workers, progress=progress,
     )  # fmt: skip
-    return _finish(found, existing, region_map, refusal, warnings, s)
+    return _finish(found, existing, region_map, refusal, warnings, s, quality)

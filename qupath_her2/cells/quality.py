@@ -16,10 +16,22 @@ from numpy.typing import NDArray
 from qupath_her2.cells.planes import blur
 from qupath_her2.cells.samples import Sample
 from qupath_her2.cells.sectors import Sectors
+from qupath_her2.cells.seeds import blob_response
 from qupath_her2.records import Refusal
 from qupath_her2.slides import StainVectors, optical_density
 
-__all__ = ["QualitySettings", "check_membranes", "check_picture", "check_pixel_size", "edge_blur_um"]
+__all__ = [
+    "PictureQuality",
+    "QualitySettings",
+    "assess_picture",
+    "check_membranes",
+    "check_picture",
+    "check_pixel_size",
+    "edge_blur_um",
+]
+
+#: Blob sizes of nuclei, as Gaussian sigmas, µm.
+_NUCLEUS_SIGMAS_UM = (1.75, 2.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +45,15 @@ class QualitySettings:
         0.32 to 0.37, recoloured H&E 0.47 to 0.63).
     max_edge_blur_um : sigma of the sharpest edges (real cores 0.22 to 0.27, blurred by 0.5 µm 0.36 to 0.44, by
         1 µm from 0.66).
-    min_positive_cells : fewer stained cells say nothing about where the stain lies.
+    min_positive_cells, min_positive_share : fewer stained cells say nothing about where the stain lies.
     positive_od : a cell is stained where DAB at its membrane, its cytoplasm or its nucleus reaches this, OD.
-    min_ridge_share : DAB that stands in ridges, as a share of all DAB of the stained cells.
-    min_contrast : median over stained cells of (membrane - rest) / (membrane + rest).
+    max_dab_polarity : share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
+        nuclei pale: 0.44 to 0.60; a nuclear stain 0.75).
+    min_ridge_share : DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
+        (edges of 0.28 µm or less); `min_ridge_share_blurred` holds at 0.45 µm, in between it falls evenly.
+        Real 2+ and 3+ cores 0.26 to 0.28, diffuse cytoplasm 0.09 to 0.12.
+    doubtful_ridge_factor, doubtful_contrast : up to this multiple of the limit, the membrane must also stand out from
+        the rest of its cell: median of (membrane - rest) / (membrane + rest).
     """
 
     max_pixel_size_um: float = 0.55
@@ -44,9 +61,25 @@ class QualitySettings:
     max_green_share: float = 0.42
     max_edge_blur_um: float = 0.56
     min_positive_cells: int = 50
+    min_positive_share: float = 0.10
     positive_od: float = 0.12
-    min_ridge_share: float = 0.22
-    min_contrast: float = 0.20
+    max_dab_polarity: float = 0.68
+    min_ridge_share: float = 0.155
+    min_ridge_share_blurred: float = 0.105
+    doubtful_ridge_factor: float = 1.35
+    doubtful_contrast: float = 0.385
+
+
+@dataclass(frozen=True, slots=True)
+class PictureQuality:
+    """What samples say of a picture; NaN where they cannot.
+
+    `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`.
+    """
+
+    green_share: float
+    edge_blur_um: float
+    dab_polarity: float
 
 
 def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal | None, str | None]:
@@ -117,58 +150,94 @@ def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
     return float(np.median(pooled)) if len(pooled) > 1000 else float("nan")
 
 
-def check_picture(samples: Sequence[Sample], stains: StainVectors, s: QualitySettings) -> Refusal | None:
-    """Refuse what is not an IHC picture, or is out of focus.
+def _dab_polarity(samples: Sequence[Sample]) -> float:
+    """Share of dark blobs in all blobs of DAB: where nuclei are stained they are dark, elsewhere they are holes."""
+    dark, pale = 0.0, 0.0
+    for sample in samples:
+        planes = sample.tile.planes
+        dab = np.maximum(planes.dab, 0)
+        inside = sample.inside[::2, ::2]
+        dark += float(blob_response(dab, planes.um_px, _NUCLEUS_SIGMAS_UM)[inside].sum())
+        pale += float(blob_response(-dab, planes.um_px, _NUCLEUS_SIGMAS_UM)[inside].sum())
+    return dark / (dark + pale) if dark + pale > 0 else float("nan")
+
+
+def assess_picture(samples: Sequence[Sample], stains: StainVectors) -> PictureQuality:
+    """Measure colour, sharpness and where the brown lies.
 
     Parameters
     ----------
     samples : spread over the scored regions.
     stains : vectors and background.
-    s : limits.
     """
-    green = _green_share(samples, stains)
-    if green > s.max_green_share:
-        reason = (
-            f"the colours are those of H&E, not of haematoxylin and DAB (green share of optical density "
-            f"{green:.2f}, limit {s.max_green_share:g}). Choose the HER2 IHC slide of this case."
-        )
-        return Refusal("not_ihc", reason)
     blurs = [edge_blur_um(sample.tile.rgb, stains, sample.tile.planes.um_px) for sample in samples]
     known = [value for value in blurs if np.isfinite(value)]
-    if known and np.median(known) > s.max_edge_blur_um:
+    return PictureQuality(
+        _green_share(samples, stains),
+        float(np.median(known)) if known else float("nan"),
+        _dab_polarity(samples),
+    )
+
+
+def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None:
+    """Refuse what is not an IHC picture, or is out of focus."""
+    if quality.green_share > s.max_green_share:
         reason = (
-            f"out of focus: the sharpest edges are blurred by {np.median(known):.2f} µm "
+            f"the colours are those of H&E, not of haematoxylin and DAB (green share of optical density "
+            f"{quality.green_share:.2f}, limit {s.max_green_share:g}). Choose the HER2 IHC slide of this case."
+        )
+        return Refusal("not_ihc", reason)
+    if quality.edge_blur_um > s.max_edge_blur_um:
+        reason = (
+            f"out of focus: the sharpest edges are blurred by {quality.edge_blur_um:.2f} µm "
             f"(limit {s.max_edge_blur_um:g}). Scan the slide again."
         )
         return Refusal("blurred", reason)
     return None
 
 
-def check_membranes(sectors: Sectors, ridge_share: NDArray[np.float32], s: QualitySettings) -> Refusal | None:
+def _least_ridge_share(edge_blur: float, s: QualitySettings) -> float:
+    """Blur spreads lines: the limit follows it."""
+    if not np.isfinite(edge_blur):
+        return s.min_ridge_share
+    return float(np.interp(edge_blur, (0.28, 0.45), (s.min_ridge_share, s.min_ridge_share_blurred)))
+
+
+def check_membranes(
+    sectors: Sectors, ridge_share: NDArray[np.float32], quality: PictureQuality, s: QualitySettings
+) -> Refusal | None:
     """Refuse brown that does not lie on membranes: cytoplasmic or nuclear stain, or a wash over everything.
 
     Parameters
     ----------
     sectors : of the tumour cells.
-    ridge_share : float32 (N), of each cell, the share of its DAB that stands in ridges.
+    ridge_share : float32 (N), of each cell, the share of its DAB that stands in thin lines.
+    quality : of the picture.
     s : limits.
     """
     membrane = np.percentile(sectors.peak_od, 75, axis=1)
     cytoplasm_rays = np.where(np.isnan(sectors.cytoplasm_od), sectors.inner_od, sectors.cytoplasm_od)
-    inner = np.maximum(cytoplasm_rays.mean(1), np.nan_to_num(np.nanmean(sectors.nucleus_od, axis=1)))
+    nucleus = np.nan_to_num(sectors.nucleus_od).mean(1)
+    inner = np.maximum(cytoplasm_rays.mean(1), nucleus)
     positive = np.maximum(membrane, inner) > s.positive_od
-    if positive.sum() < s.min_positive_cells or positive.mean() < 0.02:
+    if positive.sum() < s.min_positive_cells or positive.mean() < s.min_positive_share:
         return None
+    n = f"{int(positive.sum()):,} stained cells"
+    if quality.dab_polarity > s.max_dab_polarity:
+        reason = (
+            f"not a membrane stain: the brown of {n} lies in nuclei (dark share of DAB blobs "
+            f"{quality.dab_polarity:.2f}, limit {s.max_dab_polarity:g})."
+        )
+        return Refusal("not_membrane", reason)
     rest = np.maximum(inner[positive], 0)
     contrast = float(np.median((membrane[positive] - rest) / (membrane[positive] + rest)))
-    ridges = float(np.median(ridge_share[positive]))
-    if contrast >= s.min_contrast and ridges >= s.min_ridge_share:
+    ridges = float(np.nanmedian(ridge_share[positive]))
+    least = _least_ridge_share(quality.edge_blur_um, s)
+    doubtful = ridges < s.doubtful_ridge_factor * least and contrast < s.doubtful_contrast
+    if ridges >= least and not doubtful:
         return None
-    nuclear = np.median(np.nan_to_num(np.nanmean(sectors.nucleus_od, axis=1))[positive])
-    where = "nuclei" if nuclear > np.median(cytoplasm_rays.mean(1)[positive]) * 1.3 else "cytoplasm"
     reason = (
-        f"not a membrane stain: the brown of {int(positive.sum()):,} stained cells lies in the {where} as much as on "
-        f"membranes (contrast {contrast:.2f}, limit {s.min_contrast:g}; share in thin lines {ridges:.2f}, limit "
-        f"{s.min_ridge_share:g})."
+        f"not a membrane stain: the brown of {n} fills the cytoplasm as much as it lines "
+        f"membranes (share in thin lines {ridges:.2f}, limit {least:.2f}; contrast of membrane to the rest of the cell {contrast:.2f})."
     )
     return Refusal("not_membrane", reason)

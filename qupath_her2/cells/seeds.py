@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, blur
 
-__all__ = ["SeedSettings", "find_seeds"]
+__all__ = ["SeedSettings", "blob_response", "find_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,29 @@ def _raise_to_blobness(g: Plane, scale: float, response: Plane) -> None:
                 response[y, x] = max(response[y, x], scale * np.sqrt(determinant))
 
 
+def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -> Plane:
+    """Return how much each place looks like the middle of a blob, at half the resolution.
+
+    Parameters
+    ----------
+    evidence : float32 (H, W), larger inside a blob.
+    um_px : its pixel size, µm.
+    sigmas_um : blob sizes.
+
+    Returns
+    -------
+    float32 (ceil(H / 2), ceil(W / 2)), >= 0: the largest scale-normalised root of the Hessian's determinant.
+    """
+    height, width = evidence.shape
+    size = (-(-width // 2), -(-height // 2))
+    half = cast(Plane, cv2.resize(evidence, size, interpolation=cv2.INTER_AREA))
+    response = np.zeros_like(half)
+    for sigma_um in sigmas_um:
+        sigma_px = sigma_um / (2 * um_px)
+        _raise_to_blobness(blur(half, sigma_px), sigma_px**2, response)
+    return response
+
+
 def find_seeds(
     evidence: Plane, um_px: float, settings: SeedSettings | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -67,14 +90,7 @@ def find_seeds(
     float32 (N, 2) x, y in pixels of `evidence`, and float32 (N) responses, in raster order.
     """
     s = settings or SeedSettings()
-    height, width = evidence.shape
-    size = (-(-width // 2), -(-height // 2))
-    half = cast(Plane, cv2.resize(evidence, size, interpolation=cv2.INTER_AREA))
-    response = np.zeros_like(half)
-    for sigma_um in s.sigmas_um:
-        sigma_px = sigma_um / (2 * um_px)
-        _raise_to_blobness(blur(half, sigma_px), sigma_px**2, response)
-    response = blur(response, 0.5 / um_px)
+    response = blur(blob_response(evidence, um_px, s.sigmas_um), 0.5 / um_px)
     ring = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
     peaks = (response >= cv2.dilate(response, ring)) & (response > s.min_response_od)
     rows, columns = np.nonzero(peaks)
