@@ -17,7 +17,7 @@ from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
-from qupath_her2.cli.verb import hide_tracebacks
+from qupath_her2.cli.verb import hide_tracebacks, never_fail_to_speak
 
 __all__ = ["app", "main"]
 
@@ -61,5 +61,6 @@ for _verb in (doctor, example, regions, run, cells, score, report):
 def main() -> None:
     """Run the command line with the arguments of the process, and end the process."""
     hide_tracebacks()
+    never_fail_to_speak()
     # Not `app()`: it would put its own hook in place of ours.
     typer.main.get_command(app)(prog_name="qupath-her2")

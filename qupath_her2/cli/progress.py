@@ -35,7 +35,7 @@ class ProgressView(Protocol):
 
 def say_json(**fields: Any) -> None:
     """Write one JSON line to standard output, at once."""
-    typer.echo(json.dumps(fields, ensure_ascii=False))
+    typer.echo(json.dumps(fields))
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -13,7 +14,15 @@ from qupath_her2.errors import Her2Error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EXIT_CANCELLED", "EXIT_ERROR", "EXIT_SOME_FAILED", "say_error", "verb"]
+__all__ = [
+    "EXIT_CANCELLED",
+    "EXIT_ERROR",
+    "EXIT_SOME_FAILED",
+    "hide_tracebacks",
+    "never_fail_to_speak",
+    "say_error",
+    "verb",
+]
 
 EXIT_ERROR = 1
 EXIT_SOME_FAILED = 3
@@ -55,6 +64,13 @@ def hide_tracebacks() -> None:
     """Let an unforeseen error end in one line that asks for a report; ``--debug`` shows the traceback."""
     if "--debug" not in sys.argv:
         sys.excepthook = _one_line
+
+
+def never_fail_to_speak() -> None:
+    """Let a terminal that lacks a sign (→ on an old Windows code page) show ``?`` instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _one_line(kind: type[BaseException], error: BaseException, _: object) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.batch import checks
+from qupath_her2.batch.plan import Plan
 from qupath_her2.records import ImageResult
 
 
@@ -44,6 +45,8 @@ def test_qupath_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_wrong_score_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qupath_her2.batch.example.write_field", lambda *_, **__: None)
+    monkeypatch.setattr("qupath_her2.batch.plan.plan_jobs", lambda *_: Plan(Path(), ()))
     monkeypatch.setattr(
         "qupath_her2.batch.local.run_jobs", lambda jobs: [ImageResult("a", "a", "failed", error="x")]
     )

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from qupath_her2.batch import checks
+from qupath_her2.batch.checks import Check
 from qupath_her2.cli import app
 from qupath_her2.errors import ImageReadError
 
@@ -231,12 +233,17 @@ def test_regions_of_an_image_that_is_gone(project: Path) -> None:
     assert "pale.ome.tif" in err
 
 
-def test_doctor(tmp_path: Path) -> None:
+def test_doctor_shows_each_check_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Check("Python", "PASS", "3.11"), Check("GPU", "WARN", "none", "buy one [sic]")]
+    monkeypatch.setattr(checks, "run_checks", lambda folder: iter(found))
     code, out, _ = call("doctor", tmp_path)
     assert code == 0
-    for name in ("Python", "Slide readers", "Write permission", "QuPath", "GPU", "Scoring"):
-        assert re.search(rf"^{name}\s+(PASS|WARN)", out, re.MULTILINE), name
-    assert call("doctor", tmp_path / "none")[0] == 1
+    assert re.search(r"^Python\s+PASS  3\.11$", out, re.MULTILINE)
+    assert re.search(r"^GPU\s+WARN  none\n\s+buy one \[sic\]$", out, re.MULTILINE)
+    found.append(Check("Disk", "FAIL", "full", "make room"))
+    code, out, _ = call("doctor", tmp_path)
+    assert code == 1
+    assert "1 failed, 1 to know about" in out
 
 
 @pytest.mark.parametrize("verb", ["run", "cells", "score", "report", "regions", "doctor", "example"])
@@ -273,7 +280,7 @@ def large(project: Path) -> Path:
     for path in project.iterdir():
         path.unlink()
     for name in ("a", "b"):
-        tifffile.imwrite(project / f"{name}.tif", np.tile(rgb, (6, 6, 1)), tile=(256, 256), photometric="rgb")
+        tifffile.imwrite(project / f"{name}.tif", np.tile(rgb, (5, 5, 1)), tile=(256, 256), photometric="rgb")
     return project
 
 
@@ -301,6 +308,7 @@ def test_ctrl_c_leaves_no_half_result(large: Path, workers: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
 def test_a_killed_run_is_taken_up_again(large: Path) -> None:
+    (large / "b.tif").unlink()
     arguments = ("run", large, "--whole-tissue", "--pixel-size-um", "0.5", "--progress", "json")
     process = start(*arguments)
     assert process.stdout is not None
@@ -328,6 +336,15 @@ def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_pat
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) == bool(extra)
         assert "TypeError" in done.stderr
+
+
+def test_a_terminal_without_our_signs_is_no_reason_to_fail(project: Path) -> None:
+    ascii_only = subprocess.run(
+        [sys.executable, "-m", "qupath_her2", "run", str(project / "größe → µ")],
+        capture_output=True, timeout=60, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert ascii_only.returncode == 1
+    assert b"does not exist" in ascii_only.stderr
 
 
 def test_version_and_help_of_the_installed_command() -> None:
