@@ -34,6 +34,7 @@ class ContourSettings:
     region_limit_od : evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
     edge_growth : edges count ``(radius / 4 µm) ** edge_growth``.
     step_price_od : price of a change of radius by one step between neighbouring angles.
+    min_edge_od : mean fall of evidence that a nucleus must show whatever its image: the noise floor of a scanner.
     """
 
     min_radius_um: float = 1.125
@@ -44,6 +45,7 @@ class ContourSettings:
     region_limit_od: float = 0.035
     edge_growth: float = 0.7
     step_price_od: float = 0.004
+    min_edge_od: float = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _contours(
     region_weight: float,
     region_limit: float,
     step_price: float,
+    max_step: int,
     n_angles: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     n, n_radii = len(centres), len(radii)
@@ -131,7 +134,7 @@ def _contours(
             nuclear, contrast, x, y, radii, pad, cosine, sine,
             edge_weight, region_weight, region_limit, edges, gain, profile,
         )  # fmt: skip
-        closed_path(gain, step_price, 1, best, back, path)
+        closed_path(gain, step_price, max_step, best, back, path)
         for a in range(n_angles):
             found[k, a] = radii[path[a]]
             edge[k, a] = edges[a, path[a]]
@@ -162,7 +165,7 @@ def _inside_outside(
 
 
 def _trace(
-    planes: Planes, centres: NDArray[np.float64], s: ContourSettings
+    planes: Planes, centres: NDArray[np.float64], s: ContourSettings, n_angles: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     um_px = planes.um_px
     steps = round((s.max_radius_um - s.min_radius_um) / s.radius_step_um) + 1
@@ -177,7 +180,8 @@ def _trace(
         s.region_weight,
         s.region_limit_od,
         s.step_price_od,
-        N_ANGLES,
+        N_ANGLES // n_angles,
+        n_angles,
     )
     return found, edge
 
@@ -196,11 +200,14 @@ def outline_seeds(
     s = settings or ContourSettings()
     height, width = planes.nuclear.shape
     start = seeds.astype(np.float64)
-    radii, _ = _trace(planes, start, s)
+    # Half the directions are enough to find the middle, and to see that nothing falls there at all.
+    radii, edge = _trace(planes, start, s, N_ANGLES // 2)
+    hopeful = edge.mean(1) >= s.min_edge_od / 2
+    start, radii = start[hopeful], radii[hopeful]
     # Sixteenths of a pixel are exact wherever the tile begins, so that every tile sees the same centre.
     moved = np.round((start + centroid_offsets(radii)) * 16) / 16
     centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
-    radii, edge = _trace(planes, centres, s)
+    radii, edge = _trace(planes, centres, s, N_ANGLES)
     near, far = 0.75 / planes.um_px, 1.5 / planes.um_px
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
     hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)

@@ -71,8 +71,7 @@ class DetectionSettings:
     min_area_um2 : smallest nucleus.
     full_area_um2 : contours up to this area are preferred by size when they compete.
     min_edge_share : fall of evidence across the contour, mean over directions, as a share of the image's strong
-        nuclei (their 75th percentile).
-    min_edge_od : the same, absolute: the noise floor of a scanner.
+        nuclei (their 75th percentile); never less than `contours.min_edge_od`.
     min_weak_edge_share : the same share for the weakest quarter of directions against the nucleus's own mean.
     min_hematoxylin_share : haematoxylin inside, as a share of that of the image's strong nuclei (75th percentile):
         a hole between fibres or a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
@@ -85,7 +84,6 @@ class DetectionSettings:
     min_area_um2: float = 8.0
     full_area_um2: float = 45.0
     min_edge_share: float = 0.25
-    min_edge_od: float = 0.012
     min_weak_edge_share: float = 0.25
     min_hematoxylin_share: float = 0.42
     max_dab_step_od: float = 0.0
@@ -143,7 +141,7 @@ class ClassicalDetector:
         found = [self._contours(tile) for tile in samples]
         edge = np.concatenate([_edge_mean(part) for part in found])
         hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])
-        clear = edge > self.settings.min_edge_od
+        clear = edge > self.settings.contours.min_edge_od
         if not clear.any():
             return self
         return replace(
@@ -159,7 +157,7 @@ class ClassicalDetector:
         if len(found) == 0:
             return Nuclei(np.zeros((0, 2)), found.radii)
         edge = _edge_mean(found)
-        floor = max(s.min_edge_od, s.min_edge_share * self.strong_edge_od)
+        floor = max(s.contours.min_edge_od, s.min_edge_share * self.strong_edge_od)
         clear = (edge >= floor) & (_weak_edge(found) >= s.min_weak_edge_share * edge)
         blue = found.hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
         found = found.take(clear & blue & (found.area_um2 >= s.min_area_um2))

@@ -7,6 +7,7 @@ seams; every operation reaches less far than the halo, so that a cell is the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,8 +57,9 @@ class Grid:
         Cores lie on a lattice counted from the image's corner and are cut to the bounds, grown by whole groups of 8.
         """
         side, halo = self.settings.tile_px, self.settings.halo_px
-        low = [int(v / self.downsample) // _GROUP * _GROUP for v in bounds[:2]]
-        high = [-(-int(v / self.downsample + 1) // _GROUP) * _GROUP for v in bounds[2:]]
+        # Annotations may begin left of the image or above it, where truncation would round the wrong way.
+        low = [math.floor(v / self.downsample) // _GROUP * _GROUP for v in bounds[:2]]
+        high = [-(-math.floor(v / self.downsample + 1) // _GROUP) * _GROUP for v in bounds[2:]]
         for top in range(low[1] // side * side, high[1], side):
             for left in range(low[0] // side * side, high[0], side):
                 x, y = max(left, low[0]), max(top, low[1])

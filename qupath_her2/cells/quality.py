@@ -237,7 +237,8 @@ def check_membranes(
     if ridges >= least and not doubtful:
         return None
     reason = (
-        f"not a membrane stain: the brown of {n} fills the cytoplasm as much as it lines "
-        f"membranes (share in thin lines {ridges:.2f}, limit {least:.2f}; contrast of membrane to the rest of the cell {contrast:.2f})."
+        f"not a membrane stain: the brown of {n} fills the cytoplasm as much as it lines membranes "
+        f"(share in thin lines {ridges:.2f}, limit {least:.2f}; "
+        f"contrast of membrane to the rest of the cell {contrast:.2f})."
     )
     return Refusal("not_membrane", reason)

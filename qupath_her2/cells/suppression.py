@@ -54,7 +54,7 @@ def _rounds(
     state = np.zeros(n, np.uint8)
     winners = np.empty(n, np.int64)
     for _ in range(rounds):
-        n_winners = 0
+        n_winners, n_dropped = 0, 0
         for i in range(n):
             if state[i] != _OPEN:
                 continue
@@ -75,6 +75,7 @@ def _rounds(
                         stands = False
                         if state[j] == _KEPT:
                             state[i] = _DROPPED
+                            n_dropped += 1
                             break
                 if state[i] == _DROPPED:
                     break
@@ -83,7 +84,8 @@ def _rounds(
                 n_winners += 1
         for w in range(n_winners):
             state[winners[w]] = _KEPT
-        if n_winners == 0:
+        # A round that only drops frees those who waited for the dropped.
+        if n_winners == 0 and n_dropped == 0:
             break
     return state
 
