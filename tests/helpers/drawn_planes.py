@@ -1,0 +1,69 @@
+"""Planes and pictures whose every pixel is a formula, and slides held in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.planes import Planes
+from qupath_her2.slides import StainVectors
+from qupath_her2.slides.base import BaseSlide
+
+Plane = NDArray[np.float32]
+
+#: Clearly apart, and near those of real cores.
+STAINS = StainVectors((0.68, 0.65, 0.34), (0.34, 0.57, 0.74), (240.0, 240.0, 240.0))
+
+
+def around(shape: tuple[int, int], x: float, y: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of every pixel centre to (x, y), pixels, and its direction in turns, 0..1 from +x towards +y."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    turn = np.arctan2(rows - y, columns - x) / (2 * np.pi) % 1
+    return np.hypot(columns - x, rows - y), turn
+
+
+def disc(shape: tuple[int, int], x: float, y: float, radius_px: float, soft_px: float = 1.0) -> Plane:
+    """1 inside, 0 outside, 0.5 at `radius_px`, falling over about `soft_px` to either side."""
+    distance, _ = around(shape, x, y)
+    return (1 / (1 + np.exp((distance - radius_px) / (soft_px / 2)))).astype(np.float32)
+
+
+def ring(
+    shape: tuple[int, int], x: float, y: float, radius_px: float, fwhm_px: float, share: float = 1.0
+) -> Plane:
+    """A ridge of Gaussian profile and height 1 along a circle, over the first `share` of its turn."""
+    distance, turn = around(shape, x, y)
+    sigma = fwhm_px / 2.3548
+    ridge = np.exp(-((distance - radius_px) ** 2) / (2 * sigma**2))
+    return np.where(turn <= share, ridge, 0).astype(np.float32)
+
+
+def planes_of(um_px: float = 0.5, **known: Plane) -> Planes:
+    """Planes of which some are known; the others are 0 everywhere."""
+    shape = next(iter(known.values())).shape
+    names = ("hematoxylin", "dab", "nuclear", "nuclear_contrast", "seed", "ridge")
+    zero = np.zeros(shape, np.float32)
+    return Planes(**{name: known.get(name, zero) for name in names}, um_px=um_px)
+
+
+def rgb_of(hematoxylin: Plane, dab: Plane, stains: StainVectors = STAINS) -> NDArray[np.uint8]:
+    """The picture of two amounts of stain, by Beer-Lambert, without optics or noise."""
+    vectors = stains.matrix()[:2]
+    density = hematoxylin[..., None] * vectors[0] + dab[..., None] * vectors[1]
+    light = np.array(stains.background_rgb) * 10.0**-density
+    return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+
+
+class ArraySlide(BaseSlide):
+    """An image held in memory, read by the rules of every slide."""
+
+    reader = "array"
+
+    def __init__(self, rgb: NDArray[np.uint8]) -> None:
+        super().__init__(Path("drawn"), ((rgb.shape[1], rgb.shape[0]),))
+        self._rgb = rgb
+
+    def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        return self._rgb[y : y + height, x : x + width].copy()
