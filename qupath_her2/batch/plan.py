@@ -13,7 +13,8 @@ from qupath_her2.batch.job import ScoreJob
 from qupath_her2.batch.pooling import pooled_stains
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
-from qupath_her2.project.folder import OUTPUT_NAME, find_images
+from qupath_her2.project.cases import read_cases, unmatched_cases
+from qupath_her2.project.folder import OUTPUT_NAME, find_cases, find_images
 from qupath_her2.project.writing import output_errors
 from qupath_her2.records import CaseInfo
 from qupath_her2.scoring import guideline_for
@@ -162,6 +163,7 @@ def plan_jobs(
         )
         stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
         notes += pooled.notes
+    notes += _unknown_cases(folder, options.out)
     ranges = load_ranges(options.ranges) if options.ranges is not None else None
     jobs = tuple(
         ScoreJob(
@@ -191,6 +193,18 @@ def _check_flags(options: RunOptions) -> None:
         raise SettingsError(
             f"--pixel-size-um {size:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
         )
+
+
+def _unknown_cases(folder: Path, out: Path | None) -> list[str]:
+    """Say which entries of ``cases.csv`` belong to no image: a slip there would lose a case unseen."""
+    path = find_cases(project_folder(folder), exchange_folder(folder, out))
+    if path is None:
+        return []
+    unknown = unmatched_cases(read_cases(path), [ref.name for ref in select_images(folder, (), out)])
+    if not unknown:
+        return []
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return [f"'{path}' names images that are not there: {', '.join(unknown[:5])}{more}."]
 
 
 def check_guideline(settings: Settings) -> None:

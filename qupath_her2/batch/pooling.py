@@ -60,10 +60,10 @@ class PooledStains:
 
 
 def stain_group(ref: SlideRef, slide: Slide) -> str:
-    """Return the group of an image: what tells its scanner (file kind and pixel size), and its stain."""
+    """Return the group of an image: what tells its scanner (kind of file and pixel size), and its stain."""
     size = ref.pixel_size_um or slide.pixel_size_um
-    scanner = getattr(slide, "vendor", "") or ref.path.suffix.lower().lstrip(".")
-    return f"{scanner}, {'unknown size' if size is None else f'{size:.2f} µm'}, {ref.case.stain}"
+    kind = ref.path.suffix.lower().lstrip(".")
+    return f"{kind}, {'unknown size' if size is None else f'{size:.2f} µm'}, {ref.case.stain}"
 
 
 def pooled_stains(

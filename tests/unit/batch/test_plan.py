@@ -47,6 +47,13 @@ def test_cases_and_flags(project: Path) -> None:
     assert (strong.case, strong.site, strong.specimen) == ("K7", "breast", "resection")
 
 
+def test_cases_without_an_image_are_said(project: Path) -> None:
+    (project / "cases.csv").write_text("image,case\nstrong.ome.tif,K7\nstorng2.tif,K8\n")
+    (note,) = plan_jobs(project).notes
+    assert "storng2.tif" in note
+    assert "strong.ome.tif" not in note
+
+
 def test_settings_beside_the_images_hold_unless_others_are_named(project: Path, tmp_path: Path) -> None:
     (project / "her2.toml").write_text("[scoring]\nmin_cells = 33\n")
     other = tmp_path / "other.toml"
