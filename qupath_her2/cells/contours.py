@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import bilinear, centroid_offsets, closed_path, polygon_areas
+from qupath_her2.cells.polar import (
+    FAST_MATH,
+    bilinear,
+    bilinear_pair,
+    centroid_offsets,
+    closed_path,
+    polygon_areas,
+)
 
 __all__ = ["N_ANGLES", "Candidates", "ContourSettings", "outline_seeds"]
 
@@ -72,7 +79,7 @@ class Candidates:
         return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _fill_gain(
     nuclear: Plane,
     contrast: Plane,
@@ -92,18 +99,22 @@ def _fill_gain(
     n_radii = len(radii)
     step = radii[1] - radii[0]
     for a in range(len(cosine)):
-        for r in range(n_radii + 2 * pad):
-            radius = radii[0] + (r - pad) * step
-            profile[r] = bilinear(nuclear, x + radius * cosine[a], y + radius * sine[a])
         gathered = 0.0
+        for k in range(n_radii + 2 * pad):
+            r = k - pad
+            radius = radii[0] + r * step
+            profile[k], inside = bilinear_pair(
+                nuclear, contrast, x + radius * cosine[a], y + radius * sine[a]
+            )
+            if 0 <= r < n_radii:
+                gathered += min(max(inside, -region_limit), region_limit) * radius * step
+                gain[a, r] = region_weight * gathered / radii[n_radii - 1]
         for r in range(n_radii):
-            inside = bilinear(contrast, x + radii[r] * cosine[a], y + radii[r] * sine[a])
-            gathered += min(max(inside, -region_limit), region_limit) * radii[r] * step
             edges[a, r] = profile[r] - profile[r + 2 * pad]
-            gain[a, r] = edges[a, r] * edge_weight[r] + region_weight * gathered / radii[n_radii - 1]
+            gain[a, r] += edges[a, r] * edge_weight[r]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _contours(
     nuclear: Plane,
     contrast: Plane,
@@ -123,8 +134,8 @@ def _contours(
     edges = np.empty((n_angles, n_radii), np.float32)
     gain = np.empty((n_angles, n_radii), np.float32)
     profile = np.empty(n_radii + 2 * pad, np.float32)
-    best = np.empty((2 * n_angles, n_radii), np.float32)
-    back = np.empty((2 * n_angles, n_radii), np.int32)
+    best = np.empty((n_angles + n_angles // 2, n_radii), np.float32)
+    back = np.empty((n_angles + n_angles // 2, n_radii), np.int32)
     path = np.empty(n_angles, np.int32)
     angle = 2 * math.pi * np.arange(n_angles) / n_angles
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
@@ -141,7 +152,7 @@ def _contours(
     return found, edge
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _inside_outside(
     plane: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32], near_px: float, far_px: float
 ) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import bilinear, closed_path, polygons
+from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, polygons
 
 __all__ = ["N_SECTORS", "NO_NEIGHBOUR", "Outlines", "OutlineSettings", "ground_of", "outline_cells"]
 
@@ -42,7 +42,7 @@ class OutlineSettings:
     ridge_noise_od : ridge below this is noise and costs nothing to cross.
     """
 
-    radius_step_um: float = 0.25
+    radius_step_um: float = 0.375
     max_radius_um: float = 13.0
     expansion_um: float = 4.5
     reach_um: float = 8.0
@@ -63,7 +63,7 @@ class Outlines:
 def ground_of(
     shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], Plane]:
-    """Give every pixel to the nearest nucleus.
+    """Give every place to the nearest nucleus, at half the resolution: borders are only expectations.
 
     Parameters
     ----------
@@ -72,14 +72,17 @@ def ground_of(
 
     Returns
     -------
-    int32 (H, W) index of the nearest nucleus (-1 without any), and float32 (H, W) distance to it, pixels.
+    int32 (ceil(H / 2), ceil(W / 2)) index of the nearest nucleus (-1 without any), and float32 of the same shape:
+    distance to it, pixels of the half grid.
     """
-    nuclei = np.zeros(shape, np.int32)
-    corners = np.round(polygons(centres, radii) * 8).astype(np.int32)
+    height, width = shape
+    nuclei = np.zeros((-(-height // 2), -(-width // 2)), np.int32)
+    # From pixel centres of the tile to those of the half grid, in fixed point.
+    corners = np.round(((polygons(centres, radii) + 0.5) / 2 - 0.5) * 8).astype(np.int32)
     for i, corner in enumerate(corners):
         cv2.fillPoly(nuclei, [corner], i + 1, shift=3)
     if not nuclei.any():
-        return np.full(shape, NO_NEIGHBOUR, np.int32), np.full(shape, np.inf, np.float32)
+        return np.full(nuclei.shape, NO_NEIGHBOUR, np.int32), np.full(nuclei.shape, np.inf, np.float32)
     outside = (nuclei == 0).astype(np.uint8)
     distance, place = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     owner_of_place = np.zeros(int(place.max()) + 1, np.int32)
@@ -88,7 +91,7 @@ def ground_of(
     return owner_of_place[place], distance
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _ray_gain(
     ridge: Plane,
     ground: NDArray[np.int32],
@@ -115,13 +118,13 @@ def _ray_gain(
         radius = (r + 1) * step
         px, py = x + radius * cosine, y + radius * sine
         gain[r] = bilinear(ridge, px, py)
-        column = min(max(int(px + 0.5), 0), width - 1)
-        row = min(max(int(py + 0.5), 0), height - 1)
+        column = min(max(int(px / 2 + 0.25), 0), width - 1)
+        row = min(max(int(py / 2 + 0.25), 0), height - 1)
         if radius > nucleus_px + 0.5 and ground[row, column] != own:
             if border < 0:
                 border = radius
                 neighbour = ground[row, column]
-            if distance[row, column] < 1 and radius < blocked:
+            if distance[row, column] < 0.5 and radius < blocked:
                 blocked = radius
     if border < 0 or border > nucleus_px + reach:
         neighbour = NO_NEIGHBOUR
@@ -145,7 +148,7 @@ def _ray_gain(
     return neighbour
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _outlines(
     ridge: Plane,
     ground: NDArray[np.int32],
@@ -163,8 +166,8 @@ def _outlines(
     radii = np.empty((n, n_sectors), np.float32)
     neighbour = np.empty((n, n_sectors), np.int32)
     gain = np.empty((n_sectors, n_radii), np.float32)
-    best = np.empty((2 * n_sectors, n_radii), np.float32)
-    back = np.empty((2 * n_sectors, n_radii), np.int32)
+    best = np.empty((n_sectors + n_sectors // 2, n_radii), np.float32)
+    back = np.empty((n_sectors + n_sectors // 2, n_radii), np.int32)
     path = np.empty(n_sectors, np.int32)
     for k in range(n):
         for a in range(n_sectors):

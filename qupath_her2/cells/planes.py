@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.polar import FAST_MATH
 from qupath_her2.slides import StainVectors, unmix
 
 __all__ = ["Plane", "Planes", "PlaneSettings", "blur", "make_planes"]
@@ -82,7 +83,7 @@ def wide_blur(plane: Plane, sigma_px: float) -> Plane:
     return cast(Plane, wide)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _evidence(
     hematoxylin: Plane, dab: Plane, limit: float, half: float, seed_weight: float, contour_weight: float
 ) -> tuple[Plane, Plane]:

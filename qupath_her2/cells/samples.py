@@ -20,8 +20,10 @@ from qupath_her2.slides import Slide, StainVectors, read_scaled
 
 __all__ = ["Sample", "read_samples"]
 
-_WINDOW_PX = 512
-_MOST_SAMPLES = 12
+_WINDOW_PX = 256
+_FEWEST_SAMPLES, _MOST_SAMPLES = 4, 12
+#: An eighth of the scored ground is looked at, within those numbers.
+_SAMPLED_SHARE = 1 / 8
 _BLOCK_PX = 8
 
 
@@ -46,8 +48,9 @@ def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
         near = np.flatnonzero(shapely.intersects(region.geometry, frames))
         filled[near] += shapely.area(shapely.intersection(region.geometry, frames[near]))
     good = np.flatnonzero(filled >= 0.5 * filled.max())
-    step = max(1, -(-len(good) // _MOST_SAMPLES))
-    return [(int(x[i]) * _WINDOW_PX, int(y[i]) * _WINDOW_PX) for i in good[::step]]
+    wanted = int(np.clip(_SAMPLED_SHARE * filled.sum() / side**2, _FEWEST_SAMPLES, _MOST_SAMPLES))
+    chosen = good[np.linspace(0, len(good) - 1, min(wanted, len(good))).round().astype(int)]
+    return [(int(x[i]) * _WINDOW_PX, int(y[i]) * _WINDOW_PX) for i in chosen]
 
 
 def _inside(regions: RegionMap, grid: Grid, x: int, y: int) -> NDArray[np.bool_]:
@@ -62,7 +65,7 @@ def _inside(regions: RegionMap, grid: Grid, x: int, y: int) -> NDArray[np.bool_]
 def read_samples(
     slide: Slide, regions: RegionMap, grid: Grid, stains: StainVectors, planes: PlaneSettings
 ) -> list[Sample]:
-    """Read at most a dozen windows of 512 working pixels, spread over the scored regions."""
+    """Read 4 to 12 windows of 256 working pixels, spread over the scored regions."""
     samples = []
     for x, y in _windows(regions, grid):
         left, top = round(x * grid.downsample), round(y * grid.downsample)

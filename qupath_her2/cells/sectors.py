@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import bilinear
+from qupath_her2.cells.polar import FAST_MATH, bilinear
 
 __all__ = ["Sectors", "SectorSettings", "measure_sectors"]
 
@@ -64,7 +64,7 @@ class Sectors:
     mass_od_um: NDArray[np.float32]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: int) -> float:
     """Distance from `top` to where the profile falls to half-way to `base`, in samples; -1 if it never does."""
     half = (profile[top] + base) / 2
@@ -77,7 +77,7 @@ def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: 
     return -1.0
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _ray(
     dab: Plane,
     x: float,
@@ -133,7 +133,7 @@ def _ray(
     out[6] = total / count if count > 0 else np.nan
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _sectors(
     dab: Plane,
     centres: NDArray[np.float64],

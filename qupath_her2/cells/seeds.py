@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, blur
+from qupath_her2.cells.polar import FAST_MATH
 
 __all__ = ["SeedSettings", "blob_response", "find_seeds"]
 
@@ -36,7 +37,7 @@ class SeedSettings:
     min_response_od: float = 0.004
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _raise_to_blobness(g: Plane, scale: float, response: Plane) -> None:
     height, width = g.shape
     for y in range(1, height - 1):

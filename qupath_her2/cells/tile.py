@@ -16,7 +16,7 @@ from qupath_her2.cells.given import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
 from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.planes import Plane, Planes, PlaneSettings, make_planes
-from qupath_her2.cells.polar import bilinear, polygons
+from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons
 from qupath_her2.cells.regions import RegionMap
 from qupath_her2.cells.sectors import N_READINGS, Sectors, SectorSettings, measure_sectors
 from qupath_her2.project.existing import ExistingCells
@@ -88,7 +88,7 @@ class TileCells:
         )
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _ridge_shares(
     dab: Plane, ridge: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:
