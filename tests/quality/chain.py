@@ -1,0 +1,116 @@
+"""The chain of ``qupath-her2 run`` on a picture in memory: tissue, stains, cells, score; nothing is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+from uuid import UUID
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.batch.pooling import sample_tissue
+from qupath_her2.cells import CellSettings, MeasuredCells, measure_cells
+from qupath_her2.records import CaseInfo, Refusal, Region, SlideScore
+from qupath_her2.scoring import ScoringSettings, score_cells
+from qupath_her2.slides import (
+    Slide,
+    StainVectors,
+    Tissue,
+    estimate_stains,
+    find_tissue,
+    open_slide,
+    tissue_polygons,
+)
+
+Shape: TypeAlias = shapely.Polygon | shapely.MultiPolygon
+_NOTHING = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the chain says of a picture: `cells` None where it was refused before measuring; CPU `seconds`."""
+
+    cells: MeasuredCells | None
+    classes: NDArray[np.uint8]
+    score: SlideScore
+    stains: StainVectors
+    seconds: float
+
+
+@contextmanager
+def picture_file(rgb: NDArray[np.uint8]) -> Iterator[Path]:
+    """Write a picture as PNG, pixel by pixel the same, into a folder that is gone afterwards."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "field.png"
+        cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        yield path
+
+
+def pooled(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> StainVectors:
+    """One stain estimate over slides, as `batch.pooling` makes it; each field is a scanner of its own here."""
+    return estimate_stains(np.concatenate([sample_tissue(s, t, pixel_size_um) for s, t in slides]))
+
+
+def score_picture(rgb: NDArray[np.uint8], pixel_size_um: float, shape: Shape | None = None) -> Scored:
+    """Score a picture as a folder of this one image would be.
+
+    Parameters
+    ----------
+    rgb : uint8 (H, W, 3).
+    pixel_size_um : µm/px, as a user states it.
+    shape : the Tumor region, px; None scores all tissue, as ``--whole-tissue`` does.
+    """
+    with picture_file(rgb) as path, open_slide(path) as slide:
+        start = time.process_time()
+        tissue = find_tissue(slide, pixel_size_um=pixel_size_um)
+        stains = pooled([(slide, tissue)], pixel_size_um)
+        scored = score_slide(slide, tissue, stains, pixel_size_um, shape)
+        return replace(scored, seconds=time.process_time() - start)
+
+
+def score_slide(
+    slide: Slide, tissue: Tissue, stains: StainVectors, pixel_size_um: float, shape: Shape | None = None
+) -> Scored:
+    """Score an open image with given stain vectors and the image's own glass."""
+    start = time.process_time()
+    stains = replace(stains, background_rgb=tissue.background_rgb)
+    if shape is None:
+        pieces = tissue_polygons(tissue)
+        if not pieces:
+            refusal = Refusal("no_tissue", "no tissue was found on the glass")
+            classes, score = score_facts(_NOTHING, _NOTHING, refusal)
+            return Scored(None, classes, score, stains, time.process_time() - start)
+        shape = shapely.MultiPolygon(pieces)
+    found = measure_cells(
+        slide,
+        [Region(UUID(int=1), shape, "tumour")],
+        pixel_size_um=pixel_size_um,
+        stains=stains,
+        settings=CellSettings(),
+    )
+    classes, score = score_facts(found.intensity, found.pattern, found.refusal)
+    return Scored(found, classes, score, stains, time.process_time() - start)
+
+
+def score_facts(
+    intensity: NDArray[np.uint8], pattern: NDArray[np.uint8], refusal: Refusal | None = None
+) -> tuple[NDArray[np.uint8], SlideScore]:
+    """Classes and score of one region's cells, measured or drawn, by the default guideline."""
+    region = np.zeros(len(intensity), np.int32)
+    return score_cells(
+        intensity,
+        pattern,
+        region,
+        [str(UUID(int=1))],
+        case=CaseInfo(),
+        settings=ScoringSettings(),
+        refusal=refusal,
+    )
