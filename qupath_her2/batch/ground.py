@@ -101,7 +101,7 @@ def refused_outcome(job: ScoreJob, ground: Ground) -> Outcome:
         case=job.ref.case,
         settings=job.settings.scoring,
         refusal=ground.refusal,
-        warnings=(*job.notes, *ground.warnings),
+        warnings=tuple(ground.warnings),
     )
     return Outcome(
         score=score,
@@ -109,5 +109,5 @@ def refused_outcome(job: ScoreJob, ground: Ground) -> Outcome:
         regions=(),
         drawn_regions=ground.regions,
         stains=ground.stains,
-        warnings=(*job.notes, *ground.warnings),
+        warnings=tuple(ground.warnings),
     )

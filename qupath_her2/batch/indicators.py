@@ -68,7 +68,7 @@ def measure_indicators(
         pool(patches) if patches else None,
         job.ranges or PUBLISHED,
         min_cells=job.settings.scoring.min_cells,
-        warnings=(*job.notes, *ground.warnings),
+        warnings=tuple(ground.warnings),
     )
     picture = heat_map_png(heat_map(boxes, [patch.intensity for patch in patches])) if boxes else None
     return Outcome(

@@ -53,7 +53,6 @@ class ScoreJob:
     force : redo what is up to date.
     geojson : also write ``cells.geojson.gz``.
     command : as typed, for ``run.json``.
-    notes : warnings that hold for this image before it is opened.
     debug : let errors through with their traceback.
     """
 
@@ -70,7 +69,6 @@ class ScoreJob:
     force: bool = False
     geojson: bool = False
     command: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     debug: bool = False
 
     @property

@@ -112,7 +112,7 @@ def measure_image(
         cut_shift=shift,
         stains=ground.stains,
         refusal=found.refusal,
-        warnings=(*job.notes, *ground.warnings, *_file_warnings(inputs), *found.warnings),
+        warnings=(*ground.warnings, *_file_warnings(inputs), *found.warnings),
         timings_s={"cells": round(time.monotonic() - start, 3)},
     )
     return score_measurement(

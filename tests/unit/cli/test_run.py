@@ -120,6 +120,46 @@ def test_refused_is_a_result_not_a_failure(project: Path) -> None:
     assert "No one chose the tumour" in (project / "her2" / "report.html").read_text(encoding="utf-8")
 
 
+def odd_images(folder: Path, rgb: np.ndarray) -> None:
+    """Write pictures of every kind that people's folders hold."""
+    import tifffile
+
+    alpha = np.full((*rgb.shape[:2], 1), 255, np.uint8)
+    tifffile.imwrite(folder / "sixteen.tif", rgb.astype(np.uint16) * 257, photometric="rgb")
+    tifffile.imwrite(folder / "grey.tif", rgb.mean(axis=2).astype(np.uint8), photometric="minisblack")
+    tifffile.imwrite(
+        folder / "alpha.tif", np.dstack([rgb, alpha]), photometric="rgb", extrasamples=["unassalpha"]
+    )
+    tifffile.imwrite(folder / "cmyk.tif", np.dstack([255 - rgb, alpha * 0]), photometric="separated")
+    tifffile.imwrite(folder / "whole.tif", rgb, photometric="rgb")
+    (folder / "short.tif").write_bytes((folder / "whole.tif").read_bytes()[:5000])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("not a picture")
+    tifffile.imwrite(folder / "tiny.tif", rgb[:3, :2], photometric="rgb")
+    tifffile.imwrite(folder / "blank.tif", np.full((300, 300, 3), 245, np.uint8), photometric="rgb")
+
+
+def test_pictures_of_every_kind_are_scored_refused_or_named(project: Path) -> None:
+    from qupath_her2.slides import open_slide
+
+    with open_slide(project / "strong.ome.tif") as slide:
+        rgb = slide.read(0, 0, slide.width, slide.height)
+    for path in project.iterdir():
+        path.unlink()
+    odd_images(project, rgb)
+    code, out, err = call("run", project, "--whole-tissue", "--pixel-size-um", "0.5")
+    assert code == 3
+    rows = {row["image"]: row for row in summary(project / "her2")}
+    assert len(rows) == 10
+    assert "unexpected" not in out + err
+    assert "Traceback" not in out + err
+    assert rows["whole.tif"]["score"] == rows["alpha.tif"]["score"] == "3+"
+    assert rows["blank.tif"]["status"] == rows["grey.tif"]["status"] == "not assessable"
+    for name in ("short.tif", "empty.png", "text.jpg"):
+        assert rows[name]["status"] == "failed"
+        assert name in rows[name]["reason"]
+
+
 def test_flags_reach_the_result(project: Path, tmp_path: Path) -> None:
     code, _, err = call(
         "run", project, "--out", tmp_path / "elsewhere", "--images", "strong*", "--guideline", "breast-2013",
