@@ -71,7 +71,7 @@ def test_far_candidates_change_nothing(seed: int) -> None:
     far, far_radii, far_score = drawn(seed + 1, 40, 300.0)
     # Beyond reach of every chain, and first in order so that every index moves.
     joined = keep_best(
-        np.concatenate([far + [500, 0], centres, far + [0, 500]]),
+        np.concatenate([far + np.array([500, 0]), centres, far + np.array([0, 500])]),
         np.concatenate([far_radii, radii, far_radii]),
         np.concatenate([far_score + 20, score, far_score + 20]),
         REACH_PX,
