@@ -125,12 +125,13 @@ def _line(group: str, um_px: float, rows: Sequence[Row]) -> str:
     shares = (
         f"{_number(s.share_error, 1)} (max {_number(s.worst_share_error, 1)})" if s.share_error >= 0 else "-"
     )
+    ratios = " ".join(_number(v, 2) for v in s.od_ratio)
     must_refuse = group.startswith("refuse ")
     right = "-" if must_refuse else f"{s.n_fields - s.n_wrong} of {s.n_fields}"
     return (
         f"{group[:25]:26}{um_px:>6g}{s.n_fields:>7}{s.n_cells:>8,}{_number(s.f1, 4):>8}{_number(s.accuracy):>7}  "
         f"{recall:27}{_number(s.completeness_mae):>11}{_number(s.stained_mae):>10}{shares:>15}"
-        f"{right:>13}{'-' if must_refuse else s.n_off_by_two:>9}{s.n_refused:>8}  {' '.join(f'{v:.2f}' for v in s.od_ratio)}"
+        f"{right:>13}{'-' if must_refuse else s.n_off_by_two:>9}{s.n_refused:>8}  {ratios}"
     )
 
 

@@ -1,0 +1,88 @@
+"""Where the time of the chain goes: CPU time of each step, without the steps that run inside it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+#: (name in the table, module, function as that module calls it); one that is gone is listed, never an error.
+_STEPS = (
+    ("open and decode", "tests.benchmarks.bench_cells", "open_slide"),
+    ("read, scale", "qupath_her2.cells.tile", "read_scaled"),
+    ("read, scale", "qupath_her2.cells.samples", "read_scaled"),
+    ("planes", "qupath_her2.cells.tile", "make_planes"),
+    ("planes", "qupath_her2.cells.samples", "make_planes"),
+    ("samples", "qupath_her2.cells.measure", "read_samples"),
+    ("seeds", "qupath_her2.cells.detection", "find_seeds"),
+    ("contours", "qupath_her2.cells.detection", "outline_seeds"),
+    ("suppression", "qupath_her2.cells.detection", "keep_best"),
+    ("outlines", "qupath_her2.cells.tile", "outline_cells"),
+    ("sectors", "qupath_her2.cells.tile", "measure_sectors"),
+    ("features", "qupath_her2.cells.tile", "cell_features"),
+    ("ridge shares", "qupath_her2.cells.tile", "_ridge_shares"),
+    ("quality checks", "qupath_her2.cells.measure", "check_picture"),
+    ("quality checks", "qupath_her2.cells.measure", "check_membranes"),
+    ("trees", "qupath_her2.cells.measure", "estimate_membranes"),
+    ("columns", "qupath_her2.cells.measure", "measurement_columns"),
+    ("grade", "qupath_her2.cells.measure", "grade"),
+    ("table", "qupath_her2.cells.measure", "assemble"),
+    ("score", "tests.benchmarks.bench_cells", "score_cells"),
+)
+
+
+@dataclass(slots=True)
+class Steps:
+    """CPU seconds and calls of each step; `absent` names functions that were not found."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    absent: list[str] = field(default_factory=list)
+    inside: list[float] = field(default_factory=list)
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with a clock that stops while another step runs inside."""
+
+        @functools.wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.inside.append(0.0)
+            start = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.process_time() - start
+                self.seconds[name] += spent - self.inside.pop()
+                self.calls[name] += 1
+                if self.inside:
+                    self.inside[-1] += spent
+
+        return timed
+
+
+@contextmanager
+def timed_steps() -> Iterator[Steps]:
+    """Put clocks around the steps of the chain, and take them off again."""
+    steps = Steps()
+    kept = []
+    for name, module_name, attribute in _STEPS:
+        try:
+            # The benchmark's own functions live in ``__main__`` when it is run as a script.
+            main = importlib.import_module("__main__")
+            is_main = module_name.endswith("bench_cells") and hasattr(main, attribute)
+            module = main if is_main else importlib.import_module(module_name)
+            function = getattr(module, attribute)
+        except (ImportError, AttributeError):
+            steps.absent.append(f"{module_name}.{attribute}")
+            continue
+        kept.append((module, attribute, function))
+        setattr(module, attribute, steps.wrap(name, function))
+    try:
+        yield steps
+    finally:
+        for module, attribute, function in kept:
+            setattr(module, attribute, function)
