@@ -171,11 +171,11 @@ def _from_stored(job: ScoreJob, inputs: Inputs) -> Outcome | None:
         run_dir = current_run(job.out, job.image)
         if run_dir is None or read_record(run_dir).inputs.get("measurement") != inputs.measurement_hash:
             return None
-        record, table, _ = read_run(run_dir)
+        record, table, score = read_run(run_dir)
     except ExchangeError:
         # A damaged former run is no reason not to make a sound one.
         return None
-    measurement = load_measurement(run_dir, record, table)
+    measurement = load_measurement(run_dir, record, table, score)
     if measurement is None:
         return None
     if not inputs.whole_tissue:

@@ -1,7 +1,7 @@
 """By cells and a guideline: an image's measured cells, and what a guideline makes of them.
 
-The two halves are apart because the second needs no pixels: a run keeps the measured facts of its cells
-(``facts.npy``), so that another guideline, other case data or other limits take moments.
+The two halves are apart because the second needs no pixels: a run's cells keep what their facts are cut from, so that
+another guideline, other case data or other limits take moments.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qupath_her2.batch.ground import Ground, refused_outcome, whole_tissue_uuid
-from qupath_her2.batch.outcome import FACTS, Outcome
-from qupath_her2.cells import measure_cells
+from qupath_her2.batch.outcome import Outcome
+from qupath_her2.cells import Estimates, GradingSettings, grade, measure_cells, stored_estimates
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import cell_uuids, is_ours, ours
 from qupath_her2.records import NOT_MEASURED
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.provenance import RunRecord
-    from qupath_her2.records import CaseInfo, CellTable, Refusal, Region
+    from qupath_her2.records import CaseInfo, CellTable, Refusal, Region, SlideScore
     from qupath_her2.scoring import ScoringSettings
     from qupath_her2.slides import Slide
 
 __all__ = ["Measurement", "load_measurement", "measure_image", "score_measurement"]
 
-_LOWER, _OWN, _HIGHER = range(3)
+#: Refusals of the scoring room: other limits or another guideline may lift them. None is a score.
+_SCORED_AGAIN = (None, "too_few_cells", "tma_cores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +48,21 @@ class Measurement:
     Attributes
     ----------
     table : the cells; their class and, where we found them, their UUIDs are still to come.
-    facts : uint8 (3, 2, N): intensity and pattern of each cell with the cut-points lowered by `cut_shift`, as
-        they are, and raised.
+    estimates, grading : what intensity and pattern of each cell are cut from, and where.
     regions : the scored regions that the table's `region` column indexes.
     drawn_regions : all regions, for the picture.
     pixel_size_um : µm per level-0 pixel.
     by_core : each region is a TMA core with a score of its own.
-    cut_shift : the relative shift.
     stains, refusal, warnings, timings_s : as in `Outcome`.
     """
 
     table: CellTable
-    facts: NDArray[np.uint8]
+    estimates: Estimates
+    grading: GradingSettings
     regions: tuple[Region, ...]
     drawn_regions: tuple[Region, ...]
     pixel_size_um: float
     by_core: bool
-    cut_shift: float
     stains: StainVectors
     refusal: Refusal | None = None
     warnings: tuple[str, ...] = ()
@@ -100,16 +99,14 @@ def measure_image(
         workers=threads,
         progress=progress,
     )
-    shift = job.settings.scoring.cut_shift
-    graded = [found.regrade(-shift), (found.intensity, found.pattern), found.regrade(shift)]
     measurement = Measurement(
         table=found.table,
-        facts=np.array(graded, np.uint8),
+        estimates=found.estimates,
+        grading=found.grading,
         regions=tuple(found.scored_regions),
         drawn_regions=ground.regions,
         pixel_size_um=inputs.pixel_size_um,
         by_core=inputs.by_core,
-        cut_shift=shift,
         stains=ground.stains,
         refusal=found.refusal,
         warnings=(*ground.warnings, *_file_warnings(inputs), *found.warnings),
@@ -126,18 +123,16 @@ def score_measurement(
     """Score measured cells by the guideline of `scoring` and `case`, and give our own cells their UUIDs."""
     m = measurement
     start = time.monotonic()
-    is_same_shift = abs(scoring.cut_shift - m.cut_shift) < 1e-9
 
     def regrade(shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        intensity, pattern = m.facts[_LOWER if shift < 0 else _HIGHER]
-        return intensity, pattern
+        return grade(m.estimates, m.grading, shift)
 
     # The region that we made ourselves belongs to this run, and says so by its UUID as our cells do.
     regions = tuple(
         replace(region, uuid=whole_tissue_uuid(input_hash)) if is_ours(region.uuid) else region
         for region in m.regions
     )
-    intensity, pattern = m.facts[_OWN]
+    intensity, pattern = regrade(0.0)
     classes, score = score_cells(
         intensity,
         pattern,
@@ -147,7 +142,7 @@ def score_measurement(
         settings=replace(scoring, pool_regions=False) if m.by_core else scoring,
         centroid_xy_um=m.table.centroid_xy * m.pixel_size_um,
         refusal=m.refusal,
-        regrade=regrade if is_same_shift else None,
+        regrade=regrade,
         warnings=m.warnings,
     )
     uuid = m.table.uuid.copy()
@@ -162,12 +157,13 @@ def score_measurement(
         stains=m.stains,
         warnings=m.warnings,
         timings_s={**(m.timings_s or {}), "score": round(time.monotonic() - start, 3)},
-        facts=m.facts if m.refusal is None else None,
         by_core=m.by_core,
     )
 
 
-def load_measurement(run_dir: Path, record: RunRecord, table: CellTable | None) -> Measurement | None:
+def load_measurement(
+    run_dir: Path, record: RunRecord, table: CellTable | None, score: SlideScore
+) -> Measurement | None:
     """Return the measured cells that a run keeps; None where it keeps none: refused, or scored otherwise.
 
     Raises
@@ -175,19 +171,18 @@ def load_measurement(run_dir: Path, record: RunRecord, table: CellTable | None) 
     ExchangeError
         The run's files do not fit together.
     """
-    if FACTS not in record.files or table is None:
+    if table is None or not len(table) or score.refusal_code not in _SCORED_AGAIN:
         return None
     try:
-        facts = np.load(run_dir / FACTS, allow_pickle=False)
         used = record.settings["used"]
         measurement = Measurement(
             table=replace(table, cell_class=np.full(len(table), NOT_MEASURED, np.uint8)),
-            facts=facts,
+            estimates=stored_estimates(table),
+            grading=GradingSettings(**record.settings["cells"]["grading"]),
             regions=stored_regions(run_dir, record),
             drawn_regions=stored_regions(run_dir, record),
             pixel_size_um=float(record.image["pixel_size_um"]),
             by_core=bool(used["by_core"]),
-            cut_shift=float(record.settings["scoring"]["cut_shift"]),
             stains=_stain_vectors(used["stains"]),
             warnings=record.warnings,
         )
@@ -195,10 +190,6 @@ def load_measurement(run_dir: Path, record: RunRecord, table: CellTable | None) 
         raise ExchangeError(
             f"'{run_dir}' is damaged ({error}). Score the image again with --force."
         ) from error
-    if facts.shape != (3, 2, len(table)) or facts.dtype != np.uint8:
-        raise ExchangeError(
-            f"'{run_dir / FACTS}' does not fit its cells. Score the image again with --force."
-        )
     return measurement
 
 

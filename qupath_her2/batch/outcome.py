@@ -6,8 +6,6 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from qupath_her2.config import settings_as_dict
 from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.cells_geojson import write_cells_geojson
@@ -19,8 +17,6 @@ from qupath_her2.report.pictures import draw_overlay, encode_jpeg
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.project.exchange import RunWriter
@@ -28,11 +24,9 @@ if TYPE_CHECKING:
     from qupath_her2.records import CellTable, Region, SlideScore
     from qupath_her2.slides import Slide, StainVectors
 
-__all__ = ["CELLS_GEOJSON", "FACTS", "Outcome", "add_geojson", "cell_counts", "write_files", "write_run"]
+__all__ = ["CELLS_GEOJSON", "Outcome", "add_geojson", "cell_counts", "write_files", "write_run"]
 
 CELLS_GEOJSON = "cells.geojson.gz"
-#: Intensity and pattern of each cell, so that it can be scored again without pixels; see `measure`.
-FACTS = "facts.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,6 @@ class Outcome:
     warnings : of the measurement; the score's own stand in it.
     timings_s : {step: seconds}.
     extra_files : {name: bytes} of the method's own files.
-    facts : uint8 (3, 2, N), see `measure.Measurement`; None where there is nothing to score again.
     by_core : each region is a TMA core with a score of its own.
     """
 
@@ -61,7 +54,6 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     extra_files: dict[str, bytes] = field(default_factory=dict)
-    facts: NDArray[np.uint8] | None = None
     by_core: bool = False
 
 
@@ -89,9 +81,6 @@ def write_files(writer: RunWriter, outcome: Outcome, slide: Slide | None, *, geo
     writer.write("score.json", score_json(outcome.score))
     if slide is not None:
         writer.write("overlay.jpg", encode_jpeg(draw_overlay(slide, outcome.table, outcome.drawn_regions)))
-    if outcome.facts is not None:
-        with writer.open(FACTS) as file:
-            np.save(file, outcome.facts, allow_pickle=False)
     for name, data in outcome.extra_files.items():
         writer.write(name, data)
     if geojson:

@@ -82,8 +82,8 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
     if run_dir is None:
         raise ExchangeError(f"Image '{job.name}' has no measured cells. Run first: qupath-her2 run FOLDER.")
     with lock_image(job.out, job.image) as lock:
-        record, table, _ = read_run(run_dir)
-        measurement = load_measurement(run_dir, record, table)
+        record, table, score = read_run(run_dir)
+        measurement = load_measurement(run_dir, record, table, score)
         new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
         done = run_dir if measurement is None else up_to_date(job.out, job.image, new_hash)
         if measurement is None or done is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qupath_her2.cells.detection import CellDetector, ClassicalDetector, DetectionSettings, Nuclei, Tile
-from qupath_her2.cells.grading import GradingSettings, grade
+from qupath_her2.cells.grading import Estimates, GradingSettings, grade
 from qupath_her2.cells.grid import GridSettings
 from qupath_her2.cells.measure import CellSettings, MeasuredCells, Progress, measure_cells
-from qupath_her2.cells.membrane import MEASUREMENT_NAMES
+from qupath_her2.cells.membrane import MEASUREMENT_NAMES, stored_estimates
 from qupath_her2.cells.outlines import OutlineSettings
 from qupath_her2.cells.planes import PlaneSettings
 from qupath_her2.cells.quality import QualitySettings
@@ -18,6 +18,7 @@ __all__ = [
     "CellSettings",
     "ClassicalDetector",
     "DetectionSettings",
+    "Estimates",
     "GradingSettings",
     "GridSettings",
     "MeasuredCells",
@@ -30,4 +31,5 @@ __all__ = [
     "Tile",
     "grade",
     "measure_cells",
+    "stored_estimates",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.outlines import NO_NEIGHBOUR
-from qupath_her2.cells.sectors import Sectors
+from qupath_her2.cells.sectors import Sectors, row_mean
 
 __all__ = ["FEATURE_NAMES", "cell_features"]
 
@@ -95,7 +95,7 @@ def cell_features(
     clean_step = np.where(clean, step, 0)
     columns += [
         cytoplasm,
-        np.nan_to_num(np.nanmean(sectors.nucleus_od, axis=1)),
+        np.nan_to_num(row_mean(sectors.nucleus_od)),
         (sectors.outer_od - sectors.inner_od).mean(1),
         has_neighbour.mean(1),
         beyond_step.mean(1),

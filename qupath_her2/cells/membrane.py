@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.grading import Estimates
 from qupath_her2.cells.polar import polygon_areas
-from qupath_her2.cells.sectors import Sectors
+from qupath_her2.cells.sectors import Sectors, row_mean
+from qupath_her2.records import CellTable
 
-__all__ = ["MEASUREMENT_NAMES", "measurement_columns"]
+__all__ = ["MEASUREMENT_NAMES", "measurement_columns", "stored_estimates"]
 
 #: Names of the measurements, in the order of their columns; each starts with ``HER2: `` and wears its unit.
 MEASUREMENT_NAMES: tuple[str, ...] = (
@@ -18,6 +19,7 @@ MEASUREMENT_NAMES: tuple[str, ...] = (
     "HER2: Membrane DAB OD p20",
     "HER2: Membrane own DAB OD",
     "HER2: Membrane width µm",
+    "HER2: Membrane is lateral",
     "HER2: Membrane contrast",
     "HER2: Cytoplasm DAB OD mean",
     "HER2: Nucleus DAB OD mean",
@@ -31,16 +33,6 @@ _WIDTH_STEP_OD = 0.05
 #: FWHM that the working grid and the blur of the planes give to a line without width, µm: about 0.5 µm pixels
 #: (FWHM 0.41 µm as a Gaussian), a blur of 0.3 µm (0.71 µm) and 0.5 µm sampling along the ray.
 _INSTRUMENT_WIDTH_UM = 0.82
-
-
-def _row_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of each row without its NaN; NaN where there is nothing."""
-    counts = (~np.isnan(values)).sum(1)
-    totals = np.nan_to_num(values).sum(1)
-    mean: NDArray[np.float32] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan).astype(
-        np.float32
-    )
-    return mean
 
 
 def _width(sectors: Sectors) -> NDArray[np.float32]:
@@ -70,13 +62,14 @@ def measurement_columns(
 
     Returns
     -------
-    float32 (N, 10); NaN = not measured. `Membrane contrast` is ``(membrane - cytoplasm) / (membrane + cytoplasm)``
-    of the 75th percentile over sectors and the cytoplasm mean, -1..1, NaN where there is no DAB.
+    float32 (N, 11); NaN = not measured. `Membrane is lateral` is 1 or 0. `Membrane contrast` is
+    ``(membrane - cytoplasm) / (membrane + cytoplasm)`` of the 75th percentile over sectors and the cytoplasm mean,
+    -1..1, NaN where there is no DAB.
     """
     peak = np.sort(sectors.peak_od, axis=1)
     last = peak.shape[1] - 1
     p20, p75 = peak[:, round(0.2 * last)], peak[:, round(0.75 * last)]
-    cytoplasm = _row_mean(sectors.cytoplasm_od)
+    cytoplasm = row_mean(sectors.cytoplasm_od)
     total = np.maximum(p75, 0) + np.maximum(cytoplasm, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         contrast = np.where(total > 0.02, (p75 - np.maximum(cytoplasm, 0)) / total, np.nan)
@@ -87,10 +80,26 @@ def measurement_columns(
         p20,
         estimates.own_od,
         _width(sectors),
+        estimates.lateral,
         np.clip(contrast, -1, 1),
         cytoplasm,
-        _row_mean(sectors.nucleus_od),
+        row_mean(sectors.nucleus_od),
         polygon_areas(radii_um),
         np.where(nucleus_area > 0, nucleus_area, np.nan),
     )
     return np.stack(columns, 1).astype(np.float32)
+
+
+def stored_estimates(table: CellTable) -> Estimates:
+    """Return the estimates that a table's measurements hold, so that stored cells can be graded again.
+
+    Raises
+    ------
+    KeyError
+        When the table holds other measurements.
+    """
+    return Estimates(
+        own_od=table.column("HER2: Membrane own DAB OD"),
+        completeness=table.column("HER2: Membrane completeness"),
+        lateral=table.column("HER2: Membrane is lateral") > 0,
+    )

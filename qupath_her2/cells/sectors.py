@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qupath_her2.cells.planes import Plane, Planes
 from qupath_her2.cells.polar import FAST_MATH, bilinear
 
-__all__ = ["Sectors", "SectorSettings", "measure_sectors"]
+__all__ = ["Sectors", "SectorSettings", "measure_sectors", "row_mean"]
 
 
 #: Readings of one ray, in the order of `Sectors`.
@@ -194,3 +194,13 @@ def measure_sectors(
     step = 0.5
     found = _sectors(planes.dab, centres, nuclei, radii, step, px, planes.um_px)
     return Sectors(*found)
+
+
+def row_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of each row of (N, A) without its NaN, float32 (N); NaN where a row holds nothing else."""
+    counts = (~np.isnan(values)).sum(1)
+    totals = np.nan_to_num(values).sum(1)
+    mean: NDArray[np.float32] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan).astype(
+        np.float32
+    )
+    return mean

@@ -53,7 +53,7 @@ def test_a_job_leaves_a_finished_run(project: Path) -> None:
     assert result.score.score == "3+"
     assert result.run_dir is not None
     record, table, score = read_run(result.run_dir)
-    assert set(record.files) == {"cells.npz", "regions.geojson", "score.json", "overlay.jpg", "facts.npy"}
+    assert set(record.files) == {"cells.npz", "regions.geojson", "score.json", "overlay.jpg"}
     assert score == result.score
     assert table is not None
     assert len(table) == record.counts["cells"]
@@ -92,7 +92,7 @@ def test_force_gives_the_same_cells_under_the_same_ids(project: Path) -> None:
     assert first.run_dir != again.run_dir
     assert first.run_dir is not None
     assert again.run_dir is not None
-    for name in ("cells.npz", "score.json", "regions.geojson", "facts.npy"):
+    for name in ("cells.npz", "score.json", "regions.geojson"):
         assert (first.run_dir / name).read_bytes() == (again.run_dir / name).read_bytes()
 
 

@@ -111,10 +111,10 @@ def test_unmeasured_refused_and_unknown(project: Path) -> None:
         by_guideline(project, "none")
 
 
-def test_damaged_facts_are_named(scored: Path) -> None:
-    for path in (scored / "her2" / "results").glob("pale*/*/facts.npy"):
+def test_damaged_cells_are_named(scored: Path) -> None:
+    for path in (scored / "her2" / "results").glob("pale*/*/cells.npz"):
         path.write_bytes(b"junk")
-    for path in (scored / "her2" / "results").glob("*/*/facts.npy"):
+    for path in (scored / "her2" / "results").glob("*/*/cells.npz"):
         path.write_bytes(path.read_bytes()[:-1])
     results = by_guideline(scored, "csco-2021")
     assert [result.state for result in results] == ["failed"] * 2
