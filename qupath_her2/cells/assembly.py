@@ -41,13 +41,28 @@ def _even_rings(xy: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def assemble(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
-    """Return new cells as a table; UUIDs are zero until the run is known."""
+    """Return new cells as a table; UUIDs are zero until the run is known.
+
+    Parameters
+    ----------
+    found : N cells.
+    columns : float32 (N, M), `membrane.measurement_columns`.
+    """
     uuid = np.zeros((len(found), 16), np.uint8)
     return _table(found, columns, uuid, _even_rings(found.cell_xy), _even_rings(found.nucleus_xy))
 
 
 def existing_table(found: TileCells, existing: ExistingCells, columns: NDArray[np.float32]) -> CellTable:
-    """Return existing cells as a table, with their own UUIDs and outlines; plain detections keep theirs as nuclei."""
+    """Return existing cells as a table, with the UUIDs and outlines they came with.
+
+    A plain detection is measured as a nucleus, but its outline in the table is the one it has in QuPath.
+
+    Parameters
+    ----------
+    found : N measured cells; `found.given` are their places in `existing`.
+    existing : all cells of the region file.
+    columns : float32 (N, M), `membrane.measurement_columns`.
+    """
     place = found.given
     cells = rings_of(existing.cell_xy, existing.cell_offsets, place)
     nuclei = rings_of(existing.nucleus_xy, existing.nucleus_offsets, place)

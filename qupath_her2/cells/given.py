@@ -13,7 +13,7 @@ from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, out
 from qupath_her2.cells.planes import Planes
 from qupath_her2.project.existing import ExistingCells
 
-__all__ = ["given_in_tile", "polar_radii", "rings_of"]
+__all__ = ["given_centres", "given_in_tile", "polar_radii", "rings_of"]
 
 #: A cell without nucleus is given one of this share of its radius, only to find its neighbours by.
 _STAND_IN_SHARE = 0.4
@@ -38,7 +38,8 @@ def _polar_radii(
                     continue
                 along = (px * dy - py * dx) / cross
                 share = (px * sine - py * cosine) / cross
-                if 0 <= share <= 1 and along > radii[k, a]:
+                # A ray through a vertex must meet one of its two edges, whatever the rounding.
+                if -1e-9 <= share <= 1 + 1e-9 and along > radii[k, a]:
                     radii[k, a] = along
     return radii
 
@@ -62,18 +63,46 @@ def polar_radii(
     return found
 
 
-def _centres(existing: ExistingCells) -> NDArray[np.float64]:
-    """Mean of the nucleus's vertices, or of the cell's where there is no nucleus; float64 (N, 2), level-0 pixels."""
-    means = np.empty((len(existing), 2))
-    has_nucleus = np.diff(existing.nucleus_offsets) > 0
-    for i in range(len(existing)):
-        xy, offsets = (
-            (existing.nucleus_xy, existing.nucleus_offsets)
-            if has_nucleus[i]
-            else (existing.cell_xy, existing.cell_offsets)
-        )
-        means[i] = xy[offsets[i] : offsets[i + 1]].mean(0)
-    return means
+@nb.njit(cache=True, nogil=True)
+def _centroids(xy: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    centroids = np.full((len(offsets) - 1, 2), np.nan)
+    for k in range(len(centroids)):
+        first, last = offsets[k], offsets[k + 1]
+        if first == last:
+            continue
+        area, moment_x, moment_y, x, y = 0.0, 0.0, 0.0, 0.0, 0.0
+        for v in range(first, last):
+            w = v + 1 if v + 1 < last else first
+            # Counted from the first vertex, so that far coordinates do not cancel.
+            ax, ay = xy[v, 0] - xy[first, 0], xy[v, 1] - xy[first, 1]
+            bx, by = xy[w, 0] - xy[first, 0], xy[w, 1] - xy[first, 1]
+            cross = ax * by - bx * ay
+            area += cross
+            moment_x += (ax + bx) * cross
+            moment_y += (ay + by) * cross
+            x += ax / (last - first)
+            y += ay / (last - first)
+        if abs(area) > 1e-6:
+            x, y = moment_x / (3 * area), moment_y / (3 * area)
+        centroids[k, 0], centroids[k, 1] = xy[first, 0] + x, xy[first, 1] + y
+    return centroids
+
+
+def given_centres(existing: ExistingCells) -> NDArray[np.float64]:
+    """Return the centroids of the nuclei, or of the cells where there is no nucleus.
+
+    Parameters
+    ----------
+    existing : N cells.
+
+    Returns
+    -------
+    float64 (N, 2), level-0 pixels; the mean of the vertices where an outline has no area.
+    """
+    nuclei = _centroids(existing.nucleus_xy.astype(np.float64), existing.nucleus_offsets)
+    cells = _centroids(existing.cell_xy.astype(np.float64), existing.cell_offsets)
+    centres: NDArray[np.float64] = np.where(np.isnan(nuclei), cells, nuclei)
+    return centres
 
 
 def rings_of(
@@ -88,17 +117,31 @@ def rings_of(
 
 
 def given_in_tile(
-    existing: ExistingCells, planes: Planes, grid: Grid, box: TileBox, settings: OutlineSettings
+    existing: ExistingCells,
+    centres_xy: NDArray[np.float64],
+    planes: Planes,
+    grid: Grid,
+    box: TileBox,
+    settings: OutlineSettings,
 ) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
     """Bring the existing cells that lie in a tile into its frame.
 
     A plain detection is taken for a nucleus, and its cell is outlined; a cell keeps its own outline.
 
+    Parameters
+    ----------
+    existing : of the whole image.
+    centres_xy : float64 (N, 2), their `given_centres`, level-0 pixels.
+    planes : of the tile.
+    grid, box : where the tile lies.
+    settings : of outlines for plain detections.
+
     Returns
     -------
-    their nuclei (all-zero radii where there is none), outlines, and int64 (N) places in `existing`.
+    their nuclei (all-zero radii where there is none) and outlines, pixels of the tile, and int64 places in
+    `existing`.
     """
-    centres = _centres(existing) / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
+    centres = centres_xy / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
     reach = np.array([box.read.width - 1, box.read.height - 1])
     chosen = np.flatnonzero(((centres >= 0) & (centres <= reach)).all(1))
     centres = centres[chosen]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.assembly import assemble, existing_table
 from qupath_her2.cells.detection import CellDetector, ClassicalDetector, DetectionSettings
+from qupath_her2.cells.given import given_centres
 from qupath_her2.cells.grading import Estimates, GradingSettings, estimate_membranes, grade
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane import measurement_columns
@@ -142,7 +143,10 @@ def find_cells(
     s = settings
     chosen = detector or ClassicalDetector(s.detection)
     prepared = chosen.prepared([sample.tile for sample in samples])
-    work = TileWork(slide, regions, grid, stains, prepared, existing, s.planes, s.outlines, s.sectors)
+    centres = None if existing is None else given_centres(existing)
+    work = TileWork(
+        slide, regions, grid, stains, prepared, existing, centres, s.planes, s.outlines, s.sectors
+    )
     tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     return join(list(_run_tiles(tiles, work, workers, progress)))
 

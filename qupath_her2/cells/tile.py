@@ -33,7 +33,7 @@ _MARGIN_UM = 20.0
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
-    """What every tile of an image shares."""
+    """What every tile of an image shares; `existing_centres` are the `given_centres` of `existing`."""
 
     slide: Slide
     regions: RegionMap
@@ -41,6 +41,7 @@ class TileWork:
     stains: StainVectors
     detector: CellDetector
     existing: ExistingCells | None
+    existing_centres: NDArray[np.float64] | None
     planes: PlaneSettings
     outlines: OutlineSettings
     sectors: SectorSettings
@@ -139,15 +140,18 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     rgb = read_scaled(work.slide, corner.x, corner.y, width, height, grid.downsample)
     planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
     origin = np.array([x, y], np.float64)
-    if work.existing is None:
+    if work.existing is None or work.existing_centres is None:
         nuclei, outlines, given = _found(work, Tile(rgb, planes), origin)
     else:
-        nuclei, outlines, given = given_in_tile(work.existing, planes, grid, box, work.outlines)
+        nuclei, outlines, given = given_in_tile(
+            work.existing, work.existing_centres, planes, grid, box, work.outlines
+        )
     sectors = measure_sectors(planes, nuclei.centre, nuclei.radii, outlines.radii, work.sectors)
     um_px = np.float32(grid.um_px)
     features = cell_features(sectors, outlines.neighbour, outlines.radii * um_px)
     centre_xy = _level0(nuclei.centre, origin, grid)
-    place = nuclei.centre + origin
+    # Cores are bounded by corners of pixels, of which a tile counts the centres.
+    place = nuclei.centre + origin + 0.5
     core = box.core
     mine = (place[:, 0] >= core.x) & (place[:, 0] < core.x + core.width)
     mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
@@ -190,7 +194,8 @@ def join(parts: Sequence[TileCells]) -> TileCells:
         return TileCells.none()
     y = np.concatenate([part.centre_xy[:, 1] for part in parts])
     x = np.concatenate([part.centre_xy[:, 0] for part in parts])
-    order = np.lexsort((x, y))
+    # Existing cells lie anywhere, so that their last digits depend on the tile.
+    order = np.lexsort((x.round(3), y.round(3)))
 
     def column(name: str) -> NDArray[np.generic]:
         return np.concatenate([getattr(part, name) for part in parts])[order]
