@@ -50,7 +50,7 @@ class QualitySettings:
     max_dab_polarity : share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
         nuclei pale: 0.44 to 0.60; a nuclear stain 0.75).
     min_ridge_share : DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
-        (edges of 0.28 µm or less); `min_ridge_share_blurred` holds at 0.45 µm, in between it falls evenly.
+        (edges of 0.28 µm or less); `min_ridge_share_blurred` holds from 0.40 µm, in between it falls evenly.
         Real 2+ and 3+ cores 0.26 to 0.28, diffuse cytoplasm 0.09 to 0.12.
     doubtful_ridge_factor, doubtful_contrast : up to this multiple of the limit, the membrane must also stand out from
         the rest of its cell: median of (membrane - rest) / (membrane + rest).
@@ -64,10 +64,10 @@ class QualitySettings:
     min_positive_share: float = 0.10
     positive_od: float = 0.12
     max_dab_polarity: float = 0.68
-    min_ridge_share: float = 0.155
-    min_ridge_share_blurred: float = 0.105
-    doubtful_ridge_factor: float = 1.35
-    doubtful_contrast: float = 0.385
+    min_ridge_share: float = 0.16
+    min_ridge_share_blurred: float = 0.085
+    doubtful_ridge_factor: float = 1.2
+    doubtful_contrast: float = 0.33
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _least_ridge_share(edge_blur: float, s: QualitySettings) -> float:
     """Blur spreads lines: the limit follows it."""
     if not np.isfinite(edge_blur):
         return s.min_ridge_share
-    return float(np.interp(edge_blur, (0.28, 0.45), (s.min_ridge_share, s.min_ridge_share_blurred)))
+    return float(np.interp(edge_blur, (0.28, 0.40), (s.min_ridge_share, s.min_ridge_share_blurred)))
 
 
 def check_membranes(
