@@ -138,6 +138,8 @@ class ClassicalDetector:
 
     def prepared(self, samples: Sequence[Tile]) -> ClassicalDetector:
         """Measure how strongly nuclei stand out in this image."""
+        if not samples:
+            return self
         found = [self._contours(tile) for tile in samples]
         edge = np.concatenate([_edge_mean(part) for part in found])
         hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])

@@ -42,6 +42,9 @@ def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
     columns = np.arange(max(int(low_x), 0), int(high_x) + 1)
     rows = np.arange(max(int(low_y), 0), int(high_y) + 1)
     x, y = (v.ravel() for v in np.meshgrid(columns, rows))
+    if len(x) == 0:
+        # Regions drawn wholly beside the image.
+        return []
     frames = shapely.box(x * side, y * side, (x + 1) * side, (y + 1) * side)
     filled = np.zeros(len(frames))
     for region in regions.scored:
