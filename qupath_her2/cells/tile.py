@@ -30,6 +30,9 @@ NEW_CELL = -1
 #: Nuclei this near to a scored region still bound its cells, µm.
 _MARGIN_UM = 20.0
 
+#: The middle of a cell, as a share of its radius.
+_MIDDLE_SHARE = 0.4
+
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
@@ -146,9 +149,14 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
         nuclei, outlines, given = given_in_tile(
             work.existing, work.existing_centres, planes, grid, box, work.outlines
         )
-    sectors = measure_sectors(planes, nuclei.centre, nuclei.radii, outlines.radii, work.sectors)
+    has_nucleus = np.asarray((nuclei.radii > 0).any(1))
+    # The middle of a cell without nucleus is read as one: cytoplasm begins beyond it, as in all cells.
+    middle = np.broadcast_to(_MIDDLE_SHARE * outlines.radii.mean(1)[:, None], nuclei.radii.shape)
+    middle = np.where(has_nucleus[:, None], nuclei.radii, middle).astype(np.float32)
+    sectors = measure_sectors(planes, nuclei.centre, middle, outlines.radii, work.sectors)
     um_px = np.float32(grid.um_px)
     features = cell_features(sectors, outlines.neighbour, outlines.radii * um_px)
+    sectors.nucleus_od[~has_nucleus] = np.nan
     centre_xy = _level0(nuclei.centre, origin, grid)
     # Cores are bounded by corners of pixels, of which a tile counts the centres.
     place = nuclei.centre + origin + 0.5
@@ -189,7 +197,12 @@ def _kept(
 
 
 def join(parts: Sequence[TileCells]) -> TileCells:
-    """Join the cells of tiles and order them from top to bottom, so that the tiling leaves no trace."""
+    """Join the cells of tiles and order them from top to bottom, so that the tiling leaves no trace.
+
+    Parameters
+    ----------
+    parts : the cells of each tile, in any order; none at all gives no cells.
+    """
     if not parts:
         return TileCells.none()
     y = np.concatenate([part.centre_xy[:, 1] for part in parts])
