@@ -61,7 +61,7 @@ class Candidates:
 
     `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
     OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
-    `area_um2` float32 (N).
+    `line` float32 (N): mean DAB ridge inside, OD, a membrane that crosses it; `area_um2` float32 (N).
     """
 
     centre: NDArray[np.float64]
@@ -69,13 +69,19 @@ class Candidates:
     edge: NDArray[np.float32]
     hematoxylin: NDArray[np.float32]
     dab: NDArray[np.float32]
+    line: NDArray[np.float32]
     area_um2: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.centre)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
-        """Return the chosen candidates."""
+        """Return the chosen candidates.
+
+        Parameters
+        ----------
+        chosen : bool (N), or places to take, in that order.
+        """
         return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
@@ -223,4 +229,5 @@ def outline_seeds(
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
     hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)
     dab = _inside_outside(planes.dab, centres, radii, near, far)
-    return Candidates(centres, radii, edge, hematoxylin, dab, area_um2)
+    line = _inside_outside(planes.ridge, centres, radii, near, far)[:, 0]
+    return Candidates(centres, radii, edge, hematoxylin, dab, line, area_um2)

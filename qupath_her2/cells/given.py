@@ -108,7 +108,17 @@ def given_centres(existing: ExistingCells) -> NDArray[np.float64]:
 def rings_of(
     xy: NDArray[np.float32], offsets: NDArray[np.int64], chosen: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the chosen of N ragged rings, as points and offsets."""
+    """Return the chosen of N ragged rings.
+
+    Parameters
+    ----------
+    xy, offsets : float32 (P, 2), int64 (N + 1).
+    chosen : places (K) of rings, in the order wanted.
+
+    Returns
+    -------
+    float32 (Q, 2) and int64 (K + 1): their vertices and offsets.
+    """
     lengths = np.diff(offsets)[chosen]
     starts = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])

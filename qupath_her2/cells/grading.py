@@ -69,7 +69,16 @@ def _trees() -> dict[str, Trees]:
 
 
 def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
-    """Tell the cells stained along one unbroken side (basolateral) or along two opposite ones (lateral); bool (N)."""
+    """Tell the cells stained along one unbroken side (basolateral) or along two opposite ones (lateral).
+
+    Parameters
+    ----------
+    sectors : of N cells.
+
+    Returns
+    -------
+    bool (N)
+    """
     step = sectors.peak_od - sectors.inner_od
     level = np.maximum(np.median(np.sort(step, axis=1)[:, -12:], axis=1) / 2, 0.04)
     stained = step > level[:, None]

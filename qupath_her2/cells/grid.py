@@ -48,13 +48,22 @@ class Grid:
     settings: GridSettings
 
     def level0(self, box: Box) -> Box:
-        """Return a box of working pixels in level-0 pixels; exact for whole groups of 8."""
+        """Return a box of working pixels in level-0 pixels.
+
+        Parameters
+        ----------
+        box : working pixels; the answer is exact for whole groups of 8, and rounded otherwise.
+        """
         return Box(*(round(v * self.downsample) for v in box))
 
     def tiles(self, bounds: tuple[float, float, float, float]) -> Iterator[TileBox]:
-        """Yield the tiles whose cores cover `bounds` (min x, min y, max x, max y; level-0 pixels), row by row.
+        """Yield the tiles whose cores cover `bounds`, each place once, row by row.
 
-        Cores lie on a lattice counted from the image's corner and are cut to the bounds, grown by whole groups of 8.
+        Cores lie on a lattice counted from the image's corner and are cut to the bounds, grown to whole groups of 8.
+
+        Parameters
+        ----------
+        bounds : min x, min y, max x, max y, level-0 pixels; they may reach beyond the image.
         """
         side, halo = self.settings.tile_px, self.settings.halo_px
         # Annotations may begin left of the image or above it, where truncation would round the wrong way.
@@ -69,7 +78,13 @@ class Grid:
 
 
 def make_grid(pixel_size_um: float, settings: GridSettings | None = None) -> Grid:
-    """Choose the downsample that brings `pixel_size_um` nearest to the working pixel size."""
+    """Choose the downsample that brings an image nearest to the working pixel size.
+
+    Parameters
+    ----------
+    pixel_size_um : of level 0, µm.
+    settings : the size aimed at, and the tiles.
+    """
     s = settings or GridSettings()
     steps = max(_GROUP, round(_GROUP * s.working_um_px / pixel_size_um))
     downsample = steps / _GROUP

@@ -77,7 +77,16 @@ class MeasuredCells:
     grading: GradingSettings
 
     def regrade(self, shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return intensity and pattern with density cut-points moved by `shift` (0.1 = 10 % higher)."""
+        """Return intensity and pattern with the density cut-points moved.
+
+        Parameters
+        ----------
+        shift : relative, 0.1 = 10 % higher.
+
+        Returns
+        -------
+        uint8 (N) twice, as `intensity` and `pattern`.
+        """
         return grade(self.estimates, self.grading, shift)
 
 
@@ -139,7 +148,18 @@ def find_cells(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> TileCells:
-    """Find, outline and measure the cells of the scored regions, without judging the picture or the cells."""
+    """Find, outline and measure the cells of the scored regions, without judging the picture or the cells.
+
+    Parameters
+    ----------
+    slide : an open image.
+    regions : at least one of them scored.
+    grid : working grid and tiles.
+    stains : vectors and background.
+    samples : of the image, to which the detector is set.
+    settings : of every step.
+    existing, detector, workers, progress : as in `measure_cells`.
+    """
     s = settings
     chosen = detector or ClassicalDetector(s.detection)
     prepared = chosen.prepared([sample.tile for sample in samples])
@@ -176,6 +196,13 @@ def measure_cells(
     detector : of nuclei; the classical one when None.
     workers : threads; the result does not depend on it.
     progress : called after every tile; may raise to cancel.
+
+    Raises
+    ------
+    ImageReadError
+        When the file is damaged or gone.
+    ExchangeError
+        When the trees of this installation were grown on other features.
     """
     s = settings or CellSettings()
     region_map = map_regions(regions)

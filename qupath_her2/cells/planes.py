@@ -69,14 +69,35 @@ class Planes:
 
 
 def blur(plane: Plane, sigma_px: float) -> Plane:
-    """Gaussian blur with a kernel cut at 3 sigma, so that its reach is known to the tiling."""
+    """Blur by a Gaussian whose kernel is cut at 3 sigma, so that its reach is known to the tiling.
+
+    Parameters
+    ----------
+    plane : float32 (H, W).
+    sigma_px : > 0, pixels.
+
+    Returns
+    -------
+    float32 (H, W)
+    """
     size = 2 * int(np.ceil(3 * sigma_px)) + 1
     blurred = cv2.GaussianBlur(plane, (size, size), sigma_px, borderType=cv2.BORDER_REPLICATE)
     return cast(Plane, blurred)
 
 
 def wide_blur(plane: Plane, sigma_px: float) -> Plane:
-    """Gaussian blur at a quarter of the resolution; the tile's origin and size are multiples of 8 pixels."""
+    """Blur by a wide Gaussian at a quarter of the resolution.
+
+    Parameters
+    ----------
+    plane : float32 (H, W) of a tile whose origin and size are multiples of 8 pixels, so that quarters agree
+        between tiles.
+    sigma_px : in pixels of `plane`, at least about 4.
+
+    Returns
+    -------
+    float32 (H, W)
+    """
     height, width = plane.shape
     small = cv2.resize(plane, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
     wide = cv2.resize(blur(cast(Plane, small), sigma_px / 4), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -37,7 +37,13 @@ __all__ = [
 
 @nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
 def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
-    """Value of `plane` (H, W) at (x, y), pixel centres at whole numbers; outside, the nearest edge pixel."""
+    """Return the value of a plane between its pixels.
+
+    Parameters
+    ----------
+    plane : float32 (H, W), both at least 2.
+    x, y : place, pixels; pixel centres lie at whole numbers. Outside, the nearest edge pixel counts.
+    """
     height, width = plane.shape
     x = min(max(x, 0.0), width - 1.001)
     y = min(max(y, 0.0), height - 1.001)
@@ -54,7 +60,13 @@ def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
 def bilinear_pair(
     first: NDArray[np.float32], second: NDArray[np.float32], x: float, y: float
 ) -> tuple[float, float]:
-    """Values of two planes of one size at (x, y); as `bilinear`, with the place worked out once."""
+    """Return the values of two planes of one size; as `bilinear`, with the place worked out once.
+
+    Parameters
+    ----------
+    first, second : float32 (H, W).
+    x, y : place, pixels.
+    """
     height, width = first.shape
     x = min(max(x, 0.0), width - 1.001)
     y = min(max(y, 0.0), height - 1.001)
@@ -119,7 +131,17 @@ def closed_path(
 
 
 def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the vertices, float64 (N, A, 2), of N star-shaped contours (open rings, counted from angle 0)."""
+    """Return the vertices of star-shaped contours.
+
+    Parameters
+    ----------
+    centres : float64 (N, 2), x, y.
+    radii : float32 (N, A), > 0, in the unit of `centres`; angles count from +x towards +y.
+
+    Returns
+    -------
+    float64 (N, A, 2), open rings that begin at angle 0.
+    """
     angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
     offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
     vertices: NDArray[np.float64] = centres[:, None, :] + offset
@@ -127,14 +149,32 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
 
 
 def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the areas, float32 (N), of star-shaped polygons with `radii` (N, A), in squared units of the radii."""
+    """Return the areas of star-shaped polygons: the sum of the triangles between neighbouring radii.
+
+    Parameters
+    ----------
+    radii : float32 (N, A).
+
+    Returns
+    -------
+    float32 (N), squared units of the radii.
+    """
     wedge = math.sin(2 * math.pi / radii.shape[1]) / 2
     areas: NDArray[np.float32] = (radii * np.roll(radii, -1, axis=1)).sum(1) * np.float32(wedge)
     return areas
 
 
 def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the offsets, float64 (N, 2), from centre to centroid of star-shaped contours taken as smooth curves."""
+    """Return where the centroids of star-shaped contours lie, seen from their centres.
+
+    Parameters
+    ----------
+    radii : float32 (N, A), of contours taken as smooth curves.
+
+    Returns
+    -------
+    float64 (N, 2), x, y in units of the radii.
+    """
     r = radii.astype(np.float64)
     angle = np.linspace(0, 2 * np.pi, r.shape[1], endpoint=False)
     area = np.maximum((r**2).sum(1), 1e-6)

@@ -68,7 +68,16 @@ def _inside(regions: RegionMap, grid: Grid, x: int, y: int) -> NDArray[np.bool_]
 def read_samples(
     slide: Slide, regions: RegionMap, grid: Grid, stains: StainVectors, planes: PlaneSettings
 ) -> list[Sample]:
-    """Read 4 to 12 windows of 256 working pixels, spread over the scored regions."""
+    """Read up to 12 windows of 256 working pixels, spread over the scored regions.
+
+    Parameters
+    ----------
+    slide : an open image.
+    regions : at least one of them scored; wholly beside the image they give no sample.
+    grid : working grid.
+    stains : vectors and background.
+    planes : weights and scales.
+    """
     samples = []
     for x, y in _windows(regions, grid):
         left, top = round(x * grid.downsample), round(y * grid.downsample)

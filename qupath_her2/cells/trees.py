@@ -92,7 +92,17 @@ def _predict(
 
 
 def predict(trees: Trees, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Predict for rows float32 (N, F); returns float32 (N)."""
+    """Add up what every tree says of each row.
+
+    Parameters
+    ----------
+    trees : grown on F features.
+    rows : float32 (N, F), no NaN.
+
+    Returns
+    -------
+    float32 (N)
+    """
     t = trees
     found: NDArray[np.float32] = _predict(
         rows, t.root, t.feature, t.threshold, t.left, t.right, t.value, t.baseline

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, measure_cells
+from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, grade, measure_cells
 from qupath_her2.cells.contours import N_ANGLES
 from qupath_her2.cells.detection import Nuclei
+from qupath_her2.cells.membrane import stored_estimates
 from qupath_her2.cells.outlines import N_SECTORS
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
 from qupath_her2.scoring import GUIDELINES
@@ -255,6 +256,14 @@ def test_regrading_moves_cells_one_way(reference) -> None:
     assert (low >= reference.intensity).all()
     assert (high <= reference.intensity).all()
     assert (low > high).any()
+
+
+def test_stored_measurements_give_the_same_grades(reference) -> None:
+    stored = stored_estimates(reference.table)
+    for shift in (-0.1, 0.0, 0.1):
+        again, here = grade(stored, reference.grading, shift), reference.regrade(shift)
+        assert (again[0] == here[0]).all()
+        assert (again[1] == here[1]).all()
 
 
 class GivenNuclei:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.planes import blur
-from qupath_her2.cells.sectors import Sectors, measure_sectors
+from qupath_her2.cells.sectors import Sectors, measure_sectors, row_mean
 from tests.helpers.drawn_planes import around, disc, planes_of, ring
 
 SHAPE = (128, 128)
@@ -120,3 +120,10 @@ def test_cells_are_measured_each_for_itself_and_may_be_none() -> None:
         np.zeros((0, 2)), np.zeros((0, 32), np.float32), np.zeros((0, 36), np.float32),
     )  # fmt: skip
     assert none.peak_od.shape == (0, 36)
+
+
+def test_row_means_leave_out_what_was_not_measured() -> None:
+    nan = np.nan
+    values = np.array([[1, 2, 3], [nan, 2, 4], [nan, nan, nan]], np.float32)
+    assert row_mean(values) == pytest.approx(np.array([2, 3, nan]), nan_ok=True)
+    assert row_mean(values[:0]).shape == (0,)
