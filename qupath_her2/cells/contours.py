@@ -39,6 +39,7 @@ class ContourSettings:
     edge_reach_um : the fall of evidence is taken from this far inside to this far outside.
     region_weight : weight of the evidence gathered inside, against the edge.
     region_limit_od : evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
+    crossing_weight : DAB ridge inside counts against a contour with this weight, above `ridge_noise_od`.
     edge_growth : edges count ``(radius / 4 µm) ** edge_growth``.
     step_price_od : price of a change of radius by one step between neighbouring angles.
     min_edge_od : mean fall of evidence that a nucleus must show whatever its image: the noise floor of a scanner.
@@ -50,6 +51,8 @@ class ContourSettings:
     edge_reach_um: float = 0.75
     region_weight: float = 0.8
     region_limit_od: float = 0.035
+    crossing_weight: float = 1.0
+    ridge_noise_od: float = 0.02
     edge_growth: float = 0.7
     step_price_od: float = 0.004
     min_edge_od: float = 0.012
@@ -61,7 +64,7 @@ class Candidates:
 
     `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
     OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
-    `line` float32 (N): mean DAB ridge inside, OD, a membrane that crosses it; `area_um2` float32 (N).
+    `area_um2` float32 (N).
     """
 
     centre: NDArray[np.float64]
@@ -69,7 +72,6 @@ class Candidates:
     edge: NDArray[np.float32]
     hematoxylin: NDArray[np.float32]
     dab: NDArray[np.float32]
-    line: NDArray[np.float32]
     area_um2: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -97,7 +99,6 @@ def _fill_gain(
     sine: NDArray[np.float32],
     edge_weight: NDArray[np.float32],
     region_weight: float,
-    region_limit: float,
     edges: NDArray[np.float32],
     gain: NDArray[np.float32],
     profile: NDArray[np.float32],
@@ -113,7 +114,7 @@ def _fill_gain(
                 nuclear, contrast, x + radius * cosine[a], y + radius * sine[a]
             )
             if 0 <= r < n_radii:
-                gathered += min(max(inside, -region_limit), region_limit) * radius * step
+                gathered += inside * radius * step
                 gain[a, r] = region_weight * gathered / radii[n_radii - 1]
         for r in range(n_radii):
             edges[a, r] = profile[r] - profile[r + 2 * pad]
@@ -129,7 +130,6 @@ def _contours(
     pad: int,
     edge_weight: NDArray[np.float32],
     region_weight: float,
-    region_limit: float,
     step_price: float,
     max_step: int,
     n_angles: int,
@@ -149,7 +149,7 @@ def _contours(
         x, y = centres[k, 0], centres[k, 1]
         _fill_gain(
             nuclear, contrast, x, y, radii, pad, cosine, sine,
-            edge_weight, region_weight, region_limit, edges, gain, profile,
+            edge_weight, region_weight, edges, gain, profile,
         )  # fmt: skip
         closed_path(gain, step_price, max_step, best, back, path)
         for a in range(n_angles):
@@ -181,6 +181,14 @@ def _inside_outside(
     return means
 
 
+def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
+    """Evidence that a place lies inside a nucleus; a membrane across it says that two nuclei share the contour."""
+    limited = np.clip(planes.nuclear_contrast, -s.region_limit_od, s.region_limit_od)
+    return limited - np.float32(s.crossing_weight) * np.maximum(
+        planes.ridge - np.float32(s.ridge_noise_od), 0
+    )
+
+
 def _trace(
     planes: Planes, centres: NDArray[np.float64], s: ContourSettings, n_angles: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -189,13 +197,12 @@ def _trace(
     radii_um = s.min_radius_um + s.radius_step_um * np.arange(steps)
     found, edge = _contours(
         planes.nuclear,
-        planes.nuclear_contrast,
+        _region_evidence(planes, s),
         centres,
         (radii_um / um_px).astype(np.float32),
         max(1, round(s.edge_reach_um / s.radius_step_um)),
         ((radii_um / 4.0) ** s.edge_growth).astype(np.float32),
         s.region_weight,
-        s.region_limit_od,
         s.step_price_od,
         N_ANGLES // n_angles,
         n_angles,
@@ -229,5 +236,4 @@ def outline_seeds(
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
     hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)
     dab = _inside_outside(planes.dab, centres, radii, near, far)
-    line = _inside_outside(planes.ridge, centres, radii, near, far)[:, 0]
-    return Candidates(centres, radii, edge, hematoxylin, dab, line, area_um2)
+    return Candidates(centres, radii, edge, hematoxylin, dab, area_um2)

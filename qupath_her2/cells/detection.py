@@ -79,7 +79,6 @@ class DetectionSettings:
     max_grey_share : DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
         objects (red cells) unmix as both.
     competition_um : contours farther apart never compete.
-    crossing_weight : DAB ridge inside a contour counts against it with this weight when contours compete.
     """
 
     min_area_um2: float = 8.0
@@ -92,7 +91,6 @@ class DetectionSettings:
     max_grey_share: float = 0.55
     min_grey_step_od: float = 0.02
     competition_um: float = 16.0
-    crossing_weight: float = 2.0
     seeds: SeedSettings = field(default_factory=SeedSettings)
     contours: ContourSettings = field(default_factory=ContourSettings)
 
@@ -180,7 +178,5 @@ class ClassicalDetector:
         found = outline_seeds(planes, seeds, s.contours)
         found = found.take(_looks_blue(found, s))
         size = np.sqrt(np.clip(found.area_um2 / s.full_area_um2, 0.1, 1.0))
-        # Two nuclei in one contour have the membrane between them inside it.
-        crossed = s.crossing_weight * np.maximum(found.line, 0)
-        score = ((_edge_mean(found) + _weak_edge(found) - crossed) * size).astype(np.float32)
+        score = ((_edge_mean(found) + _weak_edge(found)) * size).astype(np.float32)
         return found.take(keep_best(found.centre, found.radii, score, s.competition_um / planes.um_px))
