@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """The chain that people write with scikit-image: the peer of `bench_cells`, written plainly and not tuned."""
 
 from __future__ import annotations
