@@ -184,9 +184,9 @@ def _inside_outside(
 def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
     """Evidence that a place lies inside a nucleus; a membrane across it says that two nuclei share the contour."""
     limited = np.clip(planes.nuclear_contrast, -s.region_limit_od, s.region_limit_od)
-    return limited - np.float32(s.crossing_weight) * np.maximum(
-        planes.ridge - np.float32(s.ridge_noise_od), 0
-    )
+    crossed = np.maximum(planes.ridge - np.float32(s.ridge_noise_od), 0)
+    evidence: Plane = limited - np.float32(s.crossing_weight) * crossed
+    return evidence
 
 
 def _trace(

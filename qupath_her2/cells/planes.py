@@ -121,6 +121,21 @@ def _evidence(
     return seed, contour
 
 
+def _opened(plane: Plane, radius_px: float) -> Plane:
+    """Open a plane by an octagon of about `radius_px`.
+
+    Crosses and squares in turn make the octagon: quick, and the same when the picture is turned, which OpenCV's
+    ellipse of 5 x 5 is not.
+    """
+    shapes = [cv2.MORPH_CROSS if k % 2 else cv2.MORPH_RECT for k in range(int(radius_px))]
+    opened = plane
+    for step in (cv2.erode, cv2.dilate):
+        for shape in shapes:
+            kernel = cv2.getStructuringElement(shape, (3, 3))
+            opened = cast(Plane, step(opened, kernel, borderType=cv2.BORDER_REPLICATE))
+    return opened
+
+
 def make_planes(
     rgb: NDArray[np.uint8], stains: StainVectors, um_px: float, settings: PlaneSettings | None = None
 ) -> Planes:
@@ -141,9 +156,7 @@ def make_planes(
     )
     nuclear = blur(contour, s.contour_blur_um / um_px)
     fine_dab = blur(dab, s.ridge_blur_um / um_px)
-    side = 2 * round(s.ridge_radius_um / um_px) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    ridge = fine_dab - cv2.morphologyEx(fine_dab, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
+    ridge = fine_dab - _opened(fine_dab, s.ridge_radius_um / um_px)
     return Planes(
         hematoxylin=blur(hematoxylin, s.contour_blur_um / um_px),
         dab=fine_dab,

@@ -2,7 +2,7 @@
 
 A contour is star-shaped: one radius per angle around a centre. The best one maximises the sum of a gain over
 angles, with a price on the change of radius between neighbouring angles, and closes on itself; dynamic
-programming finds it exactly but for the closing (one turn and a half, the middle one kept). A star-shaped polygon with
+programming finds it, wherever the picture's "right" is. A star-shaped polygon with
 positive radii never crosses itself, so every outline is one that QuPath can read.
 
 References
@@ -81,6 +81,35 @@ def bilinear_pair(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _advance(
+    gain: NDArray[np.float32],
+    first: int,
+    n_steps: int,
+    step_price: float,
+    max_step: int,
+    best: NDArray[np.float32],
+    back: NDArray[np.int32],
+) -> None:
+    """Carry the best sums from angle `first`, which stands in ``best[0]``, on by `n_steps` angles."""
+    n_angles, n_radii = gain.shape
+    for i in range(1, n_steps + 1):
+        a = (first + i) % n_angles
+        for r in range(n_radii):
+            value = best[i - 1, r]
+            origin = r
+            for step in range(1, max_step + 1):
+                price = step_price * step
+                if r >= step and best[i - 1, r - step] - price > value:
+                    value = best[i - 1, r - step] - price
+                    origin = r - step
+                if r + step < n_radii and best[i - 1, r + step] - price > value:
+                    value = best[i - 1, r + step] - price
+                    origin = r + step
+            best[i, r] = value + gain[a, r]
+            back[i, r] = origin
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def closed_path(
     gain: NDArray[np.float32],
     step_price: float,
@@ -96,37 +125,39 @@ def closed_path(
     gain : float32 (A, R), gain of passing radius index r at angle a.
     step_price : price of one step of radius between neighbouring angles, in units of `gain`.
     max_step : largest change of radius index between neighbouring angles.
-    best, back : work space, float32 and int32 (3A/2, R).
+    best, back : work space, float32 and int32, at least (A + 1, R).
     path : int32 (A), overwritten with the radius index at each angle.
+
+    Notes
+    -----
+    Where a path begins must not depend on how the picture is turned. It begins at the direction with the largest
+    gain of all; half a turn about that direction decides its radius there, and one whole turn then leaves from that
+    radius and returns to it.
     """
     n_angles, n_radii = gain.shape
-    for r in range(n_radii):
-        best[0, r] = gain[0, r]
-    turns = n_angles + n_angles // 2
-    for i in range(1, turns):
-        a = i % n_angles
+    clear, most = 0, gain[0, 0]
+    for a in range(n_angles):
         for r in range(n_radii):
-            value = best[i - 1, r]
-            origin = r
-            for step in range(1, max_step + 1):
-                price = step_price * step
-                if r >= step and best[i - 1, r - step] - price > value:
-                    value = best[i - 1, r - step] - price
-                    origin = r - step
-                if r + step < n_radii and best[i - 1, r + step] - price > value:
-                    value = best[i - 1, r + step] - price
-                    origin = r + step
-            best[i, r] = value + gain[a, r]
-            back[i, r] = origin
-    r = 0
-    for j in range(1, n_radii):
-        if best[turns - 1, j] > best[turns - 1, r]:
-            r = j
-    # The turn in the middle has forgotten both ends, so it closes on itself.
-    first = n_angles // 4
-    for i in range(turns - 1, first - 1, -1):
-        if i < first + n_angles:
-            path[i % n_angles] = r
+            if gain[a, r] > most:
+                clear, most = a, gain[a, r]
+    quarter = n_angles // 4
+    first = clear + n_angles - quarter
+    for r in range(n_radii):
+        best[0, r] = gain[first % n_angles, r]
+    _advance(gain, first, 2 * quarter, step_price, max_step, best, back)
+    anchor = 0
+    for r in range(1, n_radii):
+        if best[2 * quarter, r] > best[2 * quarter, anchor]:
+            anchor = r
+    for i in range(2 * quarter, quarter, -1):
+        anchor = back[i, anchor]
+    for r in range(n_radii):
+        best[0, r] = -1e9
+    best[0, anchor] = 0.0
+    _advance(gain, clear, n_angles, step_price, max_step, best, back)
+    r = anchor
+    for i in range(n_angles, 0, -1):
+        path[(clear + i) % n_angles] = r
         r = back[i, r]
 
 

@@ -48,9 +48,9 @@ class QualitySettings:
     min_positive_cells, min_positive_share : fewer stained cells say nothing about where the stain lies.
     positive_od : a cell is stained where DAB at its membrane, its cytoplasm or its nucleus reaches this, OD.
     max_dab_polarity : share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
-        nuclei pale: 0.44 to 0.60; a nuclear stain 0.75).
+        nuclei pale: 0.44 to 0.60; a nuclear stain 0.75), where there is DAB at all (`min_dab_od`, mean of the regions).
     min_ridge_share : DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
-        (edges of 0.28 µm or less); `min_ridge_share_blurred` holds from 0.40 µm, in between it falls evenly.
+        (edges of 0.33 µm or less); `min_ridge_share_blurred` holds from 0.40 µm, in between it falls evenly.
         Real 2+ and 3+ cores 0.26 to 0.28, diffuse cytoplasm 0.09 to 0.12.
     doubtful_ridge_factor, doubtful_contrast : up to this multiple of the limit, the membrane must also stand out from
         the rest of its cell: median of (membrane - rest) / (membrane + rest).
@@ -64,6 +64,7 @@ class QualitySettings:
     min_positive_share: float = 0.10
     positive_od: float = 0.12
     max_dab_polarity: float = 0.68
+    min_dab_od: float = 0.03
     min_ridge_share: float = 0.16
     min_ridge_share_blurred: float = 0.085
     doubtful_ridge_factor: float = 1.2
@@ -74,12 +75,14 @@ class QualitySettings:
 class PictureQuality:
     """What samples say of a picture; NaN where they cannot.
 
-    `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`.
+    `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`; `dab_od`, mean DAB of the scored
+    regions, OD.
     """
 
     green_share: float
     edge_blur_um: float
     dab_polarity: float
+    dab_od: float
 
 
 def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal | None, str | None]:
@@ -162,6 +165,12 @@ def _dab_polarity(samples: Sequence[Sample]) -> float:
     return dark / (dark + pale) if dark + pale > 0 else float("nan")
 
 
+def _mean_dab(samples: Sequence[Sample]) -> float:
+    inside = [np.maximum(sample.tile.planes.dab[sample.inside], 0) for sample in samples]
+    pooled = np.concatenate(inside) if inside else np.zeros(0, np.float32)
+    return float(pooled.mean()) if len(pooled) else float("nan")
+
+
 def assess_picture(samples: Sequence[Sample], stains: StainVectors) -> PictureQuality:
     """Measure colour, sharpness and where the brown lies.
 
@@ -176,11 +185,12 @@ def assess_picture(samples: Sequence[Sample], stains: StainVectors) -> PictureQu
         _green_share(samples, stains),
         float(np.median(known)) if known else float("nan"),
         _dab_polarity(samples),
+        _mean_dab(samples),
     )
 
 
 def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None:
-    """Refuse what is not an IHC picture, or is out of focus."""
+    """Refuse what is not an IHC picture, is out of focus, or is stained in its nuclei."""
     if quality.green_share > s.max_green_share:
         reason = (
             f"the colours are those of H&E, not of haematoxylin and DAB (green share of optical density "
@@ -193,6 +203,12 @@ def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None
             f"(limit {s.max_edge_blur_um:g}). Scan the slide again."
         )
         return Refusal("blurred", reason)
+    if quality.dab_polarity > s.max_dab_polarity and quality.dab_od > s.min_dab_od:
+        reason = (
+            f"not a membrane stain: the brown lies in nuclei (dark share of DAB blobs {quality.dab_polarity:.2f}, "
+            f"limit {s.max_dab_polarity:g})."
+        )
+        return Refusal("not_membrane", reason)
     return None
 
 
@@ -200,13 +216,13 @@ def _least_ridge_share(edge_blur: float, s: QualitySettings) -> float:
     """Blur spreads lines: the limit follows it."""
     if not np.isfinite(edge_blur):
         return s.min_ridge_share
-    return float(np.interp(edge_blur, (0.28, 0.40), (s.min_ridge_share, s.min_ridge_share_blurred)))
+    return float(np.interp(edge_blur, (0.33, 0.40), (s.min_ridge_share, s.min_ridge_share_blurred)))
 
 
 def check_membranes(
     sectors: Sectors, ridge_share: NDArray[np.float32], quality: PictureQuality, s: QualitySettings
 ) -> Refusal | None:
-    """Refuse brown that does not lie on membranes: cytoplasmic or nuclear stain, or a wash over everything.
+    """Refuse brown that fills cells instead of lining them.
 
     Parameters
     ----------
@@ -223,12 +239,6 @@ def check_membranes(
     if positive.sum() < s.min_positive_cells or positive.mean() < s.min_positive_share:
         return None
     n = f"{int(positive.sum()):,} stained cells"
-    if quality.dab_polarity > s.max_dab_polarity:
-        reason = (
-            f"not a membrane stain: the brown of {n} lies in nuclei (dark share of DAB blobs "
-            f"{quality.dab_polarity:.2f}, limit {s.max_dab_polarity:g})."
-        )
-        return Refusal("not_membrane", reason)
     rest = np.maximum(inner[positive], 0)
     contrast = float(np.median((membrane[positive] - rest) / (membrane[positive] + rest)))
     ridges = float(np.nanmedian(ridge_share[positive]))

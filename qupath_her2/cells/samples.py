@@ -21,9 +21,9 @@ from qupath_her2.slides import Slide, StainVectors, read_scaled
 __all__ = ["Sample", "read_samples"]
 
 _WINDOW_PX = 256
-_FEWEST_SAMPLES, _MOST_SAMPLES = 4, 12
-#: An eighth of the scored ground is looked at, within those numbers.
-_SAMPLED_SHARE = 1 / 8
+_FEWEST_SAMPLES, _MOST_SAMPLES = 6, 16
+#: A sixth of the scored ground is looked at, within those numbers.
+_SAMPLED_SHARE = 1 / 6
 _BLOCK_PX = 8
 
 
@@ -33,6 +33,16 @@ class Sample:
 
     tile: Tile
     inside: NDArray[np.bool_]
+
+
+def _spread(places: NDArray[np.float64], wanted: int) -> list[int]:
+    """Choose `wanted` of N places (N, 2), each as far as it can be from those before; the first in their middle."""
+    chosen = [int(np.square(places - places.mean(0)).sum(1).argmin())]
+    distance = np.full(len(places), np.inf)
+    while len(chosen) < wanted:
+        distance = np.minimum(distance, np.square(places - places[chosen[-1]]).sum(1))
+        chosen.append(int(distance.argmax()))
+    return chosen
 
 
 def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
@@ -52,7 +62,7 @@ def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
         filled[near] += shapely.area(shapely.intersection(region.geometry, frames[near]))
     good = np.flatnonzero(filled >= 0.5 * filled.max())
     wanted = int(np.clip(_SAMPLED_SHARE * filled.sum() / side**2, _FEWEST_SAMPLES, _MOST_SAMPLES))
-    chosen = good[np.linspace(0, len(good) - 1, min(wanted, len(good))).round().astype(int)]
+    chosen = good[_spread(np.stack([x[good], y[good]], 1).astype(np.float64), min(wanted, len(good)))]
     return [(int(x[i]) * _WINDOW_PX, int(y[i]) * _WINDOW_PX) for i in chosen]
 
 

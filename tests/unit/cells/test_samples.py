@@ -37,7 +37,7 @@ def corner_of(sample) -> tuple[int, int]:
 def test_a_few_windows_that_lie_in_the_regions(side: int) -> None:
     shape = shapely.box(40, 40, 40 + side, 40 + side)
     found = samples_of(shape)
-    assert 1 <= len(found) <= 12
+    assert 1 <= len(found) <= 16
     assert len({corner_of(sample) for sample in found}) == len(found)
     for sample in found:
         x, y = (16 * v for v in corner_of(sample))
