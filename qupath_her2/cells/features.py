@@ -3,6 +3,9 @@
 A stained border between two cells may belong to either. Beside the cell's own sectors the row therefore tells what
 its neighbours show elsewhere on their outlines: stain on a border whose neighbour is stained all round is explained
 by that neighbour, stain that faces no one is the cell's own.
+
+DAB of the cytoplasm and of the nucleus is left out on purpose. In drawings it follows the own membrane, so that trees
+read it instead of the membrane; in tissue it does not, and they then overlooked closed rings round clear cells.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.outlines import NO_NEIGHBOUR
-from qupath_her2.cells.sectors import Sectors, row_mean
+from qupath_her2.cells.sectors import Sectors
 
 __all__ = ["FEATURE_NAMES", "cell_features"]
 
@@ -20,12 +23,9 @@ _FEW_QUANTILES = (20, 50, 80)
 _LEVELS_OD = (0.05, 0.10, 0.20)
 
 FEATURE_NAMES: tuple[str, ...] = (
-    *(f"{what} p{q}" for what in ("peak", "step", "mass") for q in _QUANTILES),
-    *(f"{what} p{q}" for what in ("width", "ratio", "own step", "own mass") for q in _FEW_QUANTILES),
+    *(f"{what} p{q}" for what in ("step", "mass") for q in _QUANTILES),
+    *(f"{what} p{q}" for what in ("width", "own step", "own mass") for q in _FEW_QUANTILES),
     *(f"{what} over {level}" for level in _LEVELS_OD for what in ("share", "longest run", "longest gap")),
-    "cytoplasm",
-    "nucleus",
-    "outer less inner",
     "neighbour share",
     "neighbour step",
     "clean share",
@@ -71,12 +71,8 @@ def cell_features(
     -------
     float32 (N, F), columns named by `FEATURE_NAMES`; no NaN.
     """
-    peak = sectors.peak_od
-    step = peak - sectors.inner_od
+    step = sectors.peak_od - sectors.inner_od
     mass = sectors.mass_od_um
-    cytoplasm_rays = np.where(np.isnan(sectors.cytoplasm_od), sectors.inner_od, sectors.cytoplasm_od)
-    cytoplasm = cytoplasm_rays.mean(1)
-    ratio = (peak - cytoplasm[:, None]) / (np.abs(peak) + np.abs(cytoplasm[:, None]) + 0.03)
     has_neighbour = neighbour != NO_NEIGHBOUR
     beyond = np.where(has_neighbour, neighbour, 0)
     typical_step = np.median(step, axis=1)
@@ -84,8 +80,8 @@ def cell_features(
     beyond_step = np.where(has_neighbour, typical_step[beyond], 0)
     own_step = step - np.maximum(beyond_step, 0)
     own_mass = mass - np.where(has_neighbour, np.maximum(typical_mass[beyond], 0), 0)
-    columns = [*_quantiles(peak, _QUANTILES), *_quantiles(step, _QUANTILES), *_quantiles(mass, _QUANTILES)]
-    for values in (np.nan_to_num(sectors.width_um), ratio, own_step, own_mass):
+    columns = [*_quantiles(step, _QUANTILES), *_quantiles(mass, _QUANTILES)]
+    for values in (np.nan_to_num(sectors.width_um), own_step, own_mass):
         columns += _quantiles(values, _FEW_QUANTILES)
     for level in _LEVELS_OD:
         stained = step > np.float32(level)
@@ -94,9 +90,6 @@ def cell_features(
     n_clean = np.maximum(clean.sum(1), 1)
     clean_step = np.where(clean, step, 0)
     columns += [
-        cytoplasm,
-        np.nan_to_num(row_mean(sectors.nucleus_od)),
-        (sectors.outer_od - sectors.inner_od).mean(1),
         has_neighbour.mean(1),
         beyond_step.mean(1),
         clean.mean(1),

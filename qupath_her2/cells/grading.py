@@ -42,11 +42,11 @@ class GradingSettings:
     lateral_from : smallest stained share of a lateral or basolateral pattern, 0..1.
     """
 
-    faint_od: float = 0.045
-    moderate_od: float = 0.2
-    intense_od: float = 0.43
+    faint_od: float = 0.025
+    moderate_od: float = 0.205
+    intense_od: float = 0.44
     min_completeness: float = 0.08
-    complete_from: float = 0.74
+    complete_from: float = 0.7
     lateral_from: float = 0.35
 
 

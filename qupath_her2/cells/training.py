@@ -162,8 +162,12 @@ def _arrays(model: Any) -> dict[str, NDArray[Any]]:
 def grow(cells: list[DrawnCells], out: Path) -> None:
     """Grow both trees on drawn cells and write them as plain arrays.
 
-    Completeness is grown on absolute error, which its users read; density on the squared error of its root, so that
-    faint membranes weigh as much as strong ones.
+    Density is grown on the squared error of its root, so that faint membranes weigh as much as strong ones.
+
+    Parameters
+    ----------
+    cells : drawn cells of many fields.
+    out : file to write, compressed npz.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -171,15 +175,15 @@ def grow(cells: list[DrawnCells], out: Path) -> None:
     own_od = np.concatenate([part.own_od for part in cells])
     completeness = np.concatenate([part.completeness for part in cells])
     shape = {
-        "max_iter": 160,
-        "max_leaf_nodes": 24,
-        "learning_rate": 0.1,
-        "min_samples_leaf": 40,
+        "max_iter": 400,
+        "max_leaf_nodes": 31,
+        "learning_rate": 0.06,
+        "min_samples_leaf": 30,
         "random_state": 0,
     }
     models = {
         "own_od_root": HistGradientBoostingRegressor(**shape).fit(rows, np.sqrt(own_od)),
-        "completeness": HistGradientBoostingRegressor(loss="absolute_error", **shape).fit(rows, completeness),
+        "completeness": HistGradientBoostingRegressor(**shape).fit(rows, completeness),
     }
     stored: dict[str, Any] = {"features": np.array(FEATURE_NAMES)}
     for name, model in models.items():
