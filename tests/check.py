@@ -13,26 +13,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers.qupath import find_qupaths
+
 ROOT = Path(__file__).parents[1]
-
-
-def qupath_versions() -> list[str]:
-    """Where ``PAQUO_QUPATH_DIR`` or the search path finds a QuPath."""
-    named = os.environ.get("PAQUO_QUPATH_DIR")
-    found = [named] if named and Path(named).exists() else []
-    on_path = shutil.which("QuPath") or shutil.which("qupath")
-    return found + ([on_path] if on_path else [])
 
 
 def optional_parts() -> list[str]:
     """One line for each part that not every machine has."""
-    qupath = qupath_versions()
+    qupaths = ", ".join(f"{q.version} ({q.folder})" for q in find_qupaths())
     gpu = shutil.which("nvidia-smi")
     slurm = shutil.which("sbatch")
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
     return [
-        f"QuPath      {'found: ' + ', '.join(qupath) if qupath else 'NOT TESTED: none found'}"
-        + ("; no test of this version needs it" if qupath else " (PAQUO_QUPATH_DIR not set, none on PATH)"),
+        f"QuPath      {'tested: ' + qupaths if qupaths else 'NOT TESTED: none found (PAQUO_QUPATH_DIR)'}",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
         f"Slurm       {'found' if slurm else 'NOT TESTED: no sbatch on PATH'}",
         f"Real cores  {'tested: ' + data if data else 'NOT TESTED: QUPATH_HER2_REAL_DATA is not set'}",

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qupath_her2.project.vocabulary import CLASS_COLOURS, ClassNames, class_role, grade_of
+from tests.groovy.conftest import SCRIPTS, Bench
+from tests.helpers.qupath import QuPath
+
+pytestmark = pytest.mark.qupath
+
+Colour = tuple[int, int, int]
+
+#: What the project spoke of before: a class of the user's, a Tumor of the user's colour, and a derived class.
+BEFORE: dict[str, Colour] = {"Zebra": (1, 2, 3), "Tumor": (10, 20, 30), "Stroma: Fat": (4, 5, 6)}
+OURS = {
+    "Tumor": "tumour",
+    "Tumor: Negative": "tumour",
+    "Tumor: 1+": "tumour",
+    "Tumor: 2+": "tumour",
+    "Tumor: 3+": "tumour",
+    "Stroma": "stroma",
+    "Ignore*": "ignore",
+    "In situ": "in_situ",
+    "Control": "control",
+}
+
+
+def listed(classes_file: Path) -> list[tuple[str, Colour]]:
+    """The classes of a project, in order, as name and colour."""
+    entries = json.loads(classes_file.read_text(encoding="utf-8"))["pathClasses"]
+    return [
+        (e["name"], ((e["color"] >> 16) & 255, (e["color"] >> 8) & 255, e["color"] & 255)) for e in entries
+    ]
+
+
+def closing_lines(output: str) -> list[str]:
+    return re.findall(r"^HER2_.*$", output, re.MULTILINE)
+
+
+def written(project: Path) -> dict[str, bytes]:
+    """The content of the files that hold a project's own settings."""
+    files = [*project.parent.glob("project.qpproj*"), *(project.parent / "classifiers").rglob("*.json")]
+    return {str(f): f.read_bytes() for f in files}
+
+
+def test_missing_classes_are_added_once_and_the_others_kept(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(*(f"{name}|{r}|{g}|{b}" for name, (r, g, b) in BEFORE.items()))
+    assert listed(bench.classes_file) == list(BEFORE.items())
+    new = [name for name in OURS if name not in BEFORE]
+
+    first = bench.run("create_classes.groovy")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert closing_lines(first.stdout) == [f"HER2_CREATE_CLASSES_OK added={len(new)} kept={len(BEFORE)}"]
+    after = listed(bench.classes_file)
+    assert after[: len(BEFORE)] == list(BEFORE.items())
+    assert [name for name, _ in after[len(BEFORE) :]] == new
+    saved = written(bench.project)
+
+    second = bench.run("create_classes.groovy")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert closing_lines(second.stdout) == [f"HER2_CREATE_CLASSES_OK added=0 kept={len(BEFORE) + len(new)}"]
+    assert written(bench.project) == saved
+
+
+def test_a_project_without_classes_gets_those_the_readers_know(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    assert not bench.classes_file.exists()
+    done = bench.run("create_classes.groovy")
+    assert closing_lines(done.stdout) == [f"HER2_CREATE_CLASSES_OK added={len(OURS)} kept=0"], done.stdout
+
+    after = dict(listed(bench.classes_file))
+    assert {name: class_role(name, ClassNames()) for name in after} == OURS
+    assert [grade_of(name) for name in after if grade_of(name)] == ["Negative", "1+", "2+", "3+"]
+    assert {name: colour for name, colour in after.items() if name in CLASS_COLOURS} == {
+        name: CLASS_COLOURS[name] for name in OURS if name in CLASS_COLOURS
+    }
+    assert len(set(after.values())) == len(after)
+
+
+def test_without_a_project_the_way_out_is_said(qupath: QuPath, tmp_path: Path) -> None:
+    done = qupath.run(SCRIPTS / "create_classes.groovy", private=tmp_path)
+    assert done.returncode != 0
+    assert "No project is open" in done.stdout + done.stderr
+    assert "-p project.qpproj" in done.stdout + done.stderr
+    assert not closing_lines(done.stdout)

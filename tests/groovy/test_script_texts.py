@@ -1,0 +1,34 @@
+"""What holds for every script, seen without a QuPath."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.groovy.conftest import SCRIPTS
+
+FILES = sorted(SCRIPTS.glob("*.groovy"))
+
+
+def test_there_are_scripts() -> None:
+    assert FILES
+
+
+@pytest.mark.parametrize("script", FILES, ids=lambda f: f.stem)
+class TestScript:
+    def test_header_says_what_it_needs_and_does(self, script: Path) -> None:
+        header = script.read_text(encoding="utf-8").split("*/")[0]
+        assert header.startswith("/**\n * ")
+        words = re.findall(r"^ \* ([A-Z]+)  ", header, re.MULTILINE)
+        assert words == ["REQUIRES", "READS", "WRITES", "STEPS", "TESTED"]
+
+    def test_closing_line_carries_the_name_of_the_script(self, script: Path) -> None:
+        text = script.read_text(encoding="utf-8")
+        assert re.findall(r'println "HER2_([A-Z_]+)_OK [a-z]+=', text) == [script.stem.upper()]
+
+    def test_nothing_that_qupath_lacks(self, script: Path) -> None:
+        """QuPath ships no groovy.json or groovy.yaml, and a class named args hides a script's arguments."""
+        assert not re.search(r"groovy\.(json|yaml)", script.read_text(encoding="utf-8"))
+        assert script.stem != "args"

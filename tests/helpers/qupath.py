@@ -1,0 +1,92 @@
+"""Find every QuPath of this machine, and run scripts in one without a window."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The folders in which paquo 0.9 looks for folders named QuPath* (its ``.paquo.defaults.toml``).
+PLACES = (
+    "/opt",
+    "/Applications",
+    "c:/Program Files",
+    "/usr/local",
+    "~/Applications",
+    "~/AppData/Local",
+    "~",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuPath:
+    """One installation: its version as its own core jar says it, its folder and the program to start."""
+
+    version: str
+    folder: Path
+    launcher: Path
+
+    def run(
+        self, script: Path, *options: str, private: Path, timeout_s: float = 180
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `script` headless; preferences are kept below `private`, away from the user's own."""
+        preferences = f'-Djava.util.prefs.userRoot="{private}"'
+        return subprocess.run(
+            [str(self.launcher), "script", str(script), *options],
+            env={**os.environ, "JAVA_TOOL_OPTIONS": preferences},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+
+
+def find_qupaths(
+    environment: Mapping[str, str] = os.environ, places: Sequence[str | Path] = PLACES
+) -> list[QuPath]:
+    """Every QuPath found, oldest version first.
+
+    Looks at ``PAQUO_QUPATH_DIR``, the active conda environment, and folders named ``QuPath*`` in `places`.
+    A version that stands in several folders is listed once, from the first.
+    """
+    found: dict[str, QuPath] = {}
+    for folder in _folders(environment, places):
+        qupath = _read(folder)
+        if qupath is not None:
+            found.setdefault(qupath.version, qupath)
+    return sorted(found.values(), key=lambda q: [int(n) for n in re.findall(r"\d+", q.version)])
+
+
+def _folders(environment: Mapping[str, str], places: Sequence[str | Path]) -> Iterator[Path]:
+    named = environment.get("PAQUO_QUPATH_DIR")
+    if named:
+        yield Path(named).expanduser()
+    conda = environment.get("CONDA_PREFIX")
+    if conda:
+        yield from (
+            Path(conda, *end) for end in (("opt", "QuPath"), ("bin", "QuPath.app"), ("Library", "QuPath"))
+        )
+    for place in (Path(p).expanduser() for p in places):
+        if place.is_dir() and os.access(place, os.R_OK | os.X_OK):
+            yield from (d for d in sorted(place.iterdir()) if d.name.lower().startswith("qupath"))
+
+
+def _read(folder: Path) -> QuPath | None:
+    """Return the installation in `folder`, laid out as QuPath's installers do it; None where it is none."""
+    jars, starters = {
+        "darwin": ("Contents/app", ("Contents/MacOS/QuPath*",)),
+        # Only the console program of Windows waits and passes on what is printed.
+        "win32": ("app", ("QuPath*(console).exe", "QuPath*.exe")),
+    }.get(sys.platform, ("lib/app", ("bin/QuPath*",)))
+    cores = sorted((folder / jars).glob("qupath-core-[0-9]*.jar"))
+    programs = [p for pattern in starters for p in sorted(folder.glob(pattern)) if shutil.which(p)]
+    if not cores or not programs:
+        return None
+    return QuPath(cores[-1].stem.removeprefix("qupath-core-"), folder, programs[0])
