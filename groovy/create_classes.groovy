@@ -73,8 +73,9 @@ void saveClasses(Project<BufferedImage> project, List<PathClass> added) {
         project.syncChanges()
     } catch (IOException e) {
         project.setPathClasses(before)
+        // No cause is passed on: QuPath would show the cause's message in place of this one.
         throw new IOException("The classes could not be saved in ${project.getPath()}: ${e}. Close other programs " +
-            "that have the project open and check that its folder can be written to, then run this again.", e)
+            "that have the project open and check that its folder can be written to, then run this again.")
     }
 }
 

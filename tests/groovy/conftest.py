@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,25 +15,16 @@ NONE_FOUND = (
     "NOT TESTED: no QuPath in PAQUO_QUPATH_DIR or in paquo's usual folders (/opt, /Applications, ~ …)"
 )
 
-#: Makes a project at args[0] with the image args[1]; each further argument is a class as ``name|red|green|blue``.
+#: Makes a project in the folder args[0] with the image args[1].
 MAKE_PROJECT = """
 import java.awt.image.BufferedImage
-import qupath.lib.common.ColorTools
 import qupath.lib.images.servers.ImageServerProvider
-import qupath.lib.objects.classes.PathClass
 import qupath.lib.projects.Projects
 
 def project = Projects.createProject(new File(args[0]), BufferedImage)
 def support = ImageServerProvider.getPreferredUriImageSupport(BufferedImage, new File(args[1]).toURI().toString())
 def entry = project.addImage(support.getBuilders()[0])
 entry.setImageName("drawn")
-def classes = args.drop(2).collect { text ->
-    def (name, red, green, blue) = text.split(/\\|/).toList()
-    def made = PathClass.fromString(name, null)
-    made.setColor(ColorTools.packRGB(red as int, green as int, blue as int))
-    return made
-}
-project.setPathClasses(classes)
 project.syncChanges()
 """
 
@@ -64,25 +55,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("qupath", found or [none], scope="session")
 
 
+@pytest.fixture(scope="session")
+def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one small drawn image and no class, made by this QuPath."""
+    folder = tmp_path_factory.mktemp("made") / "study"
+    folder.mkdir()
+    picture = Image.new("RGB", (64, 48), "white")
+    ImageDraw.Draw(picture).ellipse((10, 8, 40, 36), fill=(150, 90, 60))
+    picture.save(folder / "drawn.png")
+    script = folder.parent / "make_project.groovy"
+    script.write_text(MAKE_PROJECT, encoding="utf-8")
+    words = ("--args", str(folder), "--args", str(folder / "drawn.png"))
+    done = qupath.run(script, *words, private=folder.parent / "preferences")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "project.qpproj").is_file(), done.stdout + done.stderr
+    return folder
+
+
 @pytest.fixture
-def make_bench(qupath: QuPath, tmp_path: Path) -> Callable[..., Bench]:
-    """A function: a new project with one drawn image and the classes ``name|red|green|blue`` given."""
-
-    def make(*classes: str) -> Bench:
-        folder = tmp_path / "a study"
-        folder.mkdir()
-        picture = Image.new("RGB", (64, 48), "white")
-        ImageDraw.Draw(picture).ellipse((10, 8, 40, 36), fill=(150, 90, 60))
-        picture.save(folder / "drawn.png")
-        script = tmp_path / "make_project.groovy"
-        script.write_text(MAKE_PROJECT, encoding="utf-8")
-        given = [
-            word for text in (str(folder), str(folder / "drawn.png"), *classes) for word in ("--args", text)
-        ]
-        done = qupath.run(script, *given, private=tmp_path / "preferences")
-        project = folder / "project.qpproj"
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert project.is_file(), done.stdout + done.stderr
-        return Bench(qupath, project, tmp_path / "preferences")
-
-    return make
+def bench(qupath: QuPath, _made_once: Path, tmp_path: Path) -> Bench:
+    """This QuPath with a fresh copy of that project, in a folder whose name has a space."""
+    folder = shutil.copytree(_made_once, tmp_path / "a study")
+    return Bench(qupath, folder / "project.qpproj", tmp_path / "preferences")

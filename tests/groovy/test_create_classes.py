@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from qupath_her2.project.vocabulary import CLASS_COLOURS, ClassNames, class_role
 from tests.groovy.conftest import SCRIPTS, Bench
 from tests.helpers.qupath import QuPath
 
-pytestmark = pytest.mark.qupath
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 Colour = tuple[int, int, int]
 
@@ -38,6 +37,13 @@ def listed(classes_file: Path) -> list[tuple[str, Colour]]:
     ]
 
 
+def list_classes(classes_file: Path, classes: dict[str, Colour]) -> None:
+    """Write the classes as QuPath does: colours are Java's signed 32 bit, opaque."""
+    entries = [{"name": n, "color": (r << 16 | g << 8 | b) - (1 << 24)} for n, (r, g, b) in classes.items()]
+    classes_file.parent.mkdir(exist_ok=True)
+    classes_file.write_text(json.dumps({"pathClasses": entries}), encoding="utf-8")
+
+
 def closing_lines(output: str) -> list[str]:
     return re.findall(r"^HER2_.*$", output, re.MULTILINE)
 
@@ -48,8 +54,8 @@ def written(project: Path) -> dict[str, bytes]:
     return {str(f): f.read_bytes() for f in files}
 
 
-def test_missing_classes_are_added_once_and_the_others_kept(make_bench: Callable[..., Bench]) -> None:
-    bench = make_bench(*(f"{name}|{r}|{g}|{b}" for name, (r, g, b) in BEFORE.items()))
+def test_missing_classes_are_added_once_and_the_others_kept(bench: Bench) -> None:
+    list_classes(bench.classes_file, BEFORE)
     assert listed(bench.classes_file) == list(BEFORE.items())
     new = [name for name in OURS if name not in BEFORE]
 
@@ -59,6 +65,8 @@ def test_missing_classes_are_added_once_and_the_others_kept(make_bench: Callable
     after = listed(bench.classes_file)
     assert after[: len(BEFORE)] == list(BEFORE.items())
     assert [name for name, _ in after[len(BEFORE) :]] == new
+    # QuPath invents a colour for the Stroma of "Stroma: Fat"; the one added here must not be that.
+    assert all(CLASS_COLOURS.get(name, colour) == colour for name, colour in after[len(BEFORE) :])
     saved = written(bench.project)
 
     second = bench.run("create_classes.groovy")
@@ -67,8 +75,7 @@ def test_missing_classes_are_added_once_and_the_others_kept(make_bench: Callable
     assert written(bench.project) == saved
 
 
-def test_a_project_without_classes_gets_those_the_readers_know(make_bench: Callable[..., Bench]) -> None:
-    bench = make_bench()
+def test_a_project_without_classes_gets_those_the_readers_know(bench: Bench) -> None:
     assert not bench.classes_file.exists()
     done = bench.run("create_classes.groovy")
     assert closing_lines(done.stdout) == [f"HER2_CREATE_CLASSES_OK added={len(OURS)} kept=0"], done.stdout
@@ -87,4 +94,13 @@ def test_without_a_project_the_way_out_is_said(qupath: QuPath, tmp_path: Path) -
     assert done.returncode != 0
     assert "No project is open" in done.stdout + done.stderr
     assert "-p project.qpproj" in done.stdout + done.stderr
+    assert not closing_lines(done.stdout)
+
+
+def test_a_list_that_cannot_be_written_is_an_error(bench: Bench) -> None:
+    """A folder in the place of the file cannot be written by any user; QuPath itself only logs this."""
+    bench.classes_file.mkdir(parents=True)
+    done = bench.run("create_classes.groovy")
+    assert done.returncode == 1
+    assert "could not be saved" in done.stdout
     assert not closing_lines(done.stdout)
