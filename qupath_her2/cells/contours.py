@@ -49,11 +49,11 @@ class ContourSettings:
     max_radius_um: float = 7.5
     radius_step_um: float = 0.375
     edge_reach_um: float = 0.75
-    region_weight: float = 0.65
+    region_weight: float = 0.8
     region_limit_od: float = 0.035
     crossing_weight: float = 1.0
     ridge_noise_od: float = 0.02
-    edge_growth: float = 0.55
+    edge_growth: float = 0.7
     step_price_od: float = 0.004
     min_edge_od: float = 0.012
 

@@ -42,9 +42,9 @@ class GradingSettings:
     lateral_from : smallest stained share of a lateral or basolateral pattern, 0..1.
     """
 
-    faint_od: float = 0.025
+    faint_od: float = 0.028
     moderate_od: float = 0.205
-    intense_od: float = 0.44
+    intense_od: float = 0.46
     min_completeness: float = 0.08
     complete_from: float = 0.7
     lateral_from: float = 0.35

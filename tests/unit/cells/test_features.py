@@ -107,23 +107,28 @@ def test_stain_facing_a_stained_neighbour_is_explained_by_it() -> None:
     assert found["clean step mean"] == pytest.approx([0.0, 0.4])
 
 
-def test_a_cell_without_nucleus_or_cytoplasm_is_described_as_well() -> None:
-    nothing = np.full((2, 36), np.nan)
-    found = row(sectors_of(nucleus_od=nothing, cytoplasm_od=nothing, width_um=nothing))
-    assert found["nucleus"].tolist() == [0, 0]
-    sectors = sectors_of(nucleus_od=nothing, cytoplasm_od=nothing)
-    assert found["cytoplasm"] == pytest.approx(sectors.inner_od.mean(1), abs=1e-6)
+def test_what_lies_inside_a_cell_is_not_looked_at() -> None:
+    """Drawn cytoplasm follows the own membrane and real cytoplasm does not: trees must not see it."""
+    nothing = np.full((N, 36), np.nan)
+    here = row(sectors_of(5))
+    there = row(sectors_of(5, nucleus_od=nothing, cytoplasm_od=nothing))
+    assert all((here[name] == there[name]).all() for name in FEATURE_NAMES)
+
+
+def test_a_cell_without_widths_is_described_as_well() -> None:
+    found = row(sectors_of(width_um=np.full((2, 36), np.nan)))
+    assert found["width p50"].tolist() == [0, 0]
 
 
 def test_radii_and_quantiles() -> None:
     radii = np.tile(np.array([4, 8], np.float32), 18)[None]
     peak = np.linspace(0, 0.35, 36)[None]
-    found = row(sectors_of(peak_od=peak), radii_um=radii)
+    found = row(sectors_of(peak_od=peak, inner_od=np.zeros((1, 36))), radii_um=radii)
     assert found["mean radius um"][0] == pytest.approx(6)
     assert found["radius variation"][0] == pytest.approx(2 / 6)
     for q in (5, 20, 35, 50, 65, 80, 95):
         # Nearest rank: at most half a rank off.
-        assert found[f"peak p{q}"][0] == pytest.approx(q / 100 * 0.35, abs=0.0051)
+        assert found[f"step p{q}"][0] == pytest.approx(q / 100 * 0.35, abs=0.0051)
 
 
 def test_no_cells() -> None:
