@@ -235,5 +235,5 @@ def outline_seeds(
     near, far = 0.75 / planes.um_px, 1.5 / planes.um_px
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
     hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)
-    dab = _inside_outside(planes.dab, centres, radii, near, far)
+    dab = _inside_outside(planes.all_dab, centres, radii, near, far)
     return Candidates(centres, radii, edge, hematoxylin, dab, area_um2)

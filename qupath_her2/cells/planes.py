@@ -58,7 +58,7 @@ _GREY_DAB = 0.87
 class Planes:
     """The planes of one tile, float32 (H, W) optical densities unless said.
 
-    `hematoxylin`, `dab` : unmixed and lightly blurred.
+    `hematoxylin`, `all_dab` : unmixed and lightly blurred; `dab` : the same without the DAB of grey, for membranes.
     `nuclear` : haematoxylin less compressed DAB, narrow blur; its steps outline nuclei.
     `nuclear_contrast` : the same less its wide blur.
     `seed` : haematoxylin less compressed DAB with the seed weight, unblurred.
@@ -68,6 +68,7 @@ class Planes:
 
     hematoxylin: Plane
     dab: Plane
+    all_dab: Plane
     nuclear: Plane
     nuclear_contrast: Plane
     seed: Plane
@@ -134,9 +135,12 @@ def _take_grey(hematoxylin: Plane, dab: Plane, from_od: float, share: float) -> 
     height, width = dab.shape
     for y in range(height):
         for x in range(width):
-            grey = min(hematoxylin[y, x] - from_od, dab[y, x] / share)
-            if grey > 0:
-                dab[y, x] -= share * grey
+            h, d = hematoxylin[y, x], dab[y, x]
+            if h <= from_od or d <= 0:
+                continue
+            # Grey has just so much DAB; from half as much again on, the pixel is brown and keeps all of it.
+            greyness = min(max(3 - 2 * d / (share * h), 0.0), 1.0)
+            dab[y, x] = d - greyness * min(share * (h - from_od), d)
 
 
 def _opened(plane: Plane, radius_px: float) -> Plane:
@@ -169,16 +173,18 @@ def make_planes(
     s = settings or PlaneSettings()
     stain_planes = unmix(rgb, stains)
     hematoxylin, dab = (np.ascontiguousarray(stain_planes[..., k]) for k in (0, 1))
-    _take_grey(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
     seed, contour = _evidence(
         hematoxylin, dab, s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour
     )
     nuclear = blur(contour, s.contour_blur_um / um_px)
+    all_dab = blur(dab, s.ridge_blur_um / um_px)
+    _take_grey(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
     fine_dab = blur(dab, s.ridge_blur_um / um_px)
     ridge = fine_dab - _opened(fine_dab, s.ridge_radius_um / um_px)
     return Planes(
         hematoxylin=blur(hematoxylin, s.contour_blur_um / um_px),
         dab=fine_dab,
+        all_dab=all_dab,
         nuclear=nuclear,
         nuclear_contrast=nuclear - wide_blur(contour, s.background_blur_um / um_px),
         seed=seed,

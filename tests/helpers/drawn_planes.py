@@ -45,7 +45,9 @@ def planes_of(um_px: float = 0.5, **known: Plane) -> Planes:
     shape = next(iter(known.values())).shape
     names = ("hematoxylin", "dab", "nuclear", "nuclear_contrast", "seed", "ridge")
     zero = np.zeros(shape, np.float32)
-    return Planes(**{name: known.get(name, zero) for name in names}, um_px=um_px)
+    # Nothing drawn here is grey.
+    all_dab = known.get("all_dab", known.get("dab", zero))
+    return Planes(**{name: known.get(name, zero) for name in names}, all_dab=all_dab, um_px=um_px)
 
 
 def rgb_of(hematoxylin: Plane, dab: Plane, stains: StainVectors = STAINS) -> NDArray[np.uint8]:
