@@ -216,7 +216,7 @@ def measure_cells(
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
-    quality = assess_picture(samples, stains)
+    quality = assess_picture(samples, stains, pixel_size_um)
     refusal = check_picture(quality, s.quality)
     if refusal is not None:
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)

@@ -50,8 +50,9 @@ class QualitySettings:
     max_dab_polarity : share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
         nuclei pale: 0.44 to 0.60; a nuclear stain 0.75), where there is DAB at all (`min_dab_od`, mean of the regions).
     min_ridge_share : DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
-        (edges of 0.33 µm or less); `min_ridge_share_blurred` holds from 0.40 µm, in between it falls evenly.
-        Real 2+ and 3+ cores 0.26 to 0.28, diffuse cytoplasm 0.09 to 0.12.
+        (edges of 0.33 µm or less) at 0.5 µm per pixel; `min_ridge_share_fine` at 0.25, where lines are seen thinner;
+        `min_ridge_share_blurred` for edges from 0.40 µm; in between they go over evenly. Real 2+ and 3+ cores 0.26 to
+        0.28 at 0.25 µm; drawn 1+ 0.16 to 0.22 and 0.31, diffuse cytoplasm 0.09 and 0.15 at 0.5 and 0.25 µm.
     doubtful_ridge_factor, doubtful_contrast : up to this multiple of the limit, the membrane must also stand out from
         the rest of its cell: median of (membrane - rest) / (membrane + rest).
     """
@@ -65,7 +66,8 @@ class QualitySettings:
     positive_od: float = 0.12
     max_dab_polarity: float = 0.68
     min_dab_od: float = 0.03
-    min_ridge_share: float = 0.16
+    min_ridge_share: float = 0.13
+    min_ridge_share_fine: float = 0.20
     min_ridge_share_blurred: float = 0.085
     doubtful_ridge_factor: float = 1.2
     doubtful_contrast: float = 0.33
@@ -76,13 +78,14 @@ class PictureQuality:
     """What samples say of a picture; NaN where they cannot.
 
     `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`; `dab_od`, mean DAB of the scored
-    regions, OD.
+    regions, OD; `pixel_size_um` of the scan.
     """
 
     green_share: float
     edge_blur_um: float
     dab_polarity: float
     dab_od: float
+    pixel_size_um: float
 
 
 def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal | None, str | None]:
@@ -171,13 +174,14 @@ def _mean_dab(samples: Sequence[Sample]) -> float:
     return float(pooled.mean()) if len(pooled) else float("nan")
 
 
-def assess_picture(samples: Sequence[Sample], stains: StainVectors) -> PictureQuality:
+def assess_picture(samples: Sequence[Sample], stains: StainVectors, pixel_size_um: float) -> PictureQuality:
     """Measure colour, sharpness and where the brown lies.
 
     Parameters
     ----------
     samples : spread over the scored regions.
     stains : vectors and background.
+    pixel_size_um : of the scan, level 0.
     """
     blurs = [edge_blur_um(sample.tile.rgb, stains, sample.tile.planes.um_px) for sample in samples]
     known = [value for value in blurs if np.isfinite(value)]
@@ -186,6 +190,7 @@ def assess_picture(samples: Sequence[Sample], stains: StainVectors) -> PictureQu
         float(np.median(known)) if known else float("nan"),
         _dab_polarity(samples),
         _mean_dab(samples),
+        pixel_size_um,
     )
 
 
@@ -212,11 +217,12 @@ def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None
     return None
 
 
-def _least_ridge_share(edge_blur: float, s: QualitySettings) -> float:
-    """Blur spreads lines: the limit follows it."""
-    if not np.isfinite(edge_blur):
-        return s.min_ridge_share
-    return float(np.interp(edge_blur, (0.33, 0.40), (s.min_ridge_share, s.min_ridge_share_blurred)))
+def _least_ridge_share(quality: PictureQuality, s: QualitySettings) -> float:
+    """Blur and coarse pixels spread lines: the limit follows both."""
+    sharp = float(np.interp(quality.pixel_size_um, (0.25, 0.5), (s.min_ridge_share_fine, s.min_ridge_share)))
+    if not np.isfinite(quality.edge_blur_um):
+        return sharp
+    return float(np.interp(quality.edge_blur_um, (0.33, 0.40), (sharp, s.min_ridge_share_blurred)))
 
 
 def check_membranes(
@@ -242,7 +248,7 @@ def check_membranes(
     rest = np.maximum(inner[positive], 0)
     contrast = float(np.median((membrane[positive] - rest) / (membrane[positive] + rest)))
     ridges = float(np.nanmedian(ridge_share[positive]))
-    least = _least_ridge_share(quality.edge_blur_um, s)
+    least = _least_ridge_share(quality, s)
     doubtful = ridges < s.doubtful_ridge_factor * least and contrast < s.doubtful_contrast
     if ridges >= least and not doubtful:
         return None

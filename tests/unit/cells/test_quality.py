@@ -18,7 +18,7 @@ from qupath_her2.slides import StainVectors, estimate_background, estimate_stain
 from tests.helpers.drawn_planes import STAINS, ArraySlide, rgb_of
 
 LIMITS = QualitySettings()
-SHARP = PictureQuality(0.35, 0.25, 0.5, 0.1)
+SHARP = PictureQuality(0.35, 0.25, 0.5, 0.1, 0.5)
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.1, 0.25, 0.45])
@@ -74,10 +74,10 @@ def test_an_empty_picture_has_no_edges() -> None:
     ("quality", "code"),
     [
         (SHARP, None),
-        (PictureQuality(0.55, 0.25, 0.5, 0.1), "not_ihc"),
-        (PictureQuality(0.35, 0.7, 0.5, 0.1), "blurred"),
+        (PictureQuality(0.55, 0.25, 0.5, 0.1, 0.5), "not_ihc"),
+        (PictureQuality(0.35, 0.7, 0.5, 0.1, 0.5), "blurred"),
         # Where nothing could be measured nothing is refused: blank glass ends as too few cells.
-        (PictureQuality(np.nan, np.nan, np.nan, 0.1), None),
+        (PictureQuality(np.nan, np.nan, np.nan, 0.1, 0.5), None),
     ],
 )
 def test_pictures_by_their_limits(quality: PictureQuality, code: str | None) -> None:
@@ -116,12 +116,12 @@ def test_membranes_by_their_limits(
 
 
 def test_dark_nuclei_are_named() -> None:
-    refusal = check_picture(PictureQuality(0.35, 0.25, 0.8, 0.1), LIMITS)
+    refusal = check_picture(PictureQuality(0.35, 0.25, 0.8, 0.1, 0.5), LIMITS)
     assert refusal is not None
     assert refusal.code == "not_membrane"
     assert "nuclei" in refusal.reason
     # Without DAB the polarity is that of noise.
-    assert check_picture(PictureQuality(0.35, 0.25, 0.8, 0.02), LIMITS) is None
+    assert check_picture(PictureQuality(0.35, 0.25, 0.8, 0.02, 0.5), LIMITS) is None
 
 
 def test_cells_without_nuclei_are_judged_too() -> None:
