@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, polygons
+from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, polygons, radius_at
 
 __all__ = ["N_SECTORS", "NO_NEIGHBOUR", "Outlines", "OutlineSettings", "ground_of", "outline_cells"]
 
@@ -162,7 +162,7 @@ def _outlines(
     step_price: float,
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    n, n_angles = nuclei.shape
+    n = len(nuclei)
     radii = np.empty((n, n_sectors), np.float32)
     neighbour = np.empty((n, n_sectors), np.int32)
     gain = np.empty((n_sectors, n_radii), np.float32)
@@ -174,10 +174,7 @@ def _outlines(
             turn = a / n_sectors
             cosine = math.cos(2 * math.pi * turn)
             sine = math.sin(2 * math.pi * turn)
-            place = turn * n_angles
-            i = int(place)
-            u = place - i
-            nucleus = nuclei[k, i] * (1 - u) + nuclei[k, (i + 1) % n_angles] * u
+            nucleus = radius_at(nuclei[k], turn)
             neighbour[k, a] = _ray_gain(
                 ridge, ground, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
                 nucleus, step, lag, prices, gain[a],

@@ -32,6 +32,7 @@ __all__ = [
     "closed_path",
     "polygon_areas",
     "polygons",
+    "radius_at",
 ]
 
 
@@ -78,6 +79,15 @@ def bilinear_pair(
     a = first[j, i] * p + first[j, i + 1] * q + first[j + 1, i] * r + first[j + 1, i + 1] * s
     b = second[j, i] * p + second[j, i + 1] * q + second[j + 1, i] * r + second[j + 1, i + 1] * s
     return a, b
+
+
+@nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
+def radius_at(radii: NDArray[np.float32], turn: float) -> float:
+    """Return the radius of one contour, float32 (A), at a share of a full turn, 0..1, between its own angles."""
+    place = turn * len(radii)
+    i = int(place)
+    u = place - i
+    return float(radii[i] * (1 - u) + radii[(i + 1) % len(radii)] * u)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)

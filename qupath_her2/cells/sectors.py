@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import FAST_MATH, bilinear
+from qupath_her2.cells.polar import FAST_MATH, bilinear, radius_at
 
 __all__ = ["Sectors", "SectorSettings", "measure_sectors", "row_mean"]
 
@@ -144,7 +144,6 @@ def _sectors(
     um_px: float,
 ) -> NDArray[np.float32]:
     n, n_sectors = radii.shape
-    n_angles = nuclei.shape[1]
     found = np.empty((N_READINGS, n, n_sectors), np.float32)
     out = np.empty(N_READINGS, np.float32)
     longest = radii.max() if n else 0.0
@@ -154,10 +153,7 @@ def _sectors(
             turn = a / n_sectors
             cosine = math.cos(2 * math.pi * turn)
             sine = math.sin(2 * math.pi * turn)
-            place = turn * n_angles
-            i = int(place)
-            u = place - i
-            nucleus = nuclei[k, i] * (1 - u) + nuclei[k, (i + 1) % n_angles] * u
+            nucleus = radius_at(nuclei[k], turn)
             used = profile[: int((radii[k, a] + px[1] + px[2]) / step) + 2]
             _ray(dab, centres[k, 0], centres[k, 1], cosine, sine, nucleus, radii[k, a], step, px, used, out)
             # A ray that meets the membrane aslant sees it too wide by 1 / cos.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qupath_her2.slides.openslide_reader import OpenSlideSlide
 from qupath_her2.slides.plain_reader import PlainSlide
-from qupath_her2.slides.slide import READERS, Slide, fingerprint, open_slide, read_scaled
+from qupath_her2.slides.slide import READERS, Slide, open_slide, read_scaled
 from qupath_her2.slides.stains import (
     QUPATH_H_DAB,
     StainEstimateSettings,
@@ -32,7 +32,6 @@ __all__ = [
     "estimate_background",
     "estimate_stains",
     "find_tissue",
-    "fingerprint",
     "open_slide",
     "optical_density",
     "parse_qupath_stains",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["READERS", "Slide", "fingerprint", "open_slide", "read_scaled"]
+__all__ = ["READERS", "Slide", "open_slide", "read_scaled"]
 
 #: Readers by name; "auto" chooses.
 READERS = ("auto", "openslide", "tiff", "plain")
@@ -32,8 +31,6 @@ ReaderName = Literal["auto", "openslide", "tiff", "plain"]
 #: OpenSlide formats whose tiles the fast reader finds in the same places; the others have frames of their
 #: own.
 _FAST_VENDORS = frozenset({"aperio", "generic-tiff"})
-_FINGERPRINT_BLOCK = 64 * 1024
-_FINGERPRINT_SAMPLES = 14
 #: Downsamples are multiples of 1/8: exact in binary, and 8 output pixels then cover whole level-0 pixels.
 _STEPS = 8
 
@@ -208,31 +205,3 @@ def _level_for(slide: Slide, x: int, y: int, downsample: float) -> tuple[int, in
         if downsample % whole == 0 and x % whole == 0 and y % whole == 0 and whole > best[1]:
             best = (level, whole)
     return best
-
-
-def fingerprint(path: Path | str) -> str:
-    """Return a cheap hash of a file's content: SHA-256 over its size and 16 blocks of 64 KiB spread over it.
-
-    The first and the last block are always among them; files up to 1 MiB are hashed whole. An edit that keeps
-    the size and touches none of the blocks goes unseen: image writers change headers, offsets and size.
-
-    Raises
-    ------
-    ImageReadError
-        When the file cannot be read.
-    """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as stream:
-            if size <= _FINGERPRINT_BLOCK * (_FINGERPRINT_SAMPLES + 2):
-                digest.update(stream.read())
-            else:
-                last = size - _FINGERPRINT_BLOCK
-                for index in range(_FINGERPRINT_SAMPLES + 2):
-                    stream.seek(last * index // (_FINGERPRINT_SAMPLES + 1))
-                    digest.update(stream.read(_FINGERPRINT_BLOCK))
-    except OSError as error:
-        raise read_error(path, error.strerror or error, "Check the path and your permission.") from error
-    return digest.hexdigest()

@@ -138,6 +138,24 @@ def test_fingerprint_follows_content_not_name(tmp_path: Path) -> None:
     assert image_fingerprint(first) != image_fingerprint(copy)
 
 
+@pytest.mark.parametrize("size", [1, 100, 70_000, 3_000_000])
+def test_fingerprints_see_every_kind_of_change(tmp_path: Path, size: int) -> None:
+    content = bytearray(np.random.default_rng(1).bytes(size))
+    path = tmp_path / "slide.bin"
+    path.write_bytes(content)
+    original = image_fingerprint(path)
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(content)
+    assert image_fingerprint(copy) == original
+    for at in {0, size - 1, size // 2 if size < 2**20 else 65_000}:
+        changed = bytearray(content)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        assert image_fingerprint(path) != original, at
+    path.write_bytes(content + b"\0")
+    assert image_fingerprint(path) != original
+
+
 def test_fingerprint_of_a_large_file_sees_head_and_tail(tmp_path: Path) -> None:
     path = tmp_path / "slide.svs"
     prints = set()

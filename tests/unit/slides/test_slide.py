@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qupath_her2.errors import ImageReadError, SettingsError
-from qupath_her2.slides import fingerprint, open_slide, read_scaled
+from qupath_her2.slides import open_slide, read_scaled
 from qupath_her2.slides.base import usable_pixel_size_um, whole_downsample
 
 
@@ -144,29 +144,6 @@ def test_noise_is_not_an_image(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ImageReadError, match=r"noise\.tif"):
         open_slide(path)
-
-
-@pytest.mark.parametrize("size", [1, 100, 70_000, 3_000_000])
-def test_fingerprints_see_every_kind_of_change(tmp_path, size):
-    content = bytearray(np.random.default_rng(1).bytes(size))
-    path = tmp_path / "slide.bin"
-    path.write_bytes(content)
-    original = fingerprint(path)
-    copy = tmp_path / "copy.bin"
-    copy.write_bytes(content)
-    assert fingerprint(copy) == original
-    for at in {0, size - 1, size // 2 if size < 2**20 else 65_000}:
-        changed = bytearray(content)
-        changed[at] ^= 1
-        path.write_bytes(changed)
-        assert fingerprint(path) != original, at
-    path.write_bytes(content + b"\0")
-    assert fingerprint(path) != original
-
-
-def test_fingerprint_of_a_missing_file(tmp_path):
-    with pytest.raises(ImageReadError, match="nothing"):
-        fingerprint(tmp_path / "nothing.svs")
 
 
 @pytest.mark.parametrize("downsample", [0.5, 0, -1, 1.1, float("nan"), float("inf")])
