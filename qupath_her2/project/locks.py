@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.writing import output_errors, write_synced
+from qupath_her2.project.writing import output_errors
 
 __all__ = ["STALE_AFTER_S", "ImageBusyError", "ImageLock", "lock_image"]
 
@@ -28,6 +28,8 @@ __all__ = ["STALE_AFTER_S", "ImageBusyError", "ImageLock", "lock_image"]
 STALE_AFTER_S = 3600.0
 # Two processes that both want to take over a dead lock meet at a second lock, held for milliseconds.
 _TAKEOVER_STALE_S = 60.0
+# A lock is filled within milliseconds of being made.
+_UNFINISHED_AFTER_S = 10.0
 
 
 class ImageBusyError(ExchangeError):
@@ -77,6 +79,8 @@ def _acquire(path: Path, image: str) -> str:
     if _create(path, token):
         return token
     held = _read(path)
+    if _age_s(path) == float("inf") and _create(path, token):
+        return token
     if not _is_dead(path, held):
         raise ImageBusyError(_busy(image, held, path))
     guard = path.with_suffix(".takeover")
@@ -85,13 +89,15 @@ def _acquire(path: Path, image: str) -> str:
             guard.unlink(missing_ok=True)
         raise ImageBusyError(_busy(image, held, path))
     try:
-        # Read again under the guard: another worker may have taken it over since.
+        # Read again under the guard: another worker may have taken it over since. The dead file goes and the new
+        # one is made exclusively, never written over: whoever found the path free meanwhile keeps the lock.
         held = _read(path)
-        if path.exists() and not _is_dead(path, held):
-            raise ImageBusyError(_busy(image, held, path))
-        draft = path.with_suffix(f".{token}.tmp")
-        write_synced(draft, _content(token))
-        draft.replace(path)
+        if _age_s(path) < float("inf"):
+            if not _is_dead(path, held):
+                raise ImageBusyError(_busy(image, held, path))
+            path.unlink(missing_ok=True)
+        if not _create(path, token):
+            raise ImageBusyError(_busy(image, _read(path), path))
     finally:
         guard.unlink(missing_ok=True)
     return token
@@ -128,7 +134,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_dead(path: Path, held: dict[str, Any] | None) -> bool:
     if held is None or not isinstance(held.get("pid"), int):
         # Killed between making the file and filling it; a moment is left to those who are just doing that.
-        return _age_s(path) > 10
+        return _UNFINISHED_AFTER_S < _age_s(path) < float("inf")
     if held.get("host") != socket.gethostname():
         return _age_s(path) > STALE_AFTER_S
     pid = held["pid"]
