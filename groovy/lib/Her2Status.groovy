@@ -1,0 +1,52 @@
+import com.google.gson.GsonBuilder
+import groovy.transform.CompileStatic
+import java.nio.charset.StandardCharsets
+import java.nio.file.AtomicMoveNotSupportedException
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption
+
+/**
+ * What became of one image, in her2/status/<verb>/<image>.json: over a whole project QuPath's exit code is 0
+ * whether the script worked or threw.
+ */
+@CompileStatic
+class Her2Status {
+
+    /** Say that it was done, with counts or words for each key. */
+    static void done(File her2, String verb, String image, Map<String, Object> found) {
+        Map<String, Object> content = new TreeMap<String, Object>(found)
+        content.put("ok", true)
+        write(her2, verb, image, content)
+    }
+
+    /** Say that it was not done, and why. */
+    static void failed(File her2, String verb, String image, Throwable problem) {
+        Map<String, Object> content = new TreeMap<String, Object>()
+        content.put("ok", false)
+        content.put("message", problem.message ?: problem.toString())
+        write(her2, verb, image, content)
+    }
+
+    private static void write(File her2, String verb, String image, Map<String, Object> content) {
+        content.put("verb", verb)
+        content.put("image", image)
+        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
+            .toJson(content)
+        Path file = her2.toPath().resolve("status").resolve(verb).resolve("${image}.json".toString())
+        Files.createDirectories(file.getParent())
+        replace(file, (text + "\n").getBytes(StandardCharsets.UTF_8))
+    }
+
+    /** Give a file new content in one step: a reader sees the old content or the new. */
+    static void replace(Path file, byte[] content) {
+        Path draft = file.resolveSibling(file.getFileName().toString() + ".tmp")
+        Files.write(draft, content)
+        try {
+            Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING)
+        } catch (AtomicMoveNotSupportedException ignored) {
+            // Some network shares cannot; a status file may be cut short there, nothing else depends on it.
+            Files.move(draft, file, StandardCopyOption.REPLACE_EXISTING)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+"""What holds for every class of the library and for the lines that load it, seen without a QuPath."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.groovy.conftest import SCRIPTS
+
+LIBRARY = sorted((SCRIPTS / "lib").glob("*.groovy"))
+LOADER = "// ---- the library: the same lines in every script"
+
+
+def loaders() -> dict[str, str]:
+    """Script: the lines that load the library, which end every script that uses it."""
+    texts = {script.name: script.read_text(encoding="utf-8") for script in sorted(SCRIPTS.glob("*.groovy"))}
+    return {name: text[text.index(LOADER) :] for name, text in texts.items() if "her2(" in text}
+
+
+def test_the_library_is_loaded_in_one_way() -> None:
+    assert len(set(loaders().values())) <= 1, f"{' and '.join(loaders())} load the library in different ways"
+
+
+def test_every_class_that_is_asked_for_is_there() -> None:
+    for script in SCRIPTS.glob("*.groovy"):
+        asked = re.findall(r'her2\("(\w+)"\)', script.read_text(encoding="utf-8"))
+        assert {f"{name}.groovy" for name in asked} <= {file.name for file in LIBRARY}, script.name
+
+
+@pytest.mark.parametrize("file", LIBRARY, ids=lambda f: f.stem)
+class TestLibraryClass:
+    def test_one_compiled_class_of_the_files_name(self, file: Path) -> None:
+        """A class is found by the name of its file, and only what is compiled statically is quick."""
+        text = file.read_text(encoding="utf-8")
+        assert re.search(rf"^@CompileStatic\n(final )?class {file.stem}\b", text, re.MULTILINE)
+        assert not re.search(r"^package ", text, re.MULTILINE)
+        assert "@CompileDynamic" not in text
+
+    def test_says_what_it_is_for(self, file: Path) -> None:
+        assert re.search(r"\*/\n@CompileStatic", file.read_text(encoding="utf-8")), (
+            "no comment above the class"
+        )
+
+    def test_nothing_that_qupath_lacks_or_that_breaks_a_hierarchy(self, file: Path) -> None:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"groovy\.(json|yaml)", text)
+        assert not re.search(r"\b(resolveHierarchy|clearChildObjects|clearAll)\(", text)
