@@ -1,0 +1,45 @@
+import groovy.transform.CompileStatic
+import qupath.lib.common.ColorTools
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.projects.Project
+
+/**
+ * QuPath's classes by their names, in QuPath's own colours. A class that the project lists keeps its colour.
+ */
+@CompileStatic
+class Her2Classes {
+
+    /** Classes of cells: red, green, blue, as QuPath has them for graded classes. */
+    static final Map<String, List<Integer>> COLOURS = [
+        "Tumor"          : [200, 0, 0],
+        "Tumor: Negative": [90, 90, 180],
+        "Tumor: 1+"      : [255, 215, 0],
+        "Tumor: 2+"      : [225, 150, 50],
+        "Tumor: 3+"      : [200, 50, 50],
+    ]
+
+    /** The class of that name; null for null. */
+    static PathClass named(String name, Collection<PathClass> listed) {
+        if (name == null || name.isEmpty())
+            return null
+        PathClass found = PathClass.fromString(name, null)
+        List<Integer> colour = COLOURS.get(name)
+        // `Tumor: 3+` makes QuPath invent a `Tumor`, so a colour given on creation may come too late.
+        if (colour != null && !listed.contains(found))
+            found.setColor(ColorTools.packRGB(colour[0], colour[1], colour[2]))
+        return found
+    }
+
+    static PathClass[] named(List<String> names, Project<?> project) {
+        Collection<PathClass> listed = project == null ? Collections.<PathClass> emptyList() : project.getPathClasses()
+        PathClass[] found = new PathClass[names.size()]
+        for (int i = 0; i < found.length; i++)
+            found[i] = named(names[i], listed)
+        return found
+    }
+
+    /** The name of an object's class; null where it has none. */
+    static String nameOf(PathClass pathClass) {
+        return pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
+    }
+}

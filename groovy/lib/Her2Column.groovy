@@ -1,0 +1,91 @@
+import groovy.transform.CompileStatic
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.charset.StandardCharsets
+import java.util.regex.Matcher
+import java.util.regex.Pattern
+
+/**
+ * One column of cells.npz: the bytes of an NPY 1.0 array in C order, little-endian, with its shape.
+ */
+@CompileStatic
+class Her2Column {
+
+    private static final Pattern HEADER = Pattern.compile(
+        "\\{'descr': '([^']+)', 'fortran_order': (True|False), 'shape': \\(([0-9, ]*)\\),? *\\} *\\n?")
+    private static final Map<String, Integer> ITEM_BYTES = ["|u1": 1, "<f4": 4, "<i4": 4, "<i8": 8]
+
+    final String name
+    /** Number of rows, and of values in a row (1 where the array has one axis). */
+    final int rows
+    final int columns
+    /** The values alone; index 0 is the first byte of the first value. */
+    final ByteBuffer bytes
+
+    /** Read an array; `type` and `axes` are what format 1 says of this column. */
+    Her2Column(String where, String name, byte[] content, String type, int axes) {
+        this.name = name
+        int start = dataStart(content)
+        Matcher header = HEADER.matcher(start < 0 ? "" : new String(content, 10, start - 10, StandardCharsets.ISO_8859_1))
+        if (!header.matches())
+            throw damaged(where, "has no sound NPY 1.0 header")
+        int[] shape = shapeOf(header.group(3))
+        boolean turned = header.group(2) == "True" && shape.length > 1
+        if (header.group(1) != type || shape.length != axes || turned)
+            throw damaged(where, "is ${header.group(1)} with ${shape.length} axes; format 1 has $type with $axes, in C order")
+        rows = shape[0]
+        columns = axes == 1 ? 1 : shape[1]
+        long wanted = (long) rows * columns * ITEM_BYTES[type]
+        if (content.length - start != wanted)
+            throw damaged(where, "holds ${content.length - start} bytes, not shape (${header.group(3)})")
+        bytes = ByteBuffer.wrap(content, start, content.length - start).slice()
+            .order(name == "uuid" ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN)
+    }
+
+    private Her2Refusal damaged(String where, String what) {
+        return new Her2Refusal("$where: column '$name' $what. Score the image again with --force.")
+    }
+
+    /** Where the values begin; -1 where this is no NPY 1.0 array. */
+    private static int dataStart(byte[] content) {
+        if (content.length < 10 || content[0] != (byte) 0x93 || content[6] != (byte) 1 || content[7] != (byte) 0 ||
+            new String(content, 1, 5, StandardCharsets.ISO_8859_1) != "NUMPY")
+            return -1
+        int start = 10 + (content[8] & 0xFF) + ((content[9] & 0xFF) << 8)
+        return start <= content.length ? start : -1
+    }
+
+    private static int[] shapeOf(String text) {
+        List<Integer> sizes = []
+        for (String word : text.split(",")) {
+            String size = word.trim()
+            // More digits than an int holds cannot be a column of a file that was read into one array.
+            if (!size.isEmpty())
+                sizes.add(size.length() > 9 ? -1 : Integer.parseInt(size))
+        }
+        int[] shape = new int[sizes.size()]
+        for (int i = 0; i < shape.length; i++)
+            shape[i] = sizes[i]
+        return shape
+    }
+
+    int u8(int i) {
+        return bytes.get(i) & 0xFF
+    }
+
+    int i32(int i) {
+        return bytes.getInt(i * 4)
+    }
+
+    long i64(int i) {
+        return bytes.getLong(i * 8)
+    }
+
+    float f32(int i) {
+        return bytes.getFloat(i * 4)
+    }
+
+    UUID uuid(int row) {
+        return Her2Ids.read(bytes, row * 16)
+    }
+}

@@ -1,0 +1,75 @@
+import com.google.gson.JsonArray
+import com.google.gson.JsonElement
+import com.google.gson.JsonObject
+import com.google.gson.JsonParseException
+import com.google.gson.JsonParser
+import groovy.transform.CompileStatic
+import java.nio.charset.StandardCharsets
+
+/**
+ * Files of JSON, and members of them that may be missing or null.
+ */
+@CompileStatic
+class Her2Json {
+
+    /** The object in a file; `remedy` ends the sentence when there is none. */
+    static JsonObject read(File file, String remedy) {
+        String text
+        try {
+            text = file.getText(StandardCharsets.UTF_8.name())
+        } catch (IOException problem) {
+            throw new Her2Refusal("'$file' cannot be read (${problem.message}). $remedy")
+        }
+        JsonElement found
+        try {
+            found = JsonParser.parseString(text)
+        } catch (JsonParseException problem) {
+            throw new Her2Refusal("'$file' is not JSON (${problem.message}). $remedy")
+        }
+        if (!found.isJsonObject())
+            throw new Her2Refusal("'$file' holds no JSON object. $remedy")
+        return found.getAsJsonObject()
+    }
+
+    /** Refuse a file of another format than 1. */
+    static void checkFormat(JsonObject content, File file, String remedy) {
+        Double format = number(content, "format")
+        if (format == 1.0d)
+            return
+        if (format != null && format > 1)
+            throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1: it was written by " +
+                "a newer qupath-her2. Install the scripts of that version (qupath-her2 install-scripts), then run this again.")
+        throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1. $remedy")
+    }
+
+    static String text(JsonObject object, String name) {
+        JsonElement value = object.get(name)
+        return value == null || !value.isJsonPrimitive() ? null : value.getAsString()
+    }
+
+    static Double number(JsonObject object, String name) {
+        JsonElement value = object.get(name)
+        if (value == null || !value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber())
+            return null
+        return value.getAsDouble()
+    }
+
+    /** The member called `name`; an empty object where there is none. */
+    static JsonObject object(JsonObject object, String name) {
+        JsonElement value = object.get(name)
+        return value == null || !value.isJsonObject() ? new JsonObject() : value.getAsJsonObject()
+    }
+
+    /** The member called `name`; an empty array where there is none. */
+    static JsonArray array(JsonObject object, String name) {
+        JsonElement value = object.get(name)
+        return value == null || !value.isJsonArray() ? new JsonArray() : value.getAsJsonArray()
+    }
+
+    static List<String> texts(JsonObject object, String name) {
+        List<String> found = []
+        for (JsonElement value : array(object, name))
+            found.add(value.getAsString())
+        return found
+    }
+}

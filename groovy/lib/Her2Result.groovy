@@ -1,0 +1,171 @@
+import com.google.gson.JsonElement
+import com.google.gson.JsonObject
+import groovy.transform.CompileStatic
+import java.nio.ByteBuffer
+import java.nio.channels.FileChannel
+import java.nio.file.StandardOpenOption
+import java.security.MessageDigest
+
+/**
+ * One finished run of an image, read and checked whole: its record, regions, score and cells. Nothing of a run
+ * that is damaged, changed, newer or of another image ever reaches a hierarchy.
+ */
+@CompileStatic
+class Her2Result {
+
+    private static final String AGAIN = "Score the image again with --force."
+    private static final int BLOCK = 1 << 22
+
+    final File folder
+    final String run
+    /** Folder name of the image in the exchange folder, and the name that people know. */
+    final String imageId
+    final String imageName
+    final int width
+    final int height
+    /** µm per pixel that was scored with, NaN where there was none; and whether it was QuPath's own. */
+    final double pixelSize
+    final boolean pixelSizeIsQuPaths
+    final List<Her2Region> regions
+    /** SHA-256 of the file of regions that was scored; null where there was none. */
+    final String regionsHash
+    final JsonObject score
+    /** Null where the run holds no cells. */
+    final Her2Cells cells
+
+    private Her2Result(File folder) {
+        this.folder = folder
+        File file = new File(folder, "run.json")
+        JsonObject record = Her2Json.read(file, AGAIN)
+        Her2Json.checkFormat(record, file, AGAIN)
+        checkFiles(folder, record)
+        run = Her2Json.text(record, "run")
+        JsonObject image = Her2Json.object(record, "image")
+        imageId = Her2Json.text(image, "id")
+        imageName = Her2Json.text(image, "name") ?: imageId
+        width = size(image, "width")
+        height = size(image, "height")
+        Double pixel = Her2Json.number(image, "pixel_size_um")
+        pixelSize = pixel == null ? Double.NaN : pixel
+        pixelSizeIsQuPaths = Her2Json.text(image, "pixel_size_source") == "QuPath"
+        regionsHash = Her2Json.text(Her2Json.object(record, "inputs"), "regions")
+        regions = readRegions(folder, record)
+        score = readScore(folder)
+        cells = readCells(folder, record, regions.size())
+        checkCount(record)
+    }
+
+    /** Read a run and check all of it; Her2Refusal says what is wrong and the way out. */
+    static Her2Result read(File folder) {
+        try {
+            return new Her2Result(folder)
+        } catch (IllegalStateException | NumberFormatException | UnsupportedOperationException | ClassCastException problem) {
+            // What gson throws on a member of another kind than the format says.
+            throw new Her2Refusal("'$folder' holds a file that is not as format 1 says ($problem). $AGAIN")
+        }
+    }
+
+    private static int size(JsonObject image, String name) {
+        Double value = Her2Json.number(image, name)
+        if (value == null || value <= 0)
+            throw new Her2Refusal("run.json: image.$name is ${image.get(name)}, not a size in pixels. $AGAIN")
+        return value.intValue()
+    }
+
+    private static void checkFiles(File folder, JsonObject record) {
+        if (Her2Json.text(record, "run") != folder.name)
+            throw new Her2Refusal("'$folder' holds the record of run '${Her2Json.text(record, 'run')}'. $AGAIN")
+        JsonObject hashes = Her2Json.object(record, "files")
+        JsonObject sizes = Her2Json.object(record, "sizes")
+        Set<String> found = new TreeSet<String>(folder.list() as List<String>)
+        found.remove("run.json")
+        if (found != new TreeSet<String>(hashes.keySet()))
+            throw new Her2Refusal("'$folder' holds the files ${found.join(', ')}; its record lists ${hashes.keySet().join(', ')}. $AGAIN")
+        for (String name : found) {
+            File file = new File(folder, name)
+            Double size = Her2Json.number(sizes, name)
+            if (size == null || file.length() != size.longValue() || sha256(file) != Her2Json.text(hashes, name))
+                throw new Her2Refusal("'$file' was changed after the run. $AGAIN")
+        }
+    }
+
+    /** SHA-256 of a file as 64 hex digits. */
+    static String sha256(File file) {
+        MessageDigest digest = MessageDigest.getInstance("SHA-256")
+        ByteBuffer block = ByteBuffer.allocate(BLOCK)
+        try (FileChannel channel = FileChannel.open(file.toPath(), StandardOpenOption.READ)) {
+            while (channel.read(block) >= 0) {
+                block.flip()
+                digest.update(block)
+                block.clear()
+            }
+        }
+        return HexFormat.of().formatHex(digest.digest())
+    }
+
+    private static List<Her2Region> readRegions(File folder, JsonObject record) {
+        Map<UUID, JsonObject> features = [:]
+        File file = new File(folder, "regions.geojson")
+        for (JsonElement element : Her2Json.array(Her2Json.read(file, AGAIN), "features")) {
+            JsonObject feature = element.getAsJsonObject()
+            features.put(UUID.fromString(Her2Json.text(feature, "id")), feature)
+        }
+        List<Her2Region> found = []
+        for (JsonElement element : Her2Json.array(record, "regions")) {
+            JsonObject entry = element.getAsJsonObject()
+            UUID id = UUID.fromString(Her2Json.text(entry, "uuid"))
+            if (!features.containsKey(id))
+                throw new Her2Refusal("'$file' lacks the region $id of run.json. $AGAIN")
+            found.add(region(id, entry, features.get(id)))
+        }
+        return found
+    }
+
+    private static Her2Region region(UUID id, JsonObject entry, JsonObject feature) {
+        JsonObject properties = Her2Json.object(feature, "properties")
+        Her2Region region = new Her2Region(id: id, name: Her2Json.text(entry, "name"),
+            className: Her2Json.text(entry, "class"), shape: Her2Shapes.read(Her2Json.object(feature, "geometry")))
+        if (region.shape == null)
+            throw new Her2Refusal("regions.geojson: region $id is no polygon. $AGAIN")
+        JsonObject values = Her2Json.object(properties, "measurements")
+        for (String name : values.keySet()) {
+            if (!name.startsWith("HER2: "))
+                throw new Her2Refusal("regions.geojson: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
+            region.measurements.put(name, values.get(name).getAsDouble())
+        }
+        return region
+    }
+
+    private static JsonObject readScore(File folder) {
+        File file = new File(folder, "score.json")
+        JsonObject score = Her2Json.read(file, AGAIN)
+        Her2Json.checkFormat(score, file, AGAIN)
+        if (!(Her2Json.text(score, "status") in ["scored", "not assessable"]) || Her2Json.text(score, "reason") == null)
+            throw new Her2Refusal("'$file' holds no HER2 result (status ${score.get('status')}). $AGAIN")
+        return score
+    }
+
+    private static Her2Cells readCells(File folder, JsonObject record, int regions) {
+        File file = new File(folder, "cells.npz")
+        if (!file.isFile())
+            return null
+        JsonObject names = Her2Json.object(record, "cells")
+        List<String> measurements = Her2Json.texts(names, "measurements")
+        for (String name : measurements)
+            if (!name.startsWith("HER2: "))
+                throw new Her2Refusal("run.json: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
+        return new Her2Cells(file, measurements, Her2Json.texts(names, "classes"), regions)
+    }
+
+    private void checkCount(JsonObject record) {
+        Double count = Her2Json.number(Her2Json.object(record, "counts"), "cells")
+        int found = cells == null ? 0 : cells.count
+        if (count != null && count.intValue() != found)
+            throw new Her2Refusal("'$folder' holds $found cells, its record counts ${count.intValue()}. $AGAIN")
+    }
+
+    /** The score in one word or two, as it stands in the project browser. */
+    String scoreText() {
+        return Her2Json.text(score, "score") ?: "not assessable"
+    }
+}

@@ -1,0 +1,73 @@
+import com.google.gson.JsonArray
+import com.google.gson.JsonElement
+import com.google.gson.JsonObject
+import groovy.transform.CompileStatic
+import org.locationtech.jts.geom.Coordinate
+import org.locationtech.jts.geom.Geometry
+import org.locationtech.jts.geom.GeometryFactory
+import org.locationtech.jts.geom.LinearRing
+import org.locationtech.jts.geom.Polygon
+
+/**
+ * Shapes of regions: read from GeoJSON, and compared as QuPath's grid of 0.01 px allows.
+ */
+@CompileStatic
+class Her2Shapes {
+
+    /** Outlines nearer than this everywhere are the same: QuPath rounds to 0.01 px, Python to its nearest. */
+    static final double SAME_PX = 0.05
+
+    private static final GeometryFactory FACTORY = new GeometryFactory()
+
+    /** A GeoJSON polygon or multipolygon; null for anything else. */
+    static Geometry read(JsonObject geometry) {
+        String kind = Her2Json.text(geometry, "type")
+        JsonArray coordinates = Her2Json.array(geometry, "coordinates")
+        if (kind == "Polygon")
+            return polygon(coordinates)
+        if (kind != "MultiPolygon")
+            return null
+        List<Polygon> parts = []
+        for (JsonElement part : coordinates)
+            parts.add(polygon(part.getAsJsonArray()))
+        return FACTORY.createMultiPolygon(parts as Polygon[])
+    }
+
+    private static Polygon polygon(JsonArray rings) {
+        List<LinearRing> found = []
+        for (JsonElement outline : rings)
+            found.add(ring(outline.getAsJsonArray()))
+        return FACTORY.createPolygon(found[0], found.subList(1, found.size()) as LinearRing[])
+    }
+
+    private static LinearRing ring(JsonArray points) {
+        Coordinate[] coordinates = new Coordinate[points.size()]
+        for (int i = 0; i < coordinates.length; i++) {
+            JsonArray point = points.get(i).getAsJsonArray()
+            coordinates[i] = new Coordinate(point.get(0).getAsDouble(), point.get(1).getAsDouble())
+        }
+        return FACTORY.createLinearRing(coordinates)
+    }
+
+    /** Whether two shapes are the same region of an image of this size, however their points are ordered. */
+    static boolean same(Geometry a, Geometry b, double width, double height) {
+        if (a.norm().equalsExact(b.norm(), SAME_PX))
+            return true
+        // What reaches beyond the image is cut off before it is scored.
+        Geometry image = rectangle(width, height)
+        Geometry inA = within(a, image)
+        Geometry inB = within(b, image)
+        return inA.buffer(SAME_PX).covers(inB) && inB.buffer(SAME_PX).covers(inA)
+    }
+
+    private static Geometry within(Geometry shape, Geometry image) {
+        if (image.getEnvelopeInternal().covers(shape.getEnvelopeInternal()))
+            return shape
+        return shape.buffer(0).intersection(image)
+    }
+
+    private static Geometry rectangle(double width, double height) {
+        return FACTORY.createPolygon([new Coordinate(0, 0), new Coordinate(width, 0), new Coordinate(width, height),
+            new Coordinate(0, height), new Coordinate(0, 0)] as Coordinate[])
+    }
+}
