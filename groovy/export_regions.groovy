@@ -1,0 +1,104 @@
+/**
+ * Write the images and people's regions of the open project to its exchange folder, for scoring in Python.
+ *
+ * REQUIRES  an open project: in QuPath's window (script editor, Run or *Run for project*), or headless by
+ *           `QuPath script export_regions.groovy -p project.qpproj`. The folder `lib` lies beside this script.
+ * READS     images, annotations, TMA cores, pixel size, stains, image type, metadata; with cells also detections
+ * WRITES    her2/images.json, her2/regions/ (or the folder below) and her2/status/; nothing of the project itself
+ * STEPS     1. which images: the whole project from the window, one at a time where QuPath runs over images
+ *           2. export them  3. say what was left out and why
+ * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
+ */
+import java.awt.image.BufferedImage
+import org.codehaus.groovy.control.CompilerConfiguration
+import org.slf4j.LoggerFactory
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
+import qupath.lib.projects.Project
+import static qupath.lib.scripting.QP.*
+
+// SETTINGS -----------------------------------------------------------------
+def exchangeFolder = ""     // where to write; "" is the folder her2 beside the project file
+def withCells = false       // also write the cells that are there, to classify them in place (--cells from-regions)
+def withPixels = false      // write images that Python cannot open as OME-TIFF of their regions, instead of refusing
+// Headless they can be given as `--args`: --args out=/data/her2 --args cells --args pixels
+// ---- nothing to edit below -----------------------------------------------
+
+checkMinVersion("0.5.0")
+def logger = LoggerFactory.getLogger("qupath-her2")
+Project<BufferedImage> project = getProject()
+if (project == null)
+    throw new IllegalStateException("No project is open, so there is nothing to export. Open one " +
+        "(File > Project > Open project), or start QuPath with: script export_regions.groovy -p project.qpproj")
+
+for (String word : (args as List<String>)) {
+    if (word.startsWith("out="))
+        exchangeFolder = word.substring(4)
+    else if (word == "cells")
+        withCells = true
+    else if (word == "pixels")
+        withPixels = true
+    else
+        throw new IllegalArgumentException("Unknown argument '${word}'. There are: out=FOLDER, cells, pixels")
+}
+
+def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
+def export = her2("Her2Export").getConstructor(Project, File).newInstance(project, folder)
+export.withCells = withCells
+export.withPixels = withPixels
+export.open = shownImages(project)
+
+// Over a project QuPath runs this once per image, and each run exports its own.
+def entry = getProjectEntry()
+def isOneOfMany = entry != null && (QuPathGUI.getInstance() == null || !isShown(getCurrentImageData()))
+def found = export.run(isOneOfMany ? [entry.getID()] : null)
+found.refused.each { image, reason -> logger.warn("{} was left out: {}", image, reason) }
+her2("Her2Status").done(folder, "export", isOneOfMany ? entry.getID() : "project", new TreeMap<String, Object>(found))
+println "HER2_EXPORT_REGIONS_OK images=${found.images} regions=${found.regions} cells=${found.cells} " +
+    "refused=${found.refused.size()}"
+
+/** The images of this project that are open in the window, by entry id: what is seen there is what is exported. */
+Map<String, ImageData<BufferedImage>> shownImages(Project<BufferedImage> project) {
+    def window = QuPathGUI.getInstance()
+    if (window == null || !window.getProject().is(project))
+        return [:]
+    return window.getAllViewers().collect { it.getImageData() }
+        .findAll { it != null && project.getEntry(it) != null }
+        .collectEntries { [(project.getEntry(it).getID()): it] }
+}
+
+/** Whether an image is open in the window; images that *Run for project* opens for a script are not. */
+boolean isShown(ImageData<BufferedImage> data) {
+    def window = QuPathGUI.getInstance()
+    return data == null || (window != null && window.getAllViewers().any { it.getImageData().is(data) })
+}
+
+// ---- the library: the same lines in every script --------------------------
+
+/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+Class<?> her2(String name) {
+    def own = new File(this.class.protectionDomain.codeSource.location.toURI())
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def told = System.getProperty("qupath_her2.groovy")
+    def places = [own.parentFile, run ? new File(run as String).parentFile : null,
+                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+    def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
+    if (lib == null)
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
+            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
+    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+    def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
+    def shared = System.getProperties()
+    synchronized (shared) {
+        if (!shared.containsKey(key)) {
+            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
+            def loader = new GroovyClassLoader(PathObject.classLoader, options)
+            loader.addClasspath(lib.path)
+            shared.put(key, loader)
+        }
+        return (shared.get(key) as ClassLoader).loadClass(name)
+    }
+}

@@ -1,0 +1,218 @@
+import com.google.gson.GsonBuilder
+import com.google.gson.JsonArray
+import com.google.gson.JsonElement
+import com.google.gson.JsonObject
+import com.google.gson.JsonParseException
+import com.google.gson.JsonParser
+import groovy.transform.CompileStatic
+import java.awt.image.BufferedImage
+import java.nio.charset.StandardCharsets
+import java.nio.file.Files
+import java.nio.file.Path
+import java.util.concurrent.CancellationException
+import java.util.function.BooleanSupplier
+import java.util.function.Consumer
+import org.slf4j.LoggerFactory
+import qupath.lib.gui.prefs.PathPrefs
+import qupath.lib.images.ImageData
+import qupath.lib.images.servers.ImageServer
+import qupath.lib.objects.PathObject
+import qupath.lib.projects.Project
+import qupath.lib.projects.ProjectImageEntry
+
+/**
+ * The way out of QuPath: a project's images and people's regions into the exchange folder (images.json, regions/).
+ * Nothing of the project is changed. The saved state of a project gives the same bytes whoever asks.
+ */
+@CompileStatic
+class Her2Export {
+
+    private static final int FORMAT = 1
+
+    private final Project<BufferedImage> project
+    private final File folder
+    private final File her2
+    private final boolean isMasked
+    private final Map<String, JsonObject> known
+
+    /** Also write the cells that people's tools have made, for measuring them in place. */
+    boolean withCells = false
+    /** Write the regions of images that Python cannot open as OME-TIFF, instead of refusing them. */
+    boolean withPixels = false
+    /** Images whose state in the window counts instead of the saved one, by entry id. */
+    Map<String, ImageData<BufferedImage>> open = [:]
+    /** Told a JSON object for each finished image. */
+    Consumer<String> listener
+    /** Asked between images. */
+    BooleanSupplier cancelled
+
+    Her2Export(Project<BufferedImage> project, File her2) {
+        this.project = project
+        this.her2 = her2
+        folder = project.getPath().getParent().toFile()
+        // A project opened without a window does not know of the preference; file names must not leak by that way.
+        isMasked = project.getMaskImageNames() || PathPrefs.maskImageNamesProperty().get()
+        known = readKnown(new File(her2, "images.json"))
+    }
+
+    /**
+     * Export all images, or those whose entry ids are given; the others keep what images.json said of them.
+     * Returns the counts: images, regions, cells, and refused, the sentences by image.
+     */
+    Map<String, Object> run(Collection<String> only = null) {
+        Files.createDirectories(new File(her2, "regions").toPath())
+        loadOpenSlide()
+        List<Object> listed = []
+        Map<String, Object> counts = [images: (Object) 0, regions: (Object) 0, cells: (Object) 0L]
+        Map<String, String> refused = new TreeMap<String, String>()
+        for (ProjectImageEntry<BufferedImage> entry : project.getImageList()) {
+            if (only != null && !(entry.getID() in only)) {
+                if (known.containsKey(entry.getID()))
+                    listed.add(known[entry.getID()])
+                continue
+            }
+            if (cancelled != null && cancelled.getAsBoolean())
+                throw new CancellationException("Cancelled; images.json is as it was.")
+            Map<String, Object> facts = export(entry)
+            Map<String, Object> found = (Map<String, Object>) facts.remove("found")
+            counts["images"] = (int) counts["images"] + 1
+            counts["regions"] = (int) counts["regions"] + (int) found.get("regions", 0)
+            counts["cells"] = (long) counts["cells"] + (long) found.get("cells", 0L)
+            Map<String, String> refusal = (Map<String, String>) facts["refusal"]
+            if (refusal != null)
+                refused[facts["name"].toString() + " (" + facts["entry_id"] + ")"] = refusal["reason"]
+            listed.add(facts)
+            tell([event: (Object) "image", name: facts["name"], image: facts["id"],
+                  refused: refusal?.get("reason")] + found)
+        }
+        write(new File(her2, "images.json"), json([format: FORMAT, images: listed]))
+        return counts + [refused: (Object) refused]
+    }
+
+    /** One image: its regions into their file, and what images.json is to say of it. */
+    private Map<String, Object> export(ProjectImageEntry<BufferedImage> entry) {
+        Her2ExportSource source = new Her2ExportSource(project, entry.getServerBuilder())
+        String id = known[entry.getID()]?.get("id")?.getAsString() ?:
+            Her2ExportImage.identity(entry.getID(), isMasked ? null : entry.getOriginalImageName())
+        Map<String, Object> facts = new TreeMap<String, Object>(
+            Her2ExportImage.facts(entry, source, folder, id, isMasked))
+        facts["found"] = [:]
+        facts["refusal"] = null
+        ImageData<BufferedImage> shown = open[entry.getID()]
+        ImageServer<BufferedImage> server = null
+        try {
+            if (shown == null)
+                server = connect(source)
+            fill(facts, source, shown ?: Her2ExportData.read(entry, server))
+        } catch (Her2Refusal problem) {
+            facts["refusal"] = Her2ExportImage.refusal("not_exported", problem.message)
+        } finally {
+            server?.close()
+        }
+        if (facts["refusal"] != null)
+            forget(id)
+        return facts
+    }
+
+    private void fill(Map<String, Object> facts, Her2ExportSource source, ImageData<BufferedImage> data) {
+        facts.putAll(Her2ExportImage.measures(data))
+        facts["refusal"] = Her2ExportImage.refusalOf(data)
+        if (facts["refusal"] != null)
+            return
+        List<PathObject> objects = Her2ExportRegions.objectsOf(data.getHierarchy())
+        String reason = source.problem ?: Her2ExportPixels.unreadable(source.file)
+        if (reason != null && withPixels)
+            facts.putAll(Her2ExportPixels.write(data.getServer(), objects, her2, facts["id"].toString()))
+        else if (reason != null)
+            facts["refusal"] = Her2ExportImage.refusal("not_readable", "Python cannot read the image as QuPath " +
+                "shows it: ${reason}. Export it with pixels: qupath-her2 pull --pixels, or withPixels = true in " +
+                "export_regions.groovy")
+        if (facts["refusal"] != null)
+            return
+        Map<String, Object> found = [regions: (Object) objects.size()]
+        write(new File(her2, "regions/${facts["id"]}.geojson"), Her2ExportRegions.bytes(objects))
+        if (withCells)
+            found["cells"] = Her2CellsOut.write(data.getHierarchy(), new File(her2, "regions/${facts["id"]}.cells.npz"))
+        facts["found"] = found
+    }
+
+    private static ImageServer<BufferedImage> connect(Her2ExportSource source) {
+        if (source.file == null && source.problem == null)
+            throw new Her2Refusal("the image file '${source.address}' is not there. In QuPath: open the project and " +
+                "let it search for the image, or put the file back")
+        try {
+            return source.builder.build()
+        } catch (Exception problem) {
+            throw new Her2Refusal("QuPath cannot open the image file '${source.address}' " +
+                "(${problem.message ?: problem}). " +
+                "Open it in QuPath to see why; it may be damaged or its reader not installed")
+        }
+    }
+
+    /** Remove the regions of an image that is refused now: they would speak of another state. */
+    private void forget(String id) {
+        for (String ending : [".geojson", ".cells.npz"])
+            Files.deleteIfExists(new File(her2, "regions/${id}${ending}").toPath())
+    }
+
+    /** Without a window QuPath 0.5 tries OpenSlide only once something has loaded it. */
+    private static void loadOpenSlide() {
+        try {
+            Class.forName("qupath.lib.images.servers.openslide.jna.OpenSlideLoader")
+                .getMethod("tryToLoadQuietly", String[]).invoke(null, [new String[0]] as Object[])
+        } catch (ReflectiveOperationException ignored) {
+            LoggerFactory.getLogger("qupath-her2").debug("This QuPath has no OpenSlide")
+        }
+    }
+
+    private void tell(Map<String, Object> event) {
+        if (listener != null)
+            listener.accept(new GsonBuilder().serializeNulls().create().toJson(event))
+    }
+
+    /** JSON with sorted keys; nulls are kept, because "not known" is a fact too. */
+    private static byte[] json(Object value) {
+        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
+            .toJson(sorted(value))
+        return (text + "\n").getBytes(StandardCharsets.UTF_8)
+    }
+
+    private static Object sorted(Object value) {
+        if (value instanceof JsonObject)
+            return sorted(value.asMap())
+        if (value instanceof JsonArray)
+            return value.asList().collect { sorted(it) }
+        if (value instanceof Map) {
+            Map<String, Object> result = new TreeMap<String, Object>()
+            for (Map.Entry<?, ?> item : ((Map<?, ?>) value).entrySet())
+                result[item.key.toString()] = sorted(item.value)
+            return result
+        }
+        return value instanceof List ? ((List<?>) value).collect { sorted(it) } : value
+    }
+
+    /** Give a file its content in one step; one that has it already is not touched. */
+    private static void write(File file, byte[] content) {
+        Path path = file.toPath()
+        if (!file.isFile() || !Arrays.equals(Files.readAllBytes(path), content))
+            Her2Status.replace(path, content)
+    }
+
+    /** What an earlier export said, by entry id: folder names stay as they were first given. */
+    private static Map<String, JsonObject> readKnown(File file) {
+        if (!file.isFile())
+            return [:]
+        try {
+            JsonObject content = JsonParser.parseString(Files.readString(file.toPath())).getAsJsonObject()
+            if (content.get("format").getAsInt() != FORMAT)
+                throw new Her2Refusal("'${file}' has format ${content.get("format")}; this version writes ${FORMAT}. " +
+                    "Update qupath-her2 in QuPath (install-scripts), or move the folder '${file.getParent()}' away.")
+            return content.getAsJsonArray("images").collect { JsonElement image -> image.getAsJsonObject() }
+                .findAll { JsonObject image -> image.has("entry_id") }
+                .collectEntries { JsonObject image -> [(image.get("entry_id").getAsString()): image] }
+        } catch (JsonParseException | IllegalStateException | NullPointerException problem) {
+            throw new Her2Refusal("'${file}' is damaged (${problem.message}). Delete it and export again; " +
+                "results are kept, they are found by the names of their folders.")
+        }
+    }
+}

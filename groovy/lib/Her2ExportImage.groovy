@@ -1,0 +1,148 @@
+import com.google.gson.JsonParser
+import groovy.transform.CompileStatic
+import java.awt.image.BufferedImage
+import java.nio.ByteBuffer
+import java.nio.channels.SeekableByteChannel
+import java.nio.file.Files
+import java.nio.file.Path
+import java.security.MessageDigest
+import java.text.Normalizer
+import qupath.lib.color.ColorDeconvolutionStains
+import qupath.lib.images.ImageData
+import qupath.lib.images.servers.ImageServer
+import qupath.lib.images.servers.PixelCalibration
+import qupath.lib.projects.ProjectImageEntry
+
+/**
+ * What images.json says of an image; the fields are read by qupath_her2/project/images.py.
+ */
+@CompileStatic
+class Her2ExportImage {
+
+    /** Metadata of ours on an image entry: results, not facts about the image. */
+    static final String OUR_METADATA = "HER2 score"
+
+    private static final int SLUG_CHARS = 40
+    private static final int BLOCK = 1 << 20
+    private static final long WHOLE_FILE = 64L << 20
+    private static final int BLOCKS = 18
+
+    /** What is known of an image without opening it. */
+    static Map<String, Object> facts(
+            ProjectImageEntry<BufferedImage> entry, Her2ExportSource source, File project, String id,
+            boolean isMasked) {
+        Map<String, String> metadata = new TreeMap<String, String>(entry.getMetadataMap())
+        metadata.keySet().removeIf { String key -> key.startsWith("HER2: ") || key == OUR_METADATA }
+        // The name a masked entry shows is drawn anew each time the project is opened.
+        String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
+        Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]
+        facts["path"] = source.file == null ? source.address : relative(source.file, project)
+        facts["chain"] = source.chain
+        facts["series"] = source.series
+        facts["metadata"] = metadata
+        facts["fingerprint"] = source.file == null ? null : fingerprint(source.file.toPath())
+        return facts
+    }
+
+    /** What QuPath knows of an open image: size, scale, stains, type. */
+    static Map<String, Object> measures(ImageData<BufferedImage> data) {
+        ImageServer<BufferedImage> server = data.getServer()
+        PixelCalibration scale = server.getPixelCalibration()
+        ColorDeconvolutionStains stains = data.isBrightfield() ? data.getColorDeconvolutionStains() : null
+        return [
+            width        : (Object) server.getWidth(),
+            height       : (Object) server.getHeight(),
+            pixel_size_um: scale.hasPixelSizeMicrons() ? scale.getAveragedPixelSizeMicrons().doubleValue() : null,
+            image_type   : data.getImageType().name(),
+            stains       : stains == null ? null
+                : JsonParser.parseString(ColorDeconvolutionStains.getColorDeconvolutionStainsAsString(stains, 5)),
+        ]
+    }
+
+    /** Why QuPath's image is not one that HER2 can be scored on; null where it is. */
+    static Map<String, String> refusalOf(ImageData<BufferedImage> data) {
+        ImageServer<BufferedImage> server = data.getServer()
+        if (data.isFluorescence() || !server.isRGB())
+            return refusal("not_brightfield", "the image is not brightfield RGB but ${data.getImageType()} with " +
+                "${server.nChannels()} channel(s). HER2 immunohistochemistry is scored on brightfield RGB scans")
+        if (server.nZSlices() > 1 || server.nTimepoints() > 1)
+            return refusal("z_stack", "the image is a stack (${server.nZSlices()} focal planes, " +
+                "${server.nTimepoints()} time points). Export one plane as an image of its own and score that")
+        return null
+    }
+
+    /** A refusal as images.json holds it. */
+    static Map<String, String> refusal(String code, String reason) {
+        return [code: code, reason: reason]
+    }
+
+    /** The name of an image's files, as qupath_her2.project.exchange.image_id makes it; the id alone where masked. */
+    static String identity(String entryId, String name) {
+        if (name == null)
+            return entryId
+        int dot = name.lastIndexOf(".")
+        String stem = dot > 0 ? name.substring(0, dot) : name
+        String ascii = Normalizer.normalize(stem, Normalizer.Form.NFKD).replaceAll(/[^\x00-\x7F]/, "")
+        String slug = ascii.replaceAll(/[^0-9A-Za-z]+/, "-")
+        slug = slug.substring(0, Math.min(SLUG_CHARS, slug.length())).replaceAll(/^-+|-+$/, "")
+        return slug.isEmpty() ? entryId : "${entryId}_${slug}".toString()
+    }
+
+    /** The path from the project where the file lies there or at most two folders up, so that both move together. */
+    static String relative(File file, File project) {
+        Path path = file.toPath().toAbsolutePath().normalize()
+        Path from = project.toPath().toAbsolutePath().normalize()
+        if (path.getRoot() != from.getRoot())
+            return path.toString().replace("\\", "/")
+        Path way = from.relativize(path)
+        boolean isFar = way.startsWith("../../..") || from.getNameCount() <= climbs(way)
+        return (isFar ? path : way).toString().replace("\\", "/")
+    }
+
+    private static int climbs(Path way) {
+        return way.findAll { Path step -> step.toString() == ".." }.size()
+    }
+
+    /** The fingerprint of qupath_her2.provenance.image_fingerprint: the whole file, or 18 blocks of a large one. */
+    static String fingerprint(Path path) {
+        long size = Files.size(path)
+        MessageDigest digest = MessageDigest.getInstance("SHA-256")
+        digest.update(ByteBuffer.allocate(8).putLong(size).flip() as ByteBuffer)
+        SeekableByteChannel channel = Files.newByteChannel(path)
+        try {
+            if (size <= WHOLE_FILE) {
+                add(digest, channel, 0, size)
+            } else {
+                for (int i = 0; i < BLOCKS; i++)
+                    add(digest, channel, Math.round(i * (size - BLOCK) / (double) (BLOCKS - 1)), BLOCK)
+            }
+        } finally {
+            channel.close()
+        }
+        addParts(digest, path)
+        return HexFormat.of().formatHex(digest.digest())
+    }
+
+    private static void add(MessageDigest digest, SeekableByteChannel channel, long start, long length) {
+        channel.position(start)
+        ByteBuffer block = ByteBuffer.allocate((int) Math.min((long) BLOCK, Math.max(1L, length)))
+        long left = length
+        while (left > 0) {
+            block.clear().limit((int) Math.min((long) BLOCK, left))
+            int read = channel.read(block)
+            if (read < 0)
+                break
+            digest.update(block.flip() as ByteBuffer)
+            left -= read
+        }
+    }
+
+    /** The pixels of an MRXS slide lie in a folder beside it, which counts by the names and sizes of its files. */
+    private static void addParts(MessageDigest digest, Path path) {
+        String name = path.getFileName().toString()
+        File[] parts = name.toLowerCase(Locale.ROOT).endsWith(".mrxs") ?
+            path.resolveSibling(name.substring(0, name.length() - 5)).toFile().listFiles() : null
+        for (File part : (parts ?: new File[0]).sort(false) { File one -> one.getName() })
+            digest.update("${part.getName()}\0${part.length()}\n".toString().getBytes("UTF-8"))
+    }
+}
