@@ -8,6 +8,7 @@ Her2Error
 ├── ExchangeError (ValueError)      a result folder that is not what its own record says
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
 ├── ScoringError (ValueError)       a score asked for in a way that has no answer
+├── QuPathError (RuntimeError)      no QuPath was found, or what was asked of it failed
 └── MissingExtraError (ImportError) an optional part that is not installed; says the pip line
 
 A picture that must not be scored is not an error but a result: see `records.Refusal`.
@@ -23,6 +24,7 @@ __all__ = [
     "ImageReadError",
     "MissingExtraError",
     "OutputError",
+    "QuPathError",
     "RegionFileError",
     "ScoringError",
     "SettingsError",
@@ -63,6 +65,10 @@ class OutputError(Her2Error, OSError):
 
 class ScoringError(Her2Error, ValueError):
     """A score was asked for in a way that has no answer."""
+
+
+class QuPathError(Her2Error, RuntimeError):
+    """No QuPath was found, or what was asked of it failed."""
 
 
 class MissingExtraError(Her2Error, ImportError):

@@ -78,7 +78,12 @@ class CaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class SlideRef:
-    """An image of a project or folder: which file, and what it is called in the exchange folder."""
+    """An image of a project or folder: which file, and what it is called in the exchange folder.
+
+    The last six are known of images of a QuPath project: `entry_id` in the project; `width` and `height` in px
+    as QuPath shows it; the `chain` of crops and turns from the file to that; QuPath's `image_type`; and the
+    `refusal` of an image that QuPath or the exporter could not hand over.
+    """
 
     id: str
     name: str
@@ -87,6 +92,12 @@ class SlideRef:
     pixel_size_um: float | None = None
     stains: Any = None
     case: CaseInfo = field(default_factory=CaseInfo)
+    entry_id: str | None = None
+    width: int | None = None
+    height: int | None = None
+    chain: tuple[dict[str, Any], ...] = ()
+    image_type: str | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.slides import Slide, StainVectors, Tissue
 
-__all__ = ["NO_ONE_CHOSE", "Ground", "empty_table", "refused_outcome", "whole_tissue_uuid"]
+__all__ = [
+    "NO_ONE_CHOSE",
+    "Ground",
+    "empty_table",
+    "refused_outcome",
+    "unopened_outcome",
+    "whole_tissue_uuid",
+]
 
 #: Said wherever the whole tissue stands in for the tumour: a whole core turns many a 1+ into 0.
 NO_ONE_CHOSE = (
@@ -111,3 +118,19 @@ def refused_outcome(job: ScoreJob, ground: Ground) -> Outcome:
         stains=ground.stains,
         warnings=tuple(ground.warnings),
     )
+
+
+def unopened_outcome(job: ScoreJob) -> Outcome:
+    """Return the outcome of an image that QuPath could not hand over; nothing of it was looked at."""
+    nothing = np.empty(0, np.uint8)
+    _, score = score_cells(
+        nothing,
+        nothing,
+        np.empty(0, np.int32),
+        [],
+        case=job.ref.case,
+        settings=job.settings.scoring,
+        refusal=job.ref.refusal,
+        warnings=(),
+    )
+    return Outcome(score=score, table=empty_table(), regions=(), drawn_regions=(), stains=QUPATH_H_DAB)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qupath_her2.scoring import ScoringSettings
     from qupath_her2.slides import Slide
 
-__all__ = ["Inputs", "core_regions", "gather_inputs", "scoring_hash"]
+__all__ = ["Inputs", "core_regions", "gather_inputs", "scoring_hash", "unopened_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,31 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
         hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
         measurement_hash=measurement_hash,
+    )
+
+
+def unopened_inputs(job: ScoreJob) -> Inputs:
+    """Return the inputs of an image that QuPath could not hand over: the reason is all that counts."""
+    reason = job.ref.refusal
+    digest = input_hash(
+        (),
+        settings={"refusal": reason},
+        image_fingerprint="",
+        pixel_size_um=job.ref.pixel_size_um,
+        stains=None,
+    )
+    return Inputs(
+        pixel_size_um=job.ref.pixel_size_um,
+        pixel_size_source="unknown" if job.ref.pixel_size_um is None else "QuPath",
+        region_file=RegionFile(),
+        regions=(),
+        by_core=False,
+        whole_tissue=False,
+        refusal=reason,
+        fingerprint="",
+        region_hash=None,
+        hash=scoring_hash(digest, job.settings.scoring, job.ref.case),
+        measurement_hash=digest,
     )
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from qupath_her2.batch.ground import unopened_outcome
 from qupath_her2.batch.indicators import measure_indicators
-from qupath_her2.batch.inputs import Inputs, gather_inputs
+from qupath_her2.batch.inputs import Inputs, gather_inputs, unopened_inputs
 from qupath_her2.batch.measure import load_measurement, measure_image, score_measurement
 from qupath_her2.batch.outcome import Outcome, add_geojson, write_run
 from qupath_her2.config import Settings
@@ -21,7 +22,7 @@ from qupath_her2.project.exchange import current_run, read_record, read_run, up_
 from qupath_her2.project.locks import lock_image
 from qupath_her2.project.scores import read_score
 from qupath_her2.records import ImageResult, SlideRef
-from qupath_her2.slides import StainVectors, open_slide
+from qupath_her2.slides import StainVectors, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,9 @@ def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageRes
 def _score_image(
     job: ScoreJob, progress: Callable[[int, int, int], None] | None, threads: int, start: float
 ) -> ImageResult:
-    with open_slide(job.ref.path) as slide, lock_image(job.out, job.image) as lock:
+    if job.ref.refusal is not None:
+        return _refuse(job, start)
+    with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:
         inputs = gather_inputs(job, slide)
         tell = _alive(lock, progress)
         done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
@@ -137,6 +140,22 @@ def _score_image(
         elif outcome is None:
             outcome = measure_indicators(job, slide, inputs, progress=tell)
         run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
+    return _result(job, outcome, run_dir, start)
+
+
+def _refuse(job: ScoreJob, start: float) -> ImageResult:
+    """Leave a run that says why the image could not be scored; it was not opened."""
+    inputs = unopened_inputs(job)
+    with lock_image(job.out, job.image) as lock:
+        done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
+        if done is not None:
+            return unchanged_result(job, done, time.monotonic() - start)
+        outcome = unopened_outcome(job)
+        run_dir = write_run(job, lock, None, inputs, outcome, seconds=time.monotonic() - start)
+    return _result(job, outcome, run_dir, start)
+
+
+def _result(job: ScoreJob, outcome: Outcome, run_dir: Path, start: float) -> ImageResult:
     return ImageResult(
         job.image,
         job.name,

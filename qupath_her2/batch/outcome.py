@@ -58,9 +58,11 @@ class Outcome:
 
 
 def write_run(
-    job: ScoreJob, lock: ImageLock, slide: Slide, inputs: Inputs, outcome: Outcome, *, seconds: float
+    job: ScoreJob, lock: ImageLock, slide: Slide | None, inputs: Inputs, outcome: Outcome, *, seconds: float
 ) -> Path:
     """Write the run of an image and make it the one that counts; returns its folder.
+
+    `slide` is None for an image that was refused before it was opened.
 
     Raises
     ------
@@ -105,7 +107,9 @@ def _write_geojson(writer: RunWriter, table: CellTable) -> None:
         write_cells_geojson(file, table)
 
 
-def _record(job: ScoreJob, slide: Slide, inputs: Inputs, outcome: Outcome, seconds: float) -> RunRecord:
+def _record(
+    job: ScoreJob, slide: Slide | None, inputs: Inputs, outcome: Outcome, seconds: float
+) -> RunRecord:
     hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
@@ -116,9 +120,12 @@ def _record(job: ScoreJob, slide: Slide, inputs: Inputs, outcome: Outcome, secon
             "id": job.image,
             "name": job.name,
             "path": _relative(job.ref.path, job.out),
-            "width": slide.width,
-            "height": slide.height,
-            "reader": slide.reader,
+            "entry_id": job.ref.entry_id,
+            "chain": job.ref.chain,
+            "width": job.ref.width if slide is None else slide.width,
+            "height": job.ref.height if slide is None else slide.height,
+            "reader": None if slide is None else slide.reader,
+            "qupath_pixel_size_um": job.ref.pixel_size_um,
             "pixel_size_um": inputs.pixel_size_um,
             "pixel_size_source": inputs.pixel_size_source,
             "case": job.ref.case,

@@ -14,12 +14,12 @@ from qupath_her2.batch.pooling import pooled_stains
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
 from qupath_her2.project.cases import read_cases, unmatched_cases
-from qupath_her2.project.folder import OUTPUT_NAME, find_cases, find_images
+from qupath_her2.project.folder import OUTPUT_NAME, find_cases, find_images, pulled_images
 from qupath_her2.project.writing import output_errors
-from qupath_her2.records import CaseInfo
+from qupath_her2.records import CaseInfo, Refusal
 from qupath_her2.scoring import guideline_for
 from qupath_her2.scoring.indicators import load_ranges
-from qupath_her2.slides import parse_qupath_stains
+from qupath_her2.slides import QUPATH_H_DAB, parse_qupath_stains
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,12 +107,11 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
     Her2Error
         The folder holds no image, or a pattern matches none.
     """
-    place = project_folder(folder)
     her2 = exchange_folder(folder, out)
     names = [pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")]
     if names and len(names) == len(patterns):
-        return find_images(place, her2=her2, names=names)
-    found = find_images(place, her2=her2)
+        return _all_images(folder, her2, names)
+    found = _all_images(folder, her2)
     if not patterns:
         return found
     chosen: set[str] = set()
@@ -124,6 +123,19 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
             raise Her2Error(f"No image in '{folder}' matches '{pattern}'. There are: {some}.")
         chosen |= ids
     return [ref for ref in found if ref.id in chosen]
+
+
+def _all_images(folder: Path, her2: Path, names: Sequence[str] | None = None) -> list[SlideRef]:
+    """Return the images of a pulled QuPath project, or those of a plain folder."""
+    pulled = pulled_images(her2, names)
+    if pulled is not None:
+        return pulled
+    if project_folder(folder) != folder:
+        raise Her2Error(
+            f"Project '{folder}' has not been exported yet. Run qupath-her2 pull \"{folder}\", or "
+            "export_regions.groovy in QuPath, then score it."
+        )
+    return find_images(folder, her2=her2, names=names)
 
 
 def plan_jobs(
@@ -151,13 +163,15 @@ def plan_jobs(
     settings = settings or find_settings(folder)
     _check_flags(options)
     out = exchange_folder(folder, options.out)
-    refs = select_images(folder, options.images, options.out)
+    refs = [_with_known_type(ref) for ref in select_images(folder, options.images, options.out)]
     check_guideline(settings)
     _check_writable(out)
     stains = {ref.id: _known_stains(ref, settings) for ref in refs}
     notes: list[str] = []
     if any(value is None for value in stains.values()) and options.method == "cells":
-        everything = select_images(folder, (), options.out)
+        everything = [
+            ref for ref in select_images(folder, (), options.out) if _with_known_type(ref).refusal is None
+        ]
         pooled = pooled_stains(
             everything, out, settings, anew=options.force and not options.images, listen=listen
         )
@@ -220,8 +234,21 @@ def _check_writable(out: Path) -> None:
             pass
 
 
+def _with_known_type(ref: SlideRef) -> SlideRef:
+    """Return the image, refused where QuPath says that it is another stain than haematoxylin and DAB."""
+    if ref.refusal is not None or ref.stains is None:
+        return ref
+    try:
+        parse_qupath_stains(ref.stains)
+    except SettingsError as error:
+        return replace(ref, refusal=Refusal("not_ihc", f"image '{ref.name}' is not HER2 IHC: {error}"))
+    return ref
+
+
 def _known_stains(ref: SlideRef, settings: Settings) -> Any:
     """Return QuPath's vectors, else the user's, else None: QuPath's value wins because a person looked."""
+    if ref.refusal is not None:
+        return QUPATH_H_DAB
     if ref.stains is not None:
         return parse_qupath_stains(ref.stains)
     return settings.stain_vectors

@@ -24,7 +24,7 @@ from qupath_her2.slides import (
     StainVectors,
     estimate_stains,
     find_tissue,
-    open_slide,
+    open_image,
     optical_density,
     read_scaled,
 )
@@ -120,7 +120,7 @@ def pooled_stains(
 def _group(ref: SlideRef) -> str | None:
     """Return an image's group; None where it cannot be opened, which its own job will report."""
     try:
-        with open_slide(ref.path) as slide:
+        with open_image(ref) as slide:
             return stain_group(ref, slide)
     except ImageReadError:
         return None
@@ -131,7 +131,7 @@ def _estimate(members: Sequence[SlideRef], settings: Settings) -> dict[str, Any]
     samples = []
     for ref in members[::step]:
         try:
-            with open_slide(ref.path) as slide:
+            with open_image(ref) as slide:
                 size = ref.pixel_size_um or slide.pixel_size_um
                 tissue = find_tissue(slide, pixel_size_um=size, settings=settings.tissue)
                 samples.append(sample_tissue(slide, tissue, size))

@@ -23,7 +23,7 @@ from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError
 from qupath_her2.project.exchange import current_run, new_run, read_run, up_to_date
 from qupath_her2.project.locks import lock_image
 from qupath_her2.records import ImageResult
-from qupath_her2.slides import open_slide
+from qupath_her2.slides import open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ class _Picture:
 
     def __enter__(self) -> _Picture:
         try:
-            self.slide = open_slide(self._job.ref.path)
+            self.slide = open_image(self._job.ref)
         except ImageReadError as error:
             self.warnings = (f"No overlay was drawn: {error}",)
         return self

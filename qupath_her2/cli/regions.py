@@ -64,11 +64,11 @@ def regions(
 
 def _read(ref: SlideRef, settings: Settings) -> RegionFile:
     from qupath_her2.project.geojson import read_regions
-    from qupath_her2.slides import open_slide
+    from qupath_her2.slides import open_image
 
     path: Path | None = ref.regions_path
     assert path is not None
-    with open_slide(ref.path) as slide:
+    with open_image(ref) as slide:
         return read_regions(
             path, image_width=slide.width, image_height=slide.height, class_names=settings.regions
         )

@@ -14,14 +14,14 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import CasesFileError
 from qupath_her2.records import CaseInfo
 
-__all__ = ["case_of", "read_cases", "unmatched_cases"]
+__all__ = ["case_from_metadata", "case_of", "read_cases", "unmatched_cases"]
 
 _COLUMNS = ("image", "case", "site", "specimen", "stain", "ish_ratio", "her2_copies", "control")
 _ALIASES = {
@@ -172,6 +172,32 @@ def _number(values: dict[str, str], name: str, faults: list[str]) -> float | Non
 def case_of(cases: dict[str, CaseInfo], name: str) -> CaseInfo | None:
     """Return the entry of an image by its name, with or without extension; None where there is none."""
     return next((cases[key] for key in _keys(name) if key in cases), None)
+
+
+def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | None:
+    """Return what the metadata of a QuPath project entry say under the names of ``cases.csv``'s columns.
+
+    None where they say nothing; other keys are the user's own and left alone.
+
+    Raises
+    ------
+    CasesFileError
+        A value that cannot be used; the message names the image.
+    """
+    values = {}
+    for key, value in metadata.items():
+        name = re.sub(r"[^0-9a-z]+", "_", key.strip().casefold()).strip("_")
+        name = _ALIASES.get(name, name)
+        if name in _COLUMNS and name != "image" and value.strip():
+            values[name] = value.strip()
+    faults: list[str] = []
+    info = _case(values, faults)
+    if faults:
+        raise CasesFileError(
+            f"Metadata of image '{image}': {'; '.join(faults)}. Correct it in QuPath "
+            "(right-click the image in the project list: Add metadata), then pull again."
+        )
+    return info if values else None
 
 
 def unmatched_cases(cases: dict[str, CaseInfo], names: Iterable[str]) -> tuple[str, ...]:

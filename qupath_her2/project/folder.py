@@ -22,7 +22,7 @@ from qupath_her2.project.exchange import folder_image_id
 from qupath_her2.project.images import read_images
 from qupath_her2.records import SlideRef
 
-__all__ = ["IMAGE_SUFFIXES", "OUTPUT_NAME", "find_cases", "find_images"]
+__all__ = ["IMAGE_SUFFIXES", "OUTPUT_NAME", "find_cases", "find_images", "project_file", "pulled_images"]
 
 #: Name of the exchange folder inside a project or folder of images.
 OUTPUT_NAME = "her2"
@@ -103,6 +103,60 @@ def find_images(
         )
     _refuse_same_ids(slides)
     return slides
+
+
+def project_file(folder: Path) -> Path | None:
+    """Return the QuPath project that `folder` is or holds; None where it is a plain folder.
+
+    Raises
+    ------
+    Her2Error
+        The folder holds several projects.
+    """
+    if folder.suffix == ".qpproj" and folder.is_file():
+        return folder
+    found = sorted(folder.glob("*.qpproj")) if folder.is_dir() else []
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise Her2Error(f"'{folder}' holds {len(found)} QuPath projects: {names}. Name the one you mean.")
+    return found[0] if found else None
+
+
+def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideRef] | None:
+    """Return the images of a QuPath project, in its order, as they were pulled; None for a plain folder.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder; its ``images.json`` names the images, its ``cases.csv`` wins over their metadata.
+    names
+        Only these images: names with or without extension.
+
+    Raises
+    ------
+    Her2Error
+        One of `names` is no image of the project.
+    ExchangeError
+        ``images.json`` is damaged.
+    """
+    if not (her2 / "images.json").is_file():
+        return None
+    images = [image for image in read_images(her2) if image.entry_id is not None]
+    if not images:
+        return None
+    for name in names or ():
+        if not any(nfc(name) in _called(image) for image in images):
+            some = _some([image.name for image in images])
+            raise Her2Error(f"No image '{name}' in the project of '{her2}'. There are: {some}.")
+    wanted = None if names is None else {nfc(name) for name in names}
+    chosen = [image for image in images if wanted is None or wanted & _called(image)]
+    cases_path = find_cases(her2.parent, her2)
+    cases = read_cases(cases_path) if cases_path else {}
+    return [replace(image, case=case_of(cases, image.name) or image.case) for image in chosen]
+
+
+def _called(image: SlideRef) -> set[str]:
+    return {image.name, image.id, *_stems(image.name), Path(image.name).stem}
 
 
 def find_cases(folder: Path, her2: Path) -> Path | None:

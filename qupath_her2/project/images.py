@@ -2,7 +2,9 @@
 
 Format 1: ``{"format": 1, "images": [{…}]}``, each image with ``id`` (its folder name here) and ``name``,
 and, where known, ``path``, ``width``, ``height``, ``pixel_size_um`` (null where QuPath has none),
-``stains``, ``image_type``, ``entry_id``, ``metadata``, ``fingerprint`` and whatever a later version adds.
+``stains``, ``image_type``, ``entry_id``, ``metadata``, ``fingerprint``, ``series`` (which image of the file),
+``chain`` (crops and turns from the file to what QuPath shows), ``refusal`` (``code`` and ``reason``, of an image
+that could not be exported) and whatever a later version adds. Only ``groovy/lib/Her2Export.groovy`` writes it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 import orjson
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.records import SlideRef
+from qupath_her2.project.cases import case_from_metadata
+from qupath_her2.records import CaseInfo, Refusal, SlideRef
 
 __all__ = ["IMAGES_FORMAT", "read_images"]
 
@@ -73,11 +76,59 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
     return SlideRef(
         id=image["id"],
         name=unicodedata.normalize("NFC", image["name"]),
-        path=her2.parent / path,
+        path=_located(path, her2),
         regions_path=next((candidate for candidate in candidates if candidate.is_file()), None),
         pixel_size_um=_pixel_size(image.get("pixel_size_um"), where),
         stains=image.get("stains"),
+        case=case_from_metadata(image.get("metadata") or {}, image["name"]) or CaseInfo(),
+        entry_id=image.get("entry_id"),
+        width=_size(image.get("width"), "width", where),
+        height=_size(image.get("height"), "height", where),
+        chain=_chain(image.get("chain") or [], where),
+        image_type=image.get("image_type"),
+        refusal=_refusal(image.get("refusal"), where),
     )
+
+
+def _located(recorded: str, her2: Path) -> Path:
+    """Return the image file; one of another machine's path is taken from beside the exchange folder if it is there.
+
+    The folder of a project is copied to the machine that scores, and its images often with it.
+    """
+    path = her2.parent / recorded
+    if path.exists():
+        return path
+    name = recorded.replace("\\", "/").rpartition("/")[2]
+    beside = [folder / name for folder in (her2.parent, her2.parent / "images", her2.parent / "slides")]
+    return next((candidate for candidate in beside if candidate.is_file()), path)
+
+
+def _size(value: Any, key: str, where: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ExchangeError(f"{where}: {key!r} is {value!r}, not a number of pixels. Pull the project again.")
+    return value
+
+
+def _chain(value: Any, where: str) -> tuple[dict[str, Any], ...]:
+    for step in value if isinstance(value, list) else [value]:
+        box = step.get("crop") if isinstance(step, dict) else None
+        is_crop = isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box)
+        is_turn = isinstance(step, dict) and step.get("rotate") in (90, 180, 270)
+        if not is_crop and not is_turn:
+            raise ExchangeError(
+                f"{where}: step {step!r} of 'chain' is neither a crop nor a quarter turn. Update qupath-her2."
+            )
+    return tuple(value)
+
+
+def _refusal(value: Any, where: str) -> Refusal | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(value.get(k), str) for k in ("code", "reason")):
+        raise ExchangeError(f"{where}: 'refusal' is {value!r}, not code and reason. Pull the project again.")
+    return Refusal(value["code"], value["reason"])
 
 
 def _pixel_size(value: Any, where: str) -> float | None:

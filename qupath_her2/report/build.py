@@ -17,12 +17,13 @@ from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.report.tables import SummaryRow, summary_csv
-from qupath_her2.slides import open_slide
+from qupath_her2.slides import open_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qupath_her2.provenance import RunRecord
+    from qupath_her2.slides import Slide
 
 __all__ = ["WrittenReport", "read_rows", "write_report"]
 
@@ -122,7 +123,7 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         overlay=overlay, region_names=_region_names(record), window_um=_WINDOW_UM, notes=()
     )
     try:
-        with open_slide(_image_path(out, record)) as slide:
+        with _open(out, record) as slide:
             picture, frame = read_overview(slide, _THUMBNAIL_PX)
             draw_regions(picture, stored_regions(run_dir, record), frame)
             size_um = record.image.get("pixel_size_um")
@@ -136,6 +137,17 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
     except Her2Error as error:
         return replace(pictures, notes=(f"No thumbnail: {error}",))
     return replace(pictures, thumbnail=encode_jpeg(picture), typical=strips)
+
+
+def _open(out: Path, record: RunRecord) -> Slide:
+    """Open the image of a run in the frame its cells are in."""
+    image = record.image
+    return open_view(
+        _image_path(out, record),
+        image.get("chain") or (),
+        width=image.get("width"),
+        height=image.get("height"),
+    )
 
 
 def _overlay_only(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPictures:

@@ -17,6 +17,7 @@ from qupath_her2.slides.stains import (
 )
 from qupath_her2.slides.tiff_reader import TiffSlide
 from qupath_her2.slides.tissue import Tissue, TissueSettings, find_tissue, read_thumbnail, tissue_polygons
+from qupath_her2.slides.view import open_image, open_view
 
 __all__ = [
     "QUPATH_H_DAB",
@@ -32,7 +33,9 @@ __all__ = [
     "estimate_background",
     "estimate_stains",
     "find_tissue",
+    "open_image",
     "open_slide",
+    "open_view",
     "optical_density",
     "parse_qupath_stains",
     "read_scaled",

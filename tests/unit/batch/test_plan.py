@@ -98,10 +98,10 @@ def test_a_read_only_folder(project: Path) -> None:
 def test_a_project_file_means_its_folder(project: Path) -> None:
     (project / "project.qpproj").write_text("{}")
     assert exchange_folder(project / "project.qpproj") == project / "her2"
-    assert [job.name for job in plan_jobs(project / "project.qpproj").jobs] == [
-        "pale.ome.tif",
-        "strong.ome.tif",
-    ]
+    with pytest.raises(Her2Error, match="not been exported yet"):
+        plan_jobs(project / "project.qpproj")
+    # A folder that also holds a project is a plain folder still.
+    assert len(plan_jobs(project).jobs) == 2
 
 
 def test_what_qupath_says_of_an_image_wins_over_the_file(project: Path) -> None:
