@@ -32,11 +32,16 @@ import qupath.lib.roi.interfaces.ROI
 @CompileStatic
 class Her2CellsOut {
 
-    private static final LocalDateTime NO_DATE = LocalDateTime.of(1980, 1, 1, 0, 0)
+    /** The first that Java does not write down a second time, with the time zone of the machine. */
+    private static final LocalDateTime NO_DATE = LocalDateTime.of(1980, 1, 1, 0, 0, 2)
 
     /** Write all cells and detections that are not ours; returns how many. The same hierarchy gives the same bytes. */
     static long write(PathObjectHierarchy hierarchy, File file) {
         PathObject[] cells = cellsOf(hierarchy)
+        if (cells.length == 0) {
+            Files.deleteIfExists(file.toPath())
+            return 0
+        }
         float[][] outlines = new float[cells.length][]
         float[][] nuclei = new float[cells.length][]
         IntStream.range(0, cells.length).parallel().forEach { int i ->

@@ -30,7 +30,6 @@ class Her2Export {
     private static final int FORMAT = 1
 
     private final Project<BufferedImage> project
-    private final File folder
     private final File her2
     private final boolean isMasked
     private final Map<String, JsonObject> known
@@ -48,8 +47,7 @@ class Her2Export {
 
     Her2Export(Project<BufferedImage> project, File her2) {
         this.project = project
-        this.her2 = her2
-        folder = project.getPath().getParent().toFile()
+        this.her2 = her2.getAbsoluteFile()
         // A project opened without a window does not know of the preference; file names must not leak by that way.
         isMasked = project.getMaskImageNames() || PathPrefs.maskImageNamesProperty().get()
         known = readKnown(new File(her2, "images.json"))
@@ -95,7 +93,7 @@ class Her2Export {
         String id = known[entry.getID()]?.get("id")?.getAsString() ?:
             Her2ExportImage.identity(entry.getID(), isMasked ? null : entry.getOriginalImageName())
         Map<String, Object> facts = new TreeMap<String, Object>(
-            Her2ExportImage.facts(entry, source, folder, id, isMasked))
+            Her2ExportImage.facts(entry, source, her2.getParentFile(), id, isMasked))
         facts["found"] = [:]
         facts["refusal"] = null
         ImageData<BufferedImage> shown = open[entry.getID()]

@@ -19,8 +19,9 @@ import qupath.lib.projects.ProjectImageEntry
 @CompileStatic
 class Her2ExportImage {
 
-    /** Metadata of ours on an image entry: results, not facts about the image. */
-    static final String OUR_METADATA = "HER2 score"
+    /** Metadata that Her2Import writes on an image's entry: results, not facts about the image. */
+    private static final Set<String> OUR_METADATA = [
+        "HER2 score", "HER2 score (computed)", "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"] as Set<String>
 
     private static final int SLUG_CHARS = 40
     private static final int BLOCK = 1 << 20
@@ -29,14 +30,14 @@ class Her2ExportImage {
 
     /** What is known of an image without opening it. */
     static Map<String, Object> facts(
-            ProjectImageEntry<BufferedImage> entry, Her2ExportSource source, File project, String id,
+            ProjectImageEntry<BufferedImage> entry, Her2ExportSource source, File beside, String id,
             boolean isMasked) {
         Map<String, String> metadata = new TreeMap<String, String>(entry.getMetadataMap())
-        metadata.keySet().removeIf { String key -> key.startsWith("HER2: ") || key == OUR_METADATA }
+        metadata.keySet().removeAll(OUR_METADATA)
         // The name a masked entry shows is drawn anew each time the project is opened.
         String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
         Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]
-        facts["path"] = source.file == null ? source.address : relative(source.file, project)
+        facts["path"] = source.file == null ? source.address : relative(source.file, beside)
         facts["chain"] = source.chain
         facts["series"] = source.series
         facts["metadata"] = metadata
@@ -88,10 +89,10 @@ class Her2ExportImage {
         return slug.isEmpty() ? entryId : "${entryId}_${slug}".toString()
     }
 
-    /** The path from the project where the file lies there or at most two folders up, so that both move together. */
-    static String relative(File file, File project) {
+    /** The path from the folder around her2 where the file lies at most two folders up: both are moved together. */
+    static String relative(File file, File beside) {
         Path path = file.toPath().toAbsolutePath().normalize()
-        Path from = project.toPath().toAbsolutePath().normalize()
+        Path from = beside.toPath().toAbsolutePath().normalize()
         if (path.getRoot() != from.getRoot())
             return path.toString().replace("\\", "/")
         Path way = from.relativize(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import shapely
 
 from qupath_her2.errors import RegionFileError, SettingsError
+from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.geojson import RegionFile, read_regions
 from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, sha256_file
 from qupath_her2.records import Refusal, Region
@@ -163,9 +164,13 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
         return RegionFile()
     if not path.is_file():
         raise RegionFileError(f"The region file '{path}' of image '{job.name}' is gone. Export it again.")
-    return read_regions(
+    found = read_regions(
         path, image_width=slide.width, image_height=slide.height, class_names=job.settings.regions
     )
+    cells_path = path.with_name(f"{job.image}.cells.npz")
+    if job.cells == "detect" or found.existing_cells is not None or not cells_path.is_file():
+        return found
+    return replace(found, existing_cells=read_existing_cells(cells_path))
 
 
 def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
@@ -174,7 +179,8 @@ def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
     if found.existing_cells is None:
         raise RegionFileError(
             f"Image '{job.name}' has no cells in its region file, but --cells from-regions asks for them. "
-            "Export the detections with the annotations, or leave the flag out to find cells here."
+            "Export the detections with the annotations (of a QuPath project: qupath-her2 pull --cells), "
+            "or leave the flag out to find cells here."
         )
     return found.existing_cells.digest()
 

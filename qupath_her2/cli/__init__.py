@@ -1,4 +1,4 @@
-"""The command line: ``qupath-her2 VERB FOLDER``, one function a verb, each in its own module.
+"""The command line: ``qupath-her2 VERB PROJECT``, one function a verb, each in its own module.
 
 Exit codes: 0 done, 1 an error (its message alone), 2 wrong usage, 3 some images failed, 130 cancelled. A
 refused image is a result, not a failure. The verbs import what they need inside, so that ``--help`` is quick.
@@ -13,6 +13,8 @@ import typer
 from qupath_her2.cli.cells import cells
 from qupath_her2.cli.doctor import doctor
 from qupath_her2.cli.example import example
+from qupath_her2.cli.pull import pull
+from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
 from qupath_her2.cli.run import run
@@ -54,7 +56,7 @@ def _start(
     """
 
 
-for _verb in (doctor, example, regions, run, cells, score, report):
+for _verb in (doctor, example, regions, run, cells, score, report, pull, push):
     app.command()(_verb)
 
 

@@ -17,7 +17,7 @@ from qupath_her2.report import write_report
 from qupath_her2.report.tables import short_class
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from qupath_her2.records import ImageResult
@@ -43,8 +43,12 @@ def run_folder(
     workers: int,
     progress: ProgressKind,
     with_report: bool = True,
+    push: Callable[[], int] | None = None,
 ) -> int:
-    """Score the images of a folder, show the results, and return the exit code."""
+    """Score the images of a folder, show the results, and return the exit code.
+
+    `push` brings the results into a QuPath project before the report is written, and returns its own exit code.
+    """
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
     is_json = progress is ProgressKind.json
     tell = None if is_json or progress is ProgressKind.off else _to_stderr
@@ -53,7 +57,7 @@ def run_folder(
         _to_stderr(note)
     with progress_view(progress, len(plan.jobs)) as view:
         results = run_jobs(plan.jobs, workers=workers, listen=view.show)
-    return finish(plan, results, is_json=is_json, with_report=with_report)
+    return finish(plan, results, is_json=is_json, with_report=with_report, push=push)
 
 
 def score_folder(
@@ -67,15 +71,24 @@ def score_folder(
     return finish(plan, results, is_json=progress is ProgressKind.json, with_report=True)
 
 
-def finish(plan: Plan, results: Sequence[ImageResult], *, is_json: bool, with_report: bool) -> int:
-    """Write the report, show the table and the closing line, and return the exit code."""
+def finish(
+    plan: Plan,
+    results: Sequence[ImageResult],
+    *,
+    is_json: bool,
+    with_report: bool,
+    push: Callable[[], int] | None = None,
+) -> int:
+    """Write the report, show the table and the closing line, push, and return the exit code."""
     failed = {
         result.image: (result.name, result.error or "") for result in results if result.state == "failed"
     }
     report = _report(plan, results, failed) if with_report else None
     code = EXIT_SOME_FAILED if failed else 0
     line = closing_line(results)
+    is_any_done = len(failed) < len(results)
     if is_json:
+        code = max(code, push() if push is not None and is_any_done else 0)
         counts = Counter(result.state for result in results)
         say_json(
             event="done", exit=code, counts=dict(counts), message=line, report=str(report) if report else None
@@ -86,6 +99,8 @@ def finish(plan: Plan, results: Sequence[ImageResult], *, is_json: bool, with_re
         say_error(message if name in message else f"{name}: {message}")
     show_table(results)
     typer.echo(line)
+    if push is not None and is_any_done:
+        code = max(code, push())
     if report is not None:
         typer.echo(f"report  {report}")
     return code

@@ -17,6 +17,7 @@ __all__ = [
     "Force",
     "GeoJson",
     "Guideline",
+    "Heap",
     "Images",
     "KeepControls",
     "Method",
@@ -25,6 +26,7 @@ __all__ = [
     "PixelSize",
     "Progress",
     "ProgressKind",
+    "Project",
     "Ranges",
     "Site",
     "SiteName",
@@ -80,6 +82,20 @@ Folder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER", help="Folder of images (case.svs with case.geojson beside it), or a QuPath project."
+    ),
+]
+Project = Annotated[
+    Path,
+    typer.Argument(metavar="PROJECT", help="A project.qpproj, or the folder that holds it."),
+]
+Heap = Annotated[
+    int | None,
+    typer.Option(
+        "--heap",
+        metavar="MB",
+        min=256,
+        rich_help_panel=_RUN,
+        help="Memory for QuPath; estimated from the number of objects where not given.",
     ),
 ]
 Images = Annotated[

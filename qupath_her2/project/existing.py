@@ -26,6 +26,8 @@ class ExistingCells:
     nucleus_xy, nucleus_offsets : likewise; an empty range means no nucleus.
     class_names : the class each cell has now, None for none; *Remove* puts it back.
     is_cell : bool (N,), False for plain detections, whose outline may be a nucleus.
+    measurement_names : the M names that QuPath gives them; none where the file does not say.
+    measurements : float32 (N, M), NaN where a cell lacks one.
     """
 
     uuid: NDArray[np.uint8]
@@ -35,6 +37,22 @@ class ExistingCells:
     nucleus_offsets: NDArray[np.int64]
     class_names: tuple[str | None, ...]
     is_cell: NDArray[np.bool_]
+    measurement_names: tuple[str, ...] = ()
+    measurements: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """Return a measurement, float32 (N,), by its name in either order of QuPath's words.
+
+        QuPath 0.5 writes ``DAB: Membrane: Mean`` what 0.6 and later write ``Membrane: DAB: Mean``. KeyError
+        lists the names there are.
+        """
+        wanted = sorted(name.split(": "))
+        exact = [i for i, known in enumerate(self.measurement_names) if known == name]
+        same = [i for i, known in enumerate(self.measurement_names) if sorted(known.split(": ")) == wanted]
+        if not exact and not same:
+            raise KeyError(f"no measurement {name!r}; there are: {', '.join(self.measurement_names)}")
+        values: NDArray[np.float32] = self.measurements[:, (exact or same)[0]]
+        return values
 
     def __len__(self) -> int:
         return len(self.uuid)

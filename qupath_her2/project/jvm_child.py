@@ -62,7 +62,7 @@ def main() -> None:
     talk.watch(sys.stdin.buffer)
     options = [f"-Xmx{request['heap_mb']}m", "-Djava.awt.headless=true"]
     start_jvm(finder_kwargs={"qupath_dir": request["qupath"], "java_opts": options})
-    verbs = {"export": _export}
+    verbs = {"export": _export, "push": _push}
     try:
         talk.say(event="result", **verbs[request["verb"]](request, talk))
     except jpype.JException as error:
@@ -140,6 +140,27 @@ def _export(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
     export.setCancelled(_canceller(talk))
     found: dict[str, Any] = _plain(export.run(_strings(request.get("only"))))
     return found
+
+
+def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
+    project = _open_project(request["project"])
+    way_in = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
+    way_in.setDryRun(bool(request["dry_run"]))
+    way_in.setCancelled(_canceller(talk))
+    done = []
+    for entry in project.getImageList():
+        if str(entry.getID()) not in request["only"]:
+            continue
+        try:
+            words = _plain(way_in.push(entry))
+        except jpype.JException as error:
+            if str(error.getClass().getSimpleName()) != "Her2Refusal":
+                raise
+            words = {"state": "refused", "image": str(entry.getID()), "reason": str(error.getMessage())}
+        words["name"] = str(entry.getImageName())
+        talk.say(event="image", **words)
+        done.append(words)
+    return {"images": done}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""What `pull`, `push` and `run` share: their lines on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from qupath_her2.project.push import Pushed
+    from qupath_her2.project.vocabulary import ClassNames
+
+__all__ = ["pull_project", "push_project"]
+
+
+def pull_project(
+    place: Path,
+    *,
+    out: Path | None,
+    images: Sequence[str],
+    cells: bool,
+    pixels: bool,
+    heap_mb: int | None,
+    names: ClassNames,
+    progress: ProgressKind,
+) -> None:
+    """Pull a project and say what came of it."""
+    from qupath_her2.project.pull import pull
+
+    found = pull(
+        place,
+        out=out,
+        images=images,
+        cells=cells,
+        pixels=pixels,
+        heap_mb=heap_mb,
+        listen=_view("pull", progress),
+    )
+    no_tumour = _without_tumour(found.her2, names)
+    parts = [_count(found.images, "image"), _count(found.regions, "region")]
+    parts += [f"{found.cells:,} cells"] if cells else []
+    parts += [f"{no_tumour} without a tumour region"] if no_tumour else []
+    parts += [f"{len(found.refused)} refused"] if found.refused else []
+    if progress is ProgressKind.json:
+        say_json(
+            event="pulled",
+            images=found.images,
+            regions=found.regions,
+            cells=found.cells,
+            without_tumour=no_tumour,
+            refused=found.refused,
+            qupath=found.qupath.version,
+        )
+        return
+    typer.echo(f"pull    {', '.join(parts)}  (QuPath {found.qupath.version})")
+    for image, reason in found.refused.items():
+        typer.echo(f"        {image}: {reason}", err=True)
+
+
+def push_project(
+    place: Path,
+    *,
+    out: Path | None,
+    images: Sequence[str],
+    dry_run: bool,
+    only_new: bool,
+    heap_mb: int | None,
+    progress: ProgressKind,
+) -> int:
+    """Push results into a project, say what came of it, and return the exit code."""
+    from qupath_her2.project.push import push
+
+    found = push(
+        place,
+        out=out,
+        images=images,
+        dry_run=dry_run,
+        only_new=only_new,
+        heap_mb=heap_mb,
+        listen=_view("push", progress),
+    )
+    code = EXIT_SOME_FAILED if found.refused else 0
+    if progress is ProgressKind.json:
+        say_json(event="pushed", exit=code, dry_run=dry_run, images=list(found.images))
+        return code
+    if found.images:
+        typer.echo(f"push    {_pushed_line(found, dry_run)}")
+    for image in found.refused:
+        say_error(f"{image['name']}: {image['reason']}")
+    return code
+
+
+def _pushed_line(found: Pushed, dry_run: bool) -> str:
+    changed = [image for image in found.images if image["state"] != "refused"]
+    would = "would go " if dry_run else ""
+    n_cells = found.total("added") + found.total("unchanged")
+    parts = [f"{n_cells:,} cells {would}into {_count(len(changed), 'image')}"]
+    for key, words in (
+        ("classified", "cells of yours classified"),
+        ("edited", "cells kept as a person changed them"),
+        ("suppressed", "cells left out where a person had changed or deleted one"),
+        ("removed", "cells of earlier runs taken out"),
+    ):
+        parts += [f"{found.total(key):,} {words}"] if found.total(key) else []
+    parts += [f"{len(found.refused)} images left as they were"] if found.refused else []
+    return f"{', '.join(parts)}, 0 objects of yours changed"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None] | None:
+    """Return what shows an event: a JSON line, a line that is written over on a terminal, or nothing."""
+    if progress is ProgressKind.json:
+        return lambda event: say_json(**{**event, "event": f"{verb} image"})
+    if progress is ProgressKind.off or not sys.stderr.isatty():
+        return None
+    return lambda event: typer.echo(f"\r{verb}    {event.get('name', '')!s:.60}\x1b[K\r", err=True, nl=False)
+
+
+def _without_tumour(her2: Path, names: ClassNames) -> int:
+    from qupath_her2.project.folder import pulled_images
+    from qupath_her2.project.geojson import read_regions
+
+    missing = 0
+    for image in pulled_images(her2) or ():
+        if image.refusal is None and image.regions_path is not None and image.width and image.height:
+            regions = read_regions(
+                image.regions_path, image_width=image.width, image_height=image.height, class_names=names
+            )
+            missing += not regions.cores and all(region.role != "tumour" for region in regions.regions)
+    return missing

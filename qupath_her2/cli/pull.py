@@ -1,0 +1,56 @@
+"""``pull``: what QuPath knows of a project's images, and people's regions, for scoring."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["pull"]
+
+
+@verb
+def pull(
+    project: o.Project,
+    images: o.Images = None,
+    out: o.Out = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Also the cells that are there, for --cells from-regions.")
+    ] = False,
+    pixels: Annotated[
+        bool,
+        typer.Option("--pixels", help="Write images that only QuPath can open as OME-TIFF of their regions."),
+    ] = False,
+    heap: o.Heap = None,
+    config: o.Config = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Export the images and regions of a QuPath project to PROJECT/her2; the project is not changed.
+
+    Writes images.json (path, size, pixel size, stains, image type, metadata) and regions/. The folder can then be
+    scored on a machine without QuPath. Inside QuPath, export_regions.groovy writes the same files.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 pull study/project.qpproj
+
+    qupath-her2 pull study --cells --images 'case0*'
+    """
+    from qupath_her2.batch.plan import find_settings
+    from qupath_her2.cli.bridge import pull_project
+
+    pull_project(
+        project,
+        out=out,
+        images=images or (),
+        cells=cells,
+        pixels=pixels,
+        heap_mb=heap,
+        names=find_settings(project, config).regions,
+        progress=progress,
+    )
+    return 0

@@ -1,0 +1,49 @@
+"""``push``: results into the QuPath project they were made for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["push"]
+
+
+@verb
+def push(
+    project: o.Project,
+    images: o.Images = None,
+    out: o.Out = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+    ] = False,
+    heap: o.Heap = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Put cells, classes, region measurements and scores into a QuPath project.
+
+    Each image is changed whole or not at all; objects of yours stay as they are, cells of earlier runs are
+    replaced, cells that you edited stay. Close the project in QuPath first. Inside QuPath, import_results.groovy
+    does the same.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 push study/project.qpproj --dry-run
+
+    qupath-her2 push study
+    """
+    from qupath_her2.cli.bridge import push_project
+
+    return push_project(
+        project,
+        out=out,
+        images=images or (),
+        dry_run=dry_run,
+        only_new=False,
+        heap_mb=heap,
+        progress=progress,
+    )
