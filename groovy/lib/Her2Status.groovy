@@ -28,6 +28,15 @@ class Her2Status {
         write(her2, verb, image, content)
     }
 
+    /** What was found, as a closing line says it: name=value, without spaces in a value; the state stands before it. */
+    static String words(Map<String, Object> found) {
+        List<String> words = []
+        for (Map.Entry<String, Object> item : found.entrySet())
+            if (item.key != "state")
+                words.add(item.key + "=" + String.valueOf(item.value).replace(" ", "_"))
+        return words.join(" ")
+    }
+
     private static void write(File her2, String verb, String image, Map<String, Object> content) {
         content.put("verb", verb)
         content.put("image", image)

@@ -4,11 +4,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
 
 from tests.helpers.qupath import QuPath, find_qupaths
+
+if TYPE_CHECKING:
+    from tests.groovy.studies import Study
 
 SCRIPTS = Path(__file__).parents[2] / "groovy"
 NONE_FOUND = (
@@ -77,3 +81,21 @@ def bench(qupath: QuPath, _made_once: Path, tmp_path: Path) -> Bench:
     """This QuPath with a fresh copy of that project, in a folder whose name has a space."""
     folder = shutil.copytree(_made_once, tmp_path / "a study")
     return Bench(qupath, folder / "project.qpproj", tmp_path / "preferences")
+
+
+@pytest.fixture(scope="session")
+def _study_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with every kind of object, made and exported by this QuPath."""
+    from tests.groovy.studies import make_study
+
+    folder = tmp_path_factory.mktemp("study") / "a study"
+    make_study(qupath, folder, folder.parent / "preferences")
+    return folder
+
+
+@pytest.fixture
+def study(qupath: QuPath, _study_once: Path, tmp_path: Path) -> Study:
+    """A fresh copy of that project, where QuPath finds its image again."""
+    from tests.groovy.studies import Study
+
+    return Study(qupath, shutil.copytree(_study_once, tmp_path / "a study"), tmp_path / "private")

@@ -1,0 +1,117 @@
+/**
+ * Put HER2 results of the exchange folder into the open image: cells, classes, measurements, score.
+ *
+ * REQUIRES  an open project and an open image (Run, or *Run for project* for all of them), or headless
+ *           `QuPath script import_results.groovy -p project.qpproj`. The folder `lib` lies beside this script.
+ * READS     her2/images.json and the run that counts in her2/results/<image>/
+ * WRITES    the image's objects, data file and metadata (HER2 score …), all of it or nothing, and her2/status/import/.
+ *           Objects of yours stay as they are; cells of ours that you changed stay as you changed them.
+ * STEPS     1. read and check the result  2. change the image  3. save data, then metadata  4. say what was done
+ * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
+ */
+import java.awt.image.BufferedImage
+import org.codehaus.groovy.control.CompilerConfiguration
+import qupath.fx.dialogs.Dialogs
+import qupath.fx.utils.FXUtils
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
+import qupath.lib.projects.Project
+import static qupath.lib.scripting.QP.*
+
+// SETTINGS -----------------------------------------------------------------
+def exchangeFolder = ""     // where the results are; "" is the folder her2 beside the project file
+def runFolder = ""          // one run to import, whichever image it is of; "" is the run that counts for the open image
+def dryRun = false          // only say what would change
+// Headless they can be given as `--args`: --args her2=/data/her2 --args run=/data/her2/results/1_case/0123456789a --args dryRun
+// ---- nothing to edit below -----------------------------------------------
+
+checkMinVersion("0.5.0")
+Project<BufferedImage> project = getProject()
+if (project == null)
+    throw new IllegalStateException("No project is open, so there is nothing to import into. Open one " +
+        "(File > Project > Open project), or start QuPath with: script import_results.groovy -p project.qpproj")
+
+for (String word : (args as List<String>)) {
+    if (word.startsWith("her2="))
+        exchangeFolder = word.substring(5)
+    else if (word.startsWith("run="))
+        runFolder = word.substring(4)
+    else if (word == "dryRun")
+        dryRun = true
+    else
+        throw new IllegalArgumentException("Unknown argument '${word}'. There are: her2=FOLDER, run=FOLDER, dryRun")
+}
+def entry = getProjectEntry()
+if (entry == null && !runFolder)
+    throw new IllegalStateException("No image of the project is open. Open one, or use Run > Run for project.")
+
+def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
+def door = her2("Her2Import").getConstructor(Project, File).newInstance(project, folder)
+door.dryRun = dryRun
+door.open = openImages(project, getCurrentImageData())
+if (!dryRun)
+    askAboutChanges(getCurrentImageData())
+def found
+try {
+    found = runFolder ? door.pushRun(new File(runFolder)) : door.push(entry)
+} catch (Throwable problem) {
+    her2("Her2Status").failed(folder, "import", entry?.getID() ?: "run", problem)
+    throw problem
+}
+her2("Her2Status").done(folder, "import", entry?.getID() ?: found.image, new TreeMap<String, Object>(found))
+refreshWindow()
+println "HER2_IMPORT_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
+
+/** Images by entry id: those open in the window, and the one that QuPath runs this script for. */
+Map<String, ImageData<BufferedImage>> openImages(Project<BufferedImage> project, ImageData<BufferedImage> current) {
+    def window = QuPathGUI.getInstance()
+    def shown = window == null ? [] : window.getAllViewers().collect { it.getImageData() }
+    return (shown + [current]).findAll { it != null && project.getEntry(it) != null }
+        .collectEntries { [(project.getEntry(it).getID()): it] }
+}
+
+/** Saving the results saves what a person changed before as well, so they are asked. */
+void askAboutChanges(ImageData<BufferedImage> image) {
+    def window = QuPathGUI.getInstance()
+    def isShown = window != null && window.getAllViewers().any { it.getImageData().is(image) }
+    if (isShown && image != null && image.isChanged() && !Dialogs.showYesNoDialog("HER2",
+            "This image has changes that are not saved yet. The results are saved together with them. Go on?"))
+        throw new IllegalStateException("Nothing was imported. Save or revert the image's changes, then run this again.")
+}
+
+/** Show new metadata in the project's list, if there is a window. */
+void refreshWindow() {
+    def window = QuPathGUI.getInstance()
+    if (window != null)
+        FXUtils.runOnApplicationThread { window.refreshProject() }
+}
+
+// ---- the library: the same lines in every script --------------------------
+
+/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+Class<?> her2(String name) {
+    def own = new File(this.class.protectionDomain.codeSource.location.toURI())
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def told = System.getProperty("qupath_her2.groovy")
+    def places = [own.parentFile, run ? new File(run as String).parentFile : null,
+                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+    def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
+    if (lib == null)
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
+            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
+    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+    def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
+    def shared = System.getProperties()
+    synchronized (shared) {
+        if (!shared.containsKey(key)) {
+            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
+            def loader = new GroovyClassLoader(PathObject.classLoader, options)
+            loader.addClasspath(lib.path)
+            shared.put(key, loader)
+        }
+        return (shared.get(key) as ClassLoader).loadClass(name)
+    }
+}

@@ -1,0 +1,225 @@
+import groovy.transform.CompileStatic
+import java.util.function.BooleanSupplier
+import qupath.lib.images.ImageData
+import qupath.lib.measurements.MeasurementList
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.PathObjects
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.GeometryTools
+
+/**
+ * A plan carried out on a hierarchy in memory: all of it and one event, or nothing of it.
+ */
+@CompileStatic
+class Her2Changes {
+
+    private final Her2Plan plan
+    private final ImageData<?> image
+    private final PathObjectHierarchy hierarchy
+    private final PathClass[] classes
+    private final BooleanSupplier cancelled
+    private final Her2Undo undo
+    /** Of every region of the result, those that we make included. */
+    private PathObject[] parents = new PathObject[0]
+
+    /**
+     * @param classes by the codes of the result's cells
+     * @param cancelled asked between steps; true puts everything back
+     * @param undo filled with what takes the changes back
+     */
+    Her2Changes(Her2Plan plan, PathClass[] classes, BooleanSupplier cancelled, Her2Undo undo) {
+        this.plan = plan
+        this.classes = classes
+        this.cancelled = cancelled
+        this.undo = undo
+        image = plan.image
+        hierarchy = image.getHierarchy()
+    }
+
+    /** Do it. On an exception, what was done is in `undo` and has still to be taken back. */
+    void apply() {
+        boolean wasChanged = image.isChanged()
+        parents = allParents()
+        // Building takes nearly all of the time, and nothing is touched before it is done.
+        PathObject[] cells = plan.rows.length == 0 ? new PathObject[0] :
+            Her2Objects.cells(plan.result.cells, plan.rows, classes, planes(), cancelled)
+        undo.remember { image.setChanged(wasChanged) }
+        synchronized (hierarchy) {
+            // Remembered first, so that it comes last when all is taken back.
+            undo.remember { hierarchy.fireHierarchyChangedEvent(this) }
+            takeOut(plan.removed)
+            check()
+            putRegions()
+            putCells(cells)
+            check()
+            strip()
+            putMeasurements()
+            check()
+            putClasses()
+            putMemory()
+            check()
+        }
+        hierarchy.fireHierarchyChangedEvent(this)
+    }
+
+    private void check() {
+        if (cancelled.getAsBoolean())
+            throw new Her2Cancelled()
+    }
+
+    /** The parents of the plan, with an annotation made for each region that is ours. */
+    private PathObject[] allParents() {
+        PathObject[] found = plan.parents.clone()
+        for (int i = 0; i < found.length; i++)
+            if (found[i] == null)
+                found[i] = annotation(plan.result.regions[i])
+        return found
+    }
+
+    private static PathObject annotation(Her2Region region) {
+        PathObject made = PathObjects.createAnnotationObject(
+            GeometryTools.geometryToROI(region.shape, ImagePlane.getDefaultPlane()))
+        made.setID(region.id)
+        made.setName(region.name)
+        return made
+    }
+
+    private ImagePlane[] planes() {
+        ImagePlane[] planes = new ImagePlane[parents.length]
+        for (int i = 0; i < planes.length; i++)
+            planes[i] = parents[i].getROI().getImagePlane()
+        return planes
+    }
+
+    private void takeOut(List<PathObject> objects) {
+        for (Map.Entry<PathObject, List<PathObject>> entry : byParent(objects).entrySet()) {
+            PathObject parent = entry.key
+            List<PathObject> children = entry.value
+            undo.remember { parent.addChildObjects(children) }
+            parent.removeChildObjects(children)
+        }
+    }
+
+    private static Map<PathObject, List<PathObject>> byParent(List<PathObject> objects) {
+        Map<PathObject, List<PathObject>> found = new LinkedHashMap<PathObject, List<PathObject>>()
+        PathObject last = null
+        List<PathObject> children = null
+        for (PathObject object : objects) {
+            PathObject parent = object.getParent()
+            if (!parent.is(last)) {
+                children = found.computeIfAbsent(parent) { new ArrayList<PathObject>() }
+                last = parent
+            }
+            children.add(object)
+        }
+        return found
+    }
+
+    private void putRegions() {
+        List<PathObject> made = []
+        for (int i = 0; i < parents.length; i++)
+            if (plan.parents[i] == null)
+                made.add(parents[i])
+        put(hierarchy.getRootObject(), made)
+    }
+
+    private void putCells(PathObject[] cells) {
+        if (parents.length == 1) {
+            put(parents[0], Arrays.asList(cells))
+            return
+        }
+        List<List<PathObject>> children = []
+        for (PathObject ignored : parents)
+            children.add(new ArrayList<PathObject>())
+        for (int i = 0; i < cells.length; i++)
+            children[plan.result.cells.region.i32(plan.rows[i])].add(cells[i])
+        for (int i = 0; i < parents.length; i++)
+            put(parents[i], children[i])
+    }
+
+    private void put(PathObject parent, List<PathObject> children) {
+        if (children.isEmpty())
+            return
+        undo.remember { parent.removeChildObjects(children) }
+        parent.addChildObjects(children)
+    }
+
+    /** Take our measurements of earlier runs from people's objects. */
+    private void strip() {
+        for (PathObject object : plan.measured) {
+            MeasurementList list = object.getMeasurementList()
+            String[] names = Her2Census.ourNames(list.getMeasurementNames()) as String[]
+            rememberMeasurements(list, names)
+            list.removeMeasurements(names)
+        }
+    }
+
+    private void rememberMeasurements(MeasurementList list, String[] names) {
+        double[] values = new double[names.length]
+        for (int i = 0; i < names.length; i++)
+            values[i] = list.get(names[i])
+        undo.remember {
+            // Whatever was put in between goes; the order of a person's own measurements was never touched.
+            list.removeMeasurements(Her2Census.ourNames(list.getMeasurementNames()) as String[])
+            for (int i = 0; i < names.length; i++)
+                list.put(names[i], values[i])
+            list.close()
+        }
+    }
+
+    private void putMeasurements() {
+        for (int i = 0; i < plan.parents.length; i++) {
+            MeasurementList list = parents[i].getMeasurementList()
+            rememberMeasurements(list, new String[0])
+            for (Map.Entry<String, Double> value : plan.result.regions[i].measurements.entrySet())
+                list.put(value.key, value.value)
+            list.close()
+        }
+        for (Map.Entry<PathObject, Integer> entry : plan.classified.entrySet()) {
+            MeasurementList list = entry.key.getMeasurementList()
+            rememberMeasurements(list, new String[0])
+            Her2Objects.measure(plan.result.cells, entry.value, list)
+        }
+    }
+
+    private void putClasses() {
+        for (PathObject cell : plan.classified.keySet()) {
+            Her2Earlier wanted = plan.wantedFor(cell)
+            if (wanted == null)
+                continue
+            rememberClass(cell)
+            int code = plan.result.cells.classCode(plan.classified.get(cell))
+            if (code < 0)
+                wanted.restore(cell)
+            else
+                cell.setPathClass(classes[code])
+        }
+        for (Map.Entry<PathObject, Her2Earlier> entry : plan.restored.entrySet()) {
+            rememberClass(entry.key)
+            entry.value.restore(entry.key)
+        }
+    }
+
+    private void rememberClass(PathObject cell) {
+        Her2Earlier now = Her2Earlier.of(cell)
+        undo.remember { now.restore(cell) }
+    }
+
+    private void putMemory() {
+        for (Map.Entry<String, Object> entry : plan.after.properties().entrySet()) {
+            String key = entry.key
+            Object before = image.getProperty(key)
+            undo.remember { keepProperty(key, before) }
+            keepProperty(key, entry.value)
+        }
+    }
+
+    private void keepProperty(String key, Object value) {
+        if (value == null)
+            image.removeProperty(key)
+        else
+            image.setProperty(key, value)
+    }
+}

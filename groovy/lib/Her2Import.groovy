@@ -1,0 +1,155 @@
+import com.google.gson.JsonObject
+import groovy.transform.CompileStatic
+import java.util.function.BooleanSupplier
+import qupath.lib.images.ImageData
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.projects.Project
+import qupath.lib.projects.ProjectImageEntry
+
+/**
+ * The way back into QuPath: results of the exchange folder into a project's images, and out of them again.
+ *
+ * Each method works on one image and either does all of it or changes nothing and throws: Her2Refusal for what a
+ * person can mend, Her2Cancelled. The map it returns is what a closing line and a status file say.
+ */
+@CompileStatic
+class Her2Import {
+
+    private static final String SCORE = "HER2 score"
+    /** Where an image has a score that a person wrote there: it stays. */
+    private static final String OTHER_SCORE = "HER2 score (computed)"
+    private static final List<String> KEYS = [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"]
+
+    private final Project<?> project
+    private final File her2
+
+    /** Work out what would change, and change nothing. */
+    boolean dryRun = false
+    /** Save the image's data and the project; else the image is changed in memory only. */
+    boolean save = true
+    /** Images that are open, by entry id: what is seen there is what is changed. Others are read from the project. */
+    Map<String, ImageData<?>> open = [:]
+    /** Asked between steps; the thread that is interrupted is cancelled as well. */
+    BooleanSupplier cancelled = { false } as BooleanSupplier
+
+    Her2Import(Project<?> project, File her2) {
+        this.project = project
+        this.her2 = her2
+    }
+
+    /** Put the result that counts into an image; returns state (`pushed`, `would-push`, `no-result`), image and counts. */
+    Map<String, Object> push(ProjectImageEntry<?> entry) {
+        JsonObject pulled = Her2Exchange.imageOfEntry(her2, entry.getID())
+        String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
+        File run = pulled == null ? null : Her2Exchange.currentRun(her2, id)
+        return run == null ? said("no-result", id) : pushInto(entry, pulled, run)
+    }
+
+    /** Put one run into the image that it was made for, whichever image is open. */
+    Map<String, Object> pushRun(File run) {
+        String id = run.getAbsoluteFile().getParentFile()?.name
+        JsonObject pulled = Her2Exchange.imageNamed(her2, id)
+        ProjectImageEntry<?> entry = pulled == null ? null : entryOf(Her2Json.text(pulled, "entry_id"))
+        if (entry == null)
+            throw new Her2Refusal("The result in '$run' is of the image '$id', which this project does not have. " +
+                "Nothing was written. Open the project that it was made for.")
+        return pushInto(entry, pulled, run)
+    }
+
+    private ProjectImageEntry<?> entryOf(String id) {
+        for (ProjectImageEntry<?> entry : project.getImageList())
+            if (entry.getID() == id)
+                return entry
+        return null
+    }
+
+    private Map<String, Object> pushInto(ProjectImageEntry<?> entry, JsonObject pulled, File run) {
+        Her2Result result = Her2Result.read(run)
+        Her2Stamp stamp = new Her2Stamp(entry)
+        ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
+        new Her2Frame(image).check(result, pulled, entry.getImageName())
+        Her2Plan plan = Her2Plan.push(image, her2, result)
+        if (!dryRun) {
+            Her2Transaction transaction = new Her2Transaction(plan)
+            transaction.classes = result.cells == null ? new PathClass[0] : Her2Classes.named(result.cells.classNames, project)
+            transaction.metadata = metadata(result, entry)
+            transaction.script = script("import_results.groovy")
+            transact(transaction, entry, image, stamp)
+        }
+        Map<String, Object> words = said(dryRun ? "would-push" : "pushed", result.imageId)
+        words.put("run", result.run)
+        words.put("score", result.scoreText())
+        words.putAll(plan.counts)
+        return words
+    }
+
+    /**
+     * Take everything of ours out of an image: objects that nobody edited, measurements, classes that we gave to other
+     * people's cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
+     */
+    Map<String, Object> remove(ProjectImageEntry<?> entry) {
+        JsonObject pulled = new File(her2, "images.json").isFile() ? Her2Exchange.imageOfEntry(her2, entry.getID()) : null
+        String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
+        Her2Stamp stamp = new Her2Stamp(entry)
+        ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
+        Her2Plan plan = Her2Plan.removal(image, her2, id)
+        if (!dryRun) {
+            Her2Transaction transaction = new Her2Transaction(plan)
+            transaction.metadata = noMetadata(entry)
+            transact(transaction, entry, image, stamp)
+        }
+        Map<String, Object> words = said(dryRun ? "would-remove" : "removed", id)
+        for (String name : ["removed", "edited", "restored"])
+            words.put(name, plan.counts.get(name))
+        return words
+    }
+
+    private void transact(Her2Transaction transaction, ProjectImageEntry<?> entry, ImageData<?> image, Her2Stamp stamp) {
+        Thread caller = Thread.currentThread()
+        transaction.cancelled = { cancelled.getAsBoolean() || caller.isInterrupted() } as BooleanSupplier
+        if (save)
+            transaction.saving = new Her2Saving(project, entry, image, stamp)
+        transaction.run()
+    }
+
+    private static Map<String, Object> said(String state, String image) {
+        Map<String, Object> words = new LinkedHashMap<String, Object>()
+        words.put("state", state)
+        words.put("image", image)
+        return words
+    }
+
+    /** What the project browser shows: columns that can be sorted. */
+    private static Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
+        Map<String, String> found = noMetadata(entry)
+        Double hScore = Her2Json.number(result.score, "h_score")
+        Double cells = Her2Json.number(result.score, "n_cells")
+        found.put(scoreKey(entry), result.scoreText())
+        found.put("HER2 reason", Her2Json.text(result.score, "reason"))
+        found.put("HER2 H-score", hScore == null ? null : String.format(Locale.ROOT, "%.1f", hScore))
+        found.put("HER2 cells", cells == null ? null : String.valueOf(cells.longValue()))
+        found.put("HER2 run", result.run)
+        return found
+    }
+
+    private static String scoreKey(ProjectImageEntry<?> entry) {
+        Map<String, String> now = entry.getMetadataMap()
+        boolean isTheirs = now.containsKey(SCORE) && (!now.containsKey("HER2 run") || now.containsKey(OTHER_SCORE))
+        return isTheirs ? OTHER_SCORE : SCORE
+    }
+
+    private static Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
+        Map<String, String> found = new LinkedHashMap<String, String>()
+        for (String key : KEYS)
+            if (key != SCORE || scoreKey(entry) == SCORE)
+                found.put(key, null)
+        return found
+    }
+
+    /** What *Create script* writes: the same script again, from where this library lies. */
+    private static String script(String name) {
+        File lib = new File(Her2Import.protectionDomain.codeSource.location.toURI()).getParentFile()
+        String path = new File(lib.getParentFile(), name).getPath().replace("\\", "/").replace("'", "\\'")
+        return "run(new File('$path'), new String[0])"
+    }
+}

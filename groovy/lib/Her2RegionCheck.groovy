@@ -1,0 +1,125 @@
+import com.google.gson.JsonElement
+import com.google.gson.JsonObject
+import groovy.transform.CompileStatic
+import java.util.zip.GZIPInputStream
+import com.google.gson.JsonParser
+import java.nio.charset.StandardCharsets
+import org.locationtech.jts.geom.Geometry
+import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
+
+/**
+ * Whether the regions of an image are still those that were scored; if not, nothing may be written.
+ */
+@CompileStatic
+class Her2RegionCheck {
+
+    private static final String AGAIN =
+        "Nothing was written. Export the regions and score the image again (Score open image, or qupath-her2 run)."
+    /** An annotation of one of these is a label, never a region. */
+    private static final List<String> GRADES = ["Negative", "1+", "2+", "3+"]
+
+    private final Her2Census census
+    private final double width
+    private final double height
+
+    Her2RegionCheck(Her2Census census, ImageData<?> image) {
+        this.census = census
+        Her2Frame frame = new Her2Frame(image)
+        width = frame.width
+        height = frame.height
+    }
+
+    /** The annotation or core of each region of a result, null for regions that we made; refuses any change. */
+    PathObject[] parents(Her2Result result) {
+        PathObject[] found = new PathObject[result.regions.size()]
+        for (int i = 0; i < found.length; i++) {
+            Her2Region region = result.regions[i]
+            if (!region.isOurs())
+                found[i] = same(region.id, region.label(), region.shape, region.className)
+        }
+        return found
+    }
+
+    private PathObject same(UUID id, String label, Geometry shape, String className) {
+        PathObject object = census.regions.get(id)
+        if (object == null)
+            throw new Her2Refusal("The scored region $label is not in the image any more. $AGAIN")
+        if (census.twice.contains(id))
+            throw new Her2Refusal("Two annotations have the UUID of the scored region $label. " +
+                "In QuPath: Objects > Refresh duplicate object IDs. $AGAIN")
+        if (Her2Classes.nameOf(object.getPathClass()) != className)
+            throw new Her2Refusal("The region $label has the class ${Her2Classes.nameOf(object.getPathClass()) ?: 'none'} now; " +
+                "it was scored as ${className ?: 'none'}. $AGAIN")
+        if (!Her2Shapes.same(object.getROI().getGeometry(), shape, width, height))
+            throw new Her2Refusal("The outline of the region $label was changed since it was exported. $AGAIN")
+        return object
+    }
+
+    /** Compare all classed annotations with the file that was scored; only that file, byte for byte, is evidence. */
+    void compareWithFile(File her2, Her2Result result) {
+        File file = regionFile(her2, result.imageId)
+        if (result.regionsHash == null || file == null || Her2Result.sha256(file) != result.regionsHash)
+            return
+        Set<UUID> exported = []
+        for (JsonElement element : features(file)) {
+            JsonObject feature = element.getAsJsonObject()
+            JsonObject properties = Her2Json.object(feature, "properties")
+            String className = className(Her2Json.object(properties, "classification"))
+            Geometry shape = Her2Shapes.read(Her2Json.object(feature, "geometry"))
+            UUID id = uuid(Her2Json.text(feature, "id"))
+            boolean isAnnotation = (Her2Json.text(properties, "objectType") ?: "annotation") == "annotation"
+            if (id == null || !isAnnotation || Her2Ids.isOurs(id))
+                continue
+            exported.add(id)
+            if (shape != null && counts(className))
+                same(id, "$className ($id)", shape, className)
+        }
+        refuseNew(exported)
+    }
+
+    private void refuseNew(Set<UUID> exported) {
+        for (PathObject object : census.regions.values()) {
+            String className = Her2Classes.nameOf(object.getPathClass())
+            if (object.isAnnotation() && object.getROI().isArea() && counts(className) && !exported.contains(object.getID()))
+                throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn since the regions were exported. $AGAIN")
+        }
+    }
+
+    private static boolean counts(String className) {
+        return className != null && !GRADES.contains(className.tokenize(":").last().trim())
+    }
+
+    private static String className(JsonObject classification) {
+        List<String> names = Her2Json.texts(classification, "names")
+        return names.isEmpty() ? Her2Json.text(classification, "name") : names.join(": ")
+    }
+
+    private static UUID uuid(String text) {
+        try {
+            return text == null ? null : UUID.fromString(text)
+        } catch (IllegalArgumentException ignored) {
+            // QuPath gives such an object a UUID of its own, so it cannot be found again by this one.
+            return null
+        }
+    }
+
+    private static File regionFile(File her2, String image) {
+        for (String ending : [".geojson", ".geojson.gz"]) {
+            File file = new File(new File(her2, "regions"), image + ending)
+            if (file.isFile())
+                return file
+        }
+        return null
+    }
+
+    private static Iterable<JsonElement> features(File file) {
+        InputStream stream = new FileInputStream(file)
+        JsonElement content
+        try (Reader reader = new InputStreamReader(file.name.endsWith(".gz") ? new GZIPInputStream(stream) : stream,
+                StandardCharsets.UTF_8)) {
+            content = JsonParser.parseReader(reader)
+        }
+        return content.isJsonArray() ? content.getAsJsonArray() : Her2Json.array(content.getAsJsonObject(), "features")
+    }
+}

@@ -1,0 +1,160 @@
+// Does the steps args[2..] with the library, one after another, on the project args[0]; dumps go to the folder args[1].
+import com.google.gson.GsonBuilder
+import java.awt.image.BufferedImage
+import java.util.function.BooleanSupplier
+import org.codehaus.groovy.control.CompilerConfiguration
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.io.GsonTools
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.PathObjects
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.projects.ProjectIO
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.ROIs
+
+gson = GsonTools.getInstance()
+study = null
+slot = null
+shown = null
+limit = -1
+thrown = false
+
+void open() {
+    study = ProjectIO.loadProject(new File(args[0], "project.qpproj"), BufferedImage)
+    slot = study.getImageList()[0]
+    shown = slot.readImageData()
+}
+
+/** Every object as QuPath writes it, with where it stands in the hierarchy, in the hierarchy's order. */
+List described(PathObject parent) {
+    def found = []
+    parent.getChildObjectsAsArray().each { object ->
+        found << [id: object.getID().toString(), parent: parent.isRootObject() ? null : parent.getID().toString(),
+            kind: object.getClass().getSimpleName(), locked: object.isLocked(), probability: object.getClassProbability().toString(),
+            roi: object.getROI().getClass().getSimpleName(), geojson: gson.toJson(object, PathObject)]
+        found.addAll(described(object))
+    }
+    return found
+}
+
+void dump(String name) {
+    def all = [objects: described(shown.getHierarchy().getRootObject()), metadata: new TreeMap(slot.getMetadataMap()),
+        properties: shown.getProperties().keySet().sort(), steps: shown.getHistoryWorkflow().getSteps()*.getName(),
+        changed: shown.isChanged(), type: shown.getImageType().toString(),
+        cores: shown.getHierarchy().getTMAGrid().getTMACoreList().collect { it.getID().toString() }]
+    new File(args[1], name + ".json").setText(new GsonBuilder().serializeNulls().create().toJson(all), "UTF-8")
+}
+
+def door() {
+    def made = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(study, new File(args[0], "her2"))
+    made.open = shown == null ? [:] : [(slot.getID()): shown]
+    int asked = 0
+    made.cancelled = { ->
+        asked++
+        if (thrown && asked == limit)
+            throw new IllegalArgumentException("drawn fault")
+        return !thrown && asked == limit
+    } as BooleanSupplier
+    return made
+}
+
+List<PathObject> ours() {
+    return shown.getHierarchy().getDetectionObjects().findAll { her2("Her2Ids").isOurs(it.getID()) }.sort { it.getID().toString() }
+}
+
+void edit(String what) {
+    def hierarchy = shown.getHierarchy()
+    def find = { int n -> hierarchy.getAnnotationObjects().find { it.getID().toString().endsWith(String.format("8000-%012d", n)) } }
+    switch (what) {
+        case "class": ours()[0].setPathClass(PathClass.fromString("Tumor: 3+", null)); ours()[1].setPathClass(null); break
+        case "delete": hierarchy.removeObjects(ours()[2..3], true); break
+        case "clear": hierarchy.removeObjects(ours(), true); break
+        case "copy":
+            def copy = PathObjects.createDetectionObject(ours()[4].getROI(), ours()[4].getPathClass())
+            copy.setID(UUID.fromString("40000000-0000-4000-8000-000000000001"))
+            copy.getMeasurementList().put("HER2: m1", 5d)
+            ours()[4].getParent().addChildObject(copy); break
+        case "merge":
+            def merged = PathObjects.createDetectionObject(ROIs.createRectangleROI(24, 60, 24, 8, ImagePlane.getDefaultPlane()))
+            merged.setID(UUID.fromString("40000000-0000-4000-8000-000000000002"))
+            def gone = ours().findAll { merged.getROI().contains(it.getROI().getCentroidX(), it.getROI().getCentroidY()) }
+            println "MERGED " + gone.size()
+            gone[0].getParent().addChildObject(merged)
+            hierarchy.removeObjects(gone, true); break
+        case "foreign-class": find(4).getChildObjects().find { it.getID().toString().startsWith("2") }.setPathClass(PathClass.fromString("Zebra", null)); break
+        case "outline": find(1).setROI(ROIs.createRectangleROI(20, 20, 159, 160, ImagePlane.getDefaultPlane())); break
+        case "class-of-region": find(4).setPathClass(PathClass.fromString("Stroma", null)); break
+        case "new-region":
+            def ignore = PathObjects.createAnnotationObject(ROIs.createRectangleROI(60, 60, 20, 20, ImagePlane.getDefaultPlane()), PathClass.fromString("Ignore*", null))
+            hierarchy.addObject(ignore); break
+        case "delete-region": hierarchy.removeObject(find(4), true); break
+        case "duplicate":
+            def twin = PathObjects.createDetectionObject(ROIs.createRectangleROI(300, 100, 5, 5, ImagePlane.getDefaultPlane()))
+            twin.setID(find(4).getChildObjects().find { it.getID().toString().startsWith("2") }.getID())
+            find(4).addChildObject(twin); break
+        case "pixel-size":
+            shown.updateServerMetadata(new qupath.lib.images.servers.ImageServerMetadata.Builder(shown.getServer().getMetadata()).pixelSizeMicrons(0.25, 0.25).build()); break
+        case "own-score": slot.putMetadataValue("HER2 score", "1+ (Dr. X)"); break
+        default: throw new IllegalArgumentException(what)
+    }
+}
+
+void report(String step, Closure work) {
+    try {
+        println "DONE ${step}: ${her2("Her2Status").words([state_: 0] + work())}"
+    } catch (Throwable problem) {
+        println "FAILED ${step}: ${problem.class.simpleName}: ${problem.message} CAUSE ${problem.cause}"
+        problem.suppressed.each { println "SUPPRESSED " + it }
+    }
+    limit = -1
+}
+
+open()
+for (String step : args[2..-1]) {
+    def words = step.split("=", 2)
+    switch (words[0]) {
+        case "dump": dump(words[1]); break
+        case "edit": edit(words[1]); break
+        case "cancel": limit = words[1] as int; thrown = false; break
+        case "throw": limit = words[1] as int; thrown = true; break
+        case "current": new File(words[1]).with { new File(it.parentFile, "current.json").setText('{"run":"' + it.name + '"}', "UTF-8") }; break
+        case "push": report(step) { def d = door(); d.push(slot) }; break
+        case "push-closed": report(step) { shown = null; def d = door(); def r = d.push(slot); open(); r }; break
+        case "push-memory": report(step) { def d = door(); d.save = false; d.push(slot) }; break
+        case "dry": report(step) { def d = door(); d.dryRun = true; d.push(slot) }; break
+        case "run": report(step) { door().pushRun(new File(words[1])) }; break
+        case "remove": report(step) { door().remove(slot) }; break
+        case "save": slot.saveImageData(shown); study.syncChanges(); break
+        case "reopen": open(); break
+        default: throw new IllegalArgumentException(step)
+    }
+}
+println "REPLAYED"
+
+// ---- the library: the same lines in every script --------------------------
+
+/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+Class<?> her2(String name) {
+    def own = new File(this.class.protectionDomain.codeSource.location.toURI())
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def told = System.getProperty("qupath_her2.groovy")
+    def places = [own.parentFile, run ? new File(run as String).parentFile : null,
+                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+    def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
+    if (lib == null)
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
+            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
+    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+    def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
+    def shared = System.getProperties()
+    synchronized (shared) {
+        if (!shared.containsKey(key)) {
+            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
+            def loader = new GroovyClassLoader(PathObject.classLoader, options)
+            loader.addClasspath(lib.path)
+            shared.put(key, loader)
+        }
+        return (shared.get(key) as ClassLoader).loadClass(name)
+    }
+}

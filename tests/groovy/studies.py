@@ -1,0 +1,224 @@
+"""A project with every kind of object, runs written into its exchange folder, and steps replayed on it in QuPath."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import shapely
+from PIL import Image, ImageDraw
+
+from qupath_her2.project.cell_files import write_cells
+from qupath_her2.project.exchange import new_run
+from qupath_her2.project.locks import lock_image
+from qupath_her2.project.scores import regions_geojson, score_json
+from qupath_her2.provenance import RunRecord, cell_uuids, ours, sha256_file
+from qupath_her2.records import CELL_CLASSES, CellTable, Region, Score, SlideScore
+from tests.groovy.conftest import SCRIPTS
+from tests.helpers.qupath import QuPath
+
+HERE = Path(__file__).parent / "scripts"
+WIDTH, HEIGHT = 400, 300
+#: The locked region and the one with other people's cells, as make_study.groovy draws them.
+BIG = Region(
+    UUID("10000000-0000-4000-8000-000000000001"),
+    shapely.box(20, 20, 180, 180),
+    "tumour",
+    "Tumor",
+    "big one",
+    True,
+)
+SECOND = Region(
+    UUID("10000000-0000-4000-8000-000000000004"), shapely.box(200, 20, 380, 140), "tumour", "Tumor", "zweite"
+)
+FOREIGN = [UUID(f"20000000-0000-4000-8000-{number:012d}") for number in range(1, 7)]
+NAMES = ("HER2: m1", "HER2: m2", "HER2: m3")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a replay said and dumped."""
+
+    output: str
+    dumps: Path
+
+    def dump(self, name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.dumps / f"{name}.json").read_text(encoding="utf-8"))
+        return content
+
+    def lines(self) -> list[str]:
+        return re.findall(r"^(?:DONE|FAILED|SUPPRESSED|MERGED) .*$", self.output, re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A project of one QuPath, exported."""
+
+    qupath: QuPath
+    folder: Path
+    private: Path
+    image: str = "1_drawn"
+    options: tuple[str, ...] = field(default=())
+
+    @property
+    def her2(self) -> Path:
+        return self.folder / "her2"
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project.qpproj"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data" / "1" / "data.qpdata"
+
+    def replay(self, *steps: str) -> Seen:
+        """Do the steps of replay.groovy in one QuPath."""
+        dumps = self.private / "dumps"
+        dumps.mkdir(parents=True, exist_ok=True)
+        words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
+        # The test's script lies elsewhere, so the library is found by the property.
+        done = run_with_library(self.qupath, HERE / "replay.groovy", words, self.private)
+        assert "REPLAYED" in done, done
+        return Seen(done, dumps)
+
+    def run(self, script: str, *options: str) -> str:
+        """Run one of our scripts on the project's image; what it printed."""
+        on = ("-p", str(self.project), "-i", "drawn")
+        done = self.qupath.run(SCRIPTS / script, *on, *options, private=self.private)
+        return f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+    def write_run(
+        self,
+        key: int = 1,
+        *,
+        cells: CellTable | None = None,
+        regions: Sequence[Region] = (BIG, SECOND),
+        image: dict[str, Any] | None = None,
+        score: str | None = "2+",
+    ) -> Path:
+        """Write a run as the package does; it counts from now on."""
+        run_hash = f"{key << 2:011x}" + "0" * 53
+        table = drawn_cells(run_hash) if cells is None else cells
+        scored = Score(
+            "scored" if score else "not assessable", score, "a drawn reason", "drawn", n_cells=len(table)
+        )
+        slide = SlideScore(
+            scored.status,
+            score,
+            scored.reason,
+            "drawn",
+            h_score=123.4 if score else None,
+            n_cells=len(table),
+            regions={str(region.uuid): scored for region in regions},
+        )
+        region_file = self.her2 / "regions" / f"{self.image}.geojson"
+        record = RunRecord(
+            "",
+            run_hash,
+            {
+                "id": self.image,
+                "name": "drawn.png",
+                "width": WIDTH,
+                "height": HEIGHT,
+                "pixel_size_um": 0.5,
+                "pixel_size_source": "QuPath",
+                **(image or {}),
+            },
+            inputs={"regions": sha256_file(region_file)},
+            counts={"cells": len(table)},
+            regions=tuple(
+                {"uuid": str(r.uuid), "name": r.name, "class": r.class_name, "role": r.role} for r in regions
+            ),
+            cells={"measurements": list(table.measurement_names), "classes": list(table.class_names)},
+        )
+        with lock_image(self.her2, self.image) as lock, new_run(lock, run_hash) as writer:
+            with writer.open("cells.npz") as file:
+                write_cells(file, table)
+            writer.write("regions.geojson", regions_geojson(regions, slide.regions))
+            writer.write("score.json", score_json(slide))
+            writer.finish(record)
+        return writer.final
+
+
+def run_with_library(qupath: QuPath, script: Path, words: Sequence[str], private: Path) -> str:
+    """Run a script of the tests' own with our library; what it printed."""
+    copy = private / "scripts" / script.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(script, copy)
+    if not (copy.parent / "lib").exists():
+        shutil.copytree(SCRIPTS / "lib", copy.parent / "lib")
+    done = qupath.run(copy, *words, private=private)
+    return done.stdout + done.stderr
+
+
+def draw_image(path: Path) -> None:
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    ImageDraw.Draw(picture).rectangle((20, 20, 380, 180), fill=(190, 150, 120))
+    picture.save(path)
+
+
+def make_study(qupath: QuPath, folder: Path, private: Path) -> None:
+    """Make the project in `folder` with QuPath's own classes, and export it with our script."""
+    folder.mkdir(parents=True)
+    draw_image(folder / "drawn.png")
+    words = ("--args", str(folder), "--args", str(folder / "drawn.png"))
+    done = qupath.run(HERE / "make_study.groovy", *words, private=private)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = Study(qupath, folder, private).run("export_regions.groovy")
+    assert "HER2_EXPORT_REGIONS_OK images=1" in said, said
+
+
+def drawn_cells(
+    run_hash: str, *, shift_px: float = 0.0, foreign: bool = False, regions: int = 2
+) -> CellTable:
+    """Cells on a grid of 8 px in the first regions, clear of nested ones, and other people's cells."""
+    centres = [(0, x, y) for y in range(60, 96, 8) for x in range(28, 92, 8)]
+    centres += [(1, x, y) for y in range(80, 120, 8) for x in range(208, 272, 8)]
+    centres = [centre for centre in centres if centre[0] < regions]
+    theirs = [(1, 205 + 20 * n, 40) for n in range(1, 7)] if foreign else []
+    rows = np.array(centres + theirs, np.float64).reshape(-1, 3)
+    n = len(rows)
+    centre = rows[:, 1:] + [shift_px, 0]
+    outline, outline_offsets = _rings(centre, 3.5, 12, np.ones(n, bool))
+    nucleus, nucleus_offsets = _rings(centre, 1.5, 8, np.arange(n) % 5 != 0)
+    uuid = np.concatenate(
+        [
+            cell_uuids(run_hash, len(centres)),
+            np.array([list(FOREIGN[i].bytes) for i in range(len(theirs))], np.uint8).reshape(-1, 16),
+        ]
+    )
+    assert ours(uuid).sum() == len(centres)
+    measured = np.random.default_rng(1).random((n, len(NAMES))).astype(np.float32)
+    measured[::7, 1] = np.nan
+    classes = (np.arange(n) % 4).astype(np.uint8)
+    classes[::11] = 255
+    return CellTable(
+        uuid,
+        centre.astype(np.float32),
+        outline,
+        outline_offsets,
+        nucleus,
+        nucleus_offsets,
+        rows[:, 0].astype(np.int32),
+        measured,
+        NAMES,
+        classes,
+        CELL_CLASSES,
+    )
+
+
+def _rings(centre: Any, radius: float, vertices: int, there: Any) -> tuple[Any, Any]:
+    angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
+    circle = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    xy = (centre[there][:, None] + circle).reshape(-1, 2).astype(np.float32)
+    offsets = np.zeros(len(centre) + 1, np.int64)
+    np.cumsum(np.where(there, vertices, 0), out=offsets[1:])
+    return xy, offsets

@@ -1,0 +1,169 @@
+"""Results into an image and out of it again: what is ours comes and goes, everything else stays as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+import shapely
+import shapely.geometry
+from numpy.typing import NDArray
+
+from qupath_her2.project.exchange import read_run
+from qupath_her2.provenance import is_ours
+from qupath_her2.records import NOT_MEASURED
+from tests.groovy.studies import BIG, FOREIGN, SECOND, Study, drawn_cells
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+
+def people(dump: dict[str, Any], *, without_ours: bool = True) -> list[dict[str, Any]]:
+    """Everything that is not ours, in QuPath's own words, without our measurements."""
+    kept = []
+    for found in dump["objects"]:
+        if not is_ours(UUID(found["id"])):
+            feature = json.loads(found["geojson"])
+            values = feature["properties"].get("measurements", {})
+            if without_ours:
+                values = {name: value for name, value in values.items() if not name.startswith("HER2: ")}
+            feature["properties"].pop("measurements", None)
+            kept.append({**found, "geojson": feature, "measurements": values})
+    return kept
+
+
+def ours_in(dump: dict[str, Any]) -> list[dict[str, Any]]:
+    return [found for found in dump["objects"] if is_ours(UUID(found["id"]))]
+
+
+def our_steps(dump: dict[str, Any]) -> list[str]:
+    return [step for step in dump["steps"] if "HER2" in step]
+
+
+def test_pushed_twice_reopened_and_removed(study: Study) -> None:
+    run = study.write_run()
+    seen = study.replay(
+        "dump=before", "dry", "dump=dry", "push", "dump=pushed", "push", "dump=again", "reopen", "dump=reopened",
+        "remove", "dump=removed", "reopen", "dump=gone", "push", "dump=anew",
+    )  # fmt: skip
+    assert [line.split(":")[0] for line in seen.lines()] == [
+        f"DONE {w}" for w in ("dry", "push", "push", "remove", "push")
+    ]
+    before, pushed = seen.dump("before"), seen.dump("pushed")
+    assert seen.dump("dry") == before
+    for name in ("pushed", "again", "reopened", "removed", "gone", "anew"):
+        assert people(seen.dump(name)) == people(before), name
+        assert seen.dump(name)["cores"] == before["cores"]
+        assert seen.dump(name)["type"] == before["type"]
+    assert {**seen.dump("again"), "changed": None} == {**pushed, "changed": None}
+    # QuPath itself adds a step for image type and stains whenever it reads an image.
+    unlike = {"properties": None, "steps": None}
+    assert {**seen.dump("reopened"), **unlike} == {**pushed, **unlike}
+    assert our_steps(seen.dump("reopened")) == ["HER2: import results"]
+    assert ours_in(seen.dump("anew")) == ours_in(pushed)
+    # Nothing of ours is left behind, not even a name.
+    assert people(seen.dump("gone"), without_ours=False) == people(before, without_ours=False)
+    for part in ("objects", "metadata"):
+        assert seen.dump("gone")[part] == before[part]
+    assert our_steps(seen.dump("gone")) == []
+    assert seen.dump("removed")["steps"] == [s for s in seen.dump("reopened")["steps"] if "HER2" not in s]
+    assert not any("HER2" in key for key in seen.dump("gone")["properties"])
+    assert {**before["metadata"], **metadata_of(run)} == pushed["metadata"]
+    assert pushed["steps"] == [*before["steps"], "HER2: import results"]
+    assert not pushed["changed"]
+
+
+def metadata_of(run: Any) -> dict[str, str]:
+    record, cells, score = read_run(run)
+    assert cells is not None
+    return {
+        "HER2 score": score.score or "",
+        "HER2 reason": score.reason,
+        "HER2 H-score": f"{score.h_score:.1f}",
+        "HER2 cells": str(len(cells)),
+        "HER2 run": record.run,
+    }
+
+
+def test_cells_are_those_of_the_table(study: Study) -> None:
+    _, cells, _ = read_run(study.write_run())
+    assert cells is not None
+    found = {UUID(o["id"]): o for o in ours_in(study.replay("push", "reopen", "dump=pushed").dump("pushed"))}
+    assert set(found) == {UUID(bytes=row.tobytes()) for row in cells.uuid}
+    for i, row in enumerate(cells.uuid):
+        got = found[UUID(bytes=row.tobytes())]
+        feature = json.loads(got["geojson"])
+        assert got["kind"] == "PathCellObject"
+        assert got["parent"] == str((BIG, SECOND)[cells.region[i]].uuid)
+        assert same_ring(
+            feature["geometry"], cells.cell_xy[cells.cell_offsets[i] : cells.cell_offsets[i + 1]]
+        )
+        nucleus = cells.nucleus_xy[cells.nucleus_offsets[i] : cells.nucleus_offsets[i + 1]]
+        assert ("nucleusGeometry" in feature) == (len(nucleus) > 0)
+        if len(nucleus):
+            assert same_ring(feature["nucleusGeometry"], nucleus)
+        named = feature["properties"].get("classification", {}).get("names")
+        code = cells.cell_class[i]
+        assert named == (None if code == NOT_MEASURED else cells.class_names[code].split(": "))
+        wanted = dict(zip(cells.measurement_names, cells.measurements[i].tolist(), strict=True))
+        assert feature["properties"]["measurements"] == pytest.approx(
+            {name: value for name, value in wanted.items() if not np.isnan(value)}, abs=1e-6
+        )
+
+
+def same_ring(geometry: dict[str, Any], ring: NDArray[np.float32]) -> bool:
+    """Whether QuPath has this outline; it writes two decimals, and begins a ring where it likes."""
+    found, wanted = shapely.geometry.shape(geometry).normalize(), shapely.Polygon(ring).normalize()
+    return bool(found.hausdorff_distance(wanted) < 0.0072 and len(found.exterior.coords) == len(ring) + 1)
+
+
+def test_a_new_run_takes_the_place_of_the_old(study: Study) -> None:
+    first = study.write_run(1)
+    second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2.0), score="3+")
+    seen = study.replay(
+        "dump=before", f"current={first}", "push", f"current={second}", "push", "dump=second", f"current={first}",
+        "push", "dump=first",
+    )  # fmt: skip
+    for name, run in (("second", second), ("first", first)):
+        record, cells, _ = read_run(run)
+        assert cells is not None
+        found = {UUID(o["id"]).bytes for o in ours_in(seen.dump(name))}
+        assert found == {row.tobytes() for row in cells.uuid}
+        assert seen.dump(name)["metadata"]["HER2 run"] == record.run
+        assert people(seen.dump(name)) == people(seen.dump("before"))
+    assert seen.dump("second")["metadata"]["HER2 score"] == "3+"
+
+
+def test_a_refusal_takes_the_cells_out_and_says_so(study: Study) -> None:
+    first = study.write_run(1)
+    refused = study.write_run(2, cells=drawn_cells("0" * 64, regions=0), regions=(), score=None)
+    seen = study.replay("dump=before", f"current={first}", "push", f"current={refused}", "push", "dump=after")
+    assert ours_in(seen.dump("after")) == []
+    assert people(seen.dump("after"), without_ours=False) == people(seen.dump("before"), without_ours=False)
+    assert seen.dump("after")["metadata"]["HER2 score"] == "not assessable"
+
+
+def test_cells_of_other_programs_are_classified_in_place(study: Study) -> None:
+    run = study.write_run(cells=drawn_cells(f"{1 << 2:011x}", foreign=True))
+    _, cells, _ = read_run(run)
+    assert cells is not None
+    seen = study.replay(
+        "dump=before", "push", "dump=pushed", "push", "dump=again", "reopen", "remove", "dump=gone"
+    )
+    before = {found["id"]: found for found in seen.dump("before")["objects"]}
+    pushed = {found["id"]: found for found in seen.dump("pushed")["objects"]}
+    table = {UUID(bytes=row.tobytes()): i for i, row in enumerate(cells.uuid)}
+    for uuid in FOREIGN:
+        old, new = (json.loads(objects[str(uuid)]["geojson"]) for objects in (before, pushed))
+        code = cells.cell_class[table[uuid]]
+        if code == NOT_MEASURED:
+            assert new["properties"].get("classification") == old["properties"].get("classification")
+        else:
+            assert new["properties"]["classification"]["names"] == cells.class_names[code].split(": ")
+        assert new["geometry"] == old["geometry"]
+        assert old["properties"]["measurements"].items() <= new["properties"]["measurements"].items()
+        assert "HER2: m1" in new["properties"]["measurements"]
+    assert {**seen.dump("again"), "changed": None} == {**seen.dump("pushed"), "changed": None}
+    assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
