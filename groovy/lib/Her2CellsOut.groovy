@@ -44,10 +44,10 @@ class Her2CellsOut {
         }
         float[][] outlines = new float[cells.length][]
         float[][] nuclei = new float[cells.length][]
-        IntStream.range(0, cells.length).parallel().forEach { int i ->
+        IntStream.range(0, cells.length).parallel().forEach((int i) -> {
             outlines[i] = ring(cells[i].getROI())
             nuclei[i] = ring(PathObjectTools.getNucleusROI(cells[i]))
-        }
+        })
         Map<String, Integer> classes = new LinkedHashMap<String, Integer>()
         List<String> names = measurementNames(cells)
         Path draft = file.toPath().resolveSibling(file.getName() + ".tmp")
@@ -76,9 +76,9 @@ class Her2CellsOut {
             if (!object.isTile() && object.getROI()?.isArea() && !Her2Ids.isOurs(object.getID()))
                 found.add(object)
         PathObject[] cells = found.toArray(new PathObject[0])
-        Arrays.parallelSort(cells) { PathObject one, PathObject other -> one.getID() <=> other.getID() }
+        Arrays.parallelSort(cells, (PathObject one, PathObject other) -> one.getID().compareTo(other.getID()))
         for (int i = 1; i < cells.length; i++)
-            if (cells[i].getID() == cells[i - 1].getID())
+            if (cells[i].getID().equals(cells[i - 1].getID()))
                 throw new Her2Refusal("two cells have the id ${cells[i].getID()}; results return to cells by their id." +
                     " They were imported twice or copied: delete one copy, or all detections and detect again")
         return cells
@@ -91,11 +91,11 @@ class Her2CellsOut {
         if (roi instanceof PolygonROI) {
             List<Point2> points = roi.getAllPoints()
             int n = points.size()
-            if (n > 1 && points[0] == points[n - 1])
+            if (n > 1 && points.get(0).equals(points.get(n - 1)))
                 n--
             float[] xy = new float[2 * n]
             for (int i = 0; i < n; i++) {
-                Point2 point = points[i]
+                Point2 point = points.get(i)
                 xy[2 * i] = (float) point.getX()
                 xy[2 * i + 1] = (float) point.getY()
             }
@@ -126,7 +126,7 @@ class Her2CellsOut {
         List<String> former = null
         for (PathObject cell : cells) {
             List<String> own = cell.getMeasurementList().getMeasurementNames()
-            if (own != former)
+            if (!own.equals(former))
                 names.addAll(own)
             former = own
         }
@@ -169,14 +169,14 @@ class Her2CellsOut {
         int m = names.size()
         byte[] bytes = new byte[Math.multiplyExact(4, Math.multiplyExact(m, cells.length))]
         String[] wanted = names.toArray(new String[0])
-        IntStream.range(0, cells.length).parallel().forEach { int i ->
+        IntStream.range(0, cells.length).parallel().forEach((int i) -> {
             ByteBuffer row = ByteBuffer.wrap(bytes, 4 * m * i, 4 * m).order(ByteOrder.LITTLE_ENDIAN)
             MeasurementList list = cells[i].getMeasurementList()
-            boolean isSame = list.getMeasurementNames() == names
+            boolean isSame = list.getMeasurementNames().equals(names)
             double[] values = isSame ? list.values() : null
             for (int j = 0; j < m; j++)
                 row.putFloat((float) (isSame ? values[j] : list.get(wanted[j])))
-        }
+        })
         return bytes
     }
 
