@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qupath_her2.errors import Her2Error
+from qupath_her2.errors import Her2Error, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,16 +77,24 @@ def check_disk(folder: Path) -> Check:
 
 
 def check_qupath() -> Check:
-    """Look for a QuPath that paquo would start; scoring itself does without."""
+    """Look for the QuPath that pull and push would start; scoring itself does without."""
+    from qupath_her2.project.jvm import find_qupaths
+
     named = os.environ.get("PAQUO_QUPATH_DIR")
-    if named and Path(named).exists():
-        return Check("QuPath", "PASS", f"found by PAQUO_QUPATH_DIR: {named}")
-    on_path = shutil.which("QuPath") or shutil.which("qupath")
-    if on_path:
-        return Check("QuPath", "PASS", on_path)
-    text = f"PAQUO_QUPATH_DIR names '{named}', which is not there" if named else "none found"
+    try:
+        found = find_qupaths()
+    except MissingExtraError as error:
+        return Check("QuPath", "WARN", "not looked for; scoring does not need one", str(error))
+    if found:
+        how = "by PAQUO_QUPATH_DIR" if named else f"in '{found[0].folder}'"
+        others = f"; also {', '.join(qupath.version for qupath in found[1:])}" if found[1:] else ""
+        return Check("QuPath", "PASS", f"{found[0].version}, found {how}{others}")
+    text = f"PAQUO_QUPATH_DIR names '{named}', which is no QuPath" if named else "none found"
     return Check(
-        "QuPath", "WARN", f"{text}; scoring does not need one", "Set PAQUO_QUPATH_DIR to its folder."
+        "QuPath",
+        "WARN",
+        f"{text}; scoring does not need one",
+        "Set PAQUO_QUPATH_DIR to its folder, or use the scripts inside QuPath.",
     )
 
 

@@ -204,13 +204,12 @@ def call_qupath(
     heap_mb = _checked_heap_mb(heap_mb, n_objects)
     first = {"verb": verb, "qupath": str(qupath.folder), "heap_mb": heap_mb, **request}
     with tempfile.TemporaryFile(prefix="her2-qupath-") as log:
-        child = _start(log)
-        try:
-            result = _converse(child, first, listen)
-        except BaseException:
-            _stop(child)
-            raise
-        child.wait()
+        with _start(log) as child:
+            try:
+                result = _converse(child, first, listen)
+            except BaseException:
+                _stop(child)
+                raise
         if result is None:
             raise QuPathError(_death(child.returncode, qupath, heap_mb, log))
     if "error" in result:

@@ -62,7 +62,7 @@ def main() -> None:
     talk.watch(sys.stdin.buffer)
     options = [f"-Xmx{request['heap_mb']}m", "-Djava.awt.headless=true"]
     start_jvm(finder_kwargs={"qupath_dir": request["qupath"], "java_opts": options})
-    verbs = {"export": _export, "push": _push}
+    verbs = {"export": _export, "push": _push, "preferences": _preferences}
     try:
         talk.say(event="result", **verbs[request["verb"]](request, talk))
     except jpype.JException as error:
@@ -161,6 +161,19 @@ def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
         talk.say(event="image", **words)
         done.append(words)
     return {"images": done}
+
+
+def _preferences(request: dict[str, Any], _: Talk) -> dict[str, Any]:
+    """Return QuPath's user folder and start-up script, changed first where the request says so."""
+    prefs = JClass("qupath.lib.gui.prefs.PathPrefs")
+    known = {"user_folder": prefs.userPathProperty(), "startup": prefs.startupScriptProperty()}
+    wanted = request.get("set") or {}
+    for name, value in wanted.items():
+        known[name].setValue(None if value is None else JClass("java.lang.String")(value))
+    if wanted:
+        prefs.savePreferences()
+    found = {name: setting.getValue() for name, setting in known.items()}
+    return {name: None if value is None or not str(value) else str(value) for name, value in found.items()}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from qupath_her2.batch import checks
 from qupath_her2.batch.plan import Plan
 from qupath_her2.records import ImageResult
+from tests.helpers.layout import lay_out
 
 
 def test_this_machine_is_fit(tmp_path: Path) -> None:
@@ -36,8 +37,9 @@ def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_qupath_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAQUO_QUPATH_DIR", str(tmp_path))
-    assert checks.check_qupath().state == "PASS"
+    monkeypatch.setenv("PAQUO_QUPATH_DIR", str(lay_out(tmp_path / "mine", "0.6.0")))
+    found = checks.check_qupath()
+    assert (found.state, found.text) == ("PASS", "0.6.0, found by PAQUO_QUPATH_DIR")
     monkeypatch.setenv("PAQUO_QUPATH_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("PATH", "")
     assert checks.check_qupath().state == "WARN"

@@ -1,0 +1,69 @@
+"""``install-scripts``: the HER2 menu and scripts into QuPath."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+__all__ = ["install_scripts"]
+
+
+@verb
+def install_scripts(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take them out again; your own start-up script comes back.")
+    ] = False,
+    user_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--user-dir",
+            metavar="DIR",
+            help="QuPath's user folder, e.g. ~/QuPath/v0.6, where it is not the one QuPath knows, or no QuPath is "
+            "found here.",
+        ),
+    ] = None,
+    debug: o.Debug = False,
+) -> int:
+    """Copy the scripts into every QuPath of this machine, and tell them which Python to use.
+
+    They then stand under Automate > User scripts > HER2, and the menu Extensions > HER2 comes up at every start.
+    Close QuPath first, or start it again afterwards.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 install-scripts
+
+    qupath-her2 install-scripts --remove
+    """
+    import qupath_her2
+    from qupath_her2.project.install import install_into, remove_from
+    from qupath_her2.project.jvm import choose_qupath, find_qupaths
+    from qupath_her2.project.scripts import copy_scripts, remove_scripts
+
+    found = find_qupaths()
+    if not found and user_dir is not None:
+        if remove:
+            typer.echo(f"{remove_scripts(user_dir)[0]} files removed from '{user_dir}'")
+            return 0
+        done = copy_scripts(user_dir, version=qupath_her2.__version__)
+        typer.echo(f"{done.n_files} files in '{done.folder}'")
+        if done.startup is not None:
+            typer.echo(
+                f"No QuPath was found here: set its preference 'Startup script path' to '{done.startup}'."
+            )
+        return 0
+    for qupath in found or [choose_qupath()]:
+        if remove:
+            n_files = remove_from(qupath, user_folder=user_dir)
+            typer.echo(f"QuPath {qupath.version}: {n_files} files removed")
+        else:
+            done = install_into(qupath, version=qupath_her2.__version__, user_folder=user_dir)
+            typer.echo(f"QuPath {qupath.version}: {done.n_files} files in '{done.folder}'")
+    if not remove:
+        typer.echo("Start QuPath again to see them.")
+    return 0

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from qupath_her2.batch.example import write_field
+from tests.groovy.conftest import SCRIPTS, pytest_generate_tests
+from tests.helpers.qupath import QuPath
+
+__all__ = ["pytest_generate_tests"]
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+#: One image of each kind that the exporter tells apart, from one drawn field.
+KINDS = (
+    "plain", "rotated", "turned", "cropped", "pyramid", "shapes", "tma", "cells", "he", "fluorescence", "twice",
+    "twice", "untouched",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A QuPath and a project that it made; `private` keeps its preferences away from the user's own."""
+
+    qupath: QuPath
+    folder: Path
+    private: Path
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project.qpproj"
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "qupath_her2", *words]
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PAQUO")}
+        return {
+            **kept,
+            "PAQUO_QUPATH_DIR": str(self.qupath.folder),
+            "JAVA_TOOL_OPTIONS": f'-Djava.util.prefs.userRoot="{self.private}"',
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def her2(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        done = subprocess.run(
+            self.command(*words),
+            env=self.environment(),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def script(self, script: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a script headless on the project."""
+        done = self.qupath.run(script, *options, private=self.private)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def look(self, her2: str = "her2") -> list[dict[str, Any]]:
+        """What QuPath itself finds in each image: its objects as lines of JSON."""
+        done = self.script(HERE / "look.groovy", "-p", str(self.project), "--args", str(self.folder / her2))
+        lines = [line[5:] for line in done.stdout.splitlines() if line.startswith("LOOK ")]
+        assert lines, done.stdout + done.stderr
+        return [json.loads(line) for line in lines]
+
+
+def make(qupath: QuPath, folder: Path, images: Path, *words: str) -> Study:
+    """A project in `folder` as QuPath saves it; see make_project.groovy."""
+    study = Study(qupath, folder, folder.parent / "preferences")
+    folder.mkdir(parents=True, exist_ok=True)
+    options = [word for given in (str(folder), str(images), *words) for word in ("--args", given)]
+    done = study.script(HERE / "make_project.groovy", *options)
+    assert f"MADE {len(words)}" in done.stdout, done.stdout + done.stderr
+    return study
+
+
+@pytest.fixture(scope="session")
+def _every_kind(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    place = tmp_path_factory.mktemp(f"every-{qupath.version}")
+    folder = place / "a stüdy" / "project"
+    (folder / "slides").mkdir(parents=True)
+    write_field(folder / "slides", "field", score="3+", seed=1)
+    # Without loss, so that pixels can be compared exactly.
+    drawn = Image.open(folder / "slides" / "field.ome.tif")
+    drawn.convert("RGB").save(folder / "slides" / "field.png")
+    study = make(qupath, folder, folder / "slides", *(f"{kind}=field.png" for kind in KINDS))
+    # Moved, so that nothing is any longer where the project says.
+    moved = (place / "a stüdy").rename(place / "moved")
+    return Study(study.qupath, moved / "project", place / "preferences")
+
+
+@pytest.fixture
+def every_kind(_every_kind: Study, tmp_path: Path) -> Study:
+    """A fresh copy of a project with one image of each kind, at another place than where it was made."""
+    folder = shutil.copytree(_every_kind.folder, tmp_path / "a copy" / "project")
+    return Study(_every_kind.qupath, folder, tmp_path / "preferences")
+
+
+@pytest.fixture(scope="session")
+def _field(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp(f"field-{qupath.version}") / "study"
+    folder.mkdir()
+    write_field(folder, "field", score="3+", seed=1)
+    return make(qupath, folder, folder, "plain=field.ome.tif", "cells=field.ome.tif")
+
+
+@pytest.fixture
+def field(_field: Study, tmp_path: Path) -> Study:
+    """A fresh copy of a project with two small drawn images, one of them with cells of another tool."""
+    folder = shutil.copytree(_field.folder, tmp_path / "study")
+    (folder / "field.geojson").unlink()
+    return Study(_field.qupath, folder, tmp_path / "preferences")
+
+
+def exported(study: Study, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run export_regions.groovy over the project."""
+    options = [word for given in words for word in ("--args", given)]
+    return study.script(SCRIPTS / "export_regions.groovy", "-p", str(study.project), *options)
