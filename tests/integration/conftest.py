@@ -98,14 +98,12 @@ def _every_kind(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Stu
     drawn = Image.open(folder / "slides" / "field.ome.tif")
     drawn.convert("RGB").save(folder / "slides" / "field.png")
     study = make(qupath, folder, folder / "slides", *(f"{kind}=field.png" for kind in KINDS))
-    # Moved, so that nothing is any longer where the project says.
-    moved = (place / "a stüdy").rename(place / "moved")
-    return Study(study.qupath, moved / "project", place / "preferences")
+    return Study(study.qupath, study.folder, place / "preferences")
 
 
 @pytest.fixture
 def every_kind(_every_kind: Study, tmp_path: Path) -> Study:
-    """A fresh copy of a project with one image of each kind, at another place than where it was made."""
+    """A fresh copy of a project with one image of each kind; the images are read from where it was made."""
     folder = shutil.copytree(_every_kind.folder, tmp_path / "a copy" / "project")
     return Study(_every_kind.qupath, folder, tmp_path / "preferences")
 
