@@ -17,7 +17,7 @@ class Her2Census {
     final Map<UUID, PathObject> regions = new LinkedHashMap<UUID, PathObject>()
     /** People's detections among those that were asked for. */
     final Map<UUID, PathObject> cells = new HashMap<UUID, PathObject>()
-    /** People's objects with measurements that begin with "HER2: ". */
+    /** Of `regions` and `cells`, those with measurements that begin with "HER2: ". */
     final List<PathObject> measured = []
     /** UUIDs of `regions` and `cells` that more than one object has. */
     final Set<UUID> twice = new LinkedHashSet<UUID>()
@@ -46,6 +46,9 @@ class Her2Census {
             other = regions.put(id, object)
         else if (wanted.contains(id))
             other = cells.put(id, object)
+        else
+            // A copy that a person made of a cell of ours is theirs, with all that it carries.
+            return
         if (other != null)
             twice.add(id)
         if (object.hasMeasurements() && isMeasured(object))

@@ -67,6 +67,8 @@ class Her2Import {
         Her2Result result = Her2Result.read(run)
         Her2Stamp stamp = new Her2Stamp(entry)
         ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
+        Her2Saving saving = new Her2Saving(project, entry, image, stamp)
+        saving.checkReadable()
         new Her2Frame(image).check(result, pulled, entry.getImageName())
         Her2Plan plan = Her2Plan.push(image, her2, result)
         if (!dryRun) {
@@ -74,7 +76,7 @@ class Her2Import {
             transaction.classes = result.cells == null ? new PathClass[0] : Her2Classes.named(result.cells.classNames, project)
             transaction.metadata = metadata(result, entry)
             transaction.script = script("import_results.groovy")
-            transact(transaction, entry, image, stamp)
+            transact(transaction, saving)
         }
         Map<String, Object> words = said(dryRun ? "would-push" : "pushed", result.imageId)
         words.put("run", result.run)
@@ -92,11 +94,13 @@ class Her2Import {
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
         Her2Stamp stamp = new Her2Stamp(entry)
         ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
+        Her2Saving saving = new Her2Saving(project, entry, image, stamp)
+        saving.checkReadable()
         Her2Plan plan = Her2Plan.removal(image, her2, id)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
             transaction.metadata = noMetadata(entry)
-            transact(transaction, entry, image, stamp)
+            transact(transaction, saving)
         }
         Map<String, Object> words = said(dryRun ? "would-remove" : "removed", id)
         for (String name : ["removed", "edited", "restored"])
@@ -104,11 +108,10 @@ class Her2Import {
         return words
     }
 
-    private void transact(Her2Transaction transaction, ProjectImageEntry<?> entry, ImageData<?> image, Her2Stamp stamp) {
+    private void transact(Her2Transaction transaction, Her2Saving saving) {
         Thread caller = Thread.currentThread()
         transaction.cancelled = { cancelled.getAsBoolean() || caller.isInterrupted() } as BooleanSupplier
-        if (save)
-            transaction.saving = new Her2Saving(project, entry, image, stamp)
+        transaction.saving = save ? saving : null
         transaction.run()
     }
 

@@ -4,6 +4,7 @@ import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import qupath.lib.images.ImageData
 import qupath.lib.io.PathIO
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
@@ -59,10 +60,13 @@ class Her2Saving {
     private static boolean isReadable(Path file) {
         if (!Files.exists(file))
             return false
-        try {
-            PathIO.readHierarchy(file)
+        // PathIO.readHierarchy never returns from a file that is cut short (seen in QuPath 0.5 to 0.7).
+        try (ObjectInputStream stream = PathIO.createObjectInputStream(new BufferedInputStream(Files.newInputStream(file)))) {
+            stream.readUTF()
+            while (!(stream.readObject() instanceof PathObjectHierarchy))
+                continue
             return true
-        } catch (IOException | RuntimeException ignored) {
+        } catch (IOException | ClassNotFoundException | RuntimeException ignored) {
             return false
         }
     }
@@ -116,7 +120,8 @@ class Her2Saving {
             Files.deleteIfExists(data)
         else if (Files.exists(previous))
             Files.move(previous, data, StandardCopyOption.REPLACE_EXISTING)
-        Files.deleteIfExists(interrupted)
+        if (Files.isRegularFile(interrupted))
+            Files.delete(interrupted)
         if (summaryBefore == null)
             Files.deleteIfExists(summary)
         else

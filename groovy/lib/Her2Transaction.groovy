@@ -35,7 +35,6 @@ class Her2Transaction {
     void run() {
         Her2Undo undo = new Her2Undo()
         try {
-            saving?.checkReadable()
             saving?.checkWritable()
             saving?.keepBackup()
             new Her2Changes(plan, classes, cancelled, undo).apply()

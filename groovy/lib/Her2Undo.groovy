@@ -18,7 +18,7 @@ class Her2Undo {
         while (!steps.isEmpty()) {
             try {
                 steps.pop().run()
-            } catch (RuntimeException | Error problem) {
+            } catch (Exception | Error problem) {
                 reason.addSuppressed(problem)
             }
         }

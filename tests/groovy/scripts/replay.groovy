@@ -75,7 +75,7 @@ void edit(String what) {
             copy.getMeasurementList().put("HER2: m1", 5d)
             ours()[4].getParent().addChildObject(copy); break
         case "merge":
-            def merged = PathObjects.createDetectionObject(ROIs.createRectangleROI(24, 60, 24, 8, ImagePlane.getDefaultPlane()))
+            def merged = PathObjects.createDetectionObject(ROIs.createRectangleROI(24, 72, 24, 8, ImagePlane.getDefaultPlane()))
             merged.setID(UUID.fromString("40000000-0000-4000-8000-000000000002"))
             def gone = ours().findAll { merged.getROI().contains(it.getROI().getCentroidX(), it.getROI().getCentroidY()) }
             println "MERGED " + gone.size()
@@ -126,6 +126,7 @@ for (String step : args[2..-1]) {
         case "remove": report(step) { door().remove(slot) }; break
         case "save": slot.saveImageData(shown); study.syncChanges(); break
         case "reopen": open(); break
+        case "step": println "STEP " + shown.getHistoryWorkflow().getSteps().find { it.getName().startsWith("HER2") }.getScript(); break
         default: throw new IllegalArgumentException(step)
     }
 }

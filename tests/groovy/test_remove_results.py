@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.groovy.conftest import SCRIPTS
+from tests.groovy.studies import Study
+from tests.groovy.test_import_results import closing_lines, status
+from tests.groovy.test_writeback_round import ours_in
+from tests.helpers.qupath import QuPath
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+
+def test_what_was_imported_is_removed(study: Study) -> None:
+    study.write_run()
+    before = study.replay("dump=before", "push").dump("before")
+    pushed = study.data.read_bytes()
+    dry = study.run("remove_results.groovy", "--args", "dryRun")
+    counts = "image=1_drawn removed=80 edited=0 restored=0"
+    assert closing_lines(dry) == [f"HER2_REMOVE_RESULTS_OK state=would-remove {counts}"]
+    assert study.data.read_bytes() == pushed
+
+    done = study.run("remove_results.groovy")
+    assert closing_lines(done) == [f"HER2_REMOVE_RESULTS_OK state=removed {counts}"]
+    assert status(study, "remove")["removed"] == 80
+    after = study.replay("dump=after").dump("after")
+    assert ours_in(after) == []
+    assert after["objects"] == before["objects"]
+    assert after["metadata"] == before["metadata"]
+
+
+def test_an_image_without_results_stays_as_it_is(study: Study) -> None:
+    """Also where the project was never exported."""
+    (study.her2 / "images.json").unlink()
+    before = study.replay("dump=before").dump("before")
+    done = study.run("remove_results.groovy")
+    assert closing_lines(done) == [
+        "HER2_REMOVE_RESULTS_OK state=removed image=1 removed=0 edited=0 restored=0"
+    ]
+    assert study.replay("dump=after").dump("after")["objects"] == before["objects"]
+
+
+def test_without_a_project_the_way_out_is_said(
+    qupath: QuPath, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    done = qupath.run(SCRIPTS / "remove_results.groovy", private=tmp_path_factory.mktemp("private"))
+    assert done.returncode != 0
+    assert "-p project.qpproj" in done.stdout + done.stderr
+    assert not closing_lines(done.stdout)

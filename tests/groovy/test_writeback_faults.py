@@ -1,0 +1,84 @@
+"""Cancelled or failing at any step, in memory or on disk: the image, its file and its metadata are as before."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.groovy.studies import Study, drawn_cells
+from tests.groovy.test_writeback_round import our_steps
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+#: A push asks whether it is cancelled before the cells are built and after each kind of change.
+MOMENTS = range(1, 6)
+
+
+def test_cancelled_or_failed_at_every_moment(study: Study) -> None:
+    first = study.write_run(1, cells=drawn_cells(f"{1 << 2:011x}", foreign=True))
+    second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2, foreign=True))
+    steps = [f"current={first}", "push", "edit=class", "save", "reopen", f"current={second}", "dump=before"]
+    tries = [(kind, moment) for kind in ("cancel", "throw") for moment in MOMENTS]
+    for kind, moment in tries:
+        steps += [f"{kind}={moment}", "push", f"dump={kind}{moment}"]
+    # One moment later there is nothing left to cancel.
+    seen = study.replay(
+        *steps, "reopen", "dump=disk", f"cancel={MOMENTS[-1] + 1}", "push", "remove", "dump=gone"
+    )
+    _, *failed, pushed, removed = seen.lines()
+    for (kind, moment), line in zip(tries, failed, strict=True):
+        wanted = "Her2Cancelled" if kind == "cancel" else "IllegalArgumentException: drawn fault"
+        assert line.startswith(f"FAILED push: {wanted}"), (kind, moment, line)
+        assert seen.dump(f"{kind}{moment}") == seen.dump("before"), (kind, moment)
+    assert seen.dump("disk")["objects"] == seen.dump("before")["objects"]
+    assert pushed.startswith("DONE push")
+    assert removed.startswith("DONE remove")
+
+
+@pytest.mark.parametrize("first_push", [True, False], ids=["first", "second"])
+def test_files_that_cannot_be_written(study: Study, first_push: bool) -> None:
+    """Folders in the place of files cannot be written by any user."""
+    first = study.write_run(1)
+    second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2))
+    ready = study.replay(f"current={first}", *([] if first_push else ["push"]), "dump=ready")
+    data = study.data.read_bytes()
+    project = study.project.read_bytes()
+
+    (study.data.parent / "data.qpdata.bkp" / "x").mkdir(parents=True)
+    seen = study.replay(f"current={second}", "dump=before", "push", "dump=data")
+    assert "could not be saved" in seen.lines()[0], seen.lines()
+    assert seen.dump("data") == seen.dump("before")
+    assert study.data.read_bytes() == data
+    (study.data.parent / "data.qpdata.bkp" / "x").rmdir()
+    (study.data.parent / "data.qpdata.bkp").rmdir()
+
+    (study.folder / "project.qpproj.tmp").mkdir()
+    seen = study.replay("dump=before", "push", "dump=project")
+    assert "project file" in seen.lines()[0], seen.lines()
+    assert seen.dump("project") == seen.dump("before")
+    assert study.data.read_bytes() == data
+    assert study.project.read_bytes() == project
+    (study.folder / "project.qpproj.tmp").rmdir()
+
+    seen = study.replay("push", "reopen", "dump=pushed")
+    assert seen.lines()[0].startswith("DONE push")
+    assert our_steps(seen.dump("pushed")) == ["HER2: import results"]
+    left = {path.name for path in study.data.parent.iterdir()}
+    assert not any("previous" in name or name.endswith(".bkp") for name in left), left
+    assert ("data.before-her2.qpdata" in left) is True
+    assert ready.dump("ready")["type"] == seen.dump("pushed")["type"]
+
+
+def test_data_that_cannot_be_read(study: Study) -> None:
+    """QuPath shows such an image as empty, and saving it would lose the file; half a save is mended from its backup."""
+    study.write_run()
+    before = study.replay("dump=before").dump("before")
+    whole = study.data.read_bytes()
+    study.data.write_bytes(whole[: len(whole) // 3])
+    seen = study.replay("push")
+    assert "cannot be read" in seen.lines()[0]
+    assert study.data.read_bytes() == whole[: len(whole) // 3]
+
+    # As a kill in the middle of saving leaves it.
+    (study.data.parent / "data.qpdata.bkp").write_bytes(whole)
+    seen = study.replay("push", "remove", "reopen", "dump=after")
+    assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"]
+    assert seen.dump("after")["objects"] == before["objects"]
