@@ -100,7 +100,7 @@ class Her2Export {
         ImageServer<BufferedImage> server = null
         try {
             if (shown == null)
-                server = connect(source)
+                server = source.connect()
             fill(facts, source, shown ?: Her2ExportData.read(entry, server))
         } catch (Her2Refusal problem) {
             facts["refusal"] = Her2ExportImage.refusal("not_exported", problem.message)
@@ -119,7 +119,7 @@ class Her2Export {
             return
         List<PathObject> objects = Her2ExportRegions.objectsOf(data.getHierarchy())
         String reason = source.problem ?: Her2ExportPixels.unreadable(source.file)
-        if (reason != null && withPixels)
+        if (reason != null && (withPixels || hasPixels(facts)))
             facts.putAll(Her2ExportPixels.write(data.getServer(), objects, her2, facts["id"].toString()))
         else if (reason != null)
             facts["refusal"] = Her2ExportImage.refusal("not_readable", "Python cannot read the image as QuPath " +
@@ -134,17 +134,10 @@ class Her2Export {
         facts["found"] = found
     }
 
-    private static ImageServer<BufferedImage> connect(Her2ExportSource source) {
-        if (source.file == null && source.problem == null)
-            throw new Her2Refusal("the image file '${source.address}' is not there. In QuPath: open the project and " +
-                "let it search for the image, or put the file back")
-        try {
-            return source.builder.build()
-        } catch (Exception problem) {
-            throw new Her2Refusal("QuPath cannot open the image file '${source.address}' " +
-                "(${problem.message ?: problem}). " +
-                "Open it in QuPath to see why; it may be damaged or its reader not installed")
-        }
+    /** Whether its pixels were asked for before: they are kept up with its regions. */
+    private boolean hasPixels(Map<String, Object> facts) {
+        JsonObject before = known[facts["entry_id"].toString()]
+        return before?.get("path")?.getAsString()?.endsWith("/images/${facts["id"]}.ome.tif")
     }
 
     /** Remove the regions of an image that is refused now: they would speak of another state. */

@@ -8,6 +8,7 @@ import org.slf4j.LoggerFactory
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServer
 import qupath.lib.io.PathIO
+import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
@@ -40,6 +41,16 @@ class Her2ExportData {
         }
         throw new Her2Refusal("QuPath cannot read the saved data of this image ('${files[0]}': ${why}). " +
             "Do not save it in QuPath; put a copy of that file back from your backup, then export again.")
+    }
+
+    /**
+     * The data of an image whose project was moved with it, onto the file where it is now; null where it was not.
+     * Saved, they note the new place, as QuPath does when it opens such a project.
+     */
+    static ImageData<BufferedImage> ofMoved(
+            Project<BufferedImage> project, ProjectImageEntry<BufferedImage> entry) {
+        Her2ExportSource source = new Her2ExportSource(project, entry.getServerBuilder())
+        return source.isMoved() ? read(entry, source.connect()) : null
     }
 
     /** The one way of QuPath 0.5 still works in later versions, which warn of it and have another. */

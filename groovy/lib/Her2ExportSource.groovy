@@ -7,6 +7,7 @@ import java.nio.file.Files
 import java.nio.file.Path
 import java.util.stream.Collectors
 import java.util.stream.Stream
+import qupath.lib.images.servers.ImageServer
 import qupath.lib.images.servers.ImageServerBuilder.ServerBuilder
 import qupath.lib.io.GsonTools
 import qupath.lib.projects.Project
@@ -34,7 +35,10 @@ class Her2ExportSource {
     /** Why Python cannot follow QuPath from the file to what is shown; null where it can. */
     final String problem
 
+    private final ServerBuilder<BufferedImage> recorded
+
     Her2ExportSource(Project<BufferedImage> project, ServerBuilder<BufferedImage> recorded) {
+        this.recorded = recorded
         List<URI> uris = new ArrayList<URI>(recorded.getURIs())
         Map<URI, URI> moved = [:]
         Map<URI, File> found = [:]
@@ -50,6 +54,24 @@ class Her2ExportSource {
         JsonObject end = follow(GsonTools.getInstance().toJsonTree(recorded, ServerBuilder).getAsJsonObject())
         series = end == null ? null : seriesOf(end)
         problem = problemOf(end, uris)
+    }
+
+    /** Whether the project says another place than where the file is. */
+    boolean isMoved() {
+        return !builder.is(recorded)
+    }
+
+    /** Open the image, where it is now. */
+    ImageServer<BufferedImage> connect() {
+        if (file == null && problem == null)
+            throw new Her2Refusal("the image file '${address}' is not there. In QuPath: open the project and let it " +
+                "search for the image, or put the file back")
+        try {
+            return builder.build()
+        } catch (Exception reason) {
+            throw new Her2Refusal("QuPath cannot open the image file '${address}' (${reason.message ?: reason}). " +
+                "Open it in QuPath to see why; it may be damaged or its reader not installed")
+        }
     }
 
     /** Walk from the outermost server to the file, noting the steps; null where a step is not crop or rotation. */

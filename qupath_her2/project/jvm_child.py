@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ __all__ = ["main"]
 
 #: How long work may go on after the parent is gone: an image that is being saved is finished.
 _GRACE_S = 20.0
+#: What the library throws when it was asked to stop.
+_CANCELLED = ("Her2Cancelled", "CancellationException")
 
 
 class Talk:
@@ -60,6 +63,20 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
     talk = Talk(out)
     talk.watch(sys.stdin.buffer)
+    code = 1
+    try:
+        _serve(request, talk)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        # Java's threads would keep an ordinary end waiting.
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve(request: dict[str, Any], talk: Talk) -> None:
     options = [f"-Xmx{request['heap_mb']}m", "-Djava.awt.headless=true"]
     start_jvm(finder_kwargs={"qupath_dir": request["qupath"], "java_opts": options})
     verbs = {"export": _export, "push": _push, "preferences": _preferences}
@@ -67,19 +84,23 @@ def main() -> None:
         talk.say(event="result", **verbs[request["verb"]](request, talk))
     except jpype.JException as error:
         _say_error(talk, error)
-    # Java's threads would keep an ordinary end waiting.
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _say_error(talk: Talk, error: Any) -> None:
     name = str(error.getClass().getSimpleName())
-    if name == "OutOfMemoryError":
+    cancelled = name in _CANCELLED
+    talk.say(event="error", kind=name, error=str(error.getMessage()) if cancelled else _reason(error))
+
+
+def _reason(error: Any) -> str:
+    """Return in words why one image could not be done; what ends all of them is raised again."""
+    name = str(error.getClass().getSimpleName())
+    if name in (*_CANCELLED, "OutOfMemoryError"):
         raise error
-    if name not in ("Her2Refusal", "Her2Cancelled", "CancellationException"):
-        error.printStackTrace()
-    known = str(error.getMessage())
-    talk.say(event="error", kind=name, error=known if name == "Her2Refusal" else f"QuPath: {name}: {known}")
+    if name == "Her2Refusal":
+        return str(error.getMessage())
+    error.printStackTrace()
+    return f"QuPath: {name}: {error.getMessage()}"
 
 
 def her2_class(name: str) -> Any:
@@ -147,16 +168,18 @@ def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
     way_in = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
     way_in.setDryRun(bool(request["dry_run"]))
     way_in.setCancelled(_canceller(talk))
+    data = her2_class("Her2ExportData")
     done = []
     for entry in project.getImageList():
         if str(entry.getID()) not in request["only"]:
             continue
         try:
+            moved = data.ofMoved(project, entry)
+            shown = {} if moved is None else {entry.getID(): moved}
+            way_in.setOpen(JClass("java.util.HashMap")(shown))
             words = _plain(way_in.push(entry))
         except jpype.JException as error:
-            if str(error.getClass().getSimpleName()) != "Her2Refusal":
-                raise
-            words = {"state": "refused", "image": str(entry.getID()), "reason": str(error.getMessage())}
+            words = {"state": "refused", "image": str(entry.getID()), "reason": _reason(error)}
         words["name"] = str(entry.getImageName())
         talk.say(event="image", **words)
         done.append(words)

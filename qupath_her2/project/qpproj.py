@@ -50,6 +50,8 @@ class ProjectFile:
                 for e in self.entries
                 if fnmatch(nfc(e.name), pattern) or Path(nfc(e.name)).stem == pattern
             }
+            # What images are called where QuPath masks their names.
+            found = found or {e.id for e in self.entries if fnmatch(f"Image {e.id}", pattern)}
             if not found:
                 some = ", ".join(entry.name for entry in self.entries[:8])
                 raise Her2Error(f"No image in '{self.path}' matches '{pattern}'. There are: {some}.")

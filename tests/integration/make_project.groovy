@@ -21,13 +21,15 @@ import qupath.lib.roi.ROIs
 
 Class.forName("qupath.lib.images.servers.openslide.jna.OpenSlideLoader")
     .getMethod("tryToLoadQuietly", String[]).invoke(null, [new String[0]] as Object[])
+new File(args[0]).mkdirs()
 def project = Projects.createProject(new File(args[0]), BufferedImage)
 def images = new File(args[1])
 def plane = ImagePlane.getDefaultPlane()
 
 args.drop(2).each { word ->
     def (kind, name) = word.split("=", 2) as List<String>
-    def builder = ImageServers.getImageSupport(new File(images, name).toURI()).getBuilders()[0]
+    def builders = ImageServers.getImageSupport(new File(images, name).toURI()).getBuilders()
+    def builder = kind == "second" ? builders[1] : builders[0]
     if (kind == "rotated")
         builder = new RotatedImageServer(builder.build(), Rotation.ROTATE_90).getBuilder()
     if (kind == "turned")

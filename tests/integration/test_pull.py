@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.folder import pulled_images
 from qupath_her2.project.geojson import read_regions
 from qupath_her2.slides import open_image
-from tests.integration.conftest import HERE, KINDS, Study, exported
+from tests.helpers.qupath import QuPath
+from tests.integration.conftest import HERE, KINDS, Study, exported, make
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -133,6 +135,58 @@ def test_pixels_are_those_that_qupath_shows(every_kind: Study, tmp_path: Path) -
             window = slide.read(37, 61, 120, 90)
         assert np.array_equal(read, shown), image.name
         assert np.array_equal(window, shown[61:151, 37:157]), image.name
+
+
+def test_what_python_cannot_read_is_refused_or_written_as_pixels(qupath: QuPath, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    drawn = np.random.default_rng(2).integers(0, 256, (3, 400, 500, 3), dtype=np.uint8)
+    Image.fromarray(drawn[0]).save(images / "odd.bmp")
+    tifffile.imwrite(images / "stack.tif", drawn, imagej=True)
+    with tifffile.TiffWriter(images / "two.ome.tif", ome=True) as tiff:
+        for one in drawn[:2]:
+            tiff.write(one, photometric="rgb", metadata={"axes": "YXS"})
+    words = ("plain=odd.bmp", "stack=stack.tif", "second=two.ome.tif", "rotated=two.ome.tif")
+    study = make(qupath, tmp_path / "study", images, *words)
+
+    done = study.her2("pull", str(study.project))
+    assert "4 images, 1 region, 3 refused" in done.stdout
+    her2 = study.folder / "her2"
+    odd, stack, second, first = pulled_images(her2) or []
+    reasons = [image.refusal.reason if image.refusal else "" for image in (odd, stack, second, first)]
+    assert "only QuPath opens files ending in '.bmp'" in reasons[0]
+    assert "a stack (3 focal planes" in reasons[1]
+    assert "image '1' of several in one file" in reasons[2]
+    assert reasons[3] == ""
+
+    study.her2("pull", str(study.project), "--pixels", "--images", "plain*", "--images", "second*")
+    odd, stack, second, first = pulled_images(her2) or []
+    for image, pixels in ((odd, drawn[0]), (second, drawn[1])):
+        assert image.refusal is None
+        assert image.path.parent == her2 / "images"
+        with open_image(image) as slide:
+            assert np.array_equal(slide.read(0, 0, 500, 400), pixels)
+    # Once asked for they are kept up, and the others are as they were.
+    again = study.her2("pull", str(study.project))
+    assert "4 images, 3 regions, 1 refused" in again.stdout
+    assert stack.refusal is not None
+
+
+def test_masked_names_travel_nowhere(field: Study, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.groovy"
+    mask.write_text(
+        "import qupath.lib.gui.prefs.PathPrefs\n"
+        "PathPrefs.maskImageNamesProperty().set(true)\nPathPrefs.savePreferences()\n",
+        encoding="utf-8",
+    )
+    field.script(mask)
+    done = field.her2("run", str(field.project), "--images", "Image 1")
+    her2 = field.folder / "her2"
+    written = [path for path in her2.rglob("*") if "plain" in path.name]
+    assert written == []
+    assert "plain" not in done.stdout
+    assert "plain" not in (her2 / "report.html").read_text(encoding="utf-8")
+    assert [image.id for image in pulled_images(her2) or []] == ["1"]
 
 
 def test_damaged_data_are_refused_whole(field: Study) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,6 +148,12 @@ def test_a_project_moved_with_its_images_is_scored_and_one_without_is_refused(
     write_field(first / "slides", "field", score="3+", seed=1)
     made = make(qupath, first / "project", first / "slides", "plain=field.ome.tif")
     moved = Study(qupath, first.rename(tmp_path / "elsewhere") / "project", made.private.parent.parent)
+    # As if another system had saved it: neither the drive nor the folder was ever here.
+    text = re.sub(
+        r'file:[^"]*/drive%20c/[^/"]*/', "file:/C:/drive%20c/", moved.project.read_text(encoding="utf-8")
+    )
+    assert text.count("C:/drive") >= 2
+    moved.project.write_text(text, encoding="utf-8")
     moved.her2("run", str(moved.project))
     (image,) = json.loads((moved.folder / "her2" / "images.json").read_bytes())["images"]
     assert image["path"] == "../slides/field.ome.tif"
