@@ -27,7 +27,7 @@ from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.records import Region
-from qupath_her2.slides import StainVectors, estimate_background, estimate_stains, open_slide, optical_density
+from qupath_her2.slides import Slide, StainVectors, estimate_stains, find_tissue, open_slide, optical_density
 from qupath_her2.synthetic import FieldSettings, FieldTruth, draw_field
 
 __all__ = ["FIRST_SEED", "LAST_SEED", "DrawnCells", "drawn_cells", "field_settings", "grow"]
@@ -92,12 +92,10 @@ def field_settings(seed: int) -> FieldSettings:
     )
 
 
-def _stains(rgb: NDArray[np.uint8]) -> StainVectors:
-    brightness = rgb.sum(2)
-    tissue = brightness < np.percentile(brightness, 97)
-    background = estimate_background(rgb, tissue)
+def _stains(slide: Slide, rgb: NDArray[np.uint8], pixel_size_um: float) -> StainVectors:
+    background = find_tissue(slide, pixel_size_um=pixel_size_um).background_rgb
     density = optical_density(rgb, background).reshape(-1, 3)
-    return estimate_stains(density[density.sum(1) > 0.1], background_rgb=background)
+    return estimate_stains(density[density.sum(1) > 0.15], background_rgb=background)
 
 
 def _matches(centres: NDArray[np.float64], truth: FieldTruth) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -114,13 +112,13 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
     """Draw one field, find its cells and return what was measured beside what was drawn."""
     s = settings or CellSettings()
     field = draw_field(field_settings(seed))
-    stains = _stains(field.rgb)
     regions = map_regions([Region(UUID(int=seed), field.truth.tumour_region, "tumour")])
     grid = make_grid(field.settings.pixel_size_um, s.grid)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "field.png"
         cv2.imwrite(str(path), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
         with open_slide(path) as slide:
+            stains = _stains(slide, field.rgb, field.settings.pixel_size_um)
             samples = read_samples(slide, regions, grid, stains, s.planes)
             found = find_cells(slide, regions, grid, stains, samples, s)
     i, j = _matches(found.centre_xy, field.truth)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -27,6 +27,8 @@ _White = tuple[float, float, float]
 _Mask = NDArray[np.bool_]
 #: Bytes of pixels read at once while a thumbnail is made.
 _STRIP_BYTES = 96 * 2**20
+#: Fewer pixels of the thumbnail show no colour of glass.
+_FEWEST_PIXELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Tissue:
     ----------
     mask : bool (h, w), True on tissue; pixel (i, j) covers level-0 x from ``j * downsample``.
     downsample : level-0 pixels per mask pixel.
-    background_rgb : colour of the glass, (255, 255, 255) where there is none.
+    background_rgb : colour of the glass; without any, that of the brightest gaps in the tissue; (255, 255, 255)
+        where these are no white either.
     width, height : of the image, level-0 px.
     """
 
@@ -143,7 +146,8 @@ def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Ma
     texture = _local_std(grey)
     background = _glass_colour(rgb, texture < s.faint_texture_od)
     if background is None:
-        return (255.0, 255.0, 255.0), ~_is_pen(optical_density(rgb))
+        gaps = _brightest_colour(rgb) or (255.0, 255.0, 255.0)
+        return gaps, ~_is_pen(optical_density(rgb, gaps))
     od = optical_density(rgb, background)
     # A light blur: single noisy pixels of glass must not pass, thin strands of tissue must.
     darkness = cv2.GaussianBlur(od.mean(axis=2), (0, 0), 1.0)
@@ -167,14 +171,35 @@ def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _glass_colour(rgb: NDArray[np.uint8], flat: _Mask) -> _White | None:
     """Return the most frequent colour of flat, bright, neutral pixels; None where they are under 1 %."""
-    low, high = rgb.min(axis=2).astype(np.int16), rgb.max(axis=2).astype(np.int16)
-    glass = rgb[flat & (low >= 195) & (high - low <= 30)]
-    if len(glass) < max(20, 0.01 * flat.size):
+    glass = rgb[flat & _is_white(rgb)]
+    if len(glass) < max(_FEWEST_PIXELS, 0.01 * flat.size):
         return None
     # Of several flat colours the brightest is the glass: thick mucus and plastic are flat too.
     brightness = glass.min(axis=1)
     glass = glass[brightness >= np.percentile(brightness, 50) - 8]
     return cast(_White, tuple(float(np.bincount(glass[:, c], minlength=256).argmax()) for c in range(3)))
+
+
+def _brightest_colour(rgb: NDArray[np.uint8]) -> _White | None:
+    """Return the colour of the brightest 0.5 %, lumens and cracks; None where that is no white.
+
+    A crop full of tissue shows no glass, yet the lamp's colour must be known: taken as (255, 255, 255), a cast of a
+    few per cent turns pale tissue into eosin.
+    """
+    # The last row and column of a thumbnail may hold white from beyond the image.
+    rgb = rgb[:-1, :-1]
+    brightness = rgb.min(axis=2)
+    gaps = rgb[brightness >= np.percentile(brightness, 99.5)]
+    colour = np.median(gaps, axis=0)
+    if len(gaps) < _FEWEST_PIXELS or not _is_white(colour[None, None])[0, 0]:
+        return None
+    return cast(_White, tuple(float(value) for value in colour))
+
+
+def _is_white(rgb: NDArray[Any]) -> _Mask:
+    """Tell what is bright and nearly neutral, as glass under any scanner's lamp."""
+    low, high = rgb.min(axis=2).astype(np.int16), rgb.max(axis=2).astype(np.int16)
+    return cast(_Mask, (low >= 195) & (high - low <= 30))
 
 
 def _is_pen(od: NDArray[np.float32]) -> _Mask:

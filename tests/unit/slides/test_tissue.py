@@ -9,6 +9,7 @@ from shapely.geometry import Point
 
 from qupath_her2.slides import find_tissue, open_slide, read_thumbnail, tissue_polygons
 from qupath_her2.slides.tissue import Tissue
+from qupath_her2.synthetic import FieldSettings, draw_field
 
 GLASS = np.array([234, 233, 241], np.float64)
 SIDE = 2048
@@ -122,6 +123,24 @@ def test_a_field_without_glass_is_all_tissue(tmp_path):
         tissue = find_tissue(slide)
     assert tissue.mask.mean() > 0.97
     assert tissue.background_rgb == (255, 255, 255)
+
+
+@pytest.mark.parametrize("cast", [(1.0, 1.0, 1.0), (0.94, 1.0, 1.03), (0.97, 1.04, 0.95)])
+def test_without_glass_the_gaps_in_the_tissue_show_the_lamp(tmp_path, cast):
+    field = draw_field(FieldSettings(width_px=512, height_px=512, seed=11))
+    lamp = np.array(field.settings.white) * cast
+    tinted = np.clip(np.rint(field.rgb * np.array(cast)), 0, 255).astype(np.uint8)
+    with opened(tmp_path, tinted) as slide:
+        tissue = find_tissue(slide, pixel_size_um=0.5)
+    assert tissue.mask.all()
+    np.testing.assert_allclose(tissue.background_rgb, lamp, atol=3)
+
+
+def test_where_nothing_is_white_no_lamp_is_guessed(tmp_path):
+    rng = np.random.default_rng(3)
+    brown = np.clip(rng.normal((150, 110, 80), 6, (400, 400, 3)), 0, 255).astype(np.uint8)
+    with opened(tmp_path, brown) as slide:
+        assert find_tissue(slide, pixel_size_um=0.5).background_rgb == (255.0, 255.0, 255.0)
 
 
 def test_outlines_cover_the_mask_in_level_0_pixels():
