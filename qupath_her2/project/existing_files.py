@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from qupath_her2.project.existing import ExistingCells
 __all__ = ["EXISTING_FORMAT", "read_existing_cells"]
 
 EXISTING_FORMAT = 1
+#: What zipfile, zlib, numpy and JSON raise on damaged bytes; flags of the archive give RuntimeError.
+_DAMAGE = (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _AGAIN = "Export it again: qupath-her2 pull --cells."
 #: Column: dtype on disk and number of axes.
 _COLUMNS: dict[str, tuple[str, int]] = {
@@ -48,7 +51,7 @@ def read_existing_cells(path: Path) -> ExistingCells:
         with zipfile.ZipFile(path) as archive:
             info = orjson.loads(archive.read("info.json"))
             columns = {name: _column(archive, name) for name in _COLUMNS}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise RegionFileError(f"Cell file '{path}' is damaged or incomplete ({error}). {_AGAIN}") from error
     if not isinstance(info, dict) or info.get("format") != EXISTING_FORMAT:
         found = info.get("format") if isinstance(info, dict) else type(info).__name__
