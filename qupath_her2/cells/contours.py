@@ -13,17 +13,17 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.candidates import Candidates, inside_outside, join_candidates
 from qupath_her2.cells.planes import Plane, Planes
 from qupath_her2.cells.polar import (
     FAST_MATH,
-    bilinear,
     bilinear_pair,
     centroid_offsets,
     closed_path,
     polygon_areas,
 )
 
-__all__ = ["N_ANGLES", "Candidates", "ContourSettings", "outline_seeds"]
+__all__ = ["N_ANGLES", "ContourSettings", "outline_seeds"]
 
 #: Directions of a nuclear contour.
 N_ANGLES = 32
@@ -36,6 +36,8 @@ class ContourSettings:
     Attributes
     ----------
     min_radius_um, max_radius_um, radius_step_um : radii tried.
+    small_radius_um : where a contour reaches farther than this, its seed is outlined again with radii up to it: where
+        nuclei crowd, the best contour of a wide search runs round several of them.
     edge_reach_um : the fall of evidence is taken from this far inside to this far outside.
     region_weight : weight of the evidence gathered inside, against the edge.
     region_limit_od : evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
@@ -47,6 +49,7 @@ class ContourSettings:
 
     min_radius_um: float = 1.125
     max_radius_um: float = 7.5
+    small_radius_um: float = 3.375
     radius_step_um: float = 0.375
     edge_reach_um: float = 0.75
     region_weight: float = 0.8
@@ -56,35 +59,6 @@ class ContourSettings:
     edge_growth: float = 0.7
     step_price_od: float = 0.004
     min_edge_od: float = 0.012
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """N outlined seeds, as columns.
-
-    `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
-    OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
-    `area_um2` float32 (N).
-    """
-
-    centre: NDArray[np.float64]
-    radii: NDArray[np.float32]
-    edge: NDArray[np.float32]
-    hematoxylin: NDArray[np.float32]
-    dab: NDArray[np.float32]
-    area_um2: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.centre)
-
-    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
-        """Return the chosen candidates.
-
-        Parameters
-        ----------
-        chosen : bool (N), or places to take, in that order.
-        """
-        return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -99,9 +73,12 @@ def _fill_gain(
     sine: NDArray[np.float32],
     edge_weight: NDArray[np.float32],
     region_weight: float,
+    reach: float,
     edges: NDArray[np.float32],
     gain: NDArray[np.float32],
     profile: NDArray[np.float32],
+    inward: NDArray[np.float32],
+    valleys: NDArray[np.float32],
 ) -> None:
     n_radii = len(radii)
     step = radii[1] - radii[0]
@@ -115,9 +92,17 @@ def _fill_gain(
             )
             if 0 <= r < n_radii:
                 gathered += inside * radius * step
-                gain[a, r] = region_weight * gathered / radii[n_radii - 1]
+                inward[a, r] = gathered
+        lowest, highest, valley = profile[0], profile[0], np.float32(0.0)
         for r in range(n_radii):
+            gain[a, r] = region_weight * inward[a, r] / reach
             edges[a, r] = profile[r] - profile[r + 2 * pad]
+            here = profile[r + pad]
+            lowest = min(lowest, here)
+            valley = max(valley, min(here, highest) - lowest)
+            if here > highest:
+                highest, lowest = here, here
+            valleys[a, r] = valley
             gain[a, r] += edges[a, r] * edge_weight[r]
 
 
@@ -130,11 +115,15 @@ def _contours(
     pad: int,
     edge_weight: NDArray[np.float32],
     region_weight: float,
+    reach: float,
     step_price: float,
     max_step: int,
     n_angles: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     n, n_radii = len(centres), len(radii)
+    within = np.empty((n, 2), np.float32)
+    inward = np.empty((n_angles, n_radii), np.float32)
+    valleys = np.empty((n_angles, n_radii), np.float32)
     found = np.empty((n, n_angles), np.float32)
     edge = np.empty((n, n_angles), np.float32)
     edges = np.empty((n_angles, n_radii), np.float32)
@@ -149,36 +138,20 @@ def _contours(
         x, y = centres[k, 0], centres[k, 1]
         _fill_gain(
             nuclear, contrast, x, y, radii, pad, cosine, sine,
-            edge_weight, region_weight, edges, gain, profile,
+            edge_weight, region_weight, reach, edges, gain, profile, inward, valleys,
         )  # fmt: skip
         closed_path(gain, step_price, max_step, best, back, path)
+        gathered, area, valley = 0.0, 0.0, 0.0
         for a in range(n_angles):
-            found[k, a] = radii[path[a]]
-            edge[k, a] = edges[a, path[a]]
-    return found, edge
-
-
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _inside_outside(
-    plane: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32], near_px: float, far_px: float
-) -> NDArray[np.float32]:
-    n, n_angles = radii.shape
-    means = np.empty((n, 2), np.float32)
-    for k in range(n):
-        inside, outside, weight = 0.0, 0.0, 0.0
-        for a in range(0, n_angles, 2):
-            cosine = math.cos(2 * math.pi * a / n_angles)
-            sine = math.sin(2 * math.pi * a / n_angles)
-            x, y, radius = centres[k, 0], centres[k, 1], radii[k, a]
-            # A share f of the radius stands for an area that grows with f.
-            for f in (0.3, 0.6, 0.85):
-                inside += f * bilinear(plane, x + f * radius * cosine, y + f * radius * sine)
-                weight += f
-            for beyond in (near_px, far_px):
-                outside += bilinear(plane, x + (radius + beyond) * cosine, y + (radius + beyond) * sine)
-        means[k, 0] = inside / weight
-        means[k, 1] = outside / n_angles
-    return means
+            r = path[a]
+            found[k, a] = radii[r]
+            edge[k, a] = edges[a, r]
+            gathered += inward[a, r]
+            area += radii[r] ** 2 / 2
+            valley += valleys[a, r]
+        within[k, 0] = gathered / area
+        within[k, 1] = valley / n_angles
+    return found, edge, within
 
 
 def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
@@ -190,50 +163,73 @@ def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
 
 
 def _trace(
-    planes: Planes, centres: NDArray[np.float64], s: ContourSettings, n_angles: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    planes: Planes,
+    evidence: Plane,
+    centres: NDArray[np.float64],
+    s: ContourSettings,
+    max_radius_um: float,
+    n_angles: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     um_px = planes.um_px
-    steps = round((s.max_radius_um - s.min_radius_um) / s.radius_step_um) + 1
+    steps = round((max_radius_um - s.min_radius_um) / s.radius_step_um) + 1
     radii_um = s.min_radius_um + s.radius_step_um * np.arange(steps)
-    found, edge = _contours(
+    traced: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] = _contours(
         planes.nuclear,
-        _region_evidence(planes, s),
+        evidence,
         centres,
         (radii_um / um_px).astype(np.float32),
         max(1, round(s.edge_reach_um / s.radius_step_um)),
         ((radii_um / 4.0) ** s.edge_growth).astype(np.float32),
         s.region_weight,
+        max_radius_um / um_px,
         s.step_price_od,
         N_ANGLES // n_angles,
         n_angles,
     )
-    return found, edge
+    return traced
+
+
+def _outline(
+    planes: Planes, evidence: Plane, start: NDArray[np.float64], s: ContourSettings, max_radius_um: float
+) -> tuple[Candidates, NDArray[np.float64]]:
+    """Outline seeds that stand at `start`; also return the starts of those that have a contour."""
+    height, width = planes.nuclear.shape
+    # Half the directions are enough to find the middle, and to see that nothing falls there at all.
+    radii, edge, _ = _trace(planes, evidence, start, s, max_radius_um, N_ANGLES // 2)
+    hopeful = edge.mean(1) >= s.min_edge_od / 2
+    start, radii = start[hopeful], radii[hopeful]
+    # Sixteenths of a pixel are exact wherever the tile begins, so that every tile sees the same centre.
+    moved = np.round((start + centroid_offsets(radii)) * 16) / 16
+    centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
+    radii, edge, within = _trace(planes, evidence, centres, s, max_radius_um, N_ANGLES)
+    area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
+    read = inside_outside(planes, centres, radii)
+    inner = np.concatenate([read[:, 4:], within[:, :1]], 1)
+    found = Candidates(centres, radii, edge, read[:, :2], read[:, 2:4], area_um2, inner, within[:, 1])
+    return found, start
 
 
 def outline_seeds(
     planes: Planes, seeds: NDArray[np.float32], settings: ContourSettings | None = None
 ) -> Candidates:
-    """Outline every seed, move it to the middle of its contour and outline it again.
+    """Outline every seed, move it to the middle of its contour and outline it again; once wide, once small.
 
     Parameters
     ----------
     planes : of the tile.
     seeds : float32 (N, 2), x, y in pixels of the tile.
     settings : ranges and weights.
+
+    Returns
+    -------
+    the contours of the wide search, then those of the small one where the wide one went farther, each in the order of
+    the seeds; seeds round which nothing falls have none.
     """
     s = settings or ContourSettings()
-    height, width = planes.nuclear.shape
     start = seeds.astype(np.float64)
-    # Half the directions are enough to find the middle, and to see that nothing falls there at all.
-    radii, edge = _trace(planes, start, s, N_ANGLES // 2)
-    hopeful = edge.mean(1) >= s.min_edge_od / 2
-    start, radii = start[hopeful], radii[hopeful]
-    # Sixteenths of a pixel are exact wherever the tile begins, so that every tile sees the same centre.
-    moved = np.round((start + centroid_offsets(radii)) * 16) / 16
-    centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
-    radii, edge = _trace(planes, centres, s, N_ANGLES)
-    near, far = 0.75 / planes.um_px, 1.5 / planes.um_px
-    area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
-    hematoxylin = _inside_outside(planes.hematoxylin, centres, radii, near, far)
-    dab = _inside_outside(planes.all_dab, centres, radii, near, far)
-    return Candidates(centres, radii, edge, hematoxylin, dab, area_um2)
+    evidence = _region_evidence(planes, s)
+    wide, start = _outline(planes, evidence, start, s, s.max_radius_um)
+    # A contour that a small search could reach would be found again.
+    large = wide.radii.max(1) * planes.um_px > s.small_radius_um
+    small, _ = _outline(planes, evidence, start[large], s, s.small_radius_um)
+    return join_candidates([wide, small])

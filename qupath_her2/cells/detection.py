@@ -1,24 +1,27 @@
 """Finding nuclei: one Protocol for every detector, and the classical one that needs no weights.
 
-The classical detector proposes blobs (`seeds`), outlines each (`contours`), lets the best of rivals stand
-(`suppression`) and drops what is no nucleus: too small, too faint against the image's own nuclei, browner than its
-surroundings (a clump of DAB), or grey (a red cell). Thresholds on haematoxylin follow the image: counterstains
-differ by a factor of three between laboratories.
+The classical detector proposes blobs (`seeds`), outlines each twice (`contours`), rates every outline by small
+regression trees (`candidates`, `trees`), lets the best of rivals stand (`suppression`) and drops what is no nucleus:
+too small, rated too low, browner than its surroundings (a clump of DAB), or grey (a red cell). Ratings compare with
+the image's own clear nuclei: counterstains differ by a factor of three between laboratories.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.contours import Candidates, ContourSettings, outline_seeds
+from qupath_her2.cells.candidates import MEASURES, Candidates, edge_mean, measure
+from qupath_her2.cells.contours import ContourSettings, outline_seeds
 from qupath_her2.cells.planes import Planes
 from qupath_her2.cells.seeds import SeedSettings, find_seeds
 from qupath_her2.cells.suppression import keep_best
+from qupath_her2.cells.trees import Trees, load_trees, predict
 
 __all__ = ["CellDetector", "ClassicalDetector", "DetectionSettings", "Nuclei", "Tile"]
 
@@ -69,11 +72,11 @@ class DetectionSettings:
     Attributes
     ----------
     min_area_um2 : smallest nucleus.
-    full_area_um2 : contours up to this area are preferred by size when they compete.
-    min_edge_share : fall of evidence across the contour, mean over directions, as a share of the image's strong
-        nuclei (their 75th percentile); never less than `contours.min_edge_od`.
-    min_weak_edge_share : the same share for the weakest quarter of directions against the nucleus's own mean.
-    min_hematoxylin_share : haematoxylin inside, as a share of that of the image's strong nuclei (75th percentile):
+    min_rating : lowest rating kept; the trees' guess of how well an outline fits a nucleus, 0 for an intersection
+        over union of 0.25 and less, 1 for 0.75 and more.
+    full_area_um2, size_growth : among rivals ratings count ``(area / full_area_um2) ** size_growth``, at most once:
+        a piece of a nucleus must be clearly better than the whole to win.
+    min_hematoxylin_share : haematoxylin inside, as a share of that of the image's clear nuclei (75th percentile):
         a hole between fibres or a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
     max_dab_step_od : DAB inside may exceed DAB around by this much; more is a brown clump.
     max_grey_share : DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
@@ -82,10 +85,10 @@ class DetectionSettings:
     """
 
     min_area_um2: float = 8.0
-    full_area_um2: float = 45.0
-    min_edge_share: float = 0.25
-    min_weak_edge_share: float = 0.25
-    min_hematoxylin_share: float = 0.42
+    min_rating: float = 0.22
+    full_area_um2: float = 90.0
+    size_growth: float = 0.25
+    min_hematoxylin_share: float = 0.35
     max_dab_step_od: float = 0.0
     min_brown_od: float = 0.12
     max_grey_share: float = 0.55
@@ -95,19 +98,9 @@ class DetectionSettings:
     contours: ContourSettings = field(default_factory=ContourSettings)
 
 
-#: Fall of evidence above this counts as this: a strong DAB ring must not make a poor contour a good one.
-_EDGE_LIMIT_OD = 0.15
-
-
-def _edge_mean(found: Candidates) -> NDArray[np.float32]:
-    mean: NDArray[np.float32] = np.minimum(found.edge, _EDGE_LIMIT_OD).mean(1)
-    return mean
-
-
-def _weak_edge(found: Candidates) -> NDArray[np.float32]:
-    quarter = found.edge.shape[1] // 4
-    weak: NDArray[np.float32] = np.partition(found.edge, quarter, axis=1)[:, quarter]
-    return weak
+@lru_cache(maxsize=1)
+def _rating_trees() -> Trees:
+    return load_trees("nucleus_trees.npz", ("quality",), MEASURES)["quality"]
 
 
 def _looks_blue(found: Candidates, s: DetectionSettings) -> NDArray[np.bool_]:
@@ -124,29 +117,31 @@ def _looks_blue(found: Candidates, s: DetectionSettings) -> NDArray[np.bool_]:
 class ClassicalDetector:
     """The built-in detector.
 
-    `strong_edge_od`, `strong_hematoxylin_od` : the image's own measures of a clear nucleus; 0 until `prepared`.
+    `strong_edge_od`, `strong_hematoxylin_od` : the image's own measures of a clear nucleus; those of a usual
+    counterstain until `prepared`.
     """
 
     settings: DetectionSettings = field(default_factory=DetectionSettings)
-    strong_edge_od: float = 0.0
-    strong_hematoxylin_od: float = 0.0
+    strong_edge_od: float = 0.07
+    strong_hematoxylin_od: float = 0.12
 
     @property
     def name(self) -> str:
         """Name and version, saved with the run."""
-        return "classical 1"
+        return "classical 2"
 
     def prepared(self, samples: Sequence[Tile]) -> ClassicalDetector:
         """Measure how strongly nuclei stand out in this image.
 
         Parameters
         ----------
-        samples : spread over the scored regions; without any, absolute limits alone hold.
+        samples : spread over the scored regions; without any, or with nothing clear in them, a usual counterstain is
+            taken for granted.
         """
         if not samples:
             return self
-        found = [self._contours(tile) for tile in samples]
-        edge = np.concatenate([_edge_mean(part) for part in found])
+        found = [self._outlined(tile) for tile in samples]
+        edge = np.concatenate([edge_mean(part) for part in found])
         hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])
         clear = edge > self.settings.contours.min_edge_od
         if not clear.any():
@@ -160,23 +155,20 @@ class ClassicalDetector:
     def detect(self, tile: Tile) -> Nuclei:
         """Find the nuclei of a tile."""
         s = self.settings
-        found = self._contours(tile)
-        if len(found) == 0:
-            return Nuclei(np.zeros((0, 2)), found.radii)
-        edge = _edge_mean(found)
-        floor = max(s.contours.min_edge_od, s.min_edge_share * self.strong_edge_od)
-        clear = (edge >= floor) & (_weak_edge(found) >= s.min_weak_edge_share * edge)
-        blue = found.hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
-        found = found.take(clear & blue & (found.area_um2 >= s.min_area_um2))
+        found = self._outlined(tile)
+        possible = (found.area_um2 >= s.min_area_um2) & (edge_mean(found) >= s.contours.min_edge_od)
+        possible &= found.hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
+        found = found.take(possible & _looks_blue(found, s))
+        rating = predict(_rating_trees(), measure(found, self.strong_edge_od, self.strong_hematoxylin_od))
+        good = rating >= s.min_rating
+        found, rating = found.take(good), rating[good]
+        size = np.clip(found.area_um2 / s.full_area_um2, 0.1, 1.0) ** np.float32(s.size_growth)
+        reach_px = s.competition_um / tile.planes.um_px
+        found = found.take(keep_best(found.centre, found.radii, rating * size, reach_px))
         return Nuclei(found.centre, found.radii)
 
-    def _contours(self, tile: Tile) -> Candidates:
-        """Outline every blob of the tile and keep the best of those that claim the same place."""
-        s = self.settings
+    def _outlined(self, tile: Tile) -> Candidates:
+        """Outline every blob of the tile."""
         planes = tile.planes
-        seeds, _ = find_seeds(planes.seed, planes.um_px, s.seeds)
-        found = outline_seeds(planes, seeds, s.contours)
-        found = found.take(_looks_blue(found, s))
-        size = np.sqrt(np.clip(found.area_um2 / s.full_area_um2, 0.1, 1.0))
-        score = ((_edge_mean(found) + _weak_edge(found)) * size).astype(np.float32)
-        return found.take(keep_best(found.centre, found.radii, score, s.competition_um / planes.um_px))
+        seeds, _ = find_seeds(planes.seed, planes.um_px, self.settings.seeds)
+        return outline_seeds(planes, seeds, self.settings.contours)
