@@ -142,11 +142,11 @@ def test_what_python_cannot_read_is_refused_or_written_as_pixels(qupath: QuPath,
     images.mkdir()
     drawn = np.random.default_rng(2).integers(0, 256, (3, 400, 500, 3), dtype=np.uint8)
     Image.fromarray(drawn[0]).save(images / "odd.bmp")
-    tifffile.imwrite(images / "stack.tif", drawn, imagej=True)
+    tifffile.imwrite(images / "stack.ome.tif", drawn, photometric="rgb", metadata={"axes": "ZYXS"})
     with tifffile.TiffWriter(images / "two.ome.tif", ome=True) as tiff:
         for one in drawn[:2]:
             tiff.write(one, photometric="rgb", metadata={"axes": "YXS"})
-    words = ("plain=odd.bmp", "stack=stack.tif", "second=two.ome.tif", "rotated=two.ome.tif")
+    words = ("plain=odd.bmp", "stack=stack.ome.tif", "second=two.ome.tif", "rotated=two.ome.tif")
     study = make(qupath, tmp_path / "study", images, *words)
 
     done = study.her2("pull", str(study.project))
