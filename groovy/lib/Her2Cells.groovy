@@ -1,4 +1,6 @@
 import groovy.transform.CompileStatic
+import java.nio.FloatBuffer
+import java.nio.LongBuffer
 import java.util.zip.ZipEntry
 import java.util.zip.ZipException
 import java.util.zip.ZipFile
@@ -93,15 +95,17 @@ class Her2Cells {
     private void checkRings(String part, Her2Column xy, Her2Column offsets) {
         if (xy.columns != 2)
             throw problem("${part}_xy has rows of ${xy.columns}, expected 2")
+        LongBuffer starts = offsets.longs
+        boolean mayBeEmpty = part == "nucleus"
         long before = 0
-        boolean bad = offsets.i64(0) != 0
+        boolean bad = starts.get(0) != 0
         for (int i = 1; i <= count && !bad; i++) {
-            long next = offsets.i64(i)
+            long next = starts.get(i)
             long vertices = next - before
+            before = next
             if (vertices == 1 || vertices == 2)
                 throw problem("${part}_offsets give cell ${i - 1} an outline of fewer than 3 vertices")
-            bad = vertices < 0 || (vertices == 0 && part == "cell")
-            before = next
+            bad = vertices < 0 || (vertices == 0 && !mayBeEmpty)
         }
         if (bad || before != xy.rows)
             throw problem("${part}_offsets do not rise from 0 to the ${xy.rows} vertices there are")
@@ -109,11 +113,12 @@ class Her2Cells {
     }
 
     private void checkFinite(String name, Her2Column column) {
-        int values = column.rows * column.columns
+        FloatBuffer values = column.floats
+        int n = values.capacity()
         // The sum of absolute values is finite only if every value is: one test for all of them.
         double sum = 0
-        for (int i = 0; i < values; i++)
-            sum += Math.abs(column.f32(i))
+        for (int i = 0; i < n; i++)
+            sum += Math.abs(values.get(i))
         if (Double.isNaN(sum) || Double.isInfinite(sum))
             throw problem("$name holds NaN or infinity")
     }
@@ -121,19 +126,22 @@ class Her2Cells {
     private void checkCodes(int regions) {
         int classes = classNames.size()
         for (int i = 0; i < count; i++) {
-            int code = cellClass.u8(i)
-            if (code >= classes && code != NOT_MEASURED)
+            int code = classCode(i)
+            if (code >= classes)
                 throw problem("cell_class holds $code, but there are $classes classes")
-            int index = region.i32(i)
+            int index = regionOf(i)
             if (index < 0 || index >= regions)
                 throw problem("region holds the index $index, but there are $regions regions")
         }
     }
 
     private void checkUuids() {
+        LongBuffer ids = uuid.longs
         boolean rising = true
-        for (int i = 1; i < count && rising; i++)
-            rising = compare(i - 1, i) < 0
+        for (int i = 2; i < 2 * count && rising; i += 2) {
+            int high = Long.compareUnsigned(ids.get(i - 2), ids.get(i))
+            rising = high < 0 || (high == 0 && Long.compareUnsigned(ids.get(i - 1), ids.get(i + 1)) < 0)
+        }
         if (rising)
             return
         Set<UUID> met = new HashSet<UUID>(count * 2)
@@ -142,32 +150,28 @@ class Her2Cells {
                 throw problem("the UUID of cell $i, ${uuid.uuid(i)}, occurs twice; results are attached by UUID")
     }
 
-    private int compare(int a, int b) {
-        int high = Long.compareUnsigned(uuid.bytes.getLong(a * 16), uuid.bytes.getLong(b * 16))
-        return high != 0 ? high : Long.compareUnsigned(uuid.bytes.getLong(a * 16 + 8), uuid.bytes.getLong(b * 16 + 8))
-    }
-
     /** The class of a cell by its index in `classNames`, -1 where it was not measured. */
     int classCode(int cell) {
-        int code = cellClass.u8(cell)
+        int code = cellClass.bytes.get(cell) & 0xFF
         return code == NOT_MEASURED ? -1 : code
     }
 
+    /** Which region of the run's record a cell lies in. */
+    int regionOf(int cell) {
+        return region.ints.get(cell)
+    }
+
     float x(int cell) {
-        return centroid.f32(2 * cell)
+        return centroid.floats.get(2 * cell)
     }
 
     float y(int cell) {
-        return centroid.f32(2 * cell + 1)
+        return centroid.floats.get(2 * cell + 1)
     }
 
     /** The outline of a cell: x, y, x, y, … */
     float[] outline(int cell) {
-        int first = (int) cellOffsets.i64(cell)
-        int n = (int) cellOffsets.i64(cell + 1) - first
-        float[] ring = new float[2 * n]
-        for (int i = 0; i < ring.length; i++)
-            ring[i] = cellXy.f32(2 * first + i)
-        return ring
+        return Arrays.copyOfRange(cellXy.floats.array(), 2 * (int) cellOffsets.longs.get(cell),
+            2 * (int) cellOffsets.longs.get(cell + 1))
     }
 }

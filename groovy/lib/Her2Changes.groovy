@@ -134,7 +134,7 @@ class Her2Changes {
         for (PathObject ignored : parents)
             children.add(new ArrayList<PathObject>())
         for (int i = 0; i < cells.length; i++)
-            children[plan.result.cells.region.i32(plan.rows[i])].add(cells[i])
+            children[plan.result.cells.regionOf(plan.rows[i])].add(cells[i])
         for (int i = 0; i < parents.length; i++)
             put(parents[i], children[i])
     }

@@ -1,5 +1,4 @@
 import groovy.transform.CompileStatic
-import java.nio.ByteBuffer
 
 /**
  * Whose an object is, by its UUID alone (RFC 9562, version 8), as qupath_her2/provenance.py makes them:
@@ -32,10 +31,5 @@ class Her2Ids {
     /** The running number of an object in its run. */
     static long number(UUID id) {
         return id.getLeastSignificantBits() & 0xFFFFFFFFL
-    }
-
-    /** A UUID from the 16 bytes of cells.npz, big-endian, beginning at `at`. */
-    static UUID read(ByteBuffer bytes, int at) {
-        return new UUID(bytes.getLong(at), bytes.getLong(at + 8))
     }
 }

@@ -1,7 +1,9 @@
 import groovy.transform.CompileStatic
+import java.nio.DoubleBuffer
+import java.nio.FloatBuffer
+import java.nio.IntBuffer
 import java.util.function.BooleanSupplier
-import java.util.function.IntConsumer
-import java.util.stream.IntStream
+import java.util.function.IntFunction
 import qupath.lib.measurements.MeasurementList
 import qupath.lib.measurements.MeasurementListFactory
 import qupath.lib.objects.PathObject
@@ -17,80 +19,82 @@ import qupath.lib.roi.interfaces.ROI
 @CompileStatic
 class Her2Objects {
 
-    private static final int CHUNK = 2048
+    /** Cells between two questions whether it was cancelled; one less than a power of two. */
+    private static final int ASK_EVERY = 2047
 
     /**
      * Cells of the given rows.
      *
      * @param classes by the codes of the table
      * @param planes of each region
-     * @param cancelled asked before every chunk
+     * @param cancelled asked now and then
      */
     static PathObject[] cells(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes, BooleanSupplier cancelled) {
+        // QuPath shares a list of names among lists of measurements only if the names are the same strings.
+        List<String> names = table.measurementNames.collect { String name -> name.intern() }
+        List<PathClass> byCode = Arrays.asList(classes)
+        List<ImagePlane> byRegion = Arrays.asList(planes)
+        IntBuffer chosen = IntBuffer.wrap(rows)
         PathObject[] built = new PathObject[rows.length]
-        String[] names = table.measurementNames as String[]
-        // QuPath shares the list of names among lists only if the names are the same strings.
-        for (int i = 0; i < names.length; i++)
-            names[i] = names[i].intern()
-        int chunks = (int) ((rows.length + CHUNK - 1L).intdiv(CHUNK))
-        IntStream.range(0, chunks).parallel().forEach(new IntConsumer() {
+        Arrays.parallelSetAll(built, new IntFunction<PathObject>() {
             @Override
-            void accept(int chunk) {
-                if (cancelled.getAsBoolean())
+            PathObject apply(int i) {
+                if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
                     throw new Her2Cancelled()
-                int last = Math.min(rows.length, (chunk + 1) * CHUNK)
-                for (int i = chunk * CHUNK; i < last; i++)
-                    built[i] = cell(table, rows[i], names, classes, planes)
+                return cell(table, chosen.get(i), names, byCode, byRegion)
             }
         })
         return built
     }
 
-    private static PathObject cell(Her2Cells table, int row, String[] names, PathClass[] classes, ImagePlane[] planes) {
-        ImagePlane plane = planes[table.region.i32(row)]
+    private static PathObject cell(Her2Cells table, int row, List<String> names, List<PathClass> classes,
+            List<ImagePlane> planes) {
+        ImagePlane plane = planes.get(table.regionOf(row))
         ROI outline = polygon(table.cellXy, table.cellOffsets, row, plane)
         ROI nucleus = polygon(table.nucleusXy, table.nucleusOffsets, row, plane)
         int code = table.classCode(row)
-        PathObject cell = PathObjects.createCellObject(outline, nucleus, code < 0 ? null : classes[code],
+        PathObject cell = PathObjects.createCellObject(outline, nucleus, code < 0 ? null : classes.get(code),
             measurements(table, row, names))
         cell.setID(table.uuid.uuid(row))
         return cell
     }
 
     private static ROI polygon(Her2Column xy, Her2Column offsets, int row, ImagePlane plane) {
-        int first = (int) offsets.i64(row)
-        int n = (int) offsets.i64(row + 1) - first
+        int first = (int) offsets.longs.get(row)
+        int n = (int) offsets.longs.get(row + 1) - first
         if (n == 0)
             return null
-        double[] x = new double[n]
-        double[] y = new double[n]
-        for (int i = 0; i < n; i++) {
-            x[i] = xy.f32(2 * (first + i))
-            y[i] = xy.f32(2 * (first + i) + 1)
+        FloatBuffer values = xy.floats
+        DoubleBuffer x = DoubleBuffer.allocate(n)
+        DoubleBuffer y = DoubleBuffer.allocate(n)
+        int last = 2 * (first + n)
+        for (int at = 2 * first; at < last; at += 2) {
+            x.put(values.get(at))
+            y.put(values.get(at + 1))
         }
-        return ROIs.createPolygonROI(x, y, plane)
+        return ROIs.createPolygonROI(x.array(), y.array(), plane)
     }
 
-    private static MeasurementList measurements(Her2Cells table, int row, String[] names) {
-        MeasurementList list = MeasurementListFactory.createMeasurementList(names.length, MeasurementList.MeasurementListType.FLOAT)
-        int first = row * names.length
-        for (int i = 0; i < names.length; i++) {
-            float value = table.measurements.f32(first + i)
-            // NaN is "not measured": no measurement, rather than one that is no number.
-            if (!Float.isNaN(value))
-                list.put(names[i], value)
-        }
-        list.close()
+    private static MeasurementList measurements(Her2Cells table, int row, List<String> names) {
+        MeasurementList list = MeasurementListFactory.createMeasurementList(names.size(), MeasurementList.MeasurementListType.FLOAT)
+        put(table, row, names, list)
         return list
     }
 
     /** Set our measurements of a row on an object that is there already. */
     static void measure(Her2Cells table, int row, MeasurementList list) {
-        int n = table.measurementNames.size()
+        put(table, row, table.measurementNames, list)
+    }
+
+    private static void put(Her2Cells table, int row, List<String> names, MeasurementList list) {
+        FloatBuffer values = table.measurements.floats
+        int n = names.size()
+        int first = row * n
         for (int i = 0; i < n; i++) {
-            float value = table.measurements.f32(row * n + i)
+            float value = values.get(first + i)
+            // NaN is "not measured": no measurement, rather than one that is no number.
             if (!Float.isNaN(value))
-                list.put(table.measurementNames[i], value)
+                list.put(names.get(i), value)
         }
         list.close()
     }

@@ -123,7 +123,7 @@ class Her2Plan {
     }
 
     private boolean isInPlace(PathObject object, Her2Past past) {
-        return !object.isDetection() || object.getParent() == parents[result.cells.region.i32(past.row(object.getID()))]
+        return !object.isDetection() || object.getParent() == parents[result.cells.regionOf(past.row(object.getID()))]
     }
 
     private void keep(PathObject object, Her2Past past) {
@@ -150,12 +150,12 @@ class Her2Plan {
             int row = runs.past(object.getID(), before.run).is(past) ? past.row(object.getID()) : -1
             if (row >= 0) {
                 present.set(row)
-                regionsLeft.set(cells.region.i32(row))
+                regionsLeft.set(cells.regionOf(row))
             }
         }
         for (int row = present.nextClearBit(0); row < cells.count; row = present.nextClearBit(row + 1))
             // Where nothing is left, the results were cleared, which says nothing of a single cell.
-            if (Her2Ids.isOurs(cells.uuid.uuid(row)) && regionsLeft.get(cells.region.i32(row)) &&
+            if (Her2Ids.isOurs(cells.uuid.uuid(row)) && regionsLeft.get(cells.regionOf(row)) &&
                 !spokenFor.holds(cells.x(row), cells.y(row)))
                 remember(cells.outline(row))
     }

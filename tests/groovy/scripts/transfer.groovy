@@ -1,0 +1,94 @@
+// Times ways of getting cells into a hierarchy: args[0] ours|geojson, args[1] folder, args[2] rounds, args[3] file.
+import java.awt.image.BufferedImage
+import org.codehaus.groovy.control.CompilerConfiguration
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.images.servers.ImageServerProvider
+import qupath.lib.io.PathIO
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.PathObjects
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.projects.Project
+import qupath.lib.projects.Projects
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.ROIs
+
+int rounds = args[2] as int
+machine = java.lang.management.ManagementFactory.getOperatingSystemMXBean()
+
+/** Do it, and say what it was, how many, wall and CPU seconds. */
+void time(String what, Closure<Integer> work) {
+    long start = System.nanoTime()
+    long before = machine.getProcessCpuTime()
+    int n = work()
+    println "TIME ${what} ${n} ${(System.nanoTime() - start) / 1e9} ${(machine.getProcessCpuTime() - before) / 1e9}"
+}
+
+if (args[0] == "geojson") {
+    rounds.times {
+        time("geojson") {
+            def hierarchy = new PathObjectHierarchy()
+            hierarchy.addObjects(PathIO.readObjects(new File(args[3])))
+            return hierarchy.nObjects()
+        }
+    }
+    return
+}
+def folder = new File(args[1])
+def made = Projects.createProject(new File(folder, "project"), BufferedImage)
+def support = ImageServerProvider.getPreferredUriImageSupport(BufferedImage, new File(folder, "white.png").toURI().toString())
+def slot = made.addImage(support.getBuilders()[0])
+def shown = slot.readImageData()
+def region = PathObjects.createAnnotationObject(
+    ROIs.createRectangleROI(0, 0, shown.getServer().getWidth(), shown.getServer().getHeight(), ImagePlane.getDefaultPlane()),
+    PathClass.fromString("Tumor", null))
+region.setID(UUID.fromString("10000000-0000-4000-8000-000000000001"))
+shown.getHierarchy().addObject(region)
+slot.saveImageData(shown)
+made.syncChanges()
+
+time("compile") {
+    ["Her2Import", "Her2Plan", "Her2Changes", "Her2Objects", "Her2Transaction"].each { her2(it) }
+    return 0
+}
+def door = her2("Her2Import").getConstructor(Project, File).newInstance(made, new File(folder, "her2"))
+door.open = [(slot.getID()): shown]
+door.save = false
+rounds.times {
+    time("ours") { door.push(slot).added }
+    if (it < rounds - 1)
+        time("remove") { door.remove(slot).removed }
+}
+System.gc()
+println "HEAP ${(Runtime.runtime.totalMemory() - Runtime.runtime.freeMemory()) >> 20} ${Runtime.runtime.maxMemory() >> 20}"
+door.save = true
+door.remove(slot)
+time("saved") { door.push(slot).added }
+
+// ---- the library: the same lines in every script --------------------------
+
+/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+Class<?> her2(String name) {
+    def own = new File(this.class.protectionDomain.codeSource.location.toURI())
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def told = System.getProperty("qupath_her2.groovy")
+    def places = [own.parentFile, run ? new File(run as String).parentFile : null,
+                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+    def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
+    if (lib == null)
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
+            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
+    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+    def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
+    def shared = System.getProperties()
+    synchronized (shared) {
+        if (!shared.containsKey(key)) {
+            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
+            def loader = new GroovyClassLoader(PathObject.classLoader, options)
+            loader.addClasspath(lib.path)
+            shared.put(key, loader)
+        }
+        return (shared.get(key) as ClassLoader).loadClass(name)
+    }
+}
