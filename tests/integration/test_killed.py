@@ -1,0 +1,114 @@
+"""Killed without warning while it pushes: the project opens, people's objects are there, the next push completes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from qupath_her2.project.cell_files import write_cells
+from qupath_her2.project.exchange import current_run, new_run, read_run
+from qupath_her2.project.locks import lock_image
+from qupath_her2.provenance import cell_uuids
+from tests.integration.conftest import Study
+from tests.integration.test_run import is_ours, theirs
+
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX"),
+]
+#: Saving this many takes long enough to be met by chance.
+COPIES = 80
+KILLS = 6
+
+
+def many_cells(her2: Path, image: str) -> int:
+    """Give the image a run with `COPIES` times the cells of its present one, a little apart; return how many."""
+    run_dir = current_run(her2, image)
+    assert run_dir is not None
+    record, cells, _ = read_run(run_dir)
+    assert cells is not None
+    n = COPIES * len(cells)
+    run_hash = hashlib.sha256(b"many").hexdigest()
+    shifts = np.linspace(0, 3, COPIES, dtype=np.float32)
+    table = dataclasses.replace(
+        cells,
+        uuid=cell_uuids(run_hash, n),
+        **{
+            name: np.concatenate([getattr(cells, name) + shift for shift in shifts])
+            for name in ("centroid_xy", "cell_xy", "nucleus_xy")
+        },
+        **{
+            f"{part}_offsets": np.concatenate(
+                [[0], np.cumsum(np.tile(np.diff(getattr(cells, f"{part}_offsets")), COPIES))]
+            )
+            for part in ("cell", "nucleus")
+        },
+        **{
+            name: np.concatenate([getattr(cells, name)] * COPIES)
+            for name in ("region", "measurements", "cell_class")
+        },
+    )
+    with lock_image(her2, image) as lock, new_run(lock, run_hash) as writer:
+        for name in ("regions.geojson", "score.json"):
+            writer.write(name, (run_dir / name).read_bytes())
+        with writer.open("cells.npz") as file:
+            write_cells(file, table)
+        writer.finish(
+            dataclasses.replace(
+                record, input_hash=run_hash, files={}, sizes={}, counts={**record.counts, "cells": n}
+            )
+        )
+    return n
+
+
+def kill_within(study: Study, seconds: float, *, java: bool) -> None:
+    """Start a push and kill it, or the Java process alone, after some time."""
+    pushing = subprocess.Popen(
+        study.command("push", str(study.project)),
+        env=study.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and pushing.poll() is None:
+        time.sleep(0.01)
+    children = psutil.Process(pushing.pid).children() if pushing.poll() is None else []
+    for process in children if java else [*children, pushing]:
+        process.kill()
+    pushing.wait(60)
+    psutil.wait_procs(children, timeout=60)
+
+
+def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
+    before = {image["entry"]: theirs(image["objects"]) for image in field.look()}
+    field.her2("pull", str(field.project), "--images", "plain*")
+    field.her2("run", str(field.project), "--images", "plain*", "--no-qupath")
+    her2 = field.folder / "her2"
+    n = many_cells(her2, "1_plain")
+    regions = (her2 / "regions" / "1_plain.geojson").read_bytes()
+    start = time.monotonic()
+    field.her2("push", str(field.project), "--dry-run")
+    whole = time.monotonic() - start
+    moments = random.Random(field.qupath.version)
+    for i in range(KILLS):
+        kill_within(field, moments.uniform(0.5, 1.3) * whole, java=i % 2 == 0)
+        # It opens, nothing is refused, and people's regions are the same bytes.
+        done = field.her2("pull", str(field.project), "--images", "plain*")
+        assert "refused" not in done.stdout
+        assert (her2 / "regions" / "1_plain.geojson").read_bytes() == regions
+    done = field.her2("push", str(field.project))
+    assert f"{n:,} cells into 1 image" in done.stdout
+    after = {image["entry"]: image for image in field.look()}
+    assert {entry: theirs(image["objects"]) for entry, image in after.items()} == before
+    assert sum(is_ours(o) for o in after["1"]["objects"]) == n
+    assert after["1"]["metadata"]["HER2 score"] == "3+"
