@@ -12,10 +12,12 @@ import shapely
 import shapely.geometry
 from numpy.typing import NDArray
 
+from qupath_her2.batch.ground import whole_tissue_uuid
 from qupath_her2.project.exchange import read_run
+from qupath_her2.project.geojson import read_regions
 from qupath_her2.provenance import is_ours
-from qupath_her2.records import NOT_MEASURED
-from tests.groovy.studies import BIG, FOREIGN, SECOND, Study, drawn_cells
+from qupath_her2.records import NOT_MEASURED, Region
+from tests.groovy.studies import BIG, FOREIGN, HEIGHT, SECOND, WIDTH, Study, drawn_cells
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -166,4 +168,54 @@ def test_cells_of_other_programs_are_classified_in_place(study: Study) -> None:
         assert old["properties"]["measurements"].items() <= new["properties"]["measurements"].items()
         assert "HER2: m1" in new["properties"]["measurements"]
     assert {**seen.dump("again"), "changed": None} == {**seen.dump("pushed"), "changed": None}
+    assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
+
+
+def test_a_region_of_ours_comes_and_goes_with_its_cells(study: Study) -> None:
+    """Where nobody drew a tumour, all tissue is the region; what a person then draws in it is theirs."""
+    hashes = {key: f"{key << 2:011x}" for key in (1, 2)}
+    whole = {
+        key: Region(
+            whole_tissue_uuid(run_hash), shapely.box(10, 10, 390, 190), "tumour", None, "Whole tissue"
+        )
+        for key, run_hash in hashes.items()
+    }
+    run = {
+        key: study.write_run(key, cells=drawn_cells(hashes[key], regions=1), regions=(whole[key],))
+        for key in hashes
+    }
+    seen = study.replay(
+        "dump=before", f"current={run[1]}", "push", "dump=first", "push", "dump=again", f"current={run[2]}", "push",
+        "dump=second", "remove", "dump=gone", "push", "edit=inside", "dump=drawn", f"current={run[1]}", "push",
+        "dump=both",
+    )  # fmt: skip
+    assert all(line.startswith("DONE") for line in seen.lines()), seen.lines()
+    for name, key in (("first", 1), ("again", 1), ("second", 2)):
+        made = [found for found in ours_in(seen.dump(name)) if found["kind"] == "PathAnnotationObject"]
+        assert [(found["id"], found["parent"]) for found in made] == [(str(whole[key].uuid), None)]
+        cells = [found for found in ours_in(seen.dump(name)) if found["kind"] == "PathCellObject"]
+        assert {found["parent"] for found in cells} == {str(whole[key].uuid)}
+        assert len(cells) == 40
+        assert people(seen.dump(name), without_ours=False) == people(seen.dump("before"), without_ours=False)
+    assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
+    # The annotation that holds hers stays where it is.
+    assert people(seen.dump("both")) == people(seen.dump("drawn"))
+    assert str(whole[2].uuid) in {found["id"] for found in ours_in(seen.dump("both"))}
+
+
+def test_cells_of_tma_cores_lie_below_their_cores(study: Study) -> None:
+    """The core that is marked missing is no region; the grid stays as it was."""
+    exported = read_regions(
+        study.her2 / "regions" / f"{study.image}.geojson", image_width=WIDTH, image_height=HEIGHT
+    )
+    assert [core.name for core in exported.cores] == ["A-1"]
+    run = study.write_run(cells=drawn_cells(f"{1 << 2:011x}", regions=1), regions=exported.cores)
+    seen = study.replay("dump=before", "push", "reopen", "dump=pushed", "remove", "dump=gone")
+    assert all(line.startswith("DONE") for line in seen.lines()), (run, seen.lines())
+    cells = ours_in(seen.dump("pushed"))
+    assert {found["parent"] for found in cells} == {"30000000-0000-4000-8000-000000000001"}
+    assert len(cells) == 40
+    for name in ("pushed", "gone"):
+        assert seen.dump(name)["cores"] == seen.dump("before")["cores"]
+        assert people(seen.dump(name)) == people(seen.dump("before"))
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]

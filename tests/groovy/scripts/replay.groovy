@@ -94,6 +94,11 @@ void edit(String what) {
             find(4).addChildObject(twin); break
         case "pixel-size":
             shown.updateServerMetadata(new qupath.lib.images.servers.ImageServerMetadata.Builder(shown.getServer().getMetadata()).pixelSizeMicrons(0.25, 0.25).build()); break
+        case "inside":
+            def whole = hierarchy.getAnnotationObjects().find { her2("Her2Ids").isOurs(it.getID()) }
+            def drawn = PathObjects.createAnnotationObject(ROIs.createRectangleROI(60, 60, 20, 20, ImagePlane.getDefaultPlane()))
+            drawn.setID(UUID.fromString("40000000-0000-4000-8000-000000000003"))
+            whole.addChildObject(drawn); break
         case "own-score": slot.putMetadataValue("HER2 score", "1+ (Dr. X)"); break
         default: throw new IllegalArgumentException(what)
     }
