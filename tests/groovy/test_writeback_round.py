@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from qupath_her2.project.exchange import read_run
 from qupath_her2.project.geojson import read_regions
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import NOT_MEASURED, Region
+from qupath_her2.scoring.intervals import h_score
 from tests.groovy.studies import BIG, FOREIGN, HEIGHT, SECOND, WIDTH, Study, drawn_cells
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
@@ -219,3 +221,13 @@ def test_cells_of_tma_cores_lie_below_their_cores(study: Study) -> None:
         assert seen.dump(name)["cores"] == seen.dump("before")["cores"]
         assert people(seen.dump(name)) == people(seen.dump("before"))
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
+
+
+def test_qupath_counts_the_same_h_score(study: Study) -> None:
+    """QuPath computes it live from the classes of the cells; ours stands in the score."""
+    _, cells, _ = read_run(study.write_run())
+    assert cells is not None
+    said = dict(re.findall(r"^HSCORE (\S+) (\S+)$", study.replay("push", "h-scores").output, re.MULTILINE))
+    for index, region in enumerate((BIG, SECOND)):
+        counts = [int(((cells.region == index) & (cells.cell_class == code)).sum()) for code in range(4)]
+        assert float(said[str(region.uuid)]) == pytest.approx(h_score(counts), abs=1e-9)

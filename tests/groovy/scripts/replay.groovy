@@ -131,6 +131,13 @@ for (String step : args[2..-1]) {
         case "remove": report(step) { door().remove(slot) }; break
         case "save": slot.saveImageData(shown); study.syncChanges(); break
         case "reopen": open(); break
+        case "h-scores":
+            def table = new qupath.lib.gui.measure.ObservableMeasurementTableData()
+            table.setImageData(shown, shown.getHierarchy().getAnnotationObjects())
+            shown.getHierarchy().getAnnotationObjects().each {
+                println "HSCORE ${it.getID()} ${table.getNumericValue(it, 'Tumor: H-score')}"
+            }
+            break
         case "step": println "STEP " + shown.getHistoryWorkflow().getSteps().find { it.getName().startsWith("HER2") }.getScript(); break
         default: throw new IllegalArgumentException(step)
     }
