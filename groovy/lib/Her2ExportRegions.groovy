@@ -85,6 +85,9 @@ class Her2ExportRegions {
     private static void shape(StringBuilder out, PathObject object) {
         ROI roi = object.getROI()
         Geometry geometry = roi.getGeometry()
+        // Repaired and combined outlines begin at another vertex from session to session.
+        if (geometry.getDimension() == 2)
+            geometry = geometry.norm()
         out.append("{\"coordinates\":")
         coordinates(out, geometry)
         if (roi instanceof EllipseROI)
