@@ -1,0 +1,30 @@
+/**
+ * Open the HER2 report of the project in the web browser.
+ *
+ * REQUIRES  an open project that was scored; in QuPath's window, or headless, where it only says where the report is
+ * READS     her2/report.html beside the project
+ * WRITES    nothing
+ * STEPS     1. find it  2. open it
+ * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
+ */
+import java.awt.image.BufferedImage
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.tools.GuiTools
+import qupath.lib.projects.Project
+import static qupath.lib.scripting.QP.*
+
+// SETTINGS -----------------------------------------------------------------
+def exchangeFolder = ""     // where the results are; "" is the folder her2 beside the project file
+// ---- nothing to edit below -----------------------------------------------
+
+checkMinVersion("0.5.0")
+Project<BufferedImage> project = getProject()
+if (project == null)
+    throw new IllegalStateException("No project is open, so there is no report. Open one (File > Project > Open project).")
+def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
+def report = new File(folder, "report.html")
+if (!report.isFile())
+    throw new IllegalStateException("There is no report yet ('${report}'). Score an image first: Extensions > HER2 > Score open image.")
+if (QuPathGUI.getInstance() != null)
+    GuiTools.browseURI(report.toURI())
+println "HER2_OPEN_REPORT_OK report=${report.toURI()}"
