@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +92,29 @@ class Study:
         assert "REPLAYED" in done, done
         return Seen(done, dumps)
 
+    def replay_and_kill(self, after_s: float, *steps: str) -> None:
+        """Do the steps, and kill QuPath (signal 9) so many seconds after the first of them began."""
+        dumps = self.private / "dumps"
+        dumps.mkdir(parents=True, exist_ok=True)
+        words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
+        copy = copy_with_library(HERE / "replay.groovy", self.private)
+        command = [str(self.qupath.launcher), "script", str(copy), *words]
+        preferences = f'-Djava.util.prefs.userRoot="{self.private}"'
+        with subprocess.Popen(
+            command,
+            env={**os.environ, "JAVA_TOOL_OPTIONS": preferences},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            try:
+                assert any("READY" in line for line in process.stdout), "QuPath did not start"
+                time.sleep(after_s)
+            finally:
+                process.kill()
+
     def run(self, script: str, *options: str) -> str:
         """Run one of our scripts on the project's image; what it printed."""
         on = ("-p", str(self.project), "-i", "drawn")
@@ -150,13 +176,18 @@ class Study:
 
 def run_with_library(qupath: QuPath, script: Path, words: Sequence[str], private: Path) -> str:
     """Run a script of the tests' own with our library; what it printed."""
+    done = qupath.run(copy_with_library(script, private), *words, private=private)
+    return done.stdout + done.stderr
+
+
+def copy_with_library(script: Path, private: Path) -> Path:
+    """Copy a script to where the library lies beside it."""
     copy = private / "scripts" / script.name
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(script, copy)
     if not (copy.parent / "lib").exists():
         shutil.copytree(SCRIPTS / "lib", copy.parent / "lib")
-    done = qupath.run(copy, *words, private=private)
-    return done.stdout + done.stderr
+    return copy
 
 
 def draw_image(path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import random
+from typing import Any
+
 import pytest
 
 from tests.groovy.studies import Study, drawn_cells
-from tests.groovy.test_writeback_round import our_steps
+from tests.groovy.test_writeback_round import our_steps, people
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+#: How often QuPath is killed at a random moment; more by HER2_KILLS.
+KILLS = int(os.environ.get("HER2_KILLS", "3"))
 #: A push asks whether it is cancelled before the cells are built and after each kind of change.
 MOMENTS = range(1, 6)
 
@@ -82,3 +88,33 @@ def test_data_that_cannot_be_read(study: Study) -> None:
     seen = study.replay("push", "remove", "reopen", "dump=after")
     assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"]
     assert seen.dump("after")["objects"] == before["objects"]
+
+
+def test_killed_at_any_moment(study: Study) -> None:
+    """Everything of the person's is there when the project is opened again, and the next push completes."""
+    first = study.write_run(1, cells=drawn_cells(f"{1 << 2:011x}", foreign=True))
+    second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2, foreign=True))
+    before = study.replay("dump=before").dump("before")
+    rounds = [step for run in (first, second) for step in (f"current={run}", "push")] + ["remove"]
+    chance = random.Random(KILLS)
+    for kill in range(KILLS):
+        after_s = chance.uniform(0, 6)
+        study.replay_and_kill(after_s, *rounds * 40)
+        seen = study.replay("dump=killed", "push", "dump=pushed", "remove", "reopen", "dump=gone")
+        assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"], (kill, after_s)
+        for name in ("killed", "pushed"):
+            assert outlines(seen.dump(name)) == outlines(before), (kill, after_s, name)
+        assert seen.dump("gone")["objects"] == before["objects"], (kill, after_s)
+
+
+def outlines(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Where people's objects are and how they look; cells that were classified have another class meanwhile."""
+    return [
+        (
+            found["id"],
+            found["parent"],
+            str(found["geojson"].get("geometry")),
+            str(found["geojson"]["properties"].get("name")),
+        )
+        for found in people(dump)
+    ]

@@ -115,6 +115,7 @@ void report(String step, Closure work) {
 }
 
 open()
+println "READY"
 for (String step : args[2..-1]) {
     def words = step.split("=", 2)
     switch (words[0]) {
