@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from qupath_her2.project.pull import Pulled
     from qupath_her2.project.push import Pushed
     from qupath_her2.project.vocabulary import ClassNames
 
@@ -44,7 +45,7 @@ def pull_project(
         heap_mb=heap_mb,
         listen=_view("pull", progress),
     )
-    no_tumour = _without_tumour(found.her2, names)
+    no_tumour = _without_tumour(found, names)
     parts = [_count(found.images, "image"), _count(found.regions, "region")]
     parts += [f"{found.cells:,} cells"] if cells else []
     parts += [f"{no_tumour} without a tumour region"] if no_tumour else []
@@ -127,13 +128,14 @@ def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None]
     return lambda event: typer.echo(f"\r{verb}    {event.get('name', '')!s:.60}\x1b[K\r", err=True, nl=False)
 
 
-def _without_tumour(her2: Path, names: ClassNames) -> int:
+def _without_tumour(found: Pulled, names: ClassNames) -> int:
     from qupath_her2.project.folder import pulled_images
     from qupath_her2.project.geojson import read_regions
 
     missing = 0
-    for image in pulled_images(her2) or ():
-        if image.refusal is None and image.regions_path is not None and image.width and image.height:
+    for image in pulled_images(found.her2) or ():
+        is_known = image.id in found.ids and image.refusal is None
+        if is_known and image.regions_path is not None and image.width and image.height:
             regions = read_regions(
                 image.regions_path, image_width=image.width, image_height=image.height, class_names=names
             )

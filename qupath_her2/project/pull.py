@@ -26,6 +26,7 @@ class Pulled:
     qupath : the QuPath that did it.
     images, regions, cells : counts.
     refused : {image: sentence} of the images that could not be exported.
+    ids : the images' names in the exchange folder.
     """
 
     project: Path
@@ -35,6 +36,7 @@ class Pulled:
     regions: int
     cells: int
     refused: dict[str, str] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
 
 
 def pull(
@@ -77,8 +79,22 @@ def pull(
         "cells": cells,
         "pixels": pixels,
     }
+    ids: list[str] = []
+
+    def note(event: dict[str, Any]) -> None:
+        ids.append(str(event["image"]))
+        if listen is not None:
+            listen(event)
+
     most = max((entry.n_objects for entry in chosen), default=0)
-    found = call_qupath("export", request, qupath, heap_mb=heap_mb, n_objects=most, listen=listen)
+    found = call_qupath("export", request, qupath, heap_mb=heap_mb, n_objects=most, listen=note)
     return Pulled(
-        project.path, her2, qupath, found["images"], found["regions"], found["cells"], found["refused"]
+        project.path,
+        her2,
+        qupath,
+        found["images"],
+        found["regions"],
+        found["cells"],
+        found["refused"],
+        tuple(ids),
     )

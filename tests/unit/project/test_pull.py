@@ -60,10 +60,12 @@ class Recorder:
         self.calls: list[tuple[str, dict[str, Any], int]] = []
 
     def __call__(
-        self, verb: str, request: dict[str, Any], qupath: QuPath, *, n_objects: int, **_: Any
+        self, verb: str, request: dict[str, Any], qupath: QuPath, *, n_objects: int, listen: Any, **_: Any
     ) -> dict[str, Any]:
         assert qupath == SOME
         self.calls.append((verb, request, n_objects))
+        if verb == "export":
+            listen({"event": "image", "image": "1_a"})
         return self.answer
 
 
@@ -79,6 +81,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_pull_asks_for_all_images_or_those_named(tmp_path: Path, asked: Recorder) -> None:
     project = write_project(tmp_path)
     found = pull(project)
+    assert found.ids == ("1_a",)
     assert (found.images, found.regions, found.refused, found.her2) == (2, 3, {"b": "why"}, tmp_path / "her2")
     pull(tmp_path, images=["u\u0308*"], out=tmp_path / "other", cells=True)
     (_, whole, most), (_, part, few) = asked.calls
