@@ -7,6 +7,7 @@ import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.geom.GeometryFactory
 import org.locationtech.jts.geom.LinearRing
 import org.locationtech.jts.geom.Polygon
+import qupath.lib.roi.interfaces.ROI
 
 /**
  * Shapes of regions: read from GeoJSON, and compared as QuPath's grid of 0.01 px allows.
@@ -58,6 +59,19 @@ class Her2Shapes {
         Geometry inA = within(a, image)
         Geometry inB = within(b, image)
         return inA.buffer(SAME_PX).covers(inB) && inB.buffer(SAME_PX).covers(inA)
+    }
+
+    /** The outline of a ROI as x, y, x, y, …; its bounding box where it is not one polygon. */
+    static float[] outline(ROI roi) {
+        Geometry shape = roi.getGeometry()
+        Coordinate[] points = shape instanceof Polygon ? ((Polygon) shape).getExteriorRing().getCoordinates() :
+            shape.getEnvelope().getCoordinates()
+        float[] ring = new float[2 * points.length]
+        for (int i = 0; i < points.length; i++) {
+            ring[2 * i] = (float) points[i].x
+            ring[2 * i + 1] = (float) points[i].y
+        }
+        return ring
     }
 
     private static Geometry within(Geometry shape, Geometry image) {
