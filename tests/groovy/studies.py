@@ -29,6 +29,8 @@ from tests.helpers.qupath import QuPath
 
 HERE = Path(__file__).parent / "scripts"
 WIDTH, HEIGHT = 400, 300
+#: A QuPath that takes 3 s to start took 60 s on a machine at ten times its load.
+PATIENCE_S = 900
 #: The locked region and the one with other people's cells, as make_study.groovy draws them.
 BIG = Region(
     UUID("10000000-0000-4000-8000-000000000001"),
@@ -118,7 +120,7 @@ class Study:
     def run(self, script: str, *options: str) -> str:
         """Run one of our scripts on the project's image; what it printed."""
         on = ("-p", str(self.project), "-i", "drawn")
-        done = self.qupath.run(SCRIPTS / script, *on, *options, private=self.private)
+        done = self.qupath.run(SCRIPTS / script, *on, *options, private=self.private, timeout_s=PATIENCE_S)
         return f"exit {done.returncode}\n{done.stdout}{done.stderr}"
 
     def write_run(
@@ -176,7 +178,7 @@ class Study:
 
 def run_with_library(qupath: QuPath, script: Path, words: Sequence[str], private: Path) -> str:
     """Run a script of the tests' own with our library; what it printed."""
-    done = qupath.run(copy_with_library(script, private), *words, private=private)
+    done = qupath.run(copy_with_library(script, private), *words, private=private, timeout_s=PATIENCE_S)
     return done.stdout + done.stderr
 
 
@@ -201,7 +203,7 @@ def make_study(qupath: QuPath, folder: Path, private: Path) -> None:
     folder.mkdir(parents=True)
     draw_image(folder / "drawn.png")
     words = ("--args", str(folder), "--args", str(folder / "drawn.png"))
-    done = qupath.run(HERE / "make_study.groovy", *words, private=private)
+    done = qupath.run(HERE / "make_study.groovy", *words, private=private, timeout_s=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     said = Study(qupath, folder, private).run("export_regions.groovy")
     assert "HER2_EXPORT_REGIONS_OK images=1" in said, said
