@@ -78,7 +78,7 @@ def check_disk(folder: Path) -> Check:
 
 def check_qupath() -> Check:
     """Look for the QuPath that pull and push would start; scoring itself does without."""
-    from qupath_her2.project.jvm import find_qupaths
+    from qupath_her2.project.qupaths import find_qupaths
 
     named = os.environ.get("PAQUO_QUPATH_DIR")
     try:

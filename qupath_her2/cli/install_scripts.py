@@ -42,7 +42,7 @@ def install_scripts(
     """
     import qupath_her2
     from qupath_her2.project.install import install_into, remove_from
-    from qupath_her2.project.jvm import choose_qupath, find_qupaths
+    from qupath_her2.project.qupaths import choose_qupath, find_qupaths
     from qupath_her2.project.scripts import copy_scripts, remove_scripts
 
     found = find_qupaths()

@@ -95,7 +95,7 @@ def _pull(
     """Pull a QuPath project, and return what pushes its results; None where there is nothing to pull from."""
     from qupath_her2.cli.bridge import pull_project, push_project
     from qupath_her2.project.folder import project_file
-    from qupath_her2.project.jvm import find_qupaths
+    from qupath_her2.project.qupaths import find_qupaths
 
     project = project_file(folder)
     if project is None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qupath_her2.errors import QuPathError
-from qupath_her2.project.jvm import QuPath, call_qupath
+from qupath_her2.project.jvm import call_qupath
+from qupath_her2.project.qupaths import QuPath
 from qupath_her2.project.scripts import (
     STARTUP,
     Installed,

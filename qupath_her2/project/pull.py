@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.project.folder import OUTPUT_NAME
-from qupath_her2.project.jvm import QuPath, call_qupath, choose_qupath
+from qupath_her2.project.jvm import call_qupath
 from qupath_her2.project.qpproj import open_project_file
+from qupath_her2.project.qupaths import QuPath, choose_qupath
 from qupath_her2.project.writing import output_errors
 
 __all__ = ["Pulled", "pull"]

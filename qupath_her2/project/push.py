@@ -10,8 +10,9 @@ from typing import Any
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange import current_run, read_record
 from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
-from qupath_her2.project.jvm import QuPath, call_qupath, choose_qupath
+from qupath_her2.project.jvm import call_qupath
 from qupath_her2.project.qpproj import open_project_file
+from qupath_her2.project.qupaths import QuPath, choose_qupath
 from qupath_her2.project.window import refuse_open_project
 from qupath_her2.provenance import RunRecord
 

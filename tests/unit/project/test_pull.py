@@ -15,11 +15,11 @@ from qupath_her2.errors import ExchangeError, Her2Error, OutputError, QuPathErro
 from qupath_her2.project import pull as pull_module
 from qupath_her2.project import push as push_module
 from qupath_her2.project.exchange import new_run
-from qupath_her2.project.jvm import QuPath
 from qupath_her2.project.locks import lock_image
 from qupath_her2.project.pull import pull
 from qupath_her2.project.push import push
 from qupath_her2.project.qpproj import open_project_file
+from qupath_her2.project.qupaths import QuPath
 from qupath_her2.project.window import HEARTBEAT_SUFFIX, open_in_window
 from qupath_her2.provenance import RunRecord, run_key
 

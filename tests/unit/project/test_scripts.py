@@ -8,7 +8,7 @@ import pytest
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project import install, scripts
 from qupath_her2.project.install import install_into, remove_from
-from qupath_her2.project.jvm import QuPath
+from qupath_her2.project.qupaths import QuPath
 from qupath_her2.project.scripts import CONFIG, copy_scripts, groovy_folder, remove_scripts, scripts_folder
 
 SOME = QuPath("0.6.0", Path("somewhere"))
