@@ -98,9 +98,12 @@ class DetectionSettings:
     contours: ContourSettings = field(default_factory=ContourSettings)
 
 
+TREES_FILE = "nucleus_trees.npz"
+
+
 @lru_cache(maxsize=1)
 def _rating_trees() -> Trees:
-    return load_trees("nucleus_trees.npz", ("quality",), MEASURES)["quality"]
+    return load_trees(TREES_FILE, ("quality",), MEASURES)["quality"]
 
 
 def _looks_blue(found: Candidates, s: DetectionSettings) -> NDArray[np.bool_]:

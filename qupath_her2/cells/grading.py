@@ -1,9 +1,9 @@
 """From a cell's features to the two facts guidelines speak of: how intense its membrane stains, and in what pattern.
 
-Two quantities are estimated by small boosted trees grown on drawn fields (`qupath_her2.cells.training`): the DAB
-density of the cell's own membrane, without its neighbours' share and without what the optics took, and the share of
-its outline that is stained. Cut-points on these two, which are settings and are saved with the run, give the facts.
-So a cut-point can be read, moved and calibrated on control tissue, and the trees never see a score.
+Two quantities are estimated by a small net grown on drawn fields (`ring_net`, `training`): the DAB density of the
+cell's own membrane, without its neighbours' share and without what the optics took, and the share of its outline that
+is stained. Cut-points on these two, which are settings and are saved with the run, give the facts. So a cut-point can
+be read, moved and calibrated on control tissue, and the net never gives a score.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.features import FEATURE_NAMES
+from qupath_her2.cells.features import FEATURE_NAMES, Rings
+from qupath_her2.cells.ring_net import RingNet, estimate_rings, load_ring_net
 from qupath_her2.cells.sectors import Sectors
-from qupath_her2.cells.trees import Trees, load_trees, predict
 from qupath_her2.records import NOT_MEASURED
 
 __all__ = ["Estimates", "GradingSettings", "estimate_membranes", "grade", "is_lateral"]
 
-TREES_FILE = "membrane_trees.npz"
-_TARGETS = ("own_od_root", "completeness")
+NET_FILE = "membrane_net.npz"
 
 _NONE, _INCOMPLETE, _LATERAL, _COMPLETE = 0, 1, 2, 3
 
@@ -46,7 +45,7 @@ class GradingSettings:
     moderate_od: float = 0.205
     intense_od: float = 0.46
     min_completeness: float = 0.08
-    complete_from: float = 0.7
+    complete_from: float = 0.72
     lateral_from: float = 0.35
 
 
@@ -64,8 +63,8 @@ class Estimates:
 
 
 @cache
-def _trees() -> dict[str, Trees]:
-    return load_trees(TREES_FILE, _TARGETS, FEATURE_NAMES)
+def _net() -> RingNet:
+    return load_ring_net(NET_FILE, FEATURE_NAMES)
 
 
 def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
@@ -92,18 +91,17 @@ def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
     return lateral
 
 
-def estimate_membranes(features: NDArray[np.float32], sectors: Sectors) -> Estimates:
+def estimate_membranes(rings: Rings, sectors: Sectors) -> Estimates:
     """Estimate the own membranes of N cells.
 
     Parameters
     ----------
-    features : float32 (N, F), `cell_features`.
+    rings : float16 (N, 36, C), `features.ring_features`.
     sectors : of the same cells.
     """
-    trees = _trees()
-    root = np.maximum(predict(trees["own_od_root"], features), 0)
-    completeness = np.clip(predict(trees["completeness"], features), 0, 1)
-    return Estimates((root**2).astype(np.float32), completeness.astype(np.float32), is_lateral(sectors))
+    found = estimate_rings(_net(), rings)
+    root, completeness = np.maximum(found[:, 0], 0), np.clip(found[:, 1], 0, 1)
+    return Estimates(np.square(root), completeness, is_lateral(sectors))
 
 
 def grade(

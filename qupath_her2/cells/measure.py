@@ -124,7 +124,7 @@ def _finish(
     s: CellSettings,
     quality: PictureQuality | None = None,
 ) -> MeasuredCells:
-    estimates = estimate_membranes(found.features, found.sectors)
+    estimates = estimate_membranes(found.rings, found.sectors)
     columns = measurement_columns(found.sectors, estimates, found.radii_um, found.nucleus_radii_um)
     intensity, pattern = grade(estimates, s.grading)
     table = assemble(found, columns) if existing is None else existing_table(found, existing, columns)
@@ -202,7 +202,7 @@ def measure_cells(
     ImageReadError
         When the file is damaged or gone.
     ExchangeError
-        When the trees of this installation were grown on other features.
+        When the net or the trees of this installation were grown on other features.
     """
     s = settings or CellSettings()
     region_map = map_regions(regions)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.contours import N_ANGLES
 from qupath_her2.cells.detection import CellDetector, Nuclei, Tile
-from qupath_her2.cells.features import FEATURE_NAMES, cell_features
+from qupath_her2.cells.features import FEATURE_NAMES, Rings, ring_features
 from qupath_her2.cells.given import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
 from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
@@ -56,7 +56,8 @@ class TileCells:
 
     `centre_xy` float64 (N, 2), `cell_xy` float32 (N, 36, 2), `nucleus_xy` float32 (N, 32, 2): level-0 pixels;
     `radii_um` float32 (N, 36), `nucleus_radii_um` float32 (N, 32) (all 0: no nucleus); `region` int32 (N);
-    `given` int64 (N), index of the existing cell measured, -1 for a new one; `features`, `sectors`;
+    `given` int64 (N), index of the existing cell measured, -1 for a new one; `rings` float16 (N, 36, C), see
+    `features.ring_features`; `sectors`;
     `ridge_share` float32 (N), the share of the cell's DAB that stands in thin lines, NaN without DAB.
     """
 
@@ -67,7 +68,7 @@ class TileCells:
     nucleus_radii_um: NDArray[np.float32]
     region: NDArray[np.int32]
     given: NDArray[np.int64]
-    features: NDArray[np.float32]
+    rings: Rings
     sectors: Sectors
     ridge_share: NDArray[np.float32]
 
@@ -86,7 +87,7 @@ class TileCells:
             np.zeros((0, N_ANGLES), f32),
             np.zeros(0, np.int32),
             np.zeros(0, np.int64),
-            np.zeros((0, len(FEATURE_NAMES)), f32),
+            np.zeros((0, N_SECTORS, len(FEATURE_NAMES)), np.float16),
             Sectors(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
             np.zeros(0, f32),
         )
@@ -155,7 +156,8 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     middle = np.where(has_nucleus[:, None], nuclei.radii, middle).astype(np.float32)
     sectors = measure_sectors(planes, nuclei.centre, middle, outlines.radii, work.sectors)
     um_px = np.float32(grid.um_px)
-    features = cell_features(sectors, outlines.neighbour, outlines.radii * um_px)
+    pixel_size_um = grid.um_px / grid.downsample
+    rings = ring_features(sectors, outlines.neighbour, outlines.radii * um_px, pixel_size_um)
     sectors.nucleus_od[~has_nucleus] = np.nan
     centre_xy = _level0(nuclei.centre, origin, grid)
     # Cores are bounded by corners of pixels, of which a tile counts the centres.
@@ -165,7 +167,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
     region = work.regions.assign(centre_xy)
     keep = np.flatnonzero(mine & (region >= 0))
-    return _kept(keep, planes, nuclei, outlines, sectors, features, region, given, origin, grid)
+    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, origin, grid)
 
 
 def _kept(
@@ -174,7 +176,7 @@ def _kept(
     nuclei: Nuclei,
     outlines: Outlines,
     sectors: Sectors,
-    features: NDArray[np.float32],
+    rings: Rings,
     region: NDArray[np.int32],
     given: NDArray[np.int64],
     origin: NDArray[np.float64],
@@ -190,7 +192,7 @@ def _kept(
         nucleus * um_px,
         region[keep],
         given[keep],
-        features[keep],
+        rings[keep],
         Sectors(*(getattr(sectors, f.name)[keep] for f in fields(Sectors))),
         _ridge_shares(planes.dab, planes.ridge, centre, radii),
     )

@@ -1,19 +1,18 @@
-"""Grow the trees that estimate a cell's own membrane: ``python -m qupath_her2.cells.training OUT.npz``.
+"""Grow the net that estimates a cell's own membrane: ``python -m qupath_her2.cells.training OUT.npz``.
 
 Fields are drawn over the whole range of tissue, stain, optics and compression that `qupath_her2.synthetic` offers,
 never with one setting repeated; cells are found in them as in any image, and matched to the drawn truth. Seeds from
 `FIRST_SEED` on are for growing only: tests and benchmarks draw with seeds below it, or far above `LAST_SEED`.
-Needs scikit-learn (``pip install qupath-her2[test]``); using the trees does not.
+Needs torch (``pip install qupath-her2[learn]``); using the net does not.
 """
 
 from __future__ import annotations
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from uuid import UUID
 
 import cv2
@@ -21,14 +20,16 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.cells.features import FEATURE_NAMES
+from qupath_her2.cells.features import FEATURE_NAMES, Rings
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.regions import map_regions
+from qupath_her2.cells.ring_net import REACH, SPREAD_FLOOR
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.records import Region
+from qupath_her2.learning import RingFitSettings, RingTruth, fit_rings
+from qupath_her2.records import PATTERNS, Region
 from qupath_her2.slides import Slide, StainVectors, estimate_stains, find_tissue, open_slide, optical_density
-from qupath_her2.synthetic import FieldSettings, FieldTruth, draw_field
+from qupath_her2.synthetic import FieldSettings, FieldTruth, draw_field, perturb
 
 __all__ = ["FIRST_SEED", "LAST_SEED", "DrawnCells", "drawn_cells", "field_settings", "grow"]
 
@@ -46,26 +47,34 @@ _MIXES = (
     (0.25, 0.25, 0.25, 0.25),
 )
 _EXTENT_UM = 320.0
+# Share of fields whose tones another scanner would give.
+_GAMMA_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnCells:
-    """Matched cells: `features` float32 (N, F) and the drawn `own_od` (OD, 0 unstained) and `completeness` (0..1)."""
+    """N matched cells.
 
-    features: NDArray[np.float32]
+    `rings` float16 (N, 36, C), as found. As drawn: `own_od` float32 (N), OD, 0 unstained; `completeness` float32
+    (N), 0..1; `intensity` and `pattern` uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
+    """
+
+    rings: Rings
     own_od: NDArray[np.float32]
     completeness: NDArray[np.float32]
+    intensity: NDArray[np.uint8]
+    pattern: NDArray[np.uint8]
 
 
 def field_settings(seed: int) -> FieldSettings:
     """Return the settings of one field for growing, everything random following from `seed`.
 
     Density, completeness and width are drawn as independently as the classes allow (faint complete and moderate
-    incomplete cells are common, widths vary from field to field): trees grown where faint always meant incomplete
+    incomplete cells are common, widths vary from field to field): nets grown where faint always meant incomplete
     called the closed but faint rings of a real 2+ core incomplete.
     """
     rng = np.random.default_rng(seed)
-    pixel_size_um = float(rng.choice([0.25, 0.5]))
+    pixel_size_um = float(rng.choice([0.25, 0.5, rng.uniform(0.2, 0.5)]))
     side = round(_EXTENT_UM / pixel_size_um)
     return FieldSettings(
         width_px=side,
@@ -77,7 +86,7 @@ def field_settings(seed: int) -> FieldSettings:
         class_patchiness=float(rng.uniform(0, 1)),
         cell_diameter_um=float(rng.uniform(11, 15)),
         gland=float(rng.uniform(0, 0.5)),
-        stain_scale=float(rng.choice([0.7, 0.85, 1.0, 1.0, 1.15, 1.3])),
+        stain_scale=float(np.exp(rng.uniform(np.log(0.65), np.log(1.3)))),
         contact=str(rng.choice(["quadrature", "sum"])),  # type: ignore[arg-type]
         uncommon=float(rng.uniform(0, 0.4)),
         faint_complete=float(rng.uniform(0.05, 0.6)),
@@ -86,7 +95,7 @@ def field_settings(seed: int) -> FieldSettings:
         width_3_um=(float(rng.uniform(1.0, 2.3)), 0.3),
         diffuse_dab_od=(0.0, float(rng.choice([0.0, 0.0, 0.03, 0.06]))),
         psf_um=float(rng.uniform(0.2, 0.4)),
-        jpeg_quality=int(rng.choice([70, 80, 90, 95])),
+        jpeg_quality=int(rng.integers(65, 97)),
         granularity=float(rng.uniform(0.15, 0.45)),
         noise=float(rng.uniform(1, 3)),
     )
@@ -112,6 +121,11 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
     """Draw one field, find its cells and return what was measured beside what was drawn."""
     s = settings or CellSettings()
     field = draw_field(field_settings(seed))
+    rng = np.random.default_rng(seed)
+    if rng.random() < _GAMMA_SHARE:
+        gamma = float(rng.uniform(0.85, 1.15))
+        rgb = perturb(field.rgb, "gamma", gamma, field.settings.pixel_size_um, rng)
+        field = replace(field, rgb=rgb)
     regions = map_regions([Region(UUID(int=seed), field.truth.tumour_region, "tumour")])
     grid = make_grid(field.settings.pixel_size_um, s.grid)
     with TemporaryDirectory() as folder:
@@ -124,76 +138,39 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
     i, j = _matches(found.centre_xy, field.truth)
     stained = field.truth.completeness[j] > 0
     return DrawnCells(
-        found.features[i],
+        found.rings[i],
         np.where(stained, field.truth.membrane_od[j], 0).astype(np.float32),
         field.truth.completeness[j],
+        field.truth.intensity[j],
+        field.truth.pattern[j],
     )
 
 
-def _arrays(model: Any) -> dict[str, NDArray[Any]]:
-    """Flatten a fitted HistGradientBoostingRegressor into the arrays of `trees.Trees`."""
-    roots, parts = [], []
-    total = 0
-    for (grown,) in model._predictors:
-        nodes = grown.nodes
-        roots.append(total)
-        leaf = nodes["is_leaf"].astype(bool)
-        parts.append(
-            (
-                np.where(leaf, -1, nodes["feature_idx"]).astype(np.int16),
-                nodes["num_threshold"].astype(np.float32),
-                (nodes["left"].astype(np.int32) + total),
-                (nodes["right"].astype(np.int32) + total),
-                nodes["value"].astype(np.float32),
-            )
-        )
-        total += len(nodes)
-    names = ("feature", "threshold", "left", "right", "value")
-    flat = {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
-    return {
-        **flat,
-        "root": np.array(roots, np.int32),
-        "baseline": np.float64(model._baseline_prediction).ravel()[0],
-    }
+def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = None) -> None:
+    """Fit the net to drawn cells and write it as plain arrays.
 
-
-def grow(cells: list[DrawnCells], out: Path) -> None:
-    """Grow both trees on drawn cells and write them as plain arrays.
-
-    Density is grown on the squared error of its root, so that faint membranes weigh as much as strong ones.
+    Density is fitted by the squared error of its root, so that faint membranes weigh as much as strong ones.
 
     Parameters
     ----------
     cells : drawn cells of many fields.
     out : file to write, compressed npz.
+    settings : of the fit.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    rows = np.concatenate([part.features for part in cells])
-    own_od = np.concatenate([part.own_od for part in cells])
-    completeness = np.concatenate([part.completeness for part in cells])
-    shape = {
-        "max_iter": 400,
-        "max_leaf_nodes": 31,
-        "learning_rate": 0.06,
-        "min_samples_leaf": 30,
-        "random_state": 0,
-    }
-    models = {
-        "own_od_root": HistGradientBoostingRegressor(**shape).fit(rows, np.sqrt(own_od)),
-        "completeness": HistGradientBoostingRegressor(**shape).fit(rows, completeness),
-    }
-    stored: dict[str, Any] = {"features": np.array(FEATURE_NAMES)}
-    for name, model in models.items():
-        stored.update({f"{name}/{part}": array for part, array in _arrays(model).items()})
-    np.savez_compressed(out, **stored)
+    rings, own_od, completeness, intensity, pattern = (
+        np.concatenate([getattr(part, one.name) for part in cells]) for one in fields(DrawnCells)
+    )
+    is_complete = pattern == PATTERNS.index("complete")
+    truth = RingTruth(np.sqrt(own_od), completeness, intensity, is_complete)
+    weights = fit_rings(rings, truth, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR))
+    np.savez_compressed(out, features=np.array(FEATURE_NAMES), **weights)  # type: ignore[arg-type]
 
 
 def main() -> None:
     """Draw, find, grow, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="file to write, for example membrane_trees.npz")
-    parser.add_argument("--fields", type=int, default=160, help="how many fields to draw (default 160)")
+    parser.add_argument("out", type=Path, help="file to write, for example membrane_net.npz")
+    parser.add_argument("--fields", type=int, default=240, help="how many fields to draw (default 240)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     given = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + given.fields)

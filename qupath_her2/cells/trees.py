@@ -52,7 +52,7 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
             odd = sorted(set(grown_on) ^ set(features)) or ["their order"]
             raise ExchangeError(
                 f"The trees in '{name}' were grown on other features than this version measures ({', '.join(odd)}). "
-                "Install qupath-her2 again, or grow them again with python -m qupath_her2.cells.training."
+                "Install qupath-her2 again, or grow them again with python -m tests.quality.nucleus_trees."
             )
         return {
             target: Trees(

@@ -40,7 +40,8 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     [
         "py.typed",
         "report/templates/report.html.j2",
-        "cells/data/membrane_trees.npz",
+        "cells/data/membrane_net.npz",
+        "cells/data/nucleus_trees.npz",
         "groovy/create_classes.groovy",
     ],
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qupath_her2.synthetic import PLAIN_SHARES, FieldSettings, perturb, preset
 from qupath_her2.synthetic.perturb import Perturbation
 
-#: Below lie the seeds that were looked at while tuning, and those that grew the trees (200 000 to 299 999).
+#: Below lie the seeds that were looked at while tuning, and those that grew the net and the trees (200 000 to 299 999).
 FIRST_SEED = 500_000
 EXTENT_UM, NEAR_CUT_EXTENT_UM = 320.0, 500.0
 SCALES_UM_PX = (0.5, 0.25)

@@ -40,11 +40,11 @@ def _git(*words: str) -> str:
 
 def about(seeds: range | None = None) -> dict[str, Any]:
     """Return what a figure depends on: code, data, machine, seeds."""
-    trees = ROOT / "qupath_her2" / "cells" / "data" / "membrane_trees.npz"
+    grown = sorted((ROOT / "qupath_her2" / "cells" / "data").glob("*.npz"))
     changed = _git("status", "--porcelain", "--", "qupath_her2")
     return {
         "revision": _git("rev-parse", "--short", "HEAD") + (" + uncommitted changes" if changed else ""),
-        "trees_sha256": hashlib.sha256(trees.read_bytes()).hexdigest()[:12] if trees.exists() else None,
+        "grown_sha256": {path.stem: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in grown},
         "seeds": [seeds.start, seeds.stop - 1] if seeds else None,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

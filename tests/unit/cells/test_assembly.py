@@ -24,7 +24,7 @@ def cells(seed: int, n: int, given: list[int] | None = None) -> TileCells:
         rng.uniform(2, 4, (n, 32)).astype(f32),
         rng.integers(0, 3, n).astype(np.int32),
         np.array(given if given is not None else [-1] * n, np.int64),
-        rng.uniform(size=(n, len(FEATURE_NAMES))).astype(f32),
+        rng.uniform(size=(n, 36, len(FEATURE_NAMES))).astype(np.float16),
         Sectors(*rng.uniform(size=(8, n, 36)).astype(f32)),
         rng.uniform(size=n).astype(f32),
     )
@@ -83,7 +83,7 @@ def test_joining_leaves_no_trace_of_the_parts() -> None:
     order = np.random.default_rng(3).permutation(40)
     one, two = join([whole]), join([part(order[:11]), TileCells.none(), part(order[11:])])
     assert (np.diff(one.centre_xy[:, 1]) >= 0).all()
-    for name in ("centre_xy", "cell_xy", "features", "region", "ridge_share"):
+    for name in ("centre_xy", "cell_xy", "rings", "region", "ridge_share"):
         assert (getattr(one, name) == getattr(two, name)).all()
     assert (one.sectors.peak_od == two.sectors.peak_od).all()
     assert len(join([])) == 0

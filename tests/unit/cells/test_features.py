@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from qupath_her2.cells.features import FEATURE_NAMES, cell_features
+from qupath_her2.cells.features import FEATURE_NAMES, ring_features
 from qupath_her2.cells.outlines import NO_NEIGHBOUR
 from qupath_her2.cells.sectors import Sectors
 
@@ -30,19 +30,18 @@ def sectors_of(seed: int = 0, **known: np.ndarray) -> Sectors:
     return Sectors(**{name: np.asarray(v, np.float32) for name, v in {**drawn, **known}.items()})
 
 
-def row(sectors: Sectors, neighbour: np.ndarray | None = None, radii_um: np.ndarray | None = None) -> dict:
-    """The features of all cells by name, float32 (N) each."""
+def rings_of(
+    sectors: Sectors, neighbour: np.ndarray | None = None, radii_um: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The channels of all cells by name, float16 (N, 36) each."""
     n = len(sectors.peak_od)
     alone = np.full((n, 36), NO_NEIGHBOUR, np.int32)
-    found = cell_features(
-        sectors,
-        alone if neighbour is None else neighbour,
-        np.full((n, 36), 6, np.float32) if radii_um is None else radii_um,
-    )
-    assert found.shape == (n, len(FEATURE_NAMES))
-    assert found.dtype == np.float32
+    radii_um = np.full((n, 36), 6, np.float32) if radii_um is None else radii_um
+    found = ring_features(sectors, alone if neighbour is None else neighbour, radii_um, 0.25)
+    assert found.shape == (n, 36, len(FEATURE_NAMES))
+    assert found.dtype == np.float16
     assert np.isfinite(found).all()
-    return dict(zip(FEATURE_NAMES, found.T, strict=True))
+    return {name: found[..., channel] for channel, name in enumerate(FEATURE_NAMES)}
 
 
 def test_names_are_unique() -> None:
@@ -50,7 +49,7 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("turn", [1, 9, 18, 35])
-def test_turning_a_cell_changes_nothing(turn: int) -> None:
+def test_turning_a_cell_turns_its_ring(turn: int) -> None:
     sectors = sectors_of(1)
     rng = np.random.default_rng(2)
     neighbour = rng.integers(-1, N, (N, 36)).astype(np.int32)
@@ -60,8 +59,8 @@ def test_turning_a_cell_changes_nothing(turn: int) -> None:
         return np.roll(values, turn, axis=1)
 
     turned = Sectors(*(rolled(getattr(sectors, f.name)) for f in fields(Sectors)))
-    here = cell_features(sectors, neighbour, radii)
-    assert cell_features(turned, rolled(neighbour), rolled(radii)) == pytest.approx(here, abs=1e-5)
+    here = ring_features(sectors, neighbour, radii, 0.5)
+    assert (ring_features(turned, rolled(neighbour), rolled(radii), 0.5) == rolled(here)).all()
 
 
 def test_the_order_of_cells_changes_nothing() -> None:
@@ -72,65 +71,50 @@ def test_the_order_of_cells_changes_nothing() -> None:
     shuffled = Sectors(*(getattr(sectors, f.name)[order] for f in fields(Sectors)))
     renamed = np.where(neighbour < 0, -1, place[neighbour])[order].astype(np.int32)
     radii = np.full((N, 36), 6, np.float32)
-    here = cell_features(sectors, neighbour, radii)
-    assert (cell_features(shuffled, renamed, radii) == here[order]).all()
+    here = ring_features(sectors, neighbour, radii, 0.5)
+    assert (ring_features(shuffled, renamed, radii, 0.5) == here[order]).all()
 
 
-def test_share_and_runs_round_the_circle() -> None:
-    step = np.zeros((1, 36))
-    # 9 stained sectors across angle zero, 3 more, gaps of 12 and 12.
-    step[0, [32, 33, 34, 35, 0, 1, 2, 3, 4, 17, 18, 19]] = 0.3
-    found = row(sectors_of(peak_od=step, inner_od=np.zeros((1, 36))))
-    assert found["share over 0.2"][0] == pytest.approx(12 / 36)
-    assert found["longest run over 0.2"][0] == pytest.approx(9 / 36)
-    assert found["longest gap over 0.2"][0] == pytest.approx(12 / 36)
-
-
-@pytest.mark.parametrize(("level", "run", "gap"), [(0.3, 1.0, 0.0), (0.0, 0.0, 1.0)])
-def test_all_or_nothing(level: float, run: float, gap: float) -> None:
-    found = row(sectors_of(peak_od=np.full((1, 36), level), inner_od=np.zeros((1, 36))))
-    assert (found["longest run over 0.05"][0], found["longest gap over 0.05"][0]) == (run, gap)
-
-
-def test_stain_facing_a_stained_neighbour_is_explained_by_it() -> None:
+def test_a_sector_knows_what_the_cell_beyond_it_shows_all_round() -> None:
     """Cell 0 is stained on the half that faces cell 1, which is stained all round."""
     facing = np.arange(36) < 18
     step = np.stack([np.where(facing, 0.4, 0.0), np.full(36, 0.4)])
     neighbour = np.stack([np.where(facing, 1, NO_NEIGHBOUR), np.full(36, NO_NEIGHBOUR)]).astype(np.int32)
-    found = row(sectors_of(peak_od=step, inner_od=np.zeros((2, 36))), neighbour)
-    assert found["own step p80"][0] == pytest.approx(0)
-    assert found["own step p80"][1] == pytest.approx(0.4)
-    assert found["neighbour share"].tolist() == [0.5, 0.0]
-    assert found["neighbour step"][0] == pytest.approx(0.2)
-    assert found["clean share"].tolist() == [0.5, 1.0]
-    assert found["clean share over 0.05"].tolist() == [0.0, 1.0]
-    assert found["clean step mean"] == pytest.approx([0.0, 0.4])
+    found = rings_of(sectors_of(peak_od=step, inner_od=np.zeros((2, 36))), neighbour)
+    assert found["step od"][0] == pytest.approx(np.where(facing, 0.4, 0), abs=1e-3)
+    assert found["has neighbour"][0].tolist() == facing.tolist()
+    for percentile in (20, 50, 80):
+        beyond = found[f"neighbour step p{percentile} od"]
+        assert beyond[0] == pytest.approx(np.where(facing, 0.4, 0), abs=1e-3)
+        assert (beyond[1] == 0).all()
+
+
+def test_percentiles_of_a_neighbour_are_those_of_its_sectors() -> None:
+    peak = np.stack([np.zeros(36), np.random.default_rng(5).permutation(np.linspace(0, 0.35, 36))])
+    neighbour = np.full((2, 36), NO_NEIGHBOUR, np.int32)
+    neighbour[0] = 1
+    found = rings_of(sectors_of(peak_od=peak, inner_od=np.zeros((2, 36))), neighbour)
+    for percentile in (20, 50, 80):
+        # Nearest rank: at most half a rank off.
+        expected = pytest.approx(percentile / 100 * 0.35, abs=0.0055)
+        assert found[f"neighbour step p{percentile} od"][0, 0] == expected
 
 
 def test_what_lies_inside_a_cell_is_not_looked_at() -> None:
-    """Drawn cytoplasm follows the own membrane and real cytoplasm does not: trees must not see it."""
+    """Drawn cytoplasm follows the own membrane and real cytoplasm does not: the net must not see it."""
     nothing = np.full((N, 36), np.nan)
-    here = row(sectors_of(5))
-    there = row(sectors_of(5, nucleus_od=nothing, cytoplasm_od=nothing))
+    here = rings_of(sectors_of(5))
+    there = rings_of(sectors_of(5, nucleus_od=nothing, cytoplasm_od=nothing))
     assert all((here[name] == there[name]).all() for name in FEATURE_NAMES)
 
 
-def test_a_cell_without_widths_is_described_as_well() -> None:
-    found = row(sectors_of(width_um=np.full((2, 36), np.nan)))
-    assert found["width p50"].tolist() == [0, 0]
-
-
-def test_radii_and_quantiles() -> None:
-    radii = np.tile(np.array([4, 8], np.float32), 18)[None]
-    peak = np.linspace(0, 0.35, 36)[None]
-    found = row(sectors_of(peak_od=peak, inner_od=np.zeros((1, 36))), radii_um=radii)
-    assert found["mean radius um"][0] == pytest.approx(6)
-    assert found["radius variation"][0] == pytest.approx(2 / 6)
-    for q in (5, 20, 35, 50, 65, 80, 95):
-        # Nearest rank: at most half a rank off.
-        assert found[f"step p{q}"][0] == pytest.approx(q / 100 * 0.35, abs=0.0051)
+def test_a_ray_without_a_width_says_so() -> None:
+    found = rings_of(sectors_of(width_um=np.full((2, 36), np.nan)))
+    assert (found["width um"] == 0).all()
+    assert (found["width missing"] == 1).all()
 
 
 def test_no_cells() -> None:
     none = Sectors(*np.zeros((8, 0, 36), np.float32))
-    assert cell_features(none, np.zeros((0, 36), np.int32), np.zeros((0, 36), np.float32)).shape[0] == 0
+    found = ring_features(none, np.zeros((0, 36), np.int32), np.zeros((0, 36), np.float32), 0.5)
+    assert found.shape == (0, 36, len(FEATURE_NAMES))

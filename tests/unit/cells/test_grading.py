@@ -98,13 +98,13 @@ def test_lateral_is_one_side_or_two_opposite_ones(where: list[int], lateral: boo
     assert is_lateral(stained(*(a % 36 for a in where))).tolist() == [lateral]
 
 
-def test_estimates_lie_in_their_ranges_whatever_the_features() -> None:
+def test_estimates_lie_in_their_ranges_whatever_the_rings() -> None:
     rng = np.random.default_rng(0)
-    features = rng.normal(0, 2, (200, len(FEATURE_NAMES))).astype(np.float32)
+    rings = rng.normal(0, 2, (200, 36, len(FEATURE_NAMES))).astype(np.float16)
     sectors = Sectors(*rng.uniform(0, 1, (8, 200, 36)).astype(np.float32))
-    found = estimate_membranes(features, sectors)
+    found = estimate_membranes(rings, sectors)
     assert (found.own_od >= 0).all()
     assert ((found.completeness >= 0) & (found.completeness <= 1)).all()
     assert found.own_od.dtype == found.completeness.dtype == np.float32
-    nothing = estimate_membranes(features[:0], Sectors(*np.zeros((8, 0, 36), np.float32)))
+    nothing = estimate_membranes(rings[:0], Sectors(*np.zeros((8, 0, 36), np.float32)))
     assert [len(v) for v in (nothing.own_od, nothing.completeness, nothing.lateral)] == [0, 0, 0]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.features import FEATURE_NAMES
+from qupath_her2.cells.ring_net import estimate_rings, load_ring_net
 from qupath_her2.cells.training import FIRST_SEED, LAST_SEED, DrawnCells, drawn_cells, field_settings, grow
-from qupath_her2.cells.trees import load_trees, predict
+from qupath_her2.learning import RingFitSettings
 
 
 def test_settings_follow_from_the_seed_and_use_the_whole_range() -> None:
@@ -15,10 +16,12 @@ def test_settings_follow_from_the_seed_and_use_the_whole_range() -> None:
     drawn = [field_settings(seed) for seed in seeds]
     assert drawn == [field_settings(seed) for seed in seeds]
     assert LAST_SEED > FIRST_SEED
-    assert {s.pixel_size_um for s in drawn} == {0.25, 0.5}
+    sizes = {s.pixel_size_um for s in drawn}
+    assert {0.25, 0.5} < sizes
+    assert all(0.2 <= size <= 0.5 for size in sizes)
     assert {s.contact for s in drawn} == {"quadrature", "sum"}
     assert len({s.shares for s in drawn}) >= 5
-    assert all(s.width_px * s.pixel_size_um == pytest.approx(320) for s in drawn)
+    assert all(s.width_px * s.pixel_size_um == pytest.approx(320, abs=0.3) for s in drawn)
 
 
 def test_drawn_cells_carry_the_truth_of_their_own_nucleus() -> None:
@@ -27,24 +30,34 @@ def test_drawn_cells_carry_the_truth_of_their_own_nucleus() -> None:
         s for s in range(FIRST_SEED, LAST_SEED) if s % 8 == 7 and field_settings(s).pixel_size_um == 0.5
     )
     found = drawn_cells(seed)
-    assert len(found.features) == len(found.own_od) == len(found.completeness) > 200
-    assert np.isfinite(found.features).all()
+    assert len(found.rings) == len(found.own_od) == len(found.completeness) > 200
+    assert np.isfinite(found.rings).all()
     assert ((found.own_od > 0) == (found.completeness > 0)).all()
     # Were cells and truth out of step, what is read would not follow what was drawn.
-    read = found.features[:, FEATURE_NAMES.index("share over 0.05")]
+    read = (found.rings[..., FEATURE_NAMES.index("step od")] > 0.05).mean(1)
     assert np.corrcoef(read, found.completeness)[0, 1] > 0.6
 
 
 def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
+    """Rings whose step and whose stained share are the truth are learnt from a few thousand of them."""
+    pytest.importorskip("torch", reason="NOT TESTED: growing the net needs torch (extra learn)")
     rng = np.random.default_rng(0)
-    rows = rng.uniform(0, 1, (1500, len(FEATURE_NAMES))).astype(np.float32)
-    own_od, completeness = (0.8 * rows[:, 0]) ** 2, rows[:, 1]
-    parts = [DrawnCells(rows[k::2], own_od[k::2], completeness[k::2]) for k in (0, 1)]
-    with pytest.importorskip("threadpoolctl").threadpool_limits(1):
-        grow(parts, tmp_path / "trees.npz")
+    n = 4000
+    level, share = rng.uniform(0, 0.8, n), rng.uniform(0, 1, n)
+    rings = np.zeros((n, 36, len(FEATURE_NAMES)), np.float16)
+    stained = (np.arange(36)[None] + rng.integers(0, 36, n)[:, None]) % 36 < 36 * share[:, None]
+    rings[..., FEATURE_NAMES.index("step od")] = stained * level[:, None]
+    rings[..., FEATURE_NAMES.index("radius um")] = rng.uniform(5, 8, (n, 36))
+    part = DrawnCells(
+        rings,
+        level.astype(np.float32),
+        share.astype(np.float32),
+        np.digitize(level, [0.05, 0.2, 0.45]).astype(np.uint8),
+        np.where(share > 0.9, 3, 1).astype(np.uint8),
+    )
+    grow([part], tmp_path / "net.npz", RingFitSettings(epochs=12, batch_size=128))
     # Read from its folder instead of the package's: joining with a full path gives that path.
-    loaded = load_trees(str(tmp_path / "trees.npz"), ("own_od_root", "completeness"), FEATURE_NAMES)
-    new = rng.uniform(0, 1, (500, len(FEATURE_NAMES))).astype(np.float32)
-    assert predict(loaded["own_od_root"], new) == pytest.approx(0.8 * new[:, 0], abs=0.1)
-    assert predict(loaded["completeness"], new) == pytest.approx(new[:, 1], abs=0.1)
+    found = estimate_rings(load_ring_net(str(tmp_path / "net.npz"), FEATURE_NAMES), rings)
+    clear = share > 0.2
+    assert np.abs(found[clear, 0] ** 2 - level[clear]).mean() < 0.05
+    assert np.abs(found[clear, 1] - share[clear]).mean() < 0.05

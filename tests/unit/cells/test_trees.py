@@ -3,19 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.cells.features import FEATURE_NAMES
-from qupath_her2.cells.grading import TREES_FILE
+from qupath_her2.cells.candidates import MEASURES
+from qupath_her2.cells.detection import TREES_FILE
 from qupath_her2.cells.trees import Trees, load_trees, predict
 from qupath_her2.errors import ExchangeError
+from tests.quality.nucleus_trees import tree_arrays
 
-TARGETS = ("own_od_root", "completeness")
+TARGETS = ("quality",)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
 def test_predictions_are_scikit_learns(loss: str) -> None:
     ensemble = pytest.importorskip("sklearn.ensemble")
-    from qupath_her2.cells.training import _arrays
-
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(800, 6)).astype(np.float32)
     target = np.sin(rows[:, 0] * 2) + rows[:, 1] * rows[:, 2] + rng.normal(0, 0.1, 800)
@@ -25,7 +24,7 @@ def test_predictions_are_scikit_learns(loss: str) -> None:
     # On a busy machine its threads wait for each other a hundred times as long as they work.
     with pytest.importorskip("threadpoolctl").threadpool_limits(1):
         model.fit(rows, target)
-    trees = Trees(**{**_arrays(model), "baseline": float(_arrays(model)["baseline"])})
+    trees = Trees(**{**tree_arrays(model), "baseline": float(tree_arrays(model)["baseline"])})
     new = rng.normal(size=(3000, 6)).astype(np.float32)
     expected = model.predict(new)
     found = predict(trees, new)
@@ -52,11 +51,11 @@ def test_two_small_trees_by_hand() -> None:
 
 
 def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
-    loaded = load_trees(TREES_FILE, TARGETS, FEATURE_NAMES)
+    loaded = load_trees(TREES_FILE, TARGETS, MEASURES)
     assert tuple(loaded) == TARGETS
     for trees in loaded.values():
         inner = trees.feature >= 0
-        assert trees.feature.max() < len(FEATURE_NAMES)
+        assert trees.feature.max() < len(MEASURES)
         # Children stand behind their parent, so that every walk ends.
         place = np.arange(len(trees.feature))
         assert (trees.left[inner] > place[inner]).all()
@@ -68,13 +67,13 @@ def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
 @pytest.mark.parametrize(
     ("offered", "odd"),
     [
-        (FEATURE_NAMES[:-1], FEATURE_NAMES[-1]),
-        ((*FEATURE_NAMES, "mood"), "mood"),
-        ((*FEATURE_NAMES[1:], FEATURE_NAMES[0]), "their order"),
+        (MEASURES[:-1], MEASURES[-1]),
+        ((*MEASURES, "mood"), "mood"),
+        ((*MEASURES[1:], MEASURES[0]), "their order"),
     ],
 )
 def test_trees_grown_on_other_features_are_refused(offered: tuple[str, ...], odd: str) -> None:
     with pytest.raises(ExchangeError, match=odd) as caught:
         load_trees(TREES_FILE, TARGETS, offered)
     assert TREES_FILE in str(caught.value)
-    assert "qupath_her2.cells.training" in str(caught.value)
+    assert "tests.quality.nucleus_trees" in str(caught.value)

@@ -1,0 +1,211 @@
+"""Grow the trees that rate nuclear outlines: ``python -m tests.quality.nucleus_trees OUT.npz --cores DIR``.
+
+They are grown on drawn fields and on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`); how well
+an outline fits is what the trees learn (intersection over union, 0.25 to 0.75). The marks were made by a language model
+looking at enlarged crops, not by a pathologist. A row is one nucleus: the core (first letter of its file), the corner
+of its crop of 256 level-0 pixels of 0.25 µm, the ellipse in pixels of the crop, and whether it is sure (0 = ignored).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import cv2
+import numpy as np
+import shapely
+import shapely.affinity
+from numpy.typing import NDArray
+
+from qupath_her2.cells.candidates import MEASURES, Candidates, measure
+from qupath_her2.cells.contours import outline_seeds
+from qupath_her2.cells.detection import ClassicalDetector, Tile
+from qupath_her2.cells.grid import make_grid
+from qupath_her2.cells.planes import PlaneSettings, make_planes
+from qupath_her2.cells.polar import polygons
+from qupath_her2.cells.regions import map_regions
+from qupath_her2.cells.samples import read_samples
+from qupath_her2.cells.seeds import find_seeds
+from qupath_her2.records import Region
+from qupath_her2.slides import (
+    estimate_stains,
+    find_tissue,
+    open_slide,
+    optical_density,
+    read_scaled,
+    tissue_polygons,
+)
+from qupath_her2.synthetic import FieldSettings, draw_field
+from tests.quality.chain import pooled
+from tests.quality.fields import VARIATIONS
+
+MARKS = Path(__file__).with_name("marked_nuclei.csv")
+
+Rows = tuple[NDArray[np.float32], NDArray[np.float64]]
+_FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
+#: Weight of the real crops; the rest is that of the drawn fields.
+_REAL_SHARE = 0.35
+_HALO_PX, _CROP_PX = 128, 256
+
+
+def _outlined(tile: Tile) -> Candidates:
+    seeds, _ = find_seeds(tile.planes.seed, tile.planes.um_px)
+    return outline_seeds(tile.planes, seeds)
+
+
+def _rows(
+    found: Candidates,
+    detector: ClassicalDetector,
+    outlines: NDArray[np.float64],
+    truth: Sequence[shapely.Polygon],
+    sure: Sequence[bool],
+    inside: NDArray[np.bool_],
+) -> Rows:
+    """Measure outlines `inside` and how well each fits; those that fit a doubtful nucleus best are left out."""
+    best = np.zeros((len(found), 2))
+    tree = shapely.STRtree(truth)
+    for i in np.flatnonzero(inside):
+        outline = shapely.Polygon(outlines[i]).buffer(0)
+        for j in tree.query(outline):
+            fit = outline.intersection(truth[j]).area / outline.union(truth[j]).area
+            best[i, int(not sure[j])] = max(best[i, int(not sure[j])], fit)
+    kept = inside & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
+    measures = measure(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
+    return measures[kept], np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
+
+
+def drawn_rows() -> Iterator[Rows]:
+    """Outlines of drawn fields of every variation and of random mixes of them."""
+    rng = np.random.default_rng(5)
+    every = list(VARIATIONS.values())
+    for k in range(_FIELDS):
+        um_px = 0.5 if k % 4 else 0.25
+        changes: dict[str, Any] = {}
+        for name in rng.choice(list(VARIATIONS), 1 if k % 3 else 0, replace=False):
+            changes.update(VARIATIONS[name])
+        if k >= 6:
+            changes.update(every[(k - 6) % len(every)])
+        side, scale = round(_EXTENT_UM / um_px), round(0.5 / um_px)
+        shares = tuple(rng.dirichlet([1, 1, 1, 1]))
+        sized: dict[str, Any] = {"pixel_size_um": um_px, "width_px": side, "height_px": side}
+        field = draw_field(FieldSettings(seed=_FIRST_SEED + k, shares=shares, **sized, **changes))  # type: ignore[arg-type]
+        rgb = cv2.resize(field.rgb, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+        pixels = rgb.reshape(-1, 3)
+        bright = pixels.sum(1) >= np.percentile(pixels.sum(1), 97)
+        glass = tuple(float(v) for v in np.median(pixels[bright], 0))
+        density = optical_density(rgb, glass).reshape(-1, 3)
+        stains = estimate_stains(density[density.sum(1) > 0.1], background_rgb=glass)
+        tile = Tile(rgb, make_planes(rgb, stains, 0.5))
+        found = _outlined(tile)
+        truth = [shapely.Polygon(r).buffer(0) for r in (*field.truth.nuclei, *field.truth.other_nuclei)]
+        sure = [True] * len(field.truth.nuclei) + [False] * len(field.truth.other_nuclei)
+        border = 8 / um_px
+        xy = (found.centre + 0.5) * scale
+        inside = ((xy > border) & (xy < side - border)).all(1)
+        outlines = (polygons(found.centre, found.radii) + 0.5) * scale
+        yield _rows(found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside)
+
+
+def _ellipse(row: dict[str, str]) -> shapely.Polygon:
+    x, y, rx, ry = (float(row[name]) for name in ("x_px", "y_px", "rx_px", "ry_px"))
+    upright = shapely.affinity.scale(shapely.Point(0, 0).buffer(1, 12), rx, ry)
+    turned = shapely.affinity.rotate(upright, float(row["angle_deg"]), origin=(0, 0))
+    return shapely.affinity.translate(turned, x, y)
+
+
+def marked_crops() -> dict[tuple[int, int, int], list[dict[str, str]]]:
+    """Return the rows of `marked_nuclei.csv` by crop: core, x, y."""
+    crops: dict[tuple[int, int, int], list[dict[str, str]]] = {}
+    with MARKS.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            key = (int(row["core"]), int(row["crop_x"]), int(row["crop_y"]))
+            crops.setdefault(key, []).append(row)
+    return crops
+
+
+def marked_rows(cores: Path) -> Iterator[Rows]:
+    """Outlines of the marked crops, each core with its own samples, all with the stains of all."""
+    slides = [open_slide(path) for path in sorted(cores.glob("*.jpg"))]
+    tissues = [find_tissue(slide, pixel_size_um=0.25) for slide in slides]
+    shared, grid = pooled(list(zip(slides, tissues, strict=True)), 0.25), make_grid(0.25)
+    for core, (slide, tissue) in enumerate(zip(slides, tissues, strict=True)):
+        stains = replace(shared, background_rgb=tissue.background_rgb)
+        whole = Region(UUID(int=1), shapely.MultiPolygon(tissue_polygons(tissue)), "tumour")
+        samples = read_samples(slide, map_regions([whole]), grid, stains, PlaneSettings())
+        detector = ClassicalDetector().prepared([sample.tile for sample in samples])
+        for (_, *crop), marks in ((k, v) for k, v in marked_crops().items() if k[0] == core):
+            corner = (np.array(crop) // 2 - _HALO_PX) // 8 * 8
+            side = _CROP_PX // 2 + 2 * _HALO_PX + 8
+            rgb = read_scaled(slide, int(corner[0]) * 2, int(corner[1]) * 2, side, side, 2.0)
+            found = _outlined(Tile(rgb, make_planes(rgb, stains, 0.5)))
+            place = (corner + 0.5) * 2 - crop
+            xy = found.centre * 2 + place
+            inside = ((xy > 6) & (xy < _CROP_PX - 6)).all(1)
+            outlines = polygons(found.centre, found.radii) * 2 + place
+            sure = [mark["sure"] == "1" for mark in marks]
+            yield _rows(found, detector, outlines, [_ellipse(mark) for mark in marks], sure, inside)
+        slide.close()
+
+
+def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
+    """Flatten a fitted HistGradientBoostingRegressor into the arrays of `trees.Trees`."""
+    roots, parts = [], []
+    total = 0
+    for (grown,) in model._predictors:
+        nodes = grown.nodes
+        roots.append(total)
+        leaf = nodes["is_leaf"].astype(bool)
+        parts.append(
+            (
+                np.where(leaf, -1, nodes["feature_idx"]).astype(np.int16),
+                nodes["num_threshold"].astype(np.float32),
+                (nodes["left"].astype(np.int32) + total),
+                (nodes["right"].astype(np.int32) + total),
+                nodes["value"].astype(np.float32),
+            )
+        )
+        total += len(nodes)
+    names = ("feature", "threshold", "left", "right", "value")
+    flat = {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+    return {
+        **flat,
+        "root": np.array(roots, np.int32),
+        "baseline": np.float64(model._baseline_prediction).ravel()[0],
+    }
+
+
+def grow(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
+    """Grow the trees and write them as plain arrays."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    groups = [(real, _REAL_SHARE), (drawn, 1 - _REAL_SHARE)]
+    counts = [sum(len(part[1]) for part in parts) for parts, _ in groups]
+    weight = np.repeat([share / n for (_, share), n in zip(groups, counts, strict=True)], counts)
+    model = HistGradientBoostingRegressor(
+        max_iter=60, max_leaf_nodes=8, min_samples_leaf=20, learning_rate=0.14, l2_regularization=5.0,
+        random_state=0, early_stopping=False,
+    )  # fmt: skip
+    parts = [*real, *drawn]
+    fit = np.concatenate([part[1] for part in parts])
+    model.fit(np.concatenate([part[0] for part in parts]), fit, weight / weight[0])
+    stored: dict[str, Any] = {"features": np.array(MEASURES)}
+    stored.update({f"quality/{name}": array for name, array in tree_arrays(model).items()})
+    np.savez_compressed(out, **stored)
+
+
+def main() -> None:
+    """Draw, outline, compare, grow, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="file to write, for example nucleus_trees.npz")
+    parser.add_argument("--cores", type=Path, required=True, help="folder of the marked cores, <core>_*.jpg")
+    given = parser.parse_args()
+    grow(list(marked_rows(given.cores)), list(drawn_rows()), given.out)
+
+
+if __name__ == "__main__":
+    main()
