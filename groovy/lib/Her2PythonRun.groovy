@@ -24,7 +24,8 @@ class Her2PythonRun {
     private final Process process
     private final BlockingQueue<String> lines = new LinkedBlockingQueue<String>()
     private final Deque<String> log = new ArrayDeque<String>()
-    private final Thread errors
+    private final Deque<String> errors = new ArrayDeque<String>()
+    private final Thread errorReader
     private final int kept
     /** Exit codes that stand for a result: done, and some images failed. */
     List<Integer> results = [0, 3]
@@ -32,7 +33,7 @@ class Her2PythonRun {
     Her2PythonRun(Her2Python python, List<String> words, File folder, int kept = LAST) {
         this.kept = kept
         process = python.start(words, folder)
-        errors = Thread.startDaemon("HER2 errors") { read(process.getErrorStream()) { String line -> keep(line) } }
+        errorReader = Thread.startDaemon("HER2 errors") { read(process.getErrorStream()) { String line -> keep(line, errors) } }
         Thread.startDaemon("HER2 lines") {
             read(process.getInputStream()) { String line -> lines.put(line) }
             lines.put(END)
@@ -49,7 +50,7 @@ class Her2PythonRun {
         try {
             listen(cancelled, listener)
             int code = process.waitFor()
-            errors.join(2000)
+            errorReader.join(2000)
             if (!(code in results))
                 throw new Her2Refusal(problem(code))
             return code
@@ -76,7 +77,7 @@ class Her2PythonRun {
                 continue
             JsonObject event = event(line)
             if (event == null)
-                keep(line)
+                keep(line, log)
             else
                 listener.accept(event)
         }
@@ -112,31 +113,36 @@ class Her2PythonRun {
         }
     }
 
-    private void keep(String line) {
+    private void keep(String line, Deque<String> into) {
         if (line.isBlank())
             return
-        synchronized (log) {
-            log.addLast(line.length() > LINE ? line.substring(0, LINE) + "…" : line)
-            while (log.size() > kept)
-                log.removeFirst()
+        synchronized (into) {
+            into.addLast(line.length() > LINE ? line.substring(0, LINE) + "…" : line)
+            while (into.size() > kept)
+                into.removeFirst()
         }
     }
 
-    /** The last lines of the log. */
+    /** The last lines that Python wrote: what it printed, then its errors. */
     List<String> lastLines() {
-        synchronized (log) {
-            return new ArrayList<String>(log)
+        return listed(log) + listed(errors)
+    }
+
+    private static List<String> listed(Deque<String> lines) {
+        synchronized (lines) {
+            return new ArrayList<String>(lines)
         }
     }
 
     /** What went wrong: qupath-her2's own sentence where it has one, and the last lines of its log. */
     private String problem(int code) {
-        List<String> log = lastLines()
-        int first = log.findLastIndexOf { String it -> it.startsWith("Error: ") }
-        String said = first < 0 ? null : log.subList(first, log.size()).join("\n").substring("Error: ".length())
-        if (said != null && first == 0)
+        List<String> last = listed(errors)
+        int first = last.findLastIndexOf { String it -> it.startsWith("Error: ") }
+        String said = first < 0 ? null : last.subList(first, last.size()).join("\n").substring("Error: ".length())
+        if (first == 0)
             return said
         String words = said ?: "qupath-her2 ended with code $code" + (code > 128 || code < 0 ? " (it was ended from outside)" : "") + "."
-        return log.isEmpty() ? words : "$words\n\nThe last lines of Python:\n${log.join('\n')}"
+        List<String> lines = lastLines()
+        return lines.isEmpty() ? words : "$words\n\nThe last lines of Python:\n${lines.join('\n')}"
     }
 }
