@@ -41,11 +41,11 @@ class GradingSettings:
     lateral_from : smallest stained share of a lateral or basolateral pattern, 0..1.
     """
 
-    faint_od: float = 0.028
+    faint_od: float = 0.032
     moderate_od: float = 0.205
     intense_od: float = 0.46
     min_completeness: float = 0.08
-    complete_from: float = 0.72
+    complete_from: float = 0.75
     lateral_from: float = 0.35
 
 
