@@ -42,10 +42,10 @@ class GradingSettings:
     """
 
     faint_od: float = 0.032
-    moderate_od: float = 0.205
-    intense_od: float = 0.46
+    moderate_od: float = 0.2
+    intense_od: float = 0.455
     min_completeness: float = 0.08
-    complete_from: float = 0.75
+    complete_from: float = 0.7
     lateral_from: float = 0.35
 
 
