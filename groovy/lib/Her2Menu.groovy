@@ -70,7 +70,7 @@ class Her2Menu {
         }
     }
 
-    /** Run a script as QuPath's script editor does. */
+    /** Run a script as QuPath's script editor does, but without the event after its end: it marks saved images as changed. */
     private static void run(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
         ScriptParameters parameters = ScriptParameters.builder()
             .setProject(project)
@@ -79,6 +79,7 @@ class Her2Menu {
             .setDefaultStaticImports(Collections.<Class<?>> singletonList(QPEx))
             .setFile(script)
             .setBatchSaveResult(false)
+            .doUpdateHierarchy(false)
             .useLogWriters()
             .build()
         GroovyLanguage.getInstance().execute(parameters)

@@ -51,17 +51,21 @@ class Her2Progress implements BooleanSupplier, Closeable {
     static Map.Entry<String, Double> shown(JsonObject event) {
         if (Her2Json.text(event, "event") != "tiles")
             return null
-        double total = Math.max(1, Her2Json.number(event, "total") ?: 1)
-        double part = (Her2Json.number(event, "done") ?: 0) / total
-        double images = Math.max(1, Her2Json.number(event, "images") ?: 1)
-        double share = ((Her2Json.number(event, "images_done") ?: 0) + part) / images
-        List<String> words = [String.format(Locale.ROOT, "Cells: %,d", (Her2Json.number(event, "cells") ?: 0).longValue())]
+        double images = number(event, "images", 1)
+        double part = number(event, "done", 0) / Math.max(1.0d, number(event, "total", 1))
+        double share = (number(event, "images_done", 0) + part) / Math.max(1.0d, images)
+        List<String> words = [String.format(Locale.ROOT, "Cells: %,d", (long) number(event, "cells", 0))]
         if (images > 1)
             words.add(0, Her2Json.text(event, "name"))
         Double left = Her2Json.number(event, "seconds_left")
         if (left != null)
             words.add(duration(left.doubleValue()))
         return Map.entry(words.join(" · "), share)
+    }
+
+    private static double number(JsonObject event, String name, double otherwise) {
+        Double found = Her2Json.number(event, name)
+        return found == null ? otherwise : found.doubleValue()
     }
 
     private static String duration(double seconds) {

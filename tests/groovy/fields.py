@@ -1,0 +1,107 @@
+"""Projects of drawn HER2 fields, a Python that QuPath can start, and scripts run with that Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qupath_her2.batch.example import write_field
+from tests.groovy.conftest import SCRIPTS
+from tests.helpers.qupath import QuPath
+
+HERE = Path(__file__).parent / "scripts"
+ROOT = SCRIPTS.parent
+SIDE_PX = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A QuPath, a project of drawn fields, and a place for what QuPath keeps of its own."""
+
+    qupath: QuPath
+    folder: Path
+    private: Path
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project.qpproj"
+
+    @property
+    def her2(self) -> Path:
+        return self.folder / "her2"
+
+    def run(self, script: Path | str, *words: str, python: Path | None = None) -> str:
+        """Run a script headless with a Python for it to start; what it printed, its exit code first."""
+        path = SCRIPTS / script if isinstance(script, str) else script
+        options = {
+            "java.util.prefs.userRoot": self.private,
+            "qupath_her2.python": python or python_program(self.private),
+            "qupath_her2.groovy": SCRIPTS,
+        }
+        return run_with(self.qupath, path, words, options)
+
+    def on_image(self, script: str, *words: str, image: str = "case01", python: Path | None = None) -> str:
+        """Run one of our scripts on an image of the project."""
+        return self.run(script, "-p", str(self.project), "-i", image, *words, python=python)
+
+
+def run_with(qupath: QuPath, script: Path, words: Sequence[str], options: dict[str, object]) -> str:
+    """Run a script with properties of Java; its exit code and what it printed."""
+    properties = " ".join(f'-D{name}="{value}"' for name, value in options.items())
+    done = subprocess.run(
+        [str(qupath.launcher), "script", str(script), *words],
+        env={**os.environ, "JAVA_TOOL_OPTIONS": properties},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=500,
+        check=False,
+    )
+    return f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def python_program(folder: Path) -> Path:
+    """Return a program that is this Python with this checkout, as an installed one would be.
+
+    QuPath takes PYTHONPATH away from what it starts, so a checkout that is not installed has to be named inside.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "python"
+    return program_of(program, f'PYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"')
+
+
+def program_of(program: Path, line: str) -> Path:
+    """Write a program of one line of shell."""
+    program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def closing(said: str) -> dict[str, str]:
+    """Return the words of a script's closing line."""
+    lines = re.findall(r"^HER2_[A-Z_]+_OK (.*)$", said, re.MULTILINE)
+    assert len(lines) == 1, said
+    return dict(re.findall(r"(\S+?)=(\S*)", lines[0]))
+
+
+def make_fields(qupath: QuPath, folder: Path, private: Path, scores: Sequence[str] = ("3+",)) -> Fields:
+    """Draw fields case01, case02 … of these scores, and make a project of them in `folder`."""
+    folder.mkdir(parents=True)
+    for number, score in enumerate(scores, start=1):
+        write_field(folder, f"case{number:02}", score=score, seed=103 + number, side_px=SIDE_PX)
+    made = Fields(qupath, folder, private)
+    said = made.run(HERE / "make_fields.groovy", "--args", str(folder))
+    assert f"MADE {len(scores)}" in said, said
+    return made
+
+
+def copy_of(made: Fields, folder: Path) -> Fields:
+    """Return a copy of a project where QuPath finds its images again."""
+    return Fields(made.qupath, shutil.copytree(made.folder, folder / "a study"), folder / "private")

@@ -1,0 +1,25 @@
+// Runs the program args[0] as Python and cancels it when it has said something; then says what is still running of it.
+import com.google.gson.JsonObject
+import java.util.function.BooleanSupplier
+import java.util.function.Consumer
+
+def found = Class.forName("groovy.lang.GroovyClassLoader").getConstructor(ClassLoader).newInstance(qupath.lib.objects.PathObject.classLoader)
+found.addClasspath(new File(System.getProperty("qupath_her2.groovy"), "lib").path)
+def python = found.loadClass("Her2Python").find()
+println "PYTHON ${python.version} ${python.packageVersion}"
+
+def environment = [PYTHONPATH: "x", PythonHome: "x", CONDA_PREFIX: "x", VIRTUAL_ENV: "x", JAVA_TOOL_OPTIONS: "x", HOME: "/h"]
+found.loadClass("Her2Python").clean(environment, new File("/p/python"))
+println "CLEAN ${environment.keySet().sort()}"
+
+def run = found.loadClass("Her2PythonRun").getConstructor(found.loadClass("Her2Python"), List, File)
+    .newInstance(python, ["tree"], new File(args[0]))
+def events = []
+try {
+    run.await({ events.size() > 0 } as BooleanSupplier, { JsonObject event -> events << event } as Consumer)
+} catch (Throwable problem) {
+    println "THROWN ${problem.class.simpleName}: ${problem.message}"
+}
+Thread.sleep(1500)
+def children = new File(args[0], "children").readLines()*.trim()*.toLong()
+println "CHILDREN ${children.size()} RUNNING ${children.count { ProcessHandle.of(it).map { h -> h.isAlive() }.orElse(false) }}"

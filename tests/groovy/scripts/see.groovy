@@ -1,0 +1,10 @@
+// Says what the open image holds.
+import com.google.gson.GsonBuilder
+
+def hierarchy = getCurrentImageData().getHierarchy()
+println "SEEN " + new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson([
+    cells: hierarchy.getCellObjects().size(),
+    classes: hierarchy.getCellObjects().countBy { String.valueOf(it.getPathClass()) },
+    regions: hierarchy.getAnnotationObjects().collect { it.getMeasurements() as Map },
+    steps: getCurrentImageData().getHistoryWorkflow().getSteps().collect { it.getName() },
+    metadata: getProjectEntry().getMetadataMap() as Map])

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.groovy.fields import HERE, Fields, closing, copy_of, make_fields, program_of
+from tests.helpers.qupath import QuPath
+
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="NOT TESTED: the Python is started by a shell script"),
+]
+
+
+@pytest.fixture(scope="module")
+def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Fields:
+    folder = tmp_path_factory.mktemp("fields")
+    return make_fields(qupath, folder / "a study", folder / "private", ("3+", "1+"))
+
+
+@pytest.fixture
+def fields(_made_once: Fields, tmp_path: Path) -> Fields:
+    """A fresh copy of two drawn fields in a project of this QuPath."""
+    return copy_of(_made_once, tmp_path)
+
+
+def seen(fields: Fields, image: str = "case01") -> dict[str, Any]:
+    said = fields.run(HERE / "see.groovy", "-p", str(fields.project), "-i", image)
+    lines = [line for line in said.splitlines() if line.startswith("SEEN ")]
+    assert lines, said
+    content: dict[str, Any] = json.loads(lines[0].removeprefix("SEEN "))
+    return content
+
+
+def test_the_open_image_is_scored_and_its_own_cells_classified(fields: Fields) -> None:
+    said = fields.on_image("score_image.groovy", "-s")
+    words = closing(said)
+    assert words["state"] == "pushed", said
+    assert words["score"] == "3+"
+    assert "Research use only." in said
+
+    found = seen(fields)
+    assert found["cells"] == int(words["added"]) > 50
+    assert set(found["classes"]) <= {"Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"}
+    assert any(region.get("HER2: 3+ %", 0) > 10 for region in found["regions"])
+    assert found["metadata"]["HER2 score"] == "3+"
+    assert any(step.startswith("HER2: ") for step in found["steps"])
+    status = json.loads((fields.her2 / "status" / "score" / "1.json").read_bytes())
+    assert status["ok"] is True
+    assert (fields.her2 / "report.html").is_file()
+    assert seen(fields, "case02")["cells"] == 0
+
+    adopted = fields.run(HERE / "adopt_cells.groovy", "-p", str(fields.project), "-i", "case01", "-s")
+    assert f"ADOPTED {found['cells']}" in adopted, adopted
+    said = fields.on_image("classify_cells.groovy")
+    words = closing(said)
+    assert words["added"] == "0", said
+    assert int(words["classified"]) > 50
+    again = seen(fields)
+    assert again["cells"] == found["cells"]
+    assert sum(n for name, n in again["classes"].items() if name.startswith("Tumor: ")) == int(
+        words["classified"]
+    )
+
+
+def test_the_whole_project_is_scored_by_the_first_of_qupaths_runs(fields: Fields) -> None:
+    said = fields.run("score_project.groovy", "-p", str(fields.project), "-s")
+    assert "HER2_SCORE_PROJECT_OK images=2 scored=2 failed=0" in said, said
+    assert "HER2_SCORE_PROJECT_OK images=0 scored=0 failed=0" in said, said
+    assert {seen(fields, image)["metadata"]["HER2 score"] for image in ("case01", "case02")} <= {
+        "3+",
+        "2+",
+        "1+",
+    }
+    assert seen(fields)["cells"] > 50
+
+
+def test_what_python_says_is_the_error_and_nothing_is_changed(fields: Fields, tmp_path: Path) -> None:
+    data = fields.folder / "data" / "1" / "data.qpdata"
+    before = data.read_bytes()
+    probe = "case $1 in -c) echo 3.12 9.9; exit 0;; esac"
+    python = program_of(
+        tmp_path / "python", f"{probe}; echo reading; echo 'Error: The disk is full of µm.' >&2; exit 1"
+    )
+    said = fields.on_image("score_image.groovy", python=python)
+    assert said.startswith("exit 1")
+    assert "Her2Refusal: The disk is full of µm." in said, said
+    assert data.read_bytes() == before
+    status = json.loads((fields.her2 / "status" / "score" / "1.json").read_bytes())
+    assert (status["ok"], status["message"]) == (False, "The disk is full of µm.")
+
+    said = fields.on_image("score_image.groovy", python=tmp_path / "no python")
+    assert "is not there any more. Install it with: pip install qupath-her2" in said
+    said = fields.on_image("score_image.groovy", "--args", "sight=gastric")
+    assert "Unknown argument 'sight=gastric'. There are: her2=FOLDER, site=…" in said

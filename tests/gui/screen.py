@@ -1,0 +1,174 @@
+"""A screen of its own with one QuPath on it: what it shows, clicks, pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.qupath import QuPath
+
+WATCH = Path(__file__).parent / "scripts" / "watch.groovy"
+PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
+SIZE = "1400x900"
+#: A window comes up in 8 s on a free machine; on a busy one it may take minutes.
+PATIENCE_S = 300.0
+
+
+def missing_programs() -> list[str]:
+    """Return the programs that these tests need and this machine lacks."""
+    return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+class Screen:
+    """A QuPath that is running on a display nobody sees."""
+
+    def __init__(self, display: str, watch: Path, process: subprocess.Popen[bytes]) -> None:
+        self.display = display
+        self.watch = watch
+        self.process = process
+
+    def state(self) -> dict[str, Any]:
+        """What the window shows now."""
+        try:
+            content: dict[str, Any] = json.loads(self.watch.read_bytes())
+        except FileNotFoundError:
+            return {"texts": [], "objects": {}, "metadata": {}, "image": None}
+        return content
+
+    def texts(self) -> list[str]:
+        return [found["text"] for found in self.state()["texts"]]
+
+    def wait(
+        self, is_there: Callable[[dict[str, Any]], Any], what: str, patience_s: float = PATIENCE_S
+    ) -> dict[str, Any]:
+        """Wait until the state is as wanted, and return it."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            state = self.state()
+            if is_there(state):
+                return state
+            assert self.process.poll() is None, f"QuPath ended while waiting for {what}"
+            time.sleep(0.3)
+        raise AssertionError(f"Not seen within {patience_s:.0f} s: {what}. There are {self.texts()}")
+
+    def wait_for(self, text: str) -> dict[str, Any]:
+        """Wait until a text stands on the screen, and return the last one put there with its place."""
+        state = self.wait(lambda s: _having(s, text), f"'{text}'")
+        return _having(state, text)[-1]
+
+    def click(self, text: str) -> None:
+        """Click on a text once it is there and stays where it is."""
+        before, now = None, self.wait_for(text)
+        while before is None or (before["x"], before["y"]) != (now["x"], now["y"]):
+            time.sleep(0.7)
+            before, now = now, self.wait_for(text)
+        self._xdotool("mousemove", str(int(now["x"])), str(int(now["y"])), "click", "1")
+
+    def choose(self, *path: str) -> None:
+        """Click through a menu."""
+        for text in path:
+            self.click(text)
+
+    def do(self, groovy: str) -> None:
+        """Run a line on QuPath's own thread; `qupath` is the window."""
+        order = self.watch.with_name(self.watch.name + ".do")
+        draft = order.with_suffix(".tmp")
+        draft.write_text(groovy, encoding="utf-8")
+        draft.replace(order)
+        end = time.monotonic() + PATIENCE_S
+        while order.exists() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert not order.exists(), f"QuPath did not take up: {groovy}"
+
+    def picture(self, path: Path) -> None:
+        """Keep what the screen shows."""
+        subprocess.run(["import", "-display", self.display, "-window", "root", str(path)], check=True)
+
+    def _xdotool(self, *words: str) -> None:
+        subprocess.run(["xdotool", *words], env={**os.environ, "DISPLAY": self.display}, check=True)
+
+
+def _having(state: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    return [found for found in state["texts"] if found["text"] == text]
+
+
+@contextmanager
+def screen(
+    qupath: QuPath,
+    project: Path,
+    image: str,
+    private: Path,
+    *,
+    python: Path,
+    user: Path | None = None,
+    first: Path | None = None,
+) -> Iterator[Screen]:
+    """Open an image of a project in QuPath's window; `first` is a script that runs when it is up."""
+    private.mkdir(parents=True, exist_ok=True)
+    watch = private / "watch.json"
+    options = {
+        "java.util.prefs.userRoot": private,
+        "prism.order": "sw",
+        "qupath.startup.script": WATCH,
+        "qupath_her2.python": python,
+        "her2.watch": watch,
+        **({"her2.user": user} if user else {}),
+        **({"her2.first": first} if first else {}),
+    }
+    with ExitStack() as stack:
+        display = stack.enter_context(_display())
+        stack.enter_context(_running(["openbox"], {**os.environ, "DISPLAY": display}))
+        environment = {
+            **os.environ,
+            "DISPLAY": display,
+            "JAVA_TOOL_OPTIONS": " ".join(f'-D{name}="{value}"' for name, value in options.items()),
+        }
+        words = [str(qupath.launcher), "-q", "-p", str(project), "-i", image]
+        log = stack.enter_context((private / "qupath.log").open("wb"))
+        process = stack.enter_context(_running(words, environment, log))
+        shown = Screen(display, watch, process)
+        shown.wait(lambda s: s["image"] == image, f"image '{image}' open")
+        yield shown
+
+
+@contextmanager
+def _display() -> Iterator[str]:
+    """A screen under a number that the X server chooses."""
+    read, write = os.pipe()
+    words = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{SIZE}x24", "-nolisten", "tcp"]
+    process = subprocess.Popen(words, pass_fds=(write,), stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as answer:
+            number = answer.readline().strip()
+        assert number, "Xvfb did not start"
+        yield f":{number}"
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _running(
+    words: list[str], environment: dict[str, str], log: Any = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(20)

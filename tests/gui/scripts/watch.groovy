@@ -1,0 +1,71 @@
+// Says twice a second, in the file of -Dher2.watch, what QuPath's window shows: texts with their places on the screen,
+// and the objects of the open image. First it sets the user folder (-Dher2.user) and runs a script (-Dher2.first).
+import com.google.gson.GsonBuilder
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption
+import javafx.application.Platform
+import javafx.scene.Node
+import javafx.scene.Parent
+import javafx.scene.control.Labeled
+import javafx.scene.control.TextInputControl
+import javafx.scene.text.Text
+import javafx.stage.Window
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.gui.prefs.PathPrefs
+
+def qupath = QuPathGUI.getInstance()
+if (System.getProperty("her2.user"))
+    UserDirectoryManager.getInstance().setUserPath(Path.of(System.getProperty("her2.user")))
+
+def texts(Node node, List found) {
+    if (!node.isVisible())
+        return
+    def text = node instanceof Labeled || node instanceof Text ? node.getText() : node instanceof TextInputControl ? node.getText() : null
+    def at = text ? node.localToScreen(node.getBoundsInLocal()) : null
+    if (at != null)
+        found << [text: text, kind: node.getClass().getSimpleName(), x: at.getCenterX(), y: at.getCenterY()]
+    if (node instanceof Parent)
+        node.getChildrenUnmodifiable().each { texts(it, found) }
+}
+
+def state(QuPathGUI qupath) {
+    def found = [], objects = [:]
+    Window.getWindows().findAll { it.isShowing() && it.getScene() != null }.each { texts(it.getScene().getRoot(), found) }
+    def image = qupath.getImageData()
+    def entry = image == null ? null : qupath.getProject()?.getEntry(image)
+    if (image != null) {
+        objects.cells = image.getHierarchy().getCellObjects().size()
+        objects.classes = image.getHierarchy().getCellObjects().countBy { String.valueOf(it.getPathClass()) }
+        objects.regions = image.getHierarchy().getAnnotationObjects().collect { it.getMeasurements() as Map }
+        objects.unsaved = image.isChanged()
+        objects.steps = image.getHistoryWorkflow().getSteps().collect { it.getName() }
+    }
+    return [texts: found, image: entry?.getImageName(), objects: objects, metadata: entry?.getMetadataMap() ?: [:],
+            startup: PathPrefs.startupScriptProperty().get()]
+}
+
+def file = Path.of(System.getProperty("her2.watch"))
+def commands = new File(file.toString() + ".do")
+Thread.startDaemon("watch") {
+    while (true) {
+        Thread.sleep(500)
+        Platform.runLater {
+            try {
+                def draft = file.resolveSibling("draft.json")
+                Files.writeString(draft, new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson(state(qupath)))
+                Files.move(draft, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
+                if (commands.isFile()) {
+                    def text = commands.text
+                    commands.delete()
+                    Eval.me("qupath", qupath, text)
+                }
+            } catch (Throwable problem) {
+                problem.printStackTrace()
+            }
+        }
+    }
+}
+if (System.getProperty("her2.first"))
+    qupath.runScript(new File(System.getProperty("her2.first")), null)

@@ -1,0 +1,90 @@
+"""A pathologist's clicks in QuPath's own window, on a screen that nobody sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qupath_her2.project.window import open_in_window
+from tests.groovy.conftest import SCRIPTS
+from tests.groovy.fields import make_fields, program_of, python_program
+from tests.gui.screen import missing_programs, screen
+from tests.helpers.qupath import QuPath
+
+MISSING = missing_programs()
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
+]
+
+
+def test_menu_is_installed_and_scores_the_open_image(qupath: QuPath, tmp_path: Path) -> None:
+    """The install script, each click, the question about unsaved changes, the note, and what is then in the image."""
+    fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
+    user = tmp_path / "user"
+    user.mkdir()
+    python = python_program(tmp_path)
+    install = SCRIPTS / "install.groovy"
+    private = tmp_path / "window"
+    with screen(qupath, fields.project, "case01", private, python=python, user=user, first=install) as shown:
+        box = shown.wait(lambda s: any("HER2 menu installed" in t["text"] for t in s["texts"]), "the box")
+        assert any("Python found: 3." in found["text"] for found in box["texts"])
+        shown.click("OK")
+        assert open_in_window(fields.project) is not None
+
+        # A thing that the person did and did not save.
+        shown.do("qupath.getImageData().setProperty('mine', 'unsaved')")
+        shown.choose("Extensions", "HER2", "Score open image", "Yes")
+        done = shown.wait(lambda s: s["objects"].get("cells", 0) > 50, "cells")
+        shown.wait(lambda s: any("Research use only." in t["text"] for t in s["texts"]), "the note")
+        shown.click("OK")
+        assert set(done["objects"]["classes"]) <= {"Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"}
+        state = shown.wait(lambda s: s["metadata"].get("HER2 score") and not s["objects"]["unsaved"], "score")
+        assert state["metadata"]["HER2 score"] == "3+"
+        assert any(region.get("HER2: 3+ %", 0) > 10 for region in state["objects"]["regions"])
+        assert Path(state["startup"]) == user / "scripts" / "HER2" / "startup.groovy"
+
+        shown.choose("Extensions", "HER2")
+        shown.wait_for("Classify existing cells")
+        shown.picture(tmp_path / "menu.png")
+    assert open_in_window(fields.project) is None
+
+
+def test_cancel_leaves_the_image_and_other_start_up_scripts_run(qupath: QuPath, tmp_path: Path) -> None:
+    """Installed as the terminal does it; the next start of QuPath runs the user's own script and puts up the menu."""
+    fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
+    theirs = tmp_path / "mine.groovy"
+    theirs.write_text("new File(System.getProperty('her2.watch') + '.mine').text = 'ran'", encoding="utf-8")
+    installed = tmp_path / "user" / "scripts" / "HER2"
+    installed.mkdir(parents=True)
+    for file in [*SCRIPTS.glob("*.groovy"), *SCRIPTS.glob("lib/*.groovy")]:
+        copy = installed / file.relative_to(SCRIPTS)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    facts = {"files": [], "former_startup": str(theirs), "python": None, "version": "1"}
+    (installed / "her2.json").write_text(json.dumps(facts), encoding="utf-8")
+    # It says how far it is, and never ends.
+    event = {"event": "tiles", "done": 41, "total": 100, "cells": 12300, "seconds_left": 20, "images": 1}
+    python = program_of(
+        tmp_path / "python",
+        f"case $1 in -c) echo 3.12 9.9; exit 0;; esac; echo '{json.dumps(event)}'; echo $$ > pid; sleep 600",
+    )
+    private = tmp_path / "window"
+    startup = installed / "startup.groovy"
+    with screen(qupath, fields.project, "case01", private, python=python, first=startup) as shown:
+        assert (private / "watch.json.mine").read_text() == "ran"
+        shown.do("qupath.getImageData().setChanged(false)")
+        shown.choose("Extensions", "HER2", "Score open image")
+        shown.wait(
+            lambda s: any("Cells: 12,300 · about 20 s left" in t["text"] for t in s["texts"]), "progress"
+        )
+        pid = int((fields.her2 / "pid").read_text())
+        shown.click("Cancel")
+        shown.wait(lambda s: any("Cancelled. Nothing in" in t["text"] for t in s["texts"]), "the notice")
+        state = shown.state()
+        assert state["objects"]["cells"] == 0
+        assert not state["objects"]["unsaved"]
+        assert not Path(f"/proc/{pid}").exists()
