@@ -19,10 +19,6 @@ import qupath.lib.projects.ProjectImageEntry
 @CompileStatic
 class Her2ExportImage {
 
-    /** Metadata that Her2Import writes on an image's entry: results, not facts about the image. */
-    private static final Set<String> OUR_METADATA = [
-        "HER2 score", "HER2 score (computed)", "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"] as Set<String>
-
     private static final int SLUG_CHARS = 40
     private static final int BLOCK = 1 << 20
     private static final long WHOLE_FILE = 64L << 20
@@ -33,7 +29,7 @@ class Her2ExportImage {
             ProjectImageEntry<BufferedImage> entry, Her2ExportSource source, File beside, String id,
             boolean isMasked) {
         Map<String, String> metadata = new TreeMap<String, String>(entry.getMetadataMap())
-        metadata.keySet().removeAll(OUR_METADATA)
+        metadata.keySet().removeAll(Her2Import.KEYS)
         // The name a masked entry shows is drawn anew each time the project is opened.
         String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
         Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]

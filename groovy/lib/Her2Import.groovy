@@ -18,7 +18,9 @@ class Her2Import {
     private static final String SCORE = "HER2 score"
     /** Where an image has a score that a person wrote there: it stays. */
     private static final String OTHER_SCORE = "HER2 score (computed)"
-    private static final List<String> KEYS = [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"]
+    /** All metadata that we write on an image's entry: results, which no export takes for facts about the image. */
+    static final List<String> KEYS =
+        [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
 
     private final Project<?> project
     private final File her2

@@ -29,6 +29,12 @@ def test_every_class_that_is_asked_for_is_there() -> None:
         assert {f"{name}.groovy" for name in asked} <= {file.name for file in LIBRARY}, script.name
 
 
+def test_the_metadata_that_is_ours_is_listed_once() -> None:
+    """What a push writes there and an export leaves out must be the same list."""
+    listing = [file.name for file in LIBRARY if "HER2 score (computed)" in file.read_text(encoding="utf-8")]
+    assert listing == ["Her2Import.groovy"]
+
+
 @pytest.mark.parametrize("file", LIBRARY, ids=lambda f: f.stem)
 class TestLibraryClass:
     def test_one_compiled_class_of_the_files_name(self, file: Path) -> None:
