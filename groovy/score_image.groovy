@@ -46,6 +46,7 @@ def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPat
 def scoring = her2("Her2Scoring").getConstructor(Project, File, ImageData).newInstance(project, folder, image)
 scoring.options = words
 scoring.inPlace = false
+def isShown = her2("Her2Window").shows(image)
 def found
 try {
     found = scoring.one(entry)
@@ -55,7 +56,7 @@ try {
 }
 her2("Her2Status").done(folder, "score", entry.getID(), new TreeMap<String, Object>(found))
 her2("Her2Window").refresh()
-if (her2("Her2Window").shows(image))
+if (isShown)
     her2("Her2Window").tell("HER2: ${entry.getImageName()}", found.message)
 println found.message
 println "HER2_SCORE_IMAGE_OK state=${found.state} ${her2("Her2Status").words(found.findAll { !(it.key in ["message", "name"]) })}"

@@ -9,7 +9,7 @@ import pytest
 
 from qupath_her2.project.window import open_in_window
 from tests.groovy.conftest import SCRIPTS
-from tests.groovy.fields import make_fields, program_of, python_program
+from tests.groovy.fields import HERE, make_fields, program_of, python_program
 from tests.gui.screen import missing_programs, screen
 from tests.helpers.qupath import QuPath
 
@@ -88,3 +88,39 @@ def test_cancel_leaves_the_image_and_other_start_up_scripts_run(qupath: QuPath, 
         assert state["objects"]["cells"] == 0
         assert not state["objects"]["unsaved"]
         assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_result_goes_to_the_image_it_was_made_for(qupath: QuPath, tmp_path: Path) -> None:
+    """The person opens another image while Python is at work."""
+    fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private", ("3+", "1+"))
+    real = python_program(tmp_path)
+    python = program_of(
+        tmp_path / "slow",
+        f'case $1 in -c) exec "{real}" "$@";; esac; touch started; '
+        f'while [ ! -e go ]; do sleep 0.2; done; exec "{real}" "$@"',
+    )
+    private = tmp_path / "window"
+    user = tmp_path / "user"
+    user.mkdir()
+    with screen(
+        qupath, fields.project, "case01", private, python=python, user=user, first=SCRIPTS / "install.groovy"
+    ) as shown:
+        shown.click("OK")
+        shown.do("qupath.getImageData().setChanged(false)")
+        shown.choose("Extensions", "HER2", "Score open image")
+        started = fields.her2 / "started"
+        shown.wait(lambda s: started.exists(), "Python at work")
+        shown.do("qupath.getImageData().setChanged(false)")
+        shown.do("qupath.openImageEntry(qupath.getProject().getImageList()[1])")
+        shown.wait(lambda s: s["image"] == "case02", "the other image")
+        (fields.her2 / "go").touch()
+        note = shown.wait(
+            lambda s: any("Research use only." in t["text"] for t in s["texts"]),
+            "the note of the first image",
+        )
+        assert "HER2: case01" in note["titles"]
+        assert note["image"] == "case02"
+        assert note["objects"]["cells"] == 0
+    said = fields.run(HERE / "see.groovy", "-p", str(fields.project), "-i", "case01")
+    assert '"HER2 score":"3+"' in said, said
+    assert '"Tumor: 3+":' in said

@@ -10,6 +10,7 @@ import javafx.scene.Parent
 import javafx.scene.control.Labeled
 import javafx.scene.control.TextInputControl
 import javafx.scene.text.Text
+import javafx.stage.Stage
 import javafx.stage.Window
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.UserDirectoryManager
@@ -42,7 +43,8 @@ def state(QuPathGUI qupath) {
         objects.unsaved = image.isChanged()
         objects.steps = image.getHistoryWorkflow().getSteps().collect { it.getName() }
     }
-    return [texts: found, image: entry?.getImageName(), objects: objects, metadata: entry?.getMetadataMap() ?: [:],
+    def titles = Window.getWindows().findAll { it instanceof Stage && it.isShowing() }.collect { it.getTitle() }
+    return [texts: found, titles: titles, image: entry?.getImageName(), objects: objects, metadata: entry?.getMetadataMap() ?: [:],
             startup: PathPrefs.startupScriptProperty().get()]
 }
 
