@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.planes import Plane, Planes
-from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, polygons, radius_at
+from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, radius_at
 
 __all__ = ["N_SECTORS", "NO_NEIGHBOUR", "Outlines", "OutlineSettings", "ground_of", "outline_cells"]
 
@@ -60,35 +59,57 @@ class Outlines:
     neighbour: NDArray[np.int32]
 
 
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _claim(
+    centres: NDArray[np.float64],
+    radii: NDArray[np.float32],
+    reach: float,
+    owner: NDArray[np.int32],
+    distance: Plane,
+) -> None:
+    height, width = owner.shape
+    for k in range(len(radii)):
+        largest = radii[k].max()
+        x, y, far = centres[k, 0], centres[k, 1], largest + reach
+        for row in range(max(int(y - far), 0), min(int(y + far) + 2, height)):
+            for column in range(max(int(x - far), 0), min(int(x + far) + 2, width)):
+                dx, dy = column - x, row - y
+                from_centre = math.sqrt(dx * dx + dy * dy)
+                # Nearer than this it cannot be; most places are settled without an angle.
+                if from_centre - largest >= min(distance[row, column], reach):
+                    continue
+                turn = math.atan2(dy, dx) / (2 * math.pi)
+                away = from_centre - radius_at(radii[k], turn + 1 if turn < 0 else turn)
+                if away < min(distance[row, column], reach):
+                    distance[row, column] = away
+                    owner[row, column] = k
+
+
 def ground_of(
-    shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32]
+    shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32], reach_px: float
 ) -> tuple[NDArray[np.int32], Plane]:
-    """Give every place to the nearest nucleus, at half the resolution: borders are only expectations.
+    """Give every place to the nucleus whose contour is nearest, at half the resolution: borders are expectations.
+
+    Distances are taken along rays from the nuclei, not by a distance transform of their pixels: its sweeps settle
+    near-ties by their direction, and a turned picture got other borders.
 
     Parameters
     ----------
     shape : (H, W) of the tile.
     centres, radii : float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+    reach_px : ground farther than this from every contour is nobody's.
 
     Returns
     -------
-    int32 (ceil(H / 2), ceil(W / 2)) index of the nearest nucleus (-1 without any), and float32 of the same shape:
-    distance to it, pixels of the half grid.
+    int32 (ceil(H / 2), ceil(W / 2)) index of the nucleus (-1 for none), and float32 of the same shape: distance to
+        its contour, pixels of the half grid, negative inside, infinite on nobody's ground.
     """
     height, width = shape
-    nuclei = np.zeros((-(-height // 2), -(-width // 2)), np.int32)
-    # From pixel centres of the tile to those of the half grid, in fixed point.
-    corners = np.round(((polygons(centres, radii) + 0.5) / 2 - 0.5) * 8).astype(np.int32)
-    for i, corner in enumerate(corners):
-        cv2.fillPoly(nuclei, [corner], i + 1, shift=3)
-    if not nuclei.any():
-        return np.full(nuclei.shape, NO_NEIGHBOUR, np.int32), np.full(nuclei.shape, np.inf, np.float32)
-    outside = (nuclei == 0).astype(np.uint8)
-    distance, place = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    owner_of_place = np.zeros(int(place.max()) + 1, np.int32)
-    inside = outside == 0
-    owner_of_place[place[inside]] = nuclei[inside] - 1
-    return owner_of_place[place], distance
+    owner = np.full((-(-height // 2), -(-width // 2)), NO_NEIGHBOUR, np.int32)
+    distance = np.full(owner.shape, np.inf, np.float32)
+    # From pixel centres of the tile to those of the half grid.
+    _claim((centres + 0.5) / 2 - 0.5, radii / np.float32(2), reach_px / 2, owner, distance)
+    return owner, distance
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -120,11 +141,11 @@ def _ray_gain(
         gain[r] = bilinear(ridge, px, py)
         column = min(max(int(px / 2 + 0.25), 0), width - 1)
         row = min(max(int(py / 2 + 0.25), 0), height - 1)
-        if radius > nucleus_px + 0.5 and ground[row, column] != own:
+        if radius > nucleus_px + 0.5 and ground[row, column] != own and ground[row, column] != NO_NEIGHBOUR:
             if border < 0:
                 border = radius
                 neighbour = ground[row, column]
-            if distance[row, column] < 0.5 and radius < blocked:
+            if distance[row, column] <= 0 and radius < blocked:
                 blocked = radius
     if border < 0 or border > nucleus_px + reach:
         neighbour = NO_NEIGHBOUR
@@ -204,7 +225,7 @@ def outline_cells(
     if len(centres) == 0:
         empty = np.zeros((0, N_SECTORS))
         return Outlines(empty.astype(np.float32), empty.astype(np.int32))
-    ground, distance = ground_of(planes.ridge.shape, centres, nuclei)
+    ground, distance = ground_of(planes.ridge.shape, centres, nuclei, s.reach_um / um_px)
     prices = np.array(
         [
             s.expansion_um / um_px,

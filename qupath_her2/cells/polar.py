@@ -85,8 +85,10 @@ def bilinear_pair(
 def radius_at(radii: NDArray[np.float32], turn: float) -> float:
     """Return the radius of one contour, float32 (A), at a share of a full turn, 0..1, between its own angles."""
     place = turn * len(radii)
-    i = int(place)
-    u = place - i
+    whole = int(place)
+    u = place - whole
+    # A full turn is no turn.
+    i = whole % len(radii)
     return float(radii[i] * (1 - u) + radii[(i + 1) % len(radii)] * u)
 
 

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import shapely
 
 from qupath_her2.cells.outlines import NO_NEIGHBOUR, OutlineSettings, ground_of, outline_cells
-from qupath_her2.cells.polar import polygons
 from tests.helpers.drawn_planes import planes_of, ring
 
 SHAPE = (128, 160)
@@ -19,22 +17,42 @@ def nuclei(*radii_px: float) -> np.ndarray:
 def test_ground_belongs_to_the_nearest_nucleus() -> None:
     centres = np.array([[30.0, 30.0], [90.0, 40.0], [60.0, 100.0]])
     radii = nuclei(8, 12, 6)
-    ground, distance = ground_of(SHAPE, centres, radii)
+    ground, distance = ground_of(SHAPE, centres, radii, reach_px=40)
     rows, columns = np.mgrid[: SHAPE[0] // 2, : SHAPE[1] // 2] * 2 + 0.5
-    shapes = [shapely.Polygon(ring_xy) for ring_xy in polygons(centres, radii)]
-    points = shapely.points(columns.ravel(), rows.ravel())
-    away = np.array([shapely.distance(shape, points).reshape(rows.shape) for shape in shapes])
-    nearest = away.min(0)
-    owned = np.take_along_axis(away, ground[None].astype(int), 0)[0]
-    # Nuclei are painted on whole half-grid pixels (2 px), and the distance transform is within 2 %.
-    assert (owned <= nearest + 3 + 0.04 * nearest).all()
-    assert (np.abs(2 * distance - nearest) <= 3 + 0.03 * nearest).all()
-    for i, (x, y) in enumerate(centres.astype(int) // 2):
-        assert (ground[y, x], distance[y, x]) == (i, 0)
+    away = np.stack(
+        [np.hypot(columns - x, rows - y) - r[0] for (x, y), r in zip(centres, radii, strict=True)]
+    )
+    owned = ground != NO_NEIGHBOUR
+    assert (owned == (away.min(0) < 40)).all()
+    assert (ground[owned] == away.argmin(0)[owned]).all()
+    assert 2 * distance[owned] == pytest.approx(away.min(0)[owned], abs=1e-3)
+    assert np.isinf(distance[~owned]).all()
+
+
+@pytest.mark.parametrize("turn", [lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1]])
+def test_turned_nuclei_have_turned_ground(turn) -> None:
+    """Three uneven nuclei in a frame of whole half-grid pixels."""
+    rng = np.random.default_rng(4)
+    centres = rng.uniform(25, 100, (6, 2))
+    radii = rng.uniform(5, 9, (6, 32)).astype(np.float32)
+    probe = np.arange(128 * 160).reshape(SHAPE)
+    corner = turn(probe)[0, 0]
+    flips_rows, flips_columns = corner // 160 > 0, corner % 160 > 0
+    moved = np.where([flips_columns, flips_rows], [159, 127] - centres, centres)
+    angles = np.arange(32)
+    if flips_columns:
+        angles = 16 - angles
+    if flips_rows:
+        angles = -angles
+    ground, distance = ground_of(SHAPE, centres, radii, 40)
+    there, far = ground_of(SHAPE, moved, np.ascontiguousarray(radii[:, angles % 32]), 40)
+    assert (turn(there) == ground).mean() > 0.999
+    inside = np.isfinite(distance) & np.isfinite(turn(far))
+    assert turn(far)[inside] == pytest.approx(distance[inside], abs=1e-3)
 
 
 def test_ground_without_nuclei() -> None:
-    ground, distance = ground_of((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32))
+    ground, distance = ground_of((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
     assert (ground == NO_NEIGHBOUR).all()
     assert np.isinf(distance).all()
 
