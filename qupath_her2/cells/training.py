@@ -170,7 +170,7 @@ def main() -> None:
     """Draw, find, grow, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example membrane_net.npz")
-    parser.add_argument("--fields", type=int, default=240, help="how many fields to draw (default 240)")
+    parser.add_argument("--fields", type=int, default=320, help="how many fields to draw (default 320)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     given = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + given.fields)
