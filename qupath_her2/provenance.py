@@ -293,6 +293,7 @@ class RunRecord:
     regions : the scored regions in order, each with ``uuid``, ``name``, ``class``, ``area_um2`` …; a cell's
         `region` is an index into it.
     cells : ``measurements`` and ``classes``, the names of the columns and codes of ``cells.npz``.
+    patches : ``classes``, the names of the codes and of the probabilities of ``patches.npz``.
     quarantined : features of the region file that were set aside.
     """
 
@@ -313,6 +314,7 @@ class RunRecord:
     cells: dict[str, list[str]] = dataclasses.field(
         default_factory=lambda: {"measurements": [], "classes": []}
     )
+    patches: dict[str, list[str]] = dataclasses.field(default_factory=lambda: {"classes": []})
     quarantined: tuple[QuarantinedFeature, ...] = ()
     format: int = RUN_FORMAT
 

@@ -26,6 +26,7 @@ __all__ = [
     "CaseInfo",
     "CellTable",
     "ImageResult",
+    "PatchTable",
     "QuarantinedFeature",
     "Refusal",
     "Region",
@@ -175,6 +176,33 @@ class CellTable:
             raise KeyError(f"no measurement {name!r}; there are: {', '.join(self.measurement_names)}")
         column: NDArray[np.float32] = self.measurements[:, self.measurement_names.index(name)]
         return column
+
+
+@dataclass(frozen=True, slots=True)
+class PatchTable:
+    """N classified patches as columns: the in-memory form of ``patches.npz``, format 1.
+
+    Attributes
+    ----------
+    uuid : uint8 (N, 16), version 8 UUIDs (RFC 9562) of the run, big-endian bytes; their running numbers follow
+        those of the run's cells.
+    box_xywh : int32 (N, 4), left, top, width and height of the patch, level-0 pixels.
+    region : int32 (N), index into the list of scored regions: the one the patch was cut from.
+    probabilities : float32 (N, C), 0..1, of each class; NaN means not predicted.
+    patch_class : uint8 (N), index into `class_names`, 255 = none: patches that no class was given to.
+    class_names : the C names, which are QuPath's classes of the tiles. None may end in a grade of cells
+        (``Negative``, ``1+`` …): QuPath would count the patch as a cell in its H-score.
+    """
+
+    uuid: NDArray[np.uint8]
+    box_xywh: NDArray[np.int32]
+    region: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    patch_class: NDArray[np.uint8]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.uuid)
 
 
 @dataclass(frozen=True, slots=True)

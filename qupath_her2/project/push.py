@@ -90,9 +90,13 @@ def push(
         "only": [entry.id for entry in coming],
         "dry_run": dry_run,
     }
-    most = max(entry.n_objects + int(runs[entry.id].counts.get("cells", 0)) for entry in coming)
+    most = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in coming)
     found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=most, listen=listen)
     return Pushed(project.path, qupath, tuple(found["images"]))
+
+
+def _n_objects(record: RunRecord) -> int:
+    return sum(int(record.counts.get(kind, 0)) for kind in ("cells", "patches"))
 
 
 def _runs(her2: Path) -> dict[str, RunRecord]:
