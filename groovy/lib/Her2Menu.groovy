@@ -51,7 +51,7 @@ class Her2Menu {
     private static void begin(QuPathGUI window, File script) {
         Project<BufferedImage> project = window.getProject()
         ImageData<BufferedImage> image = window.getImageData()
-        inBackground { run(script, project, image) }
+        inBackground { execute(script, project, image) }
     }
 
     private static void inBackground(Runnable work) {
@@ -71,7 +71,7 @@ class Her2Menu {
     }
 
     /** Run a script as QuPath's script editor does, but without the event after its end: it marks saved images as changed. */
-    private static void run(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
+    private static void execute(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
         ScriptParameters parameters = ScriptParameters.builder()
             .setProject(project)
             .setImageData(image)
