@@ -5,7 +5,8 @@ A file that QuPath 0.6 and later would refuse whole for one bad feature still gi
 What is done with each feature:
 
 * set aside (quarantined): no polygon, empty, open outline, NaN, outside the image, a height above the plane,
-  an id met before, no class, a map projection, a self-intersection whose repair moves 1 % of the area;
+  another plane of a stack, an id met before, no class, a map projection, a self-intersection whose repair
+  moves 1 % of the area;
 * mended, with a note: outlines that slightly cross themselves, parts outside the image, a height of 0;
 * an annotation of a graded class (``Tumor: 3+``) is a label, never a region;
 * an annotation without a class is set aside, unless `ClassNames.unclassified_is_tumour` is on and no other

@@ -52,14 +52,15 @@ def parse_polygon(geometry: object) -> tuple[Polygon | MultiPolygon, list[str]]:
     Raises
     ------
     BadGeometryError
-        With the reason: no polygon, empty, open ring, NaN, height above the image plane, self-intersection
-        whose repair would change the area by 1 % or more.
+        With the reason: no polygon, another plane of a stack, empty, open ring, NaN, height above the image
+        plane, self-intersection whose repair would change the area by 1 % or more.
     """
     if not isinstance(geometry, dict):
         raise BadGeometryError("has no geometry")
     kind = geometry.get("type")
     if kind not in _POLYGON_TYPES:
         raise BadGeometryError(f"is a {_brief(kind)}, which has no area; draw a polygon or use the brush")
+    _refuse_other_plane(geometry.get("plane"))
     coordinates = geometry.get("coordinates")
     parts = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(parts, list) or not parts or not all(isinstance(part, list) for part in parts):
@@ -70,6 +71,16 @@ def parse_polygon(geometry: object) -> tuple[Polygon | MultiPolygon, list[str]]:
         raise BadGeometryError(f"has more than {MAX_VERTICES:,} vertices; simplify it in QuPath")
     shape = polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
     return _valid(shape, notes), notes
+
+
+def _refuse_other_plane(plane: object) -> None:
+    """Refuse what QuPath notes as drawn on another slice of a stack: the pixels below it are not those scored."""
+    numbers = {key: plane.get(key) for key in ("z", "t")} if isinstance(plane, dict) else {}
+    if any(numbers.values()):
+        where = ", ".join(f"{key} = {_brief(value)}" for key, value in numbers.items())
+        raise BadGeometryError(
+            f"lies on another plane ({where}) than the first, which is scored; draw it there"
+        )
 
 
 def _polygon(rings: list[Any], notes: list[str]) -> Polygon:

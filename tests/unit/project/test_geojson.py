@@ -125,6 +125,14 @@ BAD = {
     "zero area": (feature([[[0, 0], [100, 0], [50, 0], [0, 0]]]), "no area"),
     "line": (feature([[0, 0], [5, 5]], kind="LineString"), "LineString"),
     "point": (feature([0, 0], kind="Point"), "Point"),
+    "another slice": (
+        {**feature(), "geometry": {**feature()["geometry"], "plane": {"c": -1, "z": 2, "t": 0}}},
+        "another plane (z = 2, t = 0)",
+    ),
+    "another time": (
+        {**feature(), "geometry": {**feature()["geometry"], "plane": {"c": -1, "z": 0, "t": 1}}},
+        "another plane (z = 0, t = 1)",
+    ),
     "collection": (
         {**feature(), "geometry": {"type": "GeometryCollection", "geometries": []}},
         "GeometryCollection",
