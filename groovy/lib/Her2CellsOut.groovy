@@ -101,7 +101,8 @@ class Her2CellsOut {
             }
             return n < 3 ? new float[0] : xy
         }
-        return ringOf(roi.getGeometry())
+        // QuPath 0.5 begins rectangles and ellipses at another vertex than later versions.
+        return ringOf(roi.getGeometry().norm())
     }
 
     private static float[] ringOf(Geometry geometry) {

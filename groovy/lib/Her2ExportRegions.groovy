@@ -85,8 +85,8 @@ class Her2ExportRegions {
     private static void shape(StringBuilder out, PathObject object) {
         ROI roi = object.getROI()
         Geometry geometry = roi.getGeometry()
-        // Repaired and combined outlines begin at another vertex from session to session.
-        if (geometry.getDimension() == 2)
+        // Repaired and combined outlines begin at another vertex from session to session, and QuPath 0.6 sorts points.
+        if (geometry.getDimension() != 1)
             geometry = geometry.norm()
         out.append("{\"coordinates\":")
         coordinates(out, geometry)
