@@ -2,7 +2,9 @@
 
 Runs ruff, ruff format, mypy and pytest with coverage, in this order, and ends with pytest's closing line.
 First it says which optional parts this machine has and which are therefore NOT TESTED. Extra arguments go to
-pytest.
+pytest. Real QuPaths take minutes each: where several are found, one is tested here, `USUAL_QUPATH` or else the last;
+``QUPATH_HER2_TEST_QUPATHS=0 python -m tests.check`` tests every version that begins with 0. QuPath's window
+has a command of its own: ``python -m pytest tests/gui``.
 """
 
 from __future__ import annotations
@@ -13,19 +15,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.helpers.qupath import find_qupaths
+from tests.helpers.qupath import find_qupaths, qupaths_to_test
 
 ROOT = Path(__file__).parents[1]
 
 
+#: The version tested where several are found and none is named.
+USUAL_QUPATH = "0.6"
+
+
+def choose_qupath() -> None:
+    """Name one of several QuPaths for this run, unless somebody named some."""
+    versions = [q.version for q in find_qupaths()]
+    if versions and not os.environ.get("QUPATH_HER2_TEST_QUPATHS"):
+        usual = [version for version in versions if version.startswith(USUAL_QUPATH)]
+        os.environ["QUPATH_HER2_TEST_QUPATHS"] = (usual or versions)[-1]
+
+
 def optional_parts() -> list[str]:
     """One line for each part that not every machine has."""
-    qupaths = ", ".join(f"{q.version} ({q.folder})" for q in find_qupaths())
+    tested = [q.version for q in qupaths_to_test()]
+    others = [q.version for q in find_qupaths() if q.version not in tested]
+    qupaths = ", ".join(tested) + (f"; NOT TESTED: {', '.join(others)}" if tested and others else "")
     gpu = shutil.which("nvidia-smi")
     slurm = shutil.which("sbatch")
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
     return [
         f"QuPath      {'tested: ' + qupaths if qupaths else 'NOT TESTED: none found (PAQUO_QUPATH_DIR)'}",
+        "QuPath's window  NOT TESTED here: python -m pytest tests/gui",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
         f"Slurm       {'found' if slurm else 'NOT TESTED: no sbatch on PATH'}",
         f"Real cores  {'tested: ' + data if data else 'NOT TESTED: QUPATH_HER2_REAL_DATA is not set'}",
@@ -34,6 +51,7 @@ def optional_parts() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run all checks; the exit code is that of the first that fails, pytest runs in any case."""
+    choose_qupath()
     for line in optional_parts():
         print(line, flush=True)
     python = sys.executable
@@ -43,7 +61,7 @@ def main(arguments: list[str]) -> int:
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
         # Quality takes minutes and benchmarks print rates; both have commands of their own in the README.
-        [python, "-m", "pytest", "-m", "not quality and not benchmark", *coverage, *arguments],
+        [python, "-m", "pytest", "-m", "not quality and not benchmark and not window", *coverage, *arguments],
     ]
     codes = []
     for step in steps:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.helpers.qupath import QuPath, find_qupaths
+from tests.helpers.qupath import QuPath, qupaths_to_test
 
 if TYPE_CHECKING:
     from tests.groovy.studies import Study
@@ -54,7 +54,7 @@ class Bench:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "qupath" not in metafunc.fixturenames:
         return
-    found = [pytest.param(q, id=f"QuPath-{q.version}") for q in find_qupaths()]
+    found = [pytest.param(q, id=f"QuPath-{q.version}") for q in qupaths_to_test()]
     none = pytest.param(None, id="no-QuPath", marks=pytest.mark.skip(reason=NONE_FOUND))
     metafunc.parametrize("qupath", found or [none], scope="session")
 

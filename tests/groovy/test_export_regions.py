@@ -45,8 +45,7 @@ println "TOLD " + new Gson().newBuilder().serializeNulls().create().toJson([
     names: asked.names.collect { image.identity("7", it) },
     paths: asked.paths.collect { source.textOf(new URI(it)) },
     ways: asked.ways.collect { source.between(it[0], it[1]) },
-    fingerprints: asked.files.collect { image.fingerprint(new File(it).toPath()) },
-    ours: image.OUR_METADATA as List, imports: loader.loadClass("Her2Import").KEYS as List])
+    fingerprints: asked.files.collect { image.fingerprint(new File(it).toPath()) }])
 """
 
 
@@ -128,4 +127,3 @@ class TestExport:
         assert told["paths"] == [text for _, text in PATHS]
         assert told["ways"] == [way for _, _, way in WAYS]
         assert told["fingerprints"] == [image_fingerprint(Path(path)) for path in paths]
-        assert sorted(told["ours"]) == sorted(told["imports"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.qupath import find_qupaths
+from tests.helpers.qupath import find_qupaths, qupaths_to_test
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the drawn launchers are not Windows programs"
@@ -53,3 +53,17 @@ def test_an_incomplete_folder_is_no_qupath(tmp_path: Path, monkeypatch: pytest.M
     (whole / "bin" / "QuPath").unlink()
     assert find_qupaths({}, [tmp_path]) == []
     assert find_qupaths({"PAQUO_QUPATH_DIR": str(tmp_path / "gone")}, []) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "tested"),
+    [("", ["0.5.1", "0.6.0"]), ("0.6", ["0.6.0"]), ("0.5, 0.6.0", ["0.5.1", "0.6.0"]), ("0.7", [])],
+)
+def test_tests_run_on_the_versions_that_are_named(
+    tmp_path: Path, named: str, tested: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for version in ("0.5.1", "0.6.0"):
+        lay_out(tmp_path / f"QuPath-{version}", version)
+    found = qupaths_to_test({"QUPATH_HER2_TEST_QUPATHS": named}, [tmp_path])
+    assert [q.version for q in found] == tested

@@ -17,6 +17,7 @@ MISSING = missing_programs()
 pytestmark = [
     pytest.mark.qupath,
     pytest.mark.slow,
+    pytest.mark.window,
     pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
 ]
 

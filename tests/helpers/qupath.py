@@ -64,6 +64,20 @@ def find_qupaths(
     return sorted(found.values(), key=lambda q: [int(n) for n in re.findall(r"\d+", q.version)])
 
 
+def qupaths_to_test(
+    environment: Mapping[str, str] = os.environ, places: Sequence[str | Path] = PLACES
+) -> list[QuPath]:
+    """The QuPaths on which tests run: those found whose version begins with one of `QUPATH_HER2_TEST_QUPATHS`.
+
+    The variable lists beginnings of versions, with commas between; unset or empty it means all.
+    """
+    wanted = [
+        one.strip() for one in environment.get("QUPATH_HER2_TEST_QUPATHS", "").split(",") if one.strip()
+    ]
+    found = find_qupaths(environment, places)
+    return [q for q in found if not wanted or any(q.version.startswith(one) for one in wanted)]
+
+
 def _folders(environment: Mapping[str, str], places: Sequence[str | Path]) -> Iterator[Path]:
     named = environment.get("PAQUO_QUPATH_DIR")
     if named:
