@@ -41,7 +41,7 @@ class GradingSettings:
     lateral_from : smallest stained share of a lateral or basolateral pattern, 0..1.
     """
 
-    faint_od: float = 0.032
+    faint_od: float = 0.034
     moderate_od: float = 0.2
     intense_od: float = 0.455
     min_completeness: float = 0.08
