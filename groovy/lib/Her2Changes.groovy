@@ -18,20 +18,24 @@ class Her2Changes {
     private final Her2Plan plan
     private final ImageData<?> image
     private final PathObjectHierarchy hierarchy
-    private final PathClass[] classes
+    private final PathClass[] cellClasses
+    private final PathClass[] patchClasses
     private final BooleanSupplier cancelled
     private final Her2Undo undo
     /** Of every region of the result, those that we make included. */
     private PathObject[] parents = new PathObject[0]
 
     /**
-     * @param classes by the codes of the result's cells
+     * @param cellClasses by the codes of the result's cells
+     * @param patchClasses by the codes of its patches
      * @param cancelled asked between steps; true puts everything back
      * @param undo filled with what takes the changes back
      */
-    Her2Changes(Her2Plan plan, PathClass[] classes, BooleanSupplier cancelled, Her2Undo undo) {
+    Her2Changes(Her2Plan plan, PathClass[] cellClasses, PathClass[] patchClasses, BooleanSupplier cancelled,
+            Her2Undo undo) {
         this.plan = plan
-        this.classes = classes
+        this.cellClasses = cellClasses
+        this.patchClasses = patchClasses
         this.cancelled = cancelled
         this.undo = undo
         image = plan.image
@@ -43,8 +47,10 @@ class Her2Changes {
         boolean wasChanged = image.isChanged()
         parents = allParents()
         // Building takes nearly all of the time, and nothing is touched before it is done.
-        PathObject[] cells = plan.rows.length == 0 ? new PathObject[0] :
-            Her2Objects.cells(plan.result.cells, plan.rows, classes, planes(), cancelled)
+        PathObject[] cells = plan.cells.chosen.length == 0 ? new PathObject[0] :
+            Her2Objects.cells(plan.result.cells, plan.cells.chosen, cellClasses, planes(), cancelled)
+        PathObject[] tiles = plan.patches.chosen.length == 0 ? new PathObject[0] :
+            Her2Objects.tiles(plan.result.patches, plan.patches.chosen, patchClasses, planes(), cancelled)
         undo.remember { image.setChanged(wasChanged) }
         synchronized (hierarchy) {
             // Remembered first, so that it comes last when all is taken back.
@@ -52,7 +58,8 @@ class Her2Changes {
             takeOut(plan.removed)
             check()
             putRegions()
-            putCells(cells)
+            putBelowRegions(tiles, plan.patches.chosen, plan.result?.patches)
+            putBelowRegions(cells, plan.cells.chosen, plan.result?.cells)
             check()
             strip()
             putMeasurements()
@@ -125,16 +132,16 @@ class Her2Changes {
         put(hierarchy.getRootObject(), made)
     }
 
-    private void putCells(PathObject[] cells) {
+    private void putBelowRegions(PathObject[] made, int[] rows, Her2Table table) {
         if (parents.length == 1) {
-            put(parents[0], Arrays.asList(cells))
+            put(parents[0], Arrays.asList(made))
             return
         }
         List<List<PathObject>> children = []
         for (PathObject ignored : parents)
             children.add(new ArrayList<PathObject>())
-        for (int i = 0; i < cells.length; i++)
-            children[plan.result.cells.regionOf(plan.rows[i])].add(cells[i])
+        for (int i = 0; i < made.length; i++)
+            children[table.regionOf(rows[i])].add(made[i])
         for (int i = 0; i < parents.length; i++)
             put(parents[i], children[i])
     }
@@ -177,7 +184,7 @@ class Her2Changes {
                 list.put(value.key, value.value)
             list.close()
         }
-        for (Map.Entry<PathObject, Integer> entry : plan.classified.entrySet()) {
+        for (Map.Entry<PathObject, Integer> entry : plan.others.classified.entrySet()) {
             MeasurementList list = entry.key.getMeasurementList()
             rememberMeasurements(list, new String[0])
             Her2Objects.measure(plan.result.cells, entry.value, list)
@@ -185,18 +192,18 @@ class Her2Changes {
     }
 
     private void putClasses() {
-        for (PathObject cell : plan.classified.keySet()) {
-            Her2Earlier wanted = plan.wantedFor(cell)
+        for (PathObject cell : plan.others.classified.keySet()) {
+            Her2Earlier wanted = plan.others.wantedFor(cell)
             if (wanted == null)
                 continue
             rememberClass(cell)
-            int code = plan.result.cells.classCode(plan.classified.get(cell))
+            int code = plan.result.cells.classCode(plan.others.classified.get(cell))
             if (code < 0)
                 wanted.restore(cell)
             else
-                cell.setPathClass(classes[code])
+                cell.setPathClass(cellClasses[code])
         }
-        for (Map.Entry<PathObject, Her2Earlier> entry : plan.restored.entrySet()) {
+        for (Map.Entry<PathObject, Her2Earlier> entry : plan.others.restored.entrySet()) {
             rememberClass(entry.key)
             entry.value.restore(entry.key)
         }

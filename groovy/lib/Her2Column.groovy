@@ -7,9 +7,11 @@ import java.nio.LongBuffer
 import java.nio.charset.StandardCharsets
 import java.util.regex.Matcher
 import java.util.regex.Pattern
+import java.util.zip.ZipEntry
+import java.util.zip.ZipFile
 
 /**
- * One column of cells.npz: the bytes of an NPY 1.0 array in C order, little-endian, with its shape.
+ * One column of a table of a run: the bytes of an NPY 1.0 array in C order, little-endian, with its shape.
  */
 @CompileStatic
 class Her2Column {
@@ -35,18 +37,20 @@ class Her2Column {
     Her2Column(String where, String name, byte[] content, String type, int axes) {
         this.name = name
         int start = dataStart(content)
-        Matcher header = HEADER.matcher(start < 0 ? "" : new String(content, 10, start - 10, StandardCharsets.ISO_8859_1))
+        Matcher header = HEADER.matcher(start < 0 ? "" :
+            new String(content, 10, start - 10, StandardCharsets.ISO_8859_1))
         if (!header.matches())
-            throw damaged(where, "has no sound NPY 1.0 header")
+            throw damaged(where, name, "has no sound NPY 1.0 header")
         int[] shape = shapeOf(header.group(3))
         boolean turned = header.group(2) == "True" && shape.length > 1
         if (header.group(1) != type || shape.length != axes || turned)
-            throw damaged(where, "is ${header.group(1)} with ${shape.length} axes; format 1 has $type with $axes, in C order")
+            throw damaged(where, name, "is ${header.group(1)} with ${shape.length} axes; " +
+                "format 1 has $type with $axes, in C order")
         rows = shape[0]
         columns = axes == 1 ? 1 : shape[1]
         long wanted = (long) rows * columns * ITEM_BYTES[type]
         if (content.length - start != wanted)
-            throw damaged(where, "holds ${content.length - start} bytes, not shape (${header.group(3)})")
+            throw damaged(where, name, "holds ${content.length - start} bytes, not shape (${header.group(3)})")
         ByteBuffer values = ByteBuffer.wrap(content, start, content.length - start).slice()
             .order(name == "uuid" ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN)
         // Copies in the machine's own order: reading the file's bytes value by value is several times slower.
@@ -57,7 +61,25 @@ class Her2Column {
         bytes = type == "|u1" && name != "uuid" ? values : null
     }
 
-    private Her2Refusal damaged(String where, String what) {
+    /** Read a column of an archive; `type` is its type and number of axes, e.g. "<f4 2". */
+    static Her2Column read(ZipFile archive, String where, String name, String type) {
+        ZipEntry entry = archive.getEntry("${name}.npy".toString())
+        if (entry == null)
+            throw damaged(where, name, "is not there")
+        if (entry.getMethod() != ZipEntry.STORED)
+            throw damaged(where, name, "is compressed; format 1 stores it as it is")
+        if (entry.getSize() > Integer.MAX_VALUE - 64)
+            throw new Her2Refusal("$where: column '$name' holds ${entry.getSize()} bytes; QuPath's Java reads 2 GB " +
+                "at once. Score fewer regions at a time.")
+        byte[] content = new byte[(int) entry.getSize()]
+        InputStream stream = archive.getInputStream(entry)
+        if (stream.readNBytes(content, 0, content.length) != content.length)
+            throw damaged(where, name, "is cut short")
+        String[] words = type.split(" ")
+        return new Her2Column(where, name, content, words[0], Integer.parseInt(words[1]))
+    }
+
+    private static Her2Refusal damaged(String where, String name, String what) {
         return new Her2Refusal("$where: column '$name' $what. Score the image again with --force.")
     }
 

@@ -39,7 +39,7 @@ class Her2Import {
         this.her2 = her2
     }
 
-    /** Put the result that counts into an image; returns state (`pushed`, `would-push`, `no-result`), image and counts. */
+    /** Put the result that counts into an image; returns state (pushed, would-push, no-result), image and counts. */
     Map<String, Object> push(ProjectImageEntry<?> entry) {
         JsonObject pulled = Her2Exchange.imageOfEntry(her2, entry.getID())
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
@@ -75,7 +75,8 @@ class Her2Import {
         Her2Plan plan = Her2Plan.push(image, her2, result)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
-            transaction.classes = result.cells == null ? new PathClass[0] : Her2Classes.named(result.cells.classNames, project)
+            transaction.cellClasses = classes(result.cells)
+            transaction.patchClasses = classes(result.patches)
             transaction.metadata = metadata(result, entry)
             transaction.script = script("import_results.groovy")
             transact(transaction, saving)
@@ -92,7 +93,8 @@ class Her2Import {
      * people's cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
-        JsonObject pulled = new File(her2, "images.json").isFile() ? Her2Exchange.imageOfEntry(her2, entry.getID()) : null
+        JsonObject pulled = new File(her2, "images.json").isFile() ?
+            Her2Exchange.imageOfEntry(her2, entry.getID()) : null
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
         Her2Stamp stamp = new Her2Stamp(entry)
         ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
@@ -108,6 +110,10 @@ class Her2Import {
         for (String name : ["removed", "edited", "restored"])
             words.put(name, plan.counts.get(name))
         return words
+    }
+
+    private PathClass[] classes(Her2Table table) {
+        return table == null ? new PathClass[0] : Her2Classes.named(table.classNames, project)
     }
 
     private void transact(Her2Transaction transaction, Her2Saving saving) {

@@ -5,7 +5,7 @@ import qupath.lib.images.ImageData
 /**
  * What an image remembers of our results, among its own properties, so that it is saved in one file with the
  * objects it speaks of: the run that is shown, the classes that other people's cells had before, and the outlines
- * of cells of ours that a person deleted.
+ * of cells and patches of ours that a person deleted.
  */
 @CompileStatic
 class Her2Memory {
@@ -13,8 +13,9 @@ class Her2Memory {
     static final String RUN = "HER2 run"
     static final String EARLIER = "HER2 earlier classes"
     static final String DELETED = "HER2 deleted cells"
+    static final String DELETED_PATCHES = "HER2 deleted patches"
     /** The properties above; everything else of an image is the person's. */
-    static final List<String> KEYS = [RUN, EARLIER, DELETED].asImmutable()
+    static final List<String> KEYS = [RUN, EARLIER, DELETED, DELETED_PATCHES].asImmutable()
 
     /** The run whose objects are in the image; null where there is none. */
     String run
@@ -22,6 +23,8 @@ class Her2Memory {
     Map<UUID, Her2Earlier> earlier = [:]
     /** Outlines x, y, x, y, …: a new cell with its nucleus centre in one is not added. */
     List<float[]> deleted = []
+    /** Outlines likewise: a new patch with its centre in one is not added. */
+    List<float[]> deletedPatches = []
 
     static Her2Memory of(ImageData<?> image) {
         Her2Memory memory = new Her2Memory()
@@ -29,9 +32,8 @@ class Her2Memory {
         Object earlier = image.getProperty(EARLIER)
         if (earlier instanceof byte[])
             memory.earlier = Her2Earlier.unpack((byte[]) earlier)
-        Object deleted = image.getProperty(DELETED)
-        if (deleted instanceof byte[])
-            memory.deleted = rings(ByteBuffer.wrap((byte[]) deleted))
+        memory.deleted = rings(image.getProperty(DELETED))
+        memory.deletedPatches = rings(image.getProperty(DELETED_PATCHES))
         return memory
     }
 
@@ -41,11 +43,13 @@ class Her2Memory {
         found.put(RUN, run)
         found.put(EARLIER, earlier.isEmpty() ? null : Her2Earlier.pack(earlier))
         found.put(DELETED, deleted.isEmpty() ? null : packed(deleted))
+        found.put(DELETED_PATCHES, deletedPatches.isEmpty() ? null : packed(deletedPatches))
         return found
     }
 
-    private static List<float[]> rings(ByteBuffer bytes) {
+    private static List<float[]> rings(Object property) {
         List<float[]> found = []
+        ByteBuffer bytes = ByteBuffer.wrap(property instanceof byte[] ? (byte[]) property : new byte[0])
         while (bytes.hasRemaining()) {
             float[] ring = new float[bytes.getInt()]
             for (int i = 0; i < ring.length; i++)

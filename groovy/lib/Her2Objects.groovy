@@ -14,7 +14,7 @@ import qupath.lib.roi.ROIs
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Rows of a table of cells as QuPath's own cell objects, built on all processors and not yet in any hierarchy.
+ * Rows of a run's tables as QuPath's own cells and tiles, built on all processors and not yet in any hierarchy.
  */
 @CompileStatic
 class Her2Objects {
@@ -29,7 +29,8 @@ class Her2Objects {
      * @param planes of each region
      * @param cancelled asked now and then
      */
-    static PathObject[] cells(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes, BooleanSupplier cancelled) {
+    static PathObject[] cells(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes,
+            BooleanSupplier cancelled) {
         // QuPath shares a list of names among lists of measurements only if the names are the same strings.
         List<String> names = table.measurementNames.collect { String name -> name.intern() }
         List<PathClass> byCode = Arrays.asList(classes)
@@ -54,7 +55,7 @@ class Her2Objects {
         ROI nucleus = polygon(table.nucleusXy, table.nucleusOffsets, row, plane)
         int code = table.classCode(row)
         PathObject cell = PathObjects.createCellObject(outline, nucleus, code < 0 ? null : classes.get(code),
-            measurements(table, row, names))
+            measurements(table.measurements, row, names))
         cell.setID(table.uuid.uuid(row))
         return cell
     }
@@ -75,19 +76,38 @@ class Her2Objects {
         return ROIs.createPolygonROI(x.array(), y.array(), plane)
     }
 
-    private static MeasurementList measurements(Her2Cells table, int row, List<String> names) {
-        MeasurementList list = MeasurementListFactory.createMeasurementList(names.size(), MeasurementList.MeasurementListType.FLOAT)
-        put(table, row, names, list)
+    /** Tiles of the given rows; the other parameters as for cells. */
+    static PathObject[] tiles(Her2Patches table, int[] rows, PathClass[] classes, ImagePlane[] planes,
+            BooleanSupplier cancelled) {
+        PathObject[] built = new PathObject[rows.length]
+        for (int i = 0; i < rows.length; i++) {
+            if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
+                throw new Her2Cancelled()
+            int row = rows[i]
+            ROI box = ROIs.createRectangleROI(table.side(row, 0), table.side(row, 1), table.side(row, 2),
+                table.side(row, 3), planes[table.regionOf(row)])
+            int code = table.classCode(row)
+            built[i] = PathObjects.createTileObject(box, code < 0 ? null : classes[code],
+                measurements(table.probabilities, row, table.measurementNames))
+            built[i].setID(table.uuid.uuid(row))
+        }
+        return built
+    }
+
+    private static MeasurementList measurements(Her2Column values, int row, List<String> names) {
+        MeasurementList list = MeasurementListFactory.createMeasurementList(names.size(),
+            MeasurementList.MeasurementListType.FLOAT)
+        put(values, row, names, list)
         return list
     }
 
     /** Set our measurements of a row on an object that is there already. */
     static void measure(Her2Cells table, int row, MeasurementList list) {
-        put(table, row, table.measurementNames, list)
+        put(table.measurements, row, table.measurementNames, list)
     }
 
-    private static void put(Her2Cells table, int row, List<String> names, MeasurementList list) {
-        FloatBuffer values = table.measurements.floats
+    private static void put(Her2Column column, int row, List<String> names, MeasurementList list) {
+        FloatBuffer values = column.floats
         int n = names.size()
         int first = row * n
         for (int i = 0; i < n; i++) {

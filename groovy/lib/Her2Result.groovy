@@ -32,6 +32,8 @@ class Her2Result {
     final JsonObject score
     /** Null where the run holds no cells. */
     final Her2Cells cells
+    /** Null where the run holds no patches. */
+    final Her2Patches patches
 
     private Her2Result(File folder) {
         this.folder = folder
@@ -52,14 +54,18 @@ class Her2Result {
         regions = readRegions(folder, record)
         score = readScore(folder)
         cells = readCells(folder, record, regions.size())
-        checkCount(record)
+        patches = readPatches(folder, record, regions.size())
+        checkCount(record, "cells", cells)
+        checkCount(record, "patches", patches)
+        checkOneUuidEach()
     }
 
     /** Read a run and check all of it; Her2Refusal says what is wrong and the way out. */
     static Her2Result read(File folder) {
         try {
             return new Her2Result(folder)
-        } catch (IllegalStateException | NumberFormatException | UnsupportedOperationException | ClassCastException problem) {
+        } catch (IllegalStateException | NumberFormatException | UnsupportedOperationException |
+            ClassCastException problem) {
             // What gson throws on a member of another kind than the format says.
             throw new Her2Refusal("'$folder' holds a file that is not as format 1 says ($problem). $AGAIN")
         }
@@ -80,7 +86,8 @@ class Her2Result {
         Set<String> found = new TreeSet<String>(folder.list() as List<String>)
         found.remove("run.json")
         if (found != new TreeSet<String>(hashes.keySet()))
-            throw new Her2Refusal("'$folder' holds the files ${found.join(', ')}; its record lists ${hashes.keySet().join(', ')}. $AGAIN")
+            throw new Her2Refusal("'$folder' holds the files ${found.join(', ')}; its record lists " +
+                "${hashes.keySet().join(', ')}. $AGAIN")
         for (String name : found) {
             File file = new File(folder, name)
             Double size = Her2Json.number(sizes, name)
@@ -157,11 +164,29 @@ class Her2Result {
         return new Her2Cells(file, measurements, Her2Json.texts(names, "classes"), regions)
     }
 
-    private void checkCount(JsonObject record) {
-        Double count = Her2Json.number(Her2Json.object(record, "counts"), "cells")
-        int found = cells == null ? 0 : cells.count
+    private static Her2Patches readPatches(File folder, JsonObject record, int regions) {
+        File file = new File(folder, "patches.npz")
+        return !file.isFile() ? null :
+            new Her2Patches(file, Her2Json.texts(Her2Json.object(record, "patches"), "classes"), regions)
+    }
+
+    private void checkCount(JsonObject record, String kind, Her2Table table) {
+        Double count = Her2Json.number(Her2Json.object(record, "counts"), kind)
+        int found = table == null ? 0 : table.count
         if (count != null && count.intValue() != found)
-            throw new Her2Refusal("'$folder' holds $found cells, its record counts ${count.intValue()}. $AGAIN")
+            throw new Her2Refusal("'$folder' holds $found $kind, its record counts ${count.intValue()}. $AGAIN")
+    }
+
+    private void checkOneUuidEach() {
+        if (cells == null || patches == null)
+            return
+        Set<UUID> met = new HashSet<UUID>()
+        for (int row = 0; row < patches.count; row++)
+            met.add(patches.uuid.uuid(row))
+        for (int row = 0; row < cells.count; row++)
+            if (met.contains(cells.uuid.uuid(row)))
+                throw new Her2Refusal("'$folder' has the UUID ${cells.uuid.uuid(row)} for a cell and for a patch. " +
+                    AGAIN)
     }
 
     /** The score in one word or two, as it stands in the project browser. */

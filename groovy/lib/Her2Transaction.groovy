@@ -18,7 +18,9 @@ class Her2Transaction {
     private final Her2Plan plan
     private final ImageData<?> image
     /** By the codes of the result's cells. */
-    PathClass[] classes = new PathClass[0]
+    PathClass[] cellClasses = new PathClass[0]
+    /** By the codes of the result's patches. */
+    PathClass[] patchClasses = new PathClass[0]
     /** For the image's entry in the project; null values remove. */
     Map<String, String> metadata = [:]
     /** What *Create script* is to write for it; null takes our steps out of the workflow. */
@@ -37,13 +39,14 @@ class Her2Transaction {
         try {
             saving?.checkWritable()
             saving?.keepBackup()
-            new Her2Changes(plan, classes, cancelled, undo).apply()
+            new Her2Changes(plan, cellClasses, patchClasses, cancelled, undo).apply()
             putStep(undo)
             saving?.save(metadata, undo)
         } catch (OutOfMemoryError problem) {
             takeBack(undo, problem)
-            throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are too little for " +
-                "${plan.rows.length} cells. Nothing was changed. Give it more: Edit > Preferences > General > Maximum memory.")
+            throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are too little " +
+                "for ${plan.cells.chosen.length} cells. Nothing was changed. Give it more: " +
+                "Edit > Preferences > General > Maximum memory.")
         } catch (Throwable problem) {
             takeBack(undo, problem)
             throw problem
@@ -61,7 +64,9 @@ class Her2Transaction {
     private void putStep(Her2Undo undo) {
         Workflow workflow = image.getHistoryWorkflow()
         List<WorkflowStep> before = new ArrayList<WorkflowStep>(workflow.getSteps())
-        List<WorkflowStep> ours = before.findAll { WorkflowStep it -> it.getName().startsWith(STEP) } as List<WorkflowStep>
+        List<WorkflowStep> ours = before.findAll { WorkflowStep it ->
+            it.getName().startsWith(STEP)
+        } as List<WorkflowStep>
         boolean wasChanged = image.isChanged()
         undo.remember {
             workflow.clear()

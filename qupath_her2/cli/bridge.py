@@ -105,6 +105,7 @@ def _pushed_line(found: Pushed, dry_run: bool) -> str:
     n_cells = found.total("added") + found.total("unchanged")
     parts = [f"{n_cells:,} cells {would}into {_count(len(changed), 'image')}"]
     for key, words in (
+        ("patches", "patches"),
         ("classified", "cells of yours classified"),
         ("edited", "cells kept as a person changed them"),
         ("suppressed", "cells left out where a person had changed or deleted one"),

@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.exchange import new_run
 from qupath_her2.project.locks import lock_image
+from qupath_her2.project.patch_files import write_patches
 from qupath_her2.project.scores import regions_geojson, score_json
 from qupath_her2.provenance import RunRecord, cell_uuids, ours, sha256_file
-from qupath_her2.records import CELL_CLASSES, CellTable, Region, Score, SlideScore
+from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Region, Score, SlideScore
 from tests.groovy.conftest import SCRIPTS
 from tests.helpers.qupath import QuPath
 
@@ -131,6 +132,7 @@ class Study:
         regions: Sequence[Region] = (BIG, SECOND),
         image: dict[str, Any] | None = None,
         score: str | None = "2+",
+        patches: PatchTable | None = None,
     ) -> Path:
         """Write a run as the package does; it counts from now on."""
         run_hash = f"{key << 2:011x}" + "0" * 53
@@ -161,15 +163,19 @@ class Study:
                 **(image or {}),
             },
             inputs={"regions": sha256_file(region_file)},
-            counts={"cells": len(table)},
+            counts={"cells": len(table), "patches": 0 if patches is None else len(patches)},
             regions=tuple(
                 {"uuid": str(r.uuid), "name": r.name, "class": r.class_name, "role": r.role} for r in regions
             ),
             cells={"measurements": list(table.measurement_names), "classes": list(table.class_names)},
+            patches={"classes": [] if patches is None else list(patches.class_names)},
         )
         with lock_image(self.her2, self.image) as lock, new_run(lock, run_hash) as writer:
             with writer.open("cells.npz") as file:
                 write_cells(file, table)
+            if patches is not None:
+                with writer.open("patches.npz") as file:
+                    write_patches(file, patches)
             writer.write("regions.geojson", regions_geojson(regions, slide.regions))
             writer.write("score.json", score_json(slide))
             writer.finish(record)

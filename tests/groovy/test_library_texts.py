@@ -40,7 +40,7 @@ class TestLibraryClass:
     def test_one_compiled_class_of_the_files_name(self, file: Path) -> None:
         """A class is found by the name of its file, and only what is compiled statically is quick."""
         text = file.read_text(encoding="utf-8")
-        assert re.search(rf"^@CompileStatic\n(final )?class {file.stem}\b", text, re.MULTILINE)
+        assert re.search(rf"^@CompileStatic\n(final |abstract )?class {file.stem}\b", text, re.MULTILINE)
         assert not re.search(r"^package ", text, re.MULTILINE)
         assert "@CompileDynamic" not in text
 

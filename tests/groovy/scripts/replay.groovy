@@ -81,6 +81,10 @@ void edit(String what) {
             println "MERGED " + gone.size()
             gone[0].getParent().addChildObject(merged)
             hierarchy.removeObjects(gone, true); break
+        case "tiles":
+            def tiles = ours().findAll { it.isTile() }
+            tiles[0].setPathClass(PathClass.fromString("Zebra", null))
+            hierarchy.removeObjects([tiles[1]], true); break
         case "foreign-class": find(4).getChildObjects().find { it.getID().toString().startsWith("2") }.setPathClass(PathClass.fromString("Zebra", null)); break
         case "outline": find(1).setROI(ROIs.createRectangleROI(20, 20, 159, 160, ImagePlane.getDefaultPlane())); break
         case "class-of-region": find(4).setPathClass(PathClass.fromString("Stroma", null)); break

@@ -1,0 +1,123 @@
+import groovy.transform.CompileStatic
+import java.nio.FloatBuffer
+import java.nio.LongBuffer
+import java.util.zip.ZipException
+import java.util.zip.ZipFile
+
+/**
+ * A table of a run, read whole and checked whole: rows with a UUID, a region of the run and a class. What is not as
+ * format 1 says is refused before anything of it reaches a hierarchy.
+ */
+@CompileStatic
+abstract class Her2Table {
+
+    static final int NOT_MEASURED = 255
+
+    private static final String AGAIN = "Score the image again with --force."
+
+    final int count
+    final Her2Column uuid
+    final List<String> classNames
+
+    /** Names the file in a refusal. */
+    protected final String where
+    private final String kind
+    private final Map<String, Her2Column> columns = new LinkedHashMap<String, Her2Column>()
+    private final Her2Column region
+    private final Her2Column codes
+
+    /**
+     * Read `file`. `kind` is what a row is called; `types` are the columns with their types and numbers of axes;
+     * the names of classes and the number of regions stand in the run's record.
+     */
+    protected Her2Table(File file, String kind, Map<String, String> types, List<String> classNames, int regions) {
+        where = "'$file'"
+        this.kind = kind
+        this.classNames = classNames
+        try (ZipFile archive = new ZipFile(file)) {
+            for (Map.Entry<String, String> type : types.entrySet())
+                columns.put(type.key, Her2Column.read(archive, where, type.key, type.value))
+        } catch (ZipException problem) {
+            throw new Her2Refusal("$where is damaged (${problem.message}). $AGAIN")
+        }
+        uuid = column("uuid")
+        region = column("region")
+        codes = column("${kind}_class".toString())
+        count = uuid.rows
+        checkShape(uuid, count, 16)
+        checkShape(region, count, 1)
+        checkShape(codes, count, 1)
+        checkCodes(regions)
+        checkUuids()
+    }
+
+    protected final Her2Column column(String name) {
+        return columns.get(name)
+    }
+
+    protected final Her2Refusal problem(String what) {
+        return new Her2Refusal("$where: $what. $AGAIN")
+    }
+
+    protected final void checkShape(Her2Column column, int rows, int width) {
+        if (column.rows != rows || column.columns != width)
+            throw problem("${column.name} has shape (${column.rows}, ${column.columns}), expected ($rows, $width)")
+    }
+
+    protected final void checkFinite(Her2Column column) {
+        FloatBuffer values = column.floats
+        int n = values.capacity()
+        // The sum of absolute values is finite only if every value is: one test for all of them.
+        double sum = 0
+        for (int i = 0; i < n; i++)
+            sum += Math.abs(values.get(i))
+        if (Double.isNaN(sum) || Double.isInfinite(sum))
+            throw problem("${column.name} holds NaN or infinity")
+    }
+
+    private void checkCodes(int regions) {
+        int classes = classNames.size()
+        for (int i = 0; i < count; i++) {
+            int code = classCode(i)
+            if (code >= classes)
+                throw problem("${kind}_class holds $code, but there are $classes classes")
+            int index = regionOf(i)
+            if (index < 0 || index >= regions)
+                throw problem("region holds the index $index, but there are $regions regions")
+        }
+    }
+
+    private void checkUuids() {
+        LongBuffer ids = uuid.longs
+        boolean rising = true
+        for (int i = 2; i < 2 * count && rising; i += 2) {
+            int high = Long.compareUnsigned(ids.get(i - 2), ids.get(i))
+            rising = high < 0 || (high == 0 && Long.compareUnsigned(ids.get(i - 1), ids.get(i + 1)) < 0)
+        }
+        if (rising)
+            return
+        Set<UUID> met = new HashSet<UUID>(count * 2)
+        for (int i = 0; i < count; i++)
+            if (!met.add(uuid.uuid(i)))
+                throw problem("the UUID of $kind $i, ${uuid.uuid(i)}, occurs twice; results are attached by UUID")
+    }
+
+    /** The class of a row by its index in `classNames`, -1 where it has none. */
+    final int classCode(int row) {
+        int code = codes.bytes.get(row) & 0xFF
+        return code == NOT_MEASURED ? -1 : code
+    }
+
+    /** Which region of the run's record a row lies in. */
+    final int regionOf(int row) {
+        return region.ints.get(row)
+    }
+
+    /** The point by which a row is said to lie in an outline: level-0 pixels. */
+    abstract float x(int row)
+
+    abstract float y(int row)
+
+    /** The outline of a row: x, y, x, y, … */
+    abstract float[] outline(int row)
+}
