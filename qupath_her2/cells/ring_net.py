@@ -8,10 +8,12 @@ Turning or mirroring a cell changes nothing of the answer. Weights are plain arr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from qupath_her2.cells.features import Rings
 from qupath_her2.errors import ExchangeError
@@ -72,6 +74,12 @@ def load_ring_net(name: str, features: tuple[str, ...]) -> RingNet:
         )
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    # Looking through the loaded libraries takes milliseconds: once.
+    return ThreadpoolController()
+
+
 def _around(rings: _Array) -> _Array:
     """Put beside every sector the sums of its two neighbours at each distance: (B, A, C) to (B * A, 3 C).
 
@@ -120,8 +128,10 @@ def estimate_rings(net: RingNet, rings: Rings) -> NDArray[np.float32]:
     """
     found = np.empty((len(rings), len(TARGETS)), np.float32)
     block = np.zeros((_BLOCK, *rings.shape[1:]), np.float32)
-    for first in range(0, len(rings), _BLOCK):
-        part = rings[first : first + _BLOCK]
-        block[: len(part)] = part
-        found[first : first + len(part)] = _block(net, block)[: len(part)]
+    # Products this small wait for each other's threads four times as long as one thread takes for all of them.
+    with _blas().limit(limits=1, user_api="blas"):
+        for first in range(0, len(rings), _BLOCK):
+            part = rings[first : first + _BLOCK]
+            block[: len(part)] = part
+            found[first : first + len(part)] = _block(net, block)[: len(part)]
     return found
