@@ -24,7 +24,7 @@ NAMES = [
 ]
 PATHS = [
     ("file:/C:/slides/a%20b.svs", "C:/slides/a b.svs"),
-    ("file:///home/me/a.svs", "/home/me/a.svs"),
+    ("file:///slides/a.svs", "/slides/a.svs"),
     ("file://server/share/a.svs", "//server/share/a.svs"),
 ]
 WAYS = [
