@@ -37,14 +37,19 @@ class Her2Objects {
         List<ImagePlane> byRegion = Arrays.asList(planes)
         IntBuffer chosen = IntBuffer.wrap(rows)
         PathObject[] built = new PathObject[rows.length]
-        Arrays.parallelSetAll(built, new IntFunction<PathObject>() {
-            @Override
-            PathObject apply(int i) {
-                if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
-                    throw new Her2Cancelled()
-                return cell(table, chosen.get(i), names, byCode, byRegion)
-            }
-        })
+        try {
+            Arrays.parallelSetAll(built, new IntFunction<PathObject>() {
+                @Override
+                PathObject apply(int i) {
+                    if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
+                        throw new Her2Cancelled()
+                    return cell(table, chosen.get(i), names, byCode, byRegion)
+                }
+            })
+        } catch (RuntimeException problem) {
+            // Java hands on a copy of what another thread threw, with the original as its cause and other words.
+            throw problem.cause?.class == problem.class ? (RuntimeException) problem.cause : problem
+        }
         return built
     }
 
