@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -20,8 +20,9 @@ __all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson
 
 SCORE_FORMAT = 1
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-_TEXTS = ("status", "reason", "guideline")
-_SCORES = ("0", "1+", "2+", "3+", None)
+_REQUIRED = ("status", "score", "reason", "guideline", "shares", "intervals", "n_cells", "tags", "warnings")
+_SCORES = ("0", "1+", "2+", "3+")
+_AGAIN = "Score the image again with --force."
 
 
 def score_json(score: SlideScore) -> bytes:
@@ -30,50 +31,76 @@ def score_json(score: SlideScore) -> bytes:
 
 
 def read_score(data: bytes) -> SlideScore:
-    """Read what `score_json` wrote; ExchangeError names the field that is not as format 1 says."""
+    """Read what `score_json` wrote.
+
+    Raises
+    ------
+    ExchangeError : not JSON, another format, a missing key, a status that does not go with its score, or a
+        value of the wrong type; the message names where.
+    """
     try:
         raw = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise ExchangeError(
-            f"score.json is not JSON ({error}). Score the image again with --force."
-        ) from error
+        raise ExchangeError(f"score.json is not JSON ({error}). {_AGAIN}") from error
     if not isinstance(raw, dict) or raw.get("format") != SCORE_FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        raise ExchangeError(f"score.json has format {found!r}; this version reads {SCORE_FORMAT}.")
+        raise ExchangeError(f"score.json has format {found!r}; this version reads {SCORE_FORMAT}. {_AGAIN}")
     regions = raw.get("regions")
     if not isinstance(regions, dict):
-        raise ExchangeError("score.json: 'regions' is not an object. Score the image again with --force.")
-    fields = _score_fields(raw, "score.json")
+        raise ExchangeError(
+            f"score.json: regions is {type(regions).__name__}, expected an object by UUID. {_AGAIN}"
+        )
     return SlideScore(
-        **fields,
+        **_score_fields(raw, "the image"),
         regions={key: Score(**_score_fields(value, f"region {key}")) for key, value in regions.items()},
     )
 
 
 def _score_fields(raw: Any, where: str) -> dict[str, Any]:
     """Return the fields of a Score, checked."""
-    if not isinstance(raw, dict) or not all(isinstance(raw.get(key), str) for key in _TEXTS):
+    if not isinstance(raw, dict):
         raise ExchangeError(
-            f"{where}: status, reason and guideline must be text. Score the image again with --force."
+            f"score.json: the entry of {where} is {type(raw).__name__}, expected an object. {_AGAIN}"
         )
-    if raw["status"] not in ("scored", "not assessable") or raw.get("score") not in _SCORES:
+    missing = [key for key in _REQUIRED if key not in raw]
+    if missing:
+        raise ExchangeError(f"score.json: {where} lacks {', '.join(missing)}. {_AGAIN}")
+    is_scored = raw["status"] == "scored" and raw["score"] in _SCORES
+    is_refused = raw["status"] == "not assessable" and raw["score"] is None
+    if not is_scored and not is_refused:
         raise ExchangeError(
-            f"{where}: {raw['status']!r} with score {raw.get('score')!r} is not a HER2 result."
+            f"score.json: status {raw['status']!r} and score {raw['score']!r} at {where} do not "
+            f"go together. {_AGAIN}"
         )
-    values = {field.name: raw[field.name] for field in dataclasses.fields(Score) if field.name in raw}
-    for key, kind in (
-        ("shares", dict),
-        ("intervals", dict),
-        ("tags", list),
-        ("warnings", list),
-        ("n_cells", int),
-    ):
-        if key in values and not isinstance(values[key], kind):
-            raise ExchangeError(f"{where}: {key!r} is {values[key]!r}, not a {kind.__name__}.")
-    values["intervals"] = {name: tuple(pair) for name, pair in values.get("intervals", {}).items()}
-    values["tags"] = tuple(values.get("tags", ()))
-    values["warnings"] = tuple(values.get("warnings", ()))
-    return values
+    try:
+        return _typed(raw)
+    except (TypeError, ValueError) as error:
+        raise ExchangeError(
+            f"score.json: a value of {where} has the wrong type ({error}). {_AGAIN}"
+        ) from error
+
+
+def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    intervals = dict(raw["intervals"])
+    return {
+        "status": raw["status"],
+        "score": raw["score"],
+        "reason": str(raw["reason"]),
+        "guideline": str(raw["guideline"]),
+        "shares": {str(name): float(share) for name, share in dict(raw["shares"]).items()},
+        "intervals": {str(name): (float(low), float(high)) for name, (low, high) in intervals.items()},
+        "complete_share": _optional(raw.get("complete_share"), float),
+        "h_score": _optional(raw.get("h_score"), float),
+        "n_cells": int(raw["n_cells"]),
+        "cells_to_next_score": _optional(raw.get("cells_to_next_score"), int),
+        "tags": tuple(map(str, raw["tags"])),
+        "warnings": tuple(map(str, raw["warnings"])),
+        "refusal_code": _optional(raw.get("refusal_code"), str),
+    }
+
+
+def _optional(value: Any, kind: Callable[[Any], Any]) -> Any:
+    return None if value is None else kind(value)
 
 
 def region_measurements(score: Score) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from qupath_her2.scoring.aggregate import Regrade, ScoringSettings, score_cells
 from qupath_her2.scoring.guideline import Guideline, cell_classes, evaluate
-from qupath_her2.scoring.score_json import score_from_dict, score_to_dict
 from qupath_her2.scoring.tables import GUIDELINES, guideline_for
 
 __all__ = [
@@ -21,6 +20,4 @@ __all__ = [
     "evaluate",
     "guideline_for",
     "score_cells",
-    "score_from_dict",
-    "score_to_dict",
 ]

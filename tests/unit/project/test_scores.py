@@ -65,11 +65,13 @@ def test_fields_are_those_of_format_1() -> None:
     ("old", "new", "message"),
     [
         (b'"format": 1', b'"format": 9', "format 9"),
-        (b'"score": "2+"', b'"score": "5+"', "not a HER2 result"),
-        (b'"status": "scored"', b'"status": "good"', "not a HER2 result"),
-        (b'"n_cells": 8412', b'"n_cells": "many"', "n_cells"),
-        (b'"reason": "', b'"raison": "', "must be text"),
-        (b'"regions": {', b'"regioms": {', "regions"),
+        (b'"score": "2+"', b'"score": "5+"', "do not go together"),
+        (b'"score": "2+"', b'"score": null', "do not go together"),
+        (b'"status": "scored"', b'"status": "good"', "do not go together"),
+        (b'"n_cells": 8412', b'"n_cells": "many"', "wrong type"),
+        (b'"h_score": 85.0', b'"h_score": "high"', "wrong type"),
+        (b'"reason": "', b'"raison": "', "lacks reason"),
+        (b'"regions": {', b'"regioms": {', "expected an object"),
         (b"{", b"", "not JSON"),
     ],
 )

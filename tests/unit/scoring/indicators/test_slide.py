@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import ScoringError, SettingsError
+from qupath_her2.project.scores import read_score, score_json
 from qupath_her2.records import Box, Refusal
-from qupath_her2.scoring import score_from_dict, score_to_dict
 from qupath_her2.scoring.indicators import (
     ControlSettings,
     IndicatorSettings,
@@ -192,7 +192,7 @@ def test_a_scored_slide_explains_itself():
     assert "CSCO" in score.guideline
     assert "2+ by staining intensity alone" in score.tags
     assert score.warnings[0] == "control left out"
-    assert score_from_dict(score_to_dict(score)) == score
+    assert read_score(score_json(score)) == score
 
 
 def test_two_plus_asks_for_ish_and_contradiction_is_told():
@@ -208,4 +208,4 @@ def test_what_is_not_assessable():
     assert few.reason == "Not assessable: 20 cells are too few (at least 100 needed). Research use only."
     given = score_indicators(slide_of(0.3, 0.2, 0.5), refusal=Refusal("blurred", "the image is blurred."))
     assert given.reason == "Not assessable: the image is blurred. Research use only."
-    assert score_from_dict(score_to_dict(given)) == given
+    assert read_score(score_json(given)) == given
