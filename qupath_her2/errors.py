@@ -2,8 +2,10 @@
 
 Her2Error
 ├── ImageReadError (OSError)        an image file that cannot be opened or read
+│   └── PatchReadError              one patch of it that cannot be read; the others can
 ├── RegionFileError (ValueError)    a region file that cannot be read at all (single bad features are quarantined)
 ├── CasesFileError (ValueError)     cases.csv with bad rows, all of them listed
+├── PatchError (ValueError)         patches that cannot be cut, labelled, split or read back
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      a result folder that is not what its own record says
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
@@ -24,6 +26,8 @@ __all__ = [
     "ImageReadError",
     "MissingExtraError",
     "OutputError",
+    "PatchError",
+    "PatchReadError",
     "QuPathError",
     "RegionFileError",
     "ScoringError",
@@ -39,12 +43,24 @@ class ImageReadError(Her2Error, OSError):
     """An image file cannot be opened or read."""
 
 
+class PatchReadError(ImageReadError):
+    """One patch cannot be read; `row` is its row in the manifest."""
+
+    def __init__(self, message: str, row: int = -1) -> None:
+        super().__init__(message)
+        self.row = row
+
+
 class RegionFileError(Her2Error, ValueError):
     """A region file cannot be read at all."""
 
 
 class CasesFileError(Her2Error, ValueError):
     """`cases.csv` holds rows that cannot be used; the message lists all of them."""
+
+
+class PatchError(Her2Error, ValueError):
+    """Patches cannot be cut, labelled or split as asked, or a manifest is damaged."""
 
 
 class SettingsError(Her2Error, ValueError):

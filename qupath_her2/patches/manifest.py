@@ -1,0 +1,314 @@
+"""The manifest: all patches of a data set as columns in one file, with what it takes to cut them again.
+
+A folder holds ``manifest.npz`` (the columns, stored as `project.columns` does) and ``manifest.json`` (format 1:
+images, class names, scale, settings, counts of what was dropped, SHA-256 of the columns). Pixels stay in the
+slides; `patches.pixels` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ExchangeError, PatchError
+from qupath_her2.project.columns import Columns, read_columns, write_columns
+from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.provenance import canonical_json
+
+__all__ = [
+    "MANIFEST_FORMAT",
+    "SPLITS",
+    "ManifestImage",
+    "PatchManifest",
+    "check_manifest",
+    "manifest_hash",
+    "read_manifest",
+    "select",
+    "write_manifest",
+]
+
+MANIFEST_FORMAT = 1
+#: Names of the codes of `PatchManifest.split`; -1 is "not split".
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+
+_COLUMNS: Columns = {
+    "image": ("<i4", 1),
+    "box_xywh": ("<i4", 2),
+    "label": ("<i2", 1),
+    "overlap": ("<f4", 1),
+    "region_uuid": ("|u1", 2),
+    "split": ("|i1", 1),
+}
+_NPZ, _JSON = "manifest.npz", "manifest.json"
+_AGAIN = "Cut the patches again."
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestImage:
+    """An image that patches come from.
+
+    Attributes
+    ----------
+    id, name : as in the exchange folder; the relative path in a published data set.
+    path : the file.
+    case : whose tissue it is; None where nobody said, never guessed.
+    pixel_size_um : of level 0, µm; NaN where unknown.
+    width, height : of level 0 as QuPath shows it, px.
+    chain : QuPath's crops and turns from the file to that, as `records.SlideRef` has them.
+    fingerprint : of the file, `provenance.image_fingerprint`; empty where it was not taken.
+    """
+
+    id: str
+    name: str
+    path: Path
+    case: str | None
+    pixel_size_um: float
+    width: int
+    height: int
+    chain: tuple[dict[str, Any], ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchManifest:
+    """N patches as columns.
+
+    Attributes
+    ----------
+    image : int32 (N,), index into `images`.
+    box_xywh : int32 (N, 4), left, top, width, height, level-0 px; may reach over the image's edge (white there).
+    label : int16 (N,), index into `class_names`, -1 = no label.
+    overlap : float32 (N,), 0..1, share of the patch's area inside its region.
+    region_uuid : uint8 (N, 16), the annotation the label came from; zeros = none.
+    split : int8 (N,), index into `SPLITS`, -1 = not split.
+    images, class_names : what the indices mean.
+    patch_size_px : side of the picture that a network sees, px.
+    pixel_size_um : of that picture, µm; NaN where the image is taken as it lies.
+    task : name in `patches.tasks.TASKS`, or the user's own.
+    settings : all that is needed to repeat the cutting; plain values.
+    dropped : {cause: count} of patches and images that were left out.
+    """
+
+    image: NDArray[np.int32]
+    box_xywh: NDArray[np.int32]
+    label: NDArray[np.int16]
+    overlap: NDArray[np.float32]
+    region_uuid: NDArray[np.uint8]
+    split: NDArray[np.int8]
+    images: tuple[ManifestImage, ...]
+    class_names: tuple[str, ...]
+    patch_size_px: int
+    pixel_size_um: float
+    task: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def cases(self) -> tuple[str | None, ...]:
+        """The case of each image, None where unknown."""
+        return tuple(image.case for image in self.images)
+
+    def label_counts(self) -> dict[str, int]:
+        """Return {class name: patches with that label}, in the order of the classes."""
+        counts = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
+
+def select(manifest: PatchManifest, mask: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> PatchManifest:
+    """Return the patches that `mask` (bool (N,), or row numbers) chooses; images and classes stay all."""
+    return replace(manifest, **{name: getattr(manifest, name)[mask] for name in _COLUMNS})
+
+
+def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None:
+    """Raise PatchError, naming the column, where the table is not what `PatchManifest` says."""
+    n = len(manifest.image)
+    wanted = {"box_xywh": (n, 4), "region_uuid": (n, 16)}
+    for name, (dtype, _) in _COLUMNS.items():
+        column = getattr(manifest, name)
+        shape = wanted.get(name, (n,))
+        if column.shape != shape or column.dtype != np.dtype(dtype):
+            raise PatchError(
+                f"{where}: {name} is {column.dtype} {column.shape}, expected {np.dtype(dtype)} {shape}."
+            )
+    limits = {
+        "image": (0, len(manifest.images)),
+        "label": (-1, len(manifest.class_names)),
+        "split": (-1, len(SPLITS)),
+    }
+    for name, (low, high) in limits.items():
+        column = getattr(manifest, name)
+        if n and (column.min() < low or column.max() >= high):
+            raise PatchError(f"{where}: {name} holds a value outside {low}..{high - 1}.")
+    if n and manifest.box_xywh[:, 2:].min() < 1:
+        raise PatchError(f"{where}: box_xywh holds a width or height below 1 px.")
+    if not ((manifest.overlap >= 0) & (manifest.overlap <= 1)).all():
+        raise PatchError(f"{where}: overlap holds a value outside 0..1.")
+    if manifest.patch_size_px < 1:
+        raise PatchError(f"{where}: patch_size_px is {manifest.patch_size_px}; a picture has at least 1 px.")
+
+
+def manifest_hash(manifest: PatchManifest) -> str:
+    """Return a SHA-256, 64 hex digits, of the data: patches, labels, splits, images, settings.
+
+    Where the files lie and what was dropped on the way do not count, so that a copied study keeps its hash.
+    """
+    digest = hashlib.sha256()
+    for name, (dtype, _) in _COLUMNS.items():
+        column = np.ascontiguousarray(getattr(manifest, name), dtype=dtype)
+        digest.update(f"{name}{column.shape}".encode() + column.tobytes())
+    images = [{**asdict(image), "path": None} for image in manifest.images]
+    head = [images, manifest.class_names, manifest.patch_size_px, manifest.pixel_size_um, manifest.task]
+    digest.update(canonical_json([*head, manifest.settings]))
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, manifest: PatchManifest) -> None:
+    """Write the manifest into `folder`, made where it is not there.
+
+    Each file is replaced in one step; a kill between the two leaves a pair that `read_manifest` refuses.
+
+    Raises
+    ------
+    PatchError
+        The table is not sound.
+    OutputError
+        It cannot be written.
+    """
+    check_manifest(manifest)
+    columns = io.BytesIO()
+    write_columns(columns, manifest, _COLUMNS)
+    data = columns.getvalue()
+    rest = {
+        "format": MANIFEST_FORMAT,
+        "columns_sha256": hashlib.sha256(data).hexdigest(),
+        "patches": len(manifest),
+        "images": [_image_json(image, folder) for image in manifest.images],
+        "class_names": manifest.class_names,
+        "patch_size_px": manifest.patch_size_px,
+        # orjson writes NaN as null, which is what "unknown" is in JSON.
+        "pixel_size_um": manifest.pixel_size_um,
+        "task": manifest.task,
+        "settings": manifest.settings,
+        "dropped": manifest.dropped,
+    }
+    text = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / _NPZ, data)
+    replace_file(folder / _JSON, text + b"\n")
+
+
+def _image_json(image: ManifestImage, folder: Path) -> dict[str, Any]:
+    return {**asdict(image), "path": _portable(image.path, folder)}
+
+
+def _portable(path: Path, folder: Path) -> str:
+    """Return `path` from `folder`, so that a study can be moved whole; as it is where they share no folder."""
+    here, there = _plain(folder), _plain(path)
+    if here.anchor != there.anchor or here.parts[1:2] != there.parts[1:2]:
+        return there.as_posix()
+    return Path(os.path.relpath(there, here)).as_posix()
+
+
+def read_manifest(folder: Path) -> PatchManifest:
+    """Read what `write_manifest` wrote.
+
+    Raises
+    ------
+    PatchError
+        There is none, it is damaged, or of another format; the message names the file and field.
+    """
+    path = folder / _JSON
+    try:
+        raw = orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise PatchError(
+            f"There are no patches in '{folder}' ({_JSON} is missing). Cut them: qupath-her2 patches PROJECT."
+        ) from error
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
+    if not isinstance(raw, dict) or raw.get("format") != MANIFEST_FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise PatchError(f"'{path}' has format {found!r}; this version reads {MANIFEST_FORMAT}. {_AGAIN}")
+    columns: dict[str, Any] = _columns(folder, raw)
+    kinds = {"patch_size_px": int, "task": str, "settings": dict, "dropped": dict}
+    values = {name: _field(raw, name, kind, path) for name, kind in kinds.items()}
+    manifest = PatchManifest(
+        **columns,
+        **values,
+        pixel_size_um=_size(raw.get("pixel_size_um"), "pixel_size_um", path),
+        class_names=_names(raw, path),
+        images=tuple(_image(image, folder, path) for image in _field(raw, "images", list, path)),
+    )
+    check_manifest(manifest, f"'{folder}'")
+    return manifest
+
+
+def _columns(folder: Path, raw: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    path = folder / _NPZ
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        columns = read_columns(path, _COLUMNS)
+    except (OSError, ExchangeError) as error:
+        raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
+    if digest != raw.get("columns_sha256"):
+        raise PatchError(f"'{path}' does not belong to the {_JSON} beside it. {_AGAIN}")
+    return columns
+
+
+def _field(raw: Mapping[str, Any], name: str, kind: type, path: Path) -> Any:
+    value = raw.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise PatchError(f"'{path}': {name!r} is {value!r:.80}, not a {kind.__name__}. {_AGAIN}")
+    return value
+
+
+def _names(raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    names: Sequence[Any] = _field(raw, "class_names", list, path)
+    if not all(isinstance(name, str) for name in names):
+        raise PatchError(f"'{path}': 'class_names' are not all text. {_AGAIN}")
+    return tuple(names)
+
+
+def _size(value: Any, name: str, path: Path) -> float:
+    """Return a pixel size in µm; null is NaN."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise PatchError(f"'{path}': {name!r} is {value!r}, not a positive number or null. {_AGAIN}")
+    return float(value)
+
+
+def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
+    known = {column.name for column in fields(ManifestImage)}
+    if not isinstance(raw, dict) or not raw.keys() <= known:
+        raise PatchError(f"'{path}': an entry of 'images' is not an image: {raw!r:.120}. {_AGAIN}")
+    kinds: dict[str, type] = {"id": str, "name": str, "path": str, "width": int, "height": int, "chain": list}
+    values = {name: _field(raw, name, kind, path) for name, kind in kinds.items()}
+    case = raw.get("case")
+    if case is not None and not isinstance(case, str):
+        raise PatchError(f"'{path}': the case of image {values['name']!r} is {case!r}, not text. {_AGAIN}")
+    return ManifestImage(
+        **{**values, "chain": tuple(values["chain"]), "path": _plain(folder / values["path"])},
+        case=case,
+        pixel_size_um=_size(raw.get("pixel_size_um"), "pixel_size_um", path),
+        fingerprint=str(raw.get("fingerprint", "")),
+    )
+
+
+def _plain(path: Path) -> Path:
+    # Not resolve(): links inside a study are followed only when the file is opened.
+    return Path(os.path.normpath(path.absolute()))

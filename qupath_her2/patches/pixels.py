@@ -1,0 +1,275 @@
+"""The pixels of a manifest's patches, read from the slides when they are asked for.
+
+Neighbours are read in one window of the slide (supertiles) and cut out of it, so that a tile of the file is
+decoded once. What a patch looks like does not depend on its neighbours: scaling comes after the cutting.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
+from qupath_her2.patches.open_slides import OpenSlides
+from qupath_her2.patches.windows import Window, read_window, scaled, window_for
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from qupath_her2.patches.manifest import PatchManifest
+
+__all__ = ["ClaheSettings", "PatchPixels", "equalised"]
+
+#: Side of a supertile in px of the level it is read from: 12 MB of pixels, 64 tiles of 256 px.
+_SUPERTILE_PX = 2048
+#: A supertile is read where at most this much more is read than its patches need.
+_MOST_WASTE = 1.5
+
+_Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaheSettings:
+    """Contrast-limited adaptive histogram equalisation of the lightness (CIE L*) of each patch.
+
+    The low-resolution study (Chauhan et al. 2025) uses it and states no values; these are OpenCV's customary
+    ones.
+
+    Attributes
+    ----------
+    clip_limit : contrast limit, > 0.
+    tiles : the patch is divided into `tiles` x `tiles` fields.
+    """
+
+    clip_limit: float = 2.0
+    tiles: int = 8
+
+    def __post_init__(self) -> None:
+        if not (self.clip_limit > 0 and self.tiles >= 1):
+            raise SettingsError(
+                f"CLAHE with clip_limit {self.clip_limit} and {self.tiles} tiles does nothing; "
+                "both must be above 0. OpenCV's customary values are 2.0 and 8."
+            )
+
+
+class PatchPixels:
+    """Reads patches of a manifest; safe to call from several threads.
+
+    Parameters
+    ----------
+    manifest : says which images, boxes and size; its setting ``clahe`` (`ClaheSettings` as a dict, or None) is
+        applied to each patch.
+    open_bytes : slides are kept open, least recently used closed first, up to about this much memory.
+    cache_bytes : patches kept after the first reading, up to this much memory; 0 keeps none. Worth it where
+        patches of many flat JPEG or PNG images are read in shuffled order: each would be decoded anew.
+    """
+
+    def __init__(self, manifest: PatchManifest, *, open_bytes: int = 1 << 30, cache_bytes: int = 0) -> None:
+        self.manifest = manifest
+        clahe = manifest.settings.get("clahe")
+        self._clahe = None if clahe is None else ClaheSettings(**clahe)
+        self._slides = OpenSlides(manifest.images, open_bytes)
+        self._cache = _PatchCache(cache_bytes)
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> _Pixels:
+        """Return the patches of some rows, in that order.
+
+        Parameters
+        ----------
+        indices : rows of the manifest.
+
+        Returns
+        -------
+        uint8 (n, patch_size_px, patch_size_px, 3) RGB; white beyond the image's edge.
+
+        Raises
+        ------
+        PatchReadError
+            The first patch that cannot be read: its image, box and why; `row` is its row.
+        """
+        pixels, failed = self.read_readable(indices)
+        if failed:
+            raise failed[0]
+        return pixels
+
+    def read_readable(
+        self, indices: Sequence[int] | NDArray[np.integer[Any]]
+    ) -> tuple[_Pixels, list[PatchReadError]]:
+        """Return the patches of some rows, white for those that cannot be read, and an error for each of these.
+
+        Parameters
+        ----------
+        indices : rows of the manifest.
+
+        Returns
+        -------
+        pixels : uint8 (n, patch_size_px, patch_size_px, 3) RGB.
+        failed : in the order of `indices`; `row` of each is its row.
+        """
+        rows = np.asarray(indices, np.int64).reshape(-1)
+        side = self.manifest.patch_size_px
+        out = np.full((len(rows), side, side, 3), 255, np.uint8)
+        failed: dict[int, PatchReadError] = {}
+        wanted = [place for place, row in enumerate(rows.tolist()) if not self._cache.copy(row, out[place])]
+        by_image: dict[int, list[int]] = {}
+        for place in wanted:
+            by_image.setdefault(int(self.manifest.image[rows[place]]), []).append(place)
+        for image, places in by_image.items():
+            try:
+                self._read_image(image, rows, places, out, failed)
+            except ImageReadError as error:
+                failed |= {place: self._error(int(rows[place]), error) for place in places}
+        return out, [failed[place] for place in sorted(failed)]
+
+    def _read_image(
+        self,
+        image: int,
+        rows: NDArray[np.int64],
+        places: list[int],
+        out: _Pixels,
+        failed: dict[int, PatchReadError],
+    ) -> None:
+        side = self.manifest.patch_size_px
+        boxes = self.manifest.box_xywh[rows[places]].tolist()
+        with self._slides.lease(image) as slide:
+            windows = {place: window_for(slide, box, side) for place, box in zip(places, boxes, strict=True)}
+            is_flat = slide.reader == "plain"
+        for members in _supertiles(windows, alone=is_flat):
+            for place, pixels in self._read_block(image, windows, members):
+                if isinstance(pixels, ImageReadError):
+                    failed[place] = self._error(int(rows[place]), pixels)
+                    continue
+                out[place] = self._finished(pixels)
+                self._cache.keep(int(rows[place]), out[place])
+
+    def _read_block(
+        self, image: int, windows: dict[int, Window], members: list[int]
+    ) -> Iterator[tuple[int, _Pixels | ImageReadError]]:
+        """Yield (place, raw pixels or why there are none); what fails together is tried one by one."""
+        union = windows[members[0]] if len(members) == 1 else Window.around([windows[m] for m in members])
+        with self._slides.lease(image) as slide:
+            try:
+                pixels = read_window(slide, union)
+            except ImageReadError:
+                # A handle of OpenSlide that failed once fails for ever, in every thread that shares it.
+                self._slides.renew(image, slide)
+            else:
+                for place in members:
+                    yield place, pixels if len(members) == 1 else windows[place].cut(pixels, union)
+                return
+        yield from self._read_each(image, windows, members)
+
+    def _read_each(
+        self, image: int, windows: dict[int, Window], members: list[int]
+    ) -> Iterator[tuple[int, _Pixels | ImageReadError]]:
+        """Yield as `_read_block`, from handles that nobody shares and that no failure has touched."""
+        slide = self._slides.fresh(image)
+        try:
+            for place in members:
+                try:
+                    pixels = read_window(slide, windows[place])
+                except ImageReadError as error:
+                    slide.close()
+                    slide = self._slides.fresh(image)
+                    yield place, error
+                else:
+                    yield place, pixels
+        finally:
+            slide.close()
+
+    def _finished(self, pixels: _Pixels) -> _Pixels:
+        patch = scaled(pixels, self.manifest.patch_size_px)
+        return patch if self._clahe is None else equalised(patch, self._clahe)
+
+    def _error(self, row: int, cause: ImageReadError) -> PatchReadError:
+        x, y, width, height = self.manifest.box_xywh[row].tolist()
+        name = self.manifest.images[self.manifest.image[row]].name
+        error = PatchReadError(
+            f"Patch {row} of image '{name}' at x {x}, y {y} ({width} × {height} px): {cause}", row
+        )
+        error.__cause__ = cause
+        return error
+
+    def close(self) -> None:
+        """Close all slides."""
+        self._slides.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _supertiles(windows: dict[int, Window], *, alone: bool) -> Iterator[list[int]]:
+    """Yield groups of places whose windows are read at once; `alone` puts each into its own."""
+    fields: dict[tuple[int, ...], list[int]] = {}
+    for place, window in windows.items():
+        field = (window.level, window.left // _SUPERTILE_PX, window.top // _SUPERTILE_PX)
+        fields.setdefault((place,) if alone else field, []).append(place)
+    for members in fields.values():
+        union = Window.around([windows[place] for place in members])
+        needed = sum(windows[place].area for place in members)
+        if union.area <= _MOST_WASTE * needed and union.area <= (2 * _SUPERTILE_PX) ** 2:
+            yield members
+        else:
+            yield from ([place] for place in members)
+
+
+def equalised(rgb: _Pixels, settings: ClaheSettings) -> _Pixels:
+    """Return a patch with its lightness equalised, its colours kept.
+
+    Parameters
+    ----------
+    rgb : uint8 (H, W, 3).
+    settings : contrast limit and fields.
+    """
+    # One object a call: OpenCV's is not safe to share between threads.
+    clahe = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
+    return cast(_Pixels, cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+
+
+class _PatchCache:
+    """Finished patches, least recently used dropped first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._patches: OrderedDict[int, _Pixels] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._lock = Lock()
+
+    def copy(self, row: int, out: _Pixels) -> bool:
+        if self._max_bytes == 0:
+            return False
+        with self._lock:
+            patch = self._patches.get(row)
+            if patch is not None:
+                self._patches.move_to_end(row)
+        if patch is None:
+            return False
+        out[:] = patch
+        return True
+
+    def keep(self, row: int, patch: _Pixels) -> None:
+        if patch.nbytes > self._max_bytes:
+            return
+        with self._lock:
+            if row in self._patches:
+                return
+            self._patches[row] = patch.copy()
+            self._bytes += patch.nbytes
+            while self._bytes > self._max_bytes:
+                self._bytes -= self._patches.popitem(last=False)[1].nbytes

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qupath_her2.patches import ManifestImage, PatchManifest
+
+Rgb = np.ndarray
+
+
+def noise(width: int, height: int, seed: int = 0) -> Rgb:
+    """uint8 (H, W, 3), every pixel another colour: what is read from the wrong place shows."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def image_of(path: Path, rgb: Rgb, **known: object) -> ManifestImage:
+    """Save pixels as PNG and describe the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb).save(path)
+    values = {"id": path.stem, "name": path.name, "case": None, "pixel_size_um": math.nan, **known}
+    return ManifestImage(path=path, width=rgb.shape[1], height=rgb.shape[0], **values)
+
+
+def manifest_of(
+    images: Sequence[ManifestImage],
+    rows: Sequence[tuple[int, tuple[int, int, int, int]]],
+    labels: Sequence[int] | None = None,
+    side: int = 16,
+    class_names: tuple[str, ...] = ("0", "1+", "2+", "3+"),
+    **known: object,
+) -> PatchManifest:
+    n = len(rows)
+    values = {"pixel_size_um": math.nan, "task": "her2-4", **known}
+    return PatchManifest(
+        image=np.array([row[0] for row in rows], np.int32),
+        box_xywh=np.array([row[1] for row in rows], np.int32).reshape(n, 4),
+        label=np.array(labels if labels is not None else [-1] * n, np.int16),
+        overlap=np.ones(n, np.float32),
+        region_uuid=np.zeros((n, 16), np.uint8),
+        split=np.full(n, -1, np.int8),
+        images=tuple(images),
+        class_names=class_names,
+        patch_size_px=side,
+        **values,
+    )
+
+
+@pytest.fixture
+def two_images(tmp_path: Path) -> Callable[..., PatchManifest]:
+    """A function: a manifest of two noise images, 96 x 64 and 64 x 96 px, with two cases."""
+
+    def make(rows: Sequence[tuple[int, tuple[int, int, int, int]]], **known: object) -> PatchManifest:
+        images = [
+            image_of(tmp_path / "a.png", noise(96, 64, 1), case="A", pixel_size_um=0.25),
+            image_of(tmp_path / "b.png", noise(64, 96, 2), case="B", pixel_size_um=0.5),
+        ]
+        return manifest_of(images, rows, **known)
+
+    return make
