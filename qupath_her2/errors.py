@@ -6,6 +6,7 @@ Her2Error
 ├── RegionFileError (ValueError)    a region file that cannot be read at all (single bad features are quarantined)
 ├── CasesFileError (ValueError)     cases.csv with bad rows, all of them listed
 ├── PatchError (ValueError)         patches that cannot be cut, labelled, split or read back
+├── TrainingError (ValueError)      a training that cannot begin, go on or be taken up again
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      a result folder that is not what its own record says
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
@@ -32,6 +33,7 @@ __all__ = [
     "RegionFileError",
     "ScoringError",
     "SettingsError",
+    "TrainingError",
 ]
 
 
@@ -61,6 +63,10 @@ class CasesFileError(Her2Error, ValueError):
 
 class PatchError(Her2Error, ValueError):
     """Patches cannot be cut, labelled or split as asked, or a manifest is damaged."""
+
+
+class TrainingError(Her2Error, ValueError):
+    """A training cannot begin, go on or be taken up again."""
 
 
 class SettingsError(Her2Error, ValueError):
