@@ -1,0 +1,229 @@
+"""Tasks: which classes a network is to tell apart, and which labels of people mean which class. Tables, no code.
+
+HER2 tasks and their treatment of 2+ follow Chauhan et al. 2025, table 2 (binary, 3-way, 4-way) and Joshi et al.,
+ETASR 2025 (negative, equivocal, positive). In-situ hybridisation decides 2+ by ASCO/CAP 2018 (doi
+10.5858/arpa.2018-0902-SA): groups 1 and 3 are positive beside IHC 2+, groups 2, 4 and 5 negative.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import PatchError, SettingsError
+from qupath_her2.project.vocabulary import grade_of
+from qupath_her2.records import CaseInfo
+
+__all__ = ["TASKS", "UNDECIDED", "Task", "is_label", "label_of", "labels_of", "task_named"]
+
+#: Why a label that a task knows gives no class.
+UNDECIDED = "2+ without an ISH result"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A classification task.
+
+    Attributes
+    ----------
+    name : as in ``--task``.
+    class_names : the classes, in the order of a network's outputs.
+    labels : {label in lower case: class name}; HER2 scores are written ``0``, ``1+``, ``2+ ish-``, ``2+ ish+``,
+        ``3+``, and ``2+`` where ISH makes no difference.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def _receptor(name: str) -> Task:
+    words = {
+        "negative": ("negative", "neg", "-", f"{name} negative", f"{name} -", f"{name}-"),
+        "positive": ("positive", "pos", "+", f"{name} positive", f"{name} +", f"{name}+"),
+    }
+    labels = {word: status for status, known in words.items() for word in known}
+    return Task(name, ("negative", "positive"), labels)
+
+
+_NOT_TUMOUR = (
+    "non-tumour",
+    "non tumour",
+    "non-tumor",
+    "non tumor",
+    "normal",
+    "stroma",
+    "benign",
+    "other tissue",
+)
+
+#: All tasks by name.
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "her2-4",
+            ("0", "1+", "2+", "3+"),
+            {"0": "0", "1+": "1+", "2+": "2+", "2+ ish-": "2+", "2+ ish+": "2+", "3+": "3+"},
+        ),
+        Task(
+            "her2-3",
+            ("0", "low", "high"),
+            {
+                **{"0": "0", "null": "0", "ultralow": "0", "ultra-low": "0"},
+                **{"1+": "low", "2+ ish-": "low", "low": "low"},
+                **{"2+ ish+": "high", "3+": "high", "high": "high"},
+            },
+        ),
+        Task(
+            "her2-binary",
+            ("negative", "positive"),
+            {
+                **{"0": "negative", "1+": "negative", "2+ ish-": "negative"},
+                **{"2+ ish+": "positive", "3+": "positive"},
+                **{"negative": "negative", "neg": "negative", "positive": "positive", "pos": "positive"},
+            },
+        ),
+        Task(
+            "her2-response",
+            ("negative", "equivocal", "positive"),
+            {
+                **{"0": "negative", "1+": "negative", "0/1+": "negative", "negative": "negative"},
+                **{"2+": "equivocal", "2+ ish-": "equivocal", "2+ ish+": "equivocal"},
+                **{"equivocal": "equivocal", "3+": "positive", "positive": "positive"},
+            },
+        ),
+        _receptor("er"),
+        _receptor("pr"),
+        Task(
+            "tumour",
+            ("non-tumour", "tumour"),
+            {
+                **dict.fromkeys(_NOT_TUMOUR, "non-tumour"),
+                **dict.fromkeys(("tumour", "tumor", "cancer", "carcinoma"), "tumour"),
+            },
+        ),
+    )
+}
+
+_PREFIX = re.compile(r"^(?:(?:her-?2(?:/neu)?|ihc|score|class|patch|tumou?r)\b[\s:_/-]*)+")
+_ISH = re.compile(
+    r"(2) ?\+?[\s/,;(-]*(?:f|c|d|s)?ish\W*?(\+|-|positive|negative|pos|neg|amplified|not amplified)\)?"
+)
+_POSITIVE = {"+", "positive", "pos", "amplified"}
+
+
+def task_named(name: str) -> Task:
+    """Return the task called `name`; SettingsError lists those there are."""
+    if name not in TASKS:
+        raise SettingsError(f"Unknown task {name!r}. Choose one of: {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
+def is_label(task: Task, raw: object) -> bool:
+    """Tell whether the task knows a label, even where only ISH can say its class."""
+    return _known(task, _canonical(task, raw))
+
+
+def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | None:
+    """Return the class index of a label.
+
+    Parameters
+    ----------
+    task : which classes.
+    raw : what a person or a data set wrote: ``1+``, ``1``, ``HER2 1+``, ``Tumor: Negative``, ``2+/ISH-`` …
+    case : its ISH result decides 2+ where the task needs it.
+
+    Returns
+    -------
+    Index into `task.class_names`; None where only an ISH result could say (`UNDECIDED`).
+
+    Raises
+    ------
+    PatchError
+        The task does not know the label.
+    """
+    key = _canonical(task, raw)
+    if not _known(task, key):
+        raise PatchError(_unknown_text(task, {str(raw): 1}))
+    if key not in task.labels and key == "2+":
+        is_amplified = _is_amplified(case)
+        if is_amplified is None:
+            return None
+        key = "2+ ish+" if is_amplified else "2+ ish-"
+    return task.class_names.index(task.labels[key])
+
+
+def labels_of(
+    task: Task, raws: Sequence[object], cases: Sequence[CaseInfo | None] | None = None
+) -> NDArray[np.int16]:
+    """Return the class index of each label, int16 (n,), -1 where only an ISH result could say.
+
+    Parameters
+    ----------
+    task : which classes.
+    raws : labels as written; None has no class (-1).
+    cases : one a label, for ISH.
+
+    Raises
+    ------
+    PatchError
+        Labels that the task does not know; all of them are listed.
+    """
+    unknown = Counter(str(raw) for raw in raws if raw is not None and not is_label(task, raw))
+    if unknown:
+        raise PatchError(_unknown_text(task, unknown))
+    found = [
+        None if raw is None else label_of(task, raw, case)
+        for raw, case in zip(raws, cases or [None] * len(raws), strict=True)
+    ]
+    return np.array([-1 if index is None else index for index in found], np.int16)
+
+
+def _unknown_text(task: Task, unknown: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{name!r} ({count})" for name, count in sorted(unknown.items()))
+    return (
+        f"Task '{task.name}' does not know {len(unknown)} of the labels: {listed}. "
+        f"It knows: {', '.join(task.labels)}. Correct the labels, or choose another task with --task."
+    )
+
+
+def _known(task: Task, key: str) -> bool:
+    return key in task.labels or (key == "2+" and "2+ ish+" in task.labels)
+
+
+def _canonical(task: Task, raw: object) -> str:
+    """Return the label as the tables write it."""
+    if isinstance(raw, (float, np.floating)) and float(raw).is_integer():
+        raw = int(raw)
+    text = unicodedata.normalize("NFKC", str(raw)).replace("−", "-").replace("–", "-")
+    text = re.sub(r"[\s_]+", " ", text).casefold().strip()
+    if text in task.labels:
+        return text
+    if ":" in text and (grade := grade_of(text)) is not None:
+        return "0" if grade == "Negative" else grade
+    text = _PREFIX.sub("", text).strip()
+    if (ish := _ISH.fullmatch(text)) is not None:
+        return "2+ ish+" if ish[2] in _POSITIVE else "2+ ish-"
+    number = re.fullmatch(r"([0-3])(?:\.0)? ?\+?", text)
+    return text if number is None else {"0": "0"}.get(number[1], f"{number[1]}+")
+
+
+def _is_amplified(case: CaseInfo | None) -> bool | None:
+    """Return what ISH says beside IHC 2+ in breast; None where it was not tested or does not decide.
+
+    A ratio alone fits two groups at once. Gastric rules differ and are left to the person: ``2+ ISH+``.
+    """
+    if case is None or case.site != "breast" or case.her2_copies is None:
+        return None
+    copies = case.her2_copies
+    if case.her2_cep17_ratio is None:
+        # Single probe: 4.0 to 6.0 copies ask for a dual probe.
+        return True if copies >= 6.0 else (False if copies < 4.0 else None)
+    return copies >= 4.0 if case.her2_cep17_ratio >= 2.0 else copies >= 6.0

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qupath_her2.errors import PatchError, SettingsError
+from qupath_her2.patches import ManifestImage, PatchManifest, select
+from qupath_her2.patches.splits import (
+    PATCH_LEVEL,
+    case_groups,
+    k_folds,
+    leaked_cases,
+    split_by_case,
+    split_by_patch,
+    split_warning,
+)
+from tests.unit.patches.conftest import manifest_of
+
+BOX = (0, 0, 16, 16)
+
+
+def cohort(
+    n_cases: int,
+    images_per_case: int = 2,
+    patches_per_image: int = 3,
+    n_classes: int = 3,
+    reverse: bool = False,
+) -> PatchManifest:
+    """Case c has class c % n_classes on all its patches."""
+    places = [(case, image) for case in range(n_cases) for image in range(images_per_case)]
+    if reverse:
+        places.reverse()
+    images = [
+        ManifestImage(f"{c}-{i}", f"{c}-{i}.svs", Path(f"{c}-{i}.svs"), f"case {c}", math.nan, 64, 64)
+        for c, i in places
+    ]
+    rows = [(number, BOX) for number in range(len(images)) for _ in range(patches_per_image)]
+    labels = [places[number][0] % n_classes for number, _ in rows]
+    return manifest_of(images, rows, labels)
+
+
+def parts_by_case(manifest: PatchManifest) -> dict[str, set[int]]:
+    group, names = case_groups(manifest)
+    return {name: set(manifest.split[group == place].tolist()) for place, name in enumerate(names)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_cases=st.integers(3, 40),
+    n_classes=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    stratify=st.booleans(),
+)
+def test_a_case_stands_on_one_side_and_no_side_is_empty(
+    n_cases: int, n_classes: int, seed: int, stratify: bool
+) -> None:
+    made = split_by_case(cohort(n_cases, n_classes=n_classes), seed=seed, stratify=stratify)
+    parts = parts_by_case(made)
+    assert all(len(found) == 1 for found in parts.values())
+    assert {part for found in parts.values() for part in found} == {0, 1, 2}
+    assert leaked_cases(made) == ()
+    assert split_warning(made) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    per_class=st.lists(st.integers(5, 30), min_size=1, max_size=4),
+    shares=st.sampled_from([(0.6, 0.2, 0.2), (0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.9, 0.0, 0.1)]),
+    seed=st.integers(0, 999),
+)
+def test_shares_hold_within_a_case_in_each_class_and_in_all(
+    per_class: list[int], shares: tuple[float, ...], seed: int
+) -> None:
+    images, labels = [], []
+    for label, n in enumerate(per_class):
+        for case in range(n):
+            name = f"{label}/{case}"
+            images.append(ManifestImage(name, name, Path(name), name, math.nan, 64, 64))
+            labels.append(label)
+    made = split_by_case(manifest_of(images, [(i, BOX) for i in range(len(images))], labels), shares, seed)
+    counts = np.zeros((len(per_class), 3))
+    np.add.at(counts, (made.label, made.split), 1)
+    wanted = np.outer(per_class, shares)
+    moved_to_fill_an_empty_part = sum(n * min(s for s in shares if s) < 1 for n in per_class)
+    assert np.abs(counts - wanted).max() < 1 + moved_to_fill_an_empty_part
+    assert np.abs(counts.sum(0) - wanted.sum(0)).max() <= 1 + len(per_class) / 2
+    assert counts[:, np.array(shares) == 0].sum() == 0
+
+
+def test_the_split_is_the_seeds_and_not_that_of_the_images_order() -> None:
+    one, two = split_by_case(cohort(20), seed=4), split_by_case(cohort(20, reverse=True), seed=4)
+    assert parts_by_case(one) == parts_by_case(two)
+    assert parts_by_case(one) != parts_by_case(split_by_case(cohort(20), seed=5))
+    assert one.settings["split"] == {
+        "kind": "by case",
+        "shares": [0.6, 0.2, 0.2],
+        "seed": 4,
+        "stratify": True,
+        "warning": None,
+    }
+
+
+def test_unknown_cases_are_said() -> None:
+    images = [ManifestImage(str(i), f"{i}.png", Path(f"{i}.png"), None, math.nan, 64, 64) for i in range(9)]
+    made = split_by_case(manifest_of(images, [(i % 9, BOX) for i in range(27)]))
+    assert len(parts_by_case(made)) == 9
+    assert PATCH_LEVEL == "patch-level, leakage possible"
+    assert PATCH_LEVEL in str(split_warning(made))
+    assert "9 images" in str(split_warning(made))
+
+
+def test_images_of_one_case_stay_together_and_an_image_may_be_called_as_a_case() -> None:
+    images = [
+        ManifestImage("1", "x", Path("1"), "A", math.nan, 64, 64),
+        ManifestImage("2", "A", Path("2"), None, math.nan, 64, 64),
+    ]
+    group, names = case_groups(manifest_of(images, [(0, BOX), (1, BOX)]))
+    assert names == ("A", "image A")
+    assert group.tolist() == [0, 1]
+
+
+def test_images_without_patches_are_no_cases() -> None:
+    made = cohort(5)
+    part = select(made, made.image < 4)
+    assert case_groups(part)[1] == ("case 0", "case 1")
+
+
+def test_too_few_cases_say_the_way_out() -> None:
+    with pytest.raises(PatchError, match="by-patch"):
+        split_by_case(cohort(2))
+    two = split_by_case(cohort(2), (0.5, 0.0, 0.5))
+    assert set(two.split.tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.6, 0.2, 0.3), (-0.2, 0.6, 0.6), (math.nan, 0.5, 0.5)])
+def test_shares_that_are_none(shares: tuple[float, ...]) -> None:
+    with pytest.raises(SettingsError, match=r"0\.6,0\.2,0\.2"):
+        split_by_case(cohort(5), shares)
+    with pytest.raises(SettingsError):
+        split_by_patch(cohort(5), shares)
+
+
+def test_by_patch_is_named_so_and_leaks() -> None:
+    made = split_by_patch(cohort(6, patches_per_image=20), seed=1)
+    counts = np.bincount(made.split, minlength=3)
+    assert counts.tolist() == [144, 48, 48]
+    for label in range(3):
+        assert np.bincount(made.split[made.label == label], minlength=3).tolist() == [48, 16, 16]
+    assert made.settings["split"]["kind"] == "by patch"
+    assert PATCH_LEVEL in str(split_warning(made))
+    assert leaked_cases(made) == tuple(f"case {i}" for i in range(6))
+
+
+def test_a_leak_of_one_patch_is_found() -> None:
+    made = split_by_case(cohort(8), seed=2)
+    made.split[0] = (made.split[0] + 1) % 3
+    assert leaked_cases(made) == ("case 0",)
+    made.split[0] = -1
+    assert leaked_cases(made) == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_cases=st.integers(2, 30),
+    k=st.integers(2, 10),
+    n_classes=st.integers(1, 4),
+    seed=st.integers(0, 999),
+)
+def test_folds_test_every_case_once(n_cases: int, k: int, n_classes: int, seed: int) -> None:
+    made = cohort(n_cases, n_classes=n_classes)
+    if k > n_cases:
+        with pytest.raises(PatchError, match="folds"):
+            k_folds(made, k, seed)
+        return
+    folds = k_folds(made, k, seed)
+    group, names = case_groups(made)
+    assert np.array_equal(sum(test.astype(int) for _, test in folds), np.ones(len(made), int))
+    cases = [set(group[test].tolist()) for _, test in folds]
+    assert sum(map(len, cases)) == len(names)
+    assert max(map(len, cases)) - min(map(len, cases)) <= 1
+    for label in range(n_classes):
+        with_label = [sum(case % n_classes == label for case in _numbers(names, fold)) for fold in cases]
+        assert max(with_label) - min(with_label) <= 1
+    for train, test in folds:
+        assert not (train & test).any()
+        assert (train | test).all()
+
+
+def _numbers(names: tuple[str, ...], fold: set[int]) -> list[int]:
+    return [int(names[place].split()[1]) for place in fold]
+
+
+def test_one_fold_is_none() -> None:
+    with pytest.raises(PatchError):
+        k_folds(cohort(5), 1)
