@@ -27,6 +27,7 @@ __all__ = [
     "CellTable",
     "ImageResult",
     "PatchTable",
+    "Prediction",
     "QuarantinedFeature",
     "Refusal",
     "Region",
@@ -206,15 +207,37 @@ class PatchTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network says of a region or an image: a class of its task, which is no score by a guideline.
+
+    Attributes
+    ----------
+    model : name of the checkpoint.
+    task : the table of labels it was trained on, e.g. ``her2-response``.
+    class_name : None where it abstains.
+    probabilities : {class: 0..1}.
+    n_patches : patches that were predicted.
+    rule : how the patches' probabilities became these, in words.
+    """
+
+    model: str
+    task: str
+    class_name: str | None
+    probabilities: dict[str, float]
+    n_patches: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A HER2 score of a region or an image, with everything that explains it (``score.json``, format 1).
 
     Attributes
     ----------
-    status : ``scored`` or ``not assessable``.
-    score : ``0``, ``1+``, ``2+``, ``3+``, or None when not assessable.
+    status : ``scored``, ``not assessable``, or ``predicted`` by a network.
+    score : ``0``, ``1+``, ``2+``, ``3+``; None unless scored.
     reason : one sentence.
-    guideline : name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``.
+    guideline : name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` of a prediction.
     shares : {cell class: share of measured tumour cells, 0..1}.
     intervals : {cell class: (low, high)}, Wilson 95 %.
     complete_share : share of cells with complete membrane staining at any intensity, 0..1.
@@ -224,9 +247,10 @@ class Score:
     tags : e.g. ``HER2-low``, ``pattern_not_covered: ...``.
     warnings : sentences.
     refusal_code : the `Refusal.code` when not assessable.
+    prediction : what the network says, when predicted.
     """
 
-    status: Literal["scored", "not assessable"]
+    status: Literal["scored", "not assessable", "predicted"]
     score: str | None
     reason: str
     guideline: str
@@ -239,6 +263,7 @@ class Score:
     tags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     refusal_code: str | None = None
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +277,13 @@ class SlideScore(Score):
 class ImageResult:
     """What one job leaves: where the finished run lies, and its score.
 
-    `state` is ``scored``, ``not assessable``, ``up to date`` or ``failed`` (then `error` holds the message).
+    `state` is ``scored``, ``predicted``, ``not assessable``, ``up to date`` or ``failed`` (then `error` holds the
+    message).
     """
 
     image: str
     name: str
-    state: Literal["scored", "not assessable", "up to date", "failed"]
+    state: Literal["scored", "predicted", "not assessable", "up to date", "failed"]
     run_dir: Path | None = None
     score: SlideScore | None = None
     error: str | None = None

@@ -9,8 +9,6 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 @CompileStatic
 class Her2Census {
 
-    static final String PREFIX = "HER2: "
-
     /** Objects with our tag, in the order of the hierarchy. */
     final List<PathObject> ours = []
     /** People's annotations and TMA cores. */
@@ -60,19 +58,10 @@ class Her2Census {
         // QuPath shares one list of names among thousands of objects.
         Boolean known = namesMet.get(names)
         if (known == null) {
-            known = !ourNames(names).isEmpty()
+            known = names.any { String name -> name.startsWith("HER2: ") }
             if (namesMet.size() < 100)
                 namesMet.put(names, known)
         }
         return known
-    }
-
-    /** Those of the names of measurements that are ours. */
-    static List<String> ourNames(List<String> names) {
-        List<String> found = []
-        for (String name : names)
-            if (name.startsWith(PREFIX))
-                found.add(name)
-        return found
     }
 }

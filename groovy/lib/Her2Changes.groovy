@@ -157,7 +157,7 @@ class Her2Changes {
     private void strip() {
         for (PathObject object : plan.measured) {
             MeasurementList list = object.getMeasurementList()
-            String[] names = Her2Census.ourNames(list.getMeasurementNames()) as String[]
+            String[] names = plan.layer.names(list.getMeasurementNames()) as String[]
             rememberMeasurements(list, names)
             list.removeMeasurements(names)
         }
@@ -169,7 +169,7 @@ class Her2Changes {
             values[i] = list.get(names[i])
         undo.remember {
             // Whatever was put in between goes; the order of a person's own measurements was never touched.
-            list.removeMeasurements(Her2Census.ourNames(list.getMeasurementNames()) as String[])
+            list.removeMeasurements(plan.layer.names(list.getMeasurementNames()) as String[])
             for (int i = 0; i < names.length; i++)
                 list.put(names[i], values[i])
             list.close()

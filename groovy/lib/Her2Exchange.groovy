@@ -30,7 +30,7 @@ class Her2Exchange {
     }
 
     private static List<JsonObject> images(File her2) {
-        File file = new File(her2, "images.json")
+        File file = new File(Her2Layer.root(her2), "images.json")
         if (!file.isFile())
             throw new Her2Refusal("'$file' does not exist. $PULL")
         JsonObject content = Her2Json.read(file, PULL)

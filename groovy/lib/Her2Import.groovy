@@ -18,12 +18,16 @@ class Her2Import {
     private static final String SCORE = "HER2 score"
     /** Where an image has a score that a person wrote there: it stays. */
     private static final String OTHER_SCORE = "HER2 score (computed)"
-    /** All metadata that we write on an image's entry: results, which no export takes for facts about the image. */
-    static final List<String> KEYS =
+    private static final List<String> SCORE_KEYS =
         [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
+    private static final List<String> PREDICTION_KEYS =
+        ["HER2 predicted class", "HER2 prediction", "HER2 prediction run"].asImmutable()
+    /** All metadata that we write on an image's entry: results, which no export takes for facts about the image. */
+    static final List<String> KEYS = (SCORE_KEYS + PREDICTION_KEYS).asImmutable()
 
     private final Project<?> project
     private final File her2
+    private final Her2Layer layer
 
     /** Work out what would change, and change nothing. */
     boolean dryRun = false
@@ -37,6 +41,7 @@ class Her2Import {
     Her2Import(Project<?> project, File her2) {
         this.project = project
         this.her2 = her2
+        layer = Her2Layer.of(her2)
     }
 
     /** Put the result that counts into an image; returns state (pushed, would-push, no-result), image and counts. */
@@ -93,7 +98,7 @@ class Her2Import {
      * people's cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
-        JsonObject pulled = new File(her2, "images.json").isFile() ?
+        JsonObject pulled = new File(Her2Layer.root(her2), "images.json").isFile() ?
             Her2Exchange.imageOfEntry(her2, entry.getID()) : null
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
         Her2Stamp stamp = new Her2Stamp(entry)
@@ -131,8 +136,15 @@ class Her2Import {
     }
 
     /** What the project browser shows: columns that can be sorted. */
-    private static Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
+    private Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
         Map<String, String> found = noMetadata(entry)
+        // What a network says never stands as the score.
+        if (layer.isPrediction) {
+            found.put("HER2 predicted class", result.scoreText())
+            found.put("HER2 prediction", Her2Json.text(result.score, "reason"))
+            found.put("HER2 prediction run", result.run)
+            return found
+        }
         Double hScore = Her2Json.number(result.score, "h_score")
         Double cells = Her2Json.number(result.score, "n_cells")
         found.put(scoreKey(entry), result.scoreText())
@@ -149,9 +161,9 @@ class Her2Import {
         return isTheirs ? OTHER_SCORE : SCORE
     }
 
-    private static Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
+    private Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
         Map<String, String> found = new LinkedHashMap<String, String>()
-        for (String key : KEYS)
+        for (String key : layer.isPrediction ? PREDICTION_KEYS : SCORE_KEYS)
             if (key != SCORE || scoreKey(entry) == SCORE)
                 found.put(key, null)
         return found

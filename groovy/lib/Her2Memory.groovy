@@ -10,12 +10,12 @@ import qupath.lib.images.ImageData
 @CompileStatic
 class Her2Memory {
 
-    static final String RUN = "HER2 run"
-    static final String EARLIER = "HER2 earlier classes"
-    static final String DELETED = "HER2 deleted cells"
-    static final String DELETED_PATCHES = "HER2 deleted patches"
-    /** The properties above; everything else of an image is the person's. */
-    static final List<String> KEYS = [RUN, EARLIER, DELETED, DELETED_PATCHES].asImmutable()
+    private static final String RUN = "run"
+    private static final String EARLIER = "earlier classes"
+    private static final String DELETED = "deleted cells"
+    private static final String DELETED_PATCHES = "deleted patches"
+
+    private final Her2Layer layer
 
     /** The run whose objects are in the image; null where there is none. */
     String run
@@ -26,24 +26,33 @@ class Her2Memory {
     /** Outlines likewise: a new patch with its centre in one is not added. */
     List<float[]> deletedPatches = []
 
-    static Her2Memory of(ImageData<?> image) {
-        Her2Memory memory = new Her2Memory()
-        memory.run = image.getProperty(RUN) as String
-        Object earlier = image.getProperty(EARLIER)
+    Her2Memory(Her2Layer layer) {
+        this.layer = layer
+    }
+
+    /** Whether an image remembers a result of ours of any kind. */
+    static boolean isOfAny(ImageData<?> image) {
+        return Her2Layer.ALL.any { Her2Layer layer -> image.getProperty(layer.property(RUN)) != null }
+    }
+
+    static Her2Memory of(ImageData<?> image, Her2Layer layer) {
+        Her2Memory memory = new Her2Memory(layer)
+        memory.run = image.getProperty(layer.property(RUN)) as String
+        Object earlier = image.getProperty(layer.property(EARLIER))
         if (earlier instanceof byte[])
             memory.earlier = Her2Earlier.unpack((byte[]) earlier)
-        memory.deleted = rings(image.getProperty(DELETED))
-        memory.deletedPatches = rings(image.getProperty(DELETED_PATCHES))
+        memory.deleted = rings(image.getProperty(layer.property(DELETED)))
+        memory.deletedPatches = rings(image.getProperty(layer.property(DELETED_PATCHES)))
         return memory
     }
 
     /** The properties that say this; null for one that is to be removed. */
     Map<String, Object> properties() {
         Map<String, Object> found = new LinkedHashMap<String, Object>()
-        found.put(RUN, run)
-        found.put(EARLIER, earlier.isEmpty() ? null : Her2Earlier.pack(earlier))
-        found.put(DELETED, deleted.isEmpty() ? null : packed(deleted))
-        found.put(DELETED_PATCHES, deletedPatches.isEmpty() ? null : packed(deletedPatches))
+        found.put(layer.property(RUN), run)
+        found.put(layer.property(EARLIER), earlier.isEmpty() ? null : Her2Earlier.pack(earlier))
+        found.put(layer.property(DELETED), deleted.isEmpty() ? null : packed(deleted))
+        found.put(layer.property(DELETED_PATCHES), deletedPatches.isEmpty() ? null : packed(deletedPatches))
         return found
     }
 

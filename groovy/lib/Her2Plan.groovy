@@ -15,8 +15,9 @@ class Her2Plan {
     final ImageData<?> image
     /** Null for a removal. */
     final Her2Result result
+    final Her2Layer layer
     /** What the image will remember. */
-    final Her2Memory after = new Her2Memory()
+    final Her2Memory after
     /** Objects of ours to take out. */
     final List<PathObject> removed = []
     /** Of the result's cells and patches: what to add. */
@@ -40,12 +41,14 @@ class Her2Plan {
     private int unchanged
     private int unchangedPatches
 
-    private Her2Plan(ImageData<?> image, Her2Runs runs, Her2Result result) {
+    private Her2Plan(ImageData<?> image, Her2Runs runs, Her2Result result, Her2Layer layer) {
         this.image = image
+        this.layer = layer
         this.result = result
         this.runs = runs
         frame = new Her2Frame(image)
-        before = Her2Memory.of(image)
+        before = Her2Memory.of(image, layer)
+        after = new Her2Memory(layer)
         census = new Her2Census(image.getHierarchy(), wanted())
         measured = census.measured
         others = new Her2Others(census, before.earlier)
@@ -53,7 +56,7 @@ class Her2Plan {
 
     /** Put a result into an image. */
     static Her2Plan push(ImageData<?> image, File her2, Her2Result result) {
-        Her2Plan plan = new Her2Plan(image, new Her2Runs(her2, result.imageId, result), result)
+        Her2Plan plan = new Her2Plan(image, new Her2Runs(her2, result.imageId, result), result, Her2Layer.of(her2))
         Her2RegionCheck check = new Her2RegionCheck(plan.census, image)
         plan.parents = check.parents(result)
         check.compareWithFile(her2, result)
@@ -72,7 +75,7 @@ class Her2Plan {
 
     /** Take everything of ours out of an image. */
     static Her2Plan removal(ImageData<?> image, File her2, String imageId) {
-        Her2Plan plan = new Her2Plan(image, new Her2Runs(her2, imageId, null), null)
+        Her2Plan plan = new Her2Plan(image, new Her2Runs(her2, imageId, null), null, Her2Layer.of(her2))
         plan.sortOurs(false)
         plan.others.giveBack(Collections.<UUID> emptySet())
         plan.count()

@@ -106,7 +106,7 @@ class Her2RegionCheck {
 
     private static File regionFile(File her2, String image) {
         for (String ending : [".geojson", ".geojson.gz"]) {
-            File file = new File(new File(her2, "regions"), image + ending)
+            File file = new File(new File(Her2Layer.root(her2), "regions"), image + ending)
             if (file.isFile())
                 return file
         }

@@ -147,7 +147,7 @@ class Her2Result {
         File file = new File(folder, "score.json")
         JsonObject score = Her2Json.read(file, AGAIN)
         Her2Json.checkFormat(score, file, AGAIN)
-        if (!(Her2Json.text(score, "status") in ["scored", "not assessable"]) || Her2Json.text(score, "reason") == null)
+        if (!(Her2Json.text(score, "status") in ["scored", "not assessable", "predicted"]) || Her2Json.text(score, "reason") == null)
             throw new Her2Refusal("'$file' holds no HER2 result (status ${score.get('status')}). $AGAIN")
         return score
     }
@@ -189,8 +189,14 @@ class Her2Result {
                     AGAIN)
     }
 
-    /** The score in one word or two, as it stands in the project browser. */
+    /** The score, or the class that a network predicted, in one word or two, as it stands in the project browser. */
     String scoreText() {
-        return Her2Json.text(score, "score") ?: "not assessable"
+        return Her2Json.text(score, "score") ?: !isPrediction() ? "not assessable" :
+            Her2Json.text(Her2Json.object(score, "prediction"), "class_name") ?: "no class"
+    }
+
+    /** Whether a network predicted it; it is no score by a guideline then. */
+    boolean isPrediction() {
+        return Her2Json.text(score, "status") == "predicted"
     }
 }

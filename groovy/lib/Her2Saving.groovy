@@ -73,7 +73,7 @@ class Her2Saving {
 
     /** Keep the data as they were before our first results, beside them. */
     void keepBackup() {
-        if (Files.exists(data) && Her2Memory.of(image).run == null)
+        if (Files.exists(data) && !Her2Memory.isOfAny(image))
             Files.copy(data, entry.getEntryPath().resolve(BACKUP), StandardCopyOption.REPLACE_EXISTING)
     }
 

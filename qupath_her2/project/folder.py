@@ -19,7 +19,7 @@ from pathlib import Path
 from qupath_her2.errors import Her2Error, ImageReadError, RegionFileError
 from qupath_her2.project.cases import case_of, read_cases
 from qupath_her2.project.exchange import folder_image_id
-from qupath_her2.project.images import read_images
+from qupath_her2.project.images import exchange_root, read_images
 from qupath_her2.records import SlideRef
 
 __all__ = ["IMAGE_SUFFIXES", "OUTPUT_NAME", "find_cases", "find_images", "project_file", "pulled_images"]
@@ -139,6 +139,7 @@ def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideR
     ExchangeError
         ``images.json`` is damaged.
     """
+    her2 = exchange_root(her2)
     if not (her2 / "images.json").is_file():
         return None
     images = [image for image in read_images(her2) if image.entry_id is not None]

@@ -20,9 +20,19 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.cases import case_from_metadata
 from qupath_her2.records import CaseInfo, Refusal, SlideRef
 
-__all__ = ["IMAGES_FORMAT", "read_images"]
+__all__ = ["IMAGES_FORMAT", "PREDICTIONS", "exchange_root", "read_images"]
 
 IMAGES_FORMAT = 1
+#: Folder of the exchange folder that holds what networks predicted, laid out as the exchange folder's own results.
+PREDICTIONS = "predictions"
+
+
+def exchange_root(her2: Path) -> Path:
+    """Return the folder with the images and regions: of ``her2/predictions`` that is ``her2``.
+
+    What a network predicts lies beside the scores, not among them: neither replaces the other in QuPath.
+    """
+    return her2.absolute().parent if her2.name == PREDICTIONS else her2
 
 
 def read_images(her2: Path) -> list[SlideRef]:
@@ -36,6 +46,7 @@ def read_images(her2: Path) -> list[SlideRef]:
     ExchangeError
         The file cannot be read or is not of format 1; the message names the image and field.
     """
+    her2 = exchange_root(her2)
     path = her2 / "images.json"
     try:
         raw = orjson.loads(path.read_bytes())

@@ -14,7 +14,7 @@ import shapely
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.geometry import snap
 from qupath_her2.project.vocabulary import class_colour, split_class
-from qupath_her2.records import Region, Score, SlideScore
+from qupath_her2.records import Prediction, Region, Score, SlideScore
 
 __all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson", "score_json"]
 
@@ -67,7 +67,8 @@ def _score_fields(raw: Any, where: str) -> dict[str, Any]:
         raise ExchangeError(f"score.json: {where} lacks {', '.join(missing)}. {_AGAIN}")
     is_scored = raw["status"] == "scored" and raw["score"] in _SCORES
     is_refused = raw["status"] == "not assessable" and raw["score"] is None
-    if not is_scored and not is_refused:
+    is_predicted = raw["status"] == "predicted" and raw["score"] is None and raw.get("prediction") is not None
+    if not (is_scored or is_refused or is_predicted):
         raise ExchangeError(
             f"score.json: status {raw['status']!r} and score {raw['score']!r} at {where} do not "
             f"go together. {_AGAIN}"
@@ -96,7 +97,26 @@ def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
         "tags": tuple(map(str, raw["tags"])),
         "warnings": tuple(map(str, raw["warnings"])),
         "refusal_code": _optional(raw.get("refusal_code"), str),
+        "prediction": _optional(raw.get("prediction"), _prediction),
     }
+
+
+def _prediction(raw: Any) -> Prediction:
+    """Return a prediction, checked; TypeError or ValueError where it is none."""
+    names = [field.name for field in dataclasses.fields(Prediction)]
+    if not isinstance(raw, dict) or not set(names) <= set(raw):
+        raise TypeError(f"prediction must be an object with {', '.join(names)}")
+    probabilities = {str(name): float(value) for name, value in dict(raw["probabilities"]).items()}
+    if not all(0 <= value <= 1 for value in probabilities.values()):
+        raise ValueError("a probability outside 0..1")
+    return Prediction(
+        model=str(raw["model"]),
+        task=str(raw["task"]),
+        class_name=_optional(raw["class_name"], str),
+        probabilities=probabilities,
+        n_patches=int(raw["n_patches"]),
+        rule=str(raw["rule"]),
+    )
 
 
 def _optional(value: Any, kind: Callable[[Any], Any]) -> Any:
@@ -107,8 +127,11 @@ def region_measurements(score: Score) -> dict[str, float]:
     """Return what an annotation shows in QuPath, each name starting with ``HER2: ``; unknown ones left out.
 
     ``HER2: Score`` is 0..3 (QuPath's measurements are numbers), shares are percent of the measured tumour
-    cells.
+    cells. A prediction shows the probability of each class and its number of patches instead.
     """
+    if score.prediction is not None:
+        shown = {f"HER2: probability {name}": p for name, p in score.prediction.probabilities.items()}
+        return {**shown, "HER2: Num patches": float(score.prediction.n_patches)}
     numbers: dict[str, float | None] = {
         "HER2: Score": float(score.score.rstrip("+")) if score.score is not None else None,
         "HER2: Num tumour cells": float(score.n_cells),

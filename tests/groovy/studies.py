@@ -20,11 +20,12 @@ from PIL import Image, ImageDraw
 
 from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.exchange import new_run
+from qupath_her2.project.images import PREDICTIONS
 from qupath_her2.project.locks import lock_image
 from qupath_her2.project.patch_files import write_patches
 from qupath_her2.project.scores import regions_geojson, score_json
 from qupath_her2.provenance import RunRecord, cell_uuids, ours, sha256_file
-from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Region, Score, SlideScore
+from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Prediction, Region, Score, SlideScore
 from tests.groovy.conftest import SCRIPTS
 from tests.helpers.qupath import QuPath
 
@@ -133,20 +134,29 @@ class Study:
         image: dict[str, Any] | None = None,
         score: str | None = "2+",
         patches: PatchTable | None = None,
+        prediction: Prediction | None = None,
     ) -> Path:
-        """Write a run as the package does; it counts from now on."""
+        """Write a run as the package does, a prediction among the predictions; it counts from now on."""
+        out = self.her2 if prediction is None else self.her2 / PREDICTIONS
         run_hash = f"{key << 2:011x}" + "0" * 53
         table = drawn_cells(run_hash) if cells is None else cells
+        n_cells = 0 if prediction else len(table)
         scored = Score(
-            "scored" if score else "not assessable", score, "a drawn reason", "drawn", n_cells=len(table)
+            "predicted" if prediction else "scored" if score else "not assessable",
+            None if prediction else score,
+            "a drawn reason",
+            "drawn",
+            n_cells=n_cells,
+            prediction=prediction,
         )
         slide = SlideScore(
             scored.status,
-            score,
+            scored.score,
             scored.reason,
             "drawn",
-            h_score=123.4 if score else None,
-            n_cells=len(table),
+            h_score=123.4 if scored.score else None,
+            n_cells=n_cells,
+            prediction=prediction,
             regions={str(region.uuid): scored for region in regions},
         )
         region_file = self.her2 / "regions" / f"{self.image}.geojson"
@@ -163,16 +173,17 @@ class Study:
                 **(image or {}),
             },
             inputs={"regions": sha256_file(region_file)},
-            counts={"cells": len(table), "patches": 0 if patches is None else len(patches)},
+            counts={"cells": n_cells, "patches": 0 if patches is None else len(patches)},
             regions=tuple(
                 {"uuid": str(r.uuid), "name": r.name, "class": r.class_name, "role": r.role} for r in regions
             ),
             cells={"measurements": list(table.measurement_names), "classes": list(table.class_names)},
             patches={"classes": [] if patches is None else list(patches.class_names)},
         )
-        with lock_image(self.her2, self.image) as lock, new_run(lock, run_hash) as writer:
-            with writer.open("cells.npz") as file:
-                write_cells(file, table)
+        with lock_image(out, self.image) as lock, new_run(lock, run_hash) as writer:
+            if prediction is None:
+                with writer.open("cells.npz") as file:
+                    write_cells(file, table)
             if patches is not None:
                 with writer.open("patches.npz") as file:
                     write_patches(file, patches)

@@ -18,6 +18,7 @@ slot = null
 shown = null
 limit = -1
 thrown = false
+folder = "her2"
 
 void open() {
     study = ProjectIO.loadProject(new File(args[0], "project.qpproj"), BufferedImage)
@@ -46,7 +47,7 @@ void dump(String name) {
 }
 
 def door() {
-    def made = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(study, new File(args[0], "her2"))
+    def made = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(study, new File(args[0], folder))
     made.open = shown == null ? [:] : [(slot.getID()): shown]
     int asked = 0
     made.cancelled = { ->
@@ -128,6 +129,7 @@ for (String step : args[2..-1]) {
         case "cancel": limit = words[1] as int; thrown = false; break
         case "throw": limit = words[1] as int; thrown = true; break
         case "current": new File(words[1]).with { new File(it.parentFile, "current.json").setText('{"run":"' + it.name + '"}', "UTF-8") }; break
+        case "folder": folder = words[1]; break
         case "push": report(step) { def d = door(); d.push(slot) }; break
         case "push-closed": report(step) { shown = null; def d = door(); def r = d.push(slot); open(); r }; break
         case "push-memory": report(step) { def d = door(); d.save = false; d.push(slot) }; break

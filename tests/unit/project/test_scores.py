@@ -11,7 +11,7 @@ import shapely
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.geojson import read_regions
 from qupath_her2.project.scores import read_score, region_measurements, regions_geojson, score_json
-from qupath_her2.records import CELL_CLASSES, Region, Score, SlideScore
+from qupath_her2.records import CELL_CLASSES, Prediction, Region, Score, SlideScore
 
 SHARES = dict(zip(CELL_CLASSES, (0.5, 0.25, 0.15, 0.1), strict=True))
 ONE = Score(
@@ -33,12 +33,38 @@ SLIDE = SlideScore(
     **{name: getattr(ONE, name) for name in ONE.__dataclass_fields__},
     regions={UUID_A: ONE},
 )
+SAID = Prediction("net", "her2-4", "3+", {"0": 0.25, "3+": 0.75}, 12, "mean of patch probabilities")
+PREDICTED = SlideScore("predicted", None, "12 patches, by a network.", "none", prediction=SAID)
 REFUSED = SlideScore("not assessable", None, "Pixels are too coarse.", "x", refusal_code="pixels_too_coarse")
 
 
-@pytest.mark.parametrize("score", [SLIDE, REFUSED])
+@pytest.mark.parametrize("score", [SLIDE, REFUSED, PREDICTED])
 def test_round_trip(score: SlideScore) -> None:
     assert read_score(score_json(score)) == score
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"score": null', b'"score": "3+"', "do not go together"),
+        (b'"3+": 0.75', b'"3+": 1.75', "outside 0..1"),
+        (b'"rule": ', b'"role": ', "prediction must be an object with .* rule"),
+        (b'"n_patches": 12', b'"n_patches": "some"', "wrong type"),
+    ],
+)
+def test_a_damaged_prediction_is_named(old: bytes, new: bytes, message: str) -> None:
+    data = score_json(PREDICTED)
+    assert old in data
+    with pytest.raises(ExchangeError, match=message):
+        read_score(data.replace(old, new, 1))
+
+
+def test_a_prediction_shows_its_probabilities() -> None:
+    assert region_measurements(PREDICTED) == {
+        "HER2: probability 0": 0.25,
+        "HER2: probability 3+": 0.75,
+        "HER2: Num patches": 12.0,
+    }
 
 
 def test_fields_are_those_of_format_1() -> None:
