@@ -1,0 +1,88 @@
+"""``agreement.json`` with every number, and ``agreement.csv`` for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.scoring.agreement.matrix import Share
+from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qupath_her2.scoring.agreement.study import Agreement, FoldFigure
+    from qupath_her2.scoring.agreement.tables import Table
+
+__all__ = ["agreement_csv", "agreement_dict", "agreement_json", "write_agreement"]
+
+AGREEMENT_FORMAT = 1
+
+
+def agreement_dict(one: Agreement, folds: Sequence[FoldFigure] = ()) -> dict[str, Any]:
+    """Return all figures as JSON-able values: a share as value, interval, k and n; NaN as None."""
+    return {"format": AGREEMENT_FORMAT, **_plain(one), "folds": _plain(list(folds))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Share):
+        return {"value": _plain(value.value), "interval": _plain(value.interval), "k": value.k, "n": value.n}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def agreement_json(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
+    """Return ``agreement.json``, format 1: UTF-8, keys sorted, null where a figure has no value."""
+    return orjson.dumps(agreement_dict(one, folds), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+
+
+def agreement_csv(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
+    """Return ``agreement.csv``: the tables below each other, an empty line between; UTF-8 with a byte order mark."""
+    tables: list[Table] = [*agreement_tables(one), *([fold_table(folds)] if folds else [])]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    for number, table in enumerate(tables):
+        writer.writerows([[]] if number else [])
+        writer.writerow([table.title])
+        writer.writerow(table.header)
+        writer.writerows([_safe(cell) for cell in row] for row in table.rows)
+        writer.writerows([_safe(note)] for note in table.notes)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _safe(text: str) -> str:
+    """Keep a spreadsheet from running a cell of a person's words (`truth_by`, class names) as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def write_agreement(folder: Path, one: Agreement, folds: Sequence[FoldFigure] = ()) -> tuple[Path, Path]:
+    """Write ``agreement.json`` and ``agreement.csv`` into `folder`, each in one step, and return their paths.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    paths = folder / "agreement.json", folder / "agreement.csv"
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    replace_file(paths[0], agreement_json(one, folds))
+    replace_file(paths[1], agreement_csv(one, folds))
+    return paths

@@ -1,0 +1,146 @@
+"""Figures of agreement as tables of text: for a terminal, a CSV, and the report's page alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.scoring.agreement.kappa import Estimate
+    from qupath_her2.scoring.agreement.matrix import Share
+    from qupath_her2.scoring.agreement.study import Agreement, FoldFigure
+
+__all__ = ["NO_VALUE", "Table", "agreement_tables", "fold_table", "table_text"]
+
+#: What stands where a figure has no value.
+NO_VALUE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text: `header` has as many cells as every row; `notes` are sentences below it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else NO_VALUE
+
+
+def _share(share: Share | None) -> str:
+    if share is None or share.n == 0:
+        return NO_VALUE
+    low, high = share.interval
+    return f"{100 * share.value:.1f} % ({100 * low:.1f}–{100 * high:.1f}), {share.k}/{share.n}"
+
+
+def _estimate(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return _number(estimate.value)
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def agreement_tables(one: Agreement) -> tuple[Table, ...]:
+    """Return the summary, the confusion matrix, the figures of each class, and those of each cut.
+
+    Shares are per cent with Wilson 95 % intervals and counts. The warnings are notes of the first table.
+    """
+    tables = [_summary(one), _matrix(one), _classes(one)]
+    if one.cuts:
+        rows = tuple((cut.name, _share(cut.ppa), _share(cut.npa)) for cut in one.cuts)
+        note = "PPA: of those truly above the cut, answered above; NPA: of those truly below, answered below"
+        tables.append(Table("Agreement at each cut", ("cut", "PPA", "NPA"), rows, (note,)))
+    return tuple(tables)
+
+
+def _summary(one: Agreement) -> Table:
+    words = {
+        "none": "Cohen's kappa",
+        "linear": "linear weighted kappa",
+        "quadratic": "quadratic weighted kappa",
+    }
+    rows = [
+        ("truth set by", one.truth_by),
+        (f"{one.level}s compared", f"{one.n}, of {one.n_cases} cases"),
+        ("not assessable", _share(one.not_assessable)),
+        ("agreement", _share(one.accuracy)),
+        ("macro F1", _number(one.macro_f1)),
+        *((words[kind], _estimate(estimate)) for kind, estimate in one.kappa.items()),
+    ]
+    if one.off_by_two is not None and len(one.class_names) > 2:
+        rows.append(("off by two classes or more", _share(one.off_by_two)))
+    if one.equivocal_truth is not None:
+        rows.append(("2+ in the truth", _share(one.equivocal_truth)))
+        rows.append(("2+ in the answers", _share(one.equivocal_answer)))
+    if one.calibration.n:
+        rows.append(("AUC, one against rest, macro", _number(one.macro_auc)))
+        rows.append(("expected calibration error", _number(one.calibration.error)))
+    if one.without_truth:
+        rows.append(("left out: truth not known", str(one.without_truth)))
+    notes = (
+        "research use only",
+        *one.warnings,
+        f"intervals: shares by Wilson, kappa by {one.bootstrap.draws} draws of whole cases; 95 %",
+    )
+    return Table("Agreement with the truth", ("figure", "value"), tuple(rows), notes)
+
+
+def _matrix(one: Agreement) -> Table:
+    rows = tuple(
+        (name, *(str(int(n)) for n in counts), str(int(counts.sum())))
+        for name, counts in zip(one.class_names, one.matrix, strict=True)
+    )
+    totals = ("all", *(str(int(n)) for n in one.matrix.sum(axis=0)), str(int(one.matrix.sum())))
+    return Table(
+        "Confusion matrix",
+        ("truth \\ answer", *one.class_names, "all"),
+        (*rows, totals),
+        (f"without an answer: {one.not_assessable.k}",) if one.not_assessable.k else (),
+    )
+
+
+def _classes(one: Agreement) -> Table:
+    rows = tuple(
+        (
+            figures.name,
+            _share(figures.sensitivity),
+            _share(figures.specificity),
+            _share(figures.ppv),
+            _share(figures.npv),
+            _number(figures.f1),
+            _number(one.areas[figures.name]),
+        )
+        for figures in one.classes
+    )
+    header = ("class", "sensitivity", "specificity", "PPV", "NPV", "F1", "AUC")
+    return Table("Each class against the rest", header, rows)
+
+
+def fold_table(folds: Sequence[FoldFigure]) -> Table:
+    """Return mean, SD and the values of every figure of a cross-validation."""
+    n = len(folds[0].values) if folds else 0
+    rows = tuple(
+        (figure.name, _number(figure.mean), _number(figure.sd), *(_number(value) for value in figure.values))
+        for figure in folds
+    )
+    header = ("figure", "mean", "SD", *(f"fold {k + 1}" for k in range(n)))
+    note = "the SD is over folds that share training cases: it is no standard error"
+    return Table(f"{n}-fold cross-validation", header, rows, (note,))
+
+
+def table_text(table: Table) -> str:
+    """Return a table as lines of aligned columns, title first, notes last."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
+    drawn = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([table.title, drawn[0], rule, *drawn[1:], *(f"* {note}" for note in table.notes)]) + "\n"
