@@ -17,6 +17,7 @@ __all__ = ["NO_VALUE", "Table", "agreement_tables", "fold_table", "table_text"]
 
 #: What stands where a figure has no value.
 NO_VALUE = "–"
+_PLURAL = {"case": "cases", "slide": "slides", "patch": "patches"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def _summary(one: Agreement) -> Table:
     }
     rows = [
         ("truth set by", one.truth_by),
-        (f"{one.level}s compared", f"{one.n}, of {one.n_cases} cases"),
+        (f"{_PLURAL[one.level]} compared", f"{one.n}, of {one.n_cases} cases"),
         ("not assessable", _share(one.not_assessable)),
         ("agreement", _share(one.accuracy)),
         ("macro F1", _number(one.macro_f1)),
