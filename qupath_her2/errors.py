@@ -7,6 +7,7 @@ Her2Error
 ├── CasesFileError (ValueError)     cases.csv with bad rows, all of them listed
 ├── PatchError (ValueError)         patches that cannot be cut, labelled, split or read back
 ├── TrainingError (ValueError)      a training that cannot begin, go on or be taken up again
+├── ModelError (ValueError)          weights or a checkpoint that are not what they should be, or cannot be had
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      a result folder that is not what its own record says
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
@@ -26,6 +27,7 @@ __all__ = [
     "Her2Error",
     "ImageReadError",
     "MissingExtraError",
+    "ModelError",
     "OutputError",
     "PatchError",
     "PatchReadError",
@@ -67,6 +69,10 @@ class PatchError(Her2Error, ValueError):
 
 class TrainingError(Her2Error, ValueError):
     """A training cannot begin, go on or be taken up again."""
+
+
+class ModelError(Her2Error, ValueError):
+    """Weights or a checkpoint cannot be had, are damaged, or belong to another network."""
 
 
 class SettingsError(Her2Error, ValueError):

@@ -1,0 +1,161 @@
+"""A trained network on disk: NAME.safetensors (numbers only) and NAME.json (its card); reading runs no code.
+
+Both files are written as drafts (``.new``) and renamed, weights first. Whoever is stopped between the two renames
+leaves the new card's draft beside the new weights, and the next reader puts it in place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qupath_her2.errors import ModelError
+from qupath_her2.models.card import ModelCard, card_bytes, card_path, read_card, weights_path
+from qupath_her2.models.extra import need
+from qupath_her2.models.registry import build_model
+from qupath_her2.models.weights import few, read_weights
+from qupath_her2.project.writing import output_errors, sync_folder, write_synced
+from qupath_her2.provenance import sha256_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["load_checkpoint", "save_card", "save_checkpoint"]
+
+
+def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
+    """Write a network and its card as ``<path>.safetensors`` and ``<path>.json``.
+
+    Parameters
+    ----------
+    path
+        Without ending; its folder is made.
+    model
+        Built by `registry.build_model`; may be on any device, and of any floating type.
+    card
+        What it was trained on; `weights_sha256` is filled in, `options` and `initial_weights` where empty.
+
+    Returns
+    -------
+    The card as written.
+
+    Raises
+    ------
+    ModelError
+        The card disagrees with the network: another name, or another number of classes.
+    OutputError
+        It cannot be written; what was there before is still there.
+    """
+    need("torch", "safetensors")
+    from safetensors.torch import save
+
+    if card.model != model.model_name or len(card.class_names) != model.n_classes:
+        raise ModelError(
+            f"The card says model '{card.model}' with {len(card.class_names)} classes, and the network is "
+            f"'{model.model_name}' with {model.n_classes}. Pass the card of this network."
+        )
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    card = dataclasses.replace(
+        card,
+        options=card.options or model.options,
+        initial_weights=card.initial_weights or model.weights_source,
+        weights_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    weights, card_file = weights_path(path), card_path(path)
+    text = card_bytes(card)
+    with output_errors(weights):
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        write_synced(_draft(card_file), text)
+        write_synced(_draft(weights), data)
+        _draft(weights).replace(weights)
+        _draft(card_file).replace(card_file)
+        sync_folder(weights.parent)
+    return card
+
+
+def save_card(path: Path, card: ModelCard) -> None:
+    """Replace the card of a checkpoint, say after calibration; its weights stay.
+
+    Raises
+    ------
+    ModelError
+        The card is not that of the weights that are there.
+    """
+    if sha256_file(weights_path(path)) != card.weights_sha256:
+        raise ModelError(
+            f"The card is not that of '{weights_path(path)}': their hashes differ. Read its own card."
+        )
+    file = card_path(path)
+    with output_errors(file):
+        write_synced(_draft(file), card_bytes(card))
+        _draft(file).replace(file)
+        sync_folder(file.parent)
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
+    """Return a network in evaluation mode on the CPU, and its card.
+
+    Parameters
+    ----------
+    path
+        Name of the checkpoint, or either of its files.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or damaged, the hash is not the card's, the model is unknown, or the weights are not those
+        of the network that the card describes; the message names the first differences.
+    MissingExtraError
+        torch or timm is not installed.
+    """
+    need("torch", "timm", "safetensors")
+    weights = weights_path(path)
+    card = _matching_card(path)
+    model = build_model(card.model, len(card.class_names), weights=None, **card.options)
+    state = read_weights(weights)
+    own = model.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in state]
+    faults += [f"{name} is left over" for name in state if name not in own]
+    faults += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if faults:
+        raise ModelError(
+            f"Weights '{weights}' are not those of model '{card.model}' with {len(card.class_names)} classes: "
+            f"{few(faults)}. They are of another version or another card; train again."
+        )
+    model.load_state_dict(state)
+    model.weights_source = card.initial_weights
+    model.eval()
+    return model, card
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _matching_card(path: Path) -> ModelCard:
+    """Return the card whose hash the weights have; one whose renaming was interrupted is put in place."""
+    weights, file = weights_path(path), card_path(path)
+    if not weights.is_file():
+        raise ModelError(
+            f"Checkpoint '{weights.with_suffix('')}' has no weights: '{weights.name}' is not there. A checkpoint is "
+            "two files, NAME.safetensors and NAME.json: copy both."
+        )
+    found = sha256_file(weights)
+    draft = _draft(file)
+    if draft.is_file() and f'"{found}"'.encode() in draft.read_bytes():
+        with output_errors(file):
+            draft.replace(file)
+    card = read_card(path)
+    if card.weights_sha256 != found:
+        raise ModelError(
+            f"Weights '{weights}' are not those of their card: SHA-256 {found[:12]}…, and the card says "
+            f"{card.weights_sha256[:12] or 'none'}…. One of the two files is damaged or of another checkpoint: copy "
+            "both again."
+        )
+    return card

@@ -1,0 +1,24 @@
+"""The optional parts of this room: a missing one is said with the line that installs it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from qupath_her2.errors import MissingExtraError
+
+__all__ = ["need"]
+
+
+def need(*packages: str) -> None:
+    """Raise MissingExtraError unless all `packages` can be imported.
+
+    Examples
+    --------
+    >>> need("numpy")
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise MissingExtraError(
+            f'Networks need {", ".join(missing)}, not installed here: pip install "qupath-her2[learn]"'
+        )

@@ -1,0 +1,185 @@
+"""Where a backbone's first weights come from: a folder of files, timm's hub, a file that is named, or nowhere.
+
+Nothing is replaced by anything else in silence: what is not found is an error that says the ways out.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qupath_her2.errors import ModelError
+from qupath_her2.provenance import sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from qupath_her2.models.registry import ModelSpec
+
+__all__ = ["WEIGHTS_FOLDER", "few", "find_pretrained", "give_weights", "load_backbone", "read_weights"]
+
+#: Environment variable: a folder of ``<backbone>.safetensors``, asked before the hub.
+WEIGHTS_FOLDER = "QUPATH_HER2_WEIGHTS"
+
+_HUB_FILE = "model.safetensors"
+#: Parts of published files that no network here has: torchvision's second classifier of Inception.
+_SPARE = ("AuxLogits.",)
+
+
+def give_weights(
+    net: nn.Module, spec: ModelSpec, weights: Literal["pretrained", "random"] | Path | None
+) -> None:
+    """Fill the backbone of `net` as `registry.build_model` says, and note the source as ``weights_source``.
+
+    Raises
+    ------
+    ModelError
+        They cannot be had, or are another network's.
+    """
+    net.weights_source = "random"
+    if weights is None or weights == "random":
+        return
+    if isinstance(weights, str) and weights != "pretrained":
+        raise ModelError(
+            f"Weights {weights!r} of model '{spec.name}' are none of 'pretrained', 'random' and a file (a Path)."
+        )
+    if spec.backbone is None:
+        if isinstance(weights, Path):
+            raise ModelError(
+                f"Model '{spec.name}' has no pretrained part for '{weights.name}'. Leave --weights out."
+            )
+        # Nothing was ever published for it: random is what "pretrained" comes to, and the source says so.
+        return
+    path = weights if isinstance(weights, Path) else find_pretrained(spec.backbone, spec.name)
+    load_backbone(net.backbone, path)
+    what = path.name if isinstance(weights, Path) else f"{spec.backbone} ({spec.backbone_licence})"
+    net.weights_source = f"{what}, sha256 {sha256_file(path)}"
+
+
+def find_pretrained(backbone: str, model: str = "") -> Path:
+    """Return the file of timm's published weights of a backbone: from `WEIGHTS_FOLDER`, the cache, or the hub.
+
+    Raises
+    ------
+    ModelError
+        timm publishes none, or the hub cannot be reached; the message says how to bring the file here.
+    """
+    folder = os.environ.get(WEIGHTS_FOLDER)
+    if folder and (Path(folder) / f"{backbone}.safetensors").is_file():
+        return Path(folder) / f"{backbone}.safetensors"
+    import timm
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    config = timm.models.get_pretrained_cfg(backbone)
+    hub_id = config.hf_hub_id if config else None
+    whose = f" of model '{model}'" if model else ""
+    if not hub_id:
+        raise ModelError(
+            f"timm {timm.__version__} publishes no weights of '{backbone}'{whose}. Pass a file of them "
+            "(--weights FILE.safetensors), or begin with random ones (--weights random)."
+        )
+    cached = try_to_load_from_cache(hub_id, _HUB_FILE)
+    try:
+        return Path(cached if isinstance(cached, str) else hf_hub_download(hub_id, _HUB_FILE))
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        raise ModelError(
+            f"The ImageNet weights '{backbone}'{whose} cannot be fetched ({type(error).__name__}). Download "
+            f"https://huggingface.co/{hub_id}/resolve/main/{_HUB_FILE} where there is a connection and pass it with "
+            f"--weights FILE, or keep it as {backbone}.safetensors in a folder that {WEIGHTS_FOLDER} names; "
+            "--weights random begins without."
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a ``.safetensors`` file, or of a ``.pth`` that holds tensors alone.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read, is damaged, or would run code when read.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"Weights '{path}' cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"Weights '{path}' are damaged, or hold more than tensors (a pickle that runs code is refused). "
+            "Save the state_dict as .safetensors."
+        ) from error
+    for key in ("state_dict", "model"):
+        content = content.get(key, content) if isinstance(content, Mapping) else content
+    if not isinstance(content, Mapping) or not all(torch.is_tensor(t) for t in content.values()):
+        raise ModelError(f"Weights '{path}' hold no state_dict. Save the state_dict as .safetensors.")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def load_backbone(net: nn.Module, path: Path) -> None:
+    """Load a file of weights into a network of timm; its classifier is left as it is where it has another size.
+
+    Raises
+    ------
+    ModelError
+        The file is another network's: a weight is missing, left over or of another shape.
+    """
+    state: Any = read_weights(path)
+    # timm keeps renamed layers and resized positions in a function beside the network's class.
+    adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    if adapt is not None:
+        state = adapt(state, net)
+    own = net.state_dict()
+    classifier = tuple(f"{name}." for name in _names(net.pretrained_cfg.get("classifier")))
+    spare = (*classifier, *_SPARE)
+    kept = {k: v for k, v in state.items() if not (k.startswith(spare) and _shape(own.get(k)) != _shape(v))}
+    faults = [f"{k} is left over" for k in kept if k not in own]
+    faults += [
+        f"{k} is {_shape(v)}, not {_shape(own[k])}"
+        for k, v in kept.items()
+        if k in own and _shape(v) != _shape(own[k])
+    ]
+    faults += [
+        f"{k} is missing" for k in own if k not in kept and not k.startswith(classifier) and _counts(k)
+    ]
+    if faults:
+        name = net.pretrained_cfg.get("architecture", "this network")
+        raise ModelError(f"Weights '{path}' are not those of {name}: {few(faults)}.")
+    net.load_state_dict(kept, strict=False)
+
+
+def few(faults: Iterable[str], limit: int = 3) -> str:
+    """Return the first faults in words, and how many more there are."""
+    listed = list(faults)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return "; ".join(listed[:limit]) + more
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (
+        (value,)
+        if isinstance(value, str)
+        else tuple(map(str, value))
+        if isinstance(value, tuple | list)
+        else ()
+    )
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
+
+
+def _counts(name: str) -> bool:
+    # How many batches a batch norm has seen: older files lack it, and nothing is computed from it.
+    return not name.endswith("num_batches_tracked")

@@ -1,0 +1,154 @@
+"""Every registered network does the same things in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
+pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
+
+from qupath_her2.models import (  # noqa: E402
+    MODELS,
+    ModelCard,
+    ModelSpec,
+    build_model,
+    load_checkpoint,
+    model_names,
+    save_checkpoint,
+)
+from qupath_her2.models.sizes import model_size  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=model_names())
+def spec(request: pytest.FixtureRequest) -> ModelSpec:
+    return MODELS[request.param]
+
+
+@pytest.fixture(scope="module")
+def net(spec: ModelSpec) -> Any:
+    torch.manual_seed(0)
+    return build_model(spec.name, len(spec.class_names), weights="random")
+
+
+def pictures(spec: ModelSpec, n: int = 2, seed: int = 0) -> Any:
+    """Random pictures of a side the network takes, as small as that may be."""
+    side = spec.input.default if spec.input.is_fixed else max(64, spec.input.minimum)
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, 3, side, side)).astype(np.float32))
+
+
+def test_the_table_says_its_size(spec: ModelSpec, net: Any) -> None:
+    size = model_size(net)
+    assert (size.parameters, size.trainable) == (spec.n_parameters, spec.n_trainable)
+
+
+def test_the_table_is_complete(spec: ModelSpec) -> None:
+    assert spec.paper
+    assert spec.task
+    assert len(set(spec.class_names)) == len(spec.class_names) >= 2
+    assert (spec.backbone is None) == (spec.backbone_licence == "")
+    assert spec.input.default % spec.input.multiple == 0
+
+
+def test_logits_have_their_shape_and_each_picture_its_own(spec: ModelSpec, net: Any) -> None:
+    net.eval()
+    given = pictures(spec)
+    with torch.inference_mode():
+        logits, alone = net(given), net(given[1:])
+    expected = (2, len(spec.class_names), *(given.shape[2:] if spec.kind == "segmentation" else ()))
+    assert tuple(logits.shape) == expected
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+    # In evaluation a picture's class cannot depend on the company it is in.
+    assert torch.allclose(logits[1:], alone, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(logits[:1], logits[1:], atol=1e-6)
+
+
+def test_a_step_reaches_every_trainable_weight_and_no_other(spec: ModelSpec, net: Any) -> None:
+    net.train()
+    net.zero_grad()
+    running = {k: v.clone() for k, v in net.named_buffers() if k.startswith("backbone")}
+    logits = net(pictures(spec))
+    torch.nn.functional.cross_entropy(
+        logits, torch.zeros((2, *logits.shape[2:]), dtype=torch.long)
+    ).backward()
+    without = [k for k, p in net.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+    assert [k for k, p in net.named_parameters() if not p.requires_grad and p.grad is not None] == []
+    if getattr(net, "is_frozen", False):
+        assert all(torch.equal(v, running[k]) for k, v in net.named_buffers() if k in running)
+    net.zero_grad()
+
+
+def test_the_layer_for_looking_gives_a_map_with_a_gradient(spec: ModelSpec, net: Any) -> None:
+    if spec.kind == "segmentation":
+        assert net.cam_layer is None
+        return
+    net.eval()
+    seen: list[Any] = []
+
+    def keep(_: Any, __: Any, output: Any) -> None:
+        output.requires_grad_() if not output.requires_grad else None
+        output.retain_grad()
+        seen.append(output)
+
+    handle = net.get_submodule(net.cam_layer).register_forward_hook(keep)
+    net(pictures(spec))[:, 0].sum().backward()
+    handle.remove()
+    (output,) = seen
+    assert output.ndim == (4 if net.cam_prefix_tokens is None else 3)
+    assert output.shape[0] == 2
+    if net.cam_prefix_tokens is not None:
+        side = spec.input.default // spec.input.multiple
+        assert output.shape[1] == net.cam_prefix_tokens + side * side
+    assert output.grad.abs().max() > 0
+    net.zero_grad()
+
+
+def test_normalisation_is_three_means_and_three_deviations(net: Any) -> None:
+    mean, std = net.normalisation
+    assert len(mean) == len(std) == 3
+    assert all(0 <= m <= 1 for m in mean)
+    assert all(0 < s <= 1 for s in std)
+
+
+#: Writing more takes seconds; the two larger networks are `WholeNet`s, as are smaller ones that are written here.
+_LARGEST_WRITTEN = 32_000_000
+
+
+def test_a_checkpoint_brings_it_back(spec: ModelSpec, net: Any, tmp_path: Path) -> None:
+    if (spec.n_parameters or 0) > _LARGEST_WRITTEN:
+        assert type(net).__name__ == "WholeNet"
+        return
+    net.eval()
+    given = pictures(spec, n=1)
+    with torch.inference_mode():
+        before = net(given)
+    mean, std = net.normalisation
+    card = ModelCard(
+        model=spec.name,
+        class_names=spec.class_names,
+        task=spec.task,
+        pixel_size_um=spec.pixel_size_um,
+        patch_size_px=spec.input.default,
+        mean=mean,
+        std=std,
+    )
+    save_checkpoint(tmp_path / "best", net, card)
+    again, read = load_checkpoint(tmp_path / "best")
+    assert read.class_names == spec.class_names
+    assert not again.training
+    with torch.inference_mode():
+        assert torch.equal(again(given), before)

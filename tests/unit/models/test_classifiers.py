@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
+pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
+
+from qupath_her2.models import build_model  # noqa: E402
+from qupath_her2.models.sizes import model_size  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def convoher2() -> Any:
+    torch.manual_seed(0)
+    return build_model("convoher2", 4, weights="random")
+
+
+def test_convoher2_has_the_papers_parameters(convoher2: Any) -> None:
+    """Mridha et al. 2023, table I, line by line."""
+    assert model_size(convoher2).trainable == 9_724_932
+    lines = [model_size(layer) for layer in convoher2.head if not isinstance(layer, torch.nn.ReLU)]
+    in_keras = [size.parameters + size.running for size in lines]
+    assert in_keras == [8192, 4_196_352, 8192, 3_147_264, 6144, 2_360_832, 6144, 6148]
+
+
+def test_convoher2_total_is_the_papers_when_counted_as_keras_does(convoher2: Any) -> None:
+    size = model_size(convoher2)
+    norms = [m for m in convoher2.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    scales = sum(m.weight.numel() for m in norms)
+    assert scales == 17_216
+    backbone = model_size(convoher2.backbone)
+    assert backbone.parameters + backbone.running - scales == 21_802_784
+    assert size.parameters + size.running - scales == 31_542_052
+
+
+def test_frozen_statistics_stay_while_the_heads_move(convoher2: Any) -> None:
+    convoher2.train()
+    assert convoher2.head[0].training
+    assert not any(module.training for module in convoher2.backbone.modules())
+    frozen = {k: v.clone() for k, v in convoher2.backbone.state_dict().items()}
+    head = convoher2.head[0].running_mean.clone()
+    step = torch.optim.SGD([p for p in convoher2.parameters() if p.requires_grad], lr=0.1)
+    convoher2(torch.randn(4, 3, 80, 80)).square().sum().backward()
+    step.step()
+    assert all(torch.equal(v, frozen[k]) for k, v in convoher2.backbone.state_dict().items())
+    assert not torch.equal(convoher2.head[0].running_mean, head)
+    convoher2.eval()
+    assert not any(module.training for module in convoher2.modules())
+
+
+def test_squeeze_excitation_scales_channels() -> None:
+    from qupath_her2.models.classifiers import SqueezeExcitation
+
+    block = SqueezeExcitation(8, reduction=4)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.zero_()
+        block.excite.bias[3] = 100.0
+    maps = torch.rand(2, 8, 5, 5)
+    out = block(maps)
+    assert torch.allclose(out[:, 3], maps[:, 3])
+    assert torch.allclose(out[:, 0], maps[:, 0] / 2)
+
+
+def test_se_resnet50_looks_at_its_separable_convolution() -> None:
+    net = build_model("se-resnet50", 3, weights="random", channels=32, hidden=8)
+    depthwise, pointwise = net.neck[1], net.neck[2]
+    assert depthwise.groups == depthwise.in_channels == 2048
+    assert pointwise.weight.shape == (32, 2048, 1, 1)
+    assert net.cam_layer == "neck"
+    assert net.head[3].p == 0.5
+
+
+def test_a_transformer_is_built_for_its_side() -> None:
+    net = build_model("timm:vit_tiny_patch16_224", 2, weights="random", input_px=64)
+    assert net(torch.randn(1, 3, 64, 64)).shape == (1, 2)
+    assert net.cam_layer == "backbone.blocks.11.norm1"
+    assert net.cam_prefix_tokens == 1
+
+
+def test_a_network_without_a_usual_map_names_none() -> None:
+    net = build_model("timm:swin_tiny_patch4_window7_224", 2, weights="random")
+    assert net.cam_layer is None
