@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ScoringError, SettingsError
 
-__all__ = ["RULES", "Vote", "VoteSettings", "named_patches", "vote"]
+__all__ = ["RULES", "Vote", "VoteSettings", "vote"]
 
 #: Each rule in the words that a result carries.
 RULES = {
@@ -62,67 +62,46 @@ class Vote:
     n_named: int
 
 
-def named_patches(probabilities: NDArray[np.float32], abstain_below: float) -> NDArray[np.int64]:
-    """Return the class of each patch, int64 (N,).
-
-    Parameters
-    ----------
-    probabilities : (N, C), 0..1; a row with NaN was not read.
-    abstain_below : a patch whose best probability is smaller stays unnamed; 0 names all.
-
-    Returns
-    -------
-    Class index, -1 for unread and unnamed patches.
-    """
-    _check(probabilities)
-    is_read = _read(probabilities)
-    known = np.where(is_read[:, None], probabilities, -1.0)
-    best = known.argmax(axis=1)
-    is_sure = known[np.arange(len(known)), best] >= abstain_below
-    return np.where(is_read & is_sure, best, -1).astype(np.int64)
-
-
 def vote(
-    probabilities: NDArray[np.float32], *, settings: VoteSettings | None = None, abstain_below: float = 0.0
+    probabilities: NDArray[np.float32], named: NDArray[np.int16], *, settings: VoteSettings | None = None
 ) -> Vote:
     """Return the class that patches speak for together.
 
     Parameters
     ----------
     probabilities : (N, C), 0..1; rows with NaN are left out.
+    named : (N,), class index of each patch, below 0 for none (`learning.choose_classes`); unnamed patches have no
+        voice in ``majority``, and count in ``mean``.
     settings : the rule.
-    abstain_below : as for `named_patches`; unnamed patches have no voice in ``majority``, and count in ``mean``.
 
     Raises
     ------
     ScoringError
-        `probabilities` is not (N, C) with values in 0..1.
+        `probabilities` is not (N, C) with values in 0..1, or `named` does not fit it.
     """
     settings = settings or VoteSettings()
-    named = named_patches(probabilities, abstain_below)
-    read = probabilities[_read(probabilities)].astype(np.float64)
+    _check(probabilities, named)
+    is_read = np.asarray(np.isfinite(probabilities).all(axis=1))
+    read = probabilities[is_read].astype(np.float64)
     n_classes = probabilities.shape[1]
-    counts = np.bincount(named[named >= 0], minlength=n_classes)
+    counts = np.bincount(named[is_read & (named >= 0)], minlength=n_classes)
     n_named = int(counts.sum())
     mean = read.mean(axis=0) if len(read) else np.full(n_classes, np.nan)
+    shares = mean
     if settings.rule == "majority":
         shares = counts / n_named if n_named else np.full(n_classes, np.nan)
-        order = np.lexsort((mean, counts))
-        has_class, best = n_named > 0, int(order[-1])
-    else:
-        shares, has_class = mean, n_named > 0
-        best = int(mean.argmax()) if has_class else 0
-    is_enough = has_class and len(read) >= settings.min_patches
+    best = int(np.lexsort((mean, shares))[-1])
+    is_enough = n_named > 0 and len(read) >= settings.min_patches
     return Vote(best if is_enough else None, shares, len(read), n_named)
 
 
-def _read(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(probabilities).all(axis=1))
-
-
-def _check(probabilities: NDArray[np.float32]) -> None:
+def _check(probabilities: NDArray[np.float32], named: NDArray[np.int16]) -> None:
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise ScoringError(f"Probabilities have shape {probabilities.shape}, expected (patches, classes).")
+    if named.shape != probabilities.shape[:1] or (named >= probabilities.shape[1]).any():
+        raise ScoringError(
+            f"Classes of shape {named.shape} do not fit probabilities of {probabilities.shape}."
+        )
     known = probabilities[np.isfinite(probabilities)]
     # Softmax in half precision may end a hair above 1.
     if len(known) and (known.min() < 0 or known.max() > 1.001):
