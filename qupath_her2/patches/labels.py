@@ -1,0 +1,236 @@
+"""Which region a patch belongs to, by the share of its area: holes, nested and subtracting regions respected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.records import Region
+
+__all__ = ["BoxLabels", "Ground", "LabelRule", "RuleName", "ground_of", "label_boxes", "overlap_shares"]
+
+RuleName = Literal["overlap", "majority", "contained"]
+
+#: Roles whose regions take ground away whatever their class says.
+_SUBTRACTING = ("ignore", "in_situ", "control")
+#: Shares closer than this to a limit have reached it: areas are sums of floats.
+_EPSILON = 1e-9
+#: Shapes with more vertices are cut into pieces first, so that a patch meets a few hundred and not all.
+_MANY_VERTICES = 512
+_PIECES_ACROSS = 16
+
+_Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """When a patch belongs to a class.
+
+    Attributes
+    ----------
+    rule : ``overlap``: at least `min_overlap` of the patch lies in regions of the class, and in no other class's
+        more (Chauhan et al. 2025: 5 %); ``majority``: more than half of it; ``contained``: all of it.
+    min_overlap : share of the patch, above 0 to 1; of the rule ``overlap`` alone.
+    """
+
+    rule: RuleName = "majority"
+    min_overlap: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_overlap <= 1:
+            raise SettingsError(
+                f"min_overlap is {self.min_overlap:g}; it is a share of the patch, above 0 to 1. The paper's is 0.05."
+            )
+
+    def holds(self, share: NDArray[np.floating]) -> _Bools:
+        """Tell which shares, 0..1, are enough."""
+        if self.rule == "majority":
+            return np.asarray(share > 0.5 + _EPSILON)
+        least = self.min_overlap if self.rule == "overlap" else 1.0
+        return np.asarray(share >= least - _EPSILON)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The ground of each labelled region after nested and subtracting ones were taken out of it.
+
+    `shapes` : R geometries, level-0 px, none overlapping another; `label` : int16 (R,), class of each, -1 = none;
+    `uuid` : uint8 (R, 16), the annotation it came from.
+    """
+
+    shapes: tuple[shapely.Geometry, ...]
+    label: NDArray[np.int16]
+    uuid: NDArray[np.uint8]
+
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """Return min x, min y, max x, max y, level-0 px; None where there is no ground."""
+        corners = shapely.bounds(list(self.shapes)) if self.shapes else np.zeros((0, 4))
+        corners = corners[~np.isnan(corners).any(axis=1)]
+        if len(corners) == 0:
+            return None
+        (x0, y0), (x1, y1) = corners[:, :2].min(0), corners[:, 2:].max(0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLabels:
+    """What `label_boxes` found for N boxes.
+
+    `label` : int16 (N,), -1 where the class is unknown or no region is; `overlap` : float32 (N,), share of the box
+    in regions of that class; `uuid` : uint8 (N, 16), the region with most of it; `belongs` : bool (N,), the rule
+    holds; `meets` : bool (N,), any labelled ground at all.
+    """
+
+    label: NDArray[np.int16]
+    overlap: NDArray[np.float32]
+    uuid: NDArray[np.uint8]
+    belongs: _Bools
+    meets: _Bools
+
+
+def ground_of(regions: Sequence[Region], labels: Sequence[int | None]) -> Ground:
+    """Give every point to the innermost region that holds it.
+
+    Smaller regions count as inner, as for cells; ignore, in-situ and control regions take away whatever their size.
+
+    Parameters
+    ----------
+    regions : of one image.
+    labels : for each its class index, -1 for ground without a known class, None for a region that takes its ground
+        away without labelling it (stroma inside tumour).
+    """
+    order = sorted(
+        range(len(regions)),
+        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way.
+        key=lambda i: (
+            regions[i].role not in _SUBTRACTING,
+            regions[i].geometry.area,
+            regions[i].uuid.int,
+        ),
+    )
+    ordered = [regions[i].geometry for i in order]
+    tree = shapely.STRtree(ordered)
+    shapes, kept = [], []
+    for place, i in enumerate(order):
+        if labels[i] is None or regions[i].role in _SUBTRACTING:
+            continue
+        shape = ordered[place]
+        inner = [
+            ordered[other] for other in sorted(tree.query(shape, "intersects").tolist()) if other < place
+        ]
+        if inner:
+            shape = shapely.difference(shape, shapely.union_all(inner))
+        if shape.area > 0:
+            shapes.append(shape)
+            kept.append(i)
+    uuid = np.frombuffer(b"".join(regions[i].uuid.bytes for i in kept), np.uint8).reshape(-1, 16)
+    # Where labels[i] is None the region was left out above.
+    return Ground(tuple(shapes), np.array([labels[i] for i in kept], np.int16), uuid)
+
+
+def overlap_shares(
+    boxes: NDArray[np.int32], shapes: Sequence[shapely.Geometry]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the share of each box inside each shape, where there is any.
+
+    Parameters
+    ----------
+    boxes : int32 (N, 4), left, top, width, height.
+    shapes : polygons or multipolygons, in the same frame.
+
+    Returns
+    -------
+    box, shape : int64 (P,), indices of the pairs that share area, sorted by box, then shape.
+    share : float64 (P,), of the box's area, above 0 to 1.
+    """
+    x, y, w, h = boxes.astype(np.float64).T
+    rectangles = shapely.box(x, y, x + w, y + h)
+    pieces, owner = _pieces(shapes)
+    shapely.prepare(pieces)
+    found = shapely.STRtree(rectangles).query(pieces, "intersects") if pieces else np.zeros((2, 0), np.int64)
+    piece, box = found
+    area = np.empty(len(box))
+    held = np.array(pieces, object)[piece] if len(piece) else np.zeros(0, object)
+    is_inside = shapely.contains_properly(held, rectangles[box])
+    area[is_inside] = (w * h)[box[is_inside]]
+    edge = ~is_inside
+    area[edge] = shapely.area(shapely.intersection(held[edge], rectangles[box[edge]]))
+    pairs, inverse = np.unique(np.stack([box, owner[piece]], axis=1), axis=0, return_inverse=True)
+    share = np.bincount(inverse.reshape(-1), area, minlength=len(pairs)) / (w * h)[pairs[:, 0]]
+    is_real = share > 0
+    return pairs[is_real, 0], pairs[is_real, 1], np.minimum(share[is_real], 1.0)
+
+
+def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry], NDArray[np.int64]]:
+    """Return shapes with many vertices cut along a lattice, and which shape each piece is of; areas add up."""
+    pieces: list[shapely.Geometry] = []
+    owner: list[int] = []
+    for index, shape in enumerate(shapes):
+        parts = [shape]
+        if shapely.get_num_coordinates(shape) > _MANY_VERTICES:
+            x0, y0, x1, y1 = shape.bounds
+            x, y = np.linspace(x0, x1, _PIECES_ACROSS + 1), np.linspace(y0, y1, _PIECES_ACROSS + 1)
+            left, top = (grid.ravel() for grid in np.meshgrid(x[:-1], y[:-1]))
+            right, bottom = (grid.ravel() for grid in np.meshgrid(x[1:], y[1:]))
+            cut = shapely.get_parts(shapely.intersection(shape, shapely.box(left, top, right, bottom)))
+            # Lattice lines that graze the outline leave points and lines, which no predicate likes.
+            parts = [part for part in cut if part.geom_type == "Polygon"]
+        pieces.extend(parts)
+        owner.extend([index] * len(parts))
+    return pieces, np.array(owner, np.int64)
+
+
+def label_boxes(boxes: NDArray[np.int32], ground: Ground, rule: LabelRule) -> BoxLabels:
+    """Return the class of each box: the one that most of the box belongs to, where the rule holds for it.
+
+    Shares of several regions of a class add up; of classes with the same share the first wins.
+
+    Parameters
+    ----------
+    boxes : int32 (N, 4), left, top, width, height, level-0 px.
+    ground : of the image's regions.
+    rule : how much is enough.
+    """
+    n = len(boxes)
+    result = BoxLabels(
+        np.full(n, -1, np.int16),
+        np.zeros(n, np.float32),
+        np.zeros((n, 16), np.uint8),
+        np.zeros(n, bool),
+        np.zeros(n, bool),
+    )
+    box, shape, share = overlap_shares(boxes, ground.shapes)
+    if len(box) == 0:
+        return result
+    label = ground.label[shape].astype(np.int64)
+    # Ground without a class stands after all classes, so that equal shares go to a class.
+    rank = np.where(label < 0, np.iinfo(np.int16).max, label)
+    pairs, inverse = np.unique(np.stack([box, rank], axis=1), axis=0, return_inverse=True)
+    total = np.minimum(np.bincount(inverse.reshape(-1), share, minlength=len(pairs)), 1.0)
+    first = _first_of_most(pairs[:, 0], total)
+    winner, won, best = pairs[first, 0], pairs[first, 1], total[first]
+    result.meets[winner] = True
+    result.belongs[winner] = rule.holds(best)
+    result.overlap[winner] = best
+    result.label[winner] = np.where(won == np.iinfo(np.int16).max, -1, won)
+    chosen = np.full(n, -2, np.int64)
+    chosen[winner] = won
+    of_winner = np.flatnonzero(rank == chosen[box])
+    largest = of_winner[_first_of_most(box[of_winner], share[of_winner])]
+    result.uuid[box[largest]] = ground.uuid[shape[largest]]
+    return result
+
+
+def _first_of_most(group: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return for each number in `group` the place of its largest value, the first of equals."""
+    # Rounded, so that shares that differ by the order of adding count as equal.
+    order = np.lexsort((np.arange(len(group)), -np.round(value, 9), group))
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = group[order[1:]] != group[order[:-1]]
+    return order[is_first]
