@@ -14,6 +14,7 @@ from qupath_her2.cli.cells import cells
 from qupath_her2.cli.doctor import doctor
 from qupath_her2.cli.example import example
 from qupath_her2.cli.install_scripts import install_scripts
+from qupath_her2.cli.models import models
 from qupath_her2.cli.pull import pull
 from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
@@ -57,7 +58,7 @@ def _start(
     """
 
 
-for _verb in (doctor, example, regions, run, cells, score, report, pull, push):
+for _verb in (doctor, example, regions, run, cells, score, report, pull, push, models):
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)
 

@@ -22,6 +22,7 @@ from qupath_her2.models import (  # noqa: E402
     save_checkpoint,
 )
 from qupath_her2.models.sizes import model_size  # noqa: E402
+from qupath_her2.patches.tasks import TASKS  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,6 +56,8 @@ def test_the_table_says_its_size(spec: ModelSpec, net: Any) -> None:
 
 
 def test_the_table_is_complete(spec: ModelSpec) -> None:
+    if spec.kind == "classification":
+        assert spec.class_names == TASKS[spec.task].class_names
     assert spec.paper
     assert spec.task
     assert len(set(spec.class_names)) == len(spec.class_names) >= 2
