@@ -115,13 +115,11 @@ def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    name_column = Column("name", no_wrap=True)
-
     console = Console(highlight=False)
     for kind in ("classification", "segmentation"):
         rows = [spec for spec in specs if spec.kind == kind]
         table = Table(
-            name_column,
+            Column("name", no_wrap=True),
             "classes",
             "µm/px",
             "px",
@@ -146,7 +144,16 @@ def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
         if rows:
             console.print(table)
     if checkpoints:
-        table = Table(name_column, "model", "classes", "µm/px", "px", "recipe", title="checkpoints", box=None)
+        table = Table(
+            Column("name", no_wrap=True),
+            "model",
+            "classes",
+            "µm/px",
+            "px",
+            "recipe",
+            title="checkpoints",
+            box=None,
+        )
         for name, card in checkpoints.items():
             table.add_row(
                 name,

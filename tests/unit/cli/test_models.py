@@ -54,6 +54,9 @@ def test_checkpoints_of_a_project_are_listed(tmp_path: Path) -> None:
     code, out, _ = call(tmp_path)
     assert code == 0
     assert "2 checkpoints" in out
+    names = [line.split()[0] for line in out.splitlines() if line.strip()]
+    assert names[-3:-1] == ["best", "last"]
+    assert names.count("convoher2") == 1
     code, out, _ = call(tmp_path, "--json")
     assert [(c["name"], c["pixel_size_um"]) for c in json.loads(out)["checkpoints"]] == [
         ("best", 0.25),
