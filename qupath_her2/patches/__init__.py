@@ -1,7 +1,17 @@
-"""Labelled patches: where they lie, what they show, whose they are; pixels only when asked for."""
+"""Labelled patches: where they lie, what they show, whose they are; pixels only when asked for.
+
+`cut_patches` makes a `PatchManifest` of a `Source` (a project, a folder, a published data set); `PatchPixels` reads
+its pixels; `split_by_case` and `k_folds` keep a patient on one side.
+"""
 
 from __future__ import annotations
 
+from qupath_her2.patches.clahe import ClaheSettings
+from qupath_her2.patches.cut import CutContext, cut_patches, manifest_from_regions
+from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
+from qupath_her2.patches.drop import DROP_RULES, DropSettings
+from qupath_her2.patches.grid import GridSettings, PatchScale, patch_scale
+from qupath_her2.patches.labels import LabelRule
 from qupath_her2.patches.manifest import (
     SPLITS,
     ManifestImage,
@@ -11,15 +21,54 @@ from qupath_her2.patches.manifest import (
     select,
     write_manifest,
 )
-from qupath_her2.patches.pixels import PatchPixels
+from qupath_her2.patches.pixels import PatchPixels, reading_order
+from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.patches.source import Source, SourceImage, project_source
+from qupath_her2.patches.splits import (
+    case_groups,
+    k_folds,
+    leaked_cases,
+    split_by_case,
+    split_by_patch,
+    split_warning,
+)
+from qupath_her2.patches.tasks import TASKS, Task, label_of, labels_of, task_named
 
 __all__ = [
+    "DROP_RULES",
+    "LAYOUTS",
     "SPLITS",
+    "TASKS",
+    "ClaheSettings",
+    "CutContext",
+    "DropSettings",
+    "GridSettings",
+    "LabelRule",
     "ManifestImage",
     "PatchManifest",
     "PatchPixels",
+    "PatchScale",
+    "PatchSettings",
+    "Source",
+    "SourceImage",
+    "Task",
+    "case_groups",
+    "cut_patches",
+    "k_folds",
+    "label_of",
+    "labels_of",
+    "leaked_cases",
+    "load_layout",
+    "manifest_from_regions",
     "manifest_hash",
+    "patch_scale",
+    "project_source",
     "read_manifest",
+    "reading_order",
     "select",
+    "split_by_case",
+    "split_by_patch",
+    "split_warning",
+    "task_named",
     "write_manifest",
 ]

@@ -84,9 +84,14 @@ class OpenSlides:
                 except ImageReadError as error:
                     entry.problem = str(error)
                     raise
-                entry.n_bytes = slide.width * slide.height * 3 if slide.reader == "plain" else _READER_BYTES
+                entry.n_bytes = _memory(slide)
                 entry.slide = slide
             return entry.slide
+
+    def adopt(self, index: int, slide: Slide) -> None:
+        """Take over an open slide as image `index`, before its first lease."""
+        with self._lock:
+            self._entries[index] = _Entry(slide=slide, n_bytes=_memory(slide))
 
     def renew(self, index: int, slide: Slide) -> None:
         """Open the image anew at its next lease; `slide` is closed when its last user has done with it."""
@@ -121,6 +126,10 @@ class OpenSlides:
         for entry in entries:
             if entry.slide is not None:
                 entry.slide.close()
+
+
+def _memory(slide: Slide) -> int:
+    return slide.width * slide.height * 3 if slide.reader == "plain" else _READER_BYTES
 
 
 def _open(image: ManifestImage) -> Slide:

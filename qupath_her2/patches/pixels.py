@@ -6,18 +6,16 @@ decoded once. What a patch looks like does not depend on its neighbours: scaling
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
+from qupath_her2.errors import ImageReadError, PatchReadError
+from qupath_her2.patches.clahe import ClaheSettings, equalised
 from qupath_her2.patches.open_slides import OpenSlides
+from qupath_her2.patches.patch_cache import PatchCache
 from qupath_her2.patches.windows import Window, read_window, scaled, window_for
 
 if TYPE_CHECKING:
@@ -26,8 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from qupath_her2.patches.manifest import PatchManifest
+    from qupath_her2.slides import Slide
 
-__all__ = ["ClaheSettings", "PatchPixels", "equalised"]
+__all__ = ["PatchPixels", "reading_order"]
 
 #: Side of a supertile in px of the level it is read from: 12 MB of pixels, 64 tiles of 256 px.
 _SUPERTILE_PX = 2048
@@ -35,30 +34,6 @@ _SUPERTILE_PX = 2048
 _MOST_WASTE = 1.5
 
 _Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class ClaheSettings:
-    """Contrast-limited adaptive histogram equalisation of the lightness (CIE L*) of each patch.
-
-    The low-resolution study (Chauhan et al. 2025) uses it and states no values; these are OpenCV's customary
-    ones.
-
-    Attributes
-    ----------
-    clip_limit : contrast limit, > 0.
-    tiles : the patch is divided into `tiles` x `tiles` fields.
-    """
-
-    clip_limit: float = 2.0
-    tiles: int = 8
-
-    def __post_init__(self) -> None:
-        if not (self.clip_limit > 0 and self.tiles >= 1):
-            raise SettingsError(
-                f"CLAHE with clip_limit {self.clip_limit} and {self.tiles} tiles does nothing; "
-                "both must be above 0. OpenCV's customary values are 2.0 and 8."
-            )
 
 
 class PatchPixels:
@@ -78,7 +53,7 @@ class PatchPixels:
         clahe = manifest.settings.get("clahe")
         self._clahe = None if clahe is None else ClaheSettings(**clahe)
         self._slides = OpenSlides(manifest.images, open_bytes)
-        self._cache = _PatchCache(cache_bytes)
+        self._cache = PatchCache(cache_bytes)
 
     def read(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> _Pixels:
         """Return the patches of some rows, in that order.
@@ -199,6 +174,10 @@ class PatchPixels:
         error.__cause__ = cause
         return error
 
+    def adopt(self, image: int, slide: Slide) -> None:
+        """Use a slide that is open already for image number `image`; it is closed with the others."""
+        self._slides.adopt(image, slide)
+
     def close(self) -> None:
         """Close all slides."""
         self._slides.close()
@@ -227,49 +206,12 @@ def _supertiles(windows: dict[int, Window], *, alone: bool) -> Iterator[list[int
             yield from ([place] for place in members)
 
 
-def equalised(rgb: _Pixels, settings: ClaheSettings) -> _Pixels:
-    """Return a patch with its lightness equalised, its colours kept.
+def reading_order(manifest: PatchManifest) -> NDArray[np.int64]:
+    """Return all rows, int64 (N,), so that patches that are read at once follow each other, image by image.
 
-    Parameters
-    ----------
-    rgb : uint8 (H, W, 3).
-    settings : contrast limit and fields.
+    Batches cut from this order cost the least to read; put results back with ``out[rows] = batch``.
     """
-    # One object a call: OpenCV's is not safe to share between threads.
-    clahe = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-    lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
-    return cast(_Pixels, cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
-
-
-class _PatchCache:
-    """Finished patches, least recently used dropped first."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._patches: OrderedDict[int, _Pixels] = OrderedDict()
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._lock = Lock()
-
-    def copy(self, row: int, out: _Pixels) -> bool:
-        if self._max_bytes == 0:
-            return False
-        with self._lock:
-            patch = self._patches.get(row)
-            if patch is not None:
-                self._patches.move_to_end(row)
-        if patch is None:
-            return False
-        out[:] = patch
-        return True
-
-    def keep(self, row: int, patch: _Pixels) -> None:
-        if patch.nbytes > self._max_bytes:
-            return
-        with self._lock:
-            if row in self._patches:
-                return
-            self._patches[row] = patch.copy()
-            self._bytes += patch.nbytes
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._patches.popitem(last=False)[1].nbytes
+    x, y, width, height = manifest.box_xywh.astype(np.int64).T
+    # The level is not known here; a box as large as a patch tells its downsample.
+    field_side = _SUPERTILE_PX * np.maximum(1, np.minimum(width, height) // manifest.patch_size_px)
+    return np.lexsort((x, y, x // field_side, y // field_side, manifest.image))

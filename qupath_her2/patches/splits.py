@@ -21,6 +21,7 @@ __all__ = [
     "split_by_case",
     "split_by_patch",
     "split_warning",
+    "unknown_cases",
 ]
 
 #: What every figure is called where patients may stand on both sides.

@@ -20,7 +20,7 @@ from qupath_her2.errors import PatchError, SettingsError
 from qupath_her2.project.vocabulary import grade_of
 from qupath_her2.records import CaseInfo
 
-__all__ = ["TASKS", "UNDECIDED", "Task", "is_label", "label_of", "labels_of", "task_named"]
+__all__ = ["TASKS", "UNDECIDED", "Task", "is_label", "label_of", "labels_of", "task_named", "unknown_labels"]
 
 #: Why a label that a task knows gives no class.
 UNDECIDED = "2+ without an ISH result"
@@ -151,7 +151,7 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
     """
     key = _canonical(task, raw)
     if not _known(task, key):
-        raise PatchError(_unknown_text(task, {str(raw): 1}))
+        raise PatchError(unknown_labels(task, {str(raw): 1}))
     if key not in task.labels and key == "2+":
         is_amplified = _is_amplified(case)
         if is_amplified is None:
@@ -178,7 +178,7 @@ def labels_of(
     """
     unknown = Counter(str(raw) for raw in raws if raw is not None and not is_label(task, raw))
     if unknown:
-        raise PatchError(_unknown_text(task, unknown))
+        raise PatchError(unknown_labels(task, unknown))
     found = [
         None if raw is None else label_of(task, raw, case)
         for raw, case in zip(raws, cases or [None] * len(raws), strict=True)
@@ -186,7 +186,8 @@ def labels_of(
     return np.array([-1 if index is None else index for index in found], np.int16)
 
 
-def _unknown_text(task: Task, unknown: Mapping[str, int]) -> str:
+def unknown_labels(task: Task, unknown: Mapping[str, int]) -> str:
+    """Return the sentence that lists the labels, {as written: times}, which a task does not know."""
     listed = ", ".join(f"{name!r} ({count})" for name, count in sorted(unknown.items()))
     return (
         f"Task '{task.name}' does not know {len(unknown)} of the labels: {listed}. "

@@ -14,14 +14,22 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qupath_her2.errors import CasesFileError
 from qupath_her2.records import CaseInfo
 
-__all__ = ["case_from_metadata", "case_of", "read_cases", "unmatched_cases"]
+__all__ = [
+    "case_from_metadata",
+    "case_of",
+    "column_of_cases",
+    "column_of_metadata",
+    "of_image",
+    "read_cases",
+    "unmatched_cases",
+]
 
 _COLUMNS = ("image", "case", "site", "specimen", "stain", "ish_ratio", "her2_copies", "control")
 _ALIASES = {
@@ -41,6 +49,8 @@ _SITES = {"breast": "breast", "gastric": "gastric", "stomach": "gastric", "gej":
 _SPECIMENS = {"biopsy": "biopsy", "core": "biopsy", "resection": "resection", "excision": "resection"}
 _YES_NO = {"": False, "no": False, "n": False, "false": False, "0": False}
 _YES_NO |= {"yes": True, "y": True, "true": True, "1": True, "x": True}
+
+V = TypeVar("V")
 
 
 def read_cases(path: Path) -> dict[str, CaseInfo]:
@@ -116,7 +126,7 @@ def _header(cells: list[str], path: Path) -> dict[str, int]:
     header: dict[str, int] = {}
     problems = []
     for place, cell in enumerate(cells):
-        name = re.sub(r"[^0-9a-z]+", "_", cell.strip().casefold()).strip("_")
+        name = _plain_name(cell)
         name = _ALIASES.get(name, name)
         if name in header:
             problems.append(f"column {cell.strip()!r} occurs twice")
@@ -171,7 +181,58 @@ def _number(values: dict[str, str], name: str, faults: list[str]) -> float | Non
 
 def case_of(cases: dict[str, CaseInfo], name: str) -> CaseInfo | None:
     """Return the entry of an image by its name, with or without extension; None where there is none."""
-    return next((cases[key] for key in _keys(name) if key in cases), None)
+    return of_image(cases, name)
+
+
+def column_of_cases(path: Path, columns: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """Return a further column of ``cases.csv``: the first of `columns` that it has, and its value for each image.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Names to look for, in any case; space, ``_`` and ``-`` are alike.
+
+    Returns
+    -------
+    column
+        Which of `columns` was found; None where none is there.
+    values
+        {image name (NFC) as written: text}; empty cells are left out. Look up with `case_of`'s rule: `of_image`.
+
+    Raises
+    ------
+    CasesFileError
+        The file cannot be read.
+    """
+    rows = _rows(path)
+    names = [_plain_name(cell) for cell in rows[0][1]] if rows else []
+    places = {_ALIASES.get(name, name): place for place, name in reversed(list(enumerate(names)))}
+    found = next((column for column in columns if _plain_name(column) in places), None)
+    if found is None or "image" not in places:
+        return None, {}
+    place, image = places[_plain_name(found)], places["image"]
+    values = {}
+    for _, row in rows[1:]:
+        if max(place, image) < len(row) and row[place].strip():
+            values[unicodedata.normalize("NFC", row[image].strip())] = row[place].strip()
+    return found, values
+
+
+def column_of_metadata(metadata: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """Return the value of the first of `columns` that an image's metadata have; names as for `column_of_cases`."""
+    values = {_plain_name(key): value.strip() for key, value in metadata.items()}
+    return next((values[name] for name in map(_plain_name, columns) if values.get(name)), None)
+
+
+def of_image(values: Mapping[str, V], image: str) -> V | None:
+    """Return the value of an image by its name, with or without extension; None where there is none."""
+    return next((values[key] for key in _keys(image) if key in values), None)
+
+
+def _plain_name(text: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "_", text.strip().casefold()).strip("_")
 
 
 def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | None:
@@ -186,7 +247,7 @@ def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | No
     """
     values = {}
     for key, value in metadata.items():
-        name = re.sub(r"[^0-9a-z]+", "_", key.strip().casefold()).strip("_")
+        name = _plain_name(key)
         name = _ALIASES.get(name, name)
         if name in _COLUMNS and name != "image" and value.strip():
             values[name] = value.strip()

@@ -12,7 +12,8 @@ import tifffile
 
 from qupath_her2.errors import PatchReadError, SettingsError
 from qupath_her2.patches import ManifestImage, PatchManifest, PatchPixels
-from qupath_her2.patches.pixels import ClaheSettings, equalised
+from qupath_her2.patches.clahe import ClaheSettings, equalised
+from qupath_her2.patches.pixels import reading_order
 from tests.unit.patches.conftest import image_of, manifest_of, noise
 
 Make = Callable[..., PatchManifest]
@@ -206,3 +207,14 @@ def test_clahe_changes_lightness_not_colour(two_images: Make) -> None:
 def test_clahe_settings_that_do_nothing_are_refused(bad: dict) -> None:
     with pytest.raises(SettingsError, match="CLAHE"):
         ClaheSettings(**bad)
+
+
+def test_reading_order_holds_every_row_once_and_neighbours_together() -> None:
+    images = [ManifestImage(str(i), str(i), Path(str(i)), None, 0.25, 9000, 9000) for i in range(2)]
+    boxes = [(i, (x, y, 512, 512)) for i in (1, 0) for y in range(0, 8192, 512) for x in range(0, 8192, 512)]
+    manifest = manifest_of(images, boxes, side=512)
+    order = reading_order(manifest)
+    assert sorted(order.tolist()) == list(range(512))
+    assert (np.diff(manifest.image[order]) >= 0).all()
+    first = manifest.box_xywh[order[:16]]
+    assert first[:, :2].max() < 2048

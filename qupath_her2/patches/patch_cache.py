@@ -1,0 +1,46 @@
+"""Finished patches kept in memory, bounded by bytes, shared by threads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PatchCache"]
+
+
+class PatchCache:
+    """Patches by row of a manifest, least recently used dropped first; `max_bytes` 0 keeps none."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._patches: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._lock = Lock()
+
+    def copy(self, row: int, out: NDArray[np.uint8]) -> bool:
+        """Copy the patch of `row` into `out`; False where it is not kept."""
+        if self._max_bytes == 0:
+            return False
+        with self._lock:
+            patch = self._patches.get(row)
+            if patch is not None:
+                self._patches.move_to_end(row)
+        if patch is None:
+            return False
+        out[:] = patch
+        return True
+
+    def keep(self, row: int, patch: NDArray[np.uint8]) -> None:
+        """Keep a copy of `patch`."""
+        if patch.nbytes > self._max_bytes:
+            return
+        with self._lock:
+            if row in self._patches:
+                return
+            self._patches[row] = patch.copy()
+            self._bytes += patch.nbytes
+            while self._bytes > self._max_bytes:
+                self._bytes -= self._patches.popitem(last=False)[1].nbytes

@@ -1,0 +1,81 @@
+"""All settings of cutting patches: table ``[patches]`` of ``her2.toml``, and what a recipe fills in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.patches.clahe import ClaheSettings
+from qupath_her2.patches.drop import DropSettings
+from qupath_her2.patches.grid import GridSettings
+from qupath_her2.patches.labels import LabelRule
+from qupath_her2.patches.tasks import task_named
+
+__all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]
+
+SplitName = Literal["auto", "by-case", "by-patch", "as-published", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSettings:
+    """How patches are cut, labelled, dropped and split.
+
+    Attributes
+    ----------
+    task : what is to be told apart, a name in `tasks.TASKS`.
+    grid, rule, drop : where patches lie, to which class they belong, which are left out.
+    whole_tissue : label all tissue as the image is labelled, where no region is drawn.
+    whole_image : one patch an image, the image itself made as small as `grid.patch_size_px` (squeezed to a square);
+        for the low-resolution recipes and for data sets of crops.
+    rest_label : class name for tissue outside all annotations; empty leaves it out.
+    random_per_image : this many patches at random places for each image and class instead of a lattice; 0 = lattice.
+    equalise, clahe : contrast-limited equalisation of each patch, when it is read.
+    label_column : column of ``cases.csv`` or metadata with the image's label; empty looks for the usual ones.
+    skip_classes : annotation classes that are no label and not to be taken into account.
+    keep_unlabelled : keep patches whose class nobody knows, for prediction.
+    split : ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; ``auto``: as published where the data set
+        does, else by case, and not at all where there are too few cases.
+    shares : of train, validation, test.
+    stratify : keep the shares within each class.
+    seed : of random places and splits.
+    """
+
+    task: str = "her2-4"
+    grid: GridSettings = field(default_factory=GridSettings)
+    rule: LabelRule = field(default_factory=LabelRule)
+    drop: DropSettings = field(default_factory=DropSettings)
+    whole_tissue: bool = False
+    whole_image: bool = False
+    rest_label: str = ""
+    random_per_image: int = 0
+    equalise: bool = False
+    clahe: ClaheSettings = field(default_factory=ClaheSettings)
+    label_column: str = ""
+    skip_classes: tuple[str, ...] = ()
+    keep_unlabelled: bool = False
+    split: SplitName = "auto"
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    stratify: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        task = task_named(self.task)
+        if self.rest_label and self.rest_label not in task.class_names:
+            raise SettingsError(
+                f"rest_label {self.rest_label!r} is no class of task '{task.name}': {', '.join(task.class_names)}."
+            )
+        if self.random_per_image < 0:
+            raise SettingsError(f"random_per_image is {self.random_per_image}; 0 lays a lattice.")
+
+
+def settings_of_manifest(settings: PatchSettings, layout: str) -> dict[str, Any]:
+    """Return the settings as the manifest keeps them: plain values; ``clahe`` is None unless it is used."""
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(settings)))
+    plain["clahe"] = plain["clahe"] if settings.equalise else None
+    # The manifest's own `split` says what was done, which "auto" does not.
+    plain["split"] = {"kind": "none", "warning": None}
+    plain["layout"] = layout
+    return plain
