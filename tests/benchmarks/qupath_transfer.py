@@ -1,11 +1,12 @@
-"""Cells into a QuPath hierarchy: ours beside QuPath's GeoJSON import and paquo's loop, in one run.
+"""Cells into a QuPath hierarchy and out of it: ours beside QuPath's GeoJSON and paquo's loops, in one run.
 
     python tests/benchmarks/qupath_transfer.py [--qupath 0.6.0] [--cells 100000] [--peer-cells 10000] [--heap 4g]
 
 The same cells for all: an outline of 24 vertices, a nucleus of 16, 10 measurements, a class. Ours goes from
 ``cells.npz`` on disk into the hierarchy with everything in between: hashes, checks, comparison with what is there,
 one event. Cold is the first time in a fresh QuPath, without the time that Groovy takes to compile the library (printed
-apart; once per start of QuPath); warm is the best of the later rounds. Peers get fewer cells, since their rates
+apart; once per start of QuPath); warm is the best of the later rounds. The other way round (``pull --cells``) a
+hierarchy of another program's cells becomes a ``cells.npz``. Peers get fewer cells, since their rates
 do not grow with the number. CPU seconds (all threads, Java's compiler included) hardly depend on what
 else the machine does.
 """
@@ -67,6 +68,10 @@ for _ in range(2):
             measurements=dict(zip(names, m[i].astype(float).tolist())),
         )
     print(f"TIME paquo {len(o) - 1} {time.perf_counter() - start} {time.process_time() - before}")
+for _ in range(2):
+    start, before = time.perf_counter(), time.process_time()
+    found = [(d.roi, d.path_class.name, dict(d.measurements)) for d in hierarchy.detections]
+    print(f"TIME paquo-out {len(found)} {time.perf_counter() - start} {time.process_time() - before}")
 """
 
 
@@ -180,14 +185,15 @@ def main() -> None:
 def compare(qupath: QuPath, folder: Path, asked: argparse.Namespace) -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"QuPath {qupath.version}, {os.cpu_count()} cores, load {load:.1f}, {time.strftime('%H:%M')}")
-    warm_rate = 0
+    ways: dict[str, Timed] = {}
     for n in asked.cells:
         prepare(folder / str(n), n)
         output = in_qupath(
             qupath, folder / str(n), asked.heap, "ours", str(folder / str(n)), str(asked.rounds)
         )
-        line("qupath-her2", times(output, "ours"))
-        warm_rate = times(output, "ours").rates()[1]
+        ways |= {"in": times(output, "ours"), "out": times(output, "out")}
+        line("qupath-her2 in", ways["in"])
+        line("qupath-her2 out", ways["out"])
         heap, most = re.findall(r"^HEAP (\d+) (\d+)", output, re.MULTILINE)[0]
         compiled, saved = times(output, "compile"), times(output, "saved")
         print(
@@ -198,14 +204,19 @@ def compare(qupath: QuPath, folder: Path, asked: argparse.Namespace) -> None:
     npz = prepare(beside, asked.peer_cells)
     with (beside / "cells.geojson").open("wb") as file:
         write_cells_geojson(file, draw(asked.peer_cells), compress=False)
-    output = in_qupath(qupath, beside, asked.heap, "geojson", str(beside), "3", str(beside / "cells.geojson"))
-    geojson = times(output, "geojson")
-    line("QuPath's GeoJSON", geojson)
-    output = run_timed([sys.executable, "-c", PAQUO, str(npz)], {"PAQUO_QUPATH_DIR": str(qupath.folder)})
-    paquo = times(output, "paquo")
-    line("paquo add_detection", paquo)
-    ratios = [warm_rate / peer.rates()[1] for peer in (geojson, paquo)]
-    print(f"  ours is {ratios[0]:.0f} times GeoJSON and {ratios[1]:.0f} times paquo, warm")
+    geojson = in_qupath(
+        qupath, beside, asked.heap, "geojson", str(beside), "3", str(beside / "cells.geojson")
+    )
+    paquo = run_timed([sys.executable, "-c", PAQUO, str(npz)], {"PAQUO_QUPATH_DIR": str(qupath.folder)})
+    for way, end in (("in", ""), ("out", "-out")):
+        peers = {
+            f"QuPath's GeoJSON {way}": times(geojson, f"geojson{end}"),
+            f"paquo's loop {way}": times(paquo, f"paquo{end}"),
+        }
+        for name, timed in peers.items():
+            line(name, timed)
+        ratios = [ways[way].rates()[1] / timed.rates()[1] for timed in peers.values()]
+        print(f"  {way}: ours is {ratios[0]:.0f} times GeoJSON and {ratios[1]:.0f} times paquo, warm")
 
 
 if __name__ == "__main__":

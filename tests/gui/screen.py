@@ -45,6 +45,11 @@ class Screen:
     def texts(self) -> list[str]:
         return [found["text"] for found in self.state()["texts"]]
 
+    def box(self, words: str) -> str:
+        """Wait for a text that holds these words, and return the whole of it."""
+        state = self.wait(lambda s: any(words in t["text"] for t in s["texts"]), f"a text with '{words}'")
+        return str(next(t["text"] for t in state["texts"] if words in t["text"]))
+
     def wait(
         self, is_there: Callable[[dict[str, Any]], Any], what: str, patience_s: float = PATIENCE_S
     ) -> dict[str, Any]:
@@ -76,23 +81,61 @@ class Screen:
         for text in path:
             self.click(text)
 
+    def choose_file(self, title: str, path: Path) -> None:
+        """Name a file in the system's own window with this title, which is no window of Java."""
+        self._xdotool("search", "--sync", "--onlyvisible", "--name", title)
+        # The first slash opens a field for the path, and keys that come before it is there are lost.
+        closed = self._pixels()
+        self._xdotool("key", "slash")
+        self._until(lambda: self._pixels() != closed, "a field for the path")
+        time.sleep(1)
+        self._xdotool("key", "ctrl+a")
+        self._xdotool("type", "--delay", "20", str(path))
+        self._xdotool("key", "Return")
+        self._until(lambda: not self._is_open(title), f"the end of '{title}'")
+
+    def _is_open(self, title: str) -> bool:
+        words = ["xdotool", "search", "--onlyvisible", "--name", title]
+        found = subprocess.run(words, env=self._environment(), capture_output=True, check=False)
+        return bool(found.stdout.strip())
+
+    def _pixels(self) -> bytes:
+        words = ["import", "-display", self.display, "-window", "root", "rgb:-"]
+        return subprocess.run(words, check=True, capture_output=True).stdout
+
+    def _until(self, is_so: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < end, f"Not seen within {PATIENCE_S:.0f} s: {what}"
+            time.sleep(0.3)
+
+    def ask(self, groovy: str) -> Any:
+        """Run a line on QuPath's own thread and return what it gives; not for lines that open a dialog."""
+        answer = self.watch.with_name(self.watch.name + ".done")
+        answer.unlink(missing_ok=True)
+        self.do(groovy)
+        self.wait(lambda _: answer.exists(), f"the answer to: {groovy}")
+        found = json.loads(answer.read_bytes())
+        assert "problem" not in found, found["problem"]
+        return found.get("value")
+
     def do(self, groovy: str) -> None:
-        """Run a line on QuPath's own thread; `qupath` is the window."""
+        """Begin a line on QuPath's own thread; `qupath` is the window."""
         order = self.watch.with_name(self.watch.name + ".do")
         draft = order.with_suffix(".tmp")
         draft.write_text(groovy, encoding="utf-8")
         draft.replace(order)
-        end = time.monotonic() + PATIENCE_S
-        while order.exists() and time.monotonic() < end:
-            time.sleep(0.2)
-        assert not order.exists(), f"QuPath did not take up: {groovy}"
+        self._until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
 
     def picture(self, path: Path) -> None:
         """Keep what the screen shows."""
         subprocess.run(["import", "-display", self.display, "-window", "root", str(path)], check=True)
 
     def _xdotool(self, *words: str) -> None:
-        subprocess.run(["xdotool", *words], env={**os.environ, "DISPLAY": self.display}, check=True)
+        subprocess.run(["xdotool", *words], env=self._environment(), stdout=subprocess.DEVNULL, check=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "DISPLAY": self.display}
 
 
 def _having(state: dict[str, Any], text: str) -> list[dict[str, Any]]:
@@ -109,8 +152,12 @@ def screen(
     python: Path,
     user: Path | None = None,
     first: Path | None = None,
+    programs: Path | None = None,
 ) -> Iterator[Screen]:
-    """Open an image of a project in QuPath's window; `first` is a script that runs when it is up."""
+    """Open an image of a project in QuPath's window.
+
+    `first` is a script that runs when it is up; `programs` a folder of programs that come before the system's own.
+    """
     private.mkdir(parents=True, exist_ok=True)
     watch = private / "watch.json"
     options = {
@@ -128,6 +175,7 @@ def screen(
         environment = {
             **os.environ,
             "DISPLAY": display,
+            "PATH": os.pathsep.join([*([str(programs)] if programs else []), os.environ["PATH"]]),
             "JAVA_TOOL_OPTIONS": " ".join(f'-D{name}="{value}"' for name, value in options.items()),
         }
         words = [str(qupath.launcher), "-q", "-p", str(project), "-i", image]

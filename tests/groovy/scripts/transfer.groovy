@@ -1,9 +1,12 @@
-// Times ways of getting cells into a hierarchy: args[0] ours|geojson, args[1] folder, args[2] rounds, args[3] file.
+// Times ways of getting cells into a hierarchy, and out of it: args[0] ours|geojson, args[1] folder, args[2] rounds,
+// args[3] file.
 import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.images.servers.ImageServerProvider
 import qupath.lib.io.PathIO
+import qupath.lib.measurements.MeasurementList
+import qupath.lib.measurements.MeasurementListFactory
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
@@ -14,6 +17,7 @@ import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 
 int rounds = args[2] as int
+read = []
 machine = java.lang.management.ManagementFactory.getOperatingSystemMXBean()
 
 /** Do it, and say what it was, how many, wall and CPU seconds. */
@@ -28,8 +32,15 @@ if (args[0] == "geojson") {
     rounds.times {
         time("geojson") {
             def hierarchy = new PathObjectHierarchy()
-            hierarchy.addObjects(PathIO.readObjects(new File(args[3])))
+            read = PathIO.readObjects(new File(args[3]))
+            hierarchy.addObjects(read)
             return hierarchy.nObjects()
+        }
+    }
+    rounds.times {
+        time("geojson-out") {
+            PathIO.exportObjectsAsGeoJSON(new File(args[3] + ".out.geojson"), read, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+            return read.size()
         }
     }
     return
@@ -61,6 +72,28 @@ rounds.times {
 }
 System.gc()
 println "HEAP ${(Runtime.runtime.totalMemory() - Runtime.runtime.freeMemory()) >> 20} ${Runtime.runtime.maxMemory() >> 20}"
+
+/** The cells as those of another program: other ids, other names of measurements. */
+PathObjectHierarchy asTheirs(Collection<PathObject> cells) {
+    def hierarchy = new PathObjectHierarchy()
+    def names = cells[0].getMeasurementList().getMeasurementNames()
+    def others = names.collect { it.replace("HER2", "Cell").intern() }
+    hierarchy.addObjects(cells.collect { PathObject cell ->
+        def list = MeasurementListFactory.createMeasurementList(names.size(), MeasurementList.MeasurementListType.FLOAT)
+        double[] values = cell.getMeasurementList().values()
+        values.eachWithIndex { value, i -> list.put(others[i], value) }
+        list.close()
+        PathObjects.createCellObject(cell.getROI(), cell.getNucleusROI(), cell.getPathClass(), list)
+    })
+    return hierarchy
+}
+
+theirs = asTheirs(shown.getHierarchy().getCellObjects())
+rounds.times {
+    time("out") { her2("Her2CellsOut").write(theirs, new File(folder, "out.npz")) as int }
+}
+theirs = null
+
 door.save = true
 door.remove(slot)
 time("saved") { door.push(slot).added }

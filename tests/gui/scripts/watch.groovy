@@ -1,5 +1,6 @@
 // Says twice a second, in the file of -Dher2.watch, what QuPath's window shows: texts with their places on the screen,
-// and the objects of the open image. First it sets the user folder (-Dher2.user) and runs a script (-Dher2.first).
+// and the objects of the open image. Lines of Groovy in the file beside it that ends in .do are run on the window's own
+// thread, and what they give goes to .done. First it sets the user folder (-Dher2.user) and runs a script (-Dher2.first).
 import com.google.gson.GsonBuilder
 import java.nio.file.Files
 import java.nio.file.Path
@@ -45,7 +46,25 @@ def state(QuPathGUI qupath) {
     }
     def titles = Window.getWindows().findAll { it instanceof Stage && it.isShowing() }.collect { it.getTitle() }
     return [texts: found, titles: titles, image: entry?.getImageName(), objects: objects, metadata: entry?.getMetadataMap() ?: [:],
-            startup: PathPrefs.startupScriptProperty().get()]
+            listed: qupath.getAvailablePathClasses().collect { String.valueOf(it) }, startup: PathPrefs.startupScriptProperty().get()]
+}
+
+void write(Path file, Object content) {
+    def draft = file.resolveSibling(file.fileName.toString() + ".tmp")
+    Files.writeString(draft, new GsonBuilder().serializeSpecialFloatingPointValues().serializeNulls().create().toJson(content))
+    Files.move(draft, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
+}
+
+/** Run lines, and write what they give, or why they failed. */
+void answer(Path file, QuPathGUI qupath, String text) {
+    def found = [:]
+    try {
+        found.value = Eval.me("qupath", qupath, text)
+    } catch (Throwable problem) {
+        problem.printStackTrace()
+        found.problem = problem.toString()
+    }
+    write(file.resolveSibling(file.fileName.toString() + ".done"), found)
 }
 
 def file = Path.of(System.getProperty("her2.watch"))
@@ -55,13 +74,11 @@ Thread.startDaemon("watch") {
         Thread.sleep(500)
         Platform.runLater {
             try {
-                def draft = file.resolveSibling("draft.json")
-                Files.writeString(draft, new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson(state(qupath)))
-                Files.move(draft, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
+                write(file, state(qupath))
                 if (commands.isFile()) {
                     def text = commands.text
                     commands.delete()
-                    Eval.me("qupath", qupath, text)
+                    answer(file, qupath, text)
                 }
             } catch (Throwable problem) {
                 problem.printStackTrace()

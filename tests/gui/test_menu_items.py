@@ -1,0 +1,158 @@
+"""Every item of the menu, clicked, with what the person sees and what is then in the image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.groovy.conftest import SCRIPTS
+from tests.groovy.fields import HERE, Fields, make_fields, program_of, python_program
+from tests.gui.screen import Screen, missing_programs, screen
+from tests.helpers.qupath import QuPath
+
+MISSING = missing_programs()
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.window,
+    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
+]
+#: What a person drew and did not save.
+DRAW = (
+    "def drawn = qupath.lib.objects.PathObjects.createAnnotationObject("
+    "qupath.lib.roi.ROIs.createRectangleROI(1, 2, 3, 4, qupath.lib.regions.ImagePlane.getDefaultPlane())); "
+    "drawn.setName('unsaved'); qupath.getImageData().getHierarchy().addObject(drawn); true"
+)
+SAVE = "qupath.getProject().getEntry(qupath.getImageData()).saveImageData(qupath.getImageData()); true"
+#: Names of the annotations in the data file of the first image.
+SAVED_NAMES = (
+    "qupath.getProject().getImageList()[0].readHierarchy().getAnnotationObjects().collect { it.getName() }"
+)
+
+
+@contextmanager
+def opened(fields: Fields, tmp_path: Path, python: Path, image: str = "case01") -> Iterator[Screen]:
+    """QuPath's window with the menu just installed and the box about it closed."""
+    user = tmp_path / "user"
+    user.mkdir()
+    private = tmp_path / "window"
+    # What opens the report in a browser writes down the address instead.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program_of(programs / "xdg-open", f'echo "$1" > "{tmp_path}/opened"')
+    install = SCRIPTS / "install.groovy"
+    with screen(
+        fields.qupath,
+        fields.project,
+        image,
+        private,
+        python=python,
+        user=user,
+        first=install,
+        programs=programs,
+    ) as shown:
+        shown.box("HER2 menu installed")
+        shown.click("OK")
+        shown.ask("qupath.getImageData().setChanged(false)")
+        yield shown
+
+
+def choose(shown: Screen, item: str) -> None:
+    shown.choose("Extensions", "HER2", item)
+
+
+def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
+    fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private", ("3+", "1+"))
+    python = python_program(tmp_path)
+    with opened(fields, tmp_path, python) as shown:
+        before = shown.ask(SAVED_NAMES)
+        choose(shown, "Open report")
+        assert "There is no report yet" in shown.box("no report")
+        shown.picture(tmp_path / "no_report.png")
+        shown.click("OK")
+
+        choose(shown, "Create classes")
+        listed = shown.wait(lambda s: "Tumor: 3+" in s["listed"], "the classes in the list")["listed"]
+        assert {"In situ", "Control", "Tumor: Negative"} <= set(listed)
+        shown.box("6 classes added to the list, 3 were there.")
+        shown.picture(tmp_path / "classes.png")
+
+        choose(shown, "Check set-up")
+        said = shown.box("a drawn 3+ field scored 3+")
+        shown.picture(tmp_path / "set_up.png")
+        assert "FAIL" not in said
+        assert f"QuPath {qupath.version}" in said
+        assert str(python) in said
+        shown.click("OK")
+
+        choose(shown, "Score project")
+        assert shown.box("2 images: 2 scored") == (
+            "2 images: 2 scored, 0 without a score, 0 failed. Research use only."
+        )
+        shown.picture(tmp_path / "scored.png")
+        shown.click("OK")
+        scored = shown.wait(lambda s: s["objects"]["cells"] > 50 and not s["objects"]["unsaved"], "cells")
+
+        choose(shown, "Open report")
+        shown.wait(lambda _: (tmp_path / "opened").exists(), "the browser")
+        shown.wait(lambda _: (tmp_path / "opened").read_text().strip(), "the address")
+        assert (tmp_path / "opened").read_text().strip().endswith("/her2%20study/her2/report.html")
+
+        shown.ask(DRAW)
+        choose(shown, "Remove results")
+        shown.box("not saved yet")
+        shown.picture(tmp_path / "question.png")
+        shown.click("No")
+        shown.box("Nothing was removed")
+        shown.click("OK")
+        kept = shown.state()["objects"]
+        assert (kept["cells"], kept["unsaved"]) == (scored["objects"]["cells"], True)
+        assert shown.ask(SAVED_NAMES) == before
+
+        choose(shown, "Remove results")
+        shown.click("Yes")
+        shown.box("of our objects removed, 0 that you changed kept")
+        shown.click("OK")
+        gone = shown.wait(
+            lambda s: s["objects"]["cells"] == 0 and not s["metadata"].get("HER2 score"), "no cells"
+        )
+        assert not gone["objects"]["unsaved"]
+        assert shown.ask(SAVED_NAMES) == [*before, "unsaved"]
+
+        choose(shown, "Import results")
+        shown.box("Score 3+.")
+        shown.picture(tmp_path / "imported.png")
+        shown.click("OK")
+        shown.wait(lambda s: s["objects"]["cells"] == scored["objects"]["cells"], "the cells again")
+
+        shown.ask(f"qupath.runScript(new File('{HERE}/adopt_cells.groovy'), null); true")
+        shown.ask(SAVE)
+        shown.wait(lambda s: not any(str(c).startswith("Tumor: ") for c in s["objects"]["classes"]), "theirs")
+        choose(shown, "Classify existing cells")
+        shown.box("Research use only.")
+        shown.picture(tmp_path / "classified.png")
+        shown.click("OK")
+        state = shown.wait(lambda s: s["metadata"].get("HER2 score") and not s["objects"]["unsaved"], "score")
+        assert state["objects"]["cells"] == scored["objects"]["cells"]
+        graded = {name: n for name, n in state["objects"]["classes"].items() if name.startswith("Tumor: ")}
+        assert sum(graded.values()) > 50
+
+
+def test_another_python_is_chosen(qupath: QuPath, tmp_path: Path) -> None:
+    """With the system's own window for files; one without the package is refused with what it said."""
+    fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
+    good = python_program(tmp_path)
+    bad = program_of(tmp_path / "bad python", "echo 'No module named qupath_her2'; exit 1")
+    with opened(fields, tmp_path, good) as shown:
+        config = Path(shown.state()["startup"]).with_name("her2.json")
+        for program, said in ((bad, "No module named qupath_her2"), (good, "is used from now on")):
+            choose(shown, "Set Python…")
+            shown.choose_file("Python with qupath-her2", program)
+            shown.box(said)
+            shown.picture(tmp_path / f"{program.name}.png")
+            shown.click("OK")
+        assert json.loads(config.read_bytes())["python"] == str(good)
