@@ -26,7 +26,7 @@ check.run()
 println check.text
 if (!check.isReady)
     throw new IllegalStateException("Not ready to score.\n\n${check.text}")
-her2("Her2Window").tell("HER2: ready to score", check.text)
+her2("Her2Window").tellTable("HER2: ready to score", check.text)
 println "HER2_CHECK_SETUP_OK python=${check.python.version} qupath_her2=${check.python.packageVersion}"
 
 // ---- the library: the same lines in every script --------------------------

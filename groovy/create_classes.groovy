@@ -11,6 +11,7 @@
  */
 import java.awt.image.BufferedImage
 import org.slf4j.LoggerFactory
+import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
 import qupath.lib.common.ColorTools
 import qupath.lib.gui.QuPathGUI
@@ -48,6 +49,7 @@ if (!added.isEmpty()) {
     showInWindow(project, added)
     logger.info("Added classes {}", added)
 }
+Dialogs.showInfoNotification("HER2", "${added.size()} classes added to the list, ${colours.size() - added.size()} were there.")
 println "HER2_CREATE_CLASSES_OK added=${added.size()} kept=${kept.size()}"
 
 /** The project's classes in their order; QuPath's window puts its "Unclassified" among them, which is no class. */

@@ -62,6 +62,8 @@ try {
 }
 her2("Her2Status").done(folder, "import", entry?.getID() ?: found.image, new TreeMap<String, Object>(found))
 refreshWindow()
+if (her2("Her2Window").shows(getCurrentImageData()))
+    her2("Her2Window").tell("HER2", sentence(found))
 println "HER2_IMPORT_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
 
 /** Images by entry id: those open in the window, and the one that QuPath runs this script for. */
@@ -79,6 +81,14 @@ void askAboutChanges(ImageData<BufferedImage> image) {
     if (isShown && image != null && image.isChanged() && !Dialogs.showYesNoDialog("HER2",
             "This image has changes that are not saved yet. The results are saved together with them. Go on?"))
         throw new IllegalStateException("Nothing was imported. Save or revert the image's changes, then run this again.")
+}
+
+/** What was done, for people. */
+String sentence(Map<String, Object> found) {
+    if (found.state == "no-result")
+        return "There is no result for this image yet. Score it first, here or in a terminal."
+    return "${found.state == "pushed" ? "" : "Only tried: "}Score ${found.score}. ${found.added} cells added, ${found.classified} " +
+        "given classes, ${found.removed} of earlier runs removed, ${found.edited} that you changed kept. Research use only."
 }
 
 /** Show new metadata in the project's list, if there is a window. */

@@ -56,6 +56,9 @@ try {
 }
 her2("Her2Status").done(folder, "remove", entry.getID(), new TreeMap<String, Object>(found))
 refreshWindow()
+if (her2("Her2Window").shows(getCurrentImageData()))
+    her2("Her2Window").tell("HER2", "${dryRun ? "Only tried: " : ""}${found.removed} of our objects removed, ${found.edited} that you " +
+        "changed kept, ${found.restored} of yours have their earlier class again.")
 println "HER2_REMOVE_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
 
 /** Saving the image saves what a person changed before as well, so they are asked. */

@@ -1,6 +1,7 @@
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import javafx.application.Platform
+import javafx.scene.control.Label
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.viewer.QuPathViewer
@@ -54,6 +55,17 @@ class Her2Window {
     static void tell(String title, String text) {
         if (QuPathGUI.getInstance() != null)
             Platform.runLater { Dialogs.showMessageDialog(title, text) }
+    }
+
+    /** Tell a table: its columns stand below each other. */
+    static void tellTable(String title, String text) {
+        if (QuPathGUI.getInstance() == null)
+            return
+        Platform.runLater {
+            Label label = new Label(text)
+            label.setStyle("-fx-font-family: 'monospaced';")
+            Dialogs.showMessageDialog(title, label)
+        }
     }
 
     /** Show new metadata in the project's list. */
