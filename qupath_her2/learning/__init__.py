@@ -1,7 +1,84 @@
-"""ROOM 5: learning from labels and from drawn truth. torch is imported inside the functions that need it."""
+"""ROOM 5: learning from labels and from drawn truth: training, prediction, calibration, and looking at why.
+
+Names are resolved on first use. torch is imported inside the functions that need it.
+"""
 
 from __future__ import annotations
 
-from qupath_her2.learning.ring_fit import RingFitSettings, RingTruth, fit_rings
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["RingFitSettings", "RingTruth", "fit_rings"]
+if TYPE_CHECKING:
+    from qupath_her2.learning.augment import AugmentSettings
+    from qupath_her2.learning.calibrate import abstention_threshold, fit_temperature, temper
+    from qupath_her2.learning.cam import explain, heat_overlay
+    from qupath_her2.learning.curves import confusion_picture, training_curves
+    from qupath_her2.learning.dataset import ReadSettings
+    from qupath_her2.learning.losses import LossSettings
+    from qupath_her2.learning.measures import EpochRecord
+    from qupath_her2.learning.prediction import NO_CLASS, Prediction, PredictSettings, choose_classes, predict
+    from qupath_her2.learning.ring_fit import RingFitSettings, RingTruth, fit_rings
+    from qupath_her2.learning.running import TrainSettings
+    from qupath_her2.learning.schedule import ScheduleSettings
+    from qupath_her2.learning.training import TrainProgress, TrainResult, train
+
+_LAZY = {
+    "AugmentSettings": "augment",
+    "EpochRecord": "measures",
+    "LossSettings": "losses",
+    "NO_CLASS": "prediction",
+    "PredictSettings": "prediction",
+    "Prediction": "prediction",
+    "ReadSettings": "dataset",
+    "RingFitSettings": "ring_fit",
+    "RingTruth": "ring_fit",
+    "ScheduleSettings": "schedule",
+    "TrainProgress": "training",
+    "TrainResult": "training",
+    "TrainSettings": "running",
+    "abstention_threshold": "calibrate",
+    "choose_classes": "prediction",
+    "confusion_picture": "curves",
+    "explain": "cam",
+    "fit_rings": "ring_fit",
+    "fit_temperature": "calibrate",
+    "heat_overlay": "cam",
+    "predict": "prediction",
+    "temper": "calibrate",
+    "train": "training",
+    "training_curves": "curves",
+}
+
+__all__ = [
+    "NO_CLASS",
+    "AugmentSettings",
+    "EpochRecord",
+    "LossSettings",
+    "PredictSettings",
+    "Prediction",
+    "ReadSettings",
+    "RingFitSettings",
+    "RingTruth",
+    "ScheduleSettings",
+    "TrainProgress",
+    "TrainResult",
+    "TrainSettings",
+    "abstention_threshold",
+    "choose_classes",
+    "confusion_picture",
+    "explain",
+    "fit_rings",
+    "fit_temperature",
+    "heat_overlay",
+    "predict",
+    "temper",
+    "train",
+    "training_curves",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that `name` lives in."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'qupath_her2.learning' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"qupath_her2.learning.{_LAZY[name]}"), name)

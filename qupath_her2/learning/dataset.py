@@ -1,0 +1,219 @@
+"""From rows of a manifest to what a network sees.
+
+Threads read 8-bit pixels into one buffer a batch (pinned where a GPU waits for it); everything after that,
+stain maps, augmentation, scaling to the network's mean and deviation, happens on the device, on the whole batch.
+Batches come in the order asked for, however many threads read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import PatchReadError, SettingsError
+from qupath_her2.learning.augment import AugmentSettings, apply_shape, draw_augmentation
+from qupath_her2.learning.stain_space import DensityMaps, map_densities
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from qupath_her2.patches.manifest import PatchManifest
+    from qupath_her2.slides.density_map import DensityMap
+
+__all__ = ["Batch", "PatchReader", "Preparation", "ReadSettings", "read_batches", "split_rows"]
+
+
+class PatchReader(Protocol):
+    """What hands out pixels: `patches.PatchPixels`, or anything that reads like it, from several threads."""
+
+    def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
+        """Return uint8 (n, side, side, 3), and an error with its `row` for each patch that cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """How pixels are read.
+
+    Attributes
+    ----------
+    threads : that read at once.
+    rows_at_once : patches one thread asks for together; neighbours among them share tiles of the file.
+    batches_ahead : finished batches that may wait, so that the device never does.
+    """
+
+    threads: int = 4
+    rows_at_once: int = 64
+    batches_ahead: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "rows_at_once", "batches_ahead"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} = {getattr(self, name)!r} must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Patches that were read: `rows` int64 (n,), `pictures` uint8 (n, side, side, 3) in the computer's memory,
+    and an error for each row that was asked for and is not among them.
+    """  # noqa: D205
+
+    rows: NDArray[np.int64]
+    pictures: Tensor
+    unread: tuple[PatchReadError, ...]
+
+
+def split_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArray[np.int64]]:
+    """Cut rows into batches of `size`; a remainder under `least` joins the last one (see `train`)."""
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    if len(batches) > 1 and len(batches[-1]) < least:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A batch whose parts are being read."""
+
+    rows: NDArray[np.int64]
+    pictures: Tensor
+    parts: list[Future[list[PatchReadError]]]
+
+
+def read_batches(
+    pixels: PatchReader,
+    batches: Iterable[NDArray[np.int64]],
+    side_px: int,
+    settings: ReadSettings,
+    *,
+    pinned: bool = False,
+) -> Generator[Batch, None, None]:
+    """Read batches by threads and yield them in order.
+
+    Parameters
+    ----------
+    pixels : the reader.
+    batches : rows of each batch.
+    side_px : side of a patch.
+    settings : threads and buffers.
+    pinned : into page-locked memory, from which a GPU fetches by itself.
+
+    Raises
+    ------
+    Her2Error
+        Whatever the reader raises but for single patches: those are in `Batch.unread`.
+    """
+    import torch
+
+    def part(rows: NDArray[np.int64], out: NDArray[np.uint8]) -> list[PatchReadError]:
+        out[:], failed = pixels.read_readable(rows)
+        return failed
+
+    def begin(pool: ThreadPoolExecutor, rows: NDArray[np.int64]) -> _Waiting:
+        pictures = torch.empty((len(rows), side_px, side_px, 3), dtype=torch.uint8, pin_memory=pinned)
+        out, step = pictures.numpy(), settings.rows_at_once
+        starts = range(0, len(rows), step)
+        parts = [pool.submit(part, rows[k : k + step], out[k : k + step]) for k in starts]
+        return _Waiting(rows, pictures, parts)
+
+    with ThreadPoolExecutor(settings.threads, "her2-patches") as pool:
+        waiting: deque[_Waiting] = deque()
+        try:
+            for rows in batches:
+                waiting.append(begin(pool, rows))
+                if len(waiting) > settings.batches_ahead:
+                    yield _finish(waiting.popleft())
+            while waiting:
+                yield _finish(waiting.popleft())
+        finally:
+            for batch in waiting:
+                for future in batch.parts:
+                    future.cancel()
+
+
+def _finish(batch: _Waiting) -> Batch:
+    unread = tuple(error for future in batch.parts for error in future.result())
+    if not unread:
+        return Batch(batch.rows, batch.pictures, ())
+    good = np.flatnonzero(~np.isin(batch.rows, [error.row for error in unread]))
+    # Fancy indexing would give memory that is not pinned; the few batches with a hole may pay for that.
+    return Batch(batch.rows[good], batch.pictures[good.tolist()], unread)
+
+
+class Preparation:
+    """Turns 8-bit patches into a network's input, on the device.
+
+    Parameters
+    ----------
+    manifest : the patches' images.
+    mean, std : of the network, for red, green, blue in 0..1.
+    stain_maps : one map of densities for each image of the manifest (Macenko's, say), or None.
+    augment : what may happen in training, or None.
+    seed : of the augmentation.
+    """
+
+    def __init__(
+        self,
+        manifest: PatchManifest,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        stain_maps: Sequence[DensityMap] | None = None,
+        augment: AugmentSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        if stain_maps is not None and len(stain_maps) != len(manifest.images):
+            raise SettingsError(
+                f"{len(stain_maps)} stain maps were given for {len(manifest.images)} images. Give one an image."
+            )
+        self._image = manifest.image
+        self._mean, self._std = tuple(mean), tuple(std)
+        self._maps = None if stain_maps is None else DensityMaps.stack(stain_maps)
+        self._augment = augment
+        self._seed = seed
+
+    def __call__(self, pictures: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
+        """Return the network's input.
+
+        Parameters
+        ----------
+        pictures : uint8 (n, side, side, 3) RGB, on the device.
+        rows : int64 (n,), their rows.
+        epoch : of the training; chooses the augmentation together with seed and row.
+
+        Returns
+        -------
+        float32 (n, 3, side, side), normalised; its memory is channels-last.
+        """
+        import torch
+
+        # A permuted view of interleaved pixels is what torch calls channels-last: nothing is moved.
+        values = pictures.permute(0, 3, 1, 2).float()
+        drawn = None if self._augment is None else draw_augmentation(self._augment, self._seed, epoch, rows)
+        maps = self._maps_of(rows)
+        if drawn is not None and drawn.stains is not None:
+            maps = drawn.stains if maps is None else maps.then(drawn.stains)
+        if maps is not None:
+            values = map_densities(values, maps)
+        if drawn is not None:
+            values = apply_shape(values, drawn)
+        scale = torch.tensor([1 / (255 * s) for s in self._std], device=values.device)
+        shift = torch.tensor(
+            [-m / s for m, s in zip(self._mean, self._std, strict=True)], device=values.device
+        )
+        return values * scale[:, None, None] + shift[:, None, None]
+
+    def _maps_of(self, rows: NDArray[np.int64]) -> DensityMaps | None:
+        if self._maps is None:
+            return None
+        image = self._image[rows]
+        every = self._maps
+        return DensityMaps(
+            every.matrix[image], every.offset[image], every.white_in[image], every.white_out[image]
+        )

@@ -1,0 +1,85 @@
+"""Running a network that does not learn: in half precision, in parts that fit into memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ModelError
+from qupath_her2.learning.dataset import Preparation
+from qupath_her2.learning.device import autocast, is_out_of_memory
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Forward"]
+
+
+@dataclass(slots=True, eq=False)
+class Forward:
+    """A network ready to answer.
+
+    Attributes
+    ----------
+    net : in evaluation mode, on the device.
+    prepare : makes its input from 8-bit patches.
+    device, half : where, and in which 16-bit type (None: float32).
+    at_once : patches in the network together; halved by itself when the memory is full, and stays so.
+    pad : fill the last part of a batch up to `at_once` with blank patches: a compiled network keeps its shape.
+    """
+
+    net: Any
+    prepare: Preparation
+    device: torch.device
+    half: torch.dtype | None
+    at_once: int
+    pad: bool = False
+
+    def __call__(self, pictures: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Return logits, float32 (n, C) on the device, of uint8 (n, side, side, 3) on the device.
+
+        Raises
+        ------
+        ModelError
+            One patch alone is too much for the device's memory.
+        """
+        import torch
+
+        done: list[Tensor] = []
+        start = 0
+        while start < len(rows):
+            stop = min(len(rows), start + self.at_once)
+            try:
+                done.append(self._part(pictures[start:stop], rows[start:stop]))
+                start = stop
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.at_once == 1:
+                    raise ModelError(
+                        f"The memory of {self.device} is full with a single patch of {pictures.shape[1]} px in the "
+                        "network. Run it with device cpu, or free the memory that others use."
+                    ) from error
+                self.at_once = (min(self.at_once, stop - start) + 1) // 2
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        return torch.cat(done)
+
+    def _part(self, pictures: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        import torch
+
+        n = len(rows)
+        if self.pad and n < self.at_once:
+            blank = pictures.new_zeros((self.at_once - n, *pictures.shape[1:]))
+            pictures, rows = (
+                torch.cat([pictures, blank]),
+                np.append(rows, np.repeat(rows[:1], self.at_once - n)),
+            )
+        seen = self.prepare(pictures, rows)
+        with autocast(self.device, self.half):
+            logits: Tensor = self.net(seen)
+        return logits[:n].float()

@@ -1,0 +1,112 @@
+"""Losses by patch: cross-entropy and focal loss, with weights of the classes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LossSettings", "class_weights", "patch_losses"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """What is minimised.
+
+    Attributes
+    ----------
+    kind : ``cross_entropy`` or ``focal``.
+    focal_gamma : how much easy patches count less; 2 in the paper [1]_. 0 is cross-entropy.
+    class_weights : ``none``, ``balanced`` (N / (classes · N of the class), as scikit-learn has it), or one
+        positive number a class.
+
+    References
+    ----------
+    .. [1] Lin TY, Goyal P, Girshick R, He K, Dollár P. Focal loss for dense object detection. ICCV 2017.
+       doi:10.1109/ICCV.2017.324
+    """
+
+    kind: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = 2.0
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cross_entropy", "focal"):
+            raise SettingsError(f"Unknown loss {self.kind!r}. Choose cross_entropy or focal.")
+        if not (math.isfinite(self.focal_gamma) and self.focal_gamma >= 0):
+            raise SettingsError(f"focal_gamma = {self.focal_gamma!r} is not a number of at least 0.")
+        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
+            raise SettingsError(
+                f"Unknown class_weights {self.class_weights!r}. Choose none, balanced, or one number a class."
+            )
+
+
+def class_weights(labels: NDArray[np.int16], n_classes: int, settings: LossSettings) -> NDArray[np.float32]:
+    """Return the weight of each class.
+
+    Parameters
+    ----------
+    labels : int16 (N,), classes of the training patches, 0 .. n_classes - 1.
+    n_classes : how many there are.
+    settings : which weights.
+
+    Returns
+    -------
+    float32 (n_classes,); a class without a patch has weight 1, which nothing then uses.
+
+    Raises
+    ------
+    SettingsError
+        The numbers given are not one positive number a class.
+    """
+    how = settings.class_weights
+    if how == "none":
+        return np.ones(n_classes, np.float32)
+    if how == "balanced":
+        counts = np.bincount(labels, minlength=n_classes)
+        weights = np.ones(n_classes)
+        weights[counts > 0] = len(labels) / (n_classes * counts[counts > 0])
+        return weights.astype(np.float32)
+    given = np.asarray(how, np.float32)
+    if given.shape != (n_classes,) or not np.all(np.isfinite(given) & (given > 0)):
+        raise SettingsError(
+            f"class_weights {how!r} are not {n_classes} positive numbers, one for each class. "
+            "Give as many as the task has classes, or 'balanced'."
+        )
+    return given
+
+
+def patch_losses(logits: Tensor, labels: Tensor, weights: Tensor, settings: LossSettings) -> Tensor:
+    """Return the weighted loss of each patch, not yet averaged.
+
+    The mean over a batch is their sum over the sum of ``weights[labels]``: batches that are worked through in
+    parts, or by several processes, add up to the whole.
+
+    Parameters
+    ----------
+    logits : float (N, C).
+    labels : int64 (N,).
+    weights : float32 (C,).
+    settings : cross-entropy, or focal ``-(1 - p)^gamma log p``.
+
+    Returns
+    -------
+    float32 (N,)
+    """
+    from torch.nn import functional
+
+    # Half precision has three digits; a loss needs more.
+    log_p = functional.log_softmax(logits.float(), 1).gather(1, labels[:, None])[:, 0]
+    losses = -log_p
+    if settings.kind == "focal":
+        # The floor keeps the slope of x^gamma finite at x = 0 for gamma < 1.
+        losses = losses * (1 - log_p.exp()).clamp(min=1e-7) ** settings.focal_gamma
+    return losses * weights[labels]
