@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qupath_her2.errors import ImageReadError, PatchError, RegionFileError
+from qupath_her2.patches.assemble import Collected, assemble
 from qupath_her2.patches.grid import patch_scale
 from qupath_her2.patches.ground import labelled_ground
 from qupath_her2.patches.image_cut import Cut, cut_ground, drop_patches, whole_image
-from qupath_her2.patches.manifest import ManifestImage, PatchManifest, check_manifest
-from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
+from qupath_her2.patches.labels import Ground
+from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, image_size, project_source, regions_of
-from qupath_her2.patches.splits import PATCH_LEVEL, case_groups, split_by_case, split_by_patch, unknown_cases
+from qupath_her2.patches.table import ManifestImage, PatchManifest
 from qupath_her2.patches.tasks import UNDECIDED, Task, is_label, label_of, task_named, unknown_labels
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.provenance import image_fingerprint
-from qupath_her2.slides import TissueSettings, open_view
+from qupath_her2.slides import Slide, TissueSettings, open_view
 
 __all__ = ["CutContext", "cut_patches", "manifest_from_regions"]
 
@@ -59,17 +57,6 @@ class CutContext:
         """Tell a sentence to whoever listens."""
         if self.listen is not None:
             self.listen(sentence)
-
-
-@dataclass(slots=True)
-class _Collected:
-    """Patches and counts of the images so far."""
-
-    images: list[ManifestImage] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
-    splits: list[int] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
 
 
 def manifest_from_regions(
@@ -114,7 +101,7 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
     """
     context = context or CutContext()
     task = task_named(settings.task)
-    got = _Collected()
+    got = Collected()
     for number, image in enumerate(source.images):
         if context.progress is not None:
             context.progress(number, len(source.images), image.name)
@@ -130,13 +117,13 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
             unknown_labels(task, got.unknown)
             + " Annotation classes that are no labels: pass --skip-class NAME for each."
         )
-    dropped = {cause: count for cause, count in sorted(got.dropped.items()) if count}
     if not got.cuts:
-        raise PatchError(_nothing(source, dropped))
-    return _split(_manifest(got, source, settings, task, dropped), source, settings, context)
+        raise PatchError(_nothing(source, got))
+    return assemble(got, source, settings, task, context.say)
 
 
-def _nothing(source: Source, dropped: dict[str, int]) -> str:
+def _nothing(source: Source, got: Collected) -> str:
+    dropped = {cause: count for cause, count in sorted(got.dropped.items()) if count}
     listed = "; ".join(f"{cause}: {count}" for cause, count in dropped.items()) or "no region"
     most = max(dropped, key=lambda cause: dropped[cause], default="image: no region")
     cure = _CURES.get(most, "Check the regions and the settings.")
@@ -150,7 +137,7 @@ def _cut_image(
     settings: PatchSettings,
     task: Task,
     context: CutContext,
-    got: _Collected,
+    got: Collected,
 ) -> None:
     if image.problem is not None:
         got.dropped["image: left out"] += 1
@@ -168,46 +155,60 @@ def _cut_image(
             "image: no label",
         )
         return
-    slide = open_view(image.path, image.chain, width=image.width, height=image.height)
-    try:
+    with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
         size_um = image.pixel_size_um or slide.pixel_size_um or math.nan
-        size = (slide.width, slide.height, size_um)
         try:
             scale = patch_scale(size_um, settings.grid, image.name)
         except PatchError as error:
             got.dropped["image: no pixel size" if math.isnan(size_um) else "image: pixels too coarse"] += 1
             context.say(str(error))
             return
-        found = regions_of(image, slide.width, slide.height, context.class_names)
-        for feature in found.quarantined:
-            context.say(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
-        labelled = labelled_ground(
-            slide,
-            found,
-            task,
-            settings,
-            image_label=label,
-            case=image.case,
-            pixel_size_um=None if math.isnan(size_um) else size_um,
-            tissue=context.tissue,
-        )
-        got.unknown += labelled.unknown
-        got.dropped += labelled.dropped
-        if got.unknown:
-            # The rest of the images is only asked for more unknown labels.
+        ground = _ground(image, slide, label, size_um, settings, task, context, got)
+        if ground is None:
             return
-        if not labelled.ground.shapes:
-            got.dropped["image: no region"] += 1
-        elif min(slide.width, slide.height) < scale.side:
+        if min(slide.width, slide.height) < scale.side:
             got.dropped["image: smaller than a patch"] += 1
-        else:
-            cut = cut_ground(slide.width, slide.height, labelled.ground, scale, settings, image.id)
-            cut = _labelled_only(cut, settings, "no label")
-            cut = drop_patches(cut, _manifest_image(image, size), slide, settings, context.threads)
-            _add(cut, image, size, settings, got, "no label")
-            _tell(cut, context)
-    finally:
-        slide.close()
+            return
+        size = (slide.width, slide.height, size_um)
+        cut = cut_ground(slide.width, slide.height, ground, scale, settings, image.id)
+        cut = _labelled_only(cut, settings, "no label")
+        cut = drop_patches(cut, _manifest_image(image, size), slide, settings, context.threads)
+    _add(cut, image, size, settings, got, "no label")
+    _tell(cut, context)
+
+
+def _ground(
+    image: SourceImage,
+    slide: Slide,
+    label: int | None,
+    size_um: float,
+    settings: PatchSettings,
+    task: Task,
+    context: CutContext,
+    got: Collected,
+) -> Ground | None:
+    """Return the labelled ground; None, counted, where there is none or only unknown labels are still looked for."""
+    found = regions_of(image, slide.width, slide.height, context.class_names)
+    for feature in found.quarantined:
+        context.say(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
+    labelled = labelled_ground(
+        slide,
+        found,
+        task,
+        settings,
+        image_label=label,
+        case=image.case,
+        pixel_size_um=None if math.isnan(size_um) else size_um,
+        tissue=context.tissue,
+    )
+    got.unknown += labelled.unknown
+    got.dropped += labelled.dropped
+    if got.unknown:
+        return None
+    if not labelled.ground.shapes:
+        got.dropped["image: no region"] += 1
+        return None
+    return labelled.ground
 
 
 def _tell(cut: Cut, context: CutContext) -> None:
@@ -217,7 +218,7 @@ def _tell(cut: Cut, context: CutContext) -> None:
         context.say(f"… and {len(cut.problems) - 3} more patches of this image that cannot be read.")
 
 
-def _image_label(image: SourceImage, task: Task, got: _Collected) -> int | None:
+def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:
     """Return the class of the whole image; None where it has none, or where only ISH could say."""
     if image.label is None:
         return None
@@ -242,7 +243,7 @@ def _add(
     image: SourceImage,
     size: tuple[int, int, float],
     settings: PatchSettings,
-    got: _Collected,
+    got: Collected,
     cause: str,
 ) -> None:
     cut = _labelled_only(cut, settings, cause)
@@ -267,55 +268,3 @@ def _fingerprint(image: SourceImage) -> str:
         raise ImageReadError(
             f"Image '{image.name}' cannot be read: {error.strerror or error} ({image.path}). Check the path."
         ) from error
-
-
-def _manifest(
-    got: _Collected, source: Source, settings: PatchSettings, task: Task, dropped: dict[str, int]
-) -> PatchManifest:
-    counts = [len(cut) for cut in got.cuts]
-    is_native = settings.whole_image or source.are_crops or settings.grid.target_um_px == 0
-    manifest = PatchManifest(
-        image=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        box_xywh=np.concatenate([cut.box_xywh for cut in got.cuts]),
-        label=np.concatenate([cut.label for cut in got.cuts]),
-        overlap=np.concatenate([cut.overlap for cut in got.cuts]),
-        region_uuid=np.concatenate([cut.region_uuid for cut in got.cuts]),
-        split=np.repeat(np.array(got.splits, np.int8), counts),
-        images=tuple(got.images),
-        class_names=task.class_names,
-        patch_size_px=settings.grid.patch_size_px,
-        pixel_size_um=math.nan if is_native else settings.grid.target_um_px,
-        task=task.name,
-        settings=settings_of_manifest(settings, source.layout),
-        dropped=dropped,
-    )
-    check_manifest(manifest)
-    return manifest
-
-
-def _split(
-    manifest: PatchManifest, source: Source, settings: PatchSettings, context: CutContext
-) -> PatchManifest:
-    kind = settings.split
-    if kind == "as-published" and not source.has_split:
-        raise PatchError(f"Layout '{source.layout}' publishes no split. Pass --split by-case.")
-    if kind == "as-published" or (kind == "auto" and source.has_split):
-        unknown = unknown_cases(manifest)
-        warning = f"Split as published; {unknown} images have no known case: figures are {PATCH_LEVEL}."
-        how = {"kind": "as published", "warning": warning if unknown else None}
-        return replace(manifest, settings={**manifest.settings, "split": how})
-    manifest = replace(manifest, split=np.full(len(manifest), -1, np.int8))
-    if kind == "none":
-        return manifest
-    if kind == "by-patch":
-        return split_by_patch(manifest, settings.shares, settings.seed)
-    try:
-        return split_by_case(manifest, settings.shares, settings.seed, settings.stratify)
-    except PatchError:
-        if kind != "auto":
-            raise
-    n = len(case_groups(manifest)[1])
-    context.say(
-        f"Not split: {n} case{'s' * (n != 1)} cannot be split by case. Add cases, or pass --split by-patch."
-    )
-    return manifest

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from qupath_her2.patches.drop import drop_causes, pixel_shares
 from qupath_her2.patches.grid import PatchScale, grid_boxes, random_boxes
 from qupath_her2.patches.labels import BoxLabels, Ground, label_boxes
-from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.pixels import PatchPixels, reading_order
 from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.patches.table import ManifestImage, PatchManifest
 from qupath_her2.slides import Slide
 
 __all__ = ["Cut", "cut_ground", "drop_patches", "whole_image"]
@@ -130,13 +130,11 @@ def drop_patches(
     ----------
     cut : patches of the image.
     image : where they lie.
-    slide : the image, open; it is closed here. None opens it.
+    slide : the image, open, and closed after this; None opens it.
     settings : the rules; where none is on, no pixel is read.
     threads : that read and count; as many as there are cores (at most 8) where None.
     """
     if len(cut) == 0 or not settings.drop.needs_pixels:
-        if slide is not None:
-            slide.close()
         return cut
     manifest = _manifest_of(cut, image, settings)
     order = reading_order(manifest)

@@ -12,7 +12,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError, PatchError
-from qupath_her2.project.columns import Columns, read_columns, write_columns
+from qupath_her2.patches.table import (
+    COLUMNS,
+    SPLITS,
+    ManifestImage,
+    PatchManifest,
+    check_manifest,
+    select,
+)
+from qupath_her2.project.columns import read_columns, write_columns
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.provenance import canonical_json
 
@@ -38,126 +46,8 @@ __all__ = [
 ]
 
 MANIFEST_FORMAT = 1
-#: Names of the codes of `PatchManifest.split`; -1 is "not split".
-SPLITS: tuple[str, ...] = ("train", "validation", "test")
-
-_COLUMNS: Columns = {
-    "image": ("<i4", 1),
-    "box_xywh": ("<i4", 2),
-    "label": ("<i2", 1),
-    "overlap": ("<f4", 1),
-    "region_uuid": ("|u1", 2),
-    "split": ("|i1", 1),
-}
 _NPZ, _JSON = "manifest.npz", "manifest.json"
 _AGAIN = "Cut the patches again."
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestImage:
-    """An image that patches come from.
-
-    Attributes
-    ----------
-    id, name : as in the exchange folder; the relative path in a published data set.
-    path : the file.
-    case : whose tissue it is; None where nobody said, never guessed.
-    pixel_size_um : of level 0, µm; NaN where unknown.
-    width, height : of level 0 as QuPath shows it, px.
-    chain : QuPath's crops and turns from the file to that, as `records.SlideRef` has them.
-    fingerprint : of the file, `provenance.image_fingerprint`; empty where it was not taken.
-    """
-
-    id: str
-    name: str
-    path: Path
-    case: str | None
-    pixel_size_um: float
-    width: int
-    height: int
-    chain: tuple[dict[str, Any], ...] = ()
-    fingerprint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PatchManifest:
-    """N patches as columns.
-
-    Attributes
-    ----------
-    image : int32 (N,), index into `images`.
-    box_xywh : int32 (N, 4), left, top, width, height, level-0 px; may reach over the image's edge (white there).
-    label : int16 (N,), index into `class_names`, -1 = no label.
-    overlap : float32 (N,), 0..1, share of the patch's area inside its region.
-    region_uuid : uint8 (N, 16), the annotation the label came from; zeros = none.
-    split : int8 (N,), index into `SPLITS`, -1 = not split.
-    images, class_names : what the indices mean.
-    patch_size_px : side of the picture that a network sees, px.
-    pixel_size_um : of that picture, µm; NaN where the image is taken as it lies.
-    task : name in `patches.tasks.TASKS`, or the user's own.
-    settings : all that is needed to repeat the cutting; plain values.
-    dropped : {cause: count} of patches and images that were left out.
-    """
-
-    image: NDArray[np.int32]
-    box_xywh: NDArray[np.int32]
-    label: NDArray[np.int16]
-    overlap: NDArray[np.float32]
-    region_uuid: NDArray[np.uint8]
-    split: NDArray[np.int8]
-    images: tuple[ManifestImage, ...]
-    class_names: tuple[str, ...]
-    patch_size_px: int
-    pixel_size_um: float
-    task: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    @property
-    def cases(self) -> tuple[str | None, ...]:
-        """The case of each image, None where unknown."""
-        return tuple(image.case for image in self.images)
-
-    def label_counts(self) -> dict[str, int]:
-        """Return {class name: patches with that label}, in the order of the classes."""
-        counts = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names))
-        return dict(zip(self.class_names, counts.tolist(), strict=True))
-
-
-def select(manifest: PatchManifest, mask: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> PatchManifest:
-    """Return the patches that `mask` (bool (N,), or row numbers) chooses; images and classes stay all."""
-    return replace(manifest, **{name: getattr(manifest, name)[mask] for name in _COLUMNS})
-
-
-def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None:
-    """Raise PatchError, naming the column, where the table is not what `PatchManifest` says."""
-    n = len(manifest.image)
-    wanted = {"box_xywh": (n, 4), "region_uuid": (n, 16)}
-    for name, (dtype, _) in _COLUMNS.items():
-        column = getattr(manifest, name)
-        shape = wanted.get(name, (n,))
-        if column.shape != shape or column.dtype != np.dtype(dtype):
-            raise PatchError(
-                f"{where}: {name} is {column.dtype} {column.shape}, expected {np.dtype(dtype)} {shape}."
-            )
-    limits = {
-        "image": (0, len(manifest.images)),
-        "label": (-1, len(manifest.class_names)),
-        "split": (-1, len(SPLITS)),
-    }
-    for name, (low, high) in limits.items():
-        column = getattr(manifest, name)
-        if n and (column.min() < low or column.max() >= high):
-            raise PatchError(f"{where}: {name} holds a value outside {low}..{high - 1}.")
-    if n and manifest.box_xywh[:, 2:].min() < 1:
-        raise PatchError(f"{where}: box_xywh holds a width or height below 1 px.")
-    if not ((manifest.overlap >= 0) & (manifest.overlap <= 1)).all():
-        raise PatchError(f"{where}: overlap holds a value outside 0..1.")
-    if manifest.patch_size_px < 1:
-        raise PatchError(f"{where}: patch_size_px is {manifest.patch_size_px}; a picture has at least 1 px.")
 
 
 def manifest_hash(manifest: PatchManifest) -> str:
@@ -166,7 +56,7 @@ def manifest_hash(manifest: PatchManifest) -> str:
     Where the files lie and what was dropped on the way do not count, so that a copied study keeps its hash.
     """
     digest = hashlib.sha256()
-    for name, (dtype, _) in _COLUMNS.items():
+    for name, (dtype, _) in COLUMNS.items():
         column = np.ascontiguousarray(getattr(manifest, name), dtype=dtype)
         digest.update(f"{name}{column.shape}".encode() + column.tobytes())
     images = [{**asdict(image), "path": None} for image in manifest.images]
@@ -189,7 +79,7 @@ def write_manifest(folder: Path, manifest: PatchManifest) -> None:
     """
     check_manifest(manifest)
     columns = io.BytesIO()
-    write_columns(columns, manifest, _COLUMNS)
+    write_columns(columns, manifest, COLUMNS)
     data = columns.getvalue()
     rest = {
         "format": MANIFEST_FORMAT,
@@ -261,7 +151,7 @@ def _columns(folder: Path, raw: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     path = folder / _NPZ
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        columns = read_columns(path, _COLUMNS)
+        columns = read_columns(path, COLUMNS)
     except (OSError, ExchangeError) as error:
         raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
     if digest != raw.get("columns_sha256"):

@@ -13,7 +13,7 @@ from qupath_her2.errors import ImageReadError
 from qupath_her2.slides import open_view
 
 if TYPE_CHECKING:
-    from qupath_her2.patches.manifest import ManifestImage
+    from qupath_her2.patches.table import ManifestImage
     from qupath_her2.slides import Slide
 
 __all__ = ["OpenSlides"]

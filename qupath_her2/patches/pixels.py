@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from qupath_her2.patches.manifest import PatchManifest
+    from qupath_her2.patches.table import PatchManifest
     from qupath_her2.slides import Slide
 
 __all__ = ["PatchPixels", "reading_order"]

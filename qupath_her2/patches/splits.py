@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError, SettingsError
-from qupath_her2.patches.manifest import SPLITS, PatchManifest
+from qupath_her2.patches.table import SPLITS, PatchManifest
 
 __all__ = [
     "PATCH_LEVEL",
