@@ -122,7 +122,7 @@ class Screen:
     def do(self, groovy: str) -> None:
         """Begin a line on QuPath's own thread; `qupath` is the window."""
         order = self.watch.with_name(self.watch.name + ".do")
-        draft = order.with_suffix(".tmp")
+        draft = order.with_name(order.name + ".tmp")
         draft.write_text(groovy, encoding="utf-8")
         draft.replace(order)
         self._until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
