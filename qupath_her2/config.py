@@ -17,6 +17,7 @@ import pydantic
 
 from qupath_her2.cells import CellSettings
 from qupath_her2.errors import SettingsError
+from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.scoring import ScoringSettings
 from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings
@@ -50,6 +51,7 @@ class Settings:
     cells : detection and membrane cut-points.
     scoring : guideline and limits.
     indicators, control : of ``--method indicators``.
+    patches : how patches for training and prediction are cut.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -60,6 +62,7 @@ class Settings:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     indicators: IndicatorSettings = field(default_factory=IndicatorSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    patches: PatchSettings = field(default_factory=PatchSettings)
 
 
 def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -15,6 +15,7 @@ from qupath_her2.cli.doctor import doctor
 from qupath_her2.cli.example import example
 from qupath_her2.cli.install_scripts import install_scripts
 from qupath_her2.cli.models import models
+from qupath_her2.cli.patches import patches
 from qupath_her2.cli.pull import pull
 from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
@@ -58,7 +59,7 @@ def _start(
     """
 
 
-for _verb in (doctor, example, regions, run, cells, score, report, pull, push, models):
+for _verb in (doctor, example, regions, run, cells, score, report, pull, push, models, patches):
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)
 

@@ -51,7 +51,20 @@ def assemble(
     PatchError
         Too few cases for the split asked for, or a published one where there is none.
     """
-    return _split(_manifest(got, source, settings, task), source, settings, say)
+    manifest = _split(_manifest(got, source, settings, task), source, settings, say)
+    missing = _not_in_train(manifest)
+    if missing:
+        say(f"No patch for training has the class {', '.join(missing)}: all its cases stand on another side.")
+    return manifest
+
+
+def _not_in_train(manifest: PatchManifest) -> list[str]:
+    if not (manifest.split >= 0).any():
+        return []
+    there, trained = (
+        set(manifest.label[rows].tolist()) - {-1} for rows in (manifest.split >= -1, manifest.split == 0)
+    )
+    return [manifest.class_names[label] for label in sorted(there - trained)]
 
 
 def _manifest(got: Collected, source: Source, settings: PatchSettings, task: Task) -> PatchManifest:

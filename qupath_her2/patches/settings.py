@@ -12,6 +12,7 @@ from qupath_her2.patches.clahe import ClaheSettings
 from qupath_her2.patches.drop import DropSettings
 from qupath_her2.patches.grid import GridSettings
 from qupath_her2.patches.labels import LabelRule
+from qupath_her2.patches.splits import checked_shares
 from qupath_her2.patches.tasks import task_named
 
 __all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]
@@ -67,6 +68,7 @@ class PatchSettings:
             raise SettingsError(
                 f"rest_label {self.rest_label!r} is no class of task '{task.name}': {', '.join(task.class_names)}."
             )
+        checked_shares(self.shares)
         if self.random_per_image < 0:
             raise SettingsError(f"random_per_image is {self.random_per_image}; 0 lays a lattice.")
 

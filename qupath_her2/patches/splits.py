@@ -16,6 +16,7 @@ from qupath_her2.patches.table import SPLITS, PatchManifest
 __all__ = [
     "PATCH_LEVEL",
     "case_groups",
+    "checked_shares",
     "k_folds",
     "leaked_cases",
     "split_by_case",
@@ -83,7 +84,7 @@ def split_by_case(
     SettingsError
         `shares` are not three shares of 1.
     """
-    wanted = _checked_shares(shares)
+    wanted = checked_shares(shares)
     group, names = case_groups(manifest)
     parts = int((wanted > 0).sum())
     if len(names) < parts:
@@ -107,7 +108,7 @@ def split_by_patch(
     As the published by-patch figures were made: patients stand on both sides, so `split_warning` says so.
     The shares hold within each label. Raises as `split_by_case`.
     """
-    wanted = _checked_shares(shares)
+    wanted = checked_shares(shares)
     rng = np.random.default_rng(seed)
     split = np.full(len(manifest), -1, np.int64)
     for label in np.unique(manifest.label):
@@ -180,7 +181,8 @@ def _with_split(
     return replace(manifest, split=split.astype(np.int8), settings={**manifest.settings, "split": how})
 
 
-def _checked_shares(shares: Sequence[float]) -> NDArray[np.float64]:
+def checked_shares(shares: Sequence[float]) -> NDArray[np.float64]:
+    """Return shares of train, validation and test, float64 (3,); SettingsError where they do not make 1."""
     wanted = np.asarray(shares, np.float64)
     is_sound = wanted.shape == (len(SPLITS),) and (wanted >= 0).all() and abs(wanted.sum() - 1) < 1e-6
     if not is_sound:

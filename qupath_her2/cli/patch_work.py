@@ -1,0 +1,210 @@
+"""What ``patches`` does: from flags to settings, to the manifest, to the closing line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import typer
+
+from qupath_her2.batch.plan import exchange_folder, find_settings, select_images
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.verb import EXIT_SOME_FAILED
+from qupath_her2.config import Settings
+from qupath_her2.errors import SettingsError
+from qupath_her2.patches import (
+    DROP_RULES,
+    SPLITS,
+    CutContext,
+    PatchManifest,
+    Source,
+    cut_patches,
+    load_layout,
+    project_source,
+    split_warning,
+    task_named,
+    write_manifest,
+)
+from qupath_her2.patches.export import export_jpegs
+
+__all__ = ["cut_and_write", "find_source", "patch_overrides"]
+
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,60}")
+Tell = Callable[[int, int, str], None]
+
+
+def patch_overrides(*, drop: Any, shares: str | None, **flags: Any) -> dict[str, Any]:
+    """Return what the flags say as table ``[patches]`` says it; flags of None say nothing.
+
+    Parameters
+    ----------
+    drop : name of a set of rules, or None.
+    shares : ``0.6,0.2,0.2``, or None.
+    flags : settings by name, tables as dictionaries.
+
+    Raises
+    ------
+    SettingsError
+        `shares` are no numbers.
+    """
+    table = _plain(flags)
+    if drop is not None:
+        table["drop"] = asdict(DROP_RULES[drop.value])
+    if shares is not None:
+        try:
+            table["shares"] = [float(part) for part in shares.split(",")]
+        except ValueError as error:
+            raise SettingsError(f"--shares {shares!r} are no numbers. Write e.g. 0.6,0.2,0.2.") from error
+    return {"patches": table}
+
+
+def _plain(flags: dict[str, Any]) -> dict[str, Any]:
+    nested = {name: _plain(value) if isinstance(value, dict) else value for name, value in flags.items()}
+    return {name: getattr(value, "value", value) for name, value in nested.items() if value is not None}
+
+
+def cut_and_write(
+    folder: Path,
+    overrides: dict[str, Any],
+    *,
+    layout: str,
+    stain: str | None,
+    images: tuple[str, ...],
+    out: Path | None,
+    name: str | None,
+    pixel_size_um: float | None,
+    export_jpeg: bool,
+    config: Path | None,
+    progress: ProgressKind,
+) -> int:
+    """Cut the patches, write the manifest, say what came out, and return the exit code; see the flags of `patches`."""
+    settings = find_settings(folder, config, overrides)
+    name = name or settings.patches.task
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"--name {name!r} cannot name a folder: letters, digits, . _ + and - only.")
+    source = find_source(
+        folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
+    )
+    is_quiet = progress in (ProgressKind.json, ProgressKind.off)
+    listen = None if is_quiet else lambda text: typer.echo(text, err=True)
+    target = exchange_folder(folder, out) / "patches" / name
+    with _progress(progress, "patches") as tell:
+        context = CutContext(settings.regions, settings.tissue, listen=listen, progress=tell)
+        manifest = cut_patches(source, settings.patches, context)
+    write_manifest(target, manifest)
+    n_unread = manifest.dropped.get("image: cannot be read", 0)
+    if export_jpeg:
+        with _progress(progress, "JPEG") as tell:
+            _, problems = export_jpegs(manifest, target / "jpeg", progress=lambda done, n: tell(done, n, ""))
+        n_unread += len(problems)
+    _close(manifest, target, source, is_json=progress is ProgressKind.json)
+    return EXIT_SOME_FAILED if n_unread else 0
+
+
+def find_source(
+    folder: Path,
+    settings: Settings,
+    *,
+    layout: str = "project",
+    stain: str | None = None,
+    images: tuple[str, ...] = (),
+    out: Path | None = None,
+    pixel_size_um: float | None = None,
+) -> Source:
+    """Return the images to cut from.
+
+    Parameters
+    ----------
+    folder : project, folder of images, or data set.
+    settings : of all rooms.
+    layout : ``project`` or a published data set's.
+    stain : ``HE`` or ``IHC`` of a data set that holds both.
+    images, out : as for all verbs.
+    pixel_size_um : of all images, µm.
+
+    Raises
+    ------
+    Her2Error
+        Nothing is there, or flags that do not go together.
+    """
+    chosen = settings.patches
+    if layout == "project":
+        if stain is not None:
+            raise SettingsError("--stain is of --layout bci and warwick. In a project, choose with --images.")
+        return project_source(
+            folder,
+            task=task_named(chosen.task),
+            refs=select_images(folder, images, out),
+            her2=exchange_folder(folder, out),
+            label_column=chosen.label_column,
+            pixel_size_um=pixel_size_um,
+        )
+    if images:
+        raise SettingsError(f"--images is of projects and folders, not of --layout {layout}.")
+    source = load_layout(layout, folder, cast('Literal["HE", "IHC"] | None', stain))
+    if pixel_size_um is None:
+        return source
+    sized = tuple(replace(image, pixel_size_um=pixel_size_um) for image in source.images)
+    return replace(source, images=sized)
+
+
+@contextmanager
+def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
+    """Yield a function that shows how far the work is: a bar on a terminal, JSON lines, or nothing."""
+    if kind is ProgressKind.json:
+        yield lambda done, total, name: say_json(event=what, done=done, total=total, name=name)
+        return
+    import sys
+
+    if kind is ProgressKind.off or not (kind is ProgressKind.bar or sys.stderr.isatty()):
+        yield lambda done, total, name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    shown = TextColumn("{task.fields[name]}", markup=False)
+    with Progress(TextColumn(f"{what:<7}"), *columns, shown, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, name="")
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name)
+
+
+def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bool) -> None:
+    counts = manifest.label_counts()
+    unlabelled = int((manifest.label < 0).sum())
+    splits = {name: int((manifest.split == code).sum()) for code, name in enumerate(SPLITS)}
+    cases = len({image.case for image in manifest.images} - {None})
+    warnings = [text for text in (*source.notes, split_warning(manifest)) if text]
+    if is_json:
+        say_json(
+            event="done",
+            folder=str(target),
+            patches=len(manifest),
+            images=len(manifest.images),
+            cases=cases,
+            labels=counts,
+            splits=splits,
+            dropped=manifest.dropped,
+            warnings=warnings,
+        )
+        return
+    for warning in warnings:
+        typer.echo(warning, err=True)
+    classes = ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+    parts = ", ".join(f"{name} {count:,}" for name, count in splits.items())
+    is_split = bool(np.any(manifest.split >= 0))
+    how = manifest.settings["split"]["kind"]
+    dropped = ", ".join(f"{cause} {count:,}" for cause, count in manifest.dropped.items())
+    typer.echo(
+        f"{len(manifest):,} patches of {len(manifest.images):,} images and {cases:,} known cases in {target}"
+    )
+    typer.echo(f"  {classes}" + (f", no label: {unlabelled:,}" if unlabelled else ""))
+    typer.echo(f"  {parts} ({how})" if is_split else "  not split")
+    if dropped:
+        typer.echo(f"  left out: {dropped}")

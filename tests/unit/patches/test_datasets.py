@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from qupath_her2.errors import PatchError, RegionFileError
+from qupath_her2.patches import DROP_RULES, LAYOUTS, GridSettings, PatchSettings, cut_patches, load_layout
+from qupath_her2.patches.datasets.aperio import read_aperio_regions
+from qupath_her2.patches.datasets.tables import find_table
+from qupath_her2.patches.source import SourceImage
+from tests.unit.patches.conftest import noise
+
+
+def png(path: Path, side: int = 48) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise(side, side)).save(path)
+
+
+def tif(path: Path, side: int = 96) -> None:
+    """A tiled TIFF under whatever name: what a file is comes from its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        tifffile.imwrite(stream, noise(side, side), tile=(32, 32), photometric="rgb", metadata=None)
+
+
+def by_name(layout: str, folder: Path, **known: object) -> dict[str, SourceImage]:
+    return {image.name: image for image in load_layout(layout, folder, **known).images}
+
+
+# --- BCI
+
+
+def bci(folder: Path) -> None:
+    for stain in ("HE", "IHC"):
+        for name in (
+            "train/00000_train_1+",
+            "train/00001_train_2+",
+            "test/00000_test_0",
+            "test/00003_test_3+",
+        ):
+            png(folder / stain / f"{name}.png")
+
+
+@pytest.mark.parametrize("stain", ["HE", "IHC"])
+def test_bci(stain: str, tmp_path: Path) -> None:
+    bci(tmp_path)
+    found = by_name("bci", tmp_path, stain=stain)
+    assert {name: (image.label, image.split, image.case.case) for name, image in found.items()} == {
+        f"{stain}/test/00000_test_0.png": ("0", 2, None),
+        f"{stain}/test/00003_test_3+.png": ("3+", 2, None),
+        f"{stain}/train/00000_train_1+.png": ("1+", 0, None),
+        f"{stain}/train/00001_train_2+.png": ("2+", 0, None),
+    }
+    source = load_layout("bci", tmp_path, stain)
+    assert source.has_split
+    assert source.are_crops
+    assert "patients may stand on both sides" in source.notes[0]
+
+
+def test_bci_from_the_folder_of_one_stain(tmp_path: Path) -> None:
+    bci(tmp_path)
+    assert len(load_layout("bci", tmp_path / "HE").images) == 4
+
+
+def test_bci_with_another_name_is_refused(tmp_path: Path) -> None:
+    bci(tmp_path)
+    png(tmp_path / "IHC" / "train" / "holiday.png")
+    with pytest.raises(PatchError, match=r"holiday\.png"):
+        load_layout("bci", tmp_path)
+
+
+# --- HER2-IHC-40x
+
+
+@pytest.mark.parametrize(
+    ("names", "root"),
+    [
+        (("train/class_0/her2-0-score_train_1", "test/class_2+/her2-2-score_test_7"), ""),
+        (("Patches/Train/0/a", "Patches/Test/2+/b"), ""),
+        (("Train/0/a", "Test/2+/b"), "Patches"),
+    ],
+)
+def test_her2_ihc_40x_in_both_spellings(names: tuple[str, str], root: str, tmp_path: Path) -> None:
+    for name in names:
+        png(tmp_path / root / f"{name}.png")
+    found = load_layout("her2-ihc-40x", tmp_path / root)
+    assert sorted((image.label, image.split, image.case.case) for image in found.images) == [
+        ("0", 0, None),
+        ("2+", 2, None),
+    ]
+    got = cut_patches(found, PatchSettings(grid=GridSettings(32, 0.25)))
+    assert sorted(zip(got.label.tolist(), got.split.tolist(), strict=True)) == [(0, 0), (2, 2)]
+
+
+@pytest.mark.parametrize("name", ["train/class_9/a.png", "train/a.png", "0/a.png", "a.png"])
+def test_her2_ihc_40x_laid_out_otherwise_is_refused(name: str, tmp_path: Path) -> None:
+    png(tmp_path / name)
+    with pytest.raises(PatchError, match="does not lie as HER2-IHC-40x"):
+        load_layout("her2-ihc-40x", tmp_path)
+
+
+# --- Warwick
+
+WARWICK = "CaseNo,HeR2 SCORE,PERCENTAGE CELLS WITH COMPLETE MEMBRANE STAINING IRRESPECTIVE OF INTENSITY\n"
+
+
+def test_warwick(tmp_path: Path) -> None:
+    for name in ("01_HER2", "01_HE", "16_HER2", "16_HE", "70_HER2"):
+        tif(tmp_path / "slides" / f"{name}.ndpi")
+    (tmp_path / "groundTruth.csv").write_text(WARWICK + "1,3,95\n16,0,0\n", encoding="utf-8")
+    (tmp_path / "slides" / "16_HER2.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    found = by_name("warwick", tmp_path)
+    assert {name: (image.label, image.case.case) for name, image in found.items()} == {
+        "slides/01_HER2.ndpi": ("3", "1"),
+        "slides/16_HER2.ndpi": ("0", "16"),
+        "slides/70_HER2.ndpi": (None, "70"),
+    }
+    assert found["slides/16_HER2.ndpi"].regions_path == tmp_path / "slides" / "16_HER2.geojson"
+    assert set(by_name("warwick", tmp_path, stain="HE")) == {"slides/01_HE.ndpi", "slides/16_HE.ndpi"}
+
+
+def test_warwick_without_its_table(tmp_path: Path) -> None:
+    tif(tmp_path / "01_HER2.ndpi")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(PatchError, match=r"CaseNo, HeR2 SCORE.*'other.csv' has a, b"):
+        load_layout("warwick", tmp_path)
+
+
+# --- Yale and TCGA
+
+
+def xml(*drawn: tuple[list[tuple[float, float]], str, str], name: str = "") -> str:
+    """Aperio's XML of (vertices, type, negative)."""
+    parts = "".join(
+        f'<Region Id="{i}" Type="{kind}" NegativeROA="{negative}" Analyze="1"><Vertices>'
+        + "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in points)
+        + "</Vertices></Region>"
+        for i, (points, kind, negative) in enumerate(drawn, 1)
+    )
+    return (
+        '<?xml version="1.0"?>\n<Annotations MicronsPerPixel="0.25"><Annotation Id="1" '
+        f'Name="{name}" Type="4"><Attributes><Attribute Name="d" Value=""/></Attributes><Regions>'
+        f"<RegionAttributeHeaders/>{parts}</Regions><Plots/></Annotation></Annotations>\n"
+    )
+
+
+def square(x: float, y: float, side: float) -> list[tuple[float, float]]:
+    return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+
+
+def yale(folder: Path) -> None:
+    names = ("Her2Pos_Case_01", "Her2Neg_Case_02", "TCGA-A1-A0SM-01Z-00-DX1.AD503DBD")
+    for name in names:
+        tif(folder / "SVS" / f"{name}.svs")
+        drawn = xml((square(0, 0, 64), "0", "0"), (square(0, 0, 32), "0", "1"))
+        (folder / "Annotations").mkdir(exist_ok=True)
+        (folder / "Annotations" / f"{name}.xml").write_text(drawn, encoding="utf-8")
+    (folder / "cases.csv").write_text("image,label\nTCGA-A1-A0SM-01Z-00-DX1.AD503DBD.svs,positive\n")
+
+
+def test_yale_and_tcga(tmp_path: Path) -> None:
+    yale(tmp_path)
+    found = by_name("yale", tmp_path)
+    assert {name: (image.label, image.case.case) for name, image in found.items()} == {
+        "SVS/Her2Neg_Case_02.svs": ("negative", "Her2Neg_Case_02"),
+        "SVS/Her2Pos_Case_01.svs": ("positive", "Her2Pos_Case_01"),
+        "SVS/TCGA-A1-A0SM-01Z-00-DX1.AD503DBD.svs": ("positive", "TCGA-A1-A0SM"),
+    }
+    chosen = PatchSettings(
+        task="her2-binary", grid=GridSettings(32, 0.0), drop=DROP_RULES["none"], split="by-case"
+    )
+    got = cut_patches(load_layout("yale", tmp_path), chosen)
+    boxes = {tuple(box) for box in got.box_xywh[:, :2].tolist()}
+    assert boxes == {(32, 0), (0, 32), (32, 32)}
+    assert got.label_counts() == {"negative": 3, "positive": 6}
+    assert got.region_uuid.any(axis=1).all()
+
+
+# --- HEROHE
+
+HEROHE = "Case;Immunohistochemistry;ISH Group;Final Result (Ground truth);Age\n"
+
+
+def test_herohe(tmp_path: Path) -> None:
+    for case in ("1", "22", "100", "7"):
+        (tmp_path / case).mkdir()
+        (tmp_path / f"{case}.mrxs").write_bytes(b"x")
+    text = HEROHE + "1;2;5;Negative;24\n22;3;;Positive;55\n100;2;1;Positive;41\n"
+    (tmp_path / "Training (ground truth).csv").write_text("\ufeff" + text, encoding="utf-8")
+    found = by_name("herohe", tmp_path)
+    assert {name: (image.label, image.case.case) for name, image in found.items()} == {
+        "1.mrxs": ("2+ ISH-", "1"),
+        "100.mrxs": ("2+ ISH+", "100"),
+        "22.mrxs": ("3", "22"),
+        "7.mrxs": (None, "7"),
+    }
+
+
+# --- what holds for all
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_an_empty_folder_says_what_was_looked_for(layout: str, tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match=r"[Nn]o (image|table)"):
+        load_layout(layout, tmp_path)
+    with pytest.raises(PatchError, match="does not exist"):
+        load_layout(layout, tmp_path / "nowhere")
+
+
+def test_an_unknown_layout_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="her2-ihc-40x"):
+        load_layout("bracs", tmp_path)
+    with pytest.raises(PatchError, match="one stain only"):
+        load_layout("herohe", tmp_path, "HE")
+
+
+def test_our_own_output_is_no_data(tmp_path: Path) -> None:
+    bci(tmp_path)
+    png(tmp_path / "IHC" / "her2" / "patches" / "x.png")
+    assert len(load_layout("bci", tmp_path).images) == 4
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_tables_of_any_spelling(delimiter: str, encoding: str, tmp_path: Path) -> None:
+    rows = [["CASENO", " HeR2  score ", "Größe"], ["7", "2", "x"], ["", "", ""], ["8", "3"]]
+    text = "\r\n".join(delimiter.join(row) for row in rows)
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    paths, found = find_table(tmp_path, ("CaseNo", "HeR2 SCORE"))
+    assert paths == [tmp_path / "t.csv"]
+    assert [(row["caseno"], row["her2_score"]) for row in found] == [("7", "2"), ("8", "3")]
+
+
+# --- Aperio XML
+
+
+def read(folder: Path, text: str, side: int = 100) -> object:
+    path = folder / "a.xml"
+    path.write_text(text, encoding="utf-8")
+    return read_aperio_regions(path, image_width=side, image_height=side)
+
+
+def test_polygons_rectangles_ellipses(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        xml(
+            (square(10, 10, 20), "0", "0"),
+            (square(40, 10, 20), "1", "0"),
+            ([(10, 60), (40, 80)], "1", "0"),
+            ([(50, 60), (90, 80)], "2", "0"),
+            ([(10, 5), (20, 5)], "3", "0"),
+            ([(10, 5), (20, 5)], "4", "0"),
+            name="Tumour",
+        ),
+    )
+    areas = [region.geometry.area for region in found.regions]
+    assert areas[:3] == [400, 400, 600]
+    assert areas[3] == pytest.approx(np.pi * 20 * 10, rel=1e-3)
+    assert [region.role for region in found.regions] == ["tumour"] * 4
+    assert {region.name for region in found.regions} == {"Tumour"}
+    assert [feature.index for feature in found.quarantined] == [4, 5]
+
+
+def test_negative_regions_subtract_and_the_image_cuts(tmp_path: Path) -> None:
+    found = read(tmp_path, xml((square(80, 80, 40), "0", "0"), (square(85, 85, 5), "0", "1")))
+    assert [(region.role, region.geometry.area) for region in found.regions] == [
+        ("tumour", 400),
+        ("ignore", 25),
+    ]
+    assert len({region.uuid for region in found.regions}) == 2
+
+
+def test_the_same_file_gives_the_same_uuids(tmp_path: Path) -> None:
+    text = xml((square(0, 0, 10), "0", "0"), (square(20, 0, 10), "0", "0"), (square(0, 0, 10), "0", "0"))
+    one, two = read(tmp_path, text), read(tmp_path, text)
+    assert [region.uuid for region in one.regions] == [region.uuid for region in two.regions]
+    assert "twice" in one.quarantined[0].reason
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[], [(1, 1)], [(1, 1), (5, 5)], [("a", 1), (5, 5), (9, 1)], [(1, 1), (float("nan"), 5), (9, 1)]],
+)
+def test_a_bad_outline_is_set_aside(points: list, tmp_path: Path) -> None:
+    found = read(tmp_path, xml((points, "0", "0"), (square(0, 0, 10), "0", "0")))
+    assert len(found.regions) == 1
+    assert [feature.index for feature in found.quarantined] == [0]
+
+
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;">]>'
+    "<Annotations><Annotation Name='&c;'/></Annotations>"
+)
+OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/hostname"><Annotations/>'
+
+
+@pytest.mark.parametrize("text", [BOMB, OUTSIDE])
+def test_document_types_and_entities_are_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(RegionFileError, match="declares a document type"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "<Annotations>", '<?xml version="1.0" encoding="klingon"?><Annotations/>']
+)
+def test_what_is_no_xml_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(RegionFileError):
+        read(tmp_path, text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.integers(0, 5000), junk=st.binary(max_size=6), cut=st.booleans())
+def test_any_damage_is_an_error_of_ours_or_regions(
+    place: int, junk: bytes, cut: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = xml((square(10, 10, 20), "0", "0"), (square(40, 40, 20), "2", "1")).encode()
+    place %= len(data)
+    data = data[:place] + junk + (b"" if cut else data[place + len(junk) :])
+    path = tmp_path_factory.mktemp("x") / "a.xml"
+    path.write_bytes(data)
+    try:
+        found = read_aperio_regions(path, image_width=100, image_height=100)
+    except RegionFileError:
+        return
+    assert all(region.geometry.is_valid and region.geometry.area > 0 for region in found.regions)
