@@ -17,10 +17,12 @@ import pydantic
 
 from qupath_her2.cells import CellSettings
 from qupath_her2.errors import SettingsError
+from qupath_her2.learning import PredictSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.scoring import ScoringSettings
 from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings
+from qupath_her2.scoring.votes import VoteSettings
 from qupath_her2.slides import StainEstimateSettings, StainVectors, TissueSettings
 
 if sys.version_info >= (3, 11):
@@ -51,7 +53,9 @@ class Settings:
     cells : detection and membrane cut-points.
     scoring : guideline and limits.
     indicators, control : of ``--method indicators``.
-    patches : how patches for training and prediction are cut.
+    patches : how pictures for a network are cut, labelled, dropped and split.
+    train, predict, votes : how a network learns, how it is run, how its patches decide. Where a recipe is named, its
+        values stand in place of the defaults.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -63,15 +67,24 @@ class Settings:
     indicators: IndicatorSettings = field(default_factory=IndicatorSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
+    votes: VoteSettings = field(default_factory=VoteSettings)
 
 
-def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> Settings:
     """Return the settings of `path` with `overrides` on top of them, and defaults for the rest.
 
     Parameters
     ----------
     path : a ``her2.toml``; None takes the defaults.
     overrides : nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; values of None are left out.
+    base : nested likewise, in place of the defaults: what a recipe says.
 
     Raises
     ------
@@ -80,7 +93,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     """
     values = {} if path is None else _read_toml(path)
     where = "the flags" if path is None else f"'{path}'"
-    merged = _merge(values, overrides or {})
+    merged = _merge(_merge(base or {}, values), overrides or {})
     _check_keys(merged, Settings, (), where)
     return _validate(merged, where)
 

@@ -131,7 +131,8 @@ class Refusal:
     """Why an image or region is not assessable.
 
     `code` is one stable word (``pixel_size_missing``, ``pixels_too_coarse``, ``not_ihc``, ``blurred``,
-    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tissue``); `reason` is the sentence people read.
+    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tissue``, ``no_patches``); `reason` is the sentence
+    people read.
     """
 
     code: str
@@ -264,6 +265,13 @@ class Score:
     warnings: tuple[str, ...] = ()
     refusal_code: str | None = None
     prediction: Prediction | None = None
+
+    @property
+    def answer(self) -> str:
+        """What people read in one word or two: the score, the class a network names, or why there is neither."""
+        if self.prediction is not None:
+            return self.prediction.class_name or "no class"
+        return self.score or "not assessable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import shapely
 
+from qupath_her2.batch.network import needs_pixel_size, network_settings
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.geojson import RegionFile, read_regions
@@ -87,6 +88,8 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     }
     if job.method == "cells":
         measuring["cells"] = job.settings.cells
+    elif job.method == "network":
+        measuring |= network_settings(job)
     else:
         measuring |= {"indicators": job.settings.indicators, "control": job.settings.control}
         measuring |= {"keep_controls": job.keep_controls, "ranges": job.ranges}
@@ -186,7 +189,7 @@ def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
 
 
 def _early_refusal(job: ScoreJob, pixel_size_um: float | None, has_where: bool) -> Refusal | None:
-    if pixel_size_um is None:
+    if pixel_size_um is None and (job.method != "network" or needs_pixel_size(job)):
         return Refusal(
             "pixel_size_missing",
             f"image '{job.name}' has no pixel size. Set it in QuPath (Image tab → Pixel width) "

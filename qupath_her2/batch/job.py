@@ -15,6 +15,7 @@ from qupath_her2.batch.ground import unopened_outcome
 from qupath_her2.batch.indicators import measure_indicators
 from qupath_her2.batch.inputs import Inputs, gather_inputs, unopened_inputs
 from qupath_her2.batch.measure import load_measurement, measure_image, score_measurement
+from qupath_her2.batch.network import measure_network
 from qupath_her2.batch.outcome import Outcome, add_geojson, write_run
 from qupath_her2.config import Settings
 from qupath_her2.errors import ExchangeError, Her2Error
@@ -48,7 +49,9 @@ class ScoreJob:
     pixel_size_um : the user's value; wins over QuPath's and the file's.
     whole_tissue : score all tissue where there is no tumour region.
     cells : find cells, or measure those of the region file.
-    method : score cells by a guideline, or the image by the published indicators.
+    method : score cells by a guideline, or the image by the published indicators, or let a network predict its
+        patches.
+    checkpoint : of the network, path without suffix.
     keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
     ranges : decision table of the indicators; None takes the published one.
     force : redo what is up to date.
@@ -64,7 +67,8 @@ class ScoreJob:
     pixel_size_um: float | None = None
     whole_tissue: bool = False
     cells: Literal["detect", "from-regions"] = "detect"
-    method: Literal["cells", "indicators"] = "cells"
+    method: Literal["cells", "indicators", "network"] = "cells"
+    checkpoint: Path | None = None
     keep_controls: bool = False
     ranges: IndicatorRanges | None = None
     force: bool = False
@@ -138,7 +142,8 @@ def _score_image(
         if outcome is None and job.method == "cells":
             outcome = measure_image(job, slide, inputs, progress=tell, threads=threads)
         elif outcome is None:
-            outcome = measure_indicators(job, slide, inputs, progress=tell)
+            measure = measure_network if job.method == "network" else measure_indicators
+            outcome = measure(job, slide, inputs, progress=tell)
         run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
     return _result(job, outcome, run_dir, start)
 

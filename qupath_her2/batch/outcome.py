@@ -10,6 +10,8 @@ from qupath_her2.config import settings_as_dict
 from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.cells_geojson import write_cells_geojson
 from qupath_her2.project.exchange import new_run, read_run
+from qupath_her2.project.images import exchange_root
+from qupath_her2.project.patch_files import write_patches
 from qupath_her2.project.scores import regions_geojson, score_json
 from qupath_her2.provenance import RunRecord
 from qupath_her2.report.pictures import draw_overlay, encode_jpeg
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.project.exchange import RunWriter
     from qupath_her2.project.locks import ImageLock
-    from qupath_her2.records import CellTable, Region, SlideScore
+    from qupath_her2.records import CellTable, PatchTable, Region, SlideScore
     from qupath_her2.slides import Slide, StainVectors
 
 __all__ = ["CELLS_GEOJSON", "Outcome", "add_geojson", "cell_counts", "write_files", "write_run"]
@@ -44,6 +46,7 @@ class Outcome:
     timings_s : {step: seconds}.
     extra_files : {name: bytes} of the method's own files.
     by_core : each region is a TMA core with a score of its own.
+    patches : what a network said of each patch; None where none was asked.
     """
 
     score: SlideScore
@@ -55,6 +58,7 @@ class Outcome:
     timings_s: dict[str, float] = field(default_factory=dict)
     extra_files: dict[str, bytes] = field(default_factory=dict)
     by_core: bool = False
+    patches: PatchTable | None = None
 
 
 def write_run(
@@ -79,10 +83,14 @@ def write_files(writer: RunWriter, outcome: Outcome, slide: Slide | None, *, geo
     """Write the files of a run, all but its record; without a slide there is no overlay."""
     with writer.open("cells.npz") as file:
         write_cells(file, outcome.table)
+    if outcome.patches is not None:
+        with writer.open("patches.npz") as file:
+            write_patches(file, outcome.patches)
     writer.write("regions.geojson", regions_geojson(outcome.regions, outcome.score.regions))
     writer.write("score.json", score_json(outcome.score))
     if slide is not None:
-        writer.write("overlay.jpg", encode_jpeg(draw_overlay(slide, outcome.table, outcome.drawn_regions)))
+        overlay = draw_overlay(slide, outcome.table, outcome.drawn_regions, patches=outcome.patches)
+        writer.write("overlay.jpg", encode_jpeg(overlay))
     for name, data in outcome.extra_files.items():
         writer.write(name, data)
     if geojson:
@@ -135,6 +143,7 @@ def _record(
             **settings_as_dict(job.settings),
             "used": {
                 "method": job.method,
+                "network": job.checkpoint,
                 "cells": job.cells,
                 "whole_tissue": inputs.whole_tissue,
                 "by_core": outcome.by_core,
@@ -150,6 +159,7 @@ def _record(
             "measurements": list(outcome.table.measurement_names),
             "classes": list(outcome.table.class_names),
         },
+        patches={} if outcome.patches is None else {"classes": list(outcome.patches.class_names)},
         quarantined=inputs.region_file.quarantined,
     )
 
@@ -158,6 +168,8 @@ def cell_counts(outcome: Outcome) -> dict[str, int]:
     """Return the counts for ``run.json``: cells, measured cells, cells of each class."""
     table = outcome.table
     counts = {"cells": len(table), "cells_measured": outcome.score.n_cells}
+    if outcome.patches is not None:
+        counts["patches"] = len(outcome.patches)
     return counts | {
         name: int((table.cell_class == code).sum()) for code, name in enumerate(table.class_names)
     }
@@ -165,7 +177,7 @@ def cell_counts(outcome: Outcome) -> dict[str, int]:
 
 def _relative(path: Path, out: Path) -> str:
     """Path of the image from the exchange folder's parent where it lies there: projects are moved."""
-    project = out.resolve().parent
+    project = exchange_root(out.resolve()).parent
     resolved = path.resolve()
     return (resolved.relative_to(project) if resolved.is_relative_to(project) else resolved).as_posix()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +24,7 @@ from qupath_her2.slides import QUPATH_H_DAB, parse_qupath_stains
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from qupath_her2.recipes import Recipe
     from qupath_her2.records import SlideRef
 
 __all__ = [
@@ -35,6 +36,10 @@ __all__ = [
     "plan_jobs",
     "select_images",
 ]
+
+
+#: Tables of the settings that a recipe fills.
+_OF_RECIPES = ("patches", "train", "predict", "votes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ class RunOptions:
     pixel_size_um: float | None = None
     whole_tissue: bool = False
     cells: Literal["detect", "from-regions"] = "detect"
-    method: Literal["cells", "indicators"] = "cells"
+    method: Literal["cells", "indicators", "network"] = "cells"
+    checkpoint: Path | None = None
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
     keep_controls: bool = False
@@ -92,11 +98,16 @@ def exchange_folder(folder: Path, out: Path | None = None) -> Path:
 
 
 def find_settings(
-    folder: Path, config: Path | None = None, overrides: Mapping[str, Any] | None = None
+    folder: Path,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    recipe: Recipe | None = None,
 ) -> Settings:
-    """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the defaults."""
+    """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the recipe's or the defaults."""
     beside = project_folder(folder) / SETTINGS_FILE
-    return load_settings(config or (beside if beside.is_file() else None), overrides)
+    base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
+    return load_settings(config or (beside if beside.is_file() else None), overrides, base=base)
 
 
 def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
@@ -189,6 +200,7 @@ def plan_jobs(
             whole_tissue=options.whole_tissue,
             cells=options.cells,
             method=options.method,
+            checkpoint=options.checkpoint,
             keep_controls=options.keep_controls,
             ranges=ranges,
             force=options.force,

@@ -16,12 +16,14 @@ from qupath_her2.cli.example import example
 from qupath_her2.cli.install_scripts import install_scripts
 from qupath_her2.cli.models import models
 from qupath_her2.cli.patches import patches
+from qupath_her2.cli.predict import predict
 from qupath_her2.cli.pull import pull
 from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
+from qupath_her2.cli.train import train
 from qupath_her2.cli.verb import hide_tracebacks, never_fail_to_speak
 
 __all__ = ["app", "main"]
@@ -59,7 +61,21 @@ def _start(
     """
 
 
-for _verb in (doctor, example, regions, run, cells, score, report, pull, push, models, patches):
+for _verb in (
+    doctor,
+    example,
+    regions,
+    run,
+    cells,
+    score,
+    report,
+    pull,
+    push,
+    patches,
+    train,
+    predict,
+    models,
+):
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)
 

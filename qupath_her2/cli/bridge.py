@@ -15,11 +15,49 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from qupath_her2.batch.plan import RunOptions
+    from qupath_her2.config import Settings
     from qupath_her2.project.pull import Pulled
     from qupath_her2.project.push import Pushed
     from qupath_her2.project.vocabulary import ClassNames
 
-__all__ = ["pull_project", "push_project"]
+__all__ = ["pull_and_push", "pull_project", "push_project"]
+
+
+def pull_and_push(
+    folder: Path, chosen: RunOptions, settings: Settings, heap_mb: int | None, progress: ProgressKind
+) -> Callable[[], int] | None:
+    """Pull a QuPath project, and return what pushes its results; None where there is nothing to pull from."""
+    from qupath_her2.project.folder import project_file
+    from qupath_her2.project.images import exchange_root
+    from qupath_her2.project.qupaths import find_qupaths
+
+    project = project_file(folder)
+    if project is None:
+        return None
+    # A folder that was pulled elsewhere, or holds a project beside plain images, is scored without a QuPath.
+    if project != folder and not find_qupaths():
+        typer.echo("No QuPath on this machine: scored as it lies, without pull and push.", err=True)
+        return None
+    pull_project(
+        project,
+        out=None if chosen.out is None else exchange_root(chosen.out),
+        images=chosen.images,
+        cells=chosen.cells == "from-regions",
+        pixels=False,
+        heap_mb=heap_mb,
+        names=settings.regions,
+        progress=progress,
+    )
+    return lambda: push_project(
+        project,
+        out=chosen.out,
+        images=chosen.images,
+        dry_run=False,
+        only_new=not chosen.force,
+        heap_mb=heap_mb,
+        progress=progress,
+    )
 
 
 def pull_project(

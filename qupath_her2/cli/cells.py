@@ -34,6 +34,7 @@ def cells(
 
     qupath-her2 cells study --cells from-regions --geojson
     """
+    from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.jobs import run_folder, run_options
 
     chosen = run_options(
@@ -46,4 +47,5 @@ def cells(
         force=force,
         debug=debug,
     )
-    return run_folder(folder, chosen, config, None, workers=workers, progress=progress, with_report=False)
+    settings = find_settings(folder, config)
+    return run_folder(folder, chosen, settings, workers=workers, progress=progress, with_report=False)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
 
 __all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_table"]
 
-_STATES = ("scored", "not assessable", "up to date", "failed")
+_STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
 
 
 def run_options(**flags: Any) -> RunOptions:
@@ -37,19 +38,17 @@ def run_options(**flags: Any) -> RunOptions:
 def run_folder(
     folder: Path,
     options: RunOptions,
-    config: Path | None,
-    guideline: str | None,
+    settings: Settings,
     *,
     workers: int,
     progress: ProgressKind,
     with_report: bool = True,
     push: Callable[[], int] | None = None,
 ) -> int:
-    """Score the images of a folder, show the results, and return the exit code.
+    """Score the images of a folder, or let a network predict them, show the results, and return the exit code.
 
     `push` brings the results into a QuPath project before the report is written, and returns its own exit code.
     """
-    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
     is_json = progress is ProgressKind.json
     tell = None if is_json or progress is ProgressKind.off else _to_stderr
     plan = plan_jobs(folder, options, settings, listen=tell)
@@ -130,7 +129,10 @@ def closing_line(results: Sequence[ImageResult]) -> str:
     )
     why = ", ".join(f"{n} {code}" for code, n in refused.most_common())
     n_cells = sum(result.n_cells for result in results if result.state == "scored")
-    return f"{', '.join(parts)}{f': {why}' if why else ''}; {n_cells:,} cells"
+    said = [result.score.prediction for result in results if result.state == "predicted" and result.score]
+    n_patches = sum(one.n_patches for one in said if one is not None)
+    measured = f"{n_patches:,} patches" if said else f"{n_cells:,} cells"
+    return f"{', '.join(parts)}{f': {why}' if why else ''}; {measured}"
 
 
 def show_table(results: Sequence[ImageResult]) -> None:
@@ -160,7 +162,7 @@ def _cells(result: ImageResult) -> list[str]:
         f"{100 * shares[name]:.1f}" if name in shares else "" for name in ("Negative", "1+", "2+", "3+")
     ]
     h_score = "" if score.h_score is None else f"{score.h_score:.0f}"
-    return [score.score or "not assessable", *percents, h_score, f"{score.n_cells:,}"]
+    return [score.answer, *percents, h_score, f"{score.n_cells:,}"]
 
 
 def _to_stderr(text: str) -> None:

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "BatchSize",
     "CellSource",
     "Cells",
     "Config",
     "Debug",
+    "Device",
     "Folder",
     "Force",
     "GeoJson",
@@ -22,6 +24,7 @@ __all__ = [
     "KeepControls",
     "Method",
     "MethodName",
+    "NoQuPath",
     "Out",
     "PixelSize",
     "Progress",
@@ -191,6 +194,14 @@ Config = Annotated[
         help="Settings file; without it FOLDER/her2.toml where there is one. Flags win over it.",
     ),
 ]
+NoQuPath = Annotated[
+    bool,
+    typer.Option(
+        "--no-qupath",
+        rich_help_panel=_RUN,
+        help="Of a QuPath project: use what was exported; neither pull nor push.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Redo what is up to date.")]
 GeoJson = Annotated[
     bool,
@@ -201,6 +212,21 @@ GeoJson = Annotated[
 Workers = Annotated[
     int,
     typer.Option("--workers", min=1, max=256, rich_help_panel=_RUN, help="Images in work at the same time."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        rich_help_panel=_RUN,
+        help="cpu, cuda, cuda:1, mps; without it the fastest there is.",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, rich_help_panel=_RUN, help="Patches at once; halved where memory is short."
+    ),
 ]
 Progress = Annotated[
     ProgressKind,

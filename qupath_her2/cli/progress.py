@@ -77,8 +77,8 @@ class LineView(QuietView):
         if event.result is None:
             return
         self._finished += 1
-        score = event.result.score.score if event.result.score else None
-        what = score if event.result.state == "scored" and score else event.result.state
+        is_new = event.result.state in ("scored", "predicted")
+        what = event.result.score.answer if is_new and event.result.score else event.result.state
         typer.echo(f"{self._finished}/{self._n_images} {event.name}: {what}", err=True)
 
 

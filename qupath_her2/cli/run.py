@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
 from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from qupath_her2.batch.plan import RunOptions
-    from qupath_her2.config import Settings
 
 __all__ = ["run"]
 
@@ -35,12 +24,7 @@ def run(
     specimen: o.Specimen = None,
     geojson: o.GeoJson = False,
     force: o.Force = False,
-    no_qupath: Annotated[
-        bool,
-        typer.Option(
-            "--no-qupath", help="Of a QuPath project: score what was exported; neither pull nor push."
-        ),
-    ] = False,
+    no_qupath: o.NoQuPath = False,
     heap: o.Heap = None,
     workers: o.Workers = 1,
     config: o.Config = None,
@@ -66,6 +50,7 @@ def run(
     qupath-her2 run biopsies --site gastric --specimen biopsy
     """
     from qupath_her2.batch.plan import find_settings
+    from qupath_her2.cli.bridge import pull_and_push
     from qupath_her2.cli.jobs import run_folder, run_options
 
     chosen = run_options(
@@ -83,43 +68,6 @@ def run(
         force=force,
         debug=debug,
     )
-    push = None
-    if not no_qupath:
-        push = _pull(folder, chosen, find_settings(folder, config), heap, progress)
-    return run_folder(folder, chosen, config, guideline, workers=workers, progress=progress, push=push)
-
-
-def _pull(
-    folder: Path, chosen: RunOptions, settings: Settings, heap: int | None, progress: o.ProgressKind
-) -> Callable[[], int] | None:
-    """Pull a QuPath project, and return what pushes its results; None where there is nothing to pull from."""
-    from qupath_her2.cli.bridge import pull_project, push_project
-    from qupath_her2.project.folder import project_file
-    from qupath_her2.project.qupaths import find_qupaths
-
-    project = project_file(folder)
-    if project is None:
-        return None
-    # A folder that was pulled elsewhere, or holds a project beside plain images, is scored without a QuPath.
-    if project != folder and not find_qupaths():
-        typer.echo("No QuPath on this machine: scored as it lies, without pull and push.", err=True)
-        return None
-    pull_project(
-        project,
-        out=chosen.out,
-        images=chosen.images,
-        cells=chosen.cells == "from-regions",
-        pixels=False,
-        heap_mb=heap,
-        names=settings.regions,
-        progress=progress,
-    )
-    return lambda: push_project(
-        project,
-        out=chosen.out,
-        images=chosen.images,
-        dry_run=False,
-        only_new=not chosen.force,
-        heap_mb=heap,
-        progress=progress,
-    )
+    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    push = None if no_qupath else pull_and_push(folder, chosen, settings, heap, progress)
+    return run_folder(folder, chosen, settings, workers=workers, progress=progress, push=push)

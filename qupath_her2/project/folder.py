@@ -151,7 +151,7 @@ def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideR
             raise Her2Error(f"No image '{name}' in the project of '{her2}'. There are: {some}.")
     wanted = None if names is None else {nfc(name) for name in names}
     chosen = [image for image in images if wanted is None or wanted & _called(image)]
-    cases_path = find_cases(her2.parent, her2)
+    cases_path = find_cases(her2.absolute().parent, her2)
     cases = read_cases(cases_path) if cases_path else {}
     return [replace(image, case=case_of(cases, image.name) or image.case) for image in chosen]
 
@@ -162,7 +162,7 @@ def _called(image: SlideRef) -> set[str]:
 
 def find_cases(folder: Path, her2: Path) -> Path | None:
     """Return ``cases.csv`` of the exchange folder or of the folder itself; Her2Error where there are both."""
-    found = [path for path in (her2 / "cases.csv", folder / "cases.csv") if path.is_file()]
+    found = [path for path in (exchange_root(her2) / "cases.csv", folder / "cases.csv") if path.is_file()]
     if len(found) > 1:
         raise Her2Error(f"There are two lists of cases, '{found[0]}' and '{found[1]}'. Keep one of them.")
     return found[0] if found else None

@@ -10,6 +10,7 @@ from typing import Any
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange import current_run, read_record
 from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
+from qupath_her2.project.images import exchange_root
 from qupath_her2.project.jvm import call_qupath
 from qupath_her2.project.qpproj import open_project_file
 from qupath_her2.project.qupaths import QuPath, choose_qupath
@@ -79,7 +80,9 @@ def push(
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
     runs = _runs(her2)
     qupath = choose_qupath(project.version)
-    coming = [e for e in chosen if e.id in runs and not (only_new and e.run == runs[e.id].run)]
+    is_prediction = exchange_root(her2) != her2
+    shown = {e.id: e.prediction_run if is_prediction else e.run for e in chosen}
+    coming = [e for e in chosen if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
     if not coming:
         return Pushed(project.path, qupath)
     if not dry_run:

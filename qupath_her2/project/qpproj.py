@@ -17,12 +17,13 @@ __all__ = ["ProjectEntry", "ProjectFile", "open_project_file"]
 
 @dataclass(frozen=True, slots=True)
 class ProjectEntry:
-    """An image of a project: its id, its name, how many objects it held when it was last saved, the run in it."""
+    """An image of a project: its id, its name, how many objects it held when it was last saved, the runs in it."""
 
     id: str
     name: str
     n_objects: int
     run: str | None = None
+    prediction_run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ def open_project_file(place: Path) -> ProjectFile:
 def _entry(image: dict[str, Any], folder: Path) -> ProjectEntry:
     entry_id = str(image["entryID"])
     name = str(image.get("imageName") or entry_id)
-    run = (image.get("metadata") or {}).get("HER2 run")
-    return ProjectEntry(entry_id, name, _n_objects(folder, entry_id), run)
+    metadata = image.get("metadata") or {}
+    runs = metadata.get("HER2 run"), metadata.get("HER2 prediction run")
+    return ProjectEntry(entry_id, name, _n_objects(folder, entry_id), *runs)
 
 
 def _n_objects(folder: Path, entry_id: str) -> int:

@@ -10,14 +10,14 @@ import numpy as np
 import shapely
 
 from qupath_her2.project.vocabulary import class_colour
-from qupath_her2.records import NOT_MEASURED, CellTable, Region, RegionRole
+from qupath_her2.records import NOT_MEASURED, CellTable, PatchTable, Region, RegionRole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["NOT_MEASURED_COLOUR", "ROLE_COLOURS", "Frame", "draw_cells", "draw_regions"]
+__all__ = ["NOT_MEASURED_COLOUR", "ROLE_COLOURS", "Frame", "draw_cells", "draw_patches", "draw_regions"]
 
 RGB = tuple[int, int, int]
 
@@ -131,6 +131,29 @@ def _median_side_px(table: CellTable, which: NDArray[np.int64], frame: Frame) ->
         if offsets[i + 1] > offsets[i]
     ]
     return float(np.median(sides)) * frame.scale if sides else _MIN_OUTLINE_PX
+
+
+def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) -> None:
+    """Tint the patches in `picture` (uint8 (H, W, 3) RGB, in place) by their class: the surer, the stronger.
+
+    Patches without a class get a thin grey outline.
+    """
+    for box, code, probabilities in zip(
+        patches.box_xywh.astype(float), patches.patch_class, patches.probabilities, strict=True
+    ):
+        corners = np.array([box[:2], box[:2] + box[2:]])
+        (left, top), (right, bottom) = np.rint(
+            np.clip((corners - (frame.x, frame.y)) * frame.scale, 0, 1e6)
+        ).astype(int)
+        part = picture[top:bottom, left:right]
+        if part.size == 0:
+            continue
+        if code == NOT_MEASURED:
+            cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), NOT_MEASURED_COLOUR, 1)
+            continue
+        colour = np.array(class_colour(patches.class_names[code]), np.float32)
+        strength = 0.45 * float(probabilities[code])
+        part[:] = np.rint((1 - strength) * part + strength * colour).astype(np.uint8)
 
 
 def draw_regions(

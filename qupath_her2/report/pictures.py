@@ -10,14 +10,14 @@ import numpy as np
 
 from qupath_her2.errors import OutputError
 from qupath_her2.records import Box
-from qupath_her2.report.overlay import Frame, draw_cells, draw_regions
+from qupath_her2.report.overlay import Frame, draw_cells, draw_patches, draw_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from qupath_her2.records import CellTable, Region
+    from qupath_her2.records import CellTable, PatchTable, Region
     from qupath_her2.slides import Slide
 
 __all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
@@ -79,7 +79,12 @@ def read_overview(slide: Slide, max_side_px: int, box: Box | None = None) -> tup
 
 
 def draw_overlay(
-    slide: Slide, table: CellTable, regions: Sequence[Region], *, max_side_px: int = 3000
+    slide: Slide,
+    table: CellTable,
+    regions: Sequence[Region],
+    *,
+    patches: PatchTable | None = None,
+    max_side_px: int = 3000,
 ) -> NDArray[np.uint8]:
     """Draw what was counted: the part of the image that holds the regions, cells in QuPath's class colours.
 
@@ -88,6 +93,7 @@ def draw_overlay(
     slide : the image.
     table : the cells, classified.
     regions : all regions, whatever their role; without any the whole image is drawn.
+    patches : tinted in the colours of their classes.
     max_side_px : longest side of the picture.
 
     Returns
@@ -95,6 +101,8 @@ def draw_overlay(
     uint8 (H, W, 3) RGB.
     """
     picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
+    if patches is not None:
+        draw_patches(picture, patches, frame)
     # A two-pixel line on a membrane two pixels wide would hide what it is drawn for.
     draw_cells(picture, table, frame, thickness_px=1)
     draw_regions(picture, regions, frame, thickness_px=max(2, round(max(picture.shape) / 1000)))

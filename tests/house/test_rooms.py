@@ -27,6 +27,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("learning",),
     ("cells",),
     ("scoring",),
+    ("recipes",),
     ("review",),
     ("report",),
     ("config",),

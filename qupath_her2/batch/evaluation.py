@@ -1,0 +1,171 @@
+"""How a trained network does on cases it never saw: figures for patches and for images, and its worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qupath_her2.learning import confusion_picture, predict
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.report.contact_sheet import contact_sheet
+from qupath_her2.scoring.agreement import Agreement, agreement, make_pairs, write_agreement
+from qupath_her2.scoring.votes import VoteSettings, vote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.learning import Prediction, PredictSettings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.patches.pixels import PatchPixels
+    from qupath_her2.slides.density_map import DensityMap
+
+__all__ = ["Evaluation", "evaluate", "write_evaluation"]
+
+#: Wrong patches that are shown.
+_WORST = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What came of predicting labelled patches.
+
+    Attributes
+    ----------
+    manifest : the patches, all of them labelled.
+    found : what the network said of them.
+    patches, images : the figures; an image's true class is the most frequent label of its patches.
+    worst : int64 (k,), rows that were answered wrongly, the surest first.
+    """
+
+    manifest: PatchManifest
+    found: Prediction
+    patches: Agreement
+    images: Agreement
+    worst: NDArray[np.int64]
+
+
+def evaluate(
+    model: Any,
+    card: ModelCard,
+    manifest: PatchManifest,
+    pixels: Callable[[PatchManifest], PatchPixels],
+    *,
+    split: int = 2,
+    settings: PredictSettings | None = None,
+    votes: VoteSettings | None = None,
+    stain_maps: Sequence[DensityMap] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation | None:
+    """Predict the labelled patches of a split and compare them with their labels.
+
+    Parameters
+    ----------
+    model, card : the network.
+    manifest : split and labelled.
+    pixels : opens the reader of a manifest.
+    split : which part, index into `patches.SPLITS`; None is returned where it has no labelled patch.
+    settings, votes, stain_maps, progress : see `learning.predict` and `scoring.votes`.
+    """
+    chosen = select(manifest, (manifest.split == split) & (manifest.label >= 0))
+    if len(chosen) == 0:
+        return None
+    with pixels(chosen) as reader:
+        found = predict(model, card, chosen, reader, settings, stain_maps=stain_maps, progress=progress)
+    is_by_case = manifest.settings.get("split", {}).get("kind") == "by case" and None not in chosen.cases
+    wrong = np.flatnonzero((found.chosen >= 0) & (found.chosen != chosen.label))
+    sureness = found.probabilities[wrong, found.chosen[wrong]]
+    return Evaluation(
+        chosen,
+        found,
+        _patch_figures(chosen, found, card, is_by_case),
+        _image_figures(chosen, found, card, votes, is_by_case),
+        wrong[np.argsort(-sureness, kind="stable")],
+    )
+
+
+def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard, by_case: bool) -> Agreement:
+    names = card.class_names
+    cases = [manifest.images[index].case for index in manifest.image.tolist()]
+    pairs = make_pairs(
+        [names[label] for label in manifest.label.tolist()],
+        [names[code] if code >= 0 else None for code in found.chosen.tolist()],
+        names,
+        cases=cases,
+        probabilities=_summing_to_one(found.probabilities),
+        level="patch",
+        is_ordered=len(names) > 2,
+    )
+    return agreement(pairs, truth_by="labels of the patches' regions", is_split_by_case=by_case)
+
+
+def _image_figures(
+    manifest: PatchManifest, found: Prediction, card: ModelCard, votes: VoteSettings | None, by_case: bool
+) -> Agreement:
+    names = card.class_names
+    truth: list[str] = []
+    answer: list[str | None] = []
+    shares = []
+    images = np.unique(manifest.image).tolist()
+    for image in images:
+        rows = manifest.image == image
+        truth.append(names[int(np.bincount(manifest.label[rows]).argmax())])
+        said = vote(found.probabilities[rows], found.chosen[rows], settings=votes)
+        answer.append(None if said.class_index is None else names[said.class_index])
+        shares.append(said.probabilities)
+    pairs = make_pairs(
+        truth,
+        answer,
+        names,
+        cases=[manifest.images[image].case for image in images],
+        probabilities=_summing_to_one(np.array(shares)),
+        level="slide",
+        is_ordered=len(names) > 2,
+    )
+    return agreement(pairs, truth_by="most frequent label of the image's patches", is_split_by_case=by_case)
+
+
+def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Half precision leaves sums a little beside 1."""
+    wide = probabilities.astype(np.float64)
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+
+
+def write_evaluation(
+    folder: Path, found: Evaluation, card: ModelCard, pixels: Callable[[PatchManifest], PatchPixels]
+) -> None:
+    """Write tables, confusion matrices and the worst mistakes into `folder`.
+
+    ``patches/`` and ``images/`` with ``agreement.json`` and ``agreement.csv``, ``confusion.svg`` of both, and
+    ``mistakes.jpg`` where there are any.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    for name, figures in (("patches", found.patches), ("images", found.images)):
+        write_agreement(folder / name, figures)
+        picture = confusion_picture(figures.matrix, card.class_names, f"Test {name}")
+        replace_file(folder / name / "confusion.svg", picture.encode())
+    mistakes = folder / "mistakes.jpg"
+    worst = found.worst[:_WORST]
+    if len(worst) == 0:
+        with output_errors(mistakes):
+            mistakes.unlink(missing_ok=True)
+        return
+    with pixels(found.manifest) as reader:
+        pictures = reader.read(worst)
+    replace_file(mistakes, contact_sheet(pictures, [_caption(found, card, row) for row in worst.tolist()]))
+
+
+def _caption(found: Evaluation, card: ModelCard, row: int) -> str:
+    code = int(found.found.chosen[row])
+    truth = card.class_names[int(found.manifest.label[row])]
+    return f"{truth} taken for {card.class_names[code]} {found.found.probabilities[row, code]:.2f}"

@@ -1,0 +1,217 @@
+"""``train``: from a manifest of labelled patches to a checkpoint with its card, its curves and its test figures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import orjson
+
+from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
+from qupath_her2.errors import Her2Error, TrainingError
+from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
+from qupath_her2.models.card import ModelCard
+from qupath_her2.models.checkpoint import load_checkpoint, save_card
+from qupath_her2.models.registry import build_model, find_model
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.pixels import PatchPixels
+from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.slides import open_view
+from qupath_her2.slides.macenko import macenko_map
+from qupath_her2.slides.stain_sample import find_reference, fit_slide_macenko
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.config import Settings
+    from qupath_her2.learning import TrainProgress, TrainResult
+    from qupath_her2.recipes import Recipe
+    from qupath_her2.slides.density_map import DensityMap
+
+__all__ = ["TrainJob", "TrainedNetwork", "shuffled_labels", "stain_maps_of", "train_network"]
+
+Weights = Literal["pretrained", "random"] | Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainJob:
+    """A training.
+
+    Attributes
+    ----------
+    manifest : labelled and split.
+    recipe : the system it belongs to.
+    settings : the recipe's, with the user's own on top.
+    out : folder of the checkpoint.
+    model : name of the network: the recipe's, or one of its rivals.
+    weights : what training begins with.
+    is_control : train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
+    resume : go on with what lies in `out`.
+    command : as typed.
+    """
+
+    manifest: PatchManifest
+    recipe: Recipe
+    settings: Settings
+    out: Path
+    model: str
+    weights: Weights = "pretrained"
+    is_control: bool = False
+    resume: bool = True
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """What came of it: the checkpoint, how training went, and the figures of the test part (None without one)."""
+
+    checkpoint: Path
+    card: ModelCard
+    result: TrainResult
+    test: Evaluation | None
+
+
+def train_network(
+    job: TrainJob,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    predicting: Callable[[int, int], None] | None = None,
+) -> TrainedNetwork:
+    """Train, calibrate on the validation part, and judge on the test part.
+
+    Parameters
+    ----------
+    job : what to train on what.
+    progress, predicting : called while it trains, and while test patches are predicted.
+
+    Raises
+    ------
+    TrainingError, ModelError, OutputError
+        See `learning.train` and `models.build_model`.
+    """
+    manifest = shuffled_labels(job.manifest, job.settings.train.seed) if job.is_control else job.manifest
+    spec = find_model(job.model)
+    options = dict(job.recipe.options) if job.model == job.recipe.model else {}
+    if "input_px" in spec.options:
+        options["input_px"] = manifest.patch_size_px
+    if not job.resume:
+        _clear(job.out)
+    model = build_model(job.model, len(manifest.class_names), weights=job.weights, **options)
+    maps = stain_maps_of(manifest, job.recipe.stain)
+    with PatchPixels(manifest) as pixels:
+        result = train(
+            model,
+            manifest,
+            pixels,
+            job.settings.train,
+            job.out,
+            recipe=job.recipe.name,
+            stain=job.recipe.stain,
+            stain_maps=maps,
+            progress=progress,
+            resume=job.resume,
+        )
+    replace_file(
+        job.out / "confusion.svg", confusion_picture(result.confusion, manifest.class_names).encode()
+    )
+    model, card = load_checkpoint(result.checkpoint)
+    card = _calibrated(job, model, card, manifest, maps)
+    save_card(result.checkpoint, card)
+    # Judged with the true labels, also where it was trained on shuffled ones.
+    test = evaluate(
+        model,
+        card,
+        job.manifest,
+        PatchPixels,
+        settings=job.settings.predict,
+        votes=job.settings.votes,
+        stain_maps=maps,
+        progress=predicting,
+    )
+    if test is not None:
+        write_evaluation(job.out / "test", test, card, PatchPixels)
+    replace_file(job.out / "training.json", _record(job, result, test))
+    return TrainedNetwork(result.checkpoint, card, result, test)
+
+
+def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
+    """Return the manifest with the labels of training and validation dealt out anew; the test part keeps its own."""
+    rng = np.random.default_rng(seed)
+    label = manifest.label.copy()
+    for part in (0, 1):
+        rows = np.flatnonzero((manifest.split == part) & (label >= 0))
+        label[rows] = label[rng.permutation(rows)]
+    return replace(manifest, label=label, settings={**manifest.settings, "labels": f"shuffled, seed {seed}"})
+
+
+def stain_maps_of(manifest: PatchManifest, stain: str | None) -> tuple[DensityMap, ...] | None:
+    """Return each image's map to the reference that a recipe normalises to; None where it normalises nothing.
+
+    Raises
+    ------
+    SettingsError
+        An image is IHC, or shows no two stains.
+    """
+    if stain is None:
+        return None
+    kind, _, name = stain.partition(":")
+    if kind != "macenko":
+        raise Her2Error(f"Unknown stain normalisation {stain!r}. There is macenko:REFERENCE.")
+    reference = find_reference(name)
+    maps = []
+    for image in manifest.images:
+        with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
+            size_um = None if np.isnan(image.pixel_size_um) else image.pixel_size_um
+            maps.append(macenko_map(fit_slide_macenko(slide, pixel_size_um=size_um), reference))
+    return tuple(maps)
+
+
+def _calibrated(
+    job: TrainJob, model: Any, card: ModelCard, manifest: PatchManifest, maps: Sequence[DensityMap] | None
+) -> ModelCard:
+    """Return the card with the temperature under which the validation labels are most likely."""
+    rows = (manifest.split == 1) & (manifest.label >= 0)
+    if not rows.any():
+        return card
+    chosen = select(manifest, rows)
+    with PatchPixels(chosen) as pixels:
+        found = predict(model, card, chosen, pixels, job.settings.predict, stain_maps=maps)
+    if not np.isfinite(found.probabilities).all(axis=1).any():
+        raise TrainingError(f"No validation patch could be read. The first: {found.unread[0]}")
+    return replace(card, temperature=card.temperature * fit_temperature(found.probabilities, chosen.label))
+
+
+def _clear(out: Path) -> None:
+    with output_errors(out):
+        shutil.rmtree(out, ignore_errors=False) if out.is_dir() else None
+
+
+def _record(job: TrainJob, result: TrainResult, test: Evaluation | None) -> bytes:
+    content = {
+        "format": 1,
+        "recipe": job.recipe.name,
+        "model": job.model,
+        "command": job.command,
+        "is_control": job.is_control,
+        "settings": {
+            name: asdict(getattr(job.settings, name)) for name in ("patches", "train", "predict", "votes")
+        },
+        "split": job.manifest.settings.get("split"),
+        "patches": {"of_class": job.manifest.label_counts(), "dropped": job.manifest.dropped},
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "device": result.device,
+        "seconds": round(result.seconds, 1),
+        "warnings": result.warnings,
+        "unread": result.unread,
+        "test_patches": None if test is None else len(test.manifest),
+        "deviations": [asdict(one) for one in job.recipe.deviations],
+    }
+    options = (
+        orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+    )
+    return orjson.dumps(content, option=options, default=str)

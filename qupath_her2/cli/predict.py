@@ -1,0 +1,97 @@
+"""``predict``: a trained network over the images of a project, its patches as tiles in QuPath."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+if TYPE_CHECKING:
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.recipes import Recipe
+
+__all__ = ["predict"]
+
+
+class RuleName(str, Enum):
+    """How patches decide."""
+
+    mean = "mean"
+    majority = "majority"
+
+
+Checkpoint = Annotated[
+    Path,
+    typer.Option(
+        "--model", metavar="CKPT", help="A checkpoint, NAME.safetensors with NAME.json; models lists them."
+    ),
+]
+Rule = Annotated[
+    RuleName | None,
+    typer.Option("--rule", help="How patches decide; without it as the recipe says."),
+]
+
+
+@verb
+def predict(
+    folder: o.Folder,
+    model: Checkpoint,
+    images: o.Images = None,
+    out: o.Out = None,
+    pixel_size_um: o.PixelSize = None,
+    whole_tissue: o.WholeTissue = False,
+    rule: Rule = None,
+    device: o.Device = None,
+    batch_size: o.BatchSize = None,
+    no_qupath: o.NoQuPath = False,
+    force: o.Force = False,
+    heap: o.Heap = None,
+    config: o.Config = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Let a trained network classify the patches of all images: tiles, heat map, a class for region and slide.
+
+    Results lie in FOLDER/her2/predictions and go into a QuPath project as tiles with their probabilities; HER2 scores
+    that are there already stay as they are. A second run does only what changed.
+
+    [bold]Example[/bold]
+
+    qupath-her2 predict study/project.qpproj --model study/her2/models/se-resnet50/best
+    """
+    from qupath_her2.batch.plan import exchange_folder, find_settings
+    from qupath_her2.cli.bridge import pull_and_push
+    from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.models.card import read_card
+    from qupath_her2.project.images import PREDICTIONS
+
+    card = read_card(model)
+    overrides = {
+        "predict": {"device": device, "batch_size": batch_size},
+        "votes": {"rule": None if rule is None else rule.value},
+    }
+    settings = find_settings(folder, config, overrides, recipe=_recipe_of(card))
+    chosen = run_options(
+        images=images,
+        out=exchange_folder(folder, out) / PREDICTIONS,
+        pixel_size_um=pixel_size_um,
+        # A network that takes whole images needs nobody to choose the tumour.
+        whole_tissue=whole_tissue or settings.patches.whole_image,
+        method="network",
+        checkpoint=model.absolute(),
+        force=force,
+        debug=debug,
+    )
+    push = None if no_qupath else pull_and_push(folder, chosen, settings, heap, progress)
+    return run_folder(folder, chosen, settings, workers=1, progress=progress, push=push)
+
+
+def _recipe_of(card: ModelCard) -> Recipe | None:
+    from qupath_her2.recipes import RECIPES
+
+    return RECIPES.get(card.recipe)

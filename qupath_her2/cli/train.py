@@ -1,0 +1,174 @@
+"""``train``: from labelled patches to a network with a card, curves, and figures on cases it never saw."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.verb import verb
+
+if TYPE_CHECKING:
+    from qupath_her2.batch.training import TrainedNetwork, TrainJob
+    from qupath_her2.config import Settings
+    from qupath_her2.patches.manifest import PatchManifest
+
+__all__ = ["train"]
+
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="convoher2, se-resnet50, tumour-resnet34, lowres-convnext, patch-count.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Another network of qupath-her2 models, or timm:NAME."),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights", metavar="WHAT", help="What training begins with: pretrained, random, or a file of them."
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Folder of the checkpoint in FOLDER/her2/models.")
+]
+Patches = Annotated[
+    Path | None,
+    typer.Option(
+        "--patches",
+        metavar="DIR",
+        help="Patches cut before; without it they are cut as the recipe says.",
+    ),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training patches.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="The first learning rate.")]
+Control = Annotated[
+    bool,
+    typer.Option(
+        "--shuffle-labels",
+        help="Train the control that cannot learn: what it reaches, chance or a fault reaches.",
+    ),
+]
+Again = Annotated[
+    bool, typer.Option("--restart", help="Begin anew instead of going on where it was stopped.")
+]
+
+
+@verb
+def train(
+    folder: o.Folder,
+    recipe: RecipeName,
+    model: Model = None,
+    weights: Weights = "pretrained",
+    patches: Patches = None,
+    name: Name = None,
+    epochs: Epochs = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: Rate = None,
+    device: o.Device = None,
+    shuffle_labels: Control = False,
+    restart: Again = False,
+    out: o.Out = None,
+    config: o.Config = None,
+    progress: o.Progress = o.ProgressKind.auto,
+    debug: o.Debug = False,
+) -> int:
+    """Train a network of a published system on the regions of a project.
+
+    The best checkpoint, its card, curves, confusion matrices and the worst mistakes lie in FOLDER/her2/models/NAME. A
+    training that was stopped goes on where it was.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 train study --recipe se-resnet50
+
+    qupath-her2 train study --recipe se-resnet50 --model resnet50 --name rival
+    """
+    from qupath_her2.batch.plan import exchange_folder, find_settings
+    from qupath_her2.batch.training import TrainJob, train_network
+    from qupath_her2.recipes import find_recipe
+
+    chosen = find_recipe(recipe)
+    overrides: dict[str, Any] = {
+        "train": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "device": device,
+            "schedule": {"learning_rate": learning_rate},
+        },
+        "predict": {"device": device},
+    }
+    settings = find_settings(folder, config, overrides, recipe=chosen)
+    her2 = exchange_folder(folder, out)
+    label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
+    job = TrainJob(
+        manifest=_manifest(folder, patches, her2, recipe, settings),
+        recipe=chosen,
+        settings=settings,
+        out=her2 / "models" / (f"{label}-control" if shuffle_labels and name is None else label),
+        model=model or chosen.model,
+        weights=_weights(weights),
+        is_control=shuffle_labels,
+        resume=not restart,
+        command=("qupath-her2", *sys.argv[1:]),
+    )
+    from qupath_her2.cli.training_view import training_view
+
+    with training_view(progress) as view:
+        found = train_network(job, progress=view.training, predicting=view.predicting)
+    _say(found, job, progress)
+    return 0
+
+
+def _manifest(
+    folder: Path, patches: Path | None, her2: Path, recipe: str, settings: Settings
+) -> PatchManifest:
+    """Return the patches that were named, else those of the recipe, cut anew from the regions as they are now."""
+    from qupath_her2.patches.cut import CutContext, manifest_from_regions
+    from qupath_her2.patches.manifest import read_manifest, write_manifest
+
+    if patches is not None:
+        return read_manifest(patches)
+    context = CutContext(settings.regions, settings.tissue, listen=lambda text: typer.echo(text, err=True))
+    manifest = manifest_from_regions(folder, settings.patches, context, her2=her2)
+    write_manifest(her2 / "patches" / recipe, manifest)
+    return manifest
+
+
+def _weights(words: str) -> Literal["pretrained", "random"] | Path:
+    if words == "random":
+        return "random"
+    return "pretrained" if words == "pretrained" else Path(words)
+
+
+def _say(found: TrainedNetwork, job: TrainJob, progress: o.ProgressKind) -> None:
+    """Show the figures of the test part, every warning, and where things lie."""
+    from qupath_her2.cli.progress import say_json
+    from qupath_her2.scoring.agreement import agreement_tables, table_text
+
+    result = found.result
+    if progress is o.ProgressKind.json:
+        accuracy = None if found.test is None else found.test.images.accuracy.value
+        say_json(
+            event="trained", checkpoint=str(found.checkpoint), best_epoch=result.best_epoch, accuracy=accuracy
+        )
+        return
+    for warning in (*result.warnings, *result.unread[:5]):
+        typer.echo(warning, err=True)
+    if found.test is None:
+        typer.echo("No labelled test patches: nothing says how it does on cases it never saw.")
+    else:
+        for figures in (found.test.patches, found.test.images):
+            typer.echo(table_text(agreement_tables(figures)[0]))
+    typer.echo(
+        f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
+        f"{'control on shuffled labels; ' if job.is_control else ''}research use only"
+    )
+    typer.echo(f"network  {found.checkpoint}.safetensors")

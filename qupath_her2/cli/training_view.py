@@ -1,0 +1,119 @@
+"""What a training shows while it runs: a bar with the time left, a line an epoch, or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import say_json
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from qupath_her2.learning import EpochRecord, TrainProgress
+
+__all__ = ["TrainingView", "training_view"]
+
+
+class TrainingView:
+    """Shows nothing; what it is told goes nowhere."""
+
+    def __enter__(self) -> TrainingView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal tidy."""
+
+    def training(self, where: TrainProgress) -> None:
+        """Hear of a step of the training."""
+
+    def predicting(self, done: int, total: int) -> None:
+        """Hear of test patches that were predicted."""
+
+
+def training_view(kind: ProgressKind) -> TrainingView:
+    """Return the view that `kind` asks for; ``auto`` is a bar on a terminal and a line an epoch elsewhere."""
+    if kind is ProgressKind.off:
+        return TrainingView()
+    if kind is ProgressKind.json:
+        return _JsonView()
+    return _BarView() if kind is ProgressKind.bar or sys.stderr.isatty() else _LineView()
+
+
+def _words(record: EpochRecord) -> str:
+    fields = record.to_dict()
+    shown = {
+        name: value for name, value in fields.items() if isinstance(value, float) and name != "learning_rate"
+    }
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in shown.items())
+
+
+class _LineView(TrainingView):
+    """A line on standard error for each epoch: what a log file wants."""
+
+    def __init__(self) -> None:
+        self._epochs = 0
+
+    def training(self, where: TrainProgress) -> None:
+        if where.last is not None and where.last.epoch > self._epochs:
+            self._epochs = where.last.epoch
+            typer.echo(f"epoch {self._epochs}/{where.epochs}  {_words(where.last)}", err=True)
+
+
+class _JsonView(_LineView):
+    def training(self, where: TrainProgress) -> None:
+        fields: dict[str, Any] = {"epoch": where.epoch, "epochs": where.epochs, "step": where.step}
+        say_json(event="training", **fields, steps=where.steps, loss=where.loss)
+        if where.last is not None and where.last.epoch > self._epochs:
+            self._epochs = where.last.epoch
+            say_json(event="epoch", **where.last.to_dict())
+
+    def predicting(self, done: int, total: int) -> None:
+        say_json(event="testing", done=done, total=total)
+
+
+class _BarView(TrainingView):
+    """A bar on standard error: epochs, loss, time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("train", total=None, words="")
+
+    def __enter__(self) -> TrainingView:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def training(self, where: TrainProgress) -> None:
+        last = "" if where.last is None else f"  {_words(where.last)}"
+        self._progress.update(
+            self._task,
+            total=where.epochs * where.steps,
+            completed=(where.epoch - 1) * where.steps + where.step,
+            words=f"epoch {where.epoch}/{where.epochs}  loss {where.loss:.4f}{last}",
+        )
+
+    def predicting(self, done: int, total: int) -> None:
+        self._progress.update(
+            self._task, description="test ", total=total, completed=done, words=f"{done:,}/{total:,} patches"
+        )

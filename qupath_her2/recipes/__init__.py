@@ -1,0 +1,34 @@
+"""The published systems as recipes: one file each, from data to metric, each deviation with its reason.
+
+`ihc-indicators` (Che et al. 2023) measures and does not learn: ``qupath-her2 run --method indicators``; its tumour
+network is the recipe ``tumour-resnet34``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.recipes.convoher2 import CONVOHER2
+from qupath_her2.recipes.lowres import LOWRES
+from qupath_her2.recipes.patch_count import PATCH_COUNT
+from qupath_her2.recipes.recipe import Deviation, Recipe
+from qupath_her2.recipes.se_resnet50 import SE_RESNET50
+from qupath_her2.recipes.tumour_resnet34 import TUMOUR_RESNET34
+
+__all__ = ["RECIPES", "Deviation", "Recipe", "find_recipe"]
+
+#: All recipes by name, in the order of the papers.
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (CONVOHER2, SE_RESNET50, TUMOUR_RESNET34, LOWRES, PATCH_COUNT)
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe called `name`; SettingsError names the nearest ones."""
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=2, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise SettingsError(f"Unknown recipe {name!r}. {hint}There are: {', '.join(RECIPES)}.")

@@ -1,0 +1,72 @@
+"""convoHER2: HER2 0, 1+, 2+, 3+ of a picture, from H&E or from IHC, by a frozen InceptionV3 with a new head.
+
+Mridha K et al., AJSE 22(1), 2023. Read from top to bottom: data, patches, network, training, metric.
+"""
+
+from __future__ import annotations
+
+from qupath_her2.learning import AugmentSettings, ReadSettings, ScheduleSettings, TrainSettings
+from qupath_her2.patches.drop import DROP_RULES
+from qupath_her2.patches.grid import GridSettings
+from qupath_her2.patches.labels import LabelRule
+from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.recipes.recipe import Deviation, Recipe
+from qupath_her2.scoring.votes import VoteSettings
+
+__all__ = ["CONVOHER2"]
+
+CONVOHER2 = Recipe(
+    name="convoher2",
+    title="HER2 0, 1+, 2+, 3+ from H&E or IHC pictures, frozen InceptionV3 with a dense head",
+    paper="Mridha et al., AJSE 22(1), 2023",
+    doi="10.53799/ajse.v22i1.477",
+    data=(
+        "Paper: BCI, 4,873 pairs of 1024 x 1024 px at 0.46 µm/px, each made 256 x 256 px. "
+        "Here: BCI as it lies on disk, or fields of the same size inside regions that a person graded."
+    ),
+    task="her2-4",
+    patches=PatchSettings(
+        task="her2-4",
+        # 1024 px of 0.46 µm shown in 256 px.
+        grid=GridSettings(patch_size_px=256, target_um_px=1.84),
+        rule=LabelRule("majority"),
+        drop=DROP_RULES["none"],
+        shares=(0.8, 0.1, 0.1),
+    ),
+    model="convoher2",
+    rivals=("inception_v3",),
+    train=TrainSettings(
+        epochs=200,
+        batch_size=256,
+        optimiser="adam",
+        schedule=ScheduleSettings(
+            kind="constant", learning_rate=1e-4, least_learning_rate=0.0, monitor="loss"
+        ),
+        augment=AugmentSettings(angle_deg=30.0, scale=0.2),
+        read=ReadSettings(),
+    ),
+    votes=VoteSettings("mean"),
+    reported="accuracy 85.1 % (H&E), 87.8 % (IHC), plain InceptionV3 76 %, on BCI's own split of patches",
+    deviations=(
+        Deviation(
+            "80 % training, 20 % test; the best epoch is chosen by loss, of which part is not said",
+            "80/10/10 by case; the best epoch is that of the lowest validation loss",
+            "choosing on the test part makes its figure too good; BCI's 51 patients stand on both sides of its split",
+        ),
+        Deviation(
+            'augmentation "with various angles, sizes, etc."',
+            "flips, right-angle turns, turns up to 30°, sides up to 20 % longer or shorter",
+            "the paper gives no numbers",
+        ),
+        Deviation(
+            "one network for H&E and one for IHC",
+            "the same recipe is run twice, on H&E images and on IHC images",
+            "a project says which of its images are which; mixing them is the user's choice",
+        ),
+        Deviation(
+            "total of 31,542,052 parameters",
+            "31,510,500, of which 9,724,932 learn, as in the paper",
+            "the total counts the running statistics of batch normalisation the Keras way",
+        ),
+    ),
+)
