@@ -16,6 +16,8 @@ _JOSHI = ("Joshi et al., ETASR 2025", "10.48084/etasr.12140")
 _CHAUHAN = ("Chauhan et al., 2025, low against high resolution", "")
 _HER2_3 = ("0", "low", "high")
 _RESPONSE = ("negative", "equivocal", "positive")
+_SAHA = ("Saha & Chakraborty, IEEE TIP 27(5), 2018", "10.1109/TIP.2018.2795742")
+_PIXELS = ("background", "membrane", "nucleus")
 _NAN = float("nan")
 
 
@@ -183,5 +185,71 @@ _CLASSIFIERS = (
     ),
 )
 
+
+def _segmenter(
+    name: str,
+    builder: str,
+    n_parameters: int,
+    options: Mapping[str, Any],
+    paper: tuple[str, str],
+    note: str,
+    minimum: int,
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        kind="segmentation",
+        task="membrane",
+        class_names=_PIXELS,
+        input=InputSize(251, minimum=minimum),
+        pixel_size_um=0.25,
+        builder=builder,
+        n_parameters=n_parameters,
+        n_trainable=n_parameters,
+        paper=paper[0],
+        doi=paper[1],
+        note=note,
+        options=options,
+    )
+
+
+_SEGMENTERS = (
+    _segmenter(
+        "her2net",
+        "segmenters:her2net",
+        2_870_787,
+        {"width": 32, "dropout": 0.5},
+        _SAHA,
+        "the paper gives the layers and not their widths; these are ours",
+        minimum=32,
+    ),
+    _segmenter(
+        "unet",
+        "rivals:unet",
+        31_037_763,
+        {"width": 64},
+        ("Ronneberger et al., MICCAI 2015", "10.1007/978-3-319-24574-4_28"),
+        "padded edges, batch norm",
+        minimum=16,
+    ),
+    _segmenter(
+        "segnet",
+        "rivals:segnet",
+        29_436_803,
+        {"width": 64},
+        ("Badrinarayanan et al., TPAMI 39(12), 2017", "10.1109/TPAMI.2016.2644615"),
+        "encoder of VGG-16, begun at random",
+        minimum=32,
+    ),
+    _segmenter(
+        "bayesian-segnet",
+        "rivals:bayesian_segnet",
+        29_436_803,
+        {"width": 64, "dropout": 0.5},
+        ("Kendall et al., BMVC 2017", "10.5244/C.31.57"),
+        "mean and variance over nets drawn by dropout",
+        minimum=32,
+    ),
+)
+
 #: Every named network, in the order of the papers.
-MODELS: Mapping[str, ModelSpec] = {spec.name: spec for spec in _CLASSIFIERS}
+MODELS: Mapping[str, ModelSpec] = {spec.name: spec for spec in (*_CLASSIFIERS, *_SEGMENTERS)}

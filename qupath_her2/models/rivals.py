@@ -1,0 +1,142 @@
+"""The networks that Her2Net's paper compares it with, in the same registry and on the same pictures.
+
+================ ==================================================================================================
+unet             Ronneberger et al. 2015: four levels of two 3x3 convolutions, skips, 2x2 up-convolutions. Here edges
+                 are padded, so that output = input, and batch norm stands behind each convolution.
+segnet           Badrinarayanan et al. 2015 (arXiv:1511.00561): VGG-16's 13 convolutions and their mirror, batch norm,
+                 values unpooled to where the maxima were.
+bayesian-segnet  Kendall et al. 2015 (arXiv:1511.02680): the same with dropout 0.5 after the three deepest encoders and
+                 decoders, on in prediction too: `monte_carlo` gives mean and variance over drawn nets.
+================ ==================================================================================================
+
+The encoders begin at random: published weights of VGG-16 are for its own batch-norm-free layers.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qupath_her2.models.segmenters import Segmenter
+
+__all__ = ["SegNet", "UNet", "bayesian_segnet", "monte_carlo", "segnet", "unet"]
+
+#: VGG-16: (layers, channels as a multiple of the width) of each level.
+_VGG = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
+_UNET_LEVELS = 4
+_DEEPEST = 3
+
+
+class UNet(Segmenter):
+    """U-Net with padded edges; `width` channels at the top, 64 in the paper."""
+
+    def __init__(self, n_classes: int, width: int) -> None:
+        super().__init__()
+        widths = [width << level for level in range(_UNET_LEVELS + 1)]
+        self.down = nn.ModuleList(
+            nn.Sequential(*_layer(before, after), *_layer(after, after))
+            for before, after in zip([3, *widths], widths, strict=False)
+        )
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(deep, flat, 2, stride=2) for deep, flat in pairs)
+        self.up = nn.ModuleList(
+            nn.Sequential(*_layer(2 * flat, flat), *_layer(flat, flat)) for _, flat in pairs
+        )
+        self.classify = nn.Conv2d(width, n_classes, kernel_size=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits (N, C, H, W) of normalised pictures (N, 3, H, W) of any size."""
+        height, width = pictures.shape[2:]
+        step = 1 << _UNET_LEVELS
+        # Sides that do not halve four times are filled with the edge's own pixels, and cut again.
+        maps = functional.pad(pictures, (0, -width % step, 0, -height % step), mode="replicate")
+        skips = []
+        for number, level in enumerate(self.down):
+            maps = level(functional.max_pool2d(maps, 2) if number else maps)
+            skips.append(maps)
+        for enlarge, level, skip in zip(self.enlarge, self.up, reversed(skips[:-1]), strict=True):
+            maps = level(torch.cat((skip, enlarge(maps)), dim=1))
+        return self.classify(maps)[:, :, :height, :width]
+
+
+class SegNet(Segmenter):
+    """SegNet, and with `dropout` above 0 Bayesian SegNet; `width` channels at the top, 64 in the paper."""
+
+    def __init__(self, n_classes: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        before = 3
+        for number, (n_layers, times) in enumerate(_VGG):
+            after = times * width
+            deep = [nn.Dropout(dropout)] if dropout and number >= len(_VGG) - _DEEPEST else []
+            self.down.append(nn.Sequential(*_layers([before, *([after] * n_layers)])))
+            # The decoder mirrors: its last layer has the channels of the level above, the very last the classes.
+            mirrored = [*([after] * n_layers), *([before] if number else [])]
+            self.up.insert(0, nn.Sequential(*_layers(mirrored), *deep))
+            before = after
+        self.after_pool = nn.ModuleList(
+            nn.Dropout(dropout) if dropout and number >= len(_VGG) - _DEEPEST else nn.Identity()
+            for number in range(len(_VGG))
+        )
+        self.classify = nn.Conv2d(width, n_classes, kernel_size=3, padding=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits (N, C, H, W) of normalised pictures (N, 3, H, W) of at least 32 px."""
+        maps, places, sizes = pictures, [], []
+        for level, after in zip(self.down, self.after_pool, strict=True):
+            maps = level(maps)
+            sizes.append(maps.shape[2:])
+            maps, place = functional.max_pool2d(maps, 2, return_indices=True)
+            maps = after(maps)
+            places.append(place)
+        for level, place, size in zip(self.up, reversed(places), reversed(sizes), strict=True):
+            maps = level(functional.max_unpool2d(maps, place, 2, output_size=list(size)))
+        return self.classify(maps)
+
+
+def _layer(before: int, after: int) -> tuple[nn.Module, ...]:
+    conv = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+    # In place of torch's default, which lets the signal fade over SegNet's 26 layers.
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    return conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+
+
+def _layers(channels: list[int]) -> list[nn.Module]:
+    return [part for one, other in itertools.pairwise(channels) for part in _layer(one, other)]
+
+
+def unet(n_classes: int, *, width: int) -> UNet:
+    """Return U-Net."""
+    return UNet(n_classes, width)
+
+
+def segnet(n_classes: int, *, width: int) -> SegNet:
+    """Return SegNet."""
+    return SegNet(n_classes, width)
+
+
+def bayesian_segnet(n_classes: int, *, width: int, dropout: float) -> SegNet:
+    """Return Bayesian SegNet."""
+    return SegNet(n_classes, width, dropout)
+
+
+def monte_carlo(net: nn.Module, pictures: Tensor, samples: int = 8) -> tuple[Tensor, Tensor]:
+    """Return mean class probabilities and their variance over nets drawn by dropout, each (N, C, H, W).
+
+    Kendall et al. 2015: the variance is the model's uncertainty. Only dropout is switched on; batch norm keeps its
+    stored statistics. The net is in evaluation mode before and after. Draws follow torch's seed.
+    """
+    drawn = [module for module in net.modules() if isinstance(module, nn.Dropout)]
+    net.eval()
+    for module in drawn:
+        module.train()
+    try:
+        with torch.inference_mode():
+            nets = torch.stack([torch.softmax(net(pictures).float(), dim=1) for _ in range(samples)])
+            variance, mean = torch.var_mean(nets, dim=0, correction=0)
+    finally:
+        net.eval()
+    return mean, variance
