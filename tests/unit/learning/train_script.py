@@ -1,0 +1,37 @@
+"""Started by tests in processes of their own, to be killed or to share a training: ``train_script.py PATCHES OUT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from qupath_her2.learning import AugmentSettings, ReadSettings, ScheduleSettings, TrainSettings, train
+from qupath_her2.models import build_model
+from qupath_her2.patches import PatchPixels, read_manifest
+
+#: No batch norm: what it sees would differ between one process and two.
+SETTINGS = TrainSettings(
+    epochs=6,
+    batch_size=8,
+    optimiser="sgd",
+    schedule=ScheduleSettings("cosine", learning_rate=0.05),
+    augment=AugmentSettings(angle_deg=10),
+    read=ReadSettings(threads=2),
+    device="cpu",
+    save_every_steps=1,
+)
+
+
+def main(patches: str, out: str) -> None:
+    torch.set_num_threads(1)
+    manifest = read_manifest(Path(patches))
+    torch.manual_seed(0)
+    net = build_model("timm:test_convnext", len(manifest.class_names), weights="random")
+    with PatchPixels(manifest) as pixels:
+        train(net, manifest, pixels, SETTINGS, Path(out))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
