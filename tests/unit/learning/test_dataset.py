@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
+from qupath_her2.learning import AugmentSettings, ReadSettings
+from qupath_her2.learning.dataset import Preparation, read_batches, split_rows
+from qupath_her2.learning.device import choose_device, half_type
+from qupath_her2.patches import PatchManifest, PatchPixels
+from qupath_her2.slides import JitterSettings
+
+
+class SlowReader:
+    """Patches whose every pixel is their row number; reading takes a random while; some rows are broken."""
+
+    def __init__(self, broken: tuple[int, ...] = ()) -> None:
+        self.broken = broken
+        self.reading = 0
+        self.most_reading = 0
+        self.rows_read = 0
+        self._lock = threading.Lock()
+
+    def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
+        with self._lock:
+            self.reading += 1
+            self.rows_read += len(indices)
+            self.most_reading = max(self.most_reading, self.reading)
+        time.sleep(0.001 * (int(indices[0]) * 7 % 5))
+        pictures = np.repeat(indices.astype(np.uint8), 12).reshape(-1, 2, 2, 3)
+        with self._lock:
+            self.reading -= 1
+        return pictures, [
+            PatchReadError(f"row {row} is broken", int(row)) for row in indices if row in self.broken
+        ]
+
+
+@pytest.mark.parametrize(("threads", "at_once", "ahead"), [(1, 1, 1), (4, 3, 2), (8, 100, 4)])
+def test_batches_come_in_order_and_whole(threads: int, at_once: int, ahead: int) -> None:
+    reader = SlowReader()
+    rows = np.random.default_rng(0).permutation(100)
+    batches = split_rows(rows, 16)
+    got = list(read_batches(reader, batches, 2, ReadSettings(threads, at_once, ahead)))
+    assert [batch.rows.tolist() for batch in got] == [batch.tolist() for batch in batches]
+    for batch in got:
+        assert np.array_equal(batch.pictures.numpy()[:, 0, 0, 0], batch.rows)
+    assert reader.most_reading <= threads
+    if threads == 4:
+        assert reader.most_reading > 1
+
+
+def test_reading_does_not_run_further_ahead_than_said() -> None:
+    reader = SlowReader()
+    batches = read_batches(reader, split_rows(np.arange(200), 10), 2, ReadSettings(4, 10, batches_ahead=2))
+    next(batches)
+    time.sleep(0.1)
+    assert reader.rows_read <= 30
+    batches.close()
+    time.sleep(0.05)
+    assert reader.rows_read <= 30
+
+
+def test_broken_rows_are_left_out_and_named() -> None:
+    reader = SlowReader(broken=(3, 17))
+    got = list(read_batches(reader, split_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
+    assert got[0].rows.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert [(error.row, str(error)) for error in got[1].unread] == [(17, "row 17 is broken")]
+    assert np.array_equal(got[0].pictures.numpy()[:, 0, 0, 0], got[0].rows)
+
+
+def test_what_breaks_the_reader_reaches_the_caller() -> None:
+    class Gone(SlowReader):
+        def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
+            raise ImageReadError("the disk was pulled out")
+
+    with pytest.raises(ImageReadError, match="pulled out"):
+        list(read_batches(Gone(), split_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
+
+
+def test_a_small_remainder_joins_the_last_batch() -> None:
+    assert [len(part) for part in split_rows(np.arange(21), 10)] == [10, 10, 1]
+    assert [len(part) for part in split_rows(np.arange(21), 10, least=2)] == [10, 11]
+    assert [len(part) for part in split_rows(np.arange(1), 10, least=2)] == [1]
+    assert split_rows(np.arange(0), 10) == []
+
+
+def test_input_is_scaled_to_the_networks_mean_and_deviation(
+    drawn: PatchManifest, pixels: PatchPixels
+) -> None:
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    rows = np.array([5, 250])
+    pictures = pixels.read(rows)
+    got = Preparation(drawn, mean, std)(torch.from_numpy(pictures), rows)
+    wanted = (pictures / 255 - np.array(mean)) / np.array(std)
+    assert np.allclose(got.numpy(), wanted.transpose(0, 3, 1, 2), atol=1e-5)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_augmentation_depends_on_seed_epoch_and_row_alone(drawn: PatchManifest, pixels: PatchPixels) -> None:
+    rows = np.arange(30)
+    pictures = torch.from_numpy(pixels.read(rows))
+    settings = AugmentSettings(angle_deg=20, stains=JitterSettings())
+
+    def prepared(seed: int, epoch: int, which: NDArray[np.int64]) -> torch.Tensor:
+        preparation = Preparation(drawn, (0, 0, 0), (1, 1, 1), augment=settings, seed=seed)
+        return preparation(pictures[which], rows[which], epoch)
+
+    every = np.arange(30)
+    assert torch.equal(prepared(1, 2, every), prepared(1, 2, every))
+    assert torch.allclose(prepared(1, 2, every)[7:9], prepared(1, 2, every[7:9]), atol=1e-6)
+    assert not torch.allclose(prepared(1, 2, every), prepared(1, 3, every), atol=0.01)
+    assert not torch.allclose(prepared(1, 2, every), prepared(2, 2, every), atol=0.01)
+
+
+def test_unknown_devices_and_precisions_are_refused() -> None:
+    for name in ("gpu", "cuda:x", "cuda:99", "tpu"):
+        with pytest.raises(SettingsError, match=f"'{name}' is not to be had here"):
+            choose_device(name)
+    assert half_type(choose_device("cpu"), "auto") is None
+    assert half_type(choose_device("cpu"), "bf16") == torch.bfloat16
+    with pytest.raises(SettingsError, match="Unknown precision 'fp8'"):
+        half_type(choose_device("cpu"), "fp8")  # type: ignore[arg-type]
