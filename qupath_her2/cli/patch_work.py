@@ -32,6 +32,7 @@ from qupath_her2.patches import (
     write_manifest,
 )
 from qupath_her2.patches.export import export_jpegs
+from qupath_her2.patches.source import checked_pixel_size
 
 __all__ = ["cut_and_write", "find_source", "patch_overrides"]
 
@@ -148,7 +149,7 @@ def find_source(
     if images:
         raise SettingsError(f"--images is of projects and folders, not of --layout {layout}.")
     source = load_layout(layout, folder, cast('Literal["HE", "IHC"] | None', stain))
-    if pixel_size_um is None:
+    if checked_pixel_size(pixel_size_um) is None:
         return source
     sized = tuple(replace(image, pixel_size_um=pixel_size_um) for image in source.images)
     return replace(source, images=sized)

@@ -19,7 +19,7 @@ class ClaheSettings:
     """Contrast-limited adaptive histogram equalisation of the lightness (CIE L*) of each patch.
 
     The low-resolution study (Chauhan et al. 2025) uses it and states no values; these are OpenCV's customary
-    ones.
+    ones. Each patch is stretched on its own, so a pale 2+ may come out as dark as a 3+: off by default.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ class PatchSettings:
     grid, rule, drop : where patches lie, to which class they belong, which are left out.
     whole_tissue : label all tissue as the image is labelled, where no region is drawn.
     whole_image : one patch an image, the image itself made as small as `grid.patch_size_px` (squeezed to a square);
-        for the low-resolution recipes and for data sets of crops.
+        for the low-resolution recipes and for data sets of crops. No drop rule applies.
     rest_label : class name for tissue outside all annotations; empty leaves it out.
     random_per_image : this many patches at random places for each image and class instead of a lattice; 0 = lattice.
     equalise, clahe : contrast-limited equalisation of each patch, when it is read.

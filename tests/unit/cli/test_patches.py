@@ -98,11 +98,14 @@ def test_a_published_layout(tmp_path: Path) -> None:
         (("--stain", "HE"), "--layout"),
         (("--layout", "bci", "--images", "a"), "--images"),
         (("--task", "her2"), "her2-response"),
+        (("--pixel-size-um", "0"), "microscope"),
+        (("--layout", "bci", "--pixel-size-um", "-1"), "microscope"),
         (("--size", "9", "--um-px", "-1"), "target_um_px"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
     cohort(tmp_path)
+    Image.fromarray(noise(16, 16)).save(tmp_path / "00001_train_0.png")
     done = call(tmp_path, *words)
     assert done.exit_code == 1
     assert says in done.stderr
