@@ -11,6 +11,7 @@ Her2Error
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      a result folder that is not what its own record says
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
+├── RegistrationError (ValueError)  two slides that cannot be laid on each other
 ├── ScoringError (ValueError)       a score asked for in a way that has no answer
 ├── QuPathError (RuntimeError)      no QuPath was found, or what was asked of it failed
 └── MissingExtraError (ImportError) an optional part that is not installed; says the pip line
@@ -33,6 +34,7 @@ __all__ = [
     "PatchReadError",
     "QuPathError",
     "RegionFileError",
+    "RegistrationError",
     "ScoringError",
     "SettingsError",
     "TrainingError",
@@ -89,6 +91,10 @@ class OutputError(Her2Error, OSError):
     def __str__(self) -> str:
         # OSError puts "[Errno 28]" before the sentence that people are to read.
         return self.strerror or super().__str__()
+
+
+class RegistrationError(Her2Error, ValueError):
+    """Two slides cannot be laid on each other, or not well enough to bring regions over."""
 
 
 class ScoringError(Her2Error, ValueError):

@@ -7,6 +7,8 @@ from qupath_her2.slides.jitter import JitterSettings, draw_hed_jitter, hed_jitte
 from qupath_her2.slides.macenko import MacenkoSettings, fit_macenko, macenko_map
 from qupath_her2.slides.openslide_reader import OpenSlideSlide
 from qupath_her2.slides.plain_reader import PlainSlide
+from qupath_her2.slides.registration import RegistrationSettings, register_slides
+from qupath_her2.slides.registration_record import Registration, registration_from_dict, registration_to_dict
 from qupath_her2.slides.slide import READERS, Slide, open_slide, read_scaled
 from qupath_her2.slides.stain_profile import (
     MACENKO_REFERENCES,
@@ -32,6 +34,7 @@ from qupath_her2.slides.stains import (
 )
 from qupath_her2.slides.tiff_reader import TiffSlide
 from qupath_her2.slides.tissue import Tissue, TissueSettings, find_tissue, read_thumbnail, tissue_polygons
+from qupath_her2.slides.transfer import transfer_geometry, transfer_regions
 from qupath_her2.slides.view import open_image, open_view
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "MacenkoSettings",
     "OpenSlideSlide",
     "PlainSlide",
+    "Registration",
+    "RegistrationSettings",
     "SampleSettings",
     "Slide",
     "StainEstimateSettings",
@@ -70,7 +75,12 @@ __all__ = [
     "profile_to_dict",
     "read_scaled",
     "read_thumbnail",
+    "register_slides",
+    "registration_from_dict",
+    "registration_to_dict",
     "sample_tissue_pixels",
     "tissue_polygons",
+    "transfer_geometry",
+    "transfer_regions",
     "unmix",
 ]
