@@ -38,11 +38,13 @@ def models(
     qupath-her2 models study
     """
     from qupath_her2.models import MODELS
+    from qupath_her2.models.counts import COUNT_KINDS
 
     found, n_unreadable = _checkpoints(folder, out)
     if as_json:
         content = {
             "models": [_spec_row(spec) for spec in MODELS.values()],
+            "patch_count_heads": list(COUNT_KINDS),
             "checkpoints": [{"name": name, **_card_row(card)} for name, card in found.items()],
         }
         typer.echo(json.dumps(content, indent=2, allow_nan=False))
@@ -115,6 +117,8 @@ def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
+    from qupath_her2.models.counts import COUNT_KINDS
+
     console = Console(highlight=False)
     for kind in ("classification", "segmentation"):
         rows = [spec for spec in specs if spec.kind == kind]
@@ -164,4 +168,5 @@ def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
                 card.recipe,
             )
         console.print(table)
+    console.print(f"From patch counts to a slide's class: {', '.join(COUNT_KINDS)}.")
     console.print(f"{len(specs)} models, {len(checkpoints)} checkpoints. Research use only.")

@@ -101,7 +101,7 @@ def build_model(
     name: str,
     n_classes: int,
     *,
-    weights: Literal["pretrained", "random"] | Path | None = "pretrained",
+    weights: Literal["pretrained", "auto", "random"] | Path | None = "pretrained",
     **options: Any,
 ) -> nn.Module:
     """Build a network.
@@ -113,8 +113,9 @@ def build_model(
     n_classes
         Number of classes, at least 2.
     weights
-        Of the backbone: "pretrained" = ImageNet's (see `weights.find_pretrained`), "random", or a file of them.
-        None = left as initialised, for whoever loads a checkpoint into it next.
+        Of the backbone: "pretrained" = ImageNet's (see `weights.find_pretrained`), a file of them, or "random";
+        "auto" = pretrained, else random with a `weights.RandomWeightsWarning` that says why. None = left as
+        initialised, for whoever loads a checkpoint into it next.
     options
         Those of `ModelSpec.options`, to change.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
     from qupath_her2.models.registry import ModelSpec
 
-__all__ = ["WEIGHTS_FOLDER", "few", "find_pretrained", "give_weights", "load_backbone", "read_weights"]
+__all__ = [
+    "RandomWeightsWarning",
+    "WEIGHTS_FOLDER",
+    "few",
+    "find_pretrained",
+    "give_weights",
+    "load_backbone",
+    "read_weights",
+]
 
 #: Environment variable: a folder of ``<backbone>.safetensors``, asked before the hub.
 WEIGHTS_FOLDER = "QUPATH_HER2_WEIGHTS"
@@ -30,8 +39,12 @@ _HUB_FILE = "model.safetensors"
 _SPARE = ("AuxLogits.",)
 
 
+class RandomWeightsWarning(UserWarning):
+    """Pretrained weights were wanted and could not be had; the network begins at random."""
+
+
 def give_weights(
-    net: nn.Module, spec: ModelSpec, weights: Literal["pretrained", "random"] | Path | None
+    net: nn.Module, spec: ModelSpec, weights: Literal["pretrained", "auto", "random"] | Path | None
 ) -> None:
     """Fill the backbone of `net` as `registry.build_model` says, and note the source as ``weights_source``.
 
@@ -43,9 +56,16 @@ def give_weights(
     net.weights_source = "random"
     if weights is None or weights == "random":
         return
+    if weights == "auto":
+        try:
+            give_weights(net, spec, "pretrained")
+        except ModelError as error:
+            warnings.warn(f"Random weights are used. {error}", RandomWeightsWarning, stacklevel=3)
+        return
     if isinstance(weights, str) and weights != "pretrained":
         raise ModelError(
-            f"Weights {weights!r} of model '{spec.name}' are none of 'pretrained', 'random' and a file (a Path)."
+            f"Weights {weights!r} of model '{spec.name}' are none of 'pretrained', 'auto', 'random' and a file (a "
+            "Path)."
         )
     if spec.backbone is None:
         if isinstance(weights, Path):

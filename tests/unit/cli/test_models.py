@@ -43,6 +43,7 @@ def test_json_says_the_same_without_nan() -> None:
     assert code == 0
     rows = {row["name"]: row for row in json.loads(out)["models"]}
     assert set(rows) == set(MODELS)
+    assert "svm" in json.loads(out)["patch_count_heads"]
     assert rows["convoher2"]["trainable"] == 9_724_932
     assert rows["convoher2"]["pixel_size_um"] is None
     assert rows["se-resnet50"]["pixel_size_um"] == 0.25
@@ -55,7 +56,7 @@ def test_checkpoints_of_a_project_are_listed(tmp_path: Path) -> None:
     assert code == 0
     assert "2 checkpoints" in out
     names = [line.split()[0] for line in out.splitlines() if line.strip()]
-    assert names[-3:-1] == ["best", "last"]
+    assert names[-4:-2] == ["best", "last"]
     assert names.count("convoher2") == 1
     code, out, _ = call(tmp_path, "--json")
     assert [(c["name"], c["pixel_size_um"]) for c in json.loads(out)["checkpoints"]] == [

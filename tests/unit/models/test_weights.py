@@ -16,7 +16,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from qupath_her2.errors import ModelError  # noqa: E402
 from qupath_her2.models import build_model  # noqa: E402
-from qupath_her2.models.weights import WEIGHTS_FOLDER, read_weights  # noqa: E402
+from qupath_her2.models.weights import WEIGHTS_FOLDER, RandomWeightsWarning, read_weights  # noqa: E402
 
 NAME = "test_vit.r160_in1k"
 SMALL = "timm:test_vit.r160_in1k"
@@ -72,17 +72,35 @@ def test_pretrained_asks_the_hub_for_safetensors(
     assert asked == [(f"timm/{NAME}", "model.safetensors")]
 
 
-def test_an_unreachable_hub_is_an_error_with_the_ways_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # The hub's own offline switch: the real download code says no, without a network and at once.
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Switch the hub's own code offline: it says no, without a network and at once."""
     monkeypatch.delenv(WEIGHTS_FOLDER, raising=False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_an_unreachable_hub_is_an_error_with_the_ways_out() -> None:
     with pytest.raises(ModelError) as caught:
         build_model(SMALL, 3)
     for words in (NAME, "--weights FILE", WEIGHTS_FOLDER, "--weights random", "huggingface.co/timm/"):
         assert words in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_auto_falls_back_to_random_aloud(published: dict[str, Any]) -> None:
+    with pytest.warns(RandomWeightsWarning, match=f"Random weights are used.*{NAME}"):
+        net = build_model(SMALL, 3, weights="auto")
+    assert net.weights_source == "random"
+    assert not backbone_is(net, published)
+
+
+def test_auto_takes_pretrained_where_they_are(
+    file: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEIGHTS_FOLDER, str(file.parent))
+    assert backbone_is(build_model(SMALL, 3, weights="auto"), published)
 
 
 def test_random_is_said(published: dict[str, Any]) -> None:
@@ -92,7 +110,7 @@ def test_random_is_said(published: dict[str, Any]) -> None:
 
 
 def test_a_word_that_is_no_source() -> None:
-    with pytest.raises(ModelError, match="none of 'pretrained', 'random'"):
+    with pytest.raises(ModelError, match="none of 'pretrained', 'auto', 'random'"):
         build_model(SMALL, 3, weights="imagenet")  # type: ignore[arg-type]
 
 
