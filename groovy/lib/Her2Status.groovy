@@ -25,7 +25,12 @@ class Her2Status {
         Map<String, Object> content = new TreeMap<String, Object>()
         content.put("ok", false)
         content.put("message", problem.message ?: problem.toString())
-        write(her2, verb, image, content)
+        try {
+            write(her2, verb, image, content)
+        } catch (IOException unwritable) {
+            // In a folder that cannot be written this is a consequence; the reason is what people have to read.
+            problem.addSuppressed(unwritable)
+        }
     }
 
     /** What was found, as a closing line says it: name=value, without spaces in a value; the state stands before it. */
