@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -96,8 +97,11 @@ class Study:
         assert "REPLAYED" in done, done
         return Seen(done, dumps)
 
-    def replay_and_kill(self, after_s: float, *steps: str) -> None:
-        """Do the steps, and kill QuPath (signal 9) so many seconds after the first of them began."""
+    def replay_and_kill(self, done: int, share: float, *steps: str) -> None:
+        """Do the steps, and kill QuPath (signal 9) in the midst of the one after the first and `done` more of them.
+
+        After a `share` of the time that the last one took, so that the kill meets work on a slow machine too.
+        """
         dumps = self.private / "dumps"
         dumps.mkdir(parents=True, exist_ok=True)
         words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
@@ -114,8 +118,10 @@ class Study:
         ) as process:
             assert process.stdout is not None
             try:
-                assert any("READY" in line for line in process.stdout), "QuPath did not start"
-                time.sleep(after_s)
+                times = (time.monotonic() for line in process.stdout if line.startswith(("READY", "DONE")))
+                met = list(itertools.islice(times, done + 2))
+                assert len(met) == done + 2, f"QuPath ended after {len(met)} steps"
+                time.sleep(share * (met[-1] - met[-2]))
             finally:
                 process.kill()
 

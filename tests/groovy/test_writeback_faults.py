@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from qupath_her2.provenance import cell_uuids
+from qupath_her2.records import CellTable
+from tests.groovy.fields import program_of
 from tests.groovy.studies import Study, drawn_cells
 from tests.groovy.test_writeback_round import our_steps, people
 
@@ -73,6 +83,88 @@ def test_files_that_cannot_be_written(study: Study, first_push: bool) -> None:
     assert ready.dump("ready")["type"] == seen.dump("pushed")["type"]
 
 
+def test_disk_that_is_full(study: Study, tmp_path: Path) -> None:
+    """No file of more than 256 kB can be written: QuPath fails in the middle of the data file."""
+    if sys.platform == "win32":
+        pytest.skip("NOT TESTED: no limit for the size of files")
+    study.write_run(1, cells=many_cells(f"{1 << 2:011x}"))
+    before = study.replay("dump=before").dump("before")
+    files = {path: path.read_bytes() for path in (study.data, study.project)}
+    limited = started_by(study, tmp_path / "limited", 'ulimit -f 512; exec "{}" "$@"')
+    assert "could not be saved" in limited.replay("push").lines()[0]
+    said = limited.run("import_results.groovy")
+    assert said.startswith("exit 1")
+    assert "Check that the disk is not full" in said
+    assert {path: path.read_bytes() for path in files} == files
+    seen = study.replay("dump=after", "push", "remove", "dump=gone")
+    assert seen.dump("after") == before
+    assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"]
+    assert seen.dump("gone")["objects"] == before["objects"]
+
+
+def test_project_that_is_read_only(study: Study, tmp_path: Path) -> None:
+    study.write_run(1)
+    before = study.replay("dump=before").dump("before")
+    files = {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()}
+    with read_only(study, tmp_path / "guarded") as guarded:
+        line = guarded.replay("push").lines()[0]
+        assert "cannot be written. Nothing was changed." in line, line
+        said = guarded.run("import_results.groovy")
+        assert said.startswith("exit 1")
+        assert "cannot be written. Nothing was changed." in said
+    assert {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()} == files
+    seen = study.replay("dump=after", "push")
+    assert seen.dump("after") == before
+    assert seen.lines()[0].startswith("DONE push")
+
+
+@contextmanager
+def read_only(study: Study, program: Path) -> Iterator[Study]:
+    """The study as QuPath sees it when its folder cannot be written; the superuser needs a mount for that."""
+    if sys.platform == "win32":
+        pytest.skip("NOT TESTED: read-only folders of POSIX")
+    if os.geteuid() == 0:
+        mount = f'mount --bind "{study.folder}" "{study.folder}" && mount -o remount,ro,bind "{study.folder}"'
+        if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
+            pytest.skip("NOT TESTED: the superuser writes everywhere, and mounts are not allowed here")
+        yield started_by(study, program, f'exec unshare -m sh -c \'{mount} && exec "{{}}" "$@"\' sh "$@"')
+        return
+    folders = [study.folder, *(path for path in study.folder.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        yield study
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def started_by(study: Study, program: Path, line: str) -> Study:
+    """The study with a QuPath that is started by a line of shell."""
+    launcher = program_of(program, line.format(study.qupath.launcher))
+    return dataclasses.replace(study, qupath=dataclasses.replace(study.qupath, launcher=launcher))
+
+
+def many_cells(run_hash: str) -> CellTable:
+    """The drawn cells often enough to make a large file."""
+    few = drawn_cells(run_hash)
+    n = 40
+    rows = {
+        name: np.concatenate([getattr(few, name)] * n) for name in ("region", "measurements", "cell_class")
+    }
+    random = np.random.default_rng(1)
+    moved = {
+        name: np.concatenate([getattr(few, name)] * n) for name in ("centroid_xy", "cell_xy", "nucleus_xy")
+    }
+    # Nothing that repeats, which would be packed into little.
+    moved = {name: xy + random.uniform(0, 0.5, xy.shape).astype(np.float32) for name, xy in moved.items()}
+    offsets = {
+        name: np.concatenate([[0], np.cumsum(np.tile(np.diff(getattr(few, name)), n))])
+        for name in ("cell_offsets", "nucleus_offsets")
+    }
+    return dataclasses.replace(few, uuid=cell_uuids(run_hash, n * len(few)), **rows, **moved, **offsets)
+
+
 def test_data_that_cannot_be_read(study: Study) -> None:
     """QuPath shows such an image as empty, and saving it would lose the file; half a save is mended from its backup."""
     study.write_run()
@@ -98,13 +190,17 @@ def test_killed_at_any_moment(study: Study) -> None:
     rounds = [step for run in (first, second) for step in (f"current={run}", "push")] + ["remove"]
     chance = random.Random(KILLS)
     for kill in range(KILLS):
-        after_s = chance.uniform(0, 6)
-        study.replay_and_kill(after_s, *rounds * 40)
+        done, share = chance.randrange(1, 8), chance.random()
+        study.replay_and_kill(done, share, *rounds * 4)
         seen = study.replay("dump=killed", "push", "dump=pushed", "remove", "reopen", "dump=gone")
-        assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"], (kill, after_s)
+        assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"], (
+            kill,
+            done,
+            share,
+        )
         for name in ("killed", "pushed"):
-            assert outlines(seen.dump(name)) == outlines(before), (kill, after_s, name)
-        assert seen.dump("gone")["objects"] == before["objects"], (kill, after_s)
+            assert outlines(seen.dump(name)) == outlines(before), (kill, done, share, name)
+        assert seen.dump("gone")["objects"] == before["objects"], (kill, done, share)
 
 
 def outlines(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:

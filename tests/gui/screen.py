@@ -33,6 +33,7 @@ class Screen:
         self.display = display
         self.watch = watch
         self.process = process
+        self._orders = 0
 
     def state(self) -> dict[str, Any]:
         """What the window shows now."""
@@ -112,20 +113,24 @@ class Screen:
     def ask(self, groovy: str) -> Any:
         """Run a line on QuPath's own thread and return what it gives; not for lines that open a dialog."""
         answer = self.watch.with_name(self.watch.name + ".done")
-        answer.unlink(missing_ok=True)
-        self.do(groovy)
-        self.wait(lambda _: answer.exists(), f"the answer to: {groovy}")
+        number = self.do(groovy)
+        self._until(
+            lambda: answer.exists() and json.loads(answer.read_bytes())["number"] == number,
+            f"the answer to: {groovy}",
+        )
         found = json.loads(answer.read_bytes())
         assert "problem" not in found, found["problem"]
-        return found.get("value")
+        return found["value"]
 
-    def do(self, groovy: str) -> None:
-        """Begin a line on QuPath's own thread; `qupath` is the window."""
+    def do(self, groovy: str) -> int:
+        """Begin a line on QuPath's own thread, where `qupath` is the window; returns its number."""
+        self._orders += 1
         order = self.watch.with_name(self.watch.name + ".do")
         draft = order.with_name(order.name + ".tmp")
-        draft.write_text(groovy, encoding="utf-8")
+        draft.write_text(f"{self._orders}\n{groovy}", encoding="utf-8")
         draft.replace(order)
         self._until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
+        return self._orders
 
     def picture(self, path: Path) -> None:
         """Keep what the screen shows."""

@@ -1,9 +1,10 @@
-"""Killed without warning while it pushes: the project opens, people's objects are there, the next push completes."""
+"""Killed at random moments of scoring and pushing: people's objects are there, and the next command completes."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -28,7 +29,8 @@ pytestmark = [
 ]
 #: Saving this many takes long enough to be met by chance.
 COPIES = 80
-KILLS = 6
+#: How often each is killed at a random moment; more by HER2_KILLS.
+KILLS = int(os.environ.get("HER2_KILLS", "4"))
 
 
 def many_cells(her2: Path, image: str) -> int:
@@ -71,22 +73,29 @@ def many_cells(her2: Path, image: str) -> int:
     return n
 
 
-def kill_within(study: Study, seconds: float, *, java: bool) -> None:
-    """Start a push and kill it, or the Java process alone, after some time."""
-    pushing = subprocess.Popen(
-        study.command("push", str(study.project)),
+def kill_within(study: Study, seconds: float, words: tuple[str, ...], *, java: bool) -> bool:
+    """Start a command and kill it with all that it started, or the Java process alone, after some time.
+
+    Returns whether there was anything left to kill.
+    """
+    running = subprocess.Popen(
+        study.command(*words),
         env=study.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     end = time.monotonic() + seconds
-    while time.monotonic() < end and pushing.poll() is None:
+    while time.monotonic() < end and running.poll() is None:
         time.sleep(0.01)
-    children = psutil.Process(pushing.pid).children() if pushing.poll() is None else []
-    for process in children if java else [*children, pushing]:
+    met = running.poll() is None
+    children = psutil.Process(running.pid).children(recursive=True) if met else []
+    # While it scores there is no Java to kill.
+    java = java and any("jvm_child" in " ".join(child.cmdline()) for child in children)
+    for process in children if java else [*children, running]:
         process.kill()
-    pushing.wait(60)
+    running.wait(60)
     psutil.wait_procs(children, timeout=60)
+    return met
 
 
 def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
@@ -101,7 +110,8 @@ def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
     whole = time.monotonic() - start
     moments = random.Random(field.qupath.version)
     for i in range(KILLS):
-        kill_within(field, moments.uniform(0.5, 1.3) * whole, java=i % 2 == 0)
+        words = ("push", str(field.project))
+        kill_within(field, moments.uniform(0.5, 1.3) * whole, words, java=i % 2 == 0)
         # It opens, nothing is refused, and people's regions are the same bytes.
         done = field.her2("pull", str(field.project), "--images", "plain*")
         assert "refused" not in done.stdout
@@ -112,3 +122,41 @@ def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
     assert {entry: theirs(image["objects"]) for entry, image in after.items()} == before
     assert sum(is_ours(o) for o in after["1"]["objects"]) == n
     assert after["1"]["metadata"]["HER2 score"] == "3+"
+
+
+def test_a_run_that_is_killed_at_random_moments(field: Study) -> None:
+    """Each time the very next run completes, and the score of the image is in the project."""
+    before = {image["entry"]: theirs(image["objects"]) for image in field.look()}
+    data, her2 = field.folder / "data" / "1" / "data.qpdata", field.folder / "her2"
+    words = ("run", str(field.project), "--images", "plain*")
+    start = time.monotonic()
+    field.her2(*words)
+    whole = time.monotonic() - start
+    regions = (her2 / "regions" / "1_plain.geojson").read_bytes()
+    n = len(read_run_cells(her2))
+    moments = random.Random(f"run {field.qupath.version}")
+    met = 0
+    for i in range(KILLS):
+        # Another run each time, into an image with or without an earlier one.
+        again = (*words, "--force", "--pixel-size-um", f"{0.5 + 0.001 * i}")
+        met += kill_within(field, moments.uniform(0.05, 1.0) * whole, again, java=i % 3 == 0)
+        done = field.her2(*words)
+        assert "refused" not in done.stdout, (i, done.stdout)
+        assert (her2 / "regions" / "1_plain.geojson").read_bytes() == regions
+        assert not data.with_name("data.qpdata.her2-previous").exists()
+    after = {image["entry"]: image for image in field.look()}
+    assert {entry: theirs(image["objects"]) for entry, image in after.items()} == before
+    assert sum(is_ours(o) for o in after["1"]["objects"]) == n
+    assert after["1"]["metadata"]["HER2 score"] == "3+"
+    left = [path.name for path in (her2 / "results").rglob("*") if path.name.endswith((".tmp", ".lock"))]
+    assert left == []
+    assert met > KILLS // 2
+
+
+def read_run_cells(her2: Path) -> np.ndarray:
+    """UUIDs of the cells of the first image's run."""
+    run_dir = current_run(her2, "1_plain")
+    assert run_dir is not None
+    _, cells, _ = read_run(run_dir)
+    assert cells is not None
+    return cells.uuid

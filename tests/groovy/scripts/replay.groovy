@@ -128,7 +128,7 @@ for (String step : args[2..-1]) {
         case "edit": edit(words[1]); break
         case "cancel": limit = words[1] as int; thrown = false; break
         case "throw": limit = words[1] as int; thrown = true; break
-        case "current": new File(words[1]).with { new File(it.parentFile, "current.json").setText('{"run":"' + it.name + '"}', "UTF-8") }; break
+        case "current": new File(words[1]).with { her2("Her2Status").replace(new File(it.parentFile, "current.json").toPath(), ('{"run":"' + it.name + '"}').bytes) }; break
         case "folder": folder = words[1]; break
         case "push": report(step) { def d = door(); d.push(slot) }; break
         case "push-closed": report(step) { shown = null; def d = door(); def r = d.push(slot); open(); r }; break

@@ -1,6 +1,7 @@
 // Says twice a second, in the file of -Dher2.watch, what QuPath's window shows: texts with their places on the screen,
-// and the objects of the open image. Lines of Groovy in the file beside it that ends in .do are run on the window's own
-// thread, and what they give goes to .done. First it sets the user folder (-Dher2.user) and runs a script (-Dher2.first).
+// and the objects of the open image. What the file beside it that ends in .do holds, a number and lines of Groovy, is run
+// on the window's own thread, and what they give goes to .done. First it sets the user folder (-Dher2.user) and runs a
+// script (-Dher2.first).
 import com.google.gson.GsonBuilder
 import java.nio.file.Files
 import java.nio.file.Path
@@ -57,9 +58,10 @@ void write(Path file, Object content) {
 
 /** Run lines, and write what they give, or why they failed. */
 void answer(Path file, QuPathGUI qupath, String text) {
-    def found = [:]
+    def words = text.split("\n", 2)
+    def found = [number: words[0] as int]
     try {
-        found.value = Eval.me("qupath", qupath, text)
+        found.value = Eval.me("qupath", qupath, words[1])
     } catch (Throwable problem) {
         problem.printStackTrace()
         found.problem = problem.toString()

@@ -1,0 +1,93 @@
+"""QuPath killed while it has an image scored: the image is as it was or scored whole, and the next run completes."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.groovy.conftest import SCRIPTS
+from tests.groovy.fields import Fields, closing, make_fields, python_program
+from tests.groovy.test_score_image import seen
+from tests.helpers.qupath import QuPath
+
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="NOT TESTED: kill -9 is POSIX"),
+]
+KILLS = int(os.environ.get("HER2_KILLS", "3"))
+
+
+def start_scoring(fields: Fields, python: Path, pixel_size_um: float) -> subprocess.Popen[bytes]:
+    options = {
+        "java.util.prefs.userRoot": fields.private,
+        "qupath_her2.python": python,
+        "qupath_her2.groovy": SCRIPTS,
+    }
+    words = ["--args", f"pixel-size-um={pixel_size_um}", "--args", "force"]
+    return subprocess.Popen(
+        [
+            *(str(fields.qupath.launcher), "script", str(SCRIPTS / "score_image.groovy")),
+            *("-p", str(fields.project), "-i", "case01", *words),
+        ],
+        env={**os.environ, "JAVA_TOOL_OPTIONS": " ".join(f'-D{k}="{v}"' for k, v in options.items())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path) -> None:
+    fields = make_fields(qupath, tmp_path / "a study", tmp_path / "private")
+    python = python_program(tmp_path)
+    people = regions(seen(fields))
+    exported = fields.her2 / "regions" / "1_case01.geojson"
+    start = time.monotonic()
+    first = closing(fields.on_image("score_image.groovy", python=python))
+    whole = time.monotonic() - start
+    assert first["score"] == "3+"
+    drawn = exported.read_bytes()
+    moments = random.Random(f"score {qupath.version}")
+    met = 0
+    for i in range(KILLS):
+        running = start_scoring(fields, python, 0.5 + 0.001 * i)
+        end = time.monotonic() + moments.uniform(0.05, 1.0) * whole
+        while time.monotonic() < end and running.poll() is None:
+            time.sleep(0.01)
+        pythons: list[psutil.Process] = []
+        if running.poll() is None:
+            pythons = [
+                p
+                for p in psutil.Process(running.pid).children(recursive=True)
+                if "qupath_her2" in p.cmdline()
+            ]
+            met += 1
+        # Every other time Python goes on alone for a while, as nobody tells it that QuPath is gone.
+        for process in pythons if i % 2 else [running, *(pythons if i % 4 else [])]:
+            process.kill()
+        running.wait(120)
+        # One that is still at work holds the image; it ends by itself.
+        _, alive = psutil.wait_procs(pythons, timeout=120)
+        assert not alive
+        said = fields.on_image("score_image.groovy", python=python)
+        assert closing(said)["score"] == "3+", (i, said)
+        assert exported.read_bytes() == drawn
+    found = seen(fields)
+    assert found["cells"] == int(first["added"])
+    assert regions(found) == people
+    left = [path.name for path in (fields.her2 / "results").rglob("*") if path.suffix in (".tmp", ".lock")]
+    assert left == []
+    assert met > KILLS // 2
+
+
+def regions(found: dict[str, Any]) -> list[dict[str, float]]:
+    """Measurements of the regions without ours."""
+    return [{k: v for k, v in region.items() if not k.startswith("HER2: ")} for region in found["regions"]]
