@@ -66,7 +66,7 @@ DROP_RULES: dict[str, DropSettings] = {
 
 @dataclass(frozen=True, slots=True)
 class PixelShares:
-    """Of n patches, the share of bright, white and black pixels: float64 (n,) each, 0..1."""
+    """Of n patches, the share of bright, white and black pixels: float64 (n,) each, 0..1; 0 where the rule is off."""
 
     bright: NDArray[np.float64]
     white: NDArray[np.float64]
@@ -84,16 +84,20 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
     n, height, width = patches.shape[:3]
     # One tall image: OpenCV's cost per call is as high as that of a small patch.
     tall = np.ascontiguousarray(patches).reshape(n * height, width, 3)
-    if tall.size == 0:
-        return PixelShares(np.zeros(n), np.zeros(n), np.zeros(n))
-    grey = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY)
-    above, below = settings.white_above, settings.black_below
-    masks = (
-        cv2.inRange(grey, settings.bright_from, 255),
-        cv2.inRange(tall, (above + 1,) * 3, (255,) * 3),
-        cv2.inRange(tall, (0,) * 3, (below - 1,) * 3),
+
+    def share(is_on: bool, low: int, high: int, channels: int) -> NDArray[np.float64]:
+        if not is_on or tall.size == 0:
+            return np.zeros(n)
+        image = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY) if channels == 1 else tall
+        masks = cv2.inRange(image, (low,) * channels, (high,) * channels).reshape(n, height, width)
+        counts = np.array([cv2.countNonZero(mask) for mask in masks], np.float64)
+        return counts / (height * width)
+
+    return PixelShares(
+        bright=share(settings.bright_share > 0, settings.bright_from, 255, 1),
+        white=share(settings.white_share > 0, settings.white_above + 1, 255, 3),
+        black=share(settings.black_share > 0, 0, settings.black_below - 1, 3),
     )
-    return PixelShares(*(np.count_nonzero(m.reshape(n, -1), axis=1) / (height * width) for m in masks))
 
 
 def drop_causes(shares: PixelShares, settings: DropSettings) -> NDArray[np.str_]:
