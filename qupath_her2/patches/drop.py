@@ -90,8 +90,9 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
             return np.zeros(n)
         image = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY) if channels == 1 else tall
         masks = cv2.inRange(image, (low,) * channels, (high,) * channels).reshape(n, height, width)
-        counts = np.array([cv2.countNonZero(mask) for mask in masks], np.float64)
-        return counts / (height * width)
+        counts: NDArray[np.float64] = np.array([cv2.countNonZero(mask) for mask in masks], np.float64)
+        shares: NDArray[np.float64] = counts / float(height * width)
+        return shares
 
     return PixelShares(
         bright=share(settings.bright_share > 0, settings.bright_from, 255, 1),
