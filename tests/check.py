@@ -9,6 +9,7 @@ has a command of its own: ``python -m pytest tests/gui``.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -40,9 +41,11 @@ def optional_parts() -> list[str]:
     gpu = shutil.which("nvidia-smi")
     slurm = shutil.which("sbatch")
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
+    has_torch = all(importlib.util.find_spec(package) for package in ("torch", "timm", "safetensors"))
     return [
         f"QuPath      {'tested: ' + qupaths if qupaths else 'NOT TESTED: none found (PAQUO_QUPATH_DIR)'}",
         "QuPath's window  NOT TESTED here: python -m pytest tests/gui",
+        f"Networks    {'tested' if has_torch else 'NOT TESTED: pip install qupath-her2[learn]'}",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
         f"Slurm       {'found' if slurm else 'NOT TESTED: no sbatch on PATH'}",
         f"Real cores  {'tested: ' + data if data else 'NOT TESTED: QUPATH_HER2_REAL_DATA is not set'}",
