@@ -80,6 +80,10 @@ def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
     step = slide.level_downsamples[level]
     left, top = math.floor(x / step + 0.5), math.floor(y / step + 0.5)
     right, bottom = math.floor((x + width) / step + 0.5), math.floor((y + height) / step + 0.5)
+    # Levels end a part of a pixel short; rounded up, a picture of the whole image would get a white rim.
+    level_width, level_height = slide.level_dimensions[level]
+    right = min(right, level_width) if x + width <= slide.width else right
+    bottom = min(bottom, level_height) if y + height <= slide.height else bottom
     wide, high = max(1, right - left), max(1, bottom - top)
     # Averaged in two steps, the first by whole px, where the level is far finer than the picture.
     shrink = max(1, min(wide, high) // (8 * side_px)) if 3 * wide * high > _STRIP_BYTES else 1

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchReadError, SettingsError
 from qupath_her2.patches import ManifestImage, PatchManifest, PatchPixels
@@ -94,16 +96,46 @@ def test_a_level_stands_in_only_on_its_own_grid(tmp_path: Path) -> None:
         assert np.abs(patch - want).max() <= 1.0
 
 
-def test_a_whole_slide_is_made_small_from_its_levels(tmp_path: Path) -> None:
-    side = 1000
-    y, x = np.mgrid[:side, :side]
-    rgb = np.stack([x * 255 // side, y * 255 // side, (x + y) * 255 // (2 * side)], -1).astype(np.uint8)
+@pytest.mark.parametrize(("width", "height"), [(1000, 1000), (1003, 997), (1500, 700)])
+def test_a_whole_slide_is_made_small_from_its_levels(width: int, height: int, tmp_path: Path) -> None:
+    y, x = np.mgrid[:height, :width]
+    ramps = [x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)]
+    rgb = np.stack(ramps, -1).astype(np.uint8)
     image = tiled(tmp_path / "a.tif", rgb, steps=(4, 8))
-    manifest = manifest_of([image], [(0, (0, 0, side, side))], side=24)
+    manifest = manifest_of([image], [(0, (0, 0, width, height))], side=24)
     with PatchPixels(manifest) as pixels:
         got = pixels.read([0])[0]
     want = cv2.resize(rgb, (24, 24), interpolation=cv2.INTER_AREA)
     assert np.abs(got.astype(int) - want).max() <= 2
+
+
+WHOLE = noise(90, 70, 11)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    boxes=st.lists(
+        st.tuples(st.integers(-60, 90), st.integers(-60, 70), st.integers(1, 80), st.integers(1, 80)),
+        min_size=1,
+        max_size=6,
+    ),
+    side=st.integers(1, 40),
+    kind=st.sampled_from(["png", "tif"]),
+)
+def test_any_box_is_the_part_of_the_image_on_white(
+    boxes: list, side: int, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("b")
+    image = image_of(folder / "a.png", WHOLE) if kind == "png" else tiled(folder / "a.tif", WHOLE, 32)
+    with PatchPixels(manifest_of([image], [(0, box) for box in boxes], side=side)) as pixels:
+        got = pixels.read(range(len(boxes)))
+    canvas = np.full((70 + 240, 90 + 240, 3), 255, np.uint8)
+    canvas[120:190, 120:210] = WHOLE
+    for patch, (x, y, w, h) in zip(got, boxes, strict=True):
+        part = np.ascontiguousarray(canvas[120 + y : 120 + y + h, 120 + x : 120 + x + w])
+        way = cv2.INTER_AREA if min(w, h) >= side else cv2.INTER_LINEAR
+        want = part if (w, h) == (side, side) else cv2.resize(part, (side, side), interpolation=way)
+        assert np.array_equal(patch, want)
 
 
 def test_a_large_window_is_averaged_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
