@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,19 @@ def regions(
     folder: o.Folder,
     images: o.Images = None,
     out: o.Out = None,
+    transfer_from: Annotated[
+        str | None,
+        typer.Option(
+            "--transfer-from",
+            metavar="IMAGE",
+            help="Bring the regions of this image to that of --transfer-to, another slide of the same case.",
+        ),
+    ] = None,
+    transfer_to: Annotated[
+        str | None,
+        typer.Option("--transfer-to", metavar="IMAGE", help="The image that the regions are brought to."),
+    ] = None,
+    pixel_size_um: o.PixelSize = None,
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> int:
@@ -32,14 +45,22 @@ def regions(
     Changes nothing. Classes named Tumor are scored; Stroma, Ignore*, in-situ and control regions are taken
     out.
 
-    [bold]Example[/bold]
+    With --transfer-from and --transfer-to, lay two slides of a case on each other (H&E and IHC) and write the
+    regions of the one as they lie on the other, with the error in µm and a picture to check it by, into
+    FOLDER/her2/registration. Drop its regions.geojson onto the other image in QuPath.
+
+    [bold]Examples[/bold]
 
     qupath-her2 regions study
+
+    qupath-her2 regions study --transfer-from case07_HE.svs --transfer-to case07_HER2.svs
     """
     from qupath_her2.batch.plan import find_settings, select_images
     from qupath_her2.errors import Her2Error
 
     settings = find_settings(folder, config)
+    if transfer_from or transfer_to:
+        return _transfer(folder, transfer_from, transfer_to, out, pixel_size_um, settings)
     n_files = n_regions = n_set_aside = n_failed = 0
     for ref in select_images(folder, tuple(images or ()), out):
         if ref.regions_path is None:
@@ -60,6 +81,42 @@ def regions(
         + (f", {n_failed} files unreadable" if n_failed else "")
     )
     return EXIT_SOME_FAILED if n_failed else 0
+
+
+def _transfer(
+    folder: Path,
+    source: str | None,
+    target: str | None,
+    out: Path | None,
+    pixel_size_um: float | None,
+    settings: Settings,
+) -> int:
+    from qupath_her2.batch.plan import exchange_folder, select_images
+    from qupath_her2.batch.registration import transfer_between
+    from qupath_her2.errors import SettingsError
+
+    if source is None or target is None:
+        raise SettingsError("Bringing regions over needs both --transfer-from IMAGE and --transfer-to IMAGE.")
+    pair = []
+    for pattern in (source, target):
+        found = select_images(folder, (pattern,), out)
+        if len(found) > 1:
+            raise SettingsError(
+                f"'{pattern}' names {len(found)} images; regions are brought from one to one."
+            )
+        pair.append(found[0])
+    result = transfer_between(
+        pair[0],
+        pair[1],
+        exchange_folder(folder, out),
+        class_names=settings.regions,
+        pixel_size_um=pixel_size_um,
+    )
+    typer.echo(f"{pair[0].name} → {pair[1].name}: {result.registration.sentence()}")
+    for note in result.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"{len(result.regions)} regions brought over; look at {result.folder / 'check.jpg'} first")
+    return 0
 
 
 def _read(ref: SlideRef, settings: Settings) -> RegionFile:
