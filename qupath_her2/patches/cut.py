@@ -10,6 +10,7 @@ from typing import Any
 
 from qupath_her2.errors import ImageReadError, PatchError, RegionFileError
 from qupath_her2.patches.assemble import Collected, assemble
+from qupath_her2.patches.causes import nothing_came_out
 from qupath_her2.patches.grid import patch_scale
 from qupath_her2.patches.ground import labelled_ground
 from qupath_her2.patches.image_cut import Cut, cut_ground, drop_patches, whole_image
@@ -23,20 +24,6 @@ from qupath_her2.provenance import image_fingerprint
 from qupath_her2.slides import Slide, TissueSettings, open_view
 
 __all__ = ["CutContext", "cut_patches", "manifest_from_regions"]
-
-#: What to do about the most frequent cause, where nothing comes out.
-_CURES = {
-    "image: no region": "Draw regions and give them a class, or pass --whole-tissue.",
-    "image: no label": "Add a column 'label' to cases.csv, or pass --keep-unlabelled.",
-    "no label": "Give the regions a class that the task knows, add a column 'label' to cases.csv, or pass "
-    "--keep-unlabelled.",
-    "image: no pixel size": "Set it in QuPath (Image tab → Pixel width), or pass --pixel-size-um 0.25.",
-    "image: pixels too coarse": "Pass a larger --um-px, or 0 for images as they lie.",
-    "image: smaller than a patch": "Pass a smaller --size or --um-px.",
-    "bright": "Pass --drop none or --drop white-black.",
-    "white": "Pass --drop none.",
-    "black": "Pass --drop none.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +105,8 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
             + " Annotation classes that are no labels: pass --skip-class NAME for each."
         )
     if not got.cuts:
-        raise PatchError(_nothing(source, got))
+        raise PatchError(nothing_came_out(len(source.images), got.dropped))
     return assemble(got, source, settings, task, context.say)
-
-
-def _nothing(source: Source, got: Collected) -> str:
-    dropped = {cause: count for cause, count in sorted(got.dropped.items()) if count}
-    listed = "; ".join(f"{cause}: {count}" for cause, count in dropped.items()) or "no region"
-    most = max(dropped, key=lambda cause: dropped[cause], default="image: no region")
-    cure = _CURES.get(most, "Check the regions and the settings.")
-    n = len(source.images)
-    return f"No patch came out of {n} image{'s' * (n != 1)}: {listed}. {cure}"
 
 
 def _cut_image(

@@ -7,16 +7,22 @@ patch-level. Licences are the data sets' own: read them before use.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from qupath_her2.errors import PatchError
+from qupath_her2.patches.datasets.files import (
+    SLIDES,
+    case_number,
+    image_files,
+    matched_name,
+    some_of,
+    source_image,
+)
 from qupath_her2.patches.datasets.tables import find_table
-from qupath_her2.patches.source import Source, SourceImage
+from qupath_her2.patches.source import Source
 from qupath_her2.project.cases import column_of_cases, of_image
-from qupath_her2.project.exchange import folder_image_id
-from qupath_her2.records import CaseInfo
 
 __all__ = [
     "LAYOUTS",
@@ -47,9 +53,11 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
     root = folder / stain if (folder / stain).is_dir() else folder
     pattern = re.compile(r"(?P<number>\d+)_(?P<split>train|test)_(?P<label>[0-3]\+?)", re.IGNORECASE)
     images = []
-    for path in _files(root, (".png", ".jpg", ".jpeg"), "BCI", "{HE,IHC}/{train,test}/00001_train_2+.png"):
-        name = _matched(pattern, path, "00001_train_2+.png")
-        images.append(_image(folder, path, name["label"], split=_SPLITS[name["split"].casefold()]))
+    for path in image_files(
+        root, (".png", ".jpg", ".jpeg"), "BCI", "{HE,IHC}/{train,test}/00001_train_2+.png"
+    ):
+        name = matched_name(pattern, path, "00001_train_2+.png")
+        images.append(source_image(folder, path, name["label"], split=_SPLITS[name["split"].casefold()]))
     return Source("bci", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
 
 
@@ -63,7 +71,7 @@ def load_her2_ihc_40x(folder: Path) -> Source:
     folder : holds ``train`` and ``test``, or ``Patches``.
     """
     images = []
-    for path in _files(
+    for path in image_files(
         folder,
         (".png", ".jpg", ".jpeg"),
         "HER2-IHC-40x",
@@ -77,7 +85,7 @@ def load_her2_ihc_40x(folder: Path) -> Source:
                 f"'{path.relative_to(folder).as_posix()}' does not lie as HER2-IHC-40x does: train or test, then a "
                 "folder class_0, class_1+, … or 0, 1+, …. Pass the folder that holds train and test."
             )
-        images.append(_image(folder, path, label[1], split=split))
+        images.append(source_image(folder, path, label[1], split=split))
     return Source("her2-ihc-40x", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
 
 
@@ -92,16 +100,16 @@ def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:
     stain : slides of which stain.
     """
     _, rows = find_table(folder, ("CaseNo", "HeR2 SCORE"))
-    scores = {_case_number(row["caseno"]): row["her2_score"] for row in rows if row.get("caseno")}
+    scores = {case_number(row["caseno"]): row["her2_score"] for row in rows if row.get("caseno")}
     ending = {"IHC": "HER2", "HE": "HE"}[stain]
     pattern = re.compile(rf"(?P<case>.+)_{ending}", re.IGNORECASE)
     images = []
-    for path in _files(folder, _SLIDES, "Warwick", f"<case>_{ending}.ndpi"):
+    for path in image_files(folder, SLIDES, "Warwick", f"<case>_{ending}.ndpi"):
         name = pattern.fullmatch(path.stem)
         if name is not None:
-            label = scores.get(_case_number(name["case"])) or None
-            images.append(_image(folder, path, label, case=_case_number(name["case"])))
-    return Source("warwick", _some(images, folder, f"<case>_{ending}.ndpi"))
+            label = scores.get(case_number(name["case"])) or None
+            images.append(source_image(folder, path, label, case=case_number(name["case"])))
+    return Source("warwick", some_of(images, folder, f"<case>_{ending}.ndpi"))
 
 
 def load_yale(folder: Path) -> Source:
@@ -119,7 +127,7 @@ def load_yale(folder: Path) -> Source:
     _, given = column_of_cases(cases, ("label", "her2", "her2_status")) if cases.is_file() else (None, {})
     pattern = re.compile(r"Her2(?P<status>Pos|Neg)_Case_\d+", re.IGNORECASE)
     images = []
-    for path in _files(folder, _SLIDES, "Yale", "SVS/Her2Pos_Case_01.svs"):
+    for path in image_files(folder, SLIDES, "Yale", "SVS/Her2Pos_Case_01.svs"):
         name = pattern.match(path.stem)
         label = of_image(given, path.name)
         case = None
@@ -129,7 +137,7 @@ def load_yale(folder: Path) -> Source:
         elif path.stem.upper().startswith("TCGA-"):
             case = "-".join(path.stem.upper().split("-")[:3])
         xml = regions.get(path.stem.casefold())
-        images.append(_image(folder, path, label, case=case, regions_path=xml))
+        images.append(source_image(folder, path, label, case=case, regions_path=xml))
     return Source("yale", tuple(images))
 
 
@@ -145,11 +153,11 @@ def load_herohe(folder: Path) -> Source:
     """
     columns = ("Case", "Immunohistochemistry", "Final Result (Ground truth)")
     _, rows = find_table(folder, columns)
-    labels = {_case_number(row["case"]): _herohe_label(row) for row in rows if row.get("case")}
+    labels = {case_number(row["case"]): _herohe_label(row) for row in rows if row.get("case")}
     images = []
-    for path in _files(folder, (".mrxs",), "HEROHE", "<case>.mrxs"):
-        case = _case_number(path.stem)
-        images.append(_image(folder, path, labels.get(case), case=case))
+    for path in image_files(folder, (".mrxs",), "HEROHE", "<case>.mrxs"):
+        case = case_number(path.stem)
+        images.append(source_image(folder, path, labels.get(case), case=case))
     return Source("herohe", tuple(images))
 
 
@@ -197,65 +205,3 @@ def load_layout(name: str, folder: Path, stain: StainName | None = None) -> Sour
             raise PatchError(f"Layout '{name}' holds one stain only. Leave out --stain.")
         return _WITH_STAIN[name](folder, stain)
     return LAYOUTS[name](folder)
-
-
-_SLIDES = (".ndpi", ".svs", ".tif", ".tiff", ".mrxs", ".png", ".jpg", ".jpeg")
-
-
-def _files(folder: Path, suffixes: tuple[str, ...], what: str, example: str) -> list[Path]:
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.casefold() in suffixes
-        and path.is_file()
-        and "her2" not in path.relative_to(folder).parts[:-1]
-    ]
-    return list(_some(found, folder, f"{example} ({what})"))
-
-
-def _some(found: Iterable, folder: Path, example: str) -> tuple:  # type: ignore[type-arg]
-    kept = tuple(found)
-    if not kept:
-        raise PatchError(
-            f"No image below '{folder}' that lies like {example}. Check --layout and the folder."
-        )
-    return kept
-
-
-def _matched(pattern: re.Pattern[str], path: Path, example: str) -> re.Match[str]:
-    name = pattern.fullmatch(path.stem)
-    if name is None:
-        raise PatchError(
-            f"'{path.name}' is not named like {example}, so its label is unknown. Check --layout."
-        )
-    return name
-
-
-def _case_number(text: str) -> str:
-    """Return a case's number without leading zeros: tables write 1 where files write 01."""
-    text = re.sub(r"\.0+$", "", text.strip())
-    return text.lstrip("0") or "0" if text.isdigit() else text
-
-
-def _image(
-    folder: Path,
-    path: Path,
-    label: str | None,
-    *,
-    case: str | None = None,
-    split: int = -1,
-    regions_path: Path | None = None,
-) -> SourceImage:
-    relative = path.relative_to(folder).as_posix()
-    beside = (path.with_name(path.name + ".geojson"), path.with_suffix(".geojson"))
-    geojson = next((candidate for candidate in beside if candidate.is_file()), None)
-    return SourceImage(
-        id=folder_image_id(relative),
-        name=relative,
-        path=path,
-        case=CaseInfo(case=case),
-        label=label,
-        regions_path=geojson or regions_path,
-        regions_format="geojson" if geojson or regions_path is None else "aperio",
-        split=split,
-    )
