@@ -61,7 +61,7 @@ def run_with(qupath: QuPath, script: Path, words: Sequence[str], options: dict[s
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=500,
+        timeout=900,
         check=False,
     )
     return f"exit {done.returncode}\n{done.stdout}{done.stderr}"

@@ -32,9 +32,12 @@ class QuPath:
     launcher: Path
 
     def run(
-        self, script: Path, *options: str, private: Path, timeout_s: float = 180
+        self, script: Path, *options: str, private: Path, timeout_s: float = 900
     ) -> subprocess.CompletedProcess[str]:
-        """Run `script` headless; preferences are kept below `private`, away from the user's own."""
+        """Run `script` headless; preferences are kept below `private`, away from the user's own.
+
+        A QuPath that starts in 3 s took more than 180 s on a machine at ten times its load.
+        """
         preferences = f'-Djava.util.prefs.userRoot="{private}"'
         return subprocess.run(
             [str(self.launcher), "script", str(script), *options],

@@ -58,7 +58,7 @@ class Study:
             env=self.environment(),
             capture_output=True,
             encoding="utf-8",
-            timeout=400,
+            timeout=900,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
