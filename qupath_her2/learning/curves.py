@@ -41,7 +41,7 @@ def training_curves(history: Sequence[EpochRecord]) -> str:
         _panel(0, "Loss", epochs, losses, _round_up(top)),
         _panel(_WIDE + _GAP, "Accuracy", epochs, shares, 1.0),
     ]
-    width, height = _LEFT + 2 * _WIDE + _GAP + 24, _TOP + _HIGH + 64
+    width, height = _LEFT + 2 * _WIDE + _GAP + 50, _TOP + _HIGH + 64
     return _document(width, height, "Training curves", panels)
 
 
@@ -79,7 +79,8 @@ def _panel(left: float, title: str, epochs: Sequence[int], lines: dict[str, list
         parts.append(f'<path d="M{key_x} {y0 + _HIGH + 38}h18" stroke="{colour}" stroke-width="3"/>')
         parts.append(f'<text x="{key_x + 23}" y="{y0 + _HIGH + 42}" {_FONT}>{name}</text>')
         key_x += 32 + 7 * len(name)
-    parts.append(f'<text x="{x0 + _WIDE}" y="{y0 + _HIGH + 16}" dx="8" {_FONT}>epoch</text>')
+    middle = x0 + _WIDE / 4
+    parts.append(f'<text x="{middle}" y="{y0 + _HIGH + 16}" text-anchor="middle" {_FONT}>epoch</text>')
     return "".join(parts)
 
 

@@ -36,6 +36,7 @@ from qupath_her2.learning.forward import Forward
 from qupath_her2.learning.pipeline import DeviceClock, DeviceResults, uploaded
 from qupath_her2.models.card import ModelCard, check_picture
 from qupath_her2.models.extra import need
+from qupath_her2.patches.pixels import reading_order
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
@@ -145,8 +146,8 @@ def predict(
         s.batch_size,
         pad=s.is_compiled,
     )
-    # Each slide's patches together, whatever the manifest's order: it is opened once, and its results leave once.
-    order = np.argsort(manifest.image, kind="stable").astype(np.int64)
+    # Slide by slide and tile by tile, whatever the manifest's order; results are put back by row.
+    order = reading_order(manifest)
     results = DeviceResults(manifest.image, device)
     clock = DeviceClock(device)
     unread: dict[int, str] = {}

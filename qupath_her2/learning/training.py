@@ -30,6 +30,7 @@ from qupath_her2.learning.validate import validate
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import save_checkpoint
 from qupath_her2.models.extra import need
+from qupath_her2.patches.pixels import reading_order
 from qupath_her2.project.writing import output_errors, replace_file
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ def train(
     begun = time.monotonic()
     s = settings or TrainSettings()
     rows, validation, warnings = check_data(manifest, s)
+    # Nothing depends on the order of validation, so it is the quickest to read.
+    order = reading_order(manifest)
+    validation = order[np.isin(order, validation)]
     with output_errors(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
     with joined_world(s.device) as world:

@@ -25,10 +25,10 @@ if importlib.util.find_spec("torch") is None:
         for name in (
             "augment",
             "cam",
-            "killed",
+            "dataset",
             "losses",
-            "parallel",
             "prediction",
+            "processes",
             "stain_space",
             "training",
         )

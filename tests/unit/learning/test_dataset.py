@@ -101,6 +101,20 @@ def test_input_is_scaled_to_the_networks_mean_and_deviation(
     assert got.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_a_preparation_serves_prediction_and_gradients_in_turn(
+    drawn: PatchManifest, pixels: PatchPixels
+) -> None:
+    preparation = Preparation(drawn, (0, 0, 0), (1, 1, 1))
+    rows = np.arange(4)
+    pictures = torch.from_numpy(pixels.read(rows))
+    with torch.inference_mode():
+        first = preparation(pictures, rows).clone()
+    again = preparation(pictures[:2], rows[:2]).requires_grad_(True)
+    (again**2).sum().backward()
+    assert again.grad is not None
+    assert torch.allclose(again.grad, 2 * first[:2])
+
+
 def test_augmentation_depends_on_seed_epoch_and_row_alone(drawn: PatchManifest, pixels: PatchPixels) -> None:
     rows = np.arange(30)
     pictures = torch.from_numpy(pixels.read(rows))
