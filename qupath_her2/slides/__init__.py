@@ -7,9 +7,11 @@ from qupath_her2.slides.jitter import JitterSettings, draw_hed_jitter, hed_jitte
 from qupath_her2.slides.macenko import MacenkoSettings, fit_macenko, macenko_map
 from qupath_her2.slides.openslide_reader import OpenSlideSlide
 from qupath_her2.slides.plain_reader import PlainSlide
+from qupath_her2.slides.qupath_stains import parse_qupath_stains
 from qupath_her2.slides.registration import RegistrationSettings, register_slides
 from qupath_her2.slides.registration_record import Registration, registration_from_dict, registration_to_dict
 from qupath_her2.slides.slide import READERS, Slide, open_slide, read_scaled
+from qupath_her2.slides.stain_estimate import StainEstimateSettings, estimate_background, estimate_stains
 from qupath_her2.slides.stain_profile import (
     MACENKO_REFERENCES,
     StainProfile,
@@ -22,18 +24,10 @@ from qupath_her2.slides.stain_sample import (
     fit_slide_macenko,
     sample_tissue_pixels,
 )
-from qupath_her2.slides.stains import (
-    QUPATH_H_DAB,
-    StainEstimateSettings,
-    StainVectors,
-    estimate_background,
-    estimate_stains,
-    optical_density,
-    parse_qupath_stains,
-    unmix,
-)
+from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors, optical_density, unmix
 from qupath_her2.slides.tiff_reader import TiffSlide
-from qupath_her2.slides.tissue import Tissue, TissueSettings, find_tissue, read_thumbnail, tissue_polygons
+from qupath_her2.slides.tissue import Tissue, TissueSettings, find_tissue, read_thumbnail
+from qupath_her2.slides.tissue_outlines import tissue_polygons
 from qupath_her2.slides.transfer import transfer_geometry, transfer_regions
 from qupath_her2.slides.view import open_image, open_view
 

@@ -7,21 +7,17 @@ texture, or is clearly darker.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from shapely import Polygon, box, make_valid
-from shapely.affinity import scale
-from shapely.geometry.base import BaseGeometry
 
 from qupath_her2.slides.slide import Slide
 from qupath_her2.slides.stains import optical_density
 
-__all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail", "tissue_polygons"]
+__all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail"]
 
 _White = tuple[float, float, float]
 _Mask = NDArray[np.bool_]
@@ -227,41 +223,3 @@ def _without_small(mask: _Mask, min_area_px: float) -> _Mask:
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     keep[0] = False
     return cast(_Mask, keep[labels]) if n > 1 else np.zeros_like(mask)
-
-
-def tissue_polygons(tissue: Tissue, *, min_area_px: float = 0.0) -> list[Polygon]:
-    """Return the outlines of tissue, with holes, largest first.
-
-    Parameters
-    ----------
-    tissue : from `find_tissue`.
-    min_area_px : smaller pieces are left out, level-0 px².
-
-    Returns
-    -------
-    list of valid polygons in level-0 px, inside the image.
-    """
-    # Twice the size and half a pixel outwards, so that outlines run along pixel edges, not through centres.
-    mask = tissue.mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    image = box(0, 0, tissue.width, tissue.height)
-    pieces: list[Polygon] = []
-    for index, contour in enumerate(contours):
-        if hierarchy[0][index][3] >= 0 or len(contour) < 3:
-            continue
-        holes, child = [], hierarchy[0][index][2]
-        while child >= 0:
-            if len(contours[child]) >= 3:
-                holes.append(contours[child][:, 0] + 0.5)
-            child = hierarchy[0][child][0]
-        outline = make_valid(Polygon(contour[:, 0] + 0.5, holes)).buffer(0.5, join_style="mitre")
-        factor = tissue.downsample / 2
-        outline = scale(outline.simplify(0.5), factor, factor, origin=(0, 0))
-        pieces.extend(_polygons(make_valid(outline).intersection(image)))
-    least = max(min_area_px, math.ulp(1.0))
-    return sorted((p for p in pieces if p.area >= least), key=lambda p: -p.area)
-
-
-def _polygons(geometry: BaseGeometry) -> list[Polygon]:
-    parts = getattr(geometry, "geoms", [geometry])
-    return [part for part in parts if isinstance(part, Polygon) and not part.is_empty]

@@ -10,6 +10,7 @@ from shapely import MultiPolygon, Polygon, box, make_valid
 from shapely.affinity import affine_transform
 
 from qupath_her2.errors import RegistrationError
+from qupath_her2.slides.tissue_outlines import polygon_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +67,12 @@ def transfer_regions(
     kept, notes = [], []
     for region in regions:
         whole = transfer_geometry(region.geometry, registration, direction)
-        inside = _polygons(make_valid(whole).intersection(slide))
+        parts = polygon_parts(make_valid(whole).intersection(slide))
         name = f"Region '{region.name or region.uuid}'"
-        if inside.is_empty:
+        if not parts:
             notes.append(f"{name} lies outside the other slide and was left out.")
             continue
+        inside = parts[0] if len(parts) == 1 else MultiPolygon(parts)
         lost = 1 - inside.area / whole.area
         if lost > 0.001:
             notes.append(f"{name} reaches over the edge of the other slide: {lost:.0%} of it was cut off.")
@@ -81,11 +83,3 @@ def transfer_regions(
             "picture: the slides may show different parts of the section."
         )
     return kept, notes
-
-
-def _polygons(geometry: object) -> _Area:
-    """Return the areas of a geometry; lines and points that clipping leaves are no regions."""
-    parts = [
-        one for one in getattr(geometry, "geoms", [geometry]) if isinstance(one, Polygon) and not one.is_empty
-    ]
-    return parts[0] if len(parts) == 1 else MultiPolygon(parts)

@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.stains import (
-    QUPATH_H_DAB,
-    StainVectors,
-    estimate_background,
-    estimate_stains,
-    optical_density,
-    parse_qupath_stains,
-    unmix,
-)
+from qupath_her2.slides.qupath_stains import parse_qupath_stains
+from qupath_her2.slides.stain_estimate import estimate_background, estimate_stains
+from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors, optical_density, unmix
 
 QUPATH_TEXT = (
     '{"Name" : "H-DAB default", "Stain 1" : "Hematoxylin", "Values 1" : "0.65111 0.70119 0.29049", '
