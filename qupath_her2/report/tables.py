@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SUMMARY_COLUMNS", "SummaryRow", "short_class", "spreadsheet_text", "summary_csv"]
-
-#: A spreadsheet runs a text cell that starts with one of these as a formula (OWASP "CSV injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+__all__ = ["SUMMARY_COLUMNS", "SummaryRow", "short_class", "summary_csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +63,14 @@ SUMMARY_COLUMNS: tuple[str, ...] = (
 )
 
 
-def spreadsheet_text(text: str | None) -> str:
-    """Return `text` on one line, such that no spreadsheet runs it as a formula.
-
-    A dangerous first character gets an apostrophe before it, which spreadsheets take as "this is text".
-    A score such as ``1+`` starts with a digit and stays as it is.
-    """
-    line = " ".join((text or "").split())
-    # The first character of the raw text counts too: a leading tab vanishes from the joined line.
-    is_formula = line.startswith(_FORMULA_STARTS) or (text or "").startswith(_FORMULA_STARTS)
-    return f"'{line}" if is_formula else line
-
-
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
 
-def _cells(row: SummaryRow) -> list[str]:
+def _cells(row: SummaryRow) -> Sequence[str | None]:
     score = row.score or Score(status="not assessable", score=None, reason=row.error or "", guideline="")
     next_score = score.cells_to_next_score
-    texts: Sequence[str | None] = (
+    return (
         row.name,
         row.case.case,
         row.case.site,
@@ -104,17 +88,11 @@ def _cells(row: SummaryRow) -> list[str]:
         score.guideline,
         row.run,
     )
-    return [spreadsheet_text(text) for text in texts]
 
 
 def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
     """Return ``summary.csv``: a line an image, columns `SUMMARY_COLUMNS`, shares in per cent.
 
-    UTF-8 with a byte order mark, without which Excel reads ``é`` as ``Ã©``; lines end in CR LF (RFC 4180).
     Warnings and tags are joined by `` | ``. An empty cell means "not measured".
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(SUMMARY_COLUMNS)
-    writer.writerows(_cells(row) for row in rows)
-    return text.getvalue().encode("utf-8-sig")
+    return csv_bytes([SUMMARY_COLUMNS, *(_cells(row) for row in rows)])

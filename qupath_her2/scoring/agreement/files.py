@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.scoring.agreement.matrix import Share
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.scoring.agreement.study import Agreement, FoldFigure
-    from qupath_her2.scoring.agreement.tables import Table
 
 __all__ = ["agreement_csv", "agreement_dict", "agreement_json", "write_agreement"]
 
@@ -55,21 +53,11 @@ def agreement_json(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
 
 def agreement_csv(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
     """Return ``agreement.csv``: the tables below each other, an empty line between; UTF-8 with a byte order mark."""
-    tables: list[Table] = [*agreement_tables(one), *([fold_table(folds)] if folds else [])]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    for number, table in enumerate(tables):
-        writer.writerows([[]] if number else [])
-        writer.writerow([table.title])
-        writer.writerow(table.header)
-        writer.writerows([_safe(cell) for cell in row] for row in table.rows)
-        writer.writerows([_safe(note)] for note in table.notes)
-    return text.getvalue().encode("utf-8-sig")
-
-
-def _safe(text: str) -> str:
-    """Keep a spreadsheet from running a cell of a person's words (`truth_by`, class names) as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    rows: list[Sequence[str]] = []
+    for table in (*agreement_tables(one), *([fold_table(folds)] if folds else [])):
+        rows += [[]] if rows else []
+        rows += [[table.title], table.header, *table.rows, *([note] for note in table.notes)]
+    return csv_bytes(rows)
 
 
 def write_agreement(folder: Path, one: Agreement, folds: Sequence[FoldFigure] = ()) -> tuple[Path, Path]:
