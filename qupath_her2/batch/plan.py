@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import tempfile
 import unicodedata
 from dataclasses import asdict, dataclass, field, replace
@@ -175,20 +176,26 @@ def plan_jobs(
     _check_flags(options)
     out = exchange_folder(folder, options.out)
     refs = [_with_known_type(ref) for ref in select_images(folder, options.images, options.out)]
+
+    @functools.cache
+    def everything() -> list[SlideRef]:
+        # A folder of thousands is not searched twice, nor at all where one named image is all that is asked for.
+        if not options.images:
+            return refs
+        return [_with_known_type(ref) for ref in select_images(folder, (), options.out)]
+
     check_guideline(settings)
     _check_writable(out)
     stains = {ref.id: _known_stains(ref, settings) for ref in refs}
     notes: list[str] = []
     if any(value is None for value in stains.values()) and options.method == "cells":
-        everything = [
-            ref for ref in select_images(folder, (), options.out) if _with_known_type(ref).refusal is None
-        ]
+        usable = [ref for ref in everything() if ref.refusal is None]
         pooled = pooled_stains(
-            everything, out, settings, anew=options.force and not options.images, listen=listen
+            usable, out, settings, anew=options.force and not options.images, listen=listen
         )
         stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
         notes += pooled.notes
-    notes += _unknown_cases(folder, options.out)
+    notes += _unknown_cases(folder, options.out, everything)
     ranges = load_ranges(options.ranges) if options.ranges is not None else None
     jobs = tuple(
         ScoreJob(
@@ -221,12 +228,12 @@ def _check_flags(options: RunOptions) -> None:
         )
 
 
-def _unknown_cases(folder: Path, out: Path | None) -> list[str]:
+def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:
     """Say which entries of ``cases.csv`` belong to no image: a slip there would lose a case unseen."""
     path = find_cases(project_folder(folder), exchange_folder(folder, out))
     if path is None:
         return []
-    unknown = unmatched_cases(read_cases(path), [ref.name for ref in select_images(folder, (), out)])
+    unknown = unmatched_cases(read_cases(path), [ref.name for ref in everything()])
     if not unknown:
         return []
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
