@@ -18,6 +18,8 @@ whole           timm's own pooling and head    low-resolution systems, tumour-re
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import timm
@@ -92,6 +94,27 @@ class WholeNet(_Facts):
         else:
             self.cam_prefix_tokens = None
             self.cam_layer = _last_map(net)
+
+    def check_cam_layer(self, side_px: int) -> None:
+        """Forget `cam_layer` unless its output is a map, or tokens of which the first are the prefix.
+
+        For networks that nobody has tried here: shapes alone pass through a copy without numbers.
+        """
+        if self.cam_layer is None:
+            return
+        shapes: list[tuple[int, ...]] = []
+        probe = copy.deepcopy(self).to("meta").eval()
+        probe.get_submodule(self.cam_layer).register_forward_hook(
+            lambda _module, _given, output: shapes.append(tuple(output.shape))
+        )
+        probe(torch.empty(1, 3, side_px, side_px, device="meta"))
+        if self.cam_prefix_tokens is None:
+            is_usable = len(shapes) == 1 and len(shapes[0]) == 4
+        else:
+            tokens = shapes[0][1] - self.cam_prefix_tokens if shapes and len(shapes[0]) == 3 else -1
+            is_usable = tokens > 0 and math.isqrt(tokens) ** 2 == tokens
+        if not is_usable:
+            self.cam_layer = self.cam_prefix_tokens = None
 
     def features(self, pictures: Tensor) -> Tensor:
         """Return what the last layer sees, (N, D), of pictures (N, 3, H, W)."""
@@ -194,5 +217,8 @@ def se_resnet50(
 
 def whole(n_classes: int, *, backbone: str, input_px: int | None = None) -> WholeNet:
     """Return a network of timm with its own head; `input_px` for those that are built for one side."""
-    sized: dict[str, Any] = {} if input_px is None else {"img_size": input_px}
+    config = timm.models.get_pretrained_cfg(backbone)
+    # Not every network built for one side can be told another.
+    usual = input_px is None or (config is not None and config.input_size[-1] == input_px)
+    sized: dict[str, Any] = {} if usual else {"img_size": input_px}
     return WholeNet(timm.create_model(backbone, pretrained=False, num_classes=n_classes, **sized))

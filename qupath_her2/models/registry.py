@@ -144,6 +144,8 @@ def build_model(
     builder = getattr(importlib.import_module(f"qupath_her2.models.{module}"), function)
     own = {"backbone": spec.backbone} if spec.backbone else {}
     net: nn.Module = builder(n_classes, **own, **chosen)
+    if name.startswith(TIMM_PREFIX):
+        net.check_cam_layer(chosen.get("input_px", spec.input.default))
     net.model_name = spec.name
     net.n_classes = n_classes
     net.options = chosen

@@ -80,6 +80,24 @@ def test_a_transformer_is_built_for_its_side() -> None:
     assert net.cam_prefix_tokens == 1
 
 
-def test_a_network_without_a_usual_map_names_none() -> None:
-    net = build_model("timm:swin_tiny_patch4_window7_224", 2, weights="random")
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "mixer_s32_224", "xcit_nano_12_p16_224"])
+def test_a_network_without_a_usual_map_names_none(name: str) -> None:
+    """Channels last; tokens without a map; a prefix that joins only in the last blocks."""
+    with torch.device("meta"):
+        net = build_model(f"timm:{name}", 2, weights="random")
     assert net.cam_layer is None
+    assert net.cam_prefix_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("test_vit", "backbone.blocks.5.norm1"),
+        ("test_resnet", "backbone.layer4"),
+        ("resnet18", "backbone.layer4"),
+    ],
+)
+def test_a_network_with_one_keeps_it(name: str, layer: str) -> None:
+    with torch.device("meta"):
+        net = build_model(f"timm:{name}", 2, weights="random")
+    assert net.cam_layer == layer
