@@ -18,6 +18,7 @@ from qupath_her2.learning.losses import class_weights
 from qupath_her2.learning.parallel import World
 from qupath_her2.learning.running import Running, TrainSettings, make_optimiser, settings_words
 from qupath_her2.models.card import ModelCard
+from qupath_her2.models.registry import check_input, find_model
 from qupath_her2.patches.manifest import manifest_hash
 from qupath_her2.patches.splits import PATCH_LEVEL, leaked_cases, split_warning, unknown_cases
 from qupath_her2.provenance import versions
@@ -109,7 +110,14 @@ def set_up(
     rows: NDArray[np.int64],
     stain_maps: Sequence[DensityMap] | None,
 ) -> Setup:
-    """Return what stays the same; `model` is on its device already."""
+    """Return what stays the same; `model` is on its device already.
+
+    Raises
+    ------
+    TrainingError
+        The network does not fit the patches, or there are fewer patches than processes can share.
+    """
+    _check_model(model, manifest)
     if len(rows) < 2 * world.size:
         raise TrainingError(f"{len(rows)} training patches are too few for {world.size} processes.")
     mean, std = model.normalisation
@@ -126,6 +134,22 @@ def set_up(
         rows,
         half_type(world.device, s.precision),
     )
+
+
+def _check_model(model: Any, manifest: PatchManifest) -> None:
+    """Raise TrainingError or SettingsError unless the network takes these pictures and knows as many classes."""
+    if model.n_classes != len(manifest.class_names):
+        raise TrainingError(
+            f"The network has {model.n_classes} classes and the patches have {len(manifest.class_names)}: "
+            f"{', '.join(manifest.class_names)}. Build it for as many."
+        )
+    spec = find_model(model.model_name)
+    check_input(spec, manifest.patch_size_px)
+    if spec.input.is_fixed and model.options.get("input_px") != manifest.patch_size_px:
+        raise TrainingError(
+            f"Model '{model.model_name}' was built for pictures of {model.options.get('input_px')} px and the patches "
+            f"have {manifest.patch_size_px}. Build it with input_px={manifest.patch_size_px}."
+        )
 
 
 def begin_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | None) -> ModelCard:
@@ -160,6 +184,7 @@ def begin_run(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Runni
     identity = {
         "model": card.model,
         "options": orjson.loads(orjson.dumps(dict(card.options))),
+        "initial_weights": card.initial_weights,
         "stain": card.stain,
         "patches": card.data_hash,
         "settings": settings_words(s),

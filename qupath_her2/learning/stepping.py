@@ -88,8 +88,7 @@ def _gradients(
     # Dropout depends on the step, not on what was drawn before it.
     torch.manual_seed(step_seed(s.seed, run.epoch, run.step, world.rank))
     truth = torch.from_numpy(labels).to(device)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    right = torch.zeros((), dtype=torch.int64, device=device)
+    sums = []
     parts = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / run.micro))
     for number, part in enumerate(parts):
         here = slice(int(part[0]), int(part[-1]) + 1)
@@ -100,9 +99,11 @@ def _gradients(
             losses = patch_losses(logits, truth[here], class_weights, s.loss)
             # DistributedDataParallel takes the mean over processes; the loss is the mean over patches.
             run.scaler.scale(losses.sum() * (world.size / weight)).backward()
-        loss_sum += losses.detach().double().sum()
-        right += ((logits.detach().argmax(1) == truth[here]) & (class_weights[truth[here]] > 0)).sum()
-    return [float(loss_sum), float(right)]
+        right = (logits.detach().argmax(1) == truth[here]) & (class_weights[truth[here]] > 0)
+        sums.append(torch.stack([losses.detach().sum(), right.sum()]))
+    # One wait for the device a batch; added up in double precision, which not every device has.
+    loss_sum, right_sum = torch.stack(sums).cpu().double().sum(0).tolist()
+    return [loss_sum, right_sum]
 
 
 def _halve(setup: Setup, run: Running, n: int, error: RuntimeError) -> None:

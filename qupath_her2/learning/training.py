@@ -224,8 +224,9 @@ def _close_epoch(
             if is_first:
                 figures = {**record.to_dict(), "confusion": run.confusion, "warnings": list(warnings)}
                 save_checkpoint(run.folder / _BEST, run.model, dataclasses.replace(card, metrics=figures))
-    _save(setup, run)
+    # What people look at comes before the state: a kill in between leaves nothing behind that is never written.
     if is_first:
         history = [one.to_dict() for one in run.history]
         replace_file(run.folder / "history.json", orjson.dumps(history, option=orjson.OPT_INDENT_2))
         replace_file(run.folder / "curves.svg", training_curves(run.history).encode())
+    _save(setup, run)

@@ -68,7 +68,7 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
             labels = setup.manifest.label[batch.rows].astype(np.int64)
             logits = forward(batch.pictures.to(world.device, non_blocking=True), batch.rows)
             truth = torch.from_numpy(labels).to(world.device)
-            loss += float(patch_losses(logits, truth, weights, s.loss).double().sum())
+            loss += float(patch_losses(logits, truth, weights, s.loss).cpu().double().sum())
             weight += float(setup.weights[labels].sum(dtype=np.float64))
             counts += confusion(labels, logits.argmax(1).cpu().numpy(), n_classes)
     together = world.total([loss, weight, *counts.ravel()])

@@ -299,6 +299,58 @@ def test_history_json_is_the_history(
     assert stored == [record.to_dict() for record in result.history]
 
 
+def test_a_network_that_does_not_fit_is_refused(
+    drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="has 3 classes and the patches have 2: negative, positive"):
+        train(tiny_net(n_classes=3), drawn, pixels, QUICK, tmp_path)
+    with pytest.raises(TrainingError, match="built for pictures of 64 px and the patches have 32"):
+        train(tiny_net("timm:test_vit", input_px=64), drawn, pixels, QUICK, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_halves_learn_too_and_are_taken_up_again(
+    drawn: PatchManifest,
+    pixels: PatchPixels,
+    tiny_net: Build,
+    tmp_path: Path,
+    precision: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the processor, where torch has the same arithmetic: fp16 with its loss scaled, and the scale in the state."""
+    # oneDNN takes AMX for halves, and dies of an illegal instruction where a virtual machine names AMX but forbids it.
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    settings = dataclasses.replace(QUICK, precision=precision, epochs=3)
+    whole = train(tiny_net(PLAIN_NET), small(drawn), pixels, settings, tmp_path / "whole")
+    assert whole.history[-1].train_loss < whole.history[0].train_loss
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            tiny_net(PLAIN_NET),
+            small(drawn),
+            pixels,
+            settings,
+            tmp_path / "parts",
+            progress=interrupted((3, 1)),
+        )
+    assert (
+        train(tiny_net(PLAIN_NET), small(drawn), pixels, settings, tmp_path / "parts").history
+        == whole.history
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT TESTED: needs an NVIDIA GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_learns_and_goes_on(
+    drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, precision: Any
+) -> None:
+    settings = dataclasses.replace(QUICK, device="cuda", precision=precision, epochs=6)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_net(PLAIN_NET), drawn, pixels, settings, tmp_path, progress=interrupted((3, 2)))
+    result = train(tiny_net(PLAIN_NET), drawn, pixels, settings, tmp_path)
+    assert [record.epoch for record in result.history] == [1, 2, 3, 4, 5, 6]
+    assert result.history[-1].validation_accuracy > 0.85
+
+
 def test_an_untouched_part_of_the_network_stays(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
