@@ -15,12 +15,20 @@ from qupath_her2.batch.pooling import pooled_stains
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
 from qupath_her2.project.cases import read_cases, unmatched_cases
-from qupath_her2.project.folder import OUTPUT_NAME, find_cases, find_images, pulled_images
+from qupath_her2.project.folder import (
+    OUTPUT_NAME,
+    find_cases,
+    find_images,
+    not_exported,
+    project_folder,
+    pulled_images,
+)
 from qupath_her2.project.writing import output_errors
 from qupath_her2.records import CaseInfo, Refusal
 from qupath_her2.scoring import guideline_for
 from qupath_her2.scoring.indicators import load_ranges
 from qupath_her2.slides import QUPATH_H_DAB, parse_qupath_stains
+from qupath_her2.slides.base import checked_pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,11 +96,6 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
 
-def project_folder(folder: Path) -> Path:
-    """Return the folder of a project: that of ``project.qpproj`` where the file itself was given."""
-    return folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
-
-
 def exchange_folder(folder: Path, out: Path | None = None) -> Path:
     """Return where results of `folder` are: `out`, or ``her2`` inside it."""
     return out or project_folder(folder) / OUTPUT_NAME
@@ -143,10 +146,7 @@ def _all_images(folder: Path, her2: Path, names: Sequence[str] | None = None) ->
     if pulled is not None:
         return pulled
     if project_folder(folder) != folder:
-        raise Her2Error(
-            f"Project '{folder}' has not been exported yet. Run qupath-her2 pull \"{folder}\", or "
-            "export_regions.groovy in QuPath, then score it."
-        )
+        raise Her2Error(not_exported(folder, "score it"))
     return find_images(folder, her2=her2, names=names)
 
 
@@ -173,7 +173,7 @@ def plan_jobs(
     """
     options = options or RunOptions()
     settings = settings or find_settings(folder)
-    _check_flags(options)
+    checked_pixel_size(options.pixel_size_um)
     out = exchange_folder(folder, options.out)
     refs = [_with_known_type(ref) for ref in select_images(folder, options.images, options.out)]
 
@@ -218,14 +218,6 @@ def plan_jobs(
         for ref in refs
     )
     return Plan(out, jobs, tuple(notes))
-
-
-def _check_flags(options: RunOptions) -> None:
-    size = options.pixel_size_um
-    if size is not None and not 0.01 <= size <= 100:
-        raise SettingsError(
-            f"--pixel-size-um {size:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
-        )
 
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:

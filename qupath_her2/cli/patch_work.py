@@ -32,7 +32,7 @@ from qupath_her2.patches import (
     write_manifest,
 )
 from qupath_her2.patches.export import export_jpegs
-from qupath_her2.patches.source import checked_pixel_size
+from qupath_her2.slides.base import checked_pixel_size
 
 __all__ = ["cut_and_write", "find_source", "patch_overrides"]
 

@@ -12,18 +12,27 @@ from typing import Any, Literal
 import orjson
 from PIL import JpegImagePlugin, PngImagePlugin
 
-from qupath_her2.errors import ImageReadError, PatchError, SettingsError
+from qupath_her2.errors import ImageReadError, PatchError
 from qupath_her2.patches.datasets.aperio import read_aperio_regions
 from qupath_her2.patches.tasks import Task
 from qupath_her2.project.cases import column_of_cases, column_of_metadata, of_image
-from qupath_her2.project.folder import OUTPUT_NAME, find_cases, find_images, project_file, pulled_images
+from qupath_her2.project.folder import (
+    OUTPUT_NAME,
+    find_cases,
+    find_images,
+    not_exported,
+    project_file,
+    project_folder,
+    pulled_images,
+)
 from qupath_her2.project.geojson import RegionFile, read_regions
 from qupath_her2.project.images import exchange_root
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.records import CaseInfo, SlideRef
 from qupath_her2.slides import open_view
+from qupath_her2.slides.base import checked_pixel_size
 
-__all__ = ["Source", "SourceImage", "checked_pixel_size", "image_size", "project_source", "regions_of"]
+__all__ = ["Source", "SourceImage", "image_size", "project_source", "regions_of"]
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
@@ -107,27 +116,15 @@ def project_source(
         `pixel_size_um` is no microscope's.
     """
     checked_pixel_size(pixel_size_um)
-    root = folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
+    root = project_folder(folder)
     her2 = her2 or root / OUTPUT_NAME
     found = pulled_images(her2) if refs is None else list(refs)
     if found is None:
         if project_file(folder) is not None and not (her2 / "images.json").is_file():
-            raise PatchError(
-                f"Project '{folder}' has not been exported yet. Run qupath-her2 pull \"{folder}\", or "
-                "export_regions.groovy in QuPath, then cut patches."
-            )
+            raise PatchError(not_exported(folder, "cut patches"))
         found = find_images(root, her2=her2)
     labels = _image_labels(root, her2, found, _columns(task, label_column), is_asked_for=bool(label_column))
     return Source("project", tuple(_source_image(ref, labels.get(ref.id), pixel_size_um) for ref in found))
-
-
-def checked_pixel_size(pixel_size_um: float | None) -> float | None:
-    """Return a pixel size that a user gave, µm, or None; SettingsError for what no microscope has."""
-    if pixel_size_um is not None and not 0.01 <= pixel_size_um <= 100:
-        raise SettingsError(
-            f"--pixel-size-um {pixel_size_um:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
-        )
-    return pixel_size_um
 
 
 def _source_image(ref: SlideRef, label: str | None, pixel_size_um: float | None) -> SourceImage:

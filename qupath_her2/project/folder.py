@@ -22,7 +22,16 @@ from qupath_her2.project.exchange import folder_image_id
 from qupath_her2.project.images import exchange_root, read_images
 from qupath_her2.records import SlideRef
 
-__all__ = ["IMAGE_SUFFIXES", "OUTPUT_NAME", "find_cases", "find_images", "project_file", "pulled_images"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "OUTPUT_NAME",
+    "find_cases",
+    "find_images",
+    "not_exported",
+    "project_file",
+    "project_folder",
+    "pulled_images",
+]
 
 #: Name of the exchange folder inside a project or folder of images.
 OUTPUT_NAME = "her2"
@@ -103,6 +112,19 @@ def find_images(
         )
     _refuse_same_ids(slides)
     return slides
+
+
+def project_folder(folder: Path) -> Path:
+    """Return the folder of a project: that of ``project.qpproj`` where the file itself was given."""
+    return folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
+
+
+def not_exported(project: Path, then: str) -> str:
+    """Return the sentence about a QuPath project that nobody pulled; `then` is what to do after that."""
+    return (
+        f"Project '{project}' has not been exported yet. Run qupath-her2 pull \"{project}\", or "
+        f"export_regions.groovy in QuPath, then {then}."
+    )
 
 
 def project_file(folder: Path) -> Path | None:

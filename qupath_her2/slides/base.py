@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ImageReadError
+from qupath_her2.errors import ImageReadError, SettingsError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ["DECODE_ERRORS", "BaseSlide", "read_error", "usable_pixel_size_um", "whole_downsample"]
+__all__ = [
+    "DECODE_ERRORS",
+    "BaseSlide",
+    "checked_pixel_size",
+    "read_error",
+    "usable_pixel_size_um",
+    "whole_downsample",
+]
 
 #: What the decoders raise on damaged bytes: they index, unpack, divide and allocate by numbers from the file.
 #: `SystemError` and `AttributeError` come from compiled codecs and lazily parsed tags.
@@ -49,6 +56,15 @@ _MAX_PIXEL_SIZE_UM = 100.0
 def read_error(path: Path, why: object, way_out: str) -> ImageReadError:
     """Return an `ImageReadError` that names the file, says why, and says what to do."""
     return ImageReadError(f"Image '{path.name}' cannot be read: {str(why).rstrip('.')} ({path}). {way_out}")
+
+
+def checked_pixel_size(pixel_size_um: float | None) -> float | None:
+    """Return a pixel size that a user gave, µm, or None; SettingsError for what no microscope has."""
+    if pixel_size_um is not None and not 0.01 <= pixel_size_um <= 100:
+        raise SettingsError(
+            f"--pixel-size-um {pixel_size_um:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
+        )
+    return pixel_size_um
 
 
 def usable_pixel_size_um(value: object) -> float | None:
