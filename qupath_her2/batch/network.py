@@ -18,9 +18,11 @@ from qupath_her2.errors import Her2Error
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.provenance import cell_uuids
-from qupath_her2.records import NOT_MEASURED, PatchTable, Prediction, Refusal, Score, SlideScore
+from qupath_her2.records import NOT_MEASURED, Box, PatchTable, Prediction, Refusal, Score, SlideScore
 from qupath_her2.scoring.indicators import heat_map, heat_map_png
 from qupath_her2.scoring.votes import RULES, vote
+from qupath_her2.slides.macenko import macenko_map
+from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,20 +147,13 @@ def _stain_maps(
     job: ScoreJob, slide: Slide, inputs: Inputs, ground: Ground, card: ModelCard
 ) -> tuple[DensityMap, ...] | None:
     """Return the normalisation that the network was trained with, fitted to this slide."""
-    from qupath_her2.slides.macenko import macenko_map
-    from qupath_her2.slides.stain_sample import find_reference, fit_slide_macenko
-
     if card.stain is None:
         return None
-    kind, _, reference = card.stain.partition(":")
-    if kind != "macenko":
-        raise Her2Error(
-            f"The network wants stains normalised by {card.stain!r}, which this version cannot do. Update."
-        )
+    reference = normalisation_reference(card.stain)
     profile = fit_slide_macenko(
         slide, pixel_size_um=inputs.pixel_size_um, tissue=ground.tissue, image_type=job.ref.image_type
     )
-    return (macenko_map(profile, find_reference(reference)),)
+    return (macenko_map(profile, reference),)
 
 
 def _table(
@@ -238,7 +233,5 @@ def _heat_map(table: PatchTable) -> dict[str, bytes]:
     is_lattice = (side == side[0]).all() and (table.box_xywh[:, :2] % side[0] == 0).all()
     if not is_lattice:
         return {}
-    from qupath_her2.records import Box
-
     boxes = [Box(*box) for box in table.box_xywh.tolist()]
     return {"heatmap.png": heat_map_png(heat_map(boxes, table.probabilities[:, -1].tolist()))}

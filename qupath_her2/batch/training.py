@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
-from qupath_her2.errors import Her2Error, TrainingError
+from qupath_her2.errors import TrainingError
 from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint, save_card
@@ -22,7 +22,7 @@ from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.slides import open_view
 from qupath_her2.slides.macenko import macenko_map
-from qupath_her2.slides.stain_sample import find_reference, fit_slide_macenko
+from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,10 +158,7 @@ def stain_maps_of(manifest: PatchManifest, stain: str | None) -> tuple[DensityMa
     """
     if stain is None:
         return None
-    kind, _, name = stain.partition(":")
-    if kind != "macenko":
-        raise Her2Error(f"Unknown stain normalisation {stain!r}. There is macenko:REFERENCE.")
-    reference = find_reference(name)
+    reference = normalisation_reference(stain)
     maps = []
     for image in manifest.images:
         with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:

@@ -18,7 +18,13 @@ from qupath_her2.slides.tissue import Tissue, find_tissue
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SampleSettings", "find_reference", "fit_slide_macenko", "sample_tissue_pixels"]
+__all__ = [
+    "SampleSettings",
+    "find_reference",
+    "fit_slide_macenko",
+    "normalisation_reference",
+    "sample_tissue_pixels",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +138,20 @@ def find_reference(name: str | Path, *, settings: MacenkoSettings | None = None)
     if not isinstance(value, dict):
         raise SettingsError(f"Stain reference '{path}' holds no stain profile. Fit it again.")
     return profile_from_dict(value)
+
+
+def normalisation_reference(words: str) -> StainProfile:
+    """Return the reference of a normalisation as a recipe or a model card names it, ``macenko:<reference>``.
+
+    Raises
+    ------
+    SettingsError
+        It is another kind of normalisation, or no such reference is there.
+    """
+    kind, _, name = words.partition(":")
+    if kind != "macenko" or not name:
+        raise SettingsError(
+            f"Unknown stain normalisation {words!r}. This version knows macenko:REFERENCE; a network trained with "
+            "another one needs the version that trained it."
+        )
+    return find_reference(name)

@@ -16,6 +16,7 @@ from qupath_her2.slides.stain_sample import (
     SampleSettings,
     find_reference,
     fit_slide_macenko,
+    normalisation_reference,
     sample_tissue_pixels,
 )
 from qupath_her2.slides.tissue import Tissue
@@ -119,3 +120,13 @@ def test_a_file_that_holds_no_profile_is_refused(tmp_path, text, message):
 def test_an_unknown_name_lists_the_built_in_ones():
     with pytest.raises(SettingsError, match=r"'vahadane' is neither .* \(veta-2013\)"):
         find_reference("vahadane")
+
+
+def test_a_normalisation_is_named_with_its_reference():
+    assert normalisation_reference("macenko:veta-2013") is MACENKO_REFERENCES["veta-2013"]
+
+
+@pytest.mark.parametrize("words", ["reinhard:veta-2013", "macenko", "macenko:", ""])
+def test_an_unknown_normalisation_is_refused(words):
+    with pytest.raises(SettingsError, match=r"This version knows macenko:REFERENCE"):
+        normalisation_reference(words)
