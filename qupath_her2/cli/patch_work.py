@@ -14,7 +14,7 @@ import typer
 
 from qupath_her2.batch.plan import exchange_folder, find_settings, select_images
 from qupath_her2.cli.options import ProgressKind
-from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.progress import say_json, wants_bar
 from qupath_her2.cli.verb import EXIT_SOME_FAILED
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
@@ -161,9 +161,7 @@ def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
     if kind is ProgressKind.json:
         yield lambda done, total, name: say_json(event=what, done=done, total=total, name=name)
         return
-    import sys
-
-    if kind is ProgressKind.off or not (kind is ProgressKind.bar or sys.stderr.isatty()):
+    if not wants_bar(kind):
         yield lambda done, total, name: None
         return
     from rich.console import Console

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qupath_her2.batch.local import JobEvent
     from qupath_her2.cli.options import ProgressKind
 
-__all__ = ["ProgressView", "progress_view", "say_json"]
+__all__ = ["ProgressView", "progress_view", "say_json", "wants_bar"]
 
 
 class ProgressView(Protocol):
@@ -39,15 +39,18 @@ def say_json(**fields: Any) -> None:
     sys.stdout.flush()
 
 
+def wants_bar(kind: ProgressKind) -> bool:
+    """Tell whether a bar is to be shown: where it was asked for, and by ``auto`` on a terminal."""
+    return kind.value == "bar" or (kind.value == "auto" and sys.stderr.isatty())
+
+
 def progress_view(kind: ProgressKind, n_images: int) -> ProgressView:
     """Return the view that `kind` asks for; ``auto`` is a bar on a terminal and a line an image elsewhere."""
     if kind.value == "json":
         return JsonView(n_images)
     if kind.value == "off":
         return QuietView()
-    if kind.value == "bar" or sys.stderr.isatty():
-        return BarView(n_images)
-    return LineView(n_images)
+    return BarView(n_images) if wants_bar(kind) else LineView(n_images)
 
 
 class QuietView:

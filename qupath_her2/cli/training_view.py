@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from qupath_her2.cli.options import ProgressKind
-from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.progress import say_json, wants_bar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +41,7 @@ def training_view(kind: ProgressKind) -> TrainingView:
         return TrainingView()
     if kind is ProgressKind.json:
         return _JsonView()
-    return _BarView() if kind is ProgressKind.bar or sys.stderr.isatty() else _LineView()
+    return _BarView() if wants_bar(kind) else _LineView()
 
 
 def _words(record: EpochRecord) -> str:
