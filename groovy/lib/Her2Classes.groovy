@@ -9,21 +9,38 @@ import qupath.lib.projects.Project
 @CompileStatic
 class Her2Classes {
 
-    /** Classes of cells: red, green, blue, as QuPath has them for graded classes. */
+    /** Classes of cells and ground: red, green, blue, as QuPath has them. */
     static final Map<String, List<Integer>> COLOURS = [
         "Tumor"          : [200, 0, 0],
+        "Stroma"         : [150, 200, 150],
         "Tumor: Negative": [90, 90, 180],
         "Tumor: 1+"      : [255, 215, 0],
         "Tumor: 2+"      : [225, 150, 50],
         "Tumor: 3+"      : [200, 50, 50],
     ]
+    /** What a network calls patches, and the class of cells whose colour they have. */
+    static final Map<String, String> OF_PATCHES = [
+        "0"         : "Tumor: Negative",
+        "negative"  : "Tumor: Negative",
+        "1+"        : "Tumor: 1+",
+        "low"       : "Tumor: 1+",
+        "2+"        : "Tumor: 2+",
+        "equivocal" : "Tumor: 2+",
+        "3+"        : "Tumor: 3+",
+        "high"      : "Tumor: 3+",
+        "positive"  : "Tumor: 3+",
+        "tumour"    : "Tumor",
+        "non-tumour": "Stroma",
+    ]
+    private static final String PATCH = "HER2 patch "
 
     /** The class of that name; null for null. */
     static PathClass named(String name, Collection<PathClass> listed) {
         if (name == null || name.isEmpty())
             return null
         PathClass found = PathClass.fromString(name, null)
-        List<Integer> colour = COLOURS.get(name)
+        String known = name.startsWith(PATCH) ? OF_PATCHES.get(name.substring(PATCH.length())) : name
+        List<Integer> colour = COLOURS.get(known)
         // `Tumor: 3+` makes QuPath invent a `Tumor`, so a colour given on creation may come too late.
         if (colour != null && !listed.contains(found))
             found.setColor(ColorTools.packRGB(colour[0], colour[1], colour[2]))

@@ -52,6 +52,7 @@ class ScoreJob:
     method : score cells by a guideline, or the image by the published indicators, or let a network predict its
         patches.
     checkpoint : of the network, path without suffix.
+    head : file of a head over patch counts, which then names the image's class; None lets the patches vote.
     keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
     ranges : decision table of the indicators; None takes the published one.
     force : redo what is up to date.
@@ -69,6 +70,7 @@ class ScoreJob:
     cells: Literal["detect", "from-regions"] = "detect"
     method: Literal["cells", "indicators", "network"] = "cells"
     checkpoint: Path | None = None
+    head: Path | None = None
     keep_controls: bool = False
     ranges: IndicatorRanges | None = None
     force: bool = False

@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qupath_her2.batch.count_heads import counts_of_images
 from qupath_her2.batch.ground import Ground, empty_table, refused_outcome
 from qupath_her2.batch.network_patches import image_manifest
 from qupath_her2.batch.outcome import Outcome
-from qupath_her2.errors import Her2Error
+from qupath_her2.errors import Her2Error, ModelError
 from qupath_her2.models.card import ModelCard, read_card
+from qupath_her2.models.counts import load_counts
 from qupath_her2.patches.pixels import PatchPixels
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.project.vocabulary import PATCH_CLASS
+from qupath_her2.provenance import cell_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, Box, PatchTable, Prediction, Refusal, Score, SlideScore
 from qupath_her2.scoring.indicators import heat_map, heat_map_png
 from qupath_her2.scoring.votes import RULES, vote
@@ -37,10 +40,8 @@ if TYPE_CHECKING:
     from qupath_her2.slides import Slide
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["PATCH_CLASS", "measure_network", "needs_pixel_size", "network_settings"]
+__all__ = ["measure_network", "needs_pixel_size", "network_settings"]
 
-#: Before a class's name in QuPath, so that no patch is counted as a cell.
-PATCH_CLASS = "HER2 patch "
 _NO_GUIDELINE = "none"
 _NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
 
@@ -53,6 +54,7 @@ def network_settings(job: ScoreJob) -> dict[str, Any]:
         "card": asdict(card) | {"metrics": None, "versions": None},
         "patches": job.settings.patches,
         "votes": job.settings.votes,
+        "head": None if job.head is None else sha256_file(job.head),
     }
 
 
@@ -186,6 +188,8 @@ def _slide_score(
     rows = {str(region.uuid): table.region == number for number, region in enumerate(regions)}
     of_regions = {uuid: _score(job, card, table, mask, ()) for uuid, mask in rows.items()}
     whole = _score(job, card, table, np.ones(len(table), bool), warnings)
+    if job.head is not None and whole.prediction is not None:
+        whole = _by_head(job.head, card, table, whole)
     if by_core:
         reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {_NOT_A_SCORE}"
         whole = Score(
@@ -194,6 +198,33 @@ def _slide_score(
     return SlideScore(
         **{name: getattr(whole, name) for name in Score.__dataclass_fields__}, regions=of_regions
     )
+
+
+def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
+    """Return the score of an image whose class a head over its patch counts names."""
+    assert voted.prediction is not None
+    head = load_counts(path)
+    if head.patch_classes != card.class_names:
+        raise ModelError(
+            f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
+            f"{', '.join(card.class_names)}. Take the head that was trained with it."
+        )
+    chosen = np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
+    counts = counts_of_images(np.zeros(len(table), np.int32), chosen, 1, len(card.class_names))
+    probabilities = head.predict(counts)[0]
+    if not np.isfinite(probabilities).all():
+        return voted
+    name = head.slide_classes[int(probabilities.argmax())]
+    rule = f"{head.kind} over the counts of its patches"
+    said = replace(
+        voted.prediction,
+        class_name=name,
+        probabilities=dict(zip(head.slide_classes, map(float, probabilities), strict=True)),
+        rule=rule,
+    )
+    best = f"'{name}' ({rule}, {probabilities.max():.2f})"
+    reason = f"{said.n_patches:,} patches by '{said.model}': {best}. {_NOT_A_SCORE}"
+    return replace(voted, reason=reason, prediction=said)
 
 
 def _score(

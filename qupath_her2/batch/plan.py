@@ -70,6 +70,7 @@ class RunOptions:
     cells: Literal["detect", "from-regions"] = "detect"
     method: Literal["cells", "indicators", "network"] = "cells"
     checkpoint: Path | None = None
+    head: Path | None = None
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
     keep_controls: bool = False
@@ -208,6 +209,7 @@ def plan_jobs(
             cells=options.cells,
             method=options.method,
             checkpoint=options.checkpoint,
+            head=options.head,
             keep_controls=options.keep_controls,
             ranges=ranges,
             force=options.force,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import orjson
 
+from qupath_her2.batch.count_heads import fit_heads
 from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
@@ -20,6 +21,7 @@ from qupath_her2.models.registry import build_model, find_model
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.scoring.agreement import Agreement, write_agreement
 from qupath_her2.slides import open_view
 from qupath_her2.slides.macenko import macenko_map
 from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
@@ -67,12 +69,17 @@ class TrainJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedNetwork:
-    """What came of it: the checkpoint, how training went, and the figures of the test part (None without one)."""
+    """What came of it.
+
+    `checkpoint`, `card` : the network; `result` : how training went; `test` : figures of the test part, None without
+    one; `heads` : {kind: figures} of the test images by the recipe's heads over patch counts.
+    """
 
     checkpoint: Path
     card: ModelCard
     result: TrainResult
     test: Evaluation | None
+    heads: dict[str, Agreement]
 
 
 def train_network(
@@ -134,8 +141,15 @@ def train_network(
     )
     if test is not None:
         write_evaluation(job.out / "test", test, card, PatchPixels)
+    heads = (
+        fit_heads(model, card, job.manifest, job.recipe.heads, result.checkpoint, job.settings.predict)
+        if job.recipe.heads
+        else {}
+    )
+    for kind, figures in heads.items():
+        write_agreement(job.out / "test" / f"head-{kind}", figures)
     replace_file(job.out / "training.json", _record(job, result, test))
-    return TrainedNetwork(result.checkpoint, card, result, test)
+    return TrainedNetwork(result.checkpoint, card, result, test, heads)
 
 
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:

@@ -21,6 +21,8 @@ __all__ = [
     "Guideline",
     "Heap",
     "Images",
+    "Layout",
+    "LayoutName",
     "KeepControls",
     "Method",
     "MethodName",
@@ -31,10 +33,14 @@ __all__ = [
     "ProgressKind",
     "Project",
     "Ranges",
+    "Recipe",
+    "RecipeOrNone",
     "Site",
     "SiteName",
     "Specimen",
     "SpecimenName",
+    "Stain",
+    "StainName",
     "WholeTissue",
     "Workers",
 ]
@@ -77,7 +83,25 @@ class MethodName(str, Enum):
     indicators = "indicators"
 
 
-_WHAT = "What to score"
+class LayoutName(str, Enum):
+    """How the images lie in the folder."""
+
+    project = "project"
+    bci = "bci"
+    her2_ihc_40x = "her2-ihc-40x"
+    warwick = "warwick"
+    yale = "yale"
+    herohe = "herohe"
+
+
+class StainName(str, Enum):
+    """Which stain of a data set that holds two."""
+
+    HE = "HE"
+    IHC = "IHC"
+
+
+_WHAT = "Which images"
 _HOW = "How to score"
 _RUN = "How to run"
 
@@ -193,6 +217,19 @@ Config = Annotated[
         rich_help_panel=_RUN,
         help="Settings file; without it FOLDER/her2.toml where there is one. Flags win over it.",
     ),
+]
+_RECIPES = "convoher2, se-resnet50, tumour-resnet34, lowres-convnext, patch-count."
+Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME", help=_RECIPES)]
+RecipeOrNone = Annotated[
+    str | None, typer.Option("--recipe", metavar="NAME", help=f"As a published system cuts them: {_RECIPES}")
+]
+Layout = Annotated[
+    LayoutName,
+    typer.Option("--layout", rich_help_panel=_WHAT, help="A published data set as it was unpacked."),
+]
+Stain = Annotated[
+    StainName | None,
+    typer.Option("--stain", rich_help_panel=_WHAT, help="Of bci and warwick; IHC if not given."),
 ]
 NoQuPath = Annotated[
     bool,

@@ -32,9 +32,10 @@ from qupath_her2.patches import (
     write_manifest,
 )
 from qupath_her2.patches.export import export_jpegs
+from qupath_her2.recipes import find_recipe
 from qupath_her2.slides.base import checked_pixel_size
 
-__all__ = ["cut_and_write", "find_source", "patch_overrides"]
+__all__ = ["cut_and_write", "cut_source", "find_source", "patch_overrides"]
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,60}")
 Tell = Callable[[int, int, str], None]
@@ -79,26 +80,24 @@ def cut_and_write(
     images: tuple[str, ...],
     out: Path | None,
     name: str | None,
+    recipe: str | None,
     pixel_size_um: float | None,
     export_jpeg: bool,
     config: Path | None,
     progress: ProgressKind,
 ) -> int:
     """Cut the patches, write the manifest, say what came out, and return the exit code; see the flags of `patches`."""
-    settings = find_settings(folder, config, overrides)
-    name = name or settings.patches.task
+    settings = find_settings(
+        folder, config, overrides, recipe=None if recipe is None else find_recipe(recipe)
+    )
+    name = name or recipe or settings.patches.task
     if not _NAME.fullmatch(name):
         raise SettingsError(f"--name {name!r} cannot name a folder: letters, digits, . _ + and - only.")
     source = find_source(
         folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
     )
-    is_quiet = progress in (ProgressKind.json, ProgressKind.off)
-    listen = None if is_quiet else lambda text: typer.echo(text, err=True)
     target = exchange_folder(folder, out) / "patches" / name
-    with _progress(progress, "patches") as tell:
-        context = CutContext(settings.regions, settings.tissue, listen=listen, progress=tell)
-        manifest = cut_patches(source, settings.patches, context)
-    write_manifest(target, manifest)
+    manifest = cut_source(source, settings, target, progress)
     n_unread = manifest.dropped.get("image: cannot be read", 0)
     if export_jpeg:
         with _progress(progress, "JPEG") as tell:
@@ -106,6 +105,17 @@ def cut_and_write(
         n_unread += len(problems)
     _close(manifest, target, source, is_json=progress is ProgressKind.json)
     return EXIT_SOME_FAILED if n_unread else 0
+
+
+def cut_source(source: Source, settings: Settings, target: Path, progress: ProgressKind) -> PatchManifest:
+    """Cut the patches of a source, telling how far it is and what was left out, and write their manifest."""
+    is_quiet = progress in (ProgressKind.json, ProgressKind.off)
+    listen = None if is_quiet else lambda text: typer.echo(text, err=True)
+    with _progress(progress, "patches") as tell:
+        context = CutContext(settings.regions, settings.tissue, listen=listen, progress=tell)
+        manifest = cut_patches(source, settings.patches, context)
+    write_manifest(target, manifest)
+    return manifest
 
 
 def find_source(

@@ -13,24 +13,6 @@ from qupath_her2.cli.verb import verb
 __all__ = ["patches"]
 
 
-class LayoutName(str, Enum):
-    """How the images lie in the folder."""
-
-    project = "project"
-    bci = "bci"
-    her2_ihc_40x = "her2-ihc-40x"
-    warwick = "warwick"
-    yale = "yale"
-    herohe = "herohe"
-
-
-class StainName(str, Enum):
-    """Which stain of a data set that holds two."""
-
-    HE = "HE"
-    IHC = "IHC"
-
-
 class RuleName(str, Enum):
     """When a patch belongs to a region."""
 
@@ -76,14 +58,9 @@ def patches(
             help="Folder of the result in her2/patches; the task's name if not given.",
         ),
     ] = None,
-    layout: Annotated[
-        LayoutName,
-        typer.Option("--layout", rich_help_panel=_WHERE, help="A published data set as it was unpacked."),
-    ] = LayoutName.project,
-    stain: Annotated[
-        StainName | None,
-        typer.Option("--stain", rich_help_panel=_WHERE, help="Of bci and warwick; IHC if not given."),
-    ] = None,
+    recipe: o.RecipeOrNone = None,
+    layout: o.Layout = o.LayoutName.project,
+    stain: o.Stain = None,
     size: Annotated[
         int | None,
         typer.Option("--size", metavar="PX", min=8, rich_help_panel=_WHERE, help="Side of a patch; 512."),
@@ -208,6 +185,8 @@ def patches(
 
     [bold]Examples[/bold]
 
+    qupath-her2 patches study --recipe se-resnet50
+
     qupath-her2 patches study --task her2-3 --size 512 --um-px 0.25
 
     qupath-her2 patches cores --whole-tissue --pixel-size-um 0.25 --drop white-black
@@ -241,6 +220,7 @@ def patches(
         images=tuple(images or ()),
         out=out,
         name=name,
+        recipe=recipe,
         pixel_size_um=pixel_size_um,
         export_jpeg=export_jpeg,
         config=config,

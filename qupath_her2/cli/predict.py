@@ -12,7 +12,6 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
-    from qupath_her2.models.card import ModelCard
     from qupath_her2.recipes import Recipe
 
 __all__ = ["predict"]
@@ -23,6 +22,9 @@ class RuleName(str, Enum):
 
     mean = "mean"
     majority = "majority"
+    mlp = "mlp"
+    random_forest = "random-forest"
+    svm = "svm"
 
 
 Checkpoint = Annotated[
@@ -33,7 +35,11 @@ Checkpoint = Annotated[
 ]
 Rule = Annotated[
     RuleName | None,
-    typer.Option("--rule", help="How patches decide; without it as the recipe says."),
+    typer.Option(
+        "--rule",
+        help="How patches decide: their mean, their majority, or a head over their counts (patch-count); "
+        "without it as the recipe says.",
+    ),
 ]
 
 
@@ -69,13 +75,13 @@ def predict(
     from qupath_her2.cli.jobs import run_folder, run_options
     from qupath_her2.models.card import read_card
     from qupath_her2.project.images import PREDICTIONS
+    from qupath_her2.recipes import RECIPES
 
     card = read_card(model)
-    overrides = {
-        "predict": {"device": device, "batch_size": batch_size},
-        "votes": {"rule": None if rule is None else rule.value},
-    }
-    settings = find_settings(folder, config, overrides, recipe=_recipe_of(card))
+    recipe = RECIPES.get(card.recipe)
+    votes = rule.value if rule in (RuleName.mean, RuleName.majority) else None
+    overrides = {"predict": {"device": device, "batch_size": batch_size}, "votes": {"rule": votes}}
+    settings = find_settings(folder, config, overrides, recipe=recipe)
     chosen = run_options(
         images=images,
         out=exchange_folder(folder, out) / PREDICTIONS,
@@ -84,6 +90,7 @@ def predict(
         whole_tissue=whole_tissue or settings.patches.whole_image,
         method="network",
         checkpoint=model.absolute(),
+        head=_head(model.absolute(), recipe, rule),
         force=force,
         debug=debug,
     )
@@ -91,7 +98,20 @@ def predict(
     return run_folder(folder, chosen, settings, workers=1, progress=progress, push=push)
 
 
-def _recipe_of(card: ModelCard) -> Recipe | None:
-    from qupath_her2.recipes import RECIPES
+def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Path | None:
+    """Return the file of the head that was asked for, or that the recipe names first; None lets patches vote."""
+    from qupath_her2.batch.count_heads import head_path
+    from qupath_her2.errors import ModelError
 
-    return RECIPES.get(card.recipe)
+    if rule in (RuleName.mean, RuleName.majority):
+        return None
+    kind = rule.value if rule is not None else next(iter(recipe.heads), None) if recipe is not None else None
+    if kind is None:
+        return None
+    path = head_path(checkpoint, kind)
+    if path.is_file():
+        return path
+    if rule is None:
+        typer.echo(f"No head '{path}': the patches vote by majority.", err=True)
+        return None
+    raise ModelError(f"'{path}' is not there. Train the recipe patch-count, or pass --rule majority.")

@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-RecipeName = Annotated[
-    str,
-    typer.Option(
-        "--recipe",
-        metavar="NAME",
-        help="convoher2, se-resnet50, tumour-resnet34, lowres-convnext, patch-count.",
-    ),
-]
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Another network of qupath-her2 models, or timm:NAME."),
@@ -64,7 +56,11 @@ Again = Annotated[
 @verb
 def train(
     folder: o.Folder,
-    recipe: RecipeName,
+    recipe: o.Recipe,
+    images: o.Images = None,
+    layout: o.Layout = o.LayoutName.project,
+    stain: o.Stain = None,
+    pixel_size_um: o.PixelSize = None,
     model: Model = None,
     weights: Weights = "pretrained",
     patches: Patches = None,
@@ -109,7 +105,18 @@ def train(
     her2 = exchange_folder(folder, out)
     label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
     job = TrainJob(
-        manifest=_manifest(folder, patches, her2, recipe, settings),
+        manifest=_manifest(
+            folder,
+            settings,
+            her2 / "patches" / recipe,
+            progress,
+            cut_before=patches,
+            layout=layout.value,
+            stain=None if stain is None else stain.value,
+            images=tuple(images or ()),
+            out=out,
+            pixel_size_um=pixel_size_um,
+        ),
         recipe=chosen,
         settings=settings,
         out=her2 / "models" / (f"{label}-control" if shuffle_labels and name is None else label),
@@ -128,18 +135,21 @@ def train(
 
 
 def _manifest(
-    folder: Path, patches: Path | None, her2: Path, recipe: str, settings: Settings
+    folder: Path,
+    settings: Settings,
+    target: Path,
+    progress: o.ProgressKind,
+    *,
+    cut_before: Path | None,
+    **source: Any,
 ) -> PatchManifest:
-    """Return the patches that were named, else those of the recipe, cut anew from the regions as they are now."""
-    from qupath_her2.patches.cut import CutContext, manifest_from_regions
-    from qupath_her2.patches.manifest import read_manifest, write_manifest
+    """Return the patches that were named, else those that the recipe cuts from the regions as they are now."""
+    from qupath_her2.cli.patch_work import cut_source, find_source
+    from qupath_her2.patches.manifest import read_manifest
 
-    if patches is not None:
-        return read_manifest(patches)
-    context = CutContext(settings.regions, settings.tissue, listen=lambda text: typer.echo(text, err=True))
-    manifest = manifest_from_regions(folder, settings.patches, context, her2=her2)
-    write_manifest(her2 / "patches" / recipe, manifest)
-    return manifest
+    if cut_before is not None:
+        return read_manifest(cut_before)
+    return cut_source(find_source(folder, settings, **source), settings, target, progress)
 
 
 def _weights(words: str) -> Literal["pretrained", "random"] | Path:
@@ -167,6 +177,9 @@ def _say(found: TrainedNetwork, job: TrainJob, progress: o.ProgressKind) -> None
     else:
         for figures in (found.test.patches, found.test.images):
             typer.echo(table_text(agreement_tables(figures)[0]))
+        for kind, figures in found.heads.items():
+            right = figures.accuracy
+            typer.echo(f"counts of patches by {kind}: {right.k} of {right.n} images")
     typer.echo(
         f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
         f"{'control on shuffled labels; ' if job.is_control else ''}research use only"

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 
 from qupath_her2.records import RegionRole
 
-__all__ = ["CLASS_COLOURS", "GRADES", "ClassNames", "class_colour", "class_role", "grade_of", "split_class"]
+__all__ = [
+    "CLASS_COLOURS",
+    "GRADES",
+    "PATCH_CLASS",
+    "ClassNames",
+    "class_colour",
+    "class_role",
+    "grade_of",
+    "patch_colour",
+    "split_class",
+]
 
 #: QuPath's graded intensity classes, the last part of a class name; QuPath computes the H-score from them.
 GRADES: tuple[str, ...] = ("Negative", "1+", "2+", "3+")
@@ -156,6 +166,25 @@ def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     )
 
 
+#: Before the name of a class of patches in QuPath, so that no patch is counted as a cell.
+PATCH_CLASS = "HER2 patch "
+#: {class of a network: class of QuPath that has its colour}.
+_OF_PATCHES = {
+    **dict.fromkeys(("0", "negative"), "Tumor: Negative"),
+    **dict.fromkeys(("1+", "low"), "Tumor: 1+"),
+    **dict.fromkeys(("2+", "equivocal"), "Tumor: 2+"),
+    **dict.fromkeys(("3+", "high", "positive"), "Tumor: 3+"),
+    "tumour": "Tumor",
+    "non-tumour": "Stroma",
+}
+
+
 def class_colour(name: str | None) -> tuple[int, int, int]:
     """Return QuPath's default RGB colour of a class, grey for classes QuPath does not know."""
     return CLASS_COLOURS.get(name or "", _UNKNOWN_COLOUR)
+
+
+def patch_colour(name: str) -> tuple[int, int, int]:
+    """Return the RGB colour of a class of patches: that of the cells' class of the same meaning, else grey."""
+    word = name.removeprefix(PATCH_CLASS)
+    return class_colour(_OF_PATCHES.get(word))

@@ -16,7 +16,7 @@ from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
 from qupath_her2.report.stored import stored_regions
-from qupath_her2.report.tables import SummaryRow, summary_csv
+from qupath_her2.report.tables import SummaryRow, predictions_csv, summary_csv
 from qupath_her2.slides import open_view
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     if not rows:
         raise ExchangeError(f"There is no result in '{out}'. Score first: qupath-her2 run FOLDER.")
     replace_file(out / "summary.csv", summary_csv(rows))
+    if any(row.score is not None and row.score.prediction is not None for row in rows):
+        replace_file(out / "predictions.csv", predictions_csv(rows))
     show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
     pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
     write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"])

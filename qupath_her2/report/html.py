@@ -51,7 +51,7 @@ def count_states(rows: Sequence[SummaryRow]) -> str:
     states = [row.state for row in rows]
     parts = [
         f"{states.count(state)} {state}"
-        for state in ("scored", "not assessable", "failed")
+        for state in ("scored", "predicted", "not assessable", "failed")
         if state in states
     ]
     return f"{len(rows)} image{'' if len(rows) == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import shapely
 
-from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.project.vocabulary import class_colour, patch_colour
 from qupath_her2.records import NOT_MEASURED, CellTable, PatchTable, Region, RegionRole
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) 
         if code == NOT_MEASURED:
             cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), NOT_MEASURED_COLOUR, 1)
             continue
-        colour = np.array(class_colour(patches.class_names[code]), np.float32)
+        colour = np.array(patch_colour(patches.class_names[code]), np.float32)
         strength = 0.45 * float(probabilities[code])
         part[:] = np.rint((1 - strength) * part + strength * colour).astype(np.uint8)
 

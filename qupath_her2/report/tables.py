@@ -11,7 +11,14 @@ from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SUMMARY_COLUMNS", "SummaryRow", "short_class", "summary_csv"]
+__all__ = [
+    "PREDICTION_COLUMNS",
+    "SUMMARY_COLUMNS",
+    "SummaryRow",
+    "predictions_csv",
+    "short_class",
+    "summary_csv",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,21 @@ SUMMARY_COLUMNS: tuple[str, ...] = (
 )
 
 
+PREDICTION_COLUMNS: tuple[str, ...] = (
+    "image",
+    "case",
+    "network",
+    "task",
+    "predicted class",
+    "patches",
+    "class",
+    "probability",
+    "rule",
+    "reason",
+    "run",
+)
+
+
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
@@ -88,6 +110,21 @@ def _cells(row: SummaryRow) -> Sequence[str | None]:
         score.guideline,
         row.run,
     )
+
+
+def predictions_csv(rows: Iterable[SummaryRow]) -> bytes:
+    """Return ``predictions.csv``: a line for each image and class of the network, columns `PREDICTION_COLUMNS`."""
+    lines: list[Sequence[str | None]] = [PREDICTION_COLUMNS]
+    for row in rows:
+        said = None if row.score is None else row.score.prediction
+        if said is None or row.score is None:
+            continue
+        first = (row.name, row.case.case, said.model, said.task, said.class_name, str(said.n_patches))
+        lines += [
+            (*first, name, f"{value:.4f}", said.rule, row.score.reason, row.run)
+            for name, value in said.probabilities.items()
+        ]
+    return csv_bytes(lines)
 
 
 def summary_csv(rows: Iterable[SummaryRow]) -> bytes:

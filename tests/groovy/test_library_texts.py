@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qupath_her2.patches.tasks import TASKS
+from qupath_her2.project.vocabulary import PATCH_CLASS, patch_colour
 from tests.groovy.conftest import SCRIPTS
 
 LIBRARY = sorted((SCRIPTS / "lib").glob("*.groovy"))
@@ -33,6 +35,21 @@ def test_the_metadata_that_is_ours_is_listed_once() -> None:
     """What a push writes there and an export leaves out must be the same list."""
     listing = [file.name for file in LIBRARY if "HER2 score (computed)" in file.read_text(encoding="utf-8")]
     assert listing == ["Her2Import.groovy"]
+
+
+def test_patches_have_the_same_colours_in_qupath_and_in_reports() -> None:
+    text = (SCRIPTS / "lib" / "Her2Classes.groovy").read_text(encoding="utf-8")
+    as_cells = dict(re.findall(r'"([^"]+)"\s*: "([^"]+)"', text))
+    colours = {
+        name: tuple(map(int, rgb.split(",")))
+        for name, rgb in re.findall(r'"([^"]+)"\s*: \[([\d, ]+)\]', text)
+    }
+    words = {word for task in TASKS.values() for word in task.class_names}
+    assert set(as_cells) == words
+    assert {word: colours[as_cells[word]] for word in words} == {
+        word: patch_colour(PATCH_CLASS + word) for word in words
+    }
+    assert f'"{PATCH_CLASS}"' in text
 
 
 @pytest.mark.parametrize("file", LIBRARY, ids=lambda f: f.stem)

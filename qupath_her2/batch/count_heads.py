@@ -1,0 +1,112 @@
+"""From how many patches of each class an image holds to the image's class: Chauhan et al. 2025, approach 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qupath_her2.learning import predict
+from qupath_her2.models.counts import fit_counts, save_counts
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.pixels import PatchPixels
+from qupath_her2.project.writing import output_errors
+from qupath_her2.scoring.agreement import Agreement, agreement, make_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.learning import PredictSettings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.models.counts import CountHead, CountKind
+
+__all__ = ["HEADS", "counts_of_images", "fit_heads", "head_path"]
+
+#: Folder of the heads beside their network.
+HEADS = "heads"
+
+
+def head_path(checkpoint: Path, kind: str) -> Path:
+    """Return where a head of a network lies."""
+    return checkpoint.parent / HEADS / f"{kind}.json"
+
+
+def counts_of_images(
+    image: NDArray[np.int32], chosen: NDArray[np.int16], n_images: int, n_classes: int
+) -> NDArray[np.int64]:
+    """Return how many patches of each class each image holds, int64 (n_images, C); unnamed patches are left out."""
+    counts = np.zeros((n_images, n_classes), np.int64)
+    named = chosen >= 0
+    np.add.at(counts, (image[named], chosen[named].astype(np.int64)), 1)
+    return counts
+
+
+def fit_heads(
+    model: Any,
+    card: ModelCard,
+    manifest: PatchManifest,
+    kinds: Sequence[CountKind],
+    checkpoint: Path,
+    settings: PredictSettings | None = None,
+) -> dict[str, Agreement]:
+    """Fit heads on the images of training and validation, keep them beside the network, and judge them on test images.
+
+    An image's true class is the most frequent label of its patches. The validation images chose the network's best
+    epoch, so counts of training images alone would flatter it: both are given to the heads, and neither judges them.
+
+    Returns
+    -------
+    {kind: figures of the test images}, empty where there are none.
+    """
+    labelled = select(manifest, (manifest.label >= 0) & (manifest.split >= 0))
+    with PatchPixels(labelled) as pixels:
+        found = predict(model, card, labelled, pixels, settings)
+    n_images, n_classes = len(labelled.images), len(card.class_names)
+    counts = counts_of_images(labelled.image, found.chosen, n_images, n_classes)
+    truth = counts_of_images(labelled.image, labelled.label, n_images, n_classes)
+    is_test = np.zeros(n_images, bool)
+    is_test[labelled.image[labelled.split == 2]] = True
+    has_patches = counts.sum(axis=1) > 0
+    learning, testing = np.flatnonzero(has_patches & ~is_test), np.flatnonzero(has_patches & is_test)
+    figures: dict[str, Agreement] = {}
+    with output_errors(checkpoint.parent / HEADS):
+        (checkpoint.parent / HEADS).mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        head = fit_counts(
+            kind,
+            counts[learning],
+            truth[learning].argmax(axis=1),
+            patch_classes=card.class_names,
+            slide_classes=card.class_names,
+        )
+        save_counts(head_path(checkpoint, kind), head)
+        if len(testing):
+            figures[kind] = _judged(head, labelled, counts[testing], truth[testing], testing)
+    return figures
+
+
+def _judged(
+    head: CountHead,
+    manifest: PatchManifest,
+    counts: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    images: NDArray[np.int64],
+) -> Agreement:
+    names = head.slide_classes
+    probabilities = head.predict(counts)
+    pairs = make_pairs(
+        [names[code] for code in truth.argmax(axis=1).tolist()],
+        [names[code] for code in probabilities.argmax(axis=1).tolist()],
+        names,
+        cases=[manifest.images[image].case for image in images.tolist()],
+        probabilities=probabilities,
+        level="slide",
+        is_ordered=len(names) > 2,
+    )
+    is_by_case = manifest.settings.get("split", {}).get("kind") == "by case" and None not in manifest.cases
+    return agreement(
+        pairs, truth_by="most frequent label of the image's patches", is_split_by_case=is_by_case
+    )
