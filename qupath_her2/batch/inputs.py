@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import shapely
 
-from qupath_her2.batch.network import needs_pixel_size, network_settings
+from qupath_her2.batch.network import looks_for_tumour, needs_pixel_size, network_settings
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.geojson import RegionFile, read_regions
@@ -71,8 +71,11 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     found = _region_file(job, slide)
     cores = core_regions(found)
     regions = cores or found.regions
+    is_search = job.method == "network" and looks_for_tumour(job)
+    if is_search:
+        regions = tuple(region for region in regions if region.role not in ("tumour", "stroma"))
     has_tumour = any(region.role == "tumour" for region in regions)
-    whole_tissue = job.whole_tissue and not has_tumour
+    whole_tissue = (job.whole_tissue or is_search) and not has_tumour
     fingerprint = image_fingerprint(job.ref.path)
     parts: dict[str, Any] = {
         "image_fingerprint": fingerprint,

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from qupath_her2.slides import Slide
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["measure_network", "needs_pixel_size", "network_settings"]
+__all__ = ["looks_for_tumour", "measure_network", "needs_pixel_size", "network_settings"]
 
 _NO_GUIDELINE = "none"
 _NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
@@ -61,6 +61,11 @@ def network_settings(job: ScoreJob) -> dict[str, Any]:
 def needs_pixel_size(job: ScoreJob) -> bool:
     """Tell whether the network sees tissue at a scale, and not whole images made small."""
     return not math.isnan(read_card(_checkpoint(job)).pixel_size_um)
+
+
+def looks_for_tumour(job: ScoreJob) -> bool:
+    """Tell whether the network is to find the tumour, so that people's tumour regions are no bounds to it."""
+    return read_card(_checkpoint(job)).task == "tumour"
 
 
 def measure_network(

@@ -13,6 +13,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from qupath_her2.project.vocabulary import class_colour
+
 __all__ = ["draw_study", "draw_tissue"]
 
 #: Optical density of red, green, blue: Ruifrok & Johnston 2001, as QuPath has them.
@@ -96,6 +98,9 @@ def _region(name: str, side_px: int, of_region: str) -> dict[str, object]:
         "type": "Feature",
         "id": str(uuid5(NAMESPACE_URL, f"drawn study/{name}")),
         "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "properties": {"objectType": "annotation", "classification": {"name": of_region}},
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": of_region, "color": list(class_colour(of_region))},
+        },
     }
     return {"type": "FeatureCollection", "features": [feature]}

@@ -1,0 +1,80 @@
+"""Each recipe from regions to checkpoint to tiles in a real QuPath project, and back.
+
+With tiny networks, which a processor trains in seconds: the recipes' own are trained by
+``python -m tests.quality.recipes``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.qupath import QuPath
+from tests.helpers.recipes import DRAWN, as_toml
+from tests.integration.conftest import Study, make
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+#: Layer norm instead of batch norm, whose averages a training of seconds cannot fill.
+TINY = "timm:test_convnext"
+
+
+def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
+    """A project of drawn images with their regions, made by QuPath."""
+    drawn = DRAWN[recipe]
+    names = drawn.draw(folder)
+    study = make(qupath, folder, folder, *(f"named={name}" for name in names))
+    for path in folder.glob("*.geojson"):
+        # QuPath has them now.
+        path.unlink()
+    settings = drawn.settings(
+        epochs=25, batch_size=8, schedule={"learning_rate": 3e-3, "least_learning_rate": 0.0}
+    )
+    (folder / "her2.toml").write_text(as_toml(settings), encoding="utf-8")
+    return study
+
+
+def accuracy_of(folder: Path, part: str) -> float:
+    content = json.loads((folder / "test" / part / "agreement.json").read_bytes())
+    share: dict[str, Any] = content["accuracy"]
+    return float(share["k"] / share["n"])
+
+
+@pytest.mark.parametrize("recipe", list(DRAWN))
+def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: Path) -> None:
+    study = drawn_project(recipe, qupath, tmp_path / "study")
+    models = study.folder / "her2" / "models"
+    study.her2("pull", str(study.project))
+    train = ("train", str(study.project), "--recipe", recipe, "--model", TINY, "--weights", "random")
+    study.her2(*train, "--name", "net")
+    study.her2(*train, "--name", "control", "--shuffle-labels")
+    chance = 1 / len(DRAWN[recipe].classes)
+    assert accuracy_of(models / "net", "patches") > max(accuracy_of(models / "control", "patches"), chance)
+
+    before = study.look()
+    done = study.her2("predict", str(study.project), "--model", str(models / "net" / "best"))
+    n_images = len(before)
+    assert f"{n_images} predicted" in done.stdout, done.stdout + done.stderr
+    assert "0 objects of yours changed" in done.stdout
+    for image in study.look():
+        tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
+        assert tiles, image["name"]
+        for tile in tiles:
+            assert tile["pathClass"].startswith("HER2 patch ")
+            probabilities = [
+                v for name, v in tile["measurements"].items() if name.startswith("HER2: probability")
+            ]
+            assert sum(probabilities) == pytest.approx(1, abs=1e-3)
+        assert "HER2 predicted class" in image["metadata"]
+        assert "HER2 score" not in image["metadata"]
+    again = study.her2("predict", str(study.project), "--model", str(models / "net" / "best"))
+    assert "nothing to do" in again.stdout
+    if recipe != "patch-count":
+        return
+    # What a network put there is no label of a person: training sees the same patches as before.
+    manifest = (study.folder / "her2" / "patches" / recipe / "manifest.npz").read_bytes()
+    study.her2("pull", str(study.project))
+    study.her2("patches", str(study.project), "--recipe", recipe)
+    assert (study.folder / "her2" / "patches" / recipe / "manifest.npz").read_bytes() == manifest

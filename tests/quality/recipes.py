@@ -1,0 +1,64 @@
+"""Every recipe with its own network against its shuffled-label control, on drawn cases that neither saw.
+
+``python -m tests.quality.recipes [RECIPE ...]`` prints a line each; minutes on a processor. Weights begin at random,
+so this says that a recipe learns, not how well it does on tissue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from qupath_her2.batch.plan import find_settings
+from qupath_her2.batch.training import TrainedNetwork, TrainJob, train_network
+from qupath_her2.patches import manifest_from_regions
+from qupath_her2.recipes import RECIPES
+from tests.helpers.recipes import DRAWN
+
+
+def train_both(
+    name: str, folder: Path, seed: int = 0, model: str | None = None
+) -> tuple[TrainedNetwork, ...]:
+    """Train a recipe, and its control, on a study drawn into `folder`."""
+    recipe, drawn = RECIPES[name], DRAWN[name]
+    drawn.draw(folder, seed)
+    settings = find_settings(folder, None, drawn.settings(), recipe=recipe)
+    manifest = manifest_from_regions(folder, settings.patches)
+    jobs = [
+        TrainJob(
+            manifest, recipe, settings, folder / "out" / kind, model or recipe.model, "random", is_control
+        )
+        for kind, is_control in (("trained", False), ("control", True))
+    ]
+    return tuple(train_network(job) for job in jobs)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "recipes", nargs="*", default=list(DRAWN), metavar="RECIPE", help="all where none is named"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the drawing")
+    parser.add_argument("--model", help="another network, e.g. timm:test_convnext")
+    asked = parser.parse_args()
+    print("right of the test's               patches           images")
+    print(f"{'recipe':<18}{'network':<25}trained  control   trained  control   CPU s")
+    for name in asked.recipes:
+        start = time.process_time()
+        with tempfile.TemporaryDirectory() as place:
+            found = train_both(name, Path(place), asked.seed, asked.model)
+        shares = []
+        for one in found:
+            assert one.test is not None
+            shares += [one.test.patches.accuracy, one.test.images.accuracy]
+        texts = [f"{share.k:3d}/{share.n:<3d}" for share in (shares[0], shares[2], shares[1], shares[3])]
+        network = asked.model or RECIPES[name].model
+        seconds = time.process_time() - start
+        print(f"{name:<18}{network:<25}{'  '.join(texts)}  {seconds:6.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
