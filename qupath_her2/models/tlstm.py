@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TrapezoidalLSTM"]
+__all__ = ["CORNERS", "TrapezoidalLSTM"]
 
 #: Corners as (flip of rows, flip of columns) that bring them to the top left.
 CORNERS = ((False, False), (False, True), (True, False), (True, True))

@@ -82,10 +82,10 @@ def main(side: int = 251, units: int = 32) -> None:
         grads.append([maps.grad.clone(), *(p.grad.clone() for p in net.parameters())])
         print(f"{kind:<10} {side} x {side} px, {4 * units} channels: {seconds:8.2f} s", flush=True)
     apart = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*grads, strict=True))
+    values = float((outputs[0] - outputs[1]).abs().max())
     print(
-        f"ratio {times[1] / times[0]:.0f}; values differ by {float((outputs[0] - outputs[1]).abs().max()):.1e}, "
+        f"ratio {times[1] / times[0]:.0f}; values differ by {values:.1e}, gradients by {apart:.1e} of their largest"
     )
-    print(f"gradients by {apart:.1e} of their largest")
 
 
 if __name__ == "__main__":
