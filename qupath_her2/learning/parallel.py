@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from qupath_her2.models.extra import need
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 __all__ = ["World", "joined_world"]
 
@@ -76,6 +77,14 @@ class World:
             return contextlib.nullcontext()
         context: contextlib.AbstractContextManager[None] = net.no_sync()
         return context
+
+    def align(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the values of the first one, in place."""
+        if self.size > 1:
+            from torch import distributed
+
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Wait until every process is here."""

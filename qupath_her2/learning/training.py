@@ -102,8 +102,8 @@ def train(
     """Train a network on the patches of split 0 and keep the weights that do best on those of split 1.
 
     The curve depends on the data, the settings and the model's first weights alone: a training that was killed
-    and is called again with the same goes on to the same curve (bit for bit on a processor; a GPU adds up in an
-    order of its own). Its state lies in `out_dir` and is never unpickled.
+    and is called again with the same goes on to the same curve (bit for bit on a processor with as many threads of
+    torch; a GPU adds up in an order of its own). Its state lies in `out_dir` and is never unpickled.
 
     Parameters
     ----------
@@ -215,6 +215,8 @@ def _close_epoch(
         )
     rate = run.optimiser.param_groups[0]["lr"]
     is_first = setup.world.rank == 0
+    # Batch statistics are each process's own; what is validated must be what is kept.
+    setup.world.align([*run.model.buffers(), *(run.average or {}).values()])
     with averaged(run.model, run.average):
         found = validate(setup, run.model, validation, run.micro)
         run.unread |= found.unread

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from qupath_her2.patches import PatchManifest, write_manifest
+from qupath_her2.learning import PredictSettings, predict
+from qupath_her2.models import load_checkpoint
+from qupath_her2.patches import PatchManifest, PatchPixels, read_manifest, write_manifest
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,6 +28,7 @@ pytestmark = [
 REPOSITORY = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("train_script.py")
 TIMEOUT_S = 240
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +40,10 @@ def patches(drawn: PatchManifest, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def start(patches: Path, out: Path, *launcher: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *launcher, str(SCRIPT), str(patches), str(out)]
+def start(
+    patches: Path, out: Path, *launcher: str, model: str = "timm:test_convnext"
+) -> subprocess.Popen[str]:
+    command = [sys.executable, *launcher, str(SCRIPT), str(patches), str(out), model]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -98,9 +103,21 @@ def test_killed_twice_it_ends_with_the_same_bytes(patches: Path, whole: Path, tm
 def test_two_processes_learn_what_one_learns(patches: Path, whole: Path, tmp_path: Path) -> None:
     """The same batch of eight, four patches in each of two processes, gradients averaged by torch (gloo)."""
     out = tmp_path / "run"
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    finish(start(patches, out, *launcher))
+    finish(start(patches, out, *TORCHRUN))
     one, two = (load_file(folder / "best.safetensors") for folder in (whole, out))
     begun = max(float(np.abs(one[name]).max()) for name in one)
     assert begun > 0.1
     assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-5
+
+
+def test_two_processes_validate_the_weights_that_are_kept(patches: Path, tmp_path: Path) -> None:
+    """Batch norm counts in each process apart, so this fails where each validates with its own statistics."""
+    out = tmp_path / "run"
+    finish(start(patches, out, *TORCHRUN, model="timm:test_resnet"))
+    model, card = load_checkpoint(out / "best")
+    manifest = read_manifest(patches)
+    with PatchPixels(manifest) as pixels:
+        said = predict(model, card, manifest, pixels, PredictSettings(device="cpu"))
+    rows = np.flatnonzero(manifest.split == 1)
+    loss = -np.log(said.probabilities[rows, manifest.label[rows]]).mean()
+    assert card.metrics["validation_loss"] == pytest.approx(loss, rel=1e-4)

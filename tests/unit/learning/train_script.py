@@ -1,4 +1,4 @@
-"""Started by tests in processes of their own, to be killed or to share a training: ``train_script.py PATCHES OUT``."""
+"""Started by tests in processes of their own, to be killed or to share a training: PATCHES OUT [MODEL]."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SETTINGS = TrainSettings(
 )
 
 
-def main(patches: str, out: str) -> None:
+def main(patches: str, out: str, model: str = "timm:test_convnext") -> None:
     torch.set_num_threads(1)
     manifest = read_manifest(Path(patches))
     torch.manual_seed(0)
-    net = build_model("timm:test_convnext", len(manifest.class_names), weights="random")
+    net = build_model(model, len(manifest.class_names), weights="random")
     with PatchPixels(manifest) as pixels:
         train(net, manifest, pixels, SETTINGS, Path(out))
 
