@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from qupath_her2.project.vocabulary import class_colour
 
-__all__ = ["draw_study", "draw_tissue"]
+__all__ = ["GLASS_PX", "draw_study", "draw_tissue"]
 
 #: Optical density of red, green, blue: Ruifrok & Johnston 2001, as QuPath has them.
 HAEMATOXYLIN = np.array([0.65, 0.70, 0.29])
-EOSIN = np.array([0.07, 0.99, 0.11])
+#: Of M. Veta's reference for Macenko's method: slides' eosin takes more red than the dye alone.
+EOSIN = np.array([0.2159, 0.8012, 0.5581])
 DAB = np.array([0.27, 0.57, 0.78])
+GLASS_PX = 16
 
 
 def draw_tissue(seed: int, *, side_px: int, stain: str, strength: float) -> NDArray[np.uint8]:
     """Draw nuclei in tissue, uint8 (side, side, 3).
 
-    With stain ``IHC`` they have membranes of DAB of a `strength` in 0..1, with ``H&E`` they are larger by it and the
-    ground is of eosin; each picture has a shade of its own.
+    A rim of `GLASS_PX` is bare glass. With stain ``IHC`` they have membranes of DAB of a `strength` in 0..1, with
+    ``H&E`` they are larger by it and the ground is of eosin; each picture has a shade of its own.
     """
     rng = np.random.default_rng(seed)
     nuclei, rings = (np.zeros((side_px, side_px), np.float32) for _ in range(2))
@@ -38,8 +40,11 @@ def draw_tissue(seed: int, *, side_px: int, stain: str, strength: float) -> NDAr
         if stain == "IHC" and strength > 0:
             cv2.circle(rings, at, radius + 2, 0.15 + 0.9 * strength, 2, cv2.LINE_AA)
     ground = EOSIN if stain == "H&E" else HAEMATOXYLIN
-    amount = (0.3 if stain == "H&E" else 0.05) * rng.uniform(0.8, 1.2)
+    amount = (0.5 if stain == "H&E" else 0.05) * rng.uniform(0.8, 1.2)
     density = nuclei[..., None] * HAEMATOXYLIN + rings[..., None] * DAB + amount * ground
+    inside = np.zeros((side_px, side_px, 1))
+    inside[GLASS_PX:-GLASS_PX, GLASS_PX:-GLASS_PX] = 1
+    density *= inside
     light = 245 * 10 ** -(density * rng.uniform(0.9, 1.1)) + rng.normal(0, 4, density.shape)
     return np.clip(np.rint(light), 0, 255).astype(np.uint8)
 
@@ -51,7 +56,7 @@ def draw_study(
     cases: int,
     stain: str = "IHC",
     region_classes: Sequence[str] | None = None,
-    side_px: int = 192,
+    side_px: int = 224,
     pixel_size_um: float = 0.5,
     seed: int = 0,
 ) -> tuple[str, ...]:
@@ -93,7 +98,8 @@ def _write(path: Path, picture: NDArray[np.uint8], pixel_size_um: float) -> None
 
 
 def _region(name: str, side_px: int, of_region: str) -> dict[str, object]:
-    ring = [[0, 0], [side_px, 0], [side_px, side_px], [0, side_px], [0, 0]]
+    low, high = GLASS_PX, side_px - GLASS_PX
+    ring = [[low, low], [high, low], [high, high], [low, high], [low, low]]
     feature = {
         "type": "Feature",
         "id": str(uuid5(NAMESPACE_URL, f"drawn study/{name}")),
