@@ -32,16 +32,18 @@ def draw_tissue(seed: int, *, side_px: int, stain: str, strength: float) -> NDAr
     ``H&E`` they are larger by it and the ground is of eosin; each picture has a shade of its own.
     """
     rng = np.random.default_rng(seed)
+    most = 0.9 if stain == "H&E" else 0.5
     nuclei, rings = (np.zeros((side_px, side_px), np.float32) for _ in range(2))
     for _ in range(side_px * side_px // 330):
         at = tuple(int(v) for v in rng.integers(0, side_px, 2))
         radius = int(rng.integers(3, 6)) + (round(4 * strength) if stain == "H&E" else 0)
-        cv2.circle(nuclei, at, radius, float(rng.uniform(0.3, 0.5)), -1, cv2.LINE_AA)
+        cv2.circle(nuclei, at, radius, most * float(rng.uniform(0.6, 1.0)), -1, cv2.LINE_AA)
         if stain == "IHC" and strength > 0:
             cv2.circle(rings, at, radius + 2, 0.15 + 0.9 * strength, 2, cv2.LINE_AA)
     ground = EOSIN if stain == "H&E" else HAEMATOXYLIN
     amount = (0.5 if stain == "H&E" else 0.05) * rng.uniform(0.8, 1.2)
-    density = nuclei[..., None] * HAEMATOXYLIN + rings[..., None] * DAB + amount * ground
+    cytoplasm = amount * (1 - np.minimum(nuclei / most, 1))
+    density = nuclei[..., None] * HAEMATOXYLIN + rings[..., None] * DAB + cytoplasm[..., None] * ground
     inside = np.zeros((side_px, side_px, 1))
     inside[GLASS_PX:-GLASS_PX, GLASS_PX:-GLASS_PX] = 1
     density *= inside
