@@ -9,12 +9,9 @@
  *           2. export them  3. say what was left out and why
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
-import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
 import org.slf4j.LoggerFactory
-import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.UserDirectoryManager
-import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
 import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
@@ -27,53 +24,27 @@ def withPixels = false      // write images that Python cannot open as OME-TIFF 
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
-def logger = LoggerFactory.getLogger("qupath-her2")
-Project<BufferedImage> project = getProject()
+def project = getProject()
 if (project == null)
     throw new IllegalStateException("No project is open, so there is nothing to export. Open one " +
         "(File > Project > Open project), or start QuPath with: script export_regions.groovy -p project.qpproj")
 
-for (String word : (args as List<String>)) {
-    if (word.startsWith("out="))
-        exchangeFolder = word.substring(4)
-    else if (word == "cells")
-        withCells = true
-    else if (word == "pixels")
-        withPixels = true
-    else
-        throw new IllegalArgumentException("Unknown argument '${word}'. There are: out=FOLDER, cells, pixels")
-}
-
-def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
+def words = her2("Her2Words").read(args as List<String>, [out: exchangeFolder, cells: withCells, pixels: withPixels])
+def folder = her2("Her2Words").exchangeFolder(project, words.out)
 def export = her2("Her2Export").getConstructor(Project, File).newInstance(project, folder)
-export.withCells = withCells
-export.withPixels = withPixels
-export.open = shownImages(project)
+export.withCells = words.cells
+export.withPixels = words.pixels
+// What is seen in the window is what is exported.
+export.open = her2("Her2Window").open(project, null)
 
 // Over a project QuPath runs this once per image, and each run exports its own.
 def entry = getProjectEntry()
-def isOneOfMany = entry != null && (QuPathGUI.getInstance() == null || !isShown(getCurrentImageData()))
+def isOneOfMany = entry != null && !her2("Her2Window").shows(getCurrentImageData())
 def found = export.run(isOneOfMany ? [entry.getID()] : null)
-found.refused.each { image, reason -> logger.warn("{} was left out: {}", image, reason) }
-her2("Her2Status").done(folder, "export", isOneOfMany ? entry.getID() : "project", new TreeMap<String, Object>(found))
+found.refused.each { image, reason -> LoggerFactory.getLogger("qupath-her2").warn("{} was left out: {}", image, reason) }
+her2("Her2Status").done(folder, "export", isOneOfMany ? entry.getID() : "project", found)
 println "HER2_EXPORT_REGIONS_OK images=${found.images} regions=${found.regions} cells=${found.cells} " +
     "refused=${found.refused.size()}"
-
-/** The images of this project that are open in the window, by entry id: what is seen there is what is exported. */
-Map<String, ImageData<BufferedImage>> shownImages(Project<BufferedImage> project) {
-    def window = QuPathGUI.getInstance()
-    if (window == null || !window.getProject().is(project))
-        return [:]
-    return window.getAllViewers().collect { it.getImageData() }
-        .findAll { it != null && project.getEntry(it) != null }
-        .collectEntries { [(project.getEntry(it).getID()): it] }
-}
-
-/** Whether an image is open in the window; images that *Run for project* opens for a script are not. */
-boolean isShown(ImageData<BufferedImage> data) {
-    def window = QuPathGUI.getInstance()
-    return data == null || (window != null && window.getAllViewers().any { it.getImageData().is(data) })
-}
 
 // ---- the library: the same lines in every script --------------------------
 

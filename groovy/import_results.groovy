@@ -9,13 +9,8 @@
  * STEPS     1. read and check the result  2. change the image  3. save data, then metadata  4. say what was done
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
-import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
-import qupath.fx.dialogs.Dialogs
-import qupath.fx.utils.FXUtils
-import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.UserDirectoryManager
-import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
 import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
@@ -28,75 +23,27 @@ def dryRun = false          // only say what would change
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
-Project<BufferedImage> project = getProject()
+def project = getProject()
 if (project == null)
     throw new IllegalStateException("No project is open, so there is nothing to import into. Open one " +
         "(File > Project > Open project), or start QuPath with: script import_results.groovy -p project.qpproj")
 
-for (String word : (args as List<String>)) {
-    if (word.startsWith("her2="))
-        exchangeFolder = word.substring(5)
-    else if (word.startsWith("run="))
-        runFolder = word.substring(4)
-    else if (word == "dryRun")
-        dryRun = true
-    else
-        throw new IllegalArgumentException("Unknown argument '${word}'. There are: her2=FOLDER, run=FOLDER, dryRun")
-}
+def words = her2("Her2Words").read(args as List<String>, [her2: exchangeFolder, run: runFolder, dryRun: dryRun])
 def entry = getProjectEntry()
-if (entry == null && !runFolder)
+if (entry == null && !words.run)
     throw new IllegalStateException("No image of the project is open. Open one, or use Run > Run for project.")
 
-def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
+def folder = her2("Her2Words").exchangeFolder(project, words.her2)
 def door = her2("Her2Import").getConstructor(Project, File).newInstance(project, folder)
-door.dryRun = dryRun
-door.open = openImages(project, getCurrentImageData())
-if (!dryRun)
-    askAboutChanges(getCurrentImageData())
-def found
-try {
-    found = runFolder ? door.pushRun(new File(runFolder)) : door.push(entry)
-} catch (Throwable problem) {
-    her2("Her2Status").failed(folder, "import", entry?.getID() ?: "run", problem)
-    throw problem
+door.dryRun = words.dryRun
+door.open = her2("Her2Window").open(project, getCurrentImageData())
+if (!words.dryRun)
+    her2("Her2Window").askAboutChanges(words.run ? door.open.values() : [getCurrentImageData()], "the results")
+def found = her2("Her2Status").of(folder, "import", entry?.getID()) {
+    words.run ? door.pushRun(new File(words.run)) : door.push(entry)
 }
-her2("Her2Status").done(folder, "import", entry?.getID() ?: found.image, new TreeMap<String, Object>(found))
-refreshWindow()
-if (her2("Her2Window").shows(getCurrentImageData()))
-    her2("Her2Window").tell("HER2", sentence(found))
+her2("Her2Window").refresh()
 println "HER2_IMPORT_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
-
-/** Images by entry id: those open in the window, and the one that QuPath runs this script for. */
-Map<String, ImageData<BufferedImage>> openImages(Project<BufferedImage> project, ImageData<BufferedImage> current) {
-    def window = QuPathGUI.getInstance()
-    def shown = window == null ? [] : window.getAllViewers().collect { it.getImageData() }
-    return (shown + [current]).findAll { it != null && project.getEntry(it) != null }
-        .collectEntries { [(project.getEntry(it).getID()): it] }
-}
-
-/** Saving the results saves what a person changed before as well, so they are asked. */
-void askAboutChanges(ImageData<BufferedImage> image) {
-    def window = QuPathGUI.getInstance()
-    def isShown = window != null && window.getAllViewers().any { it.getImageData().is(image) }
-    if (isShown && image != null && image.isChanged() && !Dialogs.showYesNoDialog("HER2",
-            "This image has changes that are not saved yet. The results are saved together with them. Go on?"))
-        throw new IllegalStateException("Nothing was imported. Save or revert the image's changes, then run this again.")
-}
-
-/** What was done, for people. */
-String sentence(Map<String, Object> found) {
-    if (found.state == "no-result")
-        return "There is no result for this image yet. Score it first, here or in a terminal."
-    return "${found.state == "pushed" ? "" : "Only tried: "}Score ${found.score}. ${found.added} cells added, ${found.classified} " +
-        "given classes, ${found.removed} of earlier runs removed, ${found.edited} that you changed kept. Research use only."
-}
-
-/** Show new metadata in the project's list, if there is a window. */
-void refreshWindow() {
-    def window = QuPathGUI.getInstance()
-    if (window != null)
-        FXUtils.runOnApplicationThread { window.refreshProject() }
-}
 
 // ---- the library: the same lines in every script --------------------------
 

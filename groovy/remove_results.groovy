@@ -9,13 +9,8 @@
  * STEPS     1. find what is ours  2. change the image  3. save data, then metadata  4. say what was done
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
-import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
-import qupath.fx.dialogs.Dialogs
-import qupath.fx.utils.FXUtils
-import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.UserDirectoryManager
-import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
 import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
@@ -27,55 +22,21 @@ def dryRun = false          // only say what would change
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
-Project<BufferedImage> project = getProject()
 def entry = getProjectEntry()
-if (project == null || entry == null)
+if (entry == null)
     throw new IllegalStateException("No image of a project is open. Open one, use Run > Run for project, " +
         "or start QuPath with: script remove_results.groovy -p project.qpproj")
 
-for (String word : (args as List<String>)) {
-    if (word.startsWith("her2="))
-        exchangeFolder = word.substring(5)
-    else if (word == "dryRun")
-        dryRun = true
-    else
-        throw new IllegalArgumentException("Unknown argument '${word}'. There are: her2=FOLDER, dryRun")
-}
-def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
-def door = her2("Her2Import").getConstructor(Project, File).newInstance(project, folder)
-door.dryRun = dryRun
+def words = her2("Her2Words").read(args as List<String>, [her2: exchangeFolder, dryRun: dryRun])
+def folder = her2("Her2Words").exchangeFolder(getProject(), words.her2)
+def door = her2("Her2Import").getConstructor(Project, File).newInstance(getProject(), folder)
+door.dryRun = words.dryRun
 door.open = [(entry.getID()): getCurrentImageData()]
-if (!dryRun)
-    askAboutChanges(getCurrentImageData())
-def found
-try {
-    found = door.remove(entry)
-} catch (Throwable problem) {
-    her2("Her2Status").failed(folder, "remove", entry.getID(), problem)
-    throw problem
-}
-her2("Her2Status").done(folder, "remove", entry.getID(), new TreeMap<String, Object>(found))
-refreshWindow()
-if (her2("Her2Window").shows(getCurrentImageData()))
-    her2("Her2Window").tell("HER2", "${dryRun ? "Only tried: " : ""}${found.removed} of our objects removed, ${found.edited} that you " +
-        "changed kept, ${found.restored} of yours have their earlier class again.")
+if (!words.dryRun)
+    her2("Her2Window").askAboutChanges([getCurrentImageData()], "the removal")
+def found = her2("Her2Status").of(folder, "remove", entry.getID()) { door.remove(entry) }
+her2("Her2Window").refresh()
 println "HER2_REMOVE_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
-
-/** Saving the image saves what a person changed before as well, so they are asked. */
-void askAboutChanges(ImageData<BufferedImage> image) {
-    def window = QuPathGUI.getInstance()
-    def isShown = window != null && window.getAllViewers().any { it.getImageData().is(image) }
-    if (isShown && image != null && image.isChanged() && !Dialogs.showYesNoDialog("HER2",
-            "This image has changes that are not saved yet. They are saved together with the removal. Go on?"))
-        throw new IllegalStateException("Nothing was removed. Save or revert the image's changes, then run this again.")
-}
-
-/** Show new metadata in the project's list, if there is a window. */
-void refreshWindow() {
-    def window = QuPathGUI.getInstance()
-    if (window != null)
-        FXUtils.runOnApplicationThread { window.refreshProject() }
-}
 
 // ---- the library: the same lines in every script --------------------------
 

@@ -11,12 +11,9 @@
  *           the image  4. say the result
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
-import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.gui.UserDirectoryManager
-import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
-import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
@@ -26,40 +23,15 @@ def options = []            // e.g. ["site=gastric", "specimen=biopsy", "guideli
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
-Project<BufferedImage> project = getProject()
-ImageData<BufferedImage> image = getCurrentImageData()
 def entry = getProjectEntry()
-if (project == null || entry == null)
-    throw new IllegalStateException("No image of a project is open, so there is nothing to score. Open a project and one of " +
-        "its images (File > Project; Add images puts the present one into a new project).")
+if (entry == null)
+    throw new IllegalStateException("No image of a project is open, so there is nothing to score. Open a project and " +
+        "one of its images (File > Project; Add images puts the present one into a new project).")
 
-def words = []
-for (String word : (options + (args as List<String>))) {
-    if (word.startsWith("her2="))
-        exchangeFolder = word.substring(5)
-    else if (her2("Her2Scoring").option(word) == null)
-        throw new IllegalArgumentException("Unknown argument '${word}'. There are: her2=FOLDER, ${her2("Her2Scoring").known()}")
-    else
-        words.addAll(her2("Her2Scoring").option(word))
-}
-def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
-def scoring = her2("Her2Scoring").getConstructor(Project, File, ImageData).newInstance(project, folder, image)
-scoring.options = words
-scoring.inPlace = false
-def isShown = her2("Her2Window").shows(image)
-def found
-try {
-    found = scoring.one(entry)
-} catch (Throwable problem) {
-    her2("Her2Status").failed(folder, "score", entry.getID(), problem)
-    throw problem
-}
-her2("Her2Status").done(folder, "score", entry.getID(), new TreeMap<String, Object>(found))
-her2("Her2Window").refresh()
-if (isShown)
-    her2("Her2Window").tell("HER2: ${entry.getImageName()}", found.message)
+def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, options + (args as List<String>))
+def found = scoring.one(entry)
 println found.message
-println "HER2_SCORE_IMAGE_OK state=${found.state} ${her2("Her2Status").words(found.findAll { !(it.key in ["message", "name"]) })}"
+println "HER2_SCORE_IMAGE_OK state=${found.state} ${her2("Her2Status").words(found)}"
 
 // ---- the library: the same lines in every script --------------------------
 

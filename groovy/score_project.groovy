@@ -11,12 +11,9 @@
  *           each image  4. say what became of them
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
-import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.gui.UserDirectoryManager
-import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
-import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
@@ -26,33 +23,18 @@ def options = []            // e.g. ["site=gastric", "specimen=biopsy", "guideli
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
-Project<BufferedImage> project = getProject()
-ImageData<BufferedImage> image = getCurrentImageData()
-if (project == null)
-    throw new IllegalStateException("No project is open, so there is nothing to score. Open one (File > Project > Open project).")
+if (getProject() == null)
+    throw new IllegalStateException("No project is open, so there is nothing to score. Open one " +
+        "(File > Project > Open project).")
 
-def words = []
-for (String word : (options + (args as List<String>))) {
-    if (word.startsWith("her2="))
-        exchangeFolder = word.substring(5)
-    else if (her2("Her2Scoring").option(word) == null)
-        throw new IllegalArgumentException("Unknown argument '${word}'. There are: her2=FOLDER, ${her2("Her2Scoring").known()}")
-    else
-        words.addAll(her2("Her2Scoring").option(word))
-}
-def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
-def scoring = her2("Her2Scoring").getConstructor(Project, File, ImageData).newInstance(project, folder, image)
-scoring.options = words
-scoring.inPlace = false
+def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, options + (args as List<String>))
 // Over a project QuPath runs this once per image; the first run has done them all.
 def isLater = (binding.variables["qupath.script.batchIndex"] ?: 0) > 0
-def found = isLater ? [] : scoring.all(image == null || her2("Her2Window").shows(image))
+def found = isLater ? [] : scoring.all()
 def failed = found.findAll { it.state == "failed" }
 def scored = found.findAll { it.score != null && it.score != "not assessable" }
-found.each { her2("Her2Status").done(folder, "score", it.image ?: it.name, new TreeMap<String, Object>(it)) }
-her2("Her2Window").refresh()
-def message = "${found.size()} images: ${scored.size()} scored, ${found.size() - scored.size() - failed.size()} without a score, " +
-    "${failed.size()} failed." + failed.collect { "\n${it.name}: ${it.reason}" }.join("")
+def message = "${found.size()} images: ${scored.size()} scored, ${found.size() - scored.size() - failed.size()} " +
+    "without a score, ${failed.size()} failed." + failed.collect { "\n${it.name}: ${it.reason}" }.join("")
 if (failed)
     throw new IllegalStateException(message)
 if (!isLater)

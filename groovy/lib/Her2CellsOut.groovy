@@ -131,7 +131,7 @@ class Her2CellsOut {
                 names.addAll(own)
             former = own
         }
-        names.removeIf { String name -> name.startsWith("HER2: ") }
+        names.removeIf { String name -> name.startsWith(Her2Layer.PREFIX) }
         return new ArrayList<String>(names)
     }
 

@@ -58,7 +58,7 @@ class Her2Census {
         // QuPath shares one list of names among thousands of objects.
         Boolean known = namesMet.get(names)
         if (known == null) {
-            known = names.any { String name -> name.startsWith("HER2: ") }
+            known = names.any { String name -> name.startsWith(Her2Layer.PREFIX) }
             if (namesMet.size() < 100)
                 namesMet.put(names, known)
         }

@@ -29,6 +29,14 @@ class Her2Exchange {
         return null
     }
 
+    /** Folder names of all exported images, by entry id. */
+    static Map<String, String> idsByEntry(File her2) {
+        Map<String, String> found = new HashMap<String, String>()
+        for (JsonObject image : images(her2))
+            found.put(Her2Json.text(image, "entry_id"), Her2Json.text(image, "id"))
+        return found
+    }
+
     private static List<JsonObject> images(File her2) {
         File file = new File(Her2Layer.root(her2), "images.json")
         if (!file.isFile())

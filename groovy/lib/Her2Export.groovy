@@ -1,12 +1,10 @@
 import com.google.gson.GsonBuilder
-import com.google.gson.JsonArray
 import com.google.gson.JsonElement
 import com.google.gson.JsonObject
 import com.google.gson.JsonParseException
 import com.google.gson.JsonParser
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
-import java.nio.charset.StandardCharsets
 import java.nio.file.Files
 import java.nio.file.Path
 import java.util.concurrent.CancellationException
@@ -83,7 +81,7 @@ class Her2Export {
             tell([event: (Object) "image", name: facts["name"], image: facts["id"],
                   refused: refusal?.get("reason")] + found)
         }
-        write(new File(her2, "images.json"), json([format: FORMAT, images: listed]))
+        write(new File(her2, "images.json"), Her2Json.bytes([format: FORMAT, images: listed]))
         return counts + [refused: (Object) refused]
     }
 
@@ -159,27 +157,6 @@ class Her2Export {
     private void tell(Map<String, Object> event) {
         if (listener != null)
             listener.accept(new GsonBuilder().serializeNulls().create().toJson(event))
-    }
-
-    /** JSON with sorted keys; nulls are kept, because "not known" is a fact too. */
-    private static byte[] json(Object value) {
-        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
-            .toJson(sorted(value))
-        return (text + "\n").getBytes(StandardCharsets.UTF_8)
-    }
-
-    private static Object sorted(Object value) {
-        if (value instanceof JsonObject)
-            return sorted(value.asMap())
-        if (value instanceof JsonArray)
-            return value.asList().collect { sorted(it) }
-        if (value instanceof Map) {
-            Map<String, Object> result = new TreeMap<String, Object>()
-            for (Map.Entry<?, ?> item : ((Map<?, ?>) value).entrySet())
-                result[item.key.toString()] = sorted(item.value)
-            return result
-        }
-        return value instanceof List ? ((List<?>) value).collect { sorted(it) } : value
     }
 
     /** Give a file its content in one step; one that has it already is not touched. */

@@ -1,8 +1,6 @@
 import com.google.gson.Gson
-import com.google.gson.GsonBuilder
 import com.google.gson.JsonObject
 import groovy.transform.CompileStatic
-import java.nio.charset.StandardCharsets
 import java.nio.file.Path
 import qupath.lib.gui.UserDirectoryManager
 
@@ -44,9 +42,7 @@ class Her2Installed {
 
     /** Write her2.json into a folder of scripts. */
     static void write(File folder, Map<String, Object> config) {
-        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
-            .toJson(new TreeMap<String, Object>(config))
-        Her2Status.replace(new File(folder, CONFIG).toPath(), (text + "\n").getBytes(StandardCharsets.UTF_8))
+        Her2Status.replace(new File(folder, CONFIG).toPath(), Her2Json.bytes(config))
     }
 
     /** Note which Python to use from now on. */

@@ -1,3 +1,4 @@
+import com.google.gson.GsonBuilder
 import com.google.gson.JsonArray
 import com.google.gson.JsonElement
 import com.google.gson.JsonObject
@@ -29,6 +30,27 @@ class Her2Json {
         if (!found.isJsonObject())
             throw new Her2Refusal("'$file' holds no JSON object. $remedy")
         return found.getAsJsonObject()
+    }
+
+    /** What a file is to hold: keys sorted, nulls kept, because "not known" is a fact too. */
+    static byte[] bytes(Map<String, ?> content) {
+        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
+            .toJson(sorted(content))
+        return (text + "\n").getBytes(StandardCharsets.UTF_8)
+    }
+
+    private static Object sorted(Object value) {
+        if (value instanceof JsonObject)
+            return sorted(value.asMap())
+        if (value instanceof JsonArray)
+            return value.asList().collect { sorted(it) }
+        if (value instanceof Map) {
+            Map<String, Object> result = new TreeMap<String, Object>()
+            for (Map.Entry<?, ?> item : ((Map<?, ?>) value).entrySet())
+                result[item.key.toString()] = sorted(item.value)
+            return result
+        }
+        return value instanceof List ? ((List<?>) value).collect { sorted(it) } : value
     }
 
     /** Refuse a file of another format than 1. */

@@ -8,7 +8,8 @@ import groovy.transform.CompileStatic
 class Her2Layer {
 
     private static final String FOLDER = "predictions"
-    private static final String PREFIX = "HER2: "
+    /** How the names of all measurements of ours begin. */
+    static final String PREFIX = "HER2: "
     private static final List<String> PREDICTED = ["HER2: probability ", "HER2: Num patches"].asImmutable()
 
     static final List<Her2Layer> ALL = [new Her2Layer(false), new Her2Layer(true)].asImmutable()

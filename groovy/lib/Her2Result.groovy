@@ -136,7 +136,7 @@ class Her2Result {
             throw new Her2Refusal("regions.geojson: region $id is no polygon. $AGAIN")
         JsonObject values = Her2Json.object(properties, "measurements")
         for (String name : values.keySet()) {
-            if (!name.startsWith("HER2: "))
+            if (!name.startsWith(Her2Layer.PREFIX))
                 throw new Her2Refusal("regions.geojson: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
             region.measurements.put(name, values.get(name).getAsDouble())
         }
@@ -159,7 +159,7 @@ class Her2Result {
         JsonObject names = Her2Json.object(record, "cells")
         List<String> measurements = Her2Json.texts(names, "measurements")
         for (String name : measurements)
-            if (!name.startsWith("HER2: "))
+            if (!name.startsWith(Her2Layer.PREFIX))
                 throw new Her2Refusal("run.json: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
         return new Her2Cells(file, measurements, Her2Json.texts(names, "classes"), regions)
     }

@@ -31,17 +31,41 @@ class Her2Scoring {
     /** Measure the cells that are there, and give these their classes, instead of finding cells. */
     boolean inPlace = false
     /** More words for `qupath-her2 run`. */
-    List<String> options = []
+    private final List<String> options = []
 
-    Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own) {
+    private Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own) {
         this.project = project
         this.her2 = her2.getAbsoluteFile()
         this.own = own
         wasShown = Her2Window.shows(own)
     }
 
+    /**
+     * Scoring as a script's settings have it.
+     *
+     * @param own the image that the script runs for; null where there is none
+     * @param folder the exchange folder; "" is the folder her2 beside the project file
+     * @param words `her2=FOLDER`, which counts instead of `folder`, and what `option` knows
+     */
+    static Her2Scoring of(Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> words) {
+        String named = folder
+        List<String> options = []
+        for (String word : words) {
+            List<String> option = option(word)
+            if (word.startsWith("her2="))
+                named = word.substring("her2=".length())
+            else if (option == null)
+                throw Her2Words.unknown(word, ["her2=FOLDER"] + VALUES.collect { String it -> it + "=…" } + WORDS)
+            else
+                options.addAll(option)
+        }
+        Her2Scoring scoring = new Her2Scoring(project, Her2Words.exchangeFolder(project, named), own)
+        scoring.options.addAll(options)
+        return scoring
+    }
+
     /** `site=gastric` or `whole-tissue` as words for the command; null for another word. */
-    static List<String> option(String word) {
+    private static List<String> option(String word) {
         int at = word.indexOf("=")
         String name = at < 0 ? word : word.substring(0, at)
         if (at < 0 && name in WORDS)
@@ -49,16 +73,19 @@ class Her2Scoring {
         return at > 0 && name in VALUES ? ["--$name".toString(), word.substring(at + 1)] : null
     }
 
-    /** What `option` knows, for the message about another word. */
-    static String known() {
-        return (VALUES.collect { String it -> it + "=…" } + WORDS).join(", ")
-    }
-
     /**
-     * Score one image. Returns what its closing line says: state, image, run, score, counts; and `message`, the result
-     * in a sentence.
+     * Score one image, and say so in its status and in the window. Returns what its closing line says: state, image,
+     * run, score, counts; and `message`, the result in a sentence.
      */
     Map<String, Object> one(ProjectImageEntry<BufferedImage> entry) {
+        Map<String, Object> found = Her2Status.of(her2, inPlace ? "classify" : "score", entry.getID()) { score(entry) }
+        Her2Window.refresh()
+        if (wasShown)
+            Her2Window.tell("HER2: ${entry.getImageName()}", (String) found.get("message"))
+        return found
+    }
+
+    private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
         Her2Window.askAboutChanges(own == null ? [] : [own], "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
@@ -69,11 +96,22 @@ class Her2Scoring {
         }
     }
 
-    /** Score all images, each for itself; returns what became of each, in order, with `reason` where it failed. */
-    List<Map<String, Object>> all(boolean isShown) {
+    /**
+     * Score all images, each for itself, and say so in their statuses and in the window's list. Returns what became of
+     * each, in order, with `reason` where it failed.
+     */
+    List<Map<String, Object>> all() {
+        List<Map<String, Object>> found = scoreAll()
+        for (Map<String, Object> words : found)
+            Her2Status.done(her2, "score", (words.get("image") ?: words.get("name")).toString(), words)
+        Her2Window.refresh()
+        return found
+    }
+
+    private List<Map<String, Object>> scoreAll() {
         List<ProjectImageEntry<BufferedImage>> entries = project.getImageList()
         Her2Window.askAboutChanges(open().values(), "the results")
-        try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", isShown)) {
+        try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", own == null || wasShown)) {
             Map<String, String> failed = compute(entries, progress)
             List<Map<String, Object>> found = []
             for (ProjectImageEntry<BufferedImage> entry : entries) {
@@ -112,10 +150,11 @@ class Her2Scoring {
         progress.say("Reading", 0.01d)
         export(entries, progress)
         Map<String, String> byImage = new LinkedHashMap<String, String>()
-        new Her2PythonRun(python, words(entries), her2).await(progress) { JsonObject event -> follow(event, progress, byImage) }
+        Map<String, String> ids = Her2Exchange.idsByEntry(her2)
+        new Her2PythonRun(python, words(entries, ids), her2).await(progress) { JsonObject event -> follow(event, progress, byImage) }
         Map<String, String> failed = new LinkedHashMap<String, String>()
         for (ProjectImageEntry<BufferedImage> entry : entries) {
-            String reason = byImage.get(idOf(entry))
+            String reason = byImage.get(ids.get(entry.getID()))
             if (reason != null)
                 failed.put(entry.getID(), reason)
         }
@@ -137,19 +176,14 @@ class Her2Scoring {
         }
     }
 
-    private List<String> words(List<ProjectImageEntry<BufferedImage>> entries) {
+    private List<String> words(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
         List<String> words = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json", "--out", her2.getPath()]
         words.addAll(inPlace ? ["--cells", "from-regions"] : [])
         words.addAll(options)
         if (entries.size() < project.getImageList().size())
             for (ProjectImageEntry<BufferedImage> entry : entries)
-                words.addAll(["--images", idOf(entry)])
+                words.addAll(["--images", ids.get(entry.getID())])
         return words
-    }
-
-    private String idOf(ProjectImageEntry<BufferedImage> entry) {
-        JsonObject pulled = Her2Exchange.imageOfEntry(her2, entry.getID())
-        return Her2Json.text(pulled, "id")
     }
 
     private static void follow(JsonObject event, Her2Progress progress, Map<String, String> failed) {
@@ -166,13 +200,13 @@ class Her2Scoring {
         door.cancelled = progress
         Map<String, Object> words = door.push(entry)
         words.put("name", entry.getImageName())
-        words.put("message", sentence(entry))
+        words.put("message", sentence((String) words.get("image")))
         return words
     }
 
     /** The result as a sentence, e.g. `2+: 23.0 % of …`. */
-    private String sentence(ProjectImageEntry<BufferedImage> entry) {
-        File run = Her2Exchange.currentRun(her2, idOf(entry))
+    private String sentence(String image) {
+        File run = Her2Exchange.currentRun(her2, image)
         if (run == null)
             return "There is no result."
         JsonObject score = Her2Json.read(new File(run, "score.json"), "Score the image again.")

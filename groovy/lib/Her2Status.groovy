@@ -1,6 +1,4 @@
-import com.google.gson.GsonBuilder
 import groovy.transform.CompileStatic
-import java.nio.charset.StandardCharsets
 import java.nio.file.AtomicMoveNotSupportedException
 import java.nio.file.Files
 import java.nio.file.Path
@@ -13,16 +11,32 @@ import java.nio.file.StandardCopyOption
 @CompileStatic
 class Her2Status {
 
+    /** The state stands before the other words, a message and a name for people on a line of their own. */
+    private static final List<String> SAID_ELSEWHERE = ["state", "message", "name"].asImmutable()
+
+    /** Do a piece of work and say what became of it, done or not; `image` null is the one that the work says. */
+    static Map<String, Object> of(File her2, String verb, String image, Closure<Map<String, Object>> work) {
+        Map<String, Object> found
+        try {
+            found = work.call()
+        } catch (Throwable problem) {
+            failed(her2, verb, image ?: "run", problem)
+            throw problem
+        }
+        done(her2, verb, image ?: (String) found.get("image"), found)
+        return found
+    }
+
     /** Say that it was done, with counts or words for each key. */
     static void done(File her2, String verb, String image, Map<String, Object> found) {
-        Map<String, Object> content = new TreeMap<String, Object>(found)
+        Map<String, Object> content = new LinkedHashMap<String, Object>(found)
         content.put("ok", true)
         write(her2, verb, image, content)
     }
 
     /** Say that it was not done, and why. */
-    static void failed(File her2, String verb, String image, Throwable problem) {
-        Map<String, Object> content = new TreeMap<String, Object>()
+    private static void failed(File her2, String verb, String image, Throwable problem) {
+        Map<String, Object> content = new LinkedHashMap<String, Object>()
         content.put("ok", false)
         content.put("message", problem.message ?: problem.toString())
         try {
@@ -33,11 +47,11 @@ class Her2Status {
         }
     }
 
-    /** What was found, as a closing line says it: name=value, without spaces in a value; the state stands before it. */
+    /** What was found, as a closing line says it: name=value, without spaces in a value; what is said elsewhere is left out. */
     static String words(Map<String, Object> found) {
         List<String> words = []
         for (Map.Entry<String, Object> item : found.entrySet())
-            if (item.key != "state")
+            if (!(item.key in SAID_ELSEWHERE))
                 words.add(item.key + "=" + String.valueOf(item.value).replace(" ", "_"))
         return words.join(" ")
     }
@@ -45,11 +59,9 @@ class Her2Status {
     private static void write(File her2, String verb, String image, Map<String, Object> content) {
         content.put("verb", verb)
         content.put("image", image)
-        String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
-            .toJson(content)
         Path file = her2.toPath().resolve("status").resolve(verb).resolve("${image}.json".toString())
         Files.createDirectories(file.getParent())
-        replace(file, (text + "\n").getBytes(StandardCharsets.UTF_8))
+        replace(file, Her2Json.bytes(content))
     }
 
     /** Give a file new content in one step: a reader sees the old content or the new. */
