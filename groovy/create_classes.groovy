@@ -49,7 +49,8 @@ if (!added.isEmpty()) {
     showInWindow(project, added)
     logger.info("Added classes {}", added)
 }
-Dialogs.showInfoNotification("HER2", "${added.size()} classes added to the list, ${colours.size() - added.size()} were there.")
+Dialogs.showInfoNotification("HER2", "${added.size()} classes added to the list, ${colours.size() - added.size()} " +
+    "were there.")
 println "HER2_CREATE_CLASSES_OK added=${added.size()} kept=${kept.size()}"
 
 /** The project's classes in their order; QuPath's window puts its "Unclassified" among them, which is no class. */

@@ -4,7 +4,8 @@
  * REQUIRES  an open project: in QuPath's window (script editor, Run or *Run for project*), or headless by
  *           `QuPath script export_regions.groovy -p project.qpproj`. The folder `lib` lies beside this script.
  * READS     images, annotations, TMA cores, pixel size, stains, image type, metadata; with cells also detections
- * WRITES    her2/images.json, her2/regions/ (or the folder below) and her2/status/; nothing of the project itself
+ * WRITES    her2/images.json, her2/regions/ (or the folder below) and her2/status/; of the project itself only metadata
+ *           that an import left out because it was killed
  * STEPS     1. which images: the whole project from the window, one at a time where QuPath runs over images
  *           2. export them  3. say what was left out and why
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
@@ -41,7 +42,8 @@ export.open = her2("Her2Window").open(project, null)
 def entry = getProjectEntry()
 def isOneOfMany = entry != null && !her2("Her2Window").shows(getCurrentImageData())
 def found = export.run(isOneOfMany ? [entry.getID()] : null)
-found.refused.each { image, reason -> LoggerFactory.getLogger("qupath-her2").warn("{} was left out: {}", image, reason) }
+def logger = LoggerFactory.getLogger("qupath-her2")
+found.refused.each { image, reason -> logger.warn("{} was left out: {}", image, reason) }
 her2("Her2Status").done(folder, "export", isOneOfMany ? entry.getID() : "project", found)
 println "HER2_EXPORT_REGIONS_OK images=${found.images} regions=${found.regions} cells=${found.cells} " +
     "refused=${found.refused.size()}"

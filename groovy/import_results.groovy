@@ -19,7 +19,8 @@ import static qupath.lib.scripting.QP.*
 def exchangeFolder = ""     // where the results are; "" is the folder her2 beside the project file
 def runFolder = ""          // one run to import, whichever image it is of; "" is the run that counts for the open image
 def dryRun = false          // only say what would change
-// Headless they can be given as `--args`: --args her2=/data/her2 --args run=/data/her2/results/1_case/0123456789a --args dryRun
+// Headless they can be given as `--args`: --args her2=/data/her2 --args dryRun
+//                                         --args run=/data/her2/results/1_case/0123456789a
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
@@ -43,6 +44,9 @@ def found = her2("Her2Status").of(folder, "import", entry?.getID()) {
     words.run ? door.pushRun(new File(words.run)) : door.push(entry)
 }
 her2("Her2Window").refresh()
+if (her2("Her2Window").shows(getCurrentImageData()))
+    her2("Her2Window").tell("HER2", found.message)
+println found.message
 println "HER2_IMPORT_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
 
 // ---- the library: the same lines in every script --------------------------

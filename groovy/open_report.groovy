@@ -20,11 +20,13 @@ def exchangeFolder = ""     // where the results are; "" is the folder her2 besi
 checkMinVersion("0.5.0")
 Project<BufferedImage> project = getProject()
 if (project == null)
-    throw new IllegalStateException("No project is open, so there is no report. Open one (File > Project > Open project).")
+    throw new IllegalStateException("No project is open, so there is no report. Open one (File > Project > Open " +
+        "project).")
 def folder = exchangeFolder ? new File(exchangeFolder) : new File(project.getPath().getParent().toFile(), "her2")
 def report = new File(folder, "report.html")
 if (!report.isFile())
-    throw new IllegalStateException("There is no report yet ('${report}'). Score an image first: Extensions > HER2 > Score open image.")
+    throw new IllegalStateException("There is no report yet ('${report}'). Score an image first: Extensions > HER2 > " +
+        "Score open image.")
 if (QuPathGUI.getInstance() != null)
     GuiTools.browseURI(report.toURI())
 println "HER2_OPEN_REPORT_OK report=${report.toURI()}"

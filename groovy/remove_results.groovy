@@ -36,6 +36,9 @@ if (!words.dryRun)
     her2("Her2Window").askAboutChanges([getCurrentImageData()], "the removal")
 def found = her2("Her2Status").of(folder, "remove", entry.getID()) { door.remove(entry) }
 her2("Her2Window").refresh()
+if (her2("Her2Window").shows(getCurrentImageData()))
+    her2("Her2Window").tell("HER2", found.message)
+println found.message
 println "HER2_REMOVE_RESULTS_OK state=${found.state} ${her2("Her2Status").words(found)}"
 
 // ---- the library: the same lines in every script --------------------------

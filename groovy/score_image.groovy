@@ -2,13 +2,13 @@
  * Score HER2 in the open image: its Tumor regions, their cells, and what goes back into the image.
  *
  * REQUIRES  an open project and an open image (menu Extensions > HER2, Run, or *Run for project* for all of them), or
- *           headless `QuPath script score_image.groovy -p project.qpproj`. The folder `lib` lies beside this script, and
- *           a Python has qupath-her2 (see check_setup.groovy).
+ *           headless `QuPath script score_image.groovy -p project.qpproj`. The folder `lib` lies beside this
+ *           script, and a Python has qupath-her2 (see check_setup.groovy).
  * READS     annotations, pixel size, stains of the image; its pixels (by Python)
  * WRITES    her2/ beside the project; the image's objects, data file and metadata, all of it or nothing. Objects of
  *           yours stay as they are; cells of ours that you changed stay as you changed them.
- * STEPS     1. export the regions  2. find, measure and score cells in Python  3. cells, classes, measurements, score into
- *           the image  4. say the result
+ * STEPS     1. export the regions  2. find, measure and score cells in Python  3. cells, classes, measurements, score
+ *           into the image  4. say the result
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -18,7 +18,8 @@ import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
 def exchangeFolder = ""     // where results go; "" is the folder her2 beside the project file
-def options = []            // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]
+// e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]
+def options = []
 // Headless they can be given as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------
 
@@ -28,7 +29,8 @@ if (entry == null)
     throw new IllegalStateException("No image of a project is open, so there is nothing to score. Open a project and " +
         "one of its images (File > Project; Add images puts the present one into a new project).")
 
-def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, options + (args as List<String>))
+def words = options + (args as List<String>)
+def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, words)
 def found = scoring.one(entry)
 println found.message
 println "HER2_SCORE_IMAGE_OK state=${found.state} ${her2("Her2Status").words(found)}"

@@ -2,13 +2,13 @@
  * Score HER2 in all images of the open project.
  *
  * REQUIRES  an open project (menu Extensions > HER2, or Run), or headless `QuPath script score_project.groovy
- *           -p project.qpproj` (QuPath runs it for each image; the first run does all of them). The folder `lib` lies beside this script, and
- *           a Python has qupath-her2 (see check_setup.groovy).
+ *           -p project.qpproj` (QuPath runs it for each image; the first run does all of them). The folder `lib` lies
+ *           beside this script, and a Python has qupath-her2 (see check_setup.groovy).
  * READS     annotations, pixel size, stains of the images; their pixels (by Python)
  * WRITES    her2/ beside the project; each image's objects, data file and metadata, all of it or nothing. Objects of
  *           yours stay as they are; cells of ours that you changed stay as you changed them.
- * STEPS     1. export the regions  2. find, measure and score cells in Python  3. cells, classes, measurements, score into
- *           each image  4. say what became of them
+ * STEPS     1. export the regions  2. find, measure and score cells in Python  3. cells, classes, measurements, score
+ *           into each image  4. say what became of them
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -18,7 +18,8 @@ import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
 def exchangeFolder = ""     // where results go; "" is the folder her2 beside the project file
-def options = []            // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]
+// e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]
+def options = []
 // Headless they can be given as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------
 
@@ -27,7 +28,8 @@ if (getProject() == null)
     throw new IllegalStateException("No project is open, so there is nothing to score. Open one " +
         "(File > Project > Open project).")
 
-def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, options + (args as List<String>))
+def words = options + (args as List<String>)
+def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, words)
 // Over a project QuPath runs this once per image; the first run has done them all.
 def isLater = (binding.variables["qupath.script.batchIndex"] ?: 0) > 0
 def found = isLater ? [] : scoring.all()

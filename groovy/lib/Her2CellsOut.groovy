@@ -79,8 +79,8 @@ class Her2CellsOut {
         Arrays.parallelSort(cells, (PathObject one, PathObject other) -> one.getID().compareTo(other.getID()))
         for (int i = 1; i < cells.length; i++)
             if (cells[i].getID().equals(cells[i - 1].getID()))
-                throw new Her2Refusal("two cells have the id ${cells[i].getID()}; results return to cells by their id." +
-                    " They were imported twice or copied: delete one copy, or all detections and detect again")
+                throw new Her2Refusal("two cells have the id ${cells[i].getID()}; results return to cells by their " +
+                    "id. They were imported twice or copied: delete one copy, or all detections and detect again")
         return cells
     }
 

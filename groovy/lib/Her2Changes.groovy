@@ -8,6 +8,7 @@ import qupath.lib.objects.classes.PathClass
 import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.GeometryTools
+import qupath.lib.roi.interfaces.ROI
 
 /**
  * A plan carried out on a hierarchy in memory: all of it and one event, or nothing of it.
@@ -55,9 +56,12 @@ class Her2Changes {
         synchronized (hierarchy) {
             // Remembered first, so that it comes last when all is taken back.
             undo.remember { hierarchy.fireHierarchyChangedEvent(this) }
-            takeOut(plan.removed)
+            PathObject[] homes = homesOfOrphans()
+            takeOut(plan.leaving())
             check()
             putRegions()
+            for (int i = 0; i < homes.length; i++)
+                put(homes[i], [plan.orphans[i]])
             putBelowRegions(tiles, plan.patches.chosen, plan.result?.patches)
             putBelowRegions(cells, plan.cells.chosen, plan.result?.cells)
             check()
@@ -98,6 +102,21 @@ class Her2Changes {
         for (int i = 0; i < planes.length; i++)
             planes[i] = parents[i].getROI().getImagePlane()
         return planes
+    }
+
+    /** Where orphans go: into the smallest scored region that holds them, else to the root. */
+    private PathObject[] homesOfOrphans() {
+        PathObject[] homes = new PathObject[plan.orphans.size()]
+        for (int i = 0; i < homes.length; i++) {
+            ROI orphan = plan.orphans[i].getROI()
+            homes[i] = hierarchy.getRootObject()
+            for (PathObject region : parents) {
+                boolean isNearer = homes[i].isRootObject() || region.getROI().getArea() < homes[i].getROI().getArea()
+                if (isNearer && region.getROI().contains(orphan.getCentroidX(), orphan.getCentroidY()))
+                    homes[i] = region
+            }
+        }
+        return homes
     }
 
     private void takeOut(List<PathObject> objects) {

@@ -35,7 +35,8 @@ class Her2Earlier {
 
     static byte[] pack(Map<UUID, Her2Earlier> all) {
         List<String> names = new ArrayList<String>(new LinkedHashSet<String>(
-            all.values().collectMany { Her2Earlier it -> [it.before, it.given] }.findAll { it != null } as List<String>))
+            all.values().collectMany { Her2Earlier it -> [it.before, it.given] }
+                .findAll { it != null } as List<String>))
         ByteArrayOutputStream bytes = new ByteArrayOutputStream(64 + all.size() * 34)
         DataOutputStream out = new DataOutputStream(bytes)
         out.writeInt(names.size())

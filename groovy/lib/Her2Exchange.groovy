@@ -11,7 +11,8 @@ class Her2Exchange {
 
     private static final Pattern IMAGE = Pattern.compile("[0-9A-Za-z][0-9A-Za-z_\\-]{0,80}")
     private static final Pattern RUN = Pattern.compile("[0-9a-f]{11}(-[0-9]+)?")
-    private static final String PULL = "Export the project's regions (export_regions.groovy, or qupath-her2 pull) and score it."
+    private static final String PULL = "Export the project's regions (export_regions.groovy, or qupath-her2 pull) " +
+        "and score it."
 
     /** The entry of images.json with this entry id; null where the image was never exported. */
     static JsonObject imageOfEntry(File her2, String entryId) {

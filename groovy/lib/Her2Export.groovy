@@ -20,7 +20,8 @@ import qupath.lib.projects.ProjectImageEntry
 
 /**
  * The way out of QuPath: a project's images and people's regions into the exchange folder (images.json, regions/).
- * Nothing of the project is changed. The saved state of a project gives the same bytes whoever asks.
+ * Nothing of the project is changed but what a killed program of ours left half done. The saved state of a project
+ * gives the same bytes whoever asks.
  */
 @CompileStatic
 class Her2Export {
@@ -56,6 +57,7 @@ class Her2Export {
      * Returns the counts: images, regions, cells, and refused, the sentences by image.
      */
     Map<String, Object> run(Collection<String> only = null) {
+        Her2Pending.finish(project)
         Files.createDirectories(new File(her2, "regions").toPath())
         loadOpenSlide()
         List<Object> listed = []

@@ -43,11 +43,11 @@ class Her2Frame {
     void check(Her2Result result, JsonObject pulled, String name) {
         String id = Her2Json.text(pulled, "id")
         if (result.imageId != id)
-            throw new Her2Refusal("The result in '${result.folder}' is of image '${result.imageName}' (${result.imageId}), " +
-                "not of '$name' ($id). Nothing was written. Score this image.")
+            throw new Her2Refusal("The result in '${result.folder}' is of image '${result.imageName}' " +
+                "(${result.imageId}), not of '$name' ($id). Nothing was written. Score this image.")
         if (result.width != width || result.height != height)
-            throw new Her2Refusal("Image '$name' is $width x $height px in QuPath, its result was made on ${result.width} x " +
-                "${result.height} px. Nothing was written. Export and score the image again.")
+            throw new Her2Refusal("Image '$name' is $width x $height px in QuPath, its result was made on " +
+                "${result.width} x ${result.height} px. Nothing was written. Export and score the image again.")
         Double before = Her2Json.number(pulled, "pixel_size_um")
         checkScale(before == null ? Double.NaN : before, name)
         if (result.pixelSizeIsQuPaths)
@@ -57,8 +57,8 @@ class Her2Frame {
     private void checkScale(double before, String name) {
         boolean same = Double.isNaN(before) ? Double.isNaN(pixelSize) : Math.abs(before - pixelSize) <= SAME * before
         if (!same)
-            throw new Her2Refusal("The pixel size of image '$name' is ${words(pixelSize)} in QuPath now; it was ${words(before)} " +
-                "when the image was exported. Nothing was written. Export and score the image again.")
+            throw new Her2Refusal("The pixel size of image '$name' is ${words(pixelSize)} in QuPath now; it was " +
+                "${words(before)} when the image was exported. Nothing was written. Export and score the image again.")
     }
 
     private static String words(double size) {

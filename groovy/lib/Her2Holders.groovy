@@ -57,7 +57,8 @@ class Her2Holders {
         float beforeX = ring[n - 2], beforeY = ring[n - 1]
         for (int i = 0; i < n; i += 2) {
             float thisX = ring[i], thisY = ring[i + 1]
-            if ((thisY > y) != (beforeY > y) && x < (double) (beforeX - thisX) * (y - thisY) / (beforeY - thisY) + thisX)
+            if ((thisY > y) != (beforeY > y) &&
+                x < (double) (beforeX - thisX) * (y - thisY) / (beforeY - thisY) + thisX)
                 inside = !inside
             beforeX = thisX
             beforeY = thisY

@@ -35,6 +35,9 @@ class Her2Import {
     boolean save = true
     /** Images that are open, by entry id: what is seen there is what is changed. Others are read from the project. */
     Map<String, ImageData<?>> open = [:]
+    /** The step of the image's workflow: its name, and what *Create script* writes for it. */
+    String step = "import results"
+    String script = scriptLine("import_results.groovy", [])
     /** Asked between steps; the thread that is interrupted is cancelled as well. */
     BooleanSupplier cancelled = { false } as BooleanSupplier
 
@@ -46,14 +49,20 @@ class Her2Import {
 
     /** Put the result that counts into an image; returns state (pushed, would-push, no-result), image and counts. */
     Map<String, Object> push(ProjectImageEntry<?> entry) {
+        finishPending()
         JsonObject pulled = Her2Exchange.imageOfEntry(her2, entry.getID())
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
         File run = pulled == null ? null : Her2Exchange.currentRun(her2, id)
-        return run == null ? said("no-result", id) : pushInto(entry, pulled, run)
+        if (run != null)
+            return pushInto(entry, pulled, run)
+        Map<String, Object> words = said("no-result", id)
+        words.put("message", "There is no result for this image yet. Score it first, here or in a terminal.")
+        return words
     }
 
     /** Put one run into the image that it was made for, whichever image is open. */
     Map<String, Object> pushRun(File run) {
+        finishPending()
         String id = run.getAbsoluteFile().getParentFile()?.name
         JsonObject pulled = Her2Exchange.imageNamed(her2, id)
         ProjectImageEntry<?> entry = pulled == null ? null : entryOf(Her2Json.text(pulled, "entry_id"))
@@ -61,6 +70,11 @@ class Her2Import {
             throw new Her2Refusal("The result in '$run' is of the image '$id', which this project does not have. " +
                 "Nothing was written. Open the project that it was made for.")
         return pushInto(entry, pulled, run)
+    }
+
+    private void finishPending() {
+        if (!dryRun && save)
+            Her2Pending.finish(project)
     }
 
     private ProjectImageEntry<?> entryOf(String id) {
@@ -83,13 +97,15 @@ class Her2Import {
             transaction.cellClasses = classes(result.cells)
             transaction.patchClasses = classes(result.patches)
             transaction.metadata = metadata(result, entry)
-            transaction.script = script("import_results.groovy")
+            transaction.step = step
+            transaction.script = script
             transact(transaction, saving)
         }
         Map<String, Object> words = said(dryRun ? "would-push" : "pushed", result.imageId)
         words.put("run", result.run)
         words.put("score", result.scoreText())
         words.putAll(plan.counts)
+        words.put("message", imported(result, plan))
         return words
     }
 
@@ -98,6 +114,7 @@ class Her2Import {
      * people's cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
+        finishPending()
         JsonObject pulled = new File(Her2Layer.root(her2), "images.json").isFile() ?
             Her2Exchange.imageOfEntry(her2, entry.getID()) : null
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
@@ -112,9 +129,27 @@ class Her2Import {
             transact(transaction, saving)
         }
         Map<String, Object> words = said(dryRun ? "would-remove" : "removed", id)
-        for (String name : ["removed", "edited", "restored"])
+        for (String name : ["removed", "edited", "restored", "lost"])
             words.put(name, plan.counts.get(name))
+        words.put("message", removed(plan))
         return words
+    }
+
+    /** What an import did, or would do, for people. */
+    private String imported(Her2Result result, Her2Plan plan) {
+        Map<String, Integer> n = plan.counts
+        return "${dryRun ? 'Only tried: ' : ''}${layer.isPrediction ? 'Predicted' : 'Score'} ${result.scoreText()}. " +
+            "${n.get('added')} cells added, ${n.get('classified')} given classes, ${n.get('removed')} of earlier " +
+            "runs removed, ${n.get('edited')} that you changed kept. Research use only."
+    }
+
+    /** What a removal did, or would do, for people. */
+    private String removed(Her2Plan plan) {
+        Map<String, Integer> n = plan.counts
+        String said = "${dryRun ? 'Only tried: ' : ''}${n.get('removed')} of our objects removed, ${n.get('edited')} " +
+            "that you changed kept, ${n.get('restored')} of yours have their earlier class again."
+        return n.get("lost") == 0 ? said : "$said ${n.get('lost')} were left as yours: the folder of the run that " +
+            "made them is gone, so what you changed in them cannot be told. Delete them in QuPath if nobody needs them."
     }
 
     private PathClass[] classes(Her2Table table) {
@@ -169,10 +204,14 @@ class Her2Import {
         return found
     }
 
-    /** What *Create script* writes: the same script again, from where this library lies. */
-    private static String script(String name) {
-        File lib = new File(Her2Import.protectionDomain.codeSource.location.toURI()).getParentFile()
-        String path = new File(lib.getParentFile(), name).getPath().replace("\\", "/").replace("'", "\\'")
-        return "run(new File('$path'), new String[0])"
+    /** A line of Groovy that runs one of our scripts, from where this library lies, with these words. */
+    static String scriptLine(String name, List<String> words) {
+        String path = quoted(new File(Her2Installed.running(), name).getPath().replace("\\", "/"))
+        String given = words.collect { String it -> quoted(it) }.join(", ")
+        return "run(new File($path), ${words.isEmpty() ? 'new String[0]' : "[$given] as String[]"})"
+    }
+
+    private static String quoted(String text) {
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     }
 }

@@ -21,7 +21,8 @@ class Her2Installed {
 
     /** The folder whose scripts are running: the one above this library. */
     static File running() {
-        return new File(Her2Installed.protectionDomain.codeSource.location.toURI()).getParentFile().getParentFile()
+        URL source = Her2Installed.classLoader.getResource("Her2Installed.groovy")
+        return new File(source.toURI()).getParentFile().getParentFile()
     }
 
     /** What was noted when the scripts were installed; empty where they were not. */

@@ -59,8 +59,9 @@ class Her2Json {
         if (format == 1.0d)
             return
         if (format != null && format > 1)
-            throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1: it was written by " +
-                "a newer qupath-her2. Install the scripts of that version (qupath-her2 install-scripts), then run this again.")
+            throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1: it was written " +
+                "by a newer qupath-her2. Install the scripts of that version (qupath-her2 install-scripts), then run " +
+                "this again.")
         throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1. $remedy")
     }
 

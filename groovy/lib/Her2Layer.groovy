@@ -2,7 +2,8 @@ import groovy.transform.CompileStatic
 
 /**
  * Two kinds of results lie in an image side by side and neither replaces the other: scores, of the exchange folder
- * her2/, and what a network predicts, of her2/predictions/. Each has its own objects, metadata, memory and measurements.
+ * her2/, and what a network predicts, of her2/predictions/. Each has its own objects, metadata, memory and
+ * measurements.
  */
 @CompileStatic
 class Her2Layer {
@@ -23,6 +24,11 @@ class Her2Layer {
     /** The kind of results that a folder holds. */
     static Her2Layer of(File her2) {
         return new Her2Layer(her2.name == FOLDER)
+    }
+
+    /** The folder of the results of the other kind. */
+    static File other(File her2) {
+        return of(her2).isPrediction ? root(her2) : new File(her2, FOLDER)
     }
 
     /** Where the images and regions of both kinds are described. */

@@ -46,6 +46,11 @@ class Her2Memory {
         return memory
     }
 
+    /** Under which name an image remembers the run. */
+    String runProperty() {
+        return layer.property(RUN)
+    }
+
     /** The properties that say this; null for one that is to be removed. */
     Map<String, Object> properties() {
         Map<String, Object> found = new LinkedHashMap<String, Object>()

@@ -70,7 +70,7 @@ class Her2Menu {
         }
     }
 
-    /** Run a script as QuPath's script editor does, but without the event after its end: it marks saved images as changed. */
+    /** As QuPath's script editor runs a script, but without the event after its end: it marks images as changed. */
     private static void execute(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
         ScriptParameters parameters = ScriptParameters.builder()
             .setProject(project)
@@ -97,18 +97,21 @@ class Her2Menu {
         LOGGER.error("{}", root.message, problem)
         boolean isForPeople = root.class.simpleName == "Her2Refusal" || root instanceof IllegalStateException ||
             root instanceof FileNotFoundException
-        String unforeseen = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the details. Please report them."
+        String unforeseen = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the " +
+            "details. Please report them."
         Dialogs.showErrorMessage(TITLE, isForPeople ? root.message : unforeseen)
     }
 
     private static void setPython() {
-        File program = FileChoosers.promptForFile("Python with qupath-her2 (python.exe on Windows, bin/python elsewhere)")
+        File program = FileChoosers.promptForFile("Python with qupath-her2 (python.exe on Windows, bin/python " +
+            "elsewhere)")
         if (program == null)
             return
         inBackground {
             Her2Python found = Her2Python.ask(program)
             Her2Installed.usePython(program)
-            Her2Window.tell(TITLE, "Python ${found.version} with qupath-her2 ${found.packageVersion} is used from now on.")
+            Her2Window.tell(TITLE, "Python ${found.version} with qupath-her2 ${found.packageVersion} is used from " +
+                "now on.")
         }
     }
 }

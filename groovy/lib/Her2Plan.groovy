@@ -20,6 +20,8 @@ class Her2Plan {
     final Her2Memory after
     /** Objects of ours to take out. */
     final List<PathObject> removed = []
+    /** Objects of ours that stay, as a person edited them, but lie below one that goes: they get another parent. */
+    final List<PathObject> orphans = []
     /** Of the result's cells and patches: what to add. */
     final Her2Rows cells = new Her2Rows()
     final Her2Rows patches = new Her2Rows()
@@ -38,6 +40,7 @@ class Her2Plan {
     private final Her2Frame frame
     private final Set<UUID> staying = new HashSet<UUID>()
     private int edited
+    private int lost
     private int unchanged
     private int unchangedPatches
 
@@ -82,6 +85,16 @@ class Her2Plan {
         return plan
     }
 
+    /** All that leaves its parent, in the order of the hierarchy: so they come back where the plan is taken back. */
+    List<PathObject> leaving() {
+        if (orphans.isEmpty())
+            return removed
+        Set<PathObject> all = Collections.newSetFromMap(new IdentityHashMap<PathObject, Boolean>())
+        all.addAll(removed)
+        all.addAll(orphans)
+        return census.ours.findAll { PathObject it -> all.contains(it) }
+    }
+
     private Set<UUID> wanted() {
         Set<UUID> found = new HashSet<UUID>(before.earlier.keySet())
         int n = result == null || result.cells == null ? 0 : result.cells.count
@@ -103,6 +116,10 @@ class Her2Plan {
         for (PathObject object : census.ours)
             if (object.isDetection())
                 sort(object, sameRun)
+        for (PathObject object : removed)
+            for (PathObject child : object.getChildObjectsAsArray())
+                if (staying.contains(child.getID()))
+                    orphans.add(child)
     }
 
     private void sort(PathObject object, boolean sameRun) {
@@ -139,7 +156,9 @@ class Her2Plan {
 
     private void keep(PathObject object, Her2Past past) {
         staying.add(object.getID())
-        if (past != null)
+        if (past == null && !runs.isOther(object.getID()))
+            lost++
+        else if (past != null)
             edited++
         if (object.isDetection()) {
             int row = past == null ? -1 : past.row(object)
@@ -163,7 +182,9 @@ class Her2Plan {
     }
 
     private void count() {
-        if (result != null) {
+        if (result == null) {
+            counts.put("lost", lost)
+        } else {
             counts.put("suppressed", cells.suppressed + patches.suppressed)
             counts.put("missing", others.missing)
         }

@@ -28,8 +28,8 @@ class Her2Progress implements BooleanSupplier, Closeable {
         this.title = title
         QuPathGUI window = isShown ? QuPathGUI.getInstance() : null
         if (window != null && Platform.isFxApplicationThread())
-            throw new Her2Refusal("This would hold up QuPath's window. Start it from Extensions > HER2, or by Run in the " +
-                "script editor, without 'guiscript=true'.")
+            throw new Her2Refusal("This would hold up QuPath's window. Start it from Extensions > HER2, or by Run in " +
+                "the script editor, without 'guiscript=true'.")
         // A task runner shows text only when a task has ended; its window by itself shows it at any time.
         monitor = window == null ? null : new TaskRunnerFX(window).makeProgressMonitor()
         monitor?.startMonitoring(title, STEPS, true)
@@ -69,7 +69,9 @@ class Her2Progress implements BooleanSupplier, Closeable {
     }
 
     private static String duration(double seconds) {
-        return seconds < 90 ? "about ${Math.max(1L, Math.round(seconds))} s left" : "about ${Math.round(seconds / 60.0d)} min left"
+        if (seconds < 90)
+            return "about ${Math.max(1L, Math.round(seconds))} s left"
+        return "about ${Math.round(seconds / 60.0d)} min left"
     }
 
     /** Whether the person pressed Cancel, or the thread was interrupted (Kill in the script editor). */

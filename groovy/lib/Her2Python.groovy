@@ -15,8 +15,8 @@ class Her2Python {
     private static final int PROBE_S = 60
     private static final String PROBE =
         "import sys, qupath_her2; print('%d.%d' % sys.version_info[:2], qupath_her2.__version__)"
-    private static final String INSTALL = "Install it with: pip install qupath-her2 (Python 3.10 or newer), then choose that " +
-        "Python: Extensions > HER2 > Set Python…"
+    private static final String INSTALL = "Install it with: pip install qupath-her2 (Python 3.10 or newer), then " +
+        "choose that Python: Extensions > HER2 > Set Python…"
 
     private static Her2Python known
 
@@ -59,7 +59,8 @@ class Her2Python {
                 continue
             }
         }
-        throw new Her2Refusal("Python with qupath-her2 was not found. Looked at ${places ? places.join(', ') : 'all usual places'}. $INSTALL")
+        throw new Her2Refusal("Python with qupath-her2 was not found. Looked at " +
+            "${places ? places.join(', ') : 'all usual places'}. $INSTALL")
     }
 
     /** Ask a Python for its version and that of qupath-her2; Her2Refusal where it has none. */
@@ -84,7 +85,8 @@ class Her2Python {
         String[] words = said.toString().trim().split(" ", 2)
         if (process.exitValue() == 0 && words.length == 2)
             return new Her2Python(program, words[0], words[1])
-        String last = said.toString().readLines().findAll { String it -> it.trim() }.with { it ? it.last() : "it said nothing" }
+        List<String> lines = said.toString().readLines().findAll { String it -> it.trim() }
+        String last = lines.isEmpty() ? "it said nothing" : lines.last()
         throw new Her2Refusal("'$program' cannot use qupath-her2 ($last). $INSTALL")
     }
 
@@ -111,7 +113,7 @@ class Her2Python {
     static void clean(Map<String, String> environment, File program) {
         environment.keySet().removeIf { String it ->
             String name = it.toUpperCase(Locale.ROOT)
-            name.startsWith("PYTHON") || name.startsWith("CONDA") || name.startsWith("_CE_") || name.startsWith("_JPACKAGE") ||
+            ["PYTHON", "CONDA", "_CE_", "_JPACKAGE"].any { String start -> name.startsWith(start) } ||
                 name in ["VIRTUAL_ENV", "JAVA_TOOL_OPTIONS", "__PYVENV_LAUNCHER__"]
         }
         environment.put("PYTHONUTF8", "1")

@@ -33,7 +33,9 @@ class Her2PythonRun {
     Her2PythonRun(Her2Python python, List<String> words, File folder, int kept = LAST) {
         this.kept = kept
         process = python.start(words, folder)
-        errorReader = Thread.startDaemon("HER2 errors") { read(process.getErrorStream()) { String line -> keep(line, errors) } }
+        errorReader = Thread.startDaemon("HER2 errors") {
+            read(process.getErrorStream()) { String line -> keep(line, errors) }
+        }
         Thread.startDaemon("HER2 lines") {
             read(process.getInputStream()) { String line -> lines.put(line) }
             lines.put(END)
@@ -141,7 +143,8 @@ class Her2PythonRun {
         String said = first < 0 ? null : last.subList(first, last.size()).join("\n").substring("Error: ".length())
         if (first == 0)
             return said
-        String words = said ?: "qupath-her2 ended with code $code" + (code > 128 || code < 0 ? " (it was ended from outside)" : "") + "."
+        String how = code > 128 || code < 0 ? " (it was ended from outside)" : ""
+        String words = said ?: "qupath-her2 ended with code $code$how."
         List<String> lines = lastLines()
         return lines.isEmpty() ? words : "$words\n\nThe last lines of Python:\n${lines.join('\n')}"
     }

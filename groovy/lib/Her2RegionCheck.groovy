@@ -49,8 +49,9 @@ class Her2RegionCheck {
             throw new Her2Refusal("Two annotations have the UUID of the scored region $label. " +
                 "In QuPath: Objects > Refresh duplicate object IDs. $AGAIN")
         if (Her2Classes.nameOf(object.getPathClass()) != className)
-            throw new Her2Refusal("The region $label has the class ${Her2Classes.nameOf(object.getPathClass()) ?: 'none'} now; " +
-                "it was scored as ${className ?: 'none'}. $AGAIN")
+            throw new Her2Refusal("The region $label has the class " +
+                "${Her2Classes.nameOf(object.getPathClass()) ?: 'none'} now; it was scored as " +
+                "${className ?: 'none'}. $AGAIN")
         if (!Her2Shapes.same(object.getROI().getGeometry(), shape, width, height))
             throw new Her2Refusal("The outline of the region $label was changed since it was exported. $AGAIN")
         return object
@@ -81,8 +82,10 @@ class Her2RegionCheck {
     private void refuseNew(Set<UUID> exported) {
         for (PathObject object : census.regions.values()) {
             String className = Her2Classes.nameOf(object.getPathClass())
-            if (object.isAnnotation() && object.getROI().isArea() && counts(className) && !exported.contains(object.getID()))
-                throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn since the regions were exported. $AGAIN")
+            boolean isRegion = object.isAnnotation() && object.getROI().isArea() && counts(className)
+            if (isRegion && !exported.contains(object.getID()))
+                throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn since the regions " +
+                    "were exported. $AGAIN")
         }
     }
 

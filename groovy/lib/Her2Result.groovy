@@ -147,7 +147,8 @@ class Her2Result {
         File file = new File(folder, "score.json")
         JsonObject score = Her2Json.read(file, AGAIN)
         Her2Json.checkFormat(score, file, AGAIN)
-        if (!(Her2Json.text(score, "status") in ["scored", "not assessable", "predicted"]) || Her2Json.text(score, "reason") == null)
+        boolean isKnown = Her2Json.text(score, "status") in ["scored", "not assessable", "predicted"]
+        if (!isKnown || Her2Json.text(score, "reason") == null)
             throw new Her2Refusal("'$file' holds no HER2 result (status ${score.get('status')}). $AGAIN")
         return score
     }

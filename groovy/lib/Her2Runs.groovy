@@ -10,6 +10,7 @@ class Her2Runs {
     private final String image
     private final Map<String, Her2Past> byName = [:]
     private final Map<Long, Her2Past> byKey = [:]
+    private final Map<Long, Boolean> others = [:]
 
     /** `current` is a run that was read already; null where there is none. */
     Her2Runs(File her2, String image, Her2Result current) {
@@ -37,6 +38,13 @@ class Her2Runs {
             byKey.put(key, folder == null ? null : named(folder.name))
         }
         return byKey.get(key)
+    }
+
+    /** Whether an object of ours is a result of the other kind, whose runs lie in another folder. */
+    boolean isOther(UUID object) {
+        return others.computeIfAbsent(Her2Ids.runKey(object)) { Long key ->
+            Her2Exchange.runOfKey(Her2Layer.other(her2), image, key) != null
+        }
     }
 
     private static Her2Past read(File folder) {

@@ -3,8 +3,6 @@ import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import qupath.lib.images.ImageData
-import qupath.lib.io.PathIO
-import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
@@ -16,7 +14,6 @@ import qupath.lib.projects.ProjectImageEntry
 class Her2Saving {
 
     private static final String BACKUP = "data.before-her2.qpdata"
-    private static final String PREVIOUS = "data.qpdata.her2-previous"
 
     private final Project<?> project
     private final ProjectImageEntry<?> entry
@@ -43,8 +40,8 @@ class Her2Saving {
         if (!doubtful || isReadable(data) || isReadable(interrupted))
             return
         if (Files.exists(data) || Files.exists(interrupted))
-            throw new Her2Refusal("The data of image '${entry.getImageName()}' cannot be read ('$data'); QuPath shows it as empty. " +
-                "Nothing was written. Put back a copy of that file, then run this again.")
+            throw new Her2Refusal("The data of image '${entry.getImageName()}' cannot be read ('$data'); QuPath " +
+                "shows it as empty. Nothing was written. Put back a copy of that file, then run this again.")
     }
 
     /** Refuse a project that cannot be written, before anything is changed. */
@@ -53,47 +50,58 @@ class Her2Saving {
         Path file = project.getPath()
         for (Path path : [folder, file, file.getParent()])
             if (Files.exists(path) && !Files.isWritable(path))
-                throw new Her2Refusal("'$path' cannot be written. Nothing was changed. Make the project's folder writable, " +
-                    "or copy the project, then run this again.")
+                throw new Her2Refusal("'$path' cannot be written. Nothing was changed. Make the project's folder " +
+                    "writable, or copy the project, then run this again.")
     }
 
     private static boolean isReadable(Path file) {
-        if (!Files.exists(file))
-            return false
-        // PathIO.readHierarchy never returns from a file that is cut short (seen in QuPath 0.5 to 0.7).
-        try (ObjectInputStream stream = PathIO.createObjectInputStream(new BufferedInputStream(Files.newInputStream(file)))) {
-            stream.readUTF()
-            while (!(stream.readObject() instanceof PathObjectHierarchy))
-                continue
-            return true
-        } catch (IOException | ClassNotFoundException | RuntimeException ignored) {
-            return false
-        }
+        return Her2DataFile.read(file) != null
     }
 
     /** Keep the data as they were before our first results, beside them. */
     void keepBackup() {
-        if (Files.exists(data) && !Her2Memory.isOfAny(image))
-            Files.copy(data, entry.getEntryPath().resolve(BACKUP), StandardCopyOption.REPLACE_EXISTING)
+        if (!Files.exists(data) || Her2Memory.isOfAny(image))
+            return
+        Path backup = entry.getEntryPath().resolve(BACKUP)
+        Path draft = entry.getEntryPath().resolve(BACKUP + ".tmp")
+        try {
+            Files.copy(data, draft, StandardCopyOption.REPLACE_EXISTING)
+            Files.move(draft, backup, StandardCopyOption.REPLACE_EXISTING)
+        } catch (IOException problem) {
+            Files.deleteIfExists(draft)
+            throw notSaved(problem)
+        }
     }
 
     /**
      * Save the data, then the metadata.
      *
+     * @param memory what the image remembers now
      * @param metadata values by key; null removes a key
      * @param undo filled with what brings the files and the metadata back
      */
-    void save(Map<String, String> metadata, Her2Undo undo) {
+    void save(Her2Memory memory, Map<String, String> metadata, Her2Undo undo) {
         stamp.check()
+        try {
+            saveBoth(memory, metadata, undo)
+        } catch (IOException problem) {
+            throw notSaved(problem)
+        }
+    }
+
+    private void saveBoth(Her2Memory memory, Map<String, String> metadata, Her2Undo undo) {
         mendInterrupted()
         byte[] summaryBefore = Files.exists(summary) ? Files.readAllBytes(summary) : null
+        undo.remember { Her2Pending.remove(entry) }
+        Her2Pending.write(entry, memory, metadata)
         Path previous = keepPrevious()
         undo.remember { bringBack(previous, summaryBefore) }
-        saveData()
+        ((ProjectImageEntry) entry).saveImageData((ImageData) image)
         if (putMetadata(metadata, undo))
             syncProject()
         if (previous != null)
             Files.deleteIfExists(previous)
+        Her2Pending.remove(entry)
     }
 
     /** A save that was killed leaves half a file, and the whole one beside it; QuPath would overwrite the latter. */
@@ -105,7 +113,7 @@ class Her2Saving {
     private Path keepPrevious() {
         if (!Files.exists(data))
             return null
-        Path previous = entry.getEntryPath().resolve(PREVIOUS)
+        Path previous = entry.getEntryPath().resolve(Her2Pending.PREVIOUS)
         Files.deleteIfExists(previous)
         try {
             // QuPath writes a new file each time, so a second name for the old one is a copy that costs nothing.
@@ -128,15 +136,13 @@ class Her2Saving {
             Files.write(summary, summaryBefore)
     }
 
-    private void saveData() {
-        try {
-            ((ProjectImageEntry) entry).saveImageData((ImageData) image)
-        } catch (IOException problem) {
-            if (Thread.currentThread().isInterrupted())
-                throw new Her2Cancelled()
-            throw new Her2Refusal("The data of image '${entry.getImageName()}' could not be saved ($problem). Nothing was changed. " +
-                "Check that the disk is not full and that '${entry.getEntryPath()}' can be written, then run this again.")
-        }
+    /** What to throw at a file that could not be written: an interrupted thread cannot write any. */
+    private RuntimeException notSaved(IOException problem) {
+        if (Thread.currentThread().isInterrupted())
+            return new Her2Cancelled()
+        return new Her2Refusal("The data of image '${entry.getImageName()}' could not be saved ($problem). " +
+            "Nothing was changed. Check that the disk is not full and that '${entry.getEntryPath()}' can be " +
+            "written, then run this again.")
     }
 
     /** Whether anything had to be changed. */
@@ -148,25 +154,19 @@ class Her2Saving {
             if (before == item.value)
                 continue
             changed = true
-            undo.remember { put(key, before) }
-            put(key, item.value)
+            undo.remember { Her2Pending.put(entry, key, before) }
+            Her2Pending.put(entry, key, item.value)
         }
         return changed
-    }
-
-    private void put(String key, String value) {
-        if (value == null)
-            entry.removeMetadataValue(key)
-        else
-            entry.putMetadataValue(key, value)
     }
 
     private void syncProject() {
         try {
             project.syncChanges()
         } catch (IOException problem) {
-            throw new Her2Refusal("The project file '${project.getPath()}' could not be saved ($problem). Nothing was changed. " +
-                "Close other programs that have the project open and check that its folder can be written to, then run this again.")
+            throw new Her2Refusal("The project file '${project.getPath()}' could not be saved ($problem). Nothing " +
+                "was changed. Close other programs that have the project open and check that its folder can be " +
+                "written to, then run this again.")
         }
     }
 }

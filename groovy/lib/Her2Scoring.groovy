@@ -17,6 +17,7 @@ class Her2Scoring {
     /** Share of the bar that reading takes, and where writing begins. */
     private static final double READ = 0.05d
     private static final double WRITE = 0.9d
+    private static final String FOLDER = "her2="
     private static final String NOTE = "Research use only."
     /** Options of `qupath-her2 run` that a script hands on. */
     private static final List<String> VALUES = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
@@ -32,6 +33,8 @@ class Her2Scoring {
     boolean inPlace = false
     /** More words for `qupath-her2 run`. */
     private final List<String> options = []
+    /** The same as they were told to the script, and the exchange folder where it is not the usual one. */
+    private final List<String> told = []
 
     private Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own) {
         this.project = project
@@ -47,20 +50,21 @@ class Her2Scoring {
      * @param folder the exchange folder; "" is the folder her2 beside the project file
      * @param words `her2=FOLDER`, which counts instead of `folder`, and what `option` knows
      */
-    static Her2Scoring of(Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> words) {
-        String named = folder
-        List<String> options = []
-        for (String word : words) {
-            List<String> option = option(word)
-            if (word.startsWith("her2="))
-                named = word.substring("her2=".length())
-            else if (option == null)
-                throw Her2Words.unknown(word, ["her2=FOLDER"] + VALUES.collect { String it -> it + "=…" } + WORDS)
-            else
-                options.addAll(option)
-        }
+    static Her2Scoring of(
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> words) {
+        String named = words.reverse().find { String it -> it.startsWith(FOLDER) }?.substring(FOLDER.length()) ?: folder
         Her2Scoring scoring = new Her2Scoring(project, Her2Words.exchangeFolder(project, named), own)
-        scoring.options.addAll(options)
+        if (named)
+            scoring.told.add(FOLDER + scoring.her2.getPath())
+        for (String word : words) {
+            if (word.startsWith(FOLDER))
+                continue
+            List<String> option = option(word)
+            if (option == null)
+                throw Her2Words.unknown(word, [FOLDER + "FOLDER"] + VALUES.collect { String it -> it + "=…" } + WORDS)
+            scoring.told.add(word)
+            scoring.options.addAll(option)
+        }
         return scoring
     }
 
@@ -116,7 +120,8 @@ class Her2Scoring {
             List<Map<String, Object>> found = []
             for (ProjectImageEntry<BufferedImage> entry : entries) {
                 progress.say("Writing ${entry.getImageName()}", WRITE + (1 - WRITE) * found.size() / entries.size())
-                found.add(failed.containsKey(entry.getID()) ? fault(entry, failed.get(entry.getID())) : tryWrite(entry, progress))
+                String reason = failed.get(entry.getID())
+                found.add(reason == null ? tryWrite(entry, progress) : fault(entry, reason))
             }
             return found
         }
@@ -151,7 +156,9 @@ class Her2Scoring {
         export(entries, progress)
         Map<String, String> byImage = new LinkedHashMap<String, String>()
         Map<String, String> ids = Her2Exchange.idsByEntry(her2)
-        new Her2PythonRun(python, words(entries, ids), her2).await(progress) { JsonObject event -> follow(event, progress, byImage) }
+        new Her2PythonRun(python, words(entries, ids), her2).await(progress) { JsonObject event ->
+            follow(event, progress, byImage)
+        }
         Map<String, String> failed = new LinkedHashMap<String, String>()
         for (ProjectImageEntry<BufferedImage> entry : entries) {
             String reason = byImage.get(ids.get(entry.getID()))
@@ -171,13 +178,14 @@ class Her2Scoring {
         } catch (CancellationException ignored) {
             throw new Her2Cancelled()
         } catch (AccessDeniedException problem) {
-            throw new Her2Refusal("'${problem.message}' cannot be written, so nothing was scored. Make the project's folder " +
-                "writable, or copy the project.")
+            throw new Her2Refusal("'${problem.message}' cannot be written, so nothing was scored. Make the project's " +
+                "folder writable, or copy the project.")
         }
     }
 
     private List<String> words(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
-        List<String> words = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json", "--out", her2.getPath()]
+        List<String> words = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json"]
+        words.addAll(["--out", her2.getPath()])
         words.addAll(inPlace ? ["--cells", "from-regions"] : [])
         words.addAll(options)
         if (entries.size() < project.getImageList().size())
@@ -198,6 +206,8 @@ class Her2Scoring {
         Her2Import door = new Her2Import(project, her2)
         door.open = open()
         door.cancelled = progress
+        door.step = inPlace ? "classify existing cells" : "score open image"
+        door.script = Her2Import.scriptLine(inPlace ? "classify_cells.groovy" : "score_image.groovy", told)
         Map<String, Object> words = door.push(entry)
         words.put("name", entry.getImageName())
         words.put("message", sentence((String) words.get("image")))

@@ -25,6 +25,8 @@ class Her2Session implements Closeable {
     /** Added to the name of the project file. */
     static final String SUFFIX = ".her2-open"
     private static final int PERIOD_S = 10
+    /** Age after which a window counts as gone, as in qupath_her2/project/window.py. */
+    private static final int FRESH_S = 45
     private static final String KEY = "qupath_her2.session"
 
     private final QuPathGUI window
@@ -40,10 +42,23 @@ class Her2Session implements Closeable {
             thread.setDaemon(true)
             return thread
         }
-        listener = { ObservableValue<? extends Project<BufferedImage>> p, Project<BufferedImage> before, Project<BufferedImage> now ->
+        listener = { ObservableValue<? extends Project<BufferedImage>> property, Project<BufferedImage> before,
+                     Project<BufferedImage> now ->
             clock.submit({ follow(now) } as Runnable)
         } as ChangeListener<Project<BufferedImage>>
         end = new Thread({ leave() } as Runnable)
+    }
+
+    /** Whether a window has a project open: its file is fresh, by the clock of this machine. */
+    static boolean isOpen(Project<?> project) {
+        Path file = beatOf(project)
+        return file != null && Files.exists(file) &&
+            System.currentTimeMillis() - Files.getLastModifiedTime(file).toMillis() < FRESH_S * 1000L
+    }
+
+    private static Path beatOf(Project<?> project) {
+        Path file = project?.getPath()
+        return file == null ? null : file.resolveSibling(file.getFileName().toString() + SUFFIX)
     }
 
     /** Begin for this window; a session of an earlier library is ended. */
@@ -82,9 +97,10 @@ class Her2Session implements Closeable {
 
     private synchronized void follow(Project<BufferedImage> project) {
         leave()
-        Path file = project?.getPath()
-        beat = file == null ? null : file.resolveSibling(file.getFileName().toString() + SUFFIX)
+        beat = beatOf(project)
         touch()
+        if (project != null && Her2Pending.finish(project) > 0)
+            Her2Window.refresh()
     }
 
     private synchronized void touch() {

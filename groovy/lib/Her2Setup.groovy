@@ -25,7 +25,8 @@ class Her2Setup {
         Map<String, Object> config = new TreeMap<String, Object>()
         config.put("files", files)
         config.put("former_startup", takeStartup(new File(target, STARTUP), before))
-        config.put("python", before.get("python") ?: Her2Installed.read(new File(source, Her2Installed.CONFIG)).get("python"))
+        File noted = new File(source, Her2Installed.CONFIG)
+        config.put("python", before.get("python") ?: Her2Installed.read(noted).get("python"))
         config.put("version", before.get("version"))
         Her2Installed.write(target, config)
         return target
@@ -33,7 +34,8 @@ class Her2Setup {
 
     /** Find Python, note it, and say in a sentence what was found. */
     static String describePython(File folder) {
-        Map<String, Object> config = new TreeMap<String, Object>(Her2Installed.read(new File(folder, Her2Installed.CONFIG)))
+        File noted = new File(folder, Her2Installed.CONFIG)
+        Map<String, Object> config = new TreeMap<String, Object>(Her2Installed.read(noted))
         try {
             Her2Python found = stillThere()
             config.put("python", found.program.getPath())

@@ -25,7 +25,7 @@ class Her2Stamp {
 
     void check() {
         if (now() != before)
-            throw new Her2Refusal("The data of image '$name' was saved by another program while this ran ('$data'). Nothing was " +
-                "changed. Close the image there, then run this again.")
+            throw new Her2Refusal("The data of image '$name' was saved by another program while this ran ('$data'). " +
+                "Nothing was changed. Close the image there, then run this again.")
     }
 }

@@ -47,7 +47,7 @@ class Her2Status {
         }
     }
 
-    /** What was found, as a closing line says it: name=value, without spaces in a value; what is said elsewhere is left out. */
+    /** What was found, as a closing line says it: name=value, without spaces in a value. */
     static String words(Map<String, Object> found) {
         List<String> words = []
         for (Map.Entry<String, Object> item : found.entrySet())

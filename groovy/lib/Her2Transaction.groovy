@@ -23,7 +23,8 @@ class Her2Transaction {
     PathClass[] patchClasses = new PathClass[0]
     /** For the image's entry in the project; null values remove. */
     Map<String, String> metadata = [:]
-    /** What *Create script* is to write for it; null takes our steps out of the workflow. */
+    /** The name of the step in the workflow, and what *Create script* is to write for it; null takes ours out. */
+    String step
     String script
     /** Null leaves the files alone: the image is changed in memory only. */
     Her2Saving saving
@@ -41,7 +42,7 @@ class Her2Transaction {
             saving?.keepBackup()
             new Her2Changes(plan, cellClasses, patchClasses, cancelled, undo).apply()
             putStep(undo)
-            saving?.save(metadata, undo)
+            saving?.save(plan.after, metadata, undo)
         } catch (OutOfMemoryError problem) {
             takeBack(undo, problem)
             throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are too little " +
@@ -75,7 +76,7 @@ class Her2Transaction {
         }
         workflow.removeSteps(ours)
         if (script != null)
-            workflow.addStep(new DefaultScriptableWorkflowStep(STEP + "import results",
+            workflow.addStep(new DefaultScriptableWorkflowStep(STEP + step,
                 new LinkedHashMap<String, String>([run: plan.result.run]), script))
     }
 }

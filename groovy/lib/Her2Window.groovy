@@ -40,9 +40,12 @@ class Her2Window {
         return found
     }
 
-    /** Saving results saves what a person changed before as well, so they are asked; Her2Cancelled where they say no. */
+    /** Saving results saves what a person changed before as well: they are asked; Her2Cancelled where they say no. */
     static void askAboutChanges(Collection<? extends ImageData<?>> images, String what) {
-        int changed = images.count { ImageData<?> it -> it.isChanged() && shows(it) }.intValue()
+        Project<BufferedImage> project = QuPathGUI.getInstance()?.getProject()
+        int changed = images.count { ImageData<?> it ->
+            shows(it) && Her2Unsaved.isIn(it, project?.getEntry((ImageData<BufferedImage>) it))
+        }.intValue()
         if (changed == 0)
             return
         String these = changed == 1 ? "This image has changes that are not saved yet. They are" :

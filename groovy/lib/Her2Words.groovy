@@ -19,7 +19,9 @@ class Her2Words {
             int at = word.indexOf("=")
             String name = at < 0 ? word : word.substring(0, at)
             if (!settings.containsKey(name) || (settings.get(name) instanceof Boolean) != (at < 0))
-                throw unknown(word, settings.collect { String key, Object value -> value instanceof Boolean ? key : "$key=FOLDER".toString() })
+                throw unknown(word, settings.collect { String key, Object value ->
+                    value instanceof Boolean ? key : "$key=FOLDER".toString()
+                })
             found.put(name, at < 0 ? (Object) true : word.substring(at + 1))
         }
         return found

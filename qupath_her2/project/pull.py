@@ -52,6 +52,8 @@ def pull(
 ) -> Pulled:
     """Export a project's images and people's regions; the project itself is not changed.
 
+    But for what a push that was killed left half done, which is completed where no window has the project open.
+
     Parameters
     ----------
     place : ``project.qpproj`` or its folder.

@@ -89,13 +89,17 @@ class Study:
 
     def replay(self, *steps: str) -> Seen:
         """Do the steps of replay.groovy in one QuPath."""
+        done = self.attempt(*steps)
+        assert "REPLAYED" in done, done
+        return Seen(done, self.private / "dumps")
+
+    def attempt(self, *steps: str) -> str:
+        """Do the steps of replay.groovy in one QuPath, which may not come to the end of them; what it printed."""
         dumps = self.private / "dumps"
         dumps.mkdir(parents=True, exist_ok=True)
         words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
         # The test's script lies elsewhere, so the library is found by the property.
-        done = run_with_library(self.qupath, HERE / "replay.groovy", words, self.private)
-        assert "REPLAYED" in done, done
-        return Seen(done, dumps)
+        return run_with_library(self.qupath, HERE / "replay.groovy", words, self.private)
 
     def replay_and_kill(self, done: int, share: float, *steps: str) -> None:
         """Do the steps, and kill QuPath (signal 9) in the midst of the one after the first and `done` more of them.

@@ -60,6 +60,7 @@ class TestLibraryClass:
         assert re.search(rf"^@CompileStatic\n(final |abstract )?class {file.stem}\b", text, re.MULTILINE)
         assert not re.search(r"^package ", text, re.MULTILINE)
         assert "@CompileDynamic" not in text
+        assert max(len(line) for line in text.splitlines()) <= 120
 
     def test_says_what_it_is_for(self, file: Path) -> None:
         assert re.search(r"\*/\n@CompileStatic", file.read_text(encoding="utf-8")), (

@@ -16,17 +16,28 @@ def test_what_was_imported_is_removed(study: Study) -> None:
     before = study.replay("dump=before", "push").dump("before")
     pushed = study.data.read_bytes()
     dry = study.run("remove_results.groovy", "--args", "dryRun")
-    counts = "image=1_drawn removed=80 edited=0 restored=0"
+    counts = "image=1_drawn removed=80 edited=0 restored=0 lost=0"
     assert closing_lines(dry) == [f"HER2_REMOVE_RESULTS_OK state=would-remove {counts}"]
     assert study.data.read_bytes() == pushed
 
     done = study.run("remove_results.groovy")
     assert closing_lines(done) == [f"HER2_REMOVE_RESULTS_OK state=removed {counts}"]
     assert status(study, "remove")["removed"] == 80
+    assert "80 of our objects removed, 0 that you changed kept" in done
     after = study.replay("dump=after").dump("after")
     assert ours_in(after) == []
     assert after["objects"] == before["objects"]
     assert after["metadata"] == before["metadata"]
+
+
+def test_what_is_left_of_a_lost_run_is_said(study: Study) -> None:
+    run = study.write_run()
+    study.replay("push")
+    (run / "run.json").unlink()
+    done = study.run("remove_results.groovy")
+    counts = "image=1_drawn removed=0 edited=0 restored=0 lost=80"
+    assert closing_lines(done) == [f"HER2_REMOVE_RESULTS_OK state=removed {counts}"]
+    assert "80 were left as yours: the folder of the run that made them is gone" in done
 
 
 def test_an_image_without_results_stays_as_it_is(study: Study) -> None:
@@ -35,7 +46,7 @@ def test_an_image_without_results_stays_as_it_is(study: Study) -> None:
     before = study.replay("dump=before").dump("before")
     done = study.run("remove_results.groovy")
     assert closing_lines(done) == [
-        "HER2_REMOVE_RESULTS_OK state=removed image=1 removed=0 edited=0 restored=0"
+        "HER2_REMOVE_RESULTS_OK state=removed image=1 removed=0 edited=0 restored=0 lost=0"
     ]
     assert study.replay("dump=after").dump("after")["objects"] == before["objects"]
 

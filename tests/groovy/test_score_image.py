@@ -68,6 +68,27 @@ def test_the_open_image_is_scored_and_its_own_cells_classified(fields: Fields) -
     )
 
 
+def test_the_script_made_of_the_workflow_scores_the_image_again(fields: Fields, tmp_path: Path) -> None:
+    """What *Create script* gives, run on the image without its results: the same objects and score, as first told."""
+    said = fields.on_image(
+        "score_image.groovy", "--args", "specimen=biopsy", "--args", f"her2={tmp_path}/it's"
+    )
+    first = closing(said)
+    assert first["state"] == "pushed", said
+    before = seen(fields)
+    assert [step for step in before["steps"] if "HER2" in step] == ["HER2: score open image"]
+    script = tmp_path / "created.groovy"
+    script.write_text(before["script"], encoding="utf-8")
+    assert "'specimen=biopsy'] as String[])" in before["script"]
+    fields.on_image("remove_results.groovy", "--args", f"her2={tmp_path}/it's")
+    assert seen(fields)["cells"] == 0
+
+    said = fields.run(script, "-p", str(fields.project), "-i", "case01")
+    assert {**closing(said), "added": 0} == {**first, "added": 0}, said
+    after = seen(fields)
+    assert {**after, "steps": None, "script": None} == {**before, "steps": None, "script": None}
+
+
 def test_the_whole_project_is_scored_by_the_first_of_qupaths_runs(fields: Fields) -> None:
     said = fields.run("score_project.groovy", "-p", str(fields.project), "-s")
     assert "HER2_SCORE_PROJECT_OK images=2 scored=2 failed=0" in said, said

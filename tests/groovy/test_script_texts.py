@@ -28,6 +28,11 @@ class TestScript:
         text = script.read_text(encoding="utf-8")
         assert re.findall(r'println "HER2_([A-Z_]+)_OK [a-z]+=', text) == [script.stem.upper()]
 
+    def test_lines_fit_on_a_screen(self, script: Path) -> None:
+        """The person reads them in QuPath's script editor."""
+        long = [line for line in script.read_text(encoding="utf-8").splitlines() if len(line) > 120]
+        assert not long
+
     def test_nothing_that_qupath_lacks(self, script: Path) -> None:
         """QuPath ships no groovy.json or groovy.yaml, and a class named args hides a script's arguments."""
         assert not re.search(r"groovy\.(json|yaml)", script.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import subprocess
@@ -180,6 +181,37 @@ def test_data_that_cannot_be_read(study: Study) -> None:
     seen = study.replay("push", "remove", "reopen", "dump=after")
     assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"]
     assert seen.dump("after")["objects"] == before["objects"]
+
+
+def test_killed_between_data_and_metadata(study: Study) -> None:
+    """The next script that opens the project completes the pair; a note of data that never came is forgotten."""
+    run = study.write_run()
+    note = study.data.parents[1] / "1.her2-pending.json"
+    assert "REPLAYED" not in study.attempt("push-halted")
+    half = study.data.read_bytes()
+    assert metadata(study) == {"Case": "7"}
+    assert note.is_file()
+    said = study.run("export_regions.groovy")
+    assert "HER2_EXPORT_REGIONS_OK" in said, said
+    assert metadata(study)["HER2 score"] == "2+"
+    assert metadata(study)["HER2 run"] == run.name
+    assert study.data.read_bytes() == half
+    left = {path.name for path in study.data.parent.iterdir()}
+    assert not note.exists()
+    assert not any("previous" in name or name.endswith(".bkp") for name in left), left
+
+    complete = metadata(study)
+    foreign = {"metadata": {"HER2 score": "3+"}, "property": "HER2 run", "run": "ffffffffffe"}
+    note.write_text(json.dumps(foreign), encoding="utf-8")
+    assert "state=pushed" in study.run("import_results.groovy")
+    assert not note.exists()
+    assert metadata(study) == complete
+
+
+def metadata(study: Study) -> dict[str, str]:
+    """What the project file says of the image."""
+    found: dict[str, str] = json.loads(study.project.read_bytes())["images"][0]["metadata"]
+    return found
 
 
 def test_killed_at_any_moment(study: Study) -> None:

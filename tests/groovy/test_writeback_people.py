@@ -99,6 +99,8 @@ def test_objects_of_a_lost_run_are_the_persons(study: Study) -> None:
     lost = ours_by_id(study.replay("dump=end").dump("end"))
     assert set(lost) == set(ours_by_id(seen.dump("gone")))
     assert len(lost) == 80
+    # Those that nobody can tell any more are named, apart from what a person changed.
+    assert (said(seen)[1]["lost"], said(seen)[1]["edited"]) == ("80", "0")
     # Each of its cells is spoken for, so nothing is doubled.
     assert set(ours_by_id(seen.dump("both"))) == set(lost)
 

@@ -205,6 +205,41 @@ def test_a_region_of_ours_comes_and_goes_with_its_cells(study: Study) -> None:
     assert str(whole[2].uuid) in {found["id"] for found in ours_in(seen.dump("both"))}
 
 
+def test_an_edited_cell_below_a_region_of_ours_outlives_it(study: Study) -> None:
+    """A new run has a region of its own, which takes the place of the former and what a person changed in it."""
+    hashes = {key: f"{key << 2:011x}" for key in (1, 2)}
+    whole = {
+        key: Region(
+            whole_tissue_uuid(run_hash), shapely.box(10, 10, 390, 190), "tumour", None, "Whole tissue"
+        )
+        for key, run_hash in hashes.items()
+    }
+    run = {
+        key: study.write_run(key, cells=drawn_cells(hashes[key], regions=1), regions=(whole[key],))
+        for key in hashes
+    }
+    seen = study.replay(
+        f"current={run[1]}", "push", "edit=class", "save", "reopen", "dump=edited", f"current={run[2]}",
+        "cancel=4", "push", "dump=cancelled", "push", "reopen", "dump=second", "push", "dump=again", "remove",
+        "reopen", "dump=gone",
+    )  # fmt: skip
+    edited = {found["id"]: found for found in ours_in(seen.dump("edited"))}
+    changed = sorted(uuid for uuid, found in edited.items() if found["kind"] == "PathCellObject")[:2]
+    assert [line.split(":")[0] for line in seen.lines()] == [
+        "DONE push", "FAILED push", "DONE push", "DONE push", "DONE remove",
+    ]  # fmt: skip
+    assert seen.dump("cancelled")["objects"] == seen.dump("edited")["objects"]
+    second = {found["id"]: found for found in ours_in(seen.dump("second"))}
+    assert str(whole[1].uuid) not in second
+    for uuid in changed:
+        assert second[uuid] == {**edited[uuid], "parent": str(whole[2].uuid)}
+    # Each new cell lies where a former one did, so the two that are spoken for are not added.
+    assert len(second) == 1 + 40
+    assert seen.dump("again")["objects"] == seen.dump("second")["objects"]
+    gone = {found["id"]: found for found in ours_in(seen.dump("gone"))}
+    assert gone == {uuid: {**edited[uuid], "parent": None} for uuid in changed}
+
+
 def test_cells_of_tma_cores_lie_below_their_cores(study: Study) -> None:
     """The core that is marked missing is no region; the grid stays as it was."""
     exported = read_regions(

@@ -134,6 +134,20 @@ for (String step : args[2..-1]) {
         case "push-closed": report(step) { shown = null; def d = door(); def r = d.push(slot); open(); r }; break
         case "push-memory": report(step) { def d = door(); d.save = false; d.push(slot) }; break
         case "dry": report(step) { def d = door(); d.dryRun = true; d.push(slot) }; break
+        case "push-halted":
+            // As a kill right before the project file is written.
+            def halting = java.lang.reflect.Proxy.newProxyInstance(this.class.classLoader, [qupath.lib.projects.Project] as Class[],
+                { proxy, method, words_ -> method.name == "syncChanges" ? Runtime.getRuntime().halt(9) : method.invoke(study, words_) } as java.lang.reflect.InvocationHandler)
+            def halted = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(halting, new File(args[0], "her2"))
+            halted.push(slot)
+            break
+        case "unsaved":
+            shown.setChanged(true)
+            println "UNSAVED ${her2("Her2Unsaved").isIn(shown, slot)}"
+            break
+        case "display": shown.setProperty("qupath.lib.display.ImageDisplay", words[1]); break
+        case "property": shown.setProperty("mine", words[1]); break
+        case "stains": shown.setImageType(qupath.lib.images.ImageData.ImageType.BRIGHTFIELD_H_E); break
         case "run": report(step) { door().pushRun(new File(words[1])) }; break
         case "remove": report(step) { door().remove(slot) }; break
         case "save": slot.saveImageData(shown); study.syncChanges(); break

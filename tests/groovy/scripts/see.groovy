@@ -7,4 +7,5 @@ println "SEEN " + new GsonBuilder().serializeSpecialFloatingPointValues().create
     classes: hierarchy.getCellObjects().countBy { String.valueOf(it.getPathClass()) },
     regions: hierarchy.getAnnotationObjects().collect { it.getMeasurements() as Map },
     steps: getCurrentImageData().getHistoryWorkflow().getSteps().collect { it.getName() },
+    script: getCurrentImageData().getHistoryWorkflow().createScript(),
     metadata: getProjectEntry().getMetadataMap() as Map])
