@@ -45,6 +45,7 @@ class Her2Menu {
             window.installCommand(PLACE + item.key, { begin(window, script) } as Runnable)
         }
         window.installCommand(PLACE + "Set Python…", { setPython() } as Runnable)
+        Her2Compiled.keepLater()
     }
 
     /** On the thread of the window: take what is open now, and leave. */

@@ -84,6 +84,10 @@ def _serve(request: dict[str, Any], talk: Talk) -> None:
         talk.say(event="result", **verbs[request["verb"]](request, talk))
     except jpype.JException as error:
         _say_error(talk, error)
+        return
+    if request["verb"] != "preferences":
+        # Later starts are quicker by seconds; not while scripts are installed or taken away.
+        her2_class("Her2Compiled").keep()
 
 
 def _say_error(talk: Talk, error: Any) -> None:
@@ -114,8 +118,8 @@ def her2_class(name: str) -> Any:
         options = JClass("org.codehaus.groovy.control.CompilerConfiguration")()
         options.setSourceEncoding("UTF-8")
         parent = JClass("qupath.lib.objects.PathObject").class_.getClassLoader()
-        loader = JClass("groovy.lang.GroovyClassLoader")(parent, options)
-        loader.addClasspath(lib.getPath())
+        first = JClass("groovy.lang.GroovyClassLoader")(parent, options)
+        loader = JClass(first.parseClass(JClass("java.io.File")(lib, "Her2Loader.groovy"))).of(lib)
         shared.put(key, loader)
     return JClass(loader.loadClass(name))
 

@@ -17,6 +17,7 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.writing import output_errors, replace_file
 
 __all__ = [
+    "COMPILED",
     "CONFIG",
     "STARTUP",
     "Installed",
@@ -30,6 +31,8 @@ __all__ = [
 
 #: What the scripts read of their installation.
 CONFIG = "her2.json"
+#: Folder in the user folder where the library keeps its classes compiled (``groovy/lib/Her2Loader.groovy``).
+COMPILED = "her2-compiled"
 #: The script that QuPath runs when it starts; it runs the user's own first.
 STARTUP = "startup.groovy"
 
@@ -134,7 +137,16 @@ def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
             # A folder with files of somebody else stays.
             with contextlib.suppress(OSError):
                 below.rmdir()
+        _remove_compiled(user_folder / COMPILED)
     return len(names), config.get("former_startup")
+
+
+def _remove_compiled(folder: Path) -> None:
+    """Take away what the library keeps compiled; QuPath on Windows holds what it has open."""
+    with contextlib.suppress(OSError):
+        for jar in folder.glob("*.jar"):
+            jar.unlink()
+        folder.rmdir()
 
 
 def _inside(folder: Path, name: Path) -> Path:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,11 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.helpers.qupath import QuPath, qupaths_to_test
+from tests.helpers.qupath import COMPILED, QuPath, qupaths_to_test
 
 if TYPE_CHECKING:
     from tests.groovy.studies import Study
 
+HERE = Path(__file__).parent / "scripts"
+#: A QuPath that takes 3 s to start took 60 s on a machine at ten times its load.
+PATIENCE_S = 900
 SCRIPTS = Path(__file__).parents[2] / "groovy"
 NONE_FOUND = (
     "NOT TESTED: no QuPath in PAQUO_QUPATH_DIR or in paquo's usual folders (/opt, /Applications, ~ …)"
@@ -49,6 +54,24 @@ class Bench:
         """Run one of our scripts on the project's image."""
         on = ("-p", str(self.project), "-i", "drawn")
         return self.qupath.run(SCRIPTS / script, *on, *options, private=self.private)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep our library compiled for each QuPath: to compile it takes longer than to start one."""
+    started = [item for item in request.session.items if "qupath" in getattr(item, "fixturenames", ())]
+    if COMPILED in os.environ or not started:
+        yield
+        return
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(COMPILED, str(folder))
+        for qupath in qupaths_to_test():
+            words = ("--args", str(SCRIPTS))
+            private = folder / "private"
+            done = qupath.run(HERE / "keep_compiled.groovy", *words, private=private, timeout_s=PATIENCE_S)
+            assert "KEPT true" in done.stdout, done.stdout + done.stderr
+        yield
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

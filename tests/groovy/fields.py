@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qupath_her2.batch.example import write_field
 from tests.groovy.conftest import SCRIPTS
-from tests.helpers.qupath import QuPath
+from tests.helpers.qupath import QuPath, java_options
 
 HERE = Path(__file__).parent / "scripts"
 ROOT = SCRIPTS.parent
@@ -53,10 +53,9 @@ class Fields:
 
 def run_with(qupath: QuPath, script: Path, words: Sequence[str], options: dict[str, object]) -> str:
     """Run a script with properties of Java; its exit code and what it printed."""
-    properties = " ".join(f'-D{name}="{value}"' for name, value in options.items())
     done = subprocess.run(
         [str(qupath.launcher), "script", str(script), *words],
-        env={**os.environ, "JAVA_TOOL_OPTIONS": properties},
+        env={**os.environ, "JAVA_TOOL_OPTIONS": java_options(options)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

@@ -27,13 +27,11 @@ from qupath_her2.project.patch_files import write_patches
 from qupath_her2.project.scores import regions_geojson, score_json
 from qupath_her2.provenance import RunRecord, cell_uuids, ours, sha256_file
 from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Prediction, Region, Score, SlideScore
-from tests.groovy.conftest import SCRIPTS
-from tests.helpers.qupath import QuPath
+from tests.groovy.conftest import PATIENCE_S, SCRIPTS
+from tests.helpers.qupath import QuPath, java_options
 
 HERE = Path(__file__).parent / "scripts"
 WIDTH, HEIGHT = 400, 300
-#: A QuPath that takes 3 s to start took 60 s on a machine at ten times its load.
-PATIENCE_S = 900
 #: The locked region and the one with other people's cells, as make_study.groovy draws them.
 BIG = Region(
     UUID("10000000-0000-4000-8000-000000000001"),
@@ -111,7 +109,7 @@ class Study:
         words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
         copy = copy_with_library(HERE / "replay.groovy", self.private)
         command = [str(self.qupath.launcher), "script", str(copy), *words]
-        preferences = f'-Djava.util.prefs.userRoot="{self.private}"'
+        preferences = java_options({"java.util.prefs.userRoot": self.private})
         with subprocess.Popen(
             command,
             env={**os.environ, "JAVA_TOOL_OPTIONS": preferences},

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Names a folder where tests keep our Groovy library compiled; without it each QuPath that is started compiles it.
+COMPILED = "QUPATH_HER2_TEST_COMPILED"
 #: The folders in which paquo 0.9 looks for folders named QuPath* (its ``.paquo.defaults.toml``).
 PLACES = (
     "/opt",
@@ -38,7 +40,7 @@ class QuPath:
 
         A QuPath that starts in 3 s took more than 180 s on a machine at ten times its load.
         """
-        preferences = f'-Djava.util.prefs.userRoot="{private}"'
+        preferences = java_options({"java.util.prefs.userRoot": private})
         return subprocess.run(
             [str(self.launcher), "script", str(script), *options],
             env={**os.environ, "JAVA_TOOL_OPTIONS": preferences},
@@ -49,6 +51,13 @@ class QuPath:
             timeout=timeout_s,
             check=False,
         )
+
+
+def java_options(properties: Mapping[str, object]) -> str:
+    """Properties for Java as `JAVA_TOOL_OPTIONS` takes them, and where our library is kept compiled for these tests."""
+    kept = os.environ.get(COMPILED)
+    every = {**properties, **({"qupath_her2.compiled": kept} if kept else {})}
+    return " ".join(f'-D{name}="{value}"' for name, value in every.items())
 
 
 def find_qupaths(

@@ -48,10 +48,8 @@ Class<?> her2(String name) {
     def shared = System.getProperties()
     synchronized (shared) {
         if (!shared.containsKey(key)) {
-            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
-            def loader = new GroovyClassLoader(PathObject.classLoader, options)
-            loader.addClasspath(lib.path)
-            shared.put(key, loader)
+            def first = new GroovyClassLoader(PathObject.classLoader, new CompilerConfiguration(sourceEncoding: "UTF-8"))
+            shared.put(key, first.parseClass(new File(lib, "Her2Loader.groovy")).of(lib))
         }
         return (shared.get(key) as ClassLoader).loadClass(name)
     }

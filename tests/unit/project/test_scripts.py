@@ -9,7 +9,14 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project import install, scripts
 from qupath_her2.project.install import install_into, remove_from
 from qupath_her2.project.qupaths import QuPath
-from qupath_her2.project.scripts import CONFIG, copy_scripts, groovy_folder, remove_scripts, scripts_folder
+from qupath_her2.project.scripts import (
+    COMPILED,
+    CONFIG,
+    copy_scripts,
+    groovy_folder,
+    remove_scripts,
+    scripts_folder,
+)
 
 SOME = QuPath("0.6.0", Path("somewhere"))
 
@@ -60,6 +67,8 @@ def test_installed_twice_and_removed_nothing_is_left(tmp_path: Path, source: Pat
     assert names_below(done.folder) == {CONFIG, "score_all.groovy", "startup.groovy", "lib/Her2X.groovy"}
     config = json.loads((done.folder / CONFIG).read_bytes())
     assert (config["version"], config["former_startup"]) == ("1.1", "/my/start.groovy")
+    (user / COMPILED).mkdir()
+    (user / COMPILED / "0123-4567.jar").touch()
     assert remove_scripts(user) == (3, "/my/start.groovy")
     assert names_below(user) == before
     assert not done.folder.exists()
