@@ -65,7 +65,8 @@ def describe_device(device: torch.device) -> str:
 def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
     """Return the 16-bit type for a network's arithmetic, or None for float32.
 
-    ``auto`` is bf16 on a GPU that has it, fp16 on an older one, and float32 elsewhere, where halves gain nothing.
+    ``auto`` is bf16 on a GPU that has it, fp16 on an older one, and float32 elsewhere: on a processor halves gain
+    little, and torch's bf16 ends in an illegal instruction on virtual machines that name AMX but forbid it.
 
     Raises
     ------
