@@ -55,7 +55,7 @@ class Her2Pending {
                     done++
             }
             if (done > 0)
-                project.syncChanges()
+                Her2ProjectFile.save(project)
             for (ProjectImageEntry<?> entry : noted) {
                 Files.deleteIfExists(entry.getEntryPath().resolve(PREVIOUS))
                 remove(entry)
