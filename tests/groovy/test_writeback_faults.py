@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,25 @@ def test_files_that_cannot_be_written(study: Study, first_push: bool) -> None:
     assert not any("previous" in name or name.endswith(".bkp") for name in left), left
     assert ("data.before-her2.qpdata" in left) is True
     assert ready.dump("ready")["type"] == seen.dump("pushed")["type"]
+
+
+def test_project_file_is_as_qupath_writes_it(study: Study) -> None:
+    """Apart from what is saved in between it is the same text as after QuPath's own save, the file named in it too."""
+    study.write_run(1)
+    study.replay("push")
+    ours = project_text(study)
+    assert '"HER2 score": "2+"' in ours
+    study.replay("save")
+    assert project_text(study) == ours
+    assert sorted(path.name for path in study.folder.glob("project*")) == [
+        "project.qpproj",
+        "project.qpproj.backup",
+    ]
+
+
+def project_text(study: Study) -> str:
+    """The project file without the name that QuPath makes up each time it opens a project, to mask an image's own."""
+    return re.sub('"randomizedName": "[^"]*"', "", study.project.read_text(encoding="utf-8"))
 
 
 def test_disk_that_is_full(study: Study, tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def screen(
 ) -> Iterator[Screen]:
     """Open an image of a project in QuPath's window.
 
-    `first` is a script that runs when it is up; `programs` a folder of programs that come before the system's own.
+    `first` is a script that runs when it is up; `programs` a folder of programs that come before the system's own,
+    and of what the desktop knows about programs.
     """
     private.mkdir(parents=True, exist_ok=True)
     watch = private / "watch.json"
@@ -180,7 +181,7 @@ def screen(
         environment = {
             **os.environ,
             "DISPLAY": display,
-            "PATH": os.pathsep.join([*([str(programs)] if programs else []), os.environ["PATH"]]),
+            **_with_programs(programs),
             "JAVA_TOOL_OPTIONS": " ".join(f'-D{name}="{value}"' for name, value in options.items()),
         }
         words = [str(qupath.launcher), "-q", "-p", str(project), "-i", image]
@@ -189,6 +190,12 @@ def screen(
         shown = Screen(display, watch, process)
         shown.wait(lambda s: s["image"] == image, f"image '{image}' open")
         yield shown
+
+
+def _with_programs(folder: Path | None) -> dict[str, str]:
+    if folder is None:
+        return {}
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "XDG_DATA_HOME": str(folder)}
 
 
 @contextmanager
