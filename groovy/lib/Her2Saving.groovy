@@ -162,7 +162,7 @@ class Her2Saving {
 
     private void syncProject() {
         try {
-            project.syncChanges()
+            Her2ProjectFile.save(project)
         } catch (IOException problem) {
             throw new Her2Refusal("The project file '${project.getPath()}' could not be saved ($problem). Nothing " +
                 "was changed. Close other programs that have the project open and check that its folder can be " +
