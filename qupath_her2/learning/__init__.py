@@ -14,19 +14,32 @@ if TYPE_CHECKING:
     from qupath_her2.learning.cam import explain, heat_overlay
     from qupath_her2.learning.curves import confusion_picture, training_curves
     from qupath_her2.learning.dataset import ReadSettings
+    from qupath_her2.learning.instance_metrics import InstanceCounts, match_labels, match_polygons
     from qupath_her2.learning.losses import LossSettings
     from qupath_her2.learning.measures import EpochRecord
+    from qupath_her2.learning.pixel_tally import PixelTally
     from qupath_her2.learning.prediction import NO_CLASS, Prediction, PredictSettings, choose_classes, predict
     from qupath_her2.learning.ring_fit import RingFitSettings, RingTruth, fit_rings
     from qupath_her2.learning.running import TrainSettings
     from qupath_her2.learning.schedule import ScheduleSettings
+    from qupath_her2.learning.segmentation_metrics import (
+        ClassMeasures,
+        PooledMeasures,
+        class_measures,
+        pixel_confusion,
+        pooled_measures,
+    )
     from qupath_her2.learning.training import TrainProgress, TrainResult, train
 
 _LAZY = {
     "AugmentSettings": "augment",
+    "ClassMeasures": "segmentation_metrics",
     "EpochRecord": "measures",
+    "InstanceCounts": "instance_metrics",
     "LossSettings": "losses",
     "NO_CLASS": "prediction",
+    "PixelTally": "pixel_tally",
+    "PooledMeasures": "segmentation_metrics",
     "PredictSettings": "prediction",
     "Prediction": "prediction",
     "ReadSettings": "dataset",
@@ -38,11 +51,16 @@ _LAZY = {
     "TrainSettings": "running",
     "abstention_threshold": "calibrate",
     "choose_classes": "prediction",
+    "class_measures": "segmentation_metrics",
     "confusion_picture": "curves",
     "explain": "cam",
     "fit_rings": "ring_fit",
     "fit_temperature": "calibrate",
     "heat_overlay": "cam",
+    "match_labels": "instance_metrics",
+    "match_polygons": "instance_metrics",
+    "pixel_confusion": "segmentation_metrics",
+    "pooled_measures": "segmentation_metrics",
     "predict": "prediction",
     "temper": "calibrate",
     "train": "training",
@@ -52,8 +70,12 @@ _LAZY = {
 __all__ = [
     "NO_CLASS",
     "AugmentSettings",
+    "ClassMeasures",
     "EpochRecord",
+    "InstanceCounts",
     "LossSettings",
+    "PixelTally",
+    "PooledMeasures",
     "PredictSettings",
     "Prediction",
     "ReadSettings",
@@ -65,11 +87,16 @@ __all__ = [
     "TrainSettings",
     "abstention_threshold",
     "choose_classes",
+    "class_measures",
     "confusion_picture",
     "explain",
     "fit_rings",
     "fit_temperature",
     "heat_overlay",
+    "match_labels",
+    "match_polygons",
+    "pixel_confusion",
+    "pooled_measures",
     "predict",
     "temper",
     "train",

@@ -7,6 +7,7 @@ its pixels; `split_by_case` and `k_folds` keep a patient on one side.
 from __future__ import annotations
 
 from qupath_her2.patches.clahe import ClaheSettings
+from qupath_her2.patches.crop_windows import crop_windows
 from qupath_her2.patches.cut import CutContext, cut_patches, manifest_from_regions
 from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
 from qupath_her2.patches.drop import DROP_RULES, DropSettings
@@ -21,6 +22,7 @@ from qupath_her2.patches.manifest import (
     select,
     write_manifest,
 )
+from qupath_her2.patches.mask_targets import MaskSettings, mask_path, mask_target, read_mask
 from qupath_her2.patches.pixels import PatchPixels, reading_order
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, project_source
@@ -32,12 +34,20 @@ from qupath_her2.patches.splits import (
     split_by_patch,
     split_warning,
 )
+from qupath_her2.patches.targets import (
+    TARGET_CLASSES,
+    TargetFrame,
+    TargetSettings,
+    annotation_target,
+    cell_target,
+)
 from qupath_her2.patches.tasks import TASKS, Task, label_of, labels_of, task_named
 
 __all__ = [
     "DROP_RULES",
     "LAYOUTS",
     "SPLITS",
+    "TARGET_CLASSES",
     "TASKS",
     "ClaheSettings",
     "CutContext",
@@ -45,14 +55,20 @@ __all__ = [
     "GridSettings",
     "LabelRule",
     "ManifestImage",
+    "MaskSettings",
     "PatchManifest",
     "PatchPixels",
     "PatchScale",
     "PatchSettings",
     "Source",
     "SourceImage",
+    "TargetFrame",
+    "TargetSettings",
     "Task",
+    "annotation_target",
     "case_groups",
+    "cell_target",
+    "crop_windows",
     "cut_patches",
     "k_folds",
     "label_of",
@@ -61,9 +77,12 @@ __all__ = [
     "load_layout",
     "manifest_from_regions",
     "manifest_hash",
+    "mask_path",
+    "mask_target",
     "patch_scale",
     "project_source",
     "read_manifest",
+    "read_mask",
     "reading_order",
     "select",
     "split_by_case",
