@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.batch.plan import RunOptions, plan_jobs
     from qupath_her2.batch.study import score_folder
+    from qupath_her2.batch.training import TrainJob, train_network
     from qupath_her2.cells import CellSettings, measure_cells
     from qupath_her2.config import Settings, load_settings
     from qupath_her2.errors import Her2Error
+    from qupath_her2.models import build_model, load_checkpoint
+    from qupath_her2.patches import manifest_from_regions
     from qupath_her2.project.exchange import read_run
     from qupath_her2.project.geojson import read_regions
+    from qupath_her2.recipes import find_recipe
     from qupath_her2.records import CaseInfo, CellTable, ImageResult, Region, SlideScore
     from qupath_her2.report import write_report
     from qupath_her2.scoring import ScoringSettings, score_cells
@@ -39,13 +43,19 @@ _LAZY = {
     "RunOptions": "qupath_her2.batch.plan",
     "plan_jobs": "qupath_her2.batch.plan",
     "score_folder": "qupath_her2.batch.study",
+    "TrainJob": "qupath_her2.batch.training",
+    "train_network": "qupath_her2.batch.training",
     "CellSettings": "qupath_her2.cells",
     "measure_cells": "qupath_her2.cells",
     "Settings": "qupath_her2.config",
     "load_settings": "qupath_her2.config",
     "Her2Error": "qupath_her2.errors",
+    "build_model": "qupath_her2.models",
+    "load_checkpoint": "qupath_her2.models",
+    "manifest_from_regions": "qupath_her2.patches",
     "read_run": "qupath_her2.project.exchange",
     "read_regions": "qupath_her2.project.geojson",
+    "find_recipe": "qupath_her2.recipes",
     "CaseInfo": "qupath_her2.records",
     "CellTable": "qupath_her2.records",
     "ImageResult": "qupath_her2.records",
@@ -75,6 +85,12 @@ __all__ = [
     "read_run",
     "write_report",
     "draw_field",
+    "manifest_from_regions",
+    "find_recipe",
+    "TrainJob",
+    "train_network",
+    "build_model",
+    "load_checkpoint",
     "load_settings",
     "Settings",
     "CellSettings",

@@ -176,18 +176,21 @@ def plan_jobs(
     settings = settings or find_settings(folder)
     checked_pixel_size(options.pixel_size_um)
     out = exchange_folder(folder, options.out)
-    refs = [_with_known_type(ref) for ref in select_images(folder, options.images, options.out)]
+    # A network is asked about any stain it was trained on; the rest is for haematoxylin and DAB.
+    is_ihc_only = options.method != "network"
+    known = _with_known_type if is_ihc_only else _as_it_is
+    refs = [known(ref) for ref in select_images(folder, options.images, options.out)]
 
     @functools.cache
     def everything() -> list[SlideRef]:
         # A folder of thousands is not searched twice, nor at all where one named image is all that is asked for.
         if not options.images:
             return refs
-        return [_with_known_type(ref) for ref in select_images(folder, (), options.out)]
+        return [known(ref) for ref in select_images(folder, (), options.out)]
 
     check_guideline(settings)
     _check_writable(out)
-    stains = {ref.id: _known_stains(ref, settings) for ref in refs}
+    stains = {ref.id: _known_stains(ref, settings) if is_ihc_only else None for ref in refs}
     notes: list[str] = []
     if any(value is None for value in stains.values()) and options.method == "cells":
         usable = [ref for ref in everything() if ref.refusal is None]
@@ -255,6 +258,10 @@ def _with_known_type(ref: SlideRef) -> SlideRef:
         parse_qupath_stains(ref.stains)
     except SettingsError as error:
         return replace(ref, refusal=Refusal("not_ihc", f"image '{ref.name}' is not HER2 IHC: {error}"))
+    return ref
+
+
+def _as_it_is(ref: SlideRef) -> SlideRef:
     return ref
 
 

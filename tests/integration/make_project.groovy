@@ -40,15 +40,15 @@ args.drop(2).each { word ->
     if (kind == "pyramid")
         builder = ImageServers.pyramidalize(builder.build(), 1d, 4d).getBuilder()
     def entry = project.addImage(builder)
-    entry.setImageName(kind == "twice" ? "same name" : kind == "named" ? name : "${kind}.tif".toString())
+    entry.setImageName(kind == "twice" ? "same name" : kind.startsWith("named") ? name : "${kind}.tif".toString())
     if (kind == "untouched")
         return
     def data = entry.readImageData()
-    data.setImageType(kind == "fluorescence" ? ImageType.FLUORESCENCE : kind == "he" ? ImageType.BRIGHTFIELD_H_E : ImageType.BRIGHTFIELD_H_DAB)
+    data.setImageType(kind == "fluorescence" ? ImageType.FLUORESCENCE : kind.endsWith("he") ? ImageType.BRIGHTFIELD_H_E : ImageType.BRIGHTFIELD_H_DAB)
     def hierarchy = data.getHierarchy()
     def regions = new File(images, name.replaceAll(/(\.ome)?\.[a-z]+$/, ".geojson"))
     // In the frame of a cropped or turned image a region lies elsewhere; there all of it is drawn on.
-    if (regions.isFile() && kind in ["plain", "named"]) {
+    if (regions.isFile() && kind in ["plain", "named", "named-he"]) {
         hierarchy.addObjects(PathIO.readObjects(regions.toPath()))
     } else if (kind != "tma") {
         def whole = ROIs.createRectangleROI(0, 0, data.getServer().getWidth(), data.getServer().getHeight(), plane)
@@ -99,7 +99,7 @@ args.drop(2).each { word ->
         hierarchy.addObject(PathObjects.createTileObject(ROIs.createRectangleROI(0, 0, 50, 50, plane)))
         hierarchy.addObject(PathObjects.createDetectionObject(ROIs.createRectangleROI(300, 300, 8, 6, plane)))
     }
-    if (kind != "named")
+    if (!kind.startsWith("named"))
         entry.putMetadataValue("case", "K-" + entry.getID())
     entry.putMetadataValue("Scanner", "drawn")
     entry.saveImageData(data)

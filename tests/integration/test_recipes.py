@@ -25,7 +25,8 @@ def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
     """A project of drawn images with their regions, made by QuPath."""
     drawn = DRAWN[recipe]
     names = drawn.draw(folder)
-    study = make(qupath, folder, folder, *(f"named={name}" for name in names))
+    kind = "named-he" if drawn.stain == "H&E" else "named"
+    study = make(qupath, folder, folder, *(f"{kind}={name}" for name in names))
     for path in folder.glob("*.geojson"):
         # QuPath has them now.
         path.unlink()
