@@ -41,7 +41,7 @@ def draw_tissue(seed: int, *, side_px: int, stain: str, strength: float) -> NDAr
         if stain == "IHC" and strength > 0:
             cv2.circle(rings, at, radius + 2, 0.15 + 0.9 * strength, 2, cv2.LINE_AA)
     ground = EOSIN if stain == "H&E" else HAEMATOXYLIN
-    amount = (0.5 if stain == "H&E" else 0.05) * rng.uniform(0.8, 1.2)
+    amount = (0.5 if stain == "H&E" else 0.12) * rng.uniform(0.8, 1.2)
     cytoplasm = amount * (1 - np.minimum(nuclei / most, 1))
     density = nuclei[..., None] * HAEMATOXYLIN + rings[..., None] * DAB + cytoplasm[..., None] * ground
     inside = np.zeros((side_px, side_px, 1))
