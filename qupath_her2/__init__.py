@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from qupath_her2.cells import CellSettings, measure_cells
     from qupath_her2.config import Settings, load_settings
     from qupath_her2.errors import Her2Error
-    from qupath_her2.models import build_model, load_checkpoint
     from qupath_her2.patches import manifest_from_regions
     from qupath_her2.project.exchange import read_run
     from qupath_her2.project.geojson import read_regions
@@ -50,8 +49,6 @@ _LAZY = {
     "Settings": "qupath_her2.config",
     "load_settings": "qupath_her2.config",
     "Her2Error": "qupath_her2.errors",
-    "build_model": "qupath_her2.models",
-    "load_checkpoint": "qupath_her2.models",
     "manifest_from_regions": "qupath_her2.patches",
     "read_run": "qupath_her2.project.exchange",
     "read_regions": "qupath_her2.project.geojson",
@@ -89,8 +86,6 @@ __all__ = [
     "find_recipe",
     "TrainJob",
     "train_network",
-    "build_model",
-    "load_checkpoint",
     "load_settings",
     "Settings",
     "CellSettings",
