@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -76,6 +77,14 @@ class Study:
         lines = [line[5:] for line in done.stdout.splitlines() if line.startswith("LOOK ")]
         assert lines, done.stdout + done.stderr
         return [json.loads(line) for line in lines]
+
+
+def runs_java(process: psutil.Process) -> bool:
+    """Whether a process is the one that QuPath runs in; one that has just ended is not."""
+    try:
+        return "jvm_child" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def make(qupath: QuPath, folder: Path, images: Path, *words: str) -> Study:

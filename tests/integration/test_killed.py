@@ -19,7 +19,7 @@ from qupath_her2.project.cell_files import write_cells
 from qupath_her2.project.exchange import current_run, new_run, read_run
 from qupath_her2.project.locks import lock_image
 from qupath_her2.provenance import cell_uuids
-from tests.integration.conftest import Study
+from tests.integration.conftest import Study, runs_java
 from tests.integration.test_run import is_ours, theirs
 
 pytestmark = [
@@ -90,7 +90,7 @@ def kill_within(study: Study, seconds: float, words: tuple[str, ...], *, java: b
     met = running.poll() is None
     children = psutil.Process(running.pid).children(recursive=True) if met else []
     # While it scores there is no Java to kill.
-    java = java and any("jvm_child" in " ".join(child.cmdline()) for child in children)
+    java = java and any(runs_java(child) for child in children)
     for process in children if java else [*children, running]:
         process.kill()
     running.wait(60)

@@ -19,7 +19,7 @@ from qupath_her2.batch.example import write_field
 from qupath_her2.project.exchange import current_run, read_run
 from qupath_her2.project.window import HEARTBEAT_SUFFIX
 from tests.helpers.qupath import QuPath
-from tests.integration.conftest import Study, make
+from tests.integration.conftest import Study, make, runs_java
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -186,7 +186,7 @@ def test_no_java_is_left_when_the_command_is_ended(field: Study, end: signal.Sig
 def _wait_for_child(pid: int) -> psutil.Process:
     for _ in range(300):
         for child in psutil.Process(pid).children():
-            if "jvm_child" in " ".join(child.cmdline()):
+            if runs_java(child):
                 return child
         time.sleep(0.05)
     raise AssertionError("QuPath was not started")
