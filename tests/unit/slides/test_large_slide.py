@@ -23,6 +23,10 @@ with open_slide(sys.argv[1]) as slide:
 if sys.platform == "win32":
     import psutil
     peak = psutil.Process().memory_info().peak_wset
+elif sys.platform == "linux":
+    # getrusage would give the peak of the process that started this one, where that is higher.
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
 else:
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
