@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qupath_her2.batch.evaluation import agreement_of_images
 from qupath_her2.learning import predict
 from qupath_her2.models.counts import fit_counts, save_counts
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.project.writing import output_errors
-from qupath_her2.scoring.agreement import Agreement, agreement, make_pairs
+from qupath_her2.scoring.agreement import Agreement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.learning import PredictSettings
     from qupath_her2.models.card import ModelCard
-    from qupath_her2.models.counts import CountHead, CountKind
+    from qupath_her2.models.counts import CountKind
 
 __all__ = ["HEADS", "counts_of_images", "fit_heads", "head_path"]
 
@@ -84,29 +85,9 @@ def fit_heads(
         )
         save_counts(head_path(checkpoint, kind), head)
         if len(testing):
-            figures[kind] = _judged(head, labelled, counts[testing], truth[testing], testing)
+            probabilities = head.predict(counts[testing])
+            answer = [head.slide_classes[code] for code in probabilities.argmax(axis=1).tolist()]
+            figures[kind] = agreement_of_images(
+                labelled, testing.tolist(), head.slide_classes, answer, probabilities
+            )
     return figures
-
-
-def _judged(
-    head: CountHead,
-    manifest: PatchManifest,
-    counts: NDArray[np.int64],
-    truth: NDArray[np.int64],
-    images: NDArray[np.int64],
-) -> Agreement:
-    names = head.slide_classes
-    probabilities = head.predict(counts)
-    pairs = make_pairs(
-        [names[code] for code in truth.argmax(axis=1).tolist()],
-        [names[code] for code in probabilities.argmax(axis=1).tolist()],
-        names,
-        cases=[manifest.images[image].case for image in images.tolist()],
-        probabilities=probabilities,
-        level="slide",
-        is_ordered=len(names) > 2,
-    )
-    is_by_case = manifest.settings.get("split", {}).get("kind") == "by case" and None not in manifest.cases
-    return agreement(
-        pairs, truth_by="most frequent label of the image's patches", is_split_by_case=is_by_case
-    )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qupath_her2.patches.pixels import PatchPixels
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["Evaluation", "evaluate", "write_evaluation"]
+__all__ = ["Evaluation", "agreement_of_images", "evaluate", "write_evaluation"]
 
 #: Wrong patches that are shown.
 _WORST = 24
@@ -78,19 +78,22 @@ def evaluate(
         return None
     with pixels(chosen) as reader:
         found = predict(model, card, chosen, reader, settings, stain_maps=stain_maps, progress=progress)
-    is_by_case = manifest.settings.get("split", {}).get("kind") == "by case" and None not in chosen.cases
     wrong = np.flatnonzero((found.chosen >= 0) & (found.chosen != chosen.label))
     sureness = found.probabilities[wrong, found.chosen[wrong]]
     return Evaluation(
         chosen,
         found,
-        _patch_figures(chosen, found, card, is_by_case),
-        _image_figures(chosen, found, card, votes, is_by_case),
+        _patch_figures(chosen, found, card),
+        _image_figures(chosen, found, card, votes),
         wrong[np.argsort(-sureness, kind="stable")],
     )
 
 
-def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard, by_case: bool) -> Agreement:
+def _is_split_by_case(manifest: PatchManifest) -> bool:
+    return manifest.settings.get("split", {}).get("kind") == "by case" and None not in manifest.cases
+
+
+def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard) -> Agreement:
     names = card.class_names
     cases = [manifest.images[index].case for index in manifest.image.tolist()]
     pairs = make_pairs(
@@ -102,32 +105,53 @@ def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard, 
         level="patch",
         is_ordered=len(names) > 2,
     )
-    return agreement(pairs, truth_by="labels of the patches' regions", is_split_by_case=by_case)
+    return agreement(
+        pairs, truth_by="labels of the patches' regions", is_split_by_case=_is_split_by_case(manifest)
+    )
 
 
 def _image_figures(
-    manifest: PatchManifest, found: Prediction, card: ModelCard, votes: VoteSettings | None, by_case: bool
+    manifest: PatchManifest, found: Prediction, card: ModelCard, votes: VoteSettings | None
 ) -> Agreement:
     names = card.class_names
-    truth: list[str] = []
     answer: list[str | None] = []
     shares = []
     images = np.unique(manifest.image).tolist()
     for image in images:
         rows = manifest.image == image
-        truth.append(names[int(np.bincount(manifest.label[rows]).argmax())])
         said = vote(found.probabilities[rows], found.chosen[rows], settings=votes)
         answer.append(None if said.class_index is None else names[said.class_index])
         shares.append(said.probabilities)
+    return agreement_of_images(manifest, images, names, answer, np.array(shares))
+
+
+def agreement_of_images(
+    manifest: PatchManifest,
+    images: Sequence[int],
+    names: Sequence[str],
+    answer: Sequence[str | None],
+    probabilities: NDArray[np.floating],
+) -> Agreement:
+    """Compare what was said of images with the most frequent label of their patches.
+
+    Parameters
+    ----------
+    manifest : labelled patches, some of each image.
+    images : indices into its images.
+    names : the classes.
+    answer, probabilities : of each image its class, None for none, and (n, C).
+    """
+    labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
     pairs = make_pairs(
-        truth,
+        [names[int(label)] for label in labels],
         answer,
         names,
         cases=[manifest.images[image].case for image in images],
-        probabilities=_summing_to_one(np.array(shares)),
+        probabilities=_summing_to_one(probabilities),
         level="slide",
         is_ordered=len(names) > 2,
     )
+    by_case = _is_split_by_case(manifest)
     return agreement(pairs, truth_by="most frequent label of the image's patches", is_split_by_case=by_case)
 
 

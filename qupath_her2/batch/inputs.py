@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import shapely
 
-from qupath_her2.batch.network import looks_for_tumour, needs_pixel_size, network_settings
+from qupath_her2.batch.network import network_card, network_settings
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.geojson import RegionFile, read_regions
@@ -18,6 +19,7 @@ from qupath_her2.slides import QUPATH_H_DAB
 
 if TYPE_CHECKING:
     from qupath_her2.batch.job import ScoreJob
+    from qupath_her2.models.card import ModelCard
     from qupath_her2.records import CaseInfo
     from qupath_her2.scoring import ScoringSettings
     from qupath_her2.slides import Slide
@@ -71,7 +73,9 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     found = _region_file(job, slide)
     cores = core_regions(found)
     regions = cores or found.regions
-    is_search = job.method == "network" and looks_for_tumour(job)
+    card = network_card(job) if job.method == "network" else None
+    # A network that is to find the tumour has no bounds in people's tumour regions.
+    is_search = card is not None and card.task == "tumour"
     if is_search:
         regions = tuple(region for region in regions if region.role not in ("tumour", "stroma"))
     has_tumour = any(region.role == "tumour" for region in regions)
@@ -91,8 +95,8 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     }
     if job.method == "cells":
         measuring["cells"] = job.settings.cells
-    elif job.method == "network":
-        measuring |= network_settings(job)
+    elif card is not None:
+        measuring |= network_settings(job, card)
     else:
         measuring |= {"indicators": job.settings.indicators, "control": job.settings.control}
         measuring |= {"keep_controls": job.keep_controls, "ranges": job.ranges}
@@ -104,7 +108,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         regions=regions,
         by_core=bool(cores),
         whole_tissue=whole_tissue,
-        refusal=_early_refusal(job, pixel_size_um, has_tumour or whole_tissue),
+        refusal=_early_refusal(job, pixel_size_um, has_tumour or whole_tissue, card),
         fingerprint=fingerprint,
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
         hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
@@ -191,8 +195,11 @@ def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
     return found.existing_cells.digest()
 
 
-def _early_refusal(job: ScoreJob, pixel_size_um: float | None, has_where: bool) -> Refusal | None:
-    if pixel_size_um is None and (job.method != "network" or needs_pixel_size(job)):
+def _early_refusal(
+    job: ScoreJob, pixel_size_um: float | None, has_where: bool, card: ModelCard | None
+) -> Refusal | None:
+    # A network that sees whole images made small needs no scale.
+    if pixel_size_um is None and (card is None or not math.isnan(card.pixel_size_um)):
         return Refusal(
             "pixel_size_missing",
             f"image '{job.name}' has no pixel size. Set it in QuPath (Image tab → Pixel width) "

@@ -40,15 +40,19 @@ if TYPE_CHECKING:
     from qupath_her2.slides import Slide
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["looks_for_tumour", "measure_network", "needs_pixel_size", "network_settings"]
+__all__ = ["measure_network", "network_card", "network_settings"]
 
 _NO_GUIDELINE = "none"
 _NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
 
 
-def network_settings(job: ScoreJob) -> dict[str, Any]:
+def network_card(job: ScoreJob) -> ModelCard:
+    """Return the card of a job's network; Her2Error where none was named, ModelError where it is damaged."""
+    return read_card(_checkpoint(job))
+
+
+def network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
     """Return all that the patches of a network and their classes depend on, besides image and regions."""
-    card = read_card(_checkpoint(job))
     return {
         "weights": card.weights_sha256,
         "card": asdict(card) | {"metrics": None, "versions": None},
@@ -56,16 +60,6 @@ def network_settings(job: ScoreJob) -> dict[str, Any]:
         "votes": job.settings.votes,
         "head": None if job.head is None else sha256_file(job.head),
     }
-
-
-def needs_pixel_size(job: ScoreJob) -> bool:
-    """Tell whether the network sees tissue at a scale, and not whole images made small."""
-    return not math.isnan(read_card(_checkpoint(job)).pixel_size_um)
-
-
-def looks_for_tumour(job: ScoreJob) -> bool:
-    """Tell whether the network is to find the tumour, so that people's tumour regions are no bounds to it."""
-    return read_card(_checkpoint(job)).task == "tumour"
 
 
 def measure_network(
@@ -84,7 +78,7 @@ def measure_network(
     if ground.refusal is not None:
         return refused_outcome(job, ground)
     start = time.monotonic()
-    model, card = _loaded(_checkpoint(job), read_card(_checkpoint(job)).weights_sha256)
+    model, card = _loaded(_checkpoint(job), network_card(job).weights_sha256)
     regions = tuple(region for region in ground.regions if region.role == "tumour")
     manifest, owner = image_manifest(job, slide, inputs, ground.regions, card)
     if len(manifest) == 0:
@@ -214,8 +208,7 @@ def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Sc
             f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
             f"{', '.join(card.class_names)}. Take the head that was trained with it."
         )
-    chosen = np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
-    counts = counts_of_images(np.zeros(len(table), np.int32), chosen, 1, len(card.class_names))
+    counts = counts_of_images(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
     probabilities = head.predict(counts)[0]
     if not np.isfinite(probabilities).all():
         return voted
@@ -232,13 +225,17 @@ def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Sc
     return replace(voted, reason=reason, prediction=said)
 
 
+def _named(table: PatchTable) -> NDArray[np.int16]:
+    """Return the class of each patch as the rules of voting have it, -1 for none."""
+    return np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
+
+
 def _score(
     job: ScoreJob, card: ModelCard, table: PatchTable, mask: NDArray[np.bool_], warnings: tuple[str, ...]
 ) -> Score:
     """Return what the patches of `mask` say together."""
-    named = np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
     votes: VoteSettings = job.settings.votes
-    found = vote(table.probabilities[mask], named[mask], settings=votes)
+    found = vote(table.probabilities[mask], _named(table)[mask], settings=votes)
     if found.n_patches == 0:
         reason = f"Not assessable: no patch that could be read lies here. {_NOT_A_SCORE}"
         return Score(

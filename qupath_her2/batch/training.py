@@ -198,7 +198,8 @@ def _calibrated(
 
 def _clear(out: Path) -> None:
     with output_errors(out):
-        shutil.rmtree(out, ignore_errors=False) if out.is_dir() else None
+        if out.is_dir():
+            shutil.rmtree(out)
 
 
 def _record(job: TrainJob, result: TrainResult, test: Evaluation | None) -> bytes:
