@@ -24,6 +24,12 @@ ROOT = Path(__file__).parents[1]
 #: The version tested where several are found and none is named.
 USUAL_QUPATH = "0.6"
 
+#: Quality takes minutes and benchmarks print rates; both have commands of their own in the README.
+CHOSEN = "not quality and not benchmark and not window"
+
+#: A worker may hold a QuPath and a network at once, 4 GB together.
+MOST_WORKERS = 4
+
 
 def choose_qupath() -> None:
     """Name one of several QuPaths for this run, unless somebody named some."""
@@ -59,12 +65,15 @@ def main(arguments: list[str]) -> int:
         print(line, flush=True)
     python = sys.executable
     coverage = ["--cov=qupath_her2", "--cov-report=term"]
+    # Files go to workers whole: a QuPath project that a file's tests share is made once. In the order of their
+    # names those with a QuPath come first, and the small ones fill what is left of the time.
+    number = min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = [f"--numprocesses={number}", "--dist=loadfile", "--no-loadscope-reorder"]
     steps = [
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
-        # Quality takes minutes and benchmarks print rates; both have commands of their own in the README.
-        [python, "-m", "pytest", "-m", "not quality and not benchmark and not window", *coverage, *arguments],
+        [python, "-m", "pytest", "-m", CHOSEN, *coverage, *workers, *arguments],
     ]
     codes = []
     for step in steps:
