@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,14 +27,23 @@ from qupath_her2.slides.macenko import macenko_map
 from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qupath_her2.config import Settings
     from qupath_her2.learning import TrainProgress, TrainResult
+    from qupath_her2.patches.stored_targets import Targets
     from qupath_her2.recipes import Recipe
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["TrainJob", "TrainedNetwork", "shuffled_labels", "stain_maps_of", "train_network"]
+__all__ = [
+    "TrainJob",
+    "TrainedNetwork",
+    "begin_model",
+    "shuffled_labels",
+    "stain_maps_of",
+    "train_network",
+    "training_record",
+]
 
 Weights = Literal["pretrained", "random"] | Path
 
@@ -54,6 +63,8 @@ class TrainJob:
     is_control : train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
     resume : go on with what lies in `out`.
     command : as typed.
+    targets : of a segmenter, row by row as the manifest.
+    options : of the network, in place of the recipe's own.
     """
 
     manifest: PatchManifest
@@ -65,6 +76,8 @@ class TrainJob:
     is_control: bool = False
     resume: bool = True
     command: tuple[str, ...] = ()
+    targets: Targets | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,13 +114,7 @@ def train_network(
         See `learning.train` and `models.build_model`.
     """
     manifest = shuffled_labels(job.manifest, job.settings.train.seed) if job.is_control else job.manifest
-    spec = find_model(job.model)
-    options = dict(job.recipe.options) if job.model == job.recipe.model else {}
-    if "input_px" in spec.options:
-        options["input_px"] = manifest.patch_size_px
-    if not job.resume:
-        _clear(job.out)
-    model = build_model(job.model, len(manifest.class_names), weights=job.weights, **options)
+    model = begin_model(job)
     maps = stain_maps_of(manifest, job.recipe.stain)
     with PatchPixels(manifest) as pixels:
         result = train(
@@ -148,8 +155,28 @@ def train_network(
     )
     for kind, figures in heads.items():
         write_agreement(job.out / "test" / f"head-{kind}", figures)
-    replace_file(job.out / "training.json", _record(job, result, test))
+    replace_file(
+        job.out / "training.json", training_record(job, result, None if test is None else len(test.manifest))
+    )
     return TrainedNetwork(result.checkpoint, card, result, test, heads)
+
+
+def begin_model(job: TrainJob) -> Any:
+    """Return the network of a job with its first weights; where it is not to go on, what lies in `out` is removed.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        See `models.build_model`.
+    """
+    spec = find_model(job.model)
+    options = dict(job.recipe.options) if job.model == job.recipe.model else {}
+    options |= job.options
+    if "input_px" in spec.options:
+        options["input_px"] = job.manifest.patch_size_px
+    if not job.resume:
+        _clear(job.out)
+    return build_model(job.model, len(job.manifest.class_names), weights=job.weights, **options)
 
 
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
@@ -202,7 +229,8 @@ def _clear(out: Path) -> None:
             shutil.rmtree(out)
 
 
-def _record(job: TrainJob, result: TrainResult, test: Evaluation | None) -> bytes:
+def training_record(job: TrainJob, result: TrainResult, n_test: int | None) -> bytes:
+    """Return ``training.json``: all that a training was; `n_test` patches were judged in the end."""
     content = {
         "format": 1,
         "recipe": job.recipe.name,
@@ -214,13 +242,14 @@ def _record(job: TrainJob, result: TrainResult, test: Evaluation | None) -> byte
         },
         "split": job.manifest.settings.get("split"),
         "patches": {"of_class": job.manifest.label_counts(), "dropped": job.manifest.dropped},
+        "pixels": None if job.targets is None else job.targets.counts.sum(0).tolist(),
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "device": result.device,
         "seconds": round(result.seconds, 1),
         "warnings": result.warnings,
         "unread": result.unread,
-        "test_patches": None if test is None else len(test.manifest),
+        "test_patches": n_test,
         "deviations": [asdict(one) for one in job.recipe.deviations],
     }
     options = (

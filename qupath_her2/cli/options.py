@@ -218,7 +218,7 @@ Config = Annotated[
         help="Settings file; without it FOLDER/her2.toml where there is one. Flags win over it.",
     ),
 ]
-_RECIPES = "convoher2, se-resnet50, tumour-resnet34, lowres-convnext, patch-count."
+_RECIPES = "convoher2, se-resnet50, her2net, tumour-resnet34, lowres-convnext, patch-count."
 Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME", help=_RECIPES)]
 RecipeOrNone = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME", help=f"As a published system cuts them: {_RECIPES}")

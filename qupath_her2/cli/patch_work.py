@@ -25,13 +25,17 @@ from qupath_her2.patches import (
     PatchManifest,
     Source,
     cut_patches,
+    cut_windows,
     load_layout,
     project_source,
+    read_targets,
     split_warning,
     task_named,
     write_manifest,
+    write_targets,
 )
 from qupath_her2.patches.export import export_jpegs
+from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.recipes import find_recipe
 from qupath_her2.slides.base import checked_pixel_size
 
@@ -97,7 +101,8 @@ def cut_and_write(
         folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
     )
     target = exchange_folder(folder, out) / "patches" / name
-    manifest = cut_source(source, settings, target, progress)
+    her2 = exchange_folder(folder, out) if layout == "project" else None
+    manifest = cut_source(source, settings, target, progress, her2=her2)
     n_unread = manifest.dropped.get("image: cannot be read", 0)
     if export_jpeg:
         with _progress(progress, "JPEG") as tell:
@@ -107,13 +112,22 @@ def cut_and_write(
     return EXIT_SOME_FAILED if n_unread else 0
 
 
-def cut_source(source: Source, settings: Settings, target: Path, progress: ProgressKind) -> PatchManifest:
-    """Cut the patches of a source, telling how far it is and what was left out, and write their manifest."""
+def cut_source(
+    source: Source, settings: Settings, target: Path, progress: ProgressKind, *, her2: Path | None = None
+) -> PatchManifest:
+    """Cut the patches of a source, telling how far it is and what was left out, and write their manifest.
+
+    Of task ``segmentation`` the targets are written too; `her2` is the exchange folder with results, if any.
+    """
     is_quiet = progress in (ProgressKind.json, ProgressKind.off)
     listen = None if is_quiet else lambda text: typer.echo(text, err=True)
     with _progress(progress, "patches") as tell:
         context = CutContext(settings.regions, settings.tissue, listen=listen, progress=tell)
-        manifest = cut_patches(source, settings.patches, context)
+        if settings.patches.task == SEGMENTATION.name:
+            manifest, targets = cut_windows(source, settings.patches, context, her2=her2)
+            write_targets(target, targets)
+        else:
+            manifest = cut_patches(source, settings.patches, context)
     write_manifest(target, manifest)
     return manifest
 
@@ -185,7 +199,8 @@ def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
 
 
 def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bool) -> None:
-    counts = manifest.label_counts()
+    is_dense = manifest.task == SEGMENTATION.name
+    counts = _pixel_counts(manifest, target) if is_dense else manifest.label_counts()
     unlabelled = int((manifest.label < 0).sum())
     splits = {name: int((manifest.split == code).sum()) for code, name in enumerate(SPLITS)}
     cases = len({image.case for image in manifest.images} - {None})
@@ -197,7 +212,7 @@ def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bo
             patches=len(manifest),
             images=len(manifest.images),
             cases=cases,
-            labels=counts,
+            **{"pixels" if is_dense else "labels": counts},
             splits=splits,
             dropped=manifest.dropped,
             warnings=warnings,
@@ -213,7 +228,15 @@ def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bo
     typer.echo(
         f"{len(manifest):,} patches of {len(manifest.images):,} images and {cases:,} known cases in {target}"
     )
-    typer.echo(f"  {classes}" + (f", no label: {unlabelled:,}" if unlabelled else ""))
+    typer.echo(
+        f"  {'pixels of ' if is_dense else ''}{classes}"
+        + (f", no label: {unlabelled:,}" if unlabelled else "")
+    )
     typer.echo(f"  {parts} ({how})" if is_split else "  not split")
     if dropped:
         typer.echo(f"  left out: {dropped}")
+
+
+def _pixel_counts(manifest: PatchManifest, target: Path) -> dict[str, int]:
+    counts = read_targets(target, manifest).counts.sum(0)
+    return dict(zip(manifest.class_names, counts.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -48,6 +49,23 @@ Control = Annotated[
         help="Train the control that cannot learn: what it reaches, chance or a fault reaches.",
     ),
 ]
+Rivals = Annotated[
+    bool,
+    typer.Option(
+        "--rivals", help="Of her2net: the paper's other networks too, on the same data, in one table."
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option("--width", min=1, metavar="N", help="Of segmenters: channels of the first layers."),
+]
+Study = Annotated[
+    Literal["window"] | None,
+    typer.Option("--study", help="Of her2net: the paper's study of the window's size, in one table."),
+]
+Windows = Annotated[
+    str, typer.Option("--windows", metavar="PX,PX", help="Of --study window: the sides that are compared.")
+]
 Again = Annotated[
     bool, typer.Option("--restart", help="Begin anew instead of going on where it was stopped.")
 ]
@@ -68,6 +86,10 @@ def train(
     epochs: Epochs = None,
     batch_size: o.BatchSize = None,
     learning_rate: Rate = None,
+    rivals: Rivals = False,
+    study: Study = None,
+    windows: Windows = "101,151,201,251,301",
+    width: Width = None,
     device: o.Device = None,
     shuffle_labels: Control = False,
     restart: Again = False,
@@ -86,9 +108,13 @@ def train(
     qupath-her2 train study --recipe se-resnet50
 
     qupath-her2 train study --recipe se-resnet50 --model resnet50 --name rival
+
+    qupath-her2 train study --recipe her2net --rivals
     """
     from qupath_her2.batch.plan import exchange_folder, find_settings
+    from qupath_her2.batch.segmenters import check_segmenter
     from qupath_her2.batch.training import TrainJob, train_network
+    from qupath_her2.errors import SettingsError
     from qupath_her2.recipes import find_recipe
 
     chosen = find_recipe(recipe)
@@ -103,20 +129,23 @@ def train(
     }
     settings = find_settings(folder, config, overrides, recipe=chosen)
     her2 = exchange_folder(folder, out)
+    check_segmenter(model or chosen.model, settings.patches.task)
+    if (rivals or study is not None or width is not None) and settings.patches.task != "segmentation":
+        raise SettingsError("--rivals, --study and --width are of --recipe her2net.")
     label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
+    cut = functools.partial(
+        _manifest,
+        folder,
+        progress=progress,
+        cut_before=patches,
+        layout=layout.value,
+        stain=None if stain is None else stain.value,
+        images=tuple(images or ()),
+        out=out,
+        pixel_size_um=pixel_size_um,
+    )
     job = TrainJob(
-        manifest=_manifest(
-            folder,
-            settings,
-            her2 / "patches" / recipe,
-            progress,
-            cut_before=patches,
-            layout=layout.value,
-            stain=None if stain is None else stain.value,
-            images=tuple(images or ()),
-            out=out,
-            pixel_size_um=pixel_size_um,
-        ),
+        manifest=cut(settings, her2 / "patches" / recipe),
         recipe=chosen,
         settings=settings,
         out=her2 / "models" / (f"{label}-control" if shuffle_labels and name is None else label),
@@ -125,7 +154,14 @@ def train(
         is_control=shuffle_labels,
         resume=not restart,
         command=("qupath-her2", *sys.argv[1:]),
+        options={} if width is None else {"width": width},
     )
+    if settings.patches.task == "segmentation":
+        from qupath_her2.cli.segment_work import train_segmenters
+
+        sides = tuple(windows.split(",")) if study == "window" else ()
+        place = patches or her2 / "patches" / recipe
+        return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
     from qupath_her2.cli.training_view import training_view
 
     with training_view(progress) as view:
@@ -138,18 +174,20 @@ def _manifest(
     folder: Path,
     settings: Settings,
     target: Path,
-    progress: o.ProgressKind,
     *,
+    progress: o.ProgressKind,
     cut_before: Path | None,
     **source: Any,
 ) -> PatchManifest:
     """Return the patches that were named, else those that the recipe cuts from the regions as they are now."""
+    from qupath_her2.batch.plan import exchange_folder
     from qupath_her2.cli.patch_work import cut_source, find_source
     from qupath_her2.patches.manifest import read_manifest
 
     if cut_before is not None:
         return read_manifest(cut_before)
-    return cut_source(find_source(folder, settings, **source), settings, target, progress)
+    her2 = exchange_folder(folder, source["out"]) if source["layout"] == "project" else None
+    return cut_source(find_source(folder, settings, **source), settings, target, progress, her2=her2)
 
 
 def _weights(words: str) -> Literal["pretrained", "random"] | Path:

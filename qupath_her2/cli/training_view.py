@@ -59,18 +59,23 @@ class _LineView(TrainingView):
         self._epochs = 0
 
     def training(self, where: TrainProgress) -> None:
-        if where.last is not None and where.last.epoch > self._epochs:
-            self._epochs = where.last.epoch
-            typer.echo(f"epoch {self._epochs}/{where.epochs}  {_words(where.last)}", err=True)
+        ended = self._ended(where)
+        if ended is not None:
+            typer.echo(f"epoch {ended.epoch}/{where.epochs}  {_words(ended)}", err=True)
+
+    def _ended(self, where: TrainProgress) -> EpochRecord | None:
+        """Return the epoch that has ended since the last call; a training without any yet is another one."""
+        before, self._epochs = self._epochs, 0 if where.last is None else where.last.epoch
+        return where.last if self._epochs > before else None
 
 
 class _JsonView(_LineView):
     def training(self, where: TrainProgress) -> None:
         fields: dict[str, Any] = {"epoch": where.epoch, "epochs": where.epochs, "step": where.step}
         say_json(event="training", **fields, steps=where.steps, loss=where.loss)
-        if where.last is not None and where.last.epoch > self._epochs:
-            self._epochs = where.last.epoch
-            say_json(event="epoch", **where.last.to_dict())
+        ended = self._ended(where)
+        if ended is not None:
+            say_json(event="epoch", **ended.to_dict())
 
     def predicting(self, done: int, total: int) -> None:
         say_json(event="testing", done=done, total=total)

@@ -16,7 +16,10 @@ from qupath_her2.slides.jitter import JitterSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AugmentSettings", "Augmentation", "apply_shape", "draw_augmentation"]
+__all__ = ["AugmentSettings", "Augmentation", "apply_shape", "draw_augmentation", "move_targets"]
+
+#: Value of a target where nobody knows what the pixel is.
+_UNKNOWN = 255
 
 #: Numbers that one patch draws, whatever is switched on: a setting does not shift what the others draw.
 _DRAWS = 13
@@ -35,7 +38,7 @@ class AugmentSettings:
     shear_deg : slant by up to this, either way.
     stains : jitter of haematoxylin, eosin and DAB, or None.
 
-    Where the picture is resampled, what comes in from outside is its mirror image.
+    Where the picture is resampled, what comes in from outside is its mirror image, of which no target is known.
     """
 
     flips: bool = True
@@ -124,8 +127,44 @@ def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
     -------
     float (N, 3, S, S); without an affine part every value is one of the input's.
     """
-    import torch
     from torch.nn import functional
+
+    turned = _turned(pictures, drawn)
+    if drawn.affine is None:
+        return turned
+    return functional.grid_sample(
+        turned, _where_from(turned, drawn), mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+
+
+def move_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
+    """Flip, turn and resample targets as `apply_shape` does their pictures.
+
+    Parameters
+    ----------
+    targets : uint8 (N, S, S), class indices, 255 where not known.
+    drawn : for the same N patches.
+
+    Returns
+    -------
+    uint8 (N, S, S); each value is the nearest one of the input's, and 255 for what comes in from outside.
+    """
+    from torch.nn import functional
+
+    turned = _turned(targets[:, None], drawn)
+    if drawn.affine is None:
+        return turned[:, 0]
+    # Zeros come in from outside; counted from there, "not known" is zero.
+    values = _UNKNOWN - turned.float()
+    found = functional.grid_sample(
+        values, _where_from(values, drawn), mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    return (_UNKNOWN - found[:, 0]).to(targets.dtype)
+
+
+def _turned(pictures: Tensor, drawn: Augmentation) -> Tensor:
+    """Return pictures (N, C, S, S) flipped and turned by right angles."""
+    import torch
 
     turned = torch.empty_like(pictures)
     for code in range(8):
@@ -137,10 +176,13 @@ def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
         some = pictures[index]
         some = some.flip(3) if is_flipped else some
         turned[index] = torch.rot90(some, quarter, (2, 3))
-    if drawn.affine is None:
-        return turned
+    return turned
+
+
+def _where_from(pictures: Tensor, drawn: Augmentation) -> Tensor:
+    """Return for each pixel the place it comes from, (N, S, S, 2) in the frame -1..1."""
+    import torch
+    from torch.nn import functional
+
     theta = torch.from_numpy(drawn.affine).to(pictures.device, pictures.dtype)
-    where_from = functional.affine_grid(theta, list(turned.shape), align_corners=False)
-    return functional.grid_sample(
-        turned, where_from, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    return functional.affine_grid(theta, list(pictures.shape), align_corners=False)

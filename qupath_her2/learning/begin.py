@@ -12,9 +12,9 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import PatchReader, Preparation
+from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader
 from qupath_her2.learning.device import half_type
-from qupath_her2.learning.losses import class_weights
+from qupath_her2.learning.objective import Objective, find_objective
 from qupath_her2.learning.parallel import World
 from qupath_her2.learning.running import Running, TrainSettings, make_optimiser, settings_words
 from qupath_her2.models.card import ModelCard
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["Setup", "begin_card", "begin_run", "check_data", "set_up"]
+__all__ = ["Setup", "begin_card", "begin_run", "check_data", "check_kind", "set_up"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,8 @@ class Setup:
     """What stays the same during a training.
 
     `net` is the model, wrapped where there are several processes; `prepare` makes the network's input for training,
-    `prepare_plain` without augmentation; `weights` float32 (C) of the classes; `rows` int64 of the training patches.
+    `prepare_plain` without augmentation; `objective` is what it is asked; `rows` int64 of the training patches;
+    `targets` of a segmenter.
     """
 
     manifest: PatchManifest
@@ -47,15 +48,29 @@ class Setup:
     net: Any
     prepare: Preparation
     prepare_plain: Preparation
-    weights: NDArray[np.float32]
+    objective: Objective
     rows: NDArray[np.int64]
     half: torch.dtype | None
+    targets: TargetReader | None = None
+
+
+def check_kind(model: Any, targets: TargetReader | None) -> None:
+    """Raise TrainingError where a network names pixels and the truth is of patches, or the other way round."""
+    is_dense = find_model(model.model_name).kind == "segmentation"
+    if is_dense != (targets is not None):
+        names, has = ("pixels", "patches") if is_dense else ("patches", "pixels")
+        raise TrainingError(
+            f"Model '{model.model_name}' names {names}, and the truth given is of {has}. Choose another network, or "
+            "another recipe."
+        )
 
 
 def check_data(
-    manifest: PatchManifest, s: TrainSettings
+    manifest: PatchManifest, s: TrainSettings, targets: TargetReader | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
     """Return the rows to train on and to validate on, and what is to be said of them.
+
+    With `targets` it is the pixels that must be of two classes, and a patch is labelled where any pixel is.
 
     Raises
     ------
@@ -70,26 +85,33 @@ def check_data(
             f"{len(leaked)} cases have patches in more than one split: {listed}. The figures would be those of "
             "memory. Split by case."
         )
-    labelled = manifest.label >= 0
+    pixels = None if targets is None else targets.pixel_counts()
+    labelled = manifest.label >= 0 if pixels is None else pixels.any(axis=1)
     train, validation = (np.flatnonzero(labelled & (manifest.split == k)).astype(np.int64) for k in (0, 1))
-    counts = np.bincount(manifest.label[train], minlength=len(manifest.class_names)).tolist()
+    n_classes = len(manifest.class_names)
+    counts = (
+        np.bincount(manifest.label[train], minlength=n_classes) if pixels is None else pixels[train].sum(0)
+    ).tolist()
     of_class = dict(zip(manifest.class_names, counts, strict=True))
     if sum(count > 0 for count in counts) < 2:
+        what = "patches" if pixels is None else "pixels"
         found = ", ".join(f"{count} of {name}" for name, count in of_class.items())
         raise TrainingError(
-            f"The training split needs labelled patches of at least two classes and has {found}. "
+            f"The training split needs labelled {what} of at least two classes and has {found}. "
             "Label more regions, or split again."
         )
-    return train, validation, _warnings(manifest, of_class, len(validation), s)
+    return train, validation, _warnings(manifest, of_class, len(validation), s, targets is not None)
 
 
 def _warnings(
-    manifest: PatchManifest, of_class: dict[str, int], n_validation: int, s: TrainSettings
+    manifest: PatchManifest, of_class: dict[str, int], n_validation: int, s: TrainSettings, is_dense: bool
 ) -> list[str]:
     found = []
     absent = [name for name, count in of_class.items() if count == 0]
     if absent:
-        found.append(f"No training patch of class {', '.join(absent)}: it cannot be learnt.")
+        found.append(
+            f"No training {'pixel' if is_dense else 'patch'} of class {', '.join(absent)}: it cannot be learnt."
+        )
     leak = split_warning(manifest)
     if leak is None and unknown_cases(manifest):
         leak = f"{unknown_cases(manifest)} images have no known case: figures are {PATCH_LEVEL}."
@@ -109,6 +131,7 @@ def set_up(
     world: World,
     rows: NDArray[np.int64],
     stain_maps: Sequence[DensityMap] | None,
+    targets: TargetReader | None = None,
 ) -> Setup:
     """Return what stays the same; `model` is on its device already.
 
@@ -130,9 +153,10 @@ def set_up(
         world.wrapped(model),
         Preparation(manifest, mean, std, stain_maps=stain_maps, augment=s.augment, seed=s.seed),
         plain,
-        class_weights(manifest.label[rows], len(manifest.class_names), s.loss),
+        find_objective(manifest, rows, targets, s.loss),
         rows,
         half_type(world.device, s.precision),
+        targets,
     )
 
 

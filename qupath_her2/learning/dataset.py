@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchReadError, SettingsError
-from qupath_her2.learning.augment import AugmentSettings, apply_shape, draw_augmentation
+from qupath_her2.learning.augment import AugmentSettings, apply_shape, draw_augmentation, move_targets
 from qupath_her2.learning.stain_space import DensityMaps, map_densities
 
 if TYPE_CHECKING:
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["Batch", "PatchReader", "Preparation", "ReadSettings", "read_batches", "split_rows"]
+__all__ = [
+    "Batch",
+    "PatchReader",
+    "Preparation",
+    "ReadSettings",
+    "TargetReader",
+    "read_batches",
+    "split_rows",
+]
 
 
 class PatchReader(Protocol):
@@ -35,6 +43,18 @@ class PatchReader(Protocol):
 
     def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
         """Return uint8 (n, side, side, 3), and an error with its `row` for each patch that cannot be read."""
+        ...
+
+
+class TargetReader(Protocol):
+    """What hands out the truth of every pixel: `patches.Targets`, or anything like it, from several threads."""
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return uint8 (n, side, side): class indices, 255 where nobody knows."""
+        ...
+
+    def pixel_counts(self) -> NDArray[np.int64]:
+        """Return how many pixels of each class each patch has, int64 (N, C)."""
         ...
 
 
@@ -62,12 +82,13 @@ class ReadSettings:
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Patches that were read: `rows` int64 (n,), `pictures` uint8 (n, side, side, 3) in the computer's memory,
-    and an error for each row that was asked for and is not among them.
+    an error for each row that was asked for and is not among them, and `targets` uint8 (n, side, side) if any.
     """  # noqa: D205
 
     rows: NDArray[np.int64]
     pictures: Tensor
     unread: tuple[PatchReadError, ...]
+    targets: Tensor | None = None
 
 
 def split_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArray[np.int64]]:
@@ -84,6 +105,7 @@ class _Waiting:
 
     rows: NDArray[np.int64]
     pictures: Tensor
+    targets: Tensor | None
     parts: list[Future[list[PatchReadError]]]
 
 
@@ -93,6 +115,7 @@ def read_batches(
     side_px: int,
     settings: ReadSettings,
     *,
+    targets: TargetReader | None = None,
     pinned: bool = False,
 ) -> Generator[Batch, None, None]:
     """Read batches by threads and yield them in order.
@@ -103,6 +126,7 @@ def read_batches(
     batches : rows of each batch.
     side_px : side of a patch.
     settings : threads and buffers.
+    targets : reader of the truth of every pixel, where that is wanted too.
     pinned : into page-locked memory, from which a GPU fetches by itself.
 
     Raises
@@ -112,16 +136,29 @@ def read_batches(
     """
     import torch
 
-    def part(rows: NDArray[np.int64], out: NDArray[np.uint8]) -> list[PatchReadError]:
+    def part(
+        rows: NDArray[np.int64], out: NDArray[np.uint8], truth: NDArray[np.uint8] | None
+    ) -> list[PatchReadError]:
         out[:], failed = pixels.read_readable(rows)
+        if targets is not None and truth is not None:
+            truth[:] = targets.read(rows)
         return failed
 
     def begin(pool: ThreadPoolExecutor, rows: NDArray[np.int64]) -> _Waiting:
         pictures = torch.empty((len(rows), side_px, side_px, 3), dtype=torch.uint8, pin_memory=pinned)
+        truth = None
+        if targets is not None:
+            truth = torch.empty((len(rows), side_px, side_px), dtype=torch.uint8, pin_memory=pinned)
         out, step = pictures.numpy(), settings.rows_at_once
+        own = None if truth is None else truth.numpy()
         starts = range(0, len(rows), step)
-        parts = [pool.submit(part, rows[k : k + step], out[k : k + step]) for k in starts]
-        return _Waiting(rows, pictures, parts)
+        parts = [
+            pool.submit(
+                part, rows[k : k + step], out[k : k + step], None if own is None else own[k : k + step]
+            )
+            for k in starts
+        ]
+        return _Waiting(rows, pictures, truth, parts)
 
     with ThreadPoolExecutor(settings.threads, "her2-patches") as pool:
         waiting: deque[_Waiting] = deque()
@@ -141,10 +178,11 @@ def read_batches(
 def _finish(batch: _Waiting) -> Batch:
     unread = tuple(error for future in batch.parts for error in future.result())
     if not unread:
-        return Batch(batch.rows, batch.pictures, ())
+        return Batch(batch.rows, batch.pictures, (), batch.targets)
     good = np.flatnonzero(~np.isin(batch.rows, [error.row for error in unread]))
     # Fancy indexing would give memory that is not pinned; the few batches with a hole may pay for that.
-    return Batch(batch.rows[good], batch.pictures[good.tolist()], unread)
+    truth = None if batch.targets is None else batch.targets[good.tolist()]
+    return Batch(batch.rows[good], batch.pictures[good.tolist()], unread, truth)
 
 
 class Preparation:
@@ -212,6 +250,12 @@ class Preparation:
             values = apply_shape(values, drawn)
         scale, shift = (torch.tensor(v, device=values.device) for v in (self._scale, self._shift))
         return values * scale[:, None, None] + shift[:, None, None]
+
+    def targets(self, targets: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
+        """Return targets, uint8 (n, side, side) on the device, moved as `__call__` moves the same rows' pictures."""
+        if self._augment is None:
+            return targets
+        return move_targets(targets, draw_augmentation(self._augment, self._seed, epoch, rows))
 
     def _by_table(self, pictures: Tensor) -> Tensor:
         """Look the 256 values up, into memory that is used again: new memory costs more than the arithmetic."""

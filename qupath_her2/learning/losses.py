@@ -1,4 +1,4 @@
-"""Losses by patch: cross-entropy and focal loss, with weights of the classes."""
+"""Losses of patches and of their pixels: cross-entropy, focal, Dice, with weights of the classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from qupath_her2.errors import SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LossSettings", "class_weights", "patch_losses"]
+__all__ = ["LossKind", "LossSettings", "class_weights", "patch_losses", "weights_of_counts"]
+
+LossKind = Literal["cross_entropy", "focal", "dice", "cross_entropy_dice"]
+_KINDS = ("cross_entropy", "focal", "dice", "cross_entropy_dice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class LossSettings:
 
     Attributes
     ----------
-    kind : ``cross_entropy`` or ``focal``.
+    kind : ``cross_entropy`` or ``focal``; of segmenters also ``dice``, and ``cross_entropy_dice``, the sum of both.
     focal_gamma : how much easy patches count less; 2 in the paper [1]_. 0 is cross-entropy.
     class_weights : ``none``, ``balanced`` (N / (classes · N of the class), as scikit-learn has it), or one
         positive number a class.
@@ -34,13 +37,15 @@ class LossSettings:
        doi:10.1109/ICCV.2017.324
     """
 
-    kind: Literal["cross_entropy", "focal"] = "cross_entropy"
+    kind: LossKind = "cross_entropy"
     focal_gamma: float = 2.0
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cross_entropy", "focal"):
-            raise SettingsError(f"Unknown loss {self.kind!r}. Choose cross_entropy or focal.")
+        if self.kind not in _KINDS:
+            raise SettingsError(
+                f"Unknown loss {self.kind!r}. Choose {', '.join(_KINDS[:-1])} or {_KINDS[-1]}."
+            )
         if not (math.isfinite(self.focal_gamma) and self.focal_gamma >= 0):
             raise SettingsError(f"focal_gamma = {self.focal_gamma!r} is not a number of at least 0.")
         if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
@@ -67,13 +72,17 @@ def class_weights(labels: NDArray[np.int16], n_classes: int, settings: LossSetti
     SettingsError
         The numbers given are not one positive number a class.
     """
-    how = settings.class_weights
+    return weights_of_counts(np.bincount(labels, minlength=n_classes), settings)
+
+
+def weights_of_counts(counts: NDArray[np.int64], settings: LossSettings) -> NDArray[np.float32]:
+    """Return the weight of each class, as `class_weights`; `counts` int64 (C,), patches or pixels of each."""
+    how, n_classes = settings.class_weights, len(counts)
     if how == "none":
         return np.ones(n_classes, np.float32)
     if how == "balanced":
-        counts = np.bincount(labels, minlength=n_classes)
         weights = np.ones(n_classes)
-        weights[counts > 0] = len(labels) / (n_classes * counts[counts > 0])
+        weights[counts > 0] = counts.sum() / (n_classes * counts[counts > 0])
         return weights.astype(np.float32)
     given = np.asarray(how, np.float32)
     if given.shape != (n_classes,) or not np.all(np.isfinite(given) & (given > 0)):

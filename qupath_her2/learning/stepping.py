@@ -13,7 +13,6 @@ from qupath_her2.learning.begin import Setup
 from qupath_her2.learning.dataset import Batch
 from qupath_her2.learning.device import autocast, is_out_of_memory
 from qupath_her2.learning.draws import step_seed
-from qupath_her2.learning.losses import patch_losses
 from qupath_her2.learning.running import Running
 from qupath_her2.learning.state import update_average
 
@@ -26,32 +25,36 @@ __all__ = ["take_step"]
 def take_step(setup: Setup, run: Running, batch: Batch) -> list[float]:
     """Take one step.
 
-    The loss is the mean over the batch's patches, each with its class's weight, over all parts and processes: how
-    a batch is divided changes the result by rounding only (batch norm apart).
+    The loss is the mean over the batch's patches (a segmenter's: their known pixels), each with its class's weight,
+    over all parts and processes: how a batch is divided changes the result by rounding only (batch norm apart).
 
     Returns
     -------
-    The batch's sum of losses, of weights, of right answers, and its patches, over all processes.
+    The batch's sum of losses, of weights, of right answers, and of answers, over all processes.
 
     Raises
     ------
     TrainingError
         The loss is not a number, or one patch alone is too much for the memory; the weights are those before.
     """
-    world = setup.world
-    labels = setup.manifest.label[batch.rows].astype(np.int64)
-    weight, count = world.total([setup.weights[labels].sum(dtype=np.float64), len(labels)]).tolist()
-    if count == 0:
+    world, objective = setup.world, setup.objective
+    truth = objective.truth(batch)
+    if setup.targets is not None:
+        truth = setup.prepare.targets(truth.to(world.device, non_blocking=True), batch.rows, run.epoch)
+    own_weight = float(objective.weight(truth).sum())
+    weight, count = world.total([own_weight, float(objective.n_known(truth))]).tolist()
+    if weight == 0:
         return [0.0, 0.0, 0.0, 0.0]
     pictures = batch.pictures.to(world.device, non_blocking=True)
+    truth = truth.to(world.device, non_blocking=True)
     while True:
         try:
-            own = _gradients(setup, run, pictures, labels, batch.rows, weight)
+            own = _gradients(setup, run, pictures, truth, batch.rows, weight)
             break
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            _halve(setup, run, len(labels), error)
+            _halve(setup, run, len(batch.rows), error)
     loss, right = world.total(own).tolist()
     if not math.isfinite(loss):
         raise TrainingError(_not_finite(setup, run, batch.rows, loss))
@@ -67,7 +70,7 @@ def _gradients(
     setup: Setup,
     run: Running,
     pictures: Tensor,
-    labels: NDArray[np.int64],
+    truth: Tensor,
     rows: NDArray[np.int64],
     weight: float,
 ) -> list[float]:
@@ -75,19 +78,13 @@ def _gradients(
     import torch
 
     world, device, s = setup.world, setup.world.device, setup.settings
-    class_weights = torch.from_numpy(setup.weights).to(device)
     if len(rows) == 0:
         # The other processes wait for this one's gradients: two blank patches that count nothing.
-        pictures, labels, rows = (
-            pictures.new_zeros((2, *pictures.shape[1:])),
-            np.zeros(2, np.int64),
-            setup.rows[:2],
-        )
-        class_weights = torch.zeros_like(class_weights)
+        pictures, rows = pictures.new_zeros((2, *pictures.shape[1:])), setup.rows[:2]
+        truth = setup.objective.blank(2, pictures.shape[1]).to(device)
     run.optimiser.zero_grad(set_to_none=True)
     # Dropout depends on the step, not on what was drawn before it.
     torch.manual_seed(step_seed(s.seed, run.epoch, run.step, world.rank))
-    truth = torch.from_numpy(labels).to(device)
     sums = []
     parts = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / run.micro))
     for number, part in enumerate(parts):
@@ -96,11 +93,11 @@ def _gradients(
         with world.apart(setup.net, number + 1 < len(parts)):
             with autocast(device, setup.half):
                 logits = setup.net(seen)
-            losses = patch_losses(logits, truth[here], class_weights, s.loss)
-            # DistributedDataParallel takes the mean over processes; the loss is the mean over patches.
+            losses = setup.objective.losses(logits, truth[here])
+            # DistributedDataParallel takes the mean over processes; the loss is the mean over all patches.
             run.scaler.scale(losses.sum() * (world.size / weight)).backward()
-        right = (logits.detach().argmax(1) == truth[here]) & (class_weights[truth[here]] > 0)
-        sums.append(torch.stack([losses.detach().sum(), right.sum()]))
+        right = setup.objective.n_right(logits.detach(), truth[here])
+        sums.append(torch.stack([losses.detach().sum(), right.float()]))
     # One wait for the device a batch; added up in double precision, which not every device has.
     loss_sum, right_sum = torch.stack(sums).cpu().double().sum(0).tolist()
     return [loss_sum, right_sum]

@@ -15,15 +15,16 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.begin import Setup, begin_card, begin_run, check_data, set_up
+from qupath_her2.learning.begin import Setup, begin_card, begin_run, check_data, check_kind, set_up
 from qupath_her2.learning.curves import training_curves
-from qupath_her2.learning.dataset import PatchReader, read_batches, split_rows
+from qupath_her2.learning.dataset import PatchReader, TargetReader, read_batches, split_rows
 from qupath_her2.learning.device import describe_device, memory_layout
 from qupath_her2.learning.draws import epoch_order
 from qupath_her2.learning.measures import EpochRecord
 from qupath_her2.learning.parallel import joined_world
 from qupath_her2.learning.running import Running, TrainSettings
 from qupath_her2.learning.schedule import learning_rate
+from qupath_her2.learning.segmentation_metrics import class_measures
 from qupath_her2.learning.state import averaged
 from qupath_her2.learning.stepping import take_step
 from qupath_her2.learning.validate import validate
@@ -93,6 +94,7 @@ def train(
     settings: TrainSettings | None,
     out_dir: Path,
     *,
+    targets: TargetReader | None = None,
     recipe: str = "",
     stain: str | None = None,
     stain_maps: Sequence[DensityMap] | None = None,
@@ -111,6 +113,7 @@ def train(
     manifest : labelled and split; unlabelled patches and split -1 are left out.
     pixels : its reader.
     settings : see `TrainSettings`.
+    targets : of a segmenter: the truth of every pixel, row by row as `manifest`; the labels are then not looked at.
     out_dir : gets ``best.safetensors``, ``best.json``, ``state.safetensors``, ``history.json``, ``curves.svg``.
     recipe : its name, for the card.
     stain, stain_maps : the name of a stain normalisation for the card ("macenko"), and its map for each image.
@@ -136,7 +139,8 @@ def train(
 
     begun = time.monotonic()
     s = settings or TrainSettings()
-    rows, validation, warnings = check_data(manifest, s)
+    check_kind(model, targets)
+    rows, validation, warnings = check_data(manifest, s, targets)
     # Nothing depends on the order of validation, so it is the quickest to read.
     order = reading_order(manifest)
     validation = order[np.isin(order, validation)]
@@ -146,7 +150,7 @@ def train(
         gpus = [world.device.index or 0] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             model.to(world.device, memory_format=memory_layout(world.device))
-            setup = set_up(model, manifest, pixels, s, world, rows, stain_maps)
+            setup = set_up(model, manifest, pixels, s, world, rows, stain_maps, targets)
             card = begin_card(model, manifest, recipe, stain)
             run = begin_run(model, setup, out_dir, card)
             if resume:
@@ -178,7 +182,7 @@ def _train_epoch(setup: Setup, run: Running, progress: Progress | None) -> None:
     own = [world.share(rows) for rows in batches[run.step :]]
     side, is_gpu = setup.manifest.patch_size_px, world.device.type == "cuda"
     setup.net.train()
-    reading = read_batches(setup.pixels, own, side, s.read, pinned=is_gpu)
+    reading = read_batches(setup.pixels, own, side, s.read, targets=setup.targets, pinned=is_gpu)
     with contextlib.closing(reading):
         for batch in reading:
             done = run.epoch * len(batches) + run.step
@@ -224,7 +228,15 @@ def _close_epoch(
         if run.close_epoch(record):
             run.confusion = found.counts.tolist()
             if is_first:
-                figures = {**record.to_dict(), "confusion": run.confusion, "warnings": list(warnings)}
+                figures: dict[str, Any] = {
+                    **record.to_dict(),
+                    "confusion": run.confusion,
+                    "warnings": list(warnings),
+                }
+                if setup.targets is not None:
+                    figures["classes"] = [
+                        dataclasses.asdict(one) for one in class_measures(found.counts, card.class_names)
+                    ]
                 save_checkpoint(run.folder / _BEST, run.model, dataclasses.replace(card, metrics=figures))
     # What people look at comes before the state: a kill in between leaves nothing behind that is never written.
     if is_first:

@@ -13,15 +13,16 @@ from qupath_her2.errors import TrainingError
 from qupath_her2.learning.begin import Setup
 from qupath_her2.learning.dataset import read_batches, split_rows
 from qupath_her2.learning.forward import Forward
-from qupath_her2.learning.losses import patch_losses
-from qupath_her2.learning.measures import accuracy, confusion, macro_f1
+from qupath_her2.learning.measures import accuracy, macro_f1
 
 __all__ = ["Validated", "validate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Validated:
-    """What the network says of patches: mean `loss`; `counts` int64 (C, C), row the truth; `unread` {row: why}."""
+    """What the network says of patches, or of their pixels: mean `loss`; `counts` int64 (C, C),
+    row the truth; `unread` {row: why}.
+    """  # noqa: D205
 
     loss: float
     counts: NDArray[np.int64]
@@ -56,21 +57,20 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
         return Validated(math.nan, counts, unread)
     model.eval()
     forward = Forward(model, setup.prepare_plain, world.device, setup.half, at_once)
-    weights = torch.from_numpy(setup.weights).to(world.device)
+    objective = setup.objective
     loss = weight = 0.0
     batches = [world.share(part) for part in split_rows(rows, s.batch_size)]
     side, is_gpu = setup.manifest.patch_size_px, world.device.type == "cuda"
     with torch.inference_mode():
-        for batch in read_batches(setup.pixels, batches, side, s.read, pinned=is_gpu):
+        for batch in read_batches(setup.pixels, batches, side, s.read, targets=setup.targets, pinned=is_gpu):
             unread |= {error.row: str(error) for error in batch.unread}
             if len(batch.rows) == 0:
                 continue
-            labels = setup.manifest.label[batch.rows].astype(np.int64)
             logits = forward(batch.pictures.to(world.device, non_blocking=True), batch.rows)
-            truth = torch.from_numpy(labels).to(world.device)
-            loss += float(patch_losses(logits, truth, weights, s.loss).cpu().double().sum())
-            weight += float(setup.weights[labels].sum(dtype=np.float64))
-            counts += confusion(labels, logits.argmax(1).cpu().numpy(), n_classes)
+            truth = objective.truth(batch).to(world.device)
+            loss += float(objective.losses(logits, truth).cpu().double().sum())
+            weight += float(objective.weight(truth).cpu().double().sum())
+            counts += objective.counts(logits, truth)
     together = world.total([loss, weight, *counts.ravel()])
     if together[1] == 0:
         reason = next(iter(world.merged(unread).values()), "")

@@ -9,7 +9,9 @@ from __future__ import annotations
 from qupath_her2.patches.clahe import ClaheSettings
 from qupath_her2.patches.crop_windows import crop_windows
 from qupath_her2.patches.cut import CutContext, cut_patches, manifest_from_regions
+from qupath_her2.patches.cut_windows import cut_windows, scores_of
 from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
+from qupath_her2.patches.drawn_windows import DrawnWindow, DrawnWindows, drawn_windows
 from qupath_her2.patches.drop import DROP_RULES, DropSettings
 from qupath_her2.patches.grid import GridSettings, PatchScale, patch_scale
 from qupath_her2.patches.labels import LabelRule
@@ -24,6 +26,7 @@ from qupath_her2.patches.manifest import (
 )
 from qupath_her2.patches.mask_targets import MaskSettings, mask_path, mask_target, read_mask
 from qupath_her2.patches.pixels import PatchPixels, reading_order
+from qupath_her2.patches.segmentation import SegmentationSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, project_source
 from qupath_her2.patches.splits import (
@@ -34,6 +37,7 @@ from qupath_her2.patches.splits import (
     split_by_patch,
     split_warning,
 )
+from qupath_her2.patches.stored_targets import Targets, read_targets, write_targets
 from qupath_her2.patches.targets import (
     TARGET_CLASSES,
     TargetFrame,
@@ -51,6 +55,8 @@ __all__ = [
     "TASKS",
     "ClaheSettings",
     "CutContext",
+    "DrawnWindow",
+    "DrawnWindows",
     "DropSettings",
     "GridSettings",
     "LabelRule",
@@ -60,16 +66,20 @@ __all__ = [
     "PatchPixels",
     "PatchScale",
     "PatchSettings",
+    "SegmentationSettings",
     "Source",
     "SourceImage",
     "TargetFrame",
     "TargetSettings",
+    "Targets",
     "Task",
     "annotation_target",
     "case_groups",
     "cell_target",
     "crop_windows",
     "cut_patches",
+    "cut_windows",
+    "drawn_windows",
     "k_folds",
     "label_of",
     "labels_of",
@@ -83,11 +93,14 @@ __all__ = [
     "project_source",
     "read_manifest",
     "read_mask",
+    "read_targets",
     "reading_order",
+    "scores_of",
     "select",
     "split_by_case",
     "split_by_patch",
     "split_warning",
     "task_named",
     "write_manifest",
+    "write_targets",
 ]

@@ -14,6 +14,10 @@ _CURES = {
     "image: no pixel size": "Set it in QuPath (Image tab → Pixel width), or pass --pixel-size-um 0.25.",
     "image: pixels too coarse": "Pass a larger --um-px, or 0 for images as they lie.",
     "image: smaller than a patch": "Pass a smaller --size or --um-px.",
+    "image: no truth": "Pull cells with nuclei (qupath-her2 pull --cells), annotate Membrane, Nucleus and Background, "
+    "or lay <image>_mask.png beside the image.",
+    "image: smaller than a crop": "Set crop_px in [patches.segmentation] of her2.toml, 0 for whole images.",
+    "too little known": "Outline more, or set least_known in [patches.segmentation] of her2.toml.",
     "bright": "Pass --drop none or --drop white-black.",
     "white": "Pass --drop none.",
     "black": "Pass --drop none.",

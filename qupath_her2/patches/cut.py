@@ -18,7 +18,15 @@ from qupath_her2.patches.labels import Ground
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, image_size, project_source, regions_of
 from qupath_her2.patches.table import ManifestImage, PatchManifest
-from qupath_her2.patches.tasks import UNDECIDED, Task, is_label, label_of, task_named, unknown_labels
+from qupath_her2.patches.tasks import (
+    SEGMENTATION,
+    UNDECIDED,
+    Task,
+    is_label,
+    label_of,
+    task_named,
+    unknown_labels,
+)
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.provenance import image_fingerprint
 from qupath_her2.slides import Slide, TissueSettings, open_view
@@ -88,6 +96,8 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
     """
     context = context or CutContext()
     task = task_named(settings.task)
+    if task is SEGMENTATION:
+        raise PatchError("Task 'segmentation' has a class a pixel: cut its windows by `cut_windows`.")
     got = Collected()
     for number, image in enumerate(source.images):
         if context.progress is not None:

@@ -12,8 +12,9 @@ from qupath_her2.patches.clahe import ClaheSettings
 from qupath_her2.patches.drop import DropSettings
 from qupath_her2.patches.grid import GridSettings
 from qupath_her2.patches.labels import LabelRule
+from qupath_her2.patches.segmentation import SegmentationSettings
 from qupath_her2.patches.splits import checked_shares
-from qupath_her2.patches.tasks import task_named
+from qupath_her2.patches.tasks import SEGMENTATION, task_named
 
 __all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]
 
@@ -42,6 +43,7 @@ class PatchSettings:
     shares : of train, validation, test.
     stratify : keep the shares within each class.
     seed : of random places and splits.
+    segmentation : of task ``segmentation``, where every pixel has a class.
     """
 
     task: str = "her2-4"
@@ -61,6 +63,7 @@ class PatchSettings:
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
     stratify: bool = True
     seed: int = 0
+    segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
 
     def __post_init__(self) -> None:
         task = task_named(self.task)
@@ -74,9 +77,11 @@ class PatchSettings:
 
 
 def settings_of_manifest(settings: PatchSettings, layout: str) -> dict[str, Any]:
-    """Return the settings as the manifest keeps them: plain values; ``clahe`` is None unless it is used."""
+    """Return the settings as the manifest keeps them: plain values; what is not used is left out."""
     plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(settings)))
     plain["clahe"] = plain["clahe"] if settings.equalise else None
+    if settings.task != SEGMENTATION.name:
+        del plain["segmentation"]
     # The manifest's own `split` says what was done, which "auto" does not.
     plain["split"] = {"kind": "none", "warning": None}
     plain["layout"] = layout

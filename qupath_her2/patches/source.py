@@ -14,7 +14,7 @@ from PIL import JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError, PatchError
 from qupath_her2.patches.datasets.aperio import read_aperio_regions
-from qupath_her2.patches.tasks import Task
+from qupath_her2.patches.tasks import SEGMENTATION, Task
 from qupath_her2.project.cases import column_of_cases, column_of_metadata, of_image
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
@@ -151,7 +151,7 @@ def _source_image(ref: SlideRef, label: str | None, pixel_size_um: float | None)
 def _columns(task: Task, label_column: str) -> tuple[str, ...]:
     if label_column:
         return (label_column,)
-    if task.name.startswith("her2"):
+    if task.name.startswith("her2") or task is SEGMENTATION:
         return ("label", "her2", "her2_label", "her2_ihc", "ihc", "ihc_score", "her2_score")
     return ("label", task.name, f"{task.name}_status")
 

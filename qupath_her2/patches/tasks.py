@@ -17,10 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError, SettingsError
+from qupath_her2.patches.targets import TARGET_CLASSES
 from qupath_her2.project.vocabulary import grade_of
 from qupath_her2.records import CaseInfo
 
-__all__ = ["TASKS", "UNDECIDED", "Task", "is_label", "label_of", "labels_of", "task_named", "unknown_labels"]
+__all__ = [
+    "SEGMENTATION",
+    "TASKS",
+    "UNDECIDED",
+    "Task",
+    "is_label",
+    "label_of",
+    "labels_of",
+    "task_named",
+    "unknown_labels",
+]
 
 #: Why a label that a task knows gives no class.
 UNDECIDED = "2+ without an ISH result"
@@ -112,6 +123,9 @@ TASKS: dict[str, Task] = {
     )
 }
 
+#: The task of segmenters: a class a pixel, which no label of a region gives.
+SEGMENTATION = Task("segmentation", TARGET_CLASSES)
+
 _PREFIX = re.compile(r"^(?:(?:her-?2(?:/neu)?|ihc|score|class|patch|tumou?r)\b[\s:_/-]*)+")
 _ISH = re.compile(
     r"(2) ?\+?[\s/,;(-]*(?:f|c|d|s)?ish\W*?(\+|-|positive|negative|pos|neg|amplified|not amplified)\)?"
@@ -121,9 +135,10 @@ _POSITIVE = {"+", "positive", "pos", "amplified"}
 
 def task_named(name: str) -> Task:
     """Return the task called `name`; SettingsError lists those there are."""
-    if name not in TASKS:
-        raise SettingsError(f"Unknown task {name!r}. Choose one of: {', '.join(TASKS)}.")
-    return TASKS[name]
+    known = {**TASKS, SEGMENTATION.name: SEGMENTATION}
+    if name not in known:
+        raise SettingsError(f"Unknown task {name!r}. Choose one of: {', '.join(known)}.")
+    return known[name]
 
 
 def is_label(task: Task, raw: object) -> bool:

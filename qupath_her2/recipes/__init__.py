@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.recipes.convoher2 import CONVOHER2
+from qupath_her2.recipes.her2net import HER2NET
 from qupath_her2.recipes.lowres import LOWRES
 from qupath_her2.recipes.patch_count import PATCH_COUNT
 from qupath_her2.recipes.recipe import Deviation, Recipe
@@ -21,7 +22,7 @@ __all__ = ["RECIPES", "Deviation", "Recipe", "find_recipe"]
 
 #: All recipes by name, in the order of the papers.
 RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (CONVOHER2, SE_RESNET50, TUMOUR_RESNET34, LOWRES, PATCH_COUNT)
+    recipe.name: recipe for recipe in (CONVOHER2, SE_RESNET50, HER2NET, TUMOUR_RESNET34, LOWRES, PATCH_COUNT)
 }
 
 

@@ -32,10 +32,10 @@ class Recipe:
     title : what it does, in one line.
     paper, doi : where it is from.
     data : what it is trained on, in the paper and here.
-    task : which classes, see `patches.tasks`.
+    task : which classes, see `patches.tasks`; ``segmentation`` names pixels.
     patches : how pictures are cut, labelled, dropped and split.
     model : its network, see `models.MODELS`.
-    rivals : the paper's other networks, for ``--model``.
+    rivals : the paper's other networks, for ``--model`` and, of segmenters, ``--rivals``.
     options : of the network.
     stain : normalisation before the network: ``macenko:<reference>``, or None.
     train, predict, votes : how it learns, how it is run, how patches decide.

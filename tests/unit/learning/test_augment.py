@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.augment import Augmentation, AugmentSettings, apply_shape, draw_augmentation
+from qupath_her2.learning.augment import (
+    Augmentation,
+    AugmentSettings,
+    apply_shape,
+    draw_augmentation,
+    move_targets,
+)
 from qupath_her2.slides.jitter import JitterSettings
 
 NOTHING = AugmentSettings(flips=False, right_angle_turns=False)
@@ -87,3 +93,28 @@ def test_switching_one_thing_on_does_not_shift_the_others() -> None:
 def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         AugmentSettings(**wrong)
+
+
+def test_targets_move_with_their_pictures() -> None:
+    rng = np.random.default_rng(0)
+    targets = torch.from_numpy(rng.integers(0, 3, (8, 12, 12), np.uint8))
+    pictures = targets[:, None].repeat(1, 3, 1, 1).float()
+    drawn = draw_augmentation(AugmentSettings(), 3, 0, np.arange(8))
+    assert len(set(zip(drawn.turns.tolist(), drawn.flipped.tolist(), strict=True))) > 3
+    moved = move_targets(targets, drawn)
+    assert moved.dtype == torch.uint8
+    assert torch.equal(moved.float(), apply_shape(pictures, drawn)[:, 0])
+
+
+def test_resampled_targets_keep_their_classes_and_know_nothing_outside() -> None:
+    # Large blocks of one class: away from their edges a bilinear picture shows where the nearest target lies.
+    targets = torch.zeros((6, 64, 64), dtype=torch.uint8)
+    targets[:, 20:44, 12:52] = 2
+    settings = AugmentSettings(angle_deg=30.0, scale=0.3, shift=0.3, shear_deg=10.0)
+    drawn = draw_augmentation(settings, 1, 0, np.arange(6))
+    moved = move_targets(targets, drawn)
+    shown = apply_shape(targets[:, None].float(), drawn)[:, 0]
+    assert set(moved.unique().tolist()) == {0, 2, 255}
+    is_sure = (moved != 255) & ((shown < 0.01) | (shown > 1.99))
+    assert is_sure.float().mean() > 0.5
+    assert torch.equal(moved[is_sure].float(), shown[is_sure].round())

@@ -1,0 +1,168 @@
+"""Figures of segmenters as tables: one network beside the other, by class and by HER2 score."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from qupath_her2.learning import ClassMeasures, PooledMeasures
+from qupath_her2.scoring.agreement.tables import NO_VALUE, Table
+
+if TYPE_CHECKING:
+    from qupath_her2.learning import PixelTally
+
+__all__ = ["SegmenterRow", "pixel_csv", "pixel_tables"]
+
+_RESEARCH = "research use only; pixels of unknown class count nowhere"
+#: Columns of a class in the text, with their attribute; the paper's names.
+_OF_CLASS = (
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("F", "f_score"),
+    ("NPV", "npv"),
+    ("accuracy", "accuracy"),
+    ("FPR", "fpr"),
+    ("Dice", "dice"),
+    ("Dice without 2", "dice_without_factor_2"),
+    ("correlation", "correlation"),
+    ("segm. accuracy", "segmentation_accuracy"),
+    ("AUC", "roc_auc"),
+)
+_OF_ALL = (
+    ("accuracy", "accuracy"),
+    ("mean F", "mean_f_score"),
+    ("mean Dice without 2", "mean_dice_without_factor_2"),
+    ("correlation", "correlation"),
+    ("segm. accuracy", "segmentation_accuracy"),
+    ("mean AUC", "mean_roc_auc"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmenterRow:
+    """A trained network and its figures on the test part.
+
+    Attributes
+    ----------
+    name : of the network.
+    window_px : side of the windows it was trained and judged on.
+    n_parameters : that learn.
+    seconds_per_crop : for 2048 x 2048 px, on `device`, without reading.
+    best_epoch : whose weights these are.
+    tally : of the test part, grouped by the HER2 score of the images ("" where nobody gave one).
+    """
+
+    name: str
+    window_px: int
+    n_parameters: int
+    seconds_per_crop: float
+    device: str
+    best_epoch: int
+    tally: PixelTally
+
+    def scores(self) -> tuple[str, ...]:
+        """Return the scores that its images have."""
+        return tuple(group for group in self.tally.groups if group)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else NO_VALUE
+
+
+def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
+    """Return the summary, the figures of each class, and the summary for each HER2 score.
+
+    Parameters
+    ----------
+    rows : of networks that were judged on the same test part, or of one at several window sizes.
+    """
+    head = ("network", "window, px", "parameters", "s per 2048 x 2048", "best epoch")
+    summary = tuple(
+        (
+            row.name,
+            str(row.window_px),
+            f"{row.n_parameters:,}",
+            f"{row.seconds_per_crop:.3g}",
+            str(row.best_epoch),
+            *_pooled(row, None),
+        )
+        for row in rows
+    )
+    devices = ", ".join(sorted({row.device for row in rows}))
+    names = tuple(name for name, _ in _OF_ALL)
+    tables = [Table("Segmenters on the test part", (*head, *names), summary, (f"on {devices}", _RESEARCH))]
+    header = ("class", "network", "window, px", *(name for name, _ in _OF_CLASS))
+    tables.append(Table("Each class against the rest", header, _classes(rows)))
+    by_score = tuple(
+        (score, row.name, str(row.window_px), *_pooled(row, score))
+        for score in sorted({score for row in rows for score in row.scores()})
+        for row in rows
+    )
+    if by_score:
+        tables.append(Table("By HER2 score", ("score", "network", "window, px", *names), by_score))
+    return tuple(tables)
+
+
+def _pooled(row: SegmenterRow, group: str | None) -> tuple[str, ...]:
+    figures = row.tally.pooled(group)
+    return tuple(_number(getattr(figures, attribute)) for _, attribute in _OF_ALL)
+
+
+def _classes(rows: Sequence[SegmenterRow]) -> tuple[tuple[str, ...], ...]:
+    lines = []
+    for code in range(len(rows[0].tally.class_names) if rows else 0):
+        for row in rows:
+            figures = row.tally.measures()[code]
+            values = (_number(getattr(figures, attribute)) for _, attribute in _OF_CLASS)
+            lines.append((figures.name, row.name, str(row.window_px), *values))
+    return tuple(lines)
+
+
+def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
+    """Return every figure: a line for each network, score (``all`` first) and class (``all`` first).
+
+    Empty where a figure has no value; counts of a class are pixels.
+    """
+    own = (
+        "network",
+        "window_px",
+        "n_parameters",
+        "seconds_per_2048",
+        "device",
+        "best_epoch",
+        "score",
+        "class",
+    )
+    of_class = [column.name for column in fields(ClassMeasures) if column.name != "name"]
+    of_all = [column.name for column in fields(PooledMeasures) if column.name not in of_class]
+    text = io.StringIO(newline="")
+    lines = csv.writer(text)
+    lines.writerow((*own, *of_all, *of_class))
+    for row in rows:
+        first = (
+            row.name,
+            row.window_px,
+            row.n_parameters,
+            f"{row.seconds_per_crop:.4g}",
+            row.device,
+            row.best_epoch,
+        )
+        for group in ("", *row.scores()):
+            chosen = group or None
+            for name, found in (
+                ("all", row.tally.pooled(chosen)),
+                *((one.name, one) for one in row.tally.measures(chosen)),
+            ):
+                values = [_value(getattr(found, column, "")) for column in (*of_all, *of_class)]
+                lines.writerow((*first, group or "all", name, *values))
+    return text.getvalue().encode()
+
+
+def _value(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6f}" if math.isfinite(value) else ""
+    return value
