@@ -33,6 +33,7 @@ __all__ = [
     "polygon_areas",
     "polygons",
     "radius_at",
+    "rays_to_box",
 ]
 
 
@@ -189,6 +190,29 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
     offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
     vertices: NDArray[np.float64] = centres[:, None, :] + offset
     return vertices
+
+
+def rays_to_box(
+    centres: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], n_angles: int
+) -> NDArray[np.float64]:
+    """Return how far it is from points inside a box to its sides, in the directions of `polygons`.
+
+    Parameters
+    ----------
+    centres : float64 (N, 2), x, y, inside the box.
+    low, high : float64 (2), corners of the box, in the unit of `centres`.
+    n_angles : directions; angles count from +x towards +y.
+
+    Returns
+    -------
+    float64 (N, n_angles)
+    """
+    angle = np.linspace(0, 2 * np.pi, n_angles, endpoint=False)
+    along = np.stack([np.cos(angle), np.sin(angle)], -1)
+    room = np.where(along > 0, (high - centres)[:, None], (centres - low)[:, None])
+    with np.errstate(divide="ignore"):
+        rays: NDArray[np.float64] = (room / np.abs(along)).min(-1)
+    return rays
 
 
 def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from qupath_her2.cells.given import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
 from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.planes import Plane, Planes, PlaneSettings, make_planes
-from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons
+from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons, rays_to_box
 from qupath_her2.cells.regions import RegionMap
 from qupath_her2.cells.sectors import N_READINGS, Sectors, SectorSettings, measure_sectors
 from qupath_her2.project.existing import ExistingCells
@@ -165,9 +165,11 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     core = box.core
     mine = (place[:, 0] >= core.x) & (place[:, 0] < core.x + core.width)
     mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
+    size = np.array([work.slide.width, work.slide.height], np.float64)
+    mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (given != NEW_CELL)
     region = work.regions.assign(centre_xy)
     keep = np.flatnonzero(mine & (region >= 0))
-    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, origin, grid)
+    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, origin, grid, size)
 
 
 def _kept(
@@ -181,8 +183,18 @@ def _kept(
     given: NDArray[np.int64],
     origin: NDArray[np.float64],
     grid: Grid,
+    size: NDArray[np.float64],
 ) -> TileCells:
     centre, radii, nucleus = nuclei.centre[keep], outlines.radii[keep], nuclei.radii[keep]
+    # What is found here ends with the picture; an existing cell keeps the outline that its owner gave it.
+    is_new = given[keep] == NEW_CELL
+    low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
+    radii, nucleus = (
+        np.where(is_new[:, None], np.minimum(r, rays_to_box(centre, low, high, r.shape[1])), r).astype(
+            np.float32
+        )
+        for r in (radii, nucleus)
+    )
     um_px = np.float32(grid.um_px)
     return TileCells(
         _level0(centre, origin, grid),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from uuid import UUID
 
 import numpy as np
@@ -230,6 +231,19 @@ def test_drawn_glass_has_no_cells(drawn, stains_of, tumour) -> None:
         ArraySlide(field.rgb), [tumour(0, 0, 512, 512)], pixel_size_um=0.5, stains=stains_of(field)
     )
     assert len(found.table) == 0
+
+
+def test_outlines_end_with_the_image(measure, tumour, reference) -> None:
+    table = measure(regions=[tumour(0, 0, WIDTH, HEIGHT)]).table
+    for xy, offsets in ((table.cell_xy, table.cell_offsets), (table.nucleus_xy, table.nucleus_offsets)):
+        assert ((xy > -1e-3) & (xy < np.array([WIDTH, HEIGHT]) + 1e-3)).all()
+        rings = [xy[a:b] for a, b in pairwise(offsets) if b > a]
+        assert all(shapely.Polygon(ring).is_valid for ring in rings)
+    # Some are cut, by each side of the picture; the areas said are those of what is drawn.
+    away = np.abs(table.cell_xy[:, None] - [[0, 0], [WIDTH, HEIGHT]])
+    assert (away.min(0) < 1e-3).all()
+    drawn_um2 = [shapely.Polygon(table.cell_xy[a:b]).area / 4 for a, b in pairwise(table.cell_offsets)]
+    assert table.column("HER2: Cell area µm^2") == pytest.approx(drawn_um2, rel=1e-3)
 
 
 @pytest.mark.parametrize("bounds", [(-60, -80, 200, 150), (700, 450, 900, 700), (-900, -900, -500, -500)])

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qupath_her2.cells.polar import bilinear, centroid_offsets, closed_path, polygon_areas, polygons
+from qupath_her2.cells.polar import (
+    bilinear,
+    centroid_offsets,
+    closed_path,
+    polygon_areas,
+    polygons,
+    rays_to_box,
+)
 
 RADII = arrays(np.float32, 36, elements=st.floats(0.0625, 50, width=32))
 
@@ -140,3 +147,13 @@ def test_bilinear_is_exact_on_a_slope(x: float, y: float) -> None:
 def test_outside_counts_as_the_nearest_edge(x: float, y: float, inside: tuple[float, float]) -> None:
     plane = np.random.default_rng(1).uniform(size=(6, 8)).astype(np.float32)
     assert bilinear(plane, x, y) == pytest.approx(plane[inside[1], inside[0]], abs=2e-3)
+
+
+@given(
+    arrays(np.float64, (5, 2), elements=st.floats(0, 1)), st.tuples(st.floats(-9, 0), st.floats(1, 9)),
+)  # fmt: skip
+def test_rays_end_on_the_sides_of_the_box(centres: np.ndarray, sides: tuple[float, float]) -> None:
+    low, high = np.array([sides[0], -0.5]), np.array([sides[1], 2.0])
+    xy = polygons(centres, rays_to_box(centres, low, high, 36))
+    assert (np.minimum(np.abs(xy - low), np.abs(xy - high)).min(-1) < 1e-9).all()
+    assert ((xy > low - 1e-9) & (xy < high + 1e-9)).all()
