@@ -17,7 +17,7 @@ import pydantic
 
 from qupath_her2.cells import CellSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning import PredictSettings, TrainSettings
+from qupath_her2.learning import CamSettings, PredictSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.scoring import ScoringSettings
@@ -56,6 +56,7 @@ class Settings:
     patches : how pictures for a network are cut, labelled, dropped and split.
     train, predict, votes : how a network learns, how it is run, how its patches decide. Where a recipe is named, its
         values stand in place of the defaults.
+    cam : whether predictions come with maps of where the network looked.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -70,6 +71,7 @@ class Settings:
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
     votes: VoteSettings = field(default_factory=VoteSettings)
+    cam: CamSettings = field(default_factory=CamSettings)
 
 
 def load_settings(

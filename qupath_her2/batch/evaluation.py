@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.learning import confusion_picture, predict
+from qupath_her2.learning import CamSettings, confusion_picture, explain, heat_overlay, predict
+from qupath_her2.learning.dataset import Preparation
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.project.writing import output_errors, replace_file
-from qupath_her2.report.contact_sheet import contact_sheet
+from qupath_her2.report.contact_sheet import contact_sheet, paired_sheet
 from qupath_her2.scoring.agreement import Agreement, agreement, make_pairs, write_agreement
 from qupath_her2.scoring.votes import VoteSettings, vote
 
@@ -162,12 +163,28 @@ def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def write_evaluation(
-    folder: Path, found: Evaluation, card: ModelCard, pixels: Callable[[PatchManifest], PatchPixels]
+    folder: Path,
+    found: Evaluation,
+    card: ModelCard,
+    pixels: Callable[[PatchManifest], PatchPixels],
+    *,
+    model: Any,
+    stain_maps: Sequence[DensityMap] | None = None,
+    cam: CamSettings | None = None,
 ) -> None:
     """Write tables, confusion matrices and the worst mistakes into `folder`.
 
     ``patches/`` and ``images/`` with ``agreement.json`` and ``agreement.csv``, ``confusion.svg`` of both, and
-    ``mistakes.jpg`` where there are any.
+    ``mistakes.jpg`` where there are any: each patch beside what spoke for the wrong class (Grad-CAM), or alone where
+    the network has no map to look at.
+
+    Parameters
+    ----------
+    folder : may be missing.
+    found, card, pixels : as of `evaluate`.
+    model : the network that was asked.
+    stain_maps : as of `evaluate`.
+    cam : how heat is drawn.
 
     Raises
     ------
@@ -186,7 +203,15 @@ def write_evaluation(
         return
     with pixels(found.manifest) as reader:
         pictures = reader.read(worst)
-    replace_file(mistakes, contact_sheet(pictures, [_caption(found, card, row) for row in worst.tolist()]))
+    captions = [_caption(found, card, row) for row in worst.tolist()]
+    if model.cam_layer is None:
+        replace_file(mistakes, contact_sheet(pictures, captions))
+        return
+    prepare = Preparation(found.manifest, card.mean, card.std, stain_maps=stain_maps)
+    heat, _ = explain(model, pictures, prepare, worst, found.found.chosen[worst])
+    opacity = (cam or CamSettings()).opacity
+    drawn = [heat_overlay(picture, one, opacity) for picture, one in zip(pictures, heat, strict=True)]
+    replace_file(mistakes, paired_sheet(list(zip(pictures, drawn, strict=True)), captions))
 
 
 def _caption(found: Evaluation, card: ModelCard, row: int) -> str:

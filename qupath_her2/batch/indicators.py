@@ -16,6 +16,7 @@ import shapely
 
 from qupath_her2.batch.ground import Ground, empty_table, refused_outcome
 from qupath_her2.batch.outcome import Outcome
+from qupath_her2.report.heat import OVERLAYS, Overlay, overlays_json
 from qupath_her2.report.overlay import Frame
 from qupath_her2.report.pictures import read_overview
 from qupath_her2.scoring.indicators import (
@@ -70,7 +71,6 @@ def measure_indicators(
         min_cells=job.settings.scoring.min_cells,
         warnings=tuple(ground.warnings),
     )
-    picture = heat_map_png(heat_map(boxes, [patch.intensity for patch in patches])) if boxes else None
     return Outcome(
         score=score,
         table=empty_table(),
@@ -79,8 +79,23 @@ def measure_indicators(
         stains=ground.stains,
         warnings=tuple(ground.warnings),
         timings_s={"indicators": round(time.monotonic() - start, 3)},
-        extra_files={} if picture is None else {"heatmap.png": picture},
+        extra_files=_heat_map(boxes, [patch.intensity for patch in patches]),
     )
+
+
+def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> dict[str, bytes]:
+    if not boxes:
+        return {}
+    grid = heat_map(boxes, intensities)
+    place = Overlay(
+        "Staining intensity",
+        "heatmap.png",
+        0,
+        0,
+        grid.shape[1] * boxes[0].width,
+        grid.shape[0] * boxes[0].height,
+    )
+    return {place.file: heat_map_png(grid), OVERLAYS: overlays_json([place])}
 
 
 def _where(job: ScoreJob, slide: Slide, ground: Ground, pixel_size_um: float) -> NDArray[np.bool_]:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.batch.count_heads import counts_of_images
 from qupath_her2.batch.ground import Ground, empty_table, refused_outcome
+from qupath_her2.batch.network_maps import look, overlay_files
 from qupath_her2.batch.network_patches import image_manifest
+from qupath_her2.batch.network_score import score_of_patches
 from qupath_her2.batch.outcome import Outcome
-from qupath_her2.errors import Her2Error, ModelError
+from qupath_her2.errors import Her2Error
 from qupath_her2.models.card import ModelCard, read_card
-from qupath_her2.models.counts import load_counts
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.project.vocabulary import PATCH_CLASS
 from qupath_her2.provenance import cell_uuids, sha256_file
-from qupath_her2.records import NOT_MEASURED, Box, PatchTable, Prediction, Refusal, Score, SlideScore
-from qupath_her2.scoring.indicators import heat_map, heat_map_png
-from qupath_her2.scoring.votes import RULES, vote
+from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
 from qupath_her2.slides.macenko import macenko_map
 from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
 
@@ -35,15 +32,10 @@ if TYPE_CHECKING:
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.records import Region
-    from qupath_her2.scoring.votes import VoteSettings
     from qupath_her2.slides import Slide
     from qupath_her2.slides.density_map import DensityMap
 
 __all__ = ["measure_network", "network_card", "network_settings"]
-
-_NO_GUIDELINE = "none"
-_NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
 
 
 def network_card(job: ScoreJob) -> ModelCard:
@@ -59,13 +51,14 @@ def network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
         "patches": job.settings.patches,
         "votes": job.settings.votes,
         "head": None if job.head is None else sha256_file(job.head),
+        **({"cam": job.settings.cam} if job.settings.cam.is_on else {}),
     }
 
 
 def measure_network(
     job: ScoreJob, slide: Slide, inputs: Inputs, *, progress: Callable[[int, int, int], None] | None
 ) -> Outcome:
-    """Predict the patches of an image's regions; a heat map of the last class goes with them.
+    """Predict the patches of an image's regions; heat maps go with them, and where the network looked if asked.
 
     Raises
     ------
@@ -84,27 +77,39 @@ def measure_network(
     if len(manifest) == 0:
         ground.refusal = _no_patches(manifest)
         return refused_outcome(job, ground)
+    stain_maps = _stain_maps(job, slide, inputs, ground, card)
+    tell = None if progress is None else lambda done, total: progress(done, total, 0)
+    size = (slide.width, slide.height)
     with PatchPixels(manifest) as pixels:
         found = predict(
-            model,
-            card,
-            manifest,
-            pixels,
-            job.settings.predict,
-            stain_maps=_stain_maps(job, slide, inputs, ground, card),
-            progress=None if progress is None else lambda done, total: progress(done, total, 0),
+            model, card, manifest, pixels, job.settings.predict, stain_maps=stain_maps, progress=tell
         )
-    table = _table(manifest, owner, card, found.probabilities, found.chosen, inputs.hash)
-    warnings = (*ground.warnings, *_unread(found.unread))
+        table = _table(manifest, owner, card, found.probabilities, found.chosen, inputs.hash)
+        warnings = (*ground.warnings, *_unread(found.unread))
+        score = score_of_patches(job, card, table, regions, inputs.by_core, warnings)
+        looked = None
+        if job.settings.cam.is_on and np.isfinite(found.probabilities).any():
+            looked = look(
+                model,
+                card,
+                manifest,
+                pixels,
+                found.probabilities,
+                _wanted(score, card, found.probabilities),
+                size,
+                job.settings.cam,
+                stain_maps=stain_maps,
+                progress=tell,
+            )
     return Outcome(
-        score=_slide_score(job, card, table, regions, inputs.by_core, warnings),
+        score=score,
         table=empty_table(),
         regions=regions,
         drawn_regions=ground.regions,
         stains=ground.stains,
         warnings=warnings,
         timings_s={"network": round(time.monotonic() - start, 3)},
-        extra_files=_heat_map(table),
+        extra_files=overlay_files(table, size, inputs.pixel_size_um, looked),
         by_core=inputs.by_core,
         patches=table,
     )
@@ -176,95 +181,9 @@ def _table(
     )
 
 
-def _slide_score(
-    job: ScoreJob,
-    card: ModelCard,
-    table: PatchTable,
-    regions: Sequence[Region],
-    by_core: bool,
-    warnings: tuple[str, ...],
-) -> SlideScore:
-    rows = {str(region.uuid): table.region == number for number, region in enumerate(regions)}
-    of_regions = {uuid: _score(job, card, table, mask, ()) for uuid, mask in rows.items()}
-    whole = _score(job, card, table, np.ones(len(table), bool), warnings)
-    if job.head is not None and whole.prediction is not None:
-        whole = _by_head(job.head, card, table, whole)
-    if by_core:
-        reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {_NOT_A_SCORE}"
-        whole = Score(
-            "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="by_core"
-        )
-    return SlideScore(
-        **{name: getattr(whole, name) for name in Score.__dataclass_fields__}, regions=of_regions
-    )
-
-
-def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
-    """Return the score of an image whose class a head over its patch counts names."""
-    assert voted.prediction is not None
-    head = load_counts(path)
-    if head.patch_classes != card.class_names:
-        raise ModelError(
-            f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
-            f"{', '.join(card.class_names)}. Take the head that was trained with it."
-        )
-    counts = counts_of_images(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
-    probabilities = head.predict(counts)[0]
-    if not np.isfinite(probabilities).all():
-        return voted
-    name = head.slide_classes[int(probabilities.argmax())]
-    rule = f"{head.kind} over the counts of its patches"
-    said = replace(
-        voted.prediction,
-        class_name=name,
-        probabilities=dict(zip(head.slide_classes, map(float, probabilities), strict=True)),
-        rule=rule,
-    )
-    best = f"'{name}' ({rule}, {probabilities.max():.2f})"
-    reason = f"{said.n_patches:,} patches by '{said.model}': {best}. {_NOT_A_SCORE}"
-    return replace(voted, reason=reason, prediction=said)
-
-
-def _named(table: PatchTable) -> NDArray[np.int16]:
-    """Return the class of each patch as the rules of voting have it, -1 for none."""
-    return np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
-
-
-def _score(
-    job: ScoreJob, card: ModelCard, table: PatchTable, mask: NDArray[np.bool_], warnings: tuple[str, ...]
-) -> Score:
-    """Return what the patches of `mask` say together."""
-    votes: VoteSettings = job.settings.votes
-    found = vote(table.probabilities[mask], _named(table)[mask], settings=votes)
-    if found.n_patches == 0:
-        reason = f"Not assessable: no patch that could be read lies here. {_NOT_A_SCORE}"
-        return Score(
-            "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="no_patches"
-        )
-    name = None if found.class_index is None else card.class_names[found.class_index]
-    shares = {
-        other: float(value)
-        for other, value in zip(card.class_names, found.probabilities, strict=True)
-        if math.isfinite(value)
-    }
-    who = card.recipe or card.model
-    said = "no class" if name is None else f"'{name}'"
-    share = "" if name is None else f", {shares[name]:.2f}"
-    return Score(
-        "predicted",
-        None,
-        f"{found.n_patches:,} patches by '{who}': {said} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
-        _NO_GUIDELINE,
-        warnings=warnings,
-        prediction=Prediction(who, card.task, name, shares, found.n_patches, RULES[votes.rule]),
-    )
-
-
-def _heat_map(table: PatchTable) -> dict[str, bytes]:
-    """Return the picture of the last class's probability, where the patches lie on a lattice."""
-    side = table.box_xywh[:, 2:]
-    is_lattice = (side == side[0]).all() and (table.box_xywh[:, :2] % side[0] == 0).all()
-    if not is_lattice:
-        return {}
-    boxes = [Box(*box) for box in table.box_xywh.tolist()]
-    return {"heatmap.png": heat_map_png(heat_map(boxes, table.probabilities[:, -1].tolist()))}
+def _wanted(score: SlideScore, card: ModelCard, probabilities: NDArray[np.float32]) -> int:
+    """Return the class that a map of where the network looked is made for: the image's, else the likeliest."""
+    named = None if score.prediction is None else score.prediction.class_name
+    if named in card.class_names:
+        return card.class_names.index(named)
+    return int(np.nanmean(probabilities, axis=0).argmax())

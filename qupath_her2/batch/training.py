@@ -147,7 +147,9 @@ def train_network(
         progress=predicting,
     )
     if test is not None:
-        write_evaluation(job.out / "test", test, card, PatchPixels)
+        write_evaluation(
+            job.out / "test", test, card, PatchPixels, model=model, stain_maps=maps, cam=job.settings.cam
+        )
     heads = (
         fit_heads(model, card, job.manifest, job.recipe.heads, result.checkpoint, job.settings.predict)
         if job.recipe.heads

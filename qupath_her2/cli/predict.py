@@ -41,6 +41,14 @@ Rule = Annotated[
         "without it as the recipe says.",
     ),
 ]
+Cam = Annotated[
+    bool | None,
+    typer.Option(
+        "--cam/--no-cam",
+        help="Also show what in each patch speaks for the image's class (Grad-CAM), in the report and over the image "
+        "in QuPath; about three times the time.",
+    ),
+]
 
 
 @verb
@@ -52,6 +60,7 @@ def predict(
     pixel_size_um: o.PixelSize = None,
     whole_tissue: o.WholeTissue = False,
     rule: Rule = None,
+    cam: Cam = None,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
     no_qupath: o.NoQuPath = False,
@@ -64,7 +73,8 @@ def predict(
     """Let a trained network classify the patches of all images: tiles, heat map, a class for region and slide.
 
     Results lie in FOLDER/her2/predictions and go into a QuPath project as tiles with their probabilities; HER2 scores
-    that are there already stay as they are. A second run does only what changed.
+    that are there already stay as they are. Extensions > HER2 > Show heat map lays heat map and Grad-CAM over the
+    image; heatmap.ome.tif of each run opens in QuPath as an image. A second run does only what changed.
 
     [bold]Example[/bold]
 
@@ -80,7 +90,11 @@ def predict(
     card = read_card(model)
     recipe = RECIPES.get(card.recipe)
     votes = rule.value if rule in (RuleName.mean, RuleName.majority) else None
-    overrides = {"predict": {"device": device, "batch_size": batch_size}, "votes": {"rule": votes}}
+    overrides = {
+        "predict": {"device": device, "batch_size": batch_size},
+        "votes": {"rule": votes},
+        "cam": {"is_on": cam},
+    }
     settings = find_settings(folder, config, overrides, recipe=recipe)
     chosen = run_options(
         images=images,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qupath_her2.learning.augment import AugmentSettings
     from qupath_her2.learning.calibrate import abstention_threshold, fit_temperature, temper
-    from qupath_her2.learning.cam import explain, heat_overlay
+    from qupath_her2.learning.cam import CamSettings, explain, heat_overlay
     from qupath_her2.learning.curves import confusion_picture, training_curves
     from qupath_her2.learning.dataset import ReadSettings
     from qupath_her2.learning.instance_metrics import InstanceCounts, match_labels, match_polygons
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "AugmentSettings": "augment",
+    "CamSettings": "cam",
     "ClassMeasures": "segmentation_metrics",
     "EpochRecord": "measures",
     "InstanceCounts": "instance_metrics",
@@ -70,6 +71,7 @@ _LAZY = {
 __all__ = [
     "NO_CLASS",
     "AugmentSettings",
+    "CamSettings",
     "ClassMeasures",
     "EpochRecord",
     "InstanceCounts",

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError, OutputError
 from qupath_her2.project.exchange import current_run, read_record, read_run
+from qupath_her2.project.images import exchange_root
 from qupath_her2.project.scores import read_score
+from qupath_her2.project.vocabulary import patch_colour
 from qupath_her2.project.writing import replace_file
 from qupath_her2.provenance import versions
 from qupath_her2.records import CaseInfo
+from qupath_her2.report.heat import OVERLAYS, Overlay, lay_over, read_overlays
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
@@ -119,14 +122,24 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         record, table, _ = read_run(run_dir)
         drawn = "overlay.jpg" in record.files
         overlay = shrink_jpeg((run_dir / "overlay.jpg").read_bytes(), _OVERLAY_PX) if drawn else None
+        maps = _maps(run_dir) if OVERLAYS in record.files else {}
+        looked = (run_dir / "cam.jpg").read_bytes() if "cam.jpg" in record.files else None
     except (ExchangeError, OutputError, OSError) as error:
         return ReportPictures(notes=(f"No pictures: {error}",))
     pictures = ReportPictures(
-        overlay=overlay, region_names=_region_names(record), window_um=_WINDOW_UM, notes=()
+        overlay=overlay,
+        looked=looked,
+        key={name: patch_colour(name) for name in record.patches.get("classes", ())},
+        region_names=_region_names(record),
+        window_um=_WINDOW_UM,
     )
     try:
         with _open(out, record) as slide:
             picture, frame = read_overview(slide, _THUMBNAIL_PX)
+            laid = {
+                overlay.name: encode_jpeg(lay_over(picture, overlay, png, frame.scale))
+                for overlay, png in maps.items()
+            }
             draw_regions(picture, stored_regions(run_dir, record), frame)
             size_um = record.image.get("pixel_size_um")
             strips = (
@@ -138,7 +151,13 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         return replace(pictures, notes=(f"No thumbnail and no typical cells: {error}",))
     except Her2Error as error:
         return replace(pictures, notes=(f"No thumbnail: {error}",))
-    return replace(pictures, thumbnail=encode_jpeg(picture), typical=strips)
+    return replace(pictures, thumbnail=encode_jpeg(picture), overlays=laid, typical=strips)
+
+
+def _maps(run_dir: Path) -> dict[Overlay, bytes]:
+    """Return the pictures that lie over the image of a run."""
+    overlays = read_overlays((run_dir / OVERLAYS).read_bytes())
+    return {overlay: (run_dir / overlay.file).read_bytes() for overlay in overlays}
 
 
 def _open(out: Path, record: RunRecord) -> Slide:
@@ -165,7 +184,7 @@ def _overlay_only(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPic
 
 def _image_path(out: Path, record: RunRecord) -> Path:
     path = Path(str(record.image.get("path", record.image["name"])))
-    return path if path.is_absolute() else out.resolve().parent / path
+    return path if path.is_absolute() else exchange_root(out.resolve()).parent / path
 
 
 def _region_names(record: RunRecord) -> dict[str, str]:

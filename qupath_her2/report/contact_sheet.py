@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["contact_sheet"]
+__all__ = ["contact_sheet", "paired_sheet"]
 
 _TEXT_PX, _GAP_PX = 18, 6
 
@@ -55,3 +55,27 @@ def contact_sheet(
         place = (left, top + side_px + _TEXT_PX - 5)
         cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return encode_jpeg(sheet)
+
+
+def paired_sheet(
+    pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+    captions: Sequence[str],
+    *,
+    side_px: int = 192,
+) -> bytes:
+    """Return a JPEG of patches, each beside what was drawn on it, three pairs in a row.
+
+    Parameters
+    ----------
+    pairs : two uint8 (H, W, 3) RGB each, all of one size; at least one pair.
+    captions : one a pair, below its left picture.
+    side_px : side of a patch on the sheet.
+
+    Raises
+    ------
+    OutputError
+        As of `contact_sheet`.
+    """
+    pictures = [picture for pair in pairs for picture in pair]
+    texts = [text for caption in captions for text in (caption, "")]
+    return contact_sheet(np.array(pictures, np.uint8), texts, columns=6, side_px=side_px)

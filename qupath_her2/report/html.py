@@ -36,6 +36,9 @@ class ReportPictures:
     window_um : width of one typical cell's crop, µm.
     region_names : {region UUID as text: its name}.
     notes : sentences about pictures that are missing.
+    overlays : {what it shows: the image with a map laid over it}.
+    looked : patches beside what in them spoke for the image's class; None where nobody asked.
+    key : {class of patches in the overlay: its RGB}; empty leaves the cells' own.
     """
 
     thumbnail: bytes | None = None
@@ -44,6 +47,9 @@ class ReportPictures:
     window_um: float = 0.0
     region_names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    overlays: Mapping[str, bytes] = field(default_factory=dict)
+    looked: bytes | None = None
+    key: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def count_states(rows: Sequence[SummaryRow]) -> str:
@@ -99,6 +105,7 @@ def write_html(
         lstrip_blocks=True,
     )
     environment.filters["base64"] = _base64
+    environment.filters["hex"] = _hex
     stream = environment.get_template("report.html.j2").stream(
         title=title,
         rows=rows,

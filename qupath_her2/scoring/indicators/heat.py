@@ -30,20 +30,23 @@ def heat_map(boxes: Sequence[Box], values: Sequence[float]) -> NDArray[np.float3
     return grid
 
 
-def heat_map_png(grid: NDArray[np.float32], cell_px: int = 16, top: float = 1.0) -> bytes:
+def heat_map_png(
+    grid: NDArray[np.float32], cell_px: int = 16, top: float = 1.0, *, is_clear: bool = False
+) -> bytes:
     """Draw a grid as a PNG, blue 0 to red `top`, transparent where it is NaN.
 
     Parameters
     ----------
     cell_px : side of a patch in the picture.
     top : value of the last colour; larger values take it too.
+    is_clear : let what lies below show through, the more the lower the value.
     """
     if grid.size == 0 or not top > 0:
         raise ScoringError(f"A heat map needs patches and a top value above 0; got {grid.shape}, {top}.")
     known = np.isfinite(grid)
     level = np.clip(np.where(known, grid, 0) / top * 255, 0, 255).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2BGRA)
-    colour[..., 3] = np.where(known, 255, 0)
+    colour[..., 3] = level if is_clear else np.where(known, 255, 0)
     size = (grid.shape[1] * cell_px, grid.shape[0] * cell_px)
     done, data = cv2.imencode(".png", cv2.resize(colour, size, interpolation=cv2.INTER_NEAREST))
     if not done:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,16 +17,23 @@ pytest.importorskip("torch")
 from qupath_her2.batch.count_heads import counts_of_images, head_path
 from qupath_her2.batch.evaluation import evaluate
 from qupath_her2.batch.local import run_jobs
+from qupath_her2.batch.network_maps import look
 from qupath_her2.batch.plan import RunOptions, find_settings, plan_jobs
 from qupath_her2.batch.training import TrainedNetwork, TrainJob, shuffled_labels, train_network
 from qupath_her2.errors import Her2Error
-from qupath_her2.models.card import read_card
-from qupath_her2.patches import PatchManifest, manifest_from_regions, select
+from qupath_her2.learning import CamSettings, explain
+from qupath_her2.learning.dataset import Preparation
+from qupath_her2.models.card import ModelCard, read_card
+from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.patches import PatchManifest, PatchPixels, manifest_from_regions, select
+from qupath_her2.patches.clahe import ClaheSettings
+from qupath_her2.patches.manifest import ManifestImage
 from qupath_her2.project.exchange import read_run
 from qupath_her2.project.patch_files import patches_of_run
 from qupath_her2.recipes import RECIPES, find_recipe
-from qupath_her2.records import ImageResult
+from qupath_her2.records import ImageResult, PatchTable
 from qupath_her2.report import write_report
+from qupath_her2.report.heat import map_slice, read_overlays
 from tests.helpers.recipes import DRAWN
 
 pytestmark = pytest.mark.slow
@@ -55,11 +65,14 @@ def trained(study: Path, manifest: PatchManifest) -> TrainedNetwork:
     )
 
 
-def predicted(study: Path, trained: TrainedNetwork, **flags: object) -> list[ImageResult]:
+def predicted(
+    study: Path, trained: TrainedNetwork, *, cam: bool = False, **flags: object
+) -> list[ImageResult]:
     options = RunOptions(
         out=study / "her2" / "predictions", method="network", checkpoint=trained.checkpoint, **flags
     )  # type: ignore[arg-type]
-    settings = find_settings(study, None, {"patches": {"drop": {"white_share": 0.0}}}, recipe=RECIPE)
+    changed = {"patches": {"drop": {"white_share": 0.0}}, "cam": {"is_on": cam, "shown": 3}}
+    settings = find_settings(study, None, changed, recipe=RECIPE)
     return run_jobs(plan_jobs(study, options, settings).jobs)
 
 
@@ -109,12 +122,88 @@ def test_every_patch_is_predicted_and_none_twice(study: Path, trained: TrainedNe
     assert score.prediction is not None
     assert score.prediction.n_patches == 9
     assert set(score.regions) == {str(record.regions[0]["uuid"])}
-    assert {"overlay.jpg", "heatmap.png"} <= set(record.files)
+    assert {"overlay.jpg", "heatmap.png", "heatmap.ome.tif", "overlays.json"} <= set(record.files)
+    assert "cam.png" not in record.files
     assert {result.state for result in predicted(study, trained)} == {"up to date"}
     report = write_report(study / "her2" / "predictions")
     assert "16 predicted" in report.counts or f"{len(results)} predicted" in report.counts
     table = (study / "her2" / "predictions" / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()
     assert len(table) == 1 + 4 * len(results)
+
+
+def test_where_the_network_looked_lies_over_the_image(study: Path, trained: TrainedNetwork) -> None:
+    result = predicted(study, trained, cam=True, images=("g3_1.ome.tif",))[0]
+    assert result.run_dir is not None
+    record, _, score = read_run(result.run_dir)
+    patches = patches_of_run(result.run_dir, record)
+    assert patches is not None
+    assert score.prediction is not None
+    wanted = score.prediction.class_name
+    overlays = read_overlays((result.run_dir / "overlays.json").read_bytes())
+    assert [one.file for one in overlays] == ["heatmap.png", "cam.png"]
+    assert overlays[1].name == f"What speaks for {wanted} (Grad-CAM)"
+    assert {(one.x, one.y, one.width, one.height) for one in overlays} == {(0, 0, 224, 224)}
+
+    model, card = load_checkpoint(trained.checkpoint)
+    assert wanted is not None
+    code = card.class_names.index(wanted)
+    plan = plan_jobs(study, RunOptions(method="network", checkpoint=trained.checkpoint, images=("g3_1*",)))
+    manifest = manifest_of(patches, plan.jobs[0].ref.path, card)
+    with PatchPixels(manifest) as pixels:
+        looked = look(model, card, manifest, pixels, patches.probabilities, code, (224, 224), CamSettings())
+        pictures = pixels.read(np.arange(len(manifest)))
+    heat, strength = explain(
+        model,
+        pictures,
+        Preparation(manifest, card.mean, card.std),
+        np.arange(len(manifest)),
+        np.full(len(manifest), code, np.int16),
+    )
+    assert np.nanmax(looked.heat.values) == 1
+    for box, one, height in zip(manifest.box_xywh, heat, strength, strict=True):
+        part = looked.heat.values[(0, *map_slice(box, looked.heat.step))]
+        whole = one.reshape(32, 2, 32, 2).mean((1, 3)) * height / strength_of(heat, strength)
+        np.testing.assert_allclose(part, whole, atol=2e-5)
+    alpha = cv2.imread(str(result.run_dir / "cam.png"), cv2.IMREAD_UNCHANGED)[..., 3]
+    np.testing.assert_allclose(alpha / 255, np.nan_to_num(looked.heat.values[0]), atol=0.02)
+    sheet = cv2.imread(str(result.run_dir / "cam.jpg"))
+    # Three surest and three least sure, in pairs, three pairs a row.
+    assert sheet.shape[:2] == (2 * (192 + 24) + 6, 6 * 198 + 6)
+
+    page = write_report(study / "her2" / "predictions").html.read_text(encoding="utf-8")
+    assert "Where the network looked" in page
+    assert "No thumbnail" not in page
+    assert "What the network says" in page
+    assert "H-score" not in page
+    assert overlays[1].name in html.unescape(page)
+    # Asked for or not are two results: without the flag the image is predicted anew.
+    assert predicted(study, trained, images=("g3_1.ome.tif",))[0].state == "predicted"
+
+
+def strength_of(heat: np.ndarray, strength: np.ndarray) -> float:
+    """The hottest place of the whole image, patches averaged down as the map is."""
+    small = heat.reshape(len(heat), 32, 2, 32, 2).mean((2, 4))
+    return float((small * strength[:, None, None]).max())
+
+
+def manifest_of(patches: PatchTable, path: Path, card: ModelCard) -> PatchManifest:
+    """The predicted patches of one image as a manifest."""
+    n = len(patches)
+    image = ManifestImage("image", path.name, path, None, 0.5, 224, 224, (), "")
+    return PatchManifest(
+        image=np.zeros(n, np.int32),
+        box_xywh=patches.box_xywh,
+        label=np.full(n, -1, np.int16),
+        overlap=np.ones(n, np.float32),
+        region_uuid=np.zeros((n, 16), np.uint8),
+        split=np.full(n, -1, np.int8),
+        images=(image,),
+        class_names=card.class_names,
+        patch_size_px=card.patch_size_px,
+        pixel_size_um=card.pixel_size_um,
+        task=card.task,
+        settings={"clahe": asdict(ClaheSettings())},
+    )
 
 
 def test_a_head_names_the_image_by_the_counts(study: Path, trained: TrainedNetwork) -> None:
