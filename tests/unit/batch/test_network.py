@@ -176,8 +176,10 @@ def test_where_the_network_looked_lies_over_the_image(study: Path, trained: Trai
     assert "What the network says" in page
     assert "H-score" not in page
     assert overlays[1].name in html.unescape(page)
-    # Asked for or not are two results: without the flag the image is predicted anew.
-    assert predicted(study, trained, images=("g3_1.ome.tif",))[0].state == "predicted"
+    # Asked for or not are two results.
+    plain = predicted(study, trained, images=("g3_1.ome.tif",))[0]
+    assert plain.run_dir is not None
+    assert "cam.png" not in read_run(plain.run_dir)[0].files
 
 
 def strength_of(heat: np.ndarray, strength: np.ndarray) -> float:
