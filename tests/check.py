@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     for line in optional_parts():
         print(line, flush=True)
     python = sys.executable
-    coverage = ["--cov=qupath_her2", "--cov-report=term"]
+    reports = ["--cov=qupath_her2", "--cov-report=term", "--durations=25"]
     # Files go to workers whole: a QuPath project that a file's tests share is made once. In the order of their
     # names those with a QuPath come first, and the small ones fill what is left of the time.
     number = min(os.cpu_count() or 1, MOST_WORKERS)
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
-        [python, "-m", "pytest", "-m", CHOSEN, *coverage, *workers, *arguments],
+        [python, "-m", "pytest", "-m", CHOSEN, *reports, *workers, *arguments],
     ]
     codes = []
     for step in steps:
