@@ -30,6 +30,7 @@ class Her2Menu {
         "Score open image"       : "score_image.groovy",
         "Score project"          : "score_project.groovy",
         "Classify existing cells": "classify_cells.groovy",
+        "Show heat map"          : "show_heat_map.groovy",
         "Open report"            : "open_report.groovy",
         "Import results"         : "import_results.groovy",
         "Remove results"         : "remove_results.groovy",

@@ -13,6 +13,7 @@ import orjson
 
 from qupath_her2.batch.count_heads import fit_heads
 from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
+from qupath_her2.batch.stain_maps import normalised
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
 from qupath_her2.models.card import ModelCard
@@ -22,9 +23,6 @@ from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.scoring.agreement import Agreement, write_agreement
-from qupath_her2.slides import open_view
-from qupath_her2.slides.macenko import macenko_map
-from qupath_her2.slides.stain_sample import fit_slide_macenko, normalisation_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +38,6 @@ __all__ = [
     "TrainedNetwork",
     "begin_model",
     "shuffled_labels",
-    "stain_maps_of",
     "train_network",
     "training_record",
 ]
@@ -85,7 +82,8 @@ class TrainedNetwork:
     """What came of it.
 
     `checkpoint`, `card` : the network; `result` : how training went; `test` : figures of the test part, None without
-    one; `heads` : {kind: figures} of the test images by the recipe's heads over patch counts.
+    one; `heads` : {kind: figures} of the test images by the recipe's heads over patch counts; `left_out` : a sentence
+    for each slide that could not be used.
     """
 
     checkpoint: Path
@@ -93,6 +91,7 @@ class TrainedNetwork:
     result: TrainResult
     test: Evaluation | None
     heads: dict[str, Agreement]
+    left_out: tuple[str, ...] = ()
 
 
 def train_network(
@@ -113,9 +112,10 @@ def train_network(
     TrainingError, ModelError, OutputError
         See `learning.train` and `models.build_model`.
     """
-    manifest = shuffled_labels(job.manifest, job.settings.train.seed) if job.is_control else job.manifest
+    data = normalised(job.manifest, job.recipe.stain)
+    maps = data.maps
+    manifest = shuffled_labels(data.manifest, job.settings.train.seed) if job.is_control else data.manifest
     model = begin_model(job)
-    maps = stain_maps_of(manifest, job.recipe.stain)
     with PatchPixels(manifest) as pixels:
         result = train(
             model,
@@ -139,7 +139,7 @@ def train_network(
     test = evaluate(
         model,
         card,
-        job.manifest,
+        data.manifest,
         PatchPixels,
         settings=job.settings.predict,
         votes=job.settings.votes,
@@ -151,16 +151,20 @@ def train_network(
             job.out / "test", test, card, PatchPixels, model=model, stain_maps=maps, cam=job.settings.cam
         )
     heads = (
-        fit_heads(model, card, job.manifest, job.recipe.heads, result.checkpoint, job.settings.predict)
+        fit_heads(model, card, data.manifest, job.recipe.heads, result.checkpoint, job.settings.predict)
         if job.recipe.heads
         else {}
     )
     for kind, figures in heads.items():
         write_agreement(job.out / "test" / f"head-{kind}", figures)
-    replace_file(
-        job.out / "training.json", training_record(job, result, None if test is None else len(test.manifest))
+    record = training_record(
+        replace(job, manifest=data.manifest),
+        result,
+        None if test is None else len(test.manifest),
+        data.left_out,
     )
-    return TrainedNetwork(result.checkpoint, card, result, test, heads)
+    replace_file(job.out / "training.json", record)
+    return TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
 
 
 def begin_model(job: TrainJob) -> Any:
@@ -191,25 +195,6 @@ def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
     return replace(manifest, label=label, settings={**manifest.settings, "labels": f"shuffled, seed {seed}"})
 
 
-def stain_maps_of(manifest: PatchManifest, stain: str | None) -> tuple[DensityMap, ...] | None:
-    """Return each image's map to the reference that a recipe normalises to; None where it normalises nothing.
-
-    Raises
-    ------
-    SettingsError
-        An image is IHC, or shows no two stains.
-    """
-    if stain is None:
-        return None
-    reference = normalisation_reference(stain)
-    maps = []
-    for image in manifest.images:
-        with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
-            size_um = None if np.isnan(image.pixel_size_um) else image.pixel_size_um
-            maps.append(macenko_map(fit_slide_macenko(slide, pixel_size_um=size_um), reference))
-    return tuple(maps)
-
-
 def _calibrated(
     job: TrainJob, model: Any, card: ModelCard, manifest: PatchManifest, maps: Sequence[DensityMap] | None
 ) -> ModelCard:
@@ -231,7 +216,9 @@ def _clear(out: Path) -> None:
             shutil.rmtree(out)
 
 
-def training_record(job: TrainJob, result: TrainResult, n_test: int | None) -> bytes:
+def training_record(
+    job: TrainJob, result: TrainResult, n_test: int | None, left_out: Sequence[str] = ()
+) -> bytes:
     """Return ``training.json``: all that a training was; `n_test` patches were judged in the end."""
     content = {
         "format": 1,
@@ -244,6 +231,7 @@ def training_record(job: TrainJob, result: TrainResult, n_test: int | None) -> b
         },
         "split": job.manifest.settings.get("split"),
         "patches": {"of_class": job.manifest.label_counts(), "dropped": job.manifest.dropped},
+        "left_out": left_out,
         "pixels": None if job.targets is None else job.targets.counts.sum(0).tolist(),
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),

@@ -13,7 +13,6 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
-    from qupath_her2.batch.training import TrainedNetwork, TrainJob
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
 
@@ -42,6 +41,15 @@ Patches = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training patches.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="The first learning rate.")]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        min=3,
+        help="Cross-validate: K networks, each tested on cases of its own; mean and SD of every figure.",
+    ),
+]
 Control = Annotated[
     bool,
     typer.Option(
@@ -90,6 +98,7 @@ def train(
     study: Study = None,
     windows: Windows = "101,151,201,251,301",
     width: Width = None,
+    folds: Folds = None,
     device: o.Device = None,
     shuffle_labels: Control = False,
     restart: Again = False,
@@ -110,6 +119,8 @@ def train(
     qupath-her2 train study --recipe se-resnet50 --model resnet50 --name rival
 
     qupath-her2 train study --recipe her2net --rivals
+
+    qupath-her2 train study --recipe lowres-convnext --folds 10
     """
     from qupath_her2.batch.plan import exchange_folder, find_settings
     from qupath_her2.batch.segmenters import check_segmenter
@@ -132,6 +143,8 @@ def train(
     check_segmenter(model or chosen.model, settings.patches.task)
     if (rivals or study is not None or width is not None) and settings.patches.task != "segmentation":
         raise SettingsError("--rivals, --study and --width are of --recipe her2net.")
+    if folds is not None and settings.patches.task == "segmentation":
+        raise SettingsError("--folds is of networks that classify patches; --recipe her2net has none.")
     label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
     cut = functools.partial(
         _manifest,
@@ -163,10 +176,24 @@ def train(
         place = patches or her2 / "patches" / recipe
         return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
     from qupath_her2.cli.training_view import training_view
+    from qupath_her2.cli.training_words import say_folds, say_training
 
+    if folds is not None:
+        from qupath_her2.batch.folds import train_folds
+
+        with training_view(progress) as view:
+            crossed = train_folds(
+                job,
+                folds,
+                begin=lambda number: view.begin(f"fold {number} of {folds}"),
+                progress=view.training,
+                predicting=view.predicting,
+            )
+        say_folds(crossed, job, progress)
+        return 0
     with training_view(progress) as view:
         found = train_network(job, progress=view.training, predicting=view.predicting)
-    _say(found, job, progress)
+    say_training(found, job, progress)
     return 0
 
 
@@ -194,32 +221,3 @@ def _weights(words: str) -> Literal["pretrained", "random"] | Path:
     if words == "random":
         return "random"
     return "pretrained" if words == "pretrained" else Path(words)
-
-
-def _say(found: TrainedNetwork, job: TrainJob, progress: o.ProgressKind) -> None:
-    """Show the figures of the test part, every warning, and where things lie."""
-    from qupath_her2.cli.progress import say_json
-    from qupath_her2.scoring.agreement import agreement_tables, table_text
-
-    result = found.result
-    if progress is o.ProgressKind.json:
-        accuracy = None if found.test is None else found.test.images.accuracy.value
-        say_json(
-            event="trained", checkpoint=str(found.checkpoint), best_epoch=result.best_epoch, accuracy=accuracy
-        )
-        return
-    for warning in (*result.warnings, *result.unread[:5]):
-        typer.echo(warning, err=True)
-    if found.test is None:
-        typer.echo("No labelled test patches: nothing says how it does on cases it never saw.")
-    else:
-        for figures in (found.test.patches, found.test.images):
-            typer.echo(table_text(agreement_tables(figures)[0]))
-        for kind, figures in found.heads.items():
-            right = figures.accuracy
-            typer.echo(f"counts of patches by {kind}: {right.k} of {right.n} images")
-    typer.echo(
-        f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
-        f"{'control on shuffled labels; ' if job.is_control else ''}research use only"
-    )
-    typer.echo(f"network  {found.checkpoint}.safetensors")

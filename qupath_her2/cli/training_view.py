@@ -28,6 +28,9 @@ class TrainingView:
     ) -> None:
         """Leave the terminal tidy."""
 
+    def begin(self, name: str) -> None:
+        """Hear that another training begins."""
+
     def training(self, where: TrainProgress) -> None:
         """Hear of a step of the training."""
 
@@ -58,6 +61,10 @@ class _LineView(TrainingView):
     def __init__(self) -> None:
         self._epochs = 0
 
+    def begin(self, name: str) -> None:
+        self._epochs = 0
+        typer.echo(name, err=True)
+
     def training(self, where: TrainProgress) -> None:
         ended = self._ended(where)
         if ended is not None:
@@ -70,6 +77,10 @@ class _LineView(TrainingView):
 
 
 class _JsonView(_LineView):
+    def begin(self, name: str) -> None:
+        self._epochs = 0
+        say_json(event="begin", name=name)
+
     def training(self, where: TrainProgress) -> None:
         fields: dict[str, Any] = {"epoch": where.epoch, "epochs": where.epochs, "step": where.step}
         say_json(event="training", **fields, steps=where.steps, loss=where.loss)
@@ -107,6 +118,9 @@ class _BarView(TrainingView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def begin(self, name: str) -> None:
+        self._progress.reset(self._task, description=name, total=None, words="")
 
     def training(self, where: TrainProgress) -> None:
         last = "" if where.last is None else f"  {_words(where.last)}"

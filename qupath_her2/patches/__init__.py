@@ -1,7 +1,7 @@
 """Labelled patches: where they lie, what they show, whose they are; pixels only when asked for.
 
 `cut_patches` makes a `PatchManifest` of a `Source` (a project, a folder, a published data set); `PatchPixels` reads
-its pixels; `split_by_case` and `k_folds` keep a patient on one side.
+its pixels; `split_by_case` and `fold_splits` keep a patient on one side.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, project_source
 from qupath_her2.patches.splits import (
     case_groups,
+    fold_splits,
     k_folds,
     leaked_cases,
     split_by_case,
@@ -80,6 +81,7 @@ __all__ = [
     "cut_patches",
     "cut_windows",
     "drawn_windows",
+    "fold_splits",
     "k_folds",
     "label_of",
     "labels_of",

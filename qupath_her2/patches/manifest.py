@@ -28,6 +28,7 @@ from qupath_her2.patches.table import (
     PatchManifest,
     check_manifest,
     select,
+    without_images,
 )
 from qupath_her2.project.columns import read_columns, write_columns
 from qupath_her2.project.writing import output_errors, replace_file
@@ -42,6 +43,7 @@ __all__ = [
     "manifest_hash",
     "read_manifest",
     "select",
+    "without_images",
     "write_manifest",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 from qupath_her2.errors import PatchError
 from qupath_her2.project.columns import Columns
 
-__all__ = ["COLUMNS", "SPLITS", "ManifestImage", "PatchManifest", "check_manifest", "select"]
+__all__ = [
+    "COLUMNS",
+    "SPLITS",
+    "ManifestImage",
+    "PatchManifest",
+    "check_manifest",
+    "select",
+    "without_images",
+]
 
 #: Names of the codes of `PatchManifest.split`; -1 is "not split".
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
@@ -105,6 +114,28 @@ class PatchManifest:
 def select(manifest: PatchManifest, mask: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> PatchManifest:
     """Return the patches that `mask` (bool (N,), or row numbers) chooses; images and classes stay all."""
     return replace(manifest, **{name: getattr(manifest, name)[mask] for name in COLUMNS})
+
+
+def without_images(manifest: PatchManifest, left_out: Collection[int], cause: str) -> PatchManifest:
+    """Return the manifest without some images, their patches counted as dropped for a cause.
+
+    Parameters
+    ----------
+    manifest : any.
+    left_out : indices into its images.
+    cause : under which `dropped` counts their patches.
+    """
+    kept = np.array([index not in left_out for index in range(len(manifest.images))], bool)
+    rows = kept[manifest.image]
+    chosen = select(manifest, rows)
+    number = np.cumsum(kept) - 1
+    n = int((~rows).sum())
+    return replace(
+        chosen,
+        image=number[chosen.image].astype(np.int32),
+        images=tuple(image for image, stays in zip(manifest.images, kept, strict=True) if stays),
+        dropped={**manifest.dropped, cause: n} if n else manifest.dropped,
+    )
 
 
 def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None:

@@ -88,12 +88,12 @@ class Screen:
         # The first slash opens a field for the path, and keys that come before it is there are lost.
         closed = self._pixels()
         self._xdotool("key", "slash")
-        self._until(lambda: self._pixels() != closed, "a field for the path")
+        self.until(lambda: self._pixels() != closed, "a field for the path")
         time.sleep(1)
         self._xdotool("key", "ctrl+a")
         self._xdotool("type", "--delay", "20", str(path))
         self._xdotool("key", "Return")
-        self._until(lambda: not self._is_open(title), f"the end of '{title}'")
+        self.until(lambda: not self._is_open(title), f"the end of '{title}'")
 
     def _is_open(self, title: str) -> bool:
         words = ["xdotool", "search", "--onlyvisible", "--name", title]
@@ -104,7 +104,8 @@ class Screen:
         words = ["import", "-display", self.display, "-window", "root", "rgb:-"]
         return subprocess.run(words, check=True, capture_output=True).stdout
 
-    def _until(self, is_so: Callable[[], bool], what: str) -> None:
+    def until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait until something is so."""
         end = time.monotonic() + PATIENCE_S
         while not is_so():
             assert time.monotonic() < end, f"Not seen within {PATIENCE_S:.0f} s: {what}"
@@ -114,7 +115,7 @@ class Screen:
         """Run a line on QuPath's own thread and return what it gives; not for lines that open a dialog."""
         answer = self.watch.with_name(self.watch.name + ".done")
         number = self.do(groovy)
-        self._until(
+        self.until(
             lambda: answer.exists() and json.loads(answer.read_bytes())["number"] == number,
             f"the answer to: {groovy}",
         )
@@ -129,7 +130,7 @@ class Screen:
         draft = order.with_name(order.name + ".tmp")
         draft.write_text(f"{self._orders}\n{groovy}", encoding="utf-8")
         draft.replace(order)
-        self._until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
+        self.until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
         return self._orders
 
     def picture(self, path: Path) -> None:

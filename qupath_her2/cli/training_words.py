@@ -1,0 +1,59 @@
+"""What is said in the end of a training, or of a cross-validation: figures, warnings, and where things lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import say_json
+from qupath_her2.scoring.agreement import agreement_tables, fold_table, table_text
+
+if TYPE_CHECKING:
+    from qupath_her2.batch.folds import TrainedFolds
+    from qupath_her2.batch.training import TrainedNetwork, TrainJob
+
+__all__ = ["say_folds", "say_training"]
+
+
+def say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> None:
+    """Show mean and SD of the figures over the folds, every warning once, and where things lie."""
+    if progress is ProgressKind.json:
+        accuracy = next(one.mean for one in found.figures["images"] if one.name == "accuracy")
+        say_json(event="trained", folder=str(job.out), folds=len(found.networks), accuracy=accuracy)
+        return
+    said = [text for one in found.networks for text in (*one.left_out, *one.result.warnings)]
+    for text in dict.fromkeys(said):
+        typer.echo(text, err=True)
+    for name, figures in found.figures.items():
+        typer.echo(f"{name}")
+        typer.echo(table_text(fold_table(figures)))
+    typer.echo(f"{'control on shuffled labels; ' if job.is_control else ''}research use only")
+    typer.echo(f"folds    {job.out / 'folds.csv'}")
+
+
+def say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) -> None:
+    """Show the figures of the test part, every warning, and where things lie."""
+    result = found.result
+    if progress is ProgressKind.json:
+        accuracy = None if found.test is None else found.test.images.accuracy.value
+        say_json(
+            event="trained", checkpoint=str(found.checkpoint), best_epoch=result.best_epoch, accuracy=accuracy
+        )
+        return
+    for warning in (*found.left_out, *result.warnings, *result.unread[:5]):
+        typer.echo(warning, err=True)
+    if found.test is None:
+        typer.echo("No labelled test patches: nothing says how it does on cases it never saw.")
+    else:
+        for figures in (found.test.patches, found.test.images):
+            typer.echo(table_text(agreement_tables(figures)[0]))
+        for kind, figures in found.heads.items():
+            right = figures.accuracy
+            typer.echo(f"counts of patches by {kind}: {right.k} of {right.n} images")
+    typer.echo(
+        f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
+        f"{'control on shuffled labels; ' if job.is_control else ''}research use only"
+    )
+    typer.echo(f"network  {found.checkpoint}.safetensors")
