@@ -124,8 +124,7 @@ def train(
     """
     from qupath_her2.batch.plan import exchange_folder, find_settings
     from qupath_her2.batch.segmenters import check_segmenter
-    from qupath_her2.batch.training import TrainJob, train_network
-    from qupath_her2.errors import SettingsError
+    from qupath_her2.batch.training import TrainJob
     from qupath_her2.recipes import find_recipe
 
     chosen = find_recipe(recipe)
@@ -141,10 +140,8 @@ def train(
     settings = find_settings(folder, config, overrides, recipe=chosen)
     her2 = exchange_folder(folder, out)
     check_segmenter(model or chosen.model, settings.patches.task)
-    if (rivals or study is not None or width is not None) and settings.patches.task != "segmentation":
-        raise SettingsError("--rivals, --study and --width are of --recipe her2net.")
-    if folds is not None and settings.patches.task == "segmentation":
-        raise SettingsError("--folds is of networks that classify patches; --recipe her2net has none.")
+    is_segmentation = settings.patches.task == "segmentation"
+    _check_flags(is_segmentation, of_segmenters=rivals or study is not None or width is not None, folds=folds)
     label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
     cut = functools.partial(
         _manifest,
@@ -169,32 +166,25 @@ def train(
         command=("qupath-her2", *sys.argv[1:]),
         options={} if width is None else {"width": width},
     )
-    if settings.patches.task == "segmentation":
+    if is_segmentation:
         from qupath_her2.cli.segment_work import train_segmenters
 
         sides = tuple(windows.split(",")) if study == "window" else ()
         place = patches or her2 / "patches" / recipe
         return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
-    from qupath_her2.cli.training_view import training_view
-    from qupath_her2.cli.training_words import say_folds, say_training
+    from qupath_her2.cli.train_work import train_classifiers
 
-    if folds is not None:
-        from qupath_her2.batch.folds import train_folds
+    return train_classifiers(job, folds, progress)
 
-        with training_view(progress) as view:
-            crossed = train_folds(
-                job,
-                folds,
-                begin=lambda number: view.begin(f"fold {number} of {folds}"),
-                progress=view.training,
-                predicting=view.predicting,
-            )
-        say_folds(crossed, job, progress)
-        return 0
-    with training_view(progress) as view:
-        found = train_network(job, progress=view.training, predicting=view.predicting)
-    say_training(found, job, progress)
-    return 0
+
+def _check_flags(is_segmentation: bool, *, of_segmenters: bool, folds: int | None) -> None:
+    """Refuse flags that the recipe has no use for."""
+    from qupath_her2.errors import SettingsError
+
+    if of_segmenters and not is_segmentation:
+        raise SettingsError("--rivals, --study and --width are of --recipe her2net.")
+    if folds is not None and is_segmentation:
+        raise SettingsError("--folds is of networks that classify patches; --recipe her2net has none.")
 
 
 def _manifest(

@@ -1,4 +1,4 @@
-"""What is said in the end of a training, or of a cross-validation: figures, warnings, and where things lie."""
+"""Classifiers trained before people's eyes: one, or one a fold; figures, warnings, and where things lie."""
 
 from __future__ import annotations
 
@@ -8,16 +8,39 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.training_view import training_view
 from qupath_her2.scoring.agreement import agreement_tables, fold_table, table_text
 
 if TYPE_CHECKING:
     from qupath_her2.batch.folds import TrainedFolds
     from qupath_her2.batch.training import TrainedNetwork, TrainJob
 
-__all__ = ["say_folds", "say_training"]
+__all__ = ["train_classifiers"]
 
 
-def say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> None:
+def train_classifiers(job: TrainJob, folds: int | None, progress: ProgressKind) -> int:
+    """Train a network, or one for each of `folds`, say what came of it, and return the exit code."""
+    from qupath_her2.batch.folds import train_folds
+    from qupath_her2.batch.training import train_network
+
+    if folds is None:
+        with training_view(progress) as view:
+            found = train_network(job, progress=view.training, predicting=view.predicting)
+        _say_training(found, job, progress)
+        return 0
+    with training_view(progress) as view:
+        crossed = train_folds(
+            job,
+            folds,
+            begin=lambda number: view.begin(f"fold {number} of {folds}"),
+            progress=view.training,
+            predicting=view.predicting,
+        )
+    _say_folds(crossed, job, progress)
+    return 0
+
+
+def _say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> None:
     """Show mean and SD of the figures over the folds, every warning once, and where things lie."""
     if progress is ProgressKind.json:
         accuracy = next(one.mean for one in found.figures["images"] if one.name == "accuracy")
@@ -33,7 +56,7 @@ def say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> Non
     typer.echo(f"folds    {job.out / 'folds.csv'}")
 
 
-def say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) -> None:
+def _say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) -> None:
     """Show the figures of the test part, every warning, and where things lie."""
     result = found.result
     if progress is ProgressKind.json:
