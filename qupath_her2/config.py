@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pydantic
 
-from qupath_her2.cells import CellSettings
+from qupath_her2.cells import CellSettings, NetworkCellSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning import CamSettings, PredictSettings, TrainSettings
+from qupath_her2.learning import CamSettings, PredictSettings, SegmentSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.scoring import ScoringSettings
@@ -51,6 +51,9 @@ class Settings:
     stains : when and how stain vectors are estimated.
     stain_vectors : the user's own vectors, for images whose stains QuPath has not set; None estimates them.
     cells : detection and membrane cut-points.
+    cell_source : whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, or a network's,
+        ``her2net:CHECKPOINT`` (beside this file).
+    segment, network_cells : how a network looks at a slide, and how cells are found in what it says.
     scoring : guideline and limits.
     indicators, control : of ``--method indicators``.
     patches : how pictures for a network are cut, labelled, dropped and split.
@@ -64,6 +67,9 @@ class Settings:
     stains: StainEstimateSettings = field(default_factory=StainEstimateSettings)
     stain_vectors: StainVectors | None = None
     cells: CellSettings = field(default_factory=CellSettings)
+    cell_source: str = "detect"
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    network_cells: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     indicators: IndicatorSettings = field(default_factory=IndicatorSettings)
     control: ControlSettings = field(default_factory=ControlSettings)

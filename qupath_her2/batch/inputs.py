@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import shapely
 
+from qupath_her2.batch.cell_source import cell_network_settings, check_cell_network, coarse_refusal
 from qupath_her2.batch.network import network_card, network_settings
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.existing_files import read_existing_cells
@@ -44,6 +45,7 @@ class Inputs:
     region_hash : SHA-256 of the region file, None without one.
     hash : the input hash.
     measurement_hash : the same without what only the scoring of measured cells uses.
+    card : of the network that predicts patches or finds cells; None without one.
     """
 
     pixel_size_um: float | None
@@ -57,6 +59,7 @@ class Inputs:
     region_hash: str | None
     hash: str
     measurement_hash: str
+    card: ModelCard | None = None
 
 
 def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
@@ -73,7 +76,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     found = _region_file(job, slide)
     cores = core_regions(found)
     regions = cores or found.regions
-    card = network_card(job) if job.method == "network" else None
+    card = _card(job)
     # A network that is to find the tumour has no bounds in people's tumour regions.
     is_search = card is not None and card.task == "tumour"
     if is_search:
@@ -95,6 +98,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     }
     if job.method == "cells":
         measuring["cells"] = job.settings.cells
+        measuring |= {} if card is None else cell_network_settings(job, card)
     elif card is not None:
         measuring |= network_settings(job, card)
     else:
@@ -113,6 +117,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
         hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
         measurement_hash=measurement_hash,
+        card=card,
     )
 
 
@@ -168,6 +173,14 @@ def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
     return None, "unknown"
 
 
+def _card(job: ScoreJob) -> ModelCard | None:
+    """Return the card of the network that the job asks, if it asks one."""
+    if job.method == "network":
+        return network_card(job)
+    finds_cells = job.method == "cells" and job.cells == "network"
+    return check_cell_network(job.checkpoint) if finds_cells else None
+
+
 def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
     path = job.ref.regions_path
     if path is None:
@@ -178,13 +191,13 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
         path, image_width=slide.width, image_height=slide.height, class_names=job.settings.regions
     )
     cells_path = path.with_name(f"{job.image}.cells.npz")
-    if job.cells == "detect" or found.existing_cells is not None or not cells_path.is_file():
+    if job.cells != "from-regions" or found.existing_cells is not None or not cells_path.is_file():
         return found
     return replace(found, existing_cells=read_existing_cells(cells_path))
 
 
 def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
-    if job.cells == "detect":
+    if job.cells != "from-regions":
         return None
     if found.existing_cells is None:
         raise RegionFileError(
@@ -210,6 +223,8 @@ def _early_refusal(
             "no_tumour_region",
             "no tumour region: draw one and set its class to Tumor, or pass --whole-tissue",
         )
+    if card is not None and job.method == "cells" and pixel_size_um is not None:
+        return coarse_refusal(job.name, pixel_size_um, card)
     return None
 
 

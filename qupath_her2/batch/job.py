@@ -48,10 +48,10 @@ class ScoreJob:
     stains : vectors for this image; the colour of its glass is still its own unless they are QuPath's.
     pixel_size_um : the user's value; wins over QuPath's and the file's.
     whole_tissue : score all tissue where there is no tumour region.
-    cells : find cells, or measure those of the region file.
+    cells : find cells, measure those of the region file, or let a network find them.
     method : score cells by a guideline, or the image by the published indicators, or let a network predict its
         patches.
-    checkpoint : of the network, path without suffix.
+    checkpoint : of the network that predicts patches or finds cells, path without suffix.
     head : file of a head over patch counts, which then names the image's class; None lets the patches vote.
     keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
     ranges : decision table of the indicators; None takes the published one.
@@ -67,7 +67,7 @@ class ScoreJob:
     stains: StainVectors | None = None
     pixel_size_um: float | None = None
     whole_tissue: bool = False
-    cells: Literal["detect", "from-regions"] = "detect"
+    cells: Literal["detect", "from-regions", "network"] = "detect"
     method: Literal["cells", "indicators", "network"] = "cells"
     checkpoint: Path | None = None
     head: Path | None = None

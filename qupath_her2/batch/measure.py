@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qupath_her2.batch.cell_source import network_on
 from qupath_her2.batch.ground import Ground, refused_outcome, whole_tissue_uuid
 from qupath_her2.batch.outcome import Outcome
 from qupath_her2.cells import Estimates, GradingSettings, grade, measure_cells, stored_estimates
@@ -96,6 +97,8 @@ def measure_image(
         stains=ground.stains,
         settings=job.settings.cells,
         existing=inputs.region_file.existing_cells if job.cells == "from-regions" else None,
+        classes=None if inputs.card is None else network_on(job, inputs.card, slide, inputs.pixel_size_um),
+        network=job.settings.network_cells,
         workers=threads,
         progress=progress,
     )

@@ -121,6 +121,8 @@ def _record(
     hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
+    if inputs.card is not None:
+        hashes["weights"] = inputs.card.weights_sha256
     return RunRecord(
         run="",
         input_hash=inputs.hash,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from qupath_her2.batch.cell_source import check_cell_network, split_source
 from qupath_her2.batch.job import ScoreJob
 from qupath_her2.batch.pooling import pooled_stains
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
@@ -67,7 +68,7 @@ class RunOptions:
     out: Path | None = None
     pixel_size_um: float | None = None
     whole_tissue: bool = False
-    cells: Literal["detect", "from-regions"] = "detect"
+    cells: Literal["detect", "from-regions", "network"] = "detect"
     method: Literal["cells", "indicators", "network"] = "cells"
     checkpoint: Path | None = None
     head: Path | None = None
@@ -112,7 +113,13 @@ def find_settings(
     """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the recipe's or the defaults."""
     beside = project_folder(folder) / SETTINGS_FILE
     base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
-    return load_settings(config or (beside if beside.is_file() else None), overrides, base=base)
+    path = config or (beside if beside.is_file() else None)
+    settings = load_settings(path, overrides, base=base)
+    name, checkpoint = split_source(settings.cell_source)
+    if path is None or not checkpoint:
+        return settings
+    # What a file names lies beside that file, wherever the command is typed.
+    return replace(settings, cell_source=f"{name}:{path.absolute().parent / checkpoint}")
 
 
 def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
@@ -175,6 +182,8 @@ def plan_jobs(
     options = options or RunOptions()
     settings = settings or find_settings(folder)
     checked_pixel_size(options.pixel_size_um)
+    if options.cells == "network":
+        check_cell_network(options.checkpoint)
     out = exchange_folder(folder, options.out)
     # A network is asked about any stain it was trained on; the rest is for haematoxylin and DAB.
     is_ihc_only = options.method != "network"

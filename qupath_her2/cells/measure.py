@@ -15,6 +15,7 @@ from qupath_her2.cells.given import given_centres
 from qupath_her2.cells.grading import Estimates, GradingSettings, estimate_membranes, grade
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane import measurement_columns
+from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.outlines import OutlineSettings
 from qupath_her2.cells.planes import PlaneSettings
 from qupath_her2.cells.quality import (
@@ -145,6 +146,8 @@ def find_cells(
     *,
     existing: ExistingCells | None = None,
     detector: CellDetector | None = None,
+    classes: ClassMap | None = None,
+    network: NetworkCellSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> TileCells:
@@ -158,15 +161,18 @@ def find_cells(
     stains : vectors and background.
     samples : of the image, to which the detector is set.
     settings : of every step.
-    existing, detector, workers, progress : as in `measure_cells`.
+    existing, detector, classes, network, workers, progress : as in `measure_cells`.
     """
     s = settings
     chosen = detector or ClassicalDetector(s.detection)
-    prepared = chosen.prepared([sample.tile for sample in samples])
+    # Neither existing cells nor a network's need a detector.
+    needed = existing is None and classes is None
+    prepared = chosen.prepared([sample.tile for sample in samples]) if needed else chosen
     centres = None if existing is None else given_centres(existing)
     work = TileWork(
-        slide, regions, grid, stains, prepared, existing, centres, s.planes, s.outlines, s.sectors
-    )
+        slide, regions, grid, stains, prepared, existing, centres, s.planes, s.outlines, s.sectors,
+        classes, network or NetworkCellSettings(),
+    )  # fmt: skip
     tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     return join(list(_run_tiles(tiles, work, workers, progress)))
 
@@ -180,6 +186,8 @@ def measure_cells(
     settings: CellSettings | None = None,
     existing: ExistingCells | None = None,
     detector: CellDetector | None = None,
+    classes: ClassMap | None = None,
+    network: NetworkCellSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> MeasuredCells:
@@ -194,6 +202,7 @@ def measure_cells(
     settings : of every step.
     existing : cells to be measured as they are, instead of looking for cells.
     detector : of nuclei; the classical one when None.
+    classes : what a network says of the image's pixels, in which cells are found instead, by the prices of `network`.
     workers : threads; the result does not depend on it.
     progress : called after every tile; may raise to cancel.
 
@@ -222,6 +231,7 @@ def measure_cells(
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     found = find_cells(
         slide, region_map, grid, stains, samples, s,
-        existing=existing, detector=detector, workers=workers, progress=progress,
+        existing=existing, detector=detector, classes=classes, network=network,
+        workers=workers, progress=progress,
     )  # fmt: skip
     return _finish(found, existing, region_map, refusal, warnings, s, quality)

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from qupath_her2.cells.planes import Plane, Planes
 from qupath_her2.cells.polar import FAST_MATH, bilinear, closed_path, radius_at
 
-__all__ = ["N_SECTORS", "NO_NEIGHBOUR", "Outlines", "OutlineSettings", "ground_of", "outline_cells"]
+__all__ = [
+    "N_SECTORS",
+    "NO_NEIGHBOUR",
+    "Outlines",
+    "OutlineSettings",
+    "ground_of",
+    "outline_cells",
+    "outline_on_ground",
+]
 
 #: Directions (sectors) of a cell outline, 10 degrees each.
 N_SECTORS = 36
@@ -126,6 +134,7 @@ def _ray_gain(
     step: float,
     lag: int,
     prices: NDArray[np.float32],
+    per: int,
     gain: NDArray[np.float32],
 ) -> int:
     """Fill the gain along one ray; return the neighbour met within reach."""
@@ -139,8 +148,8 @@ def _ray_gain(
         radius = (r + 1) * step
         px, py = x + radius * cosine, y + radius * sine
         gain[r] = bilinear(ridge, px, py)
-        column = min(max(int(px / 2 + 0.25), 0), width - 1)
-        row = min(max(int(py / 2 + 0.25), 0), height - 1)
+        column = min(max(int((px + 0.5) / per), 0), width - 1)
+        row = min(max(int((py + 0.5) / per), 0), height - 1)
         if radius > nucleus_px + 0.5 and ground[row, column] != own and ground[row, column] != NO_NEIGHBOUR:
             if border < 0:
                 border = radius
@@ -181,6 +190,7 @@ def _outlines(
     lag: int,
     prices: NDArray[np.float32],
     step_price: float,
+    per: int,
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     n = len(nuclei)
@@ -198,7 +208,7 @@ def _outlines(
             nucleus = radius_at(nuclei[k], turn)
             neighbour[k, a] = _ray_gain(
                 ridge, ground, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
-                nucleus, step, lag, prices, gain[a],
+                nucleus, step, lag, prices, per, gain[a],
             )  # fmt: skip
         closed_path(gain, step_price, 2, best, back, path)
         for a in range(n_sectors):
@@ -221,11 +231,47 @@ def outline_cells(
     settings : reach and prices.
     """
     s = settings or OutlineSettings()
-    um_px = planes.um_px
+    ground = ground_of(planes.ridge.shape, centres, nuclei, s.reach_um / planes.um_px)
+    return _traced(planes.ridge, planes.um_px, centres, nuclei, ground, s)
+
+
+def outline_on_ground(
+    ridge: Plane,
+    um_px: float,
+    centres: NDArray[np.float64],
+    nuclei: NDArray[np.float32],
+    ground: NDArray[np.int32],
+    is_nucleus: NDArray[np.bool_],
+    settings: OutlineSettings | None = None,
+) -> Outlines:
+    """Outline the cell of every nucleus where somebody else has shared out the ground.
+
+    Parameters
+    ----------
+    ridge : float32 (H, W), how strongly a membrane stands at each place, OD.
+    um_px : size of its pixels, µm.
+    centres, nuclei : float64 (N, 2) and (N, A), nuclear contours, pixels.
+    ground : int32 (H, W), the nucleus that owns each place, -1 for none.
+    is_nucleus : bool (H, W), inside any nucleus.
+    settings : reach and prices.
+    """
+    s = settings or OutlineSettings()
+    distance = np.where(is_nucleus, np.float32(-1), np.float32(1))
+    return _traced(ridge, um_px, centres, nuclei, (ground, distance), s)
+
+
+def _traced(
+    ridge: Plane,
+    um_px: float,
+    centres: NDArray[np.float64],
+    nuclei: NDArray[np.float32],
+    ground: tuple[NDArray[np.int32], Plane],
+    s: OutlineSettings,
+) -> Outlines:
+    """Find the outlines on ground that is given at the full resolution or at a half of it."""
     if len(centres) == 0:
         empty = np.zeros((0, N_SECTORS))
         return Outlines(empty.astype(np.float32), empty.astype(np.int32))
-    ground, distance = ground_of(planes.ridge.shape, centres, nuclei, s.reach_um / um_px)
     prices = np.array(
         [
             s.expansion_um / um_px,
@@ -237,9 +283,8 @@ def outline_cells(
         np.float32,
     )
     radii, neighbour = _outlines(
-        planes.ridge,
-        ground,
-        distance,
+        ridge,
+        *ground,
         centres,
         nuclei,
         s.radius_step_um / um_px,
@@ -247,6 +292,7 @@ def outline_cells(
         round(0.75 / s.radius_step_um),
         prices,
         s.step_price_od,
+        1 if ground[0].shape == ridge.shape else 2,
         N_SECTORS,
     )
     return Outlines(radii, neighbour)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numba as nb
 import numpy as np
@@ -14,6 +14,7 @@ from qupath_her2.cells.detection import CellDetector, Nuclei, Tile
 from qupath_her2.cells.features import FEATURE_NAMES, Rings, ring_features
 from qupath_her2.cells.given import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
+from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings, network_in_tile
 from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.planes import Plane, Planes, PlaneSettings, make_planes
 from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons, rays_to_box
@@ -36,7 +37,10 @@ _MIDDLE_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
-    """What every tile of an image shares; `existing_centres` are the `given_centres` of `existing`."""
+    """What every tile of an image shares.
+
+    `existing_centres` are the `given_centres` of `existing`; with `classes`, cells are found in what a network says.
+    """
 
     slide: Slide
     regions: RegionMap
@@ -48,6 +52,8 @@ class TileWork:
     planes: PlaneSettings
     outlines: OutlineSettings
     sectors: SectorSettings
+    classes: ClassMap | None = None
+    network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +118,13 @@ def _ridge_shares(
     return shares
 
 
-def _found(
-    work: TileWork, tile: Tile, origin: NDArray[np.float64]
-) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
-    """Detect nuclei near the scored regions and outline their cells."""
+def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
+    """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions."""
+    if work.classes is not None:
+        nuclei, outlines = network_in_tile(work.classes, work.grid, box.read, work.network)
+        return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
     nuclei = work.detector.detect(tile)
+    origin = np.array([box.read.x, box.read.y], np.float64)
     near = work.regions.near(
         _level0(nuclei.centre, origin, work.grid), _MARGIN_UM / work.grid.um_px * work.grid.downsample
     )
@@ -145,7 +153,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
     origin = np.array([x, y], np.float64)
     if work.existing is None or work.existing_centres is None:
-        nuclei, outlines, given = _found(work, Tile(rgb, planes), origin)
+        nuclei, outlines, given = _found(work, Tile(rgb, planes), box)
     else:
         nuclei, outlines, given = given_in_tile(
             work.existing, work.existing_centres, planes, grid, box, work.outlines

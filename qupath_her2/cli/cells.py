@@ -15,7 +15,7 @@ def cells(
     out: o.Out = None,
     pixel_size_um: o.PixelSize = None,
     whole_tissue: o.WholeTissue = False,
-    source: o.Cells = o.CellSource.detect,
+    source: o.Cells = None,
     geojson: o.GeoJson = False,
     force: o.Force = False,
     workers: o.Workers = 1,
@@ -34,18 +34,21 @@ def cells(
 
     qupath-her2 cells study --cells from-regions --geojson
     """
+    from qupath_her2.batch.cell_source import cell_source
     from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.jobs import run_folder, run_options
 
+    settings = find_settings(folder, config)
+    where = cell_source(source or settings.cell_source)
     chosen = run_options(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
         whole_tissue=whole_tissue,
-        cells=source,
+        cells=where.kind,
+        checkpoint=where.checkpoint,
         geojson=geojson,
         force=force,
         debug=debug,
     )
-    settings = find_settings(folder, config)
     return run_folder(folder, chosen, settings, workers=workers, progress=progress, with_report=False)

@@ -10,7 +10,6 @@ import typer
 
 __all__ = [
     "BatchSize",
-    "CellSource",
     "Cells",
     "Config",
     "Debug",
@@ -67,13 +66,6 @@ class SpecimenName(str, Enum):
 
     biopsy = "biopsy"
     resection = "resection"
-
-
-class CellSource(str, Enum):
-    """Whose cells are measured."""
-
-    detect = "detect"
-    from_regions = "from-regions"
 
 
 class MethodName(str, Enum):
@@ -155,12 +147,30 @@ PixelSize = Annotated[
         help="µm per pixel of all images; wins over QuPath's value and the file's.",
     ),
 ]
+
+
+def _known_cells(text: str | None) -> str | None:
+    """Return the source of cells as it was typed; a slip in it is a slip of usage."""
+    from qupath_her2.batch.cell_source import split_source
+    from qupath_her2.errors import SettingsError
+
+    if text is not None:
+        try:
+            split_source(text)
+        except SettingsError as error:
+            raise typer.BadParameter(str(error)) from error
+    return text
+
+
 Cells = Annotated[
-    CellSource,
+    str | None,
     typer.Option(
         "--cells",
+        metavar="SOURCE",
+        callback=_known_cells,
         rich_help_panel=_HOW,
-        help="Find cells, or measure those that the region files already hold.",
+        help="detect: find cells (so without the flag). from-regions: those that the region files already hold. "
+        "her2net:CKPT, unet:CKPT, segnet:CKPT, bayesian-segnet:CKPT: those that a network finds.",
     ),
 ]
 Method = Annotated[

@@ -15,7 +15,7 @@ def run(
     out: o.Out = None,
     pixel_size_um: o.PixelSize = None,
     whole_tissue: o.WholeTissue = False,
-    cells: o.Cells = o.CellSource.detect,
+    cells: o.Cells = None,
     method: o.Method = o.MethodName.cells,
     keep_controls: o.KeepControls = False,
     ranges: o.Ranges = None,
@@ -48,17 +48,23 @@ def run(
     qupath-her2 run cores --whole-tissue --out results
 
     qupath-her2 run biopsies --site gastric --specimen biopsy
+
+    qupath-her2 run study --cells her2net:study/her2/models/her2net/best
     """
+    from qupath_her2.batch.cell_source import cell_source
     from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.bridge import pull_and_push
     from qupath_her2.cli.jobs import run_folder, run_options
 
+    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    where = cell_source(cells or settings.cell_source)
     chosen = run_options(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
         whole_tissue=whole_tissue,
-        cells=cells,
+        cells=where.kind,
+        checkpoint=where.checkpoint,
         method=method,
         keep_controls=keep_controls,
         ranges=ranges,
@@ -68,6 +74,5 @@ def run(
         force=force,
         debug=debug,
     )
-    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
     push = None if no_qupath else pull_and_push(folder, chosen, settings, heap, progress)
     return run_folder(folder, chosen, settings, workers=workers, progress=progress, push=push)

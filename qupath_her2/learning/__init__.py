@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from qupath_her2.learning.ring_fit import RingFitSettings, RingTruth, fit_rings
     from qupath_her2.learning.running import TrainSettings
     from qupath_her2.learning.schedule import ScheduleSettings
+    from qupath_her2.learning.seg_inference import SlideSegmenter
+    from qupath_her2.learning.seg_network import PixelMap, PixelNetwork
+    from qupath_her2.learning.seg_windows import SegmentSettings
     from qupath_her2.learning.segmentation_metrics import (
         ClassMeasures,
         PooledMeasures,
@@ -39,6 +42,8 @@ _LAZY = {
     "InstanceCounts": "instance_metrics",
     "LossSettings": "losses",
     "NO_CLASS": "prediction",
+    "PixelMap": "seg_network",
+    "PixelNetwork": "seg_network",
     "PixelTally": "pixel_tally",
     "PooledMeasures": "segmentation_metrics",
     "PredictSettings": "prediction",
@@ -47,6 +52,8 @@ _LAZY = {
     "RingFitSettings": "ring_fit",
     "RingTruth": "ring_fit",
     "ScheduleSettings": "schedule",
+    "SegmentSettings": "seg_windows",
+    "SlideSegmenter": "seg_inference",
     "TrainProgress": "training",
     "TrainResult": "training",
     "TrainSettings": "running",
@@ -76,6 +83,8 @@ __all__ = [
     "EpochRecord",
     "InstanceCounts",
     "LossSettings",
+    "PixelMap",
+    "PixelNetwork",
     "PixelTally",
     "PooledMeasures",
     "PredictSettings",
@@ -84,6 +93,8 @@ __all__ = [
     "RingFitSettings",
     "RingTruth",
     "ScheduleSettings",
+    "SegmentSettings",
+    "SlideSegmenter",
     "TrainProgress",
     "TrainResult",
     "TrainSettings",

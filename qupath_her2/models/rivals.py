@@ -14,7 +14,10 @@ The encoders begin at random: published weights of VGG-16 are for its own batch-
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +25,7 @@ from torch.nn import functional
 
 from qupath_her2.models.segmenters import Segmenter
 
-__all__ = ["SegNet", "UNet", "bayesian_segnet", "monte_carlo", "segnet", "unet"]
+__all__ = ["SegNet", "UNet", "bayesian_segnet", "drawn_net", "monte_carlo", "segnet", "unet"]
 
 #: VGG-16: (layers, channels as a multiple of the width) of each level.
 _VGG = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
@@ -140,3 +143,37 @@ def monte_carlo(net: nn.Module, pictures: Tensor, samples: int = 8) -> tuple[Ten
     finally:
         net.eval()
     return mean, variance
+
+
+@contextlib.contextmanager
+def drawn_net(net: nn.Module, seed: int) -> Iterator[None]:
+    """Let a network in evaluation mode be one net drawn by dropout, the same for every picture of one size.
+
+    `monte_carlo` draws anew for each picture of a batch, so that its answer hangs on what else is in the batch. Here
+    the units that are off follow from `seed` alone: a window of a slide gets the same answer in every batch and tile.
+    """
+    hooks = [
+        module.register_forward_hook(_Mask(module.p, seed, number))
+        for number, module in enumerate(m for m in net.modules() if isinstance(m, nn.Dropout))
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Mask:
+    """Switches the same units off in all pictures, and scales the others up as dropout does."""
+
+    def __init__(self, p: float, seed: int, number: int) -> None:
+        self._p = p
+        # Of the processor, so that a GPU draws the same nets.
+        self._source = torch.Generator().manual_seed((seed << 16) + number)
+        self._kept: Tensor | None = None
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], maps: Tensor) -> Tensor:
+        if self._kept is None:
+            drawn = torch.rand(maps.shape[1:], generator=self._source) >= self._p
+            self._kept = (drawn.float() / (1 - self._p)).to(maps)
+        return maps * self._kept

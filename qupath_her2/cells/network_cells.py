@@ -1,0 +1,150 @@
+"""Cells in what a network says of an image's pixels: nuclei, and round each the membrane that bounds it.
+
+Ground is shared out among the nuclei by growth that pays for crossing membrane (`territory`): it stops inside the
+membrane between two cells, and where there is none half-way. Within its ground the outline of a cell is the closed
+path along the most probable membrane, as the classical outlines follow the DAB ridge, at the same distances where there
+is none. From there on the cells are measured and scored by the very code that measures classical ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.detection import Nuclei
+from qupath_her2.cells.grid import Grid
+from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.outlines import Outlines, OutlineSettings, outline_on_ground
+from qupath_her2.cells.planes import Plane
+from qupath_her2.cells.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.patches.targets import MEMBRANE, NUCLEUS
+from qupath_her2.records import Box
+
+__all__ = ["ClassMap", "NetworkCellSettings", "cells_of_map", "network_in_tile"]
+
+#: Prices are whole numbers; a step over ground that is certainly no membrane costs this.
+_PER_PX = 8
+
+#: Growth goes on for so much certain membrane, µm: to the middle of one.
+_CROSSED_UM = 0.5
+
+
+class ClassMap(Protocol):
+    """What a network says of the pixels of an image; `learning.seg_inference.SlideSegmenter` is one.
+
+    `downsample` : level-0 pixels per pixel of the map. `um_px` : size of its pixels, µm.
+    """
+
+    @property
+    def downsample(self) -> float: ...  # noqa: D102
+    @property
+    def um_px(self) -> float: ...  # noqa: D102
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Return uint8 (H, W, 3) probabilities, 255 = certain, in the order of `patches.targets.TARGET_CLASSES`.
+
+        Parameters
+        ----------
+        box : pixels of the map, counted from the image's corner; it may reach beyond the image.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCellSettings:
+    """From pixels to cells.
+
+    Attributes
+    ----------
+    work_um_px : maps are averaged to about this before cells are looked for, as the classical detector works.
+    membrane_price : crossing a certain membrane costs as much as this many times its width of open ground.
+    ridge_od : DAB ridge as which a certain membrane counts in the prices of `OutlineSettings`.
+    outlines : reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both,
+        so that to cross it costs less than there.
+    nuclei : what counts as one.
+    """
+
+    work_um_px: float = 0.5
+    membrane_price: float = 20.0
+    ridge_od: float = 0.6
+    outlines: OutlineSettings = field(default_factory=lambda: OutlineSettings(crossing_weight=0.1))
+    nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
+
+
+def _averaged(values: NDArray[np.uint8], factor: int) -> Plane:
+    """Average blocks of `factor` x `factor` pixels to float32 0..1."""
+    height, width = values.shape[0] // factor, values.shape[1] // factor
+    blocks = values.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)
+    return cast(Plane, blocks / np.float32(255))
+
+
+def cells_of_map(
+    nuclear: Plane,
+    membrane: Plane,
+    um_px: float,
+    settings: NetworkCellSettings | None = None,
+) -> tuple[Nuclei, Outlines]:
+    """Find and outline the cells of a map.
+
+    Parameters
+    ----------
+    nuclear, membrane : float32 (H, W), probabilities 0..1.
+    um_px : size of their pixels, µm.
+    settings : prices and limits.
+
+    Returns
+    -------
+    N nuclei and the outlines of their cells, pixels of the map.
+    """
+    s = settings or NetworkCellSettings()
+    nuclei, owner = nuclei_of_map(nuclear, um_px, s.nuclei)
+    price = np.rint(_PER_PX * (1 + s.membrane_price * membrane)).astype(np.int32)
+    # Cells begin at the edges of their nuclei, into which nobody grows.
+    price[owner != NOBODY] = -1
+    reach_um = s.outlines.reach_um + s.membrane_price * _CROSSED_UM
+    limit = int(reach_um / um_px * STRAIGHT * _PER_PX)
+    ground, _ = grow(owner, np.zeros(owner.shape, np.int32), price, limit)
+    ridge = np.float32(s.ridge_od) * membrane
+    return nuclei, outline_on_ground(
+        ridge, um_px, nuclei.centre, nuclei.radii, ground, owner != NOBODY, s.outlines
+    )
+
+
+def network_in_tile(
+    classes: ClassMap,
+    grid: Grid,
+    box: Box,
+    settings: NetworkCellSettings,
+) -> tuple[Nuclei, Outlines]:
+    """Find and outline the cells of a tile.
+
+    Parameters
+    ----------
+    classes : what the network says of the image.
+    grid : working grid of the tile.
+    box : what is read for the tile, working pixels.
+    settings : prices and limits.
+
+    Returns
+    -------
+    N nuclei and the outlines of their cells, pixels of the tile.
+    """
+    factor = max(1, round(settings.work_um_px / classes.um_px))
+    # Blocks are counted from the image's corner, so that they are the same in every tile.
+    step = classes.downsample * factor
+    left, top = (math.floor(v * grid.downsample / step) for v in (box.x, box.y))
+    right = math.ceil((box.x + box.width) * grid.downsample / step)
+    bottom = math.ceil((box.y + box.height) * grid.downsample / step)
+    wide, high = right - left, bottom - top
+    found = classes.read(Box(left * factor, top * factor, wide * factor, high * factor))
+    nuclear, membrane = (_averaged(found[..., code], factor) for code in (NUCLEUS, MEMBRANE))
+    nuclei, cells = cells_of_map(nuclear, membrane, classes.um_px * factor, settings)
+    # From centres of blocks by way of level-0 corners to centres of working pixels.
+    ratio = step / grid.downsample
+    centre = (nuclei.centre + 0.5 + [left, top]) * ratio - 0.5 - [box.x, box.y]
+    scale = np.float32(ratio)
+    return Nuclei(centre, nuclei.radii * scale), Outlines(cells.radii * scale, cells.neighbour)

@@ -1,0 +1,223 @@
+"""Cells in maps that are right by construction: drawn shapes, and the truth of drawn fields."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import shapely
+
+from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, measure_cells
+from qupath_her2.cells.network_cells import NetworkCellSettings, cells_of_map
+from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.outlines import N_SECTORS, NO_NEIGHBOUR
+from qupath_her2.cells.polar import polygon_areas
+from qupath_her2.learning.instance_metrics import match_polygons
+from qupath_her2.patches.truth_targets import truth_target
+from qupath_her2.records import Box, Region
+from tests.helpers.drawn_planes import ArraySlide
+from tests.helpers.matching import match_nuclei
+
+UM_PX = 0.5
+
+
+class DrawnClasses:
+    """A network that knows the truth of a field, a little blurred, at the field's own scale or finer pixels."""
+
+    def __init__(self, field, blur_px: float = 2.0, um_px: float = 0.25) -> None:
+        self.um_px = um_px
+        self.downsample = um_px / field.settings.pixel_size_um
+        target = truth_target(field)
+        sure = np.stack([target == code for code in range(3)], -1).astype(np.float32)
+        if blur_px:
+            sure = cv2.GaussianBlur(sure, (0, 0), blur_px)
+        self.maps = np.rint(255 * sure).astype(np.uint8)
+
+    def read(self, box: Box) -> np.ndarray:
+        out = np.zeros((box.height, box.width, 3), np.uint8)
+        out[..., 0] = 255
+        height, width = self.maps.shape[:2]
+        x0, y0 = max(box.x, 0), max(box.y, 0)
+        part = self.maps[y0 : min(box.y + box.height, height), x0 : min(box.x + box.width, width)]
+        out[y0 - box.y : y0 - box.y + part.shape[0], x0 - box.x : x0 - box.x + part.shape[1]] = part
+        return out
+
+
+def discs(*places: tuple[float, float, float], shape: tuple[int, int] = (80, 100)) -> np.ndarray:
+    """Probability 1 in circles (x, y, radius), with edges that fall over one pixel."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    away = [np.clip(0.5 + r - np.hypot(x - cx, y - cy), 0, 1) for cx, cy, r in places]
+    return np.max(away, axis=0).astype(np.float32)
+
+
+def test_a_disc_is_a_nucleus_of_its_size_and_place() -> None:
+    nuclei, owner = nuclei_of_map(discs((40.3, 30.6, 8)), UM_PX, NucleusMapSettings())
+    assert len(nuclei) == 1
+    assert nuclei.centre[0] == pytest.approx([40.3, 30.6], abs=0.1)
+    assert nuclei.radii[0] == pytest.approx(8, abs=0.3)
+    assert (owner == 0).sum() == pytest.approx(np.pi * 64, rel=0.05)
+
+
+@pytest.mark.parametrize(("radius", "gap"), [(9, -2.0), (10, -2.5), (6, -1.2), (9, 1.0)])
+@pytest.mark.parametrize("smaller", [1.0, 0.7])
+def test_touching_nuclei_part_at_their_neck(radius: float, gap: float, smaller: float) -> None:
+    other = radius * smaller
+    apart = radius + other + gap
+    nuclei, owner = nuclei_of_map(
+        discs((30, 40, radius), (30 + apart, 40, other)), UM_PX, NucleusMapSettings()
+    )
+    assert len(nuclei) == 2
+    by_x = np.argsort(nuclei.centre[:, 0])
+    assert nuclei.centre[by_x, 0] == pytest.approx([30, 30 + apart], abs=1.0)
+    # Where two circles cut, not half-way between their centres.
+    neck = 30 + (apart**2 + radius**2 - other**2) / (2 * apart)
+    last = np.flatnonzero(owner[40] == by_x[0]).max()
+    assert last == pytest.approx(neck if gap < 0 else 30 + radius, abs=1.6)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 45, 90])
+@pytest.mark.parametrize("aspect", [1.5, 2.2])
+def test_a_long_nucleus_stays_one(aspect: float, angle: int) -> None:
+    mask = np.zeros((100, 100), np.float32)
+    axes = (int(7 * aspect), 7)
+    cv2.ellipse(mask, (50, 50), axes, angle, 0, 360, 1.0, -1)
+    nuclei, _ = nuclei_of_map(mask, UM_PX, NucleusMapSettings())
+    assert len(nuclei) == 1
+    assert polygon_areas(nuclei.radii)[0] == pytest.approx(mask.sum(), rel=0.08)
+
+
+def test_specks_and_doubtful_places_are_no_nuclei() -> None:
+    maps = np.maximum(discs((20, 20, 1.5)), 0.55 * discs((60, 40, 8)))
+    assert len(nuclei_of_map(maps, UM_PX, NucleusMapSettings())[0]) == 0
+    assert len(nuclei_of_map(maps, UM_PX, NucleusMapSettings(min_peak=0.5))[0]) == 1
+    assert len(nuclei_of_map(np.zeros((30, 30), np.float32), UM_PX, NucleusMapSettings())[0]) == 0
+
+
+def ring(x: float, y: float, radius: float, width: float, shape: tuple[int, int]) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    off = np.abs(np.hypot(columns - x, rows - y) - radius)
+    return np.clip(0.5 + width / 2 - off, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [11, 14, 18])
+def test_the_outline_follows_a_ring(radius: int) -> None:
+    shape = (90, 90)
+    nuclear, membrane = discs((45, 45, 8), shape=shape), ring(45, 45, radius, 2, shape)
+    _, cells = cells_of_map(nuclear, membrane, UM_PX)
+    assert cells.radii[0] == pytest.approx(radius, abs=1.3)
+    assert (cells.neighbour == NO_NEIGHBOUR).all()
+
+
+def test_without_membrane_a_cell_ends_where_the_classical_one_does() -> None:
+    settings = NetworkCellSettings()
+    nuclear = discs((30, 40, 8), (60, 40, 8))
+    nuclei, cells = cells_of_map(nuclear, np.zeros_like(nuclear), UM_PX)
+    left = int(nuclei.centre[:, 0].argmin())
+    lone = cells.radii[left][9:27]  # sectors that face nobody
+    assert lone == pytest.approx(8 + settings.outlines.expansion_um / UM_PX, abs=1.0)
+    # Half-way to the other nucleus, 30 px away.
+    assert cells.radii[left][0] == pytest.approx(15, abs=1.0)
+    assert cells.neighbour[left][0] == 1 - left
+    assert cells.neighbour[left][18] == NO_NEIGHBOUR
+
+
+def test_a_membrane_that_is_not_half_way_bounds_both_cells() -> None:
+    nuclear = discs((30, 40, 8), (64, 40, 8))
+    membrane = np.zeros_like(nuclear)
+    membrane[:, 51:53] = 1
+    nuclei, cells = cells_of_map(nuclear, membrane, UM_PX)
+    left, right = np.argsort(nuclei.centre[:, 0])
+    assert nuclei.centre[left, 0] + cells.radii[left][0] == pytest.approx(51.5, abs=1.2)
+    assert nuclei.centre[right, 0] - cells.radii[right][18] == pytest.approx(51.5, abs=1.2)
+
+
+@pytest.fixture(scope="module")
+def fine(drawn):
+    """A 3+ field of 160 µm at 0.25 µm/px."""
+    return drawn("3+", 0.25, 640, 640, 41)
+
+
+@pytest.fixture(scope="module")
+def measured(fine, stains_of, tumour):
+    """A function: the cells that a network with the field's truth gives."""
+
+    def run(classes=None, *, workers: int = 1, rgb=None, shape=None, **grid: int) -> MeasuredCells:
+        return measure_cells(
+            ArraySlide(fine.rgb if rgb is None else rgb), [tumour(shape=shape or shapely.box(0, 0, 640, 640))],
+            pixel_size_um=0.25, stains=stains_of(fine), classes=classes or DrawnClasses(fine), workers=workers,
+            settings=CellSettings(grid=GridSettings(**grid)),
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def reference(measured) -> MeasuredCells:
+    return measured()
+
+
+def test_what_a_perfect_map_holds_is_found(fine, reference) -> None:
+    truth, table = fine.truth, reference.table
+    matches = match_nuclei(table.centroid_xy, truth.nuclei, 0.25, truth.other_nuclei)
+    assert matches.f1 > 0.97
+    nuclei = [shapely.Polygon(ring) for ring in table.nucleus_xy.reshape(-1, 32, 2)[matches.detected]]
+    cells = [shapely.Polygon(ring) for ring in table.cell_xy.reshape(-1, N_SECTORS, 2)[matches.detected]]
+    true_nuclei = [shapely.Polygon(truth.nuclei[i]) for i in matches.truth]
+    true_cells = [shapely.Polygon(truth.cells[i]) for i in matches.truth]
+    assert match_polygons(true_nuclei, nuclei).pq > 0.88
+    assert match_polygons(true_cells, cells).pq > 0.78
+    off = table.centroid_xy[matches.detected] - truth.centroid_xy[matches.truth]
+    # A frame half a pixel off would show in both directions.
+    assert np.abs(np.median(off, axis=0) * 0.25).max() < 0.08
+    completeness = table.column("HER2: Membrane completeness")[matches.detected]
+    assert np.nanmean(np.abs(completeness - truth.completeness[matches.truth])) < 0.12
+
+
+@pytest.mark.parametrize(("tile_px", "workers"), [(64, 1), (128, 2), (200, 1)])
+def test_tiles_and_workers_leave_no_trace(tile_px: int, workers: int, measured, reference) -> None:
+    found = measured(tile_px=tile_px, workers=workers)
+    assert len(found.table) > 60
+    for name in ("centroid_xy", "cell_xy", "nucleus_xy", "measurements", "region"):
+        one, other = getattr(found.table, name), getattr(reference.table, name)
+        assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f"), name
+    assert (found.intensity == reference.intensity).all()
+    assert (found.pattern == reference.pattern).all()
+
+
+def test_a_padded_image_moves_its_cells_by_the_padding(fine, measured, reference) -> None:
+    dx, dy = 192, 320
+    rgb = np.full((640 + dy, 640 + dx, 3), 240, np.uint8)
+    rgb[dy:, dx:] = fine.rgb
+    classes = DrawnClasses(fine)
+    classes.maps = np.pad(classes.maps, ((dy, 0), (dx, 0), (0, 0)))
+    found = measured(classes, rgb=rgb, shape=shapely.box(dx, dy, 640 + dx, 640 + dy))
+    assert found.table.centroid_xy - [dx, dy] == pytest.approx(reference.table.centroid_xy, abs=2e-3)
+    assert found.table.cell_xy - [dx, dy] == pytest.approx(reference.table.cell_xy, abs=2e-3)
+
+
+def test_a_map_of_another_scale_gives_the_same_places(fine, measured, reference) -> None:
+    """A network at 0.5 µm/px on a slide of 0.25: two pixels of the slide are one of the map."""
+    coarse = DrawnClasses(fine, um_px=0.5)
+    coarse.maps = cv2.resize(coarse.maps, (320, 320), interpolation=cv2.INTER_AREA)
+    found = measured(coarse)
+    away = np.hypot(
+        *(found.table.centroid_xy[:, None] - reference.table.centroid_xy[None]).transpose(2, 0, 1)
+    )
+    assert len(found.table) == pytest.approx(len(reference.table), abs=2)
+    assert np.median(away.min(1)) < 0.2
+
+
+def test_regions_decide_what_counts(measured, reference, fine, stains_of, tumour) -> None:
+    inner = shapely.box(150, 150, 420, 500)
+    ignored = replace(tumour(shape=shapely.box(150, 150, 260, 260), number=2), role="ignore")
+    found = measure_cells(
+        ArraySlide(fine.rgb), [tumour(shape=inner), ignored], pixel_size_um=0.25, stains=stains_of(fine),
+        classes=DrawnClasses(fine),
+    )  # fmt: skip
+    xy = reference.table.centroid_xy.astype(float)
+    kept = shapely.contains_xy(inner, *xy.T) & ~shapely.contains_xy(ignored.geometry, *xy.T)
+    assert kept.sum() > 10
+    assert np.array_equal(found.table.centroid_xy, reference.table.centroid_xy[kept])
+    assert isinstance(ignored, Region)
