@@ -71,17 +71,22 @@ class SlideSegmenter:
 
         Memory grows with the box: about 15 bytes for each of its pixels.
         """
+        width, height = self._size
+        x, y = max(box.x, 0), max(box.y, 0)
+        inside = Box(x, y, min(box.x + box.width, width) - x, min(box.y + box.height, height) - y)
+        probabilities = np.zeros((box.height, box.width, len(TARGET_CLASSES)), np.uint8)
+        probabilities[..., BACKGROUND] = 255
+        uncertainty = np.zeros(probabilities.shape[:2], np.uint8) if self._network.is_bayesian else None
+        if min(inside.width, inside.height) < 1:
+            return PixelMap(probabilities, uncertainty)
         lattice = self._network.lattice
-        columns = lattice.covering(box.x, box.x + box.width)
-        rows = lattice.covering(box.y, box.y + box.height)
-        found = self._network.blend(self._ground(columns, rows), box, columns, rows)
-        outside = np.ones((box.height, box.width), bool)
-        outside[
-            slice(max(-box.y, 0), max(self._size[1] - box.y, 0)),
-            slice(max(-box.x, 0), max(self._size[0] - box.x, 0)),
-        ] = False
-        found.probabilities[outside] = np.eye(len(TARGET_CLASSES), dtype=np.uint8)[BACKGROUND] * 255
-        return found
+        columns, rows = lattice.covering(x, x + inside.width), lattice.covering(y, y + inside.height)
+        found = self._network.blend(self._ground(columns, rows), inside, columns, rows)
+        place = (slice(y - box.y, y - box.y + inside.height), slice(x - box.x, x - box.x + inside.width))
+        probabilities[place] = found.probabilities
+        if uncertainty is not None and found.uncertainty is not None:
+            uncertainty[place] = found.uncertainty
+        return PixelMap(probabilities, uncertainty)
 
     def tiles(self, tile_px: int = 2048) -> Iterator[tuple[Box, PixelMap]]:
         """Yield the whole slide tile by tile, row by row, as (box, map); one tile is held at a time.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.batch.pooling import sample_tissue
 from qupath_her2.cells import CellSettings, MeasuredCells, measure_cells
+from qupath_her2.learning import PixelNetwork, SlideSegmenter
 from qupath_her2.records import CaseInfo, Refusal, Region, SlideScore
 from qupath_her2.scoring import ScoringSettings, score_cells
 from qupath_her2.slides import (
@@ -59,7 +60,12 @@ def pooled(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> Stai
     return estimate_stains(np.concatenate([sample_tissue(s, t, pixel_size_um) for s, t in slides]))
 
 
-def score_picture(rgb: NDArray[np.uint8], pixel_size_um: float, shape: Shape | None = None) -> Scored:
+def score_picture(
+    rgb: NDArray[np.uint8],
+    pixel_size_um: float,
+    shape: Shape | None = None,
+    network: PixelNetwork | None = None,
+) -> Scored:
     """Score a picture as a folder of this one image would be.
 
     Parameters
@@ -67,17 +73,23 @@ def score_picture(rgb: NDArray[np.uint8], pixel_size_um: float, shape: Shape | N
     rgb : uint8 (H, W, 3).
     pixel_size_um : µm/px, as a user states it.
     shape : the Tumor region, px; None scores all tissue, as ``--whole-tissue`` does.
+    network : finds the cells, as ``--cells her2net:CKPT`` does; None takes the classical detector.
     """
     with picture_file(rgb) as path, open_slide(path) as slide:
         start = time.process_time()
         tissue = find_tissue(slide, pixel_size_um=pixel_size_um)
         stains = pooled([(slide, tissue)], pixel_size_um)
-        scored = score_slide(slide, tissue, stains, pixel_size_um, shape)
+        scored = score_slide(slide, tissue, stains, pixel_size_um, shape, network)
         return replace(scored, seconds=time.process_time() - start)
 
 
 def score_slide(
-    slide: Slide, tissue: Tissue, stains: StainVectors, pixel_size_um: float, shape: Shape | None = None
+    slide: Slide,
+    tissue: Tissue,
+    stains: StainVectors,
+    pixel_size_um: float,
+    shape: Shape | None = None,
+    network: PixelNetwork | None = None,
 ) -> Scored:
     """Score an open image with given stain vectors and the image's own glass."""
     start = time.process_time()
@@ -95,6 +107,7 @@ def score_slide(
         pixel_size_um=pixel_size_um,
         stains=stains,
         settings=CellSettings(),
+        classes=None if network is None else SlideSegmenter(network, slide, pixel_size_um),
     )
     classes, score = score_facts(found.intensity, found.pattern, found.refusal)
     return Scored(found, classes, score, stains, time.process_time() - start)

@@ -14,7 +14,7 @@ from qupath_her2.records import NOT_MEASURED
 from qupath_her2.synthetic import Field, FieldTruth, draw_field
 from tests.helpers.matching import match_nuclei
 from tests.quality.chain import Scored, Shape, score_facts, score_picture
-from tests.quality.fields import Task, Variant
+from tests.quality.fields import Task
 
 #: Nuclei nearer to the picture's edge are left out: their cells are cut.
 BORDER_UM = 8.0
@@ -70,16 +70,18 @@ def run_task(task: Task) -> list[Row]:
     rows = []
     for variant in task.variants:
         picture = variant.apply(drawn.rgb, task.settings)
-        rows.append(_row(variant, drawn, score_picture(picture, task.settings.pixel_size_um, shape)))
+        scored = score_picture(picture, task.settings.pixel_size_um, shape)
+        rows.append(measured_row(variant.group, variant.name, drawn, scored))
     return rows
 
 
-def _row(variant: Variant, drawn: Field, scored: Scored) -> Row:
+def measured_row(group: str, name: str, drawn: Field, scored: Scored) -> Row:
+    """Say what a scored picture of a drawn field is worth."""
     truth, um_px = drawn.truth, drawn.settings.pixel_size_um
     _, wanted = score_facts(truth.intensity, truth.pattern)
     row: dict[str, Any] = {
-        "group": variant.group,
-        "name": variant.name,
+        "group": group,
+        "name": name,
         "um_px": um_px,
         "seed": drawn.settings.seed,
         "score_drawn": wanted.score,

@@ -11,7 +11,7 @@ from torch import nn  # noqa: E402
 
 from qupath_her2.errors import ModelError, SettingsError  # noqa: E402
 from qupath_her2.models import build_model  # noqa: E402
-from qupath_her2.models.rivals import monte_carlo  # noqa: E402
+from qupath_her2.models.rivals import drawn_net, monte_carlo  # noqa: E402
 from qupath_her2.models.segmenters import SpatialPyramid  # noqa: E402
 from qupath_her2.models.tlstm import TrapezoidalLSTM  # noqa: E402
 
@@ -121,6 +121,36 @@ def test_monte_carlo_is_the_mean_and_variance_of_drawn_nets() -> None:
     assert torch.allclose(variance, nets.var(dim=0, correction=0), atol=1e-6)
     assert variance.max() > 0
     assert torch.allclose(mean.sum(dim=1), torch.ones(1, 40, 40), atol=1e-5)
+
+
+def test_a_drawn_net_is_one_net_for_every_picture() -> None:
+    net = small("bayesian-segnet")
+    pictures = torch.randn(4, 3, 40, 40)
+    with torch.inference_mode():
+        whole = net(pictures)
+        with drawn_net(net, seed=5):
+            together = net(pictures)
+        with drawn_net(net, seed=5):
+            alone = torch.cat([net(picture[None]) for picture in pictures])
+        with drawn_net(net, seed=6):
+            other = net(pictures)
+        assert torch.allclose(net(pictures), whole), "it stays drawn"
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert not torch.allclose(together, whole, atol=1e-2)
+    assert not torch.allclose(together, other, atol=1e-2)
+
+
+def test_drawn_nets_switch_off_and_scale_up_as_dropout_does() -> None:
+    net = nn.Sequential(nn.Dropout(0.25)).eval()
+    ones = torch.ones(1, 8, 16, 16)
+    drawn = []
+    for seed in range(40):
+        with drawn_net(net, seed):
+            drawn.append(net(ones))
+    found = torch.cat(drawn)
+    assert set(found.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert found.mean().item() == pytest.approx(1, abs=0.02)
+    assert (found == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_net_without_dropout_is_sure_of_itself() -> None:

@@ -1,0 +1,160 @@
+"""A network's cells beside the classical detector's, on the same freshly drawn fields.
+
+``python -m tests.quality.network_cells CHECKPOINT …`` prints a line for each: nuclei F1 (centres, as in the quality
+report), nuclei and cells as instances (IoU 0.5: F1 and panoptic quality), error of membrane completeness, class of the
+matched cells. Both go through the same measuring and scoring. Seeds from 830 000 on are drawn for this alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.cells.outlines import N_SECTORS
+from qupath_her2.learning import InstanceCounts, PixelNetwork, SegmentSettings, match_polygons
+from qupath_her2.models import load_checkpoint
+from qupath_her2.synthetic import PLAIN_SHARES, Field, FieldSettings, draw_field, preset
+from tests.quality.chain import Scored, score_picture
+from tests.quality.measures import BORDER_UM, Row, measured_row
+from tests.quality.tables import summarise
+
+__all__ = ["FIRST_SEED", "CellFigures", "compare_cells", "comparison_table"]
+
+FIRST_SEED = 830_000
+UM_PX = 0.25
+EXTENT_UM = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class CellFigures:
+    """What one way of finding cells gives over all fields.
+
+    `name` : of the way. `rows` : a field each, see `measures.Row`. `nuclei`, `cells` : instances matched at an IoU of
+    0.5, tumour cells whose nucleus lies 8 µm or more from the edge. `seconds` : of CPU, drawing left out.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    nuclei: InstanceCounts
+    cells: InstanceCounts
+    seconds: float
+
+
+def fields_of(seeds: Iterable[int], extent_um: float = EXTENT_UM) -> list[FieldSettings]:
+    """A field of each plain score, and one of all classes, for every seed."""
+    side = round(extent_um / UM_PX)
+    size = {"pixel_size_um": UM_PX, "width_px": side, "height_px": side}
+    chosen = []
+    for seed in seeds:
+        chosen += [preset("score", seed, score=score, **size) for score in PLAIN_SHARES]
+        chosen.append(FieldSettings(seed=seed, shares=(0.25, 0.25, 0.25, 0.25), **size))
+    return chosen
+
+
+def compare_cells(
+    checkpoints: Sequence[Path],
+    seeds: Iterable[int] = range(FIRST_SEED, FIRST_SEED + 2),
+    *,
+    extent_um: float = EXTENT_UM,
+    settings: SegmentSettings | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[CellFigures]:
+    """Score the same fields with the classical detector and with the cells of each checkpoint.
+
+    Parameters
+    ----------
+    checkpoints : segmenters; each is named by its folder and file.
+    seeds : of fields on which none of them was trained.
+    extent_um : side of a field.
+    settings : how the networks look at a picture.
+    tell : called with a line for each field and way.
+    """
+    cv2.setNumThreads(1)
+    ways: list[tuple[str, PixelNetwork | None]] = [("classical", None)]
+    for path in checkpoints:
+        ways.append((f"{path.parent.name}/{path.stem}", PixelNetwork(*load_checkpoint(path), settings)))
+    found: dict[str, list[tuple[Row, InstanceCounts, InstanceCounts]]] = {name: [] for name, _ in ways}
+    spent = dict.fromkeys(found, 0.0)
+    for field_settings in fields_of(seeds, extent_um):
+        field = draw_field(field_settings)
+        for name, network in ways:
+            start = time.process_time()
+            scored = score_picture(field.rgb, UM_PX, field.truth.tumour_region, network)
+            spent[name] += time.process_time() - start
+            found[name].append(
+                (measured_row("network cells", name, field, scored), *_instances(field, scored))
+            )
+            if tell is not None:
+                tell(f"seed {field_settings.seed} {name}: {found[name][-1][0].n_cells} cells")
+    return [
+        CellFigures(
+            name,
+            tuple(row for row, _, _ in rows),
+            sum((nuclei for _, nuclei, _ in rows), InstanceCounts()),
+            sum((cells for _, _, cells in rows), InstanceCounts()),
+            spent[name],
+        )
+        for name, rows in found.items()
+    ]
+
+
+def _instances(field: Field, scored: Scored) -> tuple[InstanceCounts, InstanceCounts]:
+    """Match nuclei and cells as shapes; what was found outside the tumour is neither right nor wrong."""
+    truth, s = field.truth, field.settings
+    edge = BORDER_UM / s.pixel_size_um
+    low, high = edge, np.array([s.width_px, s.height_px]) - edge
+
+    def inner(xy: NDArray[np.floating]) -> NDArray[np.bool_]:
+        return np.asarray(((xy >= low) & (xy < high)).all(1))
+
+    wanted = np.flatnonzero(inner(truth.centroid_xy))
+    true_nuclei = [shapely.Polygon(truth.nuclei[i]) for i in wanted]
+    true_cells = [shapely.Polygon(truth.cells[i]) for i in wanted]
+    if scored.cells is None or not len(scored.cells.table):
+        return InstanceCounts(fn=len(wanted)), InstanceCounts(fn=len(wanted))
+    table = scored.cells.table
+    kept = np.flatnonzero(inner(table.centroid_xy))
+    nuclei = [shapely.Polygon(ring) for ring in table.nucleus_xy.reshape(len(table), -1, 2)[kept]]
+    cells = [shapely.Polygon(ring) for ring in table.cell_xy.reshape(-1, N_SECTORS, 2)[kept]]
+    return match_polygons(true_nuclei, nuclei), match_polygons(true_cells, cells)
+
+
+def comparison_table(figures: Sequence[CellFigures]) -> str:
+    """Return a line for each way of finding cells."""
+    head = (
+        f"{'cells by':24}{'fields':>7}{'cells':>8}{'nuclei F1':>11}{'nuc. IoU F1':>12}{'nuc. PQ':>9}{'cell F1':>9}"
+        f"{'cell PQ':>9}{'compl. MAE':>12}{'(stained)':>11}{'class acc.':>12}{'share err.':>12}{'score right':>13}"
+        f"{'CPU s':>8}"
+    )
+    lines = [head, "-" * len(head)]
+    for one in figures:
+        s = summarise(one.rows)
+        lines.append(
+            f"{one.name[:23]:24}{s.n_fields:>7}{s.n_cells:>8,}{s.f1:>11.4f}{one.nuclei.f1:>12.4f}{one.nuclei.pq:>9.4f}"
+            f"{one.cells.f1:>9.4f}{one.cells.pq:>9.4f}{s.completeness_mae:>12.4f}{s.stained_mae:>11.4f}"
+            f"{s.accuracy:>12.4f}{s.share_error:>12.2f}{f'{s.n_fields - s.n_wrong} of {s.n_fields}':>13}"
+            f"{one.seconds:>8.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--extent-um", type=float, default=EXTENT_UM)
+    given = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)
+    print(comparison_table(compare_cells(given.checkpoints, seeds, extent_um=given.extent_um, tell=print)))
+
+
+if __name__ == "__main__":
+    main()
