@@ -194,7 +194,12 @@ def test_a_padded_image_moves_its_cells_by_the_padding(fine, measured, reference
     classes.maps = np.pad(classes.maps, ((dy, 0), (dx, 0), (0, 0)))
     found = measured(classes, rgb=rgb, shape=shapely.box(dx, dy, 640 + dx, 640 + dy))
     assert found.table.centroid_xy - [dx, dy] == pytest.approx(reference.table.centroid_xy, abs=2e-3)
-    assert found.table.cell_xy - [dx, dy] == pytest.approx(reference.table.cell_xy, abs=2e-3)
+    # Outlines end with their image, and this edge is only the reference's.
+    cells = reference.table.cell_xy.reshape(-1, N_SECTORS, 2)
+    inner = ((cells > 40) & (cells < 600)).all((1, 2))
+    assert inner.sum() > 40
+    moved = found.table.cell_xy.reshape(-1, N_SECTORS, 2)[inner] - [dx, dy]
+    assert moved == pytest.approx(cells[inner], abs=2e-3)
 
 
 def test_a_map_of_another_scale_gives_the_same_places(fine, measured, reference) -> None:
