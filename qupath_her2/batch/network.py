@@ -18,6 +18,7 @@ from qupath_her2.batch.outcome import Outcome
 from qupath_her2.errors import Her2Error
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.patches.pixels import PatchPixels
+from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.vocabulary import PATCH_CLASS
 from qupath_her2.provenance import cell_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
@@ -39,8 +40,22 @@ __all__ = ["measure_network", "network_card", "network_settings"]
 
 
 def network_card(job: ScoreJob) -> ModelCard:
-    """Return the card of a job's network; Her2Error where none was named, ModelError where it is damaged."""
-    return read_card(_checkpoint(job))
+    """Return the card of a job's network.
+
+    Raises
+    ------
+    Her2Error
+        None was named.
+    ModelError
+        It is damaged, or of a network that names pixels.
+    """
+    card = read_card(_checkpoint(job))
+    if card.task == SEGMENTATION.name:
+        raise ModelError(
+            f"Network '{job.checkpoint}' names pixels, not patches. It finds cells: qupath-her2 run --cells "
+            f"her2net:{job.checkpoint}."
+        )
+    return card
 
 
 def network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:

@@ -21,6 +21,16 @@ class RuleName(str, Enum):
     contained = "contained"
 
 
+class TruthName(str, Enum):
+    """Who says what the pixels of a window are."""
+
+    auto = "auto"
+    masks = "masks"
+    annotations = "annotations"
+    cells = "cells"
+    results = "results"
+
+
 class DropName(str, Enum):
     """Which patches are left out by their pixels."""
 
@@ -115,6 +125,16 @@ def patches(
     clahe: Annotated[
         bool, typer.Option("--clahe", rich_help_panel=_WHERE, help="Equalise the contrast of each patch.")
     ] = False,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            "--crop",
+            metavar="PX",
+            min=0,
+            rich_help_panel=_WHERE,
+            help="Of --recipe her2net: side of the crops that windows are cut from; 2048. 0: whole images.",
+        ),
+    ] = None,
     pixel_size_um: o.PixelSize = None,
     task: Annotated[
         str | None,
@@ -122,7 +142,7 @@ def patches(
             "--task",
             metavar="TASK",
             rich_help_panel=_LABEL,
-            help="her2-4, her2-3, her2-binary, her2-response, er, pr, tumour.",
+            help="her2-4, her2-3, her2-binary, her2-response, er, pr, tumour; segmentation.",
         ),
     ] = None,
     rule: Annotated[
@@ -159,6 +179,14 @@ def patches(
             "--keep-unlabelled", rich_help_panel=_LABEL, help="Keep patches of unknown class, to predict."
         ),
     ] = False,
+    truth: Annotated[
+        TruthName | None,
+        typer.Option(
+            "--truth",
+            rich_help_panel=_LABEL,
+            help="Of --recipe her2net: whose pixels. auto: a mask, else cells with annotations laid over them.",
+        ),
+    ] = None,
     split: Annotated[
         SplitName | None,
         typer.Option("--split", rich_help_panel=_SPLIT, help="By case wherever that can be."),
@@ -181,7 +209,7 @@ def patches(
     """Cut labelled patches for training: a table of where they lie, in FOLDER/her2/patches/NAME.
 
     A patch has its region's class; in a Tumor region, that of the image (column label of cases.csv, or metadata).
-    No case is torn apart by the split. Pixels stay in the slides.
+    No case is torn apart by the split. Pixels stay in the slides. For her2net every pixel of a window has a class.
 
     [bold]Examples[/bold]
 
@@ -191,6 +219,8 @@ def patches(
 
     qupath-her2 patches cores --whole-tissue --pixel-size-um 0.25 --drop white-black
 
+    qupath-her2 patches study --recipe her2net
+
     qupath-her2 patches BCI --layout bci --size 256 --stain HE
     """
     from qupath_her2.cli.patch_work import cut_and_write, patch_overrides
@@ -198,6 +228,7 @@ def patches(
     overrides = patch_overrides(
         grid={"patch_size_px": size, "target_um_px": um_px, "stride_px": stride},
         rule={"rule": rule, "min_overlap": min_overlap},
+        segmentation={"truth": truth, "crop_px": crop},
         drop=drop,
         shares=shares,
         task=task,

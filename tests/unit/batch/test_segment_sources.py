@@ -1,0 +1,110 @@
+"""Windows for a segmenter from a pulled project's own cells, and from the cells of our run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from qupath_her2.cli import app
+from qupath_her2.errors import ModelError
+from qupath_her2.patches import (
+    TARGET_CLASSES,
+    GridSettings,
+    PatchManifest,
+    PatchSettings,
+    SegmentationSettings,
+    TargetFrame,
+    Targets,
+    cell_target,
+    cut_windows,
+    project_source,
+    read_manifest,
+    read_targets,
+    task_named,
+)
+from qupath_her2.patches.targets import IGNORE, NUCLEUS
+from qupath_her2.project.exchange import current_run, read_run
+from tests.unit.batch.test_pulled import pull, run
+from tests.unit.project.test_existing_files import write
+
+SIDE = 70
+
+
+def cut(project: Path, her2: Path, truth: str) -> tuple[PatchManifest, Targets]:
+    dense = SegmentationSettings(truth=truth, crop_px=0)  # type: ignore[arg-type]
+    settings = PatchSettings(
+        task="segmentation", grid=GridSettings(SIDE, 0.5), split="none", segmentation=dense
+    )
+    source = project_source(project, task=task_named("segmentation"))
+    return cut_windows(source, settings, her2=her2)
+
+
+def test_cells_of_a_run_and_pulled_cells_make_the_same_windows(project: Path) -> None:
+    her2 = pull(project)
+    run(project)
+    place = current_run(her2, "1_strong")
+    assert place is not None
+    _, cells, _ = read_run(place)
+    assert cells is not None
+    manifest, targets = cut(project, her2, "results")
+    assert len(manifest) == 36
+    seen = targets.read(np.arange(36))
+    # The whole frame is a tumour region with cells in it: everything is known but cells without a nucleus.
+    assert (seen != IGNORE).mean() > 0.9
+    whole = cell_target(cells, TargetFrame(0, 0, 420, 420, 0.5), labelled=None)
+    for window, (x, y, w, h) in zip(seen, manifest.box_xywh.tolist(), strict=True):
+        assert np.array_equal(window == NUCLEUS, whole[y : y + h, x : x + w] == NUCLEUS)
+
+    write(
+        her2 / "regions" / "1_strong.cells.npz",
+        {
+            "uuid": cells.uuid,
+            "cell_xy": cells.cell_xy,
+            "cell_offsets": cells.cell_offsets,
+            "nucleus_xy": cells.nucleus_xy,
+            "nucleus_offsets": cells.nucleus_offsets,
+            "cell_class": np.full(len(cells), -1, "<i4"),
+            "is_cell": np.ones(len(cells), np.uint8),
+            "measurements": np.zeros((len(cells), 0), np.float32),
+        },
+        {"format": 1, "classes": [], "measurements": []},
+    )
+    pulled, of_pulled = cut(project, her2, "auto")
+    assert np.array_equal(pulled.box_xywh, manifest.box_xywh)
+    assert np.array_equal(of_pulled.read(np.arange(36)), seen)
+
+    words = [
+        "patches",
+        str(project),
+        "--recipe",
+        "her2net",
+        "--truth",
+        "cells",
+        "--crop",
+        "0",
+        "--size",
+        "70",
+    ]
+    done = CliRunner().invoke(app, [*words, "--um-px", "0.5", "--split", "none", "--progress", "off"])
+    assert done.exit_code == 0, done.output
+    folder = her2 / "patches" / "her2net"
+    again = read_manifest(folder)
+    assert np.array_equal(read_targets(folder, again).read(np.arange(36)), seen)
+    assert again.class_names == TARGET_CLASSES
+
+
+def test_a_network_that_names_pixels_predicts_no_patches(project: Path, tmp_path: Path) -> None:
+    from qupath_her2.batch.network import network_card
+    from qupath_her2.batch.plan import RunOptions, plan_jobs
+    from qupath_her2.models.card import ModelCard, card_bytes
+
+    half = (0.5, 0.5, 0.5)
+    card = ModelCard("unet", TARGET_CLASSES, "segmentation", 0.5, 64, half, half, {"width": 2})
+    (tmp_path / "net.json").write_bytes(card_bytes(card))
+    options = RunOptions(method="network", checkpoint=tmp_path / "net")
+    job = plan_jobs(project, options).jobs[0]
+    with pytest.raises(ModelError, match="--cells her2net:"):
+        network_card(job)
