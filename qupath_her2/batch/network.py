@@ -15,7 +15,7 @@ from qupath_her2.batch.network_maps import look, overlay_files
 from qupath_her2.batch.network_patches import image_manifest
 from qupath_her2.batch.network_score import score_of_patches
 from qupath_her2.batch.outcome import Outcome
-from qupath_her2.errors import Her2Error
+from qupath_her2.errors import Her2Error, ModelError
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
