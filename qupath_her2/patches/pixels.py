@@ -92,7 +92,7 @@ class PatchPixels:
         """
         rows = np.asarray(indices, np.int64).reshape(-1)
         side = self.manifest.patch_size_px
-        out = np.full((len(rows), side, side, 3), 255, np.uint8)
+        out = np.empty((len(rows), side, side, 3), np.uint8)
         failed: dict[int, PatchReadError] = {}
         wanted = [place for place, row in enumerate(rows.tolist()) if not self._cache.copy(row, out[place])]
         by_image: dict[int, list[int]] = {}
@@ -103,6 +103,7 @@ class PatchPixels:
                 self._read_image(image, rows, places, out, failed)
             except ImageReadError as error:
                 failed |= {place: self._error(int(rows[place]), error) for place in places}
+        out[sorted(failed)] = 255
         return out, [failed[place] for place in sorted(failed)]
 
     def _read_image(

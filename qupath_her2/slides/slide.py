@@ -80,6 +80,11 @@ class Slide(Protocol):
     ) -> None: ...
 
 
+#: Files whose pixels were found to be OpenSlide's own at all levels, in this process; a dict keeps their order.
+_proven: dict[tuple[str, int, int], None] = {}
+_MOST_PROVEN = 4096
+
+
 def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
     """Open an image.
 
@@ -137,7 +142,8 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
         if isinstance(error.__cause__, EOFError):
             raise
         return OpenSlideSlide(path) if vendor else PlainSlide(path)
-    if vendor is None:
+    key = _file_key(path)
+    if vendor is None or key in _proven:
         return fast
     try:
         reference = OpenSlideSlide(path)
@@ -148,7 +154,18 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
     if (vendor == "aperio" and fast.has_missing_tiles) or not fast.follow(reference):
         fast.close()
         return reference
+    if not fast.needs_reference:
+        # Cutting and reading patches open a slide one after the other: it is compared once.
+        _proven[key] = None
+        while len(_proven) > _MOST_PROVEN:
+            _proven.pop(next(iter(_proven)), None)
     return fast
+
+
+def _file_key(path: Path) -> tuple[str, int, int]:
+    """Return what tells a file from another one in its place."""
+    state = path.stat()
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
 def read_scaled(

@@ -117,6 +117,11 @@ class TiffSlide(BaseSlide):
         """True where a tile has no bytes: white here; OpenSlide fills it from another level (Aperio)."""
         return any(0 in level.byte_counts for level in self._levels)
 
+    @property
+    def needs_reference(self) -> bool:
+        """True where `follow` left some levels to the other reader."""
+        return self._reference is not None
+
     def follow(self, reference: BaseSlide) -> bool:
         """Check that this file's pixels are those of `reference`, and take its word on inexact levels.
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from qupath_her2.errors import ImageReadError, SettingsError
 from qupath_her2.slides import open_slide, read_scaled
+from qupath_her2.slides import slide as slide_module
 from qupath_her2.slides.base import usable_pixel_size_um, whole_downsample
 
 
@@ -68,6 +69,25 @@ def test_a_truncated_pyramid_says_where_it_ends(tmp_path, drawn):
     os.truncate(path, size - 2000)
     with pytest.raises(ImageReadError, match=f"truncated: tile 11 of 12 ends at byte {size}"):
         open_slide(path)
+
+
+def test_a_file_is_compared_with_openslide_once_and_again_when_it_changes(tmp_path, drawn, monkeypatch):
+    opened = []
+
+    class Counted(slide_module.OpenSlideSlide):
+        def __init__(self, path):
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(slide_module, "OpenSlideSlide", Counted)
+    path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["ycbcr-420"], steps=(1,))
+    for _ in range(2):
+        with open_slide(path) as slide:
+            assert slide.reader == "tiff"
+    assert opened == [path]
+    os.utime(path, ns=(1, 1))
+    open_slide(path).close()
+    assert opened == [path, path]
 
 
 def test_a_damaged_tile_spoils_its_own_windows_only(tmp_path, drawn):
