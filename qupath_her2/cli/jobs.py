@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_table"]
 
+_OF_SCORES = ("Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells")
+_OF_PREDICTIONS = ("Probability", "Patches")
 _STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
 
 
@@ -142,15 +145,24 @@ def show_table(results: Sequence[ImageResult]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, title="Research use only", title_justify="left")
+    is_predicted = any(result.score is not None and result.score.prediction for result in results)
     table.add_column("Image", overflow="fold")
-    table.add_column("Score", no_wrap=True)
-    for name in ("Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells"):
+    table.add_column("The network says" if is_predicted else "Score", no_wrap=True)
+    for name in _OF_PREDICTIONS if is_predicted else _OF_SCORES:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
-        table.add_row(Text(result.name), *_cells(result))
+        table.add_row(Text(result.name), *(_predicted if is_predicted else _cells)(result))
     console = Console(highlight=False)
     # A pipe has no width; 100 columns keep a row on one line there.
     Console(highlight=False, width=console.width if console.is_terminal else 100).print(table)
+
+
+def _predicted(result: ImageResult) -> list[str]:
+    said = None if result.score is None else result.score.prediction
+    if said is None:
+        return [result.state if result.score is None else result.score.answer, "", ""]
+    sure = "" if said.class_name is None else f"{said.probabilities.get(said.class_name, math.nan):.2f}"
+    return [said.class_name or "no class", sure, f"{said.n_patches:,}"]
 
 
 def _cells(result: ImageResult) -> list[str]:
