@@ -21,7 +21,7 @@ from qupath_her2.learning import CamSettings, PredictSettings, SegmentSettings, 
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.vocabulary import ClassNames
 from qupath_her2.scoring import ScoringSettings
-from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings
+from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings, TumourSettings
 from qupath_her2.scoring.votes import VoteSettings
 from qupath_her2.slides import StainEstimateSettings, StainVectors, TissueSettings
 
@@ -55,7 +55,7 @@ class Settings:
         ``her2net:CHECKPOINT`` (beside this file).
     segment, network_cells : how a network looks at a slide, and how cells are found in what it says.
     scoring : guideline and limits.
-    indicators, control : of ``--method indicators``.
+    indicators, control, tumour : of ``--method indicators``; the last of ``--tumour-from``.
     patches : how pictures for a network are cut, labelled, dropped and split.
     train, predict, votes : how a network learns, how it is run, how its patches decide. Where a recipe is named, its
         values stand in place of the defaults.
@@ -73,6 +73,7 @@ class Settings:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     indicators: IndicatorSettings = field(default_factory=IndicatorSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    tumour: TumourSettings = field(default_factory=TumourSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)

@@ -1,8 +1,8 @@
 """``--method indicators``: a job's image scored by three figures of its patches instead of by its cells.
 
-Che et al. 2023 (doi 10.3390/diagnostics13020263), without their tumour network: the tumour is what people
-outlined, or all tissue. Control tissue is left out as detached, much browner pieces, unless people chose the
-regions.
+Che et al. 2023 (doi 10.3390/diagnostics13020263). The tumour is what people outlined, what a network of the recipe
+``tumour-resnet34`` finds, or all tissue. Control tissue is left out as detached, much browner pieces, unless people
+chose the regions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shapely
 
 from qupath_her2.batch.ground import Ground, empty_table, refused_outcome
 from qupath_her2.batch.outcome import Outcome
+from qupath_her2.batch.tumour_map import find_tumour
 from qupath_her2.report.heat import OVERLAYS, Overlay, overlays_json
 from qupath_her2.report.overlay import Frame
 from qupath_her2.report.pictures import read_overview
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
+    from qupath_her2.batch.tumour_map import TumourMap
     from qupath_her2.records import Box, Region
     from qupath_her2.scoring.indicators import IndicatorSettings, PatchIndicators
     from qupath_her2.slides import Slide
@@ -58,7 +60,10 @@ def measure_indicators(
         return refused_outcome(job, ground)
     start = time.monotonic()
     settings = job.settings.indicators
-    mask = _where(job, slide, ground, size_um)
+    found, tumour = _where(job, slide, inputs, ground, size_um, progress)
+    if found is None:
+        return refused_outcome(job, ground)
+    mask = found
     boxes = patch_boxes(slide.width, slide.height, size_um, settings, mask)
     patches: list[PatchIndicators] = []
     for box in boxes:
@@ -79,13 +84,22 @@ def measure_indicators(
         stains=ground.stains,
         warnings=tuple(ground.warnings),
         timings_s={"indicators": round(time.monotonic() - start, 3)},
-        extra_files=_heat_map(boxes, [patch.intensity for patch in patches]),
+        extra_files=_maps(boxes, [patch.intensity for patch in patches], tumour),
     )
 
 
-def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> dict[str, bytes]:
-    if not boxes:
-        return {}
+def _maps(boxes: Sequence[Box], intensities: Sequence[float], tumour: TumourMap | None) -> dict[str, bytes]:
+    """Return what is laid over the image: staining, and the tumour as a network found it."""
+    files = {} if tumour is None else {tumour.overlay.file: tumour.png}
+    places = [] if tumour is None else [tumour.overlay]
+    if boxes:
+        place, png = _heat_map(boxes, intensities)
+        files[place.file] = png
+        places.insert(0, place)
+    return files | {OVERLAYS: overlays_json(places)} if files else {}
+
+
+def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> tuple[Overlay, bytes]:
     grid = heat_map(boxes, intensities)
     place = Overlay(
         "Staining intensity",
@@ -95,16 +109,34 @@ def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> dict[str, b
         grid.shape[1] * boxes[0].width,
         grid.shape[0] * boxes[0].height,
     )
-    return {place.file: heat_map_png(grid), OVERLAYS: overlays_json([place])}
+    return place, heat_map_png(grid)
 
 
-def _where(job: ScoreJob, slide: Slide, ground: Ground, pixel_size_um: float) -> NDArray[np.bool_]:
-    """Return what to measure, bool over the image: the regions, or the tissue without control pieces."""
+def _where(
+    job: ScoreJob,
+    slide: Slide,
+    inputs: Inputs,
+    ground: Ground,
+    pixel_size_um: float,
+    progress: Callable[[int, int, int], None] | None,
+) -> tuple[NDArray[np.bool_] | None, TumourMap | None]:
+    """Return what to measure, bool over the image, and the map of the network that found it if one was asked.
+
+    The regions, or the tissue without control pieces, of which the tumour alone where a network looked for it; None
+    where that network found none.
+    """
     longest_um = max(slide.width, slide.height) * pixel_size_um
     rgb, frame = read_overview(slide, max(256, round(longest_um / _OVERVIEW_UM)))
     drawn = region_mask(ground.regions, rgb.shape[:2], frame)
+    tumour = None
+    if job.checkpoint is not None:
+        shape = (rgb.shape[0], rgb.shape[1])
+        tumour = find_tumour(job, slide, inputs, ground, shape, frame.scale, progress=progress)
+        if tumour is None:
+            return None, None
+        drawn &= tumour.mask
     if not ground.is_whole_tissue:
-        return drawn
+        return drawn, tumour
     area, warnings = measured_area(
         rgb,
         pixel_size_um / frame.scale,
@@ -113,7 +145,7 @@ def _where(job: ScoreJob, slide: Slide, ground: Ground, pixel_size_um: float) ->
         indicators=job.settings.indicators,
     )
     ground.warnings.extend(warnings)
-    return drawn & area
+    return drawn & area, tumour
 
 
 def region_mask(regions: Sequence[Region], shape: tuple[int, ...], frame: Frame) -> NDArray[np.bool_]:

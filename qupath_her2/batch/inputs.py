@@ -11,7 +11,7 @@ import shapely
 
 from qupath_her2.batch.cell_source import cell_network_settings, check_cell_network, coarse_refusal
 from qupath_her2.batch.network import network_card, network_settings
-from qupath_her2.errors import RegionFileError, SettingsError
+from qupath_her2.errors import ModelError, RegionFileError, SettingsError
 from qupath_her2.project.existing_files import read_existing_cells
 from qupath_her2.project.geojson import RegionFile, read_regions
 from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, sha256_file
@@ -99,11 +99,12 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     if job.method == "cells":
         measuring["cells"] = job.settings.cells
         measuring |= {} if card is None else cell_network_settings(job, card)
-    elif card is not None:
-        measuring |= network_settings(job, card)
-    else:
+    elif job.method == "indicators":
         measuring |= {"indicators": job.settings.indicators, "control": job.settings.control}
         measuring |= {"keep_controls": job.keep_controls, "ranges": job.ranges}
+        measuring |= {} if card is None else {"tumour": job.settings.tumour}
+    if card is not None and job.method != "cells":
+        measuring |= network_settings(job, card)
     measurement_hash = input_hash(people, settings=measuring, **parts)
     return Inputs(
         pixel_size_um=pixel_size_um,
@@ -177,8 +178,20 @@ def _card(job: ScoreJob) -> ModelCard | None:
     """Return the card of the network that the job asks, if it asks one."""
     if job.method == "network":
         return network_card(job)
-    finds_cells = job.method == "cells" and job.cells == "network"
-    return check_cell_network(job.checkpoint) if finds_cells else None
+    if job.method == "indicators":
+        return None if job.checkpoint is None else _finder_card(job)
+    return check_cell_network(job.checkpoint) if job.cells == "network" else None
+
+
+def _finder_card(job: ScoreJob) -> ModelCard:
+    """Return the card of the network that finds the tumour for the indicators."""
+    card = network_card(job)
+    if card.task != "tumour":
+        raise ModelError(
+            f"--tumour-from '{job.checkpoint}' names a network of the task '{card.task}'. Train one that finds tumour: "
+            "qupath-her2 train FOLDER --recipe tumour-resnet34."
+        )
+    return card
 
 
 def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:

@@ -51,7 +51,8 @@ class ScoreJob:
     cells : find cells, measure those of the region file, or let a network find them.
     method : score cells by a guideline, or the image by the published indicators, or let a network predict its
         patches.
-    checkpoint : of the network that predicts patches or finds cells, path without suffix.
+    checkpoint : of the network that predicts patches, finds cells, or finds the tumour for the indicators; path without
+        suffix.
     head : file of a head over patch counts, which then names the image's class; None lets the patches vote.
     keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
     ranges : decision table of the indicators; None takes the published one.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qupath_her2.batch.ground import Ground, empty_table, refused_outcome
-from qupath_her2.batch.network_maps import look, overlay_files
+from qupath_her2.batch.network_maps import Looked, look, overlay_files
 from qupath_her2.batch.network_patches import image_manifest
 from qupath_her2.batch.network_score import score_of_patches
 from qupath_her2.batch.outcome import Outcome
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from qupath_her2.slides import Slide
     from qupath_her2.slides.density_map import DensityMap
 
-__all__ = ["measure_network", "network_card", "network_settings"]
+__all__ = ["Asked", "ask_network", "measure_network", "network_card", "network_settings"]
 
 
 def network_card(job: ScoreJob) -> ModelCard:
@@ -80,42 +80,19 @@ def measure_network(
     ModelError
         The checkpoint is damaged, or does not fit the image's scale; the message says the way out.
     """
-    from qupath_her2.learning import predict
-
     ground = Ground(job, slide, inputs)
     if ground.refusal is not None:
         return refused_outcome(job, ground)
     start = time.monotonic()
-    model, card = _loaded(_checkpoint(job), network_card(job).weights_sha256)
-    regions = tuple(region for region in ground.regions if region.role == "tumour")
-    manifest, owner = image_manifest(job, slide, inputs, ground.regions, card)
-    if len(manifest) == 0:
-        ground.refusal = _no_patches(manifest)
+    asked = ask_network(job, slide, inputs, ground, progress=progress)
+    if isinstance(asked, Refusal):
+        ground.refusal = asked
         return refused_outcome(job, ground)
-    stain_maps = _stain_maps(job, slide, inputs, ground, card)
-    tell = None if progress is None else lambda done, total: progress(done, total, 0)
+    regions = tuple(region for region in ground.regions if region.role == "tumour")
+    warnings = (*ground.warnings, *asked.warnings)
+    score = score_of_patches(job, asked.card, asked.table, regions, inputs.by_core, warnings)
     size = (slide.width, slide.height)
-    with PatchPixels(manifest) as pixels:
-        found = predict(
-            model, card, manifest, pixels, job.settings.predict, stain_maps=stain_maps, progress=tell
-        )
-        table = _table(manifest, owner, card, found.probabilities, found.chosen, inputs.hash)
-        warnings = (*ground.warnings, *_unread(found.unread))
-        score = score_of_patches(job, card, table, regions, inputs.by_core, warnings)
-        looked = None
-        if job.settings.cam.is_on and np.isfinite(found.probabilities).any():
-            looked = look(
-                model,
-                card,
-                manifest,
-                pixels,
-                found.probabilities,
-                _wanted(score, card, found.probabilities),
-                size,
-                job.settings.cam,
-                stain_maps=stain_maps,
-                progress=tell,
-            )
+    looked = _looked(job, asked, score, size, progress) if job.settings.cam.is_on else None
     return Outcome(
         score=score,
         table=empty_table(),
@@ -124,10 +101,88 @@ def measure_network(
         stains=ground.stains,
         warnings=warnings,
         timings_s={"network": round(time.monotonic() - start, 3)},
-        extra_files=overlay_files(table, size, inputs.pixel_size_um, looked),
+        extra_files=overlay_files(asked.table, size, inputs.pixel_size_um, looked),
         by_core=inputs.by_core,
-        patches=table,
+        patches=asked.table,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a network said of an image: the network itself, its patches, their `table`, `warnings` of those unread."""
+
+    model: Any
+    card: ModelCard
+    manifest: PatchManifest
+    stain_maps: tuple[DensityMap, ...] | None
+    table: PatchTable
+    warnings: tuple[str, ...]
+
+
+def ask_network(
+    job: ScoreJob,
+    slide: Slide,
+    inputs: Inputs,
+    ground: Ground,
+    *,
+    progress: Callable[[int, int, int], None] | None,
+) -> Asked | Refusal:
+    """Let a job's network predict the patches of an image; a Refusal where none is left to ask about.
+
+    Raises
+    ------
+    ModelError
+        As of `measure_network`.
+    """
+    from qupath_her2.learning import predict
+
+    model, card = _loaded(_checkpoint(job), network_card(job).weights_sha256)
+    manifest, owner = image_manifest(job, slide, inputs, ground.regions, card)
+    if len(manifest) == 0:
+        return _no_patches(manifest)
+    stain_maps = _stain_maps(job, slide, inputs, ground, card)
+    with PatchPixels(manifest) as pixels:
+        found = predict(
+            model,
+            card,
+            manifest,
+            pixels,
+            job.settings.predict,
+            stain_maps=stain_maps,
+            progress=_without_cells(progress),
+        )
+    table = _table(manifest, owner, card, found.probabilities, found.chosen, inputs.hash)
+    return Asked(model, card, manifest, stain_maps, table, _unread(found.unread))
+
+
+def _without_cells(progress: Callable[[int, int, int], None] | None) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(done, total, 0)
+
+
+def _looked(
+    job: ScoreJob,
+    asked: Asked,
+    score: SlideScore,
+    size: tuple[int, int],
+    progress: Callable[[int, int, int], None] | None,
+) -> Looked | None:
+    """Return where the network looked; None where no patch could be read."""
+    probabilities = asked.table.probabilities
+    if not np.isfinite(probabilities).any():
+        return None
+    with PatchPixels(asked.manifest) as pixels:
+        return look(
+            asked.model,
+            asked.card,
+            asked.manifest,
+            pixels,
+            probabilities,
+            _wanted(score, asked.card, probabilities),
+            size,
+            job.settings.cam,
+            stain_maps=asked.stain_maps,
+            progress=_without_cells(progress),
+        )
 
 
 def _checkpoint(job: ScoreJob) -> Path:

@@ -40,6 +40,7 @@ __all__ = [
     "SpecimenName",
     "Stain",
     "StainName",
+    "TumourFrom",
     "WholeTissue",
     "Workers",
 ]
@@ -196,6 +197,15 @@ Ranges = Annotated[
         metavar="FILE",
         rich_help_panel=_HOW,
         help="With indicators: a decision table refit by you.",
+    ),
+]
+TumourFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--tumour-from",
+        metavar="CKPT",
+        rich_help_panel=_HOW,
+        help="With indicators: let a network of recipe tumour-resnet34 find the tumour, instead of regions.",
     ),
 ]
 Guideline = Annotated[

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
+
+if TYPE_CHECKING:
+    from qupath_her2.recipes import Recipe
 
 __all__ = ["run"]
 
@@ -19,6 +25,7 @@ def run(
     method: o.Method = o.MethodName.cells,
     keep_controls: o.KeepControls = False,
     ranges: o.Ranges = None,
+    tumour_from: o.TumourFrom = None,
     guideline: o.Guideline = None,
     site: o.Site = None,
     specimen: o.Specimen = None,
@@ -50,21 +57,25 @@ def run(
     qupath-her2 run biopsies --site gastric --specimen biopsy
 
     qupath-her2 run study --cells her2net:study/her2/models/her2net/best
+
+    qupath-her2 run study --method indicators --tumour-from study/her2/models/tumour-resnet34/best
     """
     from qupath_her2.batch.cell_source import cell_source
     from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.bridge import pull_and_push
     from qupath_her2.cli.jobs import run_folder, run_options
 
-    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    recipe = _recipe(tumour_from, method)
+    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}}, recipe=recipe)
     where = cell_source(cells or settings.cell_source)
+    finder = where.checkpoint if method is o.MethodName.cells else tumour_from
     chosen = run_options(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
         whole_tissue=whole_tissue,
         cells=where.kind,
-        checkpoint=where.checkpoint,
+        checkpoint=None if finder is None else finder.absolute(),
         method=method,
         keep_controls=keep_controls,
         ranges=ranges,
@@ -76,3 +87,16 @@ def run(
     )
     push = None if no_qupath else pull_and_push(folder, chosen, settings, heap, progress)
     return run_folder(folder, chosen, settings, workers=workers, progress=progress, push=push)
+
+
+def _recipe(tumour_from: Path | None, method: o.MethodName) -> Recipe | None:
+    """Return the recipe of the network that finds the tumour: patches are cut as it was trained."""
+    if tumour_from is None:
+        return None
+    from qupath_her2.errors import SettingsError
+    from qupath_her2.models.card import read_card
+    from qupath_her2.recipes import RECIPES
+
+    if method is not o.MethodName.indicators:
+        raise SettingsError("--tumour-from is of --method indicators: cells are scored in regions.")
+    return RECIPES.get(read_card(tumour_from).recipe)

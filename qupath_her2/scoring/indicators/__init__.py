@@ -1,7 +1,7 @@
 """IHC indicators: staining intensity, positive-cell ratio and circumferential ratio of 512 x 512 patches.
 
-After Che et al. 2023, Diagnostics 13:263 (doi 10.3390/diagnostics13020263), without its tumour network: the
-tumour comes from regions, or the tissue stands for it.
+After Che et al. 2023, Diagnostics 13:263 (doi 10.3390/diagnostics13020263). The tumour comes from regions, from their
+tumour network (recipe ``tumour-resnet34``), or the tissue stands for it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from qupath_her2.scoring.indicators.tissue import (
     measured_area,
     tissue_mask,
 )
+from qupath_her2.scoring.indicators.tumour import TumourSettings, tumour_area
 
 __all__ = [
     "INDICATORS",
@@ -42,6 +43,7 @@ __all__ = [
     "PatchIndicators",
     "Piece",
     "SlideIndicators",
+    "TumourSettings",
     "decide",
     "detached_pieces",
     "fit",
@@ -56,4 +58,5 @@ __all__ = [
     "save_ranges",
     "score_indicators",
     "tissue_mask",
+    "tumour_area",
 ]
