@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 #: Windows kept in memory once read, bytes: an epoch of a large study is read from the disk again.
-_CACHE_BYTES = 2 << 30
+_CACHE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)

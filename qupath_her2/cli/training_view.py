@@ -126,6 +126,7 @@ class _BarView(TrainingView):
         last = "" if where.last is None else f"  {_words(where.last)}"
         self._progress.update(
             self._task,
+            description="train",
             total=where.epochs * where.steps,
             completed=(where.epoch - 1) * where.steps + where.step,
             words=f"epoch {where.epoch}/{where.epochs}  loss {where.loss:.4f}{last}",

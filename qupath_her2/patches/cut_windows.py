@@ -21,7 +21,7 @@ from qupath_her2.patches.image_cut import Cut
 from qupath_her2.patches.mask_targets import mask_path
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, regions_of
-from qupath_her2.patches.stored_targets import TARGETS_KEY, Targets
+from qupath_her2.patches.stored_targets import TARGETS_KEY, TargetPacker, Targets
 from qupath_her2.patches.table import ManifestImage, PatchManifest
 from qupath_her2.patches.targets import IGNORE, TARGET_CLASSES, TargetFrame
 from qupath_her2.patches.tasks import SEGMENTATION, TASKS, is_label, label_of
@@ -43,8 +43,8 @@ _SCORES = TASKS["her2-4"]
 class _Found:
     """Windows so far: `got` as patches labelled by their image's score, `targets` in the same order."""
 
+    targets: TargetPacker
     got: Collected = field(default_factory=Collected)
-    targets: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 def cut_windows(
@@ -68,7 +68,7 @@ def cut_windows(
         Nothing comes out (with counts per cause), or too few cases for the split asked for.
     """
     context = context or CutContext()
-    found = _Found()
+    found = _Found(TargetPacker(settings.grid.patch_size_px, len(TARGET_CLASSES)))
     masks = {mask_path(image.path, settings.segmentation.masks) for image in source.images}
     # A folder's masks are pictures too, but none to learn from.
     images = [image for image in source.images if image.path not in masks]
@@ -82,12 +82,11 @@ def cut_windows(
             context.say(str(error))
     if context.progress is not None:
         context.progress(len(images), len(images), "")
-    if not found.targets:
+    if len(found.targets) == 0:
         raise PatchError(nothing_came_out(len(images), found.got.dropped))
     # Split within scores, as patches of scores are; then the pixels' classes take their place.
     manifest = assemble(found.got, source, settings, _SCORES, context.say)
-    side = settings.grid.patch_size_px
-    targets = Targets.of(found.targets, side, len(TARGET_CLASSES))
+    targets = found.targets.packed()
     return _with_targets(manifest, targets), targets
 
 
@@ -144,14 +143,12 @@ def _cut_image(
     if len(windows) == 0:
         dropped["image: smaller than a crop"] += 1
         return
-    kept, targets = _known_windows(windows, truth, scale, settings, found)
-    if len(kept) == 0:
-        return
-    score = _score(image, context)
-    found.got.images.append(_manifest_image(image, (*size, size_um)))
-    found.got.cuts.append(_cut(kept, targets, score))
-    found.got.splits.append(image.split)
-    found.targets += targets
+    described = _manifest_image(image, (*size, size_um))
+    cut = _known_windows(windows, truth, scale, settings, found, _score(image, context))
+    if len(cut):
+        found.got.images.append(described)
+        found.got.cuts.append(cut)
+        found.got.splits.append(image.split)
 
 
 _NO_SIZE = (
@@ -166,10 +163,15 @@ def _windows(size: tuple[int, int], scale: PatchScale, settings: PatchSettings) 
 
 
 def _known_windows(
-    windows: NDArray[np.int32], truth: Truth, scale: PatchScale, settings: PatchSettings, found: _Found
-) -> tuple[NDArray[np.int32], list[NDArray[np.uint8]]]:
-    """Return the windows of which enough is known, and their targets."""
-    kept, targets = [], []
+    windows: NDArray[np.int32],
+    truth: Truth,
+    scale: PatchScale,
+    settings: PatchSettings,
+    found: _Found,
+    score: int,
+) -> Cut:
+    """Return the windows of which enough is known, labelled by their image's score; their targets are packed."""
+    kept, shares = [], []
     for rows, pictures in _targets(windows, truth, scale, settings):
         for row, target in zip(rows.tolist(), pictures, strict=True):
             known = float((target != IGNORE).mean())
@@ -177,8 +179,15 @@ def _known_windows(
                 found.got.dropped["too little known"] += 1
                 continue
             kept.append(windows[row])
-            targets.append(target)
-    return np.array(kept, np.int32).reshape(-1, 4), targets
+            shares.append(known)
+            found.targets.add(target)
+    n = len(kept)
+    return Cut(
+        np.array(kept, np.int32).reshape(n, 4),
+        np.full(n, score, np.int16),
+        np.array(shares, np.float32),
+        np.zeros((n, 16), np.uint8),
+    )
 
 
 def _targets(
@@ -197,12 +206,6 @@ def _targets(
         whole = truth(frame)
         cells = zip(columns, lines, strict=True)
         yield rows, [whole[j * px : (j + 1) * px, i * px : (i + 1) * px].copy() for i, j in cells]
-
-
-def _cut(windows: NDArray[np.int32], targets: list[NDArray[np.uint8]], score: int) -> Cut:
-    known = [(target != IGNORE).mean() for target in targets]
-    n = len(windows)
-    return Cut(windows, np.full(n, score, np.int16), np.array(known, np.float32), np.zeros((n, 16), np.uint8))
 
 
 def _score(image: SourceImage, context: CutContext) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from qupath_her2.project.writing import output_errors, replace_file
 if TYPE_CHECKING:
     from qupath_her2.patches.table import PatchManifest
 
-__all__ = ["TARGETS_KEY", "Targets", "read_targets", "write_targets"]
+__all__ = ["TARGETS_KEY", "TargetPacker", "Targets", "read_targets", "write_targets"]
 
 #: Of the manifest's settings: SHA-256 of its targets.
 TARGETS_KEY = "targets_sha256"
@@ -56,13 +56,10 @@ class Targets:
     @classmethod
     def of(cls, targets: Iterable[NDArray[np.uint8]], side: int, n_classes: int) -> Targets:
         """Pack targets, uint8 (side, side) each, class indices or `IGNORE`."""
-        parts, counts = [], []
+        packer = TargetPacker(side, n_classes)
         for target in targets:
-            parts.append(np.frombuffer(zlib.compress(np.ascontiguousarray(target).tobytes()), np.uint8))
-            counts.append(np.bincount(target[target != IGNORE], minlength=n_classes))
-        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        packed = np.concatenate([np.zeros(0, np.uint8), *parts])
-        return cls(side, packed, offsets, np.array(counts, np.int64).reshape(len(counts), n_classes))
+            packer.add(target)
+        return packer.packed()
 
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Return the targets of some rows, uint8 (n, side, side), in that order."""
@@ -92,6 +89,33 @@ class Targets:
             # Of the pixels, not of how a version of zlib packs them.
             digest.update(self.read(np.array([row])).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class TargetPacker:
+    """Takes targets one by one and keeps them packed: those of a large study would not fit into memory."""
+
+    side: int
+    n_classes: int
+    _parts: list[bytes] = field(default_factory=list)
+    _counts: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def add(self, target: NDArray[np.uint8]) -> None:
+        """Pack a target, uint8 (side, side), class indices or `IGNORE`."""
+        self._parts.append(zlib.compress(np.ascontiguousarray(target).tobytes()))
+        self._counts.append(np.bincount(target[target != IGNORE], minlength=self.n_classes))
+
+    def packed(self) -> Targets:
+        """Return all targets so far."""
+        return Targets(
+            self.side,
+            np.frombuffer(b"".join(self._parts), np.uint8),
+            np.cumsum([0, *map(len, self._parts)], dtype=np.int64),
+            np.array(self._counts, np.int64).reshape(len(self), self.n_classes),
+        )
 
 
 def write_targets(folder: Path, targets: Targets) -> None:
