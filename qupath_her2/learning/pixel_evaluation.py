@@ -18,7 +18,7 @@ from qupath_her2.learning.dataset import (
     read_batches,
     split_rows,
 )
-from qupath_her2.learning.device import choose_device, half_type, memory_layout
+from qupath_her2.learning.device import autocast, choose_device, half_type, memory_layout
 from qupath_her2.learning.forward import Forward
 from qupath_her2.learning.pixel_losses import UNKNOWN
 from qupath_her2.learning.pixel_tally import PixelTally
@@ -187,7 +187,7 @@ def seconds_per_crop(
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(device, half_type(device, s.precision)):
         ask(pictures)
         begun = waited()
         for _ in range(max(1, windows // at_once)):

@@ -1,8 +1,8 @@
 """The four segmenters side by side on fields they never saw: ``python -m tests.quality.segmenters --out DIR``.
 
 Everything is drawn at 0.25 µm/px: training fields under the seeds 810 000 and up, validation 820 000, test 830 000,
-which nothing else uses. All four networks see the same windows in the same order, as often, at one small width that a
-processor can afford.
+which nothing else learns from; cells are compared on fields from 835 000 on. All four networks see the same windows
+in the same order, as often, at one small width that a processor can afford.
 
 Deviations from the recipe ``her2net``, whose defaults are the paper's, for what a processor can do in minutes: width 8
 in place of 32 (Her2Net) and 64, and a dropout of 0.1 in Her2Net; Adam with a rate falling by cosine in place of
@@ -13,18 +13,16 @@ windows of 64 px, for many steps, then of the paper's 251 px.
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qupath_her2.batch.segmenters import write_table
 from qupath_her2.learning import (
     AugmentSettings,
     LossSettings,
-    PixelTally,
     PredictSettings,
     ReadSettings,
     ScheduleSettings,
@@ -34,13 +32,24 @@ from qupath_her2.learning import (
 from qupath_her2.learning.pixel_evaluation import seconds_per_crop, tally_pixels
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.registry import build_model
-from qupath_her2.patches import DrawnWindow, DrawnWindows, drawn_windows, scores_of, select
+from qupath_her2.patches import (
+    TARGET_CLASSES,
+    DrawnWindow,
+    DrawnWindows,
+    drawn_windows,
+    scores_of,
+    select,
+)
+from qupath_her2.report.pixel_tables import SegmenterRow, pixel_tables
+from qupath_her2.scoring.agreement import table_text
 from qupath_her2.slides.jitter import JitterSettings
 from qupath_her2.synthetic import PLAIN_SHARES, draw_field, preset
+from tests.quality.network_cells import compare_cells, comparison_table
 
 NETWORKS = ("her2net", "unet", "segnet", "bayesian-segnet")
 #: First seed of training, validation and test fields, and fields a score.
 PARTS = ((810_000, 3), (820_000, 1), (830_000, 1))
+CELL_SEED = 835_000
 SMALL_PX, WINDOW_PX, FIELD_PX, UM_PX = 64, 251, 1004, 0.25
 OPTIONS: dict[str, dict[str, Any]] = {"her2net": {"dropout": 0.1}}
 #: What other laboratories and scanners do; training and validation fields take them in turn, test fields none.
@@ -119,37 +128,35 @@ def test_part(data: DrawnWindows) -> DrawnWindows:
     return DrawnWindows(select(data.manifest, rows), data.targets.select(rows), data.pictures[rows])
 
 
-def judge(folder: Path, data: DrawnWindows) -> tuple[PixelTally, dict[str, Any]]:
-    """Return the pixel figures of a trained network on the test part, and what else is in the table."""
+def judge(folder: Path, data: DrawnWindows) -> SegmenterRow:
+    """Return the pixel figures of a trained network on the test part."""
     model, card = load_checkpoint(folder / "best")
     predict = PredictSettings(batch_size=4, device="cpu", read=ReadSettings(threads=1))
     part = test_part(data)
     tally = tally_pixels(
         model, card, part.manifest, part, part.targets, predict, scores=scores_of(part.manifest)
     )
-    rest = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "seconds_per_2048": seconds_per_crop(model, WINDOW_PX, predict),
-        "megabytes": (folder / "best.safetensors").stat().st_size / 1e6,
-        "best_epoch": card.metrics["epoch"],
-    }
-    return tally, rest
-
-
-def figures(tally: PixelTally, group: str | None = None) -> dict[str, Any]:
-    return {
-        "pooled": asdict(tally.pooled(group)),
-        "classes": [asdict(one) for one in tally.measures(group)],
-    }
+    return SegmenterRow(
+        name=card.model,
+        window_px=WINDOW_PX,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        seconds_per_crop=seconds_per_crop(model, WINDOW_PX, predict),
+        device="one core",
+        best_epoch=int(card.metrics["epoch"]),
+        tally=tally,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder; a training that was stopped goes on")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument(
         "--epochs", type=int, nargs=2, default=(4, 1), help="on small windows, and on large ones"
+    )
+    parser.add_argument(
+        "--cells", type=int, default=0, metavar="SEEDS", help="compare cells too, on fields of so many seeds"
     )
     chosen = parser.parse_args()
     import torch
@@ -158,24 +165,24 @@ def main() -> None:
     fields = draw_fields()
     small, data = (drawn_windows(fields, window=side) for side in (SMALL_PX, WINDOW_PX))
     shares = data.targets.counts.sum(0) / data.targets.counts.sum()
+    words = ", ".join(f"{name} {share:.3f}" for name, share in zip(TARGET_CLASSES, shares, strict=True))
     print(
-        f"{len(data.manifest)} windows; pixels {dict(zip(data.manifest.class_names, shares.round(3), strict=True))}"
+        f"{len(small.manifest)} small windows, {len(data.manifest)} large ones; pixels: {words}", flush=True
     )
+    rows = []
     for name in chosen.networks:
-        folder = chosen.out / name
-        seconds = train_one(name, small, data, folder, width=chosen.width, epochs=tuple(chosen.epochs))
-        tally, rest = judge(folder, data)
-        found = {**rest, "training_core_s": seconds, "all": figures(tally)}
-        found["by_score"] = {group: figures(tally, group) for group in tally.groups}
-        (folder / "test.json").write_text(json.dumps(found, indent=1))
-        pooled = tally.pooled()
-        print(
-            f"{name}: {rest['parameters']} parameters, {rest['seconds_per_2048']:.2f} s per 2048 x 2048, "
-            f"accuracy {pooled.accuracy:.4f}, mean F {pooled.mean_f_score:.4f}, mean AUC {pooled.mean_roc_auc:.4f}, "
-            f"trained {seconds:.0f} s"
+        seconds = train_one(
+            name, small, data, chosen.out / name, width=chosen.width, epochs=tuple(chosen.epochs)
         )
-        for one in tally.measures():
-            print(f"  {one.name}: precision {one.precision:.4f} recall {one.recall:.4f} F {one.f_score:.4f}")
+        rows.append(judge(chosen.out / name, data))
+        write_table(chosen.out / "segmenters", rows)
+        print(f"{name}: {seconds:.0f} s of one core", flush=True)
+    for table in pixel_tables(rows):
+        print(table_text(table))
+    if chosen.cells:
+        seeds = range(CELL_SEED, CELL_SEED + chosen.cells)
+        checkpoints = [chosen.out / name / "best" for name in chosen.networks]
+        print(comparison_table(compare_cells(checkpoints, seeds, tell=print)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""Cells with nuclei that a QuPath project holds become the truth that a segmenter is trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.patches import read_manifest, read_targets
+from qupath_her2.patches.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS
+from qupath_her2.project.existing_files import read_existing_cells
+from tests.helpers.recipes import as_toml
+from tests.integration.conftest import Study
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+SIDE = 75
+SETTINGS = {
+    "patches": {
+        "grid": {"patch_size_px": SIDE, "target_um_px": 0.5},
+        "split": "by-patch",
+        "segmentation": {"crop_px": 0},
+    },
+    "train": {"epochs": 1, "batch_size": 8, "micro_batch_size": 0},
+}
+
+
+def polygons(
+    xy: NDArray[np.float32], offsets: NDArray[np.int64], wanted: NDArray[np.bool_]
+) -> list[shapely.Polygon]:
+    """The outlines of some rows; rows without one give none."""
+    rings = np.split(xy, offsets[1:-1])
+    return [
+        shapely.Polygon(ring)
+        for ring, is_wanted in zip(rings, wanted, strict=True)
+        if is_wanted and len(ring)
+    ]
+
+
+def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
+    (field.folder / "her2.toml").write_text(as_toml(SETTINGS), encoding="utf-8")
+    field.her2("pull", str(field.project), "--cells")
+    done = field.her2("patches", str(field.project), "--recipe", "her2net")
+    assert "64 patches of 1 images" in done.stdout, done.stdout + done.stderr
+    folder = field.folder / "her2" / "patches" / "her2net"
+    manifest = read_manifest(folder)
+    targets = read_targets(folder, manifest)
+    seen = targets.read(np.arange(len(manifest)))
+    # QuPath's own outlines, by shapely: what is drawn twice counts once, and membranes lie over nuclei.
+    (path,) = (field.folder / "her2" / "regions").glob("*.cells.npz")
+    cells = read_existing_cells(path)
+    outlines = polygons(cells.cell_xy, cells.cell_offsets, cells.is_cell)
+    nuclei = polygons(cells.nucleus_xy, cells.nucleus_offsets, cells.is_cell)
+    bands = shapely.union_all([outline.boundary.buffer(1.0) for outline in outlines])
+    filled = shapely.union_all(nuclei).difference(bands)
+    frame = shapely.box(0, 0, 600, 600)
+    assert (seen == MEMBRANE).sum() == pytest.approx(bands.intersection(frame).area, rel=0.02)
+    assert (seen == NUCLEUS).sum() == pytest.approx(filled.intersection(frame).area, rel=0.02)
+    # All of the image is a tumour region; only the inside of cells without a nucleus is not known.
+    assert 0 < (seen == IGNORE).mean() < 0.1
+    assert (seen == BACKGROUND).any()
+
+    train = ("train", str(field.project), "--recipe", "her2net", "--model", "unet", "--width", "2")
+    done = field.her2(*train, "--name", "net", "--device", "cpu")
+    assert "Each class against the rest" in done.stdout
+    _, card = load_checkpoint(field.folder / "her2" / "models" / "net" / "best")
+    assert (card.task, card.patch_size_px, card.data_hash != "") == ("segmentation", SIDE, True)
+    # Going on with a finished training changes nothing.
+    weights = (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes()
+    field.her2(*train, "--name", "net", "--device", "cpu")
+    assert (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes() == weights
