@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
 import threading
@@ -105,7 +106,7 @@ def _run_in_pool(
     events, cancel = context.Queue(), context.Event()
     results: dict[int, ImageResult] = {}
     pool = ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_start_worker, initargs=(events, cancel)
+        processes, mp_context=context, initializer=_start_worker, initargs=(events, cancel, processes)
     )
     with pool:
         with _sigint_ignored():
@@ -159,8 +160,10 @@ def _sigint_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(events: Any, cancel: Any) -> None:
+def _start_worker(events: Any, cancel: Any, processes: int) -> None:
     global _worker_events, _worker_cancel
+    # A network takes all cores for each of its processes unless it is told before torch is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     _worker_events, _worker_cancel = events, cancel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

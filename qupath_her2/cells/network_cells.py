@@ -15,10 +15,11 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.contours import N_ANGLES
 from qupath_her2.cells.detection import Nuclei
 from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
-from qupath_her2.cells.outlines import Outlines, OutlineSettings, outline_on_ground
+from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_on_ground
 from qupath_her2.cells.planes import Plane
 from qupath_her2.cells.territory import NOBODY, STRAIGHT, grow
 from qupath_her2.patches.targets import MEMBRANE, NUCLEUS
@@ -126,13 +127,18 @@ def network_in_tile(
     ----------
     classes : what the network says of the image.
     grid : working grid of the tile.
-    box : what is read for the tile, working pixels.
+    box : the part of the image to look at, working pixels; without any ground it holds no cells.
     settings : prices and limits.
 
     Returns
     -------
-    N nuclei and the outlines of their cells, pixels of the tile.
+    N nuclei and the outlines of their cells, working pixels from the box's corner.
     """
+    if box.width < 1 or box.height < 1:
+        no_radii, nobody = np.zeros((0, N_ANGLES), np.float32), np.zeros((0, N_SECTORS))
+        return Nuclei(np.zeros((0, 2)), no_radii), Outlines(
+            nobody.astype(np.float32), nobody.astype(np.int32)
+        )
     factor = max(1, round(settings.work_um_px / classes.um_px))
     # Blocks are counted from the image's corner, so that they are the same in every tile.
     step = classes.downsample * factor

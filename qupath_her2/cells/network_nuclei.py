@@ -29,6 +29,7 @@ class NucleusMapSettings:
 
     Attributes
     ----------
+    blur_um : sigma by which the map is blurred, against grain.
     min_probability : the edge of a nucleus.
     min_area_um2 : smallest nucleus; a network knows the caps of nuclei cut near their end from specks.
     min_peak : the most certain place of a nucleus is at least so probable.
@@ -38,6 +39,7 @@ class NucleusMapSettings:
     max_radius_um : no nucleus reaches farther from its centre.
     """
 
+    blur_um: float = 0.25
     min_probability: float = 0.5
     min_area_um2: float = 4.0
     min_peak: float = 0.6
@@ -144,6 +146,14 @@ def _radii(
     return radii
 
 
+def _rounded(radii: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Even out each radius with its neighbours, first of all what only one direction says."""
+    around = np.stack([np.roll(radii, turn, axis=1) for turn in (-1, 0, 1)])
+    middle = np.median(around, axis=0)
+    evened = (np.roll(middle, 1, axis=1) + 2 * middle + np.roll(middle, -1, axis=1)) / 4
+    return np.asarray(evened, np.float32)
+
+
 def _tops(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return x and y of the hills' tops, the deepest first, equal ones by their place."""
     around = cv2.dilate(depth, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
@@ -168,6 +178,7 @@ def nuclei_of_map(
     the nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `NOBODY` elsewhere.
     """
     s = settings
+    nuclear = blur(nuclear, s.blur_um / um_px)
     mask = (nuclear >= s.min_probability).astype(np.uint8)
     depth = blur(
         cast(Plane, cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)), s.smooth_um / um_px
@@ -192,4 +203,4 @@ def nuclei_of_map(
     radii = _radii(owner, nuclear, centre[good], numbers, s.min_probability, s.max_radius_um / um_px)
     renumber = np.full(len(x) + 1, NOBODY, np.int32)
     renumber[numbers] = np.arange(len(numbers), dtype=np.int32)
-    return Nuclei(centre[good], radii), renumber[owner]
+    return Nuclei(centre[good], _rounded(radii)), renumber[owner]

@@ -48,6 +48,21 @@ class RegionMap:
         frame = shapely.box(box.x, box.y, box.x + box.width, box.y + box.height)
         return bool(shapely.intersects([region.geometry for region in self.scored], frame).any())
 
+    def bounds_within(self, box: Box) -> tuple[float, float, float, float] | None:
+        """Return min x, min y, max x, max y of what of the scored regions lies in a box; None for nothing.
+
+        Parameters
+        ----------
+        box : level-0 pixels.
+        """
+        frame = (box.x, box.y, box.x + box.width, box.y + box.height)
+        parts = [shapely.clip_by_rect(region.geometry, *frame) for region in self.scored]
+        corners = shapely.bounds([part for part in parts if not part.is_empty])
+        if len(corners) == 0:
+            return None
+        low, high = corners[:, :2].min(0), corners[:, 2:].max(0)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
     def near(self, xy: NDArray[np.float64], distance_px: float) -> NDArray[np.bool_]:
         """Tell which points lie in a scored region or near one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
@@ -21,6 +22,7 @@ from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons, rays_to_box
 from qupath_her2.cells.regions import RegionMap
 from qupath_her2.cells.sectors import N_READINGS, Sectors, SectorSettings, measure_sectors
 from qupath_her2.project.existing import ExistingCells
+from qupath_her2.records import Box
 from qupath_her2.slides import Slide, StainVectors, read_scaled
 
 __all__ = ["NEW_CELL", "TileCells", "TileWork", "join", "measure_tile"]
@@ -121,7 +123,9 @@ def _ridge_shares(
 def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
     """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions."""
     if work.classes is not None:
-        nuclei, outlines = network_in_tile(work.classes, work.grid, box.read, work.network)
+        seen = _seen(work, box)
+        nuclei, outlines = network_in_tile(work.classes, work.grid, seen, work.network)
+        nuclei.centre[:] += [seen.x - box.read.x, seen.y - box.read.y]
         return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
@@ -131,6 +135,21 @@ def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, 
     nuclei = Nuclei(nuclei.centre[near], nuclei.radii[near])
     outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
     return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
+
+
+def _seen(work: TileWork, box: TileBox) -> Box:
+    """Return what a network must look at: the scored ground of the core, and the halo round it."""
+    core, read, d = box.core, box.read, work.grid.downsample
+    bounds = work.regions.bounds_within(work.grid.level0(core))
+    if bounds is None:
+        return Box(read.x, read.y, 0, 0)
+    halo = work.grid.settings.halo_px
+    low = [
+        max(math.floor(v / d) - halo, least) for v, least in zip(bounds[:2], (read.x, read.y), strict=True)
+    ]
+    most = (read.x + read.width, read.y + read.height)
+    high = [min(math.ceil(v / d) + halo, last) for v, last in zip(bounds[2:], most, strict=True)]
+    return Box(low[0], low[1], high[0] - low[0], high[1] - low[1])
 
 
 def _level0(xy: NDArray[np.float64], origin: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
