@@ -64,15 +64,17 @@ class NetworkCellSettings:
     work_um_px : maps are averaged to about this before cells are looked for, as the classical detector works.
     membrane_price : crossing a certain membrane costs as much as this many times its width of open ground.
     ridge_od : DAB ridge as which a certain membrane counts in the prices of `OutlineSettings`.
-    outlines : reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both,
-        so that to cross it costs less than there.
+    outlines : reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both
+        here, so that crossing it costs less than there, and leaving the expected place more.
     nuclei : what counts as one.
     """
 
     work_um_px: float = 0.5
     membrane_price: float = 20.0
-    ridge_od: float = 0.6
-    outlines: OutlineSettings = field(default_factory=lambda: OutlineSettings(crossing_weight=0.1))
+    ridge_od: float = 0.3
+    outlines: OutlineSettings = field(
+        default_factory=lambda: OutlineSettings(crossing_weight=0.1, place_price_od_um=0.03)
+    )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
 
 
