@@ -182,6 +182,8 @@ def plan_jobs(
     options = options or RunOptions()
     settings = settings or find_settings(folder)
     checked_pixel_size(options.pixel_size_um)
+    if options.cells == "network" and options.method == "indicators":
+        raise SettingsError("A network finds cells, and indicators look at none: leave out one of the two.")
     if options.cells == "network":
         check_cell_network(options.checkpoint)
     out = exchange_folder(folder, options.out)

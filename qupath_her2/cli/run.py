@@ -67,7 +67,8 @@ def run(
 
     recipe = _recipe(tumour_from, method)
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}}, recipe=recipe)
-    where = cell_source(cells or settings.cell_source)
+    # The file says whose cells are measured; indicators measure none, unless a flag asks for both.
+    where = cell_source(cells or (settings.cell_source if method is o.MethodName.cells else "detect"))
     finder = where.checkpoint if method is o.MethodName.cells else tumour_from
     chosen = run_options(
         images=images,

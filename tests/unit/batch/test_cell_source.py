@@ -157,6 +157,32 @@ def test_pixels_the_network_cannot_have_are_refused_with_the_cure(
     assert "leave --cells out for the classical detector" in result.score.reason
 
 
+def test_tiles_leave_no_trace(study: Path) -> None:
+    def cells(tile_px: int) -> np.ndarray:
+        (study / "her2.toml").write_text(f"[cells.grid]\ntile_px = {tile_px}\nhalo_px = 64\n")
+        result = scored(study)
+        assert result.run_dir is not None
+        table = read_run(result.run_dir)[1]
+        assert table is not None
+        return np.concatenate([table.centroid_xy, table.measurements], axis=1)
+
+    small, large = cells(160), cells(2048)
+    assert len(large) > 50
+    # Another batch rounds a probability to the next of 256 levels here and there.
+    assert small.shape == large.shape
+    assert np.isclose(small, large, atol=0.02, equal_nan=True).mean() > 0.99
+
+
+def test_a_network_and_indicators_do_not_go_together(study: Path) -> None:
+    network = f"unet:{study / 'models' / 'best'}"
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", network, "--method", "indicators")
+    assert code == 1
+    assert "leave out one of the two" in out
+    (study / "her2.toml").write_text('cell_source = "unet:models/best"\n')
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--method", "indicators")
+    assert code == 0, out
+
+
 @pytest.mark.parametrize(
     "text", ["her3net:x", "unet", "unet:", "detekt", "from-regions:x", "se-resnet50:x", ""]
 )
