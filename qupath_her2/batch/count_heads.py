@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qupath_her2.learning import PredictSettings
     from qupath_her2.models.card import ModelCard
     from qupath_her2.models.counts import CountKind
+    from qupath_her2.slides.density_map import DensityMap
 
 __all__ = ["HEADS", "counts_of_images", "fit_heads", "head_path"]
 
@@ -52,6 +53,7 @@ def fit_heads(
     kinds: Sequence[CountKind],
     checkpoint: Path,
     settings: PredictSettings | None = None,
+    stain_maps: Sequence[DensityMap] | None = None,
 ) -> dict[str, Agreement]:
     """Fit heads on the images of training and validation, keep them beside the network, and judge them on test images.
 
@@ -64,7 +66,7 @@ def fit_heads(
     """
     labelled = select(manifest, (manifest.label >= 0) & (manifest.split >= 0))
     with PatchPixels(labelled) as pixels:
-        found = predict(model, card, labelled, pixels, settings)
+        found = predict(model, card, labelled, pixels, settings, stain_maps=stain_maps)
     n_images, n_classes = len(labelled.images), len(card.class_names)
     counts = counts_of_images(labelled.image, found.chosen, n_images, n_classes)
     truth = counts_of_images(labelled.image, labelled.label, n_images, n_classes)

@@ -151,7 +151,7 @@ def train_network(
             job.out / "test", test, card, PatchPixels, model=model, stain_maps=maps, cam=job.settings.cam
         )
     heads = (
-        fit_heads(model, card, data.manifest, job.recipe.heads, result.checkpoint, job.settings.predict)
+        fit_heads(model, card, data.manifest, job.recipe.heads, result.checkpoint, job.settings.predict, maps)
         if job.recipe.heads
         else {}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from qupath_her2.cli.verb import verb
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
+    from qupath_her2.recipes import Recipe as RecipeOf
 
 __all__ = ["train"]
 
@@ -41,6 +43,15 @@ Patches = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training patches.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="The first learning rate.")]
+Normalise = Annotated[
+    str | None,
+    typer.Option(
+        "--normalise",
+        metavar="WHAT",
+        help="Stains before the network: none, macenko:veta-2013, or macenko:FILE (a slide, or a profile); as the "
+        "recipe says if not given. predict does the same.",
+    ),
+]
 Folds = Annotated[
     int | None,
     typer.Option(
@@ -98,6 +109,7 @@ def train(
     study: Study = None,
     windows: Windows = "101,151,201,251,301",
     width: Width = None,
+    normalise: Normalise = None,
     folds: Folds = None,
     device: o.Device = None,
     shuffle_labels: Control = False,
@@ -125,9 +137,8 @@ def train(
     from qupath_her2.batch.plan import exchange_folder, find_settings
     from qupath_her2.batch.segmenters import check_segmenter
     from qupath_her2.batch.training import TrainJob
-    from qupath_her2.recipes import find_recipe
 
-    chosen = find_recipe(recipe)
+    chosen = _recipe(recipe, normalise)
     overrides: dict[str, Any] = {
         "train": {
             "epochs": epochs,
@@ -175,6 +186,23 @@ def train(
     from qupath_her2.cli.train_work import train_classifiers
 
     return train_classifiers(job, folds, progress)
+
+
+def _recipe(name: str, normalise: str | None) -> RecipeOf:
+    """Return the recipe, with another stain normalisation where one is asked for."""
+    from qupath_her2.errors import SettingsError
+    from qupath_her2.recipes import find_recipe
+    from qupath_her2.slides.stain_sample import normalisation_reference
+
+    found = find_recipe(name)
+    if normalise is None:
+        return found
+    if found.task == "segmentation":
+        raise SettingsError("--normalise is of networks that classify patches; --recipe her2net has none.")
+    if normalise == "none":
+        return replace(found, stain=None)
+    normalisation_reference(normalise)
+    return replace(found, stain=normalise)
 
 
 def _check_flags(is_segmentation: bool, *, of_segmenters: bool, folds: int | None) -> None:
