@@ -14,6 +14,7 @@ import orjson
 from qupath_her2.batch.count_heads import fit_heads
 from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
 from qupath_her2.batch.stain_maps import normalised
+from qupath_her2.batch.training_report import write_training_report
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
 from qupath_her2.models.card import ModelCard
@@ -164,7 +165,9 @@ def train_network(
         data.left_out,
     )
     replace_file(job.out / "training.json", record)
-    return TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
+    found = TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
+    write_training_report(job, found, has_cam=model.cam_layer is not None)
+    return found
 
 
 def begin_model(job: TrainJob) -> Any:

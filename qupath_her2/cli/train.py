@@ -121,8 +121,8 @@ def train(
 ) -> int:
     """Train a network of a published system on the regions of a project.
 
-    The best checkpoint, its card, curves, confusion matrices and the worst mistakes lie in FOLDER/her2/models/NAME. A
-    training that was stopped goes on where it was.
+    The best checkpoint and its card lie in FOLDER/her2/models/NAME, with report.html: curves, figures on cases it never
+    saw, confusion matrices, and the worst mistakes beside what spoke for them. A training that was stopped goes on.
 
     [bold]Examples[/bold]
 

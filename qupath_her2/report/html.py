@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.report.tables import SummaryRow
 
-__all__ = ["ReportPictures", "count_states", "write_html"]
+__all__ = ["ReportPictures", "count_states", "report_templates", "write_html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,20 @@ def _base64(data: bytes) -> Markup:
     return Markup(base64.b64encode(data).decode("ascii"))
 
 
+def report_templates() -> jinja2.Environment:
+    """Return the templates of all pages: what is put into them is escaped, what is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("qupath_her2.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = _base64
+    environment.filters["hex"] = _hex
+    return environment
+
+
 def write_html(
     path: Path,
     rows: Sequence[SummaryRow],
@@ -97,25 +111,20 @@ def write_html(
     OutputError
         When `path` cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("qupath_her2.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = _base64
-    environment.filters["hex"] = _hex
-    stream = environment.get_template("report.html.j2").stream(
-        title=title,
-        rows=rows,
-        images=zip(rows, pictures, strict=True),
-        counts=count_states(rows),
-        classes=CELL_CLASSES,
-        colours=[_hex(class_colour(name)) for name in CELL_CLASSES],
-        not_measured_colour=_hex(NOT_MEASURED_COLOUR),
-        version=version,
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    stream = (
+        report_templates()
+        .get_template("report.html.j2")
+        .stream(
+            title=title,
+            rows=rows,
+            images=zip(rows, pictures, strict=True),
+            counts=count_states(rows),
+            classes=CELL_CLASSES,
+            colours=[_hex(class_colour(name)) for name in CELL_CLASSES],
+            not_measured_colour=_hex(NOT_MEASURED_COLOUR),
+            version=version,
+            made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        )
     )
     partial = path.with_name(path.name + ".tmp")
     try:

@@ -101,6 +101,13 @@ def test_a_training_leaves_all_that_is_promised(study: Path, trained: TrainedNet
     assert not any("leakage possible" in text for text in trained.test.images.warnings)
     mistakes = (folder / "test" / "mistakes.jpg").is_file()
     assert mistakes == (len(trained.test.worst) > 0)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Training of patch-count</h1>" in page
+    assert page.count("data:image/svg+xml;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == mistakes
+    share = trained.test.patches.accuracy
+    assert f"{share.k}/{share.n}" in page
+    assert "://" not in page
 
 
 def test_every_patch_is_predicted_and_none_twice(study: Path, trained: TrainedNetwork) -> None:
