@@ -106,12 +106,14 @@ def _rating_trees() -> Trees:
     return load_trees(TREES_FILE, ("quality",), MEASURES)["quality"]
 
 
-def _looks_blue(found: Candidates, s: DetectionSettings) -> NDArray[np.bool_]:
+def _looks_blue(
+    hematoxylin: NDArray[np.float32], dab: NDArray[np.float32], s: DetectionSettings
+) -> NDArray[np.bool_]:
     """Tell nuclei from brown clumps and grey red cells."""
-    dab_inside = found.dab[:, 0]
-    step = dab_inside - found.dab[:, 1]
+    dab_inside = dab[:, 0]
+    step = dab_inside - dab[:, 1]
     brown = (dab_inside > s.min_brown_od) & (step > s.max_dab_step_od)
-    grey = (dab_inside > s.max_grey_share * found.hematoxylin[:, 0]) & (step > s.min_grey_step_od)
+    grey = (dab_inside > s.max_grey_share * hematoxylin[:, 0]) & (step > s.min_grey_step_od)
     blue: NDArray[np.bool_] = ~(brown | grey)
     return blue
 
@@ -160,8 +162,7 @@ class ClassicalDetector:
         s = self.settings
         found = self._outlined(tile)
         possible = (found.area_um2 >= s.min_area_um2) & (edge_mean(found) >= s.contours.min_edge_od)
-        possible &= found.hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
-        found = found.take(possible & _looks_blue(found, s))
+        found = found.take(possible & self.is_blue(found.hematoxylin, found.dab))
         rating = predict(_rating_trees(), measure(found, self.strong_edge_od, self.strong_hematoxylin_od))
         good = rating >= s.min_rating
         found, rating = found.take(good), rating[good]
@@ -169,6 +170,21 @@ class ClassicalDetector:
         reach_px = s.competition_um / tile.planes.um_px
         found = found.take(keep_best(found.centre, found.radii, rating * size, reach_px))
         return Nuclei(found.centre, found.radii)
+
+    def is_blue(self, hematoxylin: NDArray[np.float32], dab: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Tell nuclei from gaps without haematoxylin, brown clumps and grey red cells.
+
+        Parameters
+        ----------
+        hematoxylin, dab : float32 (N, 2), mean inside and around, OD.
+
+        Returns
+        -------
+        bool (N)
+        """
+        s = self.settings
+        filled = hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
+        return np.asarray(filled & _looks_blue(hematoxylin, dab, s))
 
     def _outlined(self, tile: Tile) -> Candidates:
         """Outline every blob of the tile."""

@@ -164,14 +164,15 @@ def find_cells(
     existing, detector, classes, network, workers, progress : as in `measure_cells`.
     """
     s = settings
-    chosen = detector or ClassicalDetector(s.detection)
-    # Neither existing cells nor a network's need a detector.
-    needed = existing is None and classes is None
-    prepared = chosen.prepared([sample.tile for sample in samples]) if needed else chosen
+    tiles_of_samples = [sample.tile for sample in samples]
+    judge = ClassicalDetector(s.detection)
+    if existing is None and (classes is not None or detector is None):
+        judge = judge.prepared(tiles_of_samples)
+    chosen = judge if detector is None else detector.prepared(tiles_of_samples)
     centres = None if existing is None else given_centres(existing)
     work = TileWork(
-        slide, regions, grid, stains, prepared, existing, centres, s.planes, s.outlines, s.sectors,
-        classes, network or NetworkCellSettings(),
+        slide, regions, grid, stains, chosen, existing, centres, s.planes, s.outlines, s.sectors,
+        classes, network or NetworkCellSettings(), judge,
     )  # fmt: skip
     tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     return join(list(_run_tiles(tiles, work, workers, progress)))

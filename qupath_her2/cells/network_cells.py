@@ -9,6 +9,7 @@ is none. From there on the cells are measured and scored by the very code that m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -90,6 +91,7 @@ def cells_of_map(
     membrane: Plane,
     um_px: float,
     settings: NetworkCellSettings | None = None,
+    is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
 ) -> tuple[Nuclei, Outlines]:
     """Find and outline the cells of a map.
 
@@ -98,6 +100,7 @@ def cells_of_map(
     nuclear, membrane : float32 (H, W), probabilities 0..1.
     um_px : size of their pixels, µm.
     settings : prices and limits.
+    is_nucleus : tells of N nuclei, pixels of the map, which are some; all where None.
 
     Returns
     -------
@@ -105,6 +108,8 @@ def cells_of_map(
     """
     s = settings or NetworkCellSettings()
     nuclei, owner = nuclei_of_map(nuclear, um_px, s.nuclei)
+    if is_nucleus is not None:
+        nuclei, owner = _kept(nuclei, owner, is_nucleus(nuclei))
     price = np.rint(_PER_PX * (1 + s.membrane_price * membrane)).astype(np.int32)
     # Cells begin at the edges of their nuclei, into which nobody grows.
     price[owner != NOBODY] = -1
@@ -117,11 +122,22 @@ def cells_of_map(
     )
 
 
+def _kept(
+    nuclei: Nuclei, owner: NDArray[np.int32], good: NDArray[np.bool_]
+) -> tuple[Nuclei, NDArray[np.int32]]:
+    """Return the good nuclei and the ground of theirs."""
+    number = np.where(good, np.cumsum(good) - 1, NOBODY).astype(np.int32)
+    # The last place stands for nobody, which is -1.
+    number = np.append(number, np.int32(NOBODY))
+    return Nuclei(nuclei.centre[good], nuclei.radii[good]), number[owner]
+
+
 def network_in_tile(
     classes: ClassMap,
     grid: Grid,
     box: Box,
     settings: NetworkCellSettings,
+    is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
 ) -> tuple[Nuclei, Outlines]:
     """Find and outline the cells of a tile.
 
@@ -131,6 +147,7 @@ def network_in_tile(
     grid : working grid of the tile.
     box : the part of the image to look at, working pixels; without any ground it holds no cells.
     settings : prices and limits.
+    is_nucleus : tells of N nuclei, working pixels from the box's corner, which are some; all where None.
 
     Returns
     -------
@@ -150,9 +167,13 @@ def network_in_tile(
     wide, high = right - left, bottom - top
     found = classes.read(Box(left * factor, top * factor, wide * factor, high * factor))
     nuclear, membrane = (_averaged(found[..., code], factor) for code in (NUCLEUS, MEMBRANE))
-    nuclei, cells = cells_of_map(nuclear, membrane, classes.um_px * factor, settings)
-    # From centres of blocks by way of level-0 corners to centres of working pixels.
     ratio = step / grid.downsample
-    centre = (nuclei.centre + 0.5 + [left, top]) * ratio - 0.5 - [box.x, box.y]
-    scale = np.float32(ratio)
-    return Nuclei(centre, nuclei.radii * scale), Outlines(cells.radii * scale, cells.neighbour)
+
+    def working(nuclei: Nuclei) -> Nuclei:
+        """From centres of blocks by way of level-0 corners to centres of working pixels."""
+        centre = (nuclei.centre + 0.5 + [left, top]) * ratio - 0.5 - [box.x, box.y]
+        return Nuclei(centre, nuclei.radii * np.float32(ratio))
+
+    judge = None if is_nucleus is None else lambda nuclei: is_nucleus(working(nuclei))
+    nuclei, cells = cells_of_map(nuclear, membrane, classes.um_px * factor, settings, judge)
+    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour)

@@ -10,8 +10,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.candidates import inside_outside
 from qupath_her2.cells.contours import N_ANGLES
-from qupath_her2.cells.detection import CellDetector, Nuclei, Tile
+from qupath_her2.cells.detection import CellDetector, ClassicalDetector, Nuclei, Tile
 from qupath_her2.cells.features import FEATURE_NAMES, Rings, ring_features
 from qupath_her2.cells.given import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
@@ -41,7 +42,8 @@ _MIDDLE_SHARE = 0.4
 class TileWork:
     """What every tile of an image shares.
 
-    `existing_centres` are the `given_centres` of `existing`; with `classes`, cells are found in what a network says.
+    `existing_centres` are the `given_centres` of `existing`; with `classes`, cells are found in what a network says,
+    where `judge` sees haematoxylin.
     """
 
     slide: Slide
@@ -56,6 +58,7 @@ class TileWork:
     sectors: SectorSettings
     classes: ClassMap | None = None
     network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
+    judge: ClassicalDetector = field(default_factory=ClassicalDetector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,15 @@ def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, 
     """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions."""
     if work.classes is not None:
         seen = _seen(work, box)
-        nuclei, outlines = network_in_tile(work.classes, work.grid, seen, work.network)
-        nuclei.centre[:] += [seen.x - box.read.x, seen.y - box.read.y]
+        away = np.array([seen.x - box.read.x, seen.y - box.read.y], np.float64)
+
+        def is_nucleus(found: Nuclei) -> NDArray[np.bool_]:
+            """Gaps, red cells and clumps of DAB are no nuclei, whatever a network says."""
+            stains = inside_outside(tile.planes, found.centre + away, found.radii)
+            return work.judge.is_blue(stains[:, :2], stains[:, 2:4])
+
+        nuclei, outlines = network_in_tile(work.classes, work.grid, seen, work.network, is_nucleus)
+        nuclei = Nuclei(nuclei.centre + away, nuclei.radii)
         return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)

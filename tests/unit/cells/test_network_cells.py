@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, measure_cells
+from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, measure_cells
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_of_map
 from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
 from qupath_her2.cells.outlines import N_SECTORS, NO_NEIGHBOUR
@@ -17,7 +17,7 @@ from qupath_her2.cells.polar import polygon_areas
 from qupath_her2.learning.instance_metrics import match_polygons
 from qupath_her2.patches.truth_targets import truth_target
 from qupath_her2.records import Box, Region
-from tests.helpers.drawn_planes import ArraySlide
+from tests.helpers.drawn_planes import STAINS, ArraySlide
 from tests.helpers.matching import match_nuclei
 
 UM_PX = 0.5
@@ -212,6 +212,30 @@ def test_a_map_of_another_scale_gives_the_same_places(fine, measured, reference)
     )
     assert len(found.table) == pytest.approx(len(reference.table), abs=2)
     assert np.median(away.min(1)) < 0.2
+
+
+def test_gaps_red_cells_and_brown_clumps_are_no_nuclei_whatever_a_network_says(tumour) -> None:
+    places = {
+        "blue": (134, 138, 180),
+        "gap": (240, 240, 242),
+        "red cell": (110, 100, 96),
+        "clump": (120, 80, 50),
+    }
+    rgb = np.full((256, 256, 3), (228, 229, 234), np.uint8)
+    nuclear = np.zeros((256, 256), np.float32)
+    for k, colour in enumerate(places.values()):
+        x, y = 64 + 128 * (k % 2), 64 + 128 * (k // 2)
+        cv2.circle(rgb, (x, y), 8, colour, -1, cv2.LINE_AA)
+        nuclear = np.maximum(nuclear, discs((x, y, 8), shape=(256, 256)))
+    classes = object.__new__(DrawnClasses)
+    classes.um_px, classes.downsample = 0.5, 1.0
+    classes.maps = np.rint(255 * np.stack([1 - nuclear, 0 * nuclear, nuclear], -1)).astype(np.uint8)
+    found = measure_cells(
+        ArraySlide(rgb), [tumour(0, 0, 256, 256)], pixel_size_um=0.5, stains=STAINS, classes=classes,
+        settings=CellSettings(quality=QualitySettings(max_green_share=9, max_edge_blur_um=99)),
+    )  # fmt: skip
+    assert found.refusal is None
+    assert found.table.centroid_xy == pytest.approx(np.array([[64.5, 64.5]]), abs=0.2)
 
 
 class CountingClasses(DrawnClasses):
