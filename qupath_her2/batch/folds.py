@@ -10,7 +10,8 @@ import orjson
 
 from qupath_her2.batch.training import TrainedNetwork, TrainJob, train_network
 from qupath_her2.errors import TrainingError
-from qupath_her2.patches.splits import fold_splits, leaked_cases
+from qupath_her2.patches.folds import fold_splits
+from qupath_her2.patches.splits import leaked_cases
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.scoring.agreement import FoldFigure, agreement_over_folds, fold_table

@@ -13,6 +13,7 @@ from qupath_her2.patches.cut_windows import cut_windows, scores_of
 from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
 from qupath_her2.patches.drawn_windows import DrawnWindow, DrawnWindows, drawn_windows
 from qupath_her2.patches.drop import DROP_RULES, DropSettings
+from qupath_her2.patches.folds import fold_splits, k_folds
 from qupath_her2.patches.grid import GridSettings, PatchScale, patch_scale
 from qupath_her2.patches.labels import LabelRule
 from qupath_her2.patches.manifest import (
@@ -31,8 +32,6 @@ from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.source import Source, SourceImage, project_source
 from qupath_her2.patches.splits import (
     case_groups,
-    fold_splits,
-    k_folds,
     leaked_cases,
     split_by_case,
     split_by_patch,

@@ -16,14 +16,16 @@ from qupath_her2.patches.table import SPLITS, PatchManifest
 __all__ = [
     "PATCH_LEVEL",
     "case_groups",
+    "case_strata",
     "checked_shares",
-    "fold_splits",
-    "k_folds",
     "leaked_cases",
+    "rank_by_chance",
     "split_by_case",
     "split_by_patch",
     "split_warning",
     "unknown_cases",
+    "unknown_warning",
+    "with_split",
 ]
 
 #: What every figure is called where patients may stand on both sides.
@@ -94,10 +96,10 @@ def split_by_case(
             "Add cases, give a part the share 0, or split by patch (--split by-patch), which is patch-level and "
             "may leak."
         )
-    strata = _strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
+    strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
     part_of_case = _allot(names, strata, wanted, seed)
-    return _with_split(
-        manifest, part_of_case[group], "by case", shares, seed, stratify, _unknown_warning(manifest)
+    return with_split(
+        manifest, part_of_case[group], "by case", shares, seed, stratify, unknown_warning(manifest)
     )
 
 
@@ -118,68 +120,7 @@ def split_by_patch(
         for part, rows_of_part in enumerate(np.split(rows, ends[:-1])):
             split[rows_of_part] = part
     warning = f"Split by patch: figures are {PATCH_LEVEL}."
-    return _with_split(manifest, split, "by patch", shares, seed, True, warning)
-
-
-def k_folds(
-    manifest: PatchManifest, k: int, seed: int = 0
-) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return k (train, test) masks, bool (N,) each: every case is in the test of exactly one fold.
-
-    Folds are stratified by the most frequent label of each case and differ by at most one case.
-
-    Parameters
-    ----------
-    manifest : patches.
-    k : number of folds, >= 2.
-    seed : another seed, other folds.
-
-    Raises
-    ------
-    PatchError
-        Fewer cases than folds, or k below 2.
-    """
-    group, names = case_groups(manifest)
-    if not 2 <= k <= len(names):
-        raise PatchError(f"{len(names)} cases cannot make {k} folds: at least 2 folds, and a case for each.")
-    strata = _strata(manifest, group, len(names))
-    # Dealt out like cards, on through the classes, so that folds stay equal in number.
-    order = sorted(range(len(names)), key=lambda case: (strata[case], _rank(names[case], seed)))
-    fold = np.empty(len(names), np.int64)
-    fold[order] = np.arange(len(names)) % k
-    tests = [fold[group] == number for number in range(k)]
-    return [(~test, test) for test in tests]
-
-
-def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchManifest, ...]:
-    """Return the manifest split k times: a fold to test, the next to validate, the rest to train.
-
-    With ten folds that is the 80/10/10 of Chauhan et al. 2025; every case is tested once, never on two sides at once.
-
-    Parameters
-    ----------
-    manifest : patches; a split of their own is forgotten.
-    k : number of folds, >= 3.
-    seed : another seed, other folds.
-
-    Raises
-    ------
-    PatchError
-        Fewer cases than folds, or k below 3.
-    """
-    if k < 3:
-        raise PatchError(
-            f"{k} folds leave nothing to train on beside a fold to test and one to validate: take 3 or more."
-        )
-    tests = [test for _, test in k_folds(manifest, k, seed)]
-    shares = ((k - 2) / k, 1 / k, 1 / k)
-    found = []
-    for number, test in enumerate(tests):
-        part = np.where(test, 2, np.where(tests[(number + 1) % k], 1, 0)).astype(np.int64)
-        one = _with_split(manifest, part, "by case", shares, seed, True, _unknown_warning(manifest))
-        how = {**one.settings["split"], "fold": number + 1, "folds": k}
-        found.append(replace(one, settings={**one.settings, "split": how}))
-    return tuple(found)
+    return with_split(manifest, split, "by patch", shares, seed, True, warning)
 
 
 def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
@@ -191,7 +132,8 @@ def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
     return tuple(names[case] for case in cases[counts > 1].tolist())
 
 
-def _unknown_warning(manifest: PatchManifest) -> str | None:
+def unknown_warning(manifest: PatchManifest) -> str | None:
+    """Return the sentence about images whose case nobody knows; None where all are known."""
     n = unknown_cases(manifest)
     if n == 0:
         return None
@@ -199,7 +141,7 @@ def _unknown_warning(manifest: PatchManifest) -> str | None:
     return f"{n} {what} no known case, each was taken for one of its own: figures are {PATCH_LEVEL}."
 
 
-def _with_split(
+def with_split(
     manifest: PatchManifest,
     split: _Ints,
     kind: str,
@@ -208,6 +150,7 @@ def _with_split(
     stratify: bool,
     warning: str | None,
 ) -> PatchManifest:
+    """Return the manifest with this split, int64 (N,), and how it came about among its settings."""
     how: dict[str, Any] = {"kind": kind, "shares": [float(share) for share in shares], "seed": seed}
     how |= {"stratify": stratify, "warning": warning}
     return replace(manifest, split=split.astype(np.int8), settings={**manifest.settings, "split": how})
@@ -225,7 +168,7 @@ def checked_shares(shares: Sequence[float]) -> NDArray[np.float64]:
     return wanted
 
 
-def _strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
+def case_strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
     """Return the most frequent label of each case, the lower one of equals; -1 for cases without labels."""
     n_classes = len(manifest.class_names)
     counts = np.zeros((n_cases, n_classes + 1), np.int64)
@@ -236,7 +179,7 @@ def _strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
     return np.where(labelled.sum(1) > 0, labelled.argmax(1), -1)
 
 
-def _rank(name: str, seed: int) -> bytes:
+def rank_by_chance(name: str, seed: int) -> bytes:
     """Return what orders cases by chance: the same on every machine and with every version of numpy."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
@@ -247,7 +190,9 @@ def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], see
     given = np.zeros(len(wanted))
     total = 0
     for stratum in np.unique(strata).tolist():
-        cases = sorted(np.flatnonzero(strata == stratum).tolist(), key=lambda case: _rank(names[case], seed))
+        cases = sorted(
+            np.flatnonzero(strata == stratum).tolist(), key=lambda case: rank_by_chance(names[case], seed)
+        )
         total += len(cases)
         quota = np.floor(wanted * len(cases) + 1e-9).astype(int)
         # What rounding leaves over goes where all classes together are shortest of their share.

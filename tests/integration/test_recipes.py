@@ -55,7 +55,8 @@ def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: P
     assert accuracy_of(models / "net", "patches") > max(accuracy_of(models / "control", "patches"), chance)
 
     before = study.look()
-    done = study.her2("predict", str(study.project), "--model", str(models / "net" / "best"))
+    predict = ("predict", str(study.project), "--model", str(models / "net" / "best"), "--cam")
+    done = study.her2(*predict)
     n_images = len(before)
     assert f"{n_images} predicted" in done.stdout, done.stdout + done.stderr
     assert "0 objects of yours changed" in done.stdout
@@ -70,8 +71,10 @@ def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: P
             assert sum(probabilities) == pytest.approx(1, abs=1e-3)
         assert "HER2 predicted class" in image["metadata"]
         assert "HER2 score" not in image["metadata"]
-    again = study.her2("predict", str(study.project), "--model", str(models / "net" / "best"))
-    assert "nothing to do" in again.stdout
+    runs = [path.parent for path in (study.folder / "her2" / "predictions").rglob("run.json")]
+    assert len(runs) == n_images
+    assert all({"cam.png", "heatmap.ome.tif"} <= {path.name for path in run.iterdir()} for run in runs)
+    assert "nothing to do" in study.her2(*predict).stdout
     if recipe != "patch-count":
         return
     # What a network put there is no label of a person: training sees the same patches as before.

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from qupath_her2.patches import ManifestImage, PatchManifest
+from qupath_her2.patches.splits import case_groups
 
 Rgb = np.ndarray
+BOX = (0, 0, 16, 16)
 
 
 def noise(width: int, height: int, seed: int = 0) -> Rgb:
@@ -48,6 +50,31 @@ def manifest_of(
         patch_size_px=side,
         **values,
     )
+
+
+def cohort(
+    n_cases: int,
+    images_per_case: int = 2,
+    patches_per_image: int = 3,
+    n_classes: int = 3,
+    reverse: bool = False,
+) -> PatchManifest:
+    """Case c has class c % n_classes on all its patches."""
+    places = [(case, image) for case in range(n_cases) for image in range(images_per_case)]
+    if reverse:
+        places.reverse()
+    images = [
+        ManifestImage(f"{c}-{i}", f"{c}-{i}.svs", Path(f"{c}-{i}.svs"), f"case {c}", math.nan, 64, 64)
+        for c, i in places
+    ]
+    rows = [(number, BOX) for number in range(len(images)) for _ in range(patches_per_image)]
+    labels = [places[number][0] % n_classes for number, _ in rows]
+    return manifest_of(images, rows, labels)
+
+
+def parts_by_case(manifest: PatchManifest) -> dict[str, set[int]]:
+    group, names = case_groups(manifest)
+    return {name: set(manifest.split[group == place].tolist()) for place, name in enumerate(names)}
 
 
 @pytest.fixture
