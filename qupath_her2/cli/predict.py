@@ -46,7 +46,7 @@ Cam = Annotated[
     typer.Option(
         "--cam/--no-cam",
         help="Also show what in each patch speaks for the image's class (Grad-CAM), in the report and over the image "
-        "in QuPath; about three times the time.",
+        "in QuPath; each patch goes through the network once more and back.",
     ),
 ]
 

@@ -25,7 +25,7 @@ class CamSettings:
 
     Attributes
     ----------
-    is_on : make maps of it at all: about three times the time of the prediction alone.
+    is_on : make maps of it at all: each patch goes through the network once more, and back.
     shown : patches of each kind (surest, least sure) on the sheet of an image.
     opacity : of the hottest place on the sheet, 0..1.
     """

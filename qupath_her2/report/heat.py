@@ -41,8 +41,8 @@ __all__ = [
 #: File of a run that says where its overlays lie; groovy/lib/Her2Overlays.groovy reads it too.
 OVERLAYS = "overlays.json"
 _FORMAT = 1
-#: Longest side of a map, unless the image holds more patches in a row than that.
-_LONGEST_PX = 4096
+#: Longest side of a map, unless the image holds more patches in a row than that; maps of several planes are smaller.
+_LONGEST_PX, _LONGEST_OF_MANY_PX = 4096, 2048
 _TILE_PX = 256
 
 
@@ -81,7 +81,9 @@ class Overlay:
     height: int
 
 
-def heat_step(box_xywh: NDArray[np.int32], width: int, height: int, most_px: int) -> float:
+def heat_step(
+    box_xywh: NDArray[np.int32], width: int, height: int, most_px: int, longest_px: int = _LONGEST_PX
+) -> float:
     """Return the side of a map's pixel, level-0 pixels: a patch gets `most_px` of them, fewer on a large image.
 
     Parameters
@@ -89,10 +91,11 @@ def heat_step(box_xywh: NDArray[np.int32], width: int, height: int, most_px: int
     box_xywh : int32 (N, 4), N >= 1, the patches.
     width, height : of the image, level-0 pixels.
     most_px : pixels along a patch.
+    longest_px : of the map, unless more patches than that lie in a row.
     """
     side = int(box_xywh[:, 2:].min())
     in_a_row = max(width, height) / side
-    return side / max(1, min(most_px, math.floor(_LONGEST_PX / in_a_row)))
+    return side / max(1, min(most_px, math.floor(longest_px / in_a_row)))
 
 
 def heat_planes(patches: PatchTable, width: int, height: int, *, most_px: int = 16) -> HeatPlanes:
@@ -111,7 +114,7 @@ def heat_planes(patches: PatchTable, width: int, height: int, *, most_px: int = 
     """
     if len(patches) == 0:
         raise OutputError("A heat map needs a patch; there is none.")
-    step = heat_step(patches.box_xywh, width, height, most_px)
+    step = heat_step(patches.box_xywh, width, height, most_px, _LONGEST_OF_MANY_PX)
     shape = (math.ceil(height / step), math.ceil(width / step))
     total = np.zeros((len(patches.class_names), *shape), np.float32)
     count = np.zeros(shape, np.uint16)
