@@ -72,9 +72,9 @@ class NetworkCellSettings:
 
     work_um_px: float = 0.5
     membrane_price: float = 20.0
-    ridge_od: float = 0.3
+    ridge_od: float = 0.15
     outlines: OutlineSettings = field(
-        default_factory=lambda: OutlineSettings(crossing_weight=0.1, place_price_od_um=0.03)
+        default_factory=lambda: OutlineSettings(crossing_weight=0.3, place_price_od_um=0.03)
     )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
 

@@ -40,10 +40,10 @@ class NucleusMapSettings:
     """
 
     blur_um: float = 0.25
-    min_probability: float = 0.5
+    min_probability: float = 0.45
     min_area_um2: float = 4.0
     min_peak: float = 0.6
-    smooth_um: float = 0.4
+    smooth_um: float = 0.5
     neck_share: float = 0.85
     max_radius_um: float = 9.0
 

@@ -3,6 +3,7 @@
 ``python -m tests.quality.network_cells CHECKPOINT …`` prints a line for each: nuclei F1 (centres, as in the quality
 report), nuclei and cells as instances (IoU 0.5: F1 and panoptic quality), error of membrane completeness, class of the
 matched cells. Both go through the same measuring and scoring. Seeds from 830 000 on are drawn for this alone.
+With ``--cores DIR`` the nuclei that a reader marked on four real cores are looked for instead.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from qupath_her2.learning import InstanceCounts, PixelNetwork, SegmentSettings, 
 from qupath_her2.models import load_checkpoint
 from qupath_her2.synthetic import PLAIN_SHARES, Field, FieldSettings, draw_field, preset
 from tests.quality.chain import Scored, score_picture
+from tests.quality.marked_cells import compare_marked, marked_table
 from tests.quality.measures import BORDER_UM, Row, measured_row
 from tests.quality.tables import summarise
 
@@ -151,7 +153,15 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--extent-um", type=float, default=EXTENT_UM)
+    parser.add_argument("--cores", type=Path, help="folder of the real cores: compares with a reader's marks")
     given = parser.parse_args()
+    if given.cores:
+        ways = [
+            ("classical", None),
+            *((str(p), PixelNetwork(*load_checkpoint(p))) for p in given.checkpoints),
+        ]
+        print(marked_table(compare_marked(given.cores, ways)))
+        return
     seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)
     print(comparison_table(compare_cells(given.checkpoints, seeds, extent_um=given.extent_um, tell=print)))
 

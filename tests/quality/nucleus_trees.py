@@ -50,7 +50,9 @@ Rows = tuple[NDArray[np.float32], NDArray[np.float64]]
 _FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
 #: Weight of the real crops; the rest is that of the drawn fields.
 _REAL_SHARE = 0.35
-_HALO_PX, _CROP_PX = 128, 256
+_HALO_PX = 128
+#: Side of a marked crop, level-0 px.
+CROP_PX = 256
 
 
 def _outlined(tile: Tile) -> Candidates:
@@ -111,7 +113,8 @@ def drawn_rows() -> Iterator[Rows]:
         yield _rows(found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside)
 
 
-def _ellipse(row: dict[str, str]) -> shapely.Polygon:
+def ellipse(row: dict[str, str]) -> shapely.Polygon:
+    """Return a marked nucleus, px of its crop."""
     x, y, rx, ry = (float(row[name]) for name in ("x_px", "y_px", "rx_px", "ry_px"))
     upright = shapely.affinity.scale(shapely.Point(0, 0).buffer(1, 12), rx, ry)
     turned = shapely.affinity.rotate(upright, float(row["angle_deg"]), origin=(0, 0))
@@ -140,15 +143,15 @@ def marked_rows(cores: Path) -> Iterator[Rows]:
         detector = ClassicalDetector().prepared([sample.tile for sample in samples])
         for (_, *crop), marks in ((k, v) for k, v in marked_crops().items() if k[0] == core):
             corner = (np.array(crop) // 2 - _HALO_PX) // 8 * 8
-            side = _CROP_PX // 2 + 2 * _HALO_PX + 8
+            side = CROP_PX // 2 + 2 * _HALO_PX + 8
             rgb = read_scaled(slide, int(corner[0]) * 2, int(corner[1]) * 2, side, side, 2.0)
             found = _outlined(Tile(rgb, make_planes(rgb, stains, 0.5)))
             place = (corner + 0.5) * 2 - crop
             xy = found.centre * 2 + place
-            inside = ((xy > 6) & (xy < _CROP_PX - 6)).all(1)
+            inside = ((xy > 6) & (xy < CROP_PX - 6)).all(1)
             outlines = polygons(found.centre, found.radii) * 2 + place
             sure = [mark["sure"] == "1" for mark in marks]
-            yield _rows(found, detector, outlines, [_ellipse(mark) for mark in marks], sure, inside)
+            yield _rows(found, detector, outlines, [ellipse(mark) for mark in marks], sure, inside)
         slide.close()
 
 
