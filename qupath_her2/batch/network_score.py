@@ -92,8 +92,12 @@ def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Sc
         rule=rule,
     )
     best = f"'{name}' ({rule}, {probabilities.max():.2f})"
-    reason = f"{said.n_patches:,} patches by '{said.model}': {best}. {_NOT_A_SCORE}"
+    reason = f"{_patches(said.n_patches)} by '{said.model}': {best}. {_NOT_A_SCORE}"
     return replace(voted, reason=reason, prediction=said)
+
+
+def _patches(n: int) -> str:
+    return f"{n:,} patch{'' if n == 1 else 'es'}"
 
 
 def _named(table: PatchTable) -> NDArray[np.int16]:
@@ -124,7 +128,7 @@ def _score(
     return Score(
         "predicted",
         None,
-        f"{found.n_patches:,} patches by '{who}': {said} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
+        f"{_patches(found.n_patches)} by '{who}': {said} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
         _NO_GUIDELINE,
         warnings=warnings,
         prediction=Prediction(who, card.task, name, shares, found.n_patches, RULES[votes.rule]),

@@ -134,7 +134,7 @@ def closing_line(results: Sequence[ImageResult]) -> str:
     n_cells = sum(result.n_cells for result in results if result.state == "scored")
     said = [result.score.prediction for result in results if result.state == "predicted" and result.score]
     n_patches = sum(one.n_patches for one in said if one is not None)
-    measured = f"{n_patches:,} patches" if said else f"{n_cells:,} cells"
+    measured = f"{n_patches:,} patch{'' if n_patches == 1 else 'es'}" if said else f"{n_cells:,} cells"
     return f"{', '.join(parts)}{f': {why}' if why else ''}; {measured}"
 
 
