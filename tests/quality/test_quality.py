@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,17 @@ def test_every_figure_is_a_number(rows: list[Row]) -> None:
             assert row.found > 100
             assert np.isfinite(row.completeness_error)
             assert sum(row.shares_found) == pytest.approx(1)
+
+
+def test_a_network_that_knows_nothing_loses_to_the_classical_detector(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.helpers.colour_net import save_colour_net
+    from tests.quality.network_cells import compare_cells, comparison_table
+
+    # It knows the three colours of flat pictures, which no drawn field has.
+    save_colour_net(tmp_path / "flat")
+    classical, flat = compare_cells([tmp_path / "flat"], [831_900], extent_um=120.0)
+    assert classical.nuclei.f1 > 0.85
+    assert flat.nuclei.f1 < classical.nuclei.f1
+    assert flat.cells.tp + flat.cells.fn == classical.cells.tp + classical.cells.fn
+    assert len(comparison_table([classical, flat]).splitlines()) == 4

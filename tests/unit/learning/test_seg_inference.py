@@ -107,7 +107,7 @@ class Crowded(torch.nn.Module):
 
     def forward(self, seen: Any) -> Any:
         if len(seen) > self.most:
-            raise torch.OutOfMemoryError("out of memory")
+            raise torch.cuda.OutOfMemoryError("out of memory")
         self.batches.append(len(seen))
         return self.net(seen)
 
