@@ -39,7 +39,7 @@ __all__ = ["Looked", "look", "overlay_files"]
 
 HEAT_PYRAMID = "heatmap.ome.tif"
 CAM_SHEET = "cam.jpg"
-#: Grad-CAM needs the gradients of every layer behind its own: fewer patches at once than a prediction.
+#: Patches whose maps are made at once: their pictures lie in memory too, and a sheet shows few.
 _AT_ONCE = 16
 #: Pixels along a patch on the map of where the network looked; a last map has 7 to 16.
 _CAM_PX = 32

@@ -87,10 +87,9 @@ def explain(
     device = next(model.parameters()).device
     model.eval()
     try:
-        with torch.enable_grad():
-            given = prepare(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), rows)
-            # A frozen network has gradients only if its input asks for them.
-            logits = model(given.requires_grad_(True))
+        # Gradients are wanted of what follows the map alone: the layers before it, frozen or not, keep nothing.
+        with torch.no_grad():
+            logits = model(prepare(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), rows))
             wanted = (
                 logits.argmax(1) if classes is None else torch.from_numpy(classes.astype(np.int64)).to(device)
             )
@@ -107,9 +106,14 @@ def explain(
 
 
 def _keep(seen: list[Tensor], out: Tensor) -> Tensor:
-    """Keep a layer's output and hand on a copy: what follows may write into it in place."""
-    seen.append(out)
-    return out.clone()
+    """Keep a layer's output, follow gradients from it on, and hand on a copy: what follows may write into it."""
+    import torch
+
+    leaf = out.detach().requires_grad_(True)
+    seen.append(leaf)
+    # Until the end of the caller's context, which sets it back.
+    torch.set_grad_enabled(True)
+    return leaf.clone()
 
 
 def _as_map(values: Tensor, prefix_tokens: int | None) -> Tensor:

@@ -38,7 +38,7 @@ __all__ = [
     "read_overlays",
 ]
 
-#: File of a run that says where its overlays lie; groovy/lib/Her2Overlays.groovy reads it too.
+#: File of a run that says where its overlays lie; groovy/lib/Her2HeatMap.groovy reads it too.
 OVERLAYS = "overlays.json"
 _FORMAT = 1
 #: Longest side of a map, unless the image holds more patches in a row than that; maps of several planes are smaller.
