@@ -30,8 +30,10 @@ def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
     for path in folder.glob("*.geojson"):
         # QuPath has them now.
         path.unlink()
+    # A patch an image makes few steps an epoch, and few patches to be right about.
+    epochs, rate = (80, 1e-3) if drawn.is_whole_image else (25, 3e-3)
     settings = drawn.settings(
-        epochs=25, batch_size=8, schedule={"learning_rate": 3e-3, "least_learning_rate": 0.0}
+        epochs=epochs, batch_size=8, schedule={"learning_rate": rate, "least_learning_rate": 0.0}
     )
     (folder / "her2.toml").write_text(as_toml(settings), encoding="utf-8")
     return study
