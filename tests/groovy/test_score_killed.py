@@ -58,9 +58,12 @@ def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path
     drawn = exported.read_bytes()
     moments = random.Random(f"score {qupath.version}")
     met = 0
-    for i in range(KILLS):
-        running = start_scoring(fields, python, 0.5 + 0.001 * i)
-        end = time.monotonic() + moments.uniform(0.05, 1.0) * whole
+    for i in range(3 * KILLS):
+        if met == KILLS:
+            break
+        running = start_scoring(fields, python, 0.5 + 0.0003 * i)
+        moment = moments.uniform(0.05, 1.0) * whole
+        end = time.monotonic() + moment
         while time.monotonic() < end and running.poll() is None:
             time.sleep(0.01)
         pythons: list[psutil.Process] = []
@@ -71,6 +74,9 @@ def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path
                 if "qupath_her2" in p.cmdline()
             ]
             met += 1
+        else:
+            # The first took longer: it compiled its loops, or the machine had more to do.
+            whole = moment
         # Python alone, both, or QuPath alone: then Python goes on for a while, as nobody tells it.
         targets = pythons if i % 2 and pythons else [running, *(pythons if i % 4 else [])]
         for process in targets:
@@ -87,7 +93,7 @@ def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path
     assert regions(found) == people
     left = [path.name for path in (fields.her2 / "results").rglob("*") if path.suffix in (".tmp", ".lock")]
     assert left == []
-    assert met > KILLS // 2
+    assert met == KILLS
 
 
 def regions(found: dict[str, Any]) -> list[dict[str, float]]:

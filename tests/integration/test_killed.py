@@ -136,10 +136,17 @@ def test_a_run_that_is_killed_at_random_moments(field: Study) -> None:
     n = len(read_run_cells(her2))
     moments = random.Random(f"run {field.qupath.version}")
     met = 0
-    for i in range(KILLS):
+    for i in range(3 * KILLS):
+        if met == KILLS:
+            break
         # Another run each time, into an image with or without an earlier one.
-        again = (*words, "--force", "--pixel-size-um", f"{0.5 + 0.001 * i}")
-        met += kill_within(field, moments.uniform(0.05, 1.0) * whole, again, java=i % 3 == 0)
+        again = (*words, "--force", "--pixel-size-um", f"{0.5 + 0.0003 * i:.4f}")
+        moment = moments.uniform(0.05, 1.0) * whole
+        if kill_within(field, moment, again, java=i % 3 == 0):
+            met += 1
+        else:
+            # The first took longer: it compiled its loops, or the machine had more to do.
+            whole = moment
         done = field.her2(*words)
         assert "refused" not in done.stdout, (i, done.stdout)
         assert (her2 / "regions" / "1_plain.geojson").read_bytes() == regions
@@ -150,7 +157,7 @@ def test_a_run_that_is_killed_at_random_moments(field: Study) -> None:
     assert after["1"]["metadata"]["HER2 score"] == "3+"
     left = [path.name for path in (her2 / "results").rglob("*") if path.name.endswith((".tmp", ".lock"))]
     assert left == []
-    assert met > KILLS // 2
+    assert met == KILLS
 
 
 def read_run_cells(her2: Path) -> np.ndarray:
