@@ -69,6 +69,8 @@ def main(arguments: list[str]) -> int:
     # names those with a QuPath come first, and the small ones fill what is left of the time.
     number = min(os.cpu_count() or 1, MOST_WORKERS)
     workers = [f"--numprocesses={number}", "--dist=loadfile", "--no-loadscope-reorder"]
+    # Workers whose networks each take all cores wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
     steps = [
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],

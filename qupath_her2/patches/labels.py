@@ -107,10 +107,11 @@ def ground_of(regions: Sequence[Region], labels: Sequence[int | None]) -> Ground
     """
     order = sorted(
         range(len(regions)),
-        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way.
+        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way, on a turned image
+        # as well, where the last digits of an area are others.
         key=lambda i: (
             regions[i].role not in _SUBTRACTING,
-            regions[i].geometry.area,
+            round(regions[i].geometry.area, 3),
             regions[i].uuid.int,
         ),
     )

@@ -159,7 +159,10 @@ def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
     assert np.allclose(upright.overlap, lying.overlap, atol=1e-6)
     clear = np.abs(upright.overlap - 0.05) > 1e-6
     assert np.array_equal(upright.belongs[clear], lying.belongs[clear])
-    assert (upright.label == lying.label).mean() > 0.98
+    # A box that a region only touches may hold a sliver of it, or none.
+    held = upright.overlap > 1e-6
+    assert np.array_equal(held, lying.overlap > 1e-6)
+    assert not held.any() or (upright.label == lying.label)[held].mean() > 0.98
 
 
 @pytest.mark.parametrize(
