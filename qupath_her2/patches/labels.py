@@ -107,11 +107,10 @@ def ground_of(regions: Sequence[Region], labels: Sequence[int | None]) -> Ground
     """
     order = sorted(
         range(len(regions)),
-        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way, on a turned image
-        # as well, where the last digits of an area are others.
+        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way.
         key=lambda i: (
             regions[i].role not in _SUBTRACTING,
-            round(regions[i].geometry.area, 3),
+            regions[i].geometry.area,
             regions[i].uuid.int,
         ),
     )

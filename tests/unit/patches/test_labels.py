@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import Polygon
 from shapely.affinity import affine_transform
@@ -146,6 +146,9 @@ def test_labels_are_those_of_brute_force(drawn: tuple, rule: str) -> None:
 @given(drawn=drawn_regions(), turns=st.integers(1, 3))
 def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
     regions, labels = drawn
+    # Which of two all but equal areas is smaller is a matter of last digits, and turning changes those.
+    areas = np.unique([region.geometry.area for region in regions])
+    assume((np.diff(areas) > 1e-6).all())
     side = 104
     boxes = np.array([[x, y, 13, 13] for y in range(0, side, 13) for x in range(0, side, 13)], np.int32)
     upright = label_boxes(boxes, ground_of(regions, labels), LabelRule("overlap"))
