@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qupath_her2.errors import ModelError, SettingsError
 from qupath_her2.learning.seg_inference import SlideSegmenter, network_downsample
 from qupath_her2.learning.seg_network import PixelNetwork, check_segmenter
-from qupath_her2.models.card import ModelCard, read_card
+from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.models.extra import need
 from qupath_her2.models.table import MODELS
 from qupath_her2.records import Refusal
@@ -117,8 +117,7 @@ def cell_network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
     # How many windows go together changes the last digits at most, as does the device.
     del segment["batch_size"]
     return {
-        "weights": card.weights_sha256,
-        "card": asdict(card) | {"metrics": None, "versions": None},
+        **identity(card),
         "segment": segment,
         "network_cells": job.settings.network_cells,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from qupath_her2.batch.network_patches import image_manifest
 from qupath_her2.batch.network_score import score_of_patches
 from qupath_her2.batch.outcome import Outcome
 from qupath_her2.errors import Her2Error, ModelError
-from qupath_her2.models.card import ModelCard, read_card
+from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.patches.pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.vocabulary import PATCH_CLASS
@@ -61,8 +61,7 @@ def network_card(job: ScoreJob) -> ModelCard:
 def network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
     """Return all that the patches of a network and their classes depend on, besides image and regions."""
     return {
-        "weights": card.weights_sha256,
-        "card": asdict(card) | {"metrics": None, "versions": None},
+        **identity(card),
         "patches": job.settings.patches,
         "votes": job.settings.votes,
         "head": None if job.head is None else sha256_file(job.head),
@@ -136,7 +135,8 @@ def ask_network(
     """
     from qupath_her2.learning import predict
 
-    model, card = _loaded(_checkpoint(job), network_card(job).weights_sha256)
+    assert inputs.card is not None
+    model, card = _loaded(_checkpoint(job), inputs.card.weights_sha256)
     manifest, owner = image_manifest(job, slide, inputs, ground.regions, card)
     if len(manifest) == 0:
         return _no_patches(manifest)

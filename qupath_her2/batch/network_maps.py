@@ -14,7 +14,6 @@ from qupath_her2.report.contact_sheet import paired_sheet
 from qupath_her2.report.heat import (
     OVERLAYS,
     HeatPlanes,
-    Overlay,
     heat_planes,
     heat_pyramid,
     heat_step,
@@ -79,19 +78,14 @@ def overlay_files(
     planes = heat_planes(table, *size)
     last = table.class_names[-1]
     files = {"heatmap.png": heat_map_png(planes.values[-1], 1)}
-    overlays = [_overlay(f"Probability of {last}", "heatmap.png", planes)]
+    overlays = [planes.overlay(f"Probability of {last}", "heatmap.png")]
     colours = {name: patch_colour(name) for name in table.class_names}
     files[HEAT_PYRAMID] = heat_pyramid(planes, pixel_size_um, colours)
     if looked is not None:
         files["cam.png"] = heat_map_png(looked.heat.values[0], 1, is_clear=True)
         files[CAM_SHEET] = looked.sheet
-        overlays.append(_overlay(f"What speaks for {looked.class_name} (Grad-CAM)", "cam.png", looked.heat))
+        overlays.append(looked.heat.overlay(f"What speaks for {looked.class_name} (Grad-CAM)", "cam.png"))
     return files | {OVERLAYS: overlays_json(overlays)}
-
-
-def _overlay(name: str, file: str, heat: HeatPlanes) -> Overlay:
-    high, wide = heat.values.shape[1:]
-    return Overlay(name, file, 0, 0, round(wide * heat.step), round(high * heat.step))
 
 
 def look(

@@ -20,6 +20,7 @@ from qupath_her2.models.registry import find_model
 from qupath_her2.patches.cut_windows import scores_of
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels import PatchPixels
+from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.report.pixel_tables import SegmenterRow, pixel_csv, pixel_tables
 from qupath_her2.scoring.agreement import table_text
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TrainedSegmenter",
-    "check_segmenter",
+    "check_model_fits_task",
     "train_rivals",
     "train_segmenter",
     "write_table",
@@ -52,10 +53,10 @@ class TrainedSegmenter:
     row: SegmenterRow | None
 
 
-def check_segmenter(model: str, task: str) -> None:
+def check_model_fits_task(model: str, task: str) -> None:
     """Raise SettingsError where a network names pixels and a recipe labels patches, or the other way round."""
     is_dense = find_model(model).kind == "segmentation"
-    if is_dense != (task == "segmentation"):
+    if is_dense != (task == SEGMENTATION.name):
         what = ("pixels", "patches") if is_dense else ("patches", "pixels")
         raise SettingsError(
             f"Model '{model}' names {what[0]}, and the recipe's task '{task}' labels {what[1]}. Choose another --model "

@@ -10,7 +10,7 @@ import numpy as np
 from qupath_her2.batch.ground import NO_ONE_CHOSE
 from qupath_her2.batch.network import ask_network
 from qupath_her2.records import Refusal
-from qupath_her2.report.heat import Overlay, heat_planes
+from qupath_her2.report.heat import heat_planes
 from qupath_her2.scoring.indicators import heat_map_png, tumour_area
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qupath_her2.batch.ground import Ground
     from qupath_her2.batch.inputs import Inputs
     from qupath_her2.batch.job import ScoreJob
+    from qupath_her2.report.heat import Overlay
     from qupath_her2.slides import Slide
 
 __all__ = ["TUMOUR", "TumourMap", "find_tumour"]
@@ -95,13 +96,5 @@ def find_tumour(
         f"The tumour was found by the network '{card.recipe or card.model}', not by a person. Look at its map first."
     )
     planes = heat_planes(table, slide.width, slide.height)
-    high, wide = planes.values.shape[1:]
-    place = Overlay(
-        "Probability of tumour",
-        "tumour.png",
-        0,
-        0,
-        round(wide * planes.step),
-        round(high * planes.step),
-    )
+    place = planes.overlay("Probability of tumour", "tumour.png")
     return TumourMap(mask, place, heat_map_png(planes.values[code], 1))

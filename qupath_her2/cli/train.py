@@ -135,8 +135,9 @@ def train(
     qupath-her2 train study --recipe lowres-convnext --folds 10
     """
     from qupath_her2.batch.plan import exchange_folder, find_settings
-    from qupath_her2.batch.segmenters import check_segmenter
+    from qupath_her2.batch.segmenters import check_model_fits_task
     from qupath_her2.batch.training import TrainJob
+    from qupath_her2.patches.tasks import SEGMENTATION
 
     chosen = _recipe(recipe, normalise)
     overrides: dict[str, Any] = {
@@ -150,8 +151,8 @@ def train(
     }
     settings = find_settings(folder, config, overrides, recipe=chosen)
     her2 = exchange_folder(folder, out)
-    check_segmenter(model or chosen.model, settings.patches.task)
-    is_segmentation = settings.patches.task == "segmentation"
+    check_model_fits_task(model or chosen.model, settings.patches.task)
+    is_segmentation = settings.patches.task == SEGMENTATION.name
     _check_flags(is_segmentation, of_segmenters=rivals or study is not None or width is not None, folds=folds)
     label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
     cut = functools.partial(
@@ -191,13 +192,14 @@ def train(
 def _recipe(name: str, normalise: str | None) -> RecipeOf:
     """Return the recipe, with another stain normalisation where one is asked for."""
     from qupath_her2.errors import SettingsError
+    from qupath_her2.patches.tasks import SEGMENTATION
     from qupath_her2.recipes import find_recipe
     from qupath_her2.slides.stain_sample import normalisation_reference
 
     found = find_recipe(name)
     if normalise is None:
         return found
-    if found.task == "segmentation":
+    if found.task == SEGMENTATION.name:
         raise SettingsError("--normalise is of networks that classify patches; --recipe her2net has none.")
     if normalise == "none":
         return replace(found, stain=None)

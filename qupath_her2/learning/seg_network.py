@@ -27,6 +27,7 @@ from qupath_her2.learning.seg_windows import SegmentSettings, WindowLattice, win
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.extra import need
 from qupath_her2.patches.targets import TARGET_CLASSES
+from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.records import Box
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelMap", "PixelNetwork", "check_segmenter"]
 
-_TASK = "segmentation"
 _BAYESIAN = "bayesian-segnet"
 #: The largest standard deviation that a probability can have.
 _LARGEST_DEVIATION = 0.5
@@ -63,11 +63,11 @@ def check_segmenter(card: ModelCard, where: str) -> None:
     card : of the network.
     where : whose card it is, for the message.
     """
-    if card.task != _TASK or card.class_names != TARGET_CLASSES:
+    if card.task != SEGMENTATION.name or card.class_names != TARGET_CLASSES:
         raise ModelError(
             f"{where} cannot find cells: its card says task '{card.task}' with classes "
-            f"{', '.join(card.class_names)}; needed is '{_TASK}' with {', '.join(TARGET_CLASSES)}. Name the checkpoint "
-            "of a segmenter: qupath-her2 models PROJECT lists them."
+            f"{', '.join(card.class_names)}; needed is '{SEGMENTATION.name}' with "
+            f"{', '.join(TARGET_CLASSES)}. Name the checkpoint of a segmenter: qupath-her2 models PROJECT lists them."
         )
     if card.stain is not None:
         raise ModelError(

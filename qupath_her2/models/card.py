@@ -22,6 +22,7 @@ __all__ = [
     "card_bytes",
     "card_path",
     "check_picture",
+    "identity",
     "read_card",
     "weights_path",
 ]
@@ -73,6 +74,14 @@ class ModelCard:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     initial_weights: str = ""
     weights_sha256: str = ""
+
+
+def identity(card: ModelCard) -> dict[str, Any]:
+    """Return what of a network decides what it says: its weights and its card, but for figures and versions."""
+    return {
+        "weights": card.weights_sha256,
+        "card": dataclasses.asdict(card) | {"metrics": None, "versions": None},
+    }
 
 
 def weights_path(path: Path) -> Path:

@@ -61,6 +61,11 @@ class HeatPlanes:
     values: NDArray[np.float32]
     step: float
 
+    def overlay(self, name: str, file: str) -> Overlay:
+        """Return where a picture of one plane lies, named `name`, in `file`."""
+        high, wide = self.values.shape[1:]
+        return Overlay(name, file, 0, 0, round(wide * self.step), round(high * self.step))
+
 
 @dataclass(frozen=True, slots=True)
 class Overlay:

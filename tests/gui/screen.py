@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.helpers.qupath import QuPath
 
 WATCH = Path(__file__).parent / "scripts" / "watch.groovy"
@@ -24,6 +26,18 @@ PATIENCE_S = 300.0
 def missing_programs() -> list[str]:
     """Return the programs that these tests need and this machine lacks."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+_MISSING = missing_programs()
+#: Of every test that opens a window.
+WINDOW_MARKS = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.window,
+    pytest.mark.skipif(
+        bool(_MISSING), reason=f"NOT TESTED: no {', '.join(_MISSING)} for a screen of its own"
+    ),
+]
 
 
 class Screen:

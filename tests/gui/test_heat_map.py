@@ -5,23 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.groovy.conftest import SCRIPTS
 from tests.groovy.fields import python_program
 from tests.groovy.studies import Study, make_study
 from tests.groovy.test_show_heat_map import with_maps
-from tests.gui.screen import missing_programs, screen
+from tests.gui.screen import WINDOW_MARKS, screen
 from tests.helpers.qupath import QuPath
 
-MISSING = missing_programs()
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.slow,
-    pytest.mark.window,
-    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
-]
+pytestmark = WINDOW_MARKS
 LAID = "qupath.getViewer().getCustomOverlayLayers().collect { it.toString() }"
 #: Where a corner of the first patch stands on the viewer's picture: what is drawn there is the map's colour.
 COLOUR = (

@@ -8,20 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-import pytest
-
 from tests.groovy.conftest import SCRIPTS
 from tests.groovy.fields import HERE, Fields, make_fields, program_of, python_program
-from tests.gui.screen import Screen, missing_programs, screen
+from tests.gui.screen import WINDOW_MARKS, Screen, screen
 from tests.helpers.qupath import QuPath
 
-MISSING = missing_programs()
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.slow,
-    pytest.mark.window,
-    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
-]
+pytestmark = WINDOW_MARKS
 #: What a person drew and did not save.
 DRAW = (
     "def drawn = qupath.lib.objects.PathObjects.createAnnotationObject("

@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from qupath_her2.project.window import open_in_window
 from tests.groovy.conftest import SCRIPTS
 from tests.groovy.fields import HERE, make_fields, program_of, python_program
-from tests.gui.screen import missing_programs, screen
+from tests.gui.screen import WINDOW_MARKS, screen
 from tests.helpers.qupath import QuPath
 
-MISSING = missing_programs()
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.slow,
-    pytest.mark.window,
-    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
-]
+pytestmark = WINDOW_MARKS
 
 
 def test_menu_is_installed_and_scores_the_open_image(qupath: QuPath, tmp_path: Path) -> None:

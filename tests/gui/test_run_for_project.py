@@ -6,20 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.groovy.fields import make_fields, program_of, python_program
-from tests.gui.screen import Screen, missing_programs
+from tests.gui.screen import WINDOW_MARKS, Screen
 from tests.gui.test_menu_items import opened
 from tests.helpers.qupath import QuPath
 
-MISSING = missing_programs()
-pytestmark = [
-    pytest.mark.qupath,
-    pytest.mark.slow,
-    pytest.mark.window,
-    pytest.mark.skipif(bool(MISSING), reason=f"NOT TESTED: no {', '.join(MISSING)} for a screen of its own"),
-]
+pytestmark = WINDOW_MARKS
 #: The double arrow between the lists of images.
 ALL = "\uf101"
 
