@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.given import rings_of
-from qupath_her2.cells.membrane import MEASUREMENT_NAMES
+from qupath_her2.cells.membrane import MEASUREMENT_NAMES, UNCERTAINTY_NAME
 from qupath_her2.cells.tile import TileCells
 from qupath_her2.project.existing import ExistingCells
 from qupath_her2.records import NOT_MEASURED, CellTable
@@ -21,6 +21,10 @@ def _table(
     cells: tuple[NDArray[np.float32], NDArray[np.int64]],
     nuclei: tuple[NDArray[np.float32], NDArray[np.int64]],
 ) -> CellTable:
+    names = MEASUREMENT_NAMES
+    # Other sources of cells know nothing of it: they have no such column, rather than an empty one.
+    if np.isfinite(found.uncertainty).any():
+        names, columns = (*names, UNCERTAINTY_NAME), np.column_stack([columns, found.uncertainty])
     return CellTable(
         uuid=uuid,
         centroid_xy=found.centre_xy.astype(np.float32),
@@ -30,7 +34,7 @@ def _table(
         nucleus_offsets=nuclei[1],
         region=found.region.astype(np.int32),
         measurements=columns,
-        measurement_names=MEASUREMENT_NAMES,
+        measurement_names=names,
         cell_class=np.full(len(found), NOT_MEASURED, np.uint8),
     )
 

@@ -10,7 +10,7 @@ from qupath_her2.cells.polar import polygon_areas
 from qupath_her2.cells.sectors import Sectors, row_mean
 from qupath_her2.records import CellTable
 
-__all__ = ["MEASUREMENT_NAMES", "measurement_columns", "stored_estimates"]
+__all__ = ["MEASUREMENT_NAMES", "UNCERTAINTY_NAME", "measurement_columns", "stored_estimates"]
 
 #: Names of the measurements, in the order of their columns; each starts with ``HER2: `` and wears its unit.
 MEASUREMENT_NAMES: tuple[str, ...] = (
@@ -26,6 +26,10 @@ MEASUREMENT_NAMES: tuple[str, ...] = (
     "HER2: Cell area µm^2",
     "HER2: Nucleus area µm^2",
 )
+
+#: A further column of cells that a Bayesian network found, 0..0.5: the standard deviation, over its drawn nets, of the
+#: probabilities of membrane, nucleus and background, mean over the cell.
+UNCERTAINTY_NAME = "HER2: Network uncertainty"
 
 #: Sectors whose DAB stands this far above the cell's side carry a membrane whose width means something, OD.
 _WIDTH_STEP_OD = 0.05

@@ -22,7 +22,9 @@ from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
 from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_on_ground
 from qupath_her2.cells.planes import Plane
+from qupath_her2.cells.polar import mean_within
 from qupath_her2.cells.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.learning.seg_network import LARGEST_DEVIATION, PixelMap
 from qupath_her2.patches.targets import MEMBRANE, NUCLEUS
 from qupath_her2.records import Box
 
@@ -46,8 +48,8 @@ class ClassMap(Protocol):
     @property
     def um_px(self) -> float: ...  # noqa: D102
 
-    def read(self, box: Box) -> NDArray[np.uint8]:
-        """Return uint8 (H, W, 3) probabilities, 255 = certain, in the order of `patches.targets.TARGET_CLASSES`.
+    def segment(self, box: Box) -> PixelMap:
+        """Return the probabilities of a box, and of a Bayesian network how far its drawn nets differ.
 
         Parameters
         ----------
@@ -138,7 +140,7 @@ def network_in_tile(
     box: Box,
     settings: NetworkCellSettings,
     is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
-) -> tuple[Nuclei, Outlines]:
+) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
     """Find and outline the cells of a tile.
 
     Parameters
@@ -151,13 +153,13 @@ def network_in_tile(
 
     Returns
     -------
-    N nuclei and the outlines of their cells, working pixels from the box's corner.
+    N nuclei and the outlines of their cells, working pixels from the box's corner; float32 (N), by how much a Bayesian
+    network is unsure of each cell, as the standard deviation of its probabilities, 0..0.5, NaN of other networks.
     """
     if box.width < 1 or box.height < 1:
         no_radii, nobody = np.zeros((0, N_ANGLES), np.float32), np.zeros((0, N_SECTORS))
-        return Nuclei(np.zeros((0, 2)), no_radii), Outlines(
-            nobody.astype(np.float32), nobody.astype(np.int32)
-        )
+        nowhere = Outlines(nobody.astype(np.float32), nobody.astype(np.int32))
+        return Nuclei(np.zeros((0, 2)), no_radii), nowhere, np.zeros(0, np.float32)
     factor = max(1, round(settings.work_um_px / classes.um_px))
     # Blocks are counted from the image's corner, so that they are the same in every tile.
     step = classes.downsample * factor
@@ -165,8 +167,8 @@ def network_in_tile(
     right = math.ceil((box.x + box.width) * grid.downsample / step)
     bottom = math.ceil((box.y + box.height) * grid.downsample / step)
     wide, high = right - left, bottom - top
-    found = classes.read(Box(left * factor, top * factor, wide * factor, high * factor))
-    nuclear, membrane = (_averaged(found[..., code], factor) for code in (NUCLEUS, MEMBRANE))
+    found = classes.segment(Box(left * factor, top * factor, wide * factor, high * factor))
+    nuclear, membrane = (_averaged(found.probabilities[..., code], factor) for code in (NUCLEUS, MEMBRANE))
     ratio = step / grid.downsample
 
     def working(nuclei: Nuclei) -> Nuclei:
@@ -176,4 +178,8 @@ def network_in_tile(
 
     judge = None if is_nucleus is None else lambda nuclei: is_nucleus(working(nuclei))
     nuclei, cells = cells_of_map(nuclear, membrane, classes.um_px * factor, settings, judge)
-    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour)
+    unsure = np.full(len(nuclei), np.nan, np.float32)
+    if found.uncertainty is not None:
+        plane = _averaged(found.uncertainty, factor) * np.float32(LARGEST_DEVIATION)
+        unsure = mean_within(plane, nuclei.centre, cells.radii)
+    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour), unsure

@@ -30,6 +30,7 @@ __all__ = [
     "bilinear_pair",
     "centroid_offsets",
     "closed_path",
+    "mean_within",
     "polygon_areas",
     "polygons",
     "radius_at",
@@ -213,6 +214,39 @@ def rays_to_box(
     with np.errstate(divide="ignore"):
         rays: NDArray[np.float64] = (room / np.abs(along)).min(-1)
     return rays
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def mean_within(
+    plane: NDArray[np.float32], centres: NDArray[np.float64], radii: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the mean of a plane within star-shaped contours.
+
+    Parameters
+    ----------
+    plane : float32 (H, W).
+    centres : float64 (N, 2), pixels.
+    radii : float32 (N, A), pixels.
+
+    Returns
+    -------
+    float32 (N), sampled about once a pixel along the rays.
+    """
+    n, n_rays = radii.shape
+    means = np.empty(n, np.float32)
+    for k in range(n):
+        total, area = 0.0, 0.0
+        for a in range(n_rays):
+            cosine, sine = math.cos(2 * math.pi * a / n_rays), math.sin(2 * math.pi * a / n_rays)
+            steps = int(radii[k, a]) + 1
+            width = radii[k, a] / steps
+            for step in range(steps):
+                r = (step + 0.5) * width
+                # A ring of radius r holds area in proportion to r.
+                total += r * width * bilinear(plane, centres[k, 0] + r * cosine, centres[k, 1] + r * sine)
+                area += r * width
+        means[k] = total / area
+    return means
 
 
 def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -69,7 +69,8 @@ class TileCells:
     `radii_um` float32 (N, 36), `nucleus_radii_um` float32 (N, 32) (all 0: no nucleus); `region` int32 (N);
     `given` int64 (N), index of the existing cell measured, -1 for a new one; `rings` float16 (N, 36, C), see
     `features.ring_features`; `sectors`;
-    `ridge_share` float32 (N), the share of the cell's DAB that stands in thin lines, NaN without DAB.
+    `ridge_share` float32 (N), the share of the cell's DAB that stands in thin lines, NaN without DAB;
+    `uncertainty` float32 (N), of a Bayesian network's cells, see `network_in_tile`, NaN of all others.
     """
 
     centre_xy: NDArray[np.float64]
@@ -82,6 +83,7 @@ class TileCells:
     rings: Rings
     sectors: Sectors
     ridge_share: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.centre_xy)
@@ -100,6 +102,7 @@ class TileCells:
             np.zeros(0, np.int64),
             np.zeros((0, N_SECTORS, len(FEATURE_NAMES)), np.float16),
             Sectors(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
+            np.zeros(0, f32),
             np.zeros(0, f32),
         )
 
@@ -123,8 +126,11 @@ def _ridge_shares(
     return shares
 
 
-def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
-    """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions."""
+def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
+    """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions.
+
+    Beside them is how unsure a network is of each.
+    """
     if work.classes is not None:
         seen = _seen(work, box)
         away = np.array([seen.x - box.read.x, seen.y - box.read.y], np.float64)
@@ -134,9 +140,8 @@ def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, 
             stains = inside_outside(tile.planes, found.centre + away, found.radii)
             return work.judge.is_blue(stains[:, :2], stains[:, 2:4])
 
-        nuclei, outlines = network_in_tile(work.classes, work.grid, seen, work.network, is_nucleus)
-        nuclei = Nuclei(nuclei.centre + away, nuclei.radii)
-        return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
+        nuclei, outlines, unsure = network_in_tile(work.classes, work.grid, seen, work.network, is_nucleus)
+        return Nuclei(nuclei.centre + away, nuclei.radii), outlines, unsure
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
     near = work.regions.near(
@@ -144,7 +149,7 @@ def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, 
     )
     nuclei = Nuclei(nuclei.centre[near], nuclei.radii[near])
     outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
-    return nuclei, outlines, np.full(len(nuclei), NEW_CELL, np.int64)
+    return nuclei, outlines, np.full(len(nuclei), np.nan, np.float32)
 
 
 def _seen(work: TileWork, box: TileBox) -> Box:
@@ -182,11 +187,13 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
     origin = np.array([x, y], np.float64)
     if work.existing is None or work.existing_centres is None:
-        nuclei, outlines, given = _found(work, Tile(rgb, planes), box)
+        nuclei, outlines, unsure = _found(work, Tile(rgb, planes), box)
+        given = np.full(len(nuclei), NEW_CELL, np.int64)
     else:
         nuclei, outlines, given = given_in_tile(
             work.existing, work.existing_centres, planes, grid, box, work.outlines
         )
+        unsure = np.full(len(nuclei), np.nan, np.float32)
     has_nucleus = np.asarray((nuclei.radii > 0).any(1))
     # The middle of a cell without nucleus is read as one: cytoplasm begins beyond it, as in all cells.
     middle = np.broadcast_to(_MIDDLE_SHARE * outlines.radii.mean(1)[:, None], nuclei.radii.shape)
@@ -206,7 +213,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (given != NEW_CELL)
     region = work.regions.assign(centre_xy)
     keep = np.flatnonzero(mine & (region >= 0))
-    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, origin, grid, size)
+    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, unsure, origin, grid, size)
 
 
 def _kept(
@@ -218,6 +225,7 @@ def _kept(
     rings: Rings,
     region: NDArray[np.int32],
     given: NDArray[np.int64],
+    unsure: NDArray[np.float32],
     origin: NDArray[np.float64],
     grid: Grid,
     size: NDArray[np.float64],
@@ -244,6 +252,7 @@ def _kept(
         rings[keep],
         Sectors(*(getattr(sectors, f.name)[keep] for f in fields(Sectors))),
         _ridge_shares(planes.dab, planes.ridge, centre, radii),
+        unsure[keep],
     )
 
 

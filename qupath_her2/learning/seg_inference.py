@@ -62,10 +62,6 @@ class SlideSegmenter:
         self._network, self._slide = network, slide
         self._size = [max(1, math.floor(side / downsample)) for side in (slide.width, slide.height)]
 
-    def read(self, box: Box) -> NDArray[np.uint8]:
-        """Return the probabilities of a box, uint8 (H, W, 3); see `segment`."""
-        return self.segment(box).probabilities
-
     def segment(self, box: Box) -> PixelMap:
         """Segment a box, network pixels; what reaches beyond the image is background.
 

@@ -33,11 +33,11 @@ from qupath_her2.records import Box
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PixelMap", "PixelNetwork", "check_segmenter"]
+__all__ = ["LARGEST_DEVIATION", "PixelMap", "PixelNetwork", "check_segmenter"]
 
 _BAYESIAN = "bayesian-segnet"
 #: The largest standard deviation that a probability can have.
-_LARGEST_DEVIATION = 0.5
+LARGEST_DEVIATION = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +210,7 @@ class PixelNetwork:
             total, squares = total.to(said) + said, squares.to(said) + said**2
         average = total / s.samples
         variance = (squares / s.samples - average**2).mean(dim=1, keepdim=True).clamp_(min=0)
-        return torch.cat((average, variance.sqrt() / _LARGEST_DEVIATION), dim=1)
+        return torch.cat((average, variance.sqrt() / LARGEST_DEVIATION), dim=1)
 
     def _softmax(self, seen: Tensor) -> Tensor:
         import torch

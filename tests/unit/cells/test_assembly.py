@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qupath_her2.cells.assembly import assemble, existing_table
 from qupath_her2.cells.features import FEATURE_NAMES
-from qupath_her2.cells.membrane import MEASUREMENT_NAMES
+from qupath_her2.cells.membrane import MEASUREMENT_NAMES, UNCERTAINTY_NAME
 from qupath_her2.cells.sectors import Sectors
 from qupath_her2.cells.tile import TileCells, join
 from qupath_her2.project.existing import ExistingCells
@@ -27,6 +29,7 @@ def cells(seed: int, n: int, given: list[int] | None = None) -> TileCells:
         rng.uniform(size=(n, 36, len(FEATURE_NAMES))).astype(np.float16),
         Sectors(*rng.uniform(size=(8, n, 36)).astype(f32)),
         rng.uniform(size=n).astype(f32),
+        np.full(n, np.nan, f32),
     )
 
 
@@ -52,6 +55,14 @@ def test_new_cells_as_ragged_rings(n: int) -> None:
     assert [a.dtype for a in (table.centroid_xy, table.cell_xy, table.cell_offsets)] == [
         np.float32, np.float32, np.int64
     ]  # fmt: skip
+
+
+def test_how_unsure_a_network_is_stands_in_a_column_of_its_own() -> None:
+    found = replace(cells(3, 4), uncertainty=np.array([0.1, np.nan, 0.4, 0.0], np.float32))
+    table = assemble(found, columns(4))
+    assert table.measurement_names == (*MEASUREMENT_NAMES, UNCERTAINTY_NAME)
+    assert np.array_equal(table.column(UNCERTAINTY_NAME), found.uncertainty, equal_nan=True)
+    assert (table.measurements[:, :-1] == columns(4)).all()
 
 
 def test_existing_cells_by_their_places() -> None:

@@ -10,10 +10,12 @@ import pytest
 import shapely
 
 from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, measure_cells
+from qupath_her2.cells.membrane import UNCERTAINTY_NAME
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_of_map
 from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
 from qupath_her2.cells.outlines import N_SECTORS, NO_NEIGHBOUR
 from qupath_her2.cells.polar import polygon_areas
+from qupath_her2.learning import PixelMap
 from qupath_her2.learning.instance_metrics import match_polygons
 from qupath_her2.patches.truth_targets import truth_target
 from qupath_her2.records import Box, Region
@@ -35,14 +37,14 @@ class DrawnClasses:
             sure = cv2.GaussianBlur(sure, (0, 0), blur_px)
         self.maps = np.rint(255 * sure).astype(np.uint8)
 
-    def read(self, box: Box) -> np.ndarray:
+    def segment(self, box: Box) -> PixelMap:
         out = np.zeros((box.height, box.width, 3), np.uint8)
         out[..., 0] = 255
         height, width = self.maps.shape[:2]
         x0, y0 = max(box.x, 0), max(box.y, 0)
         part = self.maps[y0 : min(box.y + box.height, height), x0 : min(box.x + box.width, width)]
         out[y0 - box.y : y0 - box.y + part.shape[0], x0 - box.x : x0 - box.x + part.shape[1]] = part
-        return out
+        return PixelMap(out)
 
 
 def discs(*places: tuple[float, float, float], shape: tuple[int, int] = (80, 100)) -> np.ndarray:
@@ -243,9 +245,9 @@ class CountingClasses(DrawnClasses):
 
     asked = 0
 
-    def read(self, box: Box) -> np.ndarray:
+    def segment(self, box: Box) -> PixelMap:
         self.asked += box.width * box.height
-        return super().read(box)
+        return super().segment(box)
 
 
 def test_a_network_looks_only_where_it_counts(measured, reference, fine) -> None:
@@ -275,3 +277,28 @@ def test_regions_decide_what_counts(measured, reference, fine, stains_of, tumour
     assert kept.sum() > 10
     assert np.array_equal(found.table.centroid_xy, reference.table.centroid_xy[kept])
     assert isinstance(ignored, Region)
+
+
+class DoubtfulClasses(DrawnClasses):
+    """Is unsure of the right half of the picture, as a Bayesian network says it."""
+
+    def segment(self, box: Box) -> PixelMap:
+        columns = np.arange(box.x, box.x + box.width)
+        doubt = np.where(columns < self.maps.shape[1] // 2, 51, 204).astype(np.uint8)
+        return PixelMap(super().segment(box).probabilities, np.tile(doubt, (box.height, 1)))
+
+
+def test_how_unsure_a_bayesian_network_is_of_each_cell(measured, reference, fine) -> None:
+    found = measured(DoubtfulClasses(fine), tile_px=160, halo_px=64).table
+    unsure = found.column(UNCERTAINTY_NAME)
+    middle = fine.rgb.shape[1] / 2
+    rings = found.cell_xy.reshape(len(found), N_SECTORS, 2)[..., 0]
+    left, right = rings.max(1) < middle - 2, rings.min(1) > middle + 2
+    assert min(left.sum(), right.sum()) > 10
+    assert unsure[left] == pytest.approx(0.1, abs=0.001)
+    assert unsure[right] == pytest.approx(0.4, abs=0.001)
+    across = unsure[~left & ~right]
+    assert ((across > 0.099) & (across < 0.401)).all()
+    # It changes nothing else, and other networks have no such column.
+    assert np.array_equal(found.measurements[:, :-1], reference.table.measurements, equal_nan=True)
+    assert UNCERTAINTY_NAME not in reference.table.measurement_names

@@ -13,6 +13,7 @@ from qupath_her2.cells.polar import (
     bilinear,
     centroid_offsets,
     closed_path,
+    mean_within,
     polygon_areas,
     polygons,
     rays_to_box,
@@ -157,3 +158,16 @@ def test_rays_end_on_the_sides_of_the_box(centres: np.ndarray, sides: tuple[floa
     xy = polygons(centres, rays_to_box(centres, low, high, 36))
     assert (np.minimum(np.abs(xy - low), np.abs(xy - high)).min(-1) < 1e-9).all()
     assert ((xy > low - 1e-9) & (xy < high + 1e-9)).all()
+
+
+@pytest.mark.parametrize("radius", [0.4, 3.0, 9.5])
+def test_mean_within_a_contour(radius: float) -> None:
+    y, x = np.mgrid[:60, :80].astype(np.float32)
+    centres = np.array([[30.3, 29.6], [41.0, 20.5]])
+    radii = np.full((2, 36), radius, np.float32)
+    # A slope has its value at the centre as its mean; a hill of squares has half the squared radius on top.
+    assert mean_within(2 * x + y, centres, radii) == pytest.approx([90.2, 102.5], abs=0.05)
+    hill = (x - 30) ** 2 + (y - 30) ** 2
+    found = mean_within(hill.astype(np.float32), np.array([[30.0, 30.0]]), radii[:1])[0]
+    # Between pixels a hill of squares is read up to 1/4 too high in either direction.
+    assert radius**2 / 2 * 0.95 < found < radius**2 / 2 + 0.5

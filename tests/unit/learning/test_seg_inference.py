@@ -53,7 +53,7 @@ def picture() -> np.ndarray:
 def test_tiles_leave_no_trace(pixel_size_um: float, picture: np.ndarray) -> None:
     seen = SlideSegmenter(network(), ArraySlide(picture), pixel_size_um)
     size = [int(side / seen.downsample) for side in picture.shape[1::-1]]
-    whole = seen.read(Box(0, 0, *size))
+    whole = seen.segment(Box(0, 0, *size)).probabilities
     assert whole.shape == (size[1], size[0], 3)
     assert whole.std() > 2, "a network that says the same everywhere would prove nothing"
     for tile_px in (37, 64):
@@ -61,7 +61,7 @@ def test_tiles_leave_no_trace(pixel_size_um: float, picture: np.ndarray) -> None
         for box, found in seen.tiles(tile_px):
             joined[box.y : box.y + box.height, box.x : box.x + box.width] = found.probabilities
         assert same(joined, whole)
-    part = seen.read(Box(-5, 11, 60, 30))
+    part = seen.segment(Box(-5, 11, 60, 30)).probabilities
     assert same(part[:, 5:], whole[11:41, :55])
 
 
@@ -77,7 +77,9 @@ def test_blending_hides_where_windows_meet(picture: np.ndarray) -> None:
     def seen(overlap: float, rim: float) -> np.ndarray:
         settings = SegmentSettings(overlap_share=overlap, rim_share=rim)
         one = PixelNetwork(Vignette(), replace(CARD, patch_size_px=48), settings, device="cpu")
-        return SlideSegmenter(one, ArraySlide(picture), 0.25).read(Box(0, 0, 208, 176))[..., 1]
+        return (
+            SlideSegmenter(one, ArraySlide(picture), 0.25).segment(Box(0, 0, 208, 176)).probabilities[..., 1]
+        )
 
     assert np.ptp(seen(0.0, 0.0)) > 100
     assert np.ptp(seen(0.5, 8 / 48)) <= 1
@@ -87,7 +89,7 @@ def test_the_nearest_colour_is_named_at_every_pixel() -> None:
     rng = np.random.default_rng(1)
     codes = np.kron(rng.integers(0, 3, (23, 31)), np.ones((5, 5), int))
     seen = SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(COLOURS[codes]), 0.25)
-    found = seen.read(Box(-7, -9, codes.shape[1] + 20, codes.shape[0] + 20))
+    found = seen.segment(Box(-7, -9, codes.shape[1] + 20, codes.shape[0] + 20)).probabilities
     inside = found[9 : 9 + codes.shape[0], 7 : 7 + codes.shape[1]]
     assert (inside.argmax(-1) == codes).all()
     assert inside.max(-1).min() > 245
@@ -114,18 +116,20 @@ class Crowded(torch.nn.Module):
 
 def test_full_memory_halves_the_batch_and_changes_nothing(picture: np.ndarray) -> None:
     box = Box(0, 0, 208, 176)
-    expected = SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(picture), 0.25).read(
-        box
+    expected = (
+        SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(picture), 0.25)
+        .segment(box)
+        .probabilities
     )
     net = Crowded(colour_net(), 1)
     one = PixelNetwork(net, CARD, SegmentSettings(batch_size=8), device="cpu")
-    found = SlideSegmenter(one, ArraySlide(picture), 0.25).read(box)
+    found = SlideSegmenter(one, ArraySlide(picture), 0.25).segment(box).probabilities
     assert same(found, expected)
     assert one.at_once == 1
     assert set(net.batches) == {1}
     hopeless = PixelNetwork(Crowded(colour_net(), 0), CARD, device="cpu")
     with pytest.raises(ModelError, match=r"full with a single window of 96 px.*device = \"cpu\""):
-        SlideSegmenter(hopeless, ArraySlide(picture), 0.25).read(box)
+        SlideSegmenter(hopeless, ArraySlide(picture), 0.25).segment(box)
 
 
 def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(picture: np.ndarray) -> None:
