@@ -21,12 +21,13 @@ import shapely
 from numpy.typing import NDArray
 
 from qupath_her2.cells.features import FEATURE_NAMES, Rings
+from qupath_her2.cells.grading import GradingSettings
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.regions import map_regions
 from qupath_her2.cells.ring_net import REACH, SPREAD_FLOOR
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.learning import RingFitSettings, RingTruth, fit_rings
+from qupath_her2.learning import RingCuts, RingFitSettings, RingTruth, fit_rings
 from qupath_her2.records import PATTERNS, Region
 from qupath_her2.slides import Slide, StainVectors, estimate_stains, find_tissue, open_slide, optical_density
 from qupath_her2.synthetic import FieldSettings, FieldTruth, draw_field, perturb
@@ -149,7 +150,8 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
 def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = None) -> None:
     """Fit the net to drawn cells and write it as plain arrays.
 
-    Density is fitted by the squared error of its root, so that faint membranes weigh as much as strong ones.
+    Density is fitted by the squared error of its root, so that faint membranes weigh as much as strong ones, and
+    both estimates so that they fall on the right side of the standard cut-points.
 
     Parameters
     ----------
@@ -162,7 +164,11 @@ def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = 
     )
     is_complete = pattern == PATTERNS.index("complete")
     truth = RingTruth(np.sqrt(own_od), completeness, intensity, is_complete)
-    weights = fit_rings(rings, truth, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR))
+    s = GradingSettings()
+    cuts = RingCuts((s.faint_od, s.moderate_od, s.intense_od), s.complete_from)
+    weights = fit_rings(
+        rings, truth, cuts, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR)
+    )
     np.savez_compressed(out, features=np.array(FEATURE_NAMES), **weights)  # type: ignore[arg-type]
 
 

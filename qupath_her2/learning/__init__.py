@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qupath_her2.learning.measures import EpochRecord
     from qupath_her2.learning.pixel_tally import PixelTally
     from qupath_her2.learning.prediction import NO_CLASS, Prediction, PredictSettings, choose_classes, predict
-    from qupath_her2.learning.ring_fit import RingFitSettings, RingTruth, fit_rings
+    from qupath_her2.learning.ring_fit import RingCuts, RingFitSettings, RingTruth, fit_rings
     from qupath_her2.learning.running import TrainSettings
     from qupath_her2.learning.schedule import ScheduleSettings
     from qupath_her2.learning.seg_inference import SlideSegmenter
@@ -49,6 +49,7 @@ _LAZY = {
     "PredictSettings": "prediction",
     "Prediction": "prediction",
     "ReadSettings": "dataset",
+    "RingCuts": "ring_fit",
     "RingFitSettings": "ring_fit",
     "RingTruth": "ring_fit",
     "ScheduleSettings": "schedule",
@@ -90,6 +91,7 @@ __all__ = [
     "PredictSettings",
     "Prediction",
     "ReadSettings",
+    "RingCuts",
     "RingFitSettings",
     "RingTruth",
     "ScheduleSettings",

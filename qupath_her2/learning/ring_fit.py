@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from qupath_her2.errors import SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RingFitSettings", "RingTruth", "fit_rings"]
+__all__ = ["RingCuts", "RingFitSettings", "RingTruth", "fit_rings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,14 @@ class RingFitSettings:
     reach : sectors to either side that a convolution sees.
     spread_floor : added to the variance over sectors before its root is taken.
     epochs, batch_size, learning_rate, weight_decay : of AdamW under a one-cycle schedule.
+    cut_epochs, cut_learning_rate : of a second such cycle, in which the cut-points count too.
     own_od_weight, completeness_weight, grade_weight : of the losses: squared error of the root of the own density and
         of the completeness, cross-entropy of intensity and of "complete". The last two only help to learn.
+    cut_weight : of the loss of estimates that lie on the wrong side of a cut-point. Squared errors draw what is
+        uncertain to the middle: faint membranes beside strong ones came out too strong.
+    root_od_slope, completeness_slope : an estimate so far from a cut-point counts as decided (scale of the logistic).
+    over_weights, over_complete_weight : what a cell below a cut-point weighs, one above it being 1: by how much calling
+        it too strong, or complete, is worse. Chosen on validation fields, where errors to either side come out alike.
     seed : all randomness follows from it.
     """
 
@@ -39,10 +46,29 @@ class RingFitSettings:
     batch_size: int = 512
     learning_rate: float = 5e-3
     weight_decay: float = 1e-3
+    cut_epochs: int = 10
+    cut_learning_rate: float = 2.5e-3
     own_od_weight: float = 10.0
     completeness_weight: float = 4.0
     grade_weight: float = 0.5
+    cut_weight: float = 0.3
+    root_od_slope: float = 0.03
+    completeness_slope: float = 0.08
+    over_weights: tuple[float, float, float] = (1.05, 1.35, 1.3)
+    over_complete_weight: float = 1.35
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RingCuts:
+    """Where the estimates will be cut, see `cells.GradingSettings`.
+
+    `own_od` : densities from which a membrane is faint, moderate, intense, OD. `complete_from` : stained share from
+    which it is complete, 0..1.
+    """
+
+    own_od: tuple[float, float, float]
+    complete_from: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +116,25 @@ def _net(n_channels: int, s: RingFitSettings) -> Any:
     return Net()
 
 
+def _cut_loss(answer: Tensor, truth: list[Tensor], cuts: RingCuts, s: RingFitSettings) -> Tensor:
+    """Cross-entropy of "beyond the cut-point" for each cut, as an estimate's distance from it says."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    _, _, intensity, is_complete = truth
+    at = torch.tensor(cuts.own_od).sqrt()
+    beyond = (intensity[:, None] > torch.arange(len(at))).float()
+    weights = beyond + (1 - beyond) * torch.tensor(s.over_weights)
+    of_od = binary_cross_entropy_with_logits((answer[:, :1] - at) / s.root_od_slope, beyond, weights)
+    # What is not stained has no pattern.
+    weights = (is_complete + (1 - is_complete) * s.over_complete_weight) * (intensity > 0)
+    of_pattern = binary_cross_entropy_with_logits(
+        (answer[:, 1] - cuts.complete_from) / s.completeness_slope, is_complete, weights
+    )
+    found: Tensor = len(at) * of_od + of_pattern
+    return found
+
+
 def _loss(answer: Tensor, truth: list[Tensor], s: RingFitSettings) -> Tensor:
     from torch.nn import functional
 
@@ -102,8 +147,18 @@ def _loss(answer: Tensor, truth: list[Tensor], s: RingFitSettings) -> Tensor:
     )
 
 
+def _batches(n: int, epochs: int, batch_size: int) -> Iterator[Tensor]:
+    """Yield the rows of each batch, in a new order each epoch; the last rows that fill no batch are left out."""
+    import torch
+
+    for _ in range(epochs):
+        order = torch.randperm(n)
+        for first in range(0, n - batch_size + 1, batch_size):
+            yield order[first : first + batch_size]
+
+
 def fit_rings(
-    rings: NDArray[np.float16], truth: RingTruth, settings: RingFitSettings | None = None
+    rings: NDArray[np.float16], truth: RingTruth, cuts: RingCuts, settings: RingFitSettings | None = None
 ) -> dict[str, NDArray[np.float32]]:
     """Fit the net to drawn cells.
 
@@ -111,6 +166,7 @@ def fit_rings(
     ----------
     rings : float16 (N, A, C), channels round the outline of each cell.
     truth : of the same cells.
+    cuts : near which the estimates matter most.
     settings : how.
 
     Returns
@@ -144,16 +200,17 @@ def fit_rings(
         torch.from_numpy(truth.is_complete.astype(np.float32)),
     ]
     net, factor = _net(rings.shape[2], s), torch.from_numpy(scale)
-    batches = len(rings) // s.batch_size
-    optimiser = torch.optim.AdamW(net.parameters(), s.learning_rate, weight_decay=s.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, s.learning_rate, total_steps=s.epochs * batches + 1
-    )
-    for _ in range(s.epochs):
-        order = torch.randperm(len(rings))
-        for k in range(batches):
-            chosen = order[k * s.batch_size : (k + 1) * s.batch_size]
-            loss = _loss(net(inputs[chosen].float() * factor), [target[chosen] for target in targets], s)
+    cycles = [(s.epochs, s.learning_rate, 0.0), (s.cut_epochs, s.cut_learning_rate, s.cut_weight)]
+    for epochs, learning_rate, cut_weight in cycles:
+        batches = epochs * (len(rings) // s.batch_size)
+        optimiser = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=s.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=batches + 1)
+        for chosen in _batches(len(rings), epochs, s.batch_size):
+            answer = net(inputs[chosen].float() * factor)
+            truths = [target[chosen] for target in targets]
+            loss = _loss(answer, truths, s)
+            if cut_weight > 0:
+                loss = loss + cut_weight * _cut_loss(answer, truths, cuts, s)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.features import FEATURE_NAMES
+from qupath_her2.cells.grading import GradingSettings
 from qupath_her2.cells.ring_net import estimate_rings, load_ring_net
 from qupath_her2.cells.training import FIRST_SEED, LAST_SEED, DrawnCells, drawn_cells, field_settings, grow
 from qupath_her2.learning import RingFitSettings
@@ -42,7 +43,7 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
     """Rings whose step and whose stained share are the truth are learnt from a few thousand of them."""
     pytest.importorskip("torch", reason="NOT TESTED: growing the net needs torch (extra learn)")
     rng = np.random.default_rng(0)
-    n = 4000
+    n, s = 4000, GradingSettings()
     level, share = rng.uniform(0, 0.8, n), rng.uniform(0, 1, n)
     rings = np.zeros((n, 36, len(FEATURE_NAMES)), np.float16)
     stained = (np.arange(36)[None] + rng.integers(0, 36, n)[:, None]) % 36 < 36 * share[:, None]
@@ -52,8 +53,8 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
         rings,
         level.astype(np.float32),
         share.astype(np.float32),
-        np.digitize(level, [0.05, 0.2, 0.45]).astype(np.uint8),
-        np.where(share > 0.9, 3, 1).astype(np.uint8),
+        np.digitize(level, [s.faint_od, s.moderate_od, s.intense_od]).astype(np.uint8),
+        np.where(share > s.complete_from, 3, 1).astype(np.uint8),
     )
     grow([part], tmp_path / "net.npz", RingFitSettings(epochs=12, batch_size=128))
     # Read from its folder instead of the package's: joining with a full path gives that path.

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning import RingTruth, fit_rings
+from qupath_her2.learning import RingCuts, RingFitSettings, RingTruth, fit_rings
+from qupath_her2.learning.ring_fit import _net
+
+CUTS = RingCuts((0.04, 0.2, 0.45), 0.7)
 
 
 def truth_of(n: int) -> RingTruth:
@@ -18,10 +21,38 @@ def truth_of(n: int) -> RingTruth:
 def test_without_torch_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SettingsError, match=r"pip install 'qupath-her2\[learn\]'"):
-        fit_rings(np.zeros((600, 36, 3), np.float16), truth_of(600))
+        fit_rings(np.zeros((600, 36, 3), np.float16), truth_of(600), CUTS)
 
 
 def test_fewer_cells_than_a_batch_are_refused() -> None:
     pytest.importorskip("torch", reason="NOT TESTED: fitting needs torch (extra learn)")
     with pytest.raises(SettingsError, match="7 cells are fewer than one batch of 512"):
-        fit_rings(np.zeros((7, 36, 3), np.float16), truth_of(7))
+        fit_rings(np.zeros((7, 36, 3), np.float16), truth_of(7), CUTS)
+
+
+@pytest.mark.parametrize(("cut_weight", "side"), [(0.0, "above"), (2.0, "below")])
+def test_what_is_uncertain_falls_on_the_likelier_side_of_a_cut(cut_weight: float, side: str) -> None:
+    """Three of five cells lie a little below the cut, two farther above; nothing tells them apart.
+
+    The mean of their roots, which squared errors seek, is above: it would call most of them wrongly.
+    """
+    torch = pytest.importorskip("torch", reason="NOT TESTED: fitting needs torch (extra learn)")
+    n = 1000
+    strong = np.arange(n) % 5 < 2
+    od = np.where(strong, 0.4, 0.15).astype(np.float32)
+    truth = RingTruth(
+        np.sqrt(od), np.full(n, 0.3, np.float32), 1 + strong.astype(np.uint8), np.zeros(n, bool)
+    )
+    one = np.random.default_rng(0).normal(size=(1, 36, 2)).astype(np.float16)
+    rings = np.repeat(one, n, axis=0)
+    settings = RingFitSettings(width=4, hidden=4, epochs=60, batch_size=250, cut_weight=cut_weight)
+    stored = fit_rings(rings, truth, CUTS, settings)
+    net = _net(2, settings)
+    layers = (*net.convolutions, net.dense, net.heads)
+    with torch.no_grad():
+        for k, layer in enumerate(layers):
+            layer.weight[: stored[f"weight/{k}"].shape[1]] = torch.from_numpy(stored[f"weight/{k}"].T)
+            layer.bias[: len(stored[f"bias/{k}"])] = torch.from_numpy(stored[f"bias/{k}"])
+        root = float(net(torch.from_numpy(one * stored["scale"]))[0, 0])
+    assert (root > np.sqrt(0.2)) == (side == "above")
+    assert np.sqrt(0.1) < root < np.sqrt(0.45)
