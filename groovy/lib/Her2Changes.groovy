@@ -203,10 +203,14 @@ class Her2Changes {
                 list.put(value.key, value.value)
             list.close()
         }
+        if (plan.others.classified.isEmpty())
+            return
+        Her2Cells table = plan.result.cells
+        Her2Objects.Name names = Her2Objects.Name.chain(table.measurementNames)
         for (Map.Entry<PathObject, Integer> entry : plan.others.classified.entrySet()) {
             MeasurementList list = entry.key.getMeasurementList()
             rememberMeasurements(list, new String[0])
-            Her2Objects.measure(plan.result.cells, entry.value, list)
+            Her2Objects.put(table.measurements, entry.value, names, list)
         }
     }
 

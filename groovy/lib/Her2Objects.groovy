@@ -31,21 +31,9 @@ class Her2Objects {
      */
     static PathObject[] cells(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes,
             BooleanSupplier cancelled) {
-        // QuPath shares a list of names among lists of measurements only if the names are the same strings.
-        List<String> names = table.measurementNames.collect { String name -> name.intern() }
-        List<PathClass> byCode = Arrays.asList(classes)
-        List<ImagePlane> byRegion = Arrays.asList(planes)
-        IntBuffer chosen = IntBuffer.wrap(rows)
         PathObject[] built = new PathObject[rows.length]
         try {
-            Arrays.parallelSetAll(built, new IntFunction<PathObject>() {
-                @Override
-                PathObject apply(int i) {
-                    if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
-                        throw new Her2Cancelled()
-                    return cell(table, chosen.get(i), names, byCode, byRegion)
-                }
-            })
+            Arrays.parallelSetAll(built, new Builder(table, rows, classes, planes, cancelled))
         } catch (RuntimeException problem) {
             // Java hands on a copy of what another thread threw, with the original as its cause and other words.
             throw problem.cause?.class == problem.class ? (RuntimeException) problem.cause : problem
@@ -53,19 +41,73 @@ class Her2Objects {
         return built
     }
 
-    private static PathObject cell(Her2Cells table, int row, List<String> names, List<PathClass> classes,
-            List<ImagePlane> planes) {
-        ImagePlane plane = planes.get(table.regionOf(row))
-        ROI outline = polygon(table.cellXy, table.cellOffsets, row, plane)
-        ROI nucleus = polygon(table.nucleusXy, table.nucleusOffsets, row, plane)
-        int code = table.classCode(row)
-        PathObject cell = PathObjects.createCellObject(outline, nucleus, code < 0 ? null : classes.get(code),
-            measurements(table.measurements, row, names))
-        cell.setID(table.uuid.uuid(row))
-        return cell
+    /** Builds the cells of a table. It has fields, as what a closure shares is cast anew for each cell. */
+    @CompileStatic
+    static final class Builder implements IntFunction<PathObject> {
+        final Her2Cells table
+        final IntBuffer rows
+        final List<PathClass> classes
+        final List<ImagePlane> planes
+        final BooleanSupplier cancelled
+        final Name names
+
+        Builder(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes, BooleanSupplier cancelled) {
+            this.table = table
+            this.rows = IntBuffer.wrap(rows)
+            this.classes = Arrays.asList(classes)
+            this.planes = Arrays.asList(planes)
+            this.cancelled = cancelled
+            this.names = Name.chain(table.measurementNames)
+        }
+
+        @Override
+        PathObject apply(int i) {
+            if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
+                throw new Her2Cancelled()
+            int row = rows.get(i)
+            ImagePlane plane = planes.get(table.regionOf(row))
+            ROI outline = polygon(table.cellXy, table.cellOffsets, row, plane)
+            ROI nucleus = polygon(table.nucleusXy, table.nucleusOffsets, row, plane)
+            int code = table.classCode(row)
+            PathObject cell = PathObjects.createCellObject(outline, nucleus, code < 0 ? null : classes.get(code),
+                measurements(table.measurements, row, names))
+            cell.setID(table.uuid.uuid(row))
+            return cell
+        }
     }
 
-    private static ROI polygon(Her2Column xy, Her2Column offsets, int row, ImagePlane plane) {
+    /**
+     * The names of measurements, each with the next. What a list returns, Groovy casts when it runs: ten casts for each
+     * cell, and slow ones until Java has compiled them.
+     */
+    @CompileStatic
+    static final class Name {
+        final String text
+        final Name next
+
+        private Name(String text, Name next) {
+            this.text = text
+            this.next = next
+        }
+
+        static Name chain(List<String> names) {
+            Name first = null
+            // QuPath shares a list of names among lists of measurements only if the names are the same strings.
+            for (String text : names.reverse())
+                first = new Name(text.intern(), first)
+            return first
+        }
+
+        /** How many there are from a name on; none from null. */
+        static int count(Name first) {
+            int n = 0
+            for (Name name = first; name != null; name = name.next)
+                n++
+            return n
+        }
+    }
+
+    static ROI polygon(Her2Column xy, Her2Column offsets, int row, ImagePlane plane) {
         int first = (int) offsets.longs.get(row)
         int n = (int) offsets.longs.get(row + 1) - first
         if (n == 0)
@@ -85,6 +127,7 @@ class Her2Objects {
     static PathObject[] tiles(Her2Patches table, int[] rows, PathClass[] classes, ImagePlane[] planes,
             BooleanSupplier cancelled) {
         PathObject[] built = new PathObject[rows.length]
+        Name names = Name.chain(table.measurementNames)
         for (int i = 0; i < rows.length; i++) {
             if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
                 throw new Her2Cancelled()
@@ -93,33 +136,28 @@ class Her2Objects {
                 table.side(row, 3), planes[table.regionOf(row)])
             int code = table.classCode(row)
             built[i] = PathObjects.createTileObject(box, code < 0 ? null : classes[code],
-                measurements(table.probabilities, row, table.measurementNames))
+                measurements(table.probabilities, row, names))
             built[i].setID(table.uuid.uuid(row))
         }
         return built
     }
 
-    private static MeasurementList measurements(Her2Column values, int row, List<String> names) {
-        MeasurementList list = MeasurementListFactory.createMeasurementList(names.size(),
+    static MeasurementList measurements(Her2Column values, int row, Name names) {
+        MeasurementList list = MeasurementListFactory.createMeasurementList(Name.count(names),
             MeasurementList.MeasurementListType.FLOAT)
         put(values, row, names, list)
         return list
     }
 
-    /** Set our measurements of a row on an object that is there already. */
-    static void measure(Her2Cells table, int row, MeasurementList list) {
-        put(table.measurements, row, table.measurementNames, list)
-    }
-
-    private static void put(Her2Column column, int row, List<String> names, MeasurementList list) {
+    /** Set the measurements of a row on a list; `names` of all columns. */
+    static void put(Her2Column column, int row, Name names, MeasurementList list) {
         FloatBuffer values = column.floats
-        int n = names.size()
-        int first = row * n
-        for (int i = 0; i < n; i++) {
-            float value = values.get(first + i)
+        int at = row * Name.count(names)
+        for (Name name = names; name != null; name = name.next) {
+            float value = values.get(at++)
             // NaN is "not measured": no measurement, rather than one that is no number.
             if (!Float.isNaN(value))
-                list.put(names.get(i), value)
+                list.put(name.text, value)
         }
         list.close()
     }
