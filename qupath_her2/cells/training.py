@@ -165,7 +165,7 @@ def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = 
     is_complete = pattern == PATTERNS.index("complete")
     truth = RingTruth(np.sqrt(own_od), completeness, intensity, is_complete)
     s = GradingSettings()
-    cuts = RingCuts((s.faint_od, s.moderate_od, s.intense_od), s.complete_from)
+    cuts = RingCuts((s.moderate_od, s.intense_od), s.complete_from)
     weights = fit_rings(
         rings, truth, cuts, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR)
     )

@@ -9,7 +9,7 @@ from qupath_her2.errors import SettingsError
 from qupath_her2.learning import RingCuts, RingFitSettings, RingTruth, fit_rings
 from qupath_her2.learning.ring_fit import _net
 
-CUTS = RingCuts((0.04, 0.2, 0.45), 0.7)
+CUTS = RingCuts((0.2, 0.45), 0.7)
 
 
 def truth_of(n: int) -> RingTruth:
