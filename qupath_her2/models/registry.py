@@ -165,9 +165,7 @@ def _options(spec: ModelSpec, given: Mapping[str, Any]) -> dict[str, Any]:
         )
     chosen = {**spec.options, **given}
     for name, value in chosen.items():
-        if isinstance(spec.options[name], bool):
-            good, range_ = type(value) is bool, "true or false"
-        elif isinstance(spec.options[name], float):
+        if isinstance(spec.options[name], float):
             good, range_ = type(value) in (int, float) and 0 <= value < 1, "0 <= value < 1"
         else:
             good, range_ = type(value) is int and 1 <= value <= _LARGEST_OPTION, f"1 to {_LARGEST_OPTION}"

@@ -18,7 +18,6 @@ convolution 13-16   31           4 w
 spatial pyramid 2   31           4 w
 TLSTM 1             31           4 w         section III.I.1, figures 3 and 4, eq. 3-7; w units a corner, see `tlstm`
 TLSTM 2             31           4 w         begins the deconvolution part ("the two ... in the transition phase")
-                                             ours: what a TLSTM reads is added to its answer (``shortcut``)
 dropout             31           4 w         section III.G; the rate, 0.5, is ours
 deconvolution 1-4   31           4 w         section III.E; 3x3
 up-sampling 1       62           4 w         section III.D, "reverse operation of max-pooling" that leaves "sparse
@@ -33,10 +32,6 @@ fully connected     251          classes     section III.F, height and width 1; 
 
 Batch norm stands behind each convolution and deconvolution (section III.K names it). Then comes ReLU where the paper
 has the logistic function (eq. 2): through 32 layers of that, whose slope is at most 1/4, nothing arrives at the first.
-The paper says that TLSTMs "made the training process much faster and more accurate". As its equations stand they made
-it slower here, since every detail must pass their gates twice: after 90 s of one core at width 8, 0.74 of the pixels of
-drawn fields were right, 0.76 without TLSTMs, and 0.78 with TLSTMs that have a shortcut (He et al. 2016,
-doi 10.1109/CVPR.2016.90) round them. `shortcut` = False leaves it out.
 A picture of any size from 32 px is taken. Pyramids and TLSTMs see all of it, so predict in windows of about the size
 trained on.
 """
@@ -87,16 +82,16 @@ class SpatialPyramid(nn.Module):
 class Her2Net(Segmenter):
     """See the module's table; `width` is the w there."""
 
-    def __init__(self, n_classes: int, width: int, dropout: float, shortcut: bool) -> None:
+    def __init__(self, n_classes: int, width: int, dropout: float) -> None:
         super().__init__()
         widths = (width, 2 * width, 4 * width, 4 * width)
         self.down = nn.ModuleList(
             _level(nn.Conv2d, before, after) for before, after in zip((3, *widths), widths, strict=False)
         )
         self.pyramids = nn.ModuleList((SpatialPyramid(widths[2]), SpatialPyramid(widths[3])))
-        self.turn = nn.ModuleList(TrapezoidalLSTM(widths[3], width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
-        self.shortcut = shortcut
+        self.turn = nn.Sequential(
+            TrapezoidalLSTM(widths[3], width), TrapezoidalLSTM(widths[3], width), nn.Dropout(dropout)
+        )
         narrower = (widths[2], widths[1], widths[0], widths[0])
         self.up = nn.ModuleList(
             _level(nn.ConvTranspose2d, before, after)
@@ -115,9 +110,7 @@ class Her2Net(Segmenter):
                 sizes.append(maps.shape[2:])
                 maps, place = functional.max_pool2d(maps, 2, return_indices=True)
                 places.append(place)
-        for lstm in self.turn:
-            maps = maps + lstm(maps) if self.shortcut else lstm(maps)
-        maps = self.up[0](self.dropout(maps))
+        maps = self.up[0](self.turn(maps))
         for level, place, size in zip(self.up[1:], reversed(places), reversed(sizes), strict=True):
             maps = level(functional.max_unpool2d(maps, place, 2, output_size=list(size)))
         return self.classify(maps)
@@ -138,6 +131,6 @@ def _level(layer: type[nn.Module], before: int, after: int) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-def her2net(n_classes: int, *, width: int, dropout: float, shortcut: bool) -> Her2Net:
+def her2net(n_classes: int, *, width: int, dropout: float) -> Her2Net:
     """Return Her2Net with `width` channels in its first layers and per corner of its TLSTMs."""
-    return Her2Net(n_classes, width, dropout, shortcut)
+    return Her2Net(n_classes, width, dropout)

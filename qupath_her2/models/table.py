@@ -217,7 +217,7 @@ _SEGMENTERS = (
         "her2net",
         "segmenters:her2net",
         2_870_787,
-        {"width": 32, "dropout": 0.5, "shortcut": True},
+        {"width": 32, "dropout": 0.5},
         _SAHA,
         "the paper gives the layers and not their widths; these are ours",
         minimum=32,

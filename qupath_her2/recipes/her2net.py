@@ -70,11 +70,6 @@ HER2NET = Recipe(
             "through 32 layers whose slope is at most 1/4 no gradient arrives; the paper names batch norm too",
         ),
         Deviation(
-            "what a TLSTM answers is all that goes on",
-            "what it read is added to its answer; the option shortcut = False leaves that out",
-            "details pass its gates twice otherwise, and training was slower with TLSTMs than without",
-        ),
-        Deviation(
             "500,000 iterations of 128 windows, tested every 4,500",
             "2,000 epochs at most, as many windows on the paper's data; ends 50 epochs after the best validation F1",
             "a week of training, where the best weights come early",

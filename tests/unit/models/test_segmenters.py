@@ -45,27 +45,6 @@ def test_her2net_has_the_papers_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called == ["max_pool2d"] * 3 + ["max_unpool2d"] * 3
 
 
-def test_a_shortcut_leads_round_the_lstms_of_her2net() -> None:
-    """LSTMs that answer nothing hide the picture without it, and change nothing with it."""
-    pictures = torch.randn(1, 3, 64, 64)
-    seen = {}
-    for shortcut in (True, False):
-        net = small("her2net", shortcut=shortcut).eval()
-        with torch.inference_mode():
-            before = net(pictures)
-            for lstm in net.turn:
-                for parameter in lstm.parameters():
-                    parameter.zero_()
-            seen[shortcut] = [
-                net(x).std(dim=(2, 3)).mean().item() for x in (pictures, torch.zeros_like(pictures))
-            ]
-            assert not torch.equal(before, net(pictures))
-    assert seen[True][0] > 2 * seen[True][1]
-    assert seen[False][0] == pytest.approx(seen[False][1], abs=1e-3)
-    with pytest.raises(SettingsError, match="'shortcut' of model 'her2net' must be true or false, not 1"):
-        small("her2net", shortcut=1)
-
-
 def test_segnet_mirrors_the_layers_of_vgg() -> None:
     net = small("segnet")
     channels = [(m.in_channels, m.out_channels) for m in net.modules() if isinstance(m, nn.Conv2d)]
