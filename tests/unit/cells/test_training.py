@@ -56,10 +56,11 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
         np.digitize(level, [s.faint_od, s.moderate_od, s.intense_od]).astype(np.uint8),
         np.where(share > s.complete_from, 3, 1).astype(np.uint8),
     )
-    grow([part], tmp_path / "net.npz", RingFitSettings(epochs=12, batch_size=128))
+    # Errors to either side weigh alike here: with other weights estimates lean to one side near a cut-point.
+    even = RingFitSettings(epochs=12, batch_size=128, over_weights=(1, 1), over_complete_weight=1)
+    grow([part], tmp_path / "net.npz", even)
     # Read from its folder instead of the package's: joining with a full path gives that path.
     found = estimate_rings(load_ring_net(str(tmp_path / "net.npz"), FEATURE_NAMES), rings)
     clear = share > 0.2
     assert np.abs(found[clear, 0] ** 2 - level[clear]).mean() < 0.05
-    # Near the cut-point, completeness leans to the side where an error costs less.
-    assert np.abs(found[clear, 1] - share[clear]).mean() < 0.06
+    assert np.abs(found[clear, 1] - share[clear]).mean() < 0.05

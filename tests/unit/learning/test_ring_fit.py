@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
+from qupath_her2.cells.ring_net import RingNet, estimate_rings
 from qupath_her2.errors import SettingsError
 from qupath_her2.learning import RingCuts, RingFitSettings, RingTruth, fit_rings
-from qupath_her2.learning.ring_fit import _net
 
 CUTS = RingCuts((0.2, 0.45), 0.7)
 
@@ -36,7 +36,7 @@ def test_what_is_uncertain_falls_on_the_likelier_side_of_a_cut(cut_weight: float
 
     The mean of their roots, which squared errors seek, is above: it would call most of them wrongly.
     """
-    torch = pytest.importorskip("torch", reason="NOT TESTED: fitting needs torch (extra learn)")
+    pytest.importorskip("torch", reason="NOT TESTED: fitting needs torch (extra learn)")
     n = 1000
     strong = np.arange(n) % 5 < 2
     od = np.where(strong, 0.4, 0.15).astype(np.float32)
@@ -47,12 +47,12 @@ def test_what_is_uncertain_falls_on_the_likelier_side_of_a_cut(cut_weight: float
     rings = np.repeat(one, n, axis=0)
     settings = RingFitSettings(width=4, hidden=4, epochs=60, batch_size=250, cut_weight=cut_weight)
     stored = fit_rings(rings, truth, CUTS, settings)
-    net = _net(2, settings)
-    layers = (*net.convolutions, net.dense, net.heads)
-    with torch.no_grad():
-        for k, layer in enumerate(layers):
-            layer.weight[: stored[f"weight/{k}"].shape[1]] = torch.from_numpy(stored[f"weight/{k}"].T)
-            layer.bias[: len(stored[f"bias/{k}"])] = torch.from_numpy(stored[f"bias/{k}"])
-        root = float(net(torch.from_numpy(one * stored["scale"]))[0, 0])
+    layers = range(5)
+    net = RingNet(
+        stored["scale"],
+        tuple(stored[f"weight/{k}"] for k in layers),
+        tuple(stored[f"bias/{k}"] for k in layers),
+    )
+    root = estimate_rings(net, one)[0, 0]
     assert (root > np.sqrt(0.2)) == (side == "above")
     assert np.sqrt(0.1) < root < np.sqrt(0.45)
