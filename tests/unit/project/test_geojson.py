@@ -333,7 +333,7 @@ def test_uuid_follows_shape_or_own_id() -> None:
         (b'{"type": "Topology"}', "not GeoJSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1" + b"0" * 5000 + b"]", "number that cannot be read"),
-        (gzip.compress(b"[" + b" " * 5000)[:-20], "gzip"),
+        (gzip.compress(b"[" + b" " * 5000, mtime=0)[:-20], "gzip"),
         (b"\x1f\x8b\x08\x00garbage here", "gzip"),
     ],
 )
