@@ -51,8 +51,8 @@ class Settings:
     stains : when and how stain vectors are estimated.
     stain_vectors : the user's own vectors, for images whose stains QuPath has not set; None estimates them.
     cells : detection and membrane cut-points.
-    cell_source : whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, or a network's,
-        ``her2net:CHECKPOINT`` (beside this file).
+    cell_source : whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, ``unet`` (the
+        package's), or another network's, ``her2net:CHECKPOINT`` (beside this file).
     segment, network_cells : how a network looks at a slide, and how cells are found in what it says.
     scoring : guideline and limits.
     indicators, control, tumour : of ``--method indicators``; the last of ``--tumour-from``.

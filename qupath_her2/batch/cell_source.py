@@ -12,6 +12,7 @@ from qupath_her2.learning.seg_inference import SlideSegmenter, network_downsampl
 from qupath_her2.learning.seg_network import PixelNetwork, check_segmenter
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.models.extra import need
+from qupath_her2.models.shipped import SHIPPED, shipped_checkpoint
 from qupath_her2.models.table import MODELS
 from qupath_her2.records import Refusal
 
@@ -49,7 +50,8 @@ def split_source(text: str) -> tuple[str, str]:
 
     Parameters
     ----------
-    text : ``detect``, ``from-regions``, or a segmenter and its checkpoint, ``her2net:models/her2net/best``.
+    text : ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), or a segmenter and its
+        checkpoint, ``her2net:models/her2net/best``.
 
     Raises
     ------
@@ -57,13 +59,14 @@ def split_source(text: str) -> tuple[str, str]:
         It is none of these.
     """
     name, colon, checkpoint = text.partition(":")
-    if not colon and name in ("detect", "from-regions"):
+    if not colon and name in ("detect", "from-regions", *SHIPPED):
         return name, ""
     if name in SEGMENTERS and checkpoint:
         return name, checkpoint
     raise SettingsError(
-        f"Unknown source of cells {text!r}. There are detect, from-regions, and MODEL:CHECKPOINT with MODEL one of "
-        f"{', '.join(SEGMENTERS)}, e.g. her2net:study/her2/models/her2net/best."
+        f"Unknown source of cells {text!r}. There are detect, from-regions, {', '.join(SHIPPED)} (trained on drawn "
+        f"fields, comes with the package), and MODEL:CHECKPOINT with MODEL one of {', '.join(SEGMENTERS)}, e.g. "
+        "her2net:study/her2/models/her2net/best."
     )
 
 
@@ -84,7 +87,7 @@ def cell_source(text: str) -> CellSource:
         return CellSource()
     if name == "from-regions":
         return CellSource("from-regions")
-    path = Path(checkpoint).absolute()
+    path = Path(checkpoint).absolute() if checkpoint else shipped_checkpoint(name)
     card = check_cell_network(path)
     if card.model != name:
         raise ModelError(
@@ -104,7 +107,9 @@ def check_cell_network(checkpoint: Path | None) -> ModelCard:
         What runs a network is not installed.
     """
     if checkpoint is None:
-        raise ModelError("No network was named to find cells. Write --cells her2net:CHECKPOINT.")
+        raise ModelError(
+            "No network was named to find cells. Write --cells unet, or --cells her2net:CHECKPOINT."
+        )
     need("torch", "timm", "safetensors")
     card = read_card(checkpoint)
     check_segmenter(card, f"Checkpoint '{checkpoint}'")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from qupath_her2.batch.training import TrainJob, begin_model, training_record
+from qupath_her2.batch.first_model import begin_model
+from qupath_her2.batch.training import TrainJob, training_record
 from qupath_her2.errors import SettingsError, TrainingError
 from qupath_her2.learning import PixelTally, confusion_picture, fit_temperature, train
 from qupath_her2.learning.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from qupath_her2.batch.count_heads import fit_heads
 from qupath_her2.batch.evaluation import Evaluation, evaluate, write_evaluation
+from qupath_her2.batch.first_model import Weights, begin_model
 from qupath_her2.batch.stain_maps import normalised
 from qupath_her2.batch.training_report import write_training_report
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning import confusion_picture, fit_temperature, predict, train
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint, save_card
-from qupath_her2.models.registry import build_model, find_model
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels import PatchPixels
-from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.project.writing import replace_file
 from qupath_her2.scoring.agreement import Agreement, write_agreement
 
 if TYPE_CHECKING:
@@ -37,13 +36,10 @@ if TYPE_CHECKING:
 __all__ = [
     "TrainJob",
     "TrainedNetwork",
-    "begin_model",
     "shuffled_labels",
     "train_network",
     "training_record",
 ]
-
-Weights = Literal["pretrained", "random"] | Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,24 +166,6 @@ def train_network(
     return found
 
 
-def begin_model(job: TrainJob) -> Any:
-    """Return the network of a job with its first weights; where it is not to go on, what lies in `out` is removed.
-
-    Raises
-    ------
-    SettingsError, ModelError
-        See `models.build_model`.
-    """
-    spec = find_model(job.model)
-    options = dict(job.recipe.options) if job.model == job.recipe.model else {}
-    options |= job.options
-    if "input_px" in spec.options:
-        options["input_px"] = job.manifest.patch_size_px
-    if not job.resume:
-        _clear(job.out)
-    return build_model(job.model, len(job.manifest.class_names), weights=job.weights, **options)
-
-
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
     """Return the manifest with the labels of training and validation dealt out anew; the test part keeps its own."""
     rng = np.random.default_rng(seed)
@@ -211,12 +189,6 @@ def _calibrated(
     if not np.isfinite(found.probabilities).all(axis=1).any():
         raise TrainingError(f"No validation patch could be read. The first: {found.unread[0]}")
     return replace(card, temperature=card.temperature * fit_temperature(found.probabilities, chosen.label))
-
-
-def _clear(out: Path) -> None:
-    with output_errors(out):
-        if out.is_dir():
-            shutil.rmtree(out)
 
 
 def training_record(

@@ -31,7 +31,8 @@ def models(
 ) -> int:
     """List the networks: classes, µm/px, input, parameters, paper, and the licence of their first weights.
 
-    Any network of timm can be used besides, as timm:NAME. With FOLDER, the trained checkpoints there follow.
+    Any network of timm can be used besides, as timm:NAME. With FOLDER, the trained checkpoints there follow. One
+    network comes trained, on drawn fields: run --cells unet.
 
     [bold]Example[/bold]
 
@@ -39,12 +40,14 @@ def models(
     """
     from qupath_her2.models import MODELS
     from qupath_her2.models.counts import COUNT_KINDS
+    from qupath_her2.models.shipped import SHIPPED
 
     found, n_unreadable = _checkpoints(folder, out)
     if as_json:
         content = {
             "models": [_spec_row(spec) for spec in MODELS.values()],
             "patch_count_heads": list(COUNT_KINDS),
+            "shipped": list(SHIPPED),
             "checkpoints": [{"name": name, **_card_row(card)} for name, card in found.items()],
         }
         typer.echo(json.dumps(content, indent=2, allow_nan=False))

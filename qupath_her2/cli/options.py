@@ -171,7 +171,8 @@ Cells = Annotated[
         callback=_known_cells,
         rich_help_panel=_HOW,
         help="detect: find cells (so without the flag). from-regions: those that the region files already hold. "
-        "her2net:CKPT, unet:CKPT, segnet:CKPT, bayesian-segnet:CKPT: those that a network finds.",
+        "unet: those that the U-Net of the package finds, at 0.25 µm/px. her2net:CKPT, unet:CKPT, segnet:CKPT, "
+        "bayesian-segnet:CKPT: those that a network you trained finds.",
     ),
 ]
 Method = Annotated[

@@ -27,7 +27,10 @@ Model = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        "--weights", metavar="WHAT", help="What training begins with: pretrained, random, or a file of them."
+        "--weights",
+        metavar="WHAT",
+        help="What training begins with: pretrained, random, a file of a backbone's, a checkpoint of yours "
+        "(her2/models/NAME/best), or shipped: with --model unet, what the U-Net of the package has learnt.",
     ),
 ]
 Name = Annotated[
@@ -131,6 +134,8 @@ def train(
     qupath-her2 train study --recipe se-resnet50 --model resnet50 --name rival
 
     qupath-her2 train study --recipe her2net --rivals
+
+    qupath-her2 train study --recipe her2net --model unet --weights shipped
 
     qupath-her2 train study --recipe lowres-convnext --folds 10
     """
@@ -237,7 +242,8 @@ def _manifest(
     return cut_source(find_source(folder, settings, **source), settings, target, progress, her2=her2)
 
 
-def _weights(words: str) -> Literal["pretrained", "random"] | Path:
-    if words == "random":
-        return "random"
-    return "pretrained" if words == "pretrained" else Path(words)
+def _weights(words: str) -> Literal["pretrained", "random", "shipped"] | Path:
+    for known in ("pretrained", "random", "shipped"):
+        if words == known:
+            return known
+    return Path(words)

@@ -42,6 +42,8 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "report/templates/report.html.j2",
         "cells/data/membrane_net.npz",
         "cells/data/nucleus_trees.npz",
+        "models/data/unet.json",
+        "models/data/unet.safetensors",
         "groovy/create_classes.groovy",
     ],
 )

@@ -122,6 +122,15 @@ def other_good_tasks(seed: int, um_px: float) -> Iterator[Task]:
     yield _one("mixed", "mixed", FieldSettings(seed=seed, shares=(0.25, 0.25, 0.25, 0.25), **_size(um_px)))
 
 
+def folder_tasks(seeds: Iterable[int], um_px: float) -> list[Task]:
+    """The plain and mixed fields of all seeds, as drawn, to be scored as one folder."""
+    tasks: list[Task] = []
+    for seed in seeds:
+        tasks += plain_tasks(seed, um_px, changed=False)
+        tasks += (task for task in other_good_tasks(seed, um_px) if task.variants[0].group == "mixed")
+    return tasks
+
+
 def varied_tasks(seed: int, um_px: float = 0.5) -> Iterator[Task]:
     """A mixed field under each of `VARIATIONS`."""
     for name, changes in VARIATIONS.items():

@@ -2,8 +2,9 @@
 
 Fields are drawn with seeds on which nothing was tuned or grown. Each is scored as a folder with this one image
 would be (`tests.quality.chain`): its stain vectors are estimated from itself, and are QuPath's defaults where it
-holds little DAB. Nuclei within 8 µm of the edge are left out; drawn nuclei that are no tumour are neither right nor
-wrong. The truth of a field's score is the same guideline on the drawn intensities and patterns.
+holds little DAB; plain and mixed fields once more as one folder (`tests.quality.folder`). Nuclei within 8 µm of the
+edge are left out; drawn nuclei that are no tumour are neither right nor wrong. The truth of a field's score is the
+same guideline on the drawn intensities and patterns.
 With ``--real DIR`` the four real cores are measured as well (`tests.quality.real`).
 """
 
@@ -25,7 +26,8 @@ from typing import Any
 import shapely
 
 from tests.quality.chain import score_picture
-from tests.quality.fields import FIRST_SEED, all_tasks
+from tests.quality.fields import FIRST_SEED, SCALES_UM_PX, Task, all_tasks, folder_tasks
+from tests.quality.folder import folder_rows
 from tests.quality.measures import Row, run_task
 from tests.quality.real import real_report
 from tests.quality.tables import error_tables, failures, group_table, summarise, target_table
@@ -52,9 +54,8 @@ def about(seeds: range | None = None) -> dict[str, Any]:
     }
 
 
-def measure_fields(seeds: range, *, quick: bool, workers: int) -> list[Row]:
-    """Draw and score every field of the report, in processes; rows in the order of the tasks."""
-    tasks = all_tasks(seeds, quick=quick)
+def measure_fields(tasks: list[Task], *, workers: int) -> list[Row]:
+    """Draw and score fields, in processes; rows in the order of the tasks."""
     rows: dict[int, list[Row]] = {}
     start = time.monotonic()
     with ProcessPoolExecutor(workers) as pool:
@@ -66,6 +67,14 @@ def measure_fields(seeds: range, *, quick: bool, workers: int) -> list[Row]:
                 left = minutes / done * (len(tasks) - done)
                 print(f"{done} of {len(tasks)} fields, {left:.0f} min left", file=sys.stderr, flush=True)
     return [row for number in sorted(rows) for row in rows[number]]
+
+
+def measure_folders(seeds: range, *, workers: int) -> list[Row]:
+    """Score the plain and mixed fields of each scale as one folder."""
+    with ProcessPoolExecutor(workers) as pool:
+        return [
+            row for rows in pool.map(folder_rows, [seeds] * len(SCALES_UM_PX), SCALES_UM_PX) for row in rows
+        ]
 
 
 def foreign_rows() -> list[Row]:
@@ -117,6 +126,7 @@ def main() -> None:
         "--seeds", nargs=2, type=int, default=(FIRST_SEED, FIRST_SEED + 5), metavar=("A", "B")
     )
     parser.add_argument("--quick", action="store_true", help="at 0.25 µm/px plain fields only")
+    parser.add_argument("--plain", action="store_true", help="plain and mixed fields as drawn, nothing else")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, help="JSON file for every row")
     parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real cores with labels.csv")
@@ -130,9 +140,18 @@ def main() -> None:
     print("; ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
     content: dict[str, Any] = {"about": facts}
     if not given.only_real:
-        rows = measure_fields(seeds, quick=given.quick, workers=given.workers) + foreign_rows()
+        if given.plain:
+            tasks = [task for um_px in SCALES_UM_PX for task in folder_tasks(seeds, um_px)]
+        else:
+            tasks = all_tasks(seeds, quick=given.quick)
+        rows = measure_fields(tasks, workers=given.workers)
+        rows += [] if given.plain else foreign_rows()
         print_fields(rows)
+        together = measure_folders(seeds, workers=given.workers)
+        print("\nPLAIN AND MIXED FIELDS AS ONE FOLDER, stain vectors pooled\n" + target_table(together))
+        print(group_table(together))
         content["rows"] = [asdict(row) for row in rows]
+        content["folder_rows"] = [asdict(row) for row in together]
     if given.real:
         content["real"] = real_report(given.real, given.pixel_size_um)
     if given.out:

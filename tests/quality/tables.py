@@ -172,6 +172,8 @@ def target_table(rows: Sequence[Row]) -> str:
     head = f"{'what':42}{'floor':>10}{'aim':>8}" + "".join(f"{f'{um} µm/px':>22}" for um in scales)
     lines = [head, "-" * len(head)]
     for target in _targets(rows):
+        if not any(r.group in target.groups for r in rows):
+            continue
         sign = "<=" if target.at_most else ">="
         line = f"{target.what:42}{sign + f' {target.floor:g}':>10}{target.aim:>8g}"
         for um_px in scales:

@@ -24,7 +24,8 @@ from qupath_her2.batch.job import score_image
 from qupath_her2.batch.plan import RunOptions, find_settings, plan_jobs
 from qupath_her2.cli import app
 from qupath_her2.errors import MissingExtraError, ModelError, SettingsError
-from qupath_her2.models import build_model, save_checkpoint
+from qupath_her2.models import build_model, read_card, save_checkpoint
+from qupath_her2.models.shipped import shipped_checkpoint
 from qupath_her2.project.exchange import read_run
 from qupath_her2.provenance import ours
 from qupath_her2.records import ImageResult
@@ -184,7 +185,7 @@ def test_a_network_and_indicators_do_not_go_together(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["her3net:x", "unet", "unet:", "detekt", "from-regions:x", "se-resnet50:x", ""]
+    "text", ["her3net:x", "segnet", "unet:", "detekt", "from-regions:x", "se-resnet50:x", ""]
 )
 def test_a_slip_in_the_source_is_one_of_usage(text: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="MODEL:CHECKPOINT with MODEL one of her2net, unet"):
@@ -198,6 +199,8 @@ def test_sources_are_read_as_they_are_written(study: Path) -> None:
     assert cell_source("detect") == CellSource()
     assert cell_source("from-regions") == CellSource("from-regions")
     # A Windows path has a colon of its own.
+    assert split_source("unet") == ("unet", "")
+    assert cell_source("unet") == CellSource("network", shipped_checkpoint("unet"))
     assert split_source(r"unet:C:\models\best") == ("unet", r"C:\models\best")
     assert cell_source(f"unet:{study / 'models' / 'best'}") == CellSource(
         "network", study / "models" / "best"
@@ -240,9 +243,23 @@ def test_without_torch_the_pip_line_is_said(study: Path, monkeypatch: pytest.Mon
         raise MissingExtraError('pip install "qupath-her2[learn]"')
 
     monkeypatch.setattr(module, "need", need)
-    code, out = call("run", study, "--cells", f"unet:{study / 'models' / 'best'}")
-    assert code == 1
-    assert 'pip install "qupath-her2[learn]"' in out
+    for source in ("unet", f"unet:{study / 'models' / 'best'}"):
+        code, out = call("run", study, "--cells", source)
+        assert code == 1
+        assert 'pip install "qupath-her2[learn]"' in out
+
+
+def test_the_network_of_the_package_needs_no_name_of_a_file(study: Path, field: Field) -> None:
+    cv2.imwrite(str(study / "flat.png"), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
+    (study / "her2.toml").write_text('cell_source = "unet"\n')
+    code, out = call("run", study, "--pixel-size-um", 0.25)
+    assert code == 0, out
+    (run_dir,) = (p.parent for p in (study / "her2" / "results").glob("*/*/run.json"))
+    record, table, _ = read_run(run_dir)
+    assert table is not None
+    assert record.inputs["weights"] == read_card(shipped_checkpoint("unet")).weights_sha256
+    matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.25, field.truth.other_nuclei)
+    assert matches.f1 > 0.95
 
 
 def test_scoring_without_a_network_loads_no_torch() -> None:

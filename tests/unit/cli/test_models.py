@@ -43,6 +43,7 @@ def test_json_says_the_same_without_nan() -> None:
     assert code == 0
     rows = {row["name"]: row for row in json.loads(out)["models"]}
     assert set(rows) == set(MODELS)
+    assert json.loads(out)["shipped"] == ["unet"]
     assert "svm" in json.loads(out)["patch_count_heads"]
     assert rows["convoher2"]["trainable"] == 9_724_932
     assert rows["convoher2"]["pixel_size_um"] is None

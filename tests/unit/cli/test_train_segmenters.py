@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 from qupath_her2.batch.plan import find_settings
 from qupath_her2.cli import app
 from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.models.shipped import shipped_checkpoint
 from qupath_her2.patches import read_manifest, read_targets
 from qupath_her2.recipes import find_recipe
 from tests.helpers.drawn_masks import draw_masks
@@ -112,9 +113,38 @@ def test_the_window_study_compares_sizes_on_the_same_cases(study: Path) -> None:
     assert sides == {"32", "64"}
 
 
+def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None:
+    shipped, of_package = load_checkpoint(shipped_checkpoint("unet"))
+    still = ("--epochs", "1", "--learning-rate", "1e-9", "--device", "cpu", "--model", "unet")
+    code, out = call("train", study, *still, "--weights", "shipped", "--name", "mine")
+    assert code == 0, out
+    mine = study / "her2" / "models" / "mine" / "best"
+    net, card = load_checkpoint(mine)
+    assert card.initial_weights == f"checkpoint unet, sha256 {of_package.weights_sha256}"
+    assert card.options["width"] == of_package.options["width"]
+    before = dict(shipped.named_parameters())
+    assert all(
+        float((now - before[name]).detach().abs().max()) < 1e-6 for name, now in net.named_parameters()
+    )
+    # One's own checkpoint likewise; what does not fit is said before anything is removed.
+    code, out = call("train", study, *still, "--weights", str(mine), "--name", "further")
+    assert code == 0, out
+    for words, said in (
+        (("--width", "2"), "its width is 8, and 2 is asked for"),
+        (("--model", "segnet"), "it is of model 'unet', and 'segnet' is to be trained (--model unet)"),
+    ):
+        code, out = call(
+            "train", study, *still, "--weights", str(mine), "--name", "mine", "--restart", *words
+        )
+        assert code == 1
+        assert said in " ".join(out.split())
+        assert load_checkpoint(mine)[1] == card
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--weights", "shipped"), "No trained 'her2net' comes with the package. Write --model unet"),
         (("--rivals", "--study", "window"), "one at a time"),
         (("--study", "window", "--windows", "a,b"), "no sides in px"),
         (("--model", "resnet50"), "names patches"),
