@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,22 @@ VARIED: tuple[dict[str, Any], ...] = (
 )
 
 
-def draw_fields() -> list[DrawnWindow]:
-    """Draw all fields."""
+def draw_fields(
+    parts: Sequence[tuple[int, int]] = PARTS, varied: Sequence[dict[str, Any]] = VARIED
+) -> list[DrawnWindow]:
+    """Draw the fields of training, validation and test.
+
+    Parameters
+    ----------
+    parts : first seed and fields a score of each part; a third one is the test's.
+    varied : settings that the fields take in turn, those of the test left out.
+    """
     fields = []
     size = {"width_px": FIELD_PX, "height_px": FIELD_PX, "pixel_size_um": UM_PX}
-    for split, (first, per_score) in enumerate(PARTS):
+    for split, (first, per_score) in enumerate(parts):
         for seed in range(first, first + per_score):
             for score in PLAIN_SHARES:
-                changes = {} if split == 2 else VARIED[len(fields) % len(VARIED)]
+                changes = {} if split == 2 else varied[len(fields) % len(varied)]
                 field = draw_field(preset("score", seed, score=score, **size, **changes))
                 fields.append(DrawnWindow(field, score, split))
     return fields

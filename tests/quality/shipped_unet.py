@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.models.checkpoint import load_checkpoint, save_checkpoint
-from qupath_her2.patches import DrawnWindow, drawn_windows
-from qupath_her2.synthetic import PLAIN_SHARES, draw_field, preset
-from tests.quality.segmenters import FIELD_PX, SMALL_PX, UM_PX, WINDOW_PX, train_one
+from qupath_her2.patches import drawn_windows
+from tests.quality.segmenters import SMALL_PX, WINDOW_PX, draw_fields, train_one
 
 #: First seed of training and validation fields, and fields a score.
 PARTS = ((850_000, 8), (860_000, 2))
@@ -38,19 +37,6 @@ VARIED: tuple[dict[str, Any], ...] = (
 )
 
 
-def draw_fields() -> list[DrawnWindow]:
-    """Draw the fields of training and validation."""
-    fields = []
-    size = {"width_px": FIELD_PX, "height_px": FIELD_PX, "pixel_size_um": UM_PX}
-    for split, (first, per_score) in enumerate(PARTS):
-        for seed in range(first, first + per_score):
-            for score in PLAIN_SHARES:
-                changes = VARIED[len(fields) % len(VARIED)]
-                field = draw_field(preset("score", seed, score=score, **size, **changes))
-                fields.append(DrawnWindow(field, score, split))
-    return fields
-
-
 def write_shipped(checkpoint: Path, target: Path) -> None:
     """Write a checkpoint with the card that goes into the package."""
     model, card = load_checkpoint(checkpoint)
@@ -69,7 +55,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    fields = draw_fields()
+    fields = draw_fields(PARTS, VARIED)
     small, data = (drawn_windows(fields, window=side) for side in (SMALL_PX, WINDOW_PX))
     seconds = train_one("unet", small, data, chosen.out, width=chosen.width, epochs=tuple(chosen.epochs))
     write_shipped(chosen.out / "best", chosen.out / "shipped" / "unet")
