@@ -87,10 +87,14 @@ def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
 
 
 def memory_layout(device: torch.device) -> torch.memory_format:
-    """Return how weights lie in memory: tensor cores want channels last."""
+    """Return how weights and pictures lie in memory: channels last, but on Apple's GPU, which gains nothing by it.
+
+    Tensor cores want it, and a processor's core takes half the time for a segmenter (U-Net of width 8: 3.3 Mpx/s in
+    place of 1.6) and three quarters of it for a training step.
+    """
     import torch
 
-    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def autocast(device: torch.device, half: torch.dtype | None) -> AbstractContextManager[None]:

@@ -197,8 +197,7 @@ class PixelNetwork:
         card, s = self.card, self.settings
         seen = torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2).float().div_(255)
         mean, std = (torch.tensor(v, device=self._device).view(1, 3, 1, 1) for v in (card.mean, card.std))
-        seen = ((seen - mean) / std).contiguous()
-        seen = seen.to(memory_format=memory_layout(self._device))
+        seen = ((seen - mean) / std).contiguous(memory_format=memory_layout(self._device))
         if not self.is_bayesian:
             return self._softmax(seen)
         from qupath_her2.models.rivals import drawn_net
