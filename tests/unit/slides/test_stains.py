@@ -89,8 +89,16 @@ def stained_pixels(rng, n, dab_share, stains):
 
 
 @pytest.mark.parametrize("dab_share", [0.12, 0.4, 0.7])
-def test_estimate_recovers_the_directions_the_pixels_were_mixed_from(dab_share):
-    truth = StainVectors((0.60, 0.72, 0.34), (0.33, 0.57, 0.75))
+@pytest.mark.parametrize(
+    "truth",
+    [
+        StainVectors((0.60, 0.72, 0.34), (0.33, 0.57, 0.75)),
+        # As far from QuPath's as stains of other makes lie: 16° and 14°.
+        StainVectors((0.53, 0.65, 0.54), (0.27, 0.42, 0.87)),
+        StainVectors((0.76, 0.64, 0.05), (0.47, 0.49, 0.73)),
+    ],
+)
+def test_estimate_recovers_the_directions_the_pixels_were_mixed_from(dab_share, truth):
     od = stained_pixels(np.random.default_rng(7), 40_000, dab_share, truth)
     found = estimate_stains(od, background_rgb=(240, 241, 242))
     assert found.source.startswith("pooled estimate")
@@ -111,6 +119,13 @@ def test_estimate_refuses_another_stain():
     found = estimate_stains(stained_pixels(np.random.default_rng(3), 40_000, 0.6, eosin))
     assert found.dab == QUPATH_H_DAB.dab
     assert found.source.startswith("QuPath H-DAB defaults (")
+
+
+def test_stains_that_cannot_be_told_apart_are_not_used():
+    near = StainVectors((0.53, 0.68, 0.51), (0.37, 0.60, 0.71))
+    found = estimate_stains(stained_pixels(np.random.default_rng(3), 40_000, 0.6, near))
+    assert (found.hematoxylin, found.dab) == (QUPATH_H_DAB.hematoxylin, QUPATH_H_DAB.dab)
+    assert "apart, under 20°" in found.source
 
 
 def test_estimate_needs_pixels():
