@@ -21,6 +21,7 @@ from qupath_her2.errors import ExchangeError, ImageReadError, SettingsError
 from qupath_her2.project.writing import replace_file
 from qupath_her2.provenance import canonical_json
 from qupath_her2.slides import (
+    QUPATH_H_DAB,
     StainVectors,
     estimate_stains,
     find_tissue,
@@ -113,6 +114,12 @@ def pooled_stains(
         content = {"format": _FORMAT, "groups": kept}
         replace_file(out / STAINS_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
     vectors = {group: _vectors(kept[group], out) for group in groups}
+    notes += [
+        f"The stain vectors of '{group}' are {found.source}. If their colours differ from QuPath's, set them in QuPath "
+        "or in her2.toml, or score these images together with strongly stained ones of the same batch."
+        for group, found in vectors.items()
+        if found.source.startswith(QUPATH_H_DAB.source)
+    ]
     by_image = {ref.id: vectors[group] for group, members in groups.items() for ref in members}
     return PooledStains(by_image, tuple(notes))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,15 @@ def test_a_group_that_has_doubled_is_said(project: Path, out: Path) -> None:
 def test_other_settings_of_the_estimate_make_it_anew(project: Path, out: Path) -> None:
     pool(project)
     strict = Settings(stains=replace(Settings().stains, min_dab_share=1.0))
-    assert all("QuPath" in vectors.source for vectors in pool(project, strict).stains.values())
+    found = pool(project, strict)
+    assert all("QuPath" in vectors.source for vectors in found.stains.values())
+    # A colour that nobody measured is said, with the way out, each time.
+    assert found == pool(project, strict)
+    (note,) = found.notes
+    assert re.search(
+        r"QuPath H-DAB defaults \(DAB in [\d.]+ % .* haematoxylin about \d+° from QuPath's", note
+    )
+    assert "set them in QuPath" in note
 
 
 def test_images_that_cannot_be_opened_are_left_to_their_own_job(project: Path, out: Path) -> None:
