@@ -32,18 +32,17 @@ def begin_model(job: TrainJob) -> Any:
     SettingsError, ModelError
         See `models.build_model` and `load_checkpoint`; or the checkpoint to begin with is of another network.
     """
-    spec = find_model(job.model)
-    options = dict(job.recipe.options) if job.model == job.recipe.model else {}
-    options |= job.options
-    if "input_px" in spec.options:
-        options["input_px"] = job.manifest.patch_size_px
+    wanted = dict(job.options)
+    if "input_px" in find_model(job.model).options:
+        wanted["input_px"] = job.manifest.patch_size_px
     learnt = _checkpoint(job)
-    if learnt is None:
-        assert job.weights != "shipped"
-        model = build_model(job.model, len(job.manifest.class_names), weights=job.weights, **options)
+    if learnt is not None:
+        model = _going_on(learnt, job, wanted)
     else:
-        asked = dict(job.options) | {name: options[name] for name in ("input_px",) if name in options}
-        model = _going_on(learnt, job, asked)
+        assert job.weights != "shipped"
+        of_recipe = job.recipe.options if job.model == job.recipe.model else {}
+        options = {**of_recipe, **wanted}
+        model = build_model(job.model, len(job.manifest.class_names), weights=job.weights, **options)
     if not job.resume:
         _clear(job.out)
     return model
@@ -63,13 +62,13 @@ def _checkpoint(job: TrainJob) -> Path | None:
     return None
 
 
-def _going_on(checkpoint: Path, job: TrainJob, asked: Mapping[str, Any]) -> Any:
+def _going_on(checkpoint: Path, job: TrainJob, wanted: Mapping[str, Any]) -> Any:
     """Return the network of a checkpoint, built as it was, once it is sure that it is the one that is asked for."""
     model, card = load_checkpoint(checkpoint)
-    faults = [*_differences(card, job)]
+    faults = _differences(card, job)
     faults += [
         f"its {name} is {model.options[name]}, and {value} is asked for"
-        for name, value in asked.items()
+        for name, value in wanted.items()
         if name in model.options and model.options[name] != value
     ]
     if faults:

@@ -142,7 +142,7 @@ def _named(
     s = settings or PredictSettings()
     check_picture(card, manifest.pixel_size_um, manifest.patch_size_px, where="the windows")
     device = choose_device(s.device)
-    model.to(device, memory_format=memory_layout(device)).eval()
+    model.to(device, memory_format=memory_layout(device, is_dense=True)).eval()
     prepare = Preparation(manifest, card.mean, card.std)
     forward = Forward(answering(model), prepare, device, half_type(device, s.precision), s.batch_size)
     wanted = np.arange(len(manifest)) if rows is None else rows
@@ -177,7 +177,7 @@ def seconds_per_crop(
 
     s = settings or PredictSettings()
     device = choose_device(s.device)
-    model.to(device, memory_format=memory_layout(device)).eval()
+    model.to(device, memory_format=memory_layout(device, is_dense=True)).eval()
     ask = answering(model)
     at_once = min(windows, s.batch_size)
     pictures = torch.zeros((at_once, 3, side_px, side_px), device=device)

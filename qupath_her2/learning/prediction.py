@@ -137,7 +137,7 @@ def predict(
     _check(model, card, manifest, stain_maps)
     device = choose_device(s.device)
     begun = time.monotonic()
-    model.to(device, memory_format=memory_layout(device)).eval()
+    model.to(device, memory_format=memory_layout(device, is_dense=False)).eval()
     forward = Forward(
         torch.compile(model) if s.is_compiled else model,
         Preparation(manifest, card.mean, card.std, stain_maps=stain_maps),

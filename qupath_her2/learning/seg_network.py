@@ -116,7 +116,7 @@ class PixelNetwork:
         self.at_once = self.settings.batch_size
         self._device = choose_device(device)
         self._half = half_type(self._device, precision)
-        self._model = model.to(self._device, memory_format=memory_layout(self._device)).eval()
+        self._model = model.to(self._device, memory_format=memory_layout(self._device, is_dense=True)).eval()
         self._lock = threading.Lock()
 
     def blend(self, rgb: NDArray[np.uint8], box: Box, columns: range, rows: range) -> PixelMap:
@@ -197,7 +197,7 @@ class PixelNetwork:
         card, s = self.card, self.settings
         seen = torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2).float().div_(255)
         mean, std = (torch.tensor(v, device=self._device).view(1, 3, 1, 1) for v in (card.mean, card.std))
-        seen = ((seen - mean) / std).contiguous(memory_format=memory_layout(self._device))
+        seen = ((seen - mean) / std).contiguous(memory_format=memory_layout(self._device, is_dense=True))
         if not self.is_bayesian:
             return self._softmax(seen)
         from qupath_her2.models.rivals import drawn_net

@@ -149,7 +149,8 @@ def train(
     with joined_world(s.device) as world:
         gpus = [world.device.index or 0] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
-            model.to(world.device, memory_format=memory_layout(world.device))
+            layout = memory_layout(world.device, is_dense=targets is not None)
+            model.to(world.device, memory_format=layout)
             setup = set_up(model, manifest, pixels, s, world, rows, stain_maps, targets)
             card = begin_card(model, manifest, recipe, stain)
             run = begin_run(model, setup, out_dir, card)

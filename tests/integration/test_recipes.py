@@ -31,7 +31,7 @@ def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
         # QuPath has them now.
         path.unlink()
     # A patch an image makes few steps an epoch, and few patches to be right about.
-    epochs, rate = (80, 1e-3) if drawn.is_whole_image else (25, 3e-3)
+    epochs, rate = (80, 1e-3) if drawn.is_whole_image else (50, 3e-3)
     settings = drawn.settings(
         epochs=epochs, batch_size=8, schedule={"learning_rate": rate, "least_learning_rate": 0.0}
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -54,11 +55,16 @@ def about(seeds: range | None = None) -> dict[str, Any]:
     }
 
 
+def _processes(workers: int) -> ProcessPoolExecutor:
+    # Forked, a process inherits locks that this one's threads hold, and waits for ever.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
 def measure_fields(tasks: list[Task], *, workers: int) -> list[Row]:
     """Draw and score fields, in processes; rows in the order of the tasks."""
     rows: dict[int, list[Row]] = {}
     start = time.monotonic()
-    with ProcessPoolExecutor(workers) as pool:
+    with _processes(workers) as pool:
         numbers = {pool.submit(run_task, task): number for number, task in enumerate(tasks)}
         for done, one in enumerate(as_completed(numbers), 1):
             rows[numbers[one]] = one.result()
@@ -71,7 +77,7 @@ def measure_fields(tasks: list[Task], *, workers: int) -> list[Row]:
 
 def measure_folders(seeds: range, *, workers: int) -> list[Row]:
     """Score the plain and mixed fields of each scale as one folder."""
-    with ProcessPoolExecutor(workers) as pool:
+    with _processes(workers) as pool:
         return [
             row for rows in pool.map(folder_rows, [seeds] * len(SCALES_UM_PX), SCALES_UM_PX) for row in rows
         ]
