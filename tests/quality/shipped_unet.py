@@ -15,17 +15,13 @@ from typing import Any
 
 from qupath_her2.models.checkpoint import load_checkpoint, save_checkpoint
 from qupath_her2.patches import drawn_windows
-from tests.quality.segmenters import SMALL_PX, WINDOW_PX, draw_fields, train_one
+from tests.quality.segmenters import SMALL_PX, VARIED, WINDOW_PX, draw_fields, train_one
 
 #: First seed of training and validation fields, and fields a score.
 PARTS = ((850_000, 8), (860_000, 2))
 #: Fields take them in turn; the number is prime to that of the scores, so that each score meets each.
-VARIED: tuple[dict[str, Any], ...] = (
-    {},
-    {"haematoxylin_od": (0.15, 0.30)},
-    {"psf_um": 0.4, "sharpening": 0.0},
-    {"stain_scale": 0.75, "crowding": 0.6},
-    {"cell_diameter_um": 15.5, "stain_jitter": 0.08},
+MORE_VARIED: tuple[dict[str, Any], ...] = (
+    *VARIED,
     # Tall columnar epithelium.
     {"cell_aspect": (1.4, 2.4), "nucleus_aspect": (1.3, 2.4), "gland": 0.7},
     # Large pale nuclei.
@@ -55,7 +51,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    fields = draw_fields(PARTS, VARIED)
+    fields = draw_fields(PARTS, MORE_VARIED)
     small, data = (drawn_windows(fields, window=side) for side in (SMALL_PX, WINDOW_PX))
     seconds = train_one("unet", small, data, chosen.out, width=chosen.width, epochs=tuple(chosen.epochs))
     write_shipped(chosen.out / "best", chosen.out / "shipped" / "unet")
