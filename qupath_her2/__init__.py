@@ -16,55 +16,57 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qupath_her2.batch.job import ScoreJob, score_image
     from qupath_her2.batch.local import run_jobs
-    from qupath_her2.batch.plan import RunOptions, plan_jobs
-    from qupath_her2.batch.study import score_folder
-    from qupath_her2.batch.training import TrainJob, train_network
-    from qupath_her2.cells import CellSettings, measure_cells
+    from qupath_her2.batch.score_folder import score_folder
+    from qupath_her2.cells.measure import CellSettings, measure_cells
     from qupath_her2.config import Settings, load_settings
     from qupath_her2.errors import Her2Error
-    from qupath_her2.patches import manifest_from_regions
-    from qupath_her2.project.exchange import read_run
-    from qupath_her2.project.geojson import read_regions
+    from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
+    from qupath_her2.project.exchange.runs import read_run
+    from qupath_her2.project.geojson.regions import read_regions
     from qupath_her2.recipes import find_recipe
     from qupath_her2.records import CaseInfo, CellTable, ImageResult, Region, SlideScore
-    from qupath_her2.report import write_report
-    from qupath_her2.scoring import ScoringSettings, score_cells
-    from qupath_her2.slides import StainVectors, find_tissue, open_slide
-    from qupath_her2.synthetic import draw_field
+    from qupath_her2.report.build import write_report
+    from qupath_her2.runs.plan import RunOptions, plan_jobs
+    from qupath_her2.runs.score_image import ScoreJob, score_image
+    from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+    from qupath_her2.slides.readers.slide import open_slide
+    from qupath_her2.slides.stains.vectors import StainVectors
+    from qupath_her2.slides.tissue import find_tissue
+    from qupath_her2.synthetic.field import draw_field
+    from qupath_her2.training.classifier import TrainJob, train_network
 
 #: Where each public name lives; the block above says the same to type checkers, and a test compares them.
 _LAZY = {
-    "ScoreJob": "qupath_her2.batch.job",
-    "score_image": "qupath_her2.batch.job",
+    "ScoreJob": "qupath_her2.runs.score_image",
+    "score_image": "qupath_her2.runs.score_image",
     "run_jobs": "qupath_her2.batch.local",
-    "RunOptions": "qupath_her2.batch.plan",
-    "plan_jobs": "qupath_her2.batch.plan",
-    "score_folder": "qupath_her2.batch.study",
-    "TrainJob": "qupath_her2.batch.training",
-    "train_network": "qupath_her2.batch.training",
-    "CellSettings": "qupath_her2.cells",
-    "measure_cells": "qupath_her2.cells",
+    "RunOptions": "qupath_her2.runs.plan",
+    "plan_jobs": "qupath_her2.runs.plan",
+    "score_folder": "qupath_her2.batch.score_folder",
+    "TrainJob": "qupath_her2.training.classifier",
+    "train_network": "qupath_her2.training.classifier",
+    "CellSettings": "qupath_her2.cells.measure",
+    "measure_cells": "qupath_her2.cells.measure",
     "Settings": "qupath_her2.config",
     "load_settings": "qupath_her2.config",
     "Her2Error": "qupath_her2.errors",
-    "manifest_from_regions": "qupath_her2.patches",
-    "read_run": "qupath_her2.project.exchange",
-    "read_regions": "qupath_her2.project.geojson",
+    "manifest_from_regions": "qupath_her2.patches.cutting.cut_patches",
+    "read_run": "qupath_her2.project.exchange.runs",
+    "read_regions": "qupath_her2.project.geojson.regions",
     "find_recipe": "qupath_her2.recipes",
     "CaseInfo": "qupath_her2.records",
     "CellTable": "qupath_her2.records",
     "ImageResult": "qupath_her2.records",
     "Region": "qupath_her2.records",
     "SlideScore": "qupath_her2.records",
-    "write_report": "qupath_her2.report",
-    "ScoringSettings": "qupath_her2.scoring",
-    "score_cells": "qupath_her2.scoring",
-    "StainVectors": "qupath_her2.slides",
-    "find_tissue": "qupath_her2.slides",
-    "open_slide": "qupath_her2.slides",
-    "draw_field": "qupath_her2.synthetic",
+    "write_report": "qupath_her2.report.build",
+    "ScoringSettings": "qupath_her2.scoring.aggregate",
+    "score_cells": "qupath_her2.scoring.aggregate",
+    "StainVectors": "qupath_her2.slides.stains.vectors",
+    "find_tissue": "qupath_her2.slides.tissue",
+    "open_slide": "qupath_her2.slides.readers.slide",
+    "draw_field": "qupath_her2.synthetic.field",
 }
 
 __all__ = [

@@ -15,15 +15,23 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pydantic
 
-from qupath_her2.cells import CellSettings, NetworkCellSettings
+from qupath_her2.cells.measure import CellSettings
+from qupath_her2.cells.network_cells import NetworkCellSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning import CamSettings, PredictSettings, SegmentSettings, TrainSettings
+from qupath_her2.learning.inference.grad_cam import CamSettings
+from qupath_her2.learning.inference.predict import PredictSettings
+from qupath_her2.learning.segmentation.windows import SegmentSettings
+from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.patches.settings import PatchSettings
-from qupath_her2.project.vocabulary import ClassNames
-from qupath_her2.scoring import ScoringSettings
-from qupath_her2.scoring.indicators import ControlSettings, IndicatorSettings, TumourSettings
+from qupath_her2.project.class_names import ClassNames
+from qupath_her2.scoring.aggregate import ScoringSettings
+from qupath_her2.scoring.indicators.masks import IndicatorSettings
+from qupath_her2.scoring.indicators.tissue import ControlSettings
+from qupath_her2.scoring.indicators.tumour import TumourSettings
 from qupath_her2.scoring.votes import VoteSettings
-from qupath_her2.slides import StainEstimateSettings, StainVectors, TissueSettings
+from qupath_her2.slides.stains.estimate import StainEstimateSettings
+from qupath_her2.slides.stains.vectors import StainVectors
+from qupath_her2.slides.tissue import TissueSettings
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,3 +1,1 @@
 """ROOM 10: many images: plan, one job an image, and the engines that launch jobs."""
-
-from __future__ import annotations

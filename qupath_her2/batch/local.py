@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from qupath_her2.batch.job import ScoreJob, failed_result, score_image
+from qupath_her2.runs.score_image import ScoreJob, failed_result, score_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

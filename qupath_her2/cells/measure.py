@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.assembly import assemble, existing_table
-from qupath_her2.cells.detection import CellDetector, ClassicalDetector, DetectionSettings
-from qupath_her2.cells.given import given_centres
-from qupath_her2.cells.grading import Estimates, GradingSettings, estimate_membranes, grade
+from qupath_her2.cells.cell_table import assemble, existing_table
+from qupath_her2.cells.existing_cells import given_centres
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
-from qupath_her2.cells.membrane import measurement_columns
+from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
+from qupath_her2.cells.membrane.measurements import measurement_columns
+from qupath_her2.cells.membrane.outlines import OutlineSettings
+from qupath_her2.cells.membrane.radial_profiles import SectorSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
-from qupath_her2.cells.outlines import OutlineSettings
-from qupath_her2.cells.planes import PlaneSettings
+from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
 from qupath_her2.cells.quality import (
     PictureQuality,
     QualitySettings,
@@ -28,11 +28,12 @@ from qupath_her2.cells.quality import (
 )
 from qupath_her2.cells.regions import RegionMap, map_regions
 from qupath_her2.cells.samples import Sample, read_samples
-from qupath_her2.cells.sectors import SectorSettings
+from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileCells, TileWork, join, measure_tile
-from qupath_her2.project.existing import ExistingCells
+from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Refusal, Region
-from qupath_her2.slides import Slide, StainVectors
+from qupath_her2.slides.readers.slide import Slide
+from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["CellSettings", "MeasuredCells", "Progress", "find_cells", "measure_cells"]
 

@@ -16,16 +16,16 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.contours import N_ANGLES
-from qupath_her2.cells.detection import Nuclei
 from qupath_her2.cells.grid import Grid
-from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
-from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_on_ground
-from qupath_her2.cells.planes import Plane
-from qupath_her2.cells.polar import mean_within
-from qupath_her2.cells.territory import NOBODY, STRAIGHT, grow
-from qupath_her2.learning.seg_network import LARGEST_DEVIATION, PixelMap
-from qupath_her2.patches.targets import MEMBRANE, NUCLEUS
+from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_on_ground
+from qupath_her2.cells.membrane.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.nuclei.detection import Nuclei
+from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.nuclei.star_contours import mean_within
+from qupath_her2.cells.stain_planes import Plane
+from qupath_her2.learning.segmentation.pixel_network import LARGEST_DEVIATION, PixelMap
+from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS
 from qupath_her2.records import Box
 
 __all__ = ["ClassMap", "NetworkCellSettings", "cells_of_map", "network_in_tile"]
@@ -38,7 +38,7 @@ _CROSSED_UM = 0.5
 
 
 class ClassMap(Protocol):
-    """What a network says of the pixels of an image; `learning.seg_inference.SlideSegmenter` is one.
+    """What a network says of the pixels of an image; `learning.segmentation.slide_segmenter.SlideSegmenter` is one.
 
     `downsample` : level-0 pixels per pixel of the map. `um_px` : size of its pixels, µm.
     """

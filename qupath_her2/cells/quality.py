@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.planes import blur
+from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.nuclei.seeds import blob_response
 from qupath_her2.cells.samples import Sample
-from qupath_her2.cells.sectors import Sectors
-from qupath_her2.cells.seeds import blob_response
+from qupath_her2.cells.stain_planes import blur
 from qupath_her2.records import Refusal
-from qupath_her2.slides import StainVectors, optical_density
+from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 
 __all__ = [
     "PictureQuality",

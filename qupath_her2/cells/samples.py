@@ -12,11 +12,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.cells.detection import Tile
 from qupath_her2.cells.grid import Grid
-from qupath_her2.cells.planes import PlaneSettings, make_planes
+from qupath_her2.cells.nuclei.detection import Tile
 from qupath_her2.cells.regions import RegionMap
-from qupath_her2.slides import Slide, StainVectors, read_scaled
+from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
+from qupath_her2.slides.readers.slide import Slide, read_scaled
+from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["Sample", "read_samples"]
 

@@ -10,21 +10,22 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.candidates import inside_outside
-from qupath_her2.cells.contours import N_ANGLES
-from qupath_her2.cells.detection import CellDetector, ClassicalDetector, Nuclei, Tile
-from qupath_her2.cells.features import FEATURE_NAMES, Rings, ring_features
-from qupath_her2.cells.given import given_in_tile
+from qupath_her2.cells.existing_cells import given_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
+from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings, ring_features
+from qupath_her2.cells.membrane.radial_profiles import N_READINGS, Sectors, SectorSettings, measure_sectors
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings, network_in_tile
-from qupath_her2.cells.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
-from qupath_her2.cells.planes import Plane, Planes, PlaneSettings, make_planes
-from qupath_her2.cells.polar import FAST_MATH, bilinear, polygons, rays_to_box
+from qupath_her2.cells.nuclei.candidates import inside_outside
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, Nuclei, Tile
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, polygons, rays_to_box
 from qupath_her2.cells.regions import RegionMap
-from qupath_her2.cells.sectors import N_READINGS, Sectors, SectorSettings, measure_sectors
-from qupath_her2.project.existing import ExistingCells
+from qupath_her2.cells.stain_planes import Plane, Planes, PlaneSettings, make_planes
+from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Box
-from qupath_her2.slides import Slide, StainVectors, read_scaled
+from qupath_her2.slides.readers.slide import Slide, read_scaled
+from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["NEW_CELL", "TileCells", "TileWork", "join", "measure_tile"]
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qupath_her2.batch.plan import RunOptions
     from qupath_her2.config import Settings
-    from qupath_her2.project.pull import Pulled
-    from qupath_her2.project.push import Pushed
-    from qupath_her2.project.vocabulary import ClassNames
+    from qupath_her2.project.class_names import ClassNames
+    from qupath_her2.project.qupath.pull import Pulled
+    from qupath_her2.project.qupath.push import Pushed
+    from qupath_her2.runs.plan import RunOptions
 
 __all__ = ["pull_and_push", "pull_project", "push_project"]
 
@@ -28,9 +28,9 @@ def pull_and_push(
     folder: Path, chosen: RunOptions, settings: Settings, heap_mb: int | None, progress: ProgressKind
 ) -> Callable[[], int] | None:
     """Pull a QuPath project, and return what pushes its results; None where there is nothing to pull from."""
+    from qupath_her2.project.exchange.images import exchange_root
     from qupath_her2.project.folder import project_file
-    from qupath_her2.project.images import exchange_root
-    from qupath_her2.project.qupaths import find_qupaths
+    from qupath_her2.project.qupath.installations import find_qupaths
 
     project = project_file(folder)
     if project is None:
@@ -72,7 +72,7 @@ def pull_project(
     progress: ProgressKind,
 ) -> None:
     """Pull a project and say what came of it."""
-    from qupath_her2.project.pull import pull
+    from qupath_her2.project.qupath.pull import pull
 
     found = pull(
         place,
@@ -115,7 +115,7 @@ def push_project(
     progress: ProgressKind,
 ) -> int:
     """Push results into a project, say what came of it, and return the exit code."""
-    from qupath_her2.project.push import push
+    from qupath_her2.project.qupath.push import push
 
     found = push(
         place,
@@ -169,7 +169,7 @@ def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None]
 
 def _without_tumour(found: Pulled, names: ClassNames) -> int:
     from qupath_her2.project.folder import pulled_images
-    from qupath_her2.project.geojson import read_regions
+    from qupath_her2.project.geojson.regions import read_regions
 
     missing = 0
     for image in pulled_images(found.her2) or ():

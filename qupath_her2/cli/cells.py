@@ -34,9 +34,9 @@ def cells(
 
     qupath-her2 cells study --cells from-regions --geojson
     """
-    from qupath_her2.batch.cell_source import cell_source
-    from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.runs.cell_sources import cell_source
+    from qupath_her2.runs.plan import find_settings
 
     settings = find_settings(folder, config)
     where = cell_source(source or settings.cell_source)

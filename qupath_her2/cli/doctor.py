@@ -34,7 +34,7 @@ def doctor(
     from rich.console import Console
     from rich.text import Text
 
-    from qupath_her2.batch.checks import run_checks
+    from qupath_her2.batch.doctor import run_checks
 
     console = Console(highlight=False, soft_wrap=True)
     n_failed = n_warned = 0

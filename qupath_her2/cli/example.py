@@ -28,8 +28,8 @@ def example(
 
     qupath-her2 run demo
     """
-    from qupath_her2.batch.example import write_example
     from qupath_her2.errors import OutputError
+    from qupath_her2.synthetic.example_project import write_example
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"'{folder}' is there and not empty. Choose a new folder for the example.")

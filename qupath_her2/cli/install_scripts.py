@@ -41,9 +41,9 @@ def install_scripts(
     qupath-her2 install-scripts --remove
     """
     import qupath_her2
-    from qupath_her2.project.install import install_into, remove_from
-    from qupath_her2.project.qupaths import choose_qupath, find_qupaths
-    from qupath_her2.project.scripts import copy_scripts, remove_scripts
+    from qupath_her2.project.qupath.installations import choose_qupath, find_qupaths
+    from qupath_her2.project.qupath.script_install import install_into, remove_from
+    from qupath_her2.project.qupath.scripts import copy_scripts, remove_scripts
 
     found = find_qupaths()
     if not found and user_dir is not None:

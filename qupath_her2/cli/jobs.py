@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from qupath_her2.batch.local import run_jobs
-from qupath_her2.batch.plan import Plan, RunOptions, find_settings, plan_jobs
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import progress_view, say_json
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
-from qupath_her2.report import write_report
+from qupath_her2.report.build import write_report
 from qupath_her2.report.tables import short_class
+from qupath_her2.runs.plan import Plan, RunOptions, find_settings, plan_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ def score_folder(
     folder: Path, options: RunOptions, config: Path | None, guideline: str | None, *, progress: ProgressKind
 ) -> int:
     """Score stored cells again, show the results, and return the exit code."""
-    from qupath_her2.batch.rescore import rescore_folder
+    from qupath_her2.runs.rescore import rescore_folder
 
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
     plan, results = rescore_folder(folder, options, settings)

@@ -38,8 +38,8 @@ def models(
 
     qupath-her2 models study
     """
-    from qupath_her2.models import MODELS
-    from qupath_her2.models.counts import COUNT_KINDS
+    from qupath_her2.models.count_heads import COUNT_KINDS
+    from qupath_her2.models.registry import MODELS
     from qupath_her2.models.shipped import SHIPPED
 
     found, n_unreadable = _checkpoints(folder, out)
@@ -58,9 +58,9 @@ def models(
 
 def _checkpoints(folder: Path | None, out: Path | None) -> tuple[dict[str, ModelCard], int]:
     """Return the cards of a project by name; what is no card is said and counted."""
-    from qupath_her2.batch.plan import exchange_folder
     from qupath_her2.errors import ModelError
-    from qupath_her2.models import read_card
+    from qupath_her2.models.card import read_card
+    from qupath_her2.runs.plan import exchange_folder
 
     found: dict[str, ModelCard] = {}
     n_unreadable = 0
@@ -120,7 +120,7 @@ def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from qupath_her2.models.counts import COUNT_KINDS
+    from qupath_her2.models.count_heads import COUNT_KINDS
 
     console = Console(highlight=False)
     for kind in ("classification", "segmentation"):

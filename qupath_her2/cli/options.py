@@ -152,8 +152,8 @@ PixelSize = Annotated[
 
 def _known_cells(text: str | None) -> str | None:
     """Return the source of cells as it was typed; a slip in it is a slip of usage."""
-    from qupath_her2.batch.cell_source import split_source
     from qupath_her2.errors import SettingsError
+    from qupath_her2.runs.cell_sources import split_source
 
     if text is not None:
         try:

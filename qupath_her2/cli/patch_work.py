@@ -12,32 +12,24 @@ from typing import Any, Literal, cast
 import numpy as np
 import typer
 
-from qupath_her2.batch.plan import exchange_folder, find_settings, select_images
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json, wants_bar
 from qupath_her2.cli.verb import EXIT_SOME_FAILED
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
-from qupath_her2.patches import (
-    DROP_RULES,
-    SPLITS,
-    CutContext,
-    PatchManifest,
-    Source,
-    cut_patches,
-    cut_windows,
-    load_layout,
-    project_source,
-    read_targets,
-    split_warning,
-    task_named,
-    write_manifest,
-    write_targets,
-)
+from qupath_her2.patches.cutting.cut_patches import CutContext, cut_patches
+from qupath_her2.patches.cutting.cut_windows import cut_windows
+from qupath_her2.patches.cutting.drop import DROP_RULES
+from qupath_her2.patches.datasets.layouts import load_layout
+from qupath_her2.patches.datasets.sources import Source, project_source
 from qupath_her2.patches.export import export_jpegs
-from qupath_her2.patches.tasks import SEGMENTATION
+from qupath_her2.patches.manifest import SPLITS, PatchManifest, write_manifest
+from qupath_her2.patches.splits import split_warning
+from qupath_her2.patches.targets.stored_targets import read_targets, write_targets
+from qupath_her2.patches.tasks import SEGMENTATION, task_named
 from qupath_her2.recipes import find_recipe
-from qupath_her2.slides.base import checked_pixel_size
+from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
+from qupath_her2.slides.readers.base import checked_pixel_size
 
 __all__ = ["cut_and_write", "cut_source", "find_source", "patch_overrides"]
 

@@ -12,7 +12,7 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
-    from qupath_her2.recipes import Recipe
+    from qupath_her2.recipes.recipe import Recipe
 
 __all__ = ["predict"]
 
@@ -80,12 +80,12 @@ def predict(
 
     qupath-her2 predict study/project.qpproj --model study/her2/models/se-resnet50/best
     """
-    from qupath_her2.batch.plan import exchange_folder, find_settings
     from qupath_her2.cli.bridge import pull_and_push
     from qupath_her2.cli.jobs import run_folder, run_options
     from qupath_her2.models.card import read_card
-    from qupath_her2.project.images import PREDICTIONS
+    from qupath_her2.project.exchange.images import PREDICTIONS
     from qupath_her2.recipes import RECIPES
+    from qupath_her2.runs.plan import exchange_folder, find_settings
 
     card = read_card(model)
     recipe = RECIPES.get(card.recipe)
@@ -114,8 +114,8 @@ def predict(
 
 def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Path | None:
     """Return the file of the head that was asked for, or that the recipe names first; None lets patches vote."""
-    from qupath_her2.batch.count_heads import head_path
     from qupath_her2.errors import ModelError
+    from qupath_her2.training.count_heads import head_path
 
     if rule in (RuleName.mean, RuleName.majority):
         return None

@@ -40,8 +40,8 @@ def pull(
 
     qupath-her2 pull study --cells --images 'case0*'
     """
-    from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.bridge import pull_project
+    from qupath_her2.runs.plan import find_settings
 
     pull_project(
         project,

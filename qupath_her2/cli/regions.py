@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.config import Settings
-    from qupath_her2.project.geojson import RegionFile
+    from qupath_her2.project.geojson.regions import RegionFile
     from qupath_her2.records import SlideRef
 
 __all__ = ["regions"]
@@ -55,8 +55,8 @@ def regions(
 
     qupath-her2 regions study --transfer-from case07_HE.svs --transfer-to case07_HER2.svs
     """
-    from qupath_her2.batch.plan import find_settings, select_images
     from qupath_her2.errors import Her2Error
+    from qupath_her2.runs.plan import find_settings, select_images
 
     settings = find_settings(folder, config)
     if transfer_from or transfer_to:
@@ -91,9 +91,9 @@ def _transfer(
     pixel_size_um: float | None,
     settings: Settings,
 ) -> int:
-    from qupath_her2.batch.plan import exchange_folder, select_images
-    from qupath_her2.batch.registration import transfer_between
     from qupath_her2.errors import SettingsError
+    from qupath_her2.runs.plan import exchange_folder, select_images
+    from qupath_her2.runs.region_transfer import transfer_between
 
     if source is None or target is None:
         raise SettingsError("Bringing regions over needs both --transfer-from IMAGE and --transfer-to IMAGE.")
@@ -120,8 +120,8 @@ def _transfer(
 
 
 def _read(ref: SlideRef, settings: Settings) -> RegionFile:
-    from qupath_her2.project.geojson import read_regions
-    from qupath_her2.slides import open_image
+    from qupath_her2.project.geojson.regions import read_regions
+    from qupath_her2.slides.readers.view import open_image
 
     path: Path | None = ref.regions_path
     assert path is not None

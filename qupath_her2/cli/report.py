@@ -18,8 +18,8 @@ def report(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
 
     qupath-her2 report study
     """
-    from qupath_her2.batch.plan import exchange_folder
-    from qupath_her2.report import write_report
+    from qupath_her2.report.build import write_report
+    from qupath_her2.runs.plan import exchange_folder
 
     written = write_report(exchange_folder(folder, out))
     typer.echo(f"report  {written.html}  ({written.counts})")

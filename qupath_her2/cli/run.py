@@ -9,7 +9,7 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
-    from qupath_her2.recipes import Recipe
+    from qupath_her2.recipes.recipe import Recipe
 
 __all__ = ["run"]
 
@@ -60,10 +60,10 @@ def run(
 
     qupath-her2 run study --method indicators --tumour-from study/her2/models/tumour-resnet34/best
     """
-    from qupath_her2.batch.cell_source import cell_source
-    from qupath_her2.batch.plan import find_settings
     from qupath_her2.cli.bridge import pull_and_push
     from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.runs.cell_sources import cell_source
+    from qupath_her2.runs.plan import find_settings
 
     recipe = _recipe(tumour_from, method)
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}}, recipe=recipe)

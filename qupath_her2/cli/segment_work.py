@@ -8,16 +8,17 @@ from pathlib import Path
 
 import typer
 
-from qupath_her2.batch.segmenters import TrainedSegmenter, train_rivals, train_segmenter
-from qupath_her2.batch.training import TrainJob
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.training_view import training_view
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
-from qupath_her2.patches import PatchManifest, read_targets
+from qupath_her2.patches.manifest import PatchManifest
+from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.report.pixel_tables import pixel_tables
-from qupath_her2.scoring.agreement import table_text
+from qupath_her2.scoring.agreement.tables import table_text
+from qupath_her2.training.classifier import TrainJob
+from qupath_her2.training.segmenter import TrainedSegmenter, train_rivals, train_segmenter
 
 __all__ = ["train_segmenters"]
 

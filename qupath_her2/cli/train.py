@@ -16,7 +16,7 @@ from qupath_her2.cli.verb import verb
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.recipes import Recipe as RecipeOf
+    from qupath_her2.recipes.recipe import Recipe as RecipeOf
 
 __all__ = ["train"]
 
@@ -139,10 +139,10 @@ def train(
 
     qupath-her2 train study --recipe lowres-convnext --folds 10
     """
-    from qupath_her2.batch.plan import exchange_folder, find_settings
-    from qupath_her2.batch.segmenters import check_model_fits_task
-    from qupath_her2.batch.training import TrainJob
     from qupath_her2.patches.tasks import SEGMENTATION
+    from qupath_her2.runs.plan import exchange_folder, find_settings
+    from qupath_her2.training.classifier import TrainJob
+    from qupath_her2.training.segmenter import check_model_fits_task
 
     chosen = _recipe(recipe, normalise)
     overrides: dict[str, Any] = {
@@ -199,7 +199,7 @@ def _recipe(name: str, normalise: str | None) -> RecipeOf:
     from qupath_her2.errors import SettingsError
     from qupath_her2.patches.tasks import SEGMENTATION
     from qupath_her2.recipes import find_recipe
-    from qupath_her2.slides.stain_sample import normalisation_reference
+    from qupath_her2.slides.stains.tissue_sample import normalisation_reference
 
     found = find_recipe(name)
     if normalise is None:
@@ -232,9 +232,9 @@ def _manifest(
     **source: Any,
 ) -> PatchManifest:
     """Return the patches that were named, else those that the recipe cuts from the regions as they are now."""
-    from qupath_her2.batch.plan import exchange_folder
     from qupath_her2.cli.patch_work import cut_source, find_source
     from qupath_her2.patches.manifest import read_manifest
+    from qupath_her2.runs.plan import exchange_folder
 
     if cut_before is not None:
         return read_manifest(cut_before)

@@ -9,19 +9,19 @@ import typer
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.training_view import training_view
-from qupath_her2.scoring.agreement import agreement_tables, fold_table, table_text
+from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table, table_text
 
 if TYPE_CHECKING:
-    from qupath_her2.batch.folds import TrainedFolds
-    from qupath_her2.batch.training import TrainedNetwork, TrainJob
+    from qupath_her2.training.classifier import TrainedNetwork, TrainJob
+    from qupath_her2.training.cross_validation import TrainedFolds
 
 __all__ = ["train_classifiers"]
 
 
 def train_classifiers(job: TrainJob, folds: int | None, progress: ProgressKind) -> int:
     """Train a network, or one for each of `folds`, say what came of it, and return the exit code."""
-    from qupath_her2.batch.folds import train_folds
-    from qupath_her2.batch.training import train_network
+    from qupath_her2.training.classifier import train_network
+    from qupath_her2.training.cross_validation import train_folds
 
     if folds is None:
         with training_view(progress) as view:

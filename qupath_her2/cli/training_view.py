@@ -12,7 +12,8 @@ from qupath_her2.cli.progress import say_json, wants_bar
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from qupath_her2.learning import EpochRecord, TrainProgress
+    from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
+    from qupath_her2.learning.train.loop import TrainProgress
 
 __all__ = ["TrainingView", "training_view"]
 

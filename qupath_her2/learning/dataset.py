@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchReadError, SettingsError
-from qupath_her2.learning.augment import AugmentSettings, apply_shape, draw_augmentation, move_targets
-from qupath_her2.learning.stain_space import DensityMaps, map_densities
+from qupath_her2.learning.train.augment import AugmentSettings, apply_shape, draw_augmentation, move_targets
+from qupath_her2.learning.train.stain_space import DensityMaps, map_densities
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.slides.density_map import DensityMap
+    from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = [
     "Batch",

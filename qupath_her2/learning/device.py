@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.extra import need
+from qupath_her2.models.optional import need
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_bytes, card_path, read_card, weights_path
-from qupath_her2.models.extra import need
+from qupath_her2.models.optional import need
 from qupath_her2.models.registry import build_model
 from qupath_her2.models.weights import few, read_weights
-from qupath_her2.project.writing import output_errors, sync_folder, write_synced
+from qupath_her2.project.exchange.writing import output_errors, sync_folder, write_synced
 from qupath_her2.provenance import sha256_file
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.extra import need
-from qupath_her2.models.table import MODELS, InputSize, ModelSpec
+from qupath_her2.models.optional import need
+from qupath_her2.models.specs import MODELS, InputSize, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import OutputError
-from qupath_her2.patches.pixels import PatchPixels, reading_order
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels, reading_order
 from qupath_her2.patches.table import SPLITS, PatchManifest
-from qupath_her2.project.writing import output_errors
+from qupath_her2.project.exchange.writing import output_errors
 
 __all__ = ["export_jpegs", "jpeg_names"]
 

@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.splits import (
-    case_groups,
-    case_strata,
-    rank_by_chance,
-    unknown_warning,
-    with_split,
-)
+from qupath_her2.patches.splits import case_groups, case_strata, rank_by_chance, unknown_warning, with_split
 from qupath_her2.patches.table import PatchManifest
 
 __all__ = ["fold_splits", "k_folds"]

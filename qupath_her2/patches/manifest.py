@@ -1,8 +1,9 @@
 """The manifest: all patches of a data set as columns in one file, with what it takes to cut them again.
 
-A folder holds ``manifest.npz`` (the columns, stored as `project.columns` does) and ``manifest.json`` (format 1:
+A folder holds ``manifest.npz`` (the columns, stored as by `project.exchange.columns`) and
+``manifest.json`` (format 1:
 images, class names, scale, settings, counts of what was dropped, SHA-256 of the columns). Pixels stay in the
-slides; `patches.pixels` reads them.
+slides; `patches.pixels.patch_pixels` reads them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from qupath_her2.patches.table import (
     select,
     without_images,
 )
-from qupath_her2.project.columns import read_columns, write_columns
-from qupath_her2.project.writing import output_errors, replace_file
+from qupath_her2.project.exchange.columns import read_columns, write_columns
+from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.provenance import canonical_json
 
 __all__ = [

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import orjson
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.patches.clahe import ClaheSettings
-from qupath_her2.patches.drop import DropSettings
-from qupath_her2.patches.grid import GridSettings
-from qupath_her2.patches.labels import LabelRule
-from qupath_her2.patches.segmentation import SegmentationSettings
+from qupath_her2.patches.cutting.drop import DropSettings
+from qupath_her2.patches.cutting.grid import GridSettings
+from qupath_her2.patches.cutting.labels import LabelRule
+from qupath_her2.patches.pixels.clahe import ClaheSettings
 from qupath_her2.patches.splits import checked_shares
+from qupath_her2.patches.targets.settings import SegmentationSettings
 from qupath_her2.patches.tasks import SEGMENTATION, task_named
 
 __all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]

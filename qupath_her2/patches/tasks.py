@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError, SettingsError
-from qupath_her2.patches.targets import TARGET_CLASSES
-from qupath_her2.project.vocabulary import grade_of
+from qupath_her2.patches.targets.targets import TARGET_CLASSES
+from qupath_her2.project.class_names import grade_of
 from qupath_her2.records import CaseInfo
 
 __all__ = [

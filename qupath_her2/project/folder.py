@@ -18,8 +18,8 @@ from pathlib import Path
 
 from qupath_her2.errors import Her2Error, ImageReadError, RegionFileError
 from qupath_her2.project.cases import case_of, read_cases
-from qupath_her2.project.exchange import folder_image_id
-from qupath_her2.project.images import exchange_root, read_images
+from qupath_her2.project.exchange.images import exchange_root, read_images
+from qupath_her2.project.exchange.runs import folder_image_id
 from qupath_her2.records import SlideRef
 
 __all__ = [

@@ -5,12 +5,16 @@ Saha M, Chakraborty C, IEEE TIP 27(5), 2018. Read from top to bottom: data, wind
 
 from __future__ import annotations
 
-from qupath_her2.learning import AugmentSettings, LossSettings, ReadSettings, ScheduleSettings, TrainSettings
-from qupath_her2.patches.crop_windows import PAPER_CROP_PX, PAPER_WINDOW_PX
-from qupath_her2.patches.drop import DROP_RULES
-from qupath_her2.patches.grid import GridSettings
-from qupath_her2.patches.segmentation import SegmentationSettings
+from qupath_her2.learning.dataset import ReadSettings
+from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.learning.train.losses import LossSettings
+from qupath_her2.learning.train.schedule import ScheduleSettings
+from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.patches.cutting.crop_windows import PAPER_CROP_PX, PAPER_WINDOW_PX
+from qupath_her2.patches.cutting.drop import DROP_RULES
+from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.patches.targets.settings import SegmentationSettings
 from qupath_her2.recipes.recipe import Deviation, Recipe
 
 __all__ = ["HER2NET"]

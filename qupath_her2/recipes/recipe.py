@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qupath_her2.learning import PredictSettings, TrainSettings
+from qupath_her2.learning.inference.predict import PredictSettings
+from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.scoring.votes import VoteSettings
 
@@ -39,7 +40,7 @@ class Recipe:
     options : of the network.
     stain : normalisation before the network: ``macenko:<reference>``, or None.
     train, predict, votes : how it learns, how it is run, how patches decide.
-    heads : classifiers of an image over the counts of its patches (`models.counts`), the first one decides.
+    heads : classifiers of an image over the counts of its patches (`models.count_heads`), the first one decides.
     reported : the paper's own figures, on the paper's own data.
     deviations : from the paper.
     """

@@ -6,10 +6,12 @@ indicators themselves, is ``qupath-her2 run --method indicators``.
 
 from __future__ import annotations
 
-from qupath_her2.learning import AugmentSettings, ScheduleSettings, TrainSettings
-from qupath_her2.patches.drop import DROP_RULES
-from qupath_her2.patches.grid import GridSettings
-from qupath_her2.patches.labels import LabelRule
+from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.learning.train.schedule import ScheduleSettings
+from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.patches.cutting.drop import DROP_RULES
+from qupath_her2.patches.cutting.grid import GridSettings
+from qupath_her2.patches.cutting.labels import LabelRule
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.recipes.recipe import Deviation, Recipe
 from qupath_her2.scoring.votes import VoteSettings

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError, OutputError
-from qupath_her2.project.exchange import current_run, read_record, read_run
-from qupath_her2.project.images import exchange_root
-from qupath_her2.project.scores import read_score
-from qupath_her2.project.vocabulary import patch_colour
-from qupath_her2.project.writing import replace_file
+from qupath_her2.project.class_names import patch_colour
+from qupath_her2.project.exchange.images import exchange_root
+from qupath_her2.project.exchange.runs import current_run, read_record, read_run
+from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.provenance import versions
 from qupath_her2.records import CaseInfo
 from qupath_her2.report.heat import OVERLAYS, Overlay, lay_over, read_overlays
@@ -20,13 +20,13 @@ from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.report.tables import SummaryRow, predictions_csv, summary_csv
-from qupath_her2.slides import open_view
+from qupath_her2.slides.readers.view import open_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qupath_her2.provenance import RunRecord
-    from qupath_her2.slides import Slide
+    from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["WrittenReport", "read_rows", "write_report"]
 

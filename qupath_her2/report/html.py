@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from qupath_her2.errors import OutputError
-from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.project.class_names import class_colour
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
 

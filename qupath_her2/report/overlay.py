@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import shapely
 
-from qupath_her2.project.vocabulary import class_colour, patch_colour
+from qupath_her2.project.class_names import class_colour, patch_colour
 from qupath_her2.records import NOT_MEASURED, CellTable, PatchTable, Region, RegionRole
 
 if TYPE_CHECKING:

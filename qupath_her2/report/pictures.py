@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qupath_her2.records import CellTable, PatchTable, Region
-    from qupath_her2.slides import Slide
+    from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
 

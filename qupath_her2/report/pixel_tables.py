@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from qupath_her2.learning import ClassMeasures, PooledMeasures
+from qupath_her2.learning.metrics.pixel_metrics import ClassMeasures, PooledMeasures
 from qupath_her2.scoring.agreement.tables import NO_VALUE, Table
 
 if TYPE_CHECKING:
-    from qupath_her2.learning import PixelTally
+    from qupath_her2.learning.metrics.pixel_counts import PixelTally
 
 __all__ = ["SegmenterRow", "pixel_csv", "pixel_tables"]
 

@@ -11,7 +11,7 @@ from shapely import box as rectangle
 from qupath_her2.records import Box
 from qupath_her2.report.overlay import Frame, draw_regions
 from qupath_her2.report.pictures import read_overview
-from qupath_her2.slides.transfer import transfer_geometry
+from qupath_her2.slides.registration.transfer import transfer_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qupath_her2.records import Region
-    from qupath_her2.slides import Slide
-    from qupath_her2.slides.registration_record import Registration
+    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.slides.registration.record import Registration
 
 __all__ = ["registration_picture"]
 

@@ -22,7 +22,7 @@ __all__ = ["stored_regions"]
 def stored_regions(run_dir: Path, record: RunRecord) -> tuple[Region, ...]:
     """Return the scored regions of a run, in the order that the cells' `region` column indexes.
 
-    `project.geojson` is for people's files and leaves our own objects out; here the region that stands for
+    `project.geojson.regions` is for people's files and leaves our own objects out; here the region that stands for
     the whole tissue, which is ours, counts too.
 
     Raises

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from qupath_her2.project.writing import replace_file
+from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.report.html import report_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from qupath_her2.scoring.agreement import Table
+    from qupath_her2.scoring.agreement.tables import Table
 
 __all__ = ["Part", "Picture", "write_training_page"]
 

@@ -4,20 +4,3 @@
 and images; `ish`, `tags` and `intervals` supply what is printed beside the score; `indicators` scores without
 single membranes, by three figures of 512 x 512 patches. Research use only.
 """
-
-from __future__ import annotations
-
-from qupath_her2.scoring.aggregate import Regrade, ScoringSettings, score_cells
-from qupath_her2.scoring.guideline import Guideline, cell_classes, evaluate
-from qupath_her2.scoring.tables import GUIDELINES, guideline_for
-
-__all__ = [
-    "GUIDELINES",
-    "Guideline",
-    "Regrade",
-    "ScoringSettings",
-    "cell_classes",
-    "evaluate",
-    "guideline_for",
-    "score_cells",
-]

@@ -10,9 +10,9 @@ import numpy as np
 
 from qupath_her2.errors import ScoringError
 from qupath_her2.records import NOT_MEASURED, CaseInfo, Refusal, Score, SlideScore
-from qupath_her2.scoring.guideline import Guideline, cell_classes
+from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.scoring.pool import Cells, ScoringSettings, score_pool, spoils
-from qupath_her2.scoring.tables import guideline_for
+from qupath_her2.scoring.rules import Guideline, cell_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

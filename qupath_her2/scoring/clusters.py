@@ -14,7 +14,7 @@ from qupath_her2.errors import ScoringError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from qupath_her2.scoring.guideline import Guideline
+    from qupath_her2.scoring.rules import Guideline
 
 __all__ = ["cluster_sizes", "largest_cluster"]
 

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.guideline import SCORES
+from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from qupath_her2.records import CaseInfo

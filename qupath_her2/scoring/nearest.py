@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from qupath_her2.records import INTENSITIES, PATTERNS
-from qupath_her2.scoring.guideline import SCORES, Guideline, evaluate, row_amounts
+from qupath_her2.scoring.rules import SCORES, Guideline, evaluate, row_amounts
 
 if TYPE_CHECKING:
     import numpy as np

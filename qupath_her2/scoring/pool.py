@@ -10,11 +10,11 @@ import numpy as np
 from qupath_her2.errors import ScoringError, SettingsError
 from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, CaseInfo, Refusal, Score
 from qupath_her2.scoring.clusters import cluster_sizes
-from qupath_her2.scoring.guideline import Guideline, cell_classes, evaluate, fact_counts, stained_count
 from qupath_her2.scoring.intervals import complete_share, false_call_limit, h_score, wilson_interval
 from qupath_her2.scoring.ish import IshResult, ish_for
 from qupath_her2.scoring.nearest import cells_to_next_score
 from qupath_her2.scoring.reason import RESEARCH_USE, explain
+from qupath_her2.scoring.rules import Guideline, cell_classes, evaluate, fact_counts, stained_count
 from qupath_her2.scoring.tags import therapy_tags
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qupath_her2.scoring.guideline import SCORES, Guideline, Row, Verdict, row_amounts, stained_count
 from qupath_her2.scoring.intervals import percent_text, wilson_interval
+from qupath_her2.scoring.rules import SCORES, Guideline, Row, Verdict, row_amounts, stained_count
 
 if TYPE_CHECKING:
     import numpy as np

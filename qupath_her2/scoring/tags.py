@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.guideline import SCORES
+from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from qupath_her2.scoring.ish import IshResult

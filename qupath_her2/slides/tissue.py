@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.slides.slide import Slide
-from qupath_her2.slides.stains import optical_density
+from qupath_her2.slides.readers.slide import Slide
+from qupath_her2.slides.stains.vectors import optical_density
 
 __all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail"]
 

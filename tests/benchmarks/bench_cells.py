@@ -30,14 +30,19 @@ import shapely
 import tifffile
 from numpy.typing import NDArray
 
-from qupath_her2.batch.pooling import sample_tissue
-from qupath_her2.cells import MeasuredCells, measure_cells
 from qupath_her2.cells.grid import make_grid
-from qupath_her2.project.cells_geojson import write_cells_geojson
+from qupath_her2.cells.measure import MeasuredCells, measure_cells
+from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.records import CaseInfo, Region
-from qupath_her2.scoring import ScoringSettings, score_cells
-from qupath_her2.slides import StainVectors, TiffSlide, estimate_stains, find_tissue, open_slide, read_scaled
-from qupath_her2.synthetic import FieldSettings, draw_field
+from qupath_her2.runs.stain_groups import sample_tissue
+from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+from qupath_her2.slides.readers.slide import open_slide, read_scaled
+from qupath_her2.slides.readers.tiff_reader import TiffSlide
+from qupath_her2.slides.stains.estimate import estimate_stains
+from qupath_her2.slides.stains.vectors import StainVectors
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.settings import FieldSettings
 from tests.benchmarks import bench_geojson, bench_readers
 from tests.benchmarks.bench_naive import naive_cells
 from tests.benchmarks.steps import Steps, timed_steps

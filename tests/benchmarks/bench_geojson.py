@@ -26,8 +26,8 @@ from uuid import UUID
 import geojson
 import numpy as np
 
-from qupath_her2.project.cells_geojson import write_cells_geojson
-from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.project.class_names import class_colour
+from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.provenance import cell_uuids
 from qupath_her2.records import CellTable
 

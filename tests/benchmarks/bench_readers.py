@@ -19,7 +19,8 @@ import numpy as np
 import openslide
 import tifffile
 
-from qupath_her2.slides import OpenSlideSlide, TiffSlide
+from qupath_her2.slides.readers.openslide_reader import OpenSlideSlide
+from qupath_her2.slides.readers.tiff_reader import TiffSlide
 
 PATCH = 256
 SECONDS = 2.0

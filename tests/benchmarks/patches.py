@@ -25,16 +25,12 @@ import shapely
 import tifffile
 from PIL import Image
 
-from qupath_her2.patches import (
-    DROP_RULES,
-    CutContext,
-    GridSettings,
-    PatchManifest,
-    PatchPixels,
-    PatchSettings,
-    manifest_from_regions,
-    reading_order,
-)
+from qupath_her2.patches.cutting.cut_patches import CutContext, manifest_from_regions
+from qupath_her2.patches.cutting.drop import DROP_RULES
+from qupath_her2.patches.cutting.grid import GridSettings
+from qupath_her2.patches.manifest import PatchManifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels, reading_order
+from qupath_her2.patches.settings import PatchSettings
 
 PATCH = 256
 PEER_PATCHES = 200

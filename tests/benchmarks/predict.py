@@ -25,10 +25,12 @@ import torch
 from numpy.typing import NDArray
 from torchvision import transforms
 
-from qupath_her2.learning import PredictSettings, ReadSettings, predict
-from qupath_her2.learning.begin import begin_card
-from qupath_her2.models import build_model
-from qupath_her2.patches import ManifestImage, PatchManifest, PatchPixels
+from qupath_her2.learning.dataset import ReadSettings
+from qupath_her2.learning.inference.predict import PredictSettings, predict
+from qupath_her2.learning.train.setup import begin_card
+from qupath_her2.models.registry import build_model
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 
 PATCH, BATCH = 256, 64
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,15 +12,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 
-from qupath_her2.models import (  # noqa: E402
-    MODELS,
-    ModelCard,
-    ModelSpec,
-    build_model,
-    load_checkpoint,
-    model_names,
-    save_checkpoint,
-)
+from qupath_her2.models.card import ModelCard  # noqa: E402
+from qupath_her2.models.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from qupath_her2.models.registry import MODELS, ModelSpec, build_model, model_names  # noqa: E402
 from qupath_her2.models.sizes import model_size  # noqa: E402
 from qupath_her2.patches.tasks import TASKS  # noqa: E402
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qupath_her2.errors import ImageReadError
-from qupath_her2.slides import Slide, open_slide, read_scaled
+from qupath_her2.slides.readers.slide import Slide, open_slide, read_scaled
 
 _spec = importlib.util.spec_from_file_location(
     "drawn", Path(__file__).parents[1] / "unit" / "slides" / "drawn.py"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qupath_her2.batch.example import write_field
+from qupath_her2.synthetic.example_project import write_field
 from tests.groovy.conftest import SCRIPTS
 from tests.helpers.qupath import QuPath, java_options
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from shapely.geometry import shape
 
-from qupath_her2.project.geojson import read_regions
-from qupath_her2.project.scores import regions_geojson
-from qupath_her2.project.vocabulary import split_class
+from qupath_her2.project.class_names import split_class
+from qupath_her2.project.exchange.score_files import regions_geojson
+from qupath_her2.project.geojson.regions import read_regions
 from tests.groovy.studies import HERE, run_with_library
 from tests.helpers.conformance import (
     EXCHANGE,

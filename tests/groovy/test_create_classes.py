@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qupath_her2.project.vocabulary import CLASS_COLOURS, ClassNames, class_role, grade_of
+from qupath_her2.project.class_names import CLASS_COLOURS, ClassNames, class_role, grade_of
 from tests.groovy.conftest import SCRIPTS, Bench
 from tests.helpers.qupath import QuPath
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qupath_her2.project.scripts import copy_scripts, remove_scripts, scripts_folder
+from qupath_her2.project.qupath.scripts import copy_scripts, remove_scripts, scripts_folder
 from tests.groovy.conftest import SCRIPTS
 from tests.groovy.fields import HERE, closing, python_program, run_with
 from tests.helpers.qupath import QuPath

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.patches.tasks import TASKS
-from qupath_her2.project.vocabulary import PATCH_CLASS, patch_colour
+from qupath_her2.project.class_names import PATCH_CLASS, patch_colour
 from tests.groovy.conftest import SCRIPTS
 
 #: Compiled at every start, before what is kept compiled can be found: quicker to compile than to run.

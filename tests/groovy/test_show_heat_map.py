@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qupath_her2.batch.network_maps import Looked, overlay_files
-from qupath_her2.project.exchange import new_run, read_record
-from qupath_her2.project.images import PREDICTIONS
-from qupath_her2.project.locks import lock_image
+from qupath_her2.project.exchange.images import PREDICTIONS
+from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.runs import new_run, read_record
 from qupath_her2.records import PatchTable, Prediction
 from qupath_her2.report.heat import HeatPlanes, heat_planes, map_slice
+from qupath_her2.runs.methods.patch_maps import Looked, overlay_files
 from tests.groovy.conftest import HERE, PATIENCE_S
 from tests.groovy.studies import HEIGHT, WIDTH, Study
 from tests.groovy.test_writeback_patches import drawn_patches

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.project.exchange import read_run
+from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.records import CellTable
 from tests.groovy.studies import FOREIGN, Seen, Study, drawn_cells
 from tests.groovy.test_writeback_round import ours_in, people

@@ -13,11 +13,11 @@ import shapely
 import shapely.geometry
 from numpy.typing import NDArray
 
-from qupath_her2.batch.ground import whole_tissue_uuid
-from qupath_her2.project.exchange import read_run
-from qupath_her2.project.geojson import read_regions
+from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.project.geojson.regions import read_regions
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import NOT_MEASURED, Region
+from qupath_her2.runs.image_setup import whole_tissue_uuid
 from qupath_her2.scoring.intervals import h_score
 from tests.groovy.studies import BIG, FOREIGN, HEIGHT, SECOND, WIDTH, Study, drawn_cells
 

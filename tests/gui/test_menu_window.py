@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from qupath_her2.project.window import open_in_window
+from qupath_her2.project.qupath.open_window import open_in_window
 from tests.groovy.conftest import SCRIPTS
 from tests.groovy.fields import HERE, make_fields, program_of, python_program
 from tests.gui.screen import WINDOW_MARKS, screen

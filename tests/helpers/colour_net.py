@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.models import ModelCard, build_model, save_checkpoint
-from qupath_her2.patches.targets import IGNORE, TARGET_CLASSES
-from qupath_her2.patches.truth_targets import truth_target
-from qupath_her2.synthetic import Field
+from qupath_her2.models.card import ModelCard
+from qupath_her2.models.checkpoint import save_checkpoint
+from qupath_her2.models.registry import build_model
+from qupath_her2.patches.targets.targets import IGNORE, TARGET_CLASSES
+from qupath_her2.patches.targets.truth_targets import truth_target
+from qupath_her2.synthetic.field import Field
 
 __all__ = ["COLOURS", "CARD", "colour_net", "flat_picture", "save_colour_net"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qupath_her2.patches.targets import BACKGROUND, MEMBRANE, NUCLEUS
+from qupath_her2.patches.targets.targets import BACKGROUND, MEMBRANE, NUCLEUS
 
 __all__ = ["draw_masks"]
 

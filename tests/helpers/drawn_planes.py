@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.planes import Planes
-from qupath_her2.slides import StainVectors
-from qupath_her2.slides.base import BaseSlide
+from qupath_her2.cells.stain_planes import Planes
+from qupath_her2.slides.readers.base import BaseSlide
+from qupath_her2.slides.stains.vectors import StainVectors
 
 Plane = NDArray[np.float32]
 

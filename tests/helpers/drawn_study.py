@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.project.class_names import class_colour
 
 __all__ = ["GLASS_PX", "draw_study", "draw_tissue"]
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from qupath_her2.batch.example import write_field
+from qupath_her2.synthetic.example_project import write_field
 from tests.groovy.conftest import SCRIPTS, pytest_generate_tests
 from tests.helpers.qupath import QuPath
 

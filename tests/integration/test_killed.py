@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from qupath_her2.project.cell_files import write_cells
-from qupath_her2.project.exchange import current_run, new_run, read_run
-from qupath_her2.project.locks import lock_image
+from qupath_her2.project.exchange.cell_files import write_cells
+from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.runs import current_run, new_run, read_run
 from qupath_her2.provenance import cell_uuids
 from tests.integration.conftest import Study, runs_java
 from tests.integration.test_run import is_ours, theirs

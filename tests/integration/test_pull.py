@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from qupath_her2.project.existing_files import read_existing_cells
+from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 from qupath_her2.project.folder import pulled_images
-from qupath_her2.project.geojson import read_regions
-from qupath_her2.slides import open_image
+from qupath_her2.project.geojson.regions import read_regions
+from qupath_her2.slides.readers.view import open_image
 from tests.helpers.qupath import QuPath
 from tests.integration.conftest import HERE, KINDS, Study, exported, make
 

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from qupath_her2.batch.example import write_field
-from qupath_her2.project.exchange import current_run, read_run
-from qupath_her2.project.window import HEARTBEAT_SUFFIX
+from qupath_her2.project.exchange.runs import current_run, read_run
+from qupath_her2.project.qupath.open_window import HEARTBEAT_SUFFIX
+from qupath_her2.synthetic.example_project import write_field
 from tests.helpers.qupath import QuPath
 from tests.integration.conftest import Study, make, runs_java
 

@@ -8,9 +8,10 @@ import shapely
 from numpy.typing import NDArray
 
 from qupath_her2.models.checkpoint import load_checkpoint
-from qupath_her2.patches import read_manifest, read_targets
-from qupath_her2.patches.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS
-from qupath_her2.project.existing_files import read_existing_cells
+from qupath_her2.patches.manifest import read_manifest
+from qupath_her2.patches.targets.stored_targets import read_targets
+from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS
+from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 from tests.helpers.recipes import as_toml
 from tests.integration.conftest import Study
 

@@ -16,20 +16,17 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.batch.pooling import sample_tissue
-from qupath_her2.cells import CellSettings, MeasuredCells, measure_cells
-from qupath_her2.learning import PixelNetwork, SlideSegmenter
+from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
+from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
+from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
 from qupath_her2.records import CaseInfo, Refusal, Region, SlideScore
-from qupath_her2.scoring import ScoringSettings, score_cells
-from qupath_her2.slides import (
-    Slide,
-    StainVectors,
-    Tissue,
-    estimate_stains,
-    find_tissue,
-    open_slide,
-    tissue_polygons,
-)
+from qupath_her2.runs.stain_groups import sample_tissue
+from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+from qupath_her2.slides.readers.slide import Slide, open_slide
+from qupath_her2.slides.stains.estimate import estimate_stains
+from qupath_her2.slides.stains.vectors import StainVectors
+from qupath_her2.slides.tissue import Tissue, find_tissue
+from qupath_her2.slides.tissue_outlines import tissue_polygons
 
 Shape: TypeAlias = shapely.Polygon | shapely.MultiPolygon
 _NOTHING = np.empty(0, np.uint8)
@@ -56,7 +53,7 @@ def picture_file(rgb: NDArray[np.uint8]) -> Iterator[Path]:
 
 
 def pooled(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> StainVectors:
-    """One stain estimate over slides, as `batch.pooling` makes it; each field is a scanner of its own here."""
+    """One stain estimate over slides, as `runs.stain_groups` makes it; each field is a scanner of its own here."""
     return estimate_stains(np.concatenate([sample_tissue(s, t, pixel_size_um) for s, t in slides]))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.synthetic import PLAIN_SHARES, FieldSettings, perturb, preset
-from qupath_her2.synthetic.perturb import Perturbation
+from qupath_her2.synthetic.perturb import Perturbation, perturb
+from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
+from qupath_her2.synthetic.settings import FieldSettings
 
 #: Below lie the seeds that were looked at while tuning, and those that grew the net and the trees (200 000 to 299 999).
 FIRST_SEED = 500_000

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 
 import cv2
 
-from qupath_her2.slides import find_tissue, open_slide
-from qupath_her2.synthetic import draw_field
+from qupath_her2.slides.readers.slide import open_slide
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.synthetic.field import draw_field
 from tests.quality.chain import picture_file, pooled, score_slide
 from tests.quality.fields import folder_tasks
 from tests.quality.measures import Row, measured_row

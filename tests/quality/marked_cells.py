@@ -14,14 +14,17 @@ from uuid import UUID
 import numpy as np
 import shapely
 
-from qupath_her2.cells import CellSettings, PlaneSettings
 from qupath_her2.cells.grid import make_grid
-from qupath_her2.cells.measure import find_cells
+from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.regions import map_regions
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.learning import PixelNetwork, SlideSegmenter
+from qupath_her2.cells.stain_planes import PlaneSettings
+from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
+from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
 from qupath_her2.records import Region
-from qupath_her2.slides import find_tissue, open_slide, tissue_polygons
+from qupath_her2.slides.readers.slide import open_slide
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.slides.tissue_outlines import tissue_polygons
 from tests.helpers.matching import match_nuclei
 from tests.quality.chain import pooled
 from tests.quality.nucleus_trees import CROP_PX, ellipse, marked_crops

@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qupath_her2.records import NOT_MEASURED
-from qupath_her2.synthetic import Field, FieldTruth, draw_field
+from qupath_her2.synthetic.field import Field, FieldTruth, draw_field
 from tests.helpers.matching import match_nuclei
 from tests.quality.chain import Scored, Shape, score_facts, score_picture
 from tests.quality.fields import Task

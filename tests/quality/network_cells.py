@@ -19,10 +19,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.cells.outlines import N_SECTORS
-from qupath_her2.learning import InstanceCounts, PixelNetwork, SegmentSettings, match_polygons
-from qupath_her2.models import load_checkpoint
-from qupath_her2.synthetic import PLAIN_SHARES, Field, FieldSettings, draw_field, preset
+from qupath_her2.cells.membrane.outlines import N_SECTORS
+from qupath_her2.learning.metrics.instance_metrics import InstanceCounts, match_polygons
+from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
+from qupath_her2.learning.segmentation.windows import SegmentSettings
+from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
+from qupath_her2.synthetic.settings import FieldSettings
 from tests.quality.chain import Scored, score_picture
 from tests.quality.marked_cells import compare_marked, marked_table
 from tests.quality.measures import BORDER_UM, Row, measured_row

@@ -22,25 +22,23 @@ import shapely
 import shapely.affinity
 from numpy.typing import NDArray
 
-from qupath_her2.cells.candidates import MEASURES, Candidates, measure
-from qupath_her2.cells.contours import outline_seeds
-from qupath_her2.cells.detection import ClassicalDetector, Tile
 from qupath_her2.cells.grid import make_grid
-from qupath_her2.cells.planes import PlaneSettings, make_planes
-from qupath_her2.cells.polar import polygons
+from qupath_her2.cells.nuclei.candidates import MEASURES, Candidates, measure
+from qupath_her2.cells.nuclei.contours import outline_seeds
+from qupath_her2.cells.nuclei.detection import ClassicalDetector, Tile
+from qupath_her2.cells.nuclei.seeds import find_seeds
+from qupath_her2.cells.nuclei.star_contours import polygons
 from qupath_her2.cells.regions import map_regions
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.cells.seeds import find_seeds
+from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.records import Region
-from qupath_her2.slides import (
-    estimate_stains,
-    find_tissue,
-    open_slide,
-    optical_density,
-    read_scaled,
-    tissue_polygons,
-)
-from qupath_her2.synthetic import FieldSettings, draw_field
+from qupath_her2.slides.readers.slide import open_slide, read_scaled
+from qupath_her2.slides.stains.estimate import estimate_stains
+from qupath_her2.slides.stains.vectors import optical_density
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.slides.tissue_outlines import tissue_polygons
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.settings import FieldSettings
 from tests.quality.chain import pooled
 from tests.quality.fields import VARIATIONS
 

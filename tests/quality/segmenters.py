@@ -20,31 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from qupath_her2.batch.segmenters import write_table
-from qupath_her2.learning import (
-    AugmentSettings,
-    LossSettings,
-    PredictSettings,
-    ReadSettings,
-    ScheduleSettings,
-    TrainSettings,
-    train,
-)
-from qupath_her2.learning.pixel_evaluation import seconds_per_crop, tally_pixels
+from qupath_her2.learning.dataset import ReadSettings
+from qupath_her2.learning.inference.predict import PredictSettings
+from qupath_her2.learning.metrics.pixel_evaluation import seconds_per_crop, tally_pixels
+from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.learning.train.loop import train
+from qupath_her2.learning.train.losses import LossSettings
+from qupath_her2.learning.train.schedule import ScheduleSettings
+from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.registry import build_model
-from qupath_her2.patches import (
-    TARGET_CLASSES,
-    DrawnWindow,
-    DrawnWindows,
-    drawn_windows,
-    scores_of,
-    select,
-)
+from qupath_her2.patches.cutting.cut_windows import scores_of
+from qupath_her2.patches.manifest import select
+from qupath_her2.patches.targets.drawn_windows import DrawnWindow, DrawnWindows, drawn_windows
+from qupath_her2.patches.targets.targets import TARGET_CLASSES
 from qupath_her2.report.pixel_tables import SegmenterRow, pixel_tables
-from qupath_her2.scoring.agreement import table_text
-from qupath_her2.slides.jitter import JitterSettings
-from qupath_her2.synthetic import PLAIN_SHARES, draw_field, preset
+from qupath_her2.scoring.agreement.tables import table_text
+from qupath_her2.slides.stains.jitter import JitterSettings
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
+from qupath_her2.training.segmenter import write_table
 from tests.quality.network_cells import compare_cells, comparison_table
 
 NETWORKS = ("her2net", "unet", "segnet", "bayesian-segnet")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.models.checkpoint import load_checkpoint, save_checkpoint
-from qupath_her2.patches import drawn_windows
+from qupath_her2.patches.targets.drawn_windows import drawn_windows
 from tests.quality.segmenters import SMALL_PX, VARIED, WINDOW_PX, draw_fields, train_one
 
 #: First seed of training and validation fields, and fields a score.

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="session")
 def _drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small drawn fields with their Tumor regions: an unstained one and a 3+."""
-    from qupath_her2.batch.example import write_field
+    from qupath_her2.synthetic.example_project import write_field
 
     folder = tmp_path_factory.mktemp("drawn")
     write_field(folder, "pale", score="0", seed=7, side_px=420, stroma=0.1, out_of_focus=0.0)

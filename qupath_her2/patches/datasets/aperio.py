@@ -14,8 +14,8 @@ from uuid import UUID, uuid5
 from xml.parsers import expat
 
 from qupath_her2.errors import RegionFileError
-from qupath_her2.project.geojson import RegionFile
-from qupath_her2.project.geometry import BadGeometryError, Frame, clip_to_image, parse_polygon
+from qupath_her2.project.geojson.geometry import BadGeometryError, Frame, clip_to_image, parse_polygon
+from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.project.json_files import read_limited
 from qupath_her2.provenance import canonical_geometry
 from qupath_her2.records import QuarantinedFeature, Region

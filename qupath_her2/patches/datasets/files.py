@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.source import SourceImage
-from qupath_her2.project.exchange import folder_image_id
+from qupath_her2.patches.datasets.sources import SourceImage
+from qupath_her2.project.exchange.runs import folder_image_id
 from qupath_her2.records import CaseInfo
 
 __all__ = ["SLIDES", "case_number", "image_files", "matched_name", "some_of", "source_image"]

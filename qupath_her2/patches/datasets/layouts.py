@@ -20,8 +20,8 @@ from qupath_her2.patches.datasets.files import (
     some_of,
     source_image,
 )
+from qupath_her2.patches.datasets.sources import Source
 from qupath_her2.patches.datasets.tables import find_table
-from qupath_her2.patches.source import Source
 from qupath_her2.project.cases import column_of_cases, of_image
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import csv_bytes
-from qupath_her2.project.writing import output_errors, replace_file
 from qupath_her2.scoring.agreement.matrix import Share
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
 

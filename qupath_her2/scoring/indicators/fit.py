@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.guideline import SCORES
 from qupath_her2.scoring.indicators.ranges import INDICATORS, IndicatorRanges, Range, decide
+from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors, unmix
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, unmix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

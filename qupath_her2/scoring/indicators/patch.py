@@ -19,7 +19,7 @@ from qupath_her2.scoring.indicators.masks import (
     circumferential_cells,
     extract_cells,
 )
-from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qupath_her2.errors import OutputError, ScoringError, SettingsError
-from qupath_her2.scoring.guideline import SCORES
+from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,7 +25,7 @@ from qupath_her2.scoring.indicators.ranges import (
     nearest_by_ratios,
 )
 from qupath_her2.scoring.reason import RESEARCH_USE
-from qupath_her2.slides.stains import QUPATH_H_DAB, StainVectors
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

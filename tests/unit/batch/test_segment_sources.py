@@ -10,25 +10,18 @@ from typer.testing import CliRunner
 
 from qupath_her2.cli import app
 from qupath_her2.errors import ModelError
-from qupath_her2.patches import (
-    TARGET_CLASSES,
-    GridSettings,
-    PatchManifest,
-    PatchSettings,
-    SegmentationSettings,
-    TargetFrame,
-    Targets,
-    cell_target,
-    cut_windows,
-    project_source,
-    read_manifest,
-    read_targets,
-    task_named,
-)
-from qupath_her2.patches.targets import IGNORE, NUCLEUS
-from qupath_her2.project.exchange import current_run, read_run
+from qupath_her2.patches.cutting.cut_windows import cut_windows
+from qupath_her2.patches.cutting.grid import GridSettings
+from qupath_her2.patches.datasets.sources import project_source
+from qupath_her2.patches.manifest import PatchManifest, read_manifest
+from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.patches.targets.settings import SegmentationSettings
+from qupath_her2.patches.targets.stored_targets import Targets, read_targets
+from qupath_her2.patches.targets.targets import IGNORE, NUCLEUS, TARGET_CLASSES, TargetFrame, cell_target
+from qupath_her2.patches.tasks import task_named
+from qupath_her2.project.exchange.runs import current_run, read_run
 from tests.unit.batch.test_pulled import pull, run
-from tests.unit.project.test_existing_files import write
+from tests.unit.project.exchange.test_existing_cell_files import write
 
 SIDE = 70
 
@@ -97,9 +90,9 @@ def test_cells_of_a_run_and_pulled_cells_make_the_same_windows(project: Path) ->
 
 
 def test_a_network_that_names_pixels_predicts_no_patches(project: Path, tmp_path: Path) -> None:
-    from qupath_her2.batch.network import network_card
-    from qupath_her2.batch.plan import RunOptions, plan_jobs
     from qupath_her2.models.card import ModelCard, card_bytes
+    from qupath_her2.runs.methods.patches import network_card
+    from qupath_her2.runs.plan import RunOptions, plan_jobs
 
     half = (0.5, 0.5, 0.5)
     card = ModelCard("unet", TARGET_CLASSES, "segmentation", 0.5, 64, half, half, {"width": 2})

@@ -9,8 +9,9 @@ import pytest
 import shapely
 
 from qupath_her2.records import Region
-from qupath_her2.slides import StainVectors
-from qupath_her2.synthetic import Field, draw_field, preset
+from qupath_her2.slides.stains.vectors import StainVectors
+from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.presets import preset
 
 
 def _stains(field: Field) -> StainVectors:

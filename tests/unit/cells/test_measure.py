@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, grade, measure_cells
-from qupath_her2.cells.contours import N_ANGLES
-from qupath_her2.cells.detection import Nuclei
-from qupath_her2.cells.membrane import stored_estimates
-from qupath_her2.cells.outlines import N_SECTORS
+from qupath_her2.cells.grid import GridSettings
+from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
+from qupath_her2.cells.membrane.grading import grade
+from qupath_her2.cells.membrane.measurements import stored_estimates
+from qupath_her2.cells.membrane.outlines import N_SECTORS
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.nuclei.detection import Nuclei
+from qupath_her2.cells.quality import QualitySettings
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
-from qupath_her2.scoring import GUIDELINES
-from qupath_her2.scoring.guideline import cell_classes
+from qupath_her2.scoring.guidelines import GUIDELINES
+from qupath_her2.scoring.rules import cell_classes
 from tests.helpers.drawn_planes import STAINS, ArraySlide
 from tests.helpers.matching import match_nuclei
 

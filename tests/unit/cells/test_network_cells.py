@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.cells import CellSettings, GridSettings, MeasuredCells, QualitySettings, measure_cells
-from qupath_her2.cells.membrane import UNCERTAINTY_NAME
+from qupath_her2.cells.grid import GridSettings
+from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
+from qupath_her2.cells.membrane.measurements import UNCERTAINTY_NAME
+from qupath_her2.cells.membrane.outlines import N_SECTORS, NO_NEIGHBOUR
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_of_map
-from qupath_her2.cells.network_nuclei import NucleusMapSettings, nuclei_of_map
-from qupath_her2.cells.outlines import N_SECTORS, NO_NEIGHBOUR
-from qupath_her2.cells.polar import polygon_areas
-from qupath_her2.learning import PixelMap
-from qupath_her2.learning.instance_metrics import match_polygons
-from qupath_her2.patches.truth_targets import truth_target
+from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.nuclei.star_contours import polygon_areas
+from qupath_her2.cells.quality import QualitySettings
+from qupath_her2.learning.metrics.instance_metrics import match_polygons
+from qupath_her2.learning.segmentation.pixel_network import PixelMap
+from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.records import Box, Region
 from tests.helpers.drawn_planes import STAINS, ArraySlide
 from tests.helpers.matching import match_nuclei

@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from qupath_her2.cells import MeasuredCells, QualitySettings, measure_cells
+from qupath_her2.cells.measure import MeasuredCells, measure_cells
+from qupath_her2.cells.membrane.radial_profiles import Sectors
 from qupath_her2.cells.quality import (
     PictureQuality,
+    QualitySettings,
     check_membranes,
     check_picture,
     check_pixel_size,
     edge_blur_um,
 )
-from qupath_her2.cells.sectors import Sectors
-from qupath_her2.slides import StainVectors, estimate_background, estimate_stains, optical_density
+from qupath_her2.slides.stains.estimate import estimate_background, estimate_stains
+from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 from tests.helpers.drawn_planes import STAINS, ArraySlide, rgb_of
 
 LIMITS = QualitySettings()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from qupath_her2.cli import app
-from qupath_her2.models import MODELS, ModelCard
-from qupath_her2.models.card import card_bytes
+from qupath_her2.models.card import ModelCard, card_bytes
+from qupath_her2.models.registry import MODELS
 
 
 def call(*arguments: object) -> tuple[int, str, str]:

@@ -9,9 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from qupath_her2.cli import app
-from qupath_her2.patches import read_manifest
+from qupath_her2.patches.manifest import read_manifest
 from tests.unit.patches.conftest import noise
-from tests.unit.patches.test_cut import cohort, regions, slide
+from tests.unit.patches.cutting.test_cut_patches import cohort, regions, slide
 
 
 def call(*words: object) -> Result:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from qupath_her2.batch import checks
-from qupath_her2.batch.checks import Check
+from qupath_her2.batch import doctor as checks
+from qupath_her2.batch.doctor import Check
 from qupath_her2.cli import app
 from qupath_her2.errors import ImageReadError
 
@@ -140,7 +140,7 @@ def odd_images(folder: Path, rgb: np.ndarray) -> None:
 
 
 def test_pictures_of_every_kind_are_scored_refused_or_named(project: Path) -> None:
-    from qupath_her2.slides import open_slide
+    from qupath_her2.slides.readers.slide import open_slide
 
     with open_slide(project / "strong.ome.tif") as slide:
         rgb = slide.read(0, 0, slide.width, slide.height)
@@ -313,7 +313,7 @@ def large(project: Path) -> Path:
     """Two images of several tiles, large enough to be interrupted in work."""
     import tifffile
 
-    from qupath_her2.slides import open_slide
+    from qupath_her2.slides.readers.slide import open_slide
 
     with open_slide(project / "strong.ome.tif") as slide:
         rgb = slide.read(0, 0, slide.width, slide.height)
@@ -366,7 +366,7 @@ def test_a_killed_run_is_taken_up_again(large: Path) -> None:
 
 def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
     code = (
-        "import qupath_her2.batch.checks as c; c.run_checks = None; from qupath_her2.cli import main; main()"
+        "import qupath_her2.batch.doctor as c; c.run_checks = None; from qupath_her2.cli import main; main()"
     )
     for extra in ([], ["--debug"]):
         done = subprocess.run(

@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from qupath_her2.batch.plan import find_settings
 from qupath_her2.cli import app
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.shipped import shipped_checkpoint
-from qupath_her2.patches import read_manifest, read_targets
+from qupath_her2.patches.manifest import read_manifest
+from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.recipes import find_recipe
+from qupath_her2.runs.plan import find_settings
 from tests.helpers.drawn_masks import draw_masks
 from tests.helpers.recipes import as_toml
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qupath_her2.patches import ManifestImage, PatchManifest, PatchPixels
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 
 SIDE = 32
 PER_CASE = 16
@@ -114,7 +115,7 @@ def tiny_net() -> Callable[..., Any]:
     def build(name: str = "timm:test_resnet", n_classes: int = 2, seed: int = 3, **options: Any) -> Any:
         import torch
 
-        from qupath_her2.models import build_model
+        from qupath_her2.models.registry import build_model
 
         torch.manual_seed(seed)
         return build_model(name, n_classes, weights="random", **options)

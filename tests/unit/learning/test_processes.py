@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from qupath_her2.learning import PredictSettings, predict
-from qupath_her2.models import load_checkpoint
-from qupath_her2.patches import PatchManifest, PatchPixels, read_manifest, write_manifest
+from qupath_her2.learning.inference.predict import PredictSettings, predict
+from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.patches.manifest import PatchManifest, read_manifest, write_manifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 
 pytestmark = [
     pytest.mark.slow,

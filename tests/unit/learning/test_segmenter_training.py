@@ -11,21 +11,22 @@ import pytest
 import torch
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning import (
-    LossSettings,
-    PixelTally,
-    PredictSettings,
-    ReadSettings,
-    ScheduleSettings,
-    TrainSettings,
-    train,
-)
-from qupath_her2.learning.measures import macro_f1
-from qupath_her2.learning.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels
+from qupath_her2.learning.dataset import ReadSettings
+from qupath_her2.learning.inference.predict import PredictSettings
+from qupath_her2.learning.metrics.epoch_metrics import macro_f1
+from qupath_her2.learning.metrics.pixel_counts import PixelTally
+from qupath_her2.learning.metrics.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels
+from qupath_her2.learning.train.loop import train
+from qupath_her2.learning.train.losses import LossSettings
+from qupath_her2.learning.train.schedule import ScheduleSettings
+from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.registry import build_model
-from qupath_her2.patches import DrawnWindow, DrawnWindows, drawn_windows, scores_of, select
-from qupath_her2.synthetic import draw_field, preset
+from qupath_her2.patches.cutting.cut_windows import scores_of
+from qupath_her2.patches.manifest import select
+from qupath_her2.patches.targets.drawn_windows import DrawnWindow, DrawnWindows, drawn_windows
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.presets import preset
 
 #: By how much the mean F of the classes exceeds that of the commonest class everywhere, on unseen fields.
 MARGIN = 0.2

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import torch
 
-from qupath_her2.learning import AugmentSettings, ReadSettings, ScheduleSettings, TrainSettings, train
-from qupath_her2.models import build_model
-from qupath_her2.patches import PatchPixels, read_manifest
+from qupath_her2.learning.dataset import ReadSettings
+from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.learning.train.loop import train
+from qupath_her2.learning.train.schedule import ScheduleSettings
+from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.registry import build_model
+from qupath_her2.patches.manifest import read_manifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 
 #: No batch norm: what it sees would differ between one process and two.
 SETTINGS = TrainSettings(

@@ -13,9 +13,17 @@ pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from qupath_her2.errors import Her2Error, ModelError, OutputError  # noqa: E402
-from qupath_her2.models import ModelCard, build_model, load_checkpoint, read_card, save_checkpoint  # noqa: E402
-from qupath_her2.models.card import card_bytes  # noqa: E402
-from qupath_her2.models.checkpoint import save_card  # noqa: E402
+from qupath_her2.models.card import (  # noqa: E402
+    ModelCard,
+    card_bytes,
+    read_card,
+)
+from qupath_her2.models.checkpoint import (  # noqa: E402
+    load_checkpoint,
+    save_card,
+    save_checkpoint,
+)
+from qupath_her2.models.registry import build_model  # noqa: E402
 from qupath_her2.provenance import sha256_file  # noqa: E402
 
 SMALL = "timm:test_resnet"

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 
-from qupath_her2.models import build_model  # noqa: E402
+from qupath_her2.models.registry import build_model  # noqa: E402
 from qupath_her2.models.sizes import model_size  # noqa: E402
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from qupath_her2.errors import MissingExtraError, SettingsError
-from qupath_her2.models import MODELS, check_input, find_model, model_names
-from qupath_her2.models.extra import need
+from qupath_her2.models.optional import need
+from qupath_her2.models.registry import MODELS, check_input, find_model, model_names
 
 
 def test_the_papers_networks_are_there() -> None:
@@ -27,7 +27,7 @@ def test_the_papers_networks_are_there() -> None:
 
 
 def test_the_table_is_read_without_torch() -> None:
-    code = "import sys, qupath_her2.models as m; m.find_model('convoher2'); sys.exit('torch' in sys.modules)"
+    code = "import sys, qupath_her2.models.registry as m; m.find_model('convoher2'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
@@ -70,13 +70,13 @@ class TestBuilding:
         ],
     )
     def test_wrong_options_are_named(self, options: dict[str, object], words: str) -> None:
-        from qupath_her2.models import build_model
+        from qupath_her2.models.registry import build_model
 
         with pytest.raises(SettingsError, match=words):
             build_model("se-resnet50", 3, weights="random", **options)
 
     def test_one_class_is_no_choice(self) -> None:
-        from qupath_her2.models import build_model
+        from qupath_her2.models.registry import build_model
 
         with pytest.raises(SettingsError, match="at least 2 classes, not 1"):
             build_model("resnet50", 1, weights="random")

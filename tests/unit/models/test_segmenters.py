@@ -10,10 +10,10 @@ pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath
 from torch import nn  # noqa: E402
 
 from qupath_her2.errors import ModelError, SettingsError  # noqa: E402
-from qupath_her2.models import build_model  # noqa: E402
-from qupath_her2.models.rivals import drawn_net, monte_carlo  # noqa: E402
+from qupath_her2.models.registry import build_model  # noqa: E402
 from qupath_her2.models.segmenters import SpatialPyramid  # noqa: E402
 from qupath_her2.models.tlstm import TrapezoidalLSTM  # noqa: E402
+from qupath_her2.models.unet_segnet import drawn_net, monte_carlo  # noqa: E402
 
 NAMES = ("her2net", "unet", "segnet", "bayesian-segnet")
 

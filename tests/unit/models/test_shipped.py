@@ -6,8 +6,8 @@ import pytest
 
 from qupath_her2.models.card import read_card, weights_path
 from qupath_her2.models.shipped import SHIPPED, shipped_checkpoint
-from qupath_her2.models.table import MODELS
-from qupath_her2.patches import TARGET_CLASSES
+from qupath_her2.models.specs import MODELS
+from qupath_her2.patches.targets.targets import TARGET_CLASSES
 from qupath_her2.provenance import sha256_file
 
 MAX_BYTES = 20 << 20

@@ -15,7 +15,7 @@ import huggingface_hub  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from qupath_her2.errors import ModelError  # noqa: E402
-from qupath_her2.models import build_model  # noqa: E402
+from qupath_her2.models.registry import build_model  # noqa: E402
 from qupath_her2.models.weights import WEIGHTS_FOLDER, RandomWeightsWarning, read_weights  # noqa: E402
 
 NAME = "test_vit.r160_in1k"

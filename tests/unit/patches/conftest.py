@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qupath_her2.patches import ManifestImage, PatchManifest
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.splits import case_groups
 
 Rgb = np.ndarray

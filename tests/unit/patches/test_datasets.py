@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qupath_her2.errors import PatchError, RegionFileError
-from qupath_her2.patches import DROP_RULES, LAYOUTS, GridSettings, PatchSettings, cut_patches, load_layout
+from qupath_her2.patches.cutting.cut_patches import cut_patches
+from qupath_her2.patches.cutting.drop import DROP_RULES
+from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.datasets.aperio import read_aperio_regions
+from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
+from qupath_her2.patches.datasets.sources import SourceImage
 from qupath_her2.patches.datasets.tables import find_table
-from qupath_her2.patches.source import SourceImage
+from qupath_her2.patches.settings import PatchSettings
 from tests.unit.patches.conftest import noise
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from qupath_her2.errors import OutputError
-from qupath_her2.patches import PatchManifest
 from qupath_her2.patches.export import export_jpegs, jpeg_names
+from qupath_her2.patches.manifest import PatchManifest
 
 Make = Callable[..., PatchManifest]
 ROWS = [(0, (0, 0, 16, 16)), (1, (16, 32, 16, 16)), (0, (32, 0, 16, 16)), (1, (0, 0, 32, 32))]

@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches import manifest_hash, read_manifest, select, write_manifest
-from qupath_her2.patches.manifest import ManifestImage, PatchManifest, check_manifest
+from qupath_her2.patches.manifest import (
+    ManifestImage,
+    PatchManifest,
+    check_manifest,
+    manifest_hash,
+    read_manifest,
+    select,
+    write_manifest,
+)
 
 COLUMNS = ("image", "box_xywh", "label", "overlap", "region_uuid", "split")
 

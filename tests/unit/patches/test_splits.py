@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchError, SettingsError
-from qupath_her2.patches import ManifestImage, select
+from qupath_her2.patches.manifest import ManifestImage, select
 from qupath_her2.patches.splits import (
     PATCH_LEVEL,
     case_groups,

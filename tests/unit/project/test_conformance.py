@@ -12,11 +12,11 @@ import pytest
 import shapely
 from PIL import Image
 
-from qupath_her2.project.existing_files import read_existing_cells
-from qupath_her2.project.geojson import RegionFile, read_regions
-from qupath_her2.project.images import read_images
-from qupath_her2.project.qpproj import open_project_file
-from qupath_her2.project.scores import regions_geojson
+from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
+from qupath_her2.project.exchange.images import read_images
+from qupath_her2.project.exchange.score_files import regions_geojson
+from qupath_her2.project.geojson.regions import RegionFile, read_regions
+from qupath_her2.project.qupath.qpproj import open_project_file
 from qupath_her2.records import Region
 from tests.helpers.conformance import (
     EXCHANGE,

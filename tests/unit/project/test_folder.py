@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import CasesFileError, ExchangeError, Her2Error, RegionFileError
 from qupath_her2.project.cases import case_of, read_cases, unmatched_cases
-from qupath_her2.project.exchange import folder_image_id
+from qupath_her2.project.exchange.images import read_images
+from qupath_her2.project.exchange.runs import folder_image_id
 from qupath_her2.project.folder import find_images
-from qupath_her2.project.images import read_images
 from qupath_her2.records import CaseInfo
 
 

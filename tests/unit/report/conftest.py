@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qupath_her2.records import NOT_MEASURED, CellTable
-from qupath_her2.slides.slide import Slide, open_slide
+from qupath_her2.slides.readers.slide import Slide, open_slide
 
 
 def _disc_table(centres: list[tuple[float, float]], classes: list[int], radius: float = 12.0) -> CellTable:

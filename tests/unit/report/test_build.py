@@ -6,10 +6,11 @@ import orjson
 import pytest
 
 from qupath_her2.batch.local import run_jobs
-from qupath_her2.batch.plan import plan_jobs
 from qupath_her2.errors import ExchangeError
-from qupath_her2.report import build, write_report
+from qupath_her2.report import build
+from qupath_her2.report.build import write_report
 from qupath_her2.report.stored import stored_regions
+from qupath_her2.runs.plan import plan_jobs
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from uuid import UUID
 import numpy as np
 import shapely
 
-from qupath_her2.project.vocabulary import class_colour
+from qupath_her2.project.class_names import class_colour
 from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, Region
 from qupath_her2.report.overlay import ROLE_COLOURS, Frame, draw_cells, draw_regions
 

@@ -10,7 +10,7 @@ import shapely
 from qupath_her2.errors import OutputError
 from qupath_her2.records import Box, Region
 from qupath_her2.report import pictures
-from qupath_her2.slides.slide import Slide
+from qupath_her2.slides.readers.slide import Slide
 
 
 def decode(data: bytes) -> np.ndarray:

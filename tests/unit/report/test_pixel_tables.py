@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from qupath_her2.learning import PixelTally
+from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.report.pixel_tables import SegmenterRow, pixel_csv, pixel_tables
-from qupath_her2.scoring.agreement import table_text
+from qupath_her2.scoring.agreement.tables import table_text
 
 CLASSES = ("Background", "Membrane", "Nucleus")
 

@@ -11,8 +11,8 @@ from shapely import box
 
 from qupath_her2.records import Box, Region
 from qupath_her2.report.registration import registration_picture
-from qupath_her2.slides import open_slide
-from qupath_her2.slides.registration_record import Registration
+from qupath_her2.slides.readers.slide import open_slide
+from qupath_her2.slides.registration.record import Registration
 from tests.helpers.drawn_sections import Anatomy, affine_px, laid, stained, write_png
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import ExchangeError, ScoringError, SettingsError
-from qupath_her2.project.scores import read_score, score_json
+from qupath_her2.project.exchange.score_files import read_score, score_json
 from qupath_her2.records import CaseInfo, Refusal
-from qupath_her2.scoring import ScoringSettings, score_cells
+from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
 from qupath_her2.scoring.clusters import largest_cluster
 
 BREAST, RESECTION = CaseInfo(), CaseInfo(site="gastric")

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qupath_her2.scoring.guideline import evaluate
-from qupath_her2.scoring.nearest import cells_to_next_score
-from qupath_her2.scoring.tables import (
+from qupath_her2.scoring.guidelines import (
     BREAST_2013,
     BREAST_2018,
     CSCO_2021,
     GASTRIC_BIOPSY,
     GASTRIC_RESECTION,
 )
+from qupath_her2.scoring.nearest import cells_to_next_score
+from qupath_her2.scoring.rules import evaluate
 
 #: One fact for each way a cell can stand in the rows of any table here, so that the search stays small.
 KINDS = [(0, 0), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]

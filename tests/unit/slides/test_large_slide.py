@@ -15,7 +15,8 @@ SIDE, TILE = 60_000, 512
 #: Run in its own process, so that the peak is that of the reading alone.
 MEASURE = """
 import json, sys, time
-from qupath_her2.slides import find_tissue, open_slide, read_scaled
+from qupath_her2.slides.readers.slide import open_slide, read_scaled
+from qupath_her2.slides.tissue import find_tissue
 start = time.perf_counter()
 with open_slide(sys.argv[1]) as slide:
     tissue = find_tissue(slide, pixel_size_um=0.25)

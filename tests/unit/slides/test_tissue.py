@@ -7,9 +7,11 @@ import tifffile
 from shapely import box, unary_union
 from shapely.geometry import Point
 
-from qupath_her2.slides import find_tissue, open_slide, read_thumbnail, tissue_polygons
-from qupath_her2.slides.tissue import Tissue
-from qupath_her2.synthetic import FieldSettings, draw_field
+from qupath_her2.slides.readers.slide import open_slide
+from qupath_her2.slides.tissue import Tissue, find_tissue, read_thumbnail
+from qupath_her2.slides.tissue_outlines import tissue_polygons
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.settings import FieldSettings
 
 GLASS = np.array([234, 233, 241], np.float64)
 SIDE = 2048

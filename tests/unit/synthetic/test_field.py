@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.synthetic import Field, FieldSettings, draw_field
 from qupath_her2.synthetic.cells import class_of
+from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.settings import FieldSettings
 
 #: Everything off but the membranes: what is left can be inverted exactly.
 BARE = FieldSettings(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.synthetic import FieldSettings
 from qupath_her2.synthetic.layout import GLASS, LUMEN, STROMA, TUMOUR, depth_in, keep_apart, lay_out
+from qupath_her2.synthetic.settings import FieldSettings
 
 SMALL = {"width_px": 240, "height_px": 240, "seed": 5}
 

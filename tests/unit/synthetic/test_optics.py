@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qupath_her2.synthetic import FieldSettings
 from qupath_her2.synthetic.optics import expose, jpeg, stain_vectors
 from qupath_her2.synthetic.painting import canvas_for
+from qupath_her2.synthetic.settings import FieldSettings
 
 PLAIN = FieldSettings(
     width_px=64,

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.synthetic import FieldSettings
 from qupath_her2.synthetic.cells import Membrane
 from qupath_her2.synthetic.painting import PAD_UM, canvas_for, fill, paint_membranes, texture
+from qupath_her2.synthetic.settings import FieldSettings
 
 PLAIN = FieldSettings(width_px=128, height_px=128, pixel_size_um=0.25, granularity=0)
 

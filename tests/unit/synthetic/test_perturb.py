@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.synthetic import FieldSettings, draw_field, perturb
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.perturb import perturb
+from qupath_her2.synthetic.settings import FieldSettings
 
 RNG = np.random.default_rng
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.synthetic import PLAIN_SHARES, PRESETS, draw_field, preset
+from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.presets import PLAIN_SHARES, PRESETS, preset
 
 SMALL = {"width_px": 160, "height_px": 160}
 

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.synthetic import FieldSettings
+from qupath_her2.synthetic.settings import FieldSettings
 
 
 @pytest.mark.parametrize(

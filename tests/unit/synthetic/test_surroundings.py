@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.synthetic import FieldSettings
 from qupath_her2.synthetic.layout import STROMA, lay_out
 from qupath_her2.synthetic.painting import canvas_for
+from qupath_her2.synthetic.settings import FieldSettings
 from qupath_her2.synthetic.surroundings import other_nuclei, paint_ground, paint_red_cells_and_dirt
 
 SETTINGS = FieldSettings(width_px=240, height_px=240, seed=5, stroma=0.4, red_cells=1.0, lymphocytes=0.7)

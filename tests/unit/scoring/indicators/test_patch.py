@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.scoring.indicators import IndicatorSettings, indicators_of_patch
-from qupath_her2.scoring.indicators.masks import brown_mask, circumferential_cells, extract_cells
+from qupath_her2.scoring.indicators.masks import (
+    IndicatorSettings,
+    brown_mask,
+    circumferential_cells,
+    extract_cells,
+)
+from qupath_her2.scoring.indicators.patch import indicators_of_patch
 
 SPEC = importlib.util.spec_from_file_location("drawing", Path(__file__).with_name("drawing.py"))
 draw = importlib.util.module_from_spec(SPEC)

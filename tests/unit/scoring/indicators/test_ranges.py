@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import OutputError, ScoringError, SettingsError
-from qupath_her2.scoring.indicators import PUBLISHED, IndicatorRanges, decide, fit, load_ranges, save_ranges
-from qupath_her2.scoring.indicators.ranges import nearest_by_ratios
+from qupath_her2.scoring.indicators.fit import fit
+from qupath_her2.scoring.indicators.ranges import (
+    PUBLISHED,
+    IndicatorRanges,
+    decide,
+    load_ranges,
+    nearest_by_ratios,
+    save_ranges,
+)
 
 ALONE = ("intensity",)
 NAN = float("nan")

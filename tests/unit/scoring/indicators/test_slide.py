@@ -11,23 +11,19 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import ScoringError, SettingsError
-from qupath_her2.project.scores import read_score, score_json
+from qupath_her2.project.exchange.score_files import read_score, score_json
 from qupath_her2.records import Box, Refusal
-from qupath_her2.scoring.indicators import (
-    ControlSettings,
-    IndicatorSettings,
-    PatchIndicators,
+from qupath_her2.scoring.indicators.heat import heat_map, heat_map_png
+from qupath_her2.scoring.indicators.masks import IndicatorSettings
+from qupath_her2.scoring.indicators.patch import PatchIndicators
+from qupath_her2.scoring.indicators.slide import (
     SlideIndicators,
-    detached_pieces,
-    heat_map,
-    heat_map_png,
     indicators_of_slide,
-    measured_area,
     patch_boxes,
     pool,
     score_indicators,
-    tissue_mask,
 )
+from qupath_her2.scoring.indicators.tissue import ControlSettings, detached_pieces, measured_area, tissue_mask
 
 SPEC = importlib.util.spec_from_file_location("drawing", Path(__file__).with_name("drawing.py"))
 draw = importlib.util.module_from_spec(SPEC)

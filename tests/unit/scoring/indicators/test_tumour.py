@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.scoring.indicators import TumourSettings, tumour_area
+from qupath_her2.scoring.indicators.tumour import TumourSettings, tumour_area
 
 
 def lattice(columns: int, rows: int, side: int) -> np.ndarray:

@@ -1,0 +1,165 @@
+"""Whether this machine is fit to score: each check really does the thing it speaks of."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from qupath_her2.errors import Her2Error, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Check", "run_checks"]
+
+#: A slide's result with its overlay takes some tens of MB; less than this is soon full.
+_LOW_DISK_GB = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor: `fix` says what to do where `state` is not ``PASS``."""
+
+    name: str
+    state: Literal["PASS", "WARN", "FAIL"]
+    text: str = ""
+    fix: str = ""
+
+
+def run_checks(folder: Path) -> Iterator[Check]:
+    """Yield all checks of this machine, with `folder` as the place for results; the slow ones come last."""
+    yield check_python()
+    yield check_write(folder)
+    yield check_disk(folder)
+    yield check_qupath()
+    yield check_gpu()
+    yield check_readers()
+    yield check_numba()
+    yield check_scoring()
+
+
+def check_python() -> Check:
+    """Check that Python is 3.10 or newer, and 64 bit."""
+    text = f"{platform.python_version()} on {platform.system()}"
+    if sys.version_info < (3, 10) or sys.maxsize < 2**32:
+        return Check("Python", "FAIL", text, "Install a 64-bit Python 3.10 or newer.")
+    return Check("Python", "PASS", text)
+
+
+def check_write(folder: Path) -> Check:
+    """Check that a file can be made in `folder`."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="her2-doctor-"):
+            return Check("Write permission", "PASS", str(folder.resolve()))
+    except OSError as error:
+        text = f"'{folder}': {error.strerror or error}"
+        return Check("Write permission", "FAIL", text, "Choose another folder, or run with --out DIR.")
+
+
+def check_disk(folder: Path) -> Check:
+    """Check that there is room for results."""
+    try:
+        free_gb = shutil.disk_usage(folder).free / 1e9
+    except OSError as error:
+        return Check("Disk", "FAIL", f"'{folder}': {error.strerror or error}", "Give a folder that exists.")
+    if free_gb < _LOW_DISK_GB:
+        return Check("Disk", "WARN", f"{free_gb:.1f} GB free", "Free some space, or use --out DIR.")
+    return Check("Disk", "PASS", f"{free_gb:,.0f} GB free")
+
+
+def check_qupath() -> Check:
+    """Look for the QuPath that pull and push would start; scoring itself does without."""
+    from qupath_her2.project.qupath.installations import find_qupaths
+
+    named = os.environ.get("PAQUO_QUPATH_DIR")
+    try:
+        found = find_qupaths()
+    except MissingExtraError as error:
+        return Check("QuPath", "WARN", "not looked for; scoring does not need one", str(error))
+    if found:
+        how = "by PAQUO_QUPATH_DIR" if named else f"in '{found[0].folder}'"
+        others = f"; also {', '.join(qupath.version for qupath in found[1:])}" if found[1:] else ""
+        return Check("QuPath", "PASS", f"{found[0].version}, found {how}{others}")
+    text = f"PAQUO_QUPATH_DIR names '{named}', which is no QuPath" if named else "none found"
+    return Check(
+        "QuPath",
+        "WARN",
+        f"{text}; scoring does not need one",
+        "Set PAQUO_QUPATH_DIR to its folder, or use the scripts inside QuPath.",
+    )
+
+
+def check_gpu() -> Check:
+    """Look for a GPU; scoring by cells does without."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Check("GPU", "WARN", "none; scoring by cells does not need one")
+    done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    first = (done.stdout or done.stderr).strip().splitlines()
+    return Check("GPU", "PASS" if done.returncode == 0 else "WARN", first[0] if first else "found")
+
+
+def check_readers() -> Check:
+    """Write a tiled TIFF and read it back, through OpenSlide and through the fast path alike."""
+    import numpy as np
+    import openslide
+    import tifffile
+
+    from qupath_her2.slides.readers.slide import open_slide
+
+    y, x = np.mgrid[0:512, 0:512]
+    drawn = np.stack([x // 2, y // 2, np.full_like(x, 200)], axis=2).astype(np.uint8)
+    text = f"openslide {openslide.__library_version__}, tifffile {version('tifffile')}"
+    with tempfile.TemporaryDirectory(prefix="her2-doctor-") as place:
+        path = Path(place) / "drawn.tif"
+        tifffile.imwrite(path, drawn, tile=(256, 256), photometric="rgb", compression="jpeg")
+        try:
+            with open_slide(path) as fast, open_slide(path, reader="openslide") as reference:
+                one, other = fast.read(100, 50, 300, 400), reference.read(100, 50, 300, 400)
+        except Her2Error as error:
+            return Check("Slide readers", "FAIL", str(error), "pip install --force-reinstall openslide-bin")
+    if not np.array_equal(one, other) or np.abs(one.astype(int) - drawn[50:450, 100:400]).mean() > 6:
+        text = f"{text}: pixels differ"
+        return Check("Slide readers", "FAIL", text, "pip install --force-reinstall imagecodecs openslide-bin")
+    return Check("Slide readers", "PASS", text)
+
+
+def check_numba() -> Check:
+    """Compile a loop."""
+    import numba
+
+    try:
+        doubled = numba.njit(lambda value: 2 * value)(21)
+    except (numba.core.errors.NumbaError, OSError, RuntimeError) as error:
+        return Check("Compiler", "FAIL", f"numba {numba.__version__}: {error}", "pip install --upgrade numba")
+    return Check("Compiler", "PASS" if doubled == 42 else "FAIL", f"numba {numba.__version__}")
+
+
+def check_scoring() -> Check:
+    """Score a drawn 3+ field, from the file to the result."""
+    from qupath_her2.batch.local import run_jobs
+    from qupath_her2.runs.plan import RunOptions, plan_jobs
+    from qupath_her2.synthetic.example_project import write_field
+
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="her2-doctor-") as place:
+        try:
+            write_field(Path(place), "drawn", score="3+", seed=1)
+            (result,) = run_jobs(plan_jobs(Path(place), RunOptions()).jobs)
+        except Her2Error as error:
+            return Check("Scoring", "FAIL", str(error), "Please report this, with the versions above.")
+    found = result.score.score if result.score else None
+    text = f"a drawn 3+ field scored {found}, {result.n_cells} cells, {time.monotonic() - start:.1f} s"
+    if found != "3+":
+        why = result.error or (result.score.reason if result.score else "")
+        return Check("Scoring", "FAIL", f"{text} {why}", "Please report this, with the versions above.")
+    return Check("Scoring", "PASS", text)

@@ -1,0 +1,56 @@
+"""A whole folder in one call: what ``qupath-her2 run`` does, from Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qupath_her2.batch.local import JobEvent, run_jobs
+from qupath_her2.report.build import write_report
+from qupath_her2.runs.plan import RunOptions, plan_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qupath_her2.config import Settings
+    from qupath_her2.records import ImageResult
+
+__all__ = ["failures", "score_folder"]
+
+
+def score_folder(
+    folder: Path,
+    settings: Settings | None = None,
+    *,
+    workers: int = 1,
+    listen: Callable[[JobEvent], None] | None = None,
+    **options: Any,
+) -> list[ImageResult]:
+    """Score all images of a folder and write ``summary.csv`` and ``report.html``.
+
+    Parameters
+    ----------
+    folder : images with their region files beside them.
+    settings : of all rooms; ``her2.toml`` of the folder, else the defaults, where None.
+    workers : processes.
+    listen : called with each event.
+    options : any field of `RunOptions`, e.g. ``whole_tissue=True, pixel_size_um=0.25``.
+
+    Returns
+    -------
+    list of ImageResult : by image name; failed ones are among them.
+
+    Raises
+    ------
+    Her2Error
+        Nothing could be started: no image, unclear region files, a folder that cannot be written.
+    """
+    plan = plan_jobs(folder, RunOptions(**options), settings)
+    results = run_jobs(plan.jobs, workers=workers, listen=listen)
+    write_report(plan.out, failures(results))
+    return results
+
+
+def failures(results: list[ImageResult]) -> dict[str, tuple[str, str]]:
+    """Return {image id: (name, message)} of the failed images, as `write_report` takes it."""
+    return {result.image: (result.name, result.error or "") for result in results if result.state == "failed"}

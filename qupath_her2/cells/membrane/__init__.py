@@ -1,0 +1,1 @@
+"""Membranes: cell outlines, radial profiles, the membrane network, grading."""

@@ -1,0 +1,193 @@
+"""Train the membrane network: ``python -m qupath_her2.cells.membrane.train_membrane_net OUT.npz``.
+
+Fields are drawn over the whole range of tissue, stain, optics and compression that `qupath_her2.synthetic` offers,
+never with one setting repeated; cells are found in them as in any image, and matched to the drawn truth. Seeds from
+`FIRST_SEED` on are for growing only: tests and benchmarks draw with seeds below it, or far above `LAST_SEED`.
+Needs torch (``pip install qupath-her2[learn]``); using the net does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.cells.grid import make_grid
+from qupath_her2.cells.measure import CellSettings, find_cells
+from qupath_her2.cells.membrane.grading import GradingSettings
+from qupath_her2.cells.membrane.membrane_net import REACH, SPREAD_FLOOR
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings
+from qupath_her2.cells.regions import map_regions
+from qupath_her2.cells.samples import read_samples
+from qupath_her2.learning.train.membrane_net_fit import RingCuts, RingFitSettings, RingTruth, fit_rings
+from qupath_her2.records import PATTERNS, Region
+from qupath_her2.slides.readers.slide import Slide, open_slide
+from qupath_her2.slides.stains.estimate import estimate_stains
+from qupath_her2.slides.stains.vectors import StainVectors, optical_density
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.synthetic.field import FieldTruth, draw_field
+from qupath_her2.synthetic.perturb import perturb
+from qupath_her2.synthetic.settings import FieldSettings
+
+__all__ = ["FIRST_SEED", "LAST_SEED", "DrawnCells", "drawn_cells", "field_settings", "grow"]
+
+FIRST_SEED, LAST_SEED = 200_000, 299_999
+
+#: Shares of 0, 1+, 2+, 3+ in the fields that are drawn.
+_MIXES = (
+    (1.0, 0.0, 0.0, 0.0),
+    (0.9, 0.1, 0.0, 0.0),
+    (0.6, 0.4, 0.0, 0.0),
+    (0.3, 0.5, 0.2, 0.0),
+    (0.3, 0.2, 0.45, 0.05),
+    (0.2, 0.15, 0.25, 0.4),
+    (0.05, 0.1, 0.15, 0.7),
+    (0.25, 0.25, 0.25, 0.25),
+)
+_EXTENT_UM = 320.0
+# Share of fields whose tones another scanner would give.
+_GAMMA_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnCells:
+    """N matched cells.
+
+    `rings` float16 (N, 36, C), as found. As drawn: `own_od` float32 (N), OD, 0 unstained; `completeness` float32
+    (N), 0..1; `intensity` and `pattern` uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
+    """
+
+    rings: Rings
+    own_od: NDArray[np.float32]
+    completeness: NDArray[np.float32]
+    intensity: NDArray[np.uint8]
+    pattern: NDArray[np.uint8]
+
+
+def field_settings(seed: int) -> FieldSettings:
+    """Return the settings of one field for growing, everything random following from `seed`.
+
+    Density, completeness and width are drawn as independently as the classes allow (faint complete and moderate
+    incomplete cells are common, widths vary from field to field): nets grown where faint always meant incomplete
+    called the closed but faint rings of a real 2+ core incomplete.
+    """
+    rng = np.random.default_rng(seed)
+    pixel_size_um = float(rng.choice([0.25, 0.5, rng.uniform(0.2, 0.5)]))
+    side = round(_EXTENT_UM / pixel_size_um)
+    return FieldSettings(
+        width_px=side,
+        height_px=side,
+        pixel_size_um=pixel_size_um,
+        seed=seed,
+        shares=_MIXES[seed % len(_MIXES)],
+        crowding=float(rng.uniform(0.6, 1.0)),
+        class_patchiness=float(rng.uniform(0, 1)),
+        cell_diameter_um=float(rng.uniform(11, 15)),
+        gland=float(rng.uniform(0, 0.5)),
+        stain_scale=float(np.exp(rng.uniform(np.log(0.65), np.log(1.3)))),
+        contact=str(rng.choice(["quadrature", "sum"])),  # type: ignore[arg-type]
+        uncommon=float(rng.uniform(0, 0.4)),
+        faint_complete=float(rng.uniform(0.05, 0.6)),
+        width_1_um=(float(rng.uniform(0.55, 1.0)), 0.12),
+        width_2_um=(float(rng.uniform(0.7, 1.4)), 0.2),
+        width_3_um=(float(rng.uniform(1.0, 2.3)), 0.3),
+        diffuse_dab_od=(0.0, float(rng.choice([0.0, 0.0, 0.03, 0.06]))),
+        psf_um=float(rng.uniform(0.2, 0.4)),
+        jpeg_quality=int(rng.integers(65, 97)),
+        granularity=float(rng.uniform(0.15, 0.45)),
+        noise=float(rng.uniform(1, 3)),
+    )
+
+
+def _stains(slide: Slide, rgb: NDArray[np.uint8], pixel_size_um: float) -> StainVectors:
+    background = find_tissue(slide, pixel_size_um=pixel_size_um).background_rgb
+    density = optical_density(rgb, background).reshape(-1, 3)
+    return estimate_stains(density[density.sum(1) > 0.15], background_rgb=background)
+
+
+def _matches(centres: NDArray[np.float64], truth: FieldTruth) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair each drawn nucleus that holds exactly one found centre with it; indices of found and drawn."""
+    tree = shapely.STRtree(shapely.points(centres))
+    nuclei = [shapely.Polygon(ring).buffer(0) for ring in truth.nuclei]
+    drawn, found = tree.query(nuclei, predicate="contains")
+    once = np.bincount(drawn, minlength=len(nuclei))[drawn] == 1
+    alone = np.bincount(found, minlength=len(centres))[found] == 1
+    return found[once & alone], drawn[once & alone]
+
+
+def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
+    """Draw one field, find its cells and return what was measured beside what was drawn."""
+    s = settings or CellSettings()
+    field = draw_field(field_settings(seed))
+    rng = np.random.default_rng(seed)
+    if rng.random() < _GAMMA_SHARE:
+        gamma = float(rng.uniform(0.85, 1.15))
+        rgb = perturb(field.rgb, "gamma", gamma, field.settings.pixel_size_um, rng)
+        field = replace(field, rgb=rgb)
+    regions = map_regions([Region(UUID(int=seed), field.truth.tumour_region, "tumour")])
+    grid = make_grid(field.settings.pixel_size_um, s.grid)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "field.png"
+        cv2.imwrite(str(path), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
+        with open_slide(path) as slide:
+            stains = _stains(slide, field.rgb, field.settings.pixel_size_um)
+            samples = read_samples(slide, regions, grid, stains, s.planes)
+            found = find_cells(slide, regions, grid, stains, samples, s)
+    i, j = _matches(found.centre_xy, field.truth)
+    stained = field.truth.completeness[j] > 0
+    return DrawnCells(
+        found.rings[i],
+        np.where(stained, field.truth.membrane_od[j], 0).astype(np.float32),
+        field.truth.completeness[j],
+        field.truth.intensity[j],
+        field.truth.pattern[j],
+    )
+
+
+def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = None) -> None:
+    """Fit the net to drawn cells and write it as plain arrays.
+
+    Density is fitted by the squared error of its root, so that faint membranes weigh as much as strong ones, and
+    both estimates so that they fall on the right side of the standard cut-points.
+
+    Parameters
+    ----------
+    cells : drawn cells of many fields.
+    out : file to write, compressed npz.
+    settings : of the fit.
+    """
+    rings, own_od, completeness, intensity, pattern = (
+        np.concatenate([getattr(part, one.name) for part in cells]) for one in fields(DrawnCells)
+    )
+    is_complete = pattern == PATTERNS.index("complete")
+    truth = RingTruth(np.sqrt(own_od), completeness, intensity, is_complete)
+    s = GradingSettings()
+    cuts = RingCuts((s.moderate_od, s.intense_od), s.complete_from)
+    weights = fit_rings(
+        rings, truth, cuts, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR)
+    )
+    np.savez_compressed(out, features=np.array(FEATURE_NAMES), **weights)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Draw, find, grow, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="file to write, for example membrane_net.npz")
+    parser.add_argument("--fields", type=int, default=320, help="how many fields to draw (default 320)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    given = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + given.fields)
+    with ProcessPoolExecutor(given.workers) as pool:
+        grow(list(pool.map(drawn_cells, seeds)), given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Nuclei: seeds, contours, candidates, suppression, and the detectors built from them."""

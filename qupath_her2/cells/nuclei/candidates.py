@@ -1,0 +1,193 @@
+"""Outlined seeds, and what is measured on them to tell nuclei from what merely looks dark and round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, bilinear_pair, polygon_areas
+from qupath_her2.cells.stain_planes import Plane, Planes
+
+__all__ = ["MEASURES", "Candidates", "edge_mean", "inside_outside", "join_candidates", "measure"]
+
+#: Columns of `measure`.
+MEASURES = (
+    "edge", "edge_q", "edge_min", "edge_share", "h", "h_step", "h_mid", "h_std", "dab", "dab_step", "ridge",
+    "region", "valley", "area", "round", "elong", "rough",
+)  # fmt: skip
+
+#: Fall of evidence above this counts as this: a strong DAB ring must not make a poor contour a good one.
+_EDGE_LIMIT_OD = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """N outlined seeds, as columns.
+
+    `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
+    OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
+    `area_um2` float32 (N).
+    `inner` float32 (N, 4): haematoxylin in the middle third, its standard deviation inside, DAB ridge inside, OD;
+    and nuclear evidence inside, limited. `valley` float32 (N): dips of nuclear evidence between middle and contour.
+    """
+
+    centre: NDArray[np.float64]
+    radii: NDArray[np.float32]
+    edge: NDArray[np.float32]
+    hematoxylin: NDArray[np.float32]
+    dab: NDArray[np.float32]
+    area_um2: NDArray[np.float32]
+    inner: NDArray[np.float32]
+    valley: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Return the chosen candidates.
+
+        Parameters
+        ----------
+        chosen : bool (N), or places to take, in that order.
+        """
+        return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
+
+
+def join_candidates(parts: Sequence[Candidates]) -> Candidates:
+    """Join candidates, one after another.
+
+    Parameters
+    ----------
+    parts : at least one.
+    """
+    return Candidates(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in Candidates.__slots__)
+    )
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _readings(
+    hematoxylin: Plane,
+    dab: Plane,
+    ridge: Plane,
+    centres: NDArray[np.float64],
+    radii: NDArray[np.float32],
+    near_px: float,
+    far_px: float,
+) -> NDArray[np.float32]:
+    n, n_angles = radii.shape
+    means = np.empty((n, 7), np.float32)
+    weight = (0.3 + 0.6 + 0.85) * (n_angles // 2)
+    for k in range(n):
+        h_in, h_square, h_out, h_middle, d_in, d_out, line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for a in range(0, n_angles, 2):
+            cosine = math.cos(2 * math.pi * a / n_angles)
+            sine = math.sin(2 * math.pi * a / n_angles)
+            x, y, radius = centres[k, 0], centres[k, 1], radii[k, a]
+            # A share f of the radius stands for an area that grows with f.
+            for f in (0.3, 0.6, 0.85):
+                at_x, at_y = x + f * radius * cosine, y + f * radius * sine
+                h, d = bilinear_pair(hematoxylin, dab, at_x, at_y)
+                h_in += f * h
+                h_square += f * h * h
+                d_in += f * d
+                if f == 0.3:
+                    h_middle += h
+                else:
+                    line += f * bilinear(ridge, at_x, at_y)
+            for beyond in (near_px, far_px):
+                h, d = bilinear_pair(
+                    hematoxylin, dab, x + (radius + beyond) * cosine, y + (radius + beyond) * sine
+                )
+                h_out += h
+                d_out += d
+        mean = h_in / weight
+        means[k, 0], means[k, 1] = mean, h_out / n_angles
+        means[k, 2], means[k, 3] = d_in / weight, d_out / n_angles
+        means[k, 4] = h_middle / (n_angles // 2)
+        means[k, 5] = math.sqrt(max(h_square / weight - mean * mean, 0.0))
+        means[k, 6] = line / (1.45 * (n_angles // 2))
+    return means
+
+
+def inside_outside(
+    planes: Planes, centres: NDArray[np.float64], radii: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Read the stains inside contours and in a ring 0.75 to 1.5 µm outside.
+
+    Parameters
+    ----------
+    planes : of the tile.
+    centres : float64 (N, 2), pixels.
+    radii : float32 (N, A), pixels.
+
+    Returns
+    -------
+    float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin in the middle, its
+    standard deviation inside, and DAB ridge inside.
+    """
+    near_px, far_px = 0.75 / planes.um_px, 1.5 / planes.um_px
+    read: NDArray[np.float32] = _readings(
+        planes.hematoxylin, planes.all_dab, planes.ridge, centres, radii, near_px, far_px
+    )
+    return read
+
+
+def edge_mean(found: Candidates) -> NDArray[np.float32]:
+    """Return the fall of evidence at each contour, mean over directions, each limited: float32 (N), OD."""
+    mean: NDArray[np.float32] = np.minimum(found.edge, _EDGE_LIMIT_OD).mean(1)
+    return mean
+
+
+def _shape(radii: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return roundness (4 pi area / perimeter²), second harmonic and mean second difference, over the mean radius."""
+    angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False, dtype=np.float32)
+    x, y = radii * np.cos(angle), radii * np.sin(angle)
+    perimeter = np.hypot(x - np.roll(x, -1, 1), y - np.roll(y, -1, 1)).sum(1)
+    mean = radii.mean(1)
+    second = np.hypot((radii * np.cos(2 * angle)).mean(1), (radii * np.sin(2 * angle)).mean(1))
+    bend = np.abs(np.roll(radii, 1, 1) + np.roll(radii, -1, 1) - 2 * radii).mean(1)
+    return [4 * np.pi * polygon_areas(radii) / perimeter**2, second / mean, bend / mean]
+
+
+def measure(found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float) -> NDArray[np.float32]:
+    """Measure candidates against the image's own strong nuclei.
+
+    Parameters
+    ----------
+    found : N candidates.
+    strong_edge_od, strong_hematoxylin_od : > 0, the image's.
+
+    Returns
+    -------
+    float32 (N, 17), columns `MEASURES`: fall of evidence (mean, lower quarter, lower tenth, share of directions
+    with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log µm²), shape.
+    """
+    edge, inner = edge_mean(found), found.inner
+    n = found.edge.shape[1]
+    by_rank = np.partition(found.edge, (n // 10, n // 4), axis=1)
+    own = np.maximum(edge, np.float32(1e-3))
+    hematoxylin, dab = found.hematoxylin, found.dab
+    columns = [
+        edge / strong_edge_od,
+        by_rank[:, n // 4] / own,
+        by_rank[:, n // 10] / own,
+        (found.edge > 0.3 * edge[:, None]).mean(1),
+        hematoxylin[:, 0] / strong_hematoxylin_od,
+        (hematoxylin[:, 0] - hematoxylin[:, 1]) / strong_hematoxylin_od,
+        inner[:, 0] / strong_hematoxylin_od,
+        inner[:, 1] / strong_hematoxylin_od,
+        dab[:, 0],
+        dab[:, 0] - dab[:, 1],
+        inner[:, 2],
+        inner[:, 3] / strong_edge_od,
+        found.valley / strong_edge_od,
+        np.log(found.area_um2),
+        *_shape(found.radii),
+    ]
+    return np.stack(columns, 1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Inference: predicting patches, calibrating probabilities, Grad-CAM."""

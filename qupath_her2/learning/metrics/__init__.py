@@ -1,0 +1,1 @@
+"""Metrics of classifiers and segmenters during and after training."""

@@ -1,0 +1,131 @@
+"""Counts of named pixels that add up over pictures and processes: the measures and ROC curves of whole test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import TrainingError
+from qupath_her2.learning.metrics.pixel_metrics import (
+    ClassMeasures,
+    PooledMeasures,
+    class_measures,
+    pixel_confusion,
+    pooled_measures,
+)
+
+__all__ = ["PixelTally"]
+
+#: Probabilities are binned by their log odds: those of a sure network differ in the seventh digit only.
+_MOST_LOGIT: Final = 16.0
+_BINS_A_UNIT: Final = 64
+_N_BINS: Final = int(2 * _MOST_LOGIT * _BINS_A_UNIT)
+
+_Counts = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class PixelTally:
+    """Counts of pixels, picture after picture, for each group of pictures (HER2 score) and for all of them.
+
+    The area under the ROC curve is the chance that a pixel of the class has a higher probability than another, ties
+    counting half (Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747). Probabilities are kept as histograms
+    of their log odds, clipped to -16..16 in steps of 1/64; those of one bin count as ties, so the area is at most
+    half their share of all pairs from the exact one.
+
+    Attributes
+    ----------
+    class_names : the C classes, in the order of the indices.
+    background : index of the class that is no segmented region.
+    ignore : value of the truth of pixels that count nowhere.
+    """
+
+    class_names: tuple[str, ...]
+    background: int = 0
+    ignore: int = 255
+    _confusion: dict[str, _Counts] = field(default_factory=dict)
+    _histograms: dict[str, _Counts] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups met, sorted."""
+        return tuple(sorted(self._confusion))
+
+    def add(self, truth: NDArray[np.uint8], probabilities: NDArray[np.floating], *, group: str = "") -> None:
+        """Count a picture.
+
+        Parameters
+        ----------
+        truth : uint8 (H, W), class indices or `ignore`.
+        probabilities : float (C, H, W), 0..1; the largest is the choice, the first of equals.
+        group : e.g. the picture's HER2 score.
+
+        Raises
+        ------
+        TrainingError
+            The shapes differ, an index is no class, or a probability of a known pixel is outside 0..1 or NaN.
+        """
+        n = len(self.class_names)
+        if probabilities.shape != (n, *truth.shape):
+            raise TrainingError(f"Probabilities have shape {probabilities.shape}, not {(n, *truth.shape)}.")
+        chosen = probabilities.argmax(axis=0).astype(np.uint8)
+        counts = pixel_confusion(truth, chosen, n, ignore=self.ignore)
+        is_known = truth != self.ignore
+        known, values = truth[is_known], probabilities[:, is_known].astype(np.float64)
+        if not ((values >= 0) & (values <= 1)).all():
+            raise TrainingError(
+                "A probability is outside 0..1 or NaN; apply softmax to the network's output first."
+            )
+        bins = np.stack([_histogram(values[code], known == code) for code in range(n)])
+        self._confusion[group] = self._confusion.get(group, 0) + counts
+        self._histograms[group] = self._histograms.get(group, 0) + bins
+
+    def merge(self, other: PixelTally) -> None:
+        """Add another tally's counts; TrainingError where its classes differ."""
+        if (other.class_names, other.background) != (self.class_names, self.background):
+            raise TrainingError(f"Tallies of {self.class_names} and of {other.class_names} do not add up.")
+        for group in other.groups:
+            self._confusion[group] = self._confusion.get(group, 0) + other._confusion[group]
+            self._histograms[group] = self._histograms.get(group, 0) + other._histograms[group]
+
+    def confusion(self, group: str | None = None) -> _Counts:
+        """Return int64 (C, C), rows the truth, of a group or (None) of all; zeros of a group never met."""
+        n = len(self.class_names)
+        found = [c for name, c in self._confusion.items() if group in (None, name)]
+        return np.sum(found, axis=0, dtype=np.int64) if found else np.zeros((n, n), np.int64)
+
+    def roc_curve(
+        self, code: int, group: str | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the false and true positive rates at falling thresholds, from (0, 0) to (1, 1); NaN where none."""
+        found = [h[code] for name, h in self._histograms.items() if group in (None, name)]
+        rest, own = np.sum(found, axis=0) if found else np.zeros((2, _N_BINS), np.int64)
+        false, true = (np.append(0, np.cumsum(bins[::-1])).astype(np.float64) for bins in (rest, own))
+        if not false[-1] or not true[-1]:
+            return np.full(len(false), np.nan), np.full(len(true), np.nan)
+        return false / false[-1], true / true[-1]
+
+    def roc_auc(self, group: str | None = None) -> tuple[float, ...]:
+        """Return each class's area under the ROC curve; NaN of a class that no or every pixel has."""
+        curves = (self.roc_curve(code, group) for code in range(len(self.class_names)))
+        return tuple(float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)) for x, y in curves)
+
+    def measures(self, group: str | None = None) -> tuple[ClassMeasures, ...]:
+        """Return each class's measures, of a group or (None) of all pictures."""
+        return class_measures(self.confusion(group), self.class_names, self.roc_auc(group))
+
+    def pooled(self, group: str | None = None) -> PooledMeasures:
+        """Return the measures of all classes together, of a group or (None) of all pictures."""
+        return pooled_measures(self.confusion(group), background=self.background, roc_auc=self.roc_auc(group))
+
+
+def _histogram(probability: NDArray[np.float64], is_class: NDArray[np.bool_]) -> _Counts:
+    """Return int64 (2, bins): how often each log odds occurs, in pixels of other classes and of this one."""
+    with np.errstate(divide="ignore"):
+        logit = np.log(probability) - np.log1p(-probability)
+    place = np.floor((np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT) + _MOST_LOGIT) * _BINS_A_UNIT)
+    bins = np.minimum(place.astype(np.int64), _N_BINS - 1) + _N_BINS * is_class
+    return np.bincount(bins, minlength=2 * _N_BINS).reshape(2, _N_BINS)

@@ -1,0 +1,1 @@
+"""Segmentation of whole slides, in bounded memory and without seams."""

@@ -1,0 +1,113 @@
+"""Segmentation of whole slides: the class of every pixel, in bounded memory and without seams.
+
+A place is seen by the same windows whatever is asked for (`seg_windows`), so that its answer does not depend on the
+tile it was asked for in, but for the last digits of float sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ModelError
+from qupath_her2.learning.segmentation.pixel_network import PixelMap, PixelNetwork
+from qupath_her2.learning.segmentation.windows import mirrored
+from qupath_her2.models.card import ModelCard
+from qupath_her2.patches.targets.targets import BACKGROUND, TARGET_CLASSES
+from qupath_her2.records import Box
+from qupath_her2.slides.readers.slide import Slide, read_scaled
+
+__all__ = ["SCALE_TOLERANCE", "SlideSegmenter", "network_downsample"]
+
+#: Slides are shown at steps of 1/8 of their own scale: this far from the network's scale at most, as a share.
+SCALE_TOLERANCE = 0.065
+
+_STEPS = 8
+
+
+def network_downsample(pixel_size_um: float, card: ModelCard) -> float | None:
+    """Return how a slide is scaled down for a network, in steps of 1/8; None where its pixels are too coarse.
+
+    Parameters
+    ----------
+    pixel_size_um : of level 0, µm.
+    card : says the scale the network was trained at.
+    """
+    downsample = max(_STEPS, round(_STEPS * card.pixel_size_um / pixel_size_um)) / _STEPS
+    off = abs(pixel_size_um * downsample / card.pixel_size_um - 1)
+    return downsample if off <= SCALE_TOLERANCE else None
+
+
+class SlideSegmenter:
+    """A network's view of one slide, in network pixels from the image's corner.
+
+    Attributes
+    ----------
+    downsample : level-0 pixels per network pixel. um_px : size of a network pixel, µm.
+    """
+
+    def __init__(self, network: PixelNetwork, slide: Slide, pixel_size_um: float) -> None:
+        downsample = network_downsample(pixel_size_um, network.card)
+        if downsample is None:
+            raise ModelError(
+                f"'{slide.path.name}' has pixels of {pixel_size_um:g} µm, too coarse for model "
+                f"'{network.card.model}', which was trained at {network.card.pixel_size_um:g} µm/px. Take a finer "
+                "scan, or train it at this scale."
+            )
+        self.downsample = downsample
+        self.um_px = pixel_size_um * downsample
+        self._network, self._slide = network, slide
+        self._size = [max(1, math.floor(side / downsample)) for side in (slide.width, slide.height)]
+
+    def segment(self, box: Box) -> PixelMap:
+        """Segment a box, network pixels; what reaches beyond the image is background.
+
+        Memory grows with the box: about 15 bytes for each of its pixels.
+        """
+        width, height = self._size
+        x, y = max(box.x, 0), max(box.y, 0)
+        inside = Box(x, y, min(box.x + box.width, width) - x, min(box.y + box.height, height) - y)
+        probabilities = np.zeros((box.height, box.width, len(TARGET_CLASSES)), np.uint8)
+        probabilities[..., BACKGROUND] = 255
+        uncertainty = np.zeros(probabilities.shape[:2], np.uint8) if self._network.is_bayesian else None
+        if min(inside.width, inside.height) < 1:
+            return PixelMap(probabilities, uncertainty)
+        lattice = self._network.lattice
+        columns, rows = lattice.covering(x, x + inside.width), lattice.covering(y, y + inside.height)
+        found = self._network.blend(self._ground(columns, rows), inside, columns, rows)
+        place = (slice(y - box.y, y - box.y + inside.height), slice(x - box.x, x - box.x + inside.width))
+        probabilities[place] = found.probabilities
+        if uncertainty is not None and found.uncertainty is not None:
+            uncertainty[place] = found.uncertainty
+        return PixelMap(probabilities, uncertainty)
+
+    def tiles(self, tile_px: int = 2048) -> Iterator[tuple[Box, PixelMap]]:
+        """Yield the whole slide tile by tile, row by row, as (box, map); one tile is held at a time.
+
+        Parameters
+        ----------
+        tile_px : side of a tile, network pixels; the maps do not depend on it.
+        """
+        width, height = self._size
+        for y in range(0, height, tile_px):
+            for x in range(0, width, tile_px):
+                box = Box(x, y, min(tile_px, width - x), min(tile_px, height - y))
+                yield box, self.segment(box)
+
+    def _ground(self, columns: range, rows: range) -> NDArray[np.uint8]:
+        """Return the picture of all windows of a box, read once."""
+        lattice = self._network.lattice
+        places = []
+        for windows, size in zip((columns, rows), self._size, strict=True):
+            low, high = windows.start * lattice.stride, windows[-1] * lattice.stride + lattice.side
+            places.append(mirrored(low, high, size))
+        # Windows of whole groups of 8 pixels are scaled alike wherever they begin.
+        x, y = (int(place.min()) // _STEPS * _STEPS for place in places)
+        width, height = int(places[0].max()) + 1 - x, int(places[1].max()) + 1 - y
+        d = self.downsample
+        rgb = read_scaled(self._slide, round(x * d), round(y * d), width, height, d)
+        picture: NDArray[np.uint8] = rgb[np.ix_(places[1] - y, places[0] - x)]
+        return picture

@@ -1,0 +1,219 @@
+"""What must be right before a training begins, and what stays the same while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from qupath_her2.errors import TrainingError
+from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader
+from qupath_her2.learning.device import half_type
+from qupath_her2.learning.train.objective import Objective, find_objective
+from qupath_her2.learning.train.parallel import World
+from qupath_her2.learning.train.training_state import Running, TrainSettings, make_optimiser, settings_words
+from qupath_her2.models.card import ModelCard
+from qupath_her2.models.registry import check_input, find_model
+from qupath_her2.patches.manifest import manifest_hash
+from qupath_her2.patches.splits import PATCH_LEVEL, leaked_cases, split_warning, unknown_cases
+from qupath_her2.provenance import versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from qupath_her2.patches.manifest import PatchManifest
+    from qupath_her2.slides.stains.density_map import DensityMap
+
+__all__ = ["Setup", "begin_card", "begin_run", "check_data", "check_kind", "set_up"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What stays the same during a training.
+
+    `net` is the model, wrapped where there are several processes; `prepare` makes the network's input for training,
+    `prepare_plain` without augmentation; `objective` is what it is asked; `rows` int64 of the training patches;
+    `targets` of a segmenter.
+    """
+
+    manifest: PatchManifest
+    pixels: PatchReader
+    settings: TrainSettings
+    world: World
+    net: Any
+    prepare: Preparation
+    prepare_plain: Preparation
+    objective: Objective
+    rows: NDArray[np.int64]
+    half: torch.dtype | None
+    targets: TargetReader | None = None
+
+
+def check_kind(model: Any, targets: TargetReader | None) -> None:
+    """Raise TrainingError where a network names pixels and the truth is of patches, or the other way round."""
+    is_dense = find_model(model.model_name).kind == "segmentation"
+    if is_dense != (targets is not None):
+        names, has = ("pixels", "patches") if is_dense else ("patches", "pixels")
+        raise TrainingError(
+            f"Model '{model.model_name}' names {names}, and the truth given is of {has}. Choose another network, or "
+            "another recipe."
+        )
+
+
+def check_data(
+    manifest: PatchManifest, s: TrainSettings, targets: TargetReader | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Return the rows to train on and to validate on, and what is to be said of them.
+
+    With `targets` it is the pixels that must be of two classes, and a patch is labelled where any pixel is.
+
+    Raises
+    ------
+    TrainingError
+        A case stands in two splits, or fewer than two classes have training patches.
+    """
+    leaked = leaked_cases(manifest)
+    # A split by patch says what it is, and its figures carry that; any other split with a leak is a mistake.
+    if leaked and manifest.settings.get("split", {}).get("kind") != "by patch":
+        listed = ", ".join(leaked[:10]) + (f" and {len(leaked) - 10} more" if len(leaked) > 10 else "")
+        raise TrainingError(
+            f"{len(leaked)} cases have patches in more than one split: {listed}. The figures would be those of "
+            "memory. Split by case."
+        )
+    pixels = None if targets is None else targets.pixel_counts()
+    labelled = manifest.label >= 0 if pixels is None else pixels.any(axis=1)
+    train, validation = (np.flatnonzero(labelled & (manifest.split == k)).astype(np.int64) for k in (0, 1))
+    n_classes = len(manifest.class_names)
+    counts = (
+        np.bincount(manifest.label[train], minlength=n_classes) if pixels is None else pixels[train].sum(0)
+    ).tolist()
+    of_class = dict(zip(manifest.class_names, counts, strict=True))
+    if sum(count > 0 for count in counts) < 2:
+        what = "patches" if pixels is None else "pixels"
+        found = ", ".join(f"{count} of {name}" for name, count in of_class.items())
+        raise TrainingError(
+            f"The training split needs labelled {what} of at least two classes and has {found}. "
+            "Label more regions, or split again."
+        )
+    return train, validation, _warnings(manifest, of_class, len(validation), s, targets is not None)
+
+
+def _warnings(
+    manifest: PatchManifest, of_class: dict[str, int], n_validation: int, s: TrainSettings, is_dense: bool
+) -> list[str]:
+    found = []
+    absent = [name for name, count in of_class.items() if count == 0]
+    if absent:
+        found.append(
+            f"No training {'pixel' if is_dense else 'patch'} of class {', '.join(absent)}: it cannot be learnt."
+        )
+    leak = split_warning(manifest)
+    if leak is None and unknown_cases(manifest):
+        leak = f"{unknown_cases(manifest)} images have no known case: figures are {PATCH_LEVEL}."
+    if leak is not None:
+        found.append(leak)
+    if n_validation == 0:
+        best = "lowest training loss" if s.schedule.monitor == "loss" else "highest training accuracy"
+        found.append(f"No labelled validation patches: the weights kept are those of the {best}.")
+    return found
+
+
+def set_up(
+    model: Any,
+    manifest: PatchManifest,
+    pixels: PatchReader,
+    s: TrainSettings,
+    world: World,
+    rows: NDArray[np.int64],
+    stain_maps: Sequence[DensityMap] | None,
+    targets: TargetReader | None = None,
+) -> Setup:
+    """Return what stays the same; `model` is on its device already.
+
+    Raises
+    ------
+    TrainingError
+        The network does not fit the patches, or there are fewer patches than processes can share.
+    """
+    _check_model(model, manifest)
+    if len(rows) < 2 * world.size:
+        raise TrainingError(f"{len(rows)} training patches are too few for {world.size} processes.")
+    mean, std = model.normalisation
+    plain = Preparation(manifest, mean, std, stain_maps=stain_maps)
+    return Setup(
+        manifest,
+        pixels,
+        s,
+        world,
+        world.wrapped(model),
+        Preparation(manifest, mean, std, stain_maps=stain_maps, augment=s.augment, seed=s.seed),
+        plain,
+        find_objective(manifest, rows, targets, s.loss),
+        rows,
+        half_type(world.device, s.precision),
+        targets,
+    )
+
+
+def _check_model(model: Any, manifest: PatchManifest) -> None:
+    """Raise TrainingError or SettingsError unless the network takes these pictures and knows as many classes."""
+    if model.n_classes != len(manifest.class_names):
+        raise TrainingError(
+            f"The network has {model.n_classes} classes and the patches have {len(manifest.class_names)}: "
+            f"{', '.join(manifest.class_names)}. Build it for as many."
+        )
+    spec = find_model(model.model_name)
+    check_input(spec, manifest.patch_size_px)
+    if spec.input.is_fixed and model.options.get("input_px") != manifest.patch_size_px:
+        raise TrainingError(
+            f"Model '{model.model_name}' was built for pictures of {model.options.get('input_px')} px and the patches "
+            f"have {manifest.patch_size_px}. Build it with input_px={manifest.patch_size_px}."
+        )
+
+
+def begin_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | None) -> ModelCard:
+    """Return the card of a training that has no figures yet."""
+    import torch
+
+    mean, std = model.normalisation
+    return ModelCard(
+        model=model.model_name,
+        class_names=manifest.class_names,
+        task=manifest.task,
+        pixel_size_um=manifest.pixel_size_um,
+        patch_size_px=manifest.patch_size_px,
+        mean=tuple(mean),
+        std=tuple(std),
+        options=model.options,
+        stain=stain,
+        recipe=recipe,
+        data_hash=manifest_hash(manifest),
+        versions={**versions(), "torch": str(torch.__version__)},
+        initial_weights=model.weights_source,
+    )
+
+
+def begin_run(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Running:
+    """Return a training at its first step."""
+    import torch
+
+    s = setup.settings
+    scaler = torch.amp.GradScaler(setup.world.device.type, enabled=setup.half == torch.float16)
+    average = {name: value.clone() for name, value in model.state_dict().items()} if s.ema_decay else None
+    identity = {
+        "model": card.model,
+        "options": orjson.loads(orjson.dumps(dict(card.options))),
+        "initial_weights": card.initial_weights,
+        "stain": card.stain,
+        "patches": card.data_hash,
+        "settings": settings_words(s),
+    }
+    run = Running(out_dir, model, make_optimiser(model, s), scaler, s, identity, average)
+    if s.micro_batch_size:
+        run.micro = s.micro_batch_size
+    return run

@@ -1,0 +1,1 @@
+"""Cutting: where patches lie, which label each has, and which are dropped."""

@@ -1,0 +1,230 @@
+"""Where patches are cut from: images with what people said of them, whatever folder or data set they come from."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from PIL import JpegImagePlugin, PngImagePlugin
+
+from qupath_her2.errors import ImageReadError, PatchError
+from qupath_her2.patches.datasets.aperio import read_aperio_regions
+from qupath_her2.patches.tasks import SEGMENTATION, Task
+from qupath_her2.project.cases import column_of_cases, column_of_metadata, of_image
+from qupath_her2.project.class_names import ClassNames
+from qupath_her2.project.exchange.images import exchange_root
+from qupath_her2.project.folder import (
+    OUTPUT_NAME,
+    find_cases,
+    find_images,
+    not_exported,
+    project_file,
+    project_folder,
+    pulled_images,
+)
+from qupath_her2.project.geojson.regions import RegionFile, read_regions
+from qupath_her2.records import CaseInfo, SlideRef
+from qupath_her2.slides.readers.base import checked_pixel_size
+from qupath_her2.slides.readers.view import open_view
+
+__all__ = ["Source", "SourceImage", "image_size", "project_source", "regions_of"]
+
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """An image, its regions' file and its label.
+
+    Attributes
+    ----------
+    id, name, path, chain : as in `records.SlideRef`.
+    case : with `CaseInfo.case` None where nobody said whose tissue it is.
+    pixel_size_um : of level 0, µm, where it is known before the file is opened.
+    width, height : of level 0 as QuPath shows it, px, where known before.
+    label : what was said of the whole image, as written; None where nothing was.
+    regions_path, regions_format : the annotations: GeoJSON, or Aperio's XML.
+    split : index into `manifest.SPLITS` where the data set publishes one, else -1.
+    problem : why the image cannot be used, known before it is opened.
+    """
+
+    id: str
+    name: str
+    path: Path
+    case: CaseInfo = field(default_factory=CaseInfo)
+    pixel_size_um: float | None = None
+    width: int | None = None
+    height: int | None = None
+    chain: tuple[dict[str, Any], ...] = ()
+    label: str | None = None
+    regions_path: Path | None = None
+    regions_format: Literal["geojson", "aperio"] = "geojson"
+    split: int = -1
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The images of a project, folder or data set.
+
+    `layout` : ``project`` or the data set's; `has_split` : the data set publishes its train and test; `are_crops` :
+    its images are patches already, one row each; `notes` : sentences that figures made from it must carry.
+    """
+
+    layout: str
+    images: tuple[SourceImage, ...]
+    has_split: bool = False
+    are_crops: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def project_source(
+    folder: Path,
+    *,
+    task: Task,
+    refs: Sequence[SlideRef] | None = None,
+    her2: Path | None = None,
+    label_column: str = "",
+    pixel_size_um: float | None = None,
+) -> Source:
+    """Return the images of a pulled QuPath project, or of a plain folder with GeoJSON beside the images.
+
+    The label of an image is the person's: a column of ``cases.csv``, else the metadata of the project's entry. The
+    scores that this package wrote there are never read back.
+
+    Parameters
+    ----------
+    folder : the project's folder or file, or a folder of images.
+    task : names the columns looked for.
+    refs : the images, where already chosen.
+    her2 : the exchange folder; ``her2`` inside `folder` by default.
+    label_column : the one column to use; by default those that the task's name suggests.
+    pixel_size_um : of all images, µm; wins over QuPath's value and the file's.
+
+    Raises
+    ------
+    Her2Error
+        No image, or a project that was not pulled.
+    PatchError
+        `label_column` is nowhere.
+    SettingsError
+        `pixel_size_um` is no microscope's.
+    """
+    checked_pixel_size(pixel_size_um)
+    root = project_folder(folder)
+    her2 = her2 or root / OUTPUT_NAME
+    found = pulled_images(her2) if refs is None else list(refs)
+    if found is None:
+        if project_file(folder) is not None and not (her2 / "images.json").is_file():
+            raise PatchError(not_exported(folder, "cut patches"))
+        found = find_images(root, her2=her2)
+    labels = _image_labels(root, her2, found, _columns(task, label_column), is_asked_for=bool(label_column))
+    return Source("project", tuple(_source_image(ref, labels.get(ref.id), pixel_size_um) for ref in found))
+
+
+def _source_image(ref: SlideRef, label: str | None, pixel_size_um: float | None) -> SourceImage:
+    problem = None
+    if ref.refusal is not None:
+        problem = f"Image '{ref.name}' was left out: {ref.refusal.reason}."
+    elif ref.case.is_control:
+        problem = f"Image '{ref.name}' was left out: it is a control."
+    return SourceImage(
+        id=ref.id,
+        name=ref.name,
+        path=ref.path,
+        case=ref.case,
+        pixel_size_um=pixel_size_um or ref.pixel_size_um,
+        width=ref.width,
+        height=ref.height,
+        chain=ref.chain,
+        label=label,
+        regions_path=ref.regions_path,
+        problem=problem,
+    )
+
+
+def _columns(task: Task, label_column: str) -> tuple[str, ...]:
+    if label_column:
+        return (label_column,)
+    if task.name.startswith("her2") or task is SEGMENTATION:
+        return ("label", "her2", "her2_label", "her2_ihc", "ihc", "ihc_score", "her2_score")
+    return ("label", task.name, f"{task.name}_status")
+
+
+def _image_labels(
+    root: Path, her2: Path, refs: Sequence[SlideRef], columns: Sequence[str], *, is_asked_for: bool
+) -> dict[str, str]:
+    """Return {image id: label as written}; a list of cases wins over the project's metadata."""
+    cases_path = find_cases(root, her2)
+    column, values = column_of_cases(cases_path, columns) if cases_path else (None, {})
+    metadata = _metadata(her2)
+    labels: dict[str, str] = {}
+    for ref in refs:
+        label = of_image(values, ref.name) or column_of_metadata(metadata.get(ref.id, {}), columns)
+        if label is not None:
+            labels[ref.id] = label
+    if is_asked_for and column is None and not labels:
+        raise PatchError(
+            f"There is no column '{columns[0]}' in cases.csv, and no image's metadata have it. "
+            "Check --label-column."
+        )
+    return labels
+
+
+def _metadata(her2: Path) -> dict[str, Mapping[str, str]]:
+    path = exchange_root(her2) / "images.json"
+    if not path.is_file():
+        return {}
+    # The file was checked when its images were read.
+    return {image["id"]: image.get("metadata") or {} for image in orjson.loads(path.read_bytes())["images"]}
+
+
+def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | None = None) -> RegionFile:
+    """Return the annotations of an image, empty where it has none.
+
+    Parameters
+    ----------
+    image : its file of regions and the format of that.
+    width, height : of level 0, px.
+    names : which class names mean what.
+
+    Raises
+    ------
+    RegionFileError
+        The file cannot be read as a whole.
+    """
+    if image.regions_path is None:
+        return RegionFile()
+    if image.regions_format == "aperio":
+        return read_aperio_regions(image.regions_path, image_width=width, image_height=height)
+    return read_regions(image.regions_path, image_width=width, image_height=height, class_names=names)
+
+
+def image_size(image: SourceImage) -> tuple[int, int, float]:
+    """Return width, height (px) and pixel size (µm, NaN where unknown) of an image; raises ImageReadError.
+
+    Of PNG and JPEG the header is read, not the pixels: published sets hold thousands.
+    """
+    known = math.nan if image.pixel_size_um is None else image.pixel_size_um
+    try:
+        with image.path.open("rb") as stream:
+            head = stream.read(16)
+            stream.seek(0)
+            if not image.chain and head.startswith(_PNG):
+                with PngImagePlugin.PngImageFile(stream) as png:
+                    return png.width, png.height, known
+            if not image.chain and head.startswith(_JPEG):
+                with JpegImagePlugin.JpegImageFile(stream) as jpeg:
+                    return jpeg.width, jpeg.height, known
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise ImageReadError(
+            f"Image '{image.name}' cannot be read: {error} ({image.path}). Copy or export the image again."
+        ) from error
+    with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
+        size_um = image.pixel_size_um or slide.pixel_size_um
+        return slide.width, slide.height, math.nan if size_um is None else size_um

@@ -1,0 +1,1 @@
+"""The pixels of patches, read from the slides on demand."""

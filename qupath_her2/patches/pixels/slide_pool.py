@@ -1,0 +1,136 @@
+"""Slides kept open between reads, bounded by memory, shared by threads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from qupath_her2.errors import ImageReadError
+from qupath_her2.slides.readers.view import open_view
+
+if TYPE_CHECKING:
+    from qupath_her2.patches.table import ManifestImage
+    from qupath_her2.slides.readers.slide import Slide
+
+__all__ = ["OpenSlides"]
+
+#: What an open slide holds besides its file: the tile cache of its reader, about.
+_READER_BYTES = 64 << 20
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A slide, or why it could not be opened; `users` read from it now."""
+
+    opening: Lock = field(default_factory=Lock)
+    slide: Slide | None = None
+    problem: str | None = None
+    users: int = 0
+    n_bytes: int = 0
+    is_retired: bool = False
+
+
+class OpenSlides:
+    """Opens images on first use and closes the least recently used when they take too much memory.
+
+    Parameters
+    ----------
+    images : of a manifest.
+    max_bytes : bound of the memory of open slides, about; one is kept in any case.
+    """
+
+    def __init__(self, images: Sequence[ManifestImage], max_bytes: int) -> None:
+        self._images = images
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def lease(self, index: int) -> Iterator[Slide]:
+        """Yield an open image, which stays open until the block ends.
+
+        Raises
+        ------
+        ImageReadError
+            It cannot be opened; later leases say so at once.
+        """
+        with self._lock:
+            entry = self._entries.setdefault(index, _Entry())
+            self._entries.move_to_end(index)
+            entry.users += 1
+        try:
+            yield self._opened(entry, self._images[index])
+        finally:
+            with self._lock:
+                entry.users -= 1
+                closing = self._surplus()
+                if entry.is_retired and entry.users == 0 and entry.slide is not None:
+                    closing.append(entry.slide)
+            for slide in closing:
+                slide.close()
+
+    def _opened(self, entry: _Entry, image: ManifestImage) -> Slide:
+        # The entry's own lock: one thread decodes a flat image while others go on with other images.
+        with entry.opening:
+            if entry.problem is not None:
+                raise ImageReadError(entry.problem)
+            if entry.slide is None:
+                try:
+                    slide = _open(image)
+                except ImageReadError as error:
+                    entry.problem = str(error)
+                    raise
+                entry.n_bytes = _memory(slide)
+                entry.slide = slide
+            return entry.slide
+
+    def adopt(self, index: int, slide: Slide) -> None:
+        """Take over an open slide as image `index`, before its first lease."""
+        with self._lock:
+            self._entries[index] = _Entry(slide=slide, n_bytes=_memory(slide))
+
+    def renew(self, index: int, slide: Slide) -> None:
+        """Open the image anew at its next lease; `slide` is closed when its last user has done with it."""
+        with self._lock:
+            entry = self._entries.get(index)
+            if entry is not None and entry.slide is slide:
+                entry.is_retired = True
+                del self._entries[index]
+
+    def fresh(self, index: int) -> Slide:
+        """Return an open image of the caller's own, to be closed by the caller; raises ImageReadError."""
+        return _open(self._images[index])
+
+    def _surplus(self) -> list[Slide]:
+        """Take out the slides to be closed, oldest first; those in use stay."""
+        total = sum(entry.n_bytes for entry in self._entries.values())
+        closing = []
+        for index, entry in list(self._entries.items())[:-1]:
+            if total <= self._max_bytes:
+                break
+            if entry.users == 0 and entry.slide is not None:
+                closing.append(entry.slide)
+                total -= entry.n_bytes
+                del self._entries[index]
+        return closing
+
+    def close(self) -> None:
+        """Close all; a later lease opens again."""
+        with self._lock:
+            entries = list(self._entries.values())
+            self._entries.clear()
+        for entry in entries:
+            if entry.slide is not None:
+                entry.slide.close()
+
+
+def _memory(slide: Slide) -> int:
+    return slide.width * slide.height * 3 if slide.reader == "plain" else _READER_BYTES
+
+
+def _open(image: ManifestImage) -> Slide:
+    return open_view(image.path, image.chain, width=image.width, height=image.height)

@@ -1,0 +1,126 @@
+"""From a box in level-0 pixels to the pyramid level and window that show it best, and to a picture of any size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from qupath_her2.slides.readers.slide import Slide
+
+__all__ = ["Window", "read_window", "scaled", "window_for"]
+
+#: Bytes of pixels held at once while a large window is averaged down.
+_STRIP_BYTES = 96 << 20
+#: A level off the box's grid shifts the picture by up to half of its pixels: at most 1/8 of an output pixel.
+_OFF_GRID = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of a level, in px of that level; `shrink` whole px are averaged into one while reading.
+
+    `downsample` is that of the level, level-0 px per level px.
+    """
+
+    level: int
+    left: int
+    top: int
+    width: int
+    height: int
+    downsample: float
+    shrink: int = 1
+
+    @property
+    def area(self) -> int:
+        """Pixels of the level."""
+        return self.width * self.height
+
+    @staticmethod
+    def around(windows: Sequence[Window]) -> Window:
+        """Return the smallest window of the same level that holds all of `windows`."""
+        first = windows[0]
+        left, top = min(w.left for w in windows), min(w.top for w in windows)
+        right = max(w.left + w.width for w in windows)
+        bottom = max(w.top + w.height for w in windows)
+        return Window(first.level, left, top, right - left, bottom - top, first.downsample)
+
+    def cut(self, pixels: NDArray[np.uint8], outer: Window) -> NDArray[np.uint8]:
+        """Return this window's part of the pixels of `outer`."""
+        y, x = self.top - outer.top, self.left - outer.left
+        return pixels[y : y + self.height, x : x + self.width]
+
+
+def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
+    """Return what to read for a picture of `side_px` x `side_px` of a box.
+
+    The coarsest level is taken that is fine enough and on whose grid the box lies; from a downsample of 4 times
+    a level's on, the grid no longer matters.
+
+    Parameters
+    ----------
+    slide : an open image.
+    box : x, y, width, height, level-0 px.
+    side_px : side of the picture, px.
+    """
+    x, y, width, height = box
+    downsample = max(1.0, min(width, height) / side_px)
+    level = 0
+    for number, step in enumerate(slide.level_downsamples):
+        is_whole = slide.level_is_exact[number] and float(step).is_integer()
+        fits = is_whole and not any(value % int(step) for value in box)
+        if step <= downsample and (fits or step * _OFF_GRID <= downsample):
+            level = number if step >= slide.level_downsamples[level] else level
+    step = slide.level_downsamples[level]
+    left, top = math.floor(x / step + 0.5), math.floor(y / step + 0.5)
+    right, bottom = math.floor((x + width) / step + 0.5), math.floor((y + height) / step + 0.5)
+    # Levels end a part of a pixel short; rounded up, a picture of the whole image would get a white rim.
+    level_width, level_height = slide.level_dimensions[level]
+    right = min(right, level_width) if x + width <= slide.width else right
+    bottom = min(bottom, level_height) if y + height <= slide.height else bottom
+    wide, high = max(1, right - left), max(1, bottom - top)
+    # Averaged in two steps, the first by whole px, where the level is far finer than the picture.
+    shrink = max(1, min(wide, high) // (8 * side_px)) if 3 * wide * high > _STRIP_BYTES else 1
+    return Window(level, left, top, wide, high, step, shrink)
+
+
+def read_window(slide: Slide, window: Window) -> NDArray[np.uint8]:
+    """Return uint8 (height // shrink, width // shrink, 3) of a window; ImageReadError where it cannot be read."""
+    if window.shrink == 1:
+        return _read(slide, window, window.top, window.height)
+    columns, rows = window.width // window.shrink, window.height // window.shrink
+    at_once = max(1, _STRIP_BYTES // (3 * window.width * window.shrink))
+    strips = []
+    for row in range(0, rows, at_once):
+        n = min(at_once, rows - row)
+        strip = _read(slide, window, window.top + row * window.shrink, n * window.shrink)
+        strip = strip[:, : columns * window.shrink]
+        strips.append(cv2.resize(strip, (columns, n), interpolation=cv2.INTER_AREA))
+    return cast("NDArray[np.uint8]", np.concatenate(strips))
+
+
+def _read(slide: Slide, window: Window, top: int, height: int) -> NDArray[np.uint8]:
+    x, y = round(window.left * window.downsample), round(top * window.downsample)
+    return slide.read(x, y, window.width, height, window.level)
+
+
+def scaled(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Return a picture of `side_px` x `side_px`: area-averaged downwards, linear upwards.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3).
+    side_px : side of the result, px.
+    """
+    height, width = pixels.shape[:2]
+    if height == width == side_px:
+        return pixels
+    shrinks = min(height, width) >= side_px
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cast("NDArray[np.uint8]", cv2.resize(pixels, (side_px, side_px), interpolation=way))

@@ -1,0 +1,109 @@
+"""Windows of drawn fields, in memory: what a segmenter is trained and judged on where nobody annotated anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import PatchError, PatchReadError
+from qupath_her2.patches.cutting.crop_windows import PAPER_WINDOW_PX, crop_windows
+from qupath_her2.patches.cutting.cut_windows import SCORES_KEY
+from qupath_her2.patches.table import ManifestImage, PatchManifest
+from qupath_her2.patches.targets.stored_targets import TARGETS_KEY, Targets
+from qupath_her2.patches.targets.targets import TARGET_CLASSES, TargetSettings
+from qupath_her2.patches.targets.truth_targets import truth_target
+from qupath_her2.patches.tasks import SEGMENTATION
+from qupath_her2.synthetic.field import Field
+
+__all__ = ["DrawnWindow", "DrawnWindows", "drawn_windows"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnWindow:
+    """A drawn field for training: the `field`, the HER2 `score` it was drawn for, its `split` (see `SPLITS`)."""
+
+    field: Field
+    score: str
+    split: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnWindows:
+    """Windows with their pixels and targets; reads as `PatchPixels` does."""
+
+    manifest: PatchManifest
+    targets: Targets
+    pictures: NDArray[np.uint8]
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return uint8 (n, side, side, 3)."""
+        return self.pictures[indices]
+
+    def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
+        """Return uint8 (n, side, side, 3), and no error: all of it is in memory."""
+        return self.pictures[indices], []
+
+
+def drawn_windows(
+    fields: Sequence[DrawnWindow],
+    *,
+    window: int = PAPER_WINDOW_PX,
+    settings: TargetSettings | None = None,
+) -> DrawnWindows:
+    """Cut drawn fields into windows without overlap, remainders dropped; every field is a case of its own.
+
+    Parameters
+    ----------
+    fields : of one pixel size; their seeds name them and must differ.
+    window : side, px.
+    settings : width of the membrane.
+
+    Raises
+    ------
+    PatchError
+        Fields of different pixel sizes, the same field twice, or fields smaller than a window.
+    """
+    sizes = {one.field.settings.pixel_size_um for one in fields}
+    names = [f"drawn-{one.score}-{one.field.settings.seed}" for one in fields]
+    if len(sizes) != 1 or len(set(names)) < len(names):
+        raise PatchError(
+            f"Drawn fields must be of one pixel size ({sizes}) and all different ({len(names)})."
+        )
+    size_um = sizes.pop()
+    images, parts, pictures, targets = [], [], [], []
+    for name, one in zip(names, fields, strict=True):
+        height, width = one.field.rgb.shape[:2]
+        windows = crop_windows(width, height, window=window, crop=0)
+        truth = truth_target(one.field, settings=settings)
+        for x, y, w, h in windows.tolist():
+            pictures.append(one.field.rgb[y : y + h, x : x + w])
+            targets.append(truth[y : y + h, x : x + w])
+        images.append(ManifestImage(name, name, Path(name), name, size_um, width, height))
+        parts.append(windows)
+    if not pictures:
+        raise PatchError(f"No drawn field is as large as a window of {window} px.")
+    packed = Targets.of(targets, window, len(TARGET_CLASSES))
+    counts = [len(part) for part in parts]
+    manifest = PatchManifest(
+        image=np.repeat(np.arange(len(fields), dtype=np.int32), counts),
+        box_xywh=np.concatenate(parts),
+        label=packed.counts.argmax(1).astype(np.int16),
+        overlap=np.ones(sum(counts), np.float32),
+        region_uuid=np.zeros((sum(counts), 16), np.uint8),
+        split=np.repeat(np.array([one.split for one in fields], np.int8), counts),
+        images=tuple(images),
+        class_names=TARGET_CLASSES,
+        patch_size_px=window,
+        pixel_size_um=size_um,
+        task=SEGMENTATION.name,
+        settings={
+            "split": {"kind": "by case", "warning": None},
+            SCORES_KEY: {name: one.score for name, one in zip(names, fields, strict=True)},
+            TARGETS_KEY: packed.digest(),
+        },
+    )
+    return DrawnWindows(manifest, packed, np.stack(pictures))

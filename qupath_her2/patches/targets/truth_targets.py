@@ -1,0 +1,90 @@
+"""Targets from the truth of drawn fields, where every cell is known but those that the picture's edge cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from qupath_her2.patches.targets.raster import Rings
+from qupath_her2.patches.targets.targets import (
+    BACKGROUND,
+    IGNORE,
+    MEMBRANE,
+    NUCLEUS,
+    TargetFrame,
+    TargetSettings,
+    inside,
+    membrane_band,
+)
+from qupath_her2.synthetic.field import Field
+
+__all__ = ["field_frame", "truth_target"]
+
+#: Ground of a tumour nest that is wider than this and in no counted cell is a cell cut by the edge, not a slit.
+_WIDEST_SLIT_UM = 2.0
+
+
+def field_frame(field: Field) -> TargetFrame:
+    """Return the frame of the whole field as it was drawn."""
+    height, width = field.rgb.shape[:2]
+    return TargetFrame(0, 0, width, height, field.settings.pixel_size_um)
+
+
+def truth_target(
+    field: Field, frame: TargetFrame | None = None, settings: TargetSettings | None = None
+) -> NDArray[np.uint8]:
+    """Return the target of a drawn field.
+
+    Membranes are the outlines of tumour cells, stained or not, as in `cell_target`; nuclei of stroma and lymphocytes
+    are nuclei too. The truth has no outlines of cells whose nucleus lies beyond the picture's edge: their ground is
+    not known, nor is any outside the field.
+
+    Parameters
+    ----------
+    field : a drawn field.
+    frame : the picture; the whole field where None.
+    settings : width of the membrane.
+
+    Returns
+    -------
+    uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+
+    Raises
+    ------
+    PatchError
+        See `targets.membrane_band`.
+    """
+    frame, settings = frame or field_frame(field), settings or TargetSettings()
+    truth = field.truth
+    outlines = _joined(truth.cells)
+    cells = inside(outlines, frame)
+    nests = inside([truth.tumour_region], frame)
+    target = frame.empty()
+    drawn = inside([shapely.box(0, 0, field.settings.width_px, field.settings.height_px)], frame)
+    target[drawn] = BACKGROUND
+    target[_cut_cells(nests & ~cells, drawn, frame)] = IGNORE
+    target[inside(_joined([*truth.nuclei, *truth.other_nuclei]), frame)] = NUCLEUS
+    target[membrane_band(outlines, frame, settings.membrane_width_um)] = MEMBRANE
+    target[~drawn] = IGNORE
+    return target
+
+
+def _cut_cells(rest: NDArray[np.bool_], drawn: NDArray[np.bool_], frame: TargetFrame) -> NDArray[np.bool_]:
+    """Return the wide parts of the nests that no counted cell fills, bool (H, W)."""
+    across = max(3, round(_WIDEST_SLIT_UM / frame.um_px) | 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    # Beyond the edge the cell goes on; as empty ground it would be worn off there.
+    goes_on = (rest | ~drawn).astype(np.uint8)
+    padded = cv2.copyMakeBorder(goes_on, across, across, across, across, cv2.BORDER_REPLICATE)
+    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[across:-across, across:-across]
+    return np.asarray((opened > 0) & rest)
+
+
+def _joined(rings: Sequence[NDArray[np.float32]]) -> Rings:
+    offsets = np.cumsum([0, *map(len, rings)])
+    xy = np.concatenate([np.zeros((0, 2)), *rings]).astype(np.float64)
+    return Rings(xy, offsets, np.zeros(len(rings), bool))

@@ -1,0 +1,103 @@
+"""``patches.npz``, format 1: the table of patches; the names of its classes stand in ``run.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.project.exchange.columns import Columns, first_repeat, read_columns, write_columns
+from qupath_her2.provenance import RunRecord, ours
+from qupath_her2.records import NOT_MEASURED, PatchTable
+
+__all__ = ["check_patches", "patches_of_run", "read_patches", "write_patches"]
+
+_NAME = "patches.npz"
+_COLUMNS: Columns = {
+    "uuid": ("|u1", 2),
+    "box_xywh": ("<i4", 2),
+    "region": ("<i4", 1),
+    "probabilities": ("<f4", 2),
+    "patch_class": ("|u1", 1),
+}
+#: Last parts of the names by which QuPath takes a detection for a counted cell.
+_COUNTED = ("Negative", "Positive", "1+", "2+", "3+")
+
+
+def write_patches(file: IO[bytes], patches: PatchTable) -> None:
+    """Write a table to an open binary file; ExchangeError where it is not a sound table."""
+    check_patches(patches)
+    write_columns(file, patches, _COLUMNS)
+
+
+def read_patches(path: Path, *, class_names: Sequence[str], n_regions: int | None = None) -> PatchTable:
+    """Read and check a whole table.
+
+    Parameters
+    ----------
+    path
+        ``patches.npz`` of a run.
+    class_names
+        From the run's record: ``patches.classes``.
+    n_regions
+        How many regions the record lists; None leaves the region index unchecked.
+
+    Raises
+    ------
+    ExchangeError
+        Anything is not as format 1 says; the message names the column.
+    """
+    patches = PatchTable(**read_columns(path, _COLUMNS), class_names=tuple(class_names))
+    check_patches(patches, where=f"'{path}'", n_regions=n_regions)
+    return patches
+
+
+def patches_of_run(run_dir: Path, record: RunRecord) -> PatchTable | None:
+    """Return the patches of a run whose record was validated; None where it has none."""
+    if _NAME not in record.files:
+        return None
+    classes = record.patches.get("classes", [])
+    return read_patches(run_dir / _NAME, class_names=classes, n_regions=len(record.regions))
+
+
+def check_patches(
+    patches: PatchTable, *, where: str = "The table of patches", n_regions: int | None = None
+) -> None:
+    """Raise ExchangeError, naming the column, where the table breaks a rule of format 1."""
+    n, classes = len(patches.uuid), patches.class_names
+    shapes = {
+        "uuid": (n, 16),
+        "box_xywh": (n, 4),
+        "region": (n,),
+        "probabilities": (n, len(classes)),
+        "patch_class": (n,),
+    }
+    for name, shape in shapes.items():
+        found = getattr(patches, name).shape
+        if found != shape:
+            raise ExchangeError(f"{where}: {name} has shape {found}, expected {shape}.")
+    for name in classes:
+        if name.rpartition(": ")[2] in _COUNTED:
+            raise ExchangeError(
+                f"{where}: QuPath would count a patch of the class {name!r} as a cell. "
+                "Call it otherwise, e.g. 'HER2 patch 3+'."
+            )
+    if n and patches.box_xywh[:, 2:].min() < 1:
+        raise ExchangeError(f"{where}: box_xywh holds a width or height below 1 px.")
+    probability = patches.probabilities
+    if not (np.isnan(probability) | ((probability >= 0) & (probability <= 1))).all():
+        raise ExchangeError(f"{where}: probabilities holds a value outside 0..1.")
+    known = (patches.patch_class < len(classes)) | (patches.patch_class == NOT_MEASURED)
+    if not known.all():
+        wrong = int(patches.patch_class[~known][0])
+        raise ExchangeError(f"{where}: patch_class holds {wrong}, but there are {len(classes)} classes.")
+    if n_regions is not None and n and (patches.region.min() < 0 or patches.region.max() >= n_regions):
+        raise ExchangeError(f"{where}: region holds an index outside 0..{n_regions - 1}.")
+    if not ours(patches.uuid).all():
+        raise ExchangeError(f"{where}: uuid holds one that is not of our making; take them from cell_uuids.")
+    repeated = first_repeat(patches.uuid)
+    if repeated is not None:
+        raise ExchangeError(f"{where}: the UUID of patch {repeated} occurs twice; results are found by UUID.")

@@ -1,0 +1,190 @@
+"""``score.json`` and ``regions.geojson`` of a run: the score, its reason, the numbers QuPath shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import shapely
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.project.class_names import class_colour, split_class
+from qupath_her2.project.geojson.geometry import snap
+from qupath_her2.records import Prediction, Region, Score, SlideScore
+
+__all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson", "score_json"]
+
+SCORE_FORMAT = 1
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+_REQUIRED = ("status", "score", "reason", "guideline", "shares", "intervals", "n_cells", "tags", "warnings")
+_SCORES = ("0", "1+", "2+", "3+")
+_AGAIN = "Score the image again with --force."
+
+
+def score_json(score: SlideScore) -> bytes:
+    """Return ``score.json``, format 1: UTF-8, keys sorted, regions by UUID."""
+    return orjson.dumps({"format": SCORE_FORMAT, **dataclasses.asdict(score)}, option=_OPTIONS)
+
+
+def read_score(data: bytes) -> SlideScore:
+    """Read what `score_json` wrote.
+
+    Raises
+    ------
+    ExchangeError : not JSON, another format, a missing key, a status that does not go with its score, or a
+        value of the wrong type; the message names where.
+    """
+    try:
+        raw = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ExchangeError(f"score.json is not JSON ({error}). {_AGAIN}") from error
+    if not isinstance(raw, dict) or raw.get("format") != SCORE_FORMAT:
+        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise ExchangeError(f"score.json has format {found!r}; this version reads {SCORE_FORMAT}. {_AGAIN}")
+    regions = raw.get("regions")
+    if not isinstance(regions, dict):
+        raise ExchangeError(
+            f"score.json: regions is {type(regions).__name__}, expected an object by UUID. {_AGAIN}"
+        )
+    return SlideScore(
+        **_score_fields(raw, "the image"),
+        regions={key: Score(**_score_fields(value, f"region {key}")) for key, value in regions.items()},
+    )
+
+
+def _score_fields(raw: Any, where: str) -> dict[str, Any]:
+    """Return the fields of a Score, checked."""
+    if not isinstance(raw, dict):
+        raise ExchangeError(
+            f"score.json: the entry of {where} is {type(raw).__name__}, expected an object. {_AGAIN}"
+        )
+    missing = [key for key in _REQUIRED if key not in raw]
+    if missing:
+        raise ExchangeError(f"score.json: {where} lacks {', '.join(missing)}. {_AGAIN}")
+    is_scored = raw["status"] == "scored" and raw["score"] in _SCORES
+    is_refused = raw["status"] == "not assessable" and raw["score"] is None
+    is_predicted = raw["status"] == "predicted" and raw["score"] is None and raw.get("prediction") is not None
+    if not (is_scored or is_refused or is_predicted):
+        raise ExchangeError(
+            f"score.json: status {raw['status']!r} and score {raw['score']!r} at {where} do not "
+            f"go together. {_AGAIN}"
+        )
+    try:
+        return _typed(raw)
+    except (TypeError, ValueError) as error:
+        raise ExchangeError(
+            f"score.json: a value of {where} has the wrong type ({error}). {_AGAIN}"
+        ) from error
+
+
+def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    intervals = dict(raw["intervals"])
+    return {
+        "status": raw["status"],
+        "score": raw["score"],
+        "reason": str(raw["reason"]),
+        "guideline": str(raw["guideline"]),
+        "shares": {str(name): float(share) for name, share in dict(raw["shares"]).items()},
+        "intervals": {str(name): (float(low), float(high)) for name, (low, high) in intervals.items()},
+        "complete_share": _optional(raw.get("complete_share"), float),
+        "h_score": _optional(raw.get("h_score"), float),
+        "n_cells": int(raw["n_cells"]),
+        "cells_to_next_score": _optional(raw.get("cells_to_next_score"), int),
+        "tags": tuple(map(str, raw["tags"])),
+        "warnings": tuple(map(str, raw["warnings"])),
+        "refusal_code": _optional(raw.get("refusal_code"), str),
+        "prediction": _optional(raw.get("prediction"), _prediction),
+    }
+
+
+def _prediction(raw: Any) -> Prediction:
+    """Return a prediction, checked; TypeError or ValueError where it is none."""
+    names = [field.name for field in dataclasses.fields(Prediction)]
+    if not isinstance(raw, dict) or not set(names) <= set(raw):
+        raise TypeError(f"prediction must be an object with {', '.join(names)}")
+    probabilities = {str(name): float(value) for name, value in dict(raw["probabilities"]).items()}
+    if not all(0 <= value <= 1 for value in probabilities.values()):
+        raise ValueError("a probability outside 0..1")
+    return Prediction(
+        model=str(raw["model"]),
+        task=str(raw["task"]),
+        class_name=_optional(raw["class_name"], str),
+        probabilities=probabilities,
+        n_patches=int(raw["n_patches"]),
+        rule=str(raw["rule"]),
+    )
+
+
+def _optional(value: Any, kind: Callable[[Any], Any]) -> Any:
+    return None if value is None else kind(value)
+
+
+def region_measurements(score: Score) -> dict[str, float]:
+    """Return what an annotation shows in QuPath, each name starting with ``HER2: ``; unknown ones left out.
+
+    ``HER2: Score`` is 0..3 (QuPath's measurements are numbers), shares are percent of the measured tumour
+    cells. A prediction shows the probability of each class and its number of patches instead.
+    """
+    if score.prediction is not None:
+        shown = {f"HER2: probability {name}": p for name, p in score.prediction.probabilities.items()}
+        return {**shown, "HER2: Num patches": float(score.prediction.n_patches)}
+    numbers: dict[str, float | None] = {
+        "HER2: Score": float(score.score.rstrip("+")) if score.score is not None else None,
+        "HER2: Num tumour cells": float(score.n_cells),
+        "HER2: complete %": None if score.complete_share is None else 100 * score.complete_share,
+        "HER2: H-score": score.h_score,
+    }
+    for name, share in score.shares.items():
+        numbers[f"HER2: {(split_class(name) or (name,))[-1]} %"] = 100 * share
+    return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
+
+
+def regions_geojson(regions: Sequence[Region], scores: Mapping[str, Score]) -> bytes:
+    """Return scored regions as a FeatureCollection that QuPath 0.5 to 0.7 reads.
+
+    `scores` is by UUID in text form; regions without a score have no measurements. Coordinates are on
+    QuPath's 0.01 px grid, where the shapes are still valid.
+    """
+    features = [_region_feature(region, scores.get(str(region.uuid))) for region in regions]
+    return orjson.dumps({"type": "FeatureCollection", "features": features}, option=_OPTIONS) + b"\n"
+
+
+def _region_feature(region: Region, score: Score | None) -> dict[str, Any]:
+    # QuPath throws on null members, so what is not known is not written.
+    properties: dict[str, Any] = {"objectType": "annotation"}
+    if region.name is not None:
+        properties["name"] = region.name
+    if region.class_name is not None:
+        parts = split_class(region.class_name)
+        named = {"names": parts} if len(parts) > 1 else {"name": region.class_name}
+        properties["classification"] = {**named, "color": class_colour(region.class_name)}
+    if region.is_locked:
+        properties["isLocked"] = True
+    if score is not None:
+        properties["measurements"] = region_measurements(score)
+    return {
+        "type": "Feature",
+        "id": str(uuid.UUID(int=region.uuid.int)),
+        "geometry": _geometry(region),
+        "properties": properties,
+    }
+
+
+def _geometry(region: Region) -> dict[str, Any]:
+    shape = snap(region.geometry)
+    parts = [
+        [_ring(ring) for ring in (part.exterior, *part.interiors)]
+        for part in getattr(shape, "geoms", [shape])
+    ]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0]}
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
+def _ring(ring: shapely.LinearRing) -> list[list[float]]:
+    points: list[list[float]] = shapely.get_coordinates(ring).round(2).tolist()
+    return points

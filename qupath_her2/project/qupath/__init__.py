@@ -1,0 +1,1 @@
+"""QuPath itself: installations, the headless JVM, pull, push, and the Groovy scripts."""

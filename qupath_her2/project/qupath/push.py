@@ -1,0 +1,120 @@
+"""From the exchange folder back into a QuPath project: cells, classes, measurements, scores, without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.project.exchange.images import exchange_root
+from qupath_her2.project.exchange.runs import current_run, read_record
+from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
+from qupath_her2.project.qupath.installations import QuPath, choose_qupath
+from qupath_her2.project.qupath.jvm import call_qupath
+from qupath_her2.project.qupath.open_window import refuse_open_project
+from qupath_her2.project.qupath.qpproj import open_project_file
+from qupath_her2.provenance import RunRecord
+
+__all__ = ["Pushed", "push"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was pushed, or would be.
+
+    Attributes
+    ----------
+    project : the project file.
+    qupath : the QuPath that did it.
+    images : what became of each image with a result, in order: ``state`` (``pushed``, ``would-push``,
+        ``refused``), ``image``, ``name``, ``run``, ``score``, counts, ``reason`` of a refusal.
+    """
+
+    project: Path
+    qupath: QuPath
+    images: tuple[dict[str, Any], ...] = field(default=())
+
+    @property
+    def refused(self) -> tuple[dict[str, Any], ...]:
+        """The images that were left as they were, each with its ``reason``."""
+        return tuple(image for image in self.images if image["state"] == "refused")
+
+    def total(self, count: str) -> int:
+        """Return the sum of one of the counts over the images that were, or would be, changed."""
+        return sum(int(image.get(count) or 0) for image in self.images if image["state"] != "refused")
+
+
+def push(
+    place: Path,
+    *,
+    out: Path | None = None,
+    images: Sequence[str] = (),
+    dry_run: bool = False,
+    only_new: bool = False,
+    heap_mb: int | None = None,
+    listen: Callable[[dict[str, Any]], None] | None = None,
+) -> Pushed:
+    """Put the results that count into the images they were made for, each whole or not at all.
+
+    Parameters
+    ----------
+    place : ``project.qpproj`` or its folder.
+    out : the exchange folder; ``her2`` beside the project where None.
+    images : names or patterns; empty takes all.
+    dry_run : work out what would change, and change nothing.
+    only_new : leave out images that hold the run that counts already; where none is left, no QuPath is started.
+    heap_mb : Java heap; estimated from the objects there and the cells to come where None.
+    listen : called with an event for each image, see `Pushed.images`.
+
+    Raises
+    ------
+    QuPathError
+        No QuPath, or the project is open in a QuPath window.
+    ExchangeError
+        Nothing was pulled or scored.
+    """
+    project = open_project_file(place)
+    chosen = project.chosen(images)
+    her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
+    runs = _runs(her2)
+    qupath = choose_qupath(project.version)
+    is_prediction = exchange_root(her2) != her2
+    shown = {e.id: e.prediction_run if is_prediction else e.run for e in chosen}
+    coming = [e for e in chosen if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
+    if not coming:
+        return Pushed(project.path, qupath)
+    if not dry_run:
+        refuse_open_project(project.path)
+    request = {
+        "project": str(project.path),
+        "her2": str(her2),
+        "only": [entry.id for entry in coming],
+        "dry_run": dry_run,
+    }
+    most = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in coming)
+    found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=most, listen=listen)
+    return Pushed(project.path, qupath, tuple(found["images"]))
+
+
+def _n_objects(record: RunRecord) -> int:
+    return sum(int(record.counts.get(kind, 0)) for kind in ("cells", "patches"))
+
+
+def _runs(her2: Path) -> dict[str, RunRecord]:
+    """Return the run that counts of each image that has one, by entry id."""
+    images = pulled_images(her2)
+    if images is None:
+        raise ExchangeError(
+            f"There is nothing to push in '{her2}': the project was never pulled. "
+            "Run: qupath-her2 run PROJECT.qpproj."
+        )
+    found = {}
+    for image in images:
+        run_dir = current_run(her2, image.id)
+        if run_dir is not None and image.entry_id is not None:
+            found[image.entry_id] = read_record(run_dir)
+    if not found:
+        raise ExchangeError(f"No image has a result in '{her2}'. Run first: qupath-her2 run PROJECT.qpproj.")
+    return found

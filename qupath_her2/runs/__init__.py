@@ -1,0 +1,1 @@
+"""ROOM 8: runs, from one image to one finished run."""

@@ -1,0 +1,1 @@
+"""Scoring methods: by cells, by IHC indicators, by patches of a network."""

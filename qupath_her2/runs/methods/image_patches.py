@@ -1,0 +1,109 @@
+"""The patches of one image that a network is asked about."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.patches.cutting.grid import patch_scale
+from qupath_her2.patches.cutting.image_patches import Cut, cut_ground, drop_patches, whole_image
+from qupath_her2.patches.cutting.labels import LabelRule, ground_of
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest
+from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.records import Region
+    from qupath_her2.runs.inputs import Inputs
+    from qupath_her2.runs.score_image import ScoreJob
+    from qupath_her2.slides.readers.slide import Slide
+
+__all__ = ["image_manifest"]
+
+
+def image_manifest(
+    job: ScoreJob, slide: Slide, inputs: Inputs, regions: Sequence[Region], card: ModelCard
+) -> tuple[PatchManifest, NDArray[np.int32]]:
+    """Lay patches over the tumour regions of an image, as the network was trained on them.
+
+    Parameters
+    ----------
+    job, slide, inputs : the image.
+    regions : all of them, whatever their role; the tumour regions are numbered in their order.
+    card : size and scale of the patches.
+
+    Returns
+    -------
+    The patches that the rules leave, and the tumour region of each, int32 (N,).
+
+    Raises
+    ------
+    PatchError
+        The image's pixels are coarser than the network's; the message says the way out.
+    """
+    tumour = [region for region in regions if region.role == "tumour"]
+    settings = _settings(job, card)
+    image = ManifestImage(
+        job.image,
+        job.name,
+        job.ref.path,
+        job.ref.case.case,
+        math.nan if inputs.pixel_size_um is None else inputs.pixel_size_um,
+        slide.width,
+        slide.height,
+        job.ref.chain,
+        inputs.fingerprint,
+    )
+    cut = _cut(job, slide, inputs, regions, settings)
+    if not settings.whole_image:
+        cut = drop_patches(cut, image, None, settings)
+    number = {region.uuid.bytes: index for index, region in enumerate(tumour)}
+    # The one patch of a whole image belongs to no region; it hangs below the first.
+    owner = [number.get(uuid.tobytes(), 0) for uuid in cut.region_uuid]
+    return _manifest(cut, image, card, settings), np.array(owner, np.int32)
+
+
+def _settings(job: ScoreJob, card: ModelCard) -> PatchSettings:
+    """Return how patches are laid for a prediction: the training's way, but every place and no label."""
+    settings: PatchSettings = job.settings.patches
+    target = 0.0 if math.isnan(card.pixel_size_um) else card.pixel_size_um
+    # What overlaps by 5 % labels a partial annotation; a prediction of it would speak of what nobody chose.
+    rule = LabelRule("majority") if settings.rule.rule == "overlap" else settings.rule
+    grid = replace(settings.grid, patch_size_px=card.patch_size_px, target_um_px=target)
+    return replace(settings, grid=grid, rule=rule, random_per_image=0)
+
+
+def _cut(
+    job: ScoreJob, slide: Slide, inputs: Inputs, regions: Sequence[Region], settings: PatchSettings
+) -> Cut:
+    if settings.whole_image:
+        return whole_image(slide.width, slide.height, None)
+    scale = patch_scale(inputs.pixel_size_um, settings.grid, job.name)
+    ground = ground_of(regions, [0 if region.role == "tumour" else None for region in regions])
+    return cut_ground(slide.width, slide.height, ground, scale, settings, job.image)
+
+
+def _manifest(cut: Cut, image: ManifestImage, card: ModelCard, settings: PatchSettings) -> PatchManifest:
+    n = len(cut)
+    return PatchManifest(
+        image=np.zeros(n, np.int32),
+        box_xywh=cut.box_xywh,
+        label=np.full(n, -1, np.int16),
+        overlap=cut.overlap,
+        region_uuid=cut.region_uuid,
+        split=np.full(n, -1, np.int8),
+        images=(image,),
+        class_names=card.class_names,
+        patch_size_px=card.patch_size_px,
+        pixel_size_um=card.pixel_size_um,
+        task=card.task,
+        settings=settings_of_manifest(settings, "project"),
+        dropped={cause: count for cause, count in sorted(cut.dropped.items()) if count},
+    )

@@ -1,0 +1,134 @@
+"""From the classes of an image's patches to one class for each region and for the image, by a stated rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.errors import ModelError
+from qupath_her2.models.count_heads import counts_of_images, load_counts
+from qupath_her2.records import NOT_MEASURED, PatchTable, Prediction, Score, SlideScore
+from qupath_her2.scoring.votes import RULES, vote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.records import Region
+    from qupath_her2.runs.score_image import ScoreJob
+    from qupath_her2.scoring.votes import VoteSettings
+
+__all__ = ["score_of_patches"]
+
+_NO_GUIDELINE = "none"
+_NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
+
+
+def score_of_patches(
+    job: ScoreJob,
+    card: ModelCard,
+    table: PatchTable,
+    regions: Sequence[Region],
+    by_core: bool,
+    warnings: tuple[str, ...],
+) -> SlideScore:
+    """Return what the patches of an image say together, and those of each region.
+
+    Parameters
+    ----------
+    job : its rule of voting, and the head over counts if one was named.
+    card : the network.
+    table : its patches.
+    regions : that the table's `region` column indexes.
+    by_core : each region is a TMA core, and the slide has no class.
+    warnings : sentences that the image's score carries.
+
+    Raises
+    ------
+    ModelError
+        The head belongs to another network.
+    """
+    rows = {str(region.uuid): table.region == number for number, region in enumerate(regions)}
+    of_regions = {uuid: _score(job, card, table, mask, ()) for uuid, mask in rows.items()}
+    whole = _score(job, card, table, np.ones(len(table), bool), warnings)
+    if job.head is not None and whole.prediction is not None:
+        whole = _by_head(job.head, card, table, whole)
+    if by_core:
+        reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {_NOT_A_SCORE}"
+        whole = Score(
+            "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="by_core"
+        )
+    return SlideScore(
+        **{name: getattr(whole, name) for name in Score.__dataclass_fields__}, regions=of_regions
+    )
+
+
+def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
+    """Return the score of an image whose class a head over its patch counts names."""
+    assert voted.prediction is not None
+    head = load_counts(path)
+    if head.patch_classes != card.class_names:
+        raise ModelError(
+            f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
+            f"{', '.join(card.class_names)}. Take the head that was trained with it."
+        )
+    counts = counts_of_images(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
+    probabilities = head.predict(counts)[0]
+    if not np.isfinite(probabilities).all():
+        return voted
+    name = head.slide_classes[int(probabilities.argmax())]
+    rule = f"{head.kind} over the counts of its patches"
+    said = replace(
+        voted.prediction,
+        class_name=name,
+        probabilities=dict(zip(head.slide_classes, map(float, probabilities), strict=True)),
+        rule=rule,
+    )
+    best = f"'{name}' ({rule}, {probabilities.max():.2f})"
+    reason = f"{_patches(said.n_patches)} by '{said.model}': {best}. {_NOT_A_SCORE}"
+    return replace(voted, reason=reason, prediction=said)
+
+
+def _patches(n: int) -> str:
+    return f"{n:,} patch{'' if n == 1 else 'es'}"
+
+
+def _named(table: PatchTable) -> NDArray[np.int16]:
+    """Return the class of each patch as the rules of voting have it, -1 for none."""
+    return np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
+
+
+def _score(
+    job: ScoreJob, card: ModelCard, table: PatchTable, mask: NDArray[np.bool_], warnings: tuple[str, ...]
+) -> Score:
+    """Return what the patches of `mask` say together."""
+    votes: VoteSettings = job.settings.votes
+    found = vote(table.probabilities[mask], _named(table)[mask], settings=votes)
+    if found.n_patches == 0:
+        reason = f"Not assessable: no patch that could be read lies here. {_NOT_A_SCORE}"
+        return Score(
+            "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="no_patches"
+        )
+    name = None if found.class_index is None else card.class_names[found.class_index]
+    shares = {
+        other: float(value)
+        for other, value in zip(card.class_names, found.probabilities, strict=True)
+        if math.isfinite(value)
+    }
+    who = card.recipe or card.model
+    said = "no class" if name is None else f"'{name}'"
+    share = "" if name is None else f", {shares[name]:.2f}"
+    return Score(
+        "predicted",
+        None,
+        f"{_patches(found.n_patches)} by '{who}': {said} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
+        _NO_GUIDELINE,
+        warnings=warnings,
+        prediction=Prediction(who, card.task, name, shares, found.n_patches, RULES[votes.rule]),
+    )

@@ -1,0 +1,296 @@
+"""From a folder and its flags to one job an image."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import tempfile
+import unicodedata
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
+from qupath_her2.errors import Her2Error, SettingsError
+from qupath_her2.project.cases import read_cases, unmatched_cases
+from qupath_her2.project.exchange.writing import output_errors
+from qupath_her2.project.folder import (
+    OUTPUT_NAME,
+    find_cases,
+    find_images,
+    not_exported,
+    project_folder,
+    pulled_images,
+)
+from qupath_her2.records import CaseInfo, Refusal
+from qupath_her2.runs.cell_sources import check_cell_network, split_source
+from qupath_her2.runs.score_image import ScoreJob
+from qupath_her2.runs.stain_groups import pooled_stains
+from qupath_her2.scoring.guidelines import guideline_for
+from qupath_her2.scoring.indicators.ranges import load_ranges
+from qupath_her2.slides.readers.base import checked_pixel_size
+from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qupath_her2.recipes.recipe import Recipe
+    from qupath_her2.records import SlideRef
+
+__all__ = [
+    "Plan",
+    "RunOptions",
+    "case_with_flags",
+    "exchange_folder",
+    "find_settings",
+    "plan_jobs",
+    "select_images",
+]
+
+
+#: Tables of the settings that a recipe fills.
+_OF_RECIPES = ("patches", "train", "predict", "votes")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the flags of a run say; see `ScoreJob` for those of the same name.
+
+    Attributes
+    ----------
+    images : names or patterns; empty takes all.
+    out : the exchange folder; None takes ``her2`` in the folder.
+    site, specimen : win over ``cases.csv``.
+    ranges : file of a refit decision table for the indicators, see `scoring.indicators.save_ranges`.
+    """
+
+    images: tuple[str, ...] = ()
+    out: Path | None = None
+    pixel_size_um: float | None = None
+    whole_tissue: bool = False
+    cells: Literal["detect", "from-regions", "network"] = "detect"
+    method: Literal["cells", "indicators", "network"] = "cells"
+    checkpoint: Path | None = None
+    head: Path | None = None
+    site: Literal["breast", "gastric"] | None = None
+    specimen: Literal["biopsy", "resection"] | None = None
+    keep_controls: bool = False
+    ranges: Path | None = None
+    geojson: bool = False
+    force: bool = False
+    command: tuple[str, ...] = ()
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs of a run.
+
+    Attributes
+    ----------
+    out : the exchange folder.
+    jobs : one an image, in the order of their names.
+    notes : sentences about the folder as a whole.
+    """
+
+    out: Path
+    jobs: tuple[ScoreJob, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def exchange_folder(folder: Path, out: Path | None = None) -> Path:
+    """Return where results of `folder` are: `out`, or ``her2`` inside it."""
+    return out or project_folder(folder) / OUTPUT_NAME
+
+
+def find_settings(
+    folder: Path,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    recipe: Recipe | None = None,
+) -> Settings:
+    """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the recipe's or the defaults."""
+    beside = project_folder(folder) / SETTINGS_FILE
+    base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
+    path = config or (beside if beside.is_file() else None)
+    settings = load_settings(path, overrides, base=base)
+    name, checkpoint = split_source(settings.cell_source)
+    if path is None or not checkpoint:
+        return settings
+    # What a file names lies beside that file, wherever the command is typed.
+    return replace(settings, cell_source=f"{name}:{path.absolute().parent / checkpoint}")
+
+
+def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
+    """Return the images of a folder whose names match any of `patterns` (all where there is none).
+
+    Raises
+    ------
+    Her2Error
+        The folder holds no image, or a pattern matches none.
+    """
+    her2 = exchange_folder(folder, out)
+    names = [pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")]
+    if names and len(names) == len(patterns):
+        return _all_images(folder, her2, names)
+    found = _all_images(folder, her2)
+    if not patterns:
+        return found
+    chosen: set[str] = set()
+    for pattern in patterns:
+        wanted = unicodedata.normalize("NFC", pattern)
+        ids = {ref.id for ref in found if fnmatch.fnmatch(ref.name, wanted) or Path(ref.name).stem == wanted}
+        if not ids:
+            some = ", ".join(ref.name for ref in found[:8])
+            raise Her2Error(f"No image in '{folder}' matches '{pattern}'. There are: {some}.")
+        chosen |= ids
+    return [ref for ref in found if ref.id in chosen]
+
+
+def _all_images(folder: Path, her2: Path, names: Sequence[str] | None = None) -> list[SlideRef]:
+    """Return the images of a pulled QuPath project, or those of a plain folder."""
+    pulled = pulled_images(her2, names)
+    if pulled is not None:
+        return pulled
+    if project_folder(folder) != folder:
+        raise Her2Error(not_exported(folder, "score it"))
+    return find_images(folder, her2=her2, names=names)
+
+
+def plan_jobs(
+    folder: Path,
+    options: RunOptions | None = None,
+    settings: Settings | None = None,
+    *,
+    listen: Callable[[str], None] | None = None,
+) -> Plan:
+    """Find the images of a folder and say how each is to be scored.
+
+    Parameters
+    ----------
+    folder : folder of images, or a project that was pulled.
+    options : the flags.
+    settings : of all rooms; the folder's own ``her2.toml`` where None.
+    listen : called with a word about what takes time.
+
+    Raises
+    ------
+    Her2Error
+        No image, unclear region files, bad ``cases.csv``, or a folder that cannot be written.
+    """
+    options = options or RunOptions()
+    settings = settings or find_settings(folder)
+    checked_pixel_size(options.pixel_size_um)
+    if options.cells == "network" and options.method == "indicators":
+        raise SettingsError("A network finds cells, and indicators look at none: leave out one of the two.")
+    if options.cells == "network":
+        check_cell_network(options.checkpoint)
+    out = exchange_folder(folder, options.out)
+    # A network is asked about any stain it was trained on; the rest is for haematoxylin and DAB.
+    is_ihc_only = options.method != "network"
+    known = _with_known_type if is_ihc_only else _as_it_is
+    refs = [known(ref) for ref in select_images(folder, options.images, options.out)]
+
+    @functools.cache
+    def everything() -> list[SlideRef]:
+        # A folder of thousands is not searched twice, nor at all where one named image is all that is asked for.
+        if not options.images:
+            return refs
+        return [known(ref) for ref in select_images(folder, (), options.out)]
+
+    check_guideline(settings)
+    _check_writable(out)
+    stains = {ref.id: _known_stains(ref, settings) if is_ihc_only else None for ref in refs}
+    notes: list[str] = []
+    if any(value is None for value in stains.values()) and options.method == "cells":
+        usable = [ref for ref in everything() if ref.refusal is None]
+        pooled = pooled_stains(
+            usable, out, settings, anew=options.force and not options.images, listen=listen
+        )
+        stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
+        notes += pooled.notes
+    notes += _unknown_cases(folder, options.out, everything)
+    ranges = load_ranges(options.ranges) if options.ranges is not None else None
+    jobs = tuple(
+        ScoreJob(
+            ref=replace(ref, case=case_with_flags(ref, options)),
+            out=out,
+            settings=settings,
+            stains=stains[ref.id],
+            pixel_size_um=options.pixel_size_um,
+            whole_tissue=options.whole_tissue,
+            cells=options.cells,
+            method=options.method,
+            checkpoint=options.checkpoint,
+            head=options.head,
+            keep_controls=options.keep_controls,
+            ranges=ranges,
+            force=options.force,
+            geojson=options.geojson,
+            command=options.command,
+            debug=options.debug,
+        )
+        for ref in refs
+    )
+    return Plan(out, jobs, tuple(notes))
+
+
+def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:
+    """Say which entries of ``cases.csv`` belong to no image: a slip there would lose a case unseen."""
+    path = find_cases(project_folder(folder), exchange_folder(folder, out))
+    if path is None:
+        return []
+    unknown = unmatched_cases(read_cases(path), [ref.name for ref in everything()])
+    if not unknown:
+        return []
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return [f"'{path}' names images that are not there: {', '.join(unknown[:5])}{more}."]
+
+
+def check_guideline(settings: Settings) -> None:
+    """Raise SettingsError for a guideline nobody wrote, once and not for each image."""
+    guideline_for(CaseInfo(), settings.scoring.guideline)
+
+
+def _check_writable(out: Path) -> None:
+    """Find out before the first slide, not after it, that results cannot be written."""
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp"):
+            pass
+
+
+def _with_known_type(ref: SlideRef) -> SlideRef:
+    """Return the image, refused where QuPath says that it is another stain than haematoxylin and DAB."""
+    if ref.refusal is not None or ref.stains is None:
+        return ref
+    try:
+        parse_qupath_stains(ref.stains)
+    except SettingsError as error:
+        return replace(ref, refusal=Refusal("not_ihc", f"image '{ref.name}' is not HER2 IHC: {error}"))
+    return ref
+
+
+def _as_it_is(ref: SlideRef) -> SlideRef:
+    return ref
+
+
+def _known_stains(ref: SlideRef, settings: Settings) -> Any:
+    """Return QuPath's vectors, else the user's, else None: QuPath's value wins because a person looked."""
+    if ref.refusal is not None:
+        return QUPATH_H_DAB
+    if ref.stains is not None:
+        return parse_qupath_stains(ref.stains)
+    return settings.stain_vectors
+
+
+def case_with_flags(ref: SlideRef, options: RunOptions) -> CaseInfo:
+    """Return the case of an image, with what the flags say of it."""
+    case = ref.case
+    if options.site is not None:
+        case = replace(case, site=options.site)
+    if options.specimen is not None:
+        case = replace(case, specimen=options.specimen)
+    return case

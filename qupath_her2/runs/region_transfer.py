@@ -1,0 +1,109 @@
+"""Regions drawn on one slide of a case, brought to another: the H&E to its IHC, or back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from qupath_her2.errors import RegistrationError
+from qupath_her2.project.exchange.score_files import regions_geojson
+from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.project.geojson.regions import read_regions
+from qupath_her2.report.pictures import encode_jpeg
+from qupath_her2.report.registration import registration_picture
+from qupath_her2.slides.readers.view import open_image
+from qupath_her2.slides.registration.record import Registration, registration_to_dict
+from qupath_her2.slides.registration.register import RegistrationSettings, register_slides
+from qupath_her2.slides.registration.transfer import transfer_regions
+
+if TYPE_CHECKING:
+    from qupath_her2.project.class_names import ClassNames
+    from qupath_her2.records import Region, SlideRef
+
+__all__ = ["Transfer", "transfer_between"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What came of bringing regions over.
+
+    Attributes
+    ----------
+    folder : holds ``regions.geojson`` (to be dropped onto the target in QuPath), ``registration.json``, ``check.jpg``.
+    registration : the map from source to target, and its error.
+    regions : in level-0 px of the target.
+    notes : what was cut off or lost.
+    """
+
+    folder: Path
+    registration: Registration
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...]
+
+
+def transfer_between(
+    source: SlideRef,
+    target: SlideRef,
+    out: Path,
+    *,
+    class_names: ClassNames,
+    pixel_size_um: float | None = None,
+    settings: RegistrationSettings | None = None,
+) -> Transfer:
+    """Register two slides and write the source's regions as they lie on the target.
+
+    No region file of a person is touched: the outlines are laid beside, for a person to look at and to take over.
+
+    Parameters
+    ----------
+    source : the image whose regions are brought over.
+    target : the other image of the case.
+    out : the exchange folder; the result lies in ``registration/<source>_to_<target>`` below it.
+    class_names : what the classes of regions mean.
+    pixel_size_um : of both images; wins over QuPath's value and the file's.
+    settings : of the registration.
+
+    Raises
+    ------
+    RegistrationError
+        The source has no regions, or the slides cannot be laid on each other.
+    ImageReadError, RegionFileError, OutputError
+        A file cannot be read or written.
+    """
+    with open_image(source) as fixed, open_image(target) as moving:
+        regions = (
+            read_regions(
+                source.regions_path,
+                image_width=fixed.width,
+                image_height=fixed.height,
+                class_names=class_names,
+            ).regions
+            if source.regions_path is not None
+            else ()
+        )
+        if not regions:
+            raise RegistrationError(
+                f"Image '{source.name}' has no regions to bring over. Draw some in QuPath and export them, or pull "
+                "the project again."
+            )
+        found = register_slides(
+            fixed,
+            moving,
+            fixed_pixel_size_um=pixel_size_um or source.pixel_size_um,
+            moving_pixel_size_um=pixel_size_um or target.pixel_size_um,
+            settings=settings,
+        )
+        there, notes = transfer_regions(regions, found, "to moving")
+        picture = encode_jpeg(registration_picture(fixed, moving, found, regions))
+    folder = out / "registration" / f"{source.id}_to_{target.id}"
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    record = {**registration_to_dict(found), "fixed": source.name, "moving": target.name}
+    replace_file(folder / "registration.json", orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    replace_file(folder / "check.jpg", picture)
+    # Last, so that outlines never lie there without the picture that shows whether to trust them.
+    replace_file(folder / "regions.geojson", regions_geojson(there, {}))
+    return Transfer(folder, found, tuple(there), tuple(notes))

@@ -1,0 +1,138 @@
+"""Stored cells scored again, without pixels: another guideline, other case data, other limits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qupath_her2.config import settings_as_dict
+from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError
+from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.runs import current_run, new_run, read_run, up_to_date
+from qupath_her2.records import ImageResult
+from qupath_her2.runs.inputs import scoring_hash
+from qupath_her2.runs.methods.cells import load_measurement, score_measurement
+from qupath_her2.runs.plan import (
+    Plan,
+    RunOptions,
+    case_with_flags,
+    check_guideline,
+    exchange_folder,
+    select_images,
+)
+from qupath_her2.runs.score_image import ScoreJob, failed_result, unchanged_result
+from qupath_her2.runs.write_run import CELLS_GEOJSON, cell_counts, write_files
+from qupath_her2.slides.readers.view import open_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qupath_her2.config import Settings
+    from qupath_her2.slides.readers.slide import Slide
+
+__all__ = ["rescore_folder", "rescore_image"]
+
+
+def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tuple[Plan, list[ImageResult]]:
+    """Score the stored cells of a folder's images again.
+
+    Raises
+    ------
+    Her2Error
+        The folder holds no image of that name, or no measured cells at all.
+    """
+    check_guideline(settings)
+    out = exchange_folder(folder, options.out)
+    if not (out / "results").is_dir():
+        raise ExchangeError(f"There are no measured cells in '{out}'. Run first: qupath-her2 run FOLDER.")
+    jobs = tuple(
+        ScoreJob(
+            ref=replace(ref, case=case_with_flags(ref, options)),
+            out=out,
+            settings=settings,
+            geojson=options.geojson,
+            command=options.command,
+            debug=options.debug,
+        )
+        for ref in select_images(folder, options.images, options.out)
+    )
+    return Plan(out, jobs), [rescore_image(job) for job in jobs]
+
+
+def rescore_image(job: ScoreJob) -> ImageResult:
+    """Score the stored cells of one image again; its pixels are needed for the new overlay alone.
+
+    Returns
+    -------
+    ImageResult : ``up to date`` where nothing would change, also for an image that was refused or scored by
+        indicators; ``failed`` where no cells are stored.
+    """
+    start = time.monotonic()
+    try:
+        return _rescore(job, start)
+    except Her2Error as error:
+        if job.debug:
+            raise
+        return failed_result(job, str(error), time.monotonic() - start)
+
+
+def _rescore(job: ScoreJob, start: float) -> ImageResult:
+    run_dir = current_run(job.out, job.image)
+    if run_dir is None:
+        raise ExchangeError(f"Image '{job.name}' has no measured cells. Run first: qupath-her2 run FOLDER.")
+    with lock_image(job.out, job.image) as lock:
+        record, table, score = read_run(run_dir)
+        measurement = load_measurement(run_dir, record, table, score)
+        new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
+        done = run_dir if measurement is None else up_to_date(job.out, job.image, new_hash)
+        if measurement is None or done is not None:
+            return unchanged_result(job, done or run_dir, time.monotonic() - start)
+        outcome = score_measurement(
+            measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
+        )
+        changed: dict[str, Any] = {"scoring": settings_as_dict(job.settings)["scoring"]}
+        with new_run(lock, new_hash) as writer, _Picture(job) as picture:
+            geojson = job.geojson or CELLS_GEOJSON in record.files
+            write_files(writer, outcome, picture.slide, geojson=geojson)
+            writer.finish(
+                replace(
+                    record,
+                    input_hash=new_hash,
+                    image={**record.image, "case": job.ref.case},
+                    command=job.command,
+                    settings={**record.settings, **changed},
+                    counts=cell_counts(outcome),
+                    timings_s={**outcome.timings_s, "total": round(time.monotonic() - start, 3)},
+                    warnings=(*outcome.warnings, *picture.warnings),
+                )
+            )
+    return ImageResult(
+        job.image,
+        job.name,
+        outcome.score.status,
+        run_dir=writer.final,
+        score=outcome.score,
+        n_cells=outcome.score.n_cells,
+        seconds=time.monotonic() - start,
+    )
+
+
+class _Picture:
+    """The image where it can be opened, for the overlay; else a warning that there is none."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self._job = job
+        self.slide: Slide | None = None
+        self.warnings: tuple[str, ...] = ()
+
+    def __enter__(self) -> _Picture:
+        try:
+            self.slide = open_image(self._job.ref)
+        except ImageReadError as error:
+            self.warnings = (f"No overlay was drawn: {error}",)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.slide is not None:
+            self.slide.close()

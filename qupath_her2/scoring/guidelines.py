@@ -1,0 +1,185 @@
+"""The published guidelines, row by row, and how a case finds its own.
+
+Faint, weak and barely perceptible are one measured intensity (``faint``): incomplete it is the 1+ of the
+breast tables, complete it is their "weak complete" 2+. No published optical density separates weak from
+faint.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from itertools import product
+from typing import TYPE_CHECKING
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.records import INTENSITIES, PATTERNS
+from qupath_her2.scoring.rules import Cut, Guideline, Row, Uncovered
+
+if TYPE_CHECKING:
+    from qupath_her2.records import CaseInfo
+
+__all__ = [
+    "BREAST_2013",
+    "BREAST_2018",
+    "CSCO_2021",
+    "GASTRIC_BIOPSY",
+    "GASTRIC_RESECTION",
+    "GUIDELINES",
+    "guideline_for",
+]
+
+_NONE, _FAINT, _MODERATE, _INTENSE = range(len(INTENSITIES))
+_, _INCOMPLETE, _LATERAL, _COMPLETE = range(len(PATTERNS))
+_STAINED = (_FAINT, _MODERATE, _INTENSE)
+_PARTIAL = (_INCOMPLETE, _LATERAL)
+_MEMBRANE = (_INCOMPLETE, _LATERAL, _COMPLETE)
+_SIDED = (_LATERAL, _COMPLETE)
+
+
+def _cells(intensities: tuple[int, ...], patterns: tuple[int, ...]) -> frozenset[tuple[int, int]]:
+    return frozenset(product(intensities, patterns))
+
+
+_INTENSE_COMPLETE = _cells((_INTENSE,), (_COMPLETE,))
+_ANY_COMPLETE = _cells(_STAINED, (_COMPLETE,))
+_MODERATE_OR_MORE = _cells((_MODERATE, _INTENSE), _MEMBRANE)
+_ANY_STAIN = _cells(_STAINED, _MEMBRANE)
+_ABOVE_10 = Cut("above", 10)
+_UP_TO_10 = Cut("up to", 10)
+
+_THREE_PLUS = Row("3+", "intense complete staining", _INTENSE_COMPLETE, _ABOVE_10)
+_HETEROGENEOUS = Row("2+", "intense complete staining", _INTENSE_COMPLETE, _UP_TO_10, uncommon=True)
+_ONE_PLUS = Row("1+", "faint incomplete staining", _ANY_STAIN, _ABOVE_10)
+
+_OPEN_IN_BREAST = (
+    Uncovered(
+        "complete weak or moderate staining in <= 10 %", _cells((_FAINT, _MODERATE), (_COMPLETE,)), below="2+"
+    ),
+    Uncovered(
+        "moderate or intense incomplete staining in <= 10 %",
+        _cells((_MODERATE, _INTENSE), _PARTIAL),
+        below="2+",
+    ),
+    # Reached only where the share is too small to tell from false calls: the table itself says 2+.
+    Uncovered("intense complete staining in <= 10 %", _INTENSE_COMPLETE, below="2+"),
+)
+
+#: ASCO/CAP 2018, affirmed 2023. The uncommon 2+ row takes complete cells too, or completing a membrane could
+#: lower a score.
+BREAST_2018 = Guideline(
+    key="breast-2018",
+    name="ASCO/CAP breast 2018/2023",
+    source="doi 10.5858/arpa.2018-0902-SA, doi 10.5858/arpa.2023-0950-SA",
+    site="breast",
+    rows=(
+        _THREE_PLUS,
+        Row("2+", "weak to moderate complete staining", _ANY_COMPLETE, _ABOVE_10),
+        Row("2+", "moderate to intense but incomplete staining", _MODERATE_OR_MORE, _ABOVE_10, uncommon=True),
+        _HETEROGENEOUS,
+        _ONE_PLUS,
+    ),
+    uncovered=_OPEN_IN_BREAST,
+)
+
+#: ASCO/CAP 2013: "incomplete and/or weak/moderate" is one row, so its patterns add up.
+BREAST_2013 = Guideline(
+    key="breast-2013",
+    name="ASCO/CAP breast 2013",
+    source="doi 10.1200/JCO.2013.50.9984",
+    site="breast",
+    rows=(
+        _THREE_PLUS,
+        Row(
+            "2+",
+            "incomplete and/or weak to moderate circumferential staining",
+            _ANY_COMPLETE | _MODERATE_OR_MORE,
+            _ABOVE_10,
+        ),
+        _HETEROGENEOUS,
+        _ONE_PLUS,
+    ),
+    uncovered=_OPEN_IN_BREAST,
+)
+
+#: CSCO 2021, Table 1 of Che et al. 2023: 2+ (a) asks for no completeness; faint incomplete cells are its 1+.
+CSCO_2021 = Guideline(
+    key="csco-2021",
+    name="CSCO breast 2021",
+    source="CSCO 2021 as printed in Table 1 of doi 10.3390/diagnostics13020263",
+    site="breast",
+    rows=(
+        _THREE_PLUS,
+        Row("2+", "weak to moderate staining", _ANY_COMPLETE | _MODERATE_OR_MORE, _ABOVE_10),
+        _HETEROGENEOUS,
+        _ONE_PLUS,
+    ),
+    uncovered=_OPEN_IN_BREAST,
+)
+
+
+def _gastric_rows(cut: Cut) -> tuple[Row, ...]:
+    return (
+        Row("3+", "strong complete, basolateral or lateral staining", _cells((_INTENSE,), _SIDED), cut),
+        Row(
+            "2+", "weak to moderate complete, basolateral or lateral staining", _cells(_STAINED, _SIDED), cut
+        ),
+        Row("1+", "faint staining of part of the membrane", _ANY_STAIN, cut),
+    )
+
+
+_OPEN_IN_GASTRIC = (
+    Uncovered(
+        "moderate or intense staining of only part of the membrane",
+        _cells((_MODERATE, _INTENSE), (_INCOMPLETE,)),
+        below="2+",
+    ),
+)
+
+#: Gastric and gastro-oesophageal adenocarcinoma, surgical specimen: 10.0 % is enough.
+GASTRIC_RESECTION = Guideline(
+    key="gastric-resection",
+    name="CAP/ASCP/ASCO gastric 2016, resection",
+    source="doi 10.5858/arpa.2016-0331-CP",
+    site="gastric",
+    rows=_gastric_rows(Cut("at least", 10)),
+    uncovered=_OPEN_IN_GASTRIC,
+)
+
+#: The same patterns in a biopsy: a cluster of 5 stained cells, at any percentage.
+GASTRIC_BIOPSY = Guideline(
+    key="gastric-biopsy",
+    name="CAP/ASCP/ASCO gastric 2016, biopsy",
+    source="doi 10.5858/arpa.2016-0331-CP",
+    site="gastric",
+    rows=_gastric_rows(Cut("cluster", 5)),
+    uncovered=_OPEN_IN_GASTRIC,
+)
+
+#: Every guideline by its key.
+GUIDELINES: dict[str, Guideline] = {
+    table.key: table for table in (BREAST_2018, BREAST_2013, CSCO_2021, GASTRIC_RESECTION, GASTRIC_BIOPSY)
+}
+
+
+def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
+    """Return the guideline asked for by key or name, or the one the case's specimen calls for.
+
+    Parameters
+    ----------
+    case : decides when `name` is None or ``auto``: breast -> ASCO/CAP 2018/2023, gastric -> by specimen type.
+    name : a key (``breast-2013``) or a full name, in any letter case.
+
+    Raises
+    ------
+    SettingsError : no guideline of that name; the message names the nearest.
+    """
+    if name is None or name.lower() == "auto":
+        return BREAST_2018 if case.site == "breast" else GUIDELINES[f"gastric-{case.specimen}"]
+    known = {label.lower(): table for table in GUIDELINES.values() for label in (table.key, table.name)}
+    if name.lower() in known:
+        return known[name.lower()]
+    nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+    raise SettingsError(
+        f"Unknown guideline '{name}'. Nearest: '{known[nearest[0]].key}'. "
+        f"There are: auto, {', '.join(GUIDELINES)}."
+    )

@@ -1,0 +1,213 @@
+"""What every reader shares: level-0 frame, white outside the image, pixel sizes, errors naming the file."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ImageReadError, SettingsError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = [
+    "DECODE_ERRORS",
+    "BaseSlide",
+    "checked_pixel_size",
+    "read_error",
+    "usable_pixel_size_um",
+    "whole_downsample",
+]
+
+#: What the decoders raise on damaged bytes: they index, unpack, divide and allocate by numbers from the file.
+#: `SystemError` and `AttributeError` come from compiled codecs and lazily parsed tags.
+DECODE_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    SystemError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+#: No light microscope image has coarser pixels; 25400 / 72 dpi = 353 µm and its like are printing sizes.
+_MAX_PIXEL_SIZE_UM = 100.0
+
+
+def read_error(path: Path, why: object, way_out: str) -> ImageReadError:
+    """Return an `ImageReadError` that names the file, says why, and says what to do."""
+    return ImageReadError(f"Image '{path.name}' cannot be read: {str(why).rstrip('.')} ({path}). {way_out}")
+
+
+def checked_pixel_size(pixel_size_um: float | None) -> float | None:
+    """Return a pixel size that a user gave, µm, or None; SettingsError for what no microscope has."""
+    if pixel_size_um is not None and not 0.01 <= pixel_size_um <= 100:
+        raise SettingsError(
+            f"--pixel-size-um {pixel_size_um:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
+        )
+    return pixel_size_um
+
+
+def usable_pixel_size_um(value: object) -> float | None:
+    """Return a pixel size in µm, or None for what no microscope has: not a number, 0, negative, over 100 µm.
+
+    Parameters
+    ----------
+    value : number or text as found in a file.
+    """
+    try:
+        size = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return size if math.isfinite(size) and 0 < size <= _MAX_PIXEL_SIZE_UM else None
+
+
+def whole_downsample(full: tuple[int, int], level: tuple[int, int]) -> float:
+    """Return the downsample of a pyramid level: a whole number where rounding of its size explains the rest.
+
+    A 46001 px wide image has a 11500 px level: 4.0001 by division, 4 in truth. QuPath rounds likewise.
+
+    Parameters
+    ----------
+    full, level : (width, height) in pixels.
+    """
+    downsample = (full[0] / level[0] + full[1] / level[1]) / 2
+    whole = round(downsample)
+    fits = all(abs(f / whole - n) < 1 for f, n in zip(full, level, strict=True)) if whole else False
+    return float(whole) if fits else downsample
+
+
+class BaseSlide(ABC):
+    """An open image; see `qupath_her2.slides.readers.slide.Slide` for the contract.
+
+    Subclasses fill in `_decode`. Reads may run in several threads at once.
+
+    Attributes
+    ----------
+    path : the file.
+    reader : name of the reader.
+    level_dimensions : (width, height) of each level, finest first.
+    level_downsamples : level-0 pixels per level pixel, whole where `whole_downsample` says so.
+    level_is_exact : True where the level's pixels lie on a whole-number grid, so that reading never
+        interpolates.
+    pixel_size_x_um, pixel_size_y_um : as the file says, or None.
+    """
+
+    reader: str = ""
+
+    def __init__(
+        self,
+        path: Path,
+        level_dimensions: tuple[tuple[int, int], ...],
+        pixel_size_um: tuple[float | None, float | None] = (None, None),
+        level_is_exact: tuple[bool, ...] | None = None,
+        level_downsamples: tuple[float, ...] | None = None,
+    ) -> None:
+        self.path = path
+        self.level_dimensions = level_dimensions
+        full = level_dimensions[0]
+        self.level_downsamples = level_downsamples or tuple(
+            whole_downsample(full, size) for size in level_dimensions
+        )
+        self.level_is_exact = level_is_exact or tuple(d == int(d) for d in self.level_downsamples)
+        self.pixel_size_x_um, self.pixel_size_y_um = pixel_size_um
+        self._closed = False
+
+    @property
+    def width(self) -> int:
+        """Width of level 0, px."""
+        return self.level_dimensions[0][0]
+
+    @property
+    def height(self) -> int:
+        """Height of level 0, px."""
+        return self.level_dimensions[0][1]
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Mean of the pixel's width and height in µm; None unless the file gives both."""
+        if self.pixel_size_x_um is None or self.pixel_size_y_um is None:
+            return None
+        return (self.pixel_size_x_um + self.pixel_size_y_um) / 2
+
+    def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
+        """Read a rectangle of a level.
+
+        Parameters
+        ----------
+        x, y : top-left corner, level-0 pixels; on a lower level the nearest pixel of that level is taken.
+        width, height : size in pixels of `level`.
+        level : 0 is the finest.
+
+        Returns
+        -------
+        uint8 (height, width, 3), RGB; white outside the image and where it is transparent.
+
+        Raises
+        ------
+        ImageReadError
+            When the file is damaged, gone or closed, or the level does not exist.
+        """
+        if self._closed:
+            raise read_error(self.path, "it was closed", "Open it again.")
+        if not 0 <= level < len(self.level_dimensions) or width < 1 or height < 1:
+            raise read_error(
+                self.path,
+                f"no {width} × {height} px window of level {level}",
+                f"It has levels 0 to {len(self.level_dimensions) - 1}; windows have at least 1 × 1 px.",
+            )
+        downsample = self.level_downsamples[level]
+        left, top = math.floor(x / downsample + 0.5), math.floor(y / downsample + 0.5)
+        level_width, level_height = self.level_dimensions[level]
+        x0, x1 = max(left, 0), min(left + width, level_width)
+        y0, y1 = max(top, 0), min(top + height, level_height)
+        if x1 <= x0 or y1 <= y0:
+            return np.full((height, width, 3), 255, np.uint8)
+        try:
+            pixels = self._decode(level, x0, y0, x1 - x0, y1 - y0)
+        except ImageReadError:
+            raise
+        except DECODE_ERRORS as error:
+            raise read_error(
+                self.path, error or type(error).__name__, "Copy or export the image again; it may be damaged."
+            ) from error
+        if pixels.shape == (height, width, 3):
+            return pixels
+        out = np.full((height, width, 3), 255, np.uint8)
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = pixels
+        return out
+
+    @abstractmethod
+    def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """Return a fresh uint8 (height, width, 3) window, in level pixels, that lies inside the level."""
+
+    def close(self) -> None:
+        """Release the file; later reads raise `ImageReadError`."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

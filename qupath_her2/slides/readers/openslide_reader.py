@@ -1,0 +1,157 @@
+"""Slides of every format OpenSlide knows: the pixel reference of this package.
+
+OpenSlide: Goode A et al. J Pathol Inform 2013;4:27, doi:10.4103/2153-3539.119005.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openslide
+from numpy.typing import NDArray
+
+from qupath_her2.slides.readers.base import (
+    DECODE_ERRORS,
+    BaseSlide,
+    read_error,
+    usable_pixel_size_um,
+    whole_downsample,
+)
+from qupath_her2.slides.readers.tiff_metadata import check_tiff_tiles, is_tiff
+
+__all__ = ["OpenSlideSlide", "detect_vendor"]
+
+_BOUNDS = tuple(f"openslide.bounds-{name}" for name in ("x", "y", "width", "height"))
+_UM_PER_UNIT = {"centimeter": 10_000.0, "inch": 25_400.0}
+
+
+def detect_vendor(path: Path) -> str | None:
+    """Return OpenSlide's name of the format of a file (``aperio``, ``mirax`` ...), or None."""
+    vendor: str | None = openslide.OpenSlide.detect_format(str(path))
+    return vendor
+
+
+class OpenSlideSlide(BaseSlide):
+    """A slide read by OpenSlide, in QuPath's frame.
+
+    QuPath crops to ``openslide.bounds-*`` where a file has them (MIRAX does): level 0 starts at the bounds'
+    corner. OpenSlide interpolates on levels whose downsample is not whole; `level_is_exact` is False there.
+
+    Raises
+    ------
+    ImageReadError
+        When OpenSlide cannot open the file.
+    """
+
+    reader = "openslide"
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        try:
+            if is_tiff(path):
+                check_tiff_tiles(path)
+        except DECODE_ERRORS as error:
+            raise read_error(path, error, "Copy or export the image again; it may be damaged.") from error
+        try:
+            handle = openslide.OpenSlide(str(path))
+        except (openslide.OpenSlideError, OSError) as error:
+            raise read_error(
+                path,
+                f"OpenSlide says: {str(error) or type(error).__name__}",
+                "Copy it again (a MIRAX file with the folder beside it) or export it as OME-TIFF.",
+            ) from error
+        self._handle = handle
+        properties = handle.properties
+        full: tuple[int, int] = handle.dimensions
+        self._origin, cropped = _bounds(properties, full)
+        downsamples = tuple(whole_downsample(full, size) for size in handle.level_dimensions)
+        sizes = tuple(
+            (max(1, int(cropped[0] / d)), max(1, int(cropped[1] / d))) if cropped != full else size
+            for d, size in zip(downsamples, handle.level_dimensions, strict=True)
+        )
+        exact = tuple(
+            abs(raw - whole) < 1e-9 and whole == int(whole) and not any(v % whole for v in self._origin)
+            for raw, whole in zip(handle.level_downsamples, downsamples, strict=True)
+        )
+        super().__init__(path, sizes, _pixel_size_um(properties), exact, downsamples)
+        self._background = _background(properties)
+
+    def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        # OpenSlide finds its level pixel as location / its own downsample; aim at the centre of rounding.
+        raw = self.level_downsamples[level] if self.level_is_exact[level] else self._raw_downsample(level)
+        location = (self._origin[0] + math.floor(x * raw + 0.5), self._origin[1] + math.floor(y * raw + 0.5))
+        try:
+            rgba = np.asarray(self._handle.read_region(location, level, (width, height)))
+        except (openslide.OpenSlideError, ctypes.ArgumentError) as error:
+            # A handle that failed once fails for ever; one closed by another thread is no slide any more.
+            raise read_error(
+                self.path, f"OpenSlide says: {error}", "Copy or export the image again; it may be damaged."
+            ) from error
+        rgb = np.empty((height, width, 3), np.uint8)
+        cv2.mixChannels([rgba], [rgb], [0, 0, 1, 1, 2, 2])
+        alpha = rgba[..., 3]
+        if int(alpha.min()) < 255:
+            weight = alpha.astype(np.float32)[..., None] / 255
+            rgb = (rgb * weight + self._background * (1 - weight) + 0.5).astype(np.uint8)
+        return rgb
+
+    def _raw_downsample(self, level: int) -> float:
+        return float(self._handle.level_downsamples[level])
+
+    @property
+    def vendor(self) -> str:
+        """OpenSlide's name of the format."""
+        return str(self._handle.properties.get("openslide.vendor", ""))
+
+    def close(self) -> None:
+        """Release the file."""
+        if not self._closed:
+            super().close()
+            self._handle.close()
+
+
+def _bounds(properties: Mapping[str, str], full: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return origin and size of the frame as QuPath's OpenslideImageServer takes them."""
+    try:
+        x, y, width, height = (int(properties[name]) for name in _BOUNDS)
+    except (KeyError, ValueError):
+        return (0, 0), full
+    return ((x, y), (width, height)) if width > 0 and height > 0 else ((0, 0), full)
+
+
+def _pixel_size_um(properties: Mapping[str, str]) -> tuple[float | None, float | None]:
+    sizes = tuple(usable_pixel_size_um(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    if sizes[0] and sizes[1]:
+        return sizes[0], sizes[1]
+    # OpenSlide leaves a plain TIFF's resolution in inches alone; QuPath's TIFF readers use it.
+    unit = _UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", ""))
+    if unit is None:
+        return None, None
+    found = []
+    for axis in "XY":
+        per_unit = _positive(properties.get(f"tiff.{axis}Resolution"))
+        found.append(usable_pixel_size_um(unit / per_unit) if per_unit else None)
+    return found[0], found[1]
+
+
+def _positive(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else 0.0
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def _background(properties: Mapping[str, str]) -> NDArray[np.float32]:
+    """Return the colour under transparent pixels: the file's own, as QuPath draws it, else white."""
+    text = properties.get("openslide.background-color", "FFFFFF").lstrip("#")
+    try:
+        value = int(text, 16)
+    except ValueError:
+        value = 0xFFFFFF
+    return np.array([value >> 16 & 255, value >> 8 & 255, value & 255], np.float32)

@@ -1,0 +1,208 @@
+"""Flat images, decoded once: PNG, JPEG, BMP, and TIFF that is neither pyramid nor plain 8-bit RGB.
+
+Every image becomes 8-bit RGB by these rules:
+
+- 16 bits: the high byte (the full range 0 to 65535 is taken, whatever the brightest pixel is).
+- 1 bit: 0 or 255. Grey: three equal channels. Palette: its colours. Float or 32-bit pixels are refused.
+- Transparency: over white, as glass.
+- CMYK: ``255 - min(255, ink + black)``; Adobe's inverted CMYK JPEG is turned round first. No colour profile
+is used.
+- EXIF orientation is ignored, as QuPath does: coordinates are those of the stored pixels.
+- Pixel size: only TIFF resolution tags and OME-XML. PNG ``pHYs`` and JPEG density are sizes for print.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
+
+from qupath_her2.errors import ImageReadError
+from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
+from qupath_her2.slides.readers.tiff_metadata import is_tiff, tiff_pixel_size_um
+
+__all__ = ["PlainSlide"]
+
+#: 14,000 x 14,000 px: decoding takes under 1.4 GB at its peak, so the whole process stays under 2 GB.
+_MAX_PIXELS = 200_000_000
+_SIGNATURES: tuple[tuple[bytes, Any], ...] = (
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+)
+#: TIFF photometric interpretations.
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
+_SMALLER = "Save it as a tiled pyramid: QuPath, File → Export images → OME TIFF."
+_DAMAGED = "Copy or export the image again; it may be damaged."
+_FORMATS = "Images may be PNG, JPEG, BMP, TIFF or any format of OpenSlide."
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(16)
+    except OSError as error:
+        raise read_error(path, error.strerror or error, "Check the path and your permission.") from error
+
+
+class PlainSlide(BaseSlide):
+    """A flat image held in memory as 8-bit RGB, by the rules in the module's docstring.
+
+    Parameters
+    ----------
+    path : the file; what it is comes from its first bytes, not from its name.
+    max_pixels : larger images are refused before anything is decoded.
+
+    Raises
+    ------
+    ImageReadError
+        When the file is no such image, is damaged or truncated, is too large, or holds a stack or float
+        pixels.
+    """
+
+    reader = "plain"
+
+    def __init__(self, path: Path | str, *, max_pixels: int = _MAX_PIXELS) -> None:
+        path = Path(path)
+        head = _head(path)
+        size: tuple[float | None, float | None] = (None, None)
+        try:
+            if is_tiff(path):
+                rgb, size = _decode_tiff(path, max_pixels)
+            else:
+                rgb = _decode_image(path, head, max_pixels)
+        except ImageReadError:
+            raise
+        except DECODE_ERRORS as error:
+            raise read_error(path, error or type(error).__name__, _DAMAGED) from error
+        self._rgb = rgb
+        super().__init__(path, ((rgb.shape[1], rgb.shape[0]),), size)
+
+    def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        return self._rgb[y : y + height, x : x + width].copy()
+
+    def close(self) -> None:
+        """Release the pixels."""
+        super().close()
+        self._rgb = np.empty((0, 0, 3), np.uint8)
+
+
+def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise read_error(path, f"its size is {width} × {height} px", _DAMAGED)
+    if width * height > max_pixels:
+        raise read_error(
+            path,
+            f"it is {width} × {height} px in one piece ({width * height / 1e6:,.0f} megapixels), "
+            f"over the limit of {max_pixels / 1e6:,.0f} that fits in memory",
+            _SMALLER,
+        )
+
+
+def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    plugin = next((plugin for magic, plugin in _SIGNATURES if head.startswith(magic)), None)
+    if plugin is None:
+        raise read_error(path, f"its first bytes {head[:8]!r} are not an image's", _FORMATS)
+    # The plug-in itself, not Image.open: that one warns of "decompression bombs" above 89 megapixels.
+    with path.open("rb") as stream, plugin(stream) as image:
+        _check_size(path, image.width, image.height, max_pixels)
+        return _pil_to_rgb(image)
+
+
+def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "CMYK":
+        # Pillow's plug-in has already turned Adobe's inverted inks round.
+        return _cmyk_to_rgb(np.asarray(image))
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return to_rgb8(np.asarray(image).astype(np.uint16))
+    if image.mode == "F":
+        raise ValueError("its pixels are float32, which have no fixed white; save it as 8-bit RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return to_rgb8(np.asarray(image.convert("RGBA")))
+    return to_rgb8(np.asarray(image.convert("RGB")))
+
+
+def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[float | None, float | None]]:
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+        series = tiff.series[0]
+        page: Any = series.keyframe
+        axes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "XY"}
+        planes = {a: n for a, n in axes.items() if a not in "YXS"}
+        if planes and (len(planes) > 1 or next(iter(planes.values())) not in (3, 4) or "S" in axes):
+            raise ValueError(
+                f"it is a stack (axes {series.axes}, shape {series.shape}); export one RGB plane"
+            )
+        _check_size(path, axes["X"], axes["Y"], max_pixels)
+        if page.photometric == _CIELAB or (
+            page.photometric == _YCBCR and int(page.compression) not in (6, 7)
+        ):
+            raise ValueError(f"its colours are {page.photometric.name}; save it as RGB")
+        pixels = np.squeeze(series.asarray())
+        pixels = pixels.reshape([axes[a] for a in series.axes if a in axes])
+        channel = next((i for i, a in enumerate(a for a in series.axes if a in axes) if a not in "YX"), None)
+        pixels = pixels if channel is None else np.moveaxis(pixels, channel, -1)
+        return _tiff_to_rgb(pixels, page), tiff_pixel_size_um(tiff)
+
+
+def _tiff_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
+    photometric = int(page.photometric)
+    if photometric == _PALETTE:
+        return to_rgb8(np.ascontiguousarray(page.colormap.T[pixels]))
+    if photometric == _CMYK:
+        return _cmyk_to_rgb(_to_uint8(pixels))
+    if pixels.dtype == np.uint8 and page.bitspersample < 8 and pixels.ndim == 2:
+        pixels = (pixels.astype(np.uint16) * 255 // (2**page.bitspersample - 1)).astype(np.uint8)
+    if photometric == _WHITE_IS_ZERO:
+        pixels = ~pixels
+    return to_rgb8(pixels)
+
+
+def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return 8-bit RGB by the rules of this module.
+
+    Parameters
+    ----------
+    pixels : bool, uint8 or uint16; (H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4
+        RGBA.
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+
+    Raises
+    ------
+    ValueError
+        For other types or numbers of channels.
+    """
+    values = _to_uint8(pixels)
+    values = values[..., None] if values.ndim == 2 else values
+    channels = values.shape[2]
+    if not 1 <= channels <= 4:
+        raise ValueError(f"it has {channels} channels; save it as RGB")
+    if channels in (2, 4):
+        alpha = values[..., -1:].astype(np.uint16)
+        # Integer rounding of c * a + 255 * (1 - a): exact for a = 0 and a = 255.
+        values = ((values[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if values.shape[2] == 1:
+        values = np.repeat(values, 3, axis=2)
+    return np.ascontiguousarray(values)
+
+
+def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (pixels >> 8).astype(np.uint8)
+    raise ValueError(f"its pixels are {pixels.dtype}, which have no fixed white; save it as 8-bit RGB")
+
+
+def _cmyk_to_rgb(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    ink = np.minimum(cmyk[..., :3].astype(np.uint16) + cmyk[..., 3:4], 255)
+    rgb: NDArray[np.uint8] = (255 - ink).astype(np.uint8)
+    return rgb

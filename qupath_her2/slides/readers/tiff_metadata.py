@@ -1,0 +1,117 @@
+"""What the tags of a TIFF file say: its pixel size, and whether its tiles can be as they claim."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeAlias
+from xml.etree import ElementTree
+
+import tifffile
+
+from qupath_her2.slides.readers.base import usable_pixel_size_um
+
+__all__ = ["check_tiff_tiles", "is_tiff", "tiff_pixel_size_um"]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: 8192 x 8192 px: far above any scanner's tiles, far below what exhausts memory.
+_MAX_TILE_PIXELS = 2**26
+
+_UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
+#: Units of PhysicalSize in OME-XML (2016-06); µm where none is given.
+_UM_PER_OME_UNIT = {
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "in": 25_400.0,
+}
+
+_Size: TypeAlias = tuple[float | None, float | None]
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether a file starts as classic or big TIFF; OSError where it cannot be opened."""
+    with path.open("rb") as stream:
+        return stream.read(4) in _TIFF_MAGIC
+
+
+def check_tiff_tiles(path: Path) -> None:
+    """Raise ValueError where a tile is impossibly large or tiles are missing from the tables.
+
+    OpenSlide trusts these tags: a damaged tile size makes it allocate gigabytes and abort the whole process.
+    """
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+        for index in range(len(tiff.pages)):
+            page: Any = tiff.pages[index]
+            page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
+            if not page.is_tiled:
+                continue
+            width, height = page.tilewidth, page.tilelength
+            if not 0 < width * height <= _MAX_TILE_PIXELS:
+                raise ValueError(f"its header is damaged: tiles of {width} × {height} px in image {index}")
+            expected = -(-page.imagewidth // width) * -(-page.imagelength // height)
+            if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
+                raise ValueError(
+                    f"its header is damaged: {len(page.dataoffsets)} of {expected} tiles in image {index}"
+                )
+
+
+def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
+    """Return width and height of a pixel in µm, or None for each that the file does not state.
+
+    In this order: Aperio's ``MPP``, OME-XML ``PhysicalSizeX/Y``, resolution tags in centimetres or inches (as
+    QuPath reads them; a unit of "none" says nothing). Values no microscope has, such as those of 72 dpi, are
+    None.
+    """
+    page: Any = tiff.pages[0]
+    description = page.description or ""
+    if tiff.is_svs:
+        found = re.search(r"\|\s*MPP\s*=\s*([^|\s]+)", description)
+        size = usable_pixel_size_um(found.group(1)) if found else None
+        return size, size
+    if tiff.is_ome:
+        size_x, size_y = _ome_size_um(tiff.ome_metadata or "")
+        if size_x and size_y:
+            return size_x, size_y
+    return _resolution_um(page, "XResolution"), _resolution_um(page, "YResolution")
+
+
+def _ome_size_um(xml: str) -> _Size:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None, None
+    pixels = next((e for e in root.iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
+    if pixels is None:
+        return None, None
+    found = []
+    for axis in "XY":
+        factor = _UM_PER_OME_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        value = usable_pixel_size_um(_scaled(pixels.get(f"PhysicalSize{axis}"), factor))
+        found.append(value)
+    return found[0], found[1]
+
+
+def _scaled(text: str | None, factor: float | None) -> float | None:
+    try:
+        return float(text) * factor if text is not None and factor is not None else None
+    except ValueError:
+        return None
+
+
+def _resolution_um(page: Any, tag: str) -> float | None:
+    unit = page.tags.get("ResolutionUnit")
+    value = page.tags.get(tag)
+    # Baseline TIFF takes inches where the unit is not given, but writers that leave it out mean nothing by
+    # it.
+    if unit is None or value is None or int(unit.value) not in _UM_PER_RESOLUTION_UNIT:
+        return None
+    try:
+        numerator, denominator = value.value
+        return usable_pixel_size_um(_UM_PER_RESOLUTION_UNIT[int(unit.value)] * denominator / numerator)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None

@@ -1,0 +1,219 @@
+"""The fast path: tiled or stripped 8-bit RGB and grey TIFF, SVS and OME-TIFF, by tifffile and imagecodecs.
+
+JPEG tiles go through libjpeg-turbo with the same colour space and default up-sampling that OpenSlide asks
+for, so pixels are bit-identical; `qupath_her2.slides.readers.slide.open_slide` checks that on each file before it
+trusts it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from qupath_her2.errors import ImageReadError
+from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
+from qupath_her2.slides.readers.tiff_layout import Tile, describe_levels
+from qupath_her2.slides.readers.tiff_metadata import tiff_pixel_size_um
+
+__all__ = ["TiffSlide"]
+
+
+class _File:
+    """Positioned reads from one file, by many threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream: BinaryIO = path.open("rb")
+        self._lock = threading.Lock()
+        self.size = path.stat().st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        with self._lock:
+            self._stream.seek(offset)
+            data = self._stream.read(count)
+        if len(data) != count:
+            raise EOFError(f"the file ends at byte {offset + len(data)}, a tile needs {offset + count}")
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _TileCache:
+    """Least recently used decoded tiles, bounded by bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self._lock = threading.Lock()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+
+    def get(self, key: tuple[int, int]) -> Tile | None:
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+            return tile
+
+    def put(self, key: tuple[int, int], tile: Tile) -> None:
+        with self._lock:
+            if key in self._tiles:
+                return
+            self._tiles[key] = tile
+            self._bytes += tile.nbytes
+            while self._bytes > self._max_bytes and self._tiles:
+                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        with self._lock:
+            self._tiles.clear()
+            self._bytes = 0
+
+
+class TiffSlide(BaseSlide):
+    """A pyramid or flat TIFF whose tiles are decoded on demand, outside the GIL.
+
+    Levels are the first image, its SubIFDs, and later tiled images marked as reduced (or any in Aperio
+    files).
+
+    Parameters
+    ----------
+    path : the file.
+    cache_bytes : bound of the cache of decoded tiles that reads cut through; wholly covered tiles are not
+        kept.
+
+    Raises
+    ------
+    ImageReadError
+        When the file is truncated or damaged, or is a TIFF this reader leaves to others (16 bits, planar,
+        CMYK, palette, JPEG 2000, one giant strip).
+    """
+
+    reader = "tiff"
+
+    def __init__(self, path: Path | str, *, cache_bytes: int = 64 * 2**20) -> None:
+        path = Path(path)
+        way_out = "Open it with reader='openslide', or export it as 8-bit RGB OME-TIFF from QuPath."
+        try:
+            # Our own stream: tifffile leaves its one open when a damaged header stops it. Damaged tags also make its
+            # arithmetic overflow, which `describe_levels` then finds out.
+            with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
+                self._levels = describe_levels(tiff, path.stat().st_size)
+                pixel_size = tiff_pixel_size_um(tiff)
+            self._file = _File(path)
+        except DECODE_ERRORS as error:
+            raise read_error(path, error or type(error).__name__, way_out) from error
+        self._cache = _TileCache(cache_bytes)
+        self._reference: BaseSlide | None = None
+        self._reference_levels: dict[int, int] = {}
+        super().__init__(path, tuple((level.width, level.height) for level in self._levels), pixel_size)
+
+    @property
+    def has_missing_tiles(self) -> bool:
+        """True where a tile has no bytes: white here; OpenSlide fills it from another level (Aperio)."""
+        return any(0 in level.byte_counts for level in self._levels)
+
+    @property
+    def needs_reference(self) -> bool:
+        """True where `follow` left some levels to the other reader."""
+        return self._reference is not None
+
+    def follow(self, reference: BaseSlide) -> bool:
+        """Check that this file's pixels are those of `reference`, and take its word on inexact levels.
+
+        Three windows of each level are compared. OpenSlide interpolates on levels whose downsample is not
+        whole; those are left to it, so that both readers stay the same to the bit.
+
+        Parameters
+        ----------
+        reference : the same file, opened by OpenSlide. Kept open where it is needed, else closed.
+
+        Returns
+        -------
+        False where the levels or any pixel differ; neither reader is closed then.
+        """
+        sizes = {size: level for level, size in enumerate(self.level_dimensions)}
+        if self.level_dimensions[0] != reference.level_dimensions[0]:
+            return False
+        if any(size not in sizes for size in reference.level_dimensions):
+            return False
+        exact = list(self.level_is_exact)
+        for other, size in enumerate(reference.level_dimensions):
+            level = sizes[size]
+            if not reference.level_is_exact[other]:
+                exact[level] = False
+                self._reference_levels[level] = other
+            elif not self._same_pixels(reference, level, other):
+                return False
+        self.level_is_exact = tuple(exact)
+        if self._reference_levels:
+            self._reference = reference
+        else:
+            reference.close()
+        return True
+
+    def _same_pixels(self, reference: BaseSlide, level: int, other: int) -> bool:
+        step = int(self.level_downsamples[level])
+        width, height = self.level_dimensions[level]
+        side = 96
+        for share in (0.0, 0.5, 1.0):
+            x, y = (int(share * max(0, n - side)) * step for n in (width, height))
+            try:
+                ours = self.read(x, y, side, side, level)
+                if not np.array_equal(ours, reference.read(x, y, side, side, other)):
+                    return False
+            except ImageReadError:
+                return False
+        return True
+
+    def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        if self._reference is not None and level in self._reference_levels:
+            return self._reference._decode(self._reference_levels[level], x, y, width, height)
+        grid = self._levels[level]
+        out = np.empty((height, width, 3), np.uint8)
+        for row in range(y // grid.tile_height, -(-(y + height) // grid.tile_height)):
+            top = row * grid.tile_height
+            y0, y1 = max(top, y), min(top + grid.tile_height, y + height)
+            for column in range(x // grid.tile_width, -(-(x + width) // grid.tile_width)):
+                left = column * grid.tile_width
+                x0, x1 = max(left, x), min(left + grid.tile_width, x + width)
+                whole = x1 - x0 == grid.tile_width and y1 - y0 == grid.tile_height
+                tile = self._tile(level, row * grid.tiles_across + column, keep=not whole)
+                out[y0 - y : y1 - y, x0 - x : x1 - x] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+        return out
+
+    def _tile(self, level: int, index: int, *, keep: bool) -> Tile:
+        """Return a decoded tile, (tile height, tile width, 3 or 1); a tile that a read cuts is kept."""
+        tile = self._cache.get((level, index))
+        if tile is not None:
+            return tile
+        grid = self._levels[level]
+        count = grid.byte_counts[index]
+        if count == 0:
+            return np.full((grid.tile_height, grid.tile_width, 1), 255, np.uint8)
+        try:
+            tile = grid.decode(self._file.read(grid.offsets[index], count), index)
+        except DECODE_ERRORS as error:
+            raise read_error(
+                self.path,
+                f"tile {index} of level {level} is damaged: {error or type(error).__name__}",
+                "Copy or export the image again.",
+            ) from error
+        if keep:
+            self._cache.put((level, index), tile)
+        return tile
+
+    def close(self) -> None:
+        """Release the file and the cached tiles."""
+        if self._closed:
+            return
+        super().close()
+        self._cache.clear()
+        self._file.close()
+        if self._reference is not None:
+            self._reference.close()

@@ -1,0 +1,1 @@
+"""Registration of the H&E and IHC slides of one case."""

@@ -1,0 +1,1 @@
+"""Stain vectors, optical density, stain estimation and stain normalisation."""

@@ -1,0 +1,84 @@
+"""Random shifts of stain strength, for training: a network must not learn the laboratory's staining protocol.
+
+Method: Tellez D et al. Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference to train
+distilled stain-invariant convolutional networks. IEEE Trans Med Imaging 2018;37:2126-2136,
+doi 10.1109/TMI.2018.2820199: each stain s of an image becomes ``alpha s + beta``. Strengths named "light" and "strong"
+are those compared in Tellez D et al., Med Image Anal 2019;58:101544, doi 10.1016/j.media.2019.101544.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.errors import SettingsError
+from qupath_her2.slides.stains.density_map import DensityMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["HED_STAINS", "HED_WHITE", "JitterSettings", "draw_hed_jitter", "hed_jitter"]
+
+#: Haematoxylin, eosin and DAB as rows of red, green, blue density: Ruifrok & Johnston 2001, as scikit-image has them.
+HED_STAINS: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+#: White of the jitter, as `DensityMap` counts it: a pixel of 255 has density 0 and stays white under any alpha.
+HED_WHITE = 256.0
+
+
+@dataclass(frozen=True, slots=True)
+class JitterSettings:
+    """How far stains are shifted.
+
+    Attributes
+    ----------
+    alpha_range : alpha is drawn evenly from ``1 - alpha_range .. 1 + alpha_range``, for each stain; 0..1.
+    beta_range_od : beta is drawn evenly from ``-beta_range_od .. beta_range_od``, OD (log10). The papers give their
+        range in the units of one version of scikit-image, which no later version shares: ours are densities.
+
+    Raises
+    ------
+    SettingsError
+        When a range is negative, or `alpha_range` is 1 or more, under which a stain could vanish.
+    """
+
+    alpha_range: float = 0.05
+    beta_range_od: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.alpha_range < 1 and 0 <= self.beta_range_od < 1):
+            raise SettingsError(
+                f"Stain jitter: alpha_range {self.alpha_range!r} and beta_range_od {self.beta_range_od!r} must be at "
+                "least 0 and under 1. Light is 0.05 and 0.01, strong 0.2 and 0.05."
+            )
+
+
+def draw_hed_jitter(
+    rng: np.random.Generator, n: int, settings: JitterSettings | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw the alpha and beta of `n` images.
+
+    Returns
+    -------
+    alpha, beta : float64 (n, 3), haematoxylin, eosin, DAB; `hed_jitter` takes one row of each.
+    """
+    s = settings or JitterSettings()
+    alpha = rng.uniform(1 - s.alpha_range, 1 + s.alpha_range, (n, 3))
+    beta = rng.uniform(-s.beta_range_od, s.beta_range_od, (n, 3))
+    return alpha, beta
+
+
+def hed_jitter(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> DensityMap:
+    """Return the map under which the three stains s of every pixel become ``alpha s + beta``.
+
+    Unmixing, shift and mixing are linear, so they are one affine map of density.
+
+    Parameters
+    ----------
+    alpha, beta : float64 (3,), haematoxylin, eosin, DAB; beta in OD (log10).
+    """
+    # Stains are rows (density = stains @ HED_STAINS); a density map multiplies columns from the left.
+    mixing = HED_STAINS.T
+    matrix = mixing @ np.diag(np.asarray(alpha, np.float64)) @ np.linalg.inv(mixing)
+    return DensityMap(matrix, mixing @ np.asarray(beta, np.float64), HED_WHITE, HED_WHITE)

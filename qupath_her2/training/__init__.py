@@ -1,0 +1,1 @@
+"""ROOM 9: training of classifiers and segmenters, cross-validation, evaluation."""

@@ -1,0 +1,227 @@
+"""``train``: from a manifest of labelled patches to a checkpoint with its card, its curves and its test figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from qupath_her2.errors import TrainingError
+from qupath_her2.learning.inference.calibration import fit_temperature
+from qupath_her2.learning.inference.predict import predict
+from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.learning.train.loop import train
+from qupath_her2.models.card import ModelCard
+from qupath_her2.models.checkpoint import load_checkpoint, save_card
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+from qupath_her2.project.exchange.writing import replace_file
+from qupath_her2.scoring.agreement.files import write_agreement
+from qupath_her2.scoring.agreement.study import Agreement
+from qupath_her2.training.count_heads import fit_heads
+from qupath_her2.training.evaluation import Evaluation, evaluate, write_evaluation
+from qupath_her2.training.initial_weights import Weights, begin_model
+from qupath_her2.training.stain_normalisation import normalised
+from qupath_her2.training.training_page import write_training_report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qupath_her2.config import Settings
+    from qupath_her2.learning.train.loop import TrainProgress, TrainResult
+    from qupath_her2.patches.targets.stored_targets import Targets
+    from qupath_her2.recipes.recipe import Recipe
+    from qupath_her2.slides.stains.density_map import DensityMap
+
+__all__ = [
+    "TrainJob",
+    "TrainedNetwork",
+    "shuffled_labels",
+    "train_network",
+    "training_record",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainJob:
+    """A training.
+
+    Attributes
+    ----------
+    manifest : labelled and split.
+    recipe : the system it belongs to.
+    settings : the recipe's, with the user's own on top.
+    out : folder of the checkpoint.
+    model : name of the network: the recipe's, or one of its rivals.
+    weights : what training begins with.
+    is_control : train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
+    resume : go on with what lies in `out`.
+    command : as typed.
+    targets : of a segmenter, row by row as the manifest.
+    options : of the network, in place of the recipe's own.
+    """
+
+    manifest: PatchManifest
+    recipe: Recipe
+    settings: Settings
+    out: Path
+    model: str
+    weights: Weights = "pretrained"
+    is_control: bool = False
+    resume: bool = True
+    command: tuple[str, ...] = ()
+    targets: Targets | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedNetwork:
+    """What came of it.
+
+    `checkpoint`, `card` : the network; `result` : how training went; `test` : figures of the test part, None without
+    one; `heads` : {kind: figures} of the test images by the recipe's heads over patch counts; `left_out` : a sentence
+    for each slide that could not be used.
+    """
+
+    checkpoint: Path
+    card: ModelCard
+    result: TrainResult
+    test: Evaluation | None
+    heads: dict[str, Agreement]
+    left_out: tuple[str, ...] = ()
+
+
+def train_network(
+    job: TrainJob,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    predicting: Callable[[int, int], None] | None = None,
+) -> TrainedNetwork:
+    """Train, calibrate on the validation part, and judge on the test part.
+
+    Parameters
+    ----------
+    job : what to train on what.
+    progress, predicting : called while it trains, and while test patches are predicted.
+
+    Raises
+    ------
+    TrainingError, ModelError, OutputError
+        See `learning.train` and `models.build_model`.
+    """
+    data = normalised(job.manifest, job.recipe.stain)
+    maps = data.maps
+    manifest = shuffled_labels(data.manifest, job.settings.train.seed) if job.is_control else data.manifest
+    model = begin_model(job)
+    with PatchPixels(manifest) as pixels:
+        result = train(
+            model,
+            manifest,
+            pixels,
+            job.settings.train,
+            job.out,
+            recipe=job.recipe.name,
+            stain=job.recipe.stain,
+            stain_maps=maps,
+            progress=progress,
+            resume=job.resume,
+        )
+    replace_file(
+        job.out / "confusion.svg", confusion_picture(result.confusion, manifest.class_names).encode()
+    )
+    model, card = load_checkpoint(result.checkpoint)
+    card = _calibrated(job, model, card, manifest, maps)
+    save_card(result.checkpoint, card)
+    # Judged with the true labels, also where it was trained on shuffled ones.
+    test = evaluate(
+        model,
+        card,
+        data.manifest,
+        PatchPixels,
+        settings=job.settings.predict,
+        votes=job.settings.votes,
+        stain_maps=maps,
+        progress=predicting,
+    )
+    if test is not None:
+        write_evaluation(
+            job.out / "test", test, card, PatchPixels, model=model, stain_maps=maps, cam=job.settings.cam
+        )
+    heads = (
+        fit_heads(model, card, data.manifest, job.recipe.heads, result.checkpoint, job.settings.predict, maps)
+        if job.recipe.heads
+        else {}
+    )
+    for kind, figures in heads.items():
+        write_agreement(job.out / "test" / f"head-{kind}", figures)
+    record = training_record(
+        replace(job, manifest=data.manifest),
+        result,
+        None if test is None else len(test.manifest),
+        data.left_out,
+    )
+    replace_file(job.out / "training.json", record)
+    found = TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
+    write_training_report(job, found, has_cam=model.cam_layer is not None)
+    return found
+
+
+def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
+    """Return the manifest with the labels of training and validation dealt out anew; the test part keeps its own."""
+    rng = np.random.default_rng(seed)
+    label = manifest.label.copy()
+    for part in (0, 1):
+        rows = np.flatnonzero((manifest.split == part) & (label >= 0))
+        label[rows] = label[rng.permutation(rows)]
+    return replace(manifest, label=label, settings={**manifest.settings, "labels": f"shuffled, seed {seed}"})
+
+
+def _calibrated(
+    job: TrainJob, model: Any, card: ModelCard, manifest: PatchManifest, maps: Sequence[DensityMap] | None
+) -> ModelCard:
+    """Return the card with the temperature under which the validation labels are most likely."""
+    rows = (manifest.split == 1) & (manifest.label >= 0)
+    if not rows.any():
+        return card
+    chosen = select(manifest, rows)
+    with PatchPixels(chosen) as pixels:
+        found = predict(model, card, chosen, pixels, job.settings.predict, stain_maps=maps)
+    if not np.isfinite(found.probabilities).all(axis=1).any():
+        raise TrainingError(f"No validation patch could be read. The first: {found.unread[0]}")
+    return replace(card, temperature=card.temperature * fit_temperature(found.probabilities, chosen.label))
+
+
+def training_record(
+    job: TrainJob, result: TrainResult, n_test: int | None, left_out: Sequence[str] = ()
+) -> bytes:
+    """Return ``training.json``: all that a training was; `n_test` patches were judged in the end."""
+    content = {
+        "format": 1,
+        "recipe": job.recipe.name,
+        "model": job.model,
+        "command": job.command,
+        "is_control": job.is_control,
+        "settings": {
+            name: asdict(getattr(job.settings, name)) for name in ("patches", "train", "predict", "votes")
+        },
+        "split": job.manifest.settings.get("split"),
+        "patches": {"of_class": job.manifest.label_counts(), "dropped": job.manifest.dropped},
+        "left_out": left_out,
+        "pixels": None if job.targets is None else job.targets.counts.sum(0).tolist(),
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "device": result.device,
+        "seconds": round(result.seconds, 1),
+        "warnings": result.warnings,
+        "unread": result.unread,
+        "test_patches": n_test,
+        "deviations": [asdict(one) for one in job.recipe.deviations],
+    }
+    options = (
+        orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+    )
+    return orjson.dumps(content, option=options, default=str)

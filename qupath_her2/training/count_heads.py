@@ -1,0 +1,83 @@
+"""From how many patches of each class an image holds to the image's class: Chauhan et al. 2025, approach 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qupath_her2.learning.inference.predict import predict
+from qupath_her2.models.count_heads import counts_of_images, fit_counts, save_counts
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+from qupath_her2.project.exchange.writing import output_errors
+from qupath_her2.scoring.agreement.study import Agreement
+from qupath_her2.training.evaluation import agreement_of_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.learning.inference.predict import PredictSettings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.models.count_heads import CountKind
+    from qupath_her2.slides.stains.density_map import DensityMap
+
+__all__ = ["HEADS", "fit_heads", "head_path"]
+
+#: Folder of the heads beside their network.
+HEADS = "heads"
+
+
+def head_path(checkpoint: Path, kind: str) -> Path:
+    """Return where a head of a network lies."""
+    return checkpoint.parent / HEADS / f"{kind}.json"
+
+
+def fit_heads(
+    model: Any,
+    card: ModelCard,
+    manifest: PatchManifest,
+    kinds: Sequence[CountKind],
+    checkpoint: Path,
+    settings: PredictSettings | None = None,
+    stain_maps: Sequence[DensityMap] | None = None,
+) -> dict[str, Agreement]:
+    """Fit heads on the images of training and validation, keep them beside the network, and judge them on test images.
+
+    An image's true class is the most frequent label of its patches. The validation images chose the network's best
+    epoch, so counts of training images alone would flatter it: both are given to the heads, and neither judges them.
+
+    Returns
+    -------
+    {kind: figures of the test images}, empty where there are none.
+    """
+    labelled = select(manifest, (manifest.label >= 0) & (manifest.split >= 0))
+    with PatchPixels(labelled) as pixels:
+        found = predict(model, card, labelled, pixels, settings, stain_maps=stain_maps)
+    n_images, n_classes = len(labelled.images), len(card.class_names)
+    counts = counts_of_images(labelled.image, found.chosen, n_images, n_classes)
+    truth = counts_of_images(labelled.image, labelled.label, n_images, n_classes)
+    is_test = np.zeros(n_images, bool)
+    is_test[labelled.image[labelled.split == 2]] = True
+    has_patches = counts.sum(axis=1) > 0
+    learning, testing = np.flatnonzero(has_patches & ~is_test), np.flatnonzero(has_patches & is_test)
+    figures: dict[str, Agreement] = {}
+    with output_errors(checkpoint.parent / HEADS):
+        (checkpoint.parent / HEADS).mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        head = fit_counts(
+            kind,
+            counts[learning],
+            truth[learning].argmax(axis=1),
+            patch_classes=card.class_names,
+            slide_classes=card.class_names,
+        )
+        save_counts(head_path(checkpoint, kind), head)
+        if len(testing):
+            probabilities = head.predict(counts[testing])
+            answer = [head.slide_classes[code] for code in probabilities.argmax(axis=1).tolist()]
+            figures[kind] = agreement_of_images(
+                labelled, testing.tolist(), head.slide_classes, answer, probabilities
+            )
+    return figures

@@ -1,0 +1,126 @@
+"""``train --folds K``: a network for each fold of a cross-validation by case, and its figures as mean and SD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from qupath_her2.errors import TrainingError
+from qupath_her2.patches.folds import fold_splits
+from qupath_her2.patches.splits import leaked_cases
+from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.project.spreadsheet import csv_bytes
+from qupath_her2.scoring.agreement.study import FoldFigure, agreement_over_folds
+from qupath_her2.scoring.agreement.tables import fold_table
+from qupath_her2.training.classifier import TrainedNetwork, TrainJob, train_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qupath_her2.learning.train.loop import TrainProgress
+    from qupath_her2.scoring.agreement.study import Agreement
+
+__all__ = ["TrainedFolds", "train_folds"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedFolds:
+    """What came of a cross-validation.
+
+    Attributes
+    ----------
+    networks : one a fold, each with the figures of its own test cases.
+    figures : {"patches" | "images" | "images by KIND": figures over the folds}, KIND a head over patch counts.
+    """
+
+    networks: tuple[TrainedNetwork, ...]
+    figures: dict[str, tuple[FoldFigure, ...]]
+
+
+def train_folds(
+    job: TrainJob,
+    k: int,
+    *,
+    begin: Callable[[int], None] | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+    predicting: Callable[[int, int], None] | None = None,
+) -> TrainedFolds:
+    """Train and judge a network on each of `k` folds, and write ``folds.json`` and ``folds.csv`` beside them.
+
+    Every case is tested once, by a network that saw it neither in training nor in validation. The fold's networks lie
+    in ``fold-01``, ``fold-02`` … of the job's folder; a cross-validation that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    job : as for a single training; its manifest is split anew.
+    k : number of folds, >= 3.
+    begin : called with the number of each fold, from 1.
+    progress, predicting : see `train_network`.
+
+    Raises
+    ------
+    PatchError
+        Fewer cases than folds.
+    TrainingError
+        A fold holds no labelled patch to test.
+    """
+    splits = fold_splits(job.manifest, k, job.settings.patches.seed)
+    for number, manifest in enumerate(splits, start=1):
+        # Before hours of training, and not by the word of the split alone.
+        if leaked := leaked_cases(manifest):
+            raise TrainingError(f"Fold {number} has cases on two sides: {', '.join(leaked[:5])}.")
+        if not ((manifest.split == 2) & (manifest.label >= 0)).any():
+            raise TrainingError(f"Fold {number} of {k} has no labelled patch to test. Take fewer folds.")
+    networks = []
+    for number, manifest in enumerate(splits, start=1):
+        if begin is not None:
+            begin(number)
+        one = replace(job, manifest=manifest, out=job.out / f"fold-{number:02d}")
+        networks.append(train_network(one, progress=progress, predicting=predicting))
+    found = TrainedFolds(tuple(networks), _figures(networks))
+    _write(job.out, job, found)
+    return found
+
+
+def _figures(networks: Sequence[TrainedNetwork]) -> dict[str, tuple[FoldFigure, ...]]:
+    tests = [one.test for one in networks if one.test is not None]
+    if len(tests) < len(networks):
+        raise TrainingError(
+            f"{len(networks) - len(tests)} folds have no patch left to test once slides that cannot be normalised are "
+            "left out. Take fewer folds, or mend those slides."
+        )
+    parts: dict[str, list[Agreement]] = {
+        "patches": [test.patches for test in tests],
+        "images": [test.images for test in tests],
+    }
+    for kind in networks[0].heads:
+        parts[f"images by {kind}"] = [one.heads[kind] for one in networks if kind in one.heads]
+    return {name: agreement_over_folds(figures) for name, figures in parts.items()}
+
+
+def _write(folder: Path, job: TrainJob, found: TrainedFolds) -> None:
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "recipe": job.recipe.name,
+        "model": job.model,
+        "is_control": job.is_control,
+        "folds": [str(one.checkpoint.parent.name) for one in found.networks],
+        "figures": found.figures,
+    }
+    rows: list[Sequence[str]] = []
+    for name, figures in found.figures.items():
+        table = fold_table(figures)
+        rows += [[]] if rows else []
+        rows += [[f"{name}: {table.title}"], table.header, *table.rows, *([note] for note in table.notes)]
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    # orjson writes NaN, a figure that a fold lacks, as null.
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    replace_file(folder / "folds.json", orjson.dumps(content, option=options))
+    replace_file(folder / "folds.csv", csv_bytes(rows))

@@ -1,0 +1,224 @@
+"""How a trained network does on cases it never saw: figures for patches and for images, and its worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qupath_her2.learning.dataset import Preparation
+from qupath_her2.learning.inference.grad_cam import CamSettings, explain, heat_overlay
+from qupath_her2.learning.inference.predict import predict
+from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.report.contact_sheet import contact_sheet, paired_sheet
+from qupath_her2.scoring.agreement.files import write_agreement
+from qupath_her2.scoring.agreement.pairs import make_pairs
+from qupath_her2.scoring.agreement.study import Agreement, agreement
+from qupath_her2.scoring.votes import VoteSettings, vote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from qupath_her2.learning.inference.predict import Prediction, PredictSettings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+    from qupath_her2.slides.stains.density_map import DensityMap
+
+__all__ = ["Evaluation", "agreement_of_images", "evaluate", "write_evaluation"]
+
+#: Wrong patches that are shown.
+_WORST = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What came of predicting labelled patches.
+
+    Attributes
+    ----------
+    manifest : the patches, all of them labelled.
+    found : what the network said of them.
+    patches, images : the figures; an image's true class is the most frequent label of its patches.
+    worst : int64 (k,), rows that were answered wrongly, the surest first.
+    """
+
+    manifest: PatchManifest
+    found: Prediction
+    patches: Agreement
+    images: Agreement
+    worst: NDArray[np.int64]
+
+
+def evaluate(
+    model: Any,
+    card: ModelCard,
+    manifest: PatchManifest,
+    pixels: Callable[[PatchManifest], PatchPixels],
+    *,
+    split: int = 2,
+    settings: PredictSettings | None = None,
+    votes: VoteSettings | None = None,
+    stain_maps: Sequence[DensityMap] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation | None:
+    """Predict the labelled patches of a split and compare them with their labels.
+
+    Parameters
+    ----------
+    model, card : the network.
+    manifest : split and labelled.
+    pixels : opens the reader of a manifest.
+    split : which part, index into `patches.SPLITS`; None is returned where it has no labelled patch.
+    settings, votes, stain_maps, progress : see `learning.predict` and `scoring.votes`.
+    """
+    chosen = select(manifest, (manifest.split == split) & (manifest.label >= 0))
+    if len(chosen) == 0:
+        return None
+    with pixels(chosen) as reader:
+        found = predict(model, card, chosen, reader, settings, stain_maps=stain_maps, progress=progress)
+    wrong = np.flatnonzero((found.chosen >= 0) & (found.chosen != chosen.label))
+    sureness = found.probabilities[wrong, found.chosen[wrong]]
+    return Evaluation(
+        chosen,
+        found,
+        _patch_figures(chosen, found, card),
+        _image_figures(chosen, found, card, votes),
+        wrong[np.argsort(-sureness, kind="stable")],
+    )
+
+
+def _is_split_by_case(manifest: PatchManifest) -> bool:
+    return manifest.settings.get("split", {}).get("kind") == "by case" and None not in manifest.cases
+
+
+def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard) -> Agreement:
+    names = card.class_names
+    cases = [manifest.images[index].case for index in manifest.image.tolist()]
+    pairs = make_pairs(
+        [names[label] for label in manifest.label.tolist()],
+        [names[code] if code >= 0 else None for code in found.chosen.tolist()],
+        names,
+        cases=cases,
+        probabilities=_summing_to_one(found.probabilities),
+        level="patch",
+        is_ordered=len(names) > 2,
+    )
+    return agreement(
+        pairs, truth_by="labels of the patches' regions", is_split_by_case=_is_split_by_case(manifest)
+    )
+
+
+def _image_figures(
+    manifest: PatchManifest, found: Prediction, card: ModelCard, votes: VoteSettings | None
+) -> Agreement:
+    names = card.class_names
+    answer: list[str | None] = []
+    shares = []
+    images = np.unique(manifest.image).tolist()
+    for image in images:
+        rows = manifest.image == image
+        said = vote(found.probabilities[rows], found.chosen[rows], settings=votes)
+        answer.append(None if said.class_index is None else names[said.class_index])
+        shares.append(said.probabilities)
+    return agreement_of_images(manifest, images, names, answer, np.array(shares))
+
+
+def agreement_of_images(
+    manifest: PatchManifest,
+    images: Sequence[int],
+    names: Sequence[str],
+    answer: Sequence[str | None],
+    probabilities: NDArray[np.floating],
+) -> Agreement:
+    """Compare what was said of images with the most frequent label of their patches.
+
+    Parameters
+    ----------
+    manifest : labelled patches, some of each image.
+    images : indices into its images.
+    names : the classes.
+    answer, probabilities : of each image its class, None for none, and (n, C).
+    """
+    labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
+    pairs = make_pairs(
+        [names[int(label)] for label in labels],
+        answer,
+        names,
+        cases=[manifest.images[image].case for image in images],
+        probabilities=_summing_to_one(probabilities),
+        level="slide",
+        is_ordered=len(names) > 2,
+    )
+    by_case = _is_split_by_case(manifest)
+    return agreement(pairs, truth_by="most frequent label of the image's patches", is_split_by_case=by_case)
+
+
+def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Half precision leaves sums a little beside 1."""
+    wide = probabilities.astype(np.float64)
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+
+
+def write_evaluation(
+    folder: Path,
+    found: Evaluation,
+    card: ModelCard,
+    pixels: Callable[[PatchManifest], PatchPixels],
+    *,
+    model: Any,
+    stain_maps: Sequence[DensityMap] | None = None,
+    cam: CamSettings | None = None,
+) -> None:
+    """Write tables, confusion matrices and the worst mistakes into `folder`.
+
+    ``patches/`` and ``images/`` with ``agreement.json`` and ``agreement.csv``, ``confusion.svg`` of both, and
+    ``mistakes.jpg`` where there are any: each patch beside what spoke for the wrong class (Grad-CAM), or alone where
+    the network has no map to look at.
+
+    Parameters
+    ----------
+    folder : may be missing.
+    found, card, pixels : as of `evaluate`.
+    model : the network that was asked.
+    stain_maps : as of `evaluate`.
+    cam : how heat is drawn.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    for name, figures in (("patches", found.patches), ("images", found.images)):
+        write_agreement(folder / name, figures)
+        picture = confusion_picture(figures.matrix, card.class_names, f"Test {name}")
+        replace_file(folder / name / "confusion.svg", picture.encode())
+    mistakes = folder / "mistakes.jpg"
+    worst = found.worst[:_WORST]
+    if len(worst) == 0:
+        with output_errors(mistakes):
+            mistakes.unlink(missing_ok=True)
+        return
+    with pixels(found.manifest) as reader:
+        pictures = reader.read(worst)
+    captions = [_caption(found, card, row) for row in worst.tolist()]
+    if model.cam_layer is None:
+        replace_file(mistakes, contact_sheet(pictures, captions))
+        return
+    prepare = Preparation(found.manifest, card.mean, card.std, stain_maps=stain_maps)
+    heat, _ = explain(model, pictures, prepare, worst, found.found.chosen[worst])
+    opacity = (cam or CamSettings()).opacity
+    drawn = [heat_overlay(picture, one, opacity) for picture, one in zip(pictures, heat, strict=True)]
+    replace_file(mistakes, paired_sheet(list(zip(pictures, drawn, strict=True)), captions))
+
+
+def _caption(found: Evaluation, card: ModelCard, row: int) -> str:
+    code = int(found.found.chosen[row])
+    truth = card.class_names[int(found.manifest.label[row])]
+    return f"{truth} taken for {card.class_names[code]} {found.found.probabilities[row, code]:.2f}"

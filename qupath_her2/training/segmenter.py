@@ -1,0 +1,254 @@
+"""``train --recipe her2net``: segmenters from windows to checkpoints, judged on the test part, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from qupath_her2.errors import SettingsError, TrainingError
+from qupath_her2.learning.inference.calibration import fit_temperature
+from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.learning.metrics.pixel_counts import PixelTally
+from qupath_her2.learning.metrics.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels
+from qupath_her2.learning.train.loop import train
+from qupath_her2.models.card import ModelCard
+from qupath_her2.models.checkpoint import load_checkpoint, save_card
+from qupath_her2.models.registry import find_model
+from qupath_her2.patches.cutting.cut_windows import scores_of
+from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+from qupath_her2.patches.tasks import SEGMENTATION
+from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.report.pixel_tables import SegmenterRow, pixel_csv, pixel_tables
+from qupath_her2.scoring.agreement.tables import table_text
+from qupath_her2.training.classifier import TrainJob, training_record
+from qupath_her2.training.initial_weights import begin_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.learning.train.loop import TrainProgress, TrainResult
+    from qupath_her2.patches.targets.stored_targets import Targets
+
+__all__ = [
+    "TrainedSegmenter",
+    "check_model_fits_task",
+    "train_rivals",
+    "train_segmenter",
+    "write_table",
+]
+
+#: Windows kept in memory once read, bytes: an epoch of a large study is read from the disk again.
+_CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedSegmenter:
+    """What came of a training: the network, how it went, and its `row` of the table, None without a test part."""
+
+    checkpoint: Path
+    card: ModelCard
+    result: TrainResult
+    row: SegmenterRow | None
+
+
+def check_model_fits_task(model: str, task: str) -> None:
+    """Raise SettingsError where a network names pixels and a recipe labels patches, or the other way round."""
+    is_dense = find_model(model).kind == "segmentation"
+    if is_dense != (task == SEGMENTATION.name):
+        what = ("pixels", "patches") if is_dense else ("patches", "pixels")
+        raise SettingsError(
+            f"Model '{model}' names {what[0]}, and the recipe's task '{task}' labels {what[1]}. Choose another --model "
+            "or another --recipe."
+        )
+
+
+def train_segmenter(
+    job: TrainJob,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    predicting: Callable[[int, int], None] | None = None,
+) -> TrainedSegmenter:
+    """Train a segmenter, calibrate it on the validation part, and judge it on the test part.
+
+    Beside the checkpoint lie ``history.json``, ``curves.svg``, ``confusion.svg``, ``training.json`` and, with a test
+    part, ``test/pixels.csv``, ``test/pixels.txt`` and ``test/pixels.json``.
+
+    Parameters
+    ----------
+    job : with `targets`.
+    progress, predicting : called while it trains, and while test windows are named.
+
+    Raises
+    ------
+    TrainingError, ModelError, OutputError
+        See `learning.train` and `models.build_model`.
+    """
+    if job.targets is None:
+        raise TrainingError(
+            f"Recipe '{job.recipe.name}' names pixels, and the patches given have no targets."
+        )
+    manifest, targets = job.manifest, job.targets
+    if job.is_control:
+        manifest, targets = shuffled_targets(manifest, targets, job.settings.train.seed)
+    model = begin_model(job)
+    with PatchPixels(manifest, cache_bytes=_CACHE_BYTES) as pixels:
+        result = train(
+            model,
+            manifest,
+            pixels,
+            job.settings.train,
+            job.out,
+            targets=targets,
+            recipe=job.recipe.name,
+            progress=progress,
+            resume=job.resume,
+        )
+        model, card = load_checkpoint(result.checkpoint)
+        card = _calibrated(model, card, manifest, pixels, targets, job)
+    save_card(result.checkpoint, card)
+    picture = confusion_picture(result.confusion, manifest.class_names, "Validation pixels")
+    replace_file(job.out / "confusion.svg", picture.encode())
+    row = _judged(model, card, result, job, predicting)
+    if row is not None:
+        write_table(job.out / "test" / "pixels", [row])
+        test_picture = confusion_picture(row.tally.confusion(), card.class_names, "Test pixels")
+        replace_file(job.out / "test" / "confusion.svg", test_picture.encode())
+    n_test = int((job.manifest.split == 2).sum())
+    replace_file(job.out / "training.json", training_record(job, result, n_test))
+    return TrainedSegmenter(result.checkpoint, card, result, row)
+
+
+def shuffled_targets(manifest: PatchManifest, targets: Targets, seed: int) -> tuple[PatchManifest, Targets]:
+    """Return the windows of training and validation with each other's targets; the test part keeps its own."""
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(manifest))
+    for part in (0, 1):
+        own = np.flatnonzero(manifest.split == part)
+        rows[own] = rng.permutation(own)
+    settings = {**manifest.settings, "labels": f"shuffled, seed {seed}"}
+    return replace(manifest, settings=settings), targets.select(rows)
+
+
+def _calibrated(
+    model: Any, card: ModelCard, manifest: PatchManifest, pixels: PatchPixels, targets: Targets, job: TrainJob
+) -> ModelCard:
+    """Return the card with the temperature under which the validation pixels are most likely."""
+    rows = np.flatnonzero((manifest.split == 1) & targets.counts.any(axis=1))
+    if len(rows) == 0:
+        return card
+    probabilities, labels = sample_pixels(
+        model, card, manifest, pixels, targets, job.settings.predict, rows=rows
+    )
+    return replace(card, temperature=card.temperature * fit_temperature(probabilities, labels))
+
+
+def _judged(
+    model: Any,
+    card: ModelCard,
+    result: TrainResult,
+    job: TrainJob,
+    predicting: Callable[[int, int], None] | None,
+) -> SegmenterRow | None:
+    """Return the figures of the test part; None where it has no window."""
+    assert job.targets is not None
+    rows = np.flatnonzero((job.manifest.split == 2) & job.targets.counts.any(axis=1))
+    if len(rows) == 0:
+        return None
+    part, predict = select(job.manifest, rows), job.settings.predict
+    with PatchPixels(part) as pixels:
+        tally = tally_pixels(
+            model,
+            card,
+            part,
+            pixels,
+            job.targets.select(rows),
+            predict,
+            scores=scores_of(part),
+            progress=predicting,
+        )
+    return SegmenterRow(
+        name=job.model,
+        window_px=part.patch_size_px,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        seconds_per_crop=seconds_per_crop(model, part.patch_size_px, predict),
+        device=result.device,
+        best_epoch=result.best_epoch,
+        tally=tally,
+    )
+
+
+def train_rivals(
+    jobs: Sequence[TrainJob],
+    table: Path,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    predicting: Callable[[int, int], None] | None = None,
+    beginning: Callable[[TrainJob], None] | None = None,
+) -> tuple[TrainedSegmenter, ...]:
+    """Train several segmenters, one after the other, and write one table of all of them.
+
+    Parameters
+    ----------
+    jobs : of different networks on the same windows, or of one network on windows of different sizes.
+    table : its path without ending: ``.csv``, ``.txt`` and ``.json``.
+    progress, predicting : see `train_segmenter`.
+    beginning : called with each job before it begins.
+
+    Raises
+    ------
+    TrainingError
+        There is no test part, so that there is nothing to put into the table.
+    """
+    for job in jobs:
+        if not (job.manifest.split == 2).any():
+            raise TrainingError(
+                "There is no test part, so nothing says which network does better on cases it never saw. "
+                "Split with a test share (--shares), or leave --rivals out."
+            )
+    done = []
+    for job in jobs:
+        if beginning is not None:
+            beginning(job)
+        done.append(train_segmenter(job, progress=progress, predicting=predicting))
+        rows = [one.row for one in done if one.row is not None]
+        # After each network: whoever stops half-way keeps what is known by then.
+        write_table(table, rows)
+    return tuple(done)
+
+
+def write_table(path: Path, rows: Sequence[SegmenterRow]) -> None:
+    """Write figures as ``.csv`` (all of them), ``.txt`` (to look at) and ``.json``; OutputError if it cannot be."""
+    with output_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(table_text(table) for table in pixel_tables(rows))
+    replace_file(path.with_name(f"{path.name}.csv"), pixel_csv(rows))
+    replace_file(path.with_name(f"{path.name}.txt"), text.encode())
+    content = [
+        {
+            "network": row.name,
+            "window_px": row.window_px,
+            "parameters": row.n_parameters,
+            "seconds_per_2048": row.seconds_per_crop,
+            "device": row.device,
+            "best_epoch": row.best_epoch,
+            "groups": {group or "all": _figures(row.tally, group) for group in ("", *row.scores())},
+        }
+        for row in rows
+    ]
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    replace_file(path.with_name(f"{path.name}.json"), orjson.dumps(content, option=option))
+
+
+def _figures(tally: PixelTally, group: str) -> dict[str, Any]:
+    chosen = group or None
+    return {
+        "pooled": asdict(tally.pooled(chosen)),
+        "classes": [asdict(one) for one in tally.measures(chosen)],
+        "confusion": tally.confusion(chosen).tolist(),
+    }

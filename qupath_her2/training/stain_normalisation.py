@@ -1,0 +1,86 @@
+"""The stain normalisation of a data set: a map for each slide, and the slides that cannot be normalised left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.errors import ImageReadError, SettingsError, TrainingError
+from qupath_her2.patches.manifest import PatchManifest, without_images
+from qupath_her2.slides.readers.view import open_view
+from qupath_her2.slides.stains.macenko import macenko_map
+from qupath_her2.slides.stains.tissue_sample import fit_slide_macenko, normalisation_reference
+
+if TYPE_CHECKING:
+    from qupath_her2.patches.manifest import ManifestImage
+    from qupath_her2.slides.stains.density_map import DensityMap
+    from qupath_her2.slides.stains.he_profiles import StainProfile
+
+__all__ = ["Normalised", "normalised"]
+
+#: How patches of such slides are counted among those that were dropped.
+UNFIT = "image: stains cannot be normalised"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalised:
+    """A data set whose slides can all be normalised.
+
+    Attributes
+    ----------
+    manifest : without the patches of slides that cannot be, which it counts as dropped.
+    maps : of each image; None where nothing is normalised.
+    left_out : a sentence for each slide that was left out.
+    """
+
+    manifest: PatchManifest
+    maps: tuple[DensityMap, ...] | None
+    left_out: tuple[str, ...] = ()
+
+
+def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
+    """Fit the normalisation `stain` to each slide of a data set.
+
+    Parameters
+    ----------
+    manifest : patches of any slides.
+    stain : as in `models.card.ModelCard`; None leaves everything as it is.
+
+    Raises
+    ------
+    TrainingError
+        No slide can be normalised; the message holds the first reason.
+    SettingsError
+        There is no such normalisation.
+    """
+    if stain is None:
+        return Normalised(manifest, None)
+    reference = normalisation_reference(stain)
+    with_patches = set(np.unique(manifest.image).tolist())
+    maps: list[DensityMap] = []
+    left_out: list[str] = []
+    unfit: set[int] = set()
+    for index, image in enumerate(manifest.images):
+        # A slide without patches needs no map, and its stains may be anything.
+        if index not in with_patches:
+            unfit.add(index)
+            continue
+        try:
+            maps.append(macenko_map(_profile(image), reference))
+        except (SettingsError, ImageReadError) as error:
+            unfit.add(index)
+            left_out.append(f"Left out, '{image.name}' cannot be normalised by {stain}: {error}")
+    if not maps:
+        first = left_out[0] if left_out else "there is no patch"
+        raise TrainingError(
+            f"No slide of {len(manifest.images)} can be normalised by {stain}; nothing is left to train on. {first}"
+        )
+    return Normalised(without_images(manifest, unfit, UNFIT), tuple(maps), tuple(left_out))
+
+
+def _profile(image: ManifestImage) -> StainProfile:
+    with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
+        size_um = None if np.isnan(image.pixel_size_um) else image.pixel_size_um
+        return fit_slide_macenko(slide, pixel_size_um=size_um)

@@ -1,0 +1,79 @@
+"""What people look at after a training: one page from the files that lie in its folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qupath_her2.provenance import versions
+from qupath_her2.report.training import Part, Picture, write_training_page
+from qupath_her2.scoring.agreement.tables import Table, agreement_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qupath_her2.training.classifier import TrainedNetwork, TrainJob
+
+__all__ = ["write_training_report"]
+
+_SVG, _JPEG = "image/svg+xml", "image/jpeg"
+
+
+def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool) -> None:
+    """Write ``report.html`` of a training that is done, beside its checkpoint.
+
+    Parameters
+    ----------
+    job, found : the training and what came of it; the pictures lie in the job's folder.
+    has_cam : whether the network has a map that Grad-CAM could read.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    result, test = found.result, job.out / "test"
+    figures = [] if found.test is None else [("patches", found.test.patches), ("images", found.test.images)]
+    parts = [Part("Training", _pictures((job.out / "curves.svg", "Loss and accuracy of each epoch", _SVG)))]
+    for name, one in figures:
+        confusion = (test / name / "confusion.svg", f"Test {name}: truth in rows, answers in columns", _SVG)
+        parts.append(Part(f"Test {name}", _pictures(confusion), agreement_tables(one)))
+    if found.heads:
+        rows = tuple((kind, f"{one.accuracy.k} of {one.accuracy.n}") for kind, one in found.heads.items())
+        parts.append(
+            Part("Images by the counts of their patches", (), (Table("Right", ("head", "images"), rows),))
+        )
+    parts.append(
+        Part("Worst mistakes", _pictures((test / "mistakes.jpg", _of_mistakes(found, has_cam), _JPEG)))
+    )
+    split = job.manifest.settings.get("split", {})
+    facts = {
+        "recipe": f"{job.recipe.name}: {job.recipe.title}",
+        "paper": job.recipe.paper,
+        "network": job.model,
+        "classes": ", ".join(found.card.class_names),
+        "patches": ", ".join(f"{name}: {count:,}" for name, count in job.manifest.label_counts().items()),
+        "split": str(split.get("kind", "not split")),
+        "epochs": f"{len(result.history)}, the best is {result.best_epoch}; {result.seconds:.0f} s on {result.device}",
+    }
+    title = f"Training of {job.recipe.name}" + (", control on shuffled labels" if job.is_control else "")
+    write_training_page(
+        job.out / "report.html",
+        title,
+        facts,
+        parts,
+        version=versions()["qupath-her2"],
+        warnings=(*found.left_out, *result.warnings),
+    )
+
+
+def _of_mistakes(found: TrainedNetwork, has_cam: bool) -> str:
+    n = 0 if found.test is None else len(found.test.worst)
+    text = f"Patches of unseen cases that were taken for another class, the surest first ({n} in all)"
+    return f"{text}; beside each what in it spoke for that class (Grad-CAM)" if has_cam else text
+
+
+def _pictures(*listed: tuple[Path, str, str]) -> tuple[Picture, ...]:
+    """Return those of the pictures that are there: a training without mistakes has no picture of them."""
+    return tuple(
+        Picture(caption, path.read_bytes(), kind) for path, caption, kind in listed if path.is_file()
+    )

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qupath_her2.batch import doctor as checks
+from qupath_her2.records import ImageResult
+from qupath_her2.runs.plan import Plan
+from tests.helpers.layout import lay_out
+
+
+def test_this_machine_is_fit(tmp_path: Path) -> None:
+    found = {check.name: check for check in checks.run_checks(tmp_path)}
+    assert [name for name, check in found.items() if check.state == "FAIL"] == []
+    for name in ("Python", "Write permission", "Slide readers", "Compiler", "Scoring"):
+        assert found[name].state == "PASS", found[name]
+    assert "scored 3+" in found["Scoring"].text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_fails_with_the_fix(tmp_path: Path) -> None:
+    check = checks.check_write(tmp_path / "none")
+    assert (check.state, "--out" in check.fix) == ("FAIL", True)
+    assert checks.check_disk(tmp_path / "none").state == "FAIL"
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_LOW_DISK_GB", 1e9)
+    assert checks.check_disk(tmp_path).state == "WARN"
+
+
+def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    assert checks.check_python().state == "FAIL"
+
+
+def test_qupath_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAQUO_QUPATH_DIR", str(lay_out(tmp_path / "mine", "0.6.0")))
+    found = checks.check_qupath()
+    assert (found.state, found.text) == ("PASS", "0.6.0, found by PAQUO_QUPATH_DIR")
+    monkeypatch.setenv("PAQUO_QUPATH_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", "")
+    assert checks.check_qupath().state == "WARN"
+    assert checks.check_gpu().state == "WARN"
+
+
+def test_a_wrong_score_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qupath_her2.synthetic.example_project.write_field", lambda *_, **__: None)
+    monkeypatch.setattr("qupath_her2.runs.plan.plan_jobs", lambda *_: Plan(Path(), ()))
+    monkeypatch.setattr(
+        "qupath_her2.batch.local.run_jobs", lambda jobs: [ImageResult("a", "a", "failed", error="x")]
+    )
+    assert checks.check_scoring().state == "FAIL"

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qupath_her2.cells.membrane.territory import NOBODY, STRAIGHT, grow
+
+SEED = st.integers(0, 2**32 - 1)
+
+
+def literal(
+    owner: np.ndarray, cost: np.ndarray, price: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cheapest path by cheapest path, settled in the order of (cost, number)."""
+    height, width = owner.shape
+    waiting = [(int(cost[y, x]), int(owner[y, x]), y, x) for y, x in np.argwhere(owner >= 0).tolist()]
+    heapq.heapify(waiting)
+    settled = np.full(owner.shape, NOBODY, np.int32), np.full(owner.shape, limit + 1, np.int32)
+    while waiting:
+        spent, number, y, x = heapq.heappop(waiting)
+        if spent > limit or settled[0][y, x] != NOBODY:
+            continue
+        settled[0][y, x], settled[1][y, x] = number, spent
+        for v in range(max(y - 1, 0), min(y + 2, height)):
+            for u in range(max(x - 1, 0), min(x + 2, width)):
+                step = 7 if v != y and u != x else 5
+                if price[v, u] >= 0 and (v, u) != (y, x):
+                    heapq.heappush(waiting, (spent + step * int(price[v, u]), number, v, u))
+    return settled
+
+
+# The first example waits for the compiler.
+@settings(deadline=None)
+@given(seed=SEED, height=st.integers(1, 12), width=st.integers(1, 12), limit=st.integers(0, 200))
+def test_every_place_goes_to_the_cheapest_path(seed: int, height: int, width: int, limit: int) -> None:
+    rng = np.random.default_rng(seed)
+    owner = np.full(height * width, NOBODY, np.int32)
+    places = rng.choice(len(owner), min(len(owner), int(rng.integers(0, 5))), replace=False)
+    owner[places] = np.arange(len(places))
+    owner = owner.reshape(height, width)
+    cost = rng.integers(0, 40, owner.shape).astype(np.int32)
+    # Few prices, so that equal costs are common; a few walls.
+    price = rng.choice(np.array([-1, 1, 2, 6], np.int32), owner.shape, p=[0.1, 0.5, 0.2, 0.2])
+    for found, expected in zip(
+        grow(owner, cost, price, limit), literal(owner, cost, price, limit), strict=True
+    ):
+        assert (found == expected).all()
+
+
+def test_a_dear_wall_parts_ground_that_is_not_half_way() -> None:
+    owner = np.full((21, 41), NOBODY, np.int32)
+    owner[10, 5], owner[10, 30] = 0, 1
+    price = np.ones(owner.shape, np.int32)
+    price[:, 25] = 30
+    found, _ = grow(owner, np.zeros_like(owner), price, 10_000)
+    assert (found[:, :25] == 0).all()
+    assert (found[:, 26:] == 1).all()
+    free, _ = grow(owner, np.zeros_like(owner), np.ones_like(price), 10_000)
+    assert (free[10, :18] == 0).all()
+    assert (free[10, 18:] == 1).all()
+
+
+@pytest.mark.parametrize("reach", [1, 4])
+def test_nobody_goes_farther_than_the_limit(reach: int) -> None:
+    owner = np.full((11, 11), NOBODY, np.int32)
+    owner[5, 5] = 0
+    found, cost = grow(owner, np.zeros_like(owner), np.ones_like(owner), reach * STRAIGHT)
+    assert (found[5] == 0).sum() == 2 * reach + 1
+    assert cost[5, 5 + reach] == reach * STRAIGHT
+    assert (cost[found == NOBODY] == reach * STRAIGHT + 1).all()
+
+
+def test_what_is_given_stays_as_it_was() -> None:
+    owner = np.array([[0, NOBODY, NOBODY]], np.int32)
+    cost, price = np.zeros_like(owner), np.ones_like(owner)
+    grow(owner, cost, price, 100)
+    assert owner.tolist() == [[0, NOBODY, NOBODY]]
+    assert cost.tolist() == [[0, 0, 0]]

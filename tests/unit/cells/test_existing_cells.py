@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qupath_her2.cells.existing_cells import given_centres, polar_radii, rings_of
+from qupath_her2.cells.grid import GridSettings
+from qupath_her2.cells.measure import CellSettings, measure_cells
+from qupath_her2.cells.nuclei.star_contours import polygons
+from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
+from tests.helpers.drawn_planes import STAINS, ArraySlide
+
+
+def existing(*cells: tuple[shapely.Polygon, shapely.Polygon | None, bool]) -> ExistingCells:
+    collector = CellCollector()
+    for number, (cell, nucleus, is_cell) in enumerate(cells):
+        collector.add(UUID(int=number + 1), cell, nucleus, None, is_cell=is_cell)
+    table = collector.table()
+    assert table is not None
+    return table
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([8, 32, 36]))
+def test_radii_of_a_star_shape_come_back(seed: int, n_angles: int) -> None:
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 50, (3, 2))
+    radii = rng.uniform(2, 9, (3, n_angles)).astype(np.float32)
+    rings = polygons(centres, radii)
+    found = polar_radii(rings.reshape(-1, 2), np.arange(4) * n_angles, centres, n_angles)
+    assert found == pytest.approx(radii, abs=1e-4)
+
+
+def test_a_square_by_its_formula_and_a_horseshoe_by_its_farthest_side() -> None:
+    square = np.array([[-2.0, -2], [2, -2], [2, 2], [-2, 2]])
+    (found,) = polar_radii(square, np.array([0, 4]), np.zeros((1, 2)), 16)
+    angle = 2 * np.pi * np.arange(16) / 16
+    assert found == pytest.approx(2 / np.maximum(np.abs(np.cos(angle)), np.abs(np.sin(angle))), abs=1e-5)
+    horseshoe = np.array([[0.0, -5], [9, -5], [9, 5], [6, 5], [6, -2], [3, -2], [3, 5], [0, 5]])
+    (found,) = polar_radii(horseshoe, np.array([0, 8]), np.array([[1.5, 0.0]]), 4)
+    assert found == pytest.approx([7.5, 5, 1.5, 5])
+
+
+def test_an_empty_ring_has_no_radius() -> None:
+    square = np.array([[-2.0, -2], [2, -2], [2, 2], [-2, 2]])
+    found = polar_radii(square, np.array([0, 0, 4]), np.zeros((2, 2)), 8)
+    assert (found[0] == 0).all()
+    assert (found[1] >= 2).all()
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.data())
+def test_chosen_rings_are_slices(lengths: list[int], data: st.DataObject) -> None:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    xy = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
+    chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=10))
+    found, starts = rings_of(xy, offsets, np.array(chosen, np.intp))
+    expected = [xy[offsets[i] : offsets[i + 1]] for i in chosen]
+    assert starts.tolist() == [0, *np.cumsum([len(ring) for ring in expected], dtype=int)]
+    assert (found == np.concatenate([*expected, np.empty((0, 2), np.float32)])).all()
+
+
+def uneven_circle(x: float, y: float, radius: float) -> shapely.Polygon:
+    """A circle whose left half has ten times as many vertices as its right half, as clicked by hand."""
+    angle = np.concatenate([np.linspace(-1.5, 1.5, 7), np.linspace(1.6, 4.7, 70)])
+    return shapely.Polygon(np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1))
+
+
+def test_centres_are_centroids_of_nuclei_or_of_cells_without() -> None:
+    nucleus, cell = uneven_circle(103, 99, 8), shapely.Point(100, 100).buffer(20)
+    cells = existing((cell, nucleus, True), (cell, None, True), (uneven_circle(50, 60, 9), None, False))
+    expected = [nucleus.centroid, cell.centroid, uneven_circle(50, 60, 9).centroid]
+    assert given_centres(cells) == pytest.approx(np.array([[p.x, p.y] for p in expected]), abs=1e-3)
+
+
+def test_a_line_without_area_has_a_centre_too() -> None:
+    ring = np.array([[0, 0], [4, 0], [8, 0]], np.float32)
+    flat = ExistingCells(
+        np.zeros((1, 16), np.uint8), ring, np.array([0, 3]), np.zeros((0, 2), np.float32), np.array([0, 0]),
+        (None,), np.array([True]),
+    )  # fmt: skip
+    assert given_centres(flat).tolist() == [[4, 0]]
+
+
+def of_truth(field, kind: str) -> ExistingCells:
+    """The drawn cells as another program would have left them."""
+    rows = []
+    for cell, nucleus in zip(field.truth.cells, field.truth.nuclei, strict=True):
+        cell_shape, nucleus_shape = shapely.Polygon(cell), shapely.Polygon(nucleus)
+        rows.append(
+            {
+                "cells": (cell_shape, nucleus_shape, True),
+                "without nuclei": (cell_shape, None, True),
+                "detections": (nucleus_shape, None, False),
+            }[kind]
+        )
+    return existing(*rows)
+
+
+def measured(field, cells, stains, tumour, **more):
+    height, width = field.rgb.shape[:2]
+    return measure_cells(
+        ArraySlide(field.rgb), [tumour(-99, -99, width + 99, height + 99)],
+        pixel_size_um=field.settings.pixel_size_um, stains=stains, existing=cells, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["cells", "without nuclei", "detections"])
+def test_existing_cells_keep_their_outlines_and_names_and_are_measured(
+    kind: str, drawn, stains_of, tumour
+) -> None:
+    field = drawn("2+")
+    cells = of_truth(field, kind)
+    found = measured(field, cells, stains_of(field), tumour)
+    table = found.table
+    order = [int.from_bytes(row.tobytes(), "big") - 1 for row in table.uuid]
+    assert sorted(order) == list(range(len(cells)))
+    for row, i in enumerate(order):
+        for name in ("cell", "nucleus"):
+            xy, offsets = getattr(cells, f"{name}_xy"), getattr(cells, f"{name}_offsets")
+            new_xy, new_offsets = getattr(table, f"{name}_xy"), getattr(table, f"{name}_offsets")
+            ring = new_xy[new_offsets[row] : new_offsets[row + 1]]
+            assert (ring == xy[offsets[i] : offsets[i + 1]]).all()
+    truth = field.truth
+    cell_area = np.array([shapely.Polygon(truth.cells[i]).area for i in order]) / 4
+    nucleus_area = np.array([shapely.Polygon(truth.nuclei[i]).area for i in order]) / 4
+    if kind == "without nuclei":
+        assert np.isnan(table.column("HER2: Nucleus area µm^2")).all()
+        assert np.isnan(table.column("HER2: Nucleus DAB OD mean")).all()
+    else:
+        ratio = table.column("HER2: Nucleus area µm^2") / nucleus_area
+        assert np.median(ratio) == pytest.approx(1, abs=0.03)
+    ratio = table.column("HER2: Cell area µm^2") / cell_area
+    assert np.median(ratio) == pytest.approx(1, abs=0.25 if kind == "detections" else 0.05)
+    assert np.isfinite(table.column("HER2: Membrane completeness")).all()
+    # Of those outlined by others, membranes are read as well as of our own.
+    error = np.abs(table.column("HER2: Membrane completeness") - truth.completeness[order])
+    assert np.median(error) < 0.2
+
+
+@pytest.mark.parametrize("tile_px", [256, 2048])
+def test_existing_cells_do_not_see_the_tiles(tile_px: int, drawn, stains_of, tumour) -> None:
+    field = drawn("2+")
+    cells = of_truth(field, "cells")
+    whole = measured(field, cells, stains_of(field), tumour)
+    tiled = measured(
+        field, cells, stains_of(field), tumour,
+        settings=CellSettings(grid=GridSettings(tile_px=tile_px)), workers=2,
+    )  # fmt: skip
+    assert (tiled.table.uuid == whole.table.uuid).all()
+    assert np.array_equal(tiled.table.measurements, whole.table.measurements, equal_nan=True)
+
+
+@pytest.mark.parametrize("x", [8.0, 8.2, 8.49, 8.51, 15.9, 23.6])
+def test_a_cell_in_the_first_half_pixel_of_a_region_counts(x: float, tumour) -> None:
+    """The region begins on the lattice of tiles, where core and region share their edge."""
+    cells = existing((shapely.Point(x + 0.01, 12.3).buffer(6), shapely.Point(x + 0.01, 12.3).buffer(3), True))
+    found = measure_cells(
+        ArraySlide(np.full((64, 64, 3), 235, np.uint8)), [tumour(8, 8, 24, 24)],
+        pixel_size_um=0.5, stains=STAINS, existing=cells,
+    )  # fmt: skip
+    assert len(found.table) == 1
+
+
+def test_existing_cells_outside_of_the_regions_are_left_out(tumour) -> None:
+    cells = existing(*((shapely.Point(x, 30).buffer(6), None, True) for x in (10, 30, 50)))
+    found = measure_cells(
+        ArraySlide(np.full((64, 64, 3), 235, np.uint8)), [tumour(20, 0, 64, 64)],
+        pixel_size_um=0.5, stains=STAINS, existing=cells,
+    )  # fmt: skip
+    assert [int(row[-1]) for row in found.table.uuid] == [2, 3]
+    assert found.table.centroid_xy == pytest.approx(np.array([[30, 30], [50, 30]]), abs=0.01)
+
+
+def test_cells_in_a_row_keep_their_order_in_every_tiling(tumour) -> None:
+    """Their heights are equal but for the rounding of the tile they lie in."""
+    cells = existing(*((shapely.Point(x + 0.3, 30.1).buffer(6), None, True) for x in range(10, 500, 16)))
+    order = []
+    for tile_px in (64, 128, 2048):
+        found = measure_cells(
+            ArraySlide(np.full((64, 512, 3), 235, np.uint8)), [tumour(0, 0, 512, 64)],
+            pixel_size_um=0.35, stains=STAINS, existing=cells,
+            settings=CellSettings(grid=GridSettings(tile_px=tile_px)),
+        )  # fmt: skip
+        order.append([int(row[-1]) for row in found.table.uuid])
+    assert order == [list(range(1, len(cells) + 1))] * 3

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qupath_her2.errors import PatchError
+from qupath_her2.patches.cutting.cut_windows import scores_of
+from qupath_her2.patches.targets.drawn_windows import DrawnWindow, drawn_windows
+from qupath_her2.patches.targets.truth_targets import truth_target
+from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.presets import preset
+
+
+def field(seed: int, um_px: float = 1.0, side: int = 70) -> Field:
+    return draw_field(preset("score", seed, score="3+", width_px=side, height_px=side, pixel_size_um=um_px))
+
+
+def test_windows_show_their_part_of_the_field_and_of_its_truth() -> None:
+    one, other = field(811_010), field(811_011)
+    data = drawn_windows([DrawnWindow(one, "3+", 0), DrawnWindow(other, "3+", 2)], window=32)
+    assert data.manifest.box_xywh[:4, :2].tolist() == [[0, 0], [32, 0], [0, 32], [32, 32]]
+    assert data.manifest.split.tolist() == [0] * 4 + [2] * 4
+    assert scores_of(data.manifest) == ["3+", "3+"]
+    truth = truth_target(other)
+    assert np.array_equal(data.read(np.array([5]))[0], other.rgb[:32, 32:64])
+    assert np.array_equal(data.targets.read(np.array([6]))[0], truth[32:64, :32])
+    pictures, failed = data.read_readable(np.array([0, 7]))
+    assert pictures.shape == (2, 32, 32, 3)
+    assert failed == []
+
+
+def test_fields_that_do_not_go_together_are_refused() -> None:
+    one = DrawnWindow(field(811_012), "3+", 0)
+    with pytest.raises(PatchError, match="all different"):
+        drawn_windows([one, one], window=32)
+    with pytest.raises(PatchError, match="one pixel size"):
+        drawn_windows([one, DrawnWindow(field(811_013, um_px=0.8), "3+", 0)], window=32)
+    with pytest.raises(PatchError, match="as large as a window"):
+        drawn_windows([one])

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from qupath_her2.errors import CasesFileError, ExchangeError, Her2Error
+from qupath_her2.project.exchange.images import read_images
+from qupath_her2.project.exchange.runs import image_id
+from qupath_her2.project.folder import project_file, pulled_images
+
+IMAGE: dict[str, Any] = {
+    "id": "7_case",
+    "entry_id": "7",
+    "name": "case.svs",
+    "path": "slides/case.svs",
+    "width": 200,
+    "height": 100,
+    "pixel_size_um": 0.25,
+    "stains": None,
+    "image_type": "BRIGHTFIELD_H_DAB",
+    "chain": [{"crop": [1, 2, 200, 100]}, {"rotate": 180}],
+    "metadata": {"Case": "K-7", "ISH ratio": "2,4", "Scanner": "x", "HER2 score": "2+"},
+    "fingerprint": "aa",
+    "series": None,
+    "refusal": None,
+}
+
+
+def write(her2: Path, *images: dict[str, Any]) -> Path:
+    her2.mkdir(exist_ok=True)
+    (her2 / "images.json").write_bytes(orjson.dumps({"format": 1, "images": images}))
+    return her2
+
+
+def test_what_qupath_knows_is_read(tmp_path: Path) -> None:
+    (image,) = read_images(write(tmp_path / "her2", IMAGE))
+    assert (image.id, image.entry_id, image.width, image.height) == ("7_case", "7", 200, 100)
+    assert image.chain == ({"crop": [1, 2, 200, 100]}, {"rotate": 180})
+    assert (image.case.case, image.case.her2_cep17_ratio) == ("K-7", 2.4)
+    assert image.path == tmp_path / "slides" / "case.svs"
+    assert image.refusal is None
+
+
+@pytest.mark.parametrize("recorded", ["C:/slides/case.svs", "//server/share/case.svs", "/far/case.svs"])
+@pytest.mark.parametrize("folder", ["", "slides", "images"])
+def test_a_path_of_another_machine_is_found_beside(tmp_path: Path, recorded: str, folder: str) -> None:
+    place = tmp_path / folder / "case.svs"
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    (image,) = read_images(write(tmp_path / "her2", {**IMAGE, "path": recorded}))
+    assert image.path == place
+
+
+def test_a_refusal_is_kept_with_its_reason(tmp_path: Path) -> None:
+    refusal = {"code": "z_stack", "reason": "the image is a stack"}
+    (image,) = read_images(write(tmp_path / "her2", {**IMAGE, "refusal": refusal}))
+    assert image.refusal is not None
+    assert (image.refusal.code, image.refusal.reason) == ("z_stack", "the image is a stack")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"chain": [{"affine": []}]},
+        {"chain": [{"crop": [1, 2, 3]}]},
+        {"chain": [{"crop": [1, 2, 3, "4"]}]},
+        {"chain": [{"rotate": 45}]},
+        {"chain": {"rotate": 90, "x": 1}, "width": True},
+        {"width": 0},
+        {"height": 1.5},
+        {"refusal": {"code": "x"}},
+        {"refusal": "no"},
+    ],
+)
+def test_what_is_not_understood_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ExchangeError, match="image 0"):
+        read_images(write(tmp_path / "her2", {**IMAGE, **wrong}))
+
+
+def test_metadata_that_cannot_be_used_name_the_image(tmp_path: Path) -> None:
+    with pytest.raises(CasesFileError, match=r"'case\.svs'.*'liver'"):
+        read_images(write(tmp_path / "her2", {**IMAGE, "metadata": {"specimen": "liver"}}))
+
+
+def test_pulled_images_by_name_and_the_list_of_cases_wins(tmp_path: Path) -> None:
+    her2 = write(tmp_path / "her2", IMAGE, {**IMAGE, "id": "8_b", "entry_id": "8", "name": "b"})
+    (tmp_path / "cases.csv").write_text("image,case\ncase,K-9\n")
+    first, second = pulled_images(her2) or []
+    assert (first.case.case, second.case.case) == ("K-9", "K-7")
+    assert [image.id for image in pulled_images(her2, ["case"]) or []] == ["7_case"]
+    assert [image.id for image in pulled_images(her2, ["8_b"]) or []] == ["8_b"]
+    with pytest.raises(Her2Error, match=r"No image 'c'.*case\.svs, b"):
+        pulled_images(her2, ["c"])
+
+
+def test_a_plain_folder_has_none(tmp_path: Path) -> None:
+    assert pulled_images(tmp_path / "her2") is None
+    plain = {key: value for key, value in IMAGE.items() if key != "entry_id"}
+    assert pulled_images(write(tmp_path / "her2", plain)) is None
+    assert project_file(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Fall Ü 12.plain.svs", "7_Fall-U-12-plain"),
+        (".hidden", "7_hidden"),
+        ("日本", "7"),
+        ("a" * 60 + ".svs", "7_" + "a" * 40),
+        ("x" * 39 + " y.tif", "7_" + "x" * 39),
+        ("ﬁle №5 ½.tif", "7_file-No5-12"),
+        ("---", "7"),
+        (None, "7"),
+    ],
+)
+def test_folder_names_that_the_exporter_makes_too(name: str | None, slug: str) -> None:
+    """tests/groovy/test_export_regions.py asks the Groovy of the same names."""
+    assert image_id("7", name) == slug

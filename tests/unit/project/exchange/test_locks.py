@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from qupath_her2.project.exchange import locks
+from qupath_her2.project.exchange.locks import ImageBusyError, lock_image
+
+
+def write_lock(her2: Path, *, age_s: float = 0, **content) -> Path:
+    path = her2 / "results" / "7.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    os.utime(path, (time.time() - age_s,) * 2)
+    return path
+
+
+def dead_pid() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_one_at_a_time_and_released(tmp_path: Path) -> None:
+    with lock_image(tmp_path, "7") as lock:
+        assert lock.path.exists()
+        with pytest.raises(ImageBusyError, match=f"process {os.getpid()} on"), lock_image(tmp_path, "7"):
+            pass
+        assert lock.path.exists()
+        with lock_image(tmp_path, "8"):
+            pass
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_released_after_an_exception(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), lock_image(tmp_path, "7"):
+        raise KeyboardInterrupt
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_a_dead_process_does_not_hold_it(tmp_path: Path) -> None:
+    write_lock(tmp_path, host=socket.gethostname(), pid=dead_pid(), born=None, token="x")
+    with lock_image(tmp_path, "7"):
+        pass
+    assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_reused_pid_does_not_hold_it(tmp_path: Path) -> None:
+    write_lock(tmp_path, host=socket.gethostname(), pid=os.getpid(), born="1", token="x")
+    with lock_image(tmp_path, "7"):
+        pass
+
+
+@pytest.mark.parametrize(("age_s", "is_free"), [(0, False), (locks.STALE_AFTER_S + 60, True)])
+def test_another_machine_is_believed_for_an_hour(age_s: float, is_free: bool, tmp_path: Path) -> None:
+    write_lock(tmp_path, age_s=age_s, host="elsewhere", pid=1, born=None, token="x")
+    if is_free:
+        with lock_image(tmp_path, "7"):
+            pass
+    else:
+        with pytest.raises(ImageBusyError, match="on elsewhere"), lock_image(tmp_path, "7"):
+            pass
+
+
+@pytest.mark.parametrize(("age_s", "is_free"), [(0, False), (60, True)])
+def test_an_unfinished_lock_is_given_a_moment(age_s: float, is_free: bool, tmp_path: Path) -> None:
+    path = write_lock(tmp_path)
+    path.write_bytes(b"")
+    os.utime(path, (time.time() - age_s,) * 2)
+    if is_free:
+        with lock_image(tmp_path, "7"):
+            pass
+    else:
+        with pytest.raises(ImageBusyError, match="another worker"), lock_image(tmp_path, "7"):
+            pass
+
+
+def test_touch_says_alive(tmp_path: Path) -> None:
+    with lock_image(tmp_path, "7") as lock:
+        os.utime(lock.path, (0, 0))
+        lock.touch()
+        assert time.time() - lock.path.stat().st_mtime < 60
+
+
+def test_a_lock_taken_over_meanwhile_is_not_removed(tmp_path: Path) -> None:
+    with lock_image(tmp_path, "7") as lock:
+        lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
+    assert json.loads(lock.path.read_text())["token"] == "theirs"
+
+
+def test_a_dead_lock_is_taken_over_once(tmp_path: Path) -> None:
+    """Many threads want the lock of a dead worker at the same time; never two of them hold it together."""
+    pid = dead_pid()
+    together, most, lock = [0], [0], threading.Lock()
+
+    def worker() -> None:
+        for _ in range(10):
+            try:
+                with lock_image(tmp_path, "7"):
+                    with lock:
+                        together[0] += 1
+                        most[0] = max(most[0], together[0])
+                    time.sleep(0.001)
+                    with lock:
+                        together[0] -= 1
+            except ImageBusyError:
+                time.sleep(0.0005)
+
+    for _ in range(5):
+        write_lock(tmp_path, host=socket.gethostname(), pid=pid, born=None, token="x")
+        threads = [threading.Thread(target=worker) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert most[0] == 1
+    assert not list((tmp_path / "results").iterdir())

@@ -1,0 +1,140 @@
+"""The parent's side of the QuPath process, spoken to by little Python children in its place."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qupath_her2.errors import QuPathError
+from qupath_her2.project.qupath import jvm
+from qupath_her2.project.qupath.installations import QuPath
+from qupath_her2.project.qupath.jvm import call_qupath, estimate_heap_mb
+
+SOME = QuPath("0.6.0", Path("somewhere"))
+
+
+def test_heap_grows_with_the_objects_and_is_refused_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert estimate_heap_mb(0) < estimate_heap_mb(100_000) < estimate_heap_mb(1_000_000) < 4096
+    monkeypatch.setattr(jvm, "machine_memory_mb", lambda: 2000)
+    monkeypatch.setattr(jvm, "_start", lambda _: pytest.fail("started"))
+    with pytest.raises(QuPathError, match=r"about \d+ GB for 1,000,000 objects.*--heap"):
+        call_qupath("export", {}, SOME, n_objects=1_000_000)
+
+
+def test_the_child_gets_this_package_and_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONHOME", "CLASSPATH", "JAVA_HOME", "_JAVA_OPTIONS"):
+        monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("PAQUO_QUPATH_DIR", "kept")
+    environment = jvm._environment()
+    assert "elsewhere" not in environment.values()
+    assert environment["PAQUO_QUPATH_DIR"] == "kept"
+    assert (Path(environment["PYTHONPATH"]) / "qupath_her2" / "project").is_dir()
+
+
+Child = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Child:
+    """Call a child that runs a few lines of Python; returns the events before the result."""
+
+    def call(code: str) -> list[dict[str, Any]]:
+        head = "import sys, json, os, time\nfirst = json.loads(sys.stdin.readline())\n"
+        head += "say = lambda **e: print(json.dumps(e), flush=True)\n"
+
+        def start(log: Any) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [sys.executable, "-c", head + code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+        monkeypatch.setattr(jvm, "_start", start)
+        events: list[dict[str, Any]] = []
+        events.append(call_qupath("verb", {"a": 1}, SOME, heap_mb=512, listen=events.append))
+        return events
+
+    return call
+
+
+def test_events_come_before_the_result_and_the_request_arrives(child: Child) -> None:
+    code = "say(event='image', name='ä'); say(event='result', got=first)"
+    first, result = child(code)
+    assert first == {"event": "image", "name": "ä"}
+    assert result["got"] == {"verb": "verb", "a": 1, "qupath": "somewhere", "heap_mb": 512}
+
+
+def test_a_refusal_is_the_error_and_nothing_else(child: Child) -> None:
+    with pytest.raises(QuPathError, match=r"^Image 'a' is locked\.$"):
+        child('say(event="error", error="Image \'a\' is locked.")')
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print('one\\ntwo', file=sys.stderr); os._exit(9)", r"exit code 9.*\n  one\n  two"),
+        ("print('java.lang.OutOfMemoryError: heap', file=sys.stderr); os._exit(1)", r"512 MB.*--heap 1024"),
+        ("os._exit(0)", "it said nothing"),
+        ("os.kill(os.getpid(), 9)", "exit code -9"),
+    ],
+)
+def test_a_child_that_dies_is_said_with_its_last_words(child: Child, code: str, message: str) -> None:
+    with pytest.raises(QuPathError, match=f"(?s){message}"):
+        child(code)
+
+
+def test_cancelling_asks_the_child_to_stop_and_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The child is asked by the end of its input, and may finish what it is saving."""
+    code = (
+        "import sys, json, time\nsys.stdin.readline()\nprint(json.dumps({'event': 'image'}), flush=True)\n"
+        f"sys.stdin.read()\ntime.sleep(0.3)\nopen({str(tmp_path / 'finished')!r}, 'w').write('yes')\n"
+    )
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(log: Any) -> subprocess.Popen[bytes]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+        )
+        return started[0]
+
+    def cancel(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jvm, "_start", start)
+    with pytest.raises(KeyboardInterrupt):
+        call_qupath("verb", {}, SOME, heap_mb=512, listen=cancel)
+    assert started[0].poll() is not None
+    assert (tmp_path / "finished").read_text() == "yes"
+
+
+def test_a_child_that_will_not_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm, "_STOP_S", 0.2)
+    stubborn = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    before = time.monotonic()
+    jvm._stop(stubborn)
+    assert time.monotonic() - before < 20
+    assert stubborn.poll() is not None
+    assert stubborn.stdout is not None
+    stubborn.stdout.close()
+
+
+def test_what_is_sent_is_one_line(child: Child) -> None:
+    """A request with line ends in a name must not be read as two."""
+    (result,) = child("say(event='result', rest=first)")
+    assert json.dumps(result).count("\n") == 0

@@ -1,0 +1,294 @@
+"""Cells of a network from the command to the report, with a network that is right by construction."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+
+import cv2
+
+from qupath_her2.cli import app
+from qupath_her2.errors import MissingExtraError, ModelError, SettingsError
+from qupath_her2.models.card import read_card
+from qupath_her2.models.checkpoint import save_checkpoint
+from qupath_her2.models.registry import build_model
+from qupath_her2.models.shipped import shipped_checkpoint
+from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.provenance import ours
+from qupath_her2.records import ImageResult
+from qupath_her2.runs import cell_sources as module
+from qupath_her2.runs.cell_sources import CellSource, cell_source, split_source
+from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.score_image import score_image
+from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.presets import preset
+from tests.helpers.colour_net import CARD, flat_picture, save_colour_net
+from tests.helpers.matching import match_nuclei
+
+SIDE_PX = 560
+SEED = 840_001
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.output
+
+
+@pytest.fixture(scope="module")
+def field() -> Field:
+    settings = preset("score", SEED, score="3+", pixel_size_um=0.25, width_px=SIDE_PX, height_px=SIDE_PX)
+    return draw_field(settings)
+
+
+@pytest.fixture(scope="module")
+def drawn(field: Field, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one picture in flat colours, its region, and a checkpoint that knows the colours."""
+    folder = tmp_path_factory.mktemp("flat") / "study"
+    folder.mkdir()
+    # Real optics blur a little; edges without any would be no picture.
+    rgb = cv2.GaussianBlur(flat_picture(field), (0, 0), 0.8)
+    cv2.imwrite(str(folder / "flat.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    outline = shapely.geometry.mapping(shapely.box(0, 0, SIDE_PX, SIDE_PX))
+    feature = {"type": "Feature", "geometry": outline, "properties": {"classification": {"name": "Tumor"}}}
+    (folder / "flat.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    save_colour_net(folder / "models" / "best")
+    return folder
+
+
+@pytest.fixture
+def study(drawn: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(drawn, tmp_path / "study")
+
+
+def scored(study: Path, **options: object) -> ImageResult:
+    source = cell_source(f"unet:{study / 'models' / 'best'}")
+    flags = {"pixel_size_um": 0.25, "cells": source.kind, "checkpoint": source.checkpoint, **options}
+    (job,) = plan_jobs(study, RunOptions(**flags), find_settings(study)).jobs  # type: ignore[arg-type]
+    return score_image(job)
+
+
+def test_run_measures_and_scores_a_networks_cells(field: Field, study: Path) -> None:
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", f"unet:{study / 'models' / 'best'}")
+    assert code == 0, out
+    assert "1 scored" in out
+    assert (study / "her2" / "report.html").is_file()
+    (run_dir,) = (p.parent for p in (study / "her2" / "results").glob("*/*/run.json"))
+    record, table, score = read_run(run_dir)
+    assert table is not None
+    matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.25, field.truth.other_nuclei)
+    assert matches.f1 > 0.95
+    assert ours(table.uuid).all()
+    assert np.diff(table.nucleus_offsets).min() > 0
+    # All membranes are drawn brown and closed here, whatever the field's truth is.
+    assert np.nanmedian(table.column("HER2: Membrane completeness")) > 0.9
+    assert score.shares["Tumor: 2+"] + score.shares["Tumor: 3+"] > 0.75
+    assert record.settings["used"]["cells"] == "network"
+    assert record.settings["used"]["network"] == str(study / "models" / "best")
+    assert (
+        record.inputs["weights"] == json.loads((study / "models" / "best.json").read_text())["weights_sha256"]
+    )
+    assert (run_dir / "overlay.jpg").is_file()
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", f"unet:{study / 'models' / 'best'}")
+    assert "up to date" in out
+    # The guideline is another matter than the cells.
+    code, out = call("score", study, "--guideline", "breast-2013")
+    assert code == 0, out
+    assert len(list((study / "her2" / "results").glob("*/*/run.json"))) >= 1
+
+
+def test_other_weights_are_another_result_and_their_name_is_none(study: Path) -> None:
+    first = scored(study)
+    assert first.state == "scored"
+    for ending in ("json", "safetensors"):
+        (study / "models" / f"best.{ending}").rename(study / "models" / f"moved.{ending}")
+    moved = cell_source(f"unet:{study / 'models' / 'moved'}").checkpoint
+    assert scored_state(study, moved) == "up to date"
+    save_colour_net(study / "models" / "moved", sharpness=4.0)
+    assert scored_state(study, moved) == "scored"
+
+
+def scored_state(study: Path, checkpoint: Path | None) -> str:
+    options = RunOptions(pixel_size_um=0.25, cells="network", checkpoint=checkpoint)
+    return score_image(plan_jobs(study, options).jobs[0]).state
+
+
+def test_settings_of_the_network_count_but_not_how_it_is_run(study: Path) -> None:
+    toml = study / "her2.toml"
+    toml.write_text("[segment]\nbatch_size = 3\n[predict]\ndevice = 'cpu'\n")
+    assert scored(study).state == "scored"
+    toml.write_text("[segment]\nbatch_size = 1\n")
+    assert scored(study).state == "up to date"
+    toml.write_text("[network_cells.nuclei]\nmin_area_um2 = 6.0\n")
+    assert scored(study).state == "scored"
+
+
+def test_her2_toml_names_the_network_beside_itself(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (study / "her2.toml").write_text('cell_source = "unet:models/best"\n')
+    monkeypatch.chdir("/")
+    code, out = call("cells", study, "--pixel-size-um", 0.25)
+    assert code == 0, out
+    (run_dir,) = (p.parent for p in (study / "her2" / "results").glob("*/*/run.json"))
+    assert read_run(run_dir)[0].settings["used"]["cells"] == "network"
+    # The flag wins over the file.
+    code, out = call("cells", study, "--pixel-size-um", 0.25, "--cells", "detect", "--out", study / "other")
+    assert code == 0, out
+    (other,) = (p.parent for p in (study / "other" / "results").glob("*/*/run.json"))
+    assert read_run(other)[0].settings["used"]["cells"] == "detect"
+
+
+@pytest.mark.parametrize(
+    ("pixel_size_um", "said"), [(0.5, "0.5 µm, and network 'unet'"), (0.3, "0.3 µm, and")]
+)
+def test_pixels_the_network_cannot_have_are_refused_with_the_cure(
+    pixel_size_um: float, said: str, study: Path
+) -> None:
+    result = scored(study, pixel_size_um=pixel_size_um)
+    assert (result.state, result.error) == ("not assessable", None)
+    assert result.score is not None
+    assert result.score.refusal_code == "pixels_too_coarse"
+    assert said in result.score.reason
+    assert "leave --cells out for the classical detector" in result.score.reason
+
+
+def test_tiles_leave_no_trace(study: Path) -> None:
+    def cells(tile_px: int) -> np.ndarray:
+        (study / "her2.toml").write_text(f"[cells.grid]\ntile_px = {tile_px}\nhalo_px = 64\n")
+        result = scored(study)
+        assert result.run_dir is not None
+        table = read_run(result.run_dir)[1]
+        assert table is not None
+        return np.concatenate([table.centroid_xy, table.measurements], axis=1)
+
+    small, large = cells(160), cells(2048)
+    assert len(large) > 50
+    # Another batch rounds a probability to the next of 256 levels here and there.
+    assert small.shape == large.shape
+    assert np.isclose(small, large, atol=0.02, equal_nan=True).mean() > 0.99
+
+
+def test_a_network_and_indicators_do_not_go_together(study: Path) -> None:
+    network = f"unet:{study / 'models' / 'best'}"
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", network, "--method", "indicators")
+    assert code == 1
+    assert "leave out one of the two" in out
+    (study / "her2.toml").write_text('cell_source = "unet:models/best"\n')
+    code, out = call("run", study, "--pixel-size-um", 0.25, "--method", "indicators")
+    assert code == 0, out
+
+
+@pytest.mark.parametrize(
+    "text", ["her3net:x", "segnet", "unet:", "detekt", "from-regions:x", "se-resnet50:x", ""]
+)
+def test_a_slip_in_the_source_is_one_of_usage(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="MODEL:CHECKPOINT with MODEL one of her2net, unet"):
+        split_source(text)
+    code, out = call("run", tmp_path, "--cells", text)
+    assert code == 2
+    assert "her2net" in out
+
+
+def test_sources_are_read_as_they_are_written(study: Path) -> None:
+    assert cell_source("detect") == CellSource()
+    assert cell_source("from-regions") == CellSource("from-regions")
+    # A Windows path has a colon of its own.
+    assert split_source("unet") == ("unet", "")
+    assert cell_source("unet") == CellSource("network", shipped_checkpoint("unet"))
+    assert split_source(r"unet:C:\models\best") == ("unet", r"C:\models\best")
+    assert cell_source(f"unet:{study / 'models' / 'best'}") == CellSource(
+        "network", study / "models" / "best"
+    )
+
+
+def test_another_networks_checkpoint_is_named(study: Path) -> None:
+    code, out = call("run", study, "--cells", f"her2net:{study / 'models' / 'best'}")
+    assert code == 1
+    assert "is of model 'unet', not of 'her2net'" in out
+    assert "--cells unet:" in out
+
+
+def test_a_checkpoint_that_is_not_there_or_no_segmenter_is_said_once(study: Path) -> None:
+    code, out = call("run", study, "--cells", f"unet:{study / 'models' / 'none'}")
+    assert code == 1
+    assert "has no card" in out
+    save_colour_net(study / "models" / "patches", task="membrane")
+    code, out = call("run", study, "--cells", f"unet:{study / 'models' / 'patches'}")
+    assert code == 1
+    assert "task 'membrane'" in out
+    with pytest.raises(ModelError, match="No network was named"):
+        plan_jobs(study, RunOptions(cells="network"))
+
+
+def test_damaged_weights_fail_the_image_and_say_so(study: Path) -> None:
+    weights = study / "models" / "best.safetensors"
+    source = cell_source(f"unet:{study / 'models' / 'best'}")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    module._loaded.cache_clear()
+    options = RunOptions(pixel_size_um=0.25, cells="network", checkpoint=source.checkpoint)
+    result = score_image(plan_jobs(study, options).jobs[0])
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "are not those of their card" in result.error
+
+
+def test_without_torch_the_pip_line_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def need(*packages: str) -> None:
+        raise MissingExtraError('pip install "qupath-her2[learn]"')
+
+    monkeypatch.setattr(module, "need", need)
+    for source in ("unet", f"unet:{study / 'models' / 'best'}"):
+        code, out = call("run", study, "--cells", source)
+        assert code == 1
+        assert 'pip install "qupath-her2[learn]"' in out
+
+
+def test_the_network_of_the_package_needs_no_name_of_a_file(study: Path, field: Field) -> None:
+    cv2.imwrite(str(study / "flat.png"), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
+    (study / "her2.toml").write_text('cell_source = "unet"\n')
+    code, out = call("run", study, "--pixel-size-um", 0.25)
+    assert code == 0, out
+    (run_dir,) = (p.parent for p in (study / "her2" / "results").glob("*/*/run.json"))
+    record, table, _ = read_run(run_dir)
+    assert table is not None
+    assert record.inputs["weights"] == read_card(shipped_checkpoint("unet")).weights_sha256
+    matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.25, field.truth.other_nuclei)
+    assert matches.f1 > 0.95
+
+
+def test_scoring_without_a_network_loads_no_torch() -> None:
+    code = (
+        "import sys, qupath_her2.cli.run, qupath_her2.runs.cell_sources, "
+        "qupath_her2.runs.score_image, qupath_her2.config;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["her2net", "segnet", "bayesian-segnet"])
+def test_every_segmenter_can_be_named(name: str, study: Path, tmp_path: Path) -> None:
+    """Untrained ones: whatever they see, the run ends with a result."""
+    (study / "her2.toml").write_text("[segment]\nsamples = 2\n")
+    net = build_model(name, 3, weights="random", width=2)
+    save_checkpoint(tmp_path / "net", net, replace(CARD, model=name, patch_size_px=64))
+    code, out = call(
+        "run",
+        study,
+        "--pixel-size-um",
+        0.25,
+        "--cells",
+        f"{name}:{tmp_path / 'net'}",
+        "--out",
+        tmp_path / "out",
+    )
+    assert code == 0, out
+    assert "scored" in out or "not assessable" in out

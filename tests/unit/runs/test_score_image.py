@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import cv2
+import numpy as np
+import orjson
+import pytest
+import shapely
+
+from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.provenance import is_ours, ours
+from qupath_her2.records import ImageResult
+from qupath_her2.runs import score_image as job_module
+from qupath_her2.runs.image_setup import NO_ONE_CHOSE
+from qupath_her2.runs.plan import RunOptions, plan_jobs
+from qupath_her2.runs.score_image import ScoreJob, score_image
+
+
+def jobs(project: Path, **options: object) -> dict[str, ScoreJob]:
+    planned = plan_jobs(project, RunOptions(**options)).jobs  # type: ignore[arg-type]
+    return {job.name.split(".")[0]: job for job in planned}
+
+
+def set_regions(project: Path, name: str, features: list[dict[str, object]]) -> None:
+    text = json.dumps({"type": "FeatureCollection", "features": features})
+    (project / f"{name}.geojson").write_text(text)
+
+
+def feature(shape: shapely.Geometry, class_name: str | None = "Tumor", **more: object) -> dict[str, object]:
+    properties: dict[str, object] = {"objectType": "annotation", **more}
+    if class_name:
+        properties["classification"] = {"name": class_name, "color": [200, 0, 0]}
+    return {
+        "type": "Feature",
+        "id": str(UUID(int=hash(shape.wkt) & ((1 << 64) - 1))),
+        "geometry": shapely.geometry.mapping(shape),
+        "properties": properties,
+    }
+
+
+def test_a_job_leaves_a_finished_run(project: Path) -> None:
+    job = jobs(project)["strong"]
+    result = score_image(job)
+    assert (result.state, result.error) == ("scored", None)
+    assert result.score is not None
+    assert result.score.score == "3+"
+    assert result.run_dir is not None
+    record, table, score = read_run(result.run_dir)
+    assert set(record.files) == {"cells.npz", "regions.geojson", "score.json", "overlay.jpg"}
+    assert score == result.score
+    assert table is not None
+    assert len(table) == record.counts["cells"]
+    assert ours(table.uuid).all()
+    assert len(np.unique(table.uuid, axis=0)) == len(table)
+    assert record.image["pixel_size_um"] == 0.5
+    assert record.image["pixel_size_source"] == "file"
+    assert record.settings["used"]["method"] == "cells"
+    assert len(record.regions) > 0
+    assert {entry["class"] for entry in record.regions} == {"Tumor"}
+    assert cv2.imread(str(result.run_dir / "overlay.jpg")) is not None
+
+
+def test_a_job_can_be_sent_to_another_process(project: Path) -> None:
+    job = jobs(project)["pale"]
+    assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_again_is_up_to_date_and_touches_nothing(
+    project: Path, tree: Callable[[Path], dict[str, bytes]]
+) -> None:
+    job = jobs(project)["pale"]
+    first = score_image(job)
+    before = tree(job.out)
+    again = score_image(job)
+    assert again.state == "up to date"
+    assert again.run_dir == first.run_dir
+    assert again.score == first.score
+    assert tree(job.out) == before
+
+
+def test_force_gives_the_same_cells_under_the_same_ids(project: Path) -> None:
+    job = jobs(project)["strong"]
+    first, again = score_image(job), score_image(replace(job, force=True))
+    assert again.state == "scored"
+    assert first.run_dir != again.run_dir
+    assert first.run_dir is not None
+    assert again.run_dir is not None
+    for name in ("cells.npz", "score.json", "regions.geojson"):
+        assert (first.run_dir / name).read_bytes() == (again.run_dir / name).read_bytes()
+
+
+def test_a_moved_region_makes_a_new_run(project: Path) -> None:
+    first = score_image(jobs(project)["strong"])
+    set_regions(project, "strong", [feature(shapely.box(20, 20, 400, 400))])
+    again = score_image(jobs(project)["strong"])
+    assert again.state == "scored"
+    assert again.run_dir != first.run_dir
+
+
+def test_image_without_regions_is_refused_unless_all_tissue_is_asked_for(project: Path) -> None:
+    (project / "strong.geojson").unlink()
+    refused = score_image(jobs(project)["strong"])
+    assert refused.state == "not assessable"
+    assert refused.score is not None
+    assert refused.score.refusal_code == "no_tumour_region"
+    assert "--whole-tissue" in refused.score.reason
+    whole = score_image(jobs(project, whole_tissue=True)["strong"])
+    assert whole.state == "scored"
+    assert whole.score is not None
+    assert NO_ONE_CHOSE in whole.score.warnings
+    assert [is_ours(UUID(uuid)) for uuid in whole.score.regions] == [True]
+
+
+def test_whole_tissue_does_not_replace_a_drawn_region(project: Path) -> None:
+    plain, whole = jobs(project)["strong"], jobs(project, whole_tissue=True)["strong"]
+    assert score_image(plain).state == "scored"
+    assert score_image(whole).state == "up to date"
+
+
+def without_pixel_size(project: Path) -> None:
+    """Replace the strong image by a PNG of the same pixels, which says nothing about their size."""
+    from qupath_her2.slides.readers.slide import open_slide
+
+    with open_slide(project / "strong.ome.tif") as slide:
+        rgb = slide.read(0, 0, slide.width, slide.height)
+    (project / "strong.ome.tif").unlink()
+    cv2.imwrite(str(project / "strong.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def test_pixel_size_is_never_guessed_and_the_flag_wins(project: Path) -> None:
+    without_pixel_size(project)
+    refused = score_image(jobs(project)["strong"])
+    assert refused.state == "not assessable"
+    assert refused.score is not None
+    assert refused.score.refusal_code == "pixel_size_missing"
+    assert "Image 'strong.png' has no pixel size".lower() in refused.score.reason.lower()
+    assert "--pixel-size-um 0.25" in refused.score.reason
+    result = score_image(jobs(project, pixel_size_um=0.5)["strong"])
+    assert result.state == "scored"
+    assert result.run_dir is not None
+    assert read_run(result.run_dir)[0].image["pixel_size_source"] == "flag"
+
+
+def test_missing_image_fails_in_words(project: Path) -> None:
+    job = jobs(project)["pale"]
+    job.ref.path.unlink()
+    result = score_image(job)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "pale.ome.tif" in result.error
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied"])
+def test_image_that_goes_half_way_leaves_a_result_or_none(project: Path, damage: str) -> None:
+    job = jobs(project)["pale"]
+
+    def progress(done: int, total: int, cells: int) -> None:
+        if damage == "deleted":
+            job.ref.path.unlink(missing_ok=True)
+        else:
+            job.ref.path.write_bytes(b"")
+
+    result = score_image(job, progress=progress)
+    assert result.state in ("scored", "failed")
+    if result.state == "failed":
+        assert result.error is not None
+        assert "pale.ome.tif" in result.error
+        assert not any((job.out / "results").glob("*/*.tmp"))
+
+
+def test_cancelling_leaves_nothing(project: Path) -> None:
+    job = jobs(project)["strong"]
+
+    def progress(done: int, total: int, cells: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_image(job, progress=progress)
+    assert [path.name for path in (job.out / "results").rglob("*")] == []
+    assert score_image(job).state == "scored"
+
+
+def test_a_surprise_costs_one_image_and_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("never thought of")
+
+    monkeypatch.setattr(job_module, "measure_image", surprise)
+    job = jobs(project)["pale"]
+    result = score_image(job)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "unexpected ZeroDivisionError: never thought of" in result.error
+    assert "--debug" in result.error
+    with pytest.raises(ZeroDivisionError):
+        score_image(replace(job, debug=True))
+
+
+def test_an_image_in_work_elsewhere_is_left_alone(project: Path) -> None:
+    job = jobs(project)["pale"]
+    with lock_image(job.out, job.image):
+        result = score_image(job)
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "is being scored by process" in result.error
+
+
+def test_geojson_can_be_had_later_without_measuring(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs(project)["pale"]
+    score_image(job)
+    monkeypatch.setattr(job_module, "measure_image", None)
+    result = score_image(replace(job, geojson=True))
+    assert result.state == "up to date"
+    assert result.run_dir is not None
+    assert "cells.geojson.gz" in read_run(result.run_dir)[0].files
+    assert score_image(replace(job, geojson=True)).run_dir == result.run_dir
+
+
+def test_another_guideline_uses_the_measured_cells(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs(project)["strong"]
+    score_image(job)
+    monkeypatch.setattr(job_module, "measure_image", None)
+    scoring = replace(job.settings.scoring, guideline="csco-2021")
+    result = score_image(replace(job, settings=replace(job.settings, scoring=scoring)))
+    assert result.state == "scored"
+    assert result.score is not None
+    assert result.score.guideline == "CSCO breast 2021"
+
+
+def test_bad_features_are_set_aside_and_said(project: Path) -> None:
+    bow_tie = shapely.Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
+    set_regions(project, "strong", [feature(shapely.box(10, 10, 410, 410)), feature(bow_tie)])
+    result = score_image(jobs(project)["strong"])
+    assert result.state == "scored"
+    assert result.score is not None
+    assert any("1 feature of the region file set aside" in warning for warning in result.score.warnings)
+    assert result.run_dir is not None
+    assert len(read_run(result.run_dir)[0].quarantined) == 1
+
+
+def test_unreadable_region_file_fails_the_image(project: Path) -> None:
+    (project / "strong.geojson").write_text("{")
+    result = score_image(jobs(project)["strong"])
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "strong.geojson" in result.error
+
+
+def test_ignored_regions_subtract(project: Path) -> None:
+    set_regions(project, "strong", [feature(shapely.box(0, 0, 420, 420))])
+    whole = score_image(jobs(project)["strong"])
+    half = [feature(shapely.box(0, 0, 420, 420)), feature(shapely.box(0, 0, 210, 420), "Ignore*")]
+    set_regions(project, "strong", half)
+    result = score_image(jobs(project)["strong"])
+    assert 0 < result.n_cells < 0.75 * whole.n_cells
+    assert result.run_dir is not None
+    table = read_run(result.run_dir)[1]
+    assert table is not None
+    assert (table.centroid_xy[:, 0] >= 209).all()
+
+
+def core(box: shapely.Polygon, name: str) -> dict[str, object]:
+    return feature(box, None, objectType="tmaCore", name=name, isMissing=False)
+
+
+def test_tma_cores_have_scores_of_their_own_and_the_slide_has_none(project: Path) -> None:
+    cores = [core(shapely.box(0, 0, 205, 420), "A-1"), core(shapely.box(215, 0, 420, 420), "A-2")]
+    set_regions(project, "strong", cores)
+    refused = score_image(jobs(project)["strong"])
+    assert refused.score is not None
+    result = score_image(jobs(project, whole_tissue=True)["strong"])
+    assert result.score is not None
+    assert result.score.score is None
+    assert result.score.refusal_code == "tma_cores"
+    assert len(result.score.regions) == 2
+
+
+def existing_cells(project: Path) -> list[dict[str, object]]:
+    cells = []
+    for y in range(30, 400, 26):
+        for x in range(30, 400, 26):
+            cells.append(feature(shapely.Point(x, y).buffer(11, 8), None, objectType="cell"))
+    return cells
+
+
+def test_existing_cells_are_measured_in_place(project: Path) -> None:
+    cells = existing_cells(project)
+    set_regions(project, "strong", [feature(shapely.box(0, 0, 420, 420)), *cells])
+    result = score_image(jobs(project, cells="from-regions")["strong"])
+    assert result.error is None
+    assert result.run_dir is not None
+    table = read_run(result.run_dir)[1]
+    assert table is not None
+    known = {UUID(str(cell["id"])).bytes for cell in cells}
+    assert len(table) > 0
+    assert {row.tobytes() for row in table.uuid} <= known
+
+
+def test_from_regions_without_cells_says_so(project: Path) -> None:
+    result = score_image(jobs(project, cells="from-regions")["strong"])
+    assert result.state == "failed"
+    assert result.error is not None
+    assert "--cells from-regions" in result.error
+
+
+@pytest.mark.parametrize(
+    "name", ["ein Größen-Fall (2)", 'it\'s "quoted"', "日本語", "a" * 120, "-dash", "a.b.c"]
+)
+def test_awkward_names_are_scored_like_any_other(project: Path, name: str) -> None:
+    (project / "strong.ome.tif").rename(project / f"{name}.ome.tif")
+    (project / "strong.geojson").rename(project / f"{name}.geojson")
+    (job,) = plan_jobs(project, RunOptions(images=(f"{name}.ome.tif",))).jobs
+    result = score_image(job)
+    assert (result.state, result.name) == ("scored", f"{name}.ome.tif")
+    assert result.run_dir is not None
+    assert result.run_dir.parent.name.isascii()
+
+
+def test_result_says_how_long_and_how_many(project: Path) -> None:
+    seen: list[tuple[int, int, int]] = []
+    result: ImageResult = score_image(jobs(project)["strong"], progress=lambda *numbers: seen.append(numbers))
+    assert result.seconds > 0
+    assert seen
+    assert seen[-1][0] == seen[-1][1]
+    assert result.run_dir is not None
+    assert orjson.loads((result.run_dir / "run.json").read_bytes())["timings_s"]["total"] > 0

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from qupath_her2.errors import ImageReadError, SettingsError
+from qupath_her2.slides.readers import slide as slide_module
+from qupath_her2.slides.readers.base import usable_pixel_size_um, whole_downsample
+from qupath_her2.slides.readers.slide import open_slide, read_scaled
+
+
+def save(path: Path, **options) -> Path:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path, **options)
+    return path
+
+
+def test_bad_files_say_which_and_what_to_do(tmp_path):
+    (tmp_path / "empty.svs").touch()
+    (tmp_path / "text.png").write_text("patient,score\n1,2+\n")
+    cases = {
+        "missing 'one'.tif": "does not exist",
+        "empty.svs": "empty",
+        "text.png": "not an image's",
+        ".": "folder",
+    }
+    for name, why in cases.items():
+        with pytest.raises(ImageReadError, match=why) as caught:
+            open_slide(tmp_path / name)
+        assert (tmp_path / name).name in str(caught.value)
+
+
+def test_unknown_readers_are_named(tmp_path):
+    with pytest.raises(SettingsError, match="openslide, tiff, plain"):
+        open_slide(save(tmp_path / "a.png"), "bioformats")
+
+
+@pytest.mark.parametrize("reader", ["openslide", "tiff"])
+def test_a_reader_that_does_not_know_the_format_says_so(tmp_path, reader):
+    with pytest.raises(ImageReadError, match=r"a\.png"):
+        open_slide(save(tmp_path / "a.png"), reader)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("share", [0.0005, 0.1, 0.5, 0.97])
+def test_truncated_files_are_refused(tmp_path, kind, share):
+    path = save(tmp_path / f"a.{kind}")
+    data = path.read_bytes()
+    path.write_bytes(data[: max(1, int(share * len(data)))])
+    with pytest.raises(ImageReadError, match="cannot be read"), open_slide(path) as slide:
+        slide.read(0, 0, 50, 40)
+
+
+def test_a_truncated_pyramid_says_where_it_ends(tmp_path, drawn):
+    path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["ycbcr-420"], steps=(1,))
+    with tifffile.TiffFile(path) as tiff:
+        end = max(np.add(tiff.pages[0].dataoffsets, tiff.pages[0].databytecounts))
+    size = path.stat().st_size
+    assert end == size, "tiles come last in this file"
+    os.truncate(path, size - 2000)
+    with pytest.raises(ImageReadError, match=f"truncated: tile 11 of 12 ends at byte {size}"):
+        open_slide(path)
+
+
+def test_a_file_is_compared_with_openslide_once_and_again_when_it_changes(tmp_path, drawn, monkeypatch):
+    opened = []
+
+    class Counted(slide_module.OpenSlideSlide):
+        def __init__(self, path):
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(slide_module, "OpenSlideSlide", Counted)
+    path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["ycbcr-420"], steps=(1,))
+    for _ in range(2):
+        with open_slide(path) as slide:
+            assert slide.reader == "tiff"
+    assert opened == [path]
+    os.utime(path, ns=(1, 1))
+    open_slide(path).close()
+    assert opened == [path, path]
+
+
+def test_a_damaged_tile_spoils_its_own_windows_only(tmp_path, drawn):
+    path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["ycbcr-420"], steps=(1,))
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].dataoffsets[1]
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"\0" * 200)
+    with open_slide(path, "tiff") as slide:
+        assert slide.read(0, 0, 250, 250).shape == (250, 250, 3)
+        with pytest.raises(ImageReadError, match="tile 1 of level 0 is damaged"):
+            slide.read(200, 0, 250, 250)
+
+
+@pytest.mark.parametrize("reader", ["auto", "openslide", "tiff"])
+def test_a_file_that_vanishes_or_shrinks_never_tracebacks(tmp_path, drawn, reader):
+    path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["rgb"], steps=(1,))
+    with open_slide(path, reader) as slide:
+        before = slide.read(0, 0, 200, 200)
+        os.truncate(path, 500)
+        with pytest.raises(ImageReadError, match=r"p\.tif"):
+            slide.read(520, 300, 300, 300)
+    path = drawn.write_pyramid(tmp_path / "q.tif", 900, 700, drawn.JPEG_KINDS["rgb"], steps=(1,))
+    with open_slide(path, reader) as slide:
+        try:
+            path.unlink()
+            np.testing.assert_array_equal(slide.read(0, 0, 200, 200), before)
+        except (ImageReadError, PermissionError):
+            # Windows refuses to remove open files, and OpenSlide opens the file anew for each tile.
+            assert os.name == "nt" or slide.reader == "openslide"
+
+
+def _samples() -> dict[str, bytes]:
+    """Small valid files of each kind, as bytes."""
+    found = {}
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    for kind in ("png", "jpeg", "bmp", "tiff"):
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, kind)
+        found[kind] = stream.getvalue()
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, image, photometric="rgb", compression="jpeg", tile=(16, 16))
+    found["jpeg tiff"] = stream.getvalue()
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, image.astype(np.uint16), photometric="rgb", compression="zlib", predictor=True)
+    found["deep tiff"] = stream.getvalue()
+    return found
+
+
+SAMPLES = _samples()
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(SAMPLES)))
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_bytes_only_raise_image_read_errors(tmp_path, data, kind):
+    content = bytearray(SAMPLES[kind])
+    # Headers decide most: half of the damage falls on the first 100 bytes.
+    position = st.integers(0, len(content) - 1) | st.integers(0, min(99, len(content) - 1))
+    for at, byte in data.draw(st.lists(st.tuples(position, st.integers(0, 255)), max_size=6)):
+        content[at] = byte
+    end = data.draw(st.none() | st.integers(0, len(content)))
+    path = tmp_path / "fuzzed.img"
+    path.write_bytes(bytes(content[:end]))
+    # Anything but ImageReadError fails the test.
+    with suppress(ImageReadError), open_slide(path) as slide:
+        assert slide.read(0, 0, 60, 50).shape == (50, 60, 3)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_is_not_an_image(tmp_path, content):
+    path = tmp_path / "noise.tif"
+    path.write_bytes(content)
+    with pytest.raises(ImageReadError, match=r"noise\.tif"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("downsample", [0.5, 0, -1, 1.1, float("nan"), float("inf")])
+def test_scales_off_the_grid_are_refused(tmp_path, downsample):
+    with open_slide(save(tmp_path / "a.png")) as slide, pytest.raises(SettingsError, match="multiple of 1/8"):
+        read_scaled(slide, 0, 0, 5, 5, downsample)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.25, 0.25), ("0.499", 0.499), (100, 100.0), (0, None), (-1, None), (100.1, None), (352.8, None)]
+    + [(v, None) for v in ("", "nan", "inf", "abc", None, float("nan"))],
+)
+def test_pixel_sizes_no_microscope_has_are_none(value, expected):
+    assert usable_pixel_size_um(value) == expected
+
+
+@given(st.integers(5000, 100_000), st.integers(5000, 100_000), st.sampled_from([2, 4, 8, 16, 32]))
+def test_rounded_level_sizes_give_whole_downsamples(width, height, step):
+    down = (width // step, height // step)
+    up = (-(-width // step), -(-height // step))
+    assert whole_downsample((width, height), up) == whole_downsample((width, height), down) == step
+
+
+def test_whole_downsample_of_a_real_slide():
+    assert whole_downsample((46_000, 32_914), (11_500, 8_228)) == 4.0
+    assert whole_downsample((1000, 1000), (400, 400)) == 2.5

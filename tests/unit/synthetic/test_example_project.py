@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qupath_her2.batch.local import run_jobs
+from qupath_her2.errors import OutputError
+from qupath_her2.runs.plan import RunOptions, plan_jobs
+from qupath_her2.slides.readers.slide import open_slide
+from qupath_her2.synthetic.example_project import EXAMPLE, write_example
+
+COMMITTED = Path(__file__).parents[3] / "example_projects" / "01_score_cells"
+
+
+@pytest.mark.slow
+def test_the_example_in_the_repository_is_the_one_that_is_drawn(tmp_path: Path) -> None:
+    files = write_example(tmp_path / "again")
+    assert {path.name for path in files} == {p.name for p in COMMITTED.iterdir() if p.is_file()} - {"make.py"}
+    for path in files:
+        other = COMMITTED / path.name
+        if path.suffix != ".tif":
+            # Line ends are git's business.
+            assert path.read_bytes().split() == other.read_bytes().split()
+            continue
+        with open_slide(path) as new, open_slide(other) as old:
+            assert new.pixel_size_um == old.pixel_size_um == 0.5
+            one = new.read(0, 0, new.width, new.height).astype(int)
+            two = old.read(0, 0, old.width, old.height).astype(int)
+        # Codecs of different versions round differently, the drawing must not.
+        assert np.abs(one - two).mean() < 1.0
+
+
+def test_the_example_is_small() -> None:
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir() if path.is_file()) < 1_500_000
+
+
+def test_the_example_scores_as_it_was_drawn(tmp_path: Path) -> None:
+    results = run_jobs(plan_jobs(COMMITTED, RunOptions(out=tmp_path / "out")).jobs)
+    found = {r.name.split(".")[0]: (r.score.score if r.score else None) for r in results}
+    assert found == {image.name: image.score for image in EXAMPLE}
+
+
+def test_a_place_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError):
+        write_example(tmp_path / "taken")
