@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
-from qupath_her2.slides.readers.tiff_metadata import is_tiff, tiff_pixel_size_um
+from qupath_her2.slides.readers.tiff_metadata import is_tiff, open_tiff, tiff_pixel_size_um
 
 __all__ = ["PlainSlide"]
 
@@ -127,7 +126,7 @@ def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[float | None, float | None]]:
-    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+    with open_tiff(path) as tiff:
         series = tiff.series[0]
         page: Any = series.keyframe
         axes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "XY"}

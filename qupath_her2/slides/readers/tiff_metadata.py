@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
+import numpy as np
 import tifffile
 
 from qupath_her2.slides.readers.base import usable_pixel_size_um
 
-__all__ = ["check_tiff_tiles", "is_tiff", "tiff_pixel_size_um"]
+__all__ = ["check_tiff_tiles", "is_tiff", "open_tiff", "tiff_pixel_size_um"]
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: 8192 x 8192 px: far above any scanner's tiles, far below what exhausts memory.
@@ -39,12 +42,20 @@ def is_tiff(path: Path) -> bool:
         return stream.read(4) in _TIFF_MAGIC
 
 
+@contextmanager
+def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file with tifffile; a damaged header leaves no file open and prints no NumPy warning."""
+    # tifffile leaves a stream of its own open when a damaged header stops it, and subtracts unchecked tag values.
+    with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
+        yield tiff
+
+
 def check_tiff_tiles(path: Path) -> None:
     """Raise ValueError where a tile is impossibly large or tiles are missing from the tables.
 
     OpenSlide trusts these tags: a damaged tile size makes it allocate gigabytes and abort the whole process.
     """
-    with path.open("rb") as stream, tifffile.TiffFile(stream) as tiff:
+    with open_tiff(path) as tiff:
         for index in range(len(tiff.pages)):
             page: Any = tiff.pages[index]
             page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
 from qupath_her2.slides.readers.tiff_layout import Tile, describe_levels
-from qupath_her2.slides.readers.tiff_metadata import tiff_pixel_size_um
+from qupath_her2.slides.readers.tiff_metadata import open_tiff, tiff_pixel_size_um
 
 __all__ = ["TiffSlide"]
 
@@ -100,9 +99,7 @@ class TiffSlide(BaseSlide):
         path = Path(path)
         way_out = "Open it with reader='openslide', or export it as 8-bit RGB OME-TIFF from QuPath."
         try:
-            # Our own stream: tifffile leaves its one open when a damaged header stops it. Damaged tags also make its
-            # arithmetic overflow, which `describe_levels` then finds out.
-            with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
+            with open_tiff(path) as tiff:
                 self._levels = describe_levels(tiff, path.stat().st_size)
                 pixel_size = tiff_pixel_size_um(tiff)
             self._file = _File(path)
