@@ -54,20 +54,32 @@ class Settings:
 
     Attributes
     ----------
-    regions : class names that mean tumour, stroma, ignore, in situ, control.
-    tissue : how tissue is told from glass.
-    stains : when and how stain vectors are estimated.
-    stain_vectors : the user's own vectors, for images whose stains QuPath has not set; None estimates them.
-    cells : detection and membrane cut-points.
-    cell_source : whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, ``unet`` (the
+    regions
+        Class names that mean tumour, stroma, ignore, in situ, control.
+    tissue
+        How tissue is told from glass.
+    stains
+        When and how stain vectors are estimated.
+    stain_vectors
+        The user's own vectors, for images whose stains QuPath has not set; None estimates them.
+    cells
+        Detection and membrane cut-points.
+    cell_source
+        Whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, ``unet`` (the
         package's), or another network's, ``her2net:CHECKPOINT`` (beside this file).
-    segment, network_cells : how a network looks at a slide, and how cells are found in what it says.
-    scoring : guideline and limits.
-    indicators, control, tumour : of ``--method indicators``; the last of ``--tumour-from``.
-    patches : how pictures for a network are cut, labelled, dropped and split.
-    train, predict, votes : how a network learns, how it is run, how its patches decide. Where a recipe is named, its
+    segment, network_cells
+        How a network looks at a slide, and how cells are found in what it says.
+    scoring
+        Guideline and limits.
+    indicators, control, tumour
+        Of ``--method indicators``; the last of ``--tumour-from``.
+    patches
+        How pictures for a network are cut, labelled, dropped and split.
+    train, predict, votes
+        How a network learns, how it is run, how its patches decide. Where a recipe is named, its
         values stand in place of the defaults.
-    cam : whether predictions come with maps of where the network looked.
+    cam
+        Whether predictions come with maps of where the network looked.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -99,9 +111,12 @@ def load_settings(
 
     Parameters
     ----------
-    path : a ``her2.toml``; None takes the defaults.
-    overrides : nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; values of None are left out.
-    base : nested likewise, in place of the defaults: what a recipe says.
+    path
+        A ``her2.toml``; None takes the defaults.
+    overrides
+        Nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; values of None are left out.
+    base
+        Nested likewise, in place of the defaults: what a recipe says.
 
     Raises
     ------

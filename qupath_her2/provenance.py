@@ -99,7 +99,8 @@ def cell_uuids(run_hash: str, n: int, *, start: int = 0) -> NDArray[np.uint8]:
 
     Returns
     -------
-    uint8 (n, 16), big-endian bytes as RFC 9562 orders them.
+    NDArray[np.uint8]
+        uint8 (n, 16), big-endian bytes as RFC 9562 orders them.
     """
     if n < 0 or start < 0 or start + n > _MAX_OBJECTS:
         raise ExchangeError(
@@ -281,20 +282,32 @@ class RunRecord:
 
     Attributes
     ----------
-    run : the run's id, also the name of its folder.
-    input_hash : what `input_hash` returned; the UUIDs of the run's objects come from it.
-    image : ``name`` and whatever identifies the image (``id``, ``path``, ``width``, ``height``,
+    run
+        The run's id, also the name of its folder.
+    input_hash
+        What `input_hash` returned; the UUIDs of the run's objects come from it.
+    image
+        ``name`` and whatever identifies the image (``id``, ``path``, ``width``, ``height``,
         ``pixel_size_um`` …).
-    versions, command, settings : of this package and its parts; as typed; in use.
-    inputs : {what: SHA-256} of the image, the region file, the weights.
-    files, sizes : {name: SHA-256} and {name: bytes} of the other files of the run.
-    device : where it ran.
-    counts, timings_s, warnings : of the run.
-    regions : the scored regions in order, each with ``uuid``, ``name``, ``class``, ``area_um2`` …; a cell's
+    versions, command, settings
+        Of this package and its parts; as typed; in use.
+    inputs
+        {what: SHA-256} of the image, the region file, the weights.
+    files, sizes
+        {name: SHA-256} and {name: bytes} of the other files of the run.
+    device
+        Where it ran.
+    counts, timings_s, warnings
+        Of the run.
+    regions
+        The scored regions in order, each with ``uuid``, ``name``, ``class``, ``area_um2`` …; a cell's
         `region` is an index into it.
-    cells : ``measurements`` and ``classes``, the names of the columns and codes of ``cells.npz``.
-    patches : ``classes``, the names of the codes and of the probabilities of ``patches.npz``.
-    quarantined : features of the region file that were set aside.
+    cells
+        ``measurements`` and ``classes``, the names of the columns and codes of ``cells.npz``.
+    patches
+        ``classes``, the names of the codes and of the probabilities of ``patches.npz``.
+    quarantined
+        Features of the region file that were set aside.
     """
 
     run: str

@@ -145,16 +145,25 @@ class CellTable:
 
     Attributes
     ----------
-    uuid : uint8 (N, 16), version 8 UUIDs (RFC 9562), big-endian bytes.
-    centroid_xy : float32 (N, 2), nucleus centroid (cell centroid without nucleus), level-0 pixels.
-    cell_xy, cell_offsets : float32 (P, 2) and int64 (N + 1); vertices of cell i are ``cell_xy[o[i]:o[i + 1]]``,
+    uuid
+        uint8 (N, 16), version 8 UUIDs (RFC 9562), big-endian bytes.
+    centroid_xy
+        float32 (N, 2), nucleus centroid (cell centroid without nucleus), level-0 pixels.
+    cell_xy, cell_offsets
+        float32 (P, 2) and int64 (N + 1); vertices of cell i are ``cell_xy[o[i]:o[i + 1]]``,
         an open ring (first vertex not repeated), level-0 pixels.
-    nucleus_xy, nucleus_offsets : likewise; an empty range means no nucleus.
-    region : int32 (N), index into the list of scored regions.
-    measurements : float32 (N, M); NaN means not measured.
-    measurement_names : the M names, each starting with ``HER2: `` and wearing its unit.
-    cell_class : uint8 (N), index into `class_names`, 255 = not measured.
-    class_names : the class names.
+    nucleus_xy, nucleus_offsets
+        Likewise; an empty range means no nucleus.
+    region
+        int32 (N), index into the list of scored regions.
+    measurements
+        float32 (N, M); NaN means not measured.
+    measurement_names
+        The M names, each starting with ``HER2: `` and wearing its unit.
+    cell_class
+        uint8 (N), index into `class_names`, 255 = not measured.
+    class_names
+        The class names.
     """
 
     uuid: NDArray[np.uint8]
@@ -186,13 +195,19 @@ class PatchTable:
 
     Attributes
     ----------
-    uuid : uint8 (N, 16), version 8 UUIDs (RFC 9562) of the run, big-endian bytes; their running numbers follow
+    uuid
+        uint8 (N, 16), version 8 UUIDs (RFC 9562) of the run, big-endian bytes; their running numbers follow
         those of the run's cells.
-    box_xywh : int32 (N, 4), left, top, width and height of the patch, level-0 pixels.
-    region : int32 (N), index into the list of scored regions: the one the patch was cut from.
-    probabilities : float32 (N, C), 0..1, of each class; NaN means not predicted.
-    patch_class : uint8 (N), index into `class_names`, 255 = none: patches that no class was given to.
-    class_names : the C names, which are QuPath's classes of the tiles. None may end in a grade of cells
+    box_xywh
+        int32 (N, 4), left, top, width and height of the patch, level-0 pixels.
+    region
+        int32 (N), index into the list of scored regions: the one the patch was cut from.
+    probabilities
+        float32 (N, C), 0..1, of each class; NaN means not predicted.
+    patch_class
+        uint8 (N), index into `class_names`, 255 = none: patches that no class was given to.
+    class_names
+        The C names, which are QuPath's classes of the tiles. None may end in a grade of cells
         (``Negative``, ``1+`` …): QuPath would count the patch as a cell in its H-score.
     """
 
@@ -213,12 +228,18 @@ class Prediction:
 
     Attributes
     ----------
-    model : name of the checkpoint.
-    task : the table of labels it was trained on, e.g. ``her2-response``.
-    class_name : None where it abstains.
-    probabilities : {class: 0..1}.
-    n_patches : patches that were predicted.
-    rule : how the patches' probabilities became these, in words.
+    model
+        Name of the checkpoint.
+    task
+        The table of labels it was trained on, e.g. ``her2-response``.
+    class_name
+        None where it abstains.
+    probabilities
+        {class: 0..1}.
+    n_patches
+        Patches that were predicted.
+    rule
+        How the patches' probabilities became these, in words.
     """
 
     model: str
@@ -235,20 +256,34 @@ class Score:
 
     Attributes
     ----------
-    status : ``scored``, ``not assessable``, or ``predicted`` by a network.
-    score : ``0``, ``1+``, ``2+``, ``3+``; None unless scored.
-    reason : one sentence.
-    guideline : name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` of a prediction.
-    shares : {cell class: share of measured tumour cells, 0..1}.
-    intervals : {cell class: (low, high)}, Wilson 95 %.
-    complete_share : share of cells with complete membrane staining at any intensity, 0..1.
-    h_score : 0..300.
-    n_cells : measured tumour cells, the denominator.
-    cells_to_next_score : the fewest cells whose change of class would change the score; None where none could.
-    tags : e.g. ``HER2-low``, ``pattern_not_covered: ...``.
-    warnings : sentences.
-    refusal_code : the `Refusal.code` when not assessable.
-    prediction : what the network says, when predicted.
+    status
+        ``scored``, ``not assessable``, or ``predicted`` by a network.
+    score
+        ``0``, ``1+``, ``2+``, ``3+``; None unless scored.
+    reason
+        One sentence.
+    guideline
+        Name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` of a prediction.
+    shares
+        {cell class: share of measured tumour cells, 0..1}.
+    intervals
+        {cell class: (low, high)}, Wilson 95 %.
+    complete_share
+        Share of cells with complete membrane staining at any intensity, 0..1.
+    h_score
+        0..300.
+    n_cells
+        Measured tumour cells, the denominator.
+    cells_to_next_score
+        The fewest cells whose change of class would change the score; None where none could.
+    tags
+        e.g. ``HER2-low``, ``pattern_not_covered: ...``.
+    warnings
+        sentences.
+    refusal_code
+        The `Refusal.code` when not assessable.
+    prediction
+        What the network says, when predicted.
     """
 
     status: Literal["scored", "not assessable", "predicted"]

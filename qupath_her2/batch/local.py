@@ -33,11 +33,16 @@ class JobEvent:
 
     Attributes
     ----------
-    kind : ``started``, ``tiles`` (some more are done) or ``finished``.
-    image : its folder name in the exchange folder.
-    name : the file name that people know.
-    done_tiles, total_tiles, n_cells : how far ``tiles`` is.
-    result : what ``finished`` left.
+    kind
+        ``started``, ``tiles`` (some more are done) or ``finished``.
+    image
+        Its folder name in the exchange folder.
+    name
+        The file name that people know.
+    done_tiles, total_tiles, n_cells
+        How far ``tiles`` is.
+    result
+        What ``finished`` left.
     """
 
     kind: Literal["started", "tiles", "finished"]
@@ -66,10 +71,13 @@ def run_jobs(
 
     Parameters
     ----------
-    jobs : one an image.
-    workers : processes; with one, everything runs in this process. Where there are fewer images, the rest
+    jobs
+        One an image.
+    workers
+        Processes; with one, everything runs in this process. Where there are fewer images, the rest
         become threads of each. The results do not depend on it.
-    listen : called in this process, in its main thread, with each event.
+    listen
+        Called in this process, in its main thread, with each event.
 
     Raises
     ------

@@ -30,15 +30,21 @@ def score_folder(
 
     Parameters
     ----------
-    folder : images with their region files beside them.
-    settings : of all rooms; ``her2.toml`` of the folder, else the defaults, where None.
-    workers : processes.
-    listen : called with each event.
-    options : any field of `RunOptions`, e.g. ``whole_tissue=True, pixel_size_um=0.25``.
+    folder
+        Images with their region files beside them.
+    settings
+        Of all rooms; ``her2.toml`` of the folder, else the defaults, where None.
+    workers
+        processes.
+    listen
+        Called with each event.
+    options
+        Any field of `RunOptions`, e.g. ``whole_tissue=True, pixel_size_um=0.25``.
 
     Returns
     -------
-    list of ImageResult : by image name; failed ones are among them.
+    list[ImageResult]
+        list of ImageResult : by image name; failed ones are among them.
 
     Raises
     ------

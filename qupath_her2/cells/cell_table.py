@@ -49,8 +49,10 @@ def assemble(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
 
     Parameters
     ----------
-    found : N cells.
-    columns : float32 (N, M), `membrane.measurement_columns`.
+    found
+        N cells.
+    columns
+        float32 (N, M), `membrane.measurement_columns`.
     """
     uuid = np.zeros((len(found), 16), np.uint8)
     return _table(found, columns, uuid, _even_rings(found.cell_xy), _even_rings(found.nucleus_xy))
@@ -63,9 +65,12 @@ def existing_table(found: TileCells, existing: ExistingCells, columns: NDArray[n
 
     Parameters
     ----------
-    found : N measured cells; `found.given` are their places in `existing`.
-    existing : all cells of the region file.
-    columns : float32 (N, M), `membrane.measurement_columns`.
+    found
+        N measured cells; `found.given` are their places in `existing`.
+    existing
+        All cells of the region file.
+    columns
+        float32 (N, M), `membrane.measurement_columns`.
     """
     place = found.given
     cells = rings_of(existing.cell_xy, existing.cell_offsets, place)

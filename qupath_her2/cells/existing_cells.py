@@ -51,13 +51,17 @@ def polar_radii(
 
     Parameters
     ----------
-    xy, offsets : float64 (P, 2), int64 (N + 1): N open rings.
-    centres : float64 (N, 2), in the same frame.
-    n_angles : directions, counted from +x towards +y.
+    xy, offsets
+        float64 (P, 2), int64 (N + 1): N open rings.
+    centres
+        float64 (N, 2), in the same frame.
+    n_angles
+        Directions, counted from +x towards +y.
 
     Returns
     -------
-    float32 (N, n_angles); 0 where a ring is empty or never crosses a direction.
+    NDArray[np.float32]
+        float32 (N, n_angles); 0 where a ring is empty or never crosses a direction.
     """
     found: NDArray[np.float32] = _polar_radii(xy, offsets, centres, n_angles)
     return found
@@ -93,11 +97,13 @@ def given_centres(existing: ExistingCells) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    existing : N cells.
+    existing
+        N cells.
 
     Returns
     -------
-    float64 (N, 2), level-0 pixels; the mean of the vertices where an outline has no area.
+    NDArray[np.float64]
+        float64 (N, 2), level-0 pixels; the mean of the vertices where an outline has no area.
     """
     nuclei = _centroids(existing.nucleus_xy.astype(np.float64), existing.nucleus_offsets)
     cells = _centroids(existing.cell_xy.astype(np.float64), existing.cell_offsets)
@@ -112,12 +118,15 @@ def rings_of(
 
     Parameters
     ----------
-    xy, offsets : float32 (P, 2), int64 (N + 1).
-    chosen : places (K) of rings, in the order wanted.
+    xy, offsets
+        float32 (P, 2), int64 (N + 1).
+    chosen
+        Places (K) of rings, in the order wanted.
 
     Returns
     -------
-    float32 (Q, 2) and int64 (K + 1): their vertices and offsets.
+    tuple[NDArray[np.float32], NDArray[np.int64]]
+        float32 (Q, 2) and int64 (K + 1): their vertices and offsets.
     """
     lengths = np.diff(offsets)[chosen]
     starts = np.zeros(len(lengths) + 1, np.int64)
@@ -140,16 +149,22 @@ def given_in_tile(
 
     Parameters
     ----------
-    existing : of the whole image.
-    centres_xy : float64 (N, 2), their `given_centres`, level-0 pixels.
-    planes : of the tile.
-    grid, box : where the tile lies.
-    settings : of outlines for plain detections.
+    existing
+        Of the whole image.
+    centres_xy
+        float64 (N, 2), their `given_centres`, level-0 pixels.
+    planes
+        Of the tile.
+    grid, box
+        Where the tile lies.
+    settings
+        Of outlines for plain detections.
 
     Returns
     -------
-    their nuclei (all-zero radii where there is none) and outlines, pixels of the tile, and int64 places in
-    `existing`.
+    tuple[Nuclei, Outlines, NDArray[np.int64]]
+        Their nuclei (all-zero radii where there is none) and outlines, pixels of the tile, and int64 places in
+        `existing`.
     """
     centres = centres_xy / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
     reach = np.array([box.read.width - 1, box.read.height - 1])

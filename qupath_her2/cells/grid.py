@@ -52,7 +52,8 @@ class Grid:
 
         Parameters
         ----------
-        box : working pixels; the answer is exact for whole groups of 8, and rounded otherwise.
+        box
+            Working pixels; the answer is exact for whole groups of 8, and rounded otherwise.
         """
         return Box(*(round(v * self.downsample) for v in box))
 
@@ -63,7 +64,8 @@ class Grid:
 
         Parameters
         ----------
-        bounds : min x, min y, max x, max y, level-0 pixels; they may reach beyond the image.
+        bounds
+            Min x, min y, max x, max y, level-0 pixels; they may reach beyond the image.
         """
         side, halo = self.settings.tile_px, self.settings.halo_px
         # Annotations may begin left of the image or above it, where truncation would round the wrong way.
@@ -82,8 +84,10 @@ def make_grid(pixel_size_um: float, settings: GridSettings | None = None) -> Gri
 
     Parameters
     ----------
-    pixel_size_um : of level 0, µm.
-    settings : the size aimed at, and the tiles.
+    pixel_size_um
+        Of level 0, µm.
+    settings
+        The size aimed at, and the tiles.
     """
     s = settings or GridSettings()
     steps = max(_GROUP, round(_GROUP * s.working_um_px / pixel_size_um))

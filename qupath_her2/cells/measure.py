@@ -60,13 +60,19 @@ class MeasuredCells:
 
     Attributes
     ----------
-    table : the cells of the scored regions, from top to bottom; classes 255 (not yet scored), UUIDs zero unless
+    table
+        The cells of the scored regions, from top to bottom; classes 255 (not yet scored), UUIDs zero unless
         they came with existing cells.
-    intensity, pattern : uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
-    scored_regions : what `table.region` indexes.
-    refusal : why the image must not be scored, or None.
-    warnings : sentences.
-    estimates, grading : what `regrade` cuts, and where.
+    intensity, pattern
+        uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
+    scored_regions
+        What `table.region` indexes.
+    refusal
+        Why the image must not be scored, or None.
+    warnings
+        sentences.
+    estimates, grading
+        What `regrade` cuts, and where.
     """
 
     table: CellTable
@@ -83,11 +89,13 @@ class MeasuredCells:
 
         Parameters
         ----------
-        shift : relative, 0.1 = 10 % higher.
+        shift
+            Relative, 0.1 = 10 % higher.
 
         Returns
         -------
-        uint8 (N) twice, as `intensity` and `pattern`.
+        tuple[NDArray[np.uint8], NDArray[np.uint8]]
+            uint8 (N) twice, as `intensity` and `pattern`.
         """
         return grade(self.estimates, self.grading, shift)
 
@@ -156,13 +164,20 @@ def find_cells(
 
     Parameters
     ----------
-    slide : an open image.
-    regions : at least one of them scored.
-    grid : working grid and tiles.
-    stains : vectors and background.
-    samples : of the image, to which the detector is set.
-    settings : of every step.
-    existing, detector, classes, network, workers, progress : as in `measure_cells`.
+    slide
+        An open image.
+    regions
+        At least one of them scored.
+    grid
+        Working grid and tiles.
+    stains
+        Vectors and background.
+    samples
+        Of the image, to which the detector is set.
+    settings
+        Of every step.
+    existing, detector, classes, network, workers, progress
+        As in `measure_cells`.
     """
     s = settings
     tiles_of_samples = [sample.tile for sample in samples]
@@ -197,16 +212,26 @@ def measure_cells(
 
     Parameters
     ----------
-    slide : an open image.
-    regions : of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
-    pixel_size_um : of level 0, µm.
-    stains : vectors and background.
-    settings : of every step.
-    existing : cells to be measured as they are, instead of looking for cells.
-    detector : of nuclei; the classical one when None.
-    classes : what a network says of the image's pixels, in which cells are found instead, by the prices of `network`.
-    workers : threads; the result does not depend on it.
-    progress : called after every tile; may raise to cancel.
+    slide
+        An open image.
+    regions
+        Of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
+    pixel_size_um
+        Of level 0, µm.
+    stains
+        Vectors and background.
+    settings
+        Of every step.
+    existing
+        Cells to be measured as they are, instead of looking for cells.
+    detector
+        Of nuclei; the classical one when None.
+    classes
+        What a network says of the image's pixels, in which cells are found instead, by the prices of `network`.
+    workers
+        Threads; the result does not depend on it.
+    progress
+        Called after every tile; may raise to cancel.
 
     Raises
     ------

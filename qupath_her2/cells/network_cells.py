@@ -53,7 +53,8 @@ class ClassMap(Protocol):
 
         Parameters
         ----------
-        box : pixels of the map, counted from the image's corner; it may reach beyond the image.
+        box
+            Pixels of the map, counted from the image's corner; it may reach beyond the image.
         """
         ...
 
@@ -64,12 +65,17 @@ class NetworkCellSettings:
 
     Attributes
     ----------
-    work_um_px : maps are averaged to about this before cells are looked for, as the classical detector works.
-    membrane_price : crossing a certain membrane costs as much as this many times its width of open ground.
-    ridge_od : DAB ridge as which a certain membrane counts in the prices of `OutlineSettings`.
-    outlines : reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both
+    work_um_px
+        Maps are averaged to about this before cells are looked for, as the classical detector works.
+    membrane_price
+        Crossing a certain membrane costs as much as this many times its width of open ground.
+    ridge_od
+        DAB ridge as which a certain membrane counts in the prices of `OutlineSettings`.
+    outlines
+        Reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both
         here, so that crossing it costs less than there, and leaving the expected place more.
-    nuclei : what counts as one.
+    nuclei
+        What counts as one.
     """
 
     work_um_px: float = 0.5
@@ -99,14 +105,19 @@ def cells_of_map(
 
     Parameters
     ----------
-    nuclear, membrane : float32 (H, W), probabilities 0..1.
-    um_px : size of their pixels, µm.
-    settings : prices and limits.
-    is_nucleus : tells of N nuclei, pixels of the map, which are some; all where None.
+    nuclear, membrane
+        float32 (H, W), probabilities 0..1.
+    um_px
+        Size of their pixels, µm.
+    settings
+        Prices and limits.
+    is_nucleus
+        Tells of N nuclei, pixels of the map, which are some; all where None.
 
     Returns
     -------
-    N nuclei and the outlines of their cells, pixels of the map.
+    tuple[Nuclei, Outlines]
+        N nuclei and the outlines of their cells, pixels of the map.
     """
     s = settings or NetworkCellSettings()
     nuclei, owner = nuclei_of_map(nuclear, um_px, s.nuclei)
@@ -145,16 +156,23 @@ def network_in_tile(
 
     Parameters
     ----------
-    classes : what the network says of the image.
-    grid : working grid of the tile.
-    box : the part of the image to look at, working pixels; without any ground it holds no cells.
-    settings : prices and limits.
-    is_nucleus : tells of N nuclei, working pixels from the box's corner, which are some; all where None.
+    classes
+        What the network says of the image.
+    grid
+        Working grid of the tile.
+    box
+        The part of the image to look at, working pixels; without any ground it holds no cells.
+    settings
+        Prices and limits.
+    is_nucleus
+        Tells of N nuclei, working pixels from the box's corner, which are some; all where None.
 
     Returns
     -------
-    N nuclei and the outlines of their cells, working pixels from the box's corner; float32 (N), by how much a Bayesian
-    network is unsure of each cell, as the standard deviation of its probabilities, 0..0.5, NaN of other networks.
+    tuple[Nuclei, Outlines, NDArray[np.float32]]
+        N nuclei and the outlines of their cells, working pixels from the box's corner; float32 (N), by how
+        much a Bayesian
+        network is unsure of each cell, as the standard deviation of its probabilities, 0..0.5, NaN of other networks.
     """
     if box.width < 1 or box.height < 1:
         no_radii, nobody = np.zeros((0, N_ANGLES), np.float32), np.zeros((0, N_SECTORS))

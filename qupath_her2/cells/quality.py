@@ -40,20 +40,28 @@ class QualitySettings:
 
     Attributes
     ----------
-    max_pixel_size_um, warn_pixel_size_um : coarser pixels cannot show a membrane of 0.64 µm (1+, Scheel 2018).
-    max_green_share : median share of green in the optical density of tissue; eosin absorbs green (real HER2 IHC
+    max_pixel_size_um, warn_pixel_size_um
+        Coarser pixels cannot show a membrane of 0.64 µm (1+, Scheel 2018).
+    max_green_share
+        Median share of green in the optical density of tissue; eosin absorbs green (real HER2 IHC
         0.32 to 0.37, drawn with stains of other makes up to 0.435; a real H&E slide 0.48, recoloured H&E 0.47 to 0.63).
-    max_edge_blur_um : sigma of the sharpest edges (real cores 0.22 to 0.27, blurred by 0.5 µm 0.36 to 0.44, by
+    max_edge_blur_um
+        Sigma of the sharpest edges (real cores 0.22 to 0.27, blurred by 0.5 µm 0.36 to 0.44, by
         1 µm from 0.66).
-    min_positive_cells, min_positive_share : fewer stained cells say nothing about where the stain lies.
-    positive_od : a cell is stained where DAB at its membrane, its cytoplasm or its nucleus reaches this, OD.
-    max_dab_polarity : share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
+    min_positive_cells, min_positive_share
+        Fewer stained cells say nothing about where the stain lies.
+    positive_od
+        A cell is stained where DAB at its membrane, its cytoplasm or its nucleus reaches this, OD.
+    max_dab_polarity
+        Share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
         nuclei pale: 0.44 to 0.60; a nuclear stain 0.75), where there is DAB at all (`min_dab_od`, mean of the regions).
-    min_ridge_share : DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
+    min_ridge_share
+        DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
         (edges of 0.33 µm or less) at 0.5 µm per pixel; `min_ridge_share_fine` at 0.25, where lines are seen thinner;
         `min_ridge_share_blurred` for edges from 0.40 µm; in between they go over evenly. Real 2+ and 3+ cores 0.26 to
         0.28 at 0.25 µm; drawn 1+ 0.16 to 0.22 and 0.31, diffuse cytoplasm 0.09 and 0.15 at 0.5 and 0.25 µm.
-    doubtful_ridge_factor, doubtful_contrast : up to this multiple of the limit, the membrane must also stand out from
+    doubtful_ridge_factor, doubtful_contrast
+        Up to this multiple of the limit, the membrane must also stand out from
         the rest of its cell: median of (membrane - rest) / (membrane + rest).
     """
 
@@ -117,13 +125,17 @@ def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> 
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
-    stains : for the background.
-    um_px : pixel size, µm.
+    rgb
+        uint8 (H, W, 3).
+    stains
+        For the background.
+    um_px
+        Pixel size, µm.
 
     Returns
     -------
-    10th percentile over the strongest 5 % of edges, µm; NaN without edges.
+    float
+        10th percentile over the strongest 5 % of edges, µm; NaN without edges.
 
     References
     ----------
@@ -179,9 +191,12 @@ def assess_picture(samples: Sequence[Sample], stains: StainVectors, pixel_size_u
 
     Parameters
     ----------
-    samples : spread over the scored regions.
-    stains : vectors and background.
-    pixel_size_um : of the scan, level 0.
+    samples
+        Spread over the scored regions.
+    stains
+        Vectors and background.
+    pixel_size_um
+        Of the scan, level 0.
     """
     blurs = [edge_blur_um(sample.tile.rgb, stains, sample.tile.planes.um_px) for sample in samples]
     known = [value for value in blurs if np.isfinite(value)]
@@ -232,10 +247,14 @@ def check_membranes(
 
     Parameters
     ----------
-    sectors : of the tumour cells.
-    ridge_share : float32 (N), of each cell, the share of its DAB that stands in thin lines.
-    quality : of the picture.
-    s : limits.
+    sectors
+        Of the tumour cells.
+    ridge_share
+        float32 (N), of each cell, the share of its DAB that stands in thin lines.
+    quality
+        Of the picture.
+    s
+        limits.
     """
     membrane = np.percentile(sectors.peak_od, 75, axis=1)
     cytoplasm_rays = np.where(np.isnan(sectors.cytoplasm_od), sectors.inner_od, sectors.cytoplasm_od)

@@ -43,7 +43,8 @@ class RegionMap:
 
         Parameters
         ----------
-        box : level-0 pixels.
+        box
+            Level-0 pixels.
         """
         frame = shapely.box(box.x, box.y, box.x + box.width, box.y + box.height)
         return bool(shapely.intersects([region.geometry for region in self.scored], frame).any())
@@ -53,7 +54,8 @@ class RegionMap:
 
         Parameters
         ----------
-        box : level-0 pixels.
+        box
+            Level-0 pixels.
         """
         frame = (box.x, box.y, box.x + box.width, box.y + box.height)
         parts = [shapely.clip_by_rect(region.geometry, *frame) for region in self.scored]
@@ -68,12 +70,15 @@ class RegionMap:
 
         Parameters
         ----------
-        xy : float64 (N, 2), level-0 pixels.
-        distance_px : level-0 pixels; at corners up to 2 % less, where a circle is drawn with 16 sides.
+        xy
+            float64 (N, 2), level-0 pixels.
+        distance_px
+            Level-0 pixels; at corners up to 2 % less, where a circle is drawn with 16 sides.
 
         Returns
         -------
-        bool (N)
+        NDArray[np.bool_]
+            bool (N)
         """
         hit = np.zeros(len(xy), bool)
         if len(xy) == 0:
@@ -93,11 +98,13 @@ class RegionMap:
 
         Parameters
         ----------
-        xy : float64 (N, 2), level-0 pixels.
+        xy
+            float64 (N, 2), level-0 pixels.
 
         Returns
         -------
-        int32 (N), index into `scored`, or -1.
+        NDArray[np.int32]
+            int32 (N), index into `scored`, or -1.
         """
         found = np.full(len(xy), OUTSIDE, np.int32)
         undecided = np.ones(len(xy), bool)
@@ -117,7 +124,8 @@ def map_regions(regions: Sequence[Region]) -> RegionMap:
 
     Parameters
     ----------
-    regions : of all roles; ``other`` decides nothing.
+    regions
+        Of all roles; ``other`` decides nothing.
     """
     scored = tuple(region for region in regions if region.role == "tumour")
     place = {id(region): i for i, region in enumerate(scored)}

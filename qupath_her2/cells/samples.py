@@ -83,11 +83,16 @@ def read_samples(
 
     Parameters
     ----------
-    slide : an open image.
-    regions : at least one of them scored; wholly beside the image they give no sample.
-    grid : working grid.
-    stains : vectors and background.
-    planes : weights and scales.
+    slide
+        An open image.
+    regions
+        At least one of them scored; wholly beside the image they give no sample.
+    grid
+        Working grid.
+    stains
+        Vectors and background.
+    planes
+        Weights and scales.
     """
     samples = []
     for x, y in _windows(regions, grid):

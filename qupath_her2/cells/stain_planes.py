@@ -28,14 +28,20 @@ class PlaneSettings:
 
     Attributes
     ----------
-    hematoxylin_limit_od : haematoxylin above this counts as this: pigment and folds must not drown pale nuclei.
-    dab_half_od : DAB is compressed as ``d / (1 + d / dab_half_od)``: the hole inside a 3+ ring must not outweigh
+    hematoxylin_limit_od
+        Haematoxylin above this counts as this: pigment and folds must not drown pale nuclei.
+    dab_half_od
+        DAB is compressed as ``d / (1 + d / dab_half_od)``: the hole inside a 3+ ring must not outweigh
         the nucleus that fills it.
-    dab_weight_seed, dab_weight_contour : share of compressed DAB subtracted from haematoxylin to find nuclei
+    dab_weight_seed, dab_weight_contour
+        Share of compressed DAB subtracted from haematoxylin to find nuclei
         and to outline them ("DAB hole": a nucleus is where DAB is not).
-    contour_blur_um, background_blur_um : Gaussian sigmas of the narrow and the wide view for the contour.
-    ridge_blur_um, ridge_radius_um : the white top-hat of DAB that follows membranes.
-    grey_from_od : haematoxylin beyond this may be grey, and what DAB goes with grey is taken off: red cells and
+    contour_blur_um, background_blur_um
+        Gaussian sigmas of the narrow and the wide view for the contour.
+    ridge_blur_um, ridge_radius_um
+        The white top-hat of DAB that follows membranes.
+    grey_from_od
+        Haematoxylin beyond this may be grey, and what DAB goes with grey is taken off: red cells and
         refractile edges absorb all colours alike and unmix as both stains.
     """
 
@@ -81,12 +87,15 @@ def blur(plane: Plane, sigma_px: float) -> Plane:
 
     Parameters
     ----------
-    plane : float32 (H, W).
-    sigma_px : > 0, pixels.
+    plane
+        float32 (H, W).
+    sigma_px
+        > 0, pixels.
 
     Returns
     -------
-    float32 (H, W)
+    Plane
+        float32 (H, W)
     """
     size = 2 * int(np.ceil(3 * sigma_px)) + 1
     blurred = cv2.GaussianBlur(plane, (size, size), sigma_px, borderType=cv2.BORDER_REPLICATE)
@@ -98,13 +107,16 @@ def wide_blur(plane: Plane, sigma_px: float) -> Plane:
 
     Parameters
     ----------
-    plane : float32 (H, W) of a tile whose origin and size are multiples of 8 pixels, so that quarters agree
+    plane
+        float32 (H, W) of a tile whose origin and size are multiples of 8 pixels, so that quarters agree
         between tiles.
-    sigma_px : in pixels of `plane`, at least about 4.
+    sigma_px
+        In pixels of `plane`, at least about 4.
 
     Returns
     -------
-    float32 (H, W)
+    Plane
+        float32 (H, W)
     """
     height, width = plane.shape
     small = cv2.resize(plane, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
@@ -165,10 +177,14 @@ def make_planes(
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3) on the working grid.
-    stains : vectors and background.
-    um_px : pixel size of `rgb`, µm.
-    settings : weights and scales.
+    rgb
+        uint8 (H, W, 3) on the working grid.
+    stains
+        Vectors and background.
+    um_px
+        Pixel size of `rgb`, µm.
+    settings
+        Weights and scales.
     """
     s = settings or PlaneSettings()
     stain_planes = unmix(rgb, stains)

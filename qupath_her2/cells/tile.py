@@ -178,8 +178,10 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
 
     Parameters
     ----------
-    work : what the tiles of the image share.
-    box : the tile, working pixels.
+    work
+        What the tiles of the image share.
+    box
+        The tile, working pixels.
     """
     grid = work.grid
     x, y, width, height = box.read
@@ -262,7 +264,8 @@ def join(parts: Sequence[TileCells]) -> TileCells:
 
     Parameters
     ----------
-    parts : the cells of each tile, in any order; none at all gives no cells.
+    parts
+        The cells of each tile, in any order; none at all gives no cells.
     """
     if not parts:
         return TileCells.none()

@@ -42,9 +42,12 @@ def patch_overrides(*, drop: Any, shares: str | None, **flags: Any) -> dict[str,
 
     Parameters
     ----------
-    drop : name of a set of rules, or None.
-    shares : ``0.6,0.2,0.2``, or None.
-    flags : settings by name, tables as dictionaries.
+    drop
+        Name of a set of rules, or None.
+    shares
+        ``0.6,0.2,0.2``, or None.
+    flags
+        Settings by name, tables as dictionaries.
 
     Raises
     ------
@@ -138,12 +141,18 @@ def find_source(
 
     Parameters
     ----------
-    folder : project, folder of images, or data set.
-    settings : of all rooms.
-    layout : ``project`` or a published data set's.
-    stain : ``HE`` or ``IHC`` of a data set that holds both.
-    images, out : as for all verbs.
-    pixel_size_um : of all images, µm.
+    folder
+        Project, folder of images, or data set.
+    settings
+        Of all rooms.
+    layout
+        ``project`` or a published data set's.
+    stain
+        ``HE`` or ``IHC`` of a data set that holds both.
+    images, out
+        As for all verbs.
+    pixel_size_um
+        Of all images, µm.
 
     Raises
     ------

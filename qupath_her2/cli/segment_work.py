@@ -38,12 +38,18 @@ def train_segmenters(
 
     Parameters
     ----------
-    job : of the recipe's own network, without targets.
-    place : folder of its windows.
-    cut : cuts windows by other settings into another folder.
-    progress : how it is shown.
-    with_rivals : train the recipe's other networks too.
-    sides : sides of windows to compare, as text; empty compares none.
+    job
+        Of the recipe's own network, without targets.
+    place
+        Folder of its windows.
+    cut
+        Cuts windows by other settings into another folder.
+    progress
+        How it is shown.
+    with_rivals
+        Train the recipe's other networks too.
+    sides
+        Sides of windows to compare, as text; empty compares none.
 
     Raises
     ------

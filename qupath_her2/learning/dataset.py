@@ -64,9 +64,12 @@ class ReadSettings:
 
     Attributes
     ----------
-    threads : that read at once.
-    rows_at_once : patches one thread asks for together; neighbours among them share tiles of the file.
-    batches_ahead : finished batches that may wait, so that the device never does.
+    threads
+        That read at once.
+    rows_at_once
+        Patches one thread asks for together; neighbours among them share tiles of the file.
+    batches_ahead
+        Finished batches that may wait, so that the device never does.
     """
 
     threads: int = 4
@@ -122,12 +125,18 @@ def read_batches(
 
     Parameters
     ----------
-    pixels : the reader.
-    batches : rows of each batch.
-    side_px : side of a patch.
-    settings : threads and buffers.
-    targets : reader of the truth of every pixel, where that is wanted too.
-    pinned : into page-locked memory, from which a GPU fetches by itself.
+    pixels
+        The reader.
+    batches
+        Rows of each batch.
+    side_px
+        Side of a patch.
+    settings
+        Threads and buffers.
+    targets
+        Reader of the truth of every pixel, where that is wanted too.
+    pinned
+        into page-locked memory, from which a GPU fetches by itself.
 
     Raises
     ------
@@ -190,11 +199,16 @@ class Preparation:
 
     Parameters
     ----------
-    manifest : the patches' images.
-    mean, std : of the network, for red, green, blue in 0..1.
-    stain_maps : one map of densities for each image of the manifest (Macenko's, say), or None.
-    augment : what may happen in training, or None.
-    seed : of the augmentation.
+    manifest
+        The patches' images.
+    mean, std
+        Of the network, for red, green, blue in 0..1.
+    stain_maps
+        One map of densities for each image of the manifest (Macenko's, say), or None.
+    augment
+        What may happen in training, or None.
+    seed
+        Of the augmentation.
     """
 
     def __init__(
@@ -225,14 +239,18 @@ class Preparation:
 
         Parameters
         ----------
-        pictures : uint8 (n, side, side, 3) RGB, on the device.
-        rows : int64 (n,), their rows.
-        epoch : of the training; chooses the augmentation together with seed and row.
+        pictures
+            uint8 (n, side, side, 3) RGB, on the device.
+        rows
+            int64 (n,), their rows.
+        epoch
+            Of the training; chooses the augmentation together with seed and row.
 
         Returns
         -------
-        float32 (n, 3, side, side), normalised; its memory is channels-last. On a processor it may be overwritten by
-        the next call.
+        Tensor
+            float32 (n, 3, side, side), normalised; its memory is channels-last. On a processor it may be overwritten by
+            the next call.
         """
         import torch
 

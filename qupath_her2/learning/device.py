@@ -31,7 +31,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Parameters
     ----------
-    name : ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the first GPU, else the processor.
+    name
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the first GPU, else the processor.
 
     Raises
     ------
@@ -95,8 +96,10 @@ def memory_layout(device: torch.device, *, is_dense: bool) -> torch.memory_forma
 
     Parameters
     ----------
-    device : it runs on.
-    is_dense : it names pixels.
+    device
+        It runs on.
+    is_dense
+        It names pixels.
     """
     import torch
 

@@ -40,21 +40,36 @@ class ModelCard:
 
     Attributes
     ----------
-    model, options : its name in the registry, and the options it was built with.
-    class_names : of the C logits, in their order.
-    task : the table of labels it was trained for (``her2-4`` …).
-    pixel_size_um : of the pictures it takes; NaN = images scaled to `patch_size_px` as a whole.
-    patch_size_px : side of the pictures it takes.
-    mean, std : RGB in 0..1 is normalised by these.
-    stain : None, or the normalisation done before ("macenko" …).
-    recipe : name of the recipe, "" without.
-    data_hash : SHA-256 of the manifest it was trained on, "" for none.
-    metrics : what training measured, JSON-able.
-    temperature : logits are divided by it before the softmax (calibration); > 0.
-    abstain_below : a patch whose best probability is smaller is left unnamed; 0..1, 0 = never.
-    versions : of the packages that trained it.
-    initial_weights : where training began: ``weights_source`` of the built network.
-    weights_sha256 : of the file of weights; written by `save_checkpoint`.
+    model, options
+        Its name in the registry, and the options it was built with.
+    class_names
+        Of the C logits, in their order.
+    task
+        The table of labels it was trained for (``her2-4`` …).
+    pixel_size_um
+        Of the pictures it takes; NaN = images scaled to `patch_size_px` as a whole.
+    patch_size_px
+        Side of the pictures it takes.
+    mean, std
+        RGB in 0..1 is normalised by these.
+    stain
+        None, or the normalisation done before ("macenko" …).
+    recipe
+        Name of the recipe, "" without.
+    data_hash
+        SHA-256 of the manifest it was trained on, "" for none.
+    metrics
+        What training measured, JSON-able.
+    temperature
+        Logits are divided by it before the softmax (calibration); > 0.
+    abstain_below
+        A patch whose best probability is smaller is left unnamed; 0..1, 0 = never.
+    versions
+        Of the packages that trained it.
+    initial_weights
+        Where training began: ``weights_source`` of the built network.
+    weights_sha256
+        Of the file of weights; written by `save_checkpoint`.
     """
 
     model: str

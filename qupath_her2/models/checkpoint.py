@@ -39,7 +39,8 @@ def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
 
     Returns
     -------
-    The card as written.
+    ModelCard
+        The card as written.
 
     Raises
     ------

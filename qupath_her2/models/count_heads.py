@@ -50,11 +50,16 @@ class CountSettings:
 
     Attributes
     ----------
-    trees : of the forest; its leaves hold at least 2 slides.
-    svm_c : cost of a slide on the wrong side, above 0; radial kernel, classes weighted by rarity.
-    hidden : units of the perceptron's one hidden layer.
-    mlp_alpha : weight of its L2 penalty, above 0.
-    seed : of forest and perceptron.
+    trees
+        Of the forest; its leaves hold at least 2 slides.
+    svm_c
+        Cost of a slide on the wrong side, above 0; radial kernel, classes weighted by rarity.
+    hidden
+        Units of the perceptron's one hidden layer.
+    mlp_alpha
+        Weight of its L2 penalty, above 0.
+    seed
+        Of forest and perceptron.
     """
 
     trees: int = 200

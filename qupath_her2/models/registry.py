@@ -121,10 +121,12 @@ def build_model(
 
     Returns
     -------
-    A torch module that takes float32 (N, 3, H, W), normalised by its ``normalisation`` = (mean, std) of RGB in 0..1,
-    and returns logits (N, C), or (N, C, H, W) for segmentation. ``cam_layer`` names the submodule whose output
-    Grad-CAM reads, or is None; ``cam_prefix_tokens`` is None where that output is a map (N, C, h, w), else how many
-    tokens stand before those of the picture (N, tokens, C). ``weights_source`` says where its weights are from.
+    nn.Module
+        A torch module that takes float32 (N, 3, H, W), normalised by its ``normalisation`` = (mean, std) of
+        RGB in 0..1,
+        and returns logits (N, C), or (N, C, H, W) for segmentation. ``cam_layer`` names the submodule whose output
+        Grad-CAM reads, or is None; ``cam_prefix_tokens`` is None where that output is a map (N, C, h, w), else how many
+        tokens stand before those of the picture (N, tokens, C). ``weights_source`` says where its weights are from.
 
     Raises
     ------

@@ -19,7 +19,8 @@ def shipped_checkpoint(model: str) -> Path:
 
     Parameters
     ----------
-    model : one of `SHIPPED`.
+    model
+        One of `SHIPPED`.
 
     Examples
     --------

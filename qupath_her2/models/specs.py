@@ -40,17 +40,28 @@ class ModelSpec:
 
     Attributes
     ----------
-    name : in the registry.
-    kind : "classification" (logits (N, C)) or "segmentation" (logits (N, C, H, W)).
-    task, class_names : what the paper trains it for; any other number of classes can be built.
-    input : sides of the picture it takes, px.
-    pixel_size_um : of that picture in the paper; NaN where the paper scales whole images to the input.
-    backbone : timm's name of the part that may be pretrained, with the tag of its weights; None = all is our own.
-    backbone_licence : of those weights; "" = none are published.
-    n_parameters, n_trainable : as torch counts them at `class_names`; None = not counted (``timm:``).
-    builder : "module:function" in this room, called with the number of classes and `options`.
-    options : {name: default} that `build_model` takes besides.
-    paper, doi, note : where it is from, and what the paper left open or we chose.
+    name
+        In the registry.
+    kind
+        "classification" (logits (N, C)) or "segmentation" (logits (N, C, H, W)).
+    task, class_names
+        What the paper trains it for; any other number of classes can be built.
+    input
+        Sides of the picture it takes, px.
+    pixel_size_um
+        Of that picture in the paper; NaN where the paper scales whole images to the input.
+    backbone
+        Timm's name of the part that may be pretrained, with the tag of its weights; None = all is our own.
+    backbone_licence
+        Of those weights; "" = none are published.
+    n_parameters, n_trainable
+        As torch counts them at `class_names`; None = not counted (``timm:``).
+    builder
+        "module:function" in this room, called with the number of classes and `options`.
+    options
+        {name: default} that `build_model` takes besides.
+    paper, doi, note
+        Where it is from, and what the paper left open or we chose.
     """
 
     name: str

@@ -61,16 +61,23 @@ def export_jpegs(
 
     Parameters
     ----------
-    manifest : the patches; equalised where its settings say so.
-    folder : made anew.
-    quality : of the JPEGs, 1..100.
-    threads : that read and write; as many as there are cores (at most 8) where None.
-    progress : called with (patches done, patches).
+    manifest
+        The patches; equalised where its settings say so.
+    folder
+        Made anew.
+    quality
+        Of the JPEGs, 1..100.
+    threads
+        That read and write; as many as there are cores (at most 8) where None.
+    progress
+        Called with (patches done, patches).
 
     Returns
     -------
-    written : number of files.
-    problems : a sentence for each patch that cannot be read; it is passed over.
+    written
+        Number of files.
+    problems
+        A sentence for each patch that cannot be read; it is passed over.
 
     Raises
     ------

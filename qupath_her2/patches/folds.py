@@ -23,9 +23,12 @@ def k_folds(
 
     Parameters
     ----------
-    manifest : patches.
-    k : number of folds, >= 2.
-    seed : another seed, other folds.
+    manifest
+        patches.
+    k
+        Number of folds, >= 2.
+    seed
+        Another seed, other folds.
 
     Raises
     ------
@@ -51,9 +54,12 @@ def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchMa
 
     Parameters
     ----------
-    manifest : patches; a split of their own is forgotten.
-    k : number of folds, >= 3.
-    seed : another seed, other folds.
+    manifest
+        Patches; a split of their own is forgotten.
+    k
+        Number of folds, >= 3.
+    seed
+        Another seed, other folds.
 
     Raises
     ------

@@ -27,23 +27,38 @@ class PatchSettings:
 
     Attributes
     ----------
-    task : what is to be told apart, a name in `tasks.TASKS`.
-    grid, rule, drop : where patches lie, to which class they belong, which are left out.
-    whole_tissue : label all tissue as the image is labelled, where no region is drawn.
-    whole_image : one patch an image, the image itself made as small as `grid.patch_size_px` (squeezed to a square);
+    task
+        What is to be told apart, a name in `tasks.TASKS`.
+    grid, rule, drop
+        Where patches lie, to which class they belong, which are left out.
+    whole_tissue
+        Label all tissue as the image is labelled, where no region is drawn.
+    whole_image
+        One patch an image, the image itself made as small as `grid.patch_size_px` (squeezed to a square);
         for the low-resolution recipes and for data sets of crops. No drop rule applies.
-    rest_label : class name for tissue outside all annotations; empty leaves it out.
-    random_per_image : this many patches at random places for each image and class instead of a lattice; 0 = lattice.
-    equalise, clahe : contrast-limited equalisation of each patch, when it is read.
-    label_column : column of ``cases.csv`` or metadata with the image's label; empty looks for the usual ones.
-    skip_classes : annotation classes that are no label and not to be taken into account.
-    keep_unlabelled : keep patches whose class nobody knows, for prediction.
-    split : ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; ``auto``: as published where the data set
+    rest_label
+        Class name for tissue outside all annotations; empty leaves it out.
+    random_per_image
+        This many patches at random places for each image and class instead of a lattice; 0 = lattice.
+    equalise, clahe
+        Contrast-limited equalisation of each patch, when it is read.
+    label_column
+        Column of ``cases.csv`` or metadata with the image's label; empty looks for the usual ones.
+    skip_classes
+        Annotation classes that are no label and not to be taken into account.
+    keep_unlabelled
+        Keep patches whose class nobody knows, for prediction.
+    split
+        ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; ``auto``: as published where the data set
         does, else by case, and not at all where there are too few cases.
-    shares : of train, validation, test.
-    stratify : keep the shares within each class.
-    seed : of random places and splits.
-    segmentation : of task ``segmentation``, where every pixel has a class.
+    shares
+        Of train, validation, test.
+    stratify
+        Keep the shares within each class.
+    seed
+        Of random places and splits.
+    segmentation
+        Of task ``segmentation``, where every pixel has a class.
     """
 
     task: str = "her2-4"

@@ -41,8 +41,10 @@ def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
 
     Returns
     -------
-    group : int64 (N,), index into `names`.
-    names : the case, or ``image <name>`` where it is unknown; sorted.
+    group
+        int64 (N,), index into `names`.
+    names
+        The case, or ``image <name>`` where it is unknown; sorted.
     """
     own = [image.case if image.case is not None else f"image {image.name}" for image in manifest.images]
     names = tuple(sorted({own[index] for index in np.unique(manifest.image).tolist()}))
@@ -75,10 +77,14 @@ def split_by_case(
 
     Parameters
     ----------
-    manifest : patches, labelled or not.
-    shares : of the cases, for train, validation, test; sum 1; 0 leaves a part empty.
-    seed : another seed, another split.
-    stratify : keep the shares within the cases of each class (the most frequent label of a case).
+    manifest
+        Patches, labelled or not.
+    shares
+        Of the cases, for train, validation, test; sum 1; 0 leaves a part empty.
+    seed
+        Another seed, another split.
+    stratify
+        Keep the shares within the cases of each class (the most frequent label of a case).
 
     Raises
     ------

@@ -43,13 +43,20 @@ class ManifestImage:
 
     Attributes
     ----------
-    id, name : as in the exchange folder; the relative path in a published data set.
-    path : the file.
-    case : whose tissue it is; None where nobody said, never guessed.
-    pixel_size_um : of level 0, µm; NaN where unknown.
-    width, height : of level 0 as QuPath shows it, px.
-    chain : QuPath's crops and turns from the file to that, as `records.SlideRef` has them.
-    fingerprint : of the file, `provenance.image_fingerprint`; empty where it was not taken.
+    id, name
+        As in the exchange folder; the relative path in a published data set.
+    path
+        The file.
+    case
+        Whose tissue it is; None where nobody said, never guessed.
+    pixel_size_um
+        Of level 0, µm; NaN where unknown.
+    width, height
+        Of level 0 as QuPath shows it, px.
+    chain
+        QuPath's crops and turns from the file to that, as `records.SlideRef` has them.
+    fingerprint
+        Of the file, `provenance.image_fingerprint`; empty where it was not taken.
     """
 
     id: str
@@ -69,18 +76,30 @@ class PatchManifest:
 
     Attributes
     ----------
-    image : int32 (N,), index into `images`.
-    box_xywh : int32 (N, 4), left, top, width, height, level-0 px; may reach over the image's edge (white there).
-    label : int16 (N,), index into `class_names`, -1 = no label.
-    overlap : float32 (N,), 0..1, share of the patch's area inside its region.
-    region_uuid : uint8 (N, 16), the annotation the label came from; zeros = none.
-    split : int8 (N,), index into `SPLITS`, -1 = not split.
-    images, class_names : what the indices mean.
-    patch_size_px : side of the picture that a network sees, px.
-    pixel_size_um : of that picture, µm; NaN where the image is taken as it lies.
-    task : name in `patches.tasks.TASKS`, or the user's own.
-    settings : all that is needed to repeat the cutting; plain values.
-    dropped : {cause: count} of patches and images that were left out.
+    image
+        int32 (N,), index into `images`.
+    box_xywh
+        int32 (N, 4), left, top, width, height, level-0 px; may reach over the image's edge (white there).
+    label
+        int16 (N,), index into `class_names`, -1 = no label.
+    overlap
+        float32 (N,), 0..1, share of the patch's area inside its region.
+    region_uuid
+        uint8 (N, 16), the annotation the label came from; zeros = none.
+    split
+        int8 (N,), index into `SPLITS`, -1 = not split.
+    images, class_names
+        What the indices mean.
+    patch_size_px
+        Side of the picture that a network sees, px.
+    pixel_size_um
+        Of that picture, µm; NaN where the image is taken as it lies.
+    task
+        Name in `patches.tasks.TASKS`, or the user's own.
+    settings
+        All that is needed to repeat the cutting; plain values.
+    dropped
+        {cause: count} of patches and images that were left out.
     """
 
     image: NDArray[np.int32]
@@ -121,9 +140,12 @@ def without_images(manifest: PatchManifest, left_out: Collection[int], cause: st
 
     Parameters
     ----------
-    manifest : any.
-    left_out : indices into its images.
-    cause : under which `dropped` counts their patches.
+    manifest
+        any.
+    left_out
+        Indices into its images.
+    cause
+        Under which `dropped` counts their patches.
     """
     kept = np.array([index not in left_out for index in range(len(manifest.images))], bool)
     rows = kept[manifest.image]

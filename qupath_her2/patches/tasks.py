@@ -43,9 +43,12 @@ class Task:
 
     Attributes
     ----------
-    name : as in ``--task``.
-    class_names : the classes, in the order of a network's outputs.
-    labels : {label in lower case: class name}; HER2 scores are written ``0``, ``1+``, ``2+ ish-``, ``2+ ish+``,
+    name
+        As in ``--task``.
+    class_names
+        The classes, in the order of a network's outputs.
+    labels
+        {label in lower case: class name}; HER2 scores are written ``0``, ``1+``, ``2+ ish-``, ``2+ ish+``,
         ``3+``, and ``2+`` where ISH makes no difference.
     """
 
@@ -151,13 +154,17 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
 
     Parameters
     ----------
-    task : which classes.
-    raw : what a person or a data set wrote: ``1+``, ``1``, ``HER2 1+``, ``Tumor: Negative``, ``2+/ISH-`` …
-    case : its ISH result decides 2+ where the task needs it.
+    task
+        Which classes.
+    raw
+        What a person or a data set wrote: ``1+``, ``1``, ``HER2 1+``, ``Tumor: Negative``, ``2+/ISH-`` …
+    case
+        Its ISH result decides 2+ where the task needs it.
 
     Returns
     -------
-    Index into `task.class_names`; None where only an ISH result could say (`UNDECIDED`).
+    int | None
+        Index into `task.class_names`; None where only an ISH result could say (`UNDECIDED`).
 
     Raises
     ------
@@ -182,9 +189,12 @@ def labels_of(
 
     Parameters
     ----------
-    task : which classes.
-    raws : labels as written; None has no class (-1).
-    cases : one a label, for ISH.
+    task
+        Which classes.
+    raws
+        Labels as written; None has no class (-1).
+    cases
+        One a label, for ISH.
 
     Raises
     ------

@@ -53,13 +53,19 @@ class ClassNames:
 
     Attributes
     ----------
-    tumour : invasive tumour, scored.
-    stroma : known not to be tumour; not scored, and taken out where it lies inside tumour.
-    ignore : taken out. A class whose name ends in ``*`` is ignored too, as QuPath does (``Region*`` alone,
+    tumour
+        Invasive tumour, scored.
+    stroma
+        Known not to be tumour; not scored, and taken out where it lies inside tumour.
+    ignore
+        Taken out. A class whose name ends in ``*`` is ignored too, as QuPath does (``Region*`` alone,
         QuPath's name for any region at all, neither adds nor takes away).
-    in_situ : carcinoma in situ, taken out: only invasive tumour is scored (ASCO/CAP 2018).
-    control : control tissue on the slide, taken out.
-    unclassified_is_tumour : use annotations without a class as tumour where no annotation is tumour by its
+    in_situ
+        Carcinoma in situ, taken out: only invasive tumour is scored (ASCO/CAP 2018).
+    control
+        Control tissue on the slide, taken out.
+    unclassified_is_tumour
+        Use annotations without a class as tumour where no annotation is tumour by its
         class. Off: an annotation without a class is set aside, and the reader says so.
     """
 

@@ -29,20 +29,34 @@ class Recipe:
 
     Attributes
     ----------
-    name : as in ``--recipe``.
-    title : what it does, in one line.
-    paper, doi : where it is from.
-    data : what it is trained on, in the paper and here.
-    task : which classes, see `patches.tasks`; ``segmentation`` names pixels.
-    patches : how pictures are cut, labelled, dropped and split.
-    model : its network, see `models.MODELS`.
-    rivals : the paper's other networks, for ``--model`` and, of segmenters, ``--rivals``.
-    options : of the network.
-    stain : normalisation before the network: ``macenko:<reference>``, or None.
-    train, predict, votes : how it learns, how it is run, how patches decide.
-    heads : classifiers of an image over the counts of its patches (`models.count_heads`), the first one decides.
-    reported : the paper's own figures, on the paper's own data.
-    deviations : from the paper.
+    name
+        As in ``--recipe``.
+    title
+        What it does, in one line.
+    paper, doi
+        Where it is from.
+    data
+        What it is trained on, in the paper and here.
+    task
+        Which classes, see `patches.tasks`; ``segmentation`` names pixels.
+    patches
+        How pictures are cut, labelled, dropped and split.
+    model
+        Its network, see `models.MODELS`.
+    rivals
+        The paper's other networks, for ``--model`` and, of segmenters, ``--rivals``.
+    options
+        Of the network.
+    stain
+        Normalisation before the network: ``macenko:<reference>``, or None.
+    train, predict, votes
+        How it learns, how it is run, how patches decide.
+    heads
+        Classifiers of an image over the counts of its patches (`models.count_heads`), the first one decides.
+    reported
+        The paper's own figures, on the paper's own data.
+    deviations
+        From the paper.
     """
 
     name: str

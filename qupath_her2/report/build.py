@@ -53,8 +53,10 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
 
     Parameters
     ----------
-    out : the exchange folder.
-    failed : {image id: (name, message)} of images that could not be scored just now; they get a row that
+    out
+        The exchange folder.
+    failed
+        {image id: (name, message)} of images that could not be scored just now; they get a row that
         says so, in place of an earlier result that no longer counts.
 
     Raises

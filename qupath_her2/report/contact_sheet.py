@@ -27,10 +27,14 @@ def contact_sheet(
 
     Parameters
     ----------
-    patches : uint8 (N, H, W, 3) RGB, N at least 1.
-    captions : N short lines; signs outside ASCII become ``?``, which OpenCV's letters lack.
-    columns : patches in a row.
-    side_px : side of a patch on the sheet.
+    patches
+        uint8 (N, H, W, 3) RGB, N at least 1.
+    captions
+        N short lines; signs outside ASCII become ``?``, which OpenCV's letters lack.
+    columns
+        Patches in a row.
+    side_px
+        Side of a patch on the sheet.
 
     Raises
     ------
@@ -67,9 +71,12 @@ def paired_sheet(
 
     Parameters
     ----------
-    pairs : two uint8 (H, W, 3) RGB each, all of one size; at least one pair.
-    captions : one a pair, below its left picture.
-    side_px : side of a patch on the sheet.
+    pairs
+        Two uint8 (H, W, 3) RGB each, all of one size; at least one pair.
+    captions
+        One a pair, below its left picture.
+    side_px
+        Side of a patch on the sheet.
 
     Raises
     ------

@@ -52,9 +52,12 @@ class HeatPlanes:
 
     Attributes
     ----------
-    names : of the planes.
-    values : float32 (C, H, W), NaN where nothing was said.
-    step : side of a pixel of the planes, level-0 pixels.
+    names
+        Of the planes.
+    values
+        float32 (C, H, W), NaN where nothing was said.
+    step
+        Side of a pixel of the planes, level-0 pixels.
     """
 
     names: tuple[str, ...]
@@ -73,9 +76,12 @@ class Overlay:
 
     Attributes
     ----------
-    name : what it shows, in words.
-    file : PNG with transparency, in the folder of the run.
-    x, y, width, height : where it lies, level-0 pixels.
+    name
+        What it shows, in words.
+    file
+        PNG with transparency, in the folder of the run.
+    x, y, width, height
+        Where it lies, level-0 pixels.
     """
 
     name: str
@@ -93,10 +99,14 @@ def heat_step(
 
     Parameters
     ----------
-    box_xywh : int32 (N, 4), N >= 1, the patches.
-    width, height : of the image, level-0 pixels.
-    most_px : pixels along a patch.
-    longest_px : of the map, unless more patches than that lie in a row.
+    box_xywh
+        int32 (N, 4), N >= 1, the patches.
+    width, height
+        Of the image, level-0 pixels.
+    most_px
+        Pixels along a patch.
+    longest_px
+        Of the map, unless more patches than that lie in a row.
     """
     side = int(box_xywh[:, 2:].min())
     in_a_row = max(width, height) / side
@@ -108,9 +118,12 @@ def heat_planes(patches: PatchTable, width: int, height: int, *, most_px: int = 
 
     Parameters
     ----------
-    patches : at least one.
-    width, height : of the image, level-0 pixels.
-    most_px : pixels along a patch.
+    patches
+        At least one.
+    width, height
+        Of the image, level-0 pixels.
+    most_px
+        Pixels along a patch.
 
     Raises
     ------
@@ -150,9 +163,12 @@ def heat_pyramid(
 
     Parameters
     ----------
-    heat : the planes.
-    pixel_size_um : µm of a level-0 pixel of the *image*; None where nobody knows it.
-    colours : {name of a plane: RGB} in which QuPath shows it.
+    heat
+        The planes.
+    pixel_size_um
+        µm of a level-0 pixel of the *image*; None where nobody knows it.
+    colours
+        {name of a plane: RGB} in which QuPath shows it.
     """
     levels = [heat.values]
     while max(levels[-1].shape[1:]) > _TILE_PX:
@@ -226,10 +242,14 @@ def lay_over(
 
     Parameters
     ----------
-    picture : uint8 (H, W, 3) RGB, of the image from its corner.
-    overlay, png : the overlay.
-    scale : picture pixels per level-0 pixel.
-    opacity : of its opaque pixels, 0..1.
+    picture
+        uint8 (H, W, 3) RGB, of the image from its corner.
+    overlay, png
+        The overlay.
+    scale
+        Picture pixels per level-0 pixel.
+    opacity
+        Of its opaque pixels, 0..1.
 
     Raises
     ------

@@ -30,15 +30,24 @@ class ReportPictures:
 
     Attributes
     ----------
-    thumbnail : the image with its regions; None where it could not be read.
-    overlay : the counted cells.
-    typical : {cell class: strip of typical cells}.
-    window_um : width of one typical cell's crop, µm.
-    region_names : {region UUID as text: its name}.
-    notes : sentences about pictures that are missing.
-    overlays : {what it shows: the image with a map laid over it}.
-    looked : patches beside what in them spoke for the image's class; None where nobody asked.
-    key : {class of patches in the overlay: its RGB}; empty leaves the cells' own.
+    thumbnail
+        The image with its regions; None where it could not be read.
+    overlay
+        The counted cells.
+    typical
+        {cell class: strip of typical cells}.
+    window_um
+        Width of one typical cell's crop, µm.
+    region_names
+        {region UUID as text: its name}.
+    notes
+        Sentences about pictures that are missing.
+    overlays
+        {what it shows: the image with a map laid over it}.
+    looked
+        Patches beside what in them spoke for the image's class; None where nobody asked.
+    key
+        {class of patches in the overlay: its RGB}; empty leaves the cells' own.
     """
 
     thumbnail: bytes | None = None
@@ -100,11 +109,16 @@ def write_html(
 
     Parameters
     ----------
-    path : the file to replace, once the new one is complete.
-    rows : the images, in the order to show them.
-    pictures : their pictures, in the same order; a generator keeps one image's pictures in memory at a time.
-    version : the version of this package.
-    title : heading of the page.
+    path
+        The file to replace, once the new one is complete.
+    rows
+        The images, in the order to show them.
+    pictures
+        Their pictures, in the same order; a generator keeps one image's pictures in memory at a time.
+    version
+        The version of this package.
+    title
+        Heading of the page.
 
     Raises
     ------

@@ -42,8 +42,10 @@ class Frame:
 
     Attributes
     ----------
-    x, y : top left corner, level-0 pixels.
-    scale : picture pixels per level-0 pixel.
+    x, y
+        Top left corner, level-0 pixels.
+    scale
+        Picture pixels per level-0 pixel.
     """
 
     x: float
@@ -92,12 +94,18 @@ def draw_cells(
 
     Parameters
     ----------
-    picture : uint8 (H, W, 3) RGB, changed in place.
-    table : the cells.
-    frame : where the picture lies.
-    thickness_px : line width, picture pixels.
-    only : bool (N,), the cells to draw; None draws all.
-    with_nuclei : draw nucleus outlines too, one picture pixel wide.
+    picture
+        uint8 (H, W, 3) RGB, changed in place.
+    table
+        The cells.
+    frame
+        Where the picture lies.
+    thickness_px
+        Line width, picture pixels.
+    only
+        bool (N,), the cells to draw; None draws all.
+    with_nuclei
+        Draw nucleus outlines too, one picture pixel wide.
     """
     shown = _visible(table, frame, picture.shape)
     if only is not None:

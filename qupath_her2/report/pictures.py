@@ -52,13 +52,17 @@ def read_overview(slide: Slide, max_side_px: int, box: Box | None = None) -> tup
 
     Parameters
     ----------
-    slide : the image.
-    max_side_px : longest side of the result.
-    box : the part, level-0 pixels; None takes the whole image.
+    slide
+        The image.
+    max_side_px
+        Longest side of the result.
+    box
+        The part, level-0 pixels; None takes the whole image.
 
     Returns
     -------
-    uint8 (H, W, 3) RGB, and where it lies.
+    tuple[NDArray[np.uint8], Frame]
+        uint8 (H, W, 3) RGB, and where it lies.
     """
     x, y, width, height = box or Box(0, 0, slide.width, slide.height)
     wanted = max(1.0, max(width, height) / max_side_px)
@@ -90,15 +94,21 @@ def draw_overlay(
 
     Parameters
     ----------
-    slide : the image.
-    table : the cells, classified.
-    regions : all regions, whatever their role; without any the whole image is drawn.
-    patches : tinted in the colours of their classes.
-    max_side_px : longest side of the picture.
+    slide
+        The image.
+    table
+        The cells, classified.
+    regions
+        All regions, whatever their role; without any the whole image is drawn.
+    patches
+        Tinted in the colours of their classes.
+    max_side_px
+        Longest side of the picture.
 
     Returns
     -------
-    uint8 (H, W, 3) RGB.
+    NDArray[np.uint8]
+        uint8 (H, W, 3) RGB.
     """
     picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
     if patches is not None:
@@ -134,7 +144,8 @@ def typical_cells(table: CellTable, code: int, n: int = 8) -> NDArray[np.int64]:
 
     Returns
     -------
-    int64 (k,), k <= n, nearest first; ties by index.
+    NDArray[np.int64]
+        int64 (k,), k <= n, nearest first; ties by index.
     """
     of_class = np.flatnonzero(table.cell_class == code)
     values = table.measurements[of_class].astype(np.float64)
@@ -165,10 +176,14 @@ def typical_strips(
 
     Parameters
     ----------
-    slide : the image.
-    table : the cells, classified.
-    pixel_size_um : µm per level-0 pixel.
-    n, window_um, side_px : cells in a strip; side of a crop in µm; its side on the picture.
+    slide
+        The image.
+    table
+        The cells, classified.
+    pixel_size_um
+        µm per level-0 pixel.
+    n, window_um, side_px
+        Cells in a strip; side of a crop in µm; its side on the picture.
     """
     strips: dict[str, bytes] = {}
     side_level0 = max(8, round(window_um / pixel_size_um))

@@ -48,12 +48,18 @@ class SegmenterRow:
 
     Attributes
     ----------
-    name : of the network.
-    window_px : side of the windows it was trained and judged on.
-    n_parameters : that learn.
-    seconds_per_crop : for 2048 x 2048 px, on `device`, without reading.
-    best_epoch : whose weights these are.
-    tally : of the test part, grouped by the HER2 score of the images ("" where nobody gave one).
+    name
+        Of the network.
+    window_px
+        Side of the windows it was trained and judged on.
+    n_parameters
+        That learn.
+    seconds_per_crop
+        For 2048 x 2048 px, on `device`, without reading.
+    best_epoch
+        Whose weights these are.
+    tally
+        Of the test part, grouped by the HER2 score of the images ("" where nobody gave one).
     """
 
     name: str
@@ -78,7 +84,8 @@ def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
 
     Parameters
     ----------
-    rows : of networks that were judged on the same test part, or of one at several window sizes.
+    rows
+        Of networks that were judged on the same test part, or of one at several window sizes.
     """
     head = ("network", "window, px", "parameters", "s per 2048 x 2048", "best epoch")
     summary = tuple(

@@ -44,15 +44,21 @@ def registration_picture(
 
     Parameters
     ----------
-    fixed, moving : the open slides.
-    registration : from `register_slides`, of these two in this order.
-    regions : in level-0 px of the fixed slide; drawn on every panel.
-    box : the part of the fixed slide to show, level-0 px; None shows all of it.
-    max_side_px : longest side of a panel.
+    fixed, moving
+        The open slides.
+    registration
+        From `register_slides`, of these two in this order.
+    regions
+        In level-0 px of the fixed slide; drawn on every panel.
+    box
+        The part of the fixed slide to show, level-0 px; None shows all of it.
+    max_side_px
+        Longest side of a panel.
 
     Returns
     -------
-    uint8 (H, 3 W + 12, 3) RGB.
+    NDArray[np.uint8]
+        uint8 (H, 3 W + 12, 3) RGB.
     """
     part = box or Box(0, 0, fixed.width, fixed.height)
     left, frame = read_overview(fixed, max_side_px, part)

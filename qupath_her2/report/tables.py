@@ -27,13 +27,20 @@ class SummaryRow:
 
     Attributes
     ----------
-    image : its folder name in the exchange folder.
-    name : the file name that people know.
-    case : what is known of its case.
-    state : ``scored``, ``not assessable`` or ``failed``.
-    score : the score with its explanation, None where the image failed.
-    run : id of the run that counts, None where the image failed.
-    error : the message, where the image failed.
+    image
+        Its folder name in the exchange folder.
+    name
+        The file name that people know.
+    case
+        What is known of its case.
+    state
+        ``scored``, ``not assessable`` or ``failed``.
+    score
+        The score with its explanation, None where the image failed.
+    run
+        Id of the run that counts, None where the image failed.
+    error
+        The message, where the image failed.
     """
 
     image: str

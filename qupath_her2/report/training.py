@@ -49,12 +49,18 @@ def write_training_page(
 
     Parameters
     ----------
-    path : the file to replace.
-    title : its heading.
-    facts : {what: value} of the first table.
-    parts : in the order to show them; those without pictures and tables are left out.
-    version : of this package.
-    warnings : sentences below the facts.
+    path
+        The file to replace.
+    title
+        Its heading.
+    facts
+        {what: value} of the first table.
+    parts
+        In the order to show them; those without pictures and tables are left out.
+    version
+        Of this package.
+    warnings
+        Sentences below the facts.
 
     Raises
     ------

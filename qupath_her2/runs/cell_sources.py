@@ -50,7 +50,8 @@ def split_source(text: str) -> tuple[str, str]:
 
     Parameters
     ----------
-    text : ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), or a segmenter and its
+    text
+        ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), or a segmenter and its
         checkpoint, ``her2net:models/her2net/best``.
 
     Raises
@@ -75,7 +76,8 @@ def cell_source(text: str) -> CellSource:
 
     Parameters
     ----------
-    text : see `split_source`.
+    text
+        See `split_source`.
 
     Raises
     ------
@@ -133,9 +135,12 @@ def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal 
 
     Parameters
     ----------
-    name : of the image, for the message.
-    pixel_size_um : of its level 0, µm.
-    card : of the network.
+    name
+        Of the image, for the message.
+    pixel_size_um
+        Of its level 0, µm.
+    card
+        Of the network.
     """
     if network_downsample(pixel_size_um, card) is not None:
         return None

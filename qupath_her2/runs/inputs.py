@@ -34,18 +34,30 @@ class Inputs:
 
     Attributes
     ----------
-    pixel_size_um : µm per level-0 pixel in use, None where nobody knows.
-    pixel_size_source : ``flag``, ``QuPath``, ``file`` or ``unknown``.
-    region_file : what the region file holds; empty without one.
-    regions : the regions to use, all roles; TMA cores are already cut with the tumour.
-    by_core : each region is a TMA core with a score of its own, and the slide has none.
-    whole_tissue : no one chose the tumour, and all tissue is to be scored.
-    refusal : why the image must not be scored, as far as is known before looking at it.
-    fingerprint : of the image file.
-    region_hash : SHA-256 of the region file, None without one.
-    hash : the input hash.
-    measurement_hash : the same without what only the scoring of measured cells uses.
-    card : of the network that predicts patches or finds cells; None without one.
+    pixel_size_um
+        µm per level-0 pixel in use, None where nobody knows.
+    pixel_size_source
+        ``flag``, ``QuPath``, ``file`` or ``unknown``.
+    region_file
+        What the region file holds; empty without one.
+    regions
+        The regions to use, all roles; TMA cores are already cut with the tumour.
+    by_core
+        Each region is a TMA core with a score of its own, and the slide has none.
+    whole_tissue
+        No one chose the tumour, and all tissue is to be scored.
+    refusal
+        Why the image must not be scored, as far as is known before looking at it.
+    fingerprint
+        Of the image file.
+    region_hash
+        SHA-256 of the region file, None without one.
+    hash
+        The input hash.
+    measurement_hash
+        The same without what only the scoring of measured cells uses.
+    card
+        Of the network that predicts patches or finds cells; None without one.
     """
 
     pixel_size_um: float | None

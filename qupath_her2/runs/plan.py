@@ -59,10 +59,14 @@ class RunOptions:
 
     Attributes
     ----------
-    images : names or patterns; empty takes all.
-    out : the exchange folder; None takes ``her2`` in the folder.
-    site, specimen : win over ``cases.csv``.
-    ranges : file of a refit decision table for the indicators, see `scoring.indicators.save_ranges`.
+    images
+        Names or patterns; empty takes all.
+    out
+        The exchange folder; None takes ``her2`` in the folder.
+    site, specimen
+        Win over ``cases.csv``.
+    ranges
+        File of a refit decision table for the indicators, see `scoring.indicators.save_ranges`.
     """
 
     images: tuple[str, ...] = ()
@@ -89,9 +93,12 @@ class Plan:
 
     Attributes
     ----------
-    out : the exchange folder.
-    jobs : one an image, in the order of their names.
-    notes : sentences about the folder as a whole.
+    out
+        The exchange folder.
+    jobs
+        One an image, in the order of their names.
+    notes
+        Sentences about the folder as a whole.
     """
 
     out: Path
@@ -170,10 +177,14 @@ def plan_jobs(
 
     Parameters
     ----------
-    folder : folder of images, or a project that was pulled.
-    options : the flags.
-    settings : of all rooms; the folder's own ``her2.toml`` where None.
-    listen : called with a word about what takes time.
+    folder
+        Folder of images, or a project that was pulled.
+    options
+        The flags.
+    settings
+        Of all rooms; the folder's own ``her2.toml`` where None.
+    listen
+        Called with a word about what takes time.
 
     Raises
     ------

@@ -32,10 +32,14 @@ class Transfer:
 
     Attributes
     ----------
-    folder : holds ``regions.geojson`` (to be dropped onto the target in QuPath), ``registration.json``, ``check.jpg``.
-    registration : the map from source to target, and its error.
-    regions : in level-0 px of the target.
-    notes : what was cut off or lost.
+    folder
+        Holds ``regions.geojson`` (to be dropped onto the target in QuPath), ``registration.json``, ``check.jpg``.
+    registration
+        The map from source to target, and its error.
+    regions
+        In level-0 px of the target.
+    notes
+        What was cut off or lost.
     """
 
     folder: Path
@@ -59,12 +63,18 @@ def transfer_between(
 
     Parameters
     ----------
-    source : the image whose regions are brought over.
-    target : the other image of the case.
-    out : the exchange folder; the result lies in ``registration/<source>_to_<target>`` below it.
-    class_names : what the classes of regions mean.
-    pixel_size_um : of both images; wins over QuPath's value and the file's.
-    settings : of the registration.
+    source
+        The image whose regions are brought over.
+    target
+        The other image of the case.
+    out
+        The exchange folder; the result lies in ``registration/<source>_to_<target>`` below it.
+    class_names
+        What the classes of regions mean.
+    pixel_size_um
+        Of both images; wins over QuPath's value and the file's.
+    settings
+        Of the registration.
 
     Raises
     ------

@@ -65,7 +65,8 @@ def rescore_image(job: ScoreJob) -> ImageResult:
 
     Returns
     -------
-    ImageResult : ``up to date`` where nothing would change, also for an image that was refused or scored by
+    ImageResult
+        ``up to date`` where nothing would change, also for an image that was refused or scored by
         indicators; ``failed`` where no cells are stored.
     """
     start = time.monotonic()

@@ -43,24 +43,40 @@ class ScoreJob:
 
     Attributes
     ----------
-    ref : the image, its region file, its case, and QuPath's pixel size where known.
-    out : the exchange folder.
-    settings : of all rooms.
-    stains : vectors for this image; the colour of its glass is still its own unless they are QuPath's.
-    pixel_size_um : the user's value; wins over QuPath's and the file's.
-    whole_tissue : score all tissue where there is no tumour region.
-    cells : find cells, measure those of the region file, or let a network find them.
-    method : score cells by a guideline, or the image by the published indicators, or let a network predict its
+    ref
+        The image, its region file, its case, and QuPath's pixel size where known.
+    out
+        The exchange folder.
+    settings
+        Of all rooms.
+    stains
+        Vectors for this image; the colour of its glass is still its own unless they are QuPath's.
+    pixel_size_um
+        The user's value; wins over QuPath's and the file's.
+    whole_tissue
+        Score all tissue where there is no tumour region.
+    cells
+        Find cells, measure those of the region file, or let a network find them.
+    method
+        Score cells by a guideline, or the image by the published indicators, or let a network predict its
         patches.
-    checkpoint : of the network that predicts patches, finds cells, or finds the tumour for the indicators; path without
+    checkpoint
+        Of the network that predicts patches, finds cells, or finds the tumour for the indicators; path without
         suffix.
-    head : file of a head over patch counts, which then names the image's class; None lets the patches vote.
-    keep_controls : measure pieces that look like control tissue too (indicators over the whole tissue).
-    ranges : decision table of the indicators; None takes the published one.
-    force : redo what is up to date.
-    geojson : also write ``cells.geojson.gz``.
-    command : as typed, for ``run.json``.
-    debug : let errors through with their traceback.
+    head
+        File of a head over patch counts, which then names the image's class; None lets the patches vote.
+    keep_controls
+        Measure pieces that look like control tissue too (indicators over the whole tissue).
+    ranges
+        Decision table of the indicators; None takes the published one.
+    force
+        Redo what is up to date.
+    geojson
+        Also write ``cells.geojson.gz``.
+    command
+        As typed, for ``run.json``.
+    debug
+        Let errors through with their traceback.
     """
 
     ref: SlideRef
@@ -98,13 +114,17 @@ def score_image(
 
     Parameters
     ----------
-    job : what to score and how.
-    progress : called with tiles done, tiles in all, cells so far; may raise KeyboardInterrupt to cancel.
-    threads : threads for this image; the result does not depend on it.
+    job
+        What to score and how.
+    progress
+        Called with tiles done, tiles in all, cells so far; may raise KeyboardInterrupt to cancel.
+    threads
+        Threads for this image; the result does not depend on it.
 
     Returns
     -------
-    ImageResult : ``scored``, ``not assessable`` (a result too), ``up to date`` or ``failed`` with its
+    ImageResult
+        ``scored``, ``not assessable`` (a result too), ``up to date`` or ``failed`` with its
         message.
     """
     start = time.monotonic()

@@ -76,11 +76,16 @@ def pooled_stains(
 
     Parameters
     ----------
-    refs : all images of the project, so that a run over some of them gives the same vectors.
-    out : the exchange folder; ``stains.json`` in it is read and, where something is new, replaced.
-    settings : of the estimate and of the tissue.
-    anew : do not use what is kept.
-    listen : called with a word before the images are looked at.
+    refs
+        All images of the project, so that a run over some of them gives the same vectors.
+    out
+        The exchange folder; ``stains.json`` in it is read and, where something is new, replaced.
+    settings
+        Of the estimate and of the tissue.
+    anew
+        Do not use what is kept.
+    listen
+        Called with a word before the images are looked at.
 
     Raises
     ------

@@ -38,16 +38,26 @@ class Outcome:
 
     Attributes
     ----------
-    score : the image's, with its regions'.
-    table : the cells, classified; empty where none were measured.
-    regions : the scored regions that the table's `region` column indexes.
-    drawn_regions : all regions, for the picture.
-    stains : vectors and glass colour that were used.
-    warnings : of the measurement; the score's own stand in it.
-    timings_s : {step: seconds}.
-    extra_files : {name: bytes} of the method's own files.
-    by_core : each region is a TMA core with a score of its own.
-    patches : what a network said of each patch; None where none was asked.
+    score
+        The image's, with its regions'.
+    table
+        The cells, classified; empty where none were measured.
+    regions
+        The scored regions that the table's `region` column indexes.
+    drawn_regions
+        All regions, for the picture.
+    stains
+        Vectors and glass colour that were used.
+    warnings
+        Of the measurement; the score's own stand in it.
+    timings_s
+        {step: seconds}.
+    extra_files
+        {name: bytes} of the method's own files.
+    by_core
+        Each region is a TMA core with a score of its own.
+    patches
+        What a network said of each patch; None where none was asked.
     """
 
     score: SlideScore

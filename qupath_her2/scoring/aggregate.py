@@ -43,22 +43,32 @@ def score_cells(
 
     Parameters
     ----------
-    intensity, pattern : uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not
+    intensity, pattern
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not
         measured.
-    region : int32 (N,), index into `region_ids`.
-    region_ids : UUIDs (text) of the scored regions; a region without cells is listed, not assessable.
-    case : site and specimen choose the guideline; ISH values are read with the score.
-    centroid_xy_um : (N, 2), µm; needed by the gastric biopsy rule alone.
-    refusal : why the image must not be scored; the result then carries its reason and no score. Cells lose
+    region
+        int32 (N,), index into `region_ids`.
+    region_ids
+        UUIDs (text) of the scored regions; a region without cells is listed, not assessable.
+    case
+        Site and specimen choose the guideline; ISH values are read with the score.
+    centroid_xy_um
+        (N, 2), µm; needed by the gastric biopsy rule alone.
+    refusal
+        Why the image must not be scored; the result then carries its reason and no score. Cells lose
         their class, except where only their number is the trouble.
-    regrade : gives the facts of the same cells under cut-points shifted by a relative amount, to try
+    regrade
+        Gives the facts of the same cells under cut-points shifted by a relative amount, to try
         stability.
-    warnings : sentences of earlier steps, put first.
+    warnings
+        Sentences of earlier steps, put first.
 
     Returns
     -------
-    cell_class : uint8 (N,), index into `records.CELL_CLASSES`, 255 = not measured.
-    SlideScore : counts pooled over regions; `regions` holds the score of each alone.
+    cell_class
+        uint8 (N,), index into `records.CELL_CLASSES`, 255 = not measured.
+    SlideScore
+        Counts pooled over regions; `regions` holds the score of each alone.
 
     Raises
     ------

@@ -24,8 +24,10 @@ def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) ->
 
     Parameters
     ----------
-    centroid_xy_um : (K, 2), centroids in µm.
-    distance_um : two cells touch when their centroids are this near, both ends included.
+    centroid_xy_um
+        (K, 2), centroids in µm.
+    distance_um
+        Two cells touch when their centroids are this near, both ends included.
     """
     n_cells = len(centroid_xy_um)
     if n_cells < 2:

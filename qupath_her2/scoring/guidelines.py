@@ -166,8 +166,10 @@ def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
 
     Parameters
     ----------
-    case : decides when `name` is None or ``auto``: breast -> ASCO/CAP 2018/2023, gastric -> by specimen type.
-    name : a key (``breast-2013``) or a full name, in any letter case.
+    case
+        Decides when `name` is None or ``auto``: breast -> ASCO/CAP 2018/2023, gastric -> by specimen type.
+    name
+        A key (``breast-2013``) or a full name, in any letter case.
 
     Raises
     ------

@@ -111,8 +111,10 @@ def dual_probe(ratio: float, copies: float, ihc: str | None) -> IshResult:
 
     Parameters
     ----------
-    ratio, copies : HER2/CEP17 and mean HER2 copies per cell.
-    ihc : ``0``, ``1+``, ``2+``, ``3+``, or None when IHC gave no score: groups 2 to 4 then stay undecided.
+    ratio, copies
+        HER2/CEP17 and mean HER2 copies per cell.
+    ihc
+        ``0``, ``1+``, ``2+``, ``3+``, or None when IHC gave no score: groups 2 to 4 then stay undecided.
 
     Raises
     ------

@@ -31,12 +31,15 @@ def cells_to_next_score(
 
     Parameters
     ----------
-    counts : int64 (4, 4), cells by intensity and pattern, at least one cell.
-    false_calls : as in `guideline.evaluate`.
+    counts
+        int64 (4, 4), cells by intensity and pattern, at least one cell.
+    false_calls
+        As in `guideline.evaluate`.
 
     Returns
     -------
-    int or None : None where no change of cells could change the score.
+    int | None
+        int or None : None where no change of cells could change the score.
     """
     if guideline.by_cluster:
         return None

@@ -32,15 +32,21 @@ class ScoringSettings:
 
     Attributes
     ----------
-    guideline : a key or name of `tables.GUIDELINES`, or ``auto``: by the case's site and specimen.
-    min_cells : fewest measured tumour cells that get a score; ASCO/CAP names no number, 100 keeps the 95 %
+    guideline
+        A key or name of `tables.GUIDELINES`, or ``auto``: by the case's site and specimen.
+    min_cells
+        Fewest measured tumour cells that get a score; ASCO/CAP names no number, 100 keeps the 95 %
         interval of a share at the 10 % limit within about 6 to 17 %.
-    noise_floor : share of cells (0..0.05) that false calls alone would stain; below it, staining is not told
+    noise_floor
+        Share of cells (0..0.05) that false calls alone would stain; below it, staining is not told
         from none (HER2-null, heterogeneous 2+). 0 takes every cell at its word.
-    cluster_distance_um : centroids this near are neighbours in a cluster (gastric biopsy); about one and a
+    cluster_distance_um
+        Centroids this near are neighbours in a cluster (gastric biopsy); about one and a
         half diameters of a tumour cell.
-    cut_shift : relative shift of the measurement cut-points, both ways, under which the score is tried again.
-    pool_regions : False for tissue microarrays: each core has its own score and the slide none.
+    cut_shift
+        Relative shift of the measurement cut-points, both ways, under which the score is tried again.
+    pool_regions
+        False for tissue microarrays: each core has its own score and the slide none.
     """
 
     guideline: str = "auto"
@@ -91,7 +97,8 @@ def score_pool(
 
     Parameters
     ----------
-    refusal : a reason not to score that was found before; too few cells is found here.
+    refusal
+        A reason not to score that was found before; too few cells is found here.
 
     Raises
     ------

@@ -31,9 +31,12 @@ def explain(
 
     Parameters
     ----------
-    verdict : what `guideline.evaluate` returned for `counts`.
-    clusters : sizes given to it, for guidelines of clusters.
-    ish : the ISH reading that goes with this score; without one a breast 2+ ends in "ISH is needed."
+    verdict
+        What `guideline.evaluate` returned for `counts`.
+    clusters
+        Sizes given to it, for guidelines of clusters.
+    ish
+        The ISH reading that goes with this score; without one a breast 2+ ends in "ISH is needed."
     """
     if guideline.by_cluster:
         text = _cluster_text(verdict, guideline, clusters or ())

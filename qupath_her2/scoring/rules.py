@@ -134,13 +134,16 @@ def cell_classes(
 
     Parameters
     ----------
-    intensity, pattern : uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not
+    intensity, pattern
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not
         measured.
-    guideline : the rule table; a cell belongs to the strongest row whose set holds it.
+    guideline
+        The rule table; a cell belongs to the strongest row whose set holds it.
 
     Returns
     -------
-    uint8 (N,), index into `records.CELL_CLASSES`; 255 where either fact was not measured.
+    NDArray[np.uint8]
+        uint8 (N,), index into `records.CELL_CLASSES`; 255 where either fact was not measured.
 
     Raises
     ------
@@ -200,13 +203,17 @@ def evaluate(
 
     Parameters
     ----------
-    counts : int64 (4, 4), cells by intensity and pattern (`fact_counts`).
-    false_calls : number of cells that wrong calls alone may give; 0 is the guideline to the letter.
-    clusters : size of the largest connected group of each row's cells, for guidelines that ask for clusters.
+    counts
+        int64 (4, 4), cells by intensity and pattern (`fact_counts`).
+    false_calls
+        Number of cells that wrong calls alone may give; 0 is the guideline to the letter.
+    clusters
+        Size of the largest connected group of each row's cells, for guidelines that ask for clusters.
 
     Returns
     -------
-    Verdict : score, deciding row, and a ``pattern_not_covered`` note for each pattern the table leaves open.
+    Verdict
+        Score, deciding row, and a ``pattern_not_covered`` note for each pattern the table leaves open.
 
     Raises
     ------

@@ -28,11 +28,16 @@ def therapy_tags(
 
     Parameters
     ----------
-    score : ``0`` .. ``3+``.
-    stained : cells with any membrane staining.
-    false_calls : cells that false calls alone may give (`intervals.false_call_limit`).
-    noise_floor : the share of cells, 0..1, that `false_calls` was computed from; it is named in HER2-null.
-    ish : the reading for this score, or None when not tested.
+    score
+        ``0`` .. ``3+``.
+    stained
+        Cells with any membrane staining.
+    false_calls
+        Cells that false calls alone may give (`intervals.false_call_limit`).
+    noise_floor
+        The share of cells, 0..1, that `false_calls` was computed from; it is named in HER2-null.
+    ish
+        The reading for this score, or None when not tested.
 
     Raises
     ------

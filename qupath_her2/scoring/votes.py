@@ -28,9 +28,11 @@ class VoteSettings:
 
     Attributes
     ----------
-    rule : ``mean`` (Mridha et al. 2023 and others take one image for one patch, where both rules agree) or
+    rule
+        ``mean`` (Mridha et al. 2023 and others take one image for one patch, where both rules agree) or
         ``majority`` (Chauhan et al. 2025, approach 3).
-    min_patches : with fewer readable patches there is no class.
+    min_patches
+        With fewer readable patches there is no class.
     """
 
     rule: Literal["mean", "majority"] = "mean"
@@ -49,11 +51,15 @@ class Vote:
 
     Attributes
     ----------
-    class_index : None with too few patches, or where none of them has a class.
-    probabilities : float64 (C,): the mean over readable patches, or with ``majority`` each class's share of the
+    class_index
+        None with too few patches, or where none of them has a class.
+    probabilities
+        float64 (C,): the mean over readable patches, or with ``majority`` each class's share of the
         named ones; NaN where there are none.
-    n_patches : readable ones.
-    n_named : those with a class: readable and not left unnamed for doubt.
+    n_patches
+        Readable ones.
+    n_named
+        Those with a class: readable and not left unnamed for doubt.
     """
 
     class_index: int | None
@@ -69,10 +75,13 @@ def vote(
 
     Parameters
     ----------
-    probabilities : (N, C), 0..1; rows with NaN are left out.
-    named : (N,), class index of each patch, below 0 for none (`learning.choose_classes`); unnamed patches have no
+    probabilities
+        (N, C), 0..1; rows with NaN are left out.
+    named
+        (N,), class index of each patch, below 0 for none (`learning.choose_classes`); unnamed patches have no
         voice in ``majority``, and count in ``mean``.
-    settings : the rule.
+    settings
+        The rule.
 
     Raises
     ------

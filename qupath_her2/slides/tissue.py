@@ -33,13 +33,19 @@ class TissueSettings:
 
     Attributes
     ----------
-    pixel_size_um : scale at which the mask is made, µm; finer in images under 128 such pixels across.
-    max_downsample : used where the image has no pixel size.
-    faint_od, faint_texture_od : mean OD over the glass and local standard deviation that together make
+    pixel_size_um
+        Scale at which the mask is made, µm; finer in images under 128 such pixels across.
+    max_downsample
+        Used where the image has no pixel size.
+    faint_od, faint_texture_od
+        Mean OD over the glass and local standard deviation that together make
         tissue, OD.
-    clear_od : mean OD over the glass that alone makes tissue, OD.
-    min_piece_um2, max_hole_um2 : smaller pieces are dust; smaller holes are filled; µm².
-    min_piece_px, max_hole_px : the same in mask pixels, for images without a pixel size.
+    clear_od
+        Mean OD over the glass that alone makes tissue, OD.
+    min_piece_um2, max_hole_um2
+        Smaller pieces are dust; smaller holes are filled; µm².
+    min_piece_px, max_hole_px
+        The same in mask pixels, for images without a pixel size.
     """
 
     pixel_size_um: float = 8.0
@@ -59,11 +65,15 @@ class Tissue:
 
     Attributes
     ----------
-    mask : bool (h, w), True on tissue; pixel (i, j) covers level-0 x from ``j * downsample``.
-    downsample : level-0 pixels per mask pixel.
-    background_rgb : colour of the glass; without any, that of the brightest gaps in the tissue; (255, 255, 255)
+    mask
+        bool (h, w), True on tissue; pixel (i, j) covers level-0 x from ``j * downsample``.
+    downsample
+        Level-0 pixels per mask pixel.
+    background_rgb
+        Colour of the glass; without any, that of the brightest gaps in the tissue; (255, 255, 255)
         where these are no white either.
-    width, height : of the image, level-0 px.
+    width, height
+        Of the image, level-0 px.
     """
 
     mask: NDArray[np.bool_]
@@ -78,13 +88,17 @@ def read_thumbnail(slide: Slide, downsample: int) -> tuple[NDArray[np.uint8], fl
 
     Parameters
     ----------
-    slide : an open image.
-    downsample : wanted level-0 px per thumbnail px, >= 1.
+    slide
+        An open image.
+    downsample
+        Wanted level-0 px per thumbnail px, >= 1.
 
     Returns
     -------
-    rgb : uint8 (h, w, 3); its last row and column may be averaged with white beyond the image.
-    downsample : the one met: the level's own times a whole number, at most the wanted one.
+    rgb
+        uint8 (h, w, 3); its last row and column may be averaged with white beyond the image.
+    downsample
+        The one met: the level's own times a whole number, at most the wanted one.
     """
     level = max(n for n, d in enumerate(slide.level_downsamples) if d <= max(1, downsample))
     level_downsample = slide.level_downsamples[level]
@@ -108,14 +122,18 @@ def find_tissue(
 
     Parameters
     ----------
-    slide : an open image.
-    pixel_size_um : µm per level-0 px; the file's own where not given. Without either, sizes are in mask
+    slide
+        An open image.
+    pixel_size_um
+        µm per level-0 px; the file's own where not given. Without either, sizes are in mask
         pixels.
-    settings : thresholds.
+    settings
+        thresholds.
 
     Returns
     -------
-    Tissue : the mask is empty on blank glass, and full where the image shows no glass at all.
+    Tissue
+        The mask is empty on blank glass, and full where the image shows no glass at all.
 
     Raises
     ------

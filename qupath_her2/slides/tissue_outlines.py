@@ -23,12 +23,15 @@ def tissue_polygons(tissue: Tissue, *, min_area_px: float = 0.0) -> list[Polygon
 
     Parameters
     ----------
-    tissue : from `find_tissue`.
-    min_area_px : smaller pieces are left out, level-0 px².
+    tissue
+        From `find_tissue`.
+    min_area_px
+        Smaller pieces are left out, level-0 px².
 
     Returns
     -------
-    list of valid polygons in level-0 px, inside the image.
+    list[Polygon]
+        list of valid polygons in level-0 px, inside the image.
     """
     # Twice the size and half a pixel outwards, so that outlines run along pixel edges, not through centres.
     mask = tissue.mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)

@@ -176,12 +176,15 @@ def stained_angles(rng: np.random.Generator, pattern: int, share: float, axis: f
 
     Parameters
     ----------
-    rng : stream. pattern : code of `records.PATTERNS`. share : completeness asked for, 0..1.
-    axis : direction of the cell's apex, radians; lateral staining lies across it, basolateral away from it.
+    rng
+        stream. pattern : code of `records.PATTERNS`. share : completeness asked for, 0..1.
+    axis
+        Direction of the cell's apex, radians; lateral staining lies across it, basolateral away from it.
 
     Returns
     -------
-    bool (360), entry d for the direction of d degrees; its mean is the completeness, `share` within 2 / 360.
+    NDArray[np.bool_]
+        bool (360), entry d for the direction of d degrees; its mean is the completeness, `share` within 2 / 360.
     """
     total = round(360 * share)
     if pattern == LATERAL and rng.random() < 0.5:

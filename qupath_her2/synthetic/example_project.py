@@ -90,10 +90,14 @@ def write_field(
 
     Parameters
     ----------
-    folder : an existing folder.
-    name : stem of both files.
-    score, seed, side_px : of the drawing, 0.5 µm per pixel.
-    changes : any other setting of `synthetic.FieldSettings`.
+    folder
+        An existing folder.
+    name
+        Stem of both files.
+    score, seed, side_px
+        Of the drawing, 0.5 µm per pixel.
+    changes
+        Any other setting of `synthetic.FieldSettings`.
     """
     settings = preset(
         "score",

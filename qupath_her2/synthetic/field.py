@@ -37,18 +37,28 @@ class FieldTruth:
 
     Attributes
     ----------
-    centroid_xy : float32 (N, 2), nucleus centroid.
-    cells, nuclei : N open rings, float32 (k, 2); they may reach beyond the picture.
-    intensity, pattern : uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
-    completeness : float32 (N), share of directions from the cell's middle that meet its own stained membrane.
-    membrane_od : float32 (N), median peak OD of the cell's own stained membrane, before the optics, times
+    centroid_xy
+        float32 (N, 2), nucleus centroid.
+    cells, nuclei
+        N open rings, float32 (k, 2); they may reach beyond the picture.
+    intensity, pattern
+        uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
+    completeness
+        float32 (N), share of directions from the cell's middle that meet its own stained membrane.
+    membrane_od
+        float32 (N), median peak OD of the cell's own stained membrane, before the optics, times
         `stain_scale`; neighbours' membranes are not in it.
-    width_um : float32 (N), mean FWHM of the cell's own membrane before the optics; 0 without membrane.
-    cytoplasm_od : float32 (N), DAB OD of the cytoplasm. haematoxylin_od : float32 (N), of the nucleus.
-    cell_class : uint8 (N), 0..3 by the ASCO/CAP breast reading of intensity and pattern.
-    other_nuclei : rings of nuclei that are no counted tumour cell; other_kinds : ``stroma``, ``lymphocyte``,
+    width_um
+        float32 (N), mean FWHM of the cell's own membrane before the optics; 0 without membrane.
+    cytoplasm_od
+        float32 (N), DAB OD of the cytoplasm. haematoxylin_od : float32 (N), of the nucleus.
+    cell_class
+        uint8 (N), 0..3 by the ASCO/CAP breast reading of intensity and pattern.
+    other_nuclei
+        Rings of nuclei that are no counted tumour cell; other_kinds : ``stroma``, ``lymphocyte``,
         or ``border`` for a tumour nucleus whose centre lies outside the picture.
-    tumour_region : the tumour nests within the picture.
+    tumour_region
+        The tumour nests within the picture.
     """
 
     centroid_xy: NDArray[np.float32]

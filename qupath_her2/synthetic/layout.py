@@ -32,10 +32,14 @@ class Layout:
 
     Attributes
     ----------
-    region : uint8 (H, W), region codes at `LAYOUT_UM`, including the margin.
-    outlines : one float64 (K, 2) open ring a cell, µm.
-    axis : float64 (N), direction of each cell's long axis in radians; in glands it points to the lumen.
-    aspect : float64 (N), elongation the cell was laid out with.
+    region
+        uint8 (H, W), region codes at `LAYOUT_UM`, including the margin.
+    outlines
+        One float64 (K, 2) open ring a cell, µm.
+    axis
+        float64 (N), direction of each cell's long axis in radians; in glands it points to the lumen.
+    aspect
+        float64 (N), elongation the cell was laid out with.
     """
 
     region: NDArray[np.uint8]

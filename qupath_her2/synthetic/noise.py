@@ -32,15 +32,20 @@ def smooth_field(
 
     Parameters
     ----------
-    rng : the stage's stream.
-    extent_um : width and height without margin.
-    scale_um : sigma of the smoothing, the correlation length.
-    step_um : spacing of the samples returned. margin_um : how far they reach beyond the extent, at most
+    rng
+        The stage's stream.
+    extent_um
+        Width and height without margin.
+    scale_um
+        Sigma of the smoothing, the correlation length.
+    step_um
+        Spacing of the samples returned. margin_um : how far they reach beyond the extent, at most
         `MARGIN_UM`; the field itself does not depend on it.
 
     Returns
     -------
-    float32 (H, W), sample (0, 0) at (-margin_um, -margin_um).
+    Floats
+        float32 (H, W), sample (0, 0) at (-margin_um, -margin_um).
     """
     # Drawing on a lattice matched to the scale keeps wide fields cheap; 3 samples a sigma lose nothing.
     coarse_um = max(LATTICE_UM, scale_um / 3)

@@ -26,11 +26,13 @@ def smoothed_contour(mask: NDArray[np.bool_], step_um: float, sigma_um: float) -
 
     Parameters
     ----------
-    mask : bool (H, W). step_um : its pixel size. sigma_um : smoothing along the outline.
+    mask
+        bool (H, W). step_um : its pixel size. sigma_um : smoothing along the outline.
 
     Returns
     -------
-    float64 (K, 2) open ring in µm from the mask's corner, counter-clockwise or clockwise as OpenCV gives it.
+    Ring | None
+        float64 (K, 2) open ring in µm from the mask's corner, counter-clockwise or clockwise as OpenCV gives it.
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     found, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -195,8 +195,10 @@ def paint_nuclei(
 
     Parameters
     ----------
-    canvas : where to. nuclei : open rings in µm. ods : mean haematoxylin OD of each.
-    name : names the random stream. dense : share of dense, structureless nuclei.
+    canvas
+        Where to. nuclei : open rings in µm. ods : mean haematoxylin OD of each.
+    name
+        Names the random stream. dense : share of dense, structureless nuclei.
     """
     rng = stream(canvas.settings.seed, f"chromatin {name}")
     base, rim, rough = (np.zeros_like(canvas.dab) for _ in range(3))

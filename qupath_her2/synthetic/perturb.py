@@ -27,16 +27,21 @@ def perturb(
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
-    kind : ``jpeg`` (amount: quality 1..100), ``tint`` (each channel's gain is drawn from 1 - amount to
+    rgb
+        uint8 (H, W, 3).
+    kind
+        ``jpeg`` (amount: quality 1..100), ``tint`` (each channel's gain is drawn from 1 - amount to
         1 + amount), ``gamma`` (amount: exponent on 0..1), ``blur`` (amount: sigma in µm), ``noise`` (amount:
         SD in grey levels). Stain scale and stain jitter act before the optics: see `FieldSettings`.
-    pixel_size_um : µm/px, used by ``blur``.
-    rng : used by ``tint`` and ``noise``.
+    pixel_size_um
+        µm/px, used by ``blur``.
+    rng
+        Used by ``tint`` and ``noise``.
 
     Returns
     -------
-    uint8 (H, W, 3).
+    NDArray[np.uint8]
+        uint8 (H, W, 3).
 
     Raises
     ------

@@ -41,14 +41,18 @@ def preset(
 
     Parameters
     ----------
-    name : one of `PRESETS`. ``score`` is a plain field of `score`; ``near cut`` has a share of 10 % +
+    name
+        One of `PRESETS`. ``score`` is a plain field of `score`; ``near cut`` has a share of 10 % +
         `offset` at the lower cut of `score` (``1+``, ``2+`` or ``3+``): it scores `score` for a positive
         offset, one less for a negative one; ``unstained`` has no membrane at all. The others deserve
         refusal: ``cytoplasmic``, ``nuclear``, ``h&e``, ``glass``, ``coarse`` (1 µm/px), ``few cells`` (20),
         ``blurred``.
-    seed : the field's seed.
-    score, offset : used by ``score`` and ``near cut``.
-    changes : any other `FieldSettings`, winning over the preset's.
+    seed
+        The field's seed.
+    score, offset
+        Used by ``score`` and ``near cut``.
+    changes
+        Any other `FieldSettings`, winning over the preset's.
 
     Raises
     ------

@@ -22,37 +22,61 @@ class FieldSettings:
 
     Attributes
     ----------
-    width_px, height_px : size of the picture. pixel_size_um : µm/px. seed : all randomness follows from it.
-    shares : shares of the counted tumour cells in the classes 0, 1+, 2+, 3+; they sum to 1.
-    n_target : keep only this many tumour cells, nearest to one nest centre; None fills the tumour.
-    crowding : 0..1; 1 leaves no gap between cells.
-    class_patchiness : 0..1; 0 mixes classes like salt and pepper, 1 sorts them into patches.
-    cell_diameter_um, cell_diameter_cv : mean diameter of a tumour cell and its coefficient of variation.
-    cell_aspect : elongation of cells. gland : 0..1, columnar arrangement around lumens.
-    nucleus_area_share : nucleus area as a share of the cell's. nucleus_aspect : elongation of nuclei.
-    haematoxylin_od : mean OD of a tumour nucleus; real IHC counterstain is pale, 0.06 to 0.15.
-    overlap : share of cells that lie partly over or under a neighbour.
-    faint_od, moderate_od, intense_od : peak DAB OD of one cell's own membrane. No guideline gives densities;
+    width_px, height_px
+        Size of the picture. pixel_size_um : µm/px. seed : all randomness follows from it.
+    shares
+        Shares of the counted tumour cells in the classes 0, 1+, 2+, 3+; they sum to 1.
+    n_target
+        Keep only this many tumour cells, nearest to one nest centre; None fills the tumour.
+    crowding
+        0..1; 1 leaves no gap between cells.
+    class_patchiness
+        0..1; 0 mixes classes like salt and pepper, 1 sorts them into patches.
+    cell_diameter_um, cell_diameter_cv
+        Mean diameter of a tumour cell and its coefficient of variation.
+    cell_aspect
+        Elongation of cells. gland : 0..1, columnar arrangement around lumens.
+    nucleus_area_share
+        Nucleus area as a share of the cell's. nucleus_aspect : elongation of nuclei.
+    haematoxylin_od
+        Mean OD of a tumour nucleus; real IHC counterstain is pale, 0.06 to 0.15.
+    overlap
+        Share of cells that lie partly over or under a neighbour.
+    faint_od, moderate_od, intense_od
+        Peak DAB OD of one cell's own membrane. No guideline gives densities;
         these ranges are ours, about the published cuts 0.10 / 0.25 / 0.45 (her2_rules: settings, not facts).
-    width_1_um, width_2_um, width_3_um : (mean, SD) of the membrane's full width at half maximum in 1+, 2+ and
+    width_1_um, width_2_um, width_3_um
+        (mean, SD) of the membrane's full width at half maximum in 1+, 2+ and
         3+ cells, Scheel et al. 2018 (n = 120).
-    incomplete_share : completeness of incomplete membranes. complete_share : of complete ones.
-    faint_complete : share of 2+ cells that are faint but complete. uncommon : share of 2+ cells that are
+    incomplete_share
+        Completeness of incomplete membranes. complete_share : of complete ones.
+    faint_complete
+        Share of 2+ cells that are faint but complete. uncommon : share of 2+ cells that are
         moderate and incomplete. lateral : share of incomplete cells with a lateral or basolateral pattern.
-    contact : how the deposits of touching cells add. ``quadrature``: a border stained from both sides
+    contact
+        How the deposits of touching cells add. ``quadrature``: a border stained from both sides
         integrates about 1.4 times a single one, as measured (1.4 to 1.5); ``sum``: twice.
-    granularity : SD of the log-normal unevenness of DAB, along a membrane and grain by grain.
-    cytoplasm_fraction : highest cytoplasm DAB OD as a share of the cell's own membrane OD; a cell has 0.4 to
+    granularity
+        SD of the log-normal unevenness of DAB, along a membrane and grain by grain.
+    cytoplasm_fraction
+        Highest cytoplasm DAB OD as a share of the cell's own membrane OD; a cell has 0.4 to
         1.0 of it. tangential : share of stained cells whose membrane is cut flat somewhere: a pale brown
         sheet beside the border, not part of any truth.
-    diffuse_dab_od : DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
-    stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge : how much of each, 0..1.
-    background_od : OD of unstained tissue. stain_scale : multiplies all DAB.
-    haematoxylin_vector, dab_vector : stain vectors (R, G, B), made unit length; the defaults are close to
+    diffuse_dab_od
+        DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
+    stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge
+        How much of each, 0..1.
+    background_od
+        OD of unstained tissue. stain_scale : multiplies all DAB.
+    haematoxylin_vector, dab_vector
+        Stain vectors (R, G, B), made unit length; the defaults are close to
         those of public HER2 cores. stain_jitter : SD by which each component is moved, once per field.
-    palette : ``H-DAB``, or ``H&E`` for a picture that must be refused.
-    psf_um : sigma of the optics' point spread. glare : stray light as a share of white.
-    sharpening : unsharp gain of the scanner. noise : SD in grey levels at white. white : sensor value of
+    palette
+        ``H-DAB``, or ``H&E`` for a picture that must be refused.
+    psf_um
+        Sigma of the optics' point spread. glare : stray light as a share of white.
+    sharpening
+        Unsharp gain of the scanner. noise : SD in grey levels at white. white : sensor value of
         empty glass. jpeg_quality : None leaves JPEG out.
     """
 

@@ -52,17 +52,28 @@ class TrainJob:
 
     Attributes
     ----------
-    manifest : labelled and split.
-    recipe : the system it belongs to.
-    settings : the recipe's, with the user's own on top.
-    out : folder of the checkpoint.
-    model : name of the network: the recipe's, or one of its rivals.
-    weights : what training begins with.
-    is_control : train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
-    resume : go on with what lies in `out`.
-    command : as typed.
-    targets : of a segmenter, row by row as the manifest.
-    options : of the network, in place of the recipe's own.
+    manifest
+        Labelled and split.
+    recipe
+        The system it belongs to.
+    settings
+        The recipe's, with the user's own on top.
+    out
+        Folder of the checkpoint.
+    model
+        Name of the network: the recipe's, or one of its rivals.
+    weights
+        What training begins with.
+    is_control
+        Train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
+    resume
+        Go on with what lies in `out`.
+    command
+        As typed.
+    targets
+        Of a segmenter, row by row as the manifest.
+    options
+        Of the network, in place of the recipe's own.
     """
 
     manifest: PatchManifest
@@ -105,8 +116,10 @@ def train_network(
 
     Parameters
     ----------
-    job : what to train on what.
-    progress, predicting : called while it trains, and while test patches are predicted.
+    job
+        What to train on what.
+    progress, predicting
+        Called while it trains, and while test patches are predicted.
 
     Raises
     ------

@@ -50,7 +50,8 @@ def fit_heads(
 
     Returns
     -------
-    {kind: figures of the test images}, empty where there are none.
+    dict[str, Agreement]
+        {kind: figures of the test images}, empty where there are none.
     """
     labelled = select(manifest, (manifest.label >= 0) & (manifest.split >= 0))
     with PatchPixels(labelled) as pixels:

@@ -35,8 +35,10 @@ class TrainedFolds:
 
     Attributes
     ----------
-    networks : one a fold, each with the figures of its own test cases.
-    figures : {"patches" | "images" | "images by KIND": figures over the folds}, KIND a head over patch counts.
+    networks
+        One a fold, each with the figures of its own test cases.
+    figures
+        {"patches" | "images" | "images by KIND": figures over the folds}, KIND a head over patch counts.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -58,10 +60,14 @@ def train_folds(
 
     Parameters
     ----------
-    job : as for a single training; its manifest is split anew.
-    k : number of folds, >= 3.
-    begin : called with the number of each fold, from 1.
-    progress, predicting : see `train_network`.
+    job
+        As for a single training; its manifest is split anew.
+    k
+        Number of folds, >= 3.
+    begin
+        Called with the number of each fold, from 1.
+    progress, predicting
+        See `train_network`.
 
     Raises
     ------

@@ -43,10 +43,14 @@ class Evaluation:
 
     Attributes
     ----------
-    manifest : the patches, all of them labelled.
-    found : what the network said of them.
-    patches, images : the figures; an image's true class is the most frequent label of its patches.
-    worst : int64 (k,), rows that were answered wrongly, the surest first.
+    manifest
+        The patches, all of them labelled.
+    found
+        What the network said of them.
+    patches, images
+        The figures; an image's true class is the most frequent label of its patches.
+    worst
+        int64 (k,), rows that were answered wrongly, the surest first.
     """
 
     manifest: PatchManifest
@@ -72,11 +76,16 @@ def evaluate(
 
     Parameters
     ----------
-    model, card : the network.
-    manifest : split and labelled.
-    pixels : opens the reader of a manifest.
-    split : which part, index into `patches.SPLITS`; None is returned where it has no labelled patch.
-    settings, votes, stain_maps, progress : see `learning.predict` and `scoring.votes`.
+    model, card
+        The network.
+    manifest
+        Split and labelled.
+    pixels
+        Opens the reader of a manifest.
+    split
+        Which part, index into `patches.SPLITS`; None is returned where it has no labelled patch.
+    settings, votes, stain_maps, progress
+        See `learning.predict` and `scoring.votes`.
     """
     chosen = select(manifest, (manifest.split == split) & (manifest.label >= 0))
     if len(chosen) == 0:
@@ -141,10 +150,14 @@ def agreement_of_images(
 
     Parameters
     ----------
-    manifest : labelled patches, some of each image.
-    images : indices into its images.
-    names : the classes.
-    answer, probabilities : of each image its class, None for none, and (n, C).
+    manifest
+        Labelled patches, some of each image.
+    images
+        Indices into its images.
+    names
+        The classes.
+    answer, probabilities
+        Of each image its class, None for none, and (n, C).
     """
     labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
     pairs = make_pairs(
@@ -184,11 +197,16 @@ def write_evaluation(
 
     Parameters
     ----------
-    folder : may be missing.
-    found, card, pixels : as of `evaluate`.
-    model : the network that was asked.
-    stain_maps : as of `evaluate`.
-    cam : how heat is drawn.
+    folder
+        May be missing.
+    found, card, pixels
+        As of `evaluate`.
+    model
+        The network that was asked.
+    stain_maps
+        As of `evaluate`.
+    cam
+        How heat is drawn.
 
     Raises
     ------

@@ -81,8 +81,10 @@ def train_segmenter(
 
     Parameters
     ----------
-    job : with `targets`.
-    progress, predicting : called while it trains, and while test windows are named.
+    job
+        With `targets`.
+    progress, predicting
+        Called while it trains, and while test windows are named.
 
     Raises
     ------
@@ -195,10 +197,14 @@ def train_rivals(
 
     Parameters
     ----------
-    jobs : of different networks on the same windows, or of one network on windows of different sizes.
-    table : its path without ending: ``.csv``, ``.txt`` and ``.json``.
-    progress, predicting : see `train_segmenter`.
-    beginning : called with each job before it begins.
+    jobs
+        Of different networks on the same windows, or of one network on windows of different sizes.
+    table
+        Its path without ending: ``.csv``, ``.txt`` and ``.json``.
+    progress, predicting
+        See `train_segmenter`.
+    beginning
+        Called with each job before it begins.
 
     Raises
     ------

@@ -30,9 +30,12 @@ class Normalised:
 
     Attributes
     ----------
-    manifest : without the patches of slides that cannot be, which it counts as dropped.
-    maps : of each image; None where nothing is normalised.
-    left_out : a sentence for each slide that was left out.
+    manifest
+        Without the patches of slides that cannot be, which it counts as dropped.
+    maps
+        Of each image; None where nothing is normalised.
+    left_out
+        A sentence for each slide that was left out.
     """
 
     manifest: PatchManifest
@@ -45,8 +48,10 @@ def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
 
     Parameters
     ----------
-    manifest : patches of any slides.
-    stain : as in `models.card.ModelCard`; None leaves everything as it is.
+    manifest
+        Patches of any slides.
+    stain
+        As in `models.card.ModelCard`; None leaves everything as it is.
 
     Raises
     ------

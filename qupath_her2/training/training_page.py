@@ -23,8 +23,10 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
 
     Parameters
     ----------
-    job, found : the training and what came of it; the pictures lie in the job's folder.
-    has_cam : whether the network has a map that Grad-CAM could read.
+    job, found
+        The training and what came of it; the pictures lie in the job's folder.
+    has_cam
+        Whether the network has a map that Grad-CAM could read.
 
     Raises
     ------

@@ -35,10 +35,14 @@ class GradingSettings:
 
     Attributes
     ----------
-    faint_od, moderate_od, intense_od : own membrane DAB density from which staining counts as such, OD.
-    min_completeness : less of the outline stained than this is no membrane staining, 0..1.
-    complete_from : from this share of the outline on, a membrane is complete, 0..1.
-    lateral_from : smallest stained share of a lateral or basolateral pattern, 0..1.
+    faint_od, moderate_od, intense_od
+        Own membrane DAB density from which staining counts as such, OD.
+    min_completeness
+        Less of the outline stained than this is no membrane staining, 0..1.
+    complete_from
+        From this share of the outline on, a membrane is complete, 0..1.
+    lateral_from
+        Smallest stained share of a lateral or basolateral pattern, 0..1.
     """
 
     faint_od: float = 0.034
@@ -72,11 +76,13 @@ def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    sectors : of N cells.
+    sectors
+        Of N cells.
 
     Returns
     -------
-    bool (N)
+    NDArray[np.bool_]
+        bool (N)
     """
     step = sectors.peak_od - sectors.inner_od
     level = np.maximum(np.median(np.sort(step, axis=1)[:, -12:], axis=1) / 2, 0.04)
@@ -96,8 +102,10 @@ def estimate_membranes(rings: Rings, sectors: Sectors) -> Estimates:
 
     Parameters
     ----------
-    rings : float16 (N, 36, C), `features.ring_features`.
-    sectors : of the same cells.
+    rings
+        float16 (N, 36, C), `features.ring_features`.
+    sectors
+        Of the same cells.
     """
     found = estimate_rings(_net(), rings)
     root, completeness = np.maximum(found[:, 0], 0), np.clip(found[:, 1], 0, 1)
@@ -111,13 +119,17 @@ def grade(
 
     Parameters
     ----------
-    estimates : of N cells.
-    settings : cut-points.
-    shift : moves the density cut-points by this share, e.g. 0.1 for 10 % higher; to see how firm a score stands.
+    estimates
+        Of N cells.
+    settings
+        Cut-points.
+    shift
+        Moves the density cut-points by this share, e.g. 0.1 for 10 % higher; to see how firm a score stands.
 
     Returns
     -------
-    uint8 (N) twice: indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
+    tuple[NDArray[np.uint8], NDArray[np.uint8]]
+        uint8 (N) twice: indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
     """
     s = settings or GradingSettings()
     cuts = np.array([s.faint_od, s.moderate_od, s.intense_od]) * (1 + shift)

@@ -60,15 +60,19 @@ def measurement_columns(
 
     Parameters
     ----------
-    sectors, estimates : of N cells.
-    radii_um : float32 (N, 36), outlines, µm.
-    nucleus_radii_um : float32 (N, 32), nuclear contours, µm; all 0 for a cell without nucleus.
+    sectors, estimates
+        Of N cells.
+    radii_um
+        float32 (N, 36), outlines, µm.
+    nucleus_radii_um
+        float32 (N, 32), nuclear contours, µm; all 0 for a cell without nucleus.
 
     Returns
     -------
-    float32 (N, 11); NaN = not measured. `Membrane is lateral` is 1 or 0. `Membrane contrast` is
-    ``(membrane - cytoplasm) / (membrane + cytoplasm)`` of the 75th percentile over sectors and the cytoplasm mean,
-    -1..1, NaN where there is no DAB.
+    NDArray[np.float32]
+        float32 (N, 11); NaN = not measured. `Membrane is lateral` is 1 or 0. `Membrane contrast` is
+        ``(membrane - cytoplasm) / (membrane + cytoplasm)`` of the 75th percentile over sectors and the cytoplasm mean,
+        -1..1, NaN where there is no DAB.
     """
     peak = np.sort(sectors.peak_od, axis=1)
     last = peak.shape[1] - 1

@@ -50,8 +50,10 @@ def load_ring_net(name: str, features: tuple[str, ...]) -> RingNet:
 
     Parameters
     ----------
-    name : file beside this module, under ``data``.
-    features : the channels the caller offers; they must be those the net was grown on, in order.
+    name
+        File beside this module, under ``data``.
+    features
+        The channels the caller offers; they must be those the net was grown on, in order.
 
     Raises
     ------
@@ -121,12 +123,15 @@ def estimate_rings(net: RingNet, rings: Rings) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    net : grown on the same channels.
-    rings : float16 (N, A, C), `features.ring_features`.
+    net
+        Grown on the same channels.
+    rings
+        float16 (N, A, C), `features.ring_features`.
 
     Returns
     -------
-    float32 (N, 2), columns named by `TARGETS`; not yet cut to their ranges.
+    NDArray[np.float32]
+        float32 (N, 2), columns named by `TARGETS`; not yet cut to their ranges.
     """
     found = np.empty((len(rings), len(TARGETS)), np.float32)
     block = np.zeros((_BLOCK, *rings.shape[1:]), np.float32)

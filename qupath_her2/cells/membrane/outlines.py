@@ -40,13 +40,20 @@ class OutlineSettings:
 
     Attributes
     ----------
-    radius_step_um, max_radius_um : radii tried, from the centre of the nucleus.
-    expansion_um : where the outline of a lone unstained cell is expected, from the nuclear contour.
-    reach_um : farthest from the nuclear contour.
-    crossing_weight : price of a crossed ridge, per OD and pixel.
-    place_price_od_um : price of one µm off the expected place.
-    step_price_od : price of a change of radius by one step between neighbouring sectors.
-    ridge_noise_od : ridge below this is noise and costs nothing to cross.
+    radius_step_um, max_radius_um
+        Radii tried, from the centre of the nucleus.
+    expansion_um
+        Where the outline of a lone unstained cell is expected, from the nuclear contour.
+    reach_um
+        Farthest from the nuclear contour.
+    crossing_weight
+        Price of a crossed ridge, per OD and pixel.
+    place_price_od_um
+        Price of one µm off the expected place.
+    step_price_od
+        Price of a change of radius by one step between neighbouring sectors.
+    ridge_noise_od
+        Ridge below this is noise and costs nothing to cross.
     """
 
     radius_step_um: float = 0.375
@@ -103,9 +110,12 @@ def ground_of(
 
     Parameters
     ----------
-    shape : (H, W) of the tile.
-    centres, radii : float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
-    reach_px : ground farther than this from every contour is nobody's.
+    shape
+        (H, W) of the tile.
+    centres, radii
+        float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+    reach_px
+        Ground farther than this from every contour is nobody's.
 
     Returns
     -------
@@ -226,9 +236,12 @@ def outline_cells(
 
     Parameters
     ----------
-    planes : of the tile.
-    centres, nuclei : float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
-    settings : reach and prices.
+    planes
+        Of the tile.
+    centres, nuclei
+        float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+    settings
+        Reach and prices.
     """
     s = settings or OutlineSettings()
     ground = ground_of(planes.ridge.shape, centres, nuclei, s.reach_um / planes.um_px)
@@ -248,12 +261,18 @@ def outline_on_ground(
 
     Parameters
     ----------
-    ridge : float32 (H, W), how strongly a membrane stands at each place, OD.
-    um_px : size of its pixels, µm.
-    centres, nuclei : float64 (N, 2) and (N, A), nuclear contours, pixels.
-    ground : int32 (H, W), the nucleus that owns each place, -1 for none.
-    is_nucleus : bool (H, W), inside any nucleus.
-    settings : reach and prices.
+    ridge
+        float32 (H, W), how strongly a membrane stands at each place, OD.
+    um_px
+        Size of its pixels, µm.
+    centres, nuclei
+        float64 (N, 2) and (N, A), nuclear contours, pixels.
+    ground
+        int32 (H, W), the nucleus that owns each place, -1 for none.
+    is_nucleus
+        bool (H, W), inside any nucleus.
+    settings
+        Reach and prices.
     """
     s = settings or OutlineSettings()
     distance = np.where(is_nucleus, np.float32(-1), np.float32(1))

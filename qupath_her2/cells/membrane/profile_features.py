@@ -59,14 +59,19 @@ def ring_features(
 
     Parameters
     ----------
-    sectors : of the cells.
-    neighbour : int32 (N, 36), index of the cell beyond each sector, -1 for none.
-    radii_um : float32 (N, 36), outlines, µm.
-    pixel_size_um : of the scan, level 0: coarse pixels lower a thin line.
+    sectors
+        Of the cells.
+    neighbour
+        int32 (N, 36), index of the cell beyond each sector, -1 for none.
+    radii_um
+        float32 (N, 36), outlines, µm.
+    pixel_size_um
+        Of the scan, level 0: coarse pixels lower a thin line.
 
     Returns
     -------
-    float16 (N, 36, C), channels named by `FEATURE_NAMES`; no NaN.
+    Rings
+        float16 (N, 36, C), channels named by `FEATURE_NAMES`; no NaN.
     """
     step = sectors.peak_od - sectors.inner_od
     if len(step) == 0:

@@ -30,9 +30,12 @@ class SectorSettings:
 
     Attributes
     ----------
-    inside_um, outside_um : search range about the outline.
-    base_um : how far to either side of the maximum the level is looked for.
-    nucleus_gap_um, membrane_gap_um : cytoplasm is what lies between the nuclear contour and the outline, less these.
+    inside_um, outside_um
+        Search range about the outline.
+    base_um
+        How far to either side of the maximum the level is looked for.
+    nucleus_gap_um, membrane_gap_um
+        Cytoplasm is what lies between the nuclear contour and the outline, less these.
     """
 
     inside_um: float = 1.25
@@ -178,11 +181,16 @@ def measure_sectors(
 
     Parameters
     ----------
-    planes : of the tile.
-    centres : float64 (N, 2), pixels of the tile.
-    nuclei : float32 (N, A) nuclear radii, pixels; 0 where a cell has no nucleus.
-    radii : float32 (N, 36) cell radii, pixels.
-    settings : where to look.
+    planes
+        Of the tile.
+    centres
+        float64 (N, 2), pixels of the tile.
+    nuclei
+        float32 (N, A) nuclear radii, pixels; 0 where a cell has no nucleus.
+    radii
+        float32 (N, 36) cell radii, pixels.
+    settings
+        Where to look.
     """
     s = settings or SectorSettings()
     reaches_um = (s.inside_um, s.outside_um, s.base_um, s.nucleus_gap_um, s.membrane_gap_um)

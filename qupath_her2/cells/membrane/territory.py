@@ -82,15 +82,20 @@ def grow(
 
     Parameters
     ----------
-    owner : int32 (H, W), number of the seed that begins here, `NOBODY` elsewhere. Of equal costs the lower number
+    owner
+        int32 (H, W), number of the seed that begins here, `NOBODY` elsewhere. Of equal costs the lower number
         wins, so number seeds by their place in the image.
-    cost : int32 (H, W), what a seed begins with; read where there is one.
-    price : int32 (H, W), of a step onto this place, above 0; below 0 nobody may step there.
-    limit : paths that cost more are not taken.
+    cost
+        int32 (H, W), what a seed begins with; read where there is one.
+    price
+        int32 (H, W), of a step onto this place, above 0; below 0 nobody may step there.
+    limit
+        Paths that cost more are not taken.
 
     Returns
     -------
-    owner and cost, int32 (H, W); `NOBODY` has the cost ``limit + 1``.
+    tuple[NDArray[np.int32], NDArray[np.int32]]
+        Owner and cost, int32 (H, W); `NOBODY` has the cost ``limit + 1``.
     """
     shape = owner.shape
     begins = (owner != NOBODY) & (cost <= limit)

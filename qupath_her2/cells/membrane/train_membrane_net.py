@@ -160,9 +160,12 @@ def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = 
 
     Parameters
     ----------
-    cells : drawn cells of many fields.
-    out : file to write, compressed npz.
-    settings : of the fit.
+    cells
+        Drawn cells of many fields.
+    out
+        File to write, compressed npz.
+    settings
+        Of the fit.
     """
     rings, own_od, completeness, intensity, pattern = (
         np.concatenate([getattr(part, one.name) for part in cells]) for one in fields(DrawnCells)

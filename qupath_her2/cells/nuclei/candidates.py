@@ -53,7 +53,8 @@ class Candidates:
 
         Parameters
         ----------
-        chosen : bool (N), or places to take, in that order.
+        chosen
+            bool (N), or places to take, in that order.
         """
         return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
@@ -63,7 +64,8 @@ def join_candidates(parts: Sequence[Candidates]) -> Candidates:
 
     Parameters
     ----------
-    parts : at least one.
+    parts
+        At least one.
     """
     return Candidates(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in Candidates.__slots__)
@@ -122,14 +124,18 @@ def inside_outside(
 
     Parameters
     ----------
-    planes : of the tile.
-    centres : float64 (N, 2), pixels.
-    radii : float32 (N, A), pixels.
+    planes
+        Of the tile.
+    centres
+        float64 (N, 2), pixels.
+    radii
+        float32 (N, A), pixels.
 
     Returns
     -------
-    float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin in the middle, its
-    standard deviation inside, and DAB ridge inside.
+    NDArray[np.float32]
+        float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin in the middle, its
+        standard deviation inside, and DAB ridge inside.
     """
     near_px, far_px = 0.75 / planes.um_px, 1.5 / planes.um_px
     read: NDArray[np.float32] = _readings(
@@ -160,13 +166,16 @@ def measure(found: Candidates, strong_edge_od: float, strong_hematoxylin_od: flo
 
     Parameters
     ----------
-    found : N candidates.
-    strong_edge_od, strong_hematoxylin_od : > 0, the image's.
+    found
+        N candidates.
+    strong_edge_od, strong_hematoxylin_od
+        > 0, the image's.
 
     Returns
     -------
-    float32 (N, 17), columns `MEASURES`: fall of evidence (mean, lower quarter, lower tenth, share of directions
-    with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log µm²), shape.
+    NDArray[np.float32]
+        float32 (N, 17), columns `MEASURES`: fall of evidence (mean, lower quarter, lower tenth, share of directions
+        with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log µm²), shape.
     """
     edge, inner = edge_mean(found), found.inner
     n = found.edge.shape[1]

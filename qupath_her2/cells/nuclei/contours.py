@@ -35,16 +35,25 @@ class ContourSettings:
 
     Attributes
     ----------
-    min_radius_um, max_radius_um, radius_step_um : radii tried.
-    small_radius_um : where a contour reaches farther than this, its seed is outlined again with radii up to it: where
+    min_radius_um, max_radius_um, radius_step_um
+        Radii tried.
+    small_radius_um
+        Where a contour reaches farther than this, its seed is outlined again with radii up to it: where
         nuclei crowd, the best contour of a wide search runs round several of them.
-    edge_reach_um : the fall of evidence is taken from this far inside to this far outside.
-    region_weight : weight of the evidence gathered inside, against the edge.
-    region_limit_od : evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
-    crossing_weight : DAB ridge inside counts against a contour with this weight, above `ridge_noise_od`.
-    edge_growth : edges count ``(radius / 4 µm) ** edge_growth``.
-    step_price_od : price of a change of radius by one step between neighbouring angles.
-    min_edge_od : mean fall of evidence that a nucleus must show whatever its image: the noise floor of a scanner.
+    edge_reach_um
+        The fall of evidence is taken from this far inside to this far outside.
+    region_weight
+        Weight of the evidence gathered inside, against the edge.
+    region_limit_od
+        Evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
+    crossing_weight
+        DAB ridge inside counts against a contour with this weight, above `ridge_noise_od`.
+    edge_growth
+        Edges count ``(radius / 4 µm) ** edge_growth``.
+    step_price_od
+        Price of a change of radius by one step between neighbouring angles.
+    min_edge_od
+        Mean fall of evidence that a nucleus must show whatever its image: the noise floor of a scanner.
     """
 
     min_radius_um: float = 1.125
@@ -216,14 +225,19 @@ def outline_seeds(
 
     Parameters
     ----------
-    planes : of the tile.
-    seeds : float32 (N, 2), x, y in pixels of the tile.
-    settings : ranges and weights.
+    planes
+        Of the tile.
+    seeds
+        float32 (N, 2), x, y in pixels of the tile.
+    settings
+        Ranges and weights.
 
     Returns
     -------
-    the contours of the wide search, then those of the small one where the wide one went farther, each in the order of
-    the seeds; seeds round which nothing falls have none.
+    Candidates
+        The contours of the wide search, then those of the small one where the wide one went farther, each in
+        the order of
+        the seeds; seeds round which nothing falls have none.
     """
     s = settings or ContourSettings()
     start = seeds.astype(np.float64)

@@ -71,17 +71,24 @@ class DetectionSettings:
 
     Attributes
     ----------
-    min_area_um2 : smallest nucleus.
-    min_rating : lowest rating kept; the trees' guess of how well an outline fits a nucleus, 0 for an intersection
+    min_area_um2
+        Smallest nucleus.
+    min_rating
+        Lowest rating kept; the trees' guess of how well an outline fits a nucleus, 0 for an intersection
         over union of 0.25 and less, 1 for 0.75 and more.
-    full_area_um2, size_growth : among rivals ratings count ``(area / full_area_um2) ** size_growth``, at most once:
+    full_area_um2, size_growth
+        Among rivals ratings count ``(area / full_area_um2) ** size_growth``, at most once:
         a piece of a nucleus must be clearly better than the whole to win.
-    min_hematoxylin_share : haematoxylin inside, as a share of that of the image's clear nuclei (75th percentile):
+    min_hematoxylin_share
+        Haematoxylin inside, as a share of that of the image's clear nuclei (75th percentile):
         a hole between fibres or a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
-    max_dab_step_od : DAB inside may exceed DAB around by this much; more is a brown clump.
-    max_grey_share : DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
+    max_dab_step_od
+        DAB inside may exceed DAB around by this much; more is a brown clump.
+    max_grey_share
+        DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
         objects (red cells) unmix as both.
-    competition_um : contours farther apart never compete.
+    competition_um
+        Contours farther apart never compete.
     """
 
     min_area_um2: float = 8.0
@@ -140,7 +147,8 @@ class ClassicalDetector:
 
         Parameters
         ----------
-        samples : spread over the scored regions; without any, or with nothing clear in them, a usual counterstain is
+        samples
+            Spread over the scored regions; without any, or with nothing clear in them, a usual counterstain is
             taken for granted.
         """
         if not samples:
@@ -176,11 +184,13 @@ class ClassicalDetector:
 
         Parameters
         ----------
-        hematoxylin, dab : float32 (N, 2), mean inside and around, OD.
+        hematoxylin, dab
+            float32 (N, 2), mean inside and around, OD.
 
         Returns
         -------
-        bool (N)
+        NDArray[np.bool_]
+            bool (N)
         """
         s = self.settings
         filled = hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od

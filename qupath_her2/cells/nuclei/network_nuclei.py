@@ -29,14 +29,21 @@ class NucleusMapSettings:
 
     Attributes
     ----------
-    blur_um : sigma by which the map is blurred, against grain.
-    min_probability : the edge of a nucleus.
-    min_area_um2 : smallest nucleus; a network knows the caps of nuclei cut near their end from specks.
-    min_peak : the most certain place of a nucleus is at least so probable.
-    smooth_um : sigma by which distances to the edge are smoothed before their hills are counted.
-    neck_share : two hills are two nuclei where the way between them narrows to less than this share of the smaller
+    blur_um
+        Sigma by which the map is blurred, against grain.
+    min_probability
+        The edge of a nucleus.
+    min_area_um2
+        Smallest nucleus; a network knows the caps of nuclei cut near their end from specks.
+    min_peak
+        The most certain place of a nucleus is at least so probable.
+    smooth_um
+        Sigma by which distances to the edge are smoothed before their hills are counted.
+    neck_share
+        Two hills are two nuclei where the way between them narrows to less than this share of the smaller
         one's half width.
-    max_radius_um : no nucleus reaches farther from its centre.
+    max_radius_um
+        No nucleus reaches farther from its centre.
     """
 
     blur_um: float = 0.25
@@ -169,13 +176,17 @@ def nuclei_of_map(
 
     Parameters
     ----------
-    nuclear : float32 (H, W), 0..1.
-    um_px : size of its pixels, µm.
-    settings : what counts as one.
+    nuclear
+        float32 (H, W), 0..1.
+    um_px
+        Size of its pixels, µm.
+    settings
+        What counts as one.
 
     Returns
     -------
-    the nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `NOBODY` elsewhere.
+    tuple[Nuclei, NDArray[np.int32]]
+        The nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `NOBODY` elsewhere.
     """
     s = settings
     nuclear = blur(nuclear, s.blur_um / um_px)

@@ -57,13 +57,17 @@ def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -
 
     Parameters
     ----------
-    evidence : float32 (H, W), larger inside a blob.
-    um_px : its pixel size, µm.
-    sigmas_um : blob sizes.
+    evidence
+        float32 (H, W), larger inside a blob.
+    um_px
+        Its pixel size, µm.
+    sigmas_um
+        Blob sizes.
 
     Returns
     -------
-    float32 (ceil(H / 2), ceil(W / 2)), >= 0: the largest scale-normalised root of the Hessian's determinant.
+    Plane
+        float32 (ceil(H / 2), ceil(W / 2)), >= 0: the largest scale-normalised root of the Hessian's determinant.
     """
     height, width = evidence.shape
     size = (-(-width // 2), -(-height // 2))
@@ -82,13 +86,17 @@ def find_seeds(
 
     Parameters
     ----------
-    evidence : float32 (H, W), haematoxylin less DAB, optical density.
-    um_px : its pixel size, µm.
-    settings : sizes and the weakest response.
+    evidence
+        float32 (H, W), haematoxylin less DAB, optical density.
+    um_px
+        Its pixel size, µm.
+    settings
+        Sizes and the weakest response.
 
     Returns
     -------
-    float32 (N, 2) x, y in pixels of `evidence`, and float32 (N) responses, in raster order.
+    tuple[NDArray[np.float32], NDArray[np.float32]]
+        float32 (N, 2) x, y in pixels of `evidence`, and float32 (N) responses, in raster order.
     """
     s = settings or SeedSettings()
     response = blur(blob_response(evidence, um_px, s.sigmas_um), 0.5 / um_px)

@@ -44,8 +44,10 @@ def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
 
     Parameters
     ----------
-    plane : float32 (H, W), both at least 2.
-    x, y : place, pixels; pixel centres lie at whole numbers. Outside, the nearest edge pixel counts.
+    plane
+        float32 (H, W), both at least 2.
+    x, y
+        Place, pixels; pixel centres lie at whole numbers. Outside, the nearest edge pixel counts.
     """
     height, width = plane.shape
     x = min(max(x, 0.0), width - 1.001)
@@ -67,8 +69,10 @@ def bilinear_pair(
 
     Parameters
     ----------
-    first, second : float32 (H, W).
-    x, y : place, pixels.
+    first, second
+        float32 (H, W).
+    x, y
+        Place, pixels.
     """
     height, width = first.shape
     x = min(max(x, 0.0), width - 1.001)
@@ -136,11 +140,16 @@ def closed_path(
 
     Parameters
     ----------
-    gain : float32 (A, R), gain of passing radius index r at angle a.
-    step_price : price of one step of radius between neighbouring angles, in units of `gain`.
-    max_step : largest change of radius index between neighbouring angles.
-    best, back : work space, float32 and int32, at least (A + 1, R).
-    path : int32 (A), overwritten with the radius index at each angle.
+    gain
+        float32 (A, R), gain of passing radius index r at angle a.
+    step_price
+        Price of one step of radius between neighbouring angles, in units of `gain`.
+    max_step
+        Largest change of radius index between neighbouring angles.
+    best, back
+        Work space, float32 and int32, at least (A + 1, R).
+    path
+        int32 (A), overwritten with the radius index at each angle.
 
     Notes
     -----
@@ -180,12 +189,15 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
 
     Parameters
     ----------
-    centres : float64 (N, 2), x, y.
-    radii : float32 (N, A), > 0, in the unit of `centres`; angles count from +x towards +y.
+    centres
+        float64 (N, 2), x, y.
+    radii
+        float32 (N, A), > 0, in the unit of `centres`; angles count from +x towards +y.
 
     Returns
     -------
-    float64 (N, A, 2), open rings that begin at angle 0.
+    NDArray[np.float64]
+        float64 (N, A, 2), open rings that begin at angle 0.
     """
     angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
     offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
@@ -200,13 +212,17 @@ def rays_to_box(
 
     Parameters
     ----------
-    centres : float64 (N, 2), x, y, inside the box.
-    low, high : float64 (2), corners of the box, in the unit of `centres`.
-    n_angles : directions; angles count from +x towards +y.
+    centres
+        float64 (N, 2), x, y, inside the box.
+    low, high
+        float64 (2), corners of the box, in the unit of `centres`.
+    n_angles
+        Directions; angles count from +x towards +y.
 
     Returns
     -------
-    float64 (N, n_angles)
+    NDArray[np.float64]
+        float64 (N, n_angles)
     """
     angle = np.linspace(0, 2 * np.pi, n_angles, endpoint=False)
     along = np.stack([np.cos(angle), np.sin(angle)], -1)
@@ -224,13 +240,17 @@ def mean_within(
 
     Parameters
     ----------
-    plane : float32 (H, W).
-    centres : float64 (N, 2), pixels.
-    radii : float32 (N, A), pixels.
+    plane
+        float32 (H, W).
+    centres
+        float64 (N, 2), pixels.
+    radii
+        float32 (N, A), pixels.
 
     Returns
     -------
-    float32 (N), sampled about once a pixel along the rays.
+    NDArray[np.float32]
+        float32 (N), sampled about once a pixel along the rays.
     """
     n, n_rays = radii.shape
     means = np.empty(n, np.float32)
@@ -254,11 +274,13 @@ def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    radii : float32 (N, A).
+    radii
+        float32 (N, A).
 
     Returns
     -------
-    float32 (N), squared units of the radii.
+    NDArray[np.float32]
+        float32 (N), squared units of the radii.
     """
     wedge = math.sin(2 * math.pi / radii.shape[1]) / 2
     areas: NDArray[np.float32] = (radii * np.roll(radii, -1, axis=1)).sum(1) * np.float32(wedge)
@@ -270,11 +292,13 @@ def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    radii : float32 (N, A), of contours taken as smooth curves.
+    radii
+        float32 (N, A), of contours taken as smooth curves.
 
     Returns
     -------
-    float64 (N, 2), x, y in units of the radii.
+    NDArray[np.float64]
+        float64 (N, 2), x, y in units of the radii.
     """
     r = radii.astype(np.float64)
     angle = np.linspace(0, 2 * np.pi, r.shape[1], endpoint=False)

@@ -97,14 +97,19 @@ def keep_best(
 
     Parameters
     ----------
-    centres : float64 (N, 2), pixels, >= 0.
-    radii : float32 (N, A), pixels.
-    score : float32 (N), larger is better; equal scores: the earlier candidate.
-    reach_px : contours whose centres are farther apart never compete.
+    centres
+        float64 (N, 2), pixels, >= 0.
+    radii
+        float32 (N, A), pixels.
+    score
+        float32 (N), larger is better; equal scores: the earlier candidate.
+    reach_px
+        Contours whose centres are farther apart never compete.
 
     Returns
     -------
-    bool (N)
+    NDArray[np.bool_]
+        bool (N)
     """
     if len(centres) == 0:
         return np.zeros(0, bool)

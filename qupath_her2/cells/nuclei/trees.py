@@ -36,9 +36,12 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
 
     Parameters
     ----------
-    name : file beside this module, under ``data``.
-    targets : the predictions wanted.
-    features : the columns the caller offers; they must be those the trees were grown on, in order.
+    name
+        File beside this module, under ``data``.
+    targets
+        The predictions wanted.
+    features
+        The columns the caller offers; they must be those the trees were grown on, in order.
 
     Raises
     ------
@@ -96,12 +99,15 @@ def predict(trees: Trees, rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    trees : grown on F features.
-    rows : float32 (N, F), no NaN.
+    trees
+        Grown on F features.
+    rows
+        float32 (N, F), no NaN.
 
     Returns
     -------
-    float32 (N)
+    NDArray[np.float32]
+        float32 (N)
     """
     t = trees
     found: NDArray[np.float32] = _predict(

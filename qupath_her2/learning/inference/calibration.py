@@ -22,12 +22,15 @@ def temper(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np
 
     Parameters
     ----------
-    probabilities : float (N, C), rows sum to 1; a row of NaN stays one.
-    temperature : above 0; over 1 makes them less sure, the order of classes stays.
+    probabilities
+        float (N, C), rows sum to 1; a row of NaN stays one.
+    temperature
+        Above 0; over 1 makes them less sure, the order of classes stays.
 
     Returns
     -------
-    float32 (N, C)
+    NDArray[np.float32]
+        float32 (N, C)
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), _TINY)) / temperature
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -49,8 +52,10 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int16
 
     Parameters
     ----------
-    probabilities : float (N, C), of patches that were read; rows of NaN are left out.
-    labels : int (N,), -1 (no label) is left out.
+    probabilities
+        float (N, C), of patches that were read; rows of NaN are left out.
+    labels
+        int (N,), -1 (no label) is left out.
 
     Raises
     ------
@@ -80,13 +85,17 @@ def abstention_threshold(
 
     Parameters
     ----------
-    probabilities : float (N, C), calibrated; rows of NaN are left out.
-    labels : int (N,), -1 (no label) is left out.
-    least_accuracy : share of right ones wanted among the patches that are named, 0..1.
+    probabilities
+        float (N, C), calibrated; rows of NaN are left out.
+    labels
+        int (N,), -1 (no label) is left out.
+    least_accuracy
+        Share of right ones wanted among the patches that are named, 0..1.
 
     Returns
     -------
-    In 0..1, for `ModelCard.abstain_below`: 0 where all may be named, 1 where no threshold does.
+    float
+        In 0..1, for `ModelCard.abstain_below`: 0 where all may be named, 1 where no threshold does.
 
     Raises
     ------

@@ -25,11 +25,16 @@ class Forward:
 
     Attributes
     ----------
-    net : in evaluation mode, on the device.
-    prepare : makes its input from 8-bit patches.
-    device, half : where, and in which 16-bit type (None: float32).
-    at_once : patches in the network together; halved by itself when the memory is full, and stays so.
-    pad : fill the last part of a batch up to `at_once` with blank patches: a compiled network keeps its shape.
+    net
+        In evaluation mode, on the device.
+    prepare
+        Makes its input from 8-bit patches.
+    device, half
+        Where, and in which 16-bit type (None: float32).
+    at_once
+        Patches in the network together; halved by itself when the memory is full, and stays so.
+    pad
+        Fill the last part of a batch up to `at_once` with blank patches: a compiled network keeps its shape.
     """
 
     net: Any

@@ -25,9 +25,12 @@ class CamSettings:
 
     Attributes
     ----------
-    is_on : make maps of it at all: each patch goes through the network once more, and back.
-    shown : patches of each kind (surest, least sure) on the sheet of an image.
-    opacity : of the hottest place on the sheet, 0..1.
+    is_on
+        Make maps of it at all: each patch goes through the network once more, and back.
+    shown
+        Patches of each kind (surest, least sure) on the sheet of an image.
+    opacity
+        Of the hottest place on the sheet, 0..1.
     """
 
     is_on: bool = False
@@ -55,16 +58,23 @@ def explain(
 
     Parameters
     ----------
-    model : of `models.build_model` or `load_checkpoint`; on any device, left in evaluation mode.
-    pictures : uint8 (n, side, side, 3) RGB.
-    prepare : how pictures become the network's input.
-    rows : int64 (n,), their rows in the manifest.
-    classes : int (n,), the class to ask for; None asks for the one the network chooses.
+    model
+        Of `models.build_model` or `load_checkpoint`; on any device, left in evaluation mode.
+    pictures
+        uint8 (n, side, side, 3) RGB.
+    prepare
+        How pictures become the network's input.
+    rows
+        int64 (n,), their rows in the manifest.
+    classes
+        int (n,), the class to ask for; None asks for the one the network chooses.
 
     Returns
     -------
-    heat : float32 (n, side, side), 0..1, the largest of each picture is 1; all 0 where nothing speaks for the class.
-    strength : float32 (n), that largest value before scaling: comparable between pictures of one network.
+    heat
+        float32 (n, side, side), 0..1, the largest of each picture is 1; all 0 where nothing speaks for the class.
+    strength
+        float32 (n), that largest value before scaling: comparable between pictures of one network.
 
     Raises
     ------
@@ -132,13 +142,17 @@ def heat_overlay(
 
     Parameters
     ----------
-    picture : uint8 (H, W, 3) RGB.
-    heat : float32 (H, W), 0..1.
-    opacity : of the hottest place, 0..1.
+    picture
+        uint8 (H, W, 3) RGB.
+    heat
+        float32 (H, W), 0..1.
+    opacity
+        Of the hottest place, 0..1.
 
     Returns
     -------
-    uint8 (H, W, 3) RGB
+    NDArray[np.uint8]
+        uint8 (H, W, 3) RGB
     """
     grey = np.rint(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -42,10 +42,14 @@ class PredictSettings:
 
     Attributes
     ----------
-    batch_size : patches in the network at once; halved by itself when the device's memory is full.
-    device, precision : see `learning.device`.
-    is_compiled : let torch compile the network first: minutes once, then faster on a GPU.
-    read : threads and buffers.
+    batch_size
+        Patches in the network at once; halved by itself when the device's memory is full.
+    device, precision
+        See `learning.device`.
+    is_compiled
+        Let torch compile the network first: minutes once, then faster on a GPU.
+    read
+        Threads and buffers.
     """
 
     batch_size: int = 64
@@ -65,13 +69,20 @@ class Prediction:
 
     Attributes
     ----------
-    probabilities : float32 (N, C), in the order of the manifest; NaN where the patch could not be read.
-    chosen : int16 (N), index of the class; `NO_CLASS` where not read, or less probable than the card asks for.
-    unread_rows : int64 (k,), the patches that could not be read, ascending; `unread` says why, one sentence each.
-    batch_size : patches in the network at once, in the end.
-    device : where it ran.
-    seconds : from the first reading to the last result.
-    busy_share : of that time in which the GPU was computing, 0..1; NaN on a processor.
+    probabilities
+        float32 (N, C), in the order of the manifest; NaN where the patch could not be read.
+    chosen
+        int16 (N), index of the class; `NO_CLASS` where not read, or less probable than the card asks for.
+    unread_rows
+        int64 (k,), the patches that could not be read, ascending; `unread` says why, one sentence each.
+    batch_size
+        Patches in the network at once, in the end.
+    device
+        Where it ran.
+    seconds
+        From the first reading to the last result.
+    busy_share
+        Of that time in which the GPU was computing, 0..1; NaN on a processor.
     """
 
     probabilities: NDArray[np.float32]
@@ -98,12 +109,18 @@ def predict(
 
     Parameters
     ----------
-    model, card : of `models.load_checkpoint`; the model is moved to the device.
-    manifest : patches, labelled or not; one image or many.
-    pixels : its reader.
-    settings : see `PredictSettings`.
-    stain_maps : for each image the map of the normalisation that the card names, if it names one.
-    progress : called with patches done and in all; may raise KeyboardInterrupt to cancel.
+    model, card
+        Of `models.load_checkpoint`; the model is moved to the device.
+    manifest
+        Patches, labelled or not; one image or many.
+    pixels
+        Its reader.
+    settings
+        See `PredictSettings`.
+    stain_maps
+        For each image the map of the normalisation that the card names, if it names one.
+    progress
+        Called with patches done and in all; may raise KeyboardInterrupt to cancel.
 
     Returns
     -------
@@ -173,12 +190,15 @@ def choose_classes(probabilities: NDArray[np.float32], abstain_below: float = 0.
 
     Parameters
     ----------
-    probabilities : float (N, C); a row of NaN was not read.
-    abstain_below : a class less probable than this is not named.
+    probabilities
+        float (N, C); a row of NaN was not read.
+    abstain_below
+        A class less probable than this is not named.
 
     Returns
     -------
-    int16 (N), `NO_CLASS` where none is named; of equal classes the first.
+    NDArray[np.int16]
+        int16 (N), `NO_CLASS` where none is named; of equal classes the first.
     """
     known = np.isfinite(probabilities.sum(axis=1))
     filled = np.where(known[:, None], probabilities, -1.0)

@@ -24,7 +24,8 @@ def training_curves(history: Sequence[EpochRecord]) -> str:
 
     Parameters
     ----------
-    history : one record an epoch, at least one.
+    history
+        One record an epoch, at least one.
     """
     epochs = [record.epoch for record in history]
     losses = {
@@ -91,9 +92,12 @@ def confusion_picture(
 
     Parameters
     ----------
-    counts : int (C, C), row the true class, column the chosen one.
-    class_names : C of them.
-    title : what was counted.
+    counts
+        int (C, C), row the true class, column the chosen one.
+    class_names
+        C of them.
+    title
+        What was counted.
     """
     cell, left, top = 74, 40 + 8 * max(map(len, class_names)), 74
     n = len(class_names)

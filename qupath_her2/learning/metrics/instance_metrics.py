@@ -81,9 +81,12 @@ def match_labels(
 
     Parameters
     ----------
-    truth, found : int (H, W), 0 = nothing, each other value one instance.
-    least_iou : 0.5..1.
-    ignore : bool (H, W), pixels whose truth is not known.
+    truth, found
+        int (H, W), 0 = nothing, each other value one instance.
+    least_iou
+        0.5..1.
+    ignore
+        bool (H, W), pixels whose truth is not known.
 
     Raises
     ------
@@ -128,8 +131,10 @@ def match_polygons(
 
     Parameters
     ----------
-    truth, found : polygons in one frame.
-    least_iou : 0.5..1.
+    truth, found
+        Polygons in one frame.
+    least_iou
+        0.5..1.
 
     Raises
     ------

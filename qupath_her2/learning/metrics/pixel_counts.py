@@ -38,9 +38,12 @@ class PixelTally:
 
     Attributes
     ----------
-    class_names : the C classes, in the order of the indices.
-    background : index of the class that is no segmented region.
-    ignore : value of the truth of pixels that count nowhere.
+    class_names
+        The C classes, in the order of the indices.
+    background
+        Index of the class that is no segmented region.
+    ignore
+        Value of the truth of pixels that count nowhere.
     """
 
     class_names: tuple[str, ...]
@@ -59,9 +62,12 @@ class PixelTally:
 
         Parameters
         ----------
-        truth : uint8 (H, W), class indices or `ignore`.
-        probabilities : float (C, H, W), 0..1; the largest is the choice, the first of equals.
-        group : e.g. the picture's HER2 score.
+        truth
+            uint8 (H, W), class indices or `ignore`.
+        probabilities
+            float (C, H, W), 0..1; the largest is the choice, the first of equals.
+        group
+            e.g. the picture's HER2 score.
 
         Raises
         ------

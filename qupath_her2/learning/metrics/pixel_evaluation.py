@@ -63,11 +63,16 @@ def tally_pixels(
 
     Parameters
     ----------
-    model, card : the network; put into evaluation mode on the device of `settings`.
-    manifest, pixels, targets : the windows, row by row alike.
-    settings : device, precision, windows at once.
-    scores : HER2 score of each image of the manifest, the groups of the tally; None makes one group.
-    progress : called with (windows done, windows).
+    model, card
+        The network; put into evaluation mode on the device of `settings`.
+    manifest, pixels, targets
+        The windows, row by row alike.
+    settings
+        Device, precision, windows at once.
+    scores
+        HER2 score of each image of the manifest, the groups of the tally; None makes one group.
+    progress
+        Called with (windows done, windows).
 
     Raises
     ------
@@ -103,13 +108,17 @@ def sample_pixels(
 
     Parameters
     ----------
-    model, card, manifest, pixels, targets, settings : see `tally_pixels`.
-    rows : int64 (n,), the windows to look at.
-    most : about as many pixels.
+    model, card, manifest, pixels, targets, settings
+        See `tally_pixels`.
+    rows
+        int64 (n,), the windows to look at.
+    most
+        About as many pixels.
 
     Returns
     -------
-    float32 (m, C) and int16 (m,)
+    tuple[NDArray[np.float32], NDArray[np.int16]]
+        float32 (m, C) and int16 (m,)
     """
     known_px = int(targets.pixel_counts()[rows].sum())
     step = max(1, known_px // most)

@@ -36,22 +36,34 @@ class ClassMeasures:
 
     Attributes
     ----------
-    name : the class.
-    tp, fp, fn, tn : pixels.
-    precision : TP / (TP + FP), eq. 8. recall : TP / (TP + FN), eq. 9.
-    f_score : 2 precision recall / (precision + recall), eq. 10; as counts 2 TP / (2 TP + FP + FN).
-    npv : TN / (TN + FN), eq. 11, negative predictive value.
-    accuracy : (TP + TN) / all, eq. 12.
-    fpr : FP / (FP + TN), named without a formula; the usual one (Fawcett 2006, doi 10.1016/j.patrec.2005.10.010).
-    dice : 2 TP / (2 TP + FP + FN) (Dice 1945, doi 10.2307/1932409), equal to `f_score` for pixels.
-    dice_without_factor_2 : TP / (2 TP + FP + FN), as eq. 13 is printed; at most 0.5, so the paper's 0.88 to 0.97
+    name
+        The class.
+    tp, fp, fn, tn
+        pixels.
+    precision
+        TP / (TP + FP), eq. 8. recall : TP / (TP + FN), eq. 9.
+    f_score
+        2 precision recall / (precision + recall), eq. 10; as counts 2 TP / (2 TP + FP + FN).
+    npv
+        TN / (TN + FN), eq. 11, negative predictive value.
+    accuracy
+        (TP + TN) / all, eq. 12.
+    fpr
+        FP / (FP + TN), named without a formula; the usual one (Fawcett 2006, doi 10.1016/j.patrec.2005.10.010).
+    dice
+        2 TP / (2 TP + FP + FN) (Dice 1945, doi 10.2307/1932409), equal to `f_score` for pixels.
+    dice_without_factor_2
+        TP / (2 TP + FP + FN), as eq. 13 is printed; at most 0.5, so the paper's 0.88 to 0.97
         cannot come from it.
-    correlation : -1..1, eq. 15, Pearson's of the two pictures. Of masks of one class that is Matthews' coefficient
+    correlation
+        -1..1, eq. 15, Pearson's of the two pictures. Of masks of one class that is Matthews' coefficient
         (Matthews 1975, doi 10.1016/0005-2795(75)90109-9). The paper says "based on pixel intensity" and not how
         classes become intensities.
-    segmentation_accuracy : 1 - misclassified / pixels in the segmented regions, eq. 14, read as 1 - (FP + FN) /
+    segmentation_accuracy
+        1 - misclassified / pixels in the segmented regions, eq. 14, read as 1 - (FP + FN) /
         (TP + FP); at most 1, and below 0 where errors outnumber the region.
-    roc_auc : area under the ROC curve of the class's probability; NaN without probabilities. See
+    roc_auc
+        Area under the ROC curve of the class's probability; NaN without probabilities. See
         `pixel_tally.PixelTally`.
     """
 
@@ -79,12 +91,17 @@ class PooledMeasures:
 
     Attributes
     ----------
-    n_pixels : of known truth.
-    accuracy : share named rightly, 0..1.
-    mean_f_score, mean_dice_without_factor_2, mean_roc_auc : over the classes whose measure is not NaN.
-    correlation : -1..1, Matthews' coefficient of several classes (Gorodkin 2004, doi
+    n_pixels
+        Of known truth.
+    accuracy
+        Share named rightly, 0..1.
+    mean_f_score, mean_dice_without_factor_2, mean_roc_auc
+        Over the classes whose measure is not NaN.
+    correlation
+        -1..1, Matthews' coefficient of several classes (Gorodkin 2004, doi
         10.1016/j.compbiolchem.2004.09.006).
-    segmentation_accuracy : eq. 14 read over all classes but the background: 1 - all misclassified pixels / all pixels
+    segmentation_accuracy
+        eq. 14 read over all classes but the background: 1 - all misclassified pixels / all pixels
         named otherwise than background.
     """
 
@@ -108,9 +125,12 @@ def pixel_confusion(
 
     Parameters
     ----------
-    truth, chosen : uint8 of one shape; class indices, in `truth` also `ignore`.
-    n_classes : C.
-    ignore : value in `truth` of pixels that count nowhere.
+    truth, chosen
+        uint8 of one shape; class indices, in `truth` also `ignore`.
+    n_classes
+        C.
+    ignore
+        Value in `truth` of pixels that count nowhere.
 
     Raises
     ------
@@ -138,9 +158,12 @@ def class_measures(
 
     Parameters
     ----------
-    confusion : int64 (C, C), rows the truth.
-    class_names : the C names.
-    roc_auc : each class's, from `pixel_tally.PixelTally`.
+    confusion
+        int64 (C, C), rows the truth.
+    class_names
+        The C names.
+    roc_auc
+        Each class's, from `pixel_tally.PixelTally`.
     """
     areas = [math.nan] * len(class_names) if roc_auc is None else roc_auc
     return tuple(

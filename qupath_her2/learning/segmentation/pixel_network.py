@@ -46,8 +46,10 @@ class PixelMap:
 
     Attributes
     ----------
-    probabilities : uint8 (H, W, 3), 255 = certain, in the order of `patches.targets.targets.TARGET_CLASSES`.
-    uncertainty : uint8 (H, W) of a Bayesian network: standard deviation over drawn nets, root mean square over
+    probabilities
+        uint8 (H, W, 3), 255 = certain, in the order of `patches.targets.targets.TARGET_CLASSES`.
+    uncertainty
+        uint8 (H, W) of a Bayesian network: standard deviation over drawn nets, root mean square over
         classes, 255 = 0.5; None of others.
     """
 
@@ -60,8 +62,10 @@ def check_segmenter(card: ModelCard, where: str) -> None:
 
     Parameters
     ----------
-    card : of the network.
-    where : whose card it is, for the message.
+    card
+        Of the network.
+    where
+        Whose card it is, for the message.
     """
     if card.task != SEGMENTATION.name or card.class_names != TARGET_CLASSES:
         raise ModelError(
@@ -85,8 +89,10 @@ class PixelNetwork:
 
     Attributes
     ----------
-    card : what it was trained for. lattice : how its windows lie. is_bayesian : it answers as several drawn nets.
-    at_once : windows in the network together; halved by itself when the device's memory is full, and stays so.
+    card
+        What it was trained for. lattice : how its windows lie. is_bayesian : it answers as several drawn nets.
+    at_once
+        Windows in the network together; halved by itself when the device's memory is full, and stays so.
     """
 
     def __init__(
@@ -124,9 +130,12 @@ class PixelNetwork:
 
         Parameters
         ----------
-        rgb : uint8, the ground of all windows of `columns` and `rows`.
-        box : the part wanted, network pixels from the image's corner.
-        columns, rows : windows of the lattice, see `WindowLattice.covering`.
+        rgb
+            uint8, the ground of all windows of `columns` and `rows`.
+        box
+            The part wanted, network pixels from the image's corner.
+        columns, rows
+            Windows of the lattice, see `WindowLattice.covering`.
         """
         import torch
 

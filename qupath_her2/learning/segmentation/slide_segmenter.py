@@ -33,8 +33,10 @@ def network_downsample(pixel_size_um: float, card: ModelCard) -> float | None:
 
     Parameters
     ----------
-    pixel_size_um : of level 0, µm.
-    card : says the scale the network was trained at.
+    pixel_size_um
+        Of level 0, µm.
+    card
+        Says the scale the network was trained at.
     """
     downsample = max(_STEPS, round(_STEPS * card.pixel_size_um / pixel_size_um)) / _STEPS
     off = abs(pixel_size_um * downsample / card.pixel_size_um - 1)
@@ -46,7 +48,8 @@ class SlideSegmenter:
 
     Attributes
     ----------
-    downsample : level-0 pixels per network pixel. um_px : size of a network pixel, µm.
+    downsample
+        Level-0 pixels per network pixel. um_px : size of a network pixel, µm.
     """
 
     def __init__(self, network: PixelNetwork, slide: Slide, pixel_size_um: float) -> None:
@@ -89,7 +92,8 @@ class SlideSegmenter:
 
         Parameters
         ----------
-        tile_px : side of a tile, network pixels; the maps do not depend on it.
+        tile_px
+            Side of a tile, network pixels; the maps do not depend on it.
         """
         width, height = self._size
         for y in range(0, height, tile_px):

@@ -24,12 +24,17 @@ class SegmentSettings:
 
     Attributes
     ----------
-    overlap_share : neighbouring windows share this much of their side, 0..0.5. A quarter in place of a sixth costs a
+    overlap_share
+        Neighbouring windows share this much of their side, 0..0.5. A quarter in place of a sixth costs a
         third more time and gave the same cells (U-Net, Her2Net, SegNet on drawn fields).
-    rim_share : of a window's side, at each of its edges, that is not believed.
-    samples : nets drawn by dropout of a Bayesian network; others answer once.
-    seed : of these draws.
-    batch_size : windows in the network at once; halved by itself when the device's memory is full.
+    rim_share
+        Of a window's side, at each of its edges, that is not believed.
+    samples
+        Nets drawn by dropout of a Bayesian network; others answer once.
+    seed
+        Of these draws.
+    batch_size
+        Windows in the network at once; halved by itself when the device's memory is full.
     """
 
     overlap_share: float = 0.16

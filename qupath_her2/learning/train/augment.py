@@ -31,12 +31,18 @@ class AugmentSettings:
 
     Attributes
     ----------
-    flips, right_angle_turns : exact, without resampling; all eight attitudes are equally likely with both.
-    angle_deg : turn by up to this, either way.
-    scale : side longer or shorter by up to this share.
-    shift : move by up to this share of the side.
-    shear_deg : slant by up to this, either way.
-    stains : jitter of haematoxylin, eosin and DAB, or None.
+    flips, right_angle_turns
+        Exact, without resampling; all eight attitudes are equally likely with both.
+    angle_deg
+        Turn by up to this, either way.
+    scale
+        Side longer or shorter by up to this share.
+    shift
+        Move by up to this share of the side.
+    shear_deg
+        Slant by up to this, either way.
+    stains
+        Jitter of haematoxylin, eosin and DAB, or None.
 
     Where the picture is resampled, what comes in from outside is its mirror image, of which no target is known.
     """
@@ -78,9 +84,12 @@ def draw_augmentation(
 
     Parameters
     ----------
-    settings : what may happen.
-    seed, epoch : of the training.
-    rows : int64 (N,), rows of the manifest.
+    settings
+        What may happen.
+    seed, epoch
+        Of the training.
+    rows
+        int64 (N,), rows of the manifest.
     """
     drawn = uniforms(seed, epoch, rows, _DRAWS)
     turns = (
@@ -120,12 +129,15 @@ def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
 
     Parameters
     ----------
-    pictures : float (N, 3, S, S).
-    drawn : for the same N patches.
+    pictures
+        float (N, 3, S, S).
+    drawn
+        For the same N patches.
 
     Returns
     -------
-    float (N, 3, S, S); without an affine part every value is one of the input's.
+    Tensor
+        float (N, 3, S, S); without an affine part every value is one of the input's.
     """
     from torch.nn import functional
 
@@ -142,12 +154,15 @@ def move_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
 
     Parameters
     ----------
-    targets : uint8 (N, S, S), class indices, 255 where not known.
-    drawn : for the same N patches.
+    targets
+        uint8 (N, S, S), class indices, 255 where not known.
+    drawn
+        For the same N patches.
 
     Returns
     -------
-    uint8 (N, S, S); each value is the nearest one of the input's, and 255 for what comes in from outside.
+    Tensor
+        uint8 (N, S, S); each value is the nearest one of the input's, and 255 for what comes in from outside.
     """
     from torch.nn import functional
 

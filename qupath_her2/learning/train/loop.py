@@ -65,15 +65,24 @@ class TrainResult:
 
     Attributes
     ----------
-    checkpoint : the best weights, path without suffix; ``.safetensors`` and ``.json``.
-    card : of the best weights.
-    history : one record an epoch, taken-up epochs included.
-    best_epoch : from 1.
-    confusion : int64 (C, C) of the validation with the best weights, row the truth; zeros without a validation.
-    unread : one sentence for each patch that could not be read and was left out.
-    warnings : what a reader of the figures must know.
-    device : where it ran.
-    seconds : of this call.
+    checkpoint
+        The best weights, path without suffix; ``.safetensors`` and ``.json``.
+    card
+        Of the best weights.
+    history
+        One record an epoch, taken-up epochs included.
+    best_epoch
+        From 1.
+    confusion
+        int64 (C, C) of the validation with the best weights, row the truth; zeros without a validation.
+    unread
+        One sentence for each patch that could not be read and was left out.
+    warnings
+        What a reader of the figures must know.
+    device
+        Where it ran.
+    seconds
+        Of this call.
     """
 
     checkpoint: Path
@@ -109,20 +118,31 @@ def train(
 
     Parameters
     ----------
-    model : of `models.build_model`; changed in place, and left with its last weights.
-    manifest : labelled and split; unlabelled patches and split -1 are left out.
-    pixels : its reader.
-    settings : see `TrainSettings`.
-    targets : of a segmenter: the truth of every pixel, row by row as `manifest`; the labels are then not looked at.
-    out_dir : gets ``best.safetensors``, ``best.json``, ``state.safetensors``, ``history.json``, ``curves.svg``.
-    recipe : its name, for the card.
-    stain, stain_maps : the name of a stain normalisation for the card ("macenko"), and its map for each image.
-    progress : called after every step; may raise KeyboardInterrupt to end: the next call goes on.
-    resume : go on from the state in `out_dir` if there is one.
+    model
+        Of `models.build_model`; changed in place, and left with its last weights.
+    manifest
+        Labelled and split; unlabelled patches and split -1 are left out.
+    pixels
+        Its reader.
+    settings
+        See `TrainSettings`.
+    targets
+        Of a segmenter: the truth of every pixel, row by row as `manifest`; the labels are then not looked at.
+    out_dir
+        Gets ``best.safetensors``, ``best.json``, ``state.safetensors``, ``history.json``, ``curves.svg``.
+    recipe
+        Its name, for the card.
+    stain, stain_maps
+        The name of a stain normalisation for the card ("macenko"), and its map for each image.
+    progress
+        Called after every step; may raise KeyboardInterrupt to end: the next call goes on.
+    resume
+        Go on from the state in `out_dir` if there is one.
 
     Returns
     -------
     TrainResult
+        TrainResult
 
     Raises
     ------

@@ -26,9 +26,12 @@ class LossSettings:
 
     Attributes
     ----------
-    kind : ``cross_entropy`` or ``focal``; of segmenters also ``dice``, and ``cross_entropy_dice``, the sum of both.
-    focal_gamma : how much easy patches count less; 2 in the paper [1]_. 0 is cross-entropy.
-    class_weights : ``none``, ``balanced`` (N / (classes · N of the class), as scikit-learn has it), or one
+    kind
+        ``cross_entropy`` or ``focal``; of segmenters also ``dice``, and ``cross_entropy_dice``, the sum of both.
+    focal_gamma
+        How much easy patches count less; 2 in the paper [1]_. 0 is cross-entropy.
+    class_weights
+        ``none``, ``balanced`` (N / (classes · N of the class), as scikit-learn has it), or one
         positive number a class.
 
     References
@@ -59,13 +62,17 @@ def class_weights(labels: NDArray[np.int16], n_classes: int, settings: LossSetti
 
     Parameters
     ----------
-    labels : int16 (N,), classes of the training patches, 0 .. n_classes - 1.
-    n_classes : how many there are.
-    settings : which weights.
+    labels
+        int16 (N,), classes of the training patches, 0 .. n_classes - 1.
+    n_classes
+        How many there are.
+    settings
+        Which weights.
 
     Returns
     -------
-    float32 (n_classes,); a class without a patch has weight 1, which nothing then uses.
+    NDArray[np.float32]
+        float32 (n_classes,); a class without a patch has weight 1, which nothing then uses.
 
     Raises
     ------
@@ -101,14 +108,19 @@ def patch_losses(logits: Tensor, labels: Tensor, weights: Tensor, settings: Loss
 
     Parameters
     ----------
-    logits : float (N, C).
-    labels : int64 (N,).
-    weights : float32 (C,).
-    settings : cross-entropy, or focal ``-(1 - p)^gamma log p``.
+    logits
+        float (N, C).
+    labels
+        int64 (N,).
+    weights
+        float32 (C,).
+    settings
+        Cross-entropy, or focal ``-(1 - p)^gamma log p``.
 
     Returns
     -------
-    float32 (N,)
+    Tensor
+        float32 (N,)
     """
     from torch.nn import functional
 

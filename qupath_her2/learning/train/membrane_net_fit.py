@@ -23,19 +23,29 @@ class RingFitSettings:
 
     Attributes
     ----------
-    width, hidden : channels of the convolutions, and of the dense layer behind them.
-    reach : sectors to either side that a convolution sees.
-    spread_floor : added to the variance over sectors before its root is taken.
-    epochs, batch_size, learning_rate, weight_decay : of AdamW under a one-cycle schedule.
-    cut_epochs, cut_learning_rate : of a second such cycle, in which the cut-points count too.
-    own_od_weight, completeness_weight, grade_weight : of the losses: squared error of the root of the own density and
+    width, hidden
+        Channels of the convolutions, and of the dense layer behind them.
+    reach
+        Sectors to either side that a convolution sees.
+    spread_floor
+        Added to the variance over sectors before its root is taken.
+    epochs, batch_size, learning_rate, weight_decay
+        Of AdamW under a one-cycle schedule.
+    cut_epochs, cut_learning_rate
+        Of a second such cycle, in which the cut-points count too.
+    own_od_weight, completeness_weight, grade_weight
+        Of the losses: squared error of the root of the own density and
         of the completeness, cross-entropy of intensity and of "complete". The last two only help to learn.
-    cut_weight : of the loss of estimates that lie on the wrong side of a cut-point. Squared errors draw what is
+    cut_weight
+        Of the loss of estimates that lie on the wrong side of a cut-point. Squared errors draw what is
         uncertain to the middle: faint membranes beside strong ones came out too strong.
-    root_od_slope, completeness_slope : an estimate so far from a cut-point counts as decided (scale of the logistic).
-    over_weights, over_complete_weight : what a cell below a cut-point weighs, one above it being 1: by how much calling
+    root_od_slope, completeness_slope
+        An estimate so far from a cut-point counts as decided (scale of the logistic).
+    over_weights, over_complete_weight
+        What a cell below a cut-point weighs, one above it being 1: by how much calling
         it too strong, or complete, is worse. Chosen on validation fields, where errors to either side come out alike.
-    seed : all randomness follows from it.
+    seed
+        All randomness follows from it.
     """
 
     width: int = 32
@@ -166,14 +176,19 @@ def fit_rings(
 
     Parameters
     ----------
-    rings : float16 (N, A, C), channels round the outline of each cell.
-    truth : of the same cells.
-    cuts : near which the estimates matter most.
-    settings : how.
+    rings
+        float16 (N, A, C), channels round the outline of each cell.
+    truth
+        Of the same cells.
+    cuts
+        Near which the estimates matter most.
+    settings
+        how.
 
     Returns
     -------
-    dict of float32 arrays: ``scale`` (C), and for each layer k of five ``weight/k`` (in, out) and ``bias/k`` (out).
+    dict[str, NDArray[np.float32]]
+        dict of float32 arrays: ``scale`` (C), and for each layer k of five ``weight/k`` (in, out) and ``bias/k`` (out).
 
     Raises
     ------

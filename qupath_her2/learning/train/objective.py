@@ -165,9 +165,12 @@ def find_objective(
 
     Parameters
     ----------
-    manifest, rows : the patches, and those to train on.
-    targets : of a segmenter; None asks for the patches' labels.
-    loss : what is minimised; classes are weighed by their patches, or by their pixels.
+    manifest, rows
+        The patches, and those to train on.
+    targets
+        Of a segmenter; None asks for the patches' labels.
+    loss
+        What is minimised; classes are weighed by their patches, or by their pixels.
 
     Raises
     ------

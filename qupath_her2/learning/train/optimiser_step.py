@@ -30,7 +30,8 @@ def take_step(setup: Setup, run: Running, batch: Batch) -> list[float]:
 
     Returns
     -------
-    The batch's sum of losses, of weights, of right answers, and of answers, over all processes.
+    list[float]
+        The batch's sum of losses, of weights, of right answers, and of answers, over all processes.
 
     Raises
     ------

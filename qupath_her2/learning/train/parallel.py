@@ -100,7 +100,8 @@ def joined_world(device: str) -> Iterator[World]:
 
     Parameters
     ----------
-    device : as `choose_device` takes it; ``auto`` and ``cuda`` give each process its own GPU.
+    device
+        As `choose_device` takes it; ``auto`` and ``cuda`` give each process its own GPU.
     """
     need("torch")
     size = int(os.environ.get("WORLD_SIZE", "1"))

@@ -22,12 +22,15 @@ def picture_weights(targets: Tensor, weights: Tensor) -> Tensor:
 
     Parameters
     ----------
-    targets : uint8 (N, H, W), classes or `UNKNOWN`.
-    weights : float32 (C,), of the classes.
+    targets
+        uint8 (N, H, W), classes or `UNKNOWN`.
+    weights
+        float32 (C,), of the classes.
 
     Returns
     -------
-    float32 (N,)
+    Tensor
+        float32 (N,)
     """
     return _pixel_weights(targets, weights).flatten(1).sum(1)
 
@@ -47,14 +50,19 @@ def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: Los
 
     Parameters
     ----------
-    logits : float (N, C, H, W).
-    targets : uint8 (N, H, W), classes or `UNKNOWN`.
-    weights : float32 (C,).
-    settings : which loss.
+    logits
+        float (N, C, H, W).
+    targets
+        uint8 (N, H, W), classes or `UNKNOWN`.
+    weights
+        float32 (C,).
+    settings
+        Which loss.
 
     Returns
     -------
-    float32 (N,)
+    Tensor
+        float32 (N,)
     """
     from torch.nn import functional
 

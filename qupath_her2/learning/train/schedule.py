@@ -18,15 +18,22 @@ class ScheduleSettings:
 
     Attributes
     ----------
-    kind : ``constant``; ``cosine`` from `learning_rate` to `least_learning_rate` over all steps [1]_;
+    kind
+        ``constant``; ``cosine`` from `learning_rate` to `least_learning_rate` over all steps [1]_;
         ``plateau``: times `factor` after `plateau_epochs` epochs without a better value.
-    learning_rate, least_learning_rate : first value, and the one it never falls below.
-    warm_up_epochs : a straight rise from 0, before anything else.
-    factor, plateau_epochs : of ``plateau``.
-    monitor : which value of the validation counts as better: ``loss`` (lower), ``accuracy`` or ``macro_f1``
+    learning_rate, least_learning_rate
+        First value, and the one it never falls below.
+    warm_up_epochs
+        A straight rise from 0, before anything else.
+    factor, plateau_epochs
+        Of ``plateau``.
+    monitor
+        Which value of the validation counts as better: ``loss`` (lower), ``accuracy`` or ``macro_f1``
         (higher). The best checkpoint is chosen by it too.
-    least_gain : what is not better by this much is not better.
-    stop_after_epochs : epochs without a better value after which training ends; 0 never.
+    least_gain
+        What is not better by this much is not better.
+    stop_after_epochs
+        Epochs without a better value after which training ends; 0 never.
 
     References
     ----------
@@ -95,10 +102,14 @@ def learning_rate(
 
     Parameters
     ----------
-    settings : the schedule.
-    step : steps done before this one, over all epochs.
-    steps_an_epoch, epochs : of the whole training.
-    share : from `Watch`; counts for ``plateau`` alone.
+    settings
+        The schedule.
+    step
+        Steps done before this one, over all epochs.
+    steps_an_epoch, epochs
+        Of the whole training.
+    share
+        From `Watch`; counts for ``plateau`` alone.
     """
     warm_up = settings.warm_up_epochs * steps_an_epoch
     if step < warm_up:

@@ -37,13 +37,17 @@ def uniforms(seed: int, epoch: int, rows: NDArray[np.int64], n: int) -> NDArray[
 
     Parameters
     ----------
-    seed, epoch : of the training.
-    rows : int64 (N,), rows of the manifest.
-    n : numbers a row.
+    seed, epoch
+        Of the training.
+    rows
+        int64 (N,), rows of the manifest.
+    n
+        Numbers a row.
 
     Returns
     -------
-    float64 (N, n); a row's numbers do not depend on the other rows.
+    NDArray[np.float64]
+        float64 (N, n); a row's numbers do not depend on the other rows.
 
     References
     ----------

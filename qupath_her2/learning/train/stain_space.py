@@ -64,12 +64,15 @@ def map_densities(pictures: Tensor, maps: DensityMaps) -> Tensor:
 
     Parameters
     ----------
-    pictures : float (N, 3, H, W), red, green, blue, 0..255.
-    maps : of the same N patches.
+    pictures
+        float (N, 3, H, W), red, green, blue, 0..255.
+    maps
+        Of the same N patches.
 
     Returns
     -------
-    float (N, 3, H, W), 0..255, not rounded to grey values.
+    Tensor
+        float (N, 3, H, W), 0..255, not rounded to grey values.
     """
     import torch
 

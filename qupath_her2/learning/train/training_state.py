@@ -35,19 +35,30 @@ class TrainSettings:
 
     Attributes
     ----------
-    epochs : passes over the training patches, at most: see `ScheduleSettings.stop_after_epochs`.
-    batch_size : patches of one step of the optimiser, over all processes. A remainder of one patch (with several
+    epochs
+        Passes over the training patches, at most: see `ScheduleSettings.stop_after_epochs`.
+    batch_size
+        Patches of one step of the optimiser, over all processes. A remainder of one patch (with several
         processes: fewer than two each) joins the batch before it, since batch norm has no variance of one.
-    micro_batch_size : patches in the network at once; 0 is the whole batch. The gradients add up to the batch's,
+    micro_batch_size
+        Patches in the network at once; 0 is the whole batch. The gradients add up to the batch's,
         but for batch norm, which sees the part only. Halved by itself when the device's memory is full.
-    optimiser : ``adam``, ``adamw`` or ``sgd``.
-    momentum : of ``sgd``.
-    weight_decay : L2 for ``adam`` and ``sgd``, decoupled for ``adamw``.
-    schedule, loss, augment, read : see there.
-    ema_decay : of a running average of the weights, which is then what is validated and kept; 0 is none.
-    seed : all randomness follows from it but the first weights, which are the caller's.
-    device, precision : see `learning.device`.
-    save_every_steps : how often the state is saved within an epoch; 0 saves at its end only.
+    optimiser
+        ``adam``, ``adamw`` or ``sgd``.
+    momentum
+        Of ``sgd``.
+    weight_decay
+        L2 for ``adam`` and ``sgd``, decoupled for ``adamw``.
+    schedule, loss, augment, read
+        See there.
+    ema_decay
+        Of a running average of the weights, which is then what is validated and kept; 0 is none.
+    seed
+        All randomness follows from it but the first weights, which are the caller's.
+    device, precision
+        See `learning.device`.
+    save_every_steps
+        How often the state is saved within an epoch; 0 saves at its end only.
     """
 
     epochs: int = 25

@@ -38,10 +38,14 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
 
     Parameters
     ----------
-    setup : of the training.
-    model : not wrapped; left in evaluation mode.
-    rows : int64 (n,), labelled.
-    at_once : patches in the network together.
+    setup
+        Of the training.
+    model
+        Not wrapped; left in evaluation mode.
+    rows
+        int64 (n,), labelled.
+    at_once
+        Patches in the network together.
 
     Raises
     ------

@@ -42,9 +42,12 @@ def assemble(
 
     Parameters
     ----------
-    got : at least one image with patches.
-    source, settings, task : of the patches.
-    say : told where ``auto`` leaves the patches unsplit.
+    got
+        At least one image with patches.
+    source, settings, task
+        Of the patches.
+    say
+        Told where ``auto`` leaves the patches unsplit.
 
     Raises
     ------

@@ -26,13 +26,16 @@ def crop_windows(
 
     Parameters
     ----------
-    width, height : of the image, level-0 px.
-    window, crop : sides, level-0 px: at another scale than the image's multiply both by the downsample. A crop of 0
+    width, height
+        Of the image, level-0 px.
+    window, crop
+        Sides, level-0 px: at another scale than the image's multiply both by the downsample. A crop of 0
         takes the image as one crop.
 
     Returns
     -------
-    int32 (N, 4), left, top, width, height, level-0 px; none where the image is smaller than a crop.
+    NDArray[np.int32]
+        int32 (N, 4), left, top, width, height, level-0 px; none where the image is smaller than a crop.
 
     Raises
     ------

@@ -63,9 +63,12 @@ def manifest_from_regions(
 
     Parameters
     ----------
-    folder : the project or folder.
-    settings, context : see `cut_patches`.
-    source : as for `source.project_source`: `her2`, `refs`, `pixel_size_um`.
+    folder
+        The project or folder.
+    settings, context
+        See `cut_patches`.
+    source
+        As for `source.project_source`: `her2`, `refs`, `pixel_size_um`.
 
     Raises
     ------
@@ -86,9 +89,12 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
 
     Parameters
     ----------
-    source : images with regions and labels: `project_source`, or a published data set by `load_layout`.
-    settings : size, scale, label rule, drop rules, split, seed.
-    context : class names, tissue, threads, whom to tell.
+    source
+        Images with regions and labels: `project_source`, or a published data set by `load_layout`.
+    settings
+        Size, scale, label rule, drop rules, split, seed.
+    context
+        Class names, tissue, threads, whom to tell.
 
     Raises
     ------

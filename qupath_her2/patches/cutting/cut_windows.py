@@ -57,10 +57,14 @@ def cut_windows(
 
     Parameters
     ----------
-    source : images with masks, annotations or cells.
-    settings : ``grid`` is the window, ``segmentation`` the truth; split and seed.
-    context : class names and whom to tell; images that cannot be used are told and counted.
-    her2 : the exchange folder, for the truth ``results``.
+    source
+        Images with masks, annotations or cells.
+    settings
+        ``grid`` is the window, ``segmentation`` the truth; split and seed.
+    context
+        Class names and whom to tell; images that cannot be used are told and counted.
+    her2
+        The exchange folder, for the truth ``results``.
 
     Raises
     ------

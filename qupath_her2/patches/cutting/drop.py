@@ -25,12 +25,18 @@ class DropSettings:
 
     Attributes
     ----------
-    bright_share : dropped from this share of pixels with grey values `bright_from`..255 on.
-    bright_from : grey value, 0..255 (ITU-R BT.601 luma, rounded).
-    white_share : dropped above this share of pixels with all channels above `white_above`.
-    white_above : 0..254.
-    black_share : dropped above this share of pixels with all channels below `black_below`.
-    black_below : 1..255.
+    bright_share
+        Dropped from this share of pixels with grey values `bright_from`..255 on.
+    bright_from
+        Grey value, 0..255 (ITU-R BT.601 luma, rounded).
+    white_share
+        Dropped above this share of pixels with all channels above `white_above`.
+    white_above
+        0..254.
+    black_share
+        Dropped above this share of pixels with all channels below `black_below`.
+    black_below
+        1..255.
     """
 
     bright_share: float = 0.0
@@ -78,8 +84,10 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
 
     Parameters
     ----------
-    patches : uint8 (n, H, W, 3) RGB.
-    settings : which pixels are which.
+    patches
+        uint8 (n, H, W, 3) RGB.
+    settings
+        Which pixels are which.
     """
     n, height, width = patches.shape[:3]
     # One tall image: OpenCV's cost per call is as high as that of a small patch.
@@ -106,8 +114,10 @@ def drop_causes(shares: PixelShares, settings: DropSettings) -> NDArray[np.str_]
 
     Parameters
     ----------
-    shares : from `pixel_shares`.
-    settings : the limits.
+    shares
+        From `pixel_shares`.
+    settings
+        The limits.
     """
     # A limit of 0 is "off", not "nothing may be white".
     bright = (settings.bright_share > 0) & (shares.bright >= settings.bright_share)

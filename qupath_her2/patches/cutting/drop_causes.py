@@ -29,8 +29,10 @@ def nothing_came_out(n_images: int, dropped: Mapping[str, int]) -> str:
 
     Parameters
     ----------
-    n_images : that were looked at.
-    dropped : {cause: patches, regions or images}.
+    n_images
+        That were looked at.
+    dropped
+        {cause: patches, regions or images}.
     """
     counts = {cause: count for cause, count in sorted(dropped.items()) if count}
     listed = "; ".join(f"{cause}: {count}" for cause, count in counts.items()) or "no region"

@@ -30,10 +30,14 @@ class GridSettings:
 
     Attributes
     ----------
-    patch_size_px : side of the picture that a network sees, px.
-    target_um_px : its scale, µm per px; 0 takes the image as it lies, whatever its scale.
-    stride_px : from one patch to the next, px of the picture; 0 = `patch_size_px`, no overlap.
-    native_within : images whose own pixels are within this share of `target_um_px` are not scaled: scanners
+    patch_size_px
+        Side of the picture that a network sees, px.
+    target_um_px
+        Its scale, µm per px; 0 takes the image as it lies, whatever its scale.
+    stride_px
+        From one patch to the next, px of the picture; 0 = `patch_size_px`, no overlap.
+    native_within
+        Images whose own pixels are within this share of `target_um_px` are not scaled: scanners
         call 0.22 to 0.26 µm/px "40x", and scaling by a few per cent only blurs.
     """
 
@@ -71,9 +75,12 @@ def patch_scale(pixel_size_um: float | None, settings: GridSettings, name: str =
 
     Parameters
     ----------
-    pixel_size_um : of level 0, µm; None or NaN where unknown.
-    settings : size and scale of patches.
-    name : of the image, for the message.
+    pixel_size_um
+        Of level 0, µm; None or NaN where unknown.
+    settings
+        Size and scale of patches.
+    name
+        Of the image, for the message.
 
     Raises
     ------
@@ -111,13 +118,17 @@ def grid_boxes(
 
     Parameters
     ----------
-    width, height : of the image, level-0 px.
-    bounds : min x, min y, max x, max y, level-0 px; boxes that only touch them are left out.
-    scale : side and stride.
+    width, height
+        Of the image, level-0 px.
+    bounds
+        Min x, min y, max x, max y, level-0 px; boxes that only touch them are left out.
+    scale
+        Side and stride.
 
     Returns
     -------
-    int32 (N, 4), left, top, width, height, level-0 px.
+    NDArray[np.int32]
+        int32 (N, 4), left, top, width, height, level-0 px.
     """
     side, stride = scale.side, scale.stride
     axes = []
@@ -141,15 +152,21 @@ def random_boxes(
 
     Parameters
     ----------
-    shape : polygon or multipolygon, level-0 px.
-    n : how many; fewer come where the shape has no room.
-    width, height : of the image, level-0 px.
-    side : of a box, level-0 px.
-    seed, key : the same boxes for the same two, on every machine.
+    shape
+        Polygon or multipolygon, level-0 px.
+    n
+        How many; fewer come where the shape has no room.
+    width, height
+        Of the image, level-0 px.
+    side
+        Of a box, level-0 px.
+    seed, key
+        The same boxes for the same two, on every machine.
 
     Returns
     -------
-    int32 (up to n, 4); the same place is not drawn twice.
+    NDArray[np.int32]
+        int32 (up to n, 4); the same place is not drawn twice.
     """
     digest = hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))

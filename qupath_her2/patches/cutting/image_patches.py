@@ -64,11 +64,16 @@ def cut_ground(
 
     Parameters
     ----------
-    width, height : of the image, level-0 px.
-    ground : who owns which part of it.
-    scale : size of patches here.
-    settings : rule, random places or lattice, seed.
-    key : the image's id, so that each image draws its own random places.
+    width, height
+        Of the image, level-0 px.
+    ground
+        Who owns which part of it.
+    scale
+        Size of patches here.
+    settings
+        Rule, random places or lattice, seed.
+    key
+        The image's id, so that each image draws its own random places.
     """
     bounds = ground.bounds()
     if bounds is None:
@@ -128,11 +133,16 @@ def drop_patches(
 
     Parameters
     ----------
-    cut : patches of the image.
-    image : where they lie.
-    slide : the image, open, and closed after this; None opens it.
-    settings : the rules; where none is on, no pixel is read.
-    threads : that read and count; as many as there are cores (at most 8) where None.
+    cut
+        Patches of the image.
+    image
+        Where they lie.
+    slide
+        The image, open, and closed after this; None opens it.
+    settings
+        The rules; where none is on, no pixel is read.
+    threads
+        That read and count; as many as there are cores (at most 8) where None.
     """
     if len(cut) == 0 or not settings.drop.needs_pixels:
         return cut

@@ -57,13 +57,20 @@ def labelled_ground(
 
     Parameters
     ----------
-    slide : open, for the tissue.
-    found : the image's annotations.
-    task, settings : of the patches.
-    image_label : class index of the whole image, None where unknown.
-    case : for ISH.
-    pixel_size_um : of level 0, µm, or None.
-    tissue : how tissue is told from glass.
+    slide
+        Open, for the tissue.
+    found
+        The image's annotations.
+    task, settings
+        Of the patches.
+    image_label
+        Class index of the whole image, None where unknown.
+    case
+        For ISH.
+    pixel_size_um
+        Of level 0, µm, or None.
+    tissue
+        How tissue is told from glass.
     """
     drawn = [*found.labels, *found.regions]
     result = Labelled(ground_of([], []))

@@ -34,9 +34,11 @@ class LabelRule:
 
     Attributes
     ----------
-    rule : ``overlap``: at least `min_overlap` of the patch lies in regions of the class, and in no other class's
+    rule
+        ``overlap``: at least `min_overlap` of the patch lies in regions of the class, and in no other class's
         more (Chauhan et al. 2025: 5 %); ``majority``: more than half of it; ``contained``: all of it.
-    min_overlap : share of the patch, above 0 to 1; of the rule ``overlap`` alone.
+    min_overlap
+        Share of the patch, above 0 to 1; of the rule ``overlap`` alone.
     """
 
     rule: RuleName = "majority"
@@ -101,8 +103,10 @@ def ground_of(regions: Sequence[Region], labels: Sequence[int | None]) -> Ground
 
     Parameters
     ----------
-    regions : of one image.
-    labels : for each its class index, -1 for ground without a known class, None for a region that takes its ground
+    regions
+        Of one image.
+    labels
+        For each its class index, -1 for ground without a known class, None for a region that takes its ground
         away without labelling it (stroma inside tumour).
     """
     order = sorted(
@@ -141,13 +145,17 @@ def overlap_shares(
 
     Parameters
     ----------
-    boxes : int32 (N, 4), left, top, width, height.
-    shapes : polygons or multipolygons, in the same frame.
+    boxes
+        int32 (N, 4), left, top, width, height.
+    shapes
+        Polygons or multipolygons, in the same frame.
 
     Returns
     -------
-    box, shape : int64 (P,), indices of the pairs that share area, sorted by box, then shape.
-    share : float64 (P,), of the box's area, above 0 to 1.
+    box, shape
+        int64 (P,), indices of the pairs that share area, sorted by box, then shape.
+    share
+        float64 (P,), of the box's area, above 0 to 1.
     """
     x, y, w, h = boxes.astype(np.float64).T
     rectangles = shapely.box(x, y, x + w, y + h)
@@ -193,9 +201,12 @@ def label_boxes(boxes: NDArray[np.int32], ground: Ground, rule: LabelRule) -> Bo
 
     Parameters
     ----------
-    boxes : int32 (N, 4), left, top, width, height, level-0 px.
-    ground : of the image's regions.
-    rule : how much is enough.
+    boxes
+        int32 (N, 4), left, top, width, height, level-0 px.
+    ground
+        Of the image's regions.
+    rule
+        How much is enough.
     """
     n = len(boxes)
     result = BoxLabels(

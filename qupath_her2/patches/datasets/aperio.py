@@ -77,8 +77,10 @@ def read_aperio_regions(path: Path, *, image_width: int, image_height: int) -> R
 
     Parameters
     ----------
-    path : the file.
-    image_width, image_height : of level 0, px; regions are cut to the image.
+    path
+        The file.
+    image_width, image_height
+        Of level 0, px; regions are cut to the image.
 
     Raises
     ------

@@ -47,8 +47,10 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
 
     Parameters
     ----------
-    folder : holds ``HE`` and ``IHC``, or is one of them.
-    stain : which of the two.
+    folder
+        Holds ``HE`` and ``IHC``, or is one of them.
+    stain
+        Which of the two.
     """
     root = folder / stain if (folder / stain).is_dir() else folder
     pattern = re.compile(r"(?P<number>\d+)_(?P<split>train|test)_(?P<label>[0-3]\+?)", re.IGNORECASE)
@@ -68,7 +70,8 @@ def load_her2_ihc_40x(folder: Path) -> Source:
 
     Parameters
     ----------
-    folder : holds ``train`` and ``test``, or ``Patches``.
+    folder
+        Holds ``train`` and ``test``, or ``Patches``.
     """
     images = []
     for path in image_files(
@@ -96,8 +99,10 @@ def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:
 
     Parameters
     ----------
-    folder : holds slides and table.
-    stain : slides of which stain.
+    folder
+        Holds slides and table.
+    stain
+        Slides of which stain.
     """
     _, rows = find_table(folder, ("CaseNo", "HeR2 SCORE"))
     scores = {case_number(row["caseno"]): row["her2_score"] for row in rows if row.get("caseno")}
@@ -120,7 +125,8 @@ def load_yale(folder: Path) -> Source:
 
     Parameters
     ----------
-    folder : holds slides and XML files, in whatever folders.
+    folder
+        Holds slides and XML files, in whatever folders.
     """
     regions = {path.stem.casefold(): path for path in sorted(folder.rglob("*.xml"))}
     cases = folder / "cases.csv"
@@ -149,7 +155,8 @@ def load_herohe(folder: Path) -> Source:
 
     Parameters
     ----------
-    folder : holds slides and table.
+    folder
+        Holds slides and table.
     """
     columns = ("Case", "Immunohistochemistry", "Final Result (Ground truth)")
     _, rows = find_table(folder, columns)
@@ -187,9 +194,12 @@ def load_layout(name: str, folder: Path, stain: StainName | None = None) -> Sour
 
     Parameters
     ----------
-    name : one of `LAYOUTS`.
-    folder : where it was unpacked.
-    stain : ``HE`` or ``IHC``, of those that hold both; IHC where None.
+    name
+        One of `LAYOUTS`.
+    folder
+        Where it was unpacked.
+    stain
+        ``HE`` or ``IHC``, of those that hold both; IHC where None.
 
     Raises
     ------

@@ -43,14 +43,22 @@ class SourceImage:
 
     Attributes
     ----------
-    id, name, path, chain : as in `records.SlideRef`.
-    case : with `CaseInfo.case` None where nobody said whose tissue it is.
-    pixel_size_um : of level 0, µm, where it is known before the file is opened.
-    width, height : of level 0 as QuPath shows it, px, where known before.
-    label : what was said of the whole image, as written; None where nothing was.
-    regions_path, regions_format : the annotations: GeoJSON, or Aperio's XML.
-    split : index into `manifest.SPLITS` where the data set publishes one, else -1.
-    problem : why the image cannot be used, known before it is opened.
+    id, name, path, chain
+        As in `records.SlideRef`.
+    case
+        With `CaseInfo.case` None where nobody said whose tissue it is.
+    pixel_size_um
+        Of level 0, µm, where it is known before the file is opened.
+    width, height
+        Of level 0 as QuPath shows it, px, where known before.
+    label
+        What was said of the whole image, as written; None where nothing was.
+    regions_path, regions_format
+        The annotations: GeoJSON, or Aperio's XML.
+    split
+        Index into `manifest.SPLITS` where the data set publishes one, else -1.
+    problem
+        Why the image cannot be used, known before it is opened.
     """
 
     id: str
@@ -99,12 +107,18 @@ def project_source(
 
     Parameters
     ----------
-    folder : the project's folder or file, or a folder of images.
-    task : names the columns looked for.
-    refs : the images, where already chosen.
-    her2 : the exchange folder; ``her2`` inside `folder` by default.
-    label_column : the one column to use; by default those that the task's name suggests.
-    pixel_size_um : of all images, µm; wins over QuPath's value and the file's.
+    folder
+        The project's folder or file, or a folder of images.
+    task
+        Names the columns looked for.
+    refs
+        The images, where already chosen.
+    her2
+        The exchange folder; ``her2`` inside `folder` by default.
+    label_column
+        The one column to use; by default those that the task's name suggests.
+    pixel_size_um
+        Of all images, µm; wins over QuPath's value and the file's.
 
     Raises
     ------
@@ -189,9 +203,12 @@ def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | 
 
     Parameters
     ----------
-    image : its file of regions and the format of that.
-    width, height : of level 0, px.
-    names : which class names mean what.
+    image
+        Its file of regions and the format of that.
+    width, height
+        Of level 0, px.
+    names
+        Which class names mean what.
 
     Raises
     ------

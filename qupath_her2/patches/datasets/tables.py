@@ -23,13 +23,17 @@ def find_table(folder: Path, columns: Sequence[str]) -> tuple[list[Path], list[d
 
     Parameters
     ----------
-    folder : of the data set.
-    columns : as the data set's authors write them; case, spaces and signs do not count.
+    folder
+        Of the data set.
+    columns
+        As the data set's authors write them; case, spaces and signs do not count.
 
     Returns
     -------
-    paths : the files.
-    rows : {plain name of the column: text}, of all files.
+    paths
+        The files.
+    rows
+        {plain name of the column: text}, of all files.
 
     Raises
     ------

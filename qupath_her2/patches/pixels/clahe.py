@@ -23,8 +23,10 @@ class ClaheSettings:
 
     Attributes
     ----------
-    clip_limit : contrast limit, > 0.
-    tiles : the patch is divided into `tiles` x `tiles` fields.
+    clip_limit
+        Contrast limit, > 0.
+    tiles
+        The patch is divided into `tiles` x `tiles` fields.
     """
 
     clip_limit: float = 2.0
@@ -43,8 +45,10 @@ def equalised(rgb: NDArray[np.uint8], settings: ClaheSettings) -> NDArray[np.uin
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
-    settings : contrast limit and fields.
+    rgb
+        uint8 (H, W, 3).
+    settings
+        Contrast limit and fields.
     """
     # One object a call: OpenCV's is not safe to share between threads.
     clahe = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))

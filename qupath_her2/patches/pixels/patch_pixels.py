@@ -41,10 +41,13 @@ class PatchPixels:
 
     Parameters
     ----------
-    manifest : says which images, boxes and size; its setting ``clahe`` (`ClaheSettings` as a dict, or None) is
+    manifest
+        Says which images, boxes and size; its setting ``clahe`` (`ClaheSettings` as a dict, or None) is
         applied to each patch.
-    open_bytes : slides are kept open, least recently used closed first, up to about this much memory.
-    cache_bytes : patches kept after the first reading, up to this much memory; 0 keeps none. Worth it where
+    open_bytes
+        Slides are kept open, least recently used closed first, up to about this much memory.
+    cache_bytes
+        Patches kept after the first reading, up to this much memory; 0 keeps none. Worth it where
         patches of many flat JPEG or PNG images are read in shuffled order: each would be decoded anew.
     """
 
@@ -60,11 +63,13 @@ class PatchPixels:
 
         Parameters
         ----------
-        indices : rows of the manifest.
+        indices
+            Rows of the manifest.
 
         Returns
         -------
-        uint8 (n, patch_size_px, patch_size_px, 3) RGB; white beyond the image's edge.
+        _Pixels
+            uint8 (n, patch_size_px, patch_size_px, 3) RGB; white beyond the image's edge.
 
         Raises
         ------
@@ -83,12 +88,15 @@ class PatchPixels:
 
         Parameters
         ----------
-        indices : rows of the manifest.
+        indices
+            Rows of the manifest.
 
         Returns
         -------
-        pixels : uint8 (n, patch_size_px, patch_size_px, 3) RGB.
-        failed : in the order of `indices`; `row` of each is its row.
+        pixels
+            uint8 (n, patch_size_px, patch_size_px, 3) RGB.
+        failed
+            In the order of `indices`; `row` of each is its row.
         """
         rows = np.asarray(indices, np.int64).reshape(-1)
         side = self.manifest.patch_size_px

@@ -39,8 +39,10 @@ class OpenSlides:
 
     Parameters
     ----------
-    images : of a manifest.
-    max_bytes : bound of the memory of open slides, about; one is kept in any case.
+    images
+        Of a manifest.
+    max_bytes
+        Bound of the memory of open slides, about; one is kept in any case.
     """
 
     def __init__(self, images: Sequence[ManifestImage], max_bytes: int) -> None:

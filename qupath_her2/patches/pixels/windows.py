@@ -65,9 +65,12 @@ def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
 
     Parameters
     ----------
-    slide : an open image.
-    box : x, y, width, height, level-0 px.
-    side_px : side of the picture, px.
+    slide
+        An open image.
+    box
+        x, y, width, height, level-0 px.
+    side_px
+        Side of the picture, px.
     """
     x, y, width, height = box
     downsample = max(1.0, min(width, height) / side_px)
@@ -115,8 +118,10 @@ def scaled(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    pixels : uint8 (H, W, 3).
-    side_px : side of the result, px.
+    pixels
+        uint8 (H, W, 3).
+    side_px
+        Side of the result, px.
     """
     height, width = pixels.shape[:2]
     if height == width == side_px:

@@ -58,9 +58,12 @@ def drawn_windows(
 
     Parameters
     ----------
-    fields : of one pixel size; their seeds name them and must differ.
-    window : side, px.
-    settings : width of the membrane.
+    fields
+        Of one pixel size; their seeds name them and must differ.
+    window
+        Side, px.
+    settings
+        Width of the membrane.
 
     Raises
     ------

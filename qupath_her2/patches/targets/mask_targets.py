@@ -25,8 +25,10 @@ class MaskSettings:
 
     Attributes
     ----------
-    suffix : of the mask's file name, after the image's without its own: ``case07.tif``, ``case07_mask.png``.
-    background, membrane, nucleus, ignore : values of each: a grey value 0..255, or a colour ``#rrggbb``; a grey
+    suffix
+        Of the mask's file name, after the image's without its own: ``case07.tif``, ``case07_mask.png``.
+    background, membrane, nucleus, ignore
+        Values of each: a grey value 0..255, or a colour ``#rrggbb``; a grey
         value and the colour of three such are the same. Figure 6 of Saha & Chakraborty (IEEE TIP 27(5), 2018)
         draws membranes ``#ff0000``, nuclei ``#00ff00``, background ``#000000``.
     """
@@ -79,13 +81,17 @@ def read_mask(
 
     Parameters
     ----------
-    path : PNG of 8 bits, grey, palette or RGB; transparency is not looked at.
-    settings : what the values mean.
-    size : width and height the mask must have, the image's level 0; None takes any.
+    path
+        PNG of 8 bits, grey, palette or RGB; transparency is not looked at.
+    settings
+        What the values mean.
+    size
+        Width and height the mask must have, the image's level 0; None takes any.
 
     Returns
     -------
-    uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+    NDArray[np.uint8]
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
 
     Raises
     ------
@@ -140,8 +146,10 @@ def mask_target(mask: NDArray[np.uint8], frame: TargetFrame) -> NDArray[np.uint8
 
     Parameters
     ----------
-    mask : uint8 (H0, W0), of the whole image at level 0, from `read_mask`.
-    frame : the picture.
+    mask
+        uint8 (H0, W0), of the whole image at level 0, from `read_mask`.
+    frame
+        The picture.
     """
     rows = np.floor(frame.y + (np.arange(frame.height_px) + 0.5) * frame.downsample).astype(int)
     columns = np.floor(frame.x + (np.arange(frame.width_px) + 0.5) * frame.downsample).astype(int)

@@ -24,8 +24,10 @@ class Rings:
 
     Attributes
     ----------
-    xy, offsets : float64 (P, 2) and int64 (R + 1); vertices of ring i are ``xy[o[i]:o[i + 1]]``, open or closed.
-    is_hole : bool (R,), rings that take away from the shape around them.
+    xy, offsets
+        float64 (P, 2) and int64 (R + 1); vertices of ring i are ``xy[o[i]:o[i + 1]]``, open or closed.
+    is_hole
+        bool (R,), rings that take away from the shape around them.
     """
 
     xy: _Doubles
@@ -72,8 +74,10 @@ def rings_that_meet(rings: Rings, bounds: tuple[float, float, float, float]) -> 
 
     Parameters
     ----------
-    rings : R outlines.
-    bounds : min x, min y, max x, max y, in their frame.
+    rings
+        R outlines.
+    bounds
+        Min x, min y, max x, max y, in their frame.
     """
     drawn = np.flatnonzero(rings.lengths >= 1)
     if len(drawn) == 0:
@@ -94,8 +98,10 @@ def coverage(rings: Rings, width_px: int, height_px: int) -> NDArray[np.int32]:
 
     Parameters
     ----------
-    rings : in pixels of the picture, (0, 0) its top left corner; they may reach beyond it.
-    width_px, height_px : of the picture.
+    rings
+        In pixels of the picture, (0, 0) its top left corner; they may reach beyond it.
+    width_px, height_px
+        Of the picture.
     """
     x0, y0 = rings.xy.T
     following = np.arange(1, len(rings.xy) + 1)

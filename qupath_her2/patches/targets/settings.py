@@ -21,14 +21,19 @@ class SegmentationSettings:
 
     Attributes
     ----------
-    truth : ``masks`` beside the images; ``annotations`` of the classes that `targets` names; ``cells`` with nuclei
+    truth
+        ``masks`` beside the images; ``annotations`` of the classes that `targets` names; ``cells`` with nuclei
         that were pulled from QuPath or stand in the region file; ``results``: cells of our own current run, which
         are no person's. ``auto`` takes an image's mask, else its cells with its annotations laid over them.
-    crop_px : windows are cut from crops of this side, px of the window's scale; 0 takes the image as one crop.
-    least_known : windows with a smaller share of known pixels are left out, 0..1.
-    cells_are_complete : an annotation of tumour that holds any cell holds no cell without outline, as QuPath's
+    crop_px
+        Windows are cut from crops of this side, px of the window's scale; 0 takes the image as one crop.
+    least_known
+        Windows with a smaller share of known pixels are left out, 0..1.
+    cells_are_complete
+        An annotation of tumour that holds any cell holds no cell without outline, as QuPath's
         detection leaves it: what lies between cells there is background. If not, it is not known.
-    targets, masks : how outlines become pixels, and what the values of masks mean.
+    targets, masks
+        How outlines become pixels, and what the values of masks mean.
     """
 
     truth: TruthName = "auto"

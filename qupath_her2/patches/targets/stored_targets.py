@@ -40,9 +40,12 @@ class Targets:
 
     Attributes
     ----------
-    side : of each, px.
-    packed, offsets : uint8 (P,) and int64 (N + 1,); target i is ``packed[offsets[i]:offsets[i + 1]]``.
-    counts : int64 (N, C), pixels of each class; the rest of a target is not known.
+    side
+        Of each, px.
+    packed, offsets
+        uint8 (P,) and int64 (N + 1,); target i is ``packed[offsets[i]:offsets[i + 1]]``.
+    counts
+        int64 (N, C), pixels of each class; the rest of a target is not known.
     """
 
     side: int

@@ -53,8 +53,10 @@ class TargetSettings:
 
     Attributes
     ----------
-    membrane_width_um : of the band along a cell's outline, half of it to either side, µm.
-    membrane_classes, nucleus_classes, background_classes : QuPath classes of annotations that mean these; capitals
+    membrane_width_um
+        Of the band along a cell's outline, half of it to either side, µm.
+    membrane_classes, nucleus_classes, background_classes
+        QuPath classes of annotations that mean these; capitals
         do not matter.
     """
 
@@ -92,10 +94,14 @@ class TargetFrame:
 
     Attributes
     ----------
-    x, y : its top left corner, level-0 px.
-    width_px, height_px : of the picture.
-    um_px : its scale, µm per px of the picture.
-    downsample : level-0 px per px of the picture.
+    x, y
+        Its top left corner, level-0 px.
+    width_px, height_px
+        Of the picture.
+    um_px
+        Its scale, µm per px of the picture.
+    downsample
+        Level-0 px per px of the picture.
     """
 
     x: float
@@ -172,15 +178,20 @@ def cell_target(
 
     Parameters
     ----------
-    cells : of the image, level-0 px.
-    frame : the picture.
-    settings : width of the membrane.
-    labelled : ground where every cell was outlined, level-0 px: background between the cells, and all outside it
+    cells
+        Of the image, level-0 px.
+    frame
+        The picture.
+    settings
+        Width of the membrane.
+    labelled
+        Ground where every cell was outlined, level-0 px: background between the cells, and all outside it
         not known. None: only the cells themselves are known.
 
     Returns
     -------
-    uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+    Target
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
 
     Raises
     ------
@@ -220,13 +231,17 @@ def annotation_target(
 
     Parameters
     ----------
-    regions : people's annotations of the image, level-0 px.
-    frame : the picture.
-    settings : the names of the classes.
+    regions
+        People's annotations of the image, level-0 px.
+    frame
+        The picture.
+    settings
+        The names of the classes.
 
     Returns
     -------
-    uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+    Target
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
     """
     settings = settings or TargetSettings()
     window = shapely.box(*frame.bounds())

@@ -45,13 +45,17 @@ def truth_target(
 
     Parameters
     ----------
-    field : a drawn field.
-    frame : the picture; the whole field where None.
-    settings : width of the membrane.
+    field
+        A drawn field.
+    frame
+        The picture; the whole field where None.
+    settings
+        Width of the membrane.
 
     Returns
     -------
-    uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+    NDArray[np.uint8]
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
 
     Raises
     ------

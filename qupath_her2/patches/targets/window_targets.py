@@ -39,10 +39,14 @@ def image_truth(
 
     Parameters
     ----------
-    image, found : the image and its annotations.
-    settings : which truth is wanted.
-    size : of the image, level-0 px.
-    her2 : the exchange folder, for ``results``.
+    image, found
+        The image and its annotations.
+    settings
+        Which truth is wanted.
+    size
+        Of the image, level-0 px.
+    her2
+        The exchange folder, for ``results``.
 
     Raises
     ------

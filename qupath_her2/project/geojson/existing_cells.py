@@ -21,13 +21,20 @@ class ExistingCells:
 
     Attributes
     ----------
-    uuid : uint8 (N, 16), big-endian bytes.
-    cell_xy, cell_offsets : float32 (P, 2), int64 (N + 1): outlines as open rings, level-0 pixels.
-    nucleus_xy, nucleus_offsets : likewise; an empty range means no nucleus.
-    class_names : the class each cell has now, None for none; *Remove* puts it back.
-    is_cell : bool (N,), False for plain detections, whose outline may be a nucleus.
-    measurement_names : the M names that QuPath gives them; none where the file does not say.
-    measurements : float32 (N, M), NaN where a cell lacks one.
+    uuid
+        uint8 (N, 16), big-endian bytes.
+    cell_xy, cell_offsets
+        float32 (P, 2), int64 (N + 1): outlines as open rings, level-0 pixels.
+    nucleus_xy, nucleus_offsets
+        Likewise; an empty range means no nucleus.
+    class_names
+        The class each cell has now, None for none; *Remove* puts it back.
+    is_cell
+        bool (N,), False for plain detections, whose outline may be a nucleus.
+    measurement_names
+        The M names that QuPath gives them; none where the file does not say.
+    measurements
+        float32 (N, M), NaN where a cell lacks one.
     """
 
     uuid: NDArray[np.uint8]

@@ -56,12 +56,18 @@ class RegionFile:
 
     Attributes
     ----------
-    regions : people's annotations with their role; geometry valid and inside the image.
-    quarantined : features set aside, each with its place, id and reason.
-    labels : annotations of a graded class; their `role` is ``other``.
-    existing_cells : cells and detections, None where there are none.
-    notes : sentences on what was mended or left out.
-    cores : TMA cores that are not marked missing, as regions of role ``other``; `name` is the core's.
+    regions
+        People's annotations with their role; geometry valid and inside the image.
+    quarantined
+        Features set aside, each with its place, id and reason.
+    labels
+        Annotations of a graded class; their `role` is ``other``.
+    existing_cells
+        Cells and detections, None where there are none.
+    notes
+        Sentences on what was mended or left out.
+    cores
+        TMA cores that are not marked missing, as regions of role ``other``; `name` is the core's.
     """
 
     regions: tuple[Region, ...] = ()

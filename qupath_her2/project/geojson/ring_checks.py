@@ -28,7 +28,8 @@ def are_stars(points: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[
 
     Returns
     -------
-    bool (N,)
+    NDArray[np.bool_]
+        bool (N,)
     """
     n = len(offsets) - 1
     result = np.zeros(n, np.bool_)

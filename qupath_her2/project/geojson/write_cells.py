@@ -82,6 +82,7 @@ def write_cells_geojson(
     Returns
     -------
     CellsWritten
+        CellsWritten
     """
     counts = _Counts()
     chunks = _feature_chunks(cells, counts, progress)

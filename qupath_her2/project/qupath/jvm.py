@@ -81,10 +81,14 @@ def call_qupath(
 
     Parameters
     ----------
-    verb, request : what `project.qupath.jvm_child` is to do.
-    qupath : the installation to use.
-    heap_mb : Java heap; estimated from `n_objects`, the largest number of objects in an image, where None.
-    listen : called with each event that comes before the result; may raise KeyboardInterrupt to cancel.
+    verb, request
+        What `project.qupath.jvm_child` is to do.
+    qupath
+        The installation to use.
+    heap_mb
+        Java heap; estimated from `n_objects`, the largest number of objects in an image, where None.
+    listen
+        Called with each event that comes before the result; may raise KeyboardInterrupt to cancel.
 
     Raises
     ------

@@ -22,12 +22,18 @@ class Pulled:
 
     Attributes
     ----------
-    project : the project file.
-    her2 : the exchange folder.
-    qupath : the QuPath that did it.
-    images, regions, cells : counts.
-    refused : {image: sentence} of the images that could not be exported.
-    ids : the images' names in the exchange folder.
+    project
+        The project file.
+    her2
+        The exchange folder.
+    qupath
+        The QuPath that did it.
+    images, regions, cells
+        counts.
+    refused
+        {image: sentence} of the images that could not be exported.
+    ids
+        The images' names in the exchange folder.
     """
 
     project: Path
@@ -56,13 +62,20 @@ def pull(
 
     Parameters
     ----------
-    place : ``project.qpproj`` or its folder.
-    out : the exchange folder; ``her2`` beside the project where None.
-    images : names or patterns; the others keep what was pulled before. Empty takes all.
-    cells : also export the cells that are there, for ``--cells from-regions``.
-    pixels : write images that Python cannot open as OME-TIFF of their regions.
-    heap_mb : Java heap; estimated from the number of objects where None.
-    listen : called with an event for each image: ``name``, ``regions``, ``cells``, ``refused``.
+    place
+        ``project.qpproj`` or its folder.
+    out
+        The exchange folder; ``her2`` beside the project where None.
+    images
+        Names or patterns; the others keep what was pulled before. Empty takes all.
+    cells
+        Also export the cells that are there, for ``--cells from-regions``.
+    pixels
+        Write images that Python cannot open as OME-TIFF of their regions.
+    heap_mb
+        Java heap; estimated from the number of objects where None.
+    listen
+        Called with an event for each image: ``name``, ``regions``, ``cells``, ``refused``.
 
     Raises
     ------

@@ -26,9 +26,12 @@ class Pushed:
 
     Attributes
     ----------
-    project : the project file.
-    qupath : the QuPath that did it.
-    images : what became of each image with a result, in order: ``state`` (``pushed``, ``would-push``,
+    project
+        The project file.
+    qupath
+        The QuPath that did it.
+    images
+        What became of each image with a result, in order: ``state`` (``pushed``, ``would-push``,
         ``refused``), ``image``, ``name``, ``run``, ``score``, counts, ``reason`` of a refusal.
     """
 
@@ -60,13 +63,20 @@ def push(
 
     Parameters
     ----------
-    place : ``project.qpproj`` or its folder.
-    out : the exchange folder; ``her2`` beside the project where None.
-    images : names or patterns; empty takes all.
-    dry_run : work out what would change, and change nothing.
-    only_new : leave out images that hold the run that counts already; where none is left, no QuPath is started.
-    heap_mb : Java heap; estimated from the objects there and the cells to come where None.
-    listen : called with an event for each image, see `Pushed.images`.
+    place
+        ``project.qpproj`` or its folder.
+    out
+        The exchange folder; ``her2`` beside the project where None.
+    images
+        Names or patterns; empty takes all.
+    dry_run
+        Work out what would change, and change nothing.
+    only_new
+        Leave out images that hold the run that counts already; where none is left, no QuPath is started.
+    heap_mb
+        Java heap; estimated from the objects there and the cells to come where None.
+    listen
+        Called with an event for each image, see `Pushed.images`.
 
     Raises
     ------

@@ -90,10 +90,14 @@ def copy_scripts(
 
     Parameters
     ----------
-    user_folder : of QuPath, e.g. ``~/QuPath/v0.6``; made where it is missing.
-    python : the interpreter with this package; the present one where None.
-    version : of this package.
-    former_startup : the user's own start-up script, which ours is to run first; what an earlier installation
+    user_folder
+        Of QuPath, e.g. ``~/QuPath/v0.6``; made where it is missing.
+    python
+        The interpreter with this package; the present one where None.
+    version
+        Of this package.
+    former_startup
+        The user's own start-up script, which ours is to run first; what an earlier installation
         noted is kept where this is ours already.
 
     Raises

@@ -50,13 +50,20 @@ class Measurement:
 
     Attributes
     ----------
-    table : the cells; their class and, where we found them, their UUIDs are still to come.
-    estimates, grading : what intensity and pattern of each cell are cut from, and where.
-    regions : the scored regions that the table's `region` column indexes.
-    drawn_regions : all regions, for the picture.
-    pixel_size_um : µm per level-0 pixel.
-    by_core : each region is a TMA core with a score of its own.
-    stains, refusal, warnings, timings_s : as in `Outcome`.
+    table
+        The cells; their class and, where we found them, their UUIDs are still to come.
+    estimates, grading
+        What intensity and pattern of each cell are cut from, and where.
+    regions
+        The scored regions that the table's `region` column indexes.
+    drawn_regions
+        All regions, for the picture.
+    pixel_size_um
+        µm per level-0 pixel.
+    by_core
+        Each region is a TMA core with a score of its own.
+    stains, refusal, warnings, timings_s
+        As in `Outcome`.
     """
 
     table: CellTable
@@ -84,9 +91,12 @@ def measure_image(
 
     Parameters
     ----------
-    job, slide, inputs : from `gather_inputs`.
-    progress : called with tiles done, tiles in all, cells so far.
-    threads : threads for this image.
+    job, slide, inputs
+        From `gather_inputs`.
+    progress
+        Called with tiles done, tiles in all, cells so far.
+    threads
+        Threads for this image.
     """
     ground = Ground(job, slide, inputs)
     if ground.refusal is not None or inputs.pixel_size_um is None:

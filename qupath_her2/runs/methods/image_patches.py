@@ -35,13 +35,17 @@ def image_manifest(
 
     Parameters
     ----------
-    job, slide, inputs : the image.
-    regions : all of them, whatever their role; the tumour regions are numbered in their order.
-    card : size and scale of the patches.
+    job, slide, inputs
+        The image.
+    regions
+        All of them, whatever their role; the tumour regions are numbered in their order.
+    card
+        Size and scale of the patches.
 
     Returns
     -------
-    The patches that the rules leave, and the tumour region of each, int32 (N,).
+    tuple[PatchManifest, NDArray[np.int32]]
+        The patches that the rules leave, and the tumour region of each, int32 (N,).
 
     Raises
     ------

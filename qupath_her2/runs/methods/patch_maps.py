@@ -50,9 +50,12 @@ class Looked:
 
     Attributes
     ----------
-    class_name : the class it was asked for.
-    heat : one plane, 1 where it was hottest on the whole image, NaN where no patch lies.
-    sheet : JPEG of its surest and its least sure patches, each beside the same with its heat.
+    class_name
+        The class it was asked for.
+    heat
+        One plane, 1 where it was hottest on the whole image, NaN where no patch lies.
+    sheet
+        JPEG of its surest and its least sure patches, each beside the same with its heat.
     """
 
     class_name: str
@@ -70,10 +73,14 @@ def overlay_files(
 
     Parameters
     ----------
-    table : at least one patch.
-    size : width and height of the image, level-0 pixels.
-    pixel_size_um : µm of a level-0 pixel; None where nobody knows it.
-    looked : of `look`.
+    table
+        At least one patch.
+    size
+        Width and height of the image, level-0 pixels.
+    pixel_size_um
+        µm of a level-0 pixel; None where nobody knows it.
+    looked
+        Of `look`.
     """
     planes = heat_planes(table, *size)
     last = table.class_names[-1]
@@ -105,13 +112,20 @@ def look(
 
     Parameters
     ----------
-    model, card : the network, where it made the prediction.
-    manifest, pixels : the patches of one image.
-    probabilities : float (N, C), what it said of them; NaN where a patch could not be read.
-    wanted : index of the class.
-    size : width and height of the image, level-0 pixels.
-    settings : how many patches are shown.
-    stain_maps, progress : as in `learning.predict`.
+    model, card
+        The network, where it made the prediction.
+    manifest, pixels
+        The patches of one image.
+    probabilities
+        float (N, C), what it said of them; NaN where a patch could not be read.
+    wanted
+        Index of the class.
+    size
+        Width and height of the image, level-0 pixels.
+    settings
+        How many patches are shown.
+    stain_maps, progress
+        As in `learning.predict`.
 
     Raises
     ------

@@ -42,12 +42,18 @@ def score_of_patches(
 
     Parameters
     ----------
-    job : its rule of voting, and the head over counts if one was named.
-    card : the network.
-    table : its patches.
-    regions : that the table's `region` column indexes.
-    by_core : each region is a TMA core, and the slide has no class.
-    warnings : sentences that the image's score carries.
+    job
+        Its rule of voting, and the head over counts if one was named.
+    card
+        The network.
+    table
+        Its patches.
+    regions
+        That the table's `region` column indexes.
+    by_core
+        Each region is a TMA core, and the slide has no class.
+    warnings
+        Sentences that the image's score carries.
 
     Raises
     ------

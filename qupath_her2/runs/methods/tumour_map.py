@@ -37,8 +37,10 @@ class TumourMap:
 
     Attributes
     ----------
-    mask : bool (H, W), on the picture that was asked for.
-    overlay, png : its probability, to be laid over the image.
+    mask
+        bool (H, W), on the picture that was asked for.
+    overlay, png
+        Its probability, to be laid over the image.
     """
 
     mask: NDArray[np.bool_]
@@ -60,9 +62,12 @@ def find_tumour(
 
     Parameters
     ----------
-    job, slide, inputs, ground : the image; a warning of the ground says who chose the tumour.
-    shape, scale : of the picture that the mask is for; `scale` in its pixels per level-0 pixel.
-    progress : as of all methods.
+    job, slide, inputs, ground
+        The image; a warning of the ground says who chose the tumour.
+    shape, scale
+        Of the picture that the mask is for; `scale` in its pixels per level-0 pixel.
+    progress
+        As of all methods.
 
     Raises
     ------

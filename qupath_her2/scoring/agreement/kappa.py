@@ -38,8 +38,10 @@ class Estimate:
 
     Attributes
     ----------
-    value, low, high : NaN where there is none.
-    undefined_draws : draws of the bootstrap under which the value does not exist (all pairs in one class); the interval
+    value, low, high
+        NaN where there is none.
+    undefined_draws
+        Draws of the bootstrap under which the value does not exist (all pairs in one class); the interval
         is of the others.
     """
 
@@ -54,12 +56,15 @@ def weighted_kappa(matrices: NDArray[np.integer], weights: Weights) -> NDArray[n
 
     Parameters
     ----------
-    matrices : (..., C, C) counts.
-    weights : disagreement w of classes i and j: 1 where they differ, ``|i - j|``, or ``(i - j) ** 2``.
+    matrices
+        (..., C, C) counts.
+    weights
+        Disagreement w of classes i and j: 1 where they differ, ``|i - j|``, or ``(i - j) ** 2``.
 
     Returns
     -------
-    float64 (...), at most 1; NaN where no disagreement is expected: no pairs, or all in one class on both sides.
+    NDArray[np.float64]
+        float64 (...), at most 1; NaN where no disagreement is expected: no pairs, or all in one class on both sides.
     """
     counts = np.asarray(matrices, np.float64)
     places = np.arange(counts.shape[-1])

@@ -63,12 +63,18 @@ class ClassFigures:
 
     Attributes
     ----------
-    name : the class.
-    sensitivity : of the pairs truly of the class, those answered so.
-    specificity : of all others, those answered otherwise.
-    ppv : of the pairs answered so, those truly of the class.
-    npv : of the pairs answered otherwise, those truly otherwise.
-    f1 : harmonic mean of sensitivity and PPV, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979); NaN where neither
+    name
+        The class.
+    sensitivity
+        Of the pairs truly of the class, those answered so.
+    specificity
+        Of all others, those answered otherwise.
+    ppv
+        Of the pairs answered so, those truly of the class.
+    npv
+        Of the pairs answered otherwise, those truly otherwise.
+    f1
+        Harmonic mean of sensitivity and PPV, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979); NaN where neither
         truth nor answers know the class.
     """
 
@@ -111,9 +117,12 @@ class CutFigures:
 
     Attributes
     ----------
-    name : ``1+|2+`` lies between 1+ and 2+; ``null|rest`` above a first class called null.
-    ppa : of the pairs truly above the cut, those answered above it.
-    npa : of the pairs truly below, those answered below.
+    name
+        ``1+|2+`` lies between 1+ and 2+; ``null|rest`` above a first class called null.
+    ppa
+        Of the pairs truly above the cut, those answered above it.
+    npa
+        Of the pairs truly below, those answered below.
     """
 
     name: str

@@ -29,14 +29,22 @@ class Pairs:
 
     Attributes
     ----------
-    truth, answer : int64 (N,), index into `class_names`; -1 in `answer` = not assessable.
-    class_names : the C classes, from least to most where `is_ordered`.
-    case : int64 (N,), number of the case; pairs without a known case have a number each.
-    probabilities : float64 (N, C), or None; a row of NaN where there are none.
-    level : what one pair is.
-    is_ordered : whether neighbouring classes are nearer than distant ones.
-    unknown_cases : number of pairs whose case nobody gave.
-    without_truth : number of pairs left out because their truth is not known.
+    truth, answer
+        int64 (N,), index into `class_names`; -1 in `answer` = not assessable.
+    class_names
+        The C classes, from least to most where `is_ordered`.
+    case
+        int64 (N,), number of the case; pairs without a known case have a number each.
+    probabilities
+        float64 (N, C), or None; a row of NaN where there are none.
+    level
+        What one pair is.
+    is_ordered
+        Whether neighbouring classes are nearer than distant ones.
+    unknown_cases
+        Number of pairs whose case nobody gave.
+    without_truth
+        Number of pairs left out because their truth is not known.
     """
 
     truth: NDArray[np.int64]
@@ -67,14 +75,21 @@ def make_pairs(
 
     Parameters
     ----------
-    truth : class names; None where it is not known: such pairs are counted and left out.
-    answer : class names; None or ``not assessable`` where there was none: such pairs are counted, stand in no
+    truth
+        Class names; None where it is not known: such pairs are counted and left out.
+    answer
+        Class names; None or ``not assessable`` where there was none: such pairs are counted, stand in no
         matrix, and never become a class.
-    class_names : all classes, from least to most (``0``, ``1+``, ``2+``, ``3+``).
-    cases : id of each pair's case; None where nobody knows it.
-    probabilities : (N, C) in the order of `class_names`, rows of sum 1 (within 1e-3) or all NaN.
-    level : what one pair is: a case, a slide, or a patch.
-    is_ordered : False where the classes have no order; weighted kappa and cuts are then left out.
+    class_names
+        All classes, from least to most (``0``, ``1+``, ``2+``, ``3+``).
+    cases
+        Id of each pair's case; None where nobody knows it.
+    probabilities
+        (N, C) in the order of `class_names`, rows of sum 1 (within 1e-3) or all NaN.
+    level
+        What one pair is: a case, a slide, or a patch.
+    is_ordered
+        False where the classes have no order; weighted kappa and cuts are then left out.
 
     Raises
     ------

@@ -24,12 +24,15 @@ def area_under_roc(score: NDArray[np.float64], is_positive: NDArray[np.bool_]) -
 
     Parameters
     ----------
-    score : float64 (N,), finite.
-    is_positive : bool (N,).
+    score
+        float64 (N,), finite.
+    is_positive
+        bool (N,).
 
     Returns
     -------
-    0..1; NaN where either side is empty.
+    float
+        0..1; NaN where either side is empty.
     """
     positives = int(is_positive.sum())
     negatives = len(is_positive) - positives
@@ -68,9 +71,12 @@ class Calibration:
 
     Attributes
     ----------
-    error : expected calibration error, 0..1: mean over pairs of |confidence - share correct| of their bin.
-    bins : (mean confidence, share correct, number of pairs) of each bin that holds any, lowest first.
-    n : pairs with probabilities.
+    error
+        Expected calibration error, 0..1: mean over pairs of |confidence - share correct| of their bin.
+    bins
+        (mean confidence, share correct, number of pairs) of each bin that holds any, lowest first.
+    n
+        Pairs with probabilities.
     """
 
     error: float

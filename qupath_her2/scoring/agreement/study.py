@@ -48,22 +48,38 @@ class Agreement:
 
     Attributes
     ----------
-    class_names, level : as in `Pairs`.
-    truth_by : who set the truth, in words.
-    n, n_cases : pairs with a truth, and their cases.
-    not_assessable : of these pairs, those without an answer. All figures but AUC and calibration are over the others.
-    without_truth : further pairs that were left out.
-    matrix : int64 (C, C), rows the truth, columns the answer.
-    accuracy : pairs whose answer is the truth.
-    classes : figures of each class against the rest.
-    macro_f1 : plain mean of the classes' F1; NaN where one has none.
-    kappa : {"none" | "linear" | "quadratic": estimate}; only "none" where classes are not ordered.
-    cuts, off_by_two : see `matrix`; empty and None where classes are not ordered.
-    equivocal_truth, equivocal_answer : share of 2+ on both sides; None where no class means it.
-    areas, macro_auc : area under the ROC curve, {class: 0..1} and their mean.
-    calibration : of the most probable class.
-    bootstrap : how the intervals of kappa were drawn.
-    warnings : sentences that belong beside the figures.
+    class_names, level
+        As in `Pairs`.
+    truth_by
+        Who set the truth, in words.
+    n, n_cases
+        Pairs with a truth, and their cases.
+    not_assessable
+        Of these pairs, those without an answer. All figures but AUC and calibration are over the others.
+    without_truth
+        Further pairs that were left out.
+    matrix
+        int64 (C, C), rows the truth, columns the answer.
+    accuracy
+        Pairs whose answer is the truth.
+    classes
+        Figures of each class against the rest.
+    macro_f1
+        Plain mean of the classes' F1; NaN where one has none.
+    kappa
+        {"none" | "linear" | "quadratic": estimate}; only "none" where classes are not ordered.
+    cuts, off_by_two
+        See `matrix`; empty and None where classes are not ordered.
+    equivocal_truth, equivocal_answer
+        Share of 2+ on both sides; None where no class means it.
+    areas, macro_auc
+        Area under the ROC curve, {class: 0..1} and their mean.
+    calibration
+        Of the most probable class.
+    bootstrap
+        How the intervals of kappa were drawn.
+    warnings
+        Sentences that belong beside the figures.
     """
 
     class_names: tuple[str, ...]
@@ -100,11 +116,15 @@ def agreement(
 
     Parameters
     ----------
-    pairs : from `make_pairs`.
-    truth_by : who set the truth, e.g. ``two pathologists in consensus, ISH for 2+``; a reviewer asks for it.
-    is_split_by_case : whether training saw no case of these pairs; None where nobody said, which patch-level figures
+    pairs
+        From `make_pairs`.
+    truth_by
+        Who set the truth, e.g. ``two pathologists in consensus, ISH for 2+``; a reviewer asks for it.
+    is_split_by_case
+        Whether training saw no case of these pairs; None where nobody said, which patch-level figures
         take for no.
-    settings : of the bootstrap.
+    settings
+        Of the bootstrap.
 
     Raises
     ------
@@ -179,9 +199,12 @@ class FoldFigure:
 
     Attributes
     ----------
-    name : of the figure.
-    values : of each fold; NaN where it has none.
-    mean, sd : over the folds that have one; the SD divides by one less than their number and is NaN for one alone.
+    name
+        Of the figure.
+    values
+        Of each fold; NaN where it has none.
+    mean, sd
+        Over the folds that have one; the SD divides by one less than their number and is NaN for one alone.
         Folds share training cases, so it is no standard error of the mean.
     """
 

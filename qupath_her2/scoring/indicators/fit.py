@@ -30,9 +30,12 @@ def fit(
 
     Parameters
     ----------
-    table : float (N, 3), columns in the order of `INDICATORS`, 0..1; NaN = not measured.
-    labels : N scores.
-    cases : N case names; without them each slide is taken for a case.
+    table
+        float (N, 3), columns in the order of `INDICATORS`, 0..1; NaN = not measured.
+    labels
+        N scores.
+    cases
+        N case names; without them each slide is taken for a case.
 
     Raises
     ------

@@ -37,9 +37,12 @@ def heat_map_png(
 
     Parameters
     ----------
-    cell_px : side of a patch in the picture.
-    top : value of the last colour; larger values take it too.
-    is_clear : let what lies below show through, the more the lower the value.
+    cell_px
+        Side of a patch in the picture.
+    top
+        Value of the last colour; larger values take it too.
+    is_clear
+        Let what lies below show through, the more the lower the value.
     """
     if grid.size == 0 or not top > 0:
         raise ScoringError(f"A heat map needs patches and a top value above 0; got {grid.shape}, {top}.")

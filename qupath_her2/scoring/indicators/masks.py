@@ -37,23 +37,37 @@ class IndicatorSettings:
 
     Attributes
     ----------
-    patch_px, pixel_size_um : 512 pixels of 0.5 µm a side, the paper's 20x.
-    brown_hue_deg : (from, to) on the colour circle, through 0°; brown that lies over haematoxylin turns
+    patch_px, pixel_size_um
+        512 pixels of 0.5 µm a side, the paper's 20x.
+    brown_hue_deg
+        (from, to) on the colour circle, through 0°; brown that lies over haematoxylin turns
         reddish, which is why the range starts below 0°.
-    brown_saturation_min, brown_value_max : 0..1; paler or brighter pixels are glass or background staining.
-    stain_speck_um2 : smaller brown pieces are dropped.
-    stain_close_px : kernel diameter of the closing that bridges broken contours; 1 leaves them as they are.
-    min_brown_share : share of a patch below which it counts as unstained (intensity 0): a few brown specks
+    brown_saturation_min, brown_value_max
+        0..1; paler or brighter pixels are glass or background staining.
+    stain_speck_um2
+        Smaller brown pieces are dropped.
+    stain_close_px
+        Kernel diameter of the closing that bridges broken contours; 1 leaves them as they are.
+    min_brown_share
+        Share of a patch below which it counts as unstained (intensity 0): a few brown specks
         have the depth of a real stain.
-    nucleus_od_min, nucleus_contrast_od : least haematoxylin optical density (log10) of a nucleus, and least
+    nucleus_od_min, nucleus_contrast_od
+        Least haematoxylin optical density (log10) of a nucleus, and least
         excess over its surround.
-    surround_um : standard deviation of the blur that gives the surround.
-    dab_to_nucleus_max : where DAB exceeds haematoxylin by this factor, the pixel is membrane.
-    nucleus_area_um2 : (least, most) area of a nucleus after splitting.
-    nucleus_distance_um : least distance of two nucleus centres.
-    expansion_um : growth of the nucleus to the cell.
-    ring_area_um2 : (least, most) area enclosed by a closed contour that is taken for one cell.
-    min_tissue_share : least share of tissue in a patch.
+    surround_um
+        Standard deviation of the blur that gives the surround.
+    dab_to_nucleus_max
+        Where DAB exceeds haematoxylin by this factor, the pixel is membrane.
+    nucleus_area_um2
+        (least, most) area of a nucleus after splitting.
+    nucleus_distance_um
+        Least distance of two nucleus centres.
+    expansion_um
+        Growth of the nucleus to the cell.
+    ring_area_um2
+        (least, most) area enclosed by a closed contour that is taken for one cell.
+    min_tissue_share
+        Least share of tissue in a patch.
     """
 
     patch_px: int = 512
@@ -92,7 +106,8 @@ def brown_mask(rgb: NDArray[np.uint8], settings: IndicatorSettings) -> NDArray[n
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
+    rgb
+        uint8 (H, W, 3).
     """
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
     low, high = (round(angle / 2) % 180 for angle in settings.brown_hue_deg)
@@ -116,7 +131,8 @@ def extract_cells(
 
     Returns
     -------
-    nuclei, cells : int32 (H, W), 0 = background, the same number for a nucleus and its cell, 1..n without
+    nuclei, cells
+        int32 (H, W), 0 = background, the same number for a nucleus and its cell, 1..n without
         gaps.
     """
     density = unmix(rgb, stains)
@@ -195,7 +211,8 @@ def circumferential_cells(
 
     Returns
     -------
-    bool (n + 1,) by nucleus number; entry 0 is the background and False.
+    NDArray[np.bool_]
+        bool (n + 1,) by nucleus number; entry 0 is the background and False.
     """
     closed = cv2.morphologyEx(brown.astype(np.uint8), cv2.MORPH_CLOSE, _disc(settings.stain_close_px))
     # 4-connected holes: a contour that touches corner to corner holds.

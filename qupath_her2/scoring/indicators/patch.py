@@ -33,9 +33,12 @@ class PatchIndicators:
 
     Attributes
     ----------
-    intensity : mean depth (1 - grey) of the brown pixels, 0..1; 0 for an unstained patch.
-    brown_share : share of the patch's pixels that are brown, 0..1.
-    n_cells, n_positive, n_circumferential : cells, those that brown meets, those of them that brown encloses.
+    intensity
+        Mean depth (1 - grey) of the brown pixels, 0..1; 0 for an unstained patch.
+    brown_share
+        Share of the patch's pixels that are brown, 0..1.
+    n_cells, n_positive, n_circumferential
+        Cells, those that brown meets, those of them that brown encloses.
     """
 
     intensity: float
@@ -52,8 +55,10 @@ def indicators_of_patch(
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3) at `settings.pixel_size_um`.
-    stains : stain vectors of the slide; one set per slide, never per patch.
+    rgb
+        uint8 (H, W, 3) at `settings.pixel_size_um`.
+    stains
+        Stain vectors of the slide; one set per slide, never per patch.
     """
     brown = brown_mask(rgb, settings)
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)

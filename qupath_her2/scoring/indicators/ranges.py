@@ -59,10 +59,14 @@ class IndicatorRanges:
 
     Attributes
     ----------
-    name : where the table comes from, in words.
-    ranges : {indicator: ranges of 0, 1+, 2+, 3+}.
-    n_cases : labelled cases it was made from.
-    tested, right : cases scored by a table that had not seen them, and how many of those came out as
+    name
+        Where the table comes from, in words.
+    ranges
+        {indicator: ranges of 0, 1+, 2+, 3+}.
+    n_cases
+        Labelled cases it was made from.
+    tested, right
+        Cases scored by a table that had not seen them, and how many of those came out as
         labelled; 0 and 0 when that was not possible.
     """
 
@@ -119,9 +123,11 @@ def decide(
 
     Parameters
     ----------
-    values : intensity, positive-cell ratio, circumferential ratio, each 0..1; a ratio may be NaN = not
+    values
+        intensity, positive-cell ratio, circumferential ratio, each 0..1; a ratio may be NaN = not
         measured.
-    use : the indicators that count; ``("intensity",)`` is the paper's "staining only".
+    use
+        The indicators that count; ``("intensity",)`` is the paper's "staining only".
 
     Raises
     ------

@@ -72,14 +72,18 @@ def patch_boxes(
 
     Parameters
     ----------
-    width, height : level-0 pixels of the image.
-    pixel_size_um : µm of a level-0 pixel.
-    mask : bool (h, w) over the whole image at any scale: tissue, tumour, regions, without control pieces. A
+    width, height
+        Level-0 pixels of the image.
+    pixel_size_um
+        µm of a level-0 pixel.
+    mask
+        bool (h, w) over the whole image at any scale: tissue, tumour, regions, without control pieces. A
         patch needs `settings.min_tissue_share` of it. None keeps every patch.
 
     Returns
     -------
-    boxes in level-0 pixels, each `settings.patch_px` x `settings.pixel_size_um` a side.
+    tuple[Box, ...]
+        Boxes in level-0 pixels, each `settings.patch_px` x `settings.pixel_size_um` a side.
     """
     side = max(1, round(settings.patch_px * settings.pixel_size_um / pixel_size_um))
     columns, rows = width // side, height // side
@@ -129,12 +133,15 @@ def indicators_of_slide(
 
     Parameters
     ----------
-    read_patch : box in level-0 pixels -> uint8 (H, W, 3) at `settings.pixel_size_um`.
-    boxes : where; see `patch_boxes`.
+    read_patch
+        Box in level-0 pixels -> uint8 (H, W, 3) at `settings.pixel_size_um`.
+    boxes
+        Where; see `patch_boxes`.
 
     Returns
     -------
-    the slide's indicators, and each patch's in the order of `boxes`.
+    tuple[SlideIndicators, tuple[PatchIndicators, ...]]
+        The slide's indicators, and each patch's in the order of `boxes`.
 
     Raises
     ------
@@ -156,13 +163,17 @@ def score_indicators(
 
     Parameters
     ----------
-    slide : pooled indicators; None when there was no tissue to measure.
-    ranges : the decision table; the published one is CSCO 2021 at one hospital.
-    min_cells : fewest cells that the two ratios may rest on.
+    slide
+        Pooled indicators; None when there was no tissue to measure.
+    ranges
+        The decision table; the published one is CSCO 2021 at one hospital.
+    min_cells
+        Fewest cells that the two ratios may rest on.
 
     Returns
     -------
-    SlideScore without cell shares; the indicators stand in its tags.
+    SlideScore
+        SlideScore without cell shares; the indicators stand in its tags.
     """
     if slide is None:
         refusal = refusal or Refusal("no_tissue", "no patch holds enough tissue")

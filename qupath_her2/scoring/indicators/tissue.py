@@ -27,12 +27,18 @@ class ControlSettings:
 
     Attributes
     ----------
-    gap_um : pieces nearer than this are one piece.
-    piece_area_mm2_min : smaller pieces are debris, neither control nor counted as a piece.
-    area_ratio_max : a control is at most this large, compared with the largest piece.
-    brown_share_min : a control is stained in at least this share of its area.
-    brown_ratio_min : and in at least so many times the share of the largest piece.
-    saturation_floor : 0..1; the hue of paler pixels is noise and never makes tissue.
+    gap_um
+        Pieces nearer than this are one piece.
+    piece_area_mm2_min
+        Smaller pieces are debris, neither control nor counted as a piece.
+    area_ratio_max
+        A control is at most this large, compared with the largest piece.
+    brown_share_min
+        A control is stained in at least this share of its area.
+    brown_ratio_min
+        And in at least so many times the share of the largest piece.
+    saturation_floor
+        0..1; the hue of paler pixels is noise and never makes tissue.
     """
 
     gap_um: float = 300.0
@@ -73,8 +79,10 @@ def tissue_mask(rgb: NDArray[np.uint8], saturation_floor: float = 0.012) -> NDAr
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3), usually the whole slide at 5 to 20 µm/px.
-    saturation_floor : 0..1, least saturation of tissue.
+    rgb
+        uint8 (H, W, 3), usually the whole slide at 5 to 20 µm/px.
+    saturation_floor
+        0..1, least saturation of tissue.
     """
     smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), np.uint8)
     hsv = cv2.cvtColor(_white_glass(smooth), cv2.COLOR_RGB2HSV)
@@ -113,13 +121,17 @@ def detached_pieces(
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3), the whole slide.
-    pixel_size_um : µm of one pixel of `rgb`.
+    rgb
+        uint8 (H, W, 3), the whole slide.
+    pixel_size_um
+        µm of one pixel of `rgb`.
 
     Returns
     -------
-    labels : int32 (H, W), 0 = no tissue or debris, else the number of the piece.
-    pieces : largest first.
+    labels
+        int32 (H, W), 0 = no tissue or debris, else the number of the piece.
+    pieces
+        Largest first.
     """
     settings = settings or ControlSettings()
     coarse = replace(indicators or IndicatorSettings(), pixel_size_um=pixel_size_um)
@@ -169,13 +181,17 @@ def measured_area(
 
     Parameters
     ----------
-    rgb, pixel_size_um, settings, indicators : as in `detached_pieces`.
-    keep_controls : measure pieces that look like controls too; the sentences then say so.
+    rgb, pixel_size_um, settings, indicators
+        As in `detached_pieces`.
+    keep_controls
+        Measure pieces that look like controls too; the sentences then say so.
 
     Returns
     -------
-    mask : bool (H, W), for `slide.patch_boxes`.
-    warnings : what was left out, so that no tissue disappears silently.
+    mask
+        bool (H, W), for `slide.patch_boxes`.
+    warnings
+        What was left out, so that no tissue disappears silently.
     """
     labels, pieces = detached_pieces(rgb, pixel_size_um, settings, indicators)
     controls = [piece for piece in pieces if piece.is_control]

@@ -25,8 +25,10 @@ class TumourSettings:
 
     Attributes
     ----------
-    threshold : least probability of a patch, 0..1.
-    area_mm2_min : smaller areas are taken for false; about six patches of 129 µm.
+    threshold
+        Least probability of a patch, 0..1.
+    area_mm2_min
+        Smaller areas are taken for false; about six patches of 129 µm.
     """
 
     threshold: float = 0.5
@@ -52,16 +54,23 @@ def tumour_area(
 
     Parameters
     ----------
-    box_xywh : int32 (N, 4), the patches, level-0 pixels.
-    probability : float (N,), of tumour; NaN where a patch could not be read, which is no tumour.
-    shape : height and width of the picture.
-    scale : picture pixels per level-0 pixel.
-    pixel_size_um : µm of a level-0 pixel.
-    settings : see `TumourSettings`.
+    box_xywh
+        int32 (N, 4), the patches, level-0 pixels.
+    probability
+        float (N,), of tumour; NaN where a patch could not be read, which is no tumour.
+    shape
+        Height and width of the picture.
+    scale
+        Picture pixels per level-0 pixel.
+    pixel_size_um
+        µm of a level-0 pixel.
+    settings
+        See `TumourSettings`.
 
     Returns
     -------
-    bool, of `shape`.
+    NDArray[np.bool_]
+        bool, of `shape`.
     """
     s = settings or TumourSettings()
     mask = np.zeros(shape, np.uint8)

@@ -72,7 +72,8 @@ def usable_pixel_size_um(value: object) -> float | None:
 
     Parameters
     ----------
-    value : number or text as found in a file.
+    value
+        Number or text as found in a file.
     """
     try:
         size = float(value)  # type: ignore[arg-type]
@@ -88,7 +89,8 @@ def whole_downsample(full: tuple[int, int], level: tuple[int, int]) -> float:
 
     Parameters
     ----------
-    full, level : (width, height) in pixels.
+    full, level
+        (width, height) in pixels.
     """
     downsample = (full[0] / level[0] + full[1] / level[1]) / 2
     whole = round(downsample)
@@ -103,13 +105,19 @@ class BaseSlide(ABC):
 
     Attributes
     ----------
-    path : the file.
-    reader : name of the reader.
-    level_dimensions : (width, height) of each level, finest first.
-    level_downsamples : level-0 pixels per level pixel, whole where `whole_downsample` says so.
-    level_is_exact : True where the level's pixels lie on a whole-number grid, so that reading never
+    path
+        The file.
+    reader
+        Name of the reader.
+    level_dimensions
+        (width, height) of each level, finest first.
+    level_downsamples
+        Level-0 pixels per level pixel, whole where `whole_downsample` says so.
+    level_is_exact
+        True where the level's pixels lie on a whole-number grid, so that reading never
         interpolates.
-    pixel_size_x_um, pixel_size_y_um : as the file says, or None.
+    pixel_size_x_um, pixel_size_y_um
+        As the file says, or None.
     """
 
     reader: str = ""
@@ -154,13 +162,17 @@ class BaseSlide(ABC):
 
         Parameters
         ----------
-        x, y : top-left corner, level-0 pixels; on a lower level the nearest pixel of that level is taken.
-        width, height : size in pixels of `level`.
-        level : 0 is the finest.
+        x, y
+            Top-left corner, level-0 pixels; on a lower level the nearest pixel of that level is taken.
+        width, height
+            Size in pixels of `level`.
+        level
+            0 is the finest.
 
         Returns
         -------
-        uint8 (height, width, 3), RGB; white outside the image and where it is transparent.
+        NDArray[np.uint8]
+            uint8 (height, width, 3), RGB; white outside the image and where it is transparent.
 
         Raises
         ------

@@ -53,8 +53,10 @@ class PlainSlide(BaseSlide):
 
     Parameters
     ----------
-    path : the file; what it is comes from its first bytes, not from its name.
-    max_pixels : larger images are refused before anything is decoded.
+    path
+        The file; what it is comes from its first bytes, not from its name.
+    max_pixels
+        Larger images are refused before anything is decoded.
 
     Raises
     ------
@@ -165,12 +167,14 @@ def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    pixels : bool, uint8 or uint16; (H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4
+    pixels
+        bool, uint8 or uint16; (H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4
         RGBA.
 
     Returns
     -------
-    uint8 (H, W, 3)
+    NDArray[np.uint8]
+        uint8 (H, W, 3)
 
     Raises
     ------

@@ -41,14 +41,22 @@ class Slide(Protocol):
 
     Attributes
     ----------
-    path : the file.
-    reader : ``openslide``, ``tiff`` or ``plain``.
-    level_dimensions : (width, height) in px of each level, finest first.
-    level_downsamples : level-0 pixels per level pixel.
-    level_is_exact : False for levels that OpenSlide interpolates because their downsample is not whole.
-    pixel_size_x_um, pixel_size_y_um : as the file states them; None where it does not, or says nonsense.
-    width, height : of level 0, px.
-    pixel_size_um : mean of both, or None.
+    path
+        The file.
+    reader
+        ``openslide``, ``tiff`` or ``plain``.
+    level_dimensions
+        (width, height) in px of each level, finest first.
+    level_downsamples
+        Level-0 pixels per level pixel.
+    level_is_exact
+        False for levels that OpenSlide interpolates because their downsample is not whole.
+    pixel_size_x_um, pixel_size_y_um
+        As the file states them; None where it does not, or says nonsense.
+    width, height
+        Of level 0, px.
+    pixel_size_um
+        Mean of both, or None.
     """
 
     path: Path
@@ -90,8 +98,10 @@ def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
 
     Parameters
     ----------
-    path : the file. What it is comes from its bytes, not from its name.
-    reader : ``auto`` takes the fast TIFF reader where its pixels are OpenSlide's own (compared on a few
+    path
+        The file. What it is comes from its bytes, not from its name.
+    reader
+        ``auto`` takes the fast TIFF reader where its pixels are OpenSlide's own (compared on a few
         windows of each level at opening) or where OpenSlide does not open the file, then OpenSlide, then the
         reader of flat images.
 
@@ -179,14 +189,19 @@ def read_scaled(
 
     Parameters
     ----------
-    slide : an open image.
-    x, y : top-left corner, level-0 px.
-    width_px, height_px : size of the result, output pixels.
-    downsample : level-0 px per output pixel; >= 1, a multiple of 1/8.
+    slide
+        An open image.
+    x, y
+        Top-left corner, level-0 px.
+    width_px, height_px
+        Size of the result, output pixels.
+    downsample
+        Level-0 px per output pixel; >= 1, a multiple of 1/8.
 
     Returns
     -------
-    uint8 (height_px, width_px, 3)
+    NDArray[np.uint8]
+        uint8 (height_px, width_px, 3)
 
     Raises
     ------

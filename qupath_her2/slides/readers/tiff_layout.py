@@ -36,9 +36,12 @@ class TiffLevel:
 
     Attributes
     ----------
-    width, height, tile_width, tile_height : px; strips are tiles as wide as the image.
-    offsets, byte_counts : of each tile in the file; no bytes means that the tile was never written.
-    decode : (bytes, index) -> uint8 (tile height, tile width, 3 or 1), thread-safe.
+    width, height, tile_width, tile_height
+        Px; strips are tiles as wide as the image.
+    offsets, byte_counts
+        Of each tile in the file; no bytes means that the tile was never written.
+    decode
+        (bytes, index) -> uint8 (tile height, tile width, 3 or 1), thread-safe.
     """
 
     width: int

@@ -82,8 +82,10 @@ class TiffSlide(BaseSlide):
 
     Parameters
     ----------
-    path : the file.
-    cache_bytes : bound of the cache of decoded tiles that reads cut through; wholly covered tiles are not
+    path
+        The file.
+    cache_bytes
+        Bound of the cache of decoded tiles that reads cut through; wholly covered tiles are not
         kept.
 
     Raises
@@ -128,11 +130,13 @@ class TiffSlide(BaseSlide):
 
         Parameters
         ----------
-        reference : the same file, opened by OpenSlide. Kept open where it is needed, else closed.
+        reference
+            The same file, opened by OpenSlide. Kept open where it is needed, else closed.
 
         Returns
         -------
-        False where the levels or any pixel differ; neither reader is closed then.
+        bool
+            False where the levels or any pixel differ; neither reader is closed then.
         """
         sizes = {size: level for level, size in enumerate(self.level_dimensions)}
         if self.level_dimensions[0] != reference.level_dimensions[0]:

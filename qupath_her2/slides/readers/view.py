@@ -54,9 +54,12 @@ class CroppedSlide(_View):
 
     Parameters
     ----------
-    inner : the slide; closed with this one.
-    x, y : of the rectangle's corner, level-0 px of `inner`; negative where `inner` is itself a part.
-    width, height : of the rectangle, level-0 px.
+    inner
+        The slide; closed with this one.
+    x, y
+        Of the rectangle's corner, level-0 px of `inner`; negative where `inner` is itself a part.
+    width, height
+        Of the rectangle, level-0 px.
     """
 
     def __init__(self, inner: Slide, x: int, y: int, width: int, height: int) -> None:
@@ -84,8 +87,10 @@ class RotatedSlide(_View):
 
     Parameters
     ----------
-    inner : the slide; closed with this one.
-    degrees : 90, 180 or 270.
+    inner
+        The slide; closed with this one.
+    degrees
+        90, 180 or 270.
     """
 
     def __init__(self, inner: Slide, degrees: int) -> None:
@@ -125,9 +130,12 @@ def open_view(
 
     Parameters
     ----------
-    path : the file.
-    chain : steps from the file to what is shown: ``{"crop": [x, y, width, height]}``, ``{"rotate": 90}``.
-    width, height : of what QuPath shows, px; None where QuPath was not asked.
+    path
+        The file.
+    chain
+        Steps from the file to what is shown: ``{"crop": [x, y, width, height]}``, ``{"rotate": 90}``.
+    width, height
+        Of what QuPath shows, px; None where QuPath was not asked.
 
     Raises
     ------

@@ -32,8 +32,10 @@ class Matches:
 
     Attributes
     ----------
-    fixed_um, moving_um : float64 (N, 2), x and y on both sections, µm.
-    looked_for : number of blocks that could have been found.
+    fixed_um, moving_um
+        float64 (N, 2), x and y on both sections, µm.
+    looked_for
+        Number of blocks that could have been found.
     """
 
     fixed_um: NDArray[np.float64]
@@ -62,10 +64,14 @@ def match_blocks(
 
     Parameters
     ----------
-    fixed, moving : both at one pixel size.
-    matrix : float64 (2, 3), from fixed µm to moving µm, as known so far.
-    block_px, reach_px, spacing_px : side of a block, how far it may have moved, distance of blocks; px.
-    min_score : correlation under which a block was not found.
+    fixed, moving
+        Both at one pixel size.
+    matrix
+        float64 (2, 3), from fixed µm to moving µm, as known so far.
+    block_px, reach_px, spacing_px
+        Side of a block, how far it may have moved, distance of blocks; px.
+    min_score
+        Correlation under which a block was not found.
     """
     size_um = fixed.pixel_size_um
     laid, tissue = _laid(moving, matrix, fixed)
@@ -144,9 +150,12 @@ def fit_affine(matches: Matches, tolerance_um: float, *, rigid: bool = False) ->
 
     Parameters
     ----------
-    matches : the pairs.
-    tolerance_um : how far a match may lie from the map, µm.
-    rigid : rotation, shift and one scale alone; for few or rough matches.
+    matches
+        The pairs.
+    tolerance_um
+        How far a match may lie from the map, µm.
+    rigid
+        Rotation, shift and one scale alone; for few or rough matches.
     """
     if len(matches) < (2 if rigid else 3):
         return None

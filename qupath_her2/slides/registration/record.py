@@ -20,16 +20,25 @@ class Registration:
 
     Attributes
     ----------
-    matrix : (a, b, c, d, e, f) of ``x' = a x + b y + e``, ``y' = c x + d y + f``, the order of shapely's
+    matrix
+        (a, b, c, d, e, f) of ``x' = a x + b y + e``, ``y' = c x + d y + f``, the order of shapely's
         `affine_transform`; from level-0 px of the fixed slide to level-0 px of the moving one, as QuPath shows both.
-    fixed_size, moving_size : width and height, level-0 px.
-    fixed_pixel_size_um, moving_pixel_size_um : as used.
-    error_um, error_90_um : median and 90th percentile of how far places lie from a map fitted without them, µm.
-    agreeing, looked_for : blocks that agree with the map, and blocks on tissue of both slides.
-    rotation_deg : of the moving slide against the fixed one, clockwise as seen, -180..180.
-    is_mirrored : whether the moving slide shows the other side of the section.
-    stretch : largest change of length in any direction, as a share.
-    scale_um : pixel size at which the map was fitted, µm.
+    fixed_size, moving_size
+        Width and height, level-0 px.
+    fixed_pixel_size_um, moving_pixel_size_um
+        As used.
+    error_um, error_90_um
+        Median and 90th percentile of how far places lie from a map fitted without them, µm.
+    agreeing, looked_for
+        Blocks that agree with the map, and blocks on tissue of both slides.
+    rotation_deg
+        Of the moving slide against the fixed one, clockwise as seen, -180..180.
+    is_mirrored
+        Whether the moving slide shows the other side of the section.
+    stretch
+        Largest change of length in any direction, as a share.
+    scale_um
+        Pixel size at which the map was fitted, µm.
     """
 
     matrix: tuple[float, float, float, float, float, float]

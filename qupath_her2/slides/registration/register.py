@@ -39,17 +39,27 @@ class RegistrationSettings:
 
     Attributes
     ----------
-    pixel_size_um : finest scale looked at, µm; coarser for large slides (`longest_px`), never finer than the slides.
-    longest_px : longest side of the pictures compared at last, px.
-    rough_px, search_px : the same in the refinement before and in the search.
-    step_deg, min_overlap : of the search, see `search_poses`.
-    hypotheses : poses that are refined; a section that looks alike from two sides needs more than one.
-    block_px, tolerance_px : side of a block, and how far it may lie from the map; px of the picture.
-    min_score : correlation from which a block was found.
-    min_agreeing, min_agreeing_share : fewest blocks that agree with the map, and their share of those looked for,
+    pixel_size_um
+        Finest scale looked at, µm; coarser for large slides (`longest_px`), never finer than the slides.
+    longest_px
+        Longest side of the pictures compared at last, px.
+    rough_px, search_px
+        The same in the refinement before and in the search.
+    step_deg, min_overlap
+        Of the search, see `search_poses`.
+    hypotheses
+        Poses that are refined; a section that looks alike from two sides needs more than one.
+    block_px, tolerance_px
+        Side of a block, and how far it may lie from the map; px of the picture.
+    min_score
+        Correlation from which a block was found.
+    min_agreeing, min_agreeing_share
+        Fewest blocks that agree with the map, and their share of those looked for,
         0..1. Ten pairs of unrelated drawn tissue reached 0.06 to 0.08; true pairs 1.0, bent by 40 µm (SD) 0.5.
-    max_error_um : largest median error, µm: half a patch of 512 px at 0.25 µm, beyond which labels move to the next.
-    max_stretch : largest change of length in any direction, as a share; more says that a pixel size is wrong.
+    max_error_um
+        Largest median error, µm: half a patch of 512 px at 0.25 µm, beyond which labels move to the next.
+    max_stretch
+        Largest change of length in any direction, as a share; more says that a pixel size is wrong.
     """
 
     pixel_size_um: float = 1.0
@@ -80,9 +90,12 @@ def register_slides(
 
     Parameters
     ----------
-    fixed, moving : open images, of any stain each, as QuPath shows them.
-    fixed_pixel_size_um, moving_pixel_size_um : µm per level-0 px; the file's own where not given.
-    settings : scales and limits.
+    fixed, moving
+        Open images, of any stain each, as QuPath shows them.
+    fixed_pixel_size_um, moving_pixel_size_um
+        µm per level-0 px; the file's own where not given.
+    settings
+        Scales and limits.
 
     Raises
     ------

@@ -34,9 +34,12 @@ class Pose:
 
     Attributes
     ----------
-    matrix : float64 (2, 3), from fixed µm to moving µm.
-    score : masked correlation, -1..1.
-    is_mirrored : whether the moving slide shows the other side of the section.
+    matrix
+        float64 (2, 3), from fixed µm to moving µm.
+    score
+        Masked correlation, -1..1.
+    is_mirrored
+        Whether the moving slide shows the other side of the section.
     """
 
     matrix: NDArray[np.float64]
@@ -51,10 +54,14 @@ def search_poses(
 
     Parameters
     ----------
-    fixed, moving : both at one pixel size, some 100 px along the longer side.
-    step_deg : between turns; half a step of 5° moves the rim of a section of 100 px by 2 px.
-    min_overlap : of the smaller section's tissue that must lie on tissue, 0..1.
-    keep : number of poses, each at least two steps or a tenth of the section from the better ones.
+    fixed, moving
+        Both at one pixel size, some 100 px along the longer side.
+    step_deg
+        Between turns; half a step of 5° moves the rim of a section of 100 px by 2 px.
+    min_overlap
+        Of the smaller section's tissue that must lie on tissue, 0..1.
+    keep
+        Number of poses, each at least two steps or a tenth of the section from the better ones.
     """
     shapes = fixed.density.shape, moving.density.shape
     side = math.ceil(math.hypot(*shapes[1])) + 1

@@ -26,9 +26,12 @@ class Structure:
 
     Attributes
     ----------
-    density : float32 (H, W), 0 on glass, about 0.3 on pale and 1 on dark tissue.
-    tissue : bool (H, W).
-    pixel_size_um : of both, µm; pixel (row, column) covers µm from ``column * pixel_size_um`` of the image.
+    density
+        float32 (H, W), 0 on glass, about 0.3 on pale and 1 on dark tissue.
+    tissue
+        bool (H, W).
+    pixel_size_um
+        Of both, µm; pixel (row, column) covers µm from ``column * pixel_size_um`` of the image.
     """
 
     density: NDArray[np.float32]
@@ -44,9 +47,12 @@ def read_structure(slide: Slide, slide_pixel_size_um: float, pixel_size_um: floa
 
     Parameters
     ----------
-    slide : an open image.
-    slide_pixel_size_um : µm per level-0 px.
-    pixel_size_um : scale of the result, µm; at least that of the slide.
+    slide
+        An open image.
+    slide_pixel_size_um
+        µm per level-0 px.
+    pixel_size_um
+        Scale of the result, µm; at least that of the slide.
 
     Raises
     ------

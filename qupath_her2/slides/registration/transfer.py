@@ -37,9 +37,12 @@ def transfer_geometry(geometry: _Area, registration: Registration, direction: Di
 
     Parameters
     ----------
-    geometry : level-0 px of the slide it comes from.
-    registration : from `register_slides`.
-    direction : ``to moving`` from the fixed slide, ``to fixed`` from the moving one.
+    geometry
+        Level-0 px of the slide it comes from.
+    registration
+        From `register_slides`.
+    direction
+        ``to moving`` from the fixed slide, ``to fixed`` from the moving one.
     """
     matrix = registration.matrix if direction == "to moving" else inverse_matrix(registration)
     return cast("_Area", affine_transform(geometry, matrix))
@@ -54,8 +57,10 @@ def transfer_regions(
 
     Returns
     -------
-    regions : those that lie on the other slide at all.
-    notes : a sentence for each region that was cut or lost.
+    regions
+        Those that lie on the other slide at all.
+    notes
+        A sentence for each region that was cut or lost.
 
     Raises
     ------

@@ -37,9 +37,12 @@ class DensityMap:
 
     Attributes
     ----------
-    matrix : float64 (3, 3), from the densities of red, green, blue to the new ones.
-    offset : float64 (3,), OD.
-    white_in, white_out : grey values plus one that count as no stain, before and after; > 0.
+    matrix
+        float64 (3, 3), from the densities of red, green, blue to the new ones.
+    offset
+        float64 (3,), OD.
+    white_in, white_out
+        Grey values plus one that count as no stain, before and after; > 0.
 
     Raises
     ------
@@ -90,12 +93,15 @@ def apply_density_map(rgb: NDArray[np.uint8], density_map: DensityMap) -> NDArra
 
     Parameters
     ----------
-    rgb : uint8 (..., 3): a picture (H, W, 3) or a batch (N, H, W, 3).
-    density_map : the map, the same for every pixel.
+    rgb
+        uint8 (..., 3): a picture (H, W, 3) or a batch (N, H, W, 3).
+    density_map
+        The map, the same for every pixel.
 
     Returns
     -------
-    uint8, the shape of `rgb`.
+    NDArray[np.uint8]
+        uint8, the shape of `rgb`.
 
     Raises
     ------

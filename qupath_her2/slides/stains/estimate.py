@@ -26,12 +26,15 @@ def estimate_background(rgb_thumbnail: NDArray[np.uint8], tissue_mask: NDArray[n
 
     Parameters
     ----------
-    rgb_thumbnail : uint8 (H, W, 3).
-    tissue_mask : bool (H, W), True on tissue. A margin of 2 thumbnail pixels around it is left out.
+    rgb_thumbnail
+        uint8 (H, W, 3).
+    tissue_mask
+        bool (H, W), True on tissue. A margin of 2 thumbnail pixels around it is left out.
 
     Returns
     -------
-    tuple of three floats in (0, 255]; (255, 255, 255), QuPath's default, where under 200 glass pixels remain.
+    Vector
+        tuple of three floats in (0, 255]; (255, 255, 255), QuPath's default, where under 200 glass pixels remain.
     """
     near = cv2.dilate(tissue_mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     glass = rgb_thumbnail[~near]
@@ -49,20 +52,29 @@ class StainEstimateSettings:
 
     Attributes
     ----------
-    min_density : length of the OD vector from which a pixel has a colour worth asking, OD.
-    max_density : per-channel OD above which DAB no longer follows Beer-Lambert and 8-bit colour is coarse.
-    hematoxylin_percentile : share of pixels, at the blue end of the angle between the stains, that define
+    min_density
+        Length of the OD vector from which a pixel has a colour worth asking, OD.
+    max_density
+        Per-channel OD above which DAB no longer follows Beer-Lambert and 8-bit colour is coarse.
+    hematoxylin_percentile
+        Share of pixels, at the blue end of the angle between the stains, that define
         haematoxylin, %.
-    dab_dense_percentile, dab_angle_percentile : DAB is defined by the brown pixels above this percentile of
+    dab_dense_percentile, dab_angle_percentile
+        DAB is defined by the brown pixels above this percentile of
         density, and of those by the ones beyond this percentile of the angle.
-    min_dab_share : share of stained pixels that must be brown before DAB counts as plentiful, 0..1.
-    dab_density : DAB OD above which a pixel is brown.
-    max_hematoxylin_deviation_deg, max_dab_deviation_deg : largest accepted angle between an estimate and QuPath's
+    min_dab_share
+        Share of stained pixels that must be brown before DAB counts as plentiful, 0..1.
+    dab_density
+        DAB OD above which a pixel is brown.
+    max_hematoxylin_deviation_deg, max_dab_deviation_deg
+        Largest accepted angle between an estimate and QuPath's
         default, degrees. Four real cores lie within 7; of drawn fields with stains of other makes many lie beyond 12,
         where the default misled more than the estimate (shares up to 27 points off). Eosin lies 19 from DAB.
-    min_separation_deg : smallest accepted angle between the two estimates, degrees; QuPath's are 37 apart. Nearer ones
+    min_separation_deg
+        Smallest accepted angle between the two estimates, degrees; QuPath's are 37 apart. Nearer ones
         cannot be told apart.
-    min_pixels : fewest stained pixels.
+    min_pixels
+        Fewest stained pixels.
     """
 
     min_density: float = 0.15
@@ -97,13 +109,17 @@ def estimate_stains(
 
     Parameters
     ----------
-    od_pixels : float32 (N, 3), optical density of tissue pixels against their own image's background.
-    background_rgb : put into the result.
-    settings : limits of acceptance.
+    od_pixels
+        float32 (N, 3), optical density of tissue pixels against their own image's background.
+    background_rgb
+        Put into the result.
+    settings
+        Limits of acceptance.
 
     Returns
     -------
-    StainVectors : the estimate, or QuPath's defaults where DAB is scarce or a direction is not the expected
+    StainVectors
+        The estimate, or QuPath's defaults where DAB is scarce or a direction is not the expected
         one; `source` says which and why.
     """
     s = settings or StainEstimateSettings()

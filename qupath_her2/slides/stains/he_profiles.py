@@ -27,10 +27,14 @@ class StainProfile:
 
     Attributes
     ----------
-    hematoxylin, eosin : unit vectors of red, green, blue optical density; scaled to length 1 when made.
-    max_hematoxylin, max_eosin : 99th percentile of the amount of each stain, OD along its vector (log10).
-    white : grey value plus one that counts as no stain, of all three channels.
-    source : where the numbers come from, in words; saved with the run.
+    hematoxylin, eosin
+        Unit vectors of red, green, blue optical density; scaled to length 1 when made.
+    max_hematoxylin, max_eosin
+        99th percentile of the amount of each stain, OD along its vector (log10).
+    white
+        Grey value plus one that counts as no stain, of all three channels.
+    source
+        Where the numbers come from, in words; saved with the run.
 
     Raises
     ------

@@ -33,8 +33,10 @@ class JitterSettings:
 
     Attributes
     ----------
-    alpha_range : alpha is drawn evenly from ``1 - alpha_range .. 1 + alpha_range``, for each stain; 0..1.
-    beta_range_od : beta is drawn evenly from ``-beta_range_od .. beta_range_od``, OD (log10). The papers give their
+    alpha_range
+        Alpha is drawn evenly from ``1 - alpha_range .. 1 + alpha_range``, for each stain; 0..1.
+    beta_range_od
+        Beta is drawn evenly from ``-beta_range_od .. beta_range_od``, OD (log10). The papers give their
         range in the units of one version of scikit-image, which no later version shares: ours are densities.
 
     Raises
@@ -61,7 +63,8 @@ def draw_hed_jitter(
 
     Returns
     -------
-    alpha, beta : float64 (n, 3), haematoxylin, eosin, DAB; `hed_jitter` takes one row of each.
+    alpha, beta
+        float64 (n, 3), haematoxylin, eosin, DAB; `hed_jitter` takes one row of each.
     """
     s = settings or JitterSettings()
     alpha = rng.uniform(1 - s.alpha_range, 1 + s.alpha_range, (n, 3))
@@ -76,7 +79,8 @@ def hed_jitter(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> Density
 
     Parameters
     ----------
-    alpha, beta : float64 (3,), haematoxylin, eosin, DAB; beta in OD (log10).
+    alpha, beta
+        float64 (3,), haematoxylin, eosin, DAB; beta in OD (log10).
     """
     # Stains are rows (density = stains @ HED_STAINS); a density map multiplies columns from the left.
     mixing = HED_STAINS.T

@@ -34,14 +34,20 @@ class MacenkoSettings:
 
     Attributes
     ----------
-    white : grey value plus one that counts as no stain.
-    min_density : a pixel under this in any channel is transparent and left out of the vectors, OD (0.15 in natural
+    white
+        Grey value plus one that counts as no stain.
+    min_density
+        A pixel under this in any channel is transparent and left out of the vectors, OD (0.15 in natural
         logarithm).
-    angle_percentile : the vectors are this and its counterpart of the angles in the plane of the two widest
+    angle_percentile
+        The vectors are this and its counterpart of the angles in the plane of the two widest
         directions, %.
-    max_percentile : of the amounts of each stain over all pixels given, %.
-    min_pixels : fewest stained pixels.
-    min_angle_deg : smallest angle between the vectors, degrees. One stain with noise of 5 grey levels spreads over
+    max_percentile
+        Of the amounts of each stain over all pixels given, %.
+    min_pixels
+        Fewest stained pixels.
+    min_angle_deg
+        Smallest angle between the vectors, degrees. One stain with noise of 5 grey levels spreads over
         12; H&E slides and published references have 22 and more.
     """
 
@@ -65,15 +71,21 @@ def fit_macenko(
 
     Parameters
     ----------
-    pixels : uint8 (..., 3), a sample of tissue pixels of one slide: see `stain_sample.sample_tissue_pixels`.
-    name : what messages call the slide.
-    image_type : QuPath's type of the image, None where unknown.
-    settings : cut-offs.
-    force : take an IHC slide too.
+    pixels
+        uint8 (..., 3), a sample of tissue pixels of one slide: see `stain_sample.sample_tissue_pixels`.
+    name
+        What messages call the slide.
+    image_type
+        QuPath's type of the image, None where unknown.
+    settings
+        Cut-offs.
+    force
+        Take an IHC slide too.
 
     Returns
     -------
     StainProfile
+        StainProfile
 
     Raises
     ------

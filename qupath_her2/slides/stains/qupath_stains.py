@@ -21,7 +21,8 @@ def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
 
     Parameters
     ----------
-    value : what ``ColorDeconvolutionStains.getColorDeconvolutionStainsAsString`` writes (JSON text), or the
+    value
+        What ``ColorDeconvolutionStains.getColorDeconvolutionStainsAsString`` writes (JSON text), or the
         same as a mapping: ``Stain 1``, ``Values 1``, ``Stain 2``, ``Values 2``, optionally ``Values 3``,
         ``Background``. Values are text with spaces or lists of numbers; the stains stand in either order.
 

@@ -33,9 +33,12 @@ class SampleSettings:
 
     Attributes
     ----------
-    windows : number of windows, spread evenly over the tissue.
-    window_px : side of a window, pixels as read.
-    pixel_size_um : scale at which windows are read, µm. Coarser pixels mix the stains, and their colours draw near.
+    windows
+        Number of windows, spread evenly over the tissue.
+    window_px
+        Side of a window, pixels as read.
+    pixel_size_um
+        Scale at which windows are read, µm. Coarser pixels mix the stains, and their colours draw near.
     """
 
     windows: int = 64
@@ -54,14 +57,19 @@ def sample_tissue_pixels(
 
     Parameters
     ----------
-    slide : an open image.
-    pixel_size_um : µm per level-0 px; the file's own where not given. Without either, level 0 is read as it is.
-    tissue : where it lies, found where not given.
-    settings : how many.
+    slide
+        An open image.
+    pixel_size_um
+        µm per level-0 px; the file's own where not given. Without either, level 0 is read as it is.
+    tissue
+        Where it lies, found where not given.
+    settings
+        How many.
 
     Returns
     -------
-    uint8 (N, 3), N up to ``windows * window_px ** 2``; (0, 3) without any tissue.
+    NDArray[np.uint8]
+        uint8 (N, 3), N up to ``windows * window_px ** 2``; (0, 3) without any tissue.
     """
     s = settings or SampleSettings()
     found = tissue or find_tissue(slide, pixel_size_um=pixel_size_um)

@@ -28,10 +28,14 @@ class StainVectors:
 
     Attributes
     ----------
-    hematoxylin, dab : unit vectors of red, green, blue optical density; scaled to length 1 when made.
-    background_rgb : red, green, blue of unstained glass, in (0, 255].
-    source : where they come from, in words; saved with the run.
-    residual : third unit vector; None means the normalised cross product of the two, as QuPath takes it.
+    hematoxylin, dab
+        Unit vectors of red, green, blue optical density; scaled to length 1 when made.
+    background_rgb
+        Red, green, blue of unstained glass, in (0, 255].
+    source
+        Where they come from, in words; saved with the run.
+    residual
+        Third unit vector; None means the normalised cross product of the two, as QuPath takes it.
 
     Raises
     ------
@@ -111,12 +115,15 @@ def optical_density(
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
-    background_rgb : I0 for red, green, blue, in (0, 255].
+    rgb
+        uint8 (H, W, 3).
+    background_rgb
+        I0 for red, green, blue, in (0, 255].
 
     Returns
     -------
-    float32 (H, W, 3)
+    NDArray[np.float32]
+        float32 (H, W, 3)
     """
     lut = _density_lut(cast(Vector, tuple(float(v) for v in background_rgb)))
     return cast("NDArray[np.float32]", cv2.LUT(np.ascontiguousarray(rgb), lut))
@@ -129,12 +136,15 @@ def unmix(rgb: NDArray[np.uint8], stains: StainVectors = QUPATH_H_DAB) -> NDArra
 
     Parameters
     ----------
-    rgb : uint8 (H, W, 3).
-    stains : vectors and background; the residual is their cross product unless given, as in QuPath.
+    rgb
+        uint8 (H, W, 3).
+    stains
+        Vectors and background; the residual is their cross product unless given, as in QuPath.
 
     Returns
     -------
-    float32 (H, W, 3) : haematoxylin, DAB, residual.
+    NDArray[np.float32]
+        float32 (H, W, 3) : haematoxylin, DAB, residual.
     """
     # Stains are rows of the matrix (od = amounts @ matrix); cv2.transform multiplies from the left.
     inverse = np.ascontiguousarray(np.linalg.inv(stains.matrix()).T, dtype=np.float32)
