@@ -34,7 +34,7 @@ def cells(
 
     qupath-her2 cells study --cells from-regions --geojson
     """
-    from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.cli.scoring import run_folder, run_options
     from qupath_her2.runs.cell_sources import cell_source
     from qupath_her2.runs.plan import find_settings
 

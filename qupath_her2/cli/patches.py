@@ -223,7 +223,7 @@ def patches(
 
     qupath-her2 patches BCI --layout bci --size 256 --stain HE
     """
-    from qupath_her2.cli.patch_work import cut_and_write, patch_overrides
+    from qupath_her2.cli.patch_cutting import cut_and_write, patch_overrides
 
     overrides = patch_overrides(
         grid={"patch_size_px": size, "target_um_px": um_px, "stride_px": stride},

@@ -80,8 +80,8 @@ def predict(
 
     qupath-her2 predict study/project.qpproj --model study/her2/models/se-resnet50/best
     """
-    from qupath_her2.cli.bridge import pull_and_push
-    from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.cli.pull_push import pull_and_push
+    from qupath_her2.cli.scoring import run_folder, run_options
     from qupath_her2.models.card import read_card
     from qupath_her2.project.exchange.images import PREDICTIONS
     from qupath_her2.recipes import RECIPES

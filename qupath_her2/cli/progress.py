@@ -1,4 +1,4 @@
-"""What a running verb shows: a bar with the time left, or JSON lines."""
+"""Progress of a scoring run: a bar with the time left, one line per image, or JSON lines."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def pull(
 
     qupath-her2 pull study --cells --images 'case0*'
     """
-    from qupath_her2.cli.bridge import pull_project
+    from qupath_her2.cli.pull_push import pull_project
     from qupath_her2.runs.plan import find_settings
 
     pull_project(

@@ -36,7 +36,7 @@ def push(
 
     qupath-her2 push study
     """
-    from qupath_her2.cli.bridge import push_project
+    from qupath_her2.cli.pull_push import push_project
 
     return push_project(
         project,

@@ -60,8 +60,8 @@ def run(
 
     qupath-her2 run study --method indicators --tumour-from study/her2/models/tumour-resnet34/best
     """
-    from qupath_her2.cli.bridge import pull_and_push
-    from qupath_her2.cli.jobs import run_folder, run_options
+    from qupath_her2.cli.pull_push import pull_and_push
+    from qupath_her2.cli.scoring import run_folder, run_options
     from qupath_her2.runs.cell_sources import cell_source
     from qupath_her2.runs.plan import find_settings
 

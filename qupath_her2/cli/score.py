@@ -31,7 +31,7 @@ def score(
 
     qupath-her2 score study --site gastric --specimen biopsy
     """
-    from qupath_her2.cli.jobs import run_options, score_folder
+    from qupath_her2.cli.scoring import run_options, score_folder
 
     chosen = run_options(images=images, out=out, site=site, specimen=specimen, geojson=geojson, debug=debug)
     return score_folder(folder, chosen, config, guideline, progress=progress)

@@ -184,12 +184,12 @@ def train(
         options={} if width is None else {"width": width},
     )
     if is_segmentation:
-        from qupath_her2.cli.segment_work import train_segmenters
+        from qupath_her2.cli.segmenter_training import train_segmenters
 
         sides = tuple(windows.split(",")) if study == "window" else ()
         place = patches or her2 / "patches" / recipe
         return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
-    from qupath_her2.cli.train_work import train_classifiers
+    from qupath_her2.cli.classifier_training import train_classifiers
 
     return train_classifiers(job, folds, progress)
 
@@ -232,7 +232,7 @@ def _manifest(
     **source: Any,
 ) -> PatchManifest:
     """Return the patches that were named, else those that the recipe cuts from the regions as they are now."""
-    from qupath_her2.cli.patch_work import cut_source, find_source
+    from qupath_her2.cli.patch_cutting import cut_source, find_source
     from qupath_her2.patches.manifest import read_manifest
     from qupath_her2.runs.plan import exchange_folder
 

@@ -1,4 +1,4 @@
-"""How every verb ends: its exit code, and errors as one message without a traceback."""
+"""Exit codes and error reporting shared by all verbs: one message, no traceback."""
 
 from __future__ import annotations
 

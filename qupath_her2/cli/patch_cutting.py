@@ -1,4 +1,4 @@
-"""What ``patches`` does: from flags to settings, to the manifest, to the closing line."""
+"""Patch cutting for ``patches`` and ``train``: flags become settings, then a manifest and a closing line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs that score share: from flags to jobs, to the table and the closing line."""
+"""Shared by the scoring verbs: flags become jobs, results become a table and a closing line."""
 
 from __future__ import annotations
 

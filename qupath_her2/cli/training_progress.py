@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a bar with the time left, a line an epoch, or JSON lines."""
+"""Progress of a training run: a bar with the time left, one line per epoch, or JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `pull`, `push` and `run` share: their lines on the terminal."""
+"""Pull and push as the verbs ``pull``, ``push``, ``run`` and ``predict`` run them, with their terminal output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``train`` does for recipes that name pixels: one network, the paper's rivals, or the study of window sizes."""
+"""``train`` for segmentation recipes: one network, the paper's comparison networks, or its window-size study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
-from qupath_her2.cli.training_view import training_view
+from qupath_her2.cli.training_progress import training_view
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
 from qupath_her2.patches.manifest import PatchManifest

@@ -1,4 +1,4 @@
-"""Classifiers trained before people's eyes: one, or one a fold; figures, warnings, and where things lie."""
+"""``train`` for classification recipes: one network or one per fold, then metrics, warnings and output paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
-from qupath_her2.cli.training_view import training_view
+from qupath_her2.cli.training_progress import training_view
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table, table_text
 
 if TYPE_CHECKING:
