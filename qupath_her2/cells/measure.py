@@ -26,7 +26,7 @@ from qupath_her2.cells.quality import (
     check_picture,
     check_pixel_size,
 )
-from qupath_her2.cells.regions import RegionMap, map_regions
+from qupath_her2.regions import RegionMap, map_regions
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileCells, TileWork, join, measure_tile

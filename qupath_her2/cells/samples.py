@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.nuclei.detection import Tile
-from qupath_her2.cells.regions import RegionMap
+from qupath_her2.regions import RegionMap
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.slides.readers.slide import Slide, read_scaled
 from qupath_her2.slides.stains.vectors import StainVectors

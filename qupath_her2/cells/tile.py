@@ -20,7 +20,7 @@ from qupath_her2.cells.nuclei.candidates import inside_outside
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, Nuclei, Tile
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, polygons, rays_to_box
-from qupath_her2.cells.regions import RegionMap
+from qupath_her2.regions import RegionMap
 from qupath_her2.cells.stain_planes import Plane, Planes, PlaneSettings, make_planes
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Box

@@ -16,7 +16,7 @@ import shapely
 
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, find_cells
-from qupath_her2.cells.regions import map_regions
+from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork

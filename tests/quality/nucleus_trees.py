@@ -28,7 +28,7 @@ from qupath_her2.cells.nuclei.contours import outline_seeds
 from qupath_her2.cells.nuclei.detection import ClassicalDetector, Tile
 from qupath_her2.cells.nuclei.seeds import find_seeds
 from qupath_her2.cells.nuclei.star_contours import polygons
-from qupath_her2.cells.regions import map_regions
+from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.records import Region

@@ -25,7 +25,7 @@ from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.membrane.grading import GradingSettings
 from qupath_her2.cells.membrane.membrane_net import REACH, SPREAD_FLOOR
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings
-from qupath_her2.cells.regions import map_regions
+from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.learning.train.membrane_net_fit import RingCuts, RingFitSettings, RingTruth, fit_rings
 from qupath_her2.records import PATTERNS, Region

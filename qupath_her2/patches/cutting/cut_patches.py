@@ -14,7 +14,7 @@ from qupath_her2.patches.cutting.drop_causes import nothing_came_out
 from qupath_her2.patches.cutting.grid import patch_scale
 from qupath_her2.patches.cutting.image_patches import Cut, cut_ground, drop_patches, whole_image
 from qupath_her2.patches.cutting.labelled_regions import labelled_ground
-from qupath_her2.patches.cutting.labels import Ground
+from qupath_her2.patches.cutting.labels import LabelledRegions
 from qupath_her2.patches.datasets.sources import Source, SourceImage, image_size, project_source, regions_of
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.table import ManifestImage, PatchManifest
@@ -182,7 +182,7 @@ def _ground(
     task: Task,
     context: CutContext,
     got: Collected,
-) -> Ground | None:
+) -> LabelledRegions | None:
     """Return the labelled ground; None, counted, where there is none or only unknown labels are still looked for."""
     found = regions_of(image, slide.width, slide.height, context.class_names)
     for feature in found.quarantined:

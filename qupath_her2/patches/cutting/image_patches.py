@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.patches.cutting.drop import drop_causes, pixel_shares
 from qupath_her2.patches.cutting.grid import PatchScale, grid_boxes, random_boxes
-from qupath_her2.patches.cutting.labels import BoxLabels, Ground, label_boxes
+from qupath_her2.patches.cutting.labels import BoxLabels, LabelledRegions, label_boxes
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels, reading_order
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.table import ManifestImage, PatchManifest
@@ -58,7 +58,7 @@ def whole_image(width: int, height: int, label: int | None) -> Cut:
 
 
 def cut_ground(
-    width: int, height: int, ground: Ground, scale: PatchScale, settings: PatchSettings, key: str
+    width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
 ) -> Cut:
     """Lay patches over the labelled ground of an image and label them.
 
@@ -90,7 +90,7 @@ def cut_ground(
 
 
 def _random(
-    width: int, height: int, ground: Ground, scale: PatchScale, settings: PatchSettings, key: str
+    width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
 ) -> Cut:
     parts = []
     wanted = settings.random_per_image

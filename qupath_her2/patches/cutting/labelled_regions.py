@@ -10,11 +10,12 @@ from uuid import UUID
 import numpy as np
 import shapely
 
-from qupath_her2.patches.cutting.labels import Ground, ground_of
+from qupath_her2.patches.cutting.labels import LabelledRegions, label_regions
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.tasks import UNDECIDED, Task, is_label, label_of
 from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.records import CaseInfo, Region
+from qupath_her2.regions import SUBTRACTING
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.tissue import TissueSettings, find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
@@ -22,18 +23,23 @@ from qupath_her2.slides.tissue_outlines import tissue_polygons
 __all__ = ["Labelled", "labelled_ground"]
 
 _NO_REGION = UUID(int=0)
-_SUBTRACTING = ("ignore", "in_situ", "control")
 
 
 @dataclass(slots=True)
 class Labelled:
-    """The labelled ground of an image.
+    """The labelled regions of an image.
 
-    `ground` : from `labels.ground_of`; `unknown` : {label as written: times} that the task does not know; `dropped` :
-    {cause: regions}.
+    Attributes
+    ----------
+    ground
+        From `labels.label_regions`.
+    unknown
+        {label as written: count} of labels that the task does not know.
+    dropped
+        {cause: count} of regions left out.
     """
 
-    ground: Ground
+    ground: LabelledRegions
     unknown: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -73,7 +79,7 @@ def labelled_ground(
         How tissue is told from glass.
     """
     drawn = [*found.labels, *found.regions]
-    result = Labelled(ground_of([], []))
+    result = Labelled(label_regions([], []))
     labels = _region_labels(drawn, task, settings, image_label, case, result)
     if found.cores and not any(label is not None for label in labels.values()):
         cores = [replace(core, role="tumour") for core in found.cores]
@@ -85,10 +91,10 @@ def labelled_ground(
         outlines = tissue_polygons(find_tissue(slide, pixel_size_um=pixel_size_um, settings=tissue))
         pieces = [Region(_NO_REGION, outline, "other") for outline in outlines]
     known = [region for region in drawn if region.uuid in labels]
-    ground = ground_of(known, [labels[region.uuid] for region in known])
+    ground = label_regions(known, [labels[region.uuid] for region in known])
     if settings.whole_tissue and not is_drawn:
         label = -1 if image_label is None else image_label
-        ground = ground_of(
+        ground = label_regions(
             [*known, *pieces], [*(labels[region.uuid] for region in known), *[label] * len(pieces)]
         )
     elif settings.rest_label:
@@ -117,7 +123,7 @@ def _region_labels(
         )
         if name.casefold() in skipped or name.casefold() == "region*":
             continue
-        if region.role in _SUBTRACTING:
+        if region.role in SUBTRACTING:
             labels[region.uuid] = None
         elif is_label(task, own):
             index = label_of(task, own, case)
@@ -132,13 +138,15 @@ def _region_labels(
     return labels
 
 
-def _with_rest(ground: Ground, pieces: Sequence[Region], found: RegionFile, label: int) -> Ground:
+def _with_rest(
+    ground: LabelledRegions, pieces: Sequence[Region], found: RegionFile, label: int
+) -> LabelledRegions:
     """Add the tissue outside everything that anybody drew."""
     drawn = [region.geometry for region in (*found.regions, *found.labels, *found.cores)]
     outlines = shapely.union_all([piece.geometry for piece in pieces])
     rest = shapely.difference(outlines, shapely.union_all(drawn)) if drawn else outlines
     parts = [part for part in shapely.get_parts(rest) if part.geom_type == "Polygon" and part.area > 0]
-    return Ground(
+    return LabelledRegions(
         (*ground.shapes, *parts),
         np.concatenate([ground.label, np.full(len(parts), label, np.int16)]),
         np.concatenate([ground.uuid, np.zeros((len(parts), 16), np.uint8)]),

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.records import Region
+from qupath_her2.regions import SUBTRACTING, exclusive_areas, nesting_order
 
-__all__ = ["BoxLabels", "Ground", "LabelRule", "RuleName", "ground_of", "label_boxes", "overlap_shares"]
+__all__ = [
+    "BoxLabels",
+    "LabelRule",
+    "LabelledRegions",
+    "RuleName",
+    "label_boxes",
+    "label_regions",
+    "overlap_shares",
+]
 
 RuleName = Literal["overlap", "majority", "contained"]
 
-#: Roles whose regions take ground away whatever their class says.
-_SUBTRACTING = ("ignore", "in_situ", "control")
 #: Shares closer than this to a limit have reached it: areas are sums of floats.
 _EPSILON = 1e-9
 #: Shapes with more vertices are cut into pieces first, so that a patch meets a few hundred and not all.
@@ -59,11 +66,17 @@ class LabelRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The ground of each labelled region after nested and subtracting ones were taken out of it.
+class LabelledRegions:
+    """The area that belongs to each labelled region of an image, by the rule of nesting in `qupath_her2.regions`.
 
-    `shapes` : R geometries, level-0 px, none overlapping another; `label` : int16 (R,), class of each, -1 = none;
-    `uuid` : uint8 (R, 16), the annotation it came from.
+    Attributes
+    ----------
+    shapes
+        R geometries, level-0 pixels, none overlapping another.
+    label
+        int16 (R,), class index of each, -1 = class unknown.
+    uuid
+        uint8 (R, 16), the annotation that each area comes from.
     """
 
     shapes: tuple[shapely.Geometry, ...]
@@ -96,46 +109,31 @@ class BoxLabels:
     meets: _Bools
 
 
-def ground_of(regions: Sequence[Region], labels: Sequence[int | None]) -> Ground:
-    """Give every point to the innermost region that holds it.
-
-    Smaller regions count as inner, as for cells; ignore, in-situ and control regions take away whatever their size.
+def label_regions(regions: Sequence[Region], labels: Sequence[int | None]) -> LabelledRegions:
+    """Give every point to the innermost region that holds it, as scoring by cells does.
 
     Parameters
     ----------
     regions
         Of one image.
     labels
-        For each its class index, -1 for ground without a known class, None for a region that takes its ground
-        away without labelling it (stroma inside tumour).
+        Class index of each region; -1 for a region of unknown class; None for a region that only takes its area
+        away from those around it (stroma inside tumour).
+
+    Returns
+    -------
+    LabelledRegions
+        The regions that have a label, are not subtracting, and keep some area.
     """
-    order = sorted(
-        range(len(regions)),
-        # Equal areas: the order of the UUIDs, so that the same regions always decide the same way.
-        key=lambda i: (
-            regions[i].role not in _SUBTRACTING,
-            regions[i].geometry.area,
-            regions[i].uuid.int,
-        ),
-    )
-    ordered = [regions[i].geometry for i in order]
-    tree = shapely.STRtree(ordered)
-    shapes, kept = [], []
-    for place, i in enumerate(order):
-        if labels[i] is None or regions[i].role in _SUBTRACTING:
-            continue
-        shape = ordered[place]
-        inner = [
-            ordered[other] for other in sorted(tree.query(shape, "intersects").tolist()) if other < place
-        ]
-        if inner:
-            shape = shapely.difference(shape, shapely.union_all(inner))
-        if shape.area > 0:
-            shapes.append(shape)
-            kept.append(i)
+    areas = exclusive_areas(regions)
+    # From the innermost outwards, so that of equal overlaps the inner region comes first.
+    kept = [
+        i
+        for i in nesting_order(regions)
+        if labels[i] is not None and regions[i].role not in SUBTRACTING and areas[i].area > 0
+    ]
     uuid = np.frombuffer(b"".join(regions[i].uuid.bytes for i in kept), np.uint8).reshape(-1, 16)
-    # Where labels[i] is None the region was left out above.
-    return Ground(tuple(shapes), np.array([labels[i] for i in kept], np.int16), uuid)
+    return LabelledRegions(tuple(areas[i] for i in kept), np.array([labels[i] for i in kept], np.int16), uuid)
 
 
 def overlap_shares(
@@ -194,7 +192,7 @@ def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry],
     return pieces, np.array(owner, np.int64)
 
 
-def label_boxes(boxes: NDArray[np.int32], ground: Ground, rule: LabelRule) -> BoxLabels:
+def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRule) -> BoxLabels:
     """Return the class of each box: the one that most of the box belongs to, where the rule holds for it.
 
     Shares of several regions of a class add up; of classes with the same share the first wins.
@@ -220,7 +218,7 @@ def label_boxes(boxes: NDArray[np.int32], ground: Ground, rule: LabelRule) -> Bo
     if len(box) == 0:
         return result
     label = ground.label[shape].astype(np.int64)
-    # Ground without a class stands after all classes, so that equal shares go to a class.
+    # Regions without a class stand after all classes, so that equal shares go to a class.
     rank = np.where(label < 0, np.iinfo(np.int16).max, label)
     pairs, inverse = np.unique(np.stack([box, rank], axis=1), axis=0, return_inverse=True)
     total = np.minimum(np.bincount(inverse.reshape(-1), share, minlength=len(pairs)), 1.0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 
 from qupath_her2.errors import PatchError, SettingsError
-from qupath_her2.patches.cutting.labels import ground_of
+from qupath_her2.patches.cutting.labels import label_regions
 from qupath_her2.patches.targets.raster import Rings, coverage, rings_of, rings_that_meet
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Region
@@ -253,7 +253,7 @@ def annotation_target(
             # Other roles than ignore may subtract from scored ground, but a nucleus in them is one.
             kept.append(region if code is None else replace(region, role="other"))
             codes.append(code)
-    ground = ground_of(kept, codes)
+    ground = label_regions(kept, codes)
     target = frame.empty()
     for code in (BACKGROUND, NUCLEUS, MEMBRANE):
         shapes = [shape for shape, label in zip(ground.shapes, ground.label, strict=True) if label == code]

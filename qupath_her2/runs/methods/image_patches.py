@@ -10,7 +10,7 @@ import numpy as np
 
 from qupath_her2.patches.cutting.grid import patch_scale
 from qupath_her2.patches.cutting.image_patches import Cut, cut_ground, drop_patches, whole_image
-from qupath_her2.patches.cutting.labels import LabelRule, ground_of
+from qupath_her2.patches.cutting.labels import LabelRule, label_regions
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
 
@@ -90,7 +90,8 @@ def _cut(
     if settings.whole_image:
         return whole_image(slide.width, slide.height, None)
     scale = patch_scale(inputs.pixel_size_um, settings.grid, job.name)
-    ground = ground_of(regions, [0 if region.role == "tumour" else None for region in regions])
+    deciding = [region for region in regions if region.role != "other"]
+    ground = label_regions(deciding, [0 if region.role == "tumour" else None for region in deciding])
     return cut_ground(slide.width, slide.height, ground, scale, settings, job.image)
 
 

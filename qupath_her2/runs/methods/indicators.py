@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import shapely
 
+from qupath_her2.regions import tumour_mask
 from qupath_her2.report.heat import OVERLAYS, Overlay, overlays_json
-from qupath_her2.report.overlay import Frame
 from qupath_her2.report.pictures import read_overview
 from qupath_her2.runs.image_setup import Ground, empty_table, refused_outcome
 from qupath_her2.runs.methods.tumour_map import find_tumour
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qupath_her2.records import Box, Region
+    from qupath_her2.records import Box
     from qupath_her2.runs.inputs import Inputs
     from qupath_her2.runs.methods.tumour_map import TumourMap
     from qupath_her2.runs.score_image import ScoreJob
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
     from qupath_her2.scoring.indicators.patch import PatchIndicators
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["measure_indicators", "region_mask"]
+__all__ = ["measure_indicators"]
 
 #: Pieces are looked for at about this scale, µm per pixel.
 _OVERVIEW_UM = 8.0
-_TAKEN_OUT = ("stroma", "ignore", "in_situ", "control")
 
 
 def measure_indicators(
@@ -123,7 +121,7 @@ def _where(
     """
     longest_um = max(slide.width, slide.height) * pixel_size_um
     rgb, frame = read_overview(slide, max(256, round(longest_um / _OVERVIEW_UM)))
-    drawn = region_mask(ground.regions, rgb.shape[:2], frame)
+    drawn = tumour_mask(ground.regions, rgb.shape, frame.to_picture)
     tumour = None
     if job.checkpoint is not None:
         shape = (rgb.shape[0], rgb.shape[1])
@@ -142,25 +140,6 @@ def _where(
     )
     ground.warnings.extend(warnings)
     return drawn & area, tumour
-
-
-def region_mask(regions: Sequence[Region], shape: tuple[int, ...], frame: Frame) -> NDArray[np.bool_]:
-    """Return the tumour regions without those that subtract, bool (h, w) on a picture's own pixels."""
-    mask = np.zeros(shape, np.uint8)
-    for roles, value in ((("tumour",), 1), (_TAKEN_OUT, 0)):
-        for region in regions:
-            if region.role not in roles:
-                continue
-            for polygon in shapely.get_parts(region.geometry):
-                # Each polygon on a layer of its own: a hole in one must not cut another.
-                layer = np.zeros_like(mask)
-                rings = [
-                    frame.to_picture(np.asarray(ring.coords)[:, :2])
-                    for ring in (polygon.exterior, *polygon.interiors)
-                ]
-                cv2.fillPoly(layer, rings, 1, cv2.LINE_8, 4)
-                mask[layer > 0] = value
-    return mask.astype(bool)
 
 
 def _read(slide: Slide, box: Box, settings: IndicatorSettings) -> NDArray[np.uint8]:

@@ -11,7 +11,13 @@ from shapely import Polygon
 from shapely.affinity import affine_transform
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.patches.cutting.labels import Ground, LabelRule, ground_of, label_boxes, overlap_shares
+from qupath_her2.patches.cutting.labels import (
+    LabelledRegions,
+    LabelRule,
+    label_boxes,
+    label_regions,
+    overlap_shares,
+)
 from qupath_her2.records import Region, RegionRole
 
 ANY = LabelRule("overlap", 1e-6)
@@ -27,9 +33,9 @@ def square(x: float, y: float, side: float) -> Polygon:
     return shapely.box(x, y, x + side, y + side)
 
 
-def ground(*shapes: tuple[shapely.Geometry, int]) -> Ground:
+def ground(*shapes: tuple[shapely.Geometry, int]) -> LabelledRegions:
     regions = [region(i + 1, shape) for i, (shape, _) in enumerate(shapes)]
-    return ground_of(regions, [label for _, label in shapes])
+    return label_regions(regions, [label for _, label in shapes])
 
 
 def one(x: int, y: int, side: int = 10) -> np.ndarray:
@@ -74,7 +80,7 @@ def owner_of(point: shapely.Point, regions: list[Region]) -> Region | None:
 @given(drawn=drawn_regions(), seed=st.integers(0, 99))
 def test_every_point_belongs_to_the_innermost_region(drawn: tuple, seed: int) -> None:
     regions, labels = drawn
-    made = ground_of(regions, labels)
+    made = label_regions(regions, labels)
     by_region = {r.uuid.bytes: label for r, label in zip(regions, labels, strict=True)}
     for xy in np.random.default_rng(seed).random((40, 2)) * 110:
         point = shapely.Point(xy)
@@ -120,7 +126,7 @@ def test_shares_of_a_shape_with_many_vertices_are_the_same() -> None:
 @given(drawn=drawn_regions(), rule=st.sampled_from(["overlap", "majority", "contained"]))
 def test_labels_are_those_of_brute_force(drawn: tuple, rule: str) -> None:
     regions, labels = drawn
-    made = ground_of(regions, labels)
+    made = label_regions(regions, labels)
     got = label_boxes(LATTICE, made, LabelRule(rule))
     for i, (x, y, w, h) in enumerate(LATTICE.tolist()):
         rectangle = shapely.box(x, y, x + w, y + h)
@@ -151,14 +157,14 @@ def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
     assume((np.diff(areas) > 1e-6).all())
     side = 104
     boxes = np.array([[x, y, 13, 13] for y in range(0, side, 13) for x in range(0, side, 13)], np.int32)
-    upright = label_boxes(boxes, ground_of(regions, labels), LabelRule("overlap"))
+    upright = label_boxes(boxes, label_regions(regions, labels), LabelRule("overlap"))
     for _ in range(turns):
         x, y, w, h = boxes.T
         boxes = np.stack([side - y - h, x, h, w], axis=1).astype(np.int32)
         regions = [
             Region(r.uuid, affine_transform(r.geometry, [0, -1, 1, 0, side, 0]), r.role) for r in regions
         ]
-    lying = label_boxes(boxes, ground_of(regions, labels), LabelRule("overlap"))
+    lying = label_boxes(boxes, label_regions(regions, labels), LabelRule("overlap"))
     assert np.allclose(upright.overlap, lying.overlap, atol=1e-6)
     clear = np.abs(upright.overlap - 0.05) > 1e-6
     assert np.array_equal(upright.belongs[clear], lying.belongs[clear])
@@ -201,7 +207,7 @@ def test_a_hole_takes_away() -> None:
 
 def test_ignore_takes_away_whatever_its_size() -> None:
     regions = [region(1, square(10, 10, 10)), region(2, square(0, 0, 16), "ignore")]
-    got = label_boxes(one(10, 10), ground_of(regions, [0, 0]), ANY)
+    got = label_boxes(one(10, 10), label_regions(regions, [0, 0]), ANY)
     assert got.overlap[0] == pytest.approx(0.64)
 
 
@@ -223,14 +229,14 @@ def test_equal_shares_go_to_the_first_class_and_unlabelled_ground_comes_last() -
 def test_the_order_of_regions_does_not_matter() -> None:
     regions = [region(1, square(0, 0, 40)), region(2, square(10, 10, 10)), region(3, square(12, 12, 4))]
     boxes = LATTICE
-    straight = label_boxes(boxes, ground_of(regions, [0, 1, 2]), ANY)
-    back = label_boxes(boxes, ground_of(regions[::-1], [2, 1, 0]), ANY)
+    straight = label_boxes(boxes, label_regions(regions, [0, 1, 2]), ANY)
+    back = label_boxes(boxes, label_regions(regions[::-1], [2, 1, 0]), ANY)
     assert np.array_equal(straight.label, back.label)
     assert np.array_equal(straight.uuid, back.uuid)
 
 
 def test_nothing_drawn_nothing_labelled() -> None:
-    empty = ground_of([], [])
+    empty = label_regions([], [])
     assert empty.bounds() is None
     got = label_boxes(LATTICE, empty, ANY)
     assert not got.meets.any()
@@ -241,7 +247,7 @@ def test_nothing_drawn_nothing_labelled() -> None:
 
 def test_bounds_are_those_of_what_is_left() -> None:
     regions = [region(1, shapely.box(0, 0, 20, 10)), region(2, shapely.box(10, -1, 30, 11), "ignore")]
-    assert ground_of(regions, [0, None]).bounds() == (0, 0, 10, 10)
+    assert label_regions(regions, [0, None]).bounds() == (0, 0, 10, 10)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])

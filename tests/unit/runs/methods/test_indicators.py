@@ -1,49 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID
 
 import cv2
 import numpy as np
 import pytest
-import shapely
 
 from qupath_her2.models.card import ModelCard, card_bytes, read_card
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.provenance import cell_uuids
-from qupath_her2.records import ImageResult, PatchTable, Region, RegionRole
+from qupath_her2.records import ImageResult, PatchTable
 from qupath_her2.report.heat import read_overlays
-from qupath_her2.report.overlay import Frame
 from qupath_her2.runs.image_setup import NO_ONE_CHOSE
 from qupath_her2.runs.methods import tumour_map
-from qupath_her2.runs.methods.indicators import region_mask
 from qupath_her2.runs.methods.patches import Asked
 from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
 from qupath_her2.runs.score_image import score_image
-
-
-def region(shape: shapely.Geometry, role: RegionRole = "tumour") -> Region:
-    return Region(UUID(int=1), shape, role)
-
-
-def test_mask_is_the_regions_area() -> None:
-    hole = shapely.Polygon(
-        [(0, 0), (100, 0), (100, 100), (0, 100)], [[(20, 20), (40, 20), (40, 40), (20, 40)]]
-    )
-    mask = region_mask([region(hole)], (100, 200), Frame(0, 0, 1.0))
-    assert abs(int(mask.sum()) - hole.area) < 0.04 * hole.area
-    assert not mask[30, 30]
-    assert not mask[:, 110:].any()
-
-
-def test_what_subtracts_wins_whatever_the_order() -> None:
-    tumour, ignored = region(shapely.box(0, 0, 100, 100)), region(shapely.box(0, 0, 50, 100), "ignore")
-    masks = [
-        region_mask(both, (100, 100), Frame(0, 0, 1.0)) for both in ([tumour, ignored], [ignored, tumour])
-    ]
-    assert np.array_equal(*masks)
-    assert masks[0][50, 60]
-    assert not masks[0][50, 40]
 
 
 def test_an_image_is_scored_by_its_patches_with_a_heat_map(project: Path) -> None:
