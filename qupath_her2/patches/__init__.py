@@ -1,5 +1,5 @@
-"""Labelled patches: where they lie, what they show, whose they are; pixels only when asked for.
+"""Labelled patches: position, label, case and split as a table; pixels are read from the slides on demand.
 
-`cut_patches` makes a `PatchManifest` of a `Source` (a project, a folder, a published data set); `PatchPixels` reads
-its pixels; `split_by_case` and `fold_splits` keep a patient on one side.
+`cut_patches` turns a `Source` (a project, a folder, a published data set) into a `PatchManifest`; `PatchPixels` reads
+its pixels; `split_by_case` and `fold_splits` keep all patches of a patient in the same part.
 """

@@ -1,4 +1,4 @@
-"""Patches as JPEG files, for people and for other programs; nothing here reads them back."""
+"""Export of patches as JPEG files, for viewing and for other programs; this package never reads them back."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ROWS_AT_ONCE = 64
 
 
 def jpeg_names(manifest: PatchManifest) -> list[str]:
-    """Return where each patch goes: ``<split>/<class>/<image id>_<x>_<y>_<width>x<height>.jpg``, N names.
+    """Return the file name of each of the N patches: ``<split>/<class>/<image id>_<x>_<y>_<width>x<height>.jpg``.
 
-    The split is ``all`` where there is none, the class ``unlabelled`` where it is unknown.
+    The split is ``all`` for patches without one, the class ``unlabelled`` for patches without a label.
     """
     classes = [_safe(name) for name in manifest.class_names]
     ids = [_safe(image.id) for image in manifest.images]
@@ -46,6 +46,7 @@ def jpeg_names(manifest: PatchManifest) -> list[str]:
 
 
 def _safe(name: str) -> str:
+    # Leading and trailing dots and blanks go too: Windows drops them silently, and ".." would leave the folder.
     return re.sub(r"[^0-9A-Za-z+._ -]+", "-", name).strip(". ") or "-"
 
 
@@ -57,32 +58,32 @@ def export_jpegs(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, list[str]]:
-    """Write every patch as a JPEG file; the folder is there whole or not at all, and replaces an earlier one.
+    """Write every patch as a JPEG file. An earlier export is replaced only once the new one is complete.
 
     Parameters
     ----------
     manifest
-        The patches; equalised where its settings say so.
+        The patches; CLAHE is applied if its settings ask for it.
     folder
-        Made anew.
+        Output folder, created or replaced as a whole.
     quality
-        Of the JPEGs, 1..100.
+        JPEG quality, 1..100.
     threads
-        That read and write; as many as there are cores (at most 8) where None.
+        Number of threads; None takes one per core, at most 8.
     progress
-        Called with (patches done, patches).
+        Called with (patches done, patches in all).
 
     Returns
     -------
     written
-        Number of files.
+        Number of files written.
     problems
-        A sentence for each patch that cannot be read; it is passed over.
+        One sentence for each patch that cannot be read; such patches are skipped.
 
     Raises
     ------
     OutputError
-        The folder cannot be written, or holds files that are no export.
+        The folder cannot be written, or contains files other than an export.
     """
     names = jpeg_names(manifest)
     draft, old = folder.with_name(f"{folder.name}.tmp"), folder.with_name(f"{folder.name}.old.tmp")
@@ -91,6 +92,7 @@ def export_jpegs(
     batches = [order[start : start + _ROWS_AT_ONCE] for start in range(0, len(order), _ROWS_AT_ONCE)]
     problems: list[str] = []
     with output_errors(folder):
+        # Of an export that was killed.
         for leftover in (draft, old):
             shutil.rmtree(leftover, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -101,11 +103,13 @@ def export_jpegs(
                 PatchPixels(manifest) as pixels,
                 ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool,
             ):
+                # Threads suffice: decoding, resizing and JPEG encoding all release the GIL.
                 write = lambda rows: _write_batch(pixels, rows, names, draft, quality)  # noqa: E731
                 for number, found in enumerate(pool.map(write, batches), 1):
                     problems += found
                     if progress is not None:
                         progress(min(number * _ROWS_AT_ONCE, len(order)), len(order))
+            # Two renames, since no system replaces a folder that is not empty in one step.
             if folder.exists():
                 folder.rename(old)
             draft.rename(folder)
@@ -116,14 +120,14 @@ def export_jpegs(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export: it would be deleted."""
+    """Refuse a folder that contains anything but an earlier export, because it would be deleted."""
     if not folder.exists():
         return
     known = {*SPLITS, "all"}
     odd = [path.name for path in sorted(folder.iterdir()) if not (path.is_dir() and path.name in known)]
     if odd:
         raise OutputError(
-            f"'{folder}' holds '{odd[0]}', which is no export of patches. Move it, or choose another name."
+            f"'{folder}' contains '{odd[0]}', which is not part of a patch export. Move it, or choose another folder."
         )
 
 
@@ -135,7 +139,7 @@ def _write_batch(
     for row, patch in zip(rows.tolist(), patches, strict=True):
         if row in unreadable:
             continue
-        # 4:4:4: halved colour would blur the brown of membranes.
+        # 4:4:4, no chroma subsampling: at half the colour resolution thin brown membranes blur.
         options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
         _, data = cv2.imencode(".jpg", cv2.cvtColor(patch, cv2.COLOR_RGB2BGR), options)
         (draft / names[row]).write_bytes(data.tobytes())

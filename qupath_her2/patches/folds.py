@@ -1,4 +1,8 @@
-"""Folds of a cross-validation: by case, so that every case is tested once and never stands on two sides."""
+"""Cross-validation folds by case: every case is tested exactly once and is never in train and test of one fold.
+
+Own code instead of scikit-learn's `StratifiedGroupKFold`, for the reason given in `patches.splits`: published folds
+must not change with a library's version.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +21,36 @@ __all__ = ["fold_splits", "k_folds"]
 def k_folds(
     manifest: PatchManifest, k: int, seed: int = 0
 ) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return k (train, test) masks, bool (N,) each: every case is in the test of exactly one fold.
-
-    Folds are stratified by the most frequent label of each case and differ by at most one case.
+    """Return k folds by case, stratified by the most frequent label of each case.
 
     Parameters
     ----------
     manifest
-        patches.
+        N patches.
     k
         Number of folds, >= 2.
     seed
-        Another seed, other folds.
+        Seed of the folds.
+
+    Returns
+    -------
+    list of tuple
+        k pairs (train, test) of masks, bool (N,). Every case is in exactly one test mask; the folds' numbers of cases
+        differ by at most one.
 
     Raises
     ------
     PatchError
-        Fewer cases than folds, or k below 2.
+        There are fewer cases than folds, or k is below 2.
     """
     group, names = case_groups(manifest)
     if not 2 <= k <= len(names):
-        raise PatchError(f"{len(names)} cases cannot make {k} folds: at least 2 folds, and a case for each.")
+        raise PatchError(
+            f"{len(names)} cases cannot make {k} folds. Ask for at least 2 folds, and at most one per case."
+        )
     strata = case_strata(manifest, group, len(names))
-    # Dealt out like cards, on through the classes, so that folds stay equal in number.
+    # Dealt round-robin through the sorted classes without restarting at each class: a restart would give the
+    # first folds the remainder of every class.
     order = sorted(range(len(names)), key=lambda case: (strata[case], rank_by_chance(names[case], seed)))
     fold = np.empty(len(names), np.int64)
     fold[order] = np.arange(len(names)) % k
@@ -48,27 +59,34 @@ def k_folds(
 
 
 def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchManifest, ...]:
-    """Return the manifest split k times: a fold to test, the next to validate, the rest to train.
+    """Return k copies of the manifest: in each, one fold is the test part, the next validation, the rest train.
 
-    With ten folds that is the 80/10/10 of Chauhan et al. 2025; every case is tested once, never on two sides at once.
+    With ten folds this is the 80/10/10 split of Chauhan et al. 2025. Every case is tested once and is in one part of
+    each fold.
 
     Parameters
     ----------
     manifest
-        Patches; a split of their own is forgotten.
+        Patches; an existing split is replaced.
     k
         Number of folds, >= 3.
     seed
-        Another seed, other folds.
+        Seed of the folds.
+
+    Returns
+    -------
+    tuple of PatchManifest
+        k manifests; ``settings["split"]`` holds ``fold`` (from 1) and ``folds``.
 
     Raises
     ------
     PatchError
-        Fewer cases than folds, or k below 3.
+        There are fewer cases than folds, or k is below 3.
     """
     if k < 3:
         raise PatchError(
-            f"{k} folds leave nothing to train on beside a fold to test and one to validate: take 3 or more."
+            f"{k} folds leave none for training once one is used for testing and one for validation. "
+            "Ask for 3 or more."
         )
     tests = [test for _, test in k_folds(manifest, k, seed)]
     shares = ((k - 2) / k, 1 / k, 1 / k)

@@ -1,9 +1,8 @@
-"""The manifest: all patches of a data set as columns in one file, with what it takes to cut them again.
+"""The patch manifest on disk: all patches of a data set as columns, with the settings needed to cut them again.
 
-A folder holds ``manifest.npz`` (the columns, stored as by `project.exchange.columns`) and
-``manifest.json`` (format 1:
-images, class names, scale, settings, counts of what was dropped, SHA-256 of the columns). Pixels stay in the
-slides; `patches.pixels.patch_pixels` reads them.
+A folder holds ``manifest.npz`` (the columns, stored by `project.exchange.columns`) and ``manifest.json`` (format 1:
+images, class names, scale, settings, counts of dropped patches, SHA-256 of the columns). Pixels stay in the slides;
+`patches.pixels.patch_pixels` reads them.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ _AGAIN = "Cut the patches again."
 
 
 def manifest_hash(manifest: PatchManifest) -> str:
-    """Return a SHA-256, 64 hex digits, of the data: patches, labels, splits, images, settings.
+    """Return the SHA-256, 64 hex digits, of patches, labels, splits, images and settings.
 
-    Where the files lie and what was dropped on the way do not count, so that a copied study keeps its hash.
+    File paths and the counts of dropped patches are left out, so that a copied study keeps its hash.
     """
     digest = hashlib.sha256()
     for name, (dtype, _) in COLUMNS.items():
@@ -69,16 +68,17 @@ def manifest_hash(manifest: PatchManifest) -> str:
 
 
 def write_manifest(folder: Path, manifest: PatchManifest) -> None:
-    """Write the manifest into `folder`, made where it is not there.
+    """Write the manifest into `folder`, which is created if needed.
 
-    Each file is replaced in one step; a kill between the two leaves a pair that `read_manifest` refuses.
+    Each file is replaced atomically. A process killed between the two leaves a pair that does not match, which
+    `read_manifest` refuses.
 
     Raises
     ------
     PatchError
-        The table is not sound.
+        `check_manifest` fails.
     OutputError
-        It cannot be written.
+        The files cannot be written.
     """
     check_manifest(manifest)
     columns = io.BytesIO()
@@ -91,7 +91,7 @@ def write_manifest(folder: Path, manifest: PatchManifest) -> None:
         "images": [_image_json(image, folder) for image in manifest.images],
         "class_names": manifest.class_names,
         "patch_size_px": manifest.patch_size_px,
-        # orjson writes NaN as null, which is what "unknown" is in JSON.
+        # NaN becomes null: orjson's rule, and JSON's only way to say "unknown".
         "pixel_size_um": manifest.pixel_size_um,
         "task": manifest.task,
         "settings": manifest.settings,
@@ -109,27 +109,28 @@ def _image_json(image: ManifestImage, folder: Path) -> dict[str, Any]:
 
 
 def _portable(path: Path, folder: Path) -> str:
-    """Return `path` from `folder`, so that a study can be moved whole; as it is where they share no folder."""
+    """Return `path` relative to `folder`, so that a study can be moved as a whole; absolute if they share no folder."""
     here, there = _plain(folder), _plain(path)
+    # Two paths that share only the root are on different disks or shares: such an image does not move along.
     if here.anchor != there.anchor or here.parts[1:2] != there.parts[1:2]:
         return there.as_posix()
     return Path(os.path.relpath(there, here)).as_posix()
 
 
 def read_manifest(folder: Path) -> PatchManifest:
-    """Read what `write_manifest` wrote.
+    """Read a manifest written by `write_manifest`.
 
     Raises
     ------
     PatchError
-        There is none, it is damaged, or of another format; the message names the file and field.
+        The files are missing, damaged or of another format; the message names the file and the field.
     """
     path = folder / _JSON
     try:
         raw = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise PatchError(
-            f"There are no patches in '{folder}' ({_JSON} is missing). Cut them: qupath-her2 patches PROJECT."
+            f"There are no patches in '{folder}' ({_JSON} is missing). Cut them with: qupath-her2 patches PROJECT."
         ) from error
     except (OSError, orjson.JSONDecodeError) as error:
         raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
@@ -158,12 +159,13 @@ def _columns(folder: Path, raw: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     except (OSError, ExchangeError) as error:
         raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
     if digest != raw.get("columns_sha256"):
-        raise PatchError(f"'{path}' does not belong to the {_JSON} beside it. {_AGAIN}")
+        raise PatchError(f"'{path}' does not belong to the {_JSON} next to it. {_AGAIN}")
     return columns
 
 
 def _field(raw: Mapping[str, Any], name: str, kind: type, path: Path) -> Any:
     value = raw.get(name)
+    # bool is a subclass of int, but true is no size.
     if not isinstance(value, kind) or isinstance(value, bool):
         raise PatchError(f"'{path}': {name!r} is {value!r:.80}, not a {kind.__name__}. {_AGAIN}")
     return value
@@ -172,12 +174,12 @@ def _field(raw: Mapping[str, Any], name: str, kind: type, path: Path) -> Any:
 def _names(raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     names: Sequence[Any] = _field(raw, "class_names", list, path)
     if not all(isinstance(name, str) for name in names):
-        raise PatchError(f"'{path}': 'class_names' are not all text. {_AGAIN}")
+        raise PatchError(f"'{path}': 'class_names' are not all strings. {_AGAIN}")
     return tuple(names)
 
 
 def _size(value: Any, name: str, path: Path) -> float:
-    """Return a pixel size in µm; null is NaN."""
+    """Return a pixel size in µm, NaN for null."""
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
@@ -193,7 +195,7 @@ def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
     values = {name: _field(raw, name, kind, path) for name, kind in kinds.items()}
     case = raw.get("case")
     if case is not None and not isinstance(case, str):
-        raise PatchError(f"'{path}': the case of image {values['name']!r} is {case!r}, not text. {_AGAIN}")
+        raise PatchError(f"'{path}': the case of image {values['name']!r} is {case!r}, not a string. {_AGAIN}")
     return ManifestImage(
         **{**values, "chain": tuple(values["chain"]), "path": _plain(folder / values["path"])},
         case=case,
@@ -203,5 +205,5 @@ def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
 
 
 def _plain(path: Path) -> Path:
-    # Not resolve(): links inside a study are followed only when the file is opened.
+    # Not resolve(): it would follow links, and a study that links to its slides could no longer be moved.
     return Path(os.path.normpath(path.absolute()))

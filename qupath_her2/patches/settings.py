@@ -1,4 +1,4 @@
-"""All settings of cutting patches: table ``[patches]`` of ``her2.toml``, and what a recipe fills in."""
+"""Settings of patch extraction: the table ``[patches]`` of ``her2.toml``, with a recipe's values as defaults."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ class PatchSettings:
     Attributes
     ----------
     task
-        What is to be told apart, a name in `tasks.TASKS`.
+        Classification task, a name in `tasks.TASKS`.
     grid, rule, drop
-        Where patches lie, to which class they belong, which are left out.
+        Position and scale of patches, rule that labels them, and rules that drop them.
     whole_tissue
-        Label all tissue as the image is labelled, where no region is drawn.
+        Where no region is drawn, label all tissue with the image's label.
     whole_image
-        One patch an image, the image itself made as small as `grid.patch_size_px` (squeezed to a square);
-        for the low-resolution recipes and for data sets of crops. No drop rule applies.
+        One patch per image: the whole image, resized to a square of `grid.patch_size_px`. For the low-resolution
+        recipes and for data sets of crops. Drop rules do not apply.
     rest_label
-        Class name for tissue outside all annotations; empty leaves it out.
+        Class name for tissue outside all annotations; empty leaves that tissue out.
     random_per_image
-        This many patches at random places for each image and class instead of a lattice; 0 = lattice.
+        Number of patches at random positions for each image and class, instead of a grid; 0 = grid.
     equalise, clahe
-        Contrast-limited equalisation of each patch, when it is read.
+        Whether to apply CLAHE to each patch when it is read, and its settings.
     label_column
-        Column of ``cases.csv`` or metadata with the image's label; empty looks for the usual ones.
+        Column of ``cases.csv`` or of the metadata with the image's label; empty tries the usual names.
     skip_classes
-        Annotation classes that are no label and not to be taken into account.
+        Annotation classes to ignore.
     keep_unlabelled
-        Keep patches whose class nobody knows, for prediction.
+        Keep patches without a label, for prediction.
     split
-        ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; ``auto``: as published where the data set
-        does, else by case, and not at all where there are too few cases.
+        ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; or ``auto``: as published where the data set
+        publishes a split, otherwise by case, and not split where there are too few cases.
     shares
-        Of train, validation, test.
+        Shares of train, validation and test, summing to 1.
     stratify
         Keep the shares within each class.
     seed
-        Of random places and splits.
+        Seed of random positions and of the split.
     segmentation
-        Of task ``segmentation``, where every pixel has a class.
+        Settings of task ``segmentation``, where every pixel has a class.
     """
 
     task: str = "her2-4"
@@ -84,20 +84,24 @@ class PatchSettings:
         task = task_named(self.task)
         if self.rest_label and self.rest_label not in task.class_names:
             raise SettingsError(
-                f"rest_label {self.rest_label!r} is no class of task '{task.name}': {', '.join(task.class_names)}."
+                f"rest_label {self.rest_label!r} is not a class of task '{task.name}'. "
+                f"Choose one of: {', '.join(task.class_names)}."
             )
         checked_shares(self.shares)
         if self.random_per_image < 0:
-            raise SettingsError(f"random_per_image is {self.random_per_image}; 0 lays a lattice.")
+            raise SettingsError(
+                f"random_per_image is {self.random_per_image}; it must be 0 (patches on a grid) or more."
+            )
 
 
 def settings_of_manifest(settings: PatchSettings, layout: str) -> dict[str, Any]:
-    """Return the settings as the manifest keeps them: plain values; what is not used is left out."""
+    """Return the settings as plain values for the manifest, without those that do not apply."""
+    # Unused settings are left out because they enter the manifest's hash: the same patches keep the same hash.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(settings)))
     plain["clahe"] = plain["clahe"] if settings.equalise else None
     if settings.task != SEGMENTATION.name:
         del plain["segmentation"]
-    # The manifest's own `split` says what was done, which "auto" does not.
+    # Overwritten by the split itself: the manifest records what was done, which "auto" does not say.
     plain["split"] = {"kind": "none", "warning": None}
     plain["layout"] = layout
     return plain

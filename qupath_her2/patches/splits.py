@@ -1,4 +1,8 @@
-"""Train, validation and test: by case, so that no patient stands on two sides; by patch only under that name."""
+"""Train, validation and test splits: by case, so that no patient is in two parts; by patch only when asked for.
+
+The assignment is our own instead of scikit-learn's `StratifiedGroupKFold`: a split is part of every published figure,
+so it must not change with a library's version, and a case must keep its part when images are listed in another order.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +32,26 @@ __all__ = [
     "with_split",
 ]
 
-#: What every figure is called where patients may stand on both sides.
+#: Label of every figure where the same patient may be in train and test.
 PATCH_LEVEL = "patch-level, leakage possible"
 
 _Ints = NDArray[np.int64]
 
 
 def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
-    """Return which case each patch belongs to.
+    """Return the case of each patch.
 
-    An image whose case nobody knows is a case of its own: the best that can be done, and never enough.
+    An image without a case id counts as a case of its own. That is the best guess available, but two such images may
+    still be of one patient (see `unknown_case_warning`).
 
     Returns
     -------
     group
         int64 (N,), index into `names`.
     names
-        The case, or ``image <name>`` where it is unknown; sorted.
+        The case id, or ``image <name>`` where there is none; sorted.
     """
+    # The prefix keeps an image's name from colliding with the case id of other images.
     own = [image.case if image.case is not None else f"image {image.name}" for image in manifest.images]
     names = tuple(sorted({own[index] for index in np.unique(manifest.image).tolist()}))
     place = {name: number for number, name in enumerate(names)}
@@ -54,12 +60,12 @@ def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
 
 
 def unknown_cases(manifest: PatchManifest) -> int:
-    """Return how many images with patches have no known case."""
+    """Return the number of images that have patches but no case id."""
     return sum(manifest.images[index].case is None for index in np.unique(manifest.image).tolist())
 
 
 def split_warning(manifest: PatchManifest) -> str | None:
-    """Return the sentence that figures of this manifest's split must carry; None where cases were split."""
+    """Return the warning to print with any figure computed on this split; None for a clean split by case."""
     warning = manifest.settings.get("split", {}).get("warning")
     return None if warning is None else str(warning)
 
@@ -70,36 +76,40 @@ def split_by_case(
     seed: int = 0,
     stratify: bool = True,
 ) -> PatchManifest:
-    """Return the manifest with whole cases put into train, validation and test.
+    """Assign whole cases to train, validation and test.
 
-    Cases are taken in an order that the seed and their names decide, so a case stays where it is when images
-    are listed in another order.
+    Cases are ordered by a hash of their name and the seed, so the split does not depend on the order of the images.
 
     Parameters
     ----------
     manifest
         Patches, labelled or not.
     shares
-        Of the cases, for train, validation, test; sum 1; 0 leaves a part empty.
+        Shares of the cases for train, validation and test, summing to 1; 0 leaves a part empty.
     seed
-        Another seed, another split.
+        Seed of the split.
     stratify
-        Keep the shares within the cases of each class (the most frequent label of a case).
+        Keep the shares within each class; the class of a case is its most frequent label.
+
+    Returns
+    -------
+    PatchManifest
+        The same patches with `split` set; the shares, the seed and any warning are in ``settings["split"]``.
 
     Raises
     ------
     PatchError
-        Fewer cases than parts.
+        There are fewer cases than non-empty parts.
     SettingsError
-        `shares` are not three shares of 1.
+        `shares` are not three non-negative numbers that sum to 1.
     """
     wanted = checked_shares(shares)
     group, names = case_groups(manifest)
     parts = int((wanted > 0).sum())
     if len(names) < parts:
         raise PatchError(
-            f"{len(names)} cases cannot be split into {parts} parts by case ({', '.join(names) or 'no patch'}). "
-            "Add cases, give a part the share 0, or split by patch (--split by-patch), which is patch-level and "
+            f"{len(names)} cases cannot be split into {parts} parts by case ({', '.join(names) or 'no patches'}). "
+            "Add cases, set the share of a part to 0, or pass --split by-patch, whose figures are patch-level and "
             "may leak."
         )
     strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
@@ -112,10 +122,29 @@ def split_by_case(
 def split_by_patch(
     manifest: PatchManifest, shares: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0
 ) -> PatchManifest:
-    """Return the manifest with patches put into train, validation and test whatever their case.
+    """Assign single patches to train, validation and test, whatever their case.
 
-    As the published by-patch figures were made: patients stand on both sides, so `split_warning` says so.
-    The shares hold within each label. Raises as `split_by_case`.
+    Only for comparison with published figures that were computed this way: the same patient is in several parts, and
+    `split_warning` says so.
+
+    Parameters
+    ----------
+    manifest
+        Patches, labelled or not.
+    shares
+        Shares of the patches for train, validation and test, summing to 1; they hold within each label.
+    seed
+        Seed of the split.
+
+    Returns
+    -------
+    PatchManifest
+        The same patches with `split` set and a warning in ``settings["split"]``.
+
+    Raises
+    ------
+    SettingsError
+        `shares` are not three non-negative numbers that sum to 1.
     """
     wanted = checked_shares(shares)
     rng = np.random.default_rng(seed)
@@ -130,7 +159,7 @@ def split_by_patch(
 
 
 def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
-    """Return the cases with patches in more than one part, ``image <name>`` where the case is unknown; sorted."""
+    """Return the cases with patches in more than one part, sorted; ``image <name>`` for images without a case id."""
     group, names = case_groups(manifest)
     is_split = manifest.split >= 0
     pairs = np.unique(np.stack([group[is_split], manifest.split[is_split].astype(np.int64)], 1), axis=0)
@@ -139,12 +168,12 @@ def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
 
 
 def unknown_warning(manifest: PatchManifest) -> str | None:
-    """Return the sentence about images whose case nobody knows; None where all are known."""
+    """Return a warning that counts the images without a case id; None where all have one."""
     n = unknown_cases(manifest)
     if n == 0:
         return None
     what = "image has" if n == 1 else "images have"
-    return f"{n} {what} no known case, each was taken for one of its own: figures are {PATCH_LEVEL}."
+    return f"{n} {what} no case id and counted as a case each: figures are {PATCH_LEVEL}."
 
 
 def with_split(
@@ -156,27 +185,62 @@ def with_split(
     stratify: bool,
     warning: str | None,
 ) -> PatchManifest:
-    """Return the manifest with this split, int64 (N,), and how it came about among its settings."""
+    """Return the manifest with a given split, recorded in its settings.
+
+    Parameters
+    ----------
+    manifest
+        N patches.
+    split
+        int64 (N,), index into `SPLITS`, -1 = not split.
+    kind
+        ``by case`` or ``by patch``.
+    shares, seed, stratify
+        Settings the split was computed with.
+    warning
+        See `split_warning`.
+
+    Returns
+    -------
+    PatchManifest
+        A copy with `split` and ``settings["split"]`` replaced.
+    """
     how: dict[str, Any] = {"kind": kind, "shares": [float(share) for share in shares], "seed": seed}
     how |= {"stratify": stratify, "warning": warning}
     return replace(manifest, split=split.astype(np.int8), settings={**manifest.settings, "split": how})
 
 
 def checked_shares(shares: Sequence[float]) -> NDArray[np.float64]:
-    """Return shares of train, validation and test, float64 (3,); SettingsError where they do not make 1."""
+    """Return the shares of train, validation and test, float64 (3,); SettingsError unless they sum to 1."""
     wanted = np.asarray(shares, np.float64)
     is_sound = wanted.shape == (len(SPLITS),) and (wanted >= 0).all() and abs(wanted.sum() - 1) < 1e-6
     if not is_sound:
         raise SettingsError(
-            f"Shares {tuple(shares)} are not those of train, validation and test: three numbers from 0 that make 1, "
-            "e.g. 0.6,0.2,0.2."
+            f"Shares {tuple(shares)} are not valid for train, validation and test. Give three numbers of at least 0 "
+            "that sum to 1, e.g. 0.6,0.2,0.2."
         )
     return wanted
 
 
 def case_strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
-    """Return the most frequent label of each case, the lower one of equals; -1 for cases without labels."""
+    """Return the most frequent label of each case, by which a split is stratified.
+
+    Parameters
+    ----------
+    manifest
+        N patches.
+    group
+        int64 (N,), the case of each patch, from `case_groups`.
+    n_cases
+        Number of cases, C.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (C,), class index, the lower one of a tie; -1 for cases without labels.
+    """
     n_classes = len(manifest.class_names)
+    # One column more than classes: label -1 indexes the last column, which is then left out.
     counts = np.zeros((n_cases, n_classes + 1), np.int64)
     np.add.at(counts, (group, manifest.label.astype(np.int64)), 1)
     labelled = counts[:, :n_classes]
@@ -186,12 +250,12 @@ def case_strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
 
 
 def rank_by_chance(name: str, seed: int) -> bytes:
-    """Return what orders cases by chance: the same on every machine and with every version of numpy."""
+    """Return a sort key that shuffles cases by the seed, the same on every machine and with every numpy version."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], seed: int) -> _Ints:
-    """Return the part of each case; within a stratum the numbers differ from the shares by less than one case."""
+    """Return the part of each case; within a stratum the counts differ from the shares by less than one case."""
     part = np.empty(len(names), np.int64)
     given = np.zeros(len(wanted))
     total = 0
@@ -200,8 +264,10 @@ def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], see
             np.flatnonzero(strata == stratum).tolist(), key=lambda case: rank_by_chance(names[case], seed)
         )
         total += len(cases)
+        # The tolerance keeps a share such as 0.2 * 5, a hair under 1 in floats, from losing a case.
         quota = np.floor(wanted * len(cases) + 1e-9).astype(int)
-        # What rounding leaves over goes where all classes together are shortest of their share.
+        # Left-over cases go to the part furthest below its share over all strata so far (largest remainder),
+        # or many small strata would all round the same way and starve the small parts.
         short = wanted * total - given - quota
         for _ in range(len(cases) - quota.sum()):
             most = int(np.argmax(np.where(wanted * len(cases) - quota > 1e-9, short, -np.inf)))
@@ -213,7 +279,7 @@ def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], see
 
 
 def _none_empty(part: _Ints, strata: _Ints, wanted: NDArray[np.float64]) -> _Ints:
-    """Give a part that rounding left empty a case of the fullest part, from its most frequent class."""
+    """Move a case into each part that rounding left empty, from the most frequent class of the fullest part."""
     for missing in np.flatnonzero(wanted > 0).tolist():
         if (part == missing).any():
             continue

@@ -1,4 +1,4 @@
-"""The table of patches in memory: which image, where, which label, which split."""
+"""The patch table in memory: image, box, label, region and split of each patch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 #: Names of the codes of `PatchManifest.split`; -1 is "not split".
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
-#: The columns as they lie on disk.
+#: Columns as stored: {name: (dtype, dimensions)}.
 COLUMNS: Columns = {
     "image": ("<i4", 1),
     "box_xywh": ("<i4", 2),
@@ -44,19 +44,19 @@ class ManifestImage:
     Attributes
     ----------
     id, name
-        As in the exchange folder; the relative path in a published data set.
+        As in the exchange folder; in a published data set the name is the relative path.
     path
-        The file.
+        The image file.
     case
-        Whose tissue it is; None where nobody said, never guessed.
+        Case (patient) id; None where none is given. It is never guessed.
     pixel_size_um
-        Of level 0, µm; NaN where unknown.
+        Pixel size at level 0, µm; NaN where unknown.
     width, height
-        Of level 0 as QuPath shows it, px.
+        Size at level 0 as QuPath shows the image, px.
     chain
-        QuPath's crops and turns from the file to that, as `records.SlideRef` has them.
+        QuPath's crops and rotations that lead from the file to that view, see `records.SlideRef`.
     fingerprint
-        Of the file, `provenance.image_fingerprint`; empty where it was not taken.
+        `provenance.image_fingerprint` of the file; empty where it was not computed.
     """
 
     id: str
@@ -79,25 +79,25 @@ class PatchManifest:
     image
         int32 (N,), index into `images`.
     box_xywh
-        int32 (N, 4), left, top, width, height, level-0 px; may reach over the image's edge (white there).
+        int32 (N, 4), left, top, width, height, level-0 px; may extend beyond the image, where pixels are white.
     label
         int16 (N,), index into `class_names`, -1 = no label.
     overlap
-        float32 (N,), 0..1, share of the patch's area inside its region.
+        float32 (N,), 0..1, share of the patch's area inside regions of its class.
     region_uuid
-        uint8 (N, 16), the annotation the label came from; zeros = none.
+        uint8 (N, 16), UUID of the annotation the label comes from; zeros = none.
     split
         int8 (N,), index into `SPLITS`, -1 = not split.
     images, class_names
-        What the indices mean.
+        The images and classes that `image` and `label` index.
     patch_size_px
-        Side of the picture that a network sees, px.
+        Side of the network's input, px.
     pixel_size_um
-        Of that picture, µm; NaN where the image is taken as it lies.
+        Pixel size of the network's input, µm; NaN where images are used at their own scale.
     task
-        Name in `patches.tasks.TASKS`, or the user's own.
+        Name in `patches.tasks.TASKS`, or a user-defined name.
     settings
-        All that is needed to repeat the cutting; plain values.
+        All settings needed to cut the same patches again, as plain values.
     dropped
         {cause: count} of patches and images that were left out.
     """
@@ -125,31 +125,37 @@ class PatchManifest:
         return tuple(image.case for image in self.images)
 
     def label_counts(self) -> dict[str, int]:
-        """Return {class name: patches with that label}, in the order of the classes."""
+        """Return {class name: number of patches with that label}, in class order."""
         counts = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names))
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
 
 def select(manifest: PatchManifest, mask: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> PatchManifest:
-    """Return the patches that `mask` (bool (N,), or row numbers) chooses; images and classes stay all."""
+    """Return the patches selected by `mask`, bool (N,) or row indices; all images and classes are kept."""
     return replace(manifest, **{name: getattr(manifest, name)[mask] for name in COLUMNS})
 
 
 def without_images(manifest: PatchManifest, left_out: Collection[int], cause: str) -> PatchManifest:
-    """Return the manifest without some images, their patches counted as dropped for a cause.
+    """Remove images from a manifest and count their patches as dropped.
 
     Parameters
     ----------
     manifest
-        any.
+        N patches.
     left_out
-        Indices into its images.
+        Indices of the images to remove.
     cause
-        Under which `dropped` counts their patches.
+        Key in `dropped` under which their patches are counted.
+
+    Returns
+    -------
+    PatchManifest
+        The remaining images and patches, with `image` renumbered.
     """
     kept = np.array([index not in left_out for index in range(len(manifest.images))], bool)
     rows = kept[manifest.image]
     chosen = select(manifest, rows)
+    # New index of each kept image: the number of kept images before it.
     number = np.cumsum(kept) - 1
     n = int((~rows).sum())
     return replace(
@@ -161,7 +167,7 @@ def without_images(manifest: PatchManifest, left_out: Collection[int], cause: st
 
 
 def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None:
-    """Raise PatchError, naming the column, where the table is not what `PatchManifest` says."""
+    """Raise PatchError, naming the column, where a column's dtype, shape or values break `PatchManifest`'s contract."""
     n = len(manifest.image)
     wanted = {"box_xywh": (n, 4), "region_uuid": (n, 16)}
     for name, (dtype, _) in COLUMNS.items():
@@ -179,10 +185,11 @@ def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None
     for name, (low, high) in limits.items():
         column = getattr(manifest, name)
         if n and (column.min() < low or column.max() >= high):
-            raise PatchError(f"{where}: {name} holds a value outside {low}..{high - 1}.")
+            raise PatchError(f"{where}: {name} has a value outside {low}..{high - 1}.")
     if n and manifest.box_xywh[:, 2:].min() < 1:
-        raise PatchError(f"{where}: box_xywh holds a width or height below 1 px.")
+        raise PatchError(f"{where}: box_xywh has a width or height below 1 px.")
+    # Written so that NaN fails, which compares false with everything.
     if not ((manifest.overlap >= 0) & (manifest.overlap <= 1)).all():
-        raise PatchError(f"{where}: overlap holds a value outside 0..1.")
+        raise PatchError(f"{where}: overlap has a value outside 0..1.")
     if manifest.patch_size_px < 1:
-        raise PatchError(f"{where}: patch_size_px is {manifest.patch_size_px}; a picture has at least 1 px.")
+        raise PatchError(f"{where}: patch_size_px is {manifest.patch_size_px}; it must be at least 1.")

@@ -1,8 +1,8 @@
-"""Tasks: which classes a network is to tell apart, and which labels of people mean which class. Tables, no code.
+"""Classification tasks: the classes of each, and the spellings of labels that map to them.
 
-HER2 tasks and their treatment of 2+ follow Chauhan et al. 2025, table 2 (binary, 3-way, 4-way) and Joshi et al.,
-ETASR 2025 (negative, equivocal, positive). In-situ hybridisation decides 2+ by ASCO/CAP 2018 (doi
-10.5858/arpa.2018-0902-SA): groups 1 and 3 are positive beside IHC 2+, groups 2, 4 and 5 negative.
+The HER2 tasks and their handling of 2+ follow Chauhan et al. 2025, table 2 (binary, 3-way, 4-way) and Joshi et al.,
+ETASR 2025 (negative, equivocal, positive). In-situ hybridisation resolves 2+ by ASCO/CAP 2018 (doi
+10.5858/arpa.2018-0902-SA): with IHC 2+, ISH groups 1 and 3 are positive, groups 2, 4 and 5 negative.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "unknown_labels",
 ]
 
-#: Why a label that a task knows gives no class.
+#: Cause under which labels are counted that the task knows but cannot assign to a class.
 UNDECIDED = "2+ without an ISH result"
 
 
@@ -44,12 +44,12 @@ class Task:
     Attributes
     ----------
     name
-        As in ``--task``.
+        Value of ``--task``.
     class_names
-        The classes, in the order of a network's outputs.
+        The classes, in the order of the network's outputs.
     labels
-        {label in lower case: class name}; HER2 scores are written ``0``, ``1+``, ``2+ ish-``, ``2+ ish+``,
-        ``3+``, and ``2+`` where ISH makes no difference.
+        {label in lower case: class name}. HER2 scores are spelt ``0``, ``1+``, ``2+ ish-``, ``2+ ish+``, ``3+``, and
+        ``2+`` where the ISH result makes no difference.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Task:
 
 
 def _receptor(name: str) -> Task:
+    # Both the bare status and the receptor's name before it: data sets write "ER-", "er negative" and "neg".
     words = {
         "negative": ("negative", "neg", "-", f"{name} negative", f"{name} -", f"{name}-"),
         "positive": ("positive", "pos", "+", f"{name} positive", f"{name} +", f"{name}+"),
@@ -126,7 +127,7 @@ TASKS: dict[str, Task] = {
     )
 }
 
-#: The task of segmenters: a class a pixel, which no label of a region gives.
+#: The task of segmenters: one class per pixel, so labels of regions do not apply.
 SEGMENTATION = Task("segmentation", TARGET_CLASSES)
 
 _PREFIX = re.compile(r"^(?:(?:her-?2(?:/neu)?|ihc|score|class|patch|tumou?r)\b[\s:_/-]*)+")
@@ -137,7 +138,7 @@ _POSITIVE = {"+", "positive", "pos", "amplified"}
 
 
 def task_named(name: str) -> Task:
-    """Return the task called `name`; SettingsError lists those there are."""
+    """Return the task called `name`; the SettingsError for an unknown one lists all tasks."""
     known = {**TASKS, SEGMENTATION.name: SEGMENTATION}
     if name not in known:
         raise SettingsError(f"Unknown task {name!r}. Choose one of: {', '.join(known)}.")
@@ -145,7 +146,7 @@ def task_named(name: str) -> Task:
 
 
 def is_label(task: Task, raw: object) -> bool:
-    """Tell whether the task knows a label, even where only ISH can say its class."""
+    """Return whether the task knows a label, including 2+ whose class depends on ISH."""
     return _known(task, _canonical(task, raw))
 
 
@@ -155,16 +156,16 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
     Parameters
     ----------
     task
-        Which classes.
+        The task.
     raw
-        What a person or a data set wrote: ``1+``, ``1``, ``HER2 1+``, ``Tumor: Negative``, ``2+/ISH-`` …
+        The label as written by a person or data set: ``1+``, ``1``, ``HER2 1+``, ``Tumor: Negative``, ``2+/ISH-`` …
     case
-        Its ISH result decides 2+ where the task needs it.
+        The case, whose ISH result resolves 2+ where the task distinguishes it.
 
     Returns
     -------
     int | None
-        Index into `task.class_names`; None where only an ISH result could say (`UNDECIDED`).
+        Index into `task.class_names`; None for 2+ that needs an ISH result and has none (`UNDECIDED`).
 
     Raises
     ------
@@ -185,22 +186,28 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
 def labels_of(
     task: Task, raws: Sequence[object], cases: Sequence[CaseInfo | None] | None = None
 ) -> NDArray[np.int16]:
-    """Return the class index of each label, int16 (n,), -1 where only an ISH result could say.
+    """Return the class indices of labels.
 
     Parameters
     ----------
     task
-        Which classes.
+        The task.
     raws
-        Labels as written; None has no class (-1).
+        n labels as written; None where there is none.
     cases
-        One a label, for ISH.
+        The case of each label, for its ISH result.
+
+    Returns
+    -------
+    NDArray[np.int16]
+        int16 (n,), index into `task.class_names`; -1 without a label, and for 2+ that needs an ISH result and has none.
 
     Raises
     ------
     PatchError
-        Labels that the task does not know; all of them are listed.
+        The task does not know some of the labels; the message lists all of them.
     """
+    # All at once: a cohort's spelling mistakes are then corrected in one go.
     unknown = Counter(str(raw) for raw in raws if raw is not None and not is_label(task, raw))
     if unknown:
         raise PatchError(unknown_labels(task, unknown))
@@ -212,7 +219,7 @@ def labels_of(
 
 
 def unknown_labels(task: Task, unknown: Mapping[str, int]) -> str:
-    """Return the sentence that lists the labels, {as written: times}, which a task does not know."""
+    """Return the error message for labels, {as written: count}, that a task does not know."""
     listed = ", ".join(f"{name!r} ({count})" for name, count in sorted(unknown.items()))
     return (
         f"Task '{task.name}' does not know {len(unknown)} of the labels: {listed}. "
@@ -225,9 +232,11 @@ def _known(task: Task, key: str) -> bool:
 
 
 def _canonical(task: Task, raw: object) -> str:
-    """Return the label as the tables write it."""
+    """Return a label in the spelling of `Task.labels`."""
+    # A CSV column with empty cells is read as floats: 2.0 is the score 2.
     if isinstance(raw, (float, np.floating)) and float(raw).is_integer():
         raw = int(raw)
+    # Spreadsheets turn a hyphen into a minus sign or a dash: "2+/ISH−".
     text = unicodedata.normalize("NFKC", str(raw)).replace("−", "-").replace("–", "-")
     text = re.sub(r"[\s_]+", " ", text).casefold().strip()
     if text in task.labels:
@@ -242,14 +251,16 @@ def _canonical(task: Task, raw: object) -> str:
 
 
 def _is_amplified(case: CaseInfo | None) -> bool | None:
-    """Return what ISH says beside IHC 2+ in breast; None where it was not tested or does not decide.
+    """Return whether ISH is positive for a breast case with IHC 2+; None where it is missing or inconclusive.
 
-    A ratio alone fits two groups at once. Gastric rules differ and are left to the person: ``2+ ISH+``.
+    A ratio without a copy number is inconclusive. Gastric rules differ; there the label must say it: ``2+ ISH+``.
     """
     if case is None or case.site != "breast" or case.her2_copies is None:
         return None
     copies = case.her2_copies
     if case.her2_cep17_ratio is None:
-        # Single probe: 4.0 to 6.0 copies ask for a dual probe.
+        # Single probe: from 4.0 to under 6.0 copies the guideline asks for a dual probe.
         return True if copies >= 6.0 else (False if copies < 4.0 else None)
+    # Dual probe. Ratio from 2.0: group 1 (copies from 4.0) positive, group 2 negative. Ratio under 2.0: group 3
+    # (copies from 6.0) positive with IHC 2+, groups 4 and 5 negative.
     return copies >= 4.0 if case.her2_cep17_ratio >= 2.0 else copies >= 6.0

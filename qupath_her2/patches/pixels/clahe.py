@@ -18,15 +18,15 @@ __all__ = ["ClaheSettings", "equalised"]
 class ClaheSettings:
     """Contrast-limited adaptive histogram equalisation of the lightness (CIE L*) of each patch.
 
-    The low-resolution study (Chauhan et al. 2025) uses it and states no values; these are OpenCV's customary
-    ones. Each patch is stretched on its own, so a pale 2+ may come out as dark as a 3+: off by default.
+    The low-resolution study (Chauhan et al. 2025) uses CLAHE without stating its values; these are the ones usual
+    with OpenCV. Each patch is stretched by itself, so a pale 2+ may come out as dark as a 3+: off by default.
 
     Attributes
     ----------
     clip_limit
         Contrast limit, > 0.
     tiles
-        The patch is divided into `tiles` x `tiles` fields.
+        The histogram is equalised in `tiles` x `tiles` tiles of the patch.
     """
 
     clip_limit: float = 2.0
@@ -35,23 +35,29 @@ class ClaheSettings:
     def __post_init__(self) -> None:
         if not (self.clip_limit > 0 and self.tiles >= 1):
             raise SettingsError(
-                f"CLAHE with clip_limit {self.clip_limit} and {self.tiles} tiles does nothing; "
-                "both must be above 0. OpenCV's customary values are 2.0 and 8."
+                f"CLAHE needs a clip_limit above 0 and at least 1 tile; they are {self.clip_limit} and {self.tiles}. "
+                "Usual values are 2.0 and 8."
             )
 
 
 def equalised(rgb: NDArray[np.uint8], settings: ClaheSettings) -> NDArray[np.uint8]:
-    """Return a patch with its lightness equalised, its colours kept.
+    """Equalise the lightness of a patch and leave its colour as it is.
 
     Parameters
     ----------
     rgb
-        uint8 (H, W, 3).
+        uint8 (H, W, 3) RGB.
     settings
-        Contrast limit and fields.
+        Contrast limit and tiles.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        uint8 (H, W, 3) RGB.
     """
-    # One object a call: OpenCV's is not safe to share between threads.
+    # One object per call: OpenCV's CLAHE is not safe to share between threads.
     clahe = cv2.createCLAHE(settings.clip_limit, (settings.tiles, settings.tiles))
+    # CIE L*a*b* separates lightness from colour; equalising R, G and B would shift brown and blue against each other.
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
     lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
     return cast("NDArray[np.uint8]", cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))

@@ -1,4 +1,4 @@
-"""Finished patches kept in memory, bounded by bytes, shared by threads."""
+"""Cache of finished patches in memory, bounded in bytes and safe to share between threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PatchCache"]
 
 
 class PatchCache:
-    """Patches by row of a manifest, least recently used dropped first; `max_bytes` 0 keeps none."""
+    """Least recently used cache of patches by manifest row; `max_bytes` 0 disables it."""
 
     def __init__(self, max_bytes: int) -> None:
         self._patches: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
@@ -21,9 +21,10 @@ class PatchCache:
         self._lock = Lock()
 
     def copy(self, row: int, out: NDArray[np.uint8]) -> bool:
-        """Copy the patch of `row` into `out`; False where it is not kept."""
+        """Copy the patch of `row` into `out`; return False if it is not cached."""
         if self._max_bytes == 0:
             return False
+        # Only the lookup is locked: stored patches are never written to again, so they may be copied outside.
         with self._lock:
             patch = self._patches.get(row)
             if patch is not None:
@@ -34,12 +35,13 @@ class PatchCache:
         return True
 
     def keep(self, row: int, patch: NDArray[np.uint8]) -> None:
-        """Keep a copy of `patch`."""
+        """Store a copy of `patch`; one larger than the whole cache is not stored."""
         if patch.nbytes > self._max_bytes:
             return
         with self._lock:
             if row in self._patches:
                 return
+            # A copy: a view would keep the whole batch that it was cut from alive.
             self._patches[row] = patch.copy()
             self._bytes += patch.nbytes
             while self._bytes > self._max_bytes:

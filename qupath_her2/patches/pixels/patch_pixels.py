@@ -1,7 +1,7 @@
-"""The pixels of a manifest's patches, read from the slides when they are asked for.
+"""The pixels of a manifest's patches, read from the slides on demand.
 
-Neighbours are read in one window of the slide (supertiles) and cut out of it, so that a tile of the file is
-decoded once. What a patch looks like does not depend on its neighbours: scaling comes after the cutting.
+Neighbouring patches are read in one window of the slide (a supertile) and cut out of it, so that each tile of the file
+is decoded once. A patch looks the same whatever its neighbours are, because it is resized after being cut out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["PatchPixels", "reading_order"]
 
 #: Side of a supertile in px of the level it is read from: 12 MB of pixels, 64 tiles of 256 px.
 _SUPERTILE_PX = 2048
-#: A supertile is read where at most this much more is read than its patches need.
+#: Patches are read as a supertile if its area is at most this many times the sum of theirs.
 _MOST_WASTE = 1.5
 
 _Pixels = NDArray[np.uint8]
@@ -42,13 +42,13 @@ class PatchPixels:
     Parameters
     ----------
     manifest
-        Says which images, boxes and size; its setting ``clahe`` (`ClaheSettings` as a dict, or None) is
-        applied to each patch.
+        Images, boxes and patch size; its setting ``clahe`` (`ClaheSettings` as a dict, or None) is applied to each
+        patch.
     open_bytes
-        Slides are kept open, least recently used closed first, up to about this much memory.
+        Memory for slides kept open, bytes, approximate; the least recently used are closed first.
     cache_bytes
-        Patches kept after the first reading, up to this much memory; 0 keeps none. Worth it where
-        patches of many flat JPEG or PNG images are read in shuffled order: each would be decoded anew.
+        Memory for patches kept after they are first read, bytes; 0 keeps none. Useful where patches of many flat
+        JPEG or PNG images are read in shuffled order, since each image would be decoded again for every patch.
     """
 
     def __init__(self, manifest: PatchManifest, *, open_bytes: int = 1 << 30, cache_bytes: int = 0) -> None:
@@ -59,7 +59,7 @@ class PatchPixels:
         self._cache = PatchCache(cache_bytes)
 
     def read(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> _Pixels:
-        """Return the patches of some rows, in that order.
+        """Return the patches of given rows, in that order.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class PatchPixels:
         Raises
         ------
         PatchReadError
-            The first patch that cannot be read: its image, box and why; `row` is its row.
+            A patch cannot be read; the error names the first such patch, its image, box and cause, and `row`.
         """
         pixels, failed = self.read_readable(indices)
         if failed:
@@ -84,7 +84,7 @@ class PatchPixels:
     def read_readable(
         self, indices: Sequence[int] | NDArray[np.integer[Any]]
     ) -> tuple[_Pixels, list[PatchReadError]]:
-        """Return the patches of some rows, white for those that cannot be read, and an error for each of these.
+        """Return the patches of given rows, with an error for each patch that cannot be read.
 
         Parameters
         ----------
@@ -94,9 +94,9 @@ class PatchPixels:
         Returns
         -------
         pixels
-            uint8 (n, patch_size_px, patch_size_px, 3) RGB.
+            uint8 (n, patch_size_px, patch_size_px, 3) RGB; white where a patch cannot be read.
         failed
-            In the order of `indices`; `row` of each is its row.
+            The errors in the order of `indices`, each with its `row`.
         """
         rows = np.asarray(indices, np.int64).reshape(-1)
         side = self.manifest.patch_size_px
@@ -138,13 +138,13 @@ class PatchPixels:
     def _read_block(
         self, image: int, windows: dict[int, Window], members: list[int]
     ) -> Iterator[tuple[int, _Pixels | ImageReadError]]:
-        """Yield (place, raw pixels or why there are none); what fails together is tried one by one."""
+        """Yield (position in the batch, pixels or error); if the joint read fails, patches are read one by one."""
         union = windows[members[0]] if len(members) == 1 else Window.around([windows[m] for m in members])
         with self._slides.lease(image) as slide:
             try:
                 pixels = read_window(slide, union)
             except ImageReadError:
-                # A handle of OpenSlide that failed once fails for ever, in every thread that shares it.
+                # An OpenSlide handle that failed once returns errors from then on, in every thread that shares it.
                 self._slides.renew(image, slide)
             else:
                 for place in members:
@@ -155,7 +155,7 @@ class PatchPixels:
     def _read_each(
         self, image: int, windows: dict[int, Window], members: list[int]
     ) -> Iterator[tuple[int, _Pixels | ImageReadError]]:
-        """Yield as `_read_block`, from handles that nobody shares and that no failure has touched."""
+        """Yield as `_read_block` does, from a private slide handle that is reopened after each failure."""
         slide = self._slides.fresh(image)
         try:
             for place in members:
@@ -184,7 +184,7 @@ class PatchPixels:
         return error
 
     def adopt(self, image: int, slide: Slide) -> None:
-        """Use a slide that is open already for image number `image`; it is closed with the others."""
+        """Use an already open slide for the image with this index; it is closed with the others."""
         self._slides.adopt(image, slide)
 
     def close(self) -> None:
@@ -201,7 +201,8 @@ class PatchPixels:
 
 
 def _supertiles(windows: dict[int, Window], *, alone: bool) -> Iterator[list[int]]:
-    """Yield groups of places whose windows are read at once; `alone` puts each into its own."""
+    """Yield groups of batch positions whose windows are read at once; with `alone`, groups of one."""
+    # A flat image is decoded as a whole when it is opened: joint reads would save nothing there.
     fields: dict[tuple[int, ...], list[int]] = {}
     for place, window in windows.items():
         field = (window.level, window.left // _SUPERTILE_PX, window.top // _SUPERTILE_PX)
@@ -216,11 +217,11 @@ def _supertiles(windows: dict[int, Window], *, alone: bool) -> Iterator[list[int
 
 
 def reading_order(manifest: PatchManifest) -> NDArray[np.int64]:
-    """Return all rows, int64 (N,), so that patches that are read at once follow each other, image by image.
+    """Return all rows, int64 (N,), ordered so that patches of one supertile are consecutive, image by image.
 
-    Batches cut from this order cost the least to read; put results back with ``out[rows] = batch``.
+    Batches taken in this order are the cheapest to read; put results back with ``out[rows] = batch``.
     """
     x, y, width, height = manifest.box_xywh.astype(np.int64).T
-    # The level is not known here; a box as large as a patch tells its downsample.
+    # The pyramid level is not known before the slide is opened; the ratio of box to patch gives the downsample.
     field_side = _SUPERTILE_PX * np.maximum(1, np.minimum(width, height) // manifest.patch_size_px)
     return np.lexsort((x, y, x // field_side, y // field_side, manifest.image))

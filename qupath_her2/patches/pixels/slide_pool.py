@@ -1,4 +1,4 @@
-"""Slides kept open between reads, bounded by memory, shared by threads."""
+"""Pool of open slides, bounded in memory and shared between threads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenSlides"]
 
-#: What an open slide holds besides its file: the tile cache of its reader, about.
+#: Memory of an open pyramidal slide: roughly its reader's tile cache.
 _READER_BYTES = 64 << 20
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A slide, or why it could not be opened; `users` read from it now."""
+    """A slide or the reason it could not be opened, and the number of threads reading from it."""
 
     opening: Lock = field(default_factory=Lock)
     slide: Slide | None = None
@@ -35,14 +35,14 @@ class _Entry:
 
 
 class OpenSlides:
-    """Opens images on first use and closes the least recently used when they take too much memory.
+    """Opens images on first use and closes the least recently used when they exceed a memory limit.
 
     Parameters
     ----------
     images
-        Of a manifest.
+        Images of a manifest.
     max_bytes
-        Bound of the memory of open slides, about; one is kept in any case.
+        Approximate limit of the memory of open slides; the last one used always stays open.
     """
 
     def __init__(self, images: Sequence[ManifestImage], max_bytes: int) -> None:
@@ -53,12 +53,12 @@ class OpenSlides:
 
     @contextmanager
     def lease(self, index: int) -> Iterator[Slide]:
-        """Yield an open image, which stays open until the block ends.
+        """Yield an open image that stays open until the block ends.
 
         Raises
         ------
         ImageReadError
-            It cannot be opened; later leases say so at once.
+            The image cannot be opened; later leases raise the same without trying again.
         """
         with self._lock:
             entry = self._entries.setdefault(index, _Entry())
@@ -72,11 +72,12 @@ class OpenSlides:
                 closing = self._surplus()
                 if entry.is_retired and entry.users == 0 and entry.slide is not None:
                     closing.append(entry.slide)
+            # Outside the lock: closing may wait for the file system.
             for slide in closing:
                 slide.close()
 
     def _opened(self, entry: _Entry, image: ManifestImage) -> Slide:
-        # The entry's own lock: one thread decodes a flat image while others go on with other images.
+        # A lock per entry: while one thread decodes a flat image, others keep working on other images.
         with entry.opening:
             if entry.problem is not None:
                 raise ImageReadError(entry.problem)
@@ -91,26 +92,28 @@ class OpenSlides:
             return entry.slide
 
     def adopt(self, index: int, slide: Slide) -> None:
-        """Take over an open slide as image `index`, before its first lease."""
+        """Use an open slide as image `index`; call before its first lease."""
         with self._lock:
             self._entries[index] = _Entry(slide=slide, n_bytes=_memory(slide))
 
     def renew(self, index: int, slide: Slide) -> None:
-        """Open the image anew at its next lease; `slide` is closed when its last user has done with it."""
+        """Retire a slide: the next lease opens the image again; `slide` is closed after its last current user."""
         with self._lock:
             entry = self._entries.get(index)
+            # Another thread may have retired the same slide already.
             if entry is not None and entry.slide is slide:
                 entry.is_retired = True
                 del self._entries[index]
 
     def fresh(self, index: int) -> Slide:
-        """Return an open image of the caller's own, to be closed by the caller; raises ImageReadError."""
+        """Open the image apart from the pool; the caller closes it. Raises ImageReadError."""
         return _open(self._images[index])
 
     def _surplus(self) -> list[Slide]:
-        """Take out the slides to be closed, oldest first; those in use stay."""
+        """Remove slides until the rest fit the limit, least recently used first, and return them to be closed."""
         total = sum(entry.n_bytes for entry in self._entries.values())
         closing = []
+        # The last entry is the one just used: closing it would only make the next read open it again.
         for index, entry in list(self._entries.items())[:-1]:
             if total <= self._max_bytes:
                 break
@@ -121,7 +124,7 @@ class OpenSlides:
         return closing
 
     def close(self) -> None:
-        """Close all; a later lease opens again."""
+        """Close all slides; a later lease opens them again."""
         with self._lock:
             entries = list(self._entries.values())
             self._entries.clear()
@@ -131,6 +134,7 @@ class OpenSlides:
 
 
 def _memory(slide: Slide) -> int:
+    # The plain reader decodes the whole image into memory, RGB of 8 bits.
     return slide.width * slide.height * 3 if slide.reader == "plain" else _READER_BYTES
 
 

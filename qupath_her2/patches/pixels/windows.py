@@ -1,4 +1,4 @@
-"""From a box in level-0 pixels to the pyramid level and window that show it best, and to a picture of any size."""
+"""Pyramid level and read window for a box in level-0 pixels, and resizing to the patch size."""
 
 from __future__ import annotations
 
@@ -16,17 +16,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Window", "read_window", "scaled", "window_for"]
 
-#: Bytes of pixels held at once while a large window is averaged down.
+#: Memory for pixels while a large window is averaged down in strips, bytes.
 _STRIP_BYTES = 96 << 20
-#: A level off the box's grid shifts the picture by up to half of its pixels: at most 1/8 of an output pixel.
+#: A level whose pixel grid the box does not fit shifts the patch by up to half a level pixel. It is used only where
+#: the patch is at least this many times coarser, so that the shift is at most 1/8 of a patch pixel.
 _OFF_GRID = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of a level, in px of that level; `shrink` whole px are averaged into one while reading.
+    """A rectangle of a pyramid level.
 
-    `downsample` is that of the level, level-0 px per level px.
+    Attributes
+    ----------
+    level
+        Index of the pyramid level.
+    left, top, width, height
+        The rectangle, px of the level.
+    downsample
+        Level-0 px per px of the level.
+    shrink
+        `shrink` x `shrink` level px are averaged into one while reading.
     """
 
     level: int
@@ -39,12 +49,12 @@ class Window:
 
     @property
     def area(self) -> int:
-        """Pixels of the level."""
+        """Number of level pixels."""
         return self.width * self.height
 
     @staticmethod
     def around(windows: Sequence[Window]) -> Window:
-        """Return the smallest window of the same level that holds all of `windows`."""
+        """Return the smallest window that contains all of `windows`, which are of one level."""
         first = windows[0]
         left, top = min(w.left for w in windows), min(w.top for w in windows)
         right = max(w.left + w.width for w in windows)
@@ -52,16 +62,16 @@ class Window:
         return Window(first.level, left, top, right - left, bottom - top, first.downsample)
 
     def cut(self, pixels: NDArray[np.uint8], outer: Window) -> NDArray[np.uint8]:
-        """Return this window's part of the pixels of `outer`."""
+        """Return this window's part of `pixels`, which were read for the window `outer`; a view."""
         y, x = self.top - outer.top, self.left - outer.left
         return pixels[y : y + self.height, x : x + self.width]
 
 
 def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
-    """Return what to read for a picture of `side_px` x `side_px` of a box.
+    """Return the window to read for a patch of `side_px` x `side_px` that shows a box.
 
-    The coarsest level is taken that is fine enough and on whose grid the box lies; from a downsample of 4 times
-    a level's on, the grid no longer matters.
+    The level is the coarsest that is at least as fine as the patch and whose pixel grid the box fits. For patches at
+    least 4 times coarser than a level the grid does not matter.
 
     Parameters
     ----------
@@ -70,7 +80,12 @@ def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
     box
         x, y, width, height, level-0 px.
     side_px
-        Side of the picture, px.
+        Side of the patch, px.
+
+    Returns
+    -------
+    Window
+        At least 1 x 1 px of a level.
     """
     x, y, width, height = box
     downsample = max(1.0, min(width, height) / side_px)
@@ -83,18 +98,20 @@ def window_for(slide: Slide, box: Sequence[int], side_px: int) -> Window:
     step = slide.level_downsamples[level]
     left, top = math.floor(x / step + 0.5), math.floor(y / step + 0.5)
     right, bottom = math.floor((x + width) / step + 0.5), math.floor((y + height) / step + 0.5)
-    # Levels end a part of a pixel short; rounded up, a picture of the whole image would get a white rim.
+    # A level's size is rounded down. A window that ends at the image's edge is cut to it, or a patch of the whole
+    # image would get a white rim.
     level_width, level_height = slide.level_dimensions[level]
     right = min(right, level_width) if x + width <= slide.width else right
     bottom = min(bottom, level_height) if y + height <= slide.height else bottom
     wide, high = max(1, right - left), max(1, bottom - top)
-    # Averaged in two steps, the first by whole px, where the level is far finer than the picture.
+    # Where the level is far finer than the patch, average in two steps, the first by whole px in strips: a whole
+    # slide at level 0 would not fit into memory. A rest of 8 times the patch size leaves the second step exact enough.
     shrink = max(1, min(wide, high) // (8 * side_px)) if 3 * wide * high > _STRIP_BYTES else 1
     return Window(level, left, top, wide, high, step, shrink)
 
 
 def read_window(slide: Slide, window: Window) -> NDArray[np.uint8]:
-    """Return uint8 (height // shrink, width // shrink, 3) of a window; ImageReadError where it cannot be read."""
+    """Return the RGB pixels of a window, uint8 (height // shrink, width // shrink, 3); raises ImageReadError."""
     if window.shrink == 1:
         return _read(slide, window, window.top, window.height)
     columns, rows = window.width // window.shrink, window.height // window.shrink
@@ -114,18 +131,24 @@ def _read(slide: Slide, window: Window, top: int, height: int) -> NDArray[np.uin
 
 
 def scaled(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    """Return a picture of `side_px` x `side_px`: area-averaged downwards, linear upwards.
+    """Resize pixels to `side_px` x `side_px`: area averaging to shrink, bilinear to enlarge.
 
     Parameters
     ----------
     pixels
-        uint8 (H, W, 3).
+        uint8 (H, W, 3) RGB.
     side_px
         Side of the result, px.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        uint8 (side_px, side_px, 3) RGB; `pixels` itself if it has that size already.
     """
     height, width = pixels.shape[:2]
     if height == width == side_px:
         return pixels
+    # Area averaging, unlike bilinear sampling, skips no pixel when shrinking: thin membranes do not alias.
     shrinks = min(height, width) >= side_px
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast("NDArray[np.uint8]", cv2.resize(pixels, (side_px, side_px), interpolation=way))
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cast("NDArray[np.uint8]", cv2.resize(pixels, (side_px, side_px), interpolation=interpolation))

@@ -65,7 +65,7 @@ def test_a_cross_validation_never_shows_a_case_twice(n_cases: int, k: int, n_cla
 
 
 def test_two_folds_leave_nothing_to_train_on() -> None:
-    with pytest.raises(PatchError, match="take 3 or more"):
+    with pytest.raises(PatchError, match="Ask for 3 or more"):
         fold_splits(cohort(5), 2)
 
 
