@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qupath_her2.report.build import write_report
     from qupath_her2.runs.plan import RunOptions, plan_jobs
     from qupath_her2.runs.score_image import ScoreJob, score_image
-    from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+    from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
     from qupath_her2.slides.readers.slide import open_slide
     from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import find_tissue
@@ -61,8 +61,8 @@ _LAZY = {
     "Region": "qupath_her2.records",
     "SlideScore": "qupath_her2.records",
     "write_report": "qupath_her2.report.build",
-    "ScoringSettings": "qupath_her2.scoring.aggregate",
-    "score_cells": "qupath_her2.scoring.aggregate",
+    "ScoringSettings": "qupath_her2.scoring.score_cells",
+    "score_cells": "qupath_her2.scoring.score_cells",
     "StainVectors": "qupath_her2.slides.stains.vectors",
     "find_tissue": "qupath_her2.slides.tissue",
     "open_slide": "qupath_her2.slides.readers.slide",

@@ -24,7 +24,7 @@ from qupath_her2.learning.segmentation.windows import SegmentSettings
 from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.class_names import ClassNames
-from qupath_her2.scoring.aggregate import ScoringSettings
+from qupath_her2.scoring.score_cells import ScoringSettings
 from qupath_her2.scoring.indicators.masks import IndicatorSettings
 from qupath_her2.scoring.indicators.tissue import ControlSettings
 from qupath_her2.scoring.indicators.tumour import TumourSettings

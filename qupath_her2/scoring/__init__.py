@@ -1,6 +1,7 @@
-"""ROOM 7: from the measured facts of cells, or of patches, to a HER2 score and the sentence that explains it.
+"""ROOM 7: HER2 scores from measured cells or patches, each with a sentence that explains it.
 
-`guideline` evaluates the published rules that `tables` holds as data; `aggregate` pools cells into regions
-and images; `ish`, `tags` and `intervals` supply what is printed beside the score; `indicators` scores without
-single membranes, by three figures of 512 x 512 patches. Research use only.
+`guidelines` holds the published rules as data and `rules` evaluates them; `score_cells` scores regions and images
+from their cells; `ish`, `tags` and `intervals` compute what is printed beside a score; `indicators` scores
+512 x 512 patches without segmenting single membranes; `votes` combines patch predictions; `agreement` compares
+results with a reference. Research use only.
 """

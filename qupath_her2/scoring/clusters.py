@@ -1,13 +1,14 @@
-"""Connected groups of stained cells, for the biopsy rule of gastric cancer."""
+"""Clusters of stained cells, for the biopsy rule of gastric cancer.
+
+scipy's graph routines are imported by the function that needs them: only gastric biopsies do, and the import takes
+a third of a second.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from qupath_her2.errors import ScoringError
 
@@ -27,8 +28,12 @@ def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) ->
     centroid_xy_um
         (K, 2), centroids in µm.
     distance_um
-        Two cells touch when their centroids are this near, both ends included.
+        Largest distance between the centroids of neighbouring cells, in µm, inclusive.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     n_cells = len(centroid_xy_um)
     if n_cells < 2:
         return n_cells
@@ -45,22 +50,41 @@ def cluster_sizes(
     guideline: Guideline,
     distance_um: float,
 ) -> tuple[int, ...]:
-    """Return, for each row of `guideline`, the size of the largest group among the cells of that row.
+    """Return the size of the largest cluster of the cells that each row counts.
 
-    A group of a weaker row may run through stronger cells: sets are cumulative, so a cluster of 3+ cells is
-    also one of 2+ cells.
+    A cluster of a weaker row may include stronger cells: sets are cumulative, so a cluster of 3+ cells is also
+    a cluster of 2+ cells.
+
+    Parameters
+    ----------
+    intensity, pattern
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`.
+    centroid_xy_um
+        (N, 2), centroids in µm.
+    guideline
+        The rule table.
+    distance_um
+        Largest distance between neighbours, as in `largest_cluster`.
+
+    Returns
+    -------
+    tuple[int, ...]
+        Cells in the largest cluster of each row, in the order of the rows.
 
     Raises
     ------
-    ScoringError : the centroids do not match the cells, or one of them is not finite.
+    ScoringError
+        The centroids do not match the cells, or one of them is not finite.
     """
     if centroid_xy_um.shape != (len(intensity), 2):
         raise ScoringError(
-            f"Centroids of shape {centroid_xy_um.shape} do not fit {len(intensity)} cells; expected "
+            f"Centroids of shape {centroid_xy_um.shape} do not match {len(intensity)} cells; expected "
             f"({len(intensity)}, 2) in µm."
         )
     if not np.isfinite(centroid_xy_um).all():
-        raise ScoringError("A cell's centroid is not finite: clusters cannot be found. Re-run the detection.")
+        raise ScoringError(
+            "A cell centroid is not finite, so clusters cannot be found. Rerun the cell detection."
+        )
     sizes = []
     for row in guideline.rows:
         inside = np.zeros(len(intensity), bool)

@@ -1,8 +1,8 @@
-"""The published guidelines, row by row, and how a case finds its own.
+"""Published HER2 guidelines, row by row, and the choice of guideline for a case.
 
-Faint, weak and barely perceptible are one measured intensity (``faint``): incomplete it is the 1+ of the
-breast tables, complete it is their "weak complete" 2+. No published optical density separates weak from
-faint.
+"Faint", "weak" and "barely perceptible" are one measured intensity (``faint``): incomplete staining of that
+intensity is the 1+ of the breast tables, complete staining is their "weak complete" 2+. No published optical
+density separates weak from faint.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def _cells(intensities: tuple[int, ...], patterns: tuple[int, ...]) -> frozenset
 
 _INTENSE_COMPLETE = _cells((_INTENSE,), (_COMPLETE,))
 _ANY_COMPLETE = _cells(_STAINED, (_COMPLETE,))
+# Includes complete membranes: a cell must not leave a 2+ row because more of its membrane stains.
 _MODERATE_OR_MORE = _cells((_MODERATE, _INTENSE), _MEMBRANE)
 _ANY_STAIN = _cells(_STAINED, _MEMBRANE)
 _ABOVE_10 = Cut("above", 10)
@@ -60,12 +61,12 @@ _OPEN_IN_BREAST = (
         _cells((_MODERATE, _INTENSE), _PARTIAL),
         below="2+",
     ),
-    # Reached only where the share is too small to tell from false calls: the table itself says 2+.
+    # Reached only when the share is within the noise floor; above it the table itself gives 2+.
     Uncovered("intense complete staining in <= 10 %", _INTENSE_COMPLETE, below="2+"),
 )
 
-#: ASCO/CAP 2018, affirmed 2023. The uncommon 2+ row takes complete cells too, or completing a membrane could
-#: lower a score.
+#: ASCO/CAP 2018, affirmed 2023. The uncommon 2+ row counts complete cells too; otherwise completing a membrane
+#: could lower a score.
 BREAST_2018 = Guideline(
     key="breast-2018",
     name="ASCO/CAP breast 2018/2023",
@@ -81,7 +82,7 @@ BREAST_2018 = Guideline(
     uncovered=_OPEN_IN_BREAST,
 )
 
-#: ASCO/CAP 2013: "incomplete and/or weak/moderate" is one row, so its patterns add up.
+#: ASCO/CAP 2013: "incomplete and/or weak/moderate" is one row, so the two patterns are counted together.
 BREAST_2013 = Guideline(
     key="breast-2013",
     name="ASCO/CAP breast 2013",
@@ -101,7 +102,7 @@ BREAST_2013 = Guideline(
     uncovered=_OPEN_IN_BREAST,
 )
 
-#: CSCO 2021, Table 1 of Che et al. 2023: 2+ (a) asks for no completeness; faint incomplete cells are its 1+.
+#: CSCO 2021, Table 1 of Che et al. 2023: 2+ (a) does not require completeness; faint incomplete cells are 1+.
 CSCO_2021 = Guideline(
     key="csco-2021",
     name="CSCO breast 2021",
@@ -135,7 +136,7 @@ _OPEN_IN_GASTRIC = (
     ),
 )
 
-#: Gastric and gastro-oesophageal adenocarcinoma, surgical specimen: 10.0 % is enough.
+#: Gastric and gastro-oesophageal adenocarcinoma, resection: the cut-off is at least 10 %, not above 10 %.
 GASTRIC_RESECTION = Guideline(
     key="gastric-resection",
     name="CAP/ASCP/ASCO gastric 2016, resection",
@@ -145,7 +146,7 @@ GASTRIC_RESECTION = Guideline(
     uncovered=_OPEN_IN_GASTRIC,
 )
 
-#: The same patterns in a biopsy: a cluster of 5 stained cells, at any percentage.
+#: The same patterns in a biopsy: a cluster of 5 stained cells suffices, whatever the percentage.
 GASTRIC_BIOPSY = Guideline(
     key="gastric-biopsy",
     name="CAP/ASCP/ASCO gastric 2016, biopsy",
@@ -162,7 +163,7 @@ GUIDELINES: dict[str, Guideline] = {
 
 
 def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
-    """Return the guideline asked for by key or name, or the one the case's specimen calls for.
+    """Return the guideline with the given key or name, or the one that suits the case.
 
     Parameters
     ----------
@@ -171,9 +172,15 @@ def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
     name
         A key (``breast-2013``) or a full name, in any letter case.
 
+    Returns
+    -------
+    Guideline
+        One of `GUIDELINES`.
+
     Raises
     ------
-    SettingsError : no guideline of that name; the message names the nearest.
+    SettingsError
+        No guideline has that name; the message suggests the nearest.
     """
     if name is None or name.lower() == "auto":
         return BREAST_2018 if case.site == "breast" else GUIDELINES[f"gastric-{case.specimen}"]
@@ -182,6 +189,6 @@ def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
         return known[name.lower()]
     nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     raise SettingsError(
-        f"Unknown guideline '{name}'. Nearest: '{known[nearest[0]].key}'. "
-        f"There are: auto, {', '.join(GUIDELINES)}."
+        f"Unknown guideline '{name}'. Did you mean '{known[nearest[0]].key}'? "
+        f"Available: auto, {', '.join(GUIDELINES)}."
     )

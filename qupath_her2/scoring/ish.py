@@ -1,7 +1,7 @@
-"""In-situ hybridisation beside immunohistochemistry: the five dual-probe groups and the single probe.
+"""In-situ hybridisation (ISH) read together with IHC: the five dual-probe groups, and single-probe results.
 
-ASCO/CAP breast 2018, affirmed 2023 (doi 10.5858/arpa.2018-0902-SA, doi 10.5858/arpa.2023-0950-SA). Ratio is
-HER2/CEP17, copies is the mean number of HER2 signals per cell. Breast only: gastric rules are not these.
+ASCO/CAP breast 2018, affirmed 2023 (doi 10.5858/arpa.2018-0902-SA, doi 10.5858/arpa.2023-0950-SA). `ratio` is
+HER2/CEP17, `copies` the mean number of HER2 signals per cell. Breast only: the gastric rules differ.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _LOW_COPIES = 4.0
 _HIGH_COPIES = 6.0
 
 _RECOUNT = (
-    "Recount at least 20 cells by another observer, blinded to the first result, in the area with 2+ "
-    "staining; the result stands if the recount stays in this group"
+    "A second observer, blinded to the first result, must recount at least 20 cells in the area of 2+ "
+    "staining; the result stands if the recount falls in the same group"
 )
 _COMMENTS = {
-    2: "Ratio of 2.0 or more with fewer than 4.0 HER2 copies: little evidence of benefit from HER2-targeted "
-    "therapy; negative unless IHC is 3+",
-    3: "Ratio below 2.0 with 6.0 or more HER2 copies: few such cases were in the trials; negative where IHC "
-    "is 0 or 1+, positive where IHC is 2+ or 3+",
-    4: "Ratio below 2.0 with 4.0 to 6.0 HER2 copies: close to the cut, a repeat may differ by chance; "
-    "negative unless IHC is 3+",
+    2: "Ratio of 2.0 or more with fewer than 4.0 HER2 copies per cell: limited evidence of benefit from "
+    "HER2-targeted therapy; negative unless IHC is 3+",
+    3: "Ratio below 2.0 with 6.0 or more HER2 copies per cell: few such cases were in the trials; negative if "
+    "IHC is 0 or 1+, positive if IHC is 2+ or 3+",
+    4: "Ratio below 2.0 with 4.0 to 6.0 HER2 copies per cell: close to the threshold, so a repeat test may "
+    "differ by chance; negative unless IHC is 3+",
 }
-_DISCORDANT = "IHC 3+ without amplification: discordant, check both tests and the specimen"
+_DISCORDANT = "IHC 3+ without amplification is discordant: check both tests and the specimen"
 
-#: (group, IHC) -> (result, recount first, comment): the guideline's table, one line a group.
+#: (group, IHC) -> (result, recount required, comment): the guideline's table.
 _Cell = tuple[IshStatus, bool, str]
 _TABLE: dict[int, dict[str, _Cell]] = {
     1: {"0/1+": ("positive", False, ""), "2+": ("positive", False, ""), "3+": ("positive", False, "")},
@@ -69,9 +69,8 @@ _TABLE: dict[int, dict[str, _Cell]] = {
 class IshResult:
     """An ISH result read together with IHC.
 
-    `group` is 1..5, or None for a single probe. `status` is final unless `recount` is true: then it is what
-    the guideline reports if the recount stays in the same group. `comment` is empty or what the report must
-    say.
+    `group` is 1..5, or None for a single probe. `status` is final unless `recount` is true: then it holds if
+    the recount falls in the same group. `comment` is empty or what the guideline requires in the report.
     """
 
     status: IshStatus
@@ -87,15 +86,16 @@ class IshResult:
 
 def _check(name: str, value: float) -> None:
     if not isfinite(value) or value < 0:
-        raise ScoringError(f"{name} is {value}; it must be a number of 0 or more. Correct it in cases.csv.")
+        raise ScoringError(f"{name} is {value}; it must be 0 or a positive number. Correct it in cases.csv.")
 
 
 def ish_group(ratio: float, copies: float) -> int:
-    """Return the dual-probe group, 1..5, of a HER2/CEP17 ratio and a mean HER2 copy number per cell.
+    """Return the dual-probe group, 1..5, for a HER2/CEP17 ratio and a mean HER2 copy number per cell.
 
     Raises
     ------
-    ScoringError : a value is negative, infinite or NaN.
+    ScoringError
+        A value is negative, infinite or NaN.
     """
     _check("HER2/CEP17 ratio", ratio)
     _check("HER2 copies per cell", copies)
@@ -112,17 +112,23 @@ def dual_probe(ratio: float, copies: float, ihc: str | None) -> IshResult:
     Parameters
     ----------
     ratio, copies
-        HER2/CEP17 and mean HER2 copies per cell.
+        HER2/CEP17 ratio and mean HER2 copies per cell.
     ihc
-        ``0``, ``1+``, ``2+``, ``3+``, or None when IHC gave no score: groups 2 to 4 then stay undecided.
+        ``0``, ``1+``, ``2+``, ``3+``, or None if IHC gave no score: groups 2 to 4 then stay undecided.
+
+    Returns
+    -------
+    IshResult
+        Status, group, and what the guideline requires in the report.
 
     Raises
     ------
-    ScoringError : a value is negative, infinite or NaN, or `ihc` is not a score.
+    ScoringError
+        A value is negative, infinite or NaN, or `ihc` is not a HER2 score.
     """
     group = ish_group(ratio, copies)
     if ihc is not None and ihc not in SCORES:
-        raise ScoringError(f"IHC score '{ihc}' is unknown; it is one of {', '.join(SCORES)}.")
+        raise ScoringError(f"Unknown IHC score '{ihc}'; expected one of {', '.join(SCORES)}.")
     if ihc is None and group in _COMMENTS:
         return IshResult("IHC needed", group, comment=_COMMENTS[group])
     status, recount, comment = _TABLE[group]["0/1+" if ihc in (None, "0", "1+") else str(ihc)]
@@ -131,11 +137,12 @@ def dual_probe(ratio: float, copies: float, ihc: str | None) -> IshResult:
 
 
 def single_probe(copies: float) -> IshResult:
-    """Read a single-probe result: from 6.0 copies positive, below 4.0 negative, between undecided.
+    """Read a single-probe result: positive from 6.0 copies per cell, negative below 4.0, undecided between.
 
     Raises
     ------
-    ScoringError : `copies` is negative, infinite or NaN.
+    ScoringError
+        `copies` is negative, infinite or NaN.
     """
     _check("HER2 copies per cell", copies)
     if copies >= _HIGH_COPIES:
@@ -143,24 +150,26 @@ def single_probe(copies: float) -> IshResult:
     if copies < _LOW_COPIES:
         return IshResult("negative")
     return IshResult(
-        "dual probe needed", comment="Single probe with 4.0 to 6.0 HER2 copies: test by dual probe"
+        "dual probe needed",
+        comment="Single probe with 4.0 to 6.0 HER2 copies per cell: retest with a dual probe",
     )
 
 
 def ish_for(case: CaseInfo, ihc: str | None) -> IshResult | None:
     """Return the ISH result of a breast case, or None when nothing was tested.
 
-    A ratio and copies are read as dual probe, copies alone as single probe. A ratio alone fits two groups at
-    once and stays undecided.
+    Ratio and copies are read as dual probe, copies alone as single probe. A ratio alone fits more than one group
+    and stays undecided.
 
     Raises
     ------
-    ScoringError : a value is negative, infinite or NaN.
+    ScoringError
+        A value is negative, infinite or NaN.
     """
     if case.her2_cep17_ratio is None:
         return None if case.her2_copies is None else single_probe(case.her2_copies)
     if case.her2_copies is None:
         _check("HER2/CEP17 ratio", case.her2_cep17_ratio)
-        comment = f"A ratio of {case.her2_cep17_ratio:g} without HER2 copies gives no group: add the copies"
+        comment = f"Ratio of {case.her2_cep17_ratio:g} without HER2 copies per cell: add the copies to assign a group"
         return IshResult("copies needed", comment=comment)
     return dual_probe(case.her2_cep17_ratio, case.her2_copies, ihc)

@@ -1,4 +1,4 @@
-"""The sentence under a score: what was counted, out of how many, against which limit."""
+"""The sentence under a score: which share of how many cells, against which cut-off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RESEARCH_USE", "explain"]
 
-#: Closes every reason.
+#: Last sentence of every reason.
 RESEARCH_USE = "Research use only."
 
 
@@ -27,16 +27,26 @@ def explain(
     clusters: tuple[int, ...] | None = None,
     ish: IshResult | None = None,
 ) -> str:
-    """Return the reason of a score in words: what share of how many cells shows what, against which limit.
+    """Explain a score in one or two sentences.
 
     Parameters
     ----------
     verdict
-        What `guideline.evaluate` returned for `counts`.
+        Result of `rules.evaluate` for `counts`.
+    counts
+        int64 (4, 4), cells by intensity and pattern.
+    guideline
+        The rule table that gave the verdict.
     clusters
-        Sizes given to it, for guidelines of clusters.
+        Cluster sizes passed to `rules.evaluate`, for cluster guidelines.
     ish
-        The ISH reading that goes with this score; without one a breast 2+ ends in "ISH is needed."
+        ISH result read with this score; without one, a 2+ ends in "ISH is needed."
+
+    Returns
+    -------
+    str
+        E.g. ``3+: 45.0 % of 1,000 tumour cells show intense complete staining (95 % CI 41.9 to 48.1; cut-off
+        10 %). Research use only.``
     """
     if guideline.by_cluster:
         text = _cluster_text(verdict, guideline, clusters or ())
@@ -54,23 +64,25 @@ def _share_text(verdict: Verdict, counts: NDArray[np.int64], guideline: Guidelin
         stained = row_amounts(counts, guideline)[guideline.rows.index(row)]
         words, cut = row.words + _or_stronger(row, counts, guideline), row.cut
     low, high = wilson_interval(stained, n_cells)
-    limit = f"from {cut.value} % on" if cut.kind == "at least" else f"limit {cut.value} %"
+    cutoff = f"cut-off {'at least ' if cut.kind == 'at least' else ''}{cut.value} %"
     shows = "shows" if stained == 1 and n_cells == 1 else "show"
     cells = "tumour cell" if n_cells == 1 else "tumour cells"
-    heterogeneous = ", which is reported as heterogeneous" if row is not None and cut.kind == "up to" else ""
+    heterogeneous = ", reported as heterogeneous" if row is not None and cut.kind == "up to" else ""
     uncommon = ", an uncommon pattern" if row is not None and row.uncommon and cut.kind != "up to" else ""
+    # `percent_text` adds decimals where rounding would print exactly the cut-off.
     return (
         f"{percent_text(stained, n_cells, cut.value)} % of {n_cells:,} {cells} {shows} {words} "
-        f"(95 % {100 * low:.1f} to {100 * high:.1f}; {limit}){heterogeneous}{uncommon}."
+        f"(95 % CI {100 * low:.1f} to {100 * high:.1f}; {cutoff}){heterogeneous}{uncommon}."
     )
 
 
 def _or_stronger(row: Row, counts: NDArray[np.int64], guideline: Guideline) -> str:
-    """Say so where the cumulative share holds cells that stand in a row of a higher score."""
+    """Return " or stronger" where the cumulative share includes cells of a higher-scoring row."""
     above: set[tuple[int, int]] = set()
     for other in guideline.rows:
         if SCORES.index(other.score) > SCORES.index(row.score):
             above |= other.cells
+    # The "up to" row counts the very cells of the 3+ row, in a smaller share: none of them is "stronger".
     inside = above & row.cells if row.cut.kind != "up to" else set()
     return " or stronger" if any(counts[fact] for fact in inside) else ""
 
@@ -82,9 +94,8 @@ def _cluster_text(verdict: Verdict, guideline: Guideline, clusters: tuple[int, .
         largest = max(clusters, default=0)
         return f"no cluster of {needed} or more stained tumour cells (the largest has {largest})."
     size = clusters[guideline.rows.index(row)]
-    return (
-        f"a cluster of {size:,} tumour cells shows {row.words} or more ({row.cut.value} or more are needed)."
-    )
+    stronger = "" if row is guideline.rows[0] else " or stronger"
+    return f"a cluster of {size:,} tumour cells shows {row.words}{stronger} ({row.cut.value} or more needed)."
 
 
 def _closing(score: str, guideline: Guideline, ish: IshResult | None) -> str:
@@ -92,5 +103,5 @@ def _closing(score: str, guideline: Guideline, ish: IshResult | None) -> str:
         return ""
     if guideline.site == "breast" and ish is not None and ish.amplified is not None:
         name = "ISH" if ish.group is None else f"ISH group {ish.group}"
-        return f" {name}: {ish.status}{' if a recount agrees' if ish.recount else ''}."
+        return f" {name}: {ish.status}{' if a recount confirms it' if ish.recount else ''}."
     return " ISH is needed."

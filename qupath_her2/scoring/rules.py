@@ -1,9 +1,9 @@
-"""HER2 guidelines as data, and the one evaluator that reads them.
+"""HER2 guidelines as data, and the one evaluator that applies them.
 
 A guideline is an ordered list of rows, strongest first. A row names the cells it counts, as a set of
-(intensity, pattern) pairs, and the cut their number must pass. Sets are cumulative: a cell that meets a
-stronger row also stands in the weaker ones, so that more stain never lowers a score. The first row that
-holds gives the score; when none holds the score is 0.
+(intensity, pattern) pairs, and the cut-off their number must pass. Sets are cumulative: a cell that meets a
+stronger row also counts in the weaker ones, so more staining never lowers a score. The first row that is met
+gives the score; if none is met, the score is 0.
 
 Sources: Wolff et al. 2018 (doi 10.5858/arpa.2018-0902-SA), Wolff et al. 2023 (doi 10.5858/arpa.2023-0950-SA),
 Wolff et al. 2013 (doi 10.1200/JCO.2013.50.9984), CSCO 2021 as printed in Table 1 of Che et al. 2023
@@ -48,21 +48,21 @@ _FACTS = len(INTENSITIES) * len(PATTERNS)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The limit a row's cells must pass.
+    """The cut-off that a row's cells must pass.
 
     `kind` is ``above`` (more than `value` %), ``at least`` (`value` % or more), ``up to`` (present, in at
-    most `value` %) or ``cluster`` (a connected group of `value` cells or more, at any percentage).
+    most `value` %) or ``cluster`` (a connected group of at least `value` cells, whatever the percentage).
     """
 
     kind: Literal["above", "at least", "up to", "cluster"]
     value: int
 
     def bounds(self, n_cells: int, false_calls: int = 0) -> tuple[int, int]:
-        """Return the smallest and the largest number of cells that satisfy the cut, both included.
+        """Return the smallest and the largest number of cells that pass the cut-off, both included.
 
-        Integers throughout: 10 cells of 100 are not above 10 %, whatever a float makes of 0.1. `false_calls`
-        is the number of cells that wrong calls alone may give; only ``up to`` asks for more than that, since
-        it is the only cut a single cell could pass.
+        Integer arithmetic throughout: 10 of 100 cells are not above 10 %, whatever rounding does to 0.1.
+        `false_calls` is the number of stained cells that classification errors alone may produce; only
+        ``up to`` requires more than that, because a single cell could pass it.
         """
         whole = self.value * n_cells
         if self.kind == "above":
@@ -76,7 +76,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a guideline: cells as the guideline describes them (`words`), their facts and their cut."""
+    """One row of a guideline: its wording, the (intensity, pattern) pairs it counts, and its cut-off."""
 
     score: str
     words: str
@@ -87,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Uncovered:
-    """A pattern that the printed table leaves open while the score stays below `below`."""
+    """A staining pattern that the printed table does not place, while the score is lower than `below`."""
 
     words: str
     cells: frozenset[Fact]
@@ -96,7 +96,7 @@ class Uncovered:
 
 @dataclass(frozen=True, slots=True)
 class Guideline:
-    """A rule table: `key` for settings, `name` for people, rows strongest first."""
+    """A rule table: `key` for settings, `name` for reports, `rows` strongest first."""
 
     key: str
     name: str
@@ -107,13 +107,13 @@ class Guideline:
 
     @property
     def by_cluster(self) -> bool:
-        """Whether the rows ask for connected groups of cells instead of shares."""
+        """Whether the rows count connected groups of cells instead of shares."""
         return any(row.cut.kind == "cluster" for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `evaluate` found: the score, the row that gave it (None for 0), and notes that must be shown."""
+    """Result of `evaluate`: the score, the row that gave it (None for 0), and notes to show with it."""
 
     score: str
     row: Row | None
@@ -130,27 +130,28 @@ def _mask(cells: frozenset[Fact]) -> NDArray[np.bool_]:
 def cell_classes(
     intensity: NDArray[np.uint8], pattern: NDArray[np.uint8], guideline: Guideline
 ) -> NDArray[np.uint8]:
-    """Derive the class of each cell from its measured facts by the guideline's own rows.
+    """Classify each cell as Negative, 1+, 2+ or 3+ by the rows of a guideline.
 
     Parameters
     ----------
     intensity, pattern
-        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not
-        measured.
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
     guideline
-        The rule table; a cell belongs to the strongest row whose set holds it.
+        The rule table; a cell belongs to the strongest row that counts it.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (N,), index into `records.CELL_CLASSES`; 255 where either fact was not measured.
+        uint8 (N,), index into `records.CELL_CLASSES`; 255 where intensity or pattern was not measured.
 
     Raises
     ------
-    ScoringError : the arrays differ in length or hold a code that is neither 0..3 nor 255.
+    ScoringError
+        The arrays differ in length or contain a code that is neither 0..3 nor 255.
     """
     _check_facts(intensity, pattern)
     table = np.zeros((len(INTENSITIES), len(PATTERNS)), np.uint8)
+    # Rows overlap (sets are cumulative), so the strongest class wins wherever several count the same pair.
     for row in reversed(guideline.rows):
         mask = _mask(row.cells)
         table[mask] = np.maximum(table[mask], SCORES.index(row.score))
@@ -164,6 +165,7 @@ def fact_counts(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> NDA
     """Count the measured cells by intensity and pattern: int64 (4, 4)."""
     _check_facts(intensity, pattern)
     measured = (intensity != NOT_MEASURED) & (pattern != NOT_MEASURED)
+    # One code per pair: a single bincount is far faster than np.add.at on 10^5 cells.
     codes = intensity[measured].astype(np.int64) * len(PATTERNS) + pattern[measured]
     return np.bincount(codes, minlength=_FACTS).reshape(len(INTENSITIES), len(PATTERNS)).astype(np.int64)
 
@@ -171,19 +173,19 @@ def fact_counts(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> NDA
 def _check_facts(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> None:
     if intensity.shape != pattern.shape or intensity.ndim != 1:
         raise ScoringError(
-            f"intensity {intensity.shape} and pattern {pattern.shape} must be two columns of one length."
+            f"intensity {intensity.shape} and pattern {pattern.shape} must be 1-D and of the same length."
         )
     for name, codes in (("intensity", intensity), ("pattern", pattern)):
         bad = (codes > 3) & (codes != NOT_MEASURED)
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
             raise ScoringError(
-                f"{name} of cell {at} is {int(codes[at])}; codes are 0..3, or 255 for not measured."
+                f"{name} of cell {at} is {int(codes[at])}; expected 0..3, or 255 for not measured."
             )
 
 
 def row_amounts(counts: NDArray[np.int64], guideline: Guideline) -> tuple[int, ...]:
-    """Return how many cells stand in each row's set, in the order of the rows."""
+    """Return how many cells each row counts, in the order of the rows."""
     return tuple(int(counts[_mask(row.cells)].sum()) for row in guideline.rows)
 
 
@@ -199,29 +201,33 @@ def evaluate(
     false_calls: int = 0,
     clusters: Sequence[int] | None = None,
 ) -> Verdict:
-    """Score a histogram of cells by a guideline.
+    """Apply a guideline to a histogram of cells.
 
     Parameters
     ----------
     counts
         int64 (4, 4), cells by intensity and pattern (`fact_counts`).
+    guideline
+        The rule table.
     false_calls
-        Number of cells that wrong calls alone may give; 0 is the guideline to the letter.
+        Number of stained cells that classification errors alone may produce; 0 applies the guideline to the
+        letter.
     clusters
-        Size of the largest connected group of each row's cells, for guidelines that ask for clusters.
+        Size of the largest connected group of each row's cells; only cluster guidelines need it.
 
     Returns
     -------
     Verdict
-        Score, deciding row, and a ``pattern_not_covered`` note for each pattern the table leaves open.
+        Score, deciding row, and a ``pattern_not_covered`` note for each pattern the table does not place.
 
     Raises
     ------
-    ScoringError : no measured cell, or a cluster guideline without cluster sizes.
+    ScoringError
+        No cell was measured, or a cluster guideline got no cluster sizes.
     """
     n_cells = int(counts.sum())
     if n_cells == 0:
-        raise ScoringError("No measured cell to score. Check the tumour regions and the detection settings.")
+        raise ScoringError("No measured cells to score. Check the tumour regions and the detection settings.")
     if guideline.by_cluster and clusters is None:
         raise ScoringError(f"'{guideline.name}' scores clusters of cells and needs the cells' centroids.")
     amounts = row_amounts(counts, guideline)
@@ -234,12 +240,12 @@ def evaluate(
 
 
 def _notes(counts: NDArray[np.int64], guideline: Guideline, score: str, false_calls: int) -> tuple[str, ...]:
-    """Name every pattern that is there and that the printed table does not place."""
+    """Describe each pattern that is present but that the printed table does not place."""
     n_cells = int(counts.sum())
     notes = []
     for pattern in guideline.uncovered:
         amount = int(counts[_mask(pattern.cells)].sum())
         if amount and SCORES.index(score) < SCORES.index(pattern.below):
-            floor = ", no more than false calls alone may give" if amount <= false_calls else ""
-            notes.append(f"pattern_not_covered: {pattern.words} in {100 * amount / n_cells:.2g} %{floor}")
+            floor = ", within the noise floor" if amount <= false_calls else ""
+            notes.append(f"pattern_not_covered: {pattern.words} ({100 * amount / n_cells:.2g} %{floor})")
     return tuple(notes)

@@ -1,8 +1,8 @@
-"""What is printed after a breast score, never instead of it: HER2-low, -ultralow, -null, and the ISH reading.
+"""Tags printed beside a breast score, never instead of it: HER2-low, -ultralow, -null, and the ISH result.
 
-HER2-low is 1+, or 2+ without amplification; HER2-ultralow is 0 with faint staining in at most 10 % (ASCO/CAP
-2023, doi 10.5858/arpa.2023-0950-SA, and the trials it names). HER2-null is 0 with none: a statement about an
-absence, so it names the share of cells below which staining cannot be told from false calls.
+HER2-low is 1+, or 2+ without amplification; HER2-ultralow is 0 with faint staining in at most 10 % of cells
+(ASCO/CAP 2023, doi 10.5858/arpa.2023-0950-SA, and the trials it cites). HER2-null is 0 without any staining: a
+claim of absence, so the tag states the noise floor below which staining cannot be told from false calls.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ISH_NEEDED", "binary_status", "ish_text", "therapy_tags", "three_way_status"]
 
-#: The answer where 2+ meets no usable ISH result.
+#: Returned for 2+ without a usable ISH result.
 ISH_NEEDED = "2+, ISH needed"
 
 
@@ -33,20 +33,26 @@ def therapy_tags(
     stained
         Cells with any membrane staining.
     false_calls
-        Cells that false calls alone may give (`intervals.false_call_limit`).
+        Stained cells that classification errors alone may produce (`intervals.false_call_limit`).
     noise_floor
-        The share of cells, 0..1, that `false_calls` was computed from; it is named in HER2-null.
+        The share of cells, 0..1, from which `false_calls` was computed; HER2-null states it.
     ish
-        The reading for this score, or None when not tested.
+        ISH result read with this score, or None when not tested.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The HER2 category, then the ISH result where there is one.
 
     Raises
     ------
-    ScoringError : `score` is not a score.
+    ScoringError
+        `score` is not a HER2 score.
     """
     _check(score)
     tags = []
     if score in ("0", "1+") and ish is not None and ish.amplified:
-        # Amplified tumour is HER2-positive whatever the stain shows, so it is neither low nor null.
+        # An amplified tumour is HER2-positive whatever the stain shows, so neither low nor null.
         tags.append("HER2-positive")
     elif score == "0" and stained <= false_calls:
         tags.append(f"HER2-null at a noise floor of {100 * noise_floor:g} %")
@@ -70,7 +76,7 @@ def _equivocal_tag(ish: IshResult | None) -> str:
 
 
 def ish_text(ish: IshResult) -> str:
-    """Return an ISH reading in one line, e.g. ``ISH group 5: negative``."""
+    """Return an ISH result as one line, e.g. ``ISH group 5: negative``."""
     name = "ISH" if ish.group is None else f"ISH group {ish.group}"
     return f"{name}: {ish.status}" + (f". {ish.comment}" if ish.comment else "")
 
@@ -78,11 +84,12 @@ def ish_text(ish: IshResult) -> str:
 def three_way_status(score: str, ish: IshResult | None = None) -> str:
     """Return ``0``, ``low`` or ``high`` (0 | 1+, 2+/ISH- | 2+/ISH+, 3+), or `ISH_NEEDED` for 2+ without ISH.
 
-    The grouping of Chauhan et al. 2025; only 2+ looks at ISH.
+    The grouping of Chauhan et al. 2025; ISH matters for 2+ only.
 
     Raises
     ------
-    ScoringError : `score` is not a score.
+    ScoringError
+        `score` is not a HER2 score.
     """
     _check(score)
     if score != "2+":
@@ -97,7 +104,8 @@ def binary_status(score: str, ish: IshResult | None = None) -> str:
 
     Raises
     ------
-    ScoringError : `score` is not a score.
+    ScoringError
+        `score` is not a HER2 score.
     """
     status = three_way_status(score, ish)
     return {"0": "negative", "low": "negative", "high": "positive"}.get(status, status)
@@ -105,4 +113,4 @@ def binary_status(score: str, ish: IshResult | None = None) -> str:
 
 def _check(score: str) -> None:
     if score not in SCORES:
-        raise ScoringError(f"'{score}' is not a HER2 score; it is one of {', '.join(SCORES)}.")
+        raise ScoringError(f"'{score}' is not a HER2 score; expected one of {', '.join(SCORES)}.")

@@ -1,6 +1,6 @@
-"""From the class probabilities of patches to one class of a region or an image, by a rule that is stated.
+"""Voting: one class for a region or an image from the class probabilities of its patches.
 
-No guideline speaks of patches: what comes out is what a network says, never a HER2 score.
+No guideline is defined on patches: the outcome is a network's prediction, never a HER2 score.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qupath_her2.errors import ScoringError, SettingsError
 
 __all__ = ["RULES", "Vote", "VoteSettings", "vote"]
 
-#: Each rule in the words that a result carries.
+#: Each rule in the words that results report.
 RULES = {
     "mean": "highest mean of the patches' probabilities",
     "majority": "most frequent class of the patches; the mean probability decides a tie",
@@ -24,15 +24,15 @@ RULES = {
 
 @dataclass(frozen=True, slots=True)
 class VoteSettings:
-    """How patches decide.
+    """Settings of the vote.
 
     Attributes
     ----------
     rule
-        ``mean`` (Mridha et al. 2023 and others take one image for one patch, where both rules agree) or
+        ``mean`` (Mridha et al. 2023 and others have one patch per image, where both rules agree) or
         ``majority`` (Chauhan et al. 2025, approach 3).
     min_patches
-        With fewer readable patches there is no class.
+        Fewest readable patches that give a class.
     """
 
     rule: Literal["mean", "majority"] = "mean"
@@ -40,26 +40,26 @@ class VoteSettings:
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
-            raise SettingsError(f"Unknown rule {self.rule!r}. There are: {', '.join(RULES)}.")
+            raise SettingsError(f"Unknown rule {self.rule!r}. Available: {', '.join(RULES)}.")
         if self.min_patches < 1:
             raise SettingsError(f"min_patches is {self.min_patches}; it must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What patches say together.
+    """Outcome of a vote.
 
     Attributes
     ----------
     class_index
-        None with too few patches, or where none of them has a class.
+        None if there are too few patches, or none with a class.
     probabilities
-        float64 (C,): the mean over readable patches, or with ``majority`` each class's share of the
-        named ones; NaN where there are none.
+        float64 (C,): mean over the readable patches, or with ``majority`` each class's share of the
+        classified patches; NaN where there are none.
     n_patches
-        Readable ones.
+        Number of readable patches.
     n_named
-        Those with a class: readable and not left unnamed for doubt.
+        Number of classified patches: readable, and not left without a class as too uncertain.
     """
 
     class_index: int | None
@@ -71,22 +71,27 @@ class Vote:
 def vote(
     probabilities: NDArray[np.float32], named: NDArray[np.int16], *, settings: VoteSettings | None = None
 ) -> Vote:
-    """Return the class that patches speak for together.
+    """Combine patch predictions into one class.
 
     Parameters
     ----------
     probabilities
-        (N, C), 0..1; rows with NaN are left out.
+        float32 (N, C), 0..1; rows with NaN (unreadable patches) are left out.
     named
-        (N,), class index of each patch, below 0 for none (`learning.choose_classes`); unnamed patches have no
-        voice in ``majority``, and count in ``mean``.
+        int16 (N,), class index of each patch, negative for none (`learning.choose_classes`). Patches without
+        a class have no vote in ``majority`` but count in ``mean``.
     settings
-        The rule.
+        The rule and the minimum number of patches.
+
+    Returns
+    -------
+    Vote
+        Class, probabilities, and the numbers of patches behind them.
 
     Raises
     ------
     ScoringError
-        `probabilities` is not (N, C) with values in 0..1, or `named` does not fit it.
+        `probabilities` is not (N, C) with values in 0..1, or `named` does not match it.
     """
     settings = settings or VoteSettings()
     _check(probabilities, named)
@@ -99,6 +104,7 @@ def vote(
     shares = mean
     if settings.rule == "majority":
         shares = counts / n_named if n_named else np.full(n_classes, np.nan)
+    # lexsort takes its last key first: share, then the mean probability for ties.
     best = int(np.lexsort((mean, shares))[-1])
     is_enough = n_named > 0 and len(read) >= settings.min_patches
     return Vote(best if is_enough else None, shares, len(read), n_named)
@@ -109,9 +115,9 @@ def _check(probabilities: NDArray[np.float32], named: NDArray[np.int16]) -> None
         raise ScoringError(f"Probabilities have shape {probabilities.shape}, expected (patches, classes).")
     if named.shape != probabilities.shape[:1] or (named >= probabilities.shape[1]).any():
         raise ScoringError(
-            f"Classes of shape {named.shape} do not fit probabilities of {probabilities.shape}."
+            f"Patch classes of shape {named.shape} do not match probabilities of shape {probabilities.shape}."
         )
     known = probabilities[np.isfinite(probabilities)]
-    # Softmax in half precision may end a hair above 1.
+    # Softmax in half precision can exceed 1 by rounding.
     if len(known) and (known.min() < 0 or known.max() > 1.001):
         raise ScoringError(f"A probability of {known.max():g} or {known.min():g} is outside 0..1.")

@@ -21,7 +21,7 @@ from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
 from qupath_her2.records import CaseInfo, Refusal, Region, SlideScore
 from qupath_her2.runs.stain_groups import sample_tissue
-from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
 from qupath_her2.slides.readers.slide import Slide, open_slide
 from qupath_her2.slides.stains.estimate import estimate_stains
 from qupath_her2.slides.stains.vectors import StainVectors

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from qupath_her2.records import CELL_CLASSES, CaseInfo
-from qupath_her2.scoring.aggregate import ScoringSettings, score_cells
+from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
 from qupath_her2.slides.readers.slide import Slide, open_slide
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import Tissue, find_tissue

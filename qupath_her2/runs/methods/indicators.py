@@ -19,7 +19,7 @@ from qupath_her2.report.pictures import read_overview
 from qupath_her2.runs.image_setup import Ground, empty_table, refused_outcome
 from qupath_her2.runs.methods.tumour_map import find_tumour
 from qupath_her2.runs.write_run import Outcome
-from qupath_her2.scoring.indicators.heat import heat_map, heat_map_png
+from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
 from qupath_her2.scoring.indicators.ranges import PUBLISHED
 from qupath_her2.scoring.indicators.slide import patch_boxes, pool, score_indicators

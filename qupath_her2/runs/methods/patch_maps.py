@@ -20,7 +20,7 @@ from qupath_her2.report.heat import (
     map_slice,
     overlays_json,
 )
-from qupath_her2.scoring.indicators.heat import heat_map_png
+from qupath_her2.scoring.indicators.heat_map import heat_map_png
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

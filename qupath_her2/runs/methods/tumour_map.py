@@ -11,7 +11,7 @@ from qupath_her2.records import Refusal
 from qupath_her2.report.heat import heat_planes
 from qupath_her2.runs.image_setup import NO_ONE_CHOSE
 from qupath_her2.runs.methods.patches import ask_network
-from qupath_her2.scoring.indicators.heat import heat_map_png
+from qupath_her2.scoring.indicators.heat_map import heat_map_png
 from qupath_her2.scoring.indicators.tumour import tumour_area
 
 if TYPE_CHECKING:

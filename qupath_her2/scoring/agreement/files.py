@@ -11,7 +11,7 @@ import orjson
 
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import csv_bytes
-from qupath_her2.scoring.agreement.matrix import Share
+from qupath_her2.scoring.agreement.confusion_matrix import Share
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
 
 if TYPE_CHECKING:

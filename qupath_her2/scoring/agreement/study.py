@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.agreement.kappa import (
-    BootstrapSettings,
-    Estimate,
-    Weights,
-    draw_matrices,
-    estimate_kappa,
-)
-from qupath_her2.scoring.agreement.matrix import (
+from qupath_her2.scoring.agreement.confusion_matrix import (
     ClassFigures,
     CutFigures,
     Share,
@@ -24,6 +17,13 @@ from qupath_her2.scoring.agreement.matrix import (
     confusion_matrix,
     cut_figures,
     off_by_two,
+)
+from qupath_her2.scoring.agreement.kappa import (
+    BootstrapSettings,
+    Estimate,
+    Weights,
+    draw_matrices,
+    estimate_kappa,
 )
 from qupath_her2.scoring.agreement.probabilities import Calibration, calibration, class_areas
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qupath_her2.scoring.agreement.confusion_matrix import Share
     from qupath_her2.scoring.agreement.kappa import Estimate
-    from qupath_her2.scoring.agreement.matrix import Share
     from qupath_her2.scoring.agreement.study import Agreement, FoldFigure
 
 __all__ = ["NO_VALUE", "Table", "agreement_tables", "fold_table", "table_text"]

@@ -24,7 +24,7 @@ from qupath_her2.report.heat import (
     overlays_json,
     read_overlays,
 )
-from qupath_her2.scoring.indicators.heat import heat_map_png
+from qupath_her2.scoring.indicators.heat_map import heat_map_png
 
 NAMES = ("HER2 patch low", "HER2 patch high")
 

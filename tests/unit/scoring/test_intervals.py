@@ -1,4 +1,4 @@
-"""Intervals and shares against hand values, scipy and brute force."""
+"""Intervals, noise floor and H-score against published values, scipy and hand calculation."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_wilson_printed_values(k, n, low, high):
 def test_wilson_equals_scipy(case):
     k, n = case
     peer = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(k, n) == pytest.approx((peer.low, peer.high), abs=1e-9)
+    assert wilson_interval(k, n) == pytest.approx((peer.low, peer.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 0), (-1, 5), (6, 5)])
-def test_wilson_refuses_impossible_shares(k, n):
-    with pytest.raises(ScoringError, match="0 <= k <= n"):
+def test_wilson_refuses_impossible_counts(k, n):
+    with pytest.raises(ScoringError, match="proportion needs 0 <= k <= n"):
         wilson_interval(k, n)
 
 
@@ -82,7 +82,7 @@ def test_complete_share_ignores_intensity_but_not_its_absence():
         (999_999, 10_000_000, "9.99999"),
     ],
 )
-def test_a_share_off_the_limit_is_never_printed_as_the_limit(k, n, text):
+def test_a_share_off_the_cutoff_is_never_printed_as_the_cutoff(k, n, text):
     printed = percent_text(k, n, 10)
     assert float(printed) == float(text)
     assert (float(printed) == 10) == (10 * k == n)

@@ -1,4 +1,4 @@
-"""ISH groups at their edges, and the table of groups by IHC."""
+"""ISH groups at their thresholds, and the guideline's table of group by IHC score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qupath_her2.scoring.ish import dual_probe, ish_for, ish_group, single_probe
         (0.0, 0.0, 5),
     ],
 )
-def test_groups_at_their_edges(ratio, copies, group):
+def test_groups_at_their_thresholds(ratio, copies, group):
     assert ish_group(ratio, copies) == group
 
 
@@ -61,7 +61,7 @@ def test_every_cell_of_the_table(group, ihc, status, recount, has_comment):
     result = dual_probe(*VALUES[group], ihc)
     assert (result.group, result.status, result.recount) == (group, status, recount)
     assert bool(result.comment) is has_comment
-    assert ("Recount at least 20 cells" in result.comment) is recount
+    assert ("must recount at least 20 cells" in result.comment) is recount
     assert ("discordant" in result.comment) is (group == 5 and ihc == "3+")
 
 
@@ -72,7 +72,7 @@ def test_groups_two_to_four_need_ihc(group):
     assert result.amplified is None
 
 
-def test_groups_one_and_five_do_not():
+def test_groups_one_and_five_do_not_need_ihc():
     assert dual_probe(*VALUES[1], None).amplified is True
     assert dual_probe(*VALUES[5], None).amplified is False
 
@@ -81,12 +81,12 @@ def test_groups_one_and_five_do_not():
     ("copies", "status"),
     [(6.0, POSITIVE), (5.999, "dual probe needed"), (4.0, "dual probe needed"), (3.999, NEGATIVE)],
 )
-def test_single_probe_at_its_edges(copies, status):
+def test_single_probe_at_its_thresholds(copies, status):
     assert single_probe(copies).status == status
     assert single_probe(copies).group is None
 
 
-def test_a_case_decides_which_probe_was_used():
+def test_the_values_of_a_case_tell_which_probe_was_used():
     assert ish_for(CaseInfo(), "2+") is None
     assert ish_for(CaseInfo(her2_copies=7.0), "2+").status == POSITIVE
     assert ish_for(CaseInfo(her2_cep17_ratio=2.5, her2_copies=5.0), "2+").group == 1
@@ -95,7 +95,7 @@ def test_a_case_decides_which_probe_was_used():
 
 
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
-def test_impossible_values_are_named(bad):
+def test_impossible_values_are_reported(bad):
     with pytest.raises(ScoringError, match="HER2/CEP17 ratio is"):
         ish_group(bad, 3.0)
     with pytest.raises(ScoringError, match="HER2 copies per cell is"):
@@ -105,5 +105,5 @@ def test_impossible_values_are_named(bad):
 
 
 def test_unknown_ihc_score():
-    with pytest.raises(ScoringError, match="'4\\+' is unknown"):
+    with pytest.raises(ScoringError, match=r"Unknown IHC score '4\+'; expected one of 0, 1\+"):
         dual_probe(2.0, 4.0, "4+")

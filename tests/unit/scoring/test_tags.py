@@ -40,7 +40,7 @@ def test_null_and_ultralow_meet_at_the_noise_floor():
     assert first("0", stained=1, false_calls=0) == "HER2-ultralow"
 
 
-def test_the_ish_reading_is_told_after_the_tag():
+def test_the_ish_result_follows_the_category():
     tags = therapy_tags("2+", stained=9, false_calls=0, noise_floor=0.0, ish=NOT_AMPLIFIED)
     assert tags == ("HER2-low", "ISH group 5: negative")
 
@@ -63,7 +63,7 @@ def test_three_way_and_binary(score, ish, three_way, binary):
 
 
 def test_unknown_scores_are_refused():
-    with pytest.raises(ScoringError, match="'4' is not a HER2 score"):
+    with pytest.raises(ScoringError, match="'4' is not a HER2 score; expected one of"):
         binary_status("4")
     with pytest.raises(ScoringError):
         therapy_tags("low", stained=0, false_calls=0, noise_floor=0.0)

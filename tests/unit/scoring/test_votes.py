@@ -1,3 +1,5 @@
+"""Votes over patches: mean, majority, ties, and unreadable patches."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from qupath_her2.errors import ScoringError, SettingsError
 from qupath_her2.scoring.votes import VoteSettings, vote
 
-#: Two patches lean a little to class 1, one is sure of class 0; the fourth could not be read.
+#: Two patches slightly favour class 1, one is certain of class 0; the fourth could not be read.
 FOUR = np.array([[0.4, 0.6], [0.45, 0.55], [1.0, 0.0], [np.nan, np.nan]], np.float32)
 NAMED = np.array([1, 1, 0, -1], np.int16)
 MAJORITY = VoteSettings("majority")
@@ -24,7 +26,7 @@ def test_mean_and_majority_by_hand():
     assert majority.probabilities == pytest.approx([1 / 3, 2 / 3])
 
 
-def test_doubtful_patches_have_no_voice_in_a_majority():
+def test_patches_without_a_class_have_no_vote_in_a_majority():
     tie = vote(FOUR, np.array([1, -1, 0, -1], np.int16), settings=MAJORITY)
     assert tie.n_named == 2
     # One against one: the mean of all readable patches, 0.62 against 0.38, decides.
@@ -33,7 +35,7 @@ def test_doubtful_patches_have_no_voice_in_a_majority():
 
 
 @pytest.mark.parametrize("rule", ["mean", "majority"])
-def test_nothing_to_go_by(rule):
+def test_no_readable_patches_give_no_class(rule):
     nothing = vote(np.full((2, 3), np.nan, np.float32), np.full(2, -1, np.int16), settings=VoteSettings(rule))
     assert nothing.class_index is None
     assert np.isnan(nothing.probabilities).all()
@@ -41,7 +43,7 @@ def test_nothing_to_go_by(rule):
 
 
 @given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 2**32 - 1))
-def test_order_never_matters_and_one_patch_decides_alone(n, classes, seed):
+def test_order_does_not_matter_and_a_single_patch_decides_alone(n, classes, seed):
     rng = np.random.default_rng(seed)
     drawn = rng.dirichlet(np.ones(classes), n).astype(np.float32)
     named = drawn.argmax(axis=1).astype(np.int16)
@@ -56,12 +58,12 @@ def test_order_never_matters_and_one_patch_decides_alone(n, classes, seed):
         assert vote(drawn[:1], named[:1], settings=settings).class_index == named[0]
 
 
-def test_what_is_no_table_of_probabilities():
+def test_invalid_probabilities_are_refused():
     with pytest.raises(ScoringError, match="shape"):
         vote(np.zeros(3, np.float32), NAMED)
-    with pytest.raises(ScoringError, match="do not fit"):
+    with pytest.raises(ScoringError, match=r"shape \(2,\) do not match probabilities of shape \(4, 2\)"):
         vote(FOUR, NAMED[:2])
-    with pytest.raises(ScoringError, match="do not fit"):
+    with pytest.raises(ScoringError, match="do not match probabilities"):
         vote(FOUR, NAMED + 1)
     with pytest.raises(ScoringError, match=r"outside 0\.\.1"):
         vote(np.array([[2.0, -1.0]], np.float32), NAMED[:1])

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from qupath_her2.scoring.agreement.confusion_matrix import confusion_matrix
 from qupath_her2.scoring.agreement.kappa import (
     BootstrapSettings,
     draw_matrices,
     estimate_kappa,
     weighted_kappa,
 )
-from qupath_her2.scoring.agreement.matrix import confusion_matrix
 from qupath_her2.scoring.agreement.pairs import make_pairs
 
 SCORES = ("0", "1+", "2+", "3+")

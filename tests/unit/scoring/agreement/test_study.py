@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import OutputError, ScoringError
+from qupath_her2.scoring.agreement.confusion_matrix import Share
 from qupath_her2.scoring.agreement.files import agreement_csv, agreement_json, write_agreement
 from qupath_her2.scoring.agreement.kappa import BootstrapSettings
-from qupath_her2.scoring.agreement.matrix import Share
 from qupath_her2.scoring.agreement.pairs import make_pairs
 from qupath_her2.scoring.agreement.study import agreement, agreement_over_folds, figures_of
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table, table_text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import OutputError, ScoringError, SettingsError
-from qupath_her2.scoring.indicators.fit import fit
+from qupath_her2.scoring.indicators.fit_ranges import fit
 from qupath_her2.scoring.indicators.ranges import (
     PUBLISHED,
     IndicatorRanges,

@@ -13,7 +13,7 @@ import pytest
 from qupath_her2.errors import ScoringError, SettingsError
 from qupath_her2.project.exchange.score_files import read_score, score_json
 from qupath_her2.records import Box, Refusal
-from qupath_her2.scoring.indicators.heat import heat_map, heat_map_png
+from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.masks import IndicatorSettings
 from qupath_her2.scoring.indicators.patch import PatchIndicators
 from qupath_her2.scoring.indicators.slide import (

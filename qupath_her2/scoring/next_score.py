@@ -1,8 +1,8 @@
-"""How many cells lie between a score and the next one, by integer reasoning on the rows of a guideline.
+"""Distance to the next score: the fewest cells whose change of class would change the score.
 
-Up: a score rises as soon as one stronger row holds, so the fewest cells are the smallest shortfall of any
-stronger row. Down: every row that gives the present score must stop holding at once; one unstained cell less
-in several overlapping sets counts in all of them, so cells that stand in most sets go first.
+Integer arithmetic on the rows of a guideline. Up: the score rises as soon as one stronger row is met, so the
+answer is the smallest shortfall of any stronger row. Down: every row that gives the present score must fail at
+once; a cell counted by several overlapping rows leaves all of them together, so those cells are taken first.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ def cells_to_next_score(
 ) -> int | None:
     """Return the fewest cells whose change of class would change the score, up or down.
 
-    Cells change their intensity and pattern; their number stays. The answer is exact for share rows (checked
-    against exhaustive search). A guideline of clusters gets None: there the answer depends on where the
-    cells lie, not on how many there are.
+    Cells change intensity and pattern; their number stays the same. The answer is exact for rows of shares
+    (tested against exhaustive search).
 
     Parameters
     ----------
     counts
         int64 (4, 4), cells by intensity and pattern, at least one cell.
+    guideline
+        The rule table. Cluster guidelines give None: there the answer depends on where the cells are.
     false_calls
-        As in `guideline.evaluate`.
+        As in `rules.evaluate`.
 
     Returns
     -------
@@ -57,14 +58,14 @@ def _steps_up(counts: NDArray[np.int64], guideline: Guideline, score: int, false
     steps = []
     for row, amount in zip(guideline.rows, amounts, strict=True):
         low, high = row.cut.bounds(n_cells, false_calls)
-        # low > high: a range of shares that no whole number of so few cells can hit.
+        # low > high: no whole number of so few cells falls within the row's range of shares.
         if SCORES.index(row.score) > score and low <= min(high, n_cells):
             steps.append(low - amount)
     return steps
 
 
 def _steps_down(counts: NDArray[np.int64], guideline: Guideline, score: int, false_calls: int) -> list[int]:
-    """Return [cells to take out] so that no row of this score or a stronger one holds; [] for score 0."""
+    """Return [fewest cells to remove] so that no row of this or a higher score is met; [] for score 0."""
     if score == 0:
         return []
     n_cells = int(counts.sum())
@@ -78,10 +79,10 @@ def _steps_down(counts: NDArray[np.int64], guideline: Guideline, score: int, fal
 
 
 def _fewest_to_remove(counts: NDArray[np.int64], guideline: Guideline, excess: dict[int, int]) -> int:
-    """Take cells out of the sets in `excess` until each has lost its excess; return how many it took.
+    """Return how many cells must leave the rows in `excess` so that each row loses its excess.
 
-    Taking first those that stand in the most sets is optimal because the sets of every guideline here are
-    closed upwards (more stain keeps a cell inside) and no three of them overlap pairwise only.
+    Greedy: cells counted by most rows first. This is optimal because the sets of every guideline here are
+    closed upwards (more staining never takes a cell out) and no three of them overlap only pairwise.
     """
     members: dict[frozenset[int], int] = {}
     for fact in product(range(len(INTENSITIES)), range(len(PATTERNS))):

@@ -14,10 +14,10 @@ from qupath_her2.scoring.guidelines import (
     GASTRIC_BIOPSY,
     GASTRIC_RESECTION,
 )
-from qupath_her2.scoring.nearest import cells_to_next_score
+from qupath_her2.scoring.next_score import cells_to_next_score
 from qupath_her2.scoring.rules import evaluate
 
-#: One fact for each way a cell can stand in the rows of any table here, so that the search stays small.
+#: One (intensity, pattern) pair for each way the rows of any guideline count a cell: keeps the search small.
 KINDS = [(0, 0), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]
 
 
@@ -29,7 +29,7 @@ def histogram(numbers):
 
 
 def by_search(counts, guideline, false_calls):
-    """Fewest moves to any histogram with another score: all histograms, half the L1 distance."""
+    """Return the fewest moves to any histogram with another score: half the L1 distance, over all histograms."""
     signature = {kind: tuple(kind in row.cells for row in guideline.rows) for kind in KINDS}
     groups = sorted(set(signature.values()))
     have = [sum(int(counts[kind]) for kind in KINDS if signature[kind] == group) for group in groups]
@@ -90,5 +90,5 @@ def test_the_noise_floor_moves_the_first_step(counts_of):
     assert cells_to_next_score(counts_of({"none": 1000}), BREAST_2018, false_calls=10) == 11
 
 
-def test_clusters_have_no_answer_by_number(counts_of):
+def test_cluster_guidelines_have_no_distance(counts_of):
     assert cells_to_next_score(counts_of({"none": 100}), GASTRIC_BIOPSY) is None

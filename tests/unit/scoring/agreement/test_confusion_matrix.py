@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as peer_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
-from qupath_her2.scoring.agreement.matrix import (
+from qupath_her2.scoring.agreement.confusion_matrix import (
     Share,
     class_figures,
     confusion_matrix,
