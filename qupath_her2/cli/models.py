@@ -1,4 +1,4 @@
-"""``models``: the networks there are, and the checkpoints of a project."""
+"""``models``: the networks that can be trained, and the checkpoints of a project."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qupath_her2.models.card import ModelCard
     from qupath_her2.models.registry import ModelSpec
 
@@ -23,18 +25,22 @@ __all__ = ["models"]
 def models(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="A project, to list the checkpoints in its her2/models too."),
+        typer.Argument(
+            metavar="[FOLDER]", help="A project or folder, to list the checkpoints in its her2/models too."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
     out: o.Out = None,
     debug: o.Debug = False,
 ) -> int:
-    """List the networks: classes, µm/px, input, parameters, paper, and the licence of their first weights.
+    """List the networks that can be trained: scale, input size, parameters, classes, paper, licence of first weights.
 
-    Any network of timm can be used besides, as timm:NAME. With FOLDER, the trained checkpoints there follow. One
-    network comes trained, on drawn fields: run --cells unet.
+    Besides these, any network of timm can be trained, as timm:NAME. With FOLDER, the checkpoints trained there
+    follow. One network comes trained, on drawn fields only: use it with qupath-her2 run FOLDER --cells unet.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
+
+    qupath-her2 models
 
     qupath-her2 models study
     """
@@ -57,7 +63,7 @@ def models(
 
 
 def _checkpoints(folder: Path | None, out: Path | None) -> tuple[dict[str, ModelCard], int]:
-    """Return the cards of a project by name; what is no card is said and counted."""
+    """Return the model cards of a project by name, and the number of unreadable ones, whose errors are printed."""
     from qupath_her2.errors import ModelError
     from qupath_her2.models.card import read_card
     from qupath_her2.runs.plan import exchange_folder
@@ -109,6 +115,7 @@ def _card_row(card: ModelCard) -> dict[str, Any]:
 
 
 def _scale(pixel_size_um: float) -> str:
+    # Networks that take a whole image, scaled down, have no scale of their own.
     return "whole image" if math.isnan(pixel_size_um) else f"{pixel_size_um:g}"
 
 
@@ -117,59 +124,52 @@ def _millions(count: int | None) -> str:
 
 
 def _show(specs: list[ModelSpec], checkpoints: dict[str, ModelCard]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
+    from qupath_her2.cli.tables import say_table
     from qupath_her2.models.count_heads import COUNT_KINDS
 
-    console = Console(highlight=False)
     for kind in ("classification", "segmentation"):
-        rows = [spec for spec in specs if spec.kind == kind]
-        table = Table(
-            Column("name", no_wrap=True),
-            "classes",
-            "µm/px",
-            "px",
-            "million",
-            "trained",
-            "paper",
-            "first weights",
-            title=kind,
-            box=None,
-        )
-        for spec in rows:
-            table.add_row(
+        known = [spec for spec in specs if spec.kind == kind]
+        rows = [
+            (
                 spec.name,
-                " · ".join(spec.class_names),
                 _scale(spec.pixel_size_um),
                 str(spec.input.default),
                 _millions(spec.n_parameters),
                 _millions(spec.n_trainable),
-                f"{spec.paper} {spec.doi}".strip(),
-                f"{spec.backbone}, {spec.backbone_licence}" if spec.backbone else "none published",
             )
-        if rows:
-            console.print(table)
+            for spec in known
+        ]
+        details = [(_classes(spec.class_names), _paper(spec), _first_weights(spec)) for spec in known]
+        heading = f"{kind.capitalize()} networks; parameters in millions"
+        say_table(heading, ("Name", "µm/px", "Input px", "Parameters", "Trained"), rows, details=details)
+        typer.echo()
     if checkpoints:
-        table = Table(
-            Column("name", no_wrap=True),
-            "model",
-            "classes",
-            "µm/px",
-            "px",
-            "recipe",
-            title="checkpoints",
-            box=None,
-        )
-        for name, card in checkpoints.items():
-            table.add_row(
-                name,
-                card.model,
-                " · ".join(card.class_names),
-                _scale(card.pixel_size_um),
-                str(card.patch_size_px),
-                card.recipe,
-            )
-        console.print(table)
-    console.print(f"From patch counts to a slide's class: {', '.join(COUNT_KINDS)}.")
-    console.print(f"{len(specs)} models, {len(checkpoints)} checkpoints. Research use only.")
+        _show_checkpoints(checkpoints)
+    typer.echo(f"From patch counts to the class of a slide: {', '.join(COUNT_KINDS)}.")
+    typer.echo(f"{len(specs)} models, {len(checkpoints)} checkpoints. Research use only.")
+
+
+def _show_checkpoints(checkpoints: dict[str, ModelCard]) -> None:
+    from qupath_her2.cli.tables import say_table
+
+    rows = [
+        (name, _scale(card.pixel_size_um), str(card.patch_size_px), card.model, card.recipe)
+        for name, card in checkpoints.items()
+    ]
+    details = [(_classes(card.class_names),) for card in checkpoints.values()]
+    header = ("Name", "µm/px", "Input px", "Model", "Recipe")
+    say_table("Checkpoints", header, rows, left=(3, 4), details=details)
+    typer.echo()
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"classes: {' · '.join(names)}"
+
+
+def _paper(spec: ModelSpec) -> str:
+    return f"paper: {spec.paper}" + (f", doi {spec.doi}" if spec.doi else "")
+
+
+def _first_weights(spec: ModelSpec) -> str:
+    licence = f"{spec.backbone}, {spec.backbone_licence}" if spec.backbone else "none published"
+    return f"first weights: {licence}"

@@ -1,4 +1,4 @@
-"""The flags that verbs share, each defined once."""
+"""Options shared by several verbs, each defined once; those that cut patches are in `cli.patch_options`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ __all__ = [
     "Guideline",
     "Heap",
     "Images",
-    "Layout",
-    "LayoutName",
     "KeepControls",
     "Method",
     "MethodName",
@@ -32,14 +30,10 @@ __all__ = [
     "ProgressKind",
     "Project",
     "Ranges",
-    "Recipe",
-    "RecipeOrNone",
     "Site",
     "SiteName",
     "Specimen",
     "SpecimenName",
-    "Stain",
-    "StainName",
     "TumourFrom",
     "WholeTissue",
     "Workers",
@@ -47,7 +41,7 @@ __all__ = [
 
 
 class ProgressKind(str, Enum):
-    """How progress is told."""
+    """How progress is reported."""
 
     auto = "auto"
     bar = "bar"
@@ -56,44 +50,27 @@ class ProgressKind(str, Enum):
 
 
 class SiteName(str, Enum):
-    """Where the tumour is from."""
+    """Site of the primary tumour."""
 
     breast = "breast"
     gastric = "gastric"
 
 
 class SpecimenName(str, Enum):
-    """How the tissue was taken."""
+    """How the tissue was sampled."""
 
     biopsy = "biopsy"
     resection = "resection"
 
 
 class MethodName(str, Enum):
-    """How an image is scored."""
+    """How an image is scored: by its cells, or by the indicators of Che et al. 2023."""
 
     cells = "cells"
     indicators = "indicators"
 
 
-class LayoutName(str, Enum):
-    """How the images lie in the folder."""
-
-    project = "project"
-    bci = "bci"
-    her2_ihc_40x = "her2-ihc-40x"
-    warwick = "warwick"
-    yale = "yale"
-    herohe = "herohe"
-
-
-class StainName(str, Enum):
-    """Which stain of a data set that holds two."""
-
-    HE = "HE"
-    IHC = "IHC"
-
-
+# Headings of the groups of options in --help.
 _WHAT = "Which images"
 _HOW = "How to score"
 _RUN = "How to run"
@@ -101,12 +78,13 @@ _RUN = "How to run"
 Folder = Annotated[
     Path,
     typer.Argument(
-        metavar="FOLDER", help="Folder of images (case.svs with case.geojson beside it), or a QuPath project."
+        metavar="FOLDER",
+        help="A folder of images (case.svs with its regions in case.geojson), or a QuPath project.",
     ),
 ]
 Project = Annotated[
     Path,
-    typer.Argument(metavar="PROJECT", help="A project.qpproj, or the folder that holds it."),
+    typer.Argument(metavar="PROJECT", help="A project.qpproj file, or the folder that contains it."),
 ]
 Heap = Annotated[
     int | None,
@@ -115,7 +93,7 @@ Heap = Annotated[
         metavar="MB",
         min=256,
         rich_help_panel=_RUN,
-        help="Memory for QuPath; estimated from the number of objects where not given.",
+        help="Memory for QuPath. Default: estimated from the number of objects.",
     ),
 ]
 Images = Annotated[
@@ -124,19 +102,21 @@ Images = Annotated[
         "--images",
         metavar="PATTERN",
         rich_help_panel=_WHAT,
-        help="Only images whose name matches, e.g. 'case0*.svs'.",
+        help="Only images whose name matches, e.g. 'case0*.svs'. Can be given more than once.",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", rich_help_panel=_WHAT, help="Write here instead of FOLDER/her2."),
+    typer.Option(
+        "--out", metavar="DIR", rich_help_panel=_WHAT, help="Write results here instead of to FOLDER/her2."
+    ),
 ]
 WholeTissue = Annotated[
     bool,
     typer.Option(
         "--whole-tissue",
         rich_help_panel=_WHAT,
-        help="Score all tissue where no tumour region is; the result says that no one chose the tumour.",
+        help="Use all tissue of images without a tumour region. The result says that nobody selected the tumour.",
     ),
 ]
 PixelSize = Annotated[
@@ -145,13 +125,13 @@ PixelSize = Annotated[
         "--pixel-size-um",
         metavar="UM",
         rich_help_panel=_WHAT,
-        help="µm per pixel of all images; wins over QuPath's value and the file's.",
+        help="Pixel size of all images, in µm. Overrides the value in QuPath and in the file.",
     ),
 ]
 
 
 def _known_cells(text: str | None) -> str | None:
-    """Return the source of cells as it was typed; a slip in it is a slip of usage."""
+    """Return the cell source unchanged, or raise a usage error (exit code 2) if it is not a known one."""
     from qupath_her2.errors import SettingsError
     from qupath_her2.runs.cell_sources import split_source
 
@@ -170,9 +150,9 @@ Cells = Annotated[
         metavar="SOURCE",
         callback=_known_cells,
         rich_help_panel=_HOW,
-        help="detect: find cells (so without the flag). from-regions: those that the region files already hold. "
-        "unet: those that the U-Net of the package finds, at 0.25 µm/px. her2net:CKPT, unet:CKPT, segnet:CKPT, "
-        "bayesian-segnet:CKPT: those that a network you trained finds.",
+        help="Where the cells come from. detect: the built-in detector (default). from-regions: cells already in the "
+        "region files. unet: the U-Net that comes with the package, at 0.25 µm/px. her2net:CKPT, unet:CKPT, "
+        "segnet:CKPT, bayesian-segnet:CKPT: a segmentation network you trained.",
     ),
 ]
 Method = Annotated[
@@ -180,7 +160,7 @@ Method = Annotated[
     typer.Option(
         "--method",
         rich_help_panel=_HOW,
-        help="Score each cell by the guideline, or by the published IHC indicators.",
+        help="cells: classify every cell, then apply the guideline. indicators: the three IHC indicators of Che et al.",
     ),
 ]
 KeepControls = Annotated[
@@ -188,7 +168,7 @@ KeepControls = Annotated[
     typer.Option(
         "--keep-controls",
         rich_help_panel=_HOW,
-        help="With indicators: measure detached pieces that look like control tissue too.",
+        help="With --method indicators: also measure detached pieces that look like control tissue.",
     ),
 ]
 Ranges = Annotated[
@@ -197,7 +177,7 @@ Ranges = Annotated[
         "--ranges",
         metavar="FILE",
         rich_help_panel=_HOW,
-        help="With indicators: a decision table refit by you.",
+        help="With --method indicators: a decision table you refitted on your own cases.",
     ),
 ]
 TumourFrom = Annotated[
@@ -206,7 +186,7 @@ TumourFrom = Annotated[
         "--tumour-from",
         metavar="CKPT",
         rich_help_panel=_HOW,
-        help="With indicators: let a network of recipe tumour-resnet34 find the tumour, instead of regions.",
+        help="With --method indicators: find the tumour with a network of recipe tumour-resnet34 instead of regions.",
     ),
 ]
 Guideline = Annotated[
@@ -215,19 +195,22 @@ Guideline = Annotated[
         "--guideline",
         metavar="NAME",
         rich_help_panel=_HOW,
-        help="breast-2018, breast-2013, csco-2021, gastric-resection, gastric-biopsy; auto follows the case.",
+        help="breast-2018, breast-2013, csco-2021, gastric-resection, gastric-biopsy, or auto: chosen by site and "
+        "specimen of the case (default).",
     ),
 ]
 Site = Annotated[
     SiteName | None,
-    typer.Option("--site", rich_help_panel=_HOW, help="Wins over cases.csv; breast where neither says."),
+    typer.Option(
+        "--site", rich_help_panel=_HOW, help="Site of the tumour. Overrides cases.csv. Default: breast."
+    ),
 ]
 Specimen = Annotated[
     SpecimenName | None,
     typer.Option(
         "--specimen",
         rich_help_panel=_HOW,
-        help="Wins over cases.csv; resection where neither says.",
+        help="Type of specimen. Overrides cases.csv. Default: resection.",
     ),
 ]
 Config = Annotated[
@@ -236,40 +219,31 @@ Config = Annotated[
         "--config",
         metavar="her2.toml",
         rich_help_panel=_RUN,
-        help="Settings file; without it FOLDER/her2.toml where there is one. Flags win over it.",
+        help="Settings file. Default: FOLDER/her2.toml, if there is one. Flags override it.",
     ),
-]
-_RECIPES = "convoher2, se-resnet50, her2net, tumour-resnet34, lowres-convnext, patch-count."
-Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME", help=_RECIPES)]
-RecipeOrNone = Annotated[
-    str | None, typer.Option("--recipe", metavar="NAME", help=f"As a published system cuts them: {_RECIPES}")
-]
-Layout = Annotated[
-    LayoutName,
-    typer.Option("--layout", rich_help_panel=_WHAT, help="A published data set as it was unpacked."),
-]
-Stain = Annotated[
-    StainName | None,
-    typer.Option("--stain", rich_help_panel=_WHAT, help="Of bci and warwick; IHC if not given."),
 ]
 NoQuPath = Annotated[
     bool,
     typer.Option(
         "--no-qupath",
         rich_help_panel=_RUN,
-        help="Of a QuPath project: use what was exported; neither pull nor push.",
+        help="Score a QuPath project from its last export, without starting QuPath (no pull, no push).",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Redo what is up to date.")]
+Force = Annotated[
+    bool, typer.Option("--force", rich_help_panel=_RUN, help="Score again even what is up to date.")
+]
 GeoJson = Annotated[
     bool,
     typer.Option(
-        "--geojson", rich_help_panel=_RUN, help="Also write cells.geojson.gz, for dropping onto QuPath."
+        "--geojson",
+        rich_help_panel=_RUN,
+        help="Also write cells.geojson.gz, which can be dragged onto the image in QuPath.",
     ),
 ]
 Workers = Annotated[
     int,
-    typer.Option("--workers", min=1, max=256, rich_help_panel=_RUN, help="Images in work at the same time."),
+    typer.Option("--workers", min=1, max=256, rich_help_panel=_RUN, help="Images scored in parallel."),
 ]
 Device = Annotated[
     str | None,
@@ -277,17 +251,24 @@ Device = Annotated[
         "--device",
         metavar="NAME",
         rich_help_panel=_RUN,
-        help="cpu, cuda, cuda:1, mps; without it the fastest there is.",
+        help="cpu, cuda, cuda:1, mps. Default: the fastest available.",
     ),
 ]
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--batch-size", min=1, rich_help_panel=_RUN, help="Patches at once; halved where memory is short."
+        "--batch-size",
+        min=1,
+        rich_help_panel=_RUN,
+        help="Patches per batch; halved automatically if memory runs out.",
     ),
 ]
 Progress = Annotated[
     ProgressKind,
-    typer.Option("--progress", rich_help_panel=_RUN, help="A bar, JSON lines for programs, or nothing."),
+    typer.Option(
+        "--progress", rich_help_panel=_RUN, help="A progress bar, JSON lines for programs, or nothing (off)."
+    ),
 ]
-Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=_RUN, help="Show the traceback of an error.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", rich_help_panel=_RUN, help="Show the full traceback of an error.")
+]

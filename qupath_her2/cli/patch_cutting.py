@@ -26,7 +26,7 @@ from qupath_her2.patches.export import export_jpegs
 from qupath_her2.patches.manifest import SPLITS, PatchManifest, write_manifest
 from qupath_her2.patches.splits import split_warning
 from qupath_her2.patches.targets.stored_targets import read_targets, write_targets
-from qupath_her2.patches.tasks import SEGMENTATION, task_named
+from qupath_her2.patches.tasks import SEGMENTATION, find_task
 from qupath_her2.recipes import find_recipe
 from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 from qupath_her2.slides.readers.base import checked_pixel_size
@@ -165,7 +165,7 @@ def find_source(
             raise SettingsError("--stain is of --layout bci and warwick. In a project, choose with --images.")
         return project_source(
             folder,
-            task=task_named(chosen.task),
+            task=find_task(chosen.task),
             refs=select_images(folder, images, out),
             her2=exchange_folder(folder, out),
             label_column=chosen.label_column,

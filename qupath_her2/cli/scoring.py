@@ -12,10 +12,12 @@ import typer
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import progress_view, say_json
+from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.report.build import write_report
 from qupath_her2.report.tables import short_class
-from qupath_her2.runs.plan import Plan, RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_table"]
 
-_OF_SCORES = ("Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells")
-_OF_PREDICTIONS = ("Probability", "Patches")
+_SCORE_COLUMNS = ("Score", "Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells")
+_PREDICTION_COLUMNS = ("Predicted class", "Probability", "Patches")
 _STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
 
 
@@ -140,24 +142,13 @@ def closing_line(results: Sequence[ImageResult]) -> str:
 
 def show_table(results: Sequence[ImageResult]) -> None:
     """Print a row for each image on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, title="Research use only", title_justify="left")
     is_predicted = any(result.score is not None and result.score.prediction for result in results)
-    table.add_column("Image", overflow="fold")
-    table.add_column("The network says" if is_predicted else "Score", no_wrap=True)
-    for name in _OF_PREDICTIONS if is_predicted else _OF_SCORES:
-        table.add_column(name, justify="right", no_wrap=True)
-    for result in results:
-        table.add_row(Text(result.name), *(_predicted if is_predicted else _cells)(result))
-    console = Console(highlight=False)
-    # A pipe has no width; 100 columns keep a row on one line there.
-    Console(highlight=False, width=console.width if console.is_terminal else 100).print(table)
+    header = ("Image", *(_PREDICTION_COLUMNS if is_predicted else _SCORE_COLUMNS))
+    columns = _prediction_cells if is_predicted else _score_cells
+    say_table("Research use only", header, [(result.name, *columns(result)) for result in results], left=(1,))
 
 
-def _predicted(result: ImageResult) -> list[str]:
+def _prediction_cells(result: ImageResult) -> list[str]:
     said = None if result.score is None else result.score.prediction
     if said is None:
         return [result.state if result.score is None else result.score.answer, "", ""]
@@ -165,7 +156,7 @@ def _predicted(result: ImageResult) -> list[str]:
     return [said.class_name or "no class", sure, f"{said.n_patches:,}"]
 
 
-def _cells(result: ImageResult) -> list[str]:
+def _score_cells(result: ImageResult) -> list[str]:
     score = result.score
     if score is None:
         return [result.state, *[""] * 6]

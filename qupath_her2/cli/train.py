@@ -1,4 +1,4 @@
-"""``train``: from labelled patches to a network with a card, curves, and figures on cases it never saw."""
+"""``train``: from labelled patches to a network with a card, learning curves, and metrics on held-out cases."""
 
 from __future__ import annotations
 
@@ -6,160 +6,105 @@ import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.cli import options as o
+from qupath_her2.cli import patch_options as p
+from qupath_her2.cli import training_options as t
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.recipes.recipe import Recipe as RecipeOf
+    from qupath_her2.recipes.recipe import Recipe
 
 __all__ = ["train"]
-
-Model = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME", help="Another network of qupath-her2 models, or timm:NAME."),
-]
-Weights = Annotated[
-    str,
-    typer.Option(
-        "--weights",
-        metavar="WHAT",
-        help="What training begins with: pretrained, random, a file of a backbone's, a checkpoint of yours "
-        "(her2/models/NAME/best), or shipped: with --model unet, what the U-Net of the package has learnt.",
-    ),
-]
-Name = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="Folder of the checkpoint in FOLDER/her2/models.")
-]
-Patches = Annotated[
-    Path | None,
-    typer.Option(
-        "--patches",
-        metavar="DIR",
-        help="Patches cut before; without it they are cut as the recipe says.",
-    ),
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training patches.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="The first learning rate.")]
-Normalise = Annotated[
-    str | None,
-    typer.Option(
-        "--normalise",
-        metavar="WHAT",
-        help="Stains before the network: none, macenko:veta-2013, or macenko:FILE (a slide, or a profile); as the "
-        "recipe says if not given. predict does the same.",
-    ),
-]
-Folds = Annotated[
-    int | None,
-    typer.Option(
-        "--folds",
-        metavar="K",
-        min=3,
-        help="Cross-validate: K networks, each tested on cases of its own; mean and SD of every figure.",
-    ),
-]
-Control = Annotated[
-    bool,
-    typer.Option(
-        "--shuffle-labels",
-        help="Train the control that cannot learn: what it reaches, chance or a fault reaches.",
-    ),
-]
-Rivals = Annotated[
-    bool,
-    typer.Option(
-        "--rivals", help="Of her2net: the paper's other networks too, on the same data, in one table."
-    ),
-]
-Width = Annotated[
-    int | None,
-    typer.Option("--width", min=1, metavar="N", help="Of segmenters: channels of the first layers."),
-]
-Study = Annotated[
-    Literal["window"] | None,
-    typer.Option("--study", help="Of her2net: the paper's study of the window's size, in one table."),
-]
-Windows = Annotated[
-    str, typer.Option("--windows", metavar="PX,PX", help="Of --study window: the sides that are compared.")
-]
-Again = Annotated[
-    bool, typer.Option("--restart", help="Begin anew instead of going on where it was stopped.")
-]
 
 
 @verb
 def train(
     folder: o.Folder,
-    recipe: o.Recipe,
+    recipe: p.Recipe,
     images: o.Images = None,
-    layout: o.Layout = o.LayoutName.project,
-    stain: o.Stain = None,
+    layout: p.Layout = p.LayoutName.project,
+    stain: p.Stain = None,
     pixel_size_um: o.PixelSize = None,
-    model: Model = None,
-    weights: Weights = "pretrained",
-    patches: Patches = None,
-    name: Name = None,
-    epochs: Epochs = None,
+    patches: t.Patches = None,
+    size: p.Size = None,
+    um_px: p.UmPx = None,
+    whole_tissue: p.WholeTissue = False,
+    drop: p.Drop = None,
+    task: p.Task = None,
+    label_column: p.LabelColumn = None,
+    skip_class: p.SkipClass = None,
+    split: p.Split = None,
+    shares: p.Shares = None,
+    model: t.Model = None,
+    weights: t.Weights = "pretrained",
+    width: t.Width = None,
+    normalise: t.Normalise = None,
+    name: t.Name = None,
+    epochs: t.Epochs = None,
     batch_size: o.BatchSize = None,
-    learning_rate: Rate = None,
-    rivals: Rivals = False,
-    study: Study = None,
-    windows: Windows = "101,151,201,251,301",
-    width: Width = None,
-    normalise: Normalise = None,
-    folds: Folds = None,
+    learning_rate: t.LearningRate = None,
+    restart: t.Restart = False,
+    folds: t.Folds = None,
+    shuffle_labels: t.ShuffleLabels = False,
+    rivals: t.Rivals = False,
+    study: t.Study = None,
+    windows: t.Windows = "101,151,201,251,301",
     device: o.Device = None,
-    shuffle_labels: Control = False,
-    restart: Again = False,
     out: o.Out = None,
     config: o.Config = None,
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Train a network of a published system on the regions of a project.
+    """Train the network of a published system on the regions of a project.
 
-    The best checkpoint and its card lie in FOLDER/her2/models/NAME, with report.html: curves, figures on cases it never
-    saw, confusion matrices, and the worst mistakes beside what spoke for them. A training that was stopped goes on.
+    Patches are cut first, as the recipe says; options change that, and --patches takes patches already cut. The
+    best checkpoint and its card go to FOLDER/her2/models/NAME, with report.html: learning curves, metrics on cases
+    the network never saw, confusion matrices, and the worst mistakes. A stopped training resumes where it was.
 
     [bold]Examples[/bold]
 
     qupath-her2 train study --recipe se-resnet50
 
-    qupath-her2 train study --recipe se-resnet50 --model resnet50 --name rival
+    qupath-her2 train study --recipe se-resnet50 --model resnet50 --name baseline
+
+    qupath-her2 train study --recipe lowres-convnext --task er --label-column ER
+
+    qupath-her2 train study --recipe lowres-convnext --folds 10
 
     qupath-her2 train study --recipe her2net --rivals
 
     qupath-her2 train study --recipe her2net --model unet --weights shipped
-
-    qupath-her2 train study --recipe lowres-convnext --folds 10
     """
-    from qupath_her2.patches.tasks import SEGMENTATION
+    from qupath_her2.cli.patch_cutting import patch_overrides
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.classifier import TrainJob
-    from qupath_her2.training.segmenter import check_model_fits_task
 
+    cutting: dict[str, Any] = {
+        "--size": size, "--um-px": um_px, "--whole-tissue": whole_tissue or None, "--drop": drop, "--task": task,
+        "--label-column": label_column, "--skip-class": skip_class, "--split": split, "--shares": shares,
+    }  # fmt: skip
+    _check_cutting(cutting, patches)
     chosen = _recipe(recipe, normalise)
-    overrides: dict[str, Any] = {
-        "train": {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "device": device,
-            "schedule": {"learning_rate": learning_rate},
-        },
-        "predict": {"device": device},
-    }
+    overrides = _training_overrides(epochs, batch_size, learning_rate, device) | patch_overrides(
+        grid={"patch_size_px": size, "target_um_px": um_px},
+        whole_tissue=whole_tissue or None,
+        drop=drop,
+        task=task,
+        label_column=label_column,
+        skip_classes=skip_class,
+        split=split,
+        shares=shares,
+    )
     settings = find_settings(folder, config, overrides, recipe=chosen)
-    her2 = exchange_folder(folder, out)
-    check_model_fits_task(model or chosen.model, settings.patches.task)
-    is_segmentation = settings.patches.task == SEGMENTATION.name
+    is_segmentation = _check_kind(chosen, settings, model)
     _check_flags(is_segmentation, of_segmenters=rivals or study is not None or width is not None, folds=folds)
-    label = name or (recipe if model is None else f"{recipe}-{model.replace(':', '-')}")
+    her2 = exchange_folder(folder, out)
+    label = _label(recipe, model, task)
+    place = patches or her2 / "patches" / _label(recipe, None, task)
     cut = functools.partial(
         _manifest,
         folder,
@@ -172,10 +117,10 @@ def train(
         pixel_size_um=pixel_size_um,
     )
     job = TrainJob(
-        manifest=cut(settings, her2 / "patches" / recipe),
+        manifest=cut(settings, place),
         recipe=chosen,
         settings=settings,
-        out=her2 / "models" / (f"{label}-control" if shuffle_labels and name is None else label),
+        out=her2 / "models" / (name or (f"{label}-control" if shuffle_labels else label)),
         model=model or chosen.model,
         weights=_weights(weights),
         is_control=shuffle_labels,
@@ -187,15 +132,35 @@ def train(
         from qupath_her2.cli.segmenter_training import train_segmenters
 
         sides = tuple(windows.split(",")) if study == "window" else ()
-        place = patches or her2 / "patches" / recipe
         return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
     from qupath_her2.cli.classifier_training import train_classifiers
 
     return train_classifiers(job, folds, progress)
 
 
-def _recipe(name: str, normalise: str | None) -> RecipeOf:
-    """Return the recipe, with another stain normalisation where one is asked for."""
+def _training_overrides(
+    epochs: int | None, batch_size: int | None, learning_rate: float | None, device: str | None
+) -> dict[str, Any]:
+    """Return the flags of the training itself as the tables of ``her2.toml`` name them; None changes nothing."""
+    return {
+        "train": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "device": device,
+            "schedule": {"learning_rate": learning_rate},
+        },
+        "predict": {"device": device},
+    }
+
+
+def _label(recipe: str, model: str | None, task: str | None) -> str:
+    """Return the default folder name: a network or task other than the recipe's own must not overwrite its results."""
+    parts = [recipe, *([] if model is None else [model.replace(":", "-")]), *([] if task is None else [task])]
+    return "-".join(parts)
+
+
+def _recipe(name: str, normalise: str | None) -> Recipe:
+    """Return the recipe, with the stain normalisation of ``--normalise`` if that is given."""
     from qupath_her2.errors import SettingsError
     from qupath_her2.patches.tasks import SEGMENTATION
     from qupath_her2.recipes import find_recipe
@@ -205,11 +170,43 @@ def _recipe(name: str, normalise: str | None) -> RecipeOf:
     if normalise is None:
         return found
     if found.task == SEGMENTATION.name:
-        raise SettingsError("--normalise is of networks that classify patches; --recipe her2net has none.")
+        raise SettingsError(
+            "--normalise applies to networks that classify patches, and --recipe her2net segments. Leave it out."
+        )
     if normalise == "none":
         return replace(found, stain=None)
+    # Checked here, because training reads the reference only after all patches are cut.
     normalisation_reference(normalise)
     return replace(found, stain=normalise)
+
+
+def _check_kind(recipe: Recipe, settings: Settings, model: str | None) -> bool:
+    """Return whether a segmenter is trained; refuse a network or a recipe that does not fit the task."""
+    from qupath_her2.errors import SettingsError
+    from qupath_her2.patches.tasks import SEGMENTATION
+    from qupath_her2.training.segmenter import check_model_fits_task
+
+    task = settings.patches.task
+    check_model_fits_task(model or recipe.model, task)
+    is_segmentation = task == SEGMENTATION.name
+    if is_segmentation and recipe.task != SEGMENTATION.name:
+        # Its augmentation, loss and stain normalisation are those of a classifier.
+        raise SettingsError(
+            f"Task '{task}' labels pixels, and recipe '{recipe.name}' classifies patches. Use --recipe her2net."
+        )
+    return is_segmentation
+
+
+def _check_cutting(cutting: dict[str, Any], patches: Path | None) -> None:
+    """Refuse flags that say how patches are cut where they are cut already."""
+    from qupath_her2.errors import SettingsError
+
+    given = [flag for flag, value in cutting.items() if value is not None]
+    if patches is not None and given:
+        raise SettingsError(
+            f"The patches in '{patches}' are already cut: {', '.join(given)} would change nothing. "
+            f"Leave out --patches to cut them anew, or cut them with qupath-her2 patches."
+        )
 
 
 def _check_flags(is_segmentation: bool, *, of_segmenters: bool, folds: int | None) -> None:
@@ -217,9 +214,11 @@ def _check_flags(is_segmentation: bool, *, of_segmenters: bool, folds: int | Non
     from qupath_her2.errors import SettingsError
 
     if of_segmenters and not is_segmentation:
-        raise SettingsError("--rivals, --study and --width are of --recipe her2net.")
+        raise SettingsError("--rivals, --study and --width need --recipe her2net. Leave them out.")
     if folds is not None and is_segmentation:
-        raise SettingsError("--folds is of networks that classify patches; --recipe her2net has none.")
+        raise SettingsError(
+            "--folds applies to networks that classify patches, and --recipe her2net segments. Leave it out."
+        )
 
 
 def _manifest(
@@ -231,7 +230,7 @@ def _manifest(
     cut_before: Path | None,
     **source: Any,
 ) -> PatchManifest:
-    """Return the patches that were named, else those that the recipe cuts from the regions as they are now."""
+    """Return the patches already cut into `cut_before`, else cut them from the current regions into `target`."""
     from qupath_her2.cli.patch_cutting import cut_source, find_source
     from qupath_her2.patches.manifest import read_manifest
     from qupath_her2.runs.plan import exchange_folder

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from qupath_her2.cli import app
@@ -11,8 +13,8 @@ from qupath_her2.models.card import ModelCard, card_bytes
 from qupath_her2.models.registry import MODELS
 
 
-def call(*arguments: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, ["models", *map(str, arguments)], env={"COLUMNS": "260"})
+def call(*arguments: object, columns: int = 80) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["models", *map(str, arguments)], env={"COLUMNS": str(columns)})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
 
@@ -27,14 +29,30 @@ def put_card(folder: Path, name: str, pixel_size_um: float) -> None:
     (place / f"{name}.safetensors").write_bytes(b"")
 
 
-def test_the_table_names_every_model_with_its_facts() -> None:
-    code, out, _ = call()
+def block(out: str, name: str) -> list[str]:
+    """The line of a network, and the lines below it that belong to it."""
+    lines = out.splitlines()
+    (start,) = [number for number, line in enumerate(lines) if line.split()[:1] == [name]]
+    below = itertools.takewhile(lambda line: line.startswith("  "), lines[start + 1 :])
+    return [lines[start], *below]
+
+
+@pytest.mark.parametrize("columns", [80, 260])
+def test_every_name_and_number_is_whole_on_any_terminal(columns: int) -> None:
+    code, out, _ = call(columns=columns)
     assert code == 0
+    assert max(map(len, out.splitlines())) <= columns
+    assert "…" not in out
     for spec in MODELS.values():
-        (line,) = [text for text in out.splitlines() if text.split()[:1] == [spec.name]]
-        assert f"{spec.n_parameters / 1e6:.1f}" in line
-        assert spec.paper[:6] in line
-        assert (spec.backbone_licence or "none published") in line
+        first, *details = block(out, spec.name)
+        scale = "whole image" if math.isnan(spec.pixel_size_um) else f"{spec.pixel_size_um:g}"
+        counts = [f"{count / 1e6:.1f}" for count in (spec.n_parameters, spec.n_trainable)]
+        assert first.split() == [spec.name, *scale.split(), str(spec.input.default), *counts]
+        said = " ".join(" ".join(details).split())
+        assert f"classes: {' · '.join(spec.class_names)} paper: {spec.paper}" in said
+        assert not spec.doi or f"doi {spec.doi} " in said
+        weights = f"{spec.backbone}, {spec.backbone_licence}" if spec.backbone else "none published"
+        assert said.endswith(f"first weights: {weights}")
     assert f"{len(MODELS)} models, 0 checkpoints" in out
 
 
@@ -56,9 +74,10 @@ def test_checkpoints_of_a_project_are_listed(tmp_path: Path) -> None:
     code, out, _ = call(tmp_path)
     assert code == 0
     assert "2 checkpoints" in out
-    names = [line.split()[0] for line in out.splitlines() if line.strip()]
-    assert names[-4:-2] == ["best", "last"]
-    assert names.count("convoher2") == 1
+    assert block(out, "best")[0].split() == ["best", "0.25", "256", "convoher2", "mine"]
+    assert block(out, "last")[0].split() == ["last", "whole", "image", "256", "convoher2", "mine"]
+    assert block(out, "best")[1] == "  classes: 0 · 3+"
+    assert len(block(out, "convoher2")) == 4
     code, out, _ = call(tmp_path, "--json")
     assert [(c["name"], c["pixel_size_um"]) for c in json.loads(out)["checkpoints"]] == [
         ("best", 0.25),

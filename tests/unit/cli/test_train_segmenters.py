@@ -161,7 +161,7 @@ def test_flags_of_segmenters_are_refused_elsewhere(study: Path) -> None:
     words = ["train", str(study), "--recipe", "se-resnet50", "--rivals", "--pixel-size-um", "0.5"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
-    assert "are of --recipe her2net" in " ".join(done.output.split())
+    assert "--rivals, --study and --width need --recipe her2net" in " ".join(done.output.split())
 
 
 def test_the_recipe_has_the_papers_values(tmp_path: Path) -> None:
