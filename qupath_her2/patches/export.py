@@ -46,7 +46,7 @@ def jpeg_names(manifest: PatchManifest) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    # Leading and trailing dots and blanks go too: Windows drops them silently, and ".." would leave the folder.
+    # Dots and blanks at the ends go too: Windows drops trailing ones silently, and ".." would leave the folder.
     return re.sub(r"[^0-9A-Za-z+._ -]+", "-", name).strip(". ") or "-"
 
 
@@ -109,7 +109,7 @@ def export_jpegs(
                     problems += found
                     if progress is not None:
                         progress(min(number * _ROWS_AT_ONCE, len(order)), len(order))
-            # Two renames, since no system replaces a folder that is not empty in one step.
+            # Two renames, since rename cannot replace a folder that is not empty.
             if folder.exists():
                 folder.rename(old)
             draft.rename(folder)

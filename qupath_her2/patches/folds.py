@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.splits import case_groups, case_strata, rank_by_chance, unknown_warning, with_split
+from qupath_her2.patches.splits import case_groups, case_strata, shuffle_key, unknown_case_warning, with_split
 from qupath_her2.patches.table import PatchManifest
 
 __all__ = ["fold_splits", "k_folds"]
@@ -51,7 +51,7 @@ def k_folds(
     strata = case_strata(manifest, group, len(names))
     # Dealt round-robin through the sorted classes without restarting at each class: a restart would give the
     # first folds the remainder of every class.
-    order = sorted(range(len(names)), key=lambda case: (strata[case], rank_by_chance(names[case], seed)))
+    order = sorted(range(len(names)), key=lambda case: (strata[case], shuffle_key(names[case], seed)))
     fold = np.empty(len(names), np.int64)
     fold[order] = np.arange(len(names)) % k
     tests = [fold[group] == number for number in range(k)]
@@ -93,7 +93,7 @@ def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchMa
     found = []
     for number, test in enumerate(tests):
         part = np.where(test, 2, np.where(tests[(number + 1) % k], 1, 0)).astype(np.int64)
-        one = with_split(manifest, part, "by case", shares, seed, True, unknown_warning(manifest))
+        one = with_split(manifest, part, "by case", shares, seed, True, unknown_case_warning(manifest))
         how = {**one.settings["split"], "fold": number + 1, "folds": k}
         found.append(replace(one, settings={**one.settings, "split": how}))
     return tuple(found)

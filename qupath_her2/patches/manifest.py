@@ -195,7 +195,9 @@ def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
     values = {name: _field(raw, name, kind, path) for name, kind in kinds.items()}
     case = raw.get("case")
     if case is not None and not isinstance(case, str):
-        raise PatchError(f"'{path}': the case of image {values['name']!r} is {case!r}, not a string. {_AGAIN}")
+        raise PatchError(
+            f"'{path}': the case of image {values['name']!r} is {case!r}, not a string. {_AGAIN}"
+        )
     return ManifestImage(
         **{**values, "chain": tuple(values["chain"]), "path": _plain(folder / values["path"])},
         case=case,

@@ -14,7 +14,7 @@ from qupath_her2.patches.cutting.labels import LabelRule
 from qupath_her2.patches.pixels.clahe import ClaheSettings
 from qupath_her2.patches.splits import checked_shares
 from qupath_her2.patches.targets.settings import SegmentationSettings
-from qupath_her2.patches.tasks import SEGMENTATION, task_named
+from qupath_her2.patches.tasks import SEGMENTATION, find_task
 
 __all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]
 
@@ -81,7 +81,7 @@ class PatchSettings:
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
 
     def __post_init__(self) -> None:
-        task = task_named(self.task)
+        task = find_task(self.task)
         if self.rest_label and self.rest_label not in task.class_names:
             raise SettingsError(
                 f"rest_label {self.rest_label!r} is not a class of task '{task.name}'. "

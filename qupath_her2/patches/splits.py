@@ -23,12 +23,12 @@ __all__ = [
     "case_strata",
     "checked_shares",
     "leaked_cases",
-    "rank_by_chance",
+    "shuffle_key",
     "split_by_case",
     "split_by_patch",
     "split_warning",
-    "unknown_cases",
-    "unknown_warning",
+    "count_unknown_cases",
+    "unknown_case_warning",
     "with_split",
 ]
 
@@ -59,7 +59,7 @@ def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
     return by_image[manifest.image] if len(own) else np.zeros(0, np.int64), names
 
 
-def unknown_cases(manifest: PatchManifest) -> int:
+def count_unknown_cases(manifest: PatchManifest) -> int:
     """Return the number of images that have patches but no case id."""
     return sum(manifest.images[index].case is None for index in np.unique(manifest.image).tolist())
 
@@ -115,7 +115,7 @@ def split_by_case(
     strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
     part_of_case = _allot(names, strata, wanted, seed)
     return with_split(
-        manifest, part_of_case[group], "by case", shares, seed, stratify, unknown_warning(manifest)
+        manifest, part_of_case[group], "by case", shares, seed, stratify, unknown_case_warning(manifest)
     )
 
 
@@ -167,9 +167,9 @@ def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
     return tuple(names[case] for case in cases[counts > 1].tolist())
 
 
-def unknown_warning(manifest: PatchManifest) -> str | None:
+def unknown_case_warning(manifest: PatchManifest) -> str | None:
     """Return a warning that counts the images without a case id; None where all have one."""
-    n = unknown_cases(manifest)
+    n = count_unknown_cases(manifest)
     if n == 0:
         return None
     what = "image has" if n == 1 else "images have"
@@ -249,7 +249,7 @@ def case_strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
     return np.where(labelled.sum(1) > 0, labelled.argmax(1), -1)
 
 
-def rank_by_chance(name: str, seed: int) -> bytes:
+def shuffle_key(name: str, seed: int) -> bytes:
     """Return a sort key that shuffles cases by the seed, the same on every machine and with every numpy version."""
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
@@ -261,10 +261,10 @@ def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], see
     total = 0
     for stratum in np.unique(strata).tolist():
         cases = sorted(
-            np.flatnonzero(strata == stratum).tolist(), key=lambda case: rank_by_chance(names[case], seed)
+            np.flatnonzero(strata == stratum).tolist(), key=lambda case: shuffle_key(names[case], seed)
         )
         total += len(cases)
-        # The tolerance keeps a share such as 0.2 * 5, a hair under 1 in floats, from losing a case.
+        # The tolerance keeps products such as 0.29 * 100, a hair under 29 in floats, from losing a case.
         quota = np.floor(wanted * len(cases) + 1e-9).astype(int)
         # Left-over cases go to the part furthest below its share over all strata so far (largest remainder),
         # or many small strata would all round the same way and starve the small parts.

@@ -26,11 +26,11 @@ __all__ = [
     "TASKS",
     "UNDECIDED",
     "Task",
-    "is_label",
-    "label_of",
-    "labels_of",
-    "task_named",
-    "unknown_labels",
+    "knows_label",
+    "class_index",
+    "class_indices",
+    "find_task",
+    "unknown_labels_message",
 ]
 
 #: Cause under which labels are counted that the task knows but cannot assign to a class.
@@ -137,7 +137,7 @@ _ISH = re.compile(
 _POSITIVE = {"+", "positive", "pos", "amplified"}
 
 
-def task_named(name: str) -> Task:
+def find_task(name: str) -> Task:
     """Return the task called `name`; the SettingsError for an unknown one lists all tasks."""
     known = {**TASKS, SEGMENTATION.name: SEGMENTATION}
     if name not in known:
@@ -145,12 +145,12 @@ def task_named(name: str) -> Task:
     return known[name]
 
 
-def is_label(task: Task, raw: object) -> bool:
+def knows_label(task: Task, raw: object) -> bool:
     """Return whether the task knows a label, including 2+ whose class depends on ISH."""
     return _known(task, _canonical(task, raw))
 
 
-def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | None:
+def class_index(task: Task, raw: object, case: CaseInfo | None = None) -> int | None:
     """Return the class index of a label.
 
     Parameters
@@ -174,7 +174,7 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
     """
     key = _canonical(task, raw)
     if not _known(task, key):
-        raise PatchError(unknown_labels(task, {str(raw): 1}))
+        raise PatchError(unknown_labels_message(task, {str(raw): 1}))
     if key not in task.labels and key == "2+":
         is_amplified = _is_amplified(case)
         if is_amplified is None:
@@ -183,7 +183,7 @@ def label_of(task: Task, raw: object, case: CaseInfo | None = None) -> int | Non
     return task.class_names.index(task.labels[key])
 
 
-def labels_of(
+def class_indices(
     task: Task, raws: Sequence[object], cases: Sequence[CaseInfo | None] | None = None
 ) -> NDArray[np.int16]:
     """Return the class indices of labels.
@@ -208,17 +208,17 @@ def labels_of(
         The task does not know some of the labels; the message lists all of them.
     """
     # All at once: a cohort's spelling mistakes are then corrected in one go.
-    unknown = Counter(str(raw) for raw in raws if raw is not None and not is_label(task, raw))
+    unknown = Counter(str(raw) for raw in raws if raw is not None and not knows_label(task, raw))
     if unknown:
-        raise PatchError(unknown_labels(task, unknown))
+        raise PatchError(unknown_labels_message(task, unknown))
     found = [
-        None if raw is None else label_of(task, raw, case)
+        None if raw is None else class_index(task, raw, case)
         for raw, case in zip(raws, cases or [None] * len(raws), strict=True)
     ]
     return np.array([-1 if index is None else index for index in found], np.int16)
 
 
-def unknown_labels(task: Task, unknown: Mapping[str, int]) -> str:
+def unknown_labels_message(task: Task, unknown: Mapping[str, int]) -> str:
     """Return the error message for labels, {as written: count}, that a task does not know."""
     listed = ", ".join(f"{name!r} ({count})" for name, count in sorted(unknown.items()))
     return (

@@ -1,1 +1,1 @@
-"""Cutting: where patches lie, which label each has, and which are dropped."""
+"""Patch extraction: positions, labels and drop rules, for one image and for a whole source."""

@@ -1,67 +1,88 @@
-"""Patches of all images put into one manifest and split."""
+"""The manifest of a whole source: patches of all images concatenated and split, or the reason why there are none."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.cutting.image_patches import Cut
+from qupath_her2.patches.cutting.image_patches import ImagePatches
 from qupath_her2.patches.datasets.sources import Source
 from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
-from qupath_her2.patches.splits import PATCH_LEVEL, case_groups, split_by_case, split_by_patch, unknown_cases
+from qupath_her2.patches.splits import (
+    PATCH_LEVEL,
+    case_groups,
+    count_unknown_cases,
+    split_by_case,
+    split_by_patch,
+)
 from qupath_her2.patches.table import ManifestImage, PatchManifest, check_manifest
 from qupath_her2.patches.tasks import Task
 
-__all__ = ["Collected", "assemble"]
+__all__ = ["Collected", "assemble_manifest", "no_patches_message"]
 
 
 @dataclass(slots=True)
 class Collected:
-    """Patches and counts of the images so far.
+    """Patches and counts of the images processed so far.
 
-    `images`, `cuts`, `splits` : one an image with patches; `dropped` : {cause: count}; `unknown` : {label as written:
-    times} that the task does not know.
+    Attributes
+    ----------
+    images, cuts, splits
+        One entry per image with patches: the image, its patches, and its published split (-1 = none).
+    dropped
+        {cause: count} of patches, regions and images left out.
+    unknown
+        {label as written: count} of labels that the task does not know.
     """
 
     images: list[ManifestImage] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
+    cuts: list[ImagePatches] = field(default_factory=list)
     splits: list[int] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
 
-def assemble(
+def assemble_manifest(
     got: Collected, source: Source, settings: PatchSettings, task: Task, say: Callable[[str], None]
 ) -> PatchManifest:
-    """Return the manifest of all patches, split as the settings say.
+    """Concatenate the patches of all images and split them.
 
     Parameters
     ----------
     got
-        At least one image with patches.
+        Patches of at least one image.
     source, settings, task
-        Of the patches.
+        What the patches were cut from, and how.
     say
-        Told where ``auto`` leaves the patches unsplit.
+        Called with a warning where ``auto`` leaves the patches unsplit, or where train lacks a class.
+
+    Returns
+    -------
+    PatchManifest
+        All patches, in the order of the images.
 
     Raises
     ------
     PatchError
-        Too few cases for the split asked for, or a published one where there is none.
+        There are too few cases for the split asked for, or a published split is asked for where there is none.
     """
     manifest = _split(_manifest(got, source, settings, task), source, settings, say)
     missing = _not_in_train(manifest)
     if missing:
-        say(f"No patch for training has the class {', '.join(missing)}: all its cases stand on another side.")
+        say(
+            f"The training part has no patch of class {', '.join(missing)}: all its cases are in other parts. "
+            "Add cases, or try another --seed."
+        )
     return manifest
 
 
 def _not_in_train(manifest: PatchManifest) -> list[str]:
+    """Return the classes that occur among the patches, but not in the training part."""
     if not (manifest.split >= 0).any():
         return []
     there, trained = (
@@ -99,10 +120,11 @@ def _split(
     if kind == "as-published" and not source.has_split:
         raise PatchError(f"Layout '{source.layout}' publishes no split. Pass --split by-case.")
     if kind == "as-published" or (kind == "auto" and source.has_split):
-        unknown = unknown_cases(manifest)
-        warning = f"Split as published; {unknown} images have no known case: figures are {PATCH_LEVEL}."
+        unknown = count_unknown_cases(manifest)
+        warning = f"Split as published; {unknown} images have no case id: figures are {PATCH_LEVEL}."
         how = {"kind": "as published", "warning": warning if unknown else None}
         return replace(manifest, settings={**manifest.settings, "split": how})
+    # A split that the data set publishes but that was not asked for is dropped.
     manifest = replace(manifest, split=np.full(len(manifest), -1, np.int8))
     if kind == "none":
         return manifest
@@ -111,8 +133,50 @@ def _split(
     try:
         return split_by_case(manifest, settings.shares, settings.seed, settings.stratify)
     except PatchError:
+        # With "auto" a single slide must still give patches, to predict on or to look at.
         if kind != "auto":
             raise
     n = len(case_groups(manifest)[1])
     say(f"Not split: {n} case{'s' * (n != 1)} cannot be split by case. Add cases, or pass --split by-patch.")
     return manifest
+
+
+#: {cause as counted in `Collected.dropped`: the way out}.
+_CURES = {
+    "image: no region": "Draw regions and set their class, or pass --whole-tissue.",
+    "image: no label": "Add a column 'label' to cases.csv, or pass --keep-unlabelled.",
+    "no label": "Set the regions' class to one that the task knows, add a column 'label' to cases.csv, or pass "
+    "--keep-unlabelled.",
+    "image: no pixel size": "Set it in QuPath (Image tab → Pixel width), or pass --pixel-size-um 0.25.",
+    "image: pixels too coarse": "Pass a larger --um-px, or 0 to use images at their own scale.",
+    "image: smaller than a patch": "Pass a smaller --size or --um-px.",
+    "image: no truth": "Pull cells with nuclei (qupath-her2 pull --cells), annotate Membrane, Nucleus and Background, "
+    "or put <image>_mask.png next to the image.",
+    "image: smaller than a crop": "Set crop_px in [patches.segmentation] of her2.toml, 0 for whole images.",
+    "too little known": "Annotate more, or lower least_known in [patches.segmentation] of her2.toml.",
+    "bright": "Pass --drop none or --drop white-black.",
+    "white": "Pass --drop none.",
+    "black": "Pass --drop none.",
+}
+
+
+def no_patches_message(n_images: int, dropped: Mapping[str, int]) -> str:
+    """Return the error message for a source without any usable patch.
+
+    Parameters
+    ----------
+    n_images
+        Number of images processed.
+    dropped
+        {cause: number of patches, regions or images}.
+
+    Returns
+    -------
+    str
+        The counts per cause, and the way out for the most frequent one.
+    """
+    counts = {cause: count for cause, count in sorted(dropped.items()) if count}
+    listed = "; ".join(f"{cause}: {count}" for cause, count in counts.items()) or "no region"
+    most = max(counts, key=lambda cause: counts[cause], default="image: no region")
+    cure = _CURES.get(most, "Check the regions and the settings.")
+    return f"No patch came out of {n_images} image{'s' * (n_images != 1)}: {listed}. {cure}"

@@ -1,4 +1,4 @@
-"""From a source of images to a manifest of labelled patches: what `qupath-her2 patches` and every recipe call."""
+"""Extraction of labelled patches from a source of images; used by `qupath-her2 patches` and by every recipe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ImageReadError, PatchError, RegionFileError
-from qupath_her2.patches.cutting.assemble import Collected, assemble
-from qupath_her2.patches.cutting.drop_causes import nothing_came_out
+from qupath_her2.patches.cutting.assemble import Collected, assemble_manifest, no_patches_message
 from qupath_her2.patches.cutting.grid import patch_scale
-from qupath_her2.patches.cutting.image_patches import Cut, cut_ground, drop_patches, whole_image
-from qupath_her2.patches.cutting.labelled_regions import labelled_ground
+from qupath_her2.patches.cutting.image_patches import (
+    ImagePatches,
+    cut_labelled_regions,
+    drop_patches,
+    whole_image_patch,
+)
+from qupath_her2.patches.cutting.labelled_regions import labelled_regions
 from qupath_her2.patches.cutting.labels import LabelledRegions
 from qupath_her2.patches.datasets.sources import Source, SourceImage, image_size, project_source, regions_of
 from qupath_her2.patches.settings import PatchSettings
@@ -22,10 +26,10 @@ from qupath_her2.patches.tasks import (
     SEGMENTATION,
     UNDECIDED,
     Task,
-    is_label,
-    label_of,
-    task_named,
-    unknown_labels,
+    class_index,
+    find_task,
+    knows_label,
+    unknown_labels_message,
 )
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.provenance import image_fingerprint
@@ -38,10 +42,20 @@ __all__ = ["CutContext", "cut_patches", "manifest_from_regions"]
 
 @dataclass(frozen=True, slots=True)
 class CutContext:
-    """What cutting needs beside the patches' own settings.
+    """What cutting needs besides `PatchSettings`.
 
-    `class_names` : which annotation classes mean what; `tissue` : how tissue is told from glass; `threads` : that read
-    pixels; `listen` : called with each sentence worth telling; `progress` : called with (images done, images, name).
+    Attributes
+    ----------
+    class_names
+        Roles of annotation classes; None takes the defaults.
+    tissue
+        Settings of tissue detection.
+    threads
+        Number of threads that read pixels; None takes one per core, at most 8.
+    listen
+        Called with each warning.
+    progress
+        Called with (images done, images in all, name of the next image).
     """
 
     class_names: ClassNames | None = None
@@ -51,7 +65,7 @@ class CutContext:
     progress: Callable[[int, int, str], None] | None = None
 
     def say(self, sentence: str) -> None:
-        """Tell a sentence to whoever listens."""
+        """Pass a warning on to `listen`."""
         if self.listen is not None:
             self.listen(sentence)
 
@@ -68,15 +82,20 @@ def manifest_from_regions(
     settings, context
         See `cut_patches`.
     source
-        As for `source.project_source`: `her2`, `refs`, `pixel_size_um`.
+        Arguments of `sources.project_source`: `her2`, `refs`, `pixel_size_um`.
+
+    Returns
+    -------
+    PatchManifest
+        The patches of all images.
 
     Raises
     ------
     Her2Error
-        As `cut_patches` and `project_source`.
+        See `cut_patches` and `sources.project_source`.
     """
     settings = settings or PatchSettings()
-    task = task_named(settings.task)
+    task = find_task(settings.task)
     found = project_source(folder, task=task, label_column=settings.label_column, **source)
     return cut_patches(found, settings, context)
 
@@ -84,28 +103,35 @@ def manifest_from_regions(
 def cut_patches(source: Source, settings: PatchSettings, context: CutContext | None = None) -> PatchManifest:
     """Cut, label, drop and split patches of all images of a source.
 
-    The same source and settings give the same manifest. Images that cannot be used are told to `context.listen`,
-    counted and passed over.
+    The same source and settings give the same manifest. Images that cannot be used are skipped, counted and reported
+    to `context.listen`.
 
     Parameters
     ----------
     source
-        Images with regions and labels: `project_source`, or a published data set by `load_layout`.
+        Images with regions and labels, from `project_source` or `load_layout`.
     settings
         Size, scale, label rule, drop rules, split, seed.
     context
-        Class names, tissue, threads, whom to tell.
+        Class names, tissue detection, threads, callbacks.
+
+    Returns
+    -------
+    PatchManifest
+        The patches of all images, in the order of the images.
 
     Raises
     ------
     PatchError
-        Nothing comes out (with counts per cause), labels that the task does not know (all are listed), or too few
-        cases for the split asked for.
+        No patch is left (the message counts the causes), the task does not know some labels (the message lists all),
+        or there are too few cases for the split asked for.
     """
     context = context or CutContext()
-    task = task_named(settings.task)
+    task = find_task(settings.task)
     if task is SEGMENTATION:
-        raise PatchError("Task 'segmentation' has a class a pixel: cut its windows by `cut_windows`.")
+        raise PatchError(
+            "Task 'segmentation' has one class per pixel. Use `cut_windows`, or pass --recipe her2net."
+        )
     got = Collected()
     for number, image in enumerate(source.images):
         if context.progress is not None:
@@ -119,12 +145,12 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
         context.progress(len(source.images), len(source.images), "")
     if got.unknown:
         raise PatchError(
-            unknown_labels(task, got.unknown)
-            + " Annotation classes that are no labels: pass --skip-class NAME for each."
+            unknown_labels_message(task, got.unknown)
+            + " To ignore annotation classes that are not labels, pass --skip-class NAME for each."
         )
     if not got.cuts:
-        raise PatchError(nothing_came_out(len(source.images), got.dropped))
-    return assemble(got, source, settings, task, context.say)
+        raise PatchError(no_patches_message(len(source.images), got.dropped))
+    return assemble_manifest(got, source, settings, task, context.say)
 
 
 def _cut_image(
@@ -135,6 +161,7 @@ def _cut_image(
     context: CutContext,
     got: Collected,
 ) -> None:
+    """Cut one image and add its patches to `got`."""
     if image.problem is not None:
         got.dropped["image: left out"] += 1
         context.say(image.problem)
@@ -143,7 +170,7 @@ def _cut_image(
     if settings.whole_image or source.are_crops:
         width, height, size_um = image_size(image)
         _add(
-            whole_image(width, height, label),
+            whole_image_patch(width, height, label),
             image,
             (width, height, size_um),
             settings,
@@ -166,7 +193,8 @@ def _cut_image(
             got.dropped["image: smaller than a patch"] += 1
             return
         size = (slide.width, slide.height, size_um)
-        cut = cut_ground(slide.width, slide.height, ground, scale, settings, image.id)
+        # Unlabelled patches go before the drop rules, which have to read every patch's pixels.
+        cut = cut_labelled_regions(slide.width, slide.height, ground, scale, settings, image.id)
         cut = _labelled_only(cut, settings, "no label")
         cut = drop_patches(cut, _manifest_image(image, size), slide, settings, context.threads)
     _add(cut, image, size, settings, got, "no label")
@@ -183,11 +211,14 @@ def _ground(
     context: CutContext,
     got: Collected,
 ) -> LabelledRegions | None:
-    """Return the labelled ground; None, counted, where there is none or only unknown labels are still looked for."""
+    """Return the labelled regions of an image; None where there are none, or where an unknown label was found.
+
+    After the first unknown label cutting will fail in any case; the other images are read only to list all of them.
+    """
     found = regions_of(image, slide.width, slide.height, context.class_names)
     for feature in found.quarantined:
         context.say(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
-    labelled = labelled_ground(
+    labelled = labelled_regions(
         slide,
         found,
         task,
@@ -207,7 +238,7 @@ def _ground(
     return labelled.ground
 
 
-def _tell(cut: Cut, context: CutContext) -> None:
+def _tell(cut: ImagePatches, context: CutContext) -> None:
     for problem in cut.problems[:3]:
         context.say(problem)
     if len(cut.problems) > 3:
@@ -215,18 +246,18 @@ def _tell(cut: Cut, context: CutContext) -> None:
 
 
 def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:
-    """Return the class of the whole image; None where it has none, or where only ISH could say."""
+    """Return the class index of the image's label; None without a label, or for a 2+ that needs an ISH result."""
     if image.label is None:
         return None
-    if not is_label(task, image.label):
+    if not knows_label(task, image.label):
         got.unknown[image.label] += 1
         return None
-    index = label_of(task, image.label, image.case)
+    index = class_index(task, image.label, image.case)
     got.dropped[f"image: {UNDECIDED}"] += index is None
     return index
 
 
-def _labelled_only(cut: Cut, settings: PatchSettings, cause: str) -> Cut:
+def _labelled_only(cut: ImagePatches, settings: PatchSettings, cause: str) -> ImagePatches:
     if settings.keep_unlabelled:
         return cut
     kept = cut.keep(cut.label >= 0)
@@ -235,7 +266,7 @@ def _labelled_only(cut: Cut, settings: PatchSettings, cause: str) -> Cut:
 
 
 def _add(
-    cut: Cut,
+    cut: ImagePatches,
     image: SourceImage,
     size: tuple[int, int, float],
     settings: PatchSettings,

@@ -1,4 +1,4 @@
-"""From a source of images to windows whose every pixel has a class: what recipe ``her2net`` calls."""
+"""Extraction of windows with one class per pixel, for training segmenters (recipe ``her2net``)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError, ImageReadError, PatchError, RegionFileError
-from qupath_her2.patches.cutting.assemble import Collected, assemble
+from qupath_her2.patches.cutting.assemble import Collected, assemble_manifest, no_patches_message
 from qupath_her2.patches.cutting.crop_windows import crop_windows
 from qupath_her2.patches.cutting.cut_patches import CutContext
-from qupath_her2.patches.cutting.drop_causes import nothing_came_out
 from qupath_her2.patches.cutting.grid import PatchScale, patch_scale
-from qupath_her2.patches.cutting.image_patches import Cut
+from qupath_her2.patches.cutting.image_patches import ImagePatches
 from qupath_her2.patches.datasets.sources import Source, SourceImage, regions_of
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.table import ManifestImage, PatchManifest
@@ -25,15 +24,15 @@ from qupath_her2.patches.targets.mask_targets import mask_path
 from qupath_her2.patches.targets.stored_targets import TARGETS_KEY, TargetPacker, Targets
 from qupath_her2.patches.targets.targets import IGNORE, TARGET_CLASSES, TargetFrame
 from qupath_her2.patches.targets.window_targets import Truth, image_truth
-from qupath_her2.patches.tasks import SEGMENTATION, TASKS, is_label, label_of
+from qupath_her2.patches.tasks import SEGMENTATION, TASKS, class_index, knows_label
 from qupath_her2.provenance import image_fingerprint
 from qupath_her2.slides.readers.view import open_view
 
 __all__ = ["SCORES_KEY", "cut_windows", "scores_of"]
 
-#: Of the manifest's settings: {image id: HER2 score}, of the images whose score a person gave.
+#: Key in the manifest's settings: {image id: HER2 score}, for images that a person scored.
 SCORES_KEY = "scores"
-#: Windows across a part of an image whose target is drawn at once, where the image is one crop.
+#: Where the image is one crop, targets are rasterised in blocks of this many windows across.
 _WINDOWS_AT_ONCE = 8
 
 _SCORES = TASKS["her2-4"]
@@ -41,7 +40,7 @@ _SCORES = TASKS["her2-4"]
 
 @dataclass(slots=True)
 class _Found:
-    """Windows so far: `got` as patches labelled by their image's score, `targets` in the same order."""
+    """Windows found so far: `got`, as patches labelled with their image's score, and their `targets`, in one order."""
 
     targets: TargetPacker
     got: Collected = field(default_factory=Collected)
@@ -50,31 +49,38 @@ class _Found:
 def cut_windows(
     source: Source, settings: PatchSettings, context: CutContext | None = None, *, her2: Path | None = None
 ) -> tuple[PatchManifest, Targets]:
-    """Cut windows of all images, draw their targets, and split them by case.
+    """Cut windows from all images, rasterise their targets, and split them by case.
 
-    The label of a window is its most frequent class. Cases are split within the HER2 scores of their images, where
-    a person gave them; those stand in the manifest's settings, for figures by score.
+    The label of a window is its most frequent class. The split is stratified by the HER2 scores of the images, where
+    a person scored them; the scores are kept in the manifest's settings, for figures per score.
 
     Parameters
     ----------
     source
         Images with masks, annotations or cells.
     settings
-        ``grid`` is the window, ``segmentation`` the truth; split and seed.
+        ``grid`` sets the window, ``segmentation`` the ground truth; also split and seed.
     context
-        Class names and whom to tell; images that cannot be used are told and counted.
+        Class names and callbacks; images that cannot be used are reported and counted.
     her2
-        The exchange folder, for the truth ``results``.
+        The exchange folder, needed for the truth ``results``.
+
+    Returns
+    -------
+    PatchManifest
+        N windows of task ``segmentation``.
+    Targets
+        The class of each pixel of the N windows, in the manifest's order.
 
     Raises
     ------
     PatchError
-        Nothing comes out (with counts per cause), or too few cases for the split asked for.
+        No window is left (the message counts the causes), or there are too few cases for the split asked for.
     """
     context = context or CutContext()
     found = _Found(TargetPacker(settings.grid.patch_size_px, len(TARGET_CLASSES)))
     masks = {mask_path(image.path, settings.segmentation.masks) for image in source.images}
-    # A folder's masks are pictures too, but none to learn from.
+    # In a plain folder the masks were found as images too.
     images = [image for image in source.images if image.path not in masks]
     for number, image in enumerate(images):
         if context.progress is not None:
@@ -87,9 +93,9 @@ def cut_windows(
     if context.progress is not None:
         context.progress(len(images), len(images), "")
     if len(found.targets) == 0:
-        raise PatchError(nothing_came_out(len(images), found.got.dropped))
-    # Split within scores, as patches of scores are; then the pixels' classes take their place.
-    manifest = assemble(found.got, source, settings, _SCORES, context.say)
+        raise PatchError(no_patches_message(len(images), found.got.dropped))
+    # Labelled by score so far, so that the split is stratified by score; then the pixel classes become the labels.
+    manifest = assemble_manifest(found.got, source, settings, _SCORES, context.say)
     targets = found.targets.packed()
     return _with_targets(manifest, targets), targets
 
@@ -110,7 +116,7 @@ def _with_targets(manifest: PatchManifest, targets: Targets) -> PatchManifest:
 
 
 def scores_of(manifest: PatchManifest) -> list[str]:
-    """Return the HER2 score of each image's person, "" where nobody gave one."""
+    """Return the HER2 score of each image, "" where no person gave one."""
     scores: dict[str, Any] = manifest.settings.get(SCORES_KEY, {})
     return [str(scores.get(image.id, "")) for image in manifest.images]
 
@@ -156,12 +162,13 @@ def _cut_image(
 
 
 _NO_SIZE = (
-    "Image '{}' has no pixel size, and membranes have a width in µm. Set it in QuPath (Image tab → Pixel width) or "
+    "Image '{}' has no pixel size, but the membrane width is in µm. Set it in QuPath (Image tab → Pixel width) or "
     "pass --pixel-size-um 0.25."
 )
 
 
 def _windows(size: tuple[int, int], scale: PatchScale, settings: PatchSettings) -> NDArray[np.int32]:
+    # crop_px is in px of the window; boxes are in level-0 px.
     crop = round(settings.segmentation.crop_px * scale.side / settings.grid.patch_size_px)
     return crop_windows(*size, window=scale.side, crop=crop)
 
@@ -173,11 +180,12 @@ def _known_windows(
     settings: PatchSettings,
     found: _Found,
     score: int,
-) -> Cut:
-    """Return the windows of which enough is known, labelled by their image's score; their targets are packed."""
+) -> ImagePatches:
+    """Return the windows with enough known pixels, labelled with their image's score; their targets are packed."""
     kept, shares = [], []
     for rows, pictures in _targets(windows, truth, scale, settings):
         for row, target in zip(rows.tolist(), pictures, strict=True):
+            # A window without any known pixel teaches nothing, whatever least_known says.
             known = float((target != IGNORE).mean())
             if known == 0 or known < settings.segmentation.least_known:
                 found.got.dropped["too little known"] += 1
@@ -186,7 +194,7 @@ def _known_windows(
             shares.append(known)
             found.targets.add(target)
     n = len(kept)
-    return Cut(
+    return ImagePatches(
         np.array(kept, np.int32).reshape(n, 4),
         np.full(n, score, np.int16),
         np.array(shares, np.float32),
@@ -197,7 +205,7 @@ def _known_windows(
 def _targets(
     windows: NDArray[np.int32], truth: Truth, scale: PatchScale, settings: PatchSettings
 ) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.uint8]]]]:
-    """Yield rows and their targets; windows of a crop are drawn together, as an outline meets several."""
+    """Yield rows and their targets; windows of one crop are rasterised together, since outlines cross several."""
     side, px = scale.side, settings.grid.patch_size_px
     crop = round(settings.segmentation.crop_px * side / px) or _WINDOWS_AT_ONCE * side
     places = windows[:, :2].astype(np.int64)
@@ -205,6 +213,7 @@ def _targets(
     for number in range(int(part.max()) + 1):
         rows = np.flatnonzero(part.reshape(-1) == number)
         x, y = places[rows].min(0).tolist()
+        # Windows touch without gaps, so the block's target is cut into theirs at multiples of the window's side.
         columns, lines = ((places[rows] - (x, y)) // side).T.tolist()
         frame = TargetFrame(x, y, (max(columns) + 1) * px, (max(lines) + 1) * px, scale.um_px, side / px)
         whole = truth(frame)
@@ -213,13 +222,13 @@ def _targets(
 
 
 def _score(image: SourceImage, context: CutContext) -> int:
-    """Return the index of the image's HER2 score, -1 where nobody gave one."""
+    """Return the index of the image's HER2 score, -1 where no person gave one."""
     if image.label is None:
         return -1
-    if not is_label(_SCORES, image.label):
-        context.say(f"Image '{image.name}': label {image.label!r} is no HER2 score and was passed over.")
+    if not knows_label(_SCORES, image.label):
+        context.say(f"Image '{image.name}': label {image.label!r} is not a HER2 score and was ignored.")
         return -1
-    index = label_of(_SCORES, image.label, image.case)
+    index = class_index(_SCORES, image.label, image.case)
     return -1 if index is None else index
 
 

@@ -1,9 +1,8 @@
-"""Patches that show too little tissue, or dirt and ink: the papers' rules, pixel by pixel.
+"""Drop rules for patches with too little tissue, or with dirt and ink, by their shares of bright and dark pixels.
 
-Bright: Joshi et al., ETASR 2025: grey values from 180 to 255 over 60 % of the patch or more.
-White, black: Chauhan et al. 2025: white pixels over 70 %, black pixels over 20 %. The paper does not say which pixels
-are white and black; the values here are those of the CLAM pipeline it stands on: all three channels above 220, below
-20.
+Bright: Joshi et al., ETASR 2025: grey values of 180 to 255 in at least 60 % of the patch.
+White, black: Chauhan et al. 2025: more than 70 % white or more than 20 % black pixels. The paper does not define white
+and black; the values here are those of the CLAM pipeline that it builds on: all three channels above 220, or below 20.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ __all__ = ["DROP_RULES", "DropSettings", "PixelShares", "drop_causes", "pixel_sh
 
 @dataclass(frozen=True, slots=True)
 class DropSettings:
-    """Which patches are dropped; a limit of 0 switches its rule off.
+    """Limits of the drop rules; a share of 0 switches its rule off.
 
     Attributes
     ----------
     bright_share
-        Dropped from this share of pixels with grey values `bright_from`..255 on.
+        Drop patches with at least this share of pixels of grey value `bright_from`..255.
     bright_from
         Grey value, 0..255 (ITU-R BT.601 luma, rounded).
     white_share
-        Dropped above this share of pixels with all channels above `white_above`.
+        Drop patches with more than this share of pixels whose channels are all above `white_above`.
     white_above
-        0..254.
+        Channel value, 0..254.
     black_share
-        Dropped above this share of pixels with all channels below `black_below`.
+        Drop patches with more than this share of pixels whose channels are all below `black_below`.
     black_below
-        1..255.
+        Channel value, 1..255.
     """
 
     bright_share: float = 0.0
@@ -50,19 +49,19 @@ class DropSettings:
         for name in ("bright_share", "white_share", "black_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(
-                    f"{name} is {getattr(self, name):g}; it is a share of the pixels, 0 to 1 (0: off)."
+                    f"{name} is {getattr(self, name):g}; it must be a share of pixels, 0 to 1 (0 = rule off)."
                 )
         for name in ("bright_from", "white_above", "black_below"):
             if not 0 <= getattr(self, name) <= 255:
-                raise SettingsError(f"{name} is {getattr(self, name)}; grey values are 0 to 255.")
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be a pixel value, 0 to 255.")
 
     @property
     def needs_pixels(self) -> bool:
-        """True where any rule is on."""
+        """True if any rule is on."""
         return max(self.bright_share, self.white_share, self.black_share) > 0
 
 
-#: The papers' sets of rules by name.
+#: Published sets of rules by the value of ``--drop``.
 DROP_RULES: dict[str, DropSettings] = {
     "none": DropSettings(white_share=0.0, black_share=0.0),
     "bright": DropSettings(bright_share=0.6, white_share=0.0, black_share=0.0),
@@ -72,7 +71,7 @@ DROP_RULES: dict[str, DropSettings] = {
 
 @dataclass(frozen=True, slots=True)
 class PixelShares:
-    """Of n patches, the share of bright, white and black pixels: float64 (n,) each, 0..1; 0 where the rule is off."""
+    """Shares of bright, white and black pixels of n patches: float64 (n,) each, 0..1; 0 where the rule is off."""
 
     bright: NDArray[np.float64]
     white: NDArray[np.float64]
@@ -80,20 +79,26 @@ class PixelShares:
 
 
 def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelShares:
-    """Count bright, white and black pixels.
+    """Measure the shares of bright, white and black pixels.
 
     Parameters
     ----------
     patches
         uint8 (n, H, W, 3) RGB.
     settings
-        Which pixels are which.
+        Pixel values that count as bright, white and black.
+
+    Returns
+    -------
+    PixelShares
+        One share per patch and rule.
     """
     n, height, width = patches.shape[:3]
-    # One tall image: OpenCV's cost per call is as high as that of a small patch.
+    # Stacked into one tall image: for patches this small OpenCV's overhead per call dominates.
     tall = np.ascontiguousarray(patches).reshape(n * height, width, 3)
 
     def share(is_on: bool, low: int, high: int, channels: int) -> NDArray[np.float64]:
+        # `low` and `high` are inclusive, and hold for every channel.
         if not is_on or tall.size == 0:
             return np.zeros(n)
         image = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY) if channels == 1 else tall
@@ -110,16 +115,21 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
 
 
 def drop_causes(shares: PixelShares, settings: DropSettings) -> NDArray[np.str_]:
-    """Return why each patch is dropped: ``bright``, ``white`` or ``black``, the first that holds; empty to keep it.
+    """Return the rule by which each patch is dropped.
 
     Parameters
     ----------
     shares
-        From `pixel_shares`.
+        Shares of n patches, from `pixel_shares`.
     settings
         The limits.
+
+    Returns
+    -------
+    NDArray[np.str_]
+        (n,), ``bright``, ``white`` or ``black``, the first rule that applies; empty for patches to keep.
     """
-    # A limit of 0 is "off", not "nothing may be white".
+    # A share of 0 means "off", not "no white pixel allowed".
     bright = (settings.bright_share > 0) & (shares.bright >= settings.bright_share)
     white = (settings.white_share > 0) & (shares.white > settings.white_share)
     black = (settings.black_share > 0) & (shares.black > settings.black_share)

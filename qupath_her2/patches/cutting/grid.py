@@ -1,8 +1,7 @@
-"""Where patches may lie: a lattice over the image, or random places, in whole level-0 pixels.
+"""Positions of patches: a grid over the image, or random positions, in whole level-0 pixels.
 
-Scale is in µm per pixel, never a pyramid level. The lattice starts at the image's corner and not at a region's,
-so that patches of two regions never overlap by accident, stay where they are when a person moves an edge, and
-fall on the tiles of the file.
+Scale is in µm per pixel, never a pyramid level. The grid starts at the image's corner and not at a region's, so that
+patches of two regions never overlap, stay in place when an annotation is edited, and line up with the file's tiles.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from qupath_her2.errors import PatchError, SettingsError
 
 __all__ = ["GridSettings", "PatchScale", "grid_boxes", "patch_scale", "random_boxes"]
 
-#: Random places tried for each place found, before a shape is taken to have no room for more.
+#: Random positions tried per patch asked for, before a region is considered full.
 _MOST_TRIES = 2_000
 _TRIES_AT_ONCE = 4_096
 
@@ -31,14 +30,14 @@ class GridSettings:
     Attributes
     ----------
     patch_size_px
-        Side of the picture that a network sees, px.
+        Side of the network's input, px.
     target_um_px
-        Its scale, µm per px; 0 takes the image as it lies, whatever its scale.
+        Pixel size of the network's input, µm/px; 0 uses images at their own scale, whatever it is.
     stride_px
-        From one patch to the next, px of the picture; 0 = `patch_size_px`, no overlap.
+        Distance from one patch to the next, px of the network's input; 0 = `patch_size_px`, no overlap.
     native_within
-        Images whose own pixels are within this share of `target_um_px` are not scaled: scanners
-        call 0.22 to 0.26 µm/px "40x", and scaling by a few per cent only blurs.
+        Images whose pixel size is within this share of `target_um_px` are not resized: scanners call 0.22 to
+        0.26 µm/px "40x", and resizing by a few per cent only blurs.
     """
 
     patch_size_px: int = 512
@@ -48,22 +47,22 @@ class GridSettings:
 
     def __post_init__(self) -> None:
         if self.patch_size_px < 8:
-            raise SettingsError(f"patch_size_px is {self.patch_size_px}; a patch has at least 8 px.")
+            raise SettingsError(f"patch_size_px is {self.patch_size_px}; it must be at least 8.")
         if not (self.target_um_px == 0 or 0.05 <= self.target_um_px <= 100):
             raise SettingsError(
-                f"target_um_px is {self.target_um_px:g}; typical are 0.25 (40x) and 0.5 (20x), 0 takes images as they "
-                "lie."
+                f"target_um_px is {self.target_um_px:g}; it must be 0.05 to 100 µm/px, typically 0.25 (40x) or 0.5 "
+                "(20x), or 0 to use images at their own scale."
             )
         if self.stride_px < 0 or not 0 <= self.native_within < 0.5:
             raise SettingsError(
-                f"stride_px {self.stride_px} and native_within {self.native_within:g} must be 0 or more; "
-                "native_within is a share under 0.5."
+                f"stride_px is {self.stride_px} and native_within {self.native_within:g}; both must be 0 or more, and "
+                "native_within, a share, below 0.5."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class PatchScale:
-    """Patches in level-0 px of one image: `side` of a patch and `stride` to the next; `um_px` of the picture, µm."""
+    """Patches in one image: `side` and `stride` in level-0 px, `um_px` the pixel size of the resized patch, µm."""
 
     side: int
     stride: int
@@ -71,21 +70,26 @@ class PatchScale:
 
 
 def patch_scale(pixel_size_um: float | None, settings: GridSettings, name: str = "") -> PatchScale:
-    """Return how large a patch is in an image.
+    """Return the size of a patch in level-0 pixels of an image.
 
     Parameters
     ----------
     pixel_size_um
-        Of level 0, µm; None or NaN where unknown.
+        Pixel size of the image at level 0, µm; None or NaN where unknown.
     settings
         Size and scale of patches.
     name
-        Of the image, for the message.
+        Name of the image, for the error message.
+
+    Returns
+    -------
+    PatchScale
+        Side and stride in whole level-0 px, and the scale that rounding the side leads to.
 
     Raises
     ------
     PatchError
-        The image has no pixel size, or its pixels are coarser than the patches' would be; says the way out.
+        The image has no pixel size, or its pixels are coarser than the patches asked for.
     """
     size, stride = settings.patch_size_px, settings.stride_px or settings.patch_size_px
     target = settings.target_um_px
@@ -95,11 +99,12 @@ def patch_scale(pixel_size_um: float | None, settings: GridSettings, name: str =
     if not known:
         raise PatchError(
             f"Image '{name}' has no pixel size. Set it in QuPath (Image tab → Pixel width), pass "
-            "--pixel-size-um 0.25, or take images as they lie with --um-px 0."
+            "--pixel-size-um 0.25, or use images at their own scale with --um-px 0."
         )
     native = float(pixel_size_um or math.nan)
     if abs(native / target - 1) <= settings.native_within + 1e-9:
         return PatchScale(size, stride, native)
+    # Enlarging would invent detail that the scanner did not record.
     if native > target:
         raise PatchError(
             f"Image '{name}' has pixels of {native:g} µm, too coarse for patches at {target:g} µm/px. "
@@ -112,18 +117,18 @@ def patch_scale(pixel_size_um: float | None, settings: GridSettings, name: str =
 def grid_boxes(
     width: int, height: int, bounds: tuple[float, float, float, float], scale: PatchScale
 ) -> NDArray[np.int32]:
-    """Return the boxes of the lattice that meet `bounds` and lie wholly inside the image, row by row.
+    """Return the boxes of the image's grid that intersect `bounds` and lie completely inside the image, row by row.
 
-    What is left at the right and lower edge, less than a patch, is not covered.
+    A remainder smaller than a patch at the right and lower edge is not covered.
 
     Parameters
     ----------
     width, height
-        Of the image, level-0 px.
+        Size of the image, level-0 px.
     bounds
-        Min x, min y, max x, max y, level-0 px; boxes that only touch them are left out.
+        Min x, min y, max x, max y, level-0 px; boxes that only touch the bounds are left out.
     scale
-        Side and stride.
+        Side and stride of the patches.
 
     Returns
     -------
@@ -133,7 +138,7 @@ def grid_boxes(
     side, stride = scale.side, scale.stride
     axes = []
     for low, high, size in ((bounds[0], bounds[2], width), (bounds[1], bounds[3], height)):
-        # The first box whose far edge lies beyond `low`, and the last whose near edge lies before `high`.
+        # The first box whose far edge is beyond `low`, and the last whose near edge is before `high`.
         first = max(0, math.floor((low - side) / stride) + 1)
         last = min((size - side) // stride, math.ceil(high / stride) - 1)
         axes.append(np.arange(first, last + 1, dtype=np.int64) * stride)
@@ -145,9 +150,9 @@ def grid_boxes(
 def random_boxes(
     shape: shapely.Geometry, n: int, width: int, height: int, side: int, seed: int, key: str = ""
 ) -> NDArray[np.int32]:
-    """Return `n` boxes at random places with their centre inside a shape, wholly inside the image.
+    """Return `n` boxes at random positions, their centres inside a region and completely inside the image.
 
-    Stage 1 of the IHC-indicator system draws tumour and normal patches so (Che et al. 2023, doi
+    Stage 1 of the IHC-indicator system samples tumour and normal patches in this way (Che et al. 2023, doi
     10.3390/diagnostics13020263).
 
     Parameters
@@ -155,22 +160,25 @@ def random_boxes(
     shape
         Polygon or multipolygon, level-0 px.
     n
-        How many; fewer come where the shape has no room.
+        Number of boxes asked for.
     width, height
-        Of the image, level-0 px.
+        Size of the image, level-0 px.
     side
-        Of a box, level-0 px.
+        Side of a box, level-0 px.
     seed, key
-        The same boxes for the same two, on every machine.
+        Seed and any text, such as an image id; together they determine the boxes, on every machine.
 
     Returns
     -------
     NDArray[np.int32]
-        int32 (up to n, 4); the same place is not drawn twice.
+        int32 (K, 4), left, top, width, height, level-0 px; all different, K < n where the region has no room for more.
     """
+    # Seeded by a hash of seed and key, and not from one stream for all images, so that adding an image does not
+    # change the patches of the others.
     digest = hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).digest()
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
     half = side / 2
+    # Centres closer than half a side to the image's edge would give boxes that reach beyond it.
     inside = shapely.intersection(shape, shapely.box(half, half, width - half, height - half))
     if n < 1 or width < side or height < side or inside.is_empty or inside.area == 0:
         return np.zeros((0, 4), np.int32)
@@ -179,8 +187,10 @@ def random_boxes(
     found: dict[tuple[int, int], None] = {}
     for _ in range(0, _MOST_TRIES * n, _TRIES_AT_ONCE):
         centres = rng.random((_TRIES_AT_ONCE, 2)) * (max_x - min_x, max_y - min_y) + (min_x, min_y)
+        # Rejection sampling: uniform over the region, whatever its shape.
         kept = centres[shapely.contains_xy(inside, centres)]
         corners = np.clip(np.floor(kept - half + 0.5).astype(int), 0, (width - side, height - side))
+        # A dict as an ordered set: which boxes come first must not depend on hashing.
         found.update(dict.fromkeys(map(tuple, corners.tolist())))
         if len(found) >= n:
             break

@@ -1,4 +1,4 @@
-"""One image cut into labelled patches."""
+"""Labelled patches of one image: on a grid or at random, labelled by region, and dropped by their pixels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,26 @@ from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.table import ManifestImage, PatchManifest
 from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["Cut", "cut_ground", "drop_patches", "whole_image"]
+__all__ = ["ImagePatches", "cut_labelled_regions", "drop_patches", "whole_image_patch"]
 
-#: Candidates drawn for each random patch asked for: the label rule refuses some.
+#: Random positions drawn per patch asked for, since the label rule rejects some of them.
 _CANDIDATES = 4
 _ROWS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
-class Cut:
-    """Patches of one image; columns as in `PatchManifest`; `dropped` : {cause: patches}; `problems` : sentences."""
+class ImagePatches:
+    """N patches of one image, with columns as in `PatchManifest`.
+
+    Attributes
+    ----------
+    box_xywh, label, overlap, region_uuid
+        See `PatchManifest`.
+    dropped
+        {cause: number of patches left out}.
+    problems
+        One sentence for each patch that could not be read.
+    """
 
     box_xywh: NDArray[np.int32]
     label: NDArray[np.int16]
@@ -41,15 +51,28 @@ class Cut:
     def __len__(self) -> int:
         return len(self.label)
 
-    def keep(self, mask: NDArray[np.bool_]) -> Cut:
-        """Return the patches that `mask`, bool (N,), keeps."""
+    def keep(self, mask: NDArray[np.bool_]) -> ImagePatches:
+        """Return the patches selected by `mask`, bool (N,); counts and problems are shared with the result."""
         columns = (self.box_xywh[mask], self.label[mask], self.overlap[mask], self.region_uuid[mask])
-        return Cut(*columns, self.dropped, self.problems)
+        return ImagePatches(*columns, self.dropped, self.problems)
 
 
-def whole_image(width: int, height: int, label: int | None) -> Cut:
-    """Return one patch as large as the image."""
-    return Cut(
+def whole_image_patch(width: int, height: int, label: int | None) -> ImagePatches:
+    """Return a single patch that covers the image.
+
+    Parameters
+    ----------
+    width, height
+        Size of the image, level-0 px.
+    label
+        Class index of the image, None where it has no label.
+
+    Returns
+    -------
+    ImagePatches
+        One patch, without a region.
+    """
+    return ImagePatches(
         np.array([[0, 0, width, height]], np.int32),
         np.array([-1 if label is None else label], np.int16),
         np.ones(1, np.float32),
@@ -57,27 +80,32 @@ def whole_image(width: int, height: int, label: int | None) -> Cut:
     )
 
 
-def cut_ground(
+def cut_labelled_regions(
     width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
-) -> Cut:
-    """Lay patches over the labelled ground of an image and label them.
+) -> ImagePatches:
+    """Place patches over the labelled regions of an image and label them.
 
     Parameters
     ----------
     width, height
-        Of the image, level-0 px.
+        Size of the image, level-0 px.
     ground
-        Who owns which part of it.
+        The image's labelled regions.
     scale
-        Size of patches here.
+        Size of patches in this image.
     settings
-        Rule, random places or lattice, seed.
+        Label rule, grid or random positions, seed.
     key
-        The image's id, so that each image draws its own random places.
+        The image's id, so that each image has random positions of its own.
+
+    Returns
+    -------
+    ImagePatches
+        Patches for which the label rule holds, including those of regions whose class is unknown (-1).
     """
     bounds = ground.bounds()
     if bounds is None:
-        return whole_image(width, height, None).keep(np.zeros(1, bool))
+        return whole_image_patch(width, height, None).keep(np.zeros(1, bool))
     if settings.random_per_image:
         return _random(width, height, ground, scale, settings, key)
     boxes = grid_boxes(width, height, bounds, scale)
@@ -91,7 +119,8 @@ def cut_ground(
 
 def _random(
     width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
-) -> Cut:
+) -> ImagePatches:
+    """Draw the same number of patches for each class, so that a class with little area is not underrepresented."""
     parts = []
     wanted = settings.random_per_image
     fewer = 0
@@ -112,7 +141,7 @@ def _random(
         chosen[rows] = True
         fewer += wanted - len(rows)
         parts.append(_cut(boxes, found, chosen))
-    cut = Cut(
+    cut = ImagePatches(
         np.concatenate([part.box_xywh for part in parts]),
         np.concatenate([part.label for part in parts]),
         np.concatenate([part.overlap for part in parts]),
@@ -122,27 +151,36 @@ def _random(
     return cut
 
 
-def _cut(boxes: NDArray[np.int32], found: BoxLabels, mask: NDArray[np.bool_]) -> Cut:
-    return Cut(boxes, found.label, found.overlap, found.uuid).keep(mask)
+def _cut(boxes: NDArray[np.int32], found: BoxLabels, mask: NDArray[np.bool_]) -> ImagePatches:
+    return ImagePatches(boxes, found.label, found.overlap, found.uuid).keep(mask)
 
 
 def drop_patches(
-    cut: Cut, image: ManifestImage, slide: Slide | None, settings: PatchSettings, threads: int | None = None
-) -> Cut:
-    """Leave out patches by what their pixels show, and those that cannot be read.
+    cut: ImagePatches,
+    image: ManifestImage,
+    slide: Slide | None,
+    settings: PatchSettings,
+    threads: int | None = None,
+) -> ImagePatches:
+    """Drop patches by the shares of bright, white and black pixels, and patches that cannot be read.
 
     Parameters
     ----------
     cut
         Patches of the image.
     image
-        Where they lie.
+        The image.
     slide
-        The image, open, and closed after this; None opens it.
+        The image, already open; it is closed afterwards. None opens it.
     settings
-        The rules; where none is on, no pixel is read.
+        The drop rules; if none is on, no pixel is read.
     threads
-        That read and count; as many as there are cores (at most 8) where None.
+        Number of threads; None takes one per core, at most 8.
+
+    Returns
+    -------
+    ImagePatches
+        The remaining patches, with the dropped ones counted by cause.
     """
     if len(cut) == 0 or not settings.drop.needs_pixels:
         return cut
@@ -153,6 +191,7 @@ def drop_patches(
         if slide is not None:
             pixels.adopt(0, slide)
 
+        # Each batch writes rows of its own into `cause`, so the threads need no lock.
         def judge(rows: NDArray[np.int64]) -> list[str]:
             patches, failed = pixels.read_readable(rows)
             cause[rows] = drop_causes(pixel_shares(patches, settings.drop), settings.drop)
@@ -169,8 +208,8 @@ def drop_patches(
     return kept
 
 
-def _manifest_of(cut: Cut, image: ManifestImage, settings: PatchSettings) -> PatchManifest:
-    """Return a manifest of one image; raw pixels, since the papers judge them before any equalisation."""
+def _manifest_of(cut: ImagePatches, image: ManifestImage, settings: PatchSettings) -> PatchManifest:
+    """Return a manifest without CLAHE in its settings, since the papers apply drop rules to the raw pixels."""
     n = len(cut)
     return PatchManifest(
         image=np.zeros(n, np.int32),

@@ -1,4 +1,4 @@
-"""What ground of an image is labelled, and with what: annotations, the whole tissue, the rest of the tissue."""
+"""Labelled regions of an image: from annotations, from all tissue, or from the tissue outside annotations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import shapely
 
 from qupath_her2.patches.cutting.labels import LabelledRegions, label_regions
 from qupath_her2.patches.settings import PatchSettings
-from qupath_her2.patches.tasks import UNDECIDED, Task, is_label, label_of
+from qupath_her2.patches.tasks import UNDECIDED, Task, class_index, knows_label
 from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.records import CaseInfo, Region
 from qupath_her2.regions import SUBTRACTING
@@ -20,13 +20,14 @@ from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.tissue import TissueSettings, find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 
-__all__ = ["Labelled", "labelled_ground"]
+__all__ = ["ImageLabels", "labelled_regions"]
 
+#: Tissue that was detected and not drawn has no annotation to refer to.
 _NO_REGION = UUID(int=0)
 
 
 @dataclass(slots=True)
-class Labelled:
+class ImageLabels:
     """The labelled regions of an image.
 
     Attributes
@@ -44,7 +45,7 @@ class Labelled:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def labelled_ground(
+def labelled_regions(
     slide: Slide,
     found: RegionFile,
     task: Task,
@@ -54,38 +55,44 @@ def labelled_ground(
     case: CaseInfo,
     pixel_size_um: float | None,
     tissue: TissueSettings | None = None,
-) -> Labelled:
-    """Return what ground of an image has which class.
+) -> ImageLabels:
+    """Return the labelled regions of an image.
 
-    A region's own class counts where the task knows it (``Tumor: 3+``); a tumour region without such a class has
-    the image's; stroma, ignore, in-situ and control regions take their ground away. TMA cores stand for tumour
-    regions where none is drawn.
+    A region has its own class where the task knows it (``Tumor: 3+``). A tumour region without such a class has the
+    image's label. Stroma, ignore, in-situ and control regions are subtracted. TMA cores serve as tumour regions where
+    no region is drawn.
 
     Parameters
     ----------
     slide
-        Open, for the tissue.
+        The open image, for tissue detection.
     found
         The image's annotations.
     task, settings
-        Of the patches.
+        The task, and which tissue counts besides annotations.
     image_label
-        Class index of the whole image, None where unknown.
+        Class index of the image's label, None where unknown.
     case
-        For ISH.
+        The image's case, for its ISH result.
     pixel_size_um
-        Of level 0, µm, or None.
+        Pixel size at level 0, µm; None where unknown.
     tissue
-        How tissue is told from glass.
+        Settings of tissue detection.
+
+    Returns
+    -------
+    ImageLabels
+        The labelled regions, with unknown labels and dropped regions counted.
     """
     drawn = [*found.labels, *found.regions]
-    result = Labelled(label_regions([], []))
+    result = ImageLabels(label_regions([], []))
     labels = _region_labels(drawn, task, settings, image_label, case, result)
     if found.cores and not any(label is not None for label in labels.values()):
         cores = [replace(core, role="tumour") for core in found.cores]
         drawn += cores
         labels |= {core.uuid: -1 if image_label is None else image_label for core in cores}
     is_drawn = any(label is not None for label in labels.values())
+    # Tissue detection reads the whole slide at low resolution: only where it is needed.
     pieces: list[Region] = []
     if (settings.whole_tissue and not is_drawn) or settings.rest_label:
         outlines = tissue_polygons(find_tissue(slide, pixel_size_um=pixel_size_um, settings=tissue))
@@ -109,24 +116,26 @@ def _region_labels(
     settings: PatchSettings,
     image_label: int | None,
     case: CaseInfo,
-    result: Labelled,
+    result: ImageLabels,
 ) -> dict[UUID, int | None]:
-    """Return {region: class index, -1 unknown, None takes ground away}; regions that decide nothing are left out."""
+    """Return {region: class index, -1 = class unknown, None = subtracted}, without regions that have no effect."""
     skipped = {name.casefold() for name in settings.skip_classes}
     labels: dict[UUID, int | None] = {}
     for region in regions:
         name = region.class_name or ""
+        # For the task tumour, roles decide: the user may have renamed the classes, and "Tumor: 3+" is tumour too.
         own = (
             {"tumour": "tumour", "stroma": "non-tumour"}.get(region.role, name)
             if task.name == "tumour"
             else name
         )
+        # QuPath's own class Region* marks areas of analysis and says nothing about their tissue.
         if name.casefold() in skipped or name.casefold() == "region*":
             continue
         if region.role in SUBTRACTING:
             labels[region.uuid] = None
-        elif is_label(task, own):
-            index = label_of(task, own, case)
+        elif knows_label(task, own):
+            index = class_index(task, own, case)
             labels[region.uuid] = -1 if index is None else index
             result.dropped[f"region: {UNDECIDED}"] += index is None
         elif region.role == "tumour":
@@ -141,10 +150,11 @@ def _region_labels(
 def _with_rest(
     ground: LabelledRegions, pieces: Sequence[Region], found: RegionFile, label: int
 ) -> LabelledRegions:
-    """Add the tissue outside everything that anybody drew."""
+    """Add the tissue outside all annotations, whatever their class."""
     drawn = [region.geometry for region in (*found.regions, *found.labels, *found.cores)]
     outlines = shapely.union_all([piece.geometry for piece in pieces])
     rest = shapely.difference(outlines, shapely.union_all(drawn)) if drawn else outlines
+    # Differences of touching outlines also leave lines and points.
     parts = [part for part in shapely.get_parts(rest) if part.geom_type == "Polygon" and part.area > 0]
     return LabelledRegions(
         (*ground.shapes, *parts),

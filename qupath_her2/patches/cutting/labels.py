@@ -1,4 +1,4 @@
-"""Which region a patch belongs to, by the share of its area: holes, nested and subtracting regions respected."""
+"""Labels of patches from regions, by shares of area; holes, nested and subtracting regions are taken into account."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ __all__ = [
 
 RuleName = Literal["overlap", "majority", "contained"]
 
-#: Shares closer than this to a limit have reached it: areas are sums of floats.
+#: Tolerance for comparing shares with limits: areas are sums of floats.
 _EPSILON = 1e-9
-#: Shapes with more vertices are cut into pieces first, so that a patch meets a few hundred and not all.
+#: Shapes with more vertices are first cut into a grid of pieces, so that intersecting a patch costs a few hundred
+#: vertices and not all. An outline from a pixel classifier easily has 100,000.
 _MANY_VERTICES = 512
 _PIECES_ACROSS = 16
 
@@ -37,15 +38,15 @@ _Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class LabelRule:
-    """When a patch belongs to a class.
+    """Rule by which a patch is assigned to the class that covers most of it.
 
     Attributes
     ----------
     rule
-        ``overlap``: at least `min_overlap` of the patch lies in regions of the class, and in no other class's
-        more (Chauhan et al. 2025: 5 %); ``majority``: more than half of it; ``contained``: all of it.
+        ``overlap``: at least `min_overlap` of the patch is in regions of the class (Chauhan et al. 2025: 5 %);
+        ``majority``: more than half of it; ``contained``: all of it.
     min_overlap
-        Share of the patch, above 0 to 1; of the rule ``overlap`` alone.
+        Share of the patch, above 0 to 1; only used by ``overlap``.
     """
 
     rule: RuleName = "majority"
@@ -54,11 +55,12 @@ class LabelRule:
     def __post_init__(self) -> None:
         if not 0 < self.min_overlap <= 1:
             raise SettingsError(
-                f"min_overlap is {self.min_overlap:g}; it is a share of the patch, above 0 to 1. The paper's is 0.05."
+                f"min_overlap is {self.min_overlap:g}; it must be a share of the patch, above 0 and at most 1. "
+                "The paper's is 0.05."
             )
 
     def holds(self, share: NDArray[np.floating]) -> _Bools:
-        """Tell which shares, 0..1, are enough."""
+        """Return for each share, 0..1, whether it is large enough."""
         if self.rule == "majority":
             return np.asarray(share > 0.5 + _EPSILON)
         least = self.min_overlap if self.rule == "overlap" else 1.0
@@ -84,7 +86,7 @@ class LabelledRegions:
     uuid: NDArray[np.uint8]
 
     def bounds(self) -> tuple[float, float, float, float] | None:
-        """Return min x, min y, max x, max y, level-0 px; None where there is no ground."""
+        """Return min x, min y, max x, max y, level-0 px; None without any area."""
         corners = shapely.bounds(list(self.shapes)) if self.shapes else np.zeros((0, 4))
         corners = corners[~np.isnan(corners).any(axis=1)]
         if len(corners) == 0:
@@ -95,11 +97,20 @@ class LabelledRegions:
 
 @dataclass(frozen=True, slots=True)
 class BoxLabels:
-    """What `label_boxes` found for N boxes.
+    """Labels of N boxes, from `label_boxes`.
 
-    `label` : int16 (N,), -1 where the class is unknown or no region is; `overlap` : float32 (N,), share of the box
-    in regions of that class; `uuid` : uint8 (N, 16), the region with most of it; `belongs` : bool (N,), the rule
-    holds; `meets` : bool (N,), any labelled ground at all.
+    Attributes
+    ----------
+    label
+        int16 (N,), class index, -1 where the class is unknown or there is no region.
+    overlap
+        float32 (N,), share of the box in regions of that class, 0..1.
+    uuid
+        uint8 (N, 16), of these regions the one that covers most of the box.
+    belongs
+        bool (N,), the label rule holds.
+    meets
+        bool (N,), the box intersects a labelled region.
     """
 
     label: NDArray[np.int16]
@@ -110,23 +121,23 @@ class BoxLabels:
 
 
 def label_regions(regions: Sequence[Region], labels: Sequence[int | None]) -> LabelledRegions:
-    """Give every point to the innermost region that holds it, as scoring by cells does.
+    """Assign every point to the innermost region that contains it, as scoring by cells does.
 
     Parameters
     ----------
     regions
-        Of one image.
+        Regions of one image, level-0 px.
     labels
-        Class index of each region; -1 for a region of unknown class; None for a region that only takes its area
-        away from those around it (stroma inside tumour).
+        Class index of each region; -1 for a region of unknown class; None for a region that is only subtracted from
+        those around it (stroma inside tumour).
 
     Returns
     -------
     LabelledRegions
-        The regions that have a label, are not subtracting, and keep some area.
+        The regions with a label that are not subtracting and have some area left.
     """
     areas = exclusive_areas(regions)
-    # From the innermost outwards, so that of equal overlaps the inner region comes first.
+    # From the innermost outwards: of regions with equal overlap the inner one is reported.
     kept = [
         i
         for i in nesting_order(regions)
@@ -139,21 +150,21 @@ def label_regions(regions: Sequence[Region], labels: Sequence[int | None]) -> La
 def overlap_shares(
     boxes: NDArray[np.int32], shapes: Sequence[shapely.Geometry]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return the share of each box inside each shape, where there is any.
+    """Return the share of each box inside each shape, for all pairs that overlap.
 
     Parameters
     ----------
     boxes
         int32 (N, 4), left, top, width, height.
     shapes
-        Polygons or multipolygons, in the same frame.
+        Polygons or multipolygons, in the same coordinates.
 
     Returns
     -------
     box, shape
-        int64 (P,), indices of the pairs that share area, sorted by box, then shape.
+        int64 (P,), indices of the pairs that overlap, sorted by box, then shape.
     share
-        float64 (P,), of the box's area, above 0 to 1.
+        float64 (P,), share of the box's area, above 0 to 1.
     """
     x, y, w, h = boxes.astype(np.float64).T
     rectangles = shapely.box(x, y, x + w, y + h)
@@ -163,18 +174,22 @@ def overlap_shares(
     piece, box = found
     area = np.empty(len(box))
     held = np.array(pieces, object)[piece] if len(piece) else np.zeros(0, object)
+    # Most boxes lie well inside a region. A prepared geometry answers that far faster than it computes an
+    # intersection, which is left for the boxes on an outline.
     is_inside = shapely.contains_properly(held, rectangles[box])
     area[is_inside] = (w * h)[box[is_inside]]
     edge = ~is_inside
     area[edge] = shapely.area(shapely.intersection(held[edge], rectangles[box[edge]]))
+    # Areas of the pieces of one shape add up: pieces do not overlap.
     pairs, inverse = np.unique(np.stack([box, owner[piece]], axis=1), axis=0, return_inverse=True)
     share = np.bincount(inverse.reshape(-1), area, minlength=len(pairs)) / (w * h)[pairs[:, 0]]
+    # "intersects" also finds pairs that only touch.
     is_real = share > 0
     return pairs[is_real, 0], pairs[is_real, 1], np.minimum(share[is_real], 1.0)
 
 
 def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry], NDArray[np.int64]]:
-    """Return shapes with many vertices cut along a lattice, and which shape each piece is of; areas add up."""
+    """Cut shapes with many vertices along a grid; return all pieces, and the index of the shape of each."""
     pieces: list[shapely.Geometry] = []
     owner: list[int] = []
     for index, shape in enumerate(shapes):
@@ -185,7 +200,7 @@ def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry],
             left, top = (grid.ravel() for grid in np.meshgrid(x[:-1], y[:-1]))
             right, bottom = (grid.ravel() for grid in np.meshgrid(x[1:], y[1:]))
             cut = shapely.get_parts(shapely.intersection(shape, shapely.box(left, top, right, bottom)))
-            # Lattice lines that graze the outline leave points and lines, which no predicate likes.
+            # Grid lines that graze the outline leave points and lines, which have no area.
             parts = [part for part in cut if part.geom_type == "Polygon"]
         pieces.extend(parts)
         owner.extend([index] * len(parts))
@@ -193,18 +208,23 @@ def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry],
 
 
 def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRule) -> BoxLabels:
-    """Return the class of each box: the one that most of the box belongs to, where the rule holds for it.
+    """Label each box with the class that covers most of it.
 
-    Shares of several regions of a class add up; of classes with the same share the first wins.
+    Shares of several regions of a class add up; of classes with equal shares the one of lower index wins.
 
     Parameters
     ----------
     boxes
         int32 (N, 4), left, top, width, height, level-0 px.
     ground
-        Of the image's regions.
+        The image's labelled regions, level-0 px.
     rule
-        How much is enough.
+        Share of a box that its class must cover.
+
+    Returns
+    -------
+    BoxLabels
+        Label, overlap, region, and whether the rule holds, for each of the N boxes.
     """
     n = len(boxes)
     result = BoxLabels(
@@ -218,7 +238,7 @@ def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRu
     if len(box) == 0:
         return result
     label = ground.label[shape].astype(np.int64)
-    # Regions without a class stand after all classes, so that equal shares go to a class.
+    # Regions of unknown class sort after all classes, so that of equal shares a known class wins.
     rank = np.where(label < 0, np.iinfo(np.int16).max, label)
     pairs, inverse = np.unique(np.stack([box, rank], axis=1), axis=0, return_inverse=True)
     total = np.minimum(np.bincount(inverse.reshape(-1), share, minlength=len(pairs)), 1.0)
@@ -228,6 +248,7 @@ def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRu
     result.belongs[winner] = rule.holds(best)
     result.overlap[winner] = best
     result.label[winner] = np.where(won == np.iinfo(np.int16).max, -1, won)
+    # -2 matches no rank: boxes without a winner get no region.
     chosen = np.full(n, -2, np.int64)
     chosen[winner] = won
     of_winner = np.flatnonzero(rank == chosen[box])
@@ -237,8 +258,8 @@ def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRu
 
 
 def _first_of_most(group: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return for each number in `group` the place of its largest value, the first of equals."""
-    # Rounded, so that shares that differ by the order of adding count as equal.
+    """Return for each distinct number in `group` the index of its largest value, the first of a tie."""
+    # Rounded, so that shares that differ only by the order of summation count as equal.
     order = np.lexsort((np.arange(len(group)), -np.round(value, 9), group))
     is_first = np.ones(len(order), bool)
     is_first[1:] = group[order[1:]] != group[order[:-1]]

@@ -1,7 +1,7 @@
-"""Regions from Aperio ImageScope's XML: polygons, rectangles, ellipses; negative regions subtract.
+"""Regions from Aperio ImageScope XML: polygons, rectangles, ellipses; negative regions subtract.
 
-The file is other people's, so it is read by expat, element by element, and a document type or entity in it is
-refused: nothing is expanded or fetched.
+The file is untrusted, so it is parsed by expat element by element, and document types and entities are refused:
+nothing is expanded or fetched.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from qupath_her2.records import QuarantinedFeature, Region
 
 __all__ = ["read_aperio_regions"]
 
-#: Namespace of the regions' UUIDs; fixed for ever, since patches point to them.
+#: Namespace of the regions' UUIDs. It must never change: patches refer to regions by UUID.
 _NAMESPACE = UUID("0d2f7f3e-6f0e-5b5b-8a51-7d0f6c6c2b7e")
 _ELLIPSE_VERTICES = 128
-#: ImageScope's numbers of region types.
+#: ImageScope's codes of region types.
 _POLYGON, _RECTANGLE, _ELLIPSE = ("0", "polygon", ""), ("1", "rectangle"), ("2", "ellipse")
 
 
 @dataclass(slots=True)
 class _Outline:
-    """One `Region` element as it stands in the file."""
+    """One `Region` element of the file."""
 
     id: str
     kind: str
@@ -41,8 +41,8 @@ class _Outline:
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Gathers the outlines while expat walks through the file."""
+class _OutlineCollector:
+    """Collects the outlines while expat parses the file."""
 
     outlines: list[_Outline] = field(default_factory=list)
     layer: str = ""
@@ -56,6 +56,7 @@ class _Reader:
             kind = attributes.get("Type", "").strip().casefold()
             is_negative = attributes.get("NegativeROA", "0").strip().casefold() in ("1", "true")
             self.outlines.append(_Outline(attributes.get("Id", ""), kind, is_negative, self.layer))
+        # A stray vertex outside regions must not be appended to the region before it.
         elif name in ("Vertex", "V") and self.is_inside:
             self.outlines[-1].xy.append((_number(attributes.get("X")), _number(attributes.get("Y"))))
 
@@ -65,7 +66,7 @@ class _Reader:
 
 
 def _number(text: str | None) -> float:
-    """Return a coordinate; NaN for what is none, which quarantines the region."""
+    """Return a coordinate; NaN, which quarantines the region, where the text is not a number."""
     try:
         return float(text) if text is not None else math.nan
     except ValueError:
@@ -73,19 +74,24 @@ def _number(text: str | None) -> float:
 
 
 def read_aperio_regions(path: Path, *, image_width: int, image_height: int) -> RegionFile:
-    """Read the regions of an Aperio XML file: each is tumour, a negative one takes its ground away.
+    """Read the regions of an Aperio XML file: tumour regions, and negative regions as ``Ignore*``.
 
     Parameters
     ----------
     path
-        The file.
+        The XML file.
     image_width, image_height
-        Of level 0, px; regions are cut to the image.
+        Size of the image at level 0, px; regions are clipped to it.
+
+    Returns
+    -------
+    RegionFile
+        Regions in level-0 px, and the outlines that could not be used, each with its reason.
 
     Raises
     ------
     RegionFileError
-        The file cannot be read as a whole, is no XML, or declares a document type.
+        The file cannot be read, is not XML, or declares a document type.
     """
     outlines = _outlines(path)
     frame = Frame(image_width, image_height)
@@ -100,6 +106,7 @@ def read_aperio_regions(path: Path, *, image_width: int, image_height: int) -> R
         except BadGeometryError as error:
             quarantined.append(QuarantinedFeature(index, outline.id or None, str(error)))
             continue
+        # The file has no UUIDs; derived from the shape, they stay the same when it is read again.
         key = f"{outline.layer} {outline.is_negative} {canonical_geometry(shape).hex()}"
         uuid = uuid5(_NAMESPACE, key)
         if uuid in regions:
@@ -113,14 +120,14 @@ def read_aperio_regions(path: Path, *, image_width: int, image_height: int) -> R
 
 def _outlines(path: Path) -> list[_Outline]:
     data = read_limited(path)
-    reader = _Reader()
+    reader = _OutlineCollector()
     parser = expat.ParserCreate()
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
 
     def refuse(*_: Any) -> None:
         raise RegionFileError(
-            f"Region file '{path.name}' declares a document type or entities; ImageScope writes none. "
+            f"Region file '{path.name}' declares a document type or entities, which ImageScope never writes. "
             "Save it again from ImageScope."
         )
 
@@ -136,9 +143,10 @@ def _outlines(path: Path) -> list[_Outline]:
 
 
 def _geometry(outline: _Outline) -> dict[str, Any]:
-    """Return the outline as GeoJSON, so that one set of rules judges all formats."""
+    """Return the outline as a GeoJSON geometry, so that the checks for GeoJSON apply to it too."""
     xy = outline.xy
     if outline.kind in _ELLIPSE and len(xy) >= 2:
+        # Stored by corners of its bounding box. With the extremes their number and order do not matter.
         xs, ys = [x for x, _ in xy], [y for _, y in xy]
         centre = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
         radii = (max(xs) - min(xs)) / 2, (max(ys) - min(ys)) / 2
@@ -148,5 +156,5 @@ def _geometry(outline: _Outline) -> dict[str, Any]:
         (x0, y0), (x1, y1) = xy
         xy = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     elif outline.kind not in (*_POLYGON, *_RECTANGLE):
-        raise BadGeometryError("is an arrow, a ruler or another mark without an area")
+        raise BadGeometryError("is an arrow, a ruler or another mark without area")
     return {"type": "Polygon", "coordinates": [[list(point) for point in [*xy, *xy[:1]]]]}

@@ -1,7 +1,7 @@
-"""Published data sets as they lie on disk after unpacking: which images, whose, with which label.
+"""Loaders of published data sets, as unpacked: images, cases, labels, regions and published splits.
 
-A case is taken only where the data set names it; otherwise it is unknown, and figures made from its images are
-patch-level. Licences are the data sets' own: read them before use.
+A case id is set only where the data set gives it; otherwise figures computed from the images are patch-level. Each
+data set has a licence of its own: read it before use.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from qupath_her2.patches.datasets.files import (
     SLIDES,
     case_number,
     image_files,
-    matched_name,
-    some_of,
+    match_name,
+    require_images,
     source_image,
 )
 from qupath_her2.patches.datasets.sources import Source
@@ -37,20 +37,25 @@ __all__ = [
 StainName = Literal["HE", "IHC"]
 
 _SPLITS = {"train": 0, "test": 2}
-_UNKNOWN_CASES = "The data set names no cases, so patients may stand on both sides of any split."
+_UNKNOWN_CASES = "The data set names no cases, so the same patient may be in train and test of any split."
 
 
 def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
-    """Read BCI: ``{HE,IHC}/{train,test}/00001_train_2+.png``, 1024 x 1024 px crops, scores of the slide.
+    """Load BCI: ``{HE,IHC}/{train,test}/00001_train_2+.png``, crops of 1024 x 1024 px labelled by their slide's score.
 
-    Its own train and test share slides: 51 pairs of slides made all crops (Liu et al. 2022, non-commercial).
+    Its train and test parts share slides: all crops come from 51 pairs of slides (Liu et al. 2022, non-commercial).
 
     Parameters
     ----------
     folder
-        Holds ``HE`` and ``IHC``, or is one of them.
+        Folder that contains ``HE`` and ``IHC``, or one of the two.
     stain
-        Which of the two.
+        Stain to load.
+
+    Returns
+    -------
+    Source
+        The crops with their published split.
     """
     root = folder / stain if (folder / stain).is_dir() else folder
     pattern = re.compile(r"(?P<number>\d+)_(?P<split>train|test)_(?P<label>[0-3]\+?)", re.IGNORECASE)
@@ -58,20 +63,20 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
     for path in image_files(
         root, (".png", ".jpg", ".jpeg"), "BCI", "{HE,IHC}/{train,test}/00001_train_2+.png"
     ):
-        name = matched_name(pattern, path, "00001_train_2+.png")
+        name = match_name(pattern, path, "00001_train_2+.png")
         images.append(source_image(folder, path, name["label"], split=_SPLITS[name["split"].casefold()]))
     return Source("bci", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
 
 
 def load_her2_ihc_40x(folder: Path) -> Source:
-    """Read HER2-IHC-40x (Zenodo 15179608), in both spellings of its folders.
+    """Load HER2-IHC-40x (Zenodo 15179608), whose folders are spelt in two ways.
 
     ``{train,test}/class_2+/her2-2-score_train_1.png`` or ``Patches/{Train,Test}/2+/….png``: the folder is the label.
 
     Parameters
     ----------
     folder
-        Holds ``train`` and ``test``, or ``Patches``.
+        Folder that contains ``train`` and ``test``, or ``Patches``.
     """
     images = []
     for path in image_files(
@@ -85,24 +90,29 @@ def load_her2_ihc_40x(folder: Path) -> Source:
         label = re.fullmatch(r"(?:class[_ -]?)?([0-3]\+?)", parts[-1]) if parts else None
         if split is None or label is None:
             raise PatchError(
-                f"'{path.relative_to(folder).as_posix()}' does not lie as HER2-IHC-40x does: train or test, then a "
-                "folder class_0, class_1+, … or 0, 1+, …. Pass the folder that holds train and test."
+                f"'{path.relative_to(folder).as_posix()}' does not fit the layout of HER2-IHC-40x: train or test, then "
+                "a folder class_0, class_1+, … or 0, 1+, …. Pass the folder that contains train and test."
             )
         images.append(source_image(folder, path, label[1], split=split))
     return Source("her2-ihc-40x", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
 
 
 def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:
-    """Read the Warwick HER2 contest: ``<case>_HER2.ndpi``, ``<case>_HE.ndpi``, and a table saved as CSV.
+    """Load the Warwick HER2 contest: ``<case>_HER2.ndpi``, ``<case>_HE.ndpi``, and a table saved as CSV.
 
-    Columns ``CaseNo`` and ``HeR2 SCORE``. Regions are read where a GeoJSON lies beside the slide.
+    The table's columns are ``CaseNo`` and ``HeR2 SCORE``. Regions are read from a GeoJSON file next to the slide.
 
     Parameters
     ----------
     folder
-        Holds slides and table.
+        Folder with the slides and the table.
     stain
-        Slides of which stain.
+        Stain to load.
+
+    Returns
+    -------
+    Source
+        One image per case, labelled where the table has its score.
     """
     _, rows = find_table(folder, ("CaseNo", "HeR2 SCORE"))
     scores = {case_number(row["caseno"]): row["her2_score"] for row in rows if row.get("caseno")}
@@ -114,19 +124,19 @@ def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:
         if name is not None:
             label = scores.get(case_number(name["case"])) or None
             images.append(source_image(folder, path, label, case=case_number(name["case"])))
-    return Source("warwick", some_of(images, folder, f"<case>_{ending}.ndpi"))
+    return Source("warwick", require_images(images, folder, f"<case>_{ending}.ndpi"))
 
 
 def load_yale(folder: Path) -> Source:
-    """Read the Yale HER2 cohort and the TCGA slides with it (TCIA, "HER2 tumor ROIs"): SVS and Aperio XML.
+    """Load the Yale HER2 cohort and its TCGA slides (TCIA, "HER2 tumor ROIs"): SVS slides with Aperio XML regions.
 
-    ``SVS/Her2Pos_Case_01.svs``: label and case are in the name. Of ``TCGA-XX-YYYY-….svs`` the case is the first three
-    parts of the barcode; the label, and any other, comes from a ``cases.csv`` with the columns image and label.
+    ``SVS/Her2Pos_Case_01.svs`` has label and case in its name. For ``TCGA-XX-YYYY-….svs`` the case is the first three
+    parts of the barcode. All other labels come from a ``cases.csv`` with the columns image and label.
 
     Parameters
     ----------
     folder
-        Holds slides and XML files, in whatever folders.
+        Folder with the slides and XML files, in any subfolders.
     """
     regions = {path.stem.casefold(): path for path in sorted(folder.rglob("*.xml"))}
     cases = folder / "cases.csv"
@@ -148,15 +158,15 @@ def load_yale(folder: Path) -> Source:
 
 
 def load_herohe(folder: Path) -> Source:
-    """Read HEROHE: ``<case>.mrxs`` with the folder beside it, and its table, CSV with semicolons.
+    """Load HEROHE: ``<case>.mrxs`` with its folder of the same name, and a table as CSV with semicolons.
 
-    Columns ``Case``, ``Immunohistochemistry``, ``Final Result (Ground truth)``. The final result of a 2+ is that of
-    ISH, so 2+ becomes ``2+ ISH+`` or ``2+ ISH-``, and every HER2 task can be made of one label.
+    The table's columns are ``Case``, ``Immunohistochemistry`` and ``Final Result (Ground truth)``. The final result of
+    a 2+ is its ISH result, so 2+ becomes ``2+ ISH+`` or ``2+ ISH-``, a label that every HER2 task understands.
 
     Parameters
     ----------
     folder
-        Holds slides and table.
+        Folder with the slides and the table.
     """
     columns = ("Case", "Immunohistochemistry", "Final Result (Ground truth)")
     _, rows = find_table(folder, columns)
@@ -172,13 +182,14 @@ def _herohe_label(row: dict[str, str]) -> str | None:
     ihc, final = row["immunohistochemistry"], row["final_result_ground_truth"].casefold()
     score = re.fullmatch(r"([0-3])(?:\.0)?\+?", ihc)
     if score is None:
+        # Without an IHC score the final result still serves the binary task.
         return final or None
     if score[1] == "2" and final in ("positive", "negative"):
         return f"2+ ISH{'+' if final == 'positive' else '-'}"
     return score[1]
 
 
-#: Data sets by the name of ``--layout``.
+#: Loaders by the value of ``--layout``.
 LAYOUTS: dict[str, Callable[[Path], Source]] = {
     "bci": load_bci,
     "her2-ihc-40x": load_her2_ihc_40x,
@@ -190,21 +201,26 @@ _WITH_STAIN: dict[str, Callable[[Path, StainName], Source]] = {"bci": load_bci, 
 
 
 def load_layout(name: str, folder: Path, stain: StainName | None = None) -> Source:
-    """Read a published data set.
+    """Load a published data set.
 
     Parameters
     ----------
     name
-        One of `LAYOUTS`.
+        Name of the layout, a key of `LAYOUTS`.
     folder
-        Where it was unpacked.
+        Folder of the unpacked data set.
     stain
-        ``HE`` or ``IHC``, of those that hold both; IHC where None.
+        ``HE`` or ``IHC``, for data sets with both; None takes IHC.
+
+    Returns
+    -------
+    Source
+        The images with cases, labels, regions and the published split, as far as the data set has them.
 
     Raises
     ------
     PatchError
-        The name is unknown, the folder holds no image laid out so, or a table is missing.
+        The name is unknown, the folder has no image in this layout, or a table is missing.
     """
     if name not in LAYOUTS:
         raise PatchError(f"Unknown layout {name!r}. Choose one of: project, {', '.join(LAYOUTS)}.")
@@ -212,6 +228,6 @@ def load_layout(name: str, folder: Path, stain: StainName | None = None) -> Sour
         raise PatchError(f"Folder '{folder}' does not exist. Check the path.")
     if stain is not None:
         if name not in _WITH_STAIN:
-            raise PatchError(f"Layout '{name}' holds one stain only. Leave out --stain.")
+            raise PatchError(f"Layout '{name}' has only one stain. Leave out --stain.")
         return _WITH_STAIN[name](folder, stain)
     return LAYOUTS[name](folder)

@@ -1,4 +1,4 @@
-"""Where patches are cut from: images with what people said of them, whatever folder or data set they come from."""
+"""Sources of patches: images with labels, cases and annotations, from a project, a folder or a published data set."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """An image, its regions' file and its label.
+    """An image with its label, case and annotation file.
 
     Attributes
     ----------
     id, name, path, chain
         As in `records.SlideRef`.
     case
-        With `CaseInfo.case` None where nobody said whose tissue it is.
+        Case and ISH result; `CaseInfo.case` is None where no case id is given.
     pixel_size_um
-        Of level 0, µm, where it is known before the file is opened.
+        Pixel size at level 0, µm; None where it is only known from the file.
     width, height
-        Of level 0 as QuPath shows it, px, where known before.
+        Size at level 0 as QuPath shows the image, px; None where it is only known from the file.
     label
-        What was said of the whole image, as written; None where nothing was.
+        Label of the whole image, as written; None where there is none.
     regions_path, regions_format
-        The annotations: GeoJSON, or Aperio's XML.
+        The annotation file: GeoJSON or Aperio XML.
     split
-        Index into `manifest.SPLITS` where the data set publishes one, else -1.
+        Index into `table.SPLITS` where the data set publishes a split, otherwise -1.
     problem
-        Why the image cannot be used, known before it is opened.
+        Reason the image cannot be used, where it is known before the image is opened.
     """
 
     id: str
@@ -80,8 +80,18 @@ class SourceImage:
 class Source:
     """The images of a project, folder or data set.
 
-    `layout` : ``project`` or the data set's; `has_split` : the data set publishes its train and test; `are_crops` :
-    its images are patches already, one row each; `notes` : sentences that figures made from it must carry.
+    Attributes
+    ----------
+    layout
+        ``project``, or the data set's name in `layouts.LAYOUTS`.
+    images
+        The images, usable or not.
+    has_split
+        True where the data set publishes a train and test split.
+    are_crops
+        True where each image is a patch already.
+    notes
+        Warnings to print with any figure computed on this source.
     """
 
     layout: str
@@ -100,34 +110,39 @@ def project_source(
     label_column: str = "",
     pixel_size_um: float | None = None,
 ) -> Source:
-    """Return the images of a pulled QuPath project, or of a plain folder with GeoJSON beside the images.
+    """Return the images of a pulled QuPath project, or of a plain folder with GeoJSON next to the images.
 
-    The label of an image is the person's: a column of ``cases.csv``, else the metadata of the project's entry. The
-    scores that this package wrote there are never read back.
+    Labels of images are the pathologist's: from a column of ``cases.csv``, otherwise from the metadata of the project
+    entry. Scores that this package wrote there are never read back as labels.
 
     Parameters
     ----------
     folder
         The project's folder or file, or a folder of images.
     task
-        Names the columns looked for.
+        The task, whose name decides the label columns to look for.
     refs
-        The images, where already chosen.
+        The images to use; None takes all.
     her2
-        The exchange folder; ``her2`` inside `folder` by default.
+        The exchange folder; None takes ``her2`` in `folder`.
     label_column
-        The one column to use; by default those that the task's name suggests.
+        Label column to use; empty tries the names usual for the task.
     pixel_size_um
-        Of all images, µm; wins over QuPath's value and the file's.
+        Pixel size of all images, µm; overrides QuPath's value and the file's.
+
+    Returns
+    -------
+    Source
+        One `SourceImage` per image, including those that cannot be used, with their problem.
 
     Raises
     ------
     Her2Error
-        No image, or a project that was not pulled.
+        There is no image, or the project was not pulled.
     PatchError
-        `label_column` is nowhere.
+        No table and no image has `label_column`.
     SettingsError
-        `pixel_size_um` is no microscope's.
+        `pixel_size_um` is not plausible for a microscope.
     """
     checked_pixel_size(pixel_size_um)
     root = project_folder(folder)
@@ -165,6 +180,7 @@ def _source_image(ref: SlideRef, label: str | None, pixel_size_um: float | None)
 def _columns(task: Task, label_column: str) -> tuple[str, ...]:
     if label_column:
         return (label_column,)
+    # A segmenter has no label of images, but its split is stratified by their HER2 scores.
     if task.name.startswith("her2") or task is SEGMENTATION:
         return ("label", "her2", "her2_label", "her2_ihc", "ihc", "ihc_score", "her2_score")
     return ("label", task.name, f"{task.name}_status")
@@ -173,7 +189,7 @@ def _columns(task: Task, label_column: str) -> tuple[str, ...]:
 def _image_labels(
     root: Path, her2: Path, refs: Sequence[SlideRef], columns: Sequence[str], *, is_asked_for: bool
 ) -> dict[str, str]:
-    """Return {image id: label as written}; a list of cases wins over the project's metadata."""
+    """Return {image id: label as written}; ``cases.csv`` takes precedence over the project's metadata."""
     cases_path = find_cases(root, her2)
     column, values = column_of_cases(cases_path, columns) if cases_path else (None, {})
     metadata = _metadata(her2)
@@ -184,8 +200,7 @@ def _image_labels(
             labels[ref.id] = label
     if is_asked_for and column is None and not labels:
         raise PatchError(
-            f"There is no column '{columns[0]}' in cases.csv, and no image's metadata have it. "
-            "Check --label-column."
+            f"Neither cases.csv nor any image's metadata have a column '{columns[0]}'. Check --label-column."
         )
     return labels
 
@@ -194,26 +209,31 @@ def _metadata(her2: Path) -> dict[str, Mapping[str, str]]:
     path = exchange_root(her2) / "images.json"
     if not path.is_file():
         return {}
-    # The file was checked when its images were read.
+    # No checks here: the file was validated when its images were read.
     return {image["id"]: image.get("metadata") or {} for image in orjson.loads(path.read_bytes())["images"]}
 
 
 def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | None = None) -> RegionFile:
-    """Return the annotations of an image, empty where it has none.
+    """Read the annotations of an image.
 
     Parameters
     ----------
     image
-        Its file of regions and the format of that.
+        The image, with its annotation file and the file's format.
     width, height
-        Of level 0, px.
+        Size of the image at level 0, px.
     names
-        Which class names mean what.
+        Roles of annotation classes; None takes the defaults.
+
+    Returns
+    -------
+    RegionFile
+        Regions in level-0 px; empty where the image has no annotation file.
 
     Raises
     ------
     RegionFileError
-        The file cannot be read as a whole.
+        The file cannot be read.
     """
     if image.regions_path is None:
         return RegionFile()
@@ -225,13 +245,15 @@ def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | 
 def image_size(image: SourceImage) -> tuple[int, int, float]:
     """Return width, height (px) and pixel size (µm, NaN where unknown) of an image; raises ImageReadError.
 
-    Of PNG and JPEG the header is read, not the pixels: published sets hold thousands.
+    Only the headers of PNG and JPEG files are read: published data sets have thousands of them, and the reader for
+    flat images would decode each.
     """
     known = math.nan if image.pixel_size_um is None else image.pixel_size_um
     try:
         with image.path.open("rb") as stream:
             head = stream.read(16)
             stream.seek(0)
+            # An image with a crop or rotation has another size than its file: it takes the slow way below.
             if not image.chain and head.startswith(_PNG):
                 with PngImagePlugin.PngImageFile(stream) as png:
                     return png.width, png.height, known

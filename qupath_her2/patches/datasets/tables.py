@@ -1,4 +1,4 @@
-"""Tables that come with published data sets: CSV with commas, semicolons or tabs, any spelling of the columns."""
+"""CSV tables of published data sets: separated by commas, semicolons or tabs, with any spelling of the columns."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from pathlib import Path
 
 from qupath_her2.errors import PatchError
 
-__all__ = ["find_table", "plain_name"]
+__all__ = ["find_table", "column_key"]
 
 
-def plain_name(text: str) -> str:
-    """Return a column's name in lower case with its words joined by ``_``."""
+def column_key(text: str) -> str:
+    """Return a column name in lower case, its words joined by ``_``."""
     return re.sub(r"[^0-9a-z]+", "_", text.strip().casefold()).strip("_")
 
 
 def find_table(folder: Path, columns: Sequence[str]) -> tuple[list[Path], list[dict[str, str]]]:
-    """Return the rows of every CSV file below `folder` that has all of some columns.
+    """Read every CSV file in a folder or below that has all of the given columns.
 
     Parameters
     ----------
     folder
-        Of the data set.
+        The data set's folder.
     columns
-        As the data set's authors write them; case, spaces and signs do not count.
+        Names of the columns; case, spaces and punctuation are ignored.
 
     Returns
     -------
     paths
         The files.
     rows
-        {plain name of the column: text}, of all files.
+        The rows of all files, each as {plain name of the column: text}.
 
     Raises
     ------
     PatchError
-        No file has them; the message lists the files and what they have.
+        No file has the columns; the message lists the CSV files found and their columns.
     """
-    wanted = {plain_name(column) for column in columns}
+    wanted = {column_key(column) for column in columns}
     paths, rows, seen = [], [], []
     for path in sorted(folder.rglob("*.csv")):
         header, found = _read(path)
         seen.append(f"'{path.name}' has {', '.join(header[:6]) or 'no columns'}")
-        if wanted <= {plain_name(cell) for cell in header}:
+        if wanted <= {column_key(cell) for cell in header}:
             paths.append(path)
             rows += found
     if not paths:
-        there = f" There are: {'; '.join(seen[:5])}." if seen else " There is no CSV file."
+        there = f" Found: {'; '.join(seen[:5])}." if seen else " Found no CSV file."
         raise PatchError(
-            f"No table with the columns {', '.join(columns)} below '{folder}'.{there} "
+            f"No table with the columns {', '.join(columns)} in '{folder}' or below.{there} "
             "Save the data set's table as CSV (UTF-8) in its folder."
         )
     return paths, rows
@@ -65,8 +65,9 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Old tables are Excel's: Latin-1 reads any byte, and the columns used are plain ASCII.
+        # Saved by an old Excel in some 8-bit encoding. Latin-1 decodes any byte, and the columns used are ASCII.
         text = data.decode("latin-1")
+    # csv.Sniffer guesses wrong on short tables; the separator is the one most frequent in the header.
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(";\t,", key=first.count)
     try:
@@ -74,5 +75,5 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     except csv.Error as error:
         raise PatchError(f"'{path}' is not CSV ({error}). Save it as CSV (UTF-8).") from error
     header = [cell.strip() for cell in table[0]] if table else []
-    names = [plain_name(cell) for cell in header]
+    names = [column_key(cell) for cell in header]
     return header, [dict(zip(names, (cell.strip() for cell in row), strict=False)) for row in table[1:]]

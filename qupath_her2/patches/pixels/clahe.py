@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import SettingsError
 
-__all__ = ["ClaheSettings", "equalised"]
+__all__ = ["ClaheSettings", "apply_clahe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ClaheSettings:
     clip_limit
         Contrast limit, > 0.
     tiles
-        The histogram is equalised in `tiles` x `tiles` tiles of the patch.
+        The histogram is apply_clahe in `tiles` x `tiles` tiles of the patch.
     """
 
     clip_limit: float = 2.0
@@ -40,7 +40,7 @@ class ClaheSettings:
             )
 
 
-def equalised(rgb: NDArray[np.uint8], settings: ClaheSettings) -> NDArray[np.uint8]:
+def apply_clahe(rgb: NDArray[np.uint8], settings: ClaheSettings) -> NDArray[np.uint8]:
     """Equalise the lightness of a patch and leave its colour as it is.
 
     Parameters

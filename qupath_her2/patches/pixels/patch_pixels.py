@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError, PatchReadError
-from qupath_her2.patches.pixels.clahe import ClaheSettings, equalised
+from qupath_her2.patches.pixels.clahe import ClaheSettings, apply_clahe
 from qupath_her2.patches.pixels.patch_cache import PatchCache
-from qupath_her2.patches.pixels.slide_pool import OpenSlides
-from qupath_her2.patches.pixels.windows import Window, read_window, scaled, window_for
+from qupath_her2.patches.pixels.slide_pool import SlidePool
+from qupath_her2.patches.pixels.windows import Window, read_window, resize_patch, window_for
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,7 +55,7 @@ class PatchPixels:
         self.manifest = manifest
         clahe = manifest.settings.get("clahe")
         self._clahe = None if clahe is None else ClaheSettings(**clahe)
-        self._slides = OpenSlides(manifest.images, open_bytes)
+        self._slides = SlidePool(manifest.images, open_bytes)
         self._cache = PatchCache(cache_bytes)
 
     def read(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> _Pixels:
@@ -171,8 +171,8 @@ class PatchPixels:
             slide.close()
 
     def _finished(self, pixels: _Pixels) -> _Pixels:
-        patch = scaled(pixels, self.manifest.patch_size_px)
-        return patch if self._clahe is None else equalised(patch, self._clahe)
+        patch = resize_patch(pixels, self.manifest.patch_size_px)
+        return patch if self._clahe is None else apply_clahe(patch, self._clahe)
 
     def _error(self, row: int, cause: ImageReadError) -> PatchReadError:
         x, y, width, height = self.manifest.box_xywh[row].tolist()

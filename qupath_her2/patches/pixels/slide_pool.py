@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qupath_her2.patches.table import ManifestImage
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["OpenSlides"]
+__all__ = ["SlidePool"]
 
 #: Memory of an open pyramidal slide: roughly its reader's tile cache.
 _READER_BYTES = 64 << 20
@@ -34,7 +34,7 @@ class _Entry:
     is_retired: bool = False
 
 
-class OpenSlides:
+class SlidePool:
     """Opens images on first use and closes the least recently used when they exceed a memory limit.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["Window", "read_window", "scaled", "window_for"]
+__all__ = ["Window", "read_window", "resize_patch", "window_for"]
 
 #: Memory for pixels while a large window is averaged down in strips, bytes.
 _STRIP_BYTES = 96 << 20
@@ -130,7 +130,7 @@ def _read(slide: Slide, window: Window, top: int, height: int) -> NDArray[np.uin
     return slide.read(x, y, window.width, height, window.level)
 
 
-def scaled(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+def resize_patch(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     """Resize pixels to `side_px` x `side_px`: area averaging to shrink, bilinear to enlarge.
 
     Parameters

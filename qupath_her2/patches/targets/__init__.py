@@ -1,1 +1,1 @@
-"""Targets: the class of every pixel of a window, from masks, annotations, cells or drawn truth."""
+"""Targets: the class of each pixel of a window, from masks, annotations, cells or synthetic ground truth."""

@@ -1,4 +1,4 @@
-"""Windows of drawn fields, in memory: what a segmenter is trained and judged on where nobody annotated anything."""
+"""Windows of synthetic fields, in memory, to train and evaluate segmenters on where no annotations exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["DrawnWindow", "DrawnWindows", "drawn_windows"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnWindow:
-    """A drawn field for training: the `field`, the HER2 `score` it was drawn for, its `split` (see `SPLITS`)."""
+    """A synthetic field, the HER2 score it was drawn for, and its split (index into `SPLITS`)."""
 
     field: Field
     score: str
@@ -33,7 +33,7 @@ class DrawnWindow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnWindows:
-    """Windows with their pixels and targets; reads as `PatchPixels` does."""
+    """Windows with their pixels and targets; has the reading methods of `PatchPixels`."""
 
     manifest: PatchManifest
     targets: Targets
@@ -44,7 +44,7 @@ class DrawnWindows:
         return self.pictures[indices]
 
     def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
-        """Return uint8 (n, side, side, 3), and no error: all of it is in memory."""
+        """Return uint8 (n, side, side, 3) and an empty list of errors: all pixels are in memory."""
         return self.pictures[indices], []
 
 
@@ -54,27 +54,33 @@ def drawn_windows(
     window: int = PAPER_WINDOW_PX,
     settings: TargetSettings | None = None,
 ) -> DrawnWindows:
-    """Cut drawn fields into windows without overlap, remainders dropped; every field is a case of its own.
+    """Cut synthetic fields into non-overlapping windows, remainders dropped; each field is a case.
 
     Parameters
     ----------
     fields
-        Of one pixel size; their seeds name them and must differ.
+        Fields of one pixel size, whose scores and seeds, of which their names are made, are all different.
     window
-        Side, px.
+        Side of a window, px.
     settings
-        Width of the membrane.
+        Membrane width.
+
+    Returns
+    -------
+    DrawnWindows
+        The windows in the order of the fields, with manifest, pixels and targets.
 
     Raises
     ------
     PatchError
-        Fields of different pixel sizes, the same field twice, or fields smaller than a window.
+        The fields have different pixel sizes, a field occurs twice, or no field is as large as a window.
     """
     sizes = {one.field.settings.pixel_size_um for one in fields}
     names = [f"drawn-{one.score}-{one.field.settings.seed}" for one in fields]
     if len(sizes) != 1 or len(set(names)) < len(names):
         raise PatchError(
-            f"Drawn fields must be of one pixel size ({sizes}) and all different ({len(names)})."
+            f"Synthetic fields must have one pixel size and different names (score and seed); these {len(names)} have "
+            f"pixel sizes {sorted(sizes)} and {len(set(names))} different names. Draw them again."
         )
     size_um = sizes.pop()
     images, parts, pictures, targets = [], [], [], []
@@ -88,8 +94,9 @@ def drawn_windows(
         images.append(ManifestImage(name, name, Path(name), name, size_um, width, height))
         parts.append(windows)
     if not pictures:
-        raise PatchError(f"No drawn field is as large as a window of {window} px.")
-    packed = Targets.of(targets, window, len(TARGET_CLASSES))
+        raise PatchError(f"No synthetic field is as large as a window of {window} px. Draw larger fields.")
+    # Targets are compressed about 60-fold; uncompressed they would take a third of the pixels' memory.
+    packed = Targets.pack(targets, window, len(TARGET_CLASSES))
     counts = [len(part) for part in parts]
     manifest = PatchManifest(
         image=np.repeat(np.arange(len(fields), dtype=np.int32), counts),

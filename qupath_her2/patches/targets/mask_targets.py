@@ -1,4 +1,4 @@
-"""Targets from mask pictures that lie beside the images: each pixel's grey value or colour says what it is."""
+"""Targets from mask images next to the slides, whose grey values or colours encode the class of each pixel."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GREY = 0x010101
 
 @dataclass(frozen=True, slots=True)
 class MaskSettings:
-    """Where masks lie and what their values mean.
+    """File names of masks, and the meaning of their values.
 
     Attributes
     ----------
     suffix
-        Of the mask's file name, after the image's without its own: ``case07.tif``, ``case07_mask.png``.
+        Suffix of the mask's file name, in place of the image's: ``case07.tif``, ``case07_mask.png``.
     background, membrane, nucleus, ignore
-        Values of each: a grey value 0..255, or a colour ``#rrggbb``; a grey
-        value and the colour of three such are the same. Figure 6 of Saha & Chakraborty (IEEE TIP 27(5), 2018)
-        draws membranes ``#ff0000``, nuclei ``#00ff00``, background ``#000000``.
+        Values of each class: grey values 0..255, or colours ``#rrggbb``; grey value 1 is the same as ``#010101``.
+        Figure 6 of Saha & Chakraborty (IEEE TIP 27(5), 2018) shows membranes as ``#ff0000``, nuclei as ``#00ff00``
+        and background as ``#000000``.
     """
 
     suffix: str = "_mask.png"
@@ -42,16 +42,17 @@ class MaskSettings:
     def __post_init__(self) -> None:
         if not self.suffix.lower().endswith(".png"):
             raise SettingsError(
-                f"Masks end in {self.suffix!r}; only PNG is read, as JPEG changes values. Try _mask.png."
+                f"The suffix of masks is {self.suffix!r}, but masks must be PNG files, since JPEG changes values. "
+                "Try _mask.png."
             )
         values = [*self.background, *self.membrane, *self.nucleus, *self.ignore]
         if len({_colour(value) for value in values}) < len(values):
             raise SettingsError(
-                f"A mask value means two things or stands twice: {', '.join(map(str, values))}."
+                f"A mask value is listed twice or for two classes: {', '.join(map(str, values))}. List each value once."
             )
 
     def codes(self) -> dict[int, int]:
-        """Return {colour as 0xrrggbb: what it means}."""
+        """Return {colour as 0xrrggbb: class code}."""
         meant = (
             (BACKGROUND, self.background),
             (MEMBRANE, self.membrane),
@@ -70,7 +71,7 @@ def _colour(value: int | str) -> int:
 
 
 def mask_path(image: Path, settings: MaskSettings | None = None) -> Path:
-    """Return where the mask of an image lies, whether or not it does."""
+    """Return the path of an image's mask, whether or not the file exists."""
     return image.with_name(image.stem + (settings or MaskSettings()).suffix)
 
 
@@ -82,11 +83,11 @@ def read_mask(
     Parameters
     ----------
     path
-        PNG of 8 bits, grey, palette or RGB; transparency is not looked at.
+        8-bit PNG file: grey, palette or RGB; an alpha channel is ignored.
     settings
-        What the values mean.
+        Meaning of the values.
     size
-        Width and height the mask must have, the image's level 0; None takes any.
+        Required width and height, those of the image at level 0; None accepts any.
 
     Returns
     -------
@@ -96,13 +97,14 @@ def read_mask(
     Raises
     ------
     PatchError
-        The file cannot be read, has another size than the image, or holds a value without a meaning.
+        The file cannot be read, differs from the image in size, or has a value without a meaning.
     """
     colours = _read_colours(path)
     height, width = colours.shape
     if size is not None and size != (width, height):
         raise PatchError(
-            f"Mask '{path}' is {width} x {height} px and its image {size[0]} x {size[1]}; save it at the image's size."
+            f"Mask '{path}' is {width} x {height} px but its image is {size[0]} x {size[1]} px. Save the mask at the "
+            "image's size."
         )
     codes = (settings or MaskSettings()).codes()
     target = np.empty((height, width), np.uint8)
@@ -111,27 +113,30 @@ def read_mask(
         same = colours == colour
         target[same] = code
         is_known |= same
+    # An unlisted value is an error and not "unknown": it is usually a mask saved with other colours or with
+    # antialiasing.
     if not is_known.all():
         row, column = np.argwhere(~is_known)[0]
         known = ", ".join(f"#{colour:06x}" for colour in codes)
         raise PatchError(
-            f"Mask '{path}' holds #{colours[row, column]:06x} at pixel ({column}, {row}), and "
-            f"{np.count_nonzero(~is_known)} pixels in all have no meaning; known are {known}. Name the value in the "
-            "mask settings; ignore takes any number of them."
+            f"Mask '{path}' has #{colours[row, column]:06x} at pixel ({column}, {row}), and "
+            f"{np.count_nonzero(~is_known)} pixels in all have no meaning; the known values are {known}. Add the value "
+            "to the mask settings, for instance to ignore."
         )
     return target
 
 
 def _read_colours(path: Path) -> NDArray[np.uint32]:
     """Return 0xrrggbb of each pixel, uint32 (H, W)."""
+    # cv2.imread fails on non-ASCII paths on Windows; decoding from memory does not.
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise PatchError(f"Mask '{path}' cannot be read ({error}). Put it beside its image.") from error
+        raise PatchError(f"Mask '{path}' cannot be read ({error}). Put it next to its image.") from error
     found = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if found is None or found.dtype != np.uint8:
-        what = "is no picture" if found is None else f"has {found.dtype.itemsize * 8} bits a value"
-        raise PatchError(f"Mask '{path}' {what}. Save it as a PNG of 8 bits.")
+        what = "is not an image" if found is None else f"has {found.dtype.itemsize * 8} bits per value"
+        raise PatchError(f"Mask '{path}' {what}. Save it as an 8-bit PNG.")
     pixels = cast("NDArray[np.uint8]", found).astype(np.uint32)
     if pixels.ndim == 2:
         return pixels * np.uint32(_GREY)
@@ -140,16 +145,21 @@ def _read_colours(path: Path) -> NDArray[np.uint32]:
 
 
 def mask_target(mask: NDArray[np.uint8], frame: TargetFrame) -> NDArray[np.uint8]:
-    """Return the part of a mask that a picture shows, uint8 (H, W); nothing is known outside the mask.
+    """Return the part of a mask that belongs to a window.
 
-    Each pixel takes the value under its centre: values cannot be averaged.
+    Each pixel takes the value under its centre (nearest neighbour), since class codes cannot be averaged.
 
     Parameters
     ----------
     mask
-        uint8 (H0, W0), of the whole image at level 0, from `read_mask`.
+        uint8 (H0, W0), mask of the whole image at level 0, from `read_mask`.
     frame
-        The picture.
+        The window.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`; `IGNORE` outside the image.
     """
     rows = np.floor(frame.y + (np.arange(frame.height_px) + 0.5) * frame.downsample).astype(int)
     columns = np.floor(frame.x + (np.arange(frame.width_px) + 0.5) * frame.downsample).astype(int)

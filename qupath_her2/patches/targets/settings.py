@@ -1,4 +1,4 @@
-"""Settings of windows whose every pixel has a class: table ``[patches.segmentation]`` of ``her2.toml``."""
+"""Settings of segmentation windows: the table ``[patches.segmentation]`` of ``her2.toml``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ TruthName = Literal["auto", "masks", "annotations", "cells", "results"]
 
 @dataclass(frozen=True, slots=True)
 class SegmentationSettings:
-    """Which windows are cut for a segmenter, and who says what their pixels are.
+    """Windows for training a segmenter, and the source of their ground truth.
 
     Attributes
     ----------
     truth
-        ``masks`` beside the images; ``annotations`` of the classes that `targets` names; ``cells`` with nuclei
-        that were pulled from QuPath or stand in the region file; ``results``: cells of our own current run, which
-        are no person's. ``auto`` takes an image's mask, else its cells with its annotations laid over them.
+        ``masks`` next to the images; ``annotations`` of the classes listed in `targets`; ``cells`` with nuclei,
+        pulled from QuPath or in the region file; ``results``: cells of this package's current run, which no person
+        checked. ``auto`` takes an image's mask, otherwise its cells, overlaid with its annotations.
     crop_px
-        Windows are cut from crops of this side, px of the window's scale; 0 takes the image as one crop.
+        Side of the crops that windows are cut from, px at the window's scale; 0 takes the image as one crop.
     least_known
-        Windows with a smaller share of known pixels are left out, 0..1.
+        Minimum share of known pixels in a window, 0..1.
     cells_are_complete
-        An annotation of tumour that holds any cell holds no cell without outline, as QuPath's
-        detection leaves it: what lies between cells there is background. If not, it is not known.
+        Assume that all cells are outlined in every tumour annotation that contains any, as after QuPath's cell
+        detection: the area between cells is then background. If False, it is unknown.
     targets, masks
         How outlines become pixels, and what the values of masks mean.
     """
@@ -46,5 +46,6 @@ class SegmentationSettings:
     def __post_init__(self) -> None:
         if self.crop_px < 0 or not 0 <= self.least_known <= 1:
             raise SettingsError(
-                f"crop_px {self.crop_px} must be 0 or more, and least_known {self.least_known:g} a share of 0..1."
+                f"crop_px is {self.crop_px} and least_known {self.least_known:g}; crop_px must be 0 or more, and "
+                "least_known a share, 0 to 1."
             )

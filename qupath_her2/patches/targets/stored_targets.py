@@ -1,7 +1,7 @@
-"""The truth of every pixel of a manifest's windows, in one file beside it: ``targets.npz``.
+"""Stored targets: the class of each pixel of a manifest's windows, in ``targets.npz`` next to the manifest.
 
-Drawn once, when the windows are cut: what a network was trained on stays what it was when outlines change, and its
-hash stands in the manifest. Each target is packed by zlib, about 60-fold.
+Targets are rasterised once, when the windows are cut, and the manifest records their hash: what a network was trained
+on does not change when outlines are edited later. Each target is compressed by zlib, about 60-fold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS_KEY", "TargetPacker", "Targets", "read_targets", "write_targets"]
 
-#: Of the manifest's settings: SHA-256 of its targets.
+#: Key in the manifest's settings: SHA-256 of its targets.
 TARGETS_KEY = "targets_sha256"
 _FILE = "targets.npz"
 _COLUMNS: Columns = {"packed": ("|u1", 1), "offsets": ("<i8", 1), "counts": ("<i8", 2)}
@@ -36,16 +36,16 @@ _AGAIN = "Cut the patches again."
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """N targets, row by row as a manifest.
+    """N compressed targets, in the order of the manifest's rows.
 
     Attributes
     ----------
     side
-        Of each, px.
+        Side of a target, px.
     packed, offsets
-        uint8 (P,) and int64 (N + 1,); target i is ``packed[offsets[i]:offsets[i + 1]]``.
+        uint8 (P,) and int64 (N + 1,); the zlib stream of target i is ``packed[offsets[i]:offsets[i + 1]]``.
     counts
-        int64 (N, C), pixels of each class; the rest of a target is not known.
+        int64 (N, C), number of pixels of each class; the remaining pixels are unknown.
     """
 
     side: int
@@ -57,15 +57,30 @@ class Targets:
         return len(self.counts)
 
     @classmethod
-    def of(cls, targets: Iterable[NDArray[np.uint8]], side: int, n_classes: int) -> Targets:
-        """Pack targets, uint8 (side, side) each, class indices or `IGNORE`."""
+    def pack(cls, targets: Iterable[NDArray[np.uint8]], side: int, n_classes: int) -> Targets:
+        """Compress targets.
+
+        Parameters
+        ----------
+        targets
+            uint8 (side, side) each, class indices or `IGNORE`.
+        side
+            Side of a target, px.
+        n_classes
+            Number of classes.
+
+        Returns
+        -------
+        Targets
+            The compressed targets, in the same order.
+        """
         packer = TargetPacker(side, n_classes)
         for target in targets:
             packer.add(target)
         return packer.packed()
 
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Return the targets of some rows, uint8 (n, side, side), in that order."""
+        """Return the targets of given rows, uint8 (n, side, side), in that order."""
         out = np.empty((len(indices), self.side, self.side), np.uint8)
         for place, row in enumerate(np.asarray(indices).tolist()):
             data = zlib.decompress(self.packed[self.offsets[row] : self.offsets[row + 1]].tobytes())
@@ -73,11 +88,11 @@ class Targets:
         return out
 
     def pixel_counts(self) -> NDArray[np.int64]:
-        """Return `counts`."""
+        """Return `counts`: the method that class weights are computed from, for stored and other targets alike."""
         return self.counts
 
     def select(self, mask: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Targets:
-        """Return the rows that `mask` chooses, as `table.select` does of their manifest."""
+        """Return the rows selected by `mask`, as `table.select` does for the manifest."""
         rows = np.arange(len(self))[mask]
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -86,17 +101,17 @@ class Targets:
         return Targets(self.side, packed, offsets, self.counts[rows])
 
     def digest(self) -> str:
-        """Return a SHA-256, 64 hex digits, of what the pixels are."""
+        """Return the SHA-256, 64 hex digits, of the uncompressed targets."""
         digest = hashlib.sha256(f"{self.side} {self.counts.shape}".encode())
         for row in range(len(self)):
-            # Of the pixels, not of how a version of zlib packs them.
+            # Of the pixels, since versions of zlib compress the same pixels to different bytes.
             digest.update(self.read(np.array([row])).tobytes())
         return digest.hexdigest()
 
 
 @dataclass(slots=True, eq=False)
 class TargetPacker:
-    """Takes targets one by one and keeps them packed: those of a large study would not fit into memory."""
+    """Compresses targets one by one, because those of a large study would not fit into memory uncompressed."""
 
     side: int
     n_classes: int
@@ -107,12 +122,12 @@ class TargetPacker:
         return len(self._parts)
 
     def add(self, target: NDArray[np.uint8]) -> None:
-        """Pack a target, uint8 (side, side), class indices or `IGNORE`."""
+        """Compress a target, uint8 (side, side), class indices or `IGNORE`."""
         self._parts.append(zlib.compress(np.ascontiguousarray(target).tobytes()))
         self._counts.append(np.bincount(target[target != IGNORE], minlength=self.n_classes))
 
     def packed(self) -> Targets:
-        """Return all targets so far."""
+        """Return all targets added so far."""
         return Targets(
             self.side,
             np.frombuffer(b"".join(self._parts), np.uint8),
@@ -122,12 +137,15 @@ class TargetPacker:
 
 
 def write_targets(folder: Path, targets: Targets) -> None:
-    """Write targets into the folder of their manifest, before that: a kill in between leaves none that fits.
+    """Write targets into their manifest's folder; call before `write_manifest`.
+
+    In this order a process killed in between leaves targets that do not match the old manifest, which `read_targets`
+    refuses.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        The file cannot be written.
     """
     columns = io.BytesIO()
     write_columns(columns, targets, _COLUMNS)
@@ -142,13 +160,13 @@ def read_targets(folder: Path, manifest: PatchManifest) -> Targets:
     Raises
     ------
     PatchError
-        There are none, they are damaged, or they are those of another manifest.
+        The file is missing or damaged, or belongs to another manifest.
     """
     path = folder / _FILE
     if not path.is_file():
         raise PatchError(
-            f"The patches in '{folder}' have no targets ({_FILE} is missing): they label patches, not pixels. Cut "
-            "them with --recipe her2net."
+            f"The patches in '{folder}' have no targets ({_FILE} is missing): they have a label per patch, not per "
+            "pixel. Cut them with: qupath-her2 patches PROJECT --recipe her2net."
         )
     try:
         columns = read_columns(path, _COLUMNS)
@@ -156,11 +174,12 @@ def read_targets(folder: Path, manifest: PatchManifest) -> Targets:
         raise PatchError(f"'{path}' cannot be read ({error}). {_AGAIN}") from error
     targets = Targets(manifest.patch_size_px, **columns)
     shape = (len(manifest), len(manifest.class_names))
+    # Shapes first: a digest of targets that do not fit the manifest would fail in the middle of a stream.
     is_sound = targets.counts.shape == shape and len(targets.offsets) == shape[0] + 1
     try:
         found = targets.digest() if is_sound else ""
     except (zlib.error, ValueError) as error:
         raise PatchError(f"'{path}' is damaged ({error}). {_AGAIN}") from error
     if found != manifest.settings.get(TARGETS_KEY):
-        raise PatchError(f"'{path}' does not belong to the manifest beside it. {_AGAIN}")
+        raise PatchError(f"'{path}' does not belong to the manifest next to it. {_AGAIN}")
     return targets

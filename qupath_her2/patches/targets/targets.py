@@ -1,8 +1,8 @@
-"""What a segmenter is to learn: every pixel of a picture is membrane, nucleus, background, or not known.
+"""Targets of segmenters: each pixel of a window is membrane, nucleus, background or unknown.
 
-Ground that nobody labelled is `IGNORE`, never background: a network must not be told that a nucleus which no one
-outlined is none. Sources: cells with nuclei (`cell_target`), annotations (`annotation_target`), masks beside the
-images (`mask_targets`), drawn fields (`truth_targets`).
+Unlabelled area is `IGNORE`, never background: a network must not learn that a nucleus nobody outlined is background.
+Targets come from cells with nuclei (`cell_target`), annotations (`annotation_target`), masks next to the images
+(`mask_targets`) and synthetic fields (`truth_targets`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shapely import MultiPolygon, Polygon
 
 from qupath_her2.errors import PatchError, SettingsError
 from qupath_her2.patches.cutting.labels import label_regions
-from qupath_her2.patches.targets.raster import Rings, coverage, rings_of, rings_that_meet
+from qupath_her2.patches.targets.raster import Rings, coverage, polygon_rings, rings_in_box
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Region
 
@@ -33,7 +33,7 @@ __all__ = [
     "TargetSettings",
     "annotation_target",
     "cell_target",
-    "inside",
+    "rasterise",
     "membrane_band",
 ]
 
@@ -41,7 +41,7 @@ BACKGROUND: Final = 0
 MEMBRANE: Final = 1
 NUCLEUS: Final = 2
 IGNORE: Final = 255
-#: Names by index.
+#: Names of the classes, by code.
 TARGET_CLASSES: Final = ("Background", "Membrane", "Nucleus")
 
 Target = NDArray[np.uint8]
@@ -54,10 +54,9 @@ class TargetSettings:
     Attributes
     ----------
     membrane_width_um
-        Of the band along a cell's outline, half of it to either side, µm.
+        Width of the membrane band, centred on the cell's outline, µm.
     membrane_classes, nucleus_classes, background_classes
-        QuPath classes of annotations that mean these; capitals
-        do not matter.
+        QuPath classes of annotations for each target class; case is ignored.
     """
 
     membrane_width_um: float = 1.0
@@ -68,16 +67,17 @@ class TargetSettings:
     def __post_init__(self) -> None:
         if not 0.1 <= self.membrane_width_um <= 10:
             raise SettingsError(
-                f"membrane_width_um is {self.membrane_width_um:g}; typical is 1, and 0.1 to 10 µm are taken."
+                f"membrane_width_um is {self.membrane_width_um:g}; it must be 0.1 to 10 µm, typically 1."
             )
         names = [*self.membrane_classes, *self.nucleus_classes, *self.background_classes]
         if len({name.casefold() for name in names}) < len(names):
             raise SettingsError(
-                f"A class of annotations means two things or stands twice: {', '.join(names)}."
+                f"An annotation class is listed twice or for two target classes: {', '.join(names)}. "
+                "List each class once."
             )
 
     def code_of(self, class_name: str | None) -> int | None:
-        """Return what an annotation's class means, None where nothing."""
+        """Return the target class of an annotation class, None where it has none."""
         for code, names in (
             (MEMBRANE, self.membrane_classes),
             (NUCLEUS, self.nucleus_classes),
@@ -90,18 +90,18 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class TargetFrame:
-    """Which picture of an image the target is of.
+    """Position, size and scale of the window that a target belongs to.
 
     Attributes
     ----------
     x, y
-        Its top left corner, level-0 px.
+        Top left corner, level-0 px.
     width_px, height_px
-        Of the picture.
+        Size of the window, px of the window.
     um_px
-        Its scale, µm per px of the picture.
+        Pixel size of the window, µm.
     downsample
-        Level-0 px per px of the picture.
+        Level-0 px per px of the window.
     """
 
     x: float
@@ -114,52 +114,67 @@ class TargetFrame:
     def __post_init__(self) -> None:
         if self.width_px < 1 or self.height_px < 1 or not 0 < self.downsample < math.inf:
             raise PatchError(
-                f"A picture of {self.width_px} x {self.height_px} px at downsample {self.downsample:g} cannot be; "
-                "each must be above 0."
+                f"A window of {self.width_px} x {self.height_px} px at downsample {self.downsample:g} is impossible; "
+                "size and downsample must be above 0."
             )
         if not 0 < self.um_px < math.inf:
             raise PatchError(
-                f"A target at {self.um_px:g} µm/px cannot be drawn: membranes have a width in µm. Set the image's "
+                f"No target can be drawn at {self.um_px:g} µm/px, because the membrane width is in µm. Set the image's "
                 "pixel size in QuPath (Image tab → Pixel width) or pass --pixel-size-um 0.25."
             )
 
     def bounds(self, margin_px: float = 0.0) -> tuple[float, float, float, float]:
-        """Return min x, min y, max x, max y, level-0 px, with a margin in px of the picture."""
+        """Return min x, min y, max x, max y, level-0 px, enlarged by a margin in px of the window."""
         margin = margin_px * self.downsample
         right, bottom = self.width_px * self.downsample, self.height_px * self.downsample
         return self.x - margin, self.y - margin, self.x + right + margin, self.y + bottom + margin
 
     def empty(self) -> Target:
-        """Return a target of which nothing is known, uint8 (H, W)."""
+        """Return a target of unknown pixels, uint8 (H, W)."""
         return np.full((self.height_px, self.width_px), IGNORE, np.uint8)
 
 
-def inside(shapes: Sequence[shapely.Geometry] | Rings, frame: TargetFrame) -> NDArray[np.bool_]:
-    """Return which pixels have their centre in any of the shapes, bool (H, W); shapes in level-0 px."""
-    rings = shapes if isinstance(shapes, Rings) else rings_of(shapes)
+def rasterise(shapes: Sequence[shapely.Geometry] | Rings, frame: TargetFrame) -> NDArray[np.bool_]:
+    """Return the pixels of a window whose centre is in any of the shapes (level-0 px), bool (H, W)."""
+    rings = shapes if isinstance(shapes, Rings) else polygon_rings(shapes)
     moved = rings.moved(frame.x, frame.y, frame.downsample)
     return np.asarray(coverage(moved, frame.width_px, frame.height_px) > 0)
 
 
 def membrane_band(outlines: Rings, frame: TargetFrame, width_um: float) -> NDArray[np.bool_]:
-    """Return the pixels whose centre lies at most half of `width_um` from an outline, bool (H, W).
+    """Return the pixels whose centre is at most half of `width_um` from an outline.
+
+    Parameters
+    ----------
+    outlines
+        Outlines of cells, level-0 px.
+    frame
+        The window.
+    width_um
+        Width of the band, µm.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        bool (H, W).
 
     Raises
     ------
     PatchError
-        The band is narrower than a pixel of the picture, so that it would have gaps.
+        The band is narrower than a pixel of the window, so that it would have gaps.
     """
     width_px = width_um / frame.um_px
     if width_px < 1:
         raise PatchError(
-            f"A membrane of {width_um:g} µm is {width_px:.2f} px wide in a picture of {frame.um_px:g} µm/px and would "
-            f"have gaps. Set membrane_width_um to {frame.um_px:g} or more, or take a finer scale."
+            f"A membrane of {width_um:g} µm is {width_px:.2f} px wide at {frame.um_px:g} µm/px and would have gaps. "
+            f"Set membrane_width_um to {frame.um_px:g} or more, or use a finer scale."
         )
     if len(outlines) == 0:
         return np.zeros((frame.height_px, frame.width_px), bool)
     moved = outlines.moved(frame.x, frame.y, frame.downsample)
     lines = shapely.linearrings(moved.xy, indices=np.repeat(np.arange(len(moved)), moved.lengths))
-    bands = rings_of(shapely.buffer(lines, width_px / 2, quad_segs=4))
+    # Four segments per quarter circle deviate from a round corner by 2 % of half the width: far below a pixel.
+    bands = polygon_rings(shapely.buffer(lines, width_px / 2, quad_segs=4))
     return np.asarray(coverage(bands, frame.width_px, frame.height_px) > 0)
 
 
@@ -170,23 +185,23 @@ def cell_target(
     *,
     labelled: Polygon | MultiPolygon | None = None,
 ) -> Target:
-    """Return the target that cells make.
+    """Return the target of a window from cells.
 
-    A cell's outline is a band of membrane, its nucleus is filled, the rest of it is background. A membrane lies
-    over nuclei, and over the neighbour's cytoplasm. Of a cell without nucleus the inside is not known, and of a
-    plain detection nothing is: its outline may be a nucleus or a cell.
+    A cell's outline becomes a band of membrane, its nucleus is filled, and the rest of it is background. Membrane
+    overrides nuclei and the cytoplasm of neighbours. The inside of a cell without a nucleus is unknown, and so is all
+    of a plain detection, whose outline may be that of a nucleus or of a cell.
 
     Parameters
     ----------
     cells
-        Of the image, level-0 px.
+        Cells of the image, level-0 px.
     frame
-        The picture.
+        The window.
     settings
-        Width of the membrane.
+        Membrane width.
     labelled
-        Ground where every cell was outlined, level-0 px: background between the cells, and all outside it
-        not known. None: only the cells themselves are known.
+        Area in which every cell is outlined, level-0 px: inside it, the area between cells is background; outside it,
+        everything is unknown. With None only the cells themselves are known.
 
     Returns
     -------
@@ -201,16 +216,17 @@ def cell_target(
     settings = settings or TargetSettings()
     outlines = _columns(cells.cell_xy, cells.cell_offsets)
     nuclei = _columns(cells.nucleus_xy, cells.nucleus_offsets)
-    seen = rings_that_meet(outlines, frame.bounds(settings.membrane_width_um / frame.um_px))
+    seen = rings_in_box(outlines, frame.bounds(settings.membrane_width_um / frame.um_px))
     is_cell = cells.is_cell[seen] if isinstance(cells, ExistingCells) else np.ones(len(seen), bool)
     has_nucleus = is_cell & (nuclei.lengths[seen] >= 3)
     target = frame.empty()
     if labelled is not None:
-        is_labelled = inside([labelled], frame)
+        is_labelled = rasterise([labelled], frame)
         target[is_labelled] = BACKGROUND
-    target[inside(outlines.chosen(seen[~has_nucleus]), frame)] = IGNORE
-    target[inside(outlines.chosen(seen[has_nucleus]), frame)] = BACKGROUND
-    target[inside(nuclei.chosen(seen[has_nucleus]), frame)] = NUCLEUS
+    # The order is the priority: later classes override earlier ones where cells overlap.
+    target[rasterise(outlines.chosen(seen[~has_nucleus]), frame)] = IGNORE
+    target[rasterise(outlines.chosen(seen[has_nucleus]), frame)] = BACKGROUND
+    target[rasterise(nuclei.chosen(seen[has_nucleus]), frame)] = NUCLEUS
     target[membrane_band(outlines.chosen(seen[is_cell]), frame, settings.membrane_width_um)] = MEMBRANE
     if labelled is not None:
         target[~is_labelled] = IGNORE
@@ -224,19 +240,19 @@ def _columns(xy: NDArray[np.float32], offsets: NDArray[np.int64]) -> Rings:
 def annotation_target(
     regions: Sequence[Region], frame: TargetFrame, settings: TargetSettings | None = None
 ) -> Target:
-    """Return the target that annotations of the classes membrane, nucleus and background make.
+    """Return the target of a window from annotations of the classes membrane, nucleus and background.
 
-    The smallest annotation that holds a point decides, as everywhere; one of role ``ignore`` takes its ground away.
-    Annotations of other classes mean nothing here, and what none holds is not known.
+    The innermost annotation that contains a point decides, as everywhere; annotations of role ``ignore`` are
+    subtracted. Annotations of other classes are skipped, and pixels in no annotation are unknown.
 
     Parameters
     ----------
     regions
-        People's annotations of the image, level-0 px.
+        A person's annotations of the image, level-0 px.
     frame
-        The picture.
+        The window.
     settings
-        The names of the classes.
+        Names of the classes.
 
     Returns
     -------
@@ -250,12 +266,12 @@ def annotation_target(
     for region in regions:
         code = None if region.role == "ignore" else settings.code_of(region.class_name)
         if (code is not None or region.role == "ignore") and region.geometry.intersects(window):
-            # Other roles than ignore may subtract from scored ground, but a nucleus in them is one.
+            # Roles such as in situ exclude a region from scoring, but a nucleus drawn there is still a nucleus.
             kept.append(region if code is None else replace(region, role="other"))
             codes.append(code)
     ground = label_regions(kept, codes)
     target = frame.empty()
     for code in (BACKGROUND, NUCLEUS, MEMBRANE):
         shapes = [shape for shape, label in zip(ground.shapes, ground.label, strict=True) if label == code]
-        target[inside(shapes, frame)] = code
+        target[rasterise(shapes, frame)] = code
     return target

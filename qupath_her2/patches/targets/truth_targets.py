@@ -1,4 +1,4 @@
-"""Targets from the truth of drawn fields, where every cell is known but those that the picture's edge cuts."""
+"""Targets from synthetic fields, whose ground truth has every cell except those cut by the field's edge."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from qupath_her2.patches.targets.targets import (
     NUCLEUS,
     TargetFrame,
     TargetSettings,
-    inside,
     membrane_band,
+    rasterise,
 )
 from qupath_her2.synthetic.field import Field
 
 __all__ = ["field_frame", "truth_target"]
 
-#: Ground of a tumour nest that is wider than this and in no counted cell is a cell cut by the edge, not a slit.
+#: Area of a tumour nest in no counted cell that is wider than this is a cell cut by the edge, not a gap between cells.
 _WIDEST_SLIT_UM = 2.0
 
 
 def field_frame(field: Field) -> TargetFrame:
-    """Return the frame of the whole field as it was drawn."""
+    """Return the frame of the whole field at its own scale."""
     height, width = field.rgb.shape[:2]
     return TargetFrame(0, 0, width, height, field.settings.pixel_size_um)
 
@@ -37,20 +37,20 @@ def field_frame(field: Field) -> TargetFrame:
 def truth_target(
     field: Field, frame: TargetFrame | None = None, settings: TargetSettings | None = None
 ) -> NDArray[np.uint8]:
-    """Return the target of a drawn field.
+    """Return the target of a synthetic field.
 
     Membranes are the outlines of tumour cells, stained or not, as in `cell_target`; nuclei of stroma and lymphocytes
-    are nuclei too. The truth has no outlines of cells whose nucleus lies beyond the picture's edge: their ground is
-    not known, nor is any outside the field.
+    count as nuclei. The ground truth has no outlines of cells whose nucleus is beyond the field's edge: their area is
+    unknown, and so is everything outside the field.
 
     Parameters
     ----------
     field
-        A drawn field.
+        A synthetic field.
     frame
-        The picture; the whole field where None.
+        The window; None takes the whole field.
     settings
-        Width of the membrane.
+        Membrane width.
 
     Returns
     -------
@@ -65,23 +65,24 @@ def truth_target(
     frame, settings = frame or field_frame(field), settings or TargetSettings()
     truth = field.truth
     outlines = _joined(truth.cells)
-    cells = inside(outlines, frame)
-    nests = inside([truth.tumour_region], frame)
+    cells = rasterise(outlines, frame)
+    nests = rasterise([truth.tumour_region], frame)
     target = frame.empty()
-    drawn = inside([shapely.box(0, 0, field.settings.width_px, field.settings.height_px)], frame)
+    drawn = rasterise([shapely.box(0, 0, field.settings.width_px, field.settings.height_px)], frame)
     target[drawn] = BACKGROUND
     target[_cut_cells(nests & ~cells, drawn, frame)] = IGNORE
-    target[inside(_joined([*truth.nuclei, *truth.other_nuclei]), frame)] = NUCLEUS
+    target[rasterise(_joined([*truth.nuclei, *truth.other_nuclei]), frame)] = NUCLEUS
     target[membrane_band(outlines, frame, settings.membrane_width_um)] = MEMBRANE
     target[~drawn] = IGNORE
     return target
 
 
 def _cut_cells(rest: NDArray[np.bool_], drawn: NDArray[np.bool_], frame: TargetFrame) -> NDArray[np.bool_]:
-    """Return the wide parts of the nests that no counted cell fills, bool (H, W)."""
+    """Return the wide parts of the nests that are in no counted cell, bool (H, W)."""
+    # Odd, so that the disc has a centre pixel.
     across = max(3, round(_WIDEST_SLIT_UM / frame.um_px) | 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
-    # Beyond the edge the cell goes on; as empty ground it would be worn off there.
+    # A cut cell continues beyond the edge. If the outside counted as empty, opening would erode the cell there.
     goes_on = (rest | ~drawn).astype(np.uint8)
     padded = cv2.copyMakeBorder(goes_on, across, across, across, across, cv2.BORDER_REPLICATE)
     opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[across:-across, across:-across]

@@ -1,4 +1,4 @@
-"""What people, or a detection, said of an image's pixels: one function from a frame to its target."""
+"""Ground truth of an image's pixels, from masks, annotations or cells, as a function from a window to its target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qupath_her2.errors import PatchError
 from qupath_her2.patches.datasets.sources import SourceImage
 from qupath_her2.patches.targets.mask_targets import mask_path, mask_target, read_mask
 from qupath_her2.patches.targets.settings import SegmentationSettings
-from qupath_her2.patches.targets.targets import IGNORE, TargetFrame, annotation_target, cell_target, inside
+from qupath_her2.patches.targets.targets import IGNORE, TargetFrame, annotation_target, cell_target, rasterise
 from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 from qupath_her2.project.exchange.runs import current_run, read_run
 from qupath_her2.project.geojson.existing_cells import ExistingCells
@@ -35,23 +35,28 @@ def image_truth(
     size: tuple[int, int],
     her2: Path | None = None,
 ) -> Truth | None:
-    """Return what says the pixels of an image; None where nothing does.
+    """Return the ground truth of an image's pixels.
 
     Parameters
     ----------
     image, found
         The image and its annotations.
     settings
-        Which truth is wanted.
+        Source of the ground truth.
     size
-        Of the image, level-0 px.
+        Width and height of the image, level-0 px.
     her2
-        The exchange folder, for ``results``.
+        The exchange folder, needed for ``results``.
+
+    Returns
+    -------
+    Truth or None
+        A function that returns the target of a window; None where the image has no such ground truth.
 
     Raises
     ------
     PatchError, RegionFileError, ExchangeError
-        A file of it is there and cannot be read, or does not fit the image.
+        A file cannot be read or does not fit the image.
     """
     kind, mask = settings.truth, mask_path(image.path, settings.masks)
     if kind == "masks" or (kind == "auto" and mask.is_file()):
@@ -86,9 +91,9 @@ def _target_of(
             found = frame.empty()
         else:
             found = cell_target(cells, frame, settings.targets, labelled=complete)
-            found[inside([region.geometry for region in ignored], frame)] = IGNORE
+            found[rasterise([region.geometry for region in ignored], frame)] = IGNORE
         if drawn:
-            # A person who draws a membrane corrects what a detection says there.
+            # Annotations override cells: a membrane that a person draws corrects the detection there.
             over = annotation_target([*drawn, *ignored], frame, settings.targets)
             found = np.where(over == IGNORE, found, over)
         return found
@@ -105,7 +110,10 @@ def _pulled_cells(image: SourceImage, found: RegionFile) -> ExistingCells | None
 
 def _cells_of_run(image: SourceImage, her2: Path | None) -> CellTable | None:
     if her2 is None:
-        raise PatchError(f"Image '{image.name}': a published data set has no results. Choose another truth.")
+        raise PatchError(
+            f"Image '{image.name}' has no results, because it is part of a published data set. "
+            "Set another truth in [patches.segmentation] of her2.toml."
+        )
     run = current_run(her2, image.id)
     return None if run is None else read_run(run)[1]
 
@@ -113,10 +121,10 @@ def _cells_of_run(image: SourceImage, her2: Path | None) -> CellTable | None:
 def _complete_ground(
     cells: CellTable | ExistingCells | None, regions: tuple[Region, ...], settings: SegmentationSettings
 ) -> Polygon | MultiPolygon | None:
-    """Return the tumour regions that hold a cell; None where there are none, or cells are not complete."""
+    """Return the union of the tumour regions that contain a cell; None without any, or if cells may be incomplete."""
     if cells is None or not settings.cells_are_complete or len(cells) == 0:
         return None
-    # A cell without an outline has no first vertex.
+    # The first vertex of each outline stands for the cell; cells without an outline have none.
     first = cells.cell_offsets[:-1][np.diff(cells.cell_offsets) > 0]
     x, y = cells.cell_xy[first].astype(np.float64).T
     held = []

@@ -18,7 +18,7 @@ from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.targets.settings import SegmentationSettings
 from qupath_her2.patches.targets.stored_targets import Targets, read_targets
 from qupath_her2.patches.targets.targets import IGNORE, NUCLEUS, TARGET_CLASSES, TargetFrame, cell_target
-from qupath_her2.patches.tasks import task_named
+from qupath_her2.patches.tasks import find_task
 from qupath_her2.project.exchange.runs import current_run, read_run
 from tests.unit.batch.test_pulled import pull, run
 from tests.unit.project.exchange.test_existing_cell_files import write
@@ -31,7 +31,7 @@ def cut(project: Path, her2: Path, truth: str) -> tuple[PatchManifest, Targets]:
     settings = PatchSettings(
         task="segmentation", grid=GridSettings(SIDE, 0.5), split="none", segmentation=dense
     )
-    source = project_source(project, task=task_named("segmentation"))
+    source = project_source(project, task=find_task("segmentation"))
     return cut_windows(source, settings, her2=her2)
 
 

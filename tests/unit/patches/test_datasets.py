@@ -64,7 +64,7 @@ def test_bci(stain: str, tmp_path: Path) -> None:
     source = load_layout("bci", tmp_path, stain)
     assert source.has_split
     assert source.are_crops
-    assert "patients may stand on both sides" in source.notes[0]
+    assert "the same patient may be in train and test" in source.notes[0]
 
 
 def test_bci_from_the_folder_of_one_stain(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_her2_ihc_40x_in_both_spellings(names: tuple[str, str], root: str, tmp_p
 @pytest.mark.parametrize("name", ["train/class_9/a.png", "train/a.png", "0/a.png", "a.png"])
 def test_her2_ihc_40x_laid_out_otherwise_is_refused(name: str, tmp_path: Path) -> None:
     png(tmp_path / name)
-    with pytest.raises(PatchError, match="does not lie as HER2-IHC-40x"):
+    with pytest.raises(PatchError, match="does not fit the layout of HER2-IHC-40x"):
         load_layout("her2-ihc-40x", tmp_path)
 
 
@@ -220,7 +220,7 @@ def test_an_empty_folder_says_what_was_looked_for(layout: str, tmp_path: Path) -
 def test_an_unknown_layout_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(PatchError, match="her2-ihc-40x"):
         load_layout("bracs", tmp_path)
-    with pytest.raises(PatchError, match="one stain only"):
+    with pytest.raises(PatchError, match="only one stain"):
         load_layout("herohe", tmp_path, "HE")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchError, SettingsError
-from qupath_her2.patches.tasks import TASKS, is_label, label_of, labels_of, task_named
+from qupath_her2.patches.tasks import TASKS, class_index, class_indices, find_task, knows_label
 from qupath_her2.records import CaseInfo
 from qupath_her2.scoring.ish import ish_for
 
@@ -15,7 +15,7 @@ NOT_AMPLIFIED = CaseInfo(her2_cep17_ratio=1.1, her2_copies=2.2)
 
 
 def name_of(task: str, raw: object, case: CaseInfo | None = None) -> str | None:
-    index = label_of(TASKS[task], raw, case)
+    index = class_index(TASKS[task], raw, case)
     return None if index is None else TASKS[task].class_names[index]
 
 
@@ -49,10 +49,10 @@ def test_the_papers_table(task: str, want: list[str]) -> None:
 
 @pytest.mark.parametrize("task", ["her2-binary", "her2-3"])
 def test_two_plus_without_ish_has_no_class(task: str) -> None:
-    assert is_label(TASKS[task], "2+")
-    assert label_of(TASKS[task], "2+") is None
-    assert label_of(TASKS[task], "2+", CaseInfo()) is None
-    assert labels_of(TASKS[task], ["0", "2+", "3+"]).tolist() == [0, -1, len(TASKS[task].class_names) - 1]
+    assert knows_label(TASKS[task], "2+")
+    assert class_index(TASKS[task], "2+") is None
+    assert class_index(TASKS[task], "2+", CaseInfo()) is None
+    assert class_indices(TASKS[task], ["0", "2+", "3+"]).tolist() == [0, -1, len(TASKS[task].class_names) - 1]
 
 
 copies = st.none() | st.floats(0, 20)
@@ -70,7 +70,7 @@ def test_ish_is_read_as_the_guideline_room_reads_it(ratio: float | None, copies:
 @given(ratio=st.floats(0, 20), copies=st.floats(0, 20))
 def test_gastric_ish_is_left_to_the_person(ratio: float, copies: float) -> None:
     case = CaseInfo(site="gastric", her2_cep17_ratio=ratio, her2_copies=copies)
-    assert label_of(TASKS["her2-3"], "2+", case) is None
+    assert class_index(TASKS["her2-3"], "2+", case) is None
     assert name_of("her2-3", "2+ ISH+", case) == "high"
 
 
@@ -108,7 +108,7 @@ def test_gastric_ish_is_left_to_the_person(ratio: float, copies: float) -> None:
     ],
 )
 def test_spellings_of_a_score(raw: object, want: str | None) -> None:
-    assert is_label(TASKS["her2-4"], raw) == (want is not None)
+    assert knows_label(TASKS["her2-4"], raw) == (want is not None)
     if want is not None:
         assert name_of("her2-4", raw) == want
 
@@ -134,7 +134,7 @@ def test_spellings_of_ish(raw: str, want: str) -> None:
 def test_receptors(task: str) -> None:
     assert name_of(task, "Positive") == name_of(task, f"{task.upper()}+") == "positive"
     assert name_of(task, "neg") == name_of(task, f"{task} Negative") == "negative"
-    assert not is_label(TASKS[task], "3+")
+    assert not knows_label(TASKS[task], "3+")
 
 
 def test_tumour() -> None:
@@ -144,28 +144,28 @@ def test_tumour() -> None:
 
 def test_all_unknown_labels_are_listed_at_once() -> None:
     with pytest.raises(PatchError) as caught:
-        labels_of(TASKS["her2-4"], ["0", "grade 9", "x", "x", None, "3+"])
+        class_indices(TASKS["her2-4"], ["0", "grade 9", "x", "x", None, "3+"])
     text = str(caught.value)
     assert "2 of the labels: 'grade 9' (1), 'x' (2)" in text
     assert "--task" in text
     with pytest.raises(PatchError, match="'y'"):
-        label_of(TASKS["er"], "y")
+        class_index(TASKS["er"], "y")
 
 
 def test_no_label_is_no_class() -> None:
-    assert labels_of(TASKS["er"], [None, "positive"]).tolist() == [-1, 1]
+    assert class_indices(TASKS["er"], [None, "positive"]).tolist() == [-1, 1]
 
 
 def test_an_unknown_task_names_those_there_are() -> None:
-    assert task_named("her2-3") is TASKS["her2-3"]
+    assert find_task("her2-3") is TASKS["her2-3"]
     with pytest.raises(SettingsError, match="her2-response"):
-        task_named("her2")
+        find_task("her2")
 
 
 @given(raw=st.text(max_size=12), task=st.sampled_from(sorted(TASKS)))
 def test_any_text_is_a_class_or_unknown(raw: str, task: str) -> None:
-    if is_label(TASKS[task], raw):
-        assert label_of(TASKS[task], raw) in (None, *range(len(TASKS[task].class_names)))
+    if knows_label(TASKS[task], raw):
+        assert class_index(TASKS[task], raw) in (None, *range(len(TASKS[task].class_names)))
     else:
         with pytest.raises(PatchError):
-            label_of(TASKS[task], raw)
+            class_index(TASKS[task], raw)

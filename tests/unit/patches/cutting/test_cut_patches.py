@@ -22,7 +22,7 @@ from qupath_her2.patches.datasets.sources import project_source
 from qupath_her2.patches.manifest import PatchManifest, manifest_hash, read_manifest, write_manifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.settings import PatchSettings
-from qupath_her2.patches.tasks import task_named
+from qupath_her2.patches.tasks import find_task
 from tests.unit.patches.conftest import noise
 
 SIDE = 200
@@ -423,7 +423,10 @@ def test_a_class_that_is_not_trained_on_is_said(tmp_path: Path) -> None:
     got = manifest_from_regions(tmp_path, settings(split="by-case"), CutContext(listen=said.append))
     trained = {got.class_names[label] for label in got.label[got.split == 0].tolist()}
     missing = ", ".join(sorted({"0", "1+", "3+"} - trained))
-    assert said == [f"No patch for training has the class {missing}: all its cases stand on another side."]
+    assert said == [
+        f"The training part has no patch of class {missing}: all its cases are in other parts. "
+        "Add cases, or try another --seed."
+    ]
 
 
 def test_the_same_source_and_settings_give_the_same_manifest(tmp_path: Path) -> None:
@@ -490,7 +493,7 @@ def test_settings_that_mean_nothing_are_refused(bad: dict) -> None:
 
 def test_the_source_can_be_made_first(tmp_path: Path) -> None:
     cohort(tmp_path, 2)
-    source = project_source(tmp_path, task=task_named("her2-4"))
+    source = project_source(tmp_path, task=find_task("her2-4"))
     assert [image.name for image in source.images] == ["s0.tif", "s1.tif"]
     assert manifest_hash(cut_patches(source, SMALL)) == manifest_hash(manifest_from_regions(tmp_path, SMALL))
 

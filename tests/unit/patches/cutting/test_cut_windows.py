@@ -22,7 +22,7 @@ from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.targets.settings import SegmentationSettings
 from qupath_her2.patches.targets.stored_targets import Targets, read_targets, write_targets
 from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS
-from qupath_her2.patches.tasks import task_named
+from qupath_her2.patches.tasks import find_task
 from tests.unit.patches.conftest import noise
 
 SIDE = 20
@@ -73,7 +73,7 @@ def cell(number: int, outline: shapely.Geometry, nucleus: shapely.Geometry) -> d
 
 
 def cut(folder: Path, chosen: PatchSettings, said: list[str] | None = None) -> tuple[PatchManifest, Targets]:
-    source = project_source(folder, task=task_named("segmentation"), pixel_size_um=0.5)
+    source = project_source(folder, task=find_task("segmentation"), pixel_size_um=0.5)
     context = CutContext(listen=None if said is None else said.append)
     return cut_windows(source, chosen, context, her2=folder / "her2")
 
@@ -195,10 +195,10 @@ def test_images_without_truth_or_scale_are_said(tmp_path: Path) -> None:
         cut(tmp_path, settings())
     mask(tmp_path, "bare", np.zeros((100, 100), np.uint8))
     said: list[str] = []
-    source = project_source(tmp_path, task=task_named("segmentation"))
+    source = project_source(tmp_path, task=find_task("segmentation"))
     with pytest.raises(PatchError, match="no pixel size: 1"):
         cut_windows(source, settings(), CutContext(listen=said.append))
-    assert "membranes have a width" in said[0]
+    assert "the membrane width is in µm" in said[0]
     with pytest.raises(PatchError, match="no truth: 1"):
         cut(tmp_path, settings("cells"))
     with pytest.raises(PatchError, match="no truth: 1"):
@@ -214,6 +214,6 @@ def test_a_mask_of_another_size_stops_with_its_name(tmp_path: Path) -> None:
 
 def test_patches_have_no_such_task(tmp_path: Path) -> None:
     image(tmp_path, "a")
-    source = project_source(tmp_path, task=task_named("segmentation"))
+    source = project_source(tmp_path, task=find_task("segmentation"))
     with pytest.raises(PatchError, match="cut_windows"):
         cut_patches(source, settings())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchReadError, SettingsError
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
-from qupath_her2.patches.pixels.clahe import ClaheSettings, equalised
+from qupath_her2.patches.pixels.clahe import ClaheSettings, apply_clahe
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels, reading_order
 from tests.unit.patches.conftest import image_of, manifest_of, noise
 
@@ -224,14 +224,14 @@ def test_a_damaged_tile_spoils_its_own_patches_only(tmp_path: Path) -> None:
 def test_clahe_changes_lightness_not_colour(two_images: Make) -> None:
     flat = np.full((32, 32, 3), (150, 110, 100), np.uint8)
     flat[:, 16:] = (140, 100, 90)
-    out = equalised(flat, ClaheSettings(clip_limit=4.0, tiles=1))
+    out = apply_clahe(flat, ClaheSettings(clip_limit=4.0, tiles=1))
     before, after = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(int) for rgb in (flat, out))
     assert np.abs(after[..., 0] - before[..., 0]).max() > 3
     assert np.abs(after[..., 1:] - before[..., 1:]).max() <= 3
     rows = [(0, (0, 0, 16, 16))]
     with PatchPixels(two_images(rows, settings={"clahe": {"clip_limit": 2.0, "tiles": 4}})) as pixels:
         got = pixels.read([0])[0]
-    want = equalised(np.ascontiguousarray(noise(96, 64, 1)[:16, :16]), ClaheSettings(2.0, 4))
+    want = apply_clahe(np.ascontiguousarray(noise(96, 64, 1)[:16, :16]), ClaheSettings(2.0, 4))
     assert np.array_equal(got, want)
 
 

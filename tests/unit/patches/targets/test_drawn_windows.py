@@ -31,7 +31,7 @@ def test_windows_show_their_part_of_the_field_and_of_its_truth() -> None:
 
 def test_fields_that_do_not_go_together_are_refused() -> None:
     one = DrawnWindow(field(811_012), "3+", 0)
-    with pytest.raises(PatchError, match="all different"):
+    with pytest.raises(PatchError, match=r"these 2 have pixel sizes \[.*\] and 1 different names"):
         drawn_windows([one, one], window=32)
     with pytest.raises(PatchError, match="one pixel size"):
         drawn_windows([one, DrawnWindow(field(811_013, um_px=0.8), "3+", 0)], window=32)

@@ -44,13 +44,13 @@ def test_masks_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", np.array([[0, 1, 77], [77, 2, 0]], np.uint8))
     with pytest.raises(PatchError, match=r"#4d4d4d at pixel \(2, 0\), and 2 pixels"):
         read_mask(path)
-    with pytest.raises(PatchError, match="3 x 2 px and its image 3 x 3"):
+    with pytest.raises(PatchError, match="3 x 2 px but its image is 3 x 3 px"):
         read_mask(path, size=(3, 3))
     with pytest.raises(PatchError, match="16 bits"):
         read_mask(save(tmp_path / "deep.png", np.zeros((2, 2), np.uint16)))
     for name, content in (("empty.png", b""), ("text.png", b"not a picture")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(PatchError, match="is no picture"):
+        with pytest.raises(PatchError, match="is not an image"):
             read_mask(tmp_path / name)
     with pytest.raises(PatchError, match="Put it beside its image"):
         read_mask(tmp_path / "missing.png")
@@ -59,8 +59,8 @@ def test_masks_that_cannot_be_used_say_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"membrane": (0,)}, "means two things"),
-        ({"membrane": ("#000000",)}, "means two things"),
+        ({"membrane": (0,)}, "listed twice or for two classes"),
+        ({"membrane": ("#000000",)}, "listed twice or for two classes"),
         ({"nucleus": (256,)}, "256"),
         ({"nucleus": ("red",)}, "'red'"),
         ({"suffix": "_mask.jpg"}, "JPEG"),

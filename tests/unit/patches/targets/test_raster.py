@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import MultiPolygon, Polygon
 
-from qupath_her2.patches.targets.raster import Rings, coverage, rings_of, rings_that_meet
+from qupath_her2.patches.targets.raster import Rings, coverage, polygon_rings, rings_in_box
 
 coordinates = st.floats(-10, 50, allow_nan=False, width=32)
 clouds = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=12, unique=True)
@@ -36,7 +36,7 @@ def off_the_edges(shape: shapely.Geometry, width: int, height: int) -> np.ndarra
 @given(clouds)
 def test_a_pixel_belongs_where_its_centre_does(points: list[tuple[float, float]]) -> None:
     polygon = around(points)
-    found = coverage(rings_of([polygon]), 40, 30)
+    found = coverage(polygon_rings([polygon]), 40, 30)
     clear = off_the_edges(polygon, 40, 30)
     truth = shapely.contains_xy(polygon, *centres(40, 30))
     assert np.array_equal(found[clear], truth[clear].astype(int))
@@ -47,7 +47,7 @@ def test_a_pixel_belongs_where_its_centre_does(points: list[tuple[float, float]]
 def test_the_area_is_right_within_the_perimeter(points: list[tuple[float, float]]) -> None:
     polygon = around(points)
     seen = polygon.intersection(shapely.box(0, 0, 40, 30))
-    found = coverage(rings_of([polygon]), 40, 30).sum()
+    found = coverage(polygon_rings([polygon]), 40, 30).sum()
     # A pixel is misjudged by at most its half, and an outline of length p meets at most about 2 p + 4 of them.
     assert abs(found - seen.area) <= seen.length + 2
 
@@ -58,9 +58,9 @@ def test_turning_the_shape_turns_the_pixels(points: list[tuple[float, float]]) -
     polygon = around(points)
     # Clockwise by 90 degrees with y down, of a picture 30 px high.
     turned = shapely.transform(polygon, lambda xy: np.stack([30 - xy[:, 1], xy[:, 0]], axis=1))
-    straight = coverage(rings_of([polygon]), 40, 30)
+    straight = coverage(polygon_rings([polygon]), 40, 30)
     clear = off_the_edges(polygon, 40, 30)
-    found = np.rot90(coverage(rings_of([turned]), 30, 40))
+    found = np.rot90(coverage(polygon_rings([turned]), 30, 40))
     assert np.array_equal(found[clear], straight[clear])
 
 
@@ -78,7 +78,7 @@ def test_the_way_round_and_a_closing_vertex_change_nothing(
 def test_halves_of_a_box_share_no_pixel_and_lose_none() -> None:
     # The cut runs through pixel centres from corner to corner.
     lower, upper = Polygon([(0, 0), (8, 8), (0, 8)]), Polygon([(0, 0), (8, 0), (8, 8)])
-    assert np.array_equal(coverage(rings_of([lower, upper]), 8, 8), np.ones((8, 8)))
+    assert np.array_equal(coverage(polygon_rings([lower, upper]), 8, 8), np.ones((8, 8)))
 
 
 def test_holes_parts_and_overlaps() -> None:
@@ -90,26 +90,26 @@ def test_holes_parts_and_overlaps() -> None:
     truth[3:6, 3:6] -= 1
     truth[0:2, 0:2] += 1
     truth[8:10, 8:10] += 1
-    assert np.array_equal(coverage(rings_of([holed, mixed]), 10, 10), truth)
-    assert coverage(rings_of([]), 5, 4).shape == (4, 5)
-    assert coverage(rings_of([Polygon()]), 5, 4).sum() == 0
+    assert np.array_equal(coverage(polygon_rings([holed, mixed]), 10, 10), truth)
+    assert coverage(polygon_rings([]), 5, 4).shape == (4, 5)
+    assert coverage(polygon_rings([Polygon()]), 5, 4).sum() == 0
 
 
 def test_rings_that_meet_a_box_past_empty_ones() -> None:
     square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
     xy = np.concatenate([square, square + 10, square[:2], square + 4])
     rings = Rings(xy, np.array([0, 0, 4, 4, 8, 10, 14, 14]), np.zeros(7, bool))
-    assert rings_that_meet(rings, (0, 0, 5, 5)).tolist() == [1, 5]
-    assert rings_that_meet(rings, (11, 11, 20, 20)).tolist() == [3]
+    assert rings_in_box(rings, (0, 0, 5, 5)).tolist() == [1, 5]
+    assert rings_in_box(rings, (11, 11, 20, 20)).tolist() == [3]
     part = rings.chosen(np.array([5, 1]))
     assert np.array_equal(part.xy, np.concatenate([square + 4, square]))
     assert part.offsets.tolist() == [0, 4, 8]
     none = Rings(np.zeros((0, 2)), np.zeros(1, int), np.zeros(0, bool))
-    assert len(rings_that_meet(none, (0, 0, 1, 1))) == 0
+    assert len(rings_in_box(none, (0, 0, 1, 1))) == 0
 
 
 def test_moved_rings_are_a_finer_picture() -> None:
-    moved = rings_of([shapely.box(100, 50, 104, 58)]).moved(98, 48, 2.0)
+    moved = polygon_rings([shapely.box(100, 50, 104, 58)]).moved(98, 48, 2.0)
     truth = np.zeros((6, 4), int)
     truth[1:5, 1:3] = 1
     assert np.array_equal(coverage(moved, 4, 6), truth)

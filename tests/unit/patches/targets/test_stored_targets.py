@@ -23,11 +23,11 @@ def pictures() -> np.ndarray:
 @pytest.fixture
 def manifest(two_images: Callable[..., PatchManifest], pictures: np.ndarray) -> PatchManifest:
     made = two_images([(0, (SIDE * k, 0, SIDE, SIDE)) for k in range(4)], class_names=("a", "b", "c"))
-    return replace(made, settings={TARGETS_KEY: Targets.of(pictures, SIDE, 3).digest()})
+    return replace(made, settings={TARGETS_KEY: Targets.pack(pictures, SIDE, 3).digest()})
 
 
 def test_what_is_packed_comes_back_in_any_order(pictures: np.ndarray) -> None:
-    targets = Targets.of(pictures, SIDE, 3)
+    targets = Targets.pack(pictures, SIDE, 3)
     rows = np.array([3, 0, 3])
     assert np.array_equal(targets.read(rows), pictures[rows])
     expected = [[(picture == code).sum() for code in range(3)] for picture in pictures]
@@ -35,7 +35,7 @@ def test_what_is_packed_comes_back_in_any_order(pictures: np.ndarray) -> None:
 
 
 def test_chosen_rows_are_those_of_the_manifest(pictures: np.ndarray, manifest: PatchManifest) -> None:
-    targets = Targets.of(pictures, SIDE, 3)
+    targets = Targets.pack(pictures, SIDE, 3)
     mask = np.array([False, True, False, True])
     chosen = targets.select(mask)
     assert len(chosen) == len(select(manifest, mask)) == 2
@@ -45,7 +45,7 @@ def test_chosen_rows_are_those_of_the_manifest(pictures: np.ndarray, manifest: P
 
 
 def test_written_and_read_again(tmp_path: Path, pictures: np.ndarray, manifest: PatchManifest) -> None:
-    write_targets(tmp_path, Targets.of(pictures, SIDE, 3))
+    write_targets(tmp_path, Targets.pack(pictures, SIDE, 3))
     assert np.array_equal(read_targets(tmp_path, manifest).read(np.arange(4)), pictures)
 
 
@@ -54,13 +54,13 @@ def test_other_or_damaged_targets_are_refused(
 ) -> None:
     with pytest.raises(PatchError, match=r"targets\.npz is missing"):
         read_targets(tmp_path, manifest)
-    write_targets(tmp_path, Targets.of(pictures[::-1], SIDE, 3))
+    write_targets(tmp_path, Targets.pack(pictures[::-1], SIDE, 3))
     with pytest.raises(PatchError, match="does not belong"):
         read_targets(tmp_path, manifest)
-    write_targets(tmp_path, Targets.of(pictures[:3], SIDE, 3))
+    write_targets(tmp_path, Targets.pack(pictures[:3], SIDE, 3))
     with pytest.raises(PatchError, match="does not belong"):
         read_targets(tmp_path, manifest)
-    whole = Targets.of(pictures, SIDE, 3)
+    whole = Targets.pack(pictures, SIDE, 3)
     bad = replace(whole, packed=np.zeros_like(whole.packed))
     write_targets(tmp_path, bad)
     with pytest.raises(PatchError, match="is damaged"):

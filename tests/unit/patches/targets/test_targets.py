@@ -149,7 +149,7 @@ def test_a_window_of_a_target_is_the_target_of_the_window() -> None:
 
 def test_a_band_with_gaps_is_refused() -> None:
     cells = table([disc(20, 30, 12)], [disc(20, 30, 5)])
-    with pytest.raises(PatchError, match=r"0\.50 px wide in a picture of 2 µm/px"):
+    with pytest.raises(PatchError, match=r"0\.50 px wide at 2 µm/px and would have gaps"):
         cell_target(cells, TargetFrame(0, 0, 20, 20, um_px=2.0, downsample=8))
 
 
@@ -184,7 +184,7 @@ def test_annotations_by_their_class() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(SettingsError, match="means two things"):
+    with pytest.raises(SettingsError, match="listed twice or for two target classes: Nucleus, Nucleus"):
         TargetSettings(membrane_classes=("Nucleus",))
     with pytest.raises(SettingsError, match="membrane_width_um is 0"):
         TargetSettings(membrane_width_um=0)

@@ -7,7 +7,7 @@ import pytest
 import shapely
 from scipy import ndimage
 
-from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS, TargetFrame, inside
+from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS, TargetFrame, rasterise
 from qupath_her2.patches.targets.truth_targets import field_frame, truth_target
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import preset
@@ -24,12 +24,12 @@ def test_nuclei_cells_and_ground_are_where_they_were_drawn(field: Field) -> None
     frame = field_frame(field)
     cells = [shapely.Polygon(ring).buffer(0) for ring in field.truth.cells]
     # Half a membrane is 2 px; a little deeper no membrane but a neighbour's may reach.
-    deep = inside([shapely.buffer(cell, -2.6) for cell in cells], frame)
+    deep = rasterise([shapely.buffer(cell, -2.6) for cell in cells], frame)
     assert IGNORE not in target[deep]
     for ring in field.truth.nuclei:
-        nucleus = inside([shapely.Polygon(ring).buffer(0)], frame)
+        nucleus = rasterise([shapely.Polygon(ring).buffer(0)], frame)
         assert set(np.unique(target[nucleus])) <= {NUCLEUS, MEMBRANE}
-    outside = ~inside([*cells, field.truth.tumour_region], frame)
+    outside = ~rasterise([*cells, field.truth.tumour_region], frame)
     assert MEMBRANE not in target[outside & (ndimage.distance_transform_edt(outside) > 3)]
     shares = np.bincount(target.ravel(), minlength=256) / target.size
     assert 0.1 < shares[MEMBRANE] < 0.3
@@ -52,12 +52,12 @@ def test_a_cell_that_nobody_outlined_is_not_background(field: Field) -> None:
     )
     frame = field_frame(field)
     target = truth_target(replace(field, truth=less))
-    others = inside([shapely.Polygon(truth.cells[k]).buffer(0) for k in rest], frame)
-    body = inside([shapely.Polygon(truth.cells[i]).buffer(-3)], frame) & ~others
-    body &= ~inside([shapely.Polygon(truth.nuclei[i]).buffer(1)], frame)
+    others = rasterise([shapely.Polygon(truth.cells[k]).buffer(0) for k in rest], frame)
+    body = rasterise([shapely.Polygon(truth.cells[i]).buffer(-3)], frame) & ~others
+    body &= ~rasterise([shapely.Polygon(truth.nuclei[i]).buffer(1)], frame)
     assert body.sum() > 100
     assert np.mean(target[body] == BACKGROUND) < 0.05
-    nucleus = inside([shapely.Polygon(truth.nuclei[i]).buffer(-1)], frame)
+    nucleus = rasterise([shapely.Polygon(truth.nuclei[i]).buffer(-1)], frame)
     assert np.mean(target[nucleus] == NUCLEUS) > 0.9
 
 
