@@ -1,4 +1,4 @@
-"""Refit the indicator ranges on labelled cases."""
+"""Refitting of the indicator ranges on labelled cases, with a leave-one-case-out estimate of their accuracy."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from qupath_her2.scoring.rules import SCORES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fit"]
+__all__ = ["fit_ranges"]
 
 
-def fit(
+def fit_ranges(
     table: NDArray[np.floating],
     labels: Sequence[str],
     cases: Sequence[str] | None = None,
     name: str = "refit",
 ) -> IndicatorRanges:
-    """Make ranges from labelled slides, as the paper made Table 4: least and largest value per score.
+    """Fit ranges to labelled slides as in Table 4 of the paper: minimum and maximum per score.
 
-    Slides of one case with one label are averaged first, so that a case counts once. The honest figure
-    beside the table is the number of cases that a table made without them scores right.
+    Slides of the same case and label are averaged first, so that each case counts once. A leave-one-case-out
+    test gives the number of cases that a table fitted without them scores correctly.
 
     Parameters
     ----------
@@ -35,23 +35,32 @@ def fit(
     labels
         N scores.
     cases
-        N case names; without them each slide is taken for a case.
+        N case names; without them each slide is a case of its own.
+    name
+        Origin of the table, in words; score.json names it as the guideline.
+
+    Returns
+    -------
+    IndicatorRanges
+        The table, with the number of cases behind it and of those tested and scored correctly.
 
     Raises
     ------
-    ScoringError : columns of different length, an unknown label, or a score without any measured case.
+    ScoringError
+        The columns differ in length, a label is unknown, or a score has no measured case.
     """
     values = np.asarray(table, float)
     owners = list(cases) if cases is not None else [str(number) for number in range(len(values))]
     lengths = {len(values), len(labels), len(owners)}
     if values.ndim != 2 or values.shape[1] != len(INDICATORS) or len(lengths) != 1:
         raise ScoringError(
-            f"Labelled indicators are (N, 3) with N labels and N cases; got {values.shape}, {len(labels)}, "
+            f"Expected indicators of shape (N, 3), N labels and N cases; got {values.shape}, {len(labels)}, "
             f"{len(owners)}."
         )
     unknown = sorted(set(labels) - set(SCORES))
     if unknown:
-        raise ScoringError(f"Labels {', '.join(map(repr, unknown))} are not among {', '.join(SCORES)}.")
+        raise ScoringError(f"Unknown labels {', '.join(map(repr, unknown))}; expected {', '.join(SCORES)}.")
+    # Slides of one case resemble each other: counted singly they would only inflate the number of cases.
     groups: dict[tuple[str, str], list[int]] = {}
     for number, key in enumerate(zip(owners, labels, strict=True)):
         groups.setdefault(key, []).append(number)
@@ -89,7 +98,7 @@ def _leave_one_case_out(
     for case in sorted(set(named)):
         out = named == case
         kept = [means[~out & (grades == grade)] for grade in range(len(SCORES))]
-        # The last case of a score cannot be left out: there would be no range to compare it with.
+        # The only case of a score cannot be left out: the table would have no range for that score.
         if any(not len(rows) or np.isnan(rows).all(axis=0).any() for rows in kept):
             continue
         table = IndicatorRanges("held out", _ranges(means[~out], grades[~out], "held out"), int((~out).sum()))

@@ -1,12 +1,15 @@
-"""The masks behind the indicators: brown pixels, cells, and closed contours.
+"""Masks behind the indicators: brown pixels, nuclei and cells, closed membrane contours.
 
-Che et al. 2023, sections 2.2 and 2.4 (doi 10.3390/diagnostics13020263). The paper prints no HSV range, no
-threshold and no kernel size; those here are settings, chosen by eye on H-DAB images and saved with a result.
+Che et al. 2023, sections 2.2 and 2.4 (doi 10.3390/diagnostics13020263). The paper gives no HSV range, no
+threshold and no kernel size; those here are settings, chosen by eye on H-DAB images and saved with each result.
 
-Deviations, each for a reason: nuclei are found by their contrast to the surround, since counterstain is pale
-and uneven; the stain mask is cleaned by dropping specks instead of an opening, which erases membranes one
-pixel wide; cells that touch the patch edge are left out of both ratios, since their contour cannot be seen
-to close.
+Deviations, with reasons: nuclei are found by contrast to their surroundings, because counterstain is pale and
+uneven; the stain mask is cleaned by removing specks instead of an opening, which would erase membranes one pixel
+wide; cells that touch the patch edge are left out of both ratios, because their contour cannot be seen to close.
+
+The watershed is scikit-image's. Hole filling, label expansion and speck removal stay with OpenCV, which gives the
+same holes and specks: scipy's `binary_fill_holes` and scikit-image's `expand_labels` take three times as long, and
+`remove_small_objects` is no faster and has renamed its size argument between the versions we support.
 """
 
 from __future__ import annotations
@@ -33,41 +36,40 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class IndicatorSettings:
-    """How pixels become the three indicators.
+    """Settings that turn the pixels of a patch into the three indicators.
 
     Attributes
     ----------
     patch_px, pixel_size_um
-        512 pixels of 0.5 µm a side, the paper's 20x.
+        Patch side in pixels and pixel size in µm: 512 px of 0.5 µm, the paper's 20x.
     brown_hue_deg
-        (from, to) on the colour circle, through 0°; brown that lies over haematoxylin turns
-        reddish, which is why the range starts below 0°.
+        (from, to) in degrees, through 0°. The range starts below 0° because DAB over haematoxylin looks
+        reddish.
     brown_saturation_min, brown_value_max
         0..1; paler or brighter pixels are glass or background staining.
     stain_speck_um2
-        Smaller brown pieces are dropped.
+        Brown components smaller than this area are removed.
     stain_close_px
-        Kernel diameter of the closing that bridges broken contours; 1 leaves them as they are.
+        Kernel diameter of the closing that bridges gaps in contours; 1 switches it off.
     min_brown_share
-        Share of a patch below which it counts as unstained (intensity 0): a few brown specks
-        have the depth of a real stain.
+        Share of brown pixels, 0..1, below which a patch counts as unstained (intensity 0): a few brown specks
+        can be as dark as real staining.
     nucleus_od_min, nucleus_contrast_od
-        Least haematoxylin optical density (log10) of a nucleus, and least
-        excess over its surround.
+        Minimum haematoxylin optical density (log10) of a nucleus, and minimum excess over its surroundings.
     surround_um
-        Standard deviation of the blur that gives the surround.
+        Standard deviation in µm of the Gaussian blur that estimates the surroundings.
     dab_to_nucleus_max
-        Where DAB exceeds haematoxylin by this factor, the pixel is membrane.
+        Pixels where DAB exceeds haematoxylin by this factor are membrane, not nucleus.
     nucleus_area_um2
-        (least, most) area of a nucleus after splitting.
+        (minimum, maximum) area of a nucleus after splitting.
     nucleus_distance_um
-        Least distance of two nucleus centres.
+        Minimum distance between nucleus centres.
     expansion_um
-        Growth of the nucleus to the cell.
+        Distance by which a nucleus is expanded to its cell.
     ring_area_um2
-        (least, most) area enclosed by a closed contour that is taken for one cell.
+        (minimum, maximum) area enclosed by a closed contour around one cell.
     min_tissue_share
-        Least share of tissue in a patch.
+        Minimum share of tissue in a patch, 0..1.
     """
 
     patch_px: int = 512
@@ -94,24 +96,35 @@ class IndicatorSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
         for name in ("brown_saturation_min", "brown_value_max", "min_brown_share", "min_tissue_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in 0 to 1.")
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be between 0 and 1.")
         for name in ("brown_hue_deg", "nucleus_area_um2", "ring_area_um2"):
             low, high = getattr(self, name)
             if not low < high:
-                raise SettingsError(f"{name} is {low} to {high}; the first must be the smaller.")
+                raise SettingsError(
+                    f"{name} is {low} to {high}; the first value must be smaller than the second."
+                )
 
 
 def brown_mask(rgb: NDArray[np.uint8], settings: IndicatorSettings) -> NDArray[np.bool_]:
-    """Return the stained pixels, bool (H, W), by a range of hue, saturation and value, without specks.
+    """Return the DAB-stained pixels by hue, saturation and value, without specks.
 
     Parameters
     ----------
     rgb
-        uint8 (H, W, 3).
+        uint8 (H, W, 3) at `settings.pixel_size_um`.
+    settings
+        HSV ranges and the minimum area of a component.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        bool (H, W).
     """
+    # OpenCV stores hue as 0..179, half of the degrees.
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
     low, high = (round(angle / 2) % 180 for angle in settings.brown_hue_deg)
     hue = hsv[..., 0]
+    # A range that starts below 0° wraps around the hue circle.
     in_hue = (hue >= low) & (hue <= high) if low <= high else (hue >= low) | (hue <= high)
     brown = (
         in_hue
@@ -127,24 +140,33 @@ def brown_mask(rgb: NDArray[np.uint8], settings: IndicatorSettings) -> NDArray[n
 def extract_cells(
     rgb: NDArray[np.uint8], settings: IndicatorSettings, stains: StainVectors = QUPATH_H_DAB
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Find nuclei by colour deconvolution and a distance-transform watershed, and grow them to cells.
+    """Segment nuclei by colour deconvolution and watershed, and expand them to cells.
+
+    Parameters
+    ----------
+    rgb
+        uint8 (H, W, 3) at `settings.pixel_size_um`.
+    settings
+        Thresholds, areas and distances.
+    stains
+        Stain vectors of the slide.
 
     Returns
     -------
     nuclei, cells
-        int32 (H, W), 0 = background, the same number for a nucleus and its cell, 1..n without
-        gaps.
+        int32 (H, W) labels, 0 = background; a nucleus and its cell share a number, 1..n without gaps.
     """
     density = unmix(rgb, stains)
+    # 1.5 px smooths chromatin texture, or a nucleus breaks into its clumps.
     haematoxylin, dab = (cv2.GaussianBlur(np.ascontiguousarray(density[..., k]), (0, 0), 1.5) for k in (0, 1))
     around = cv2.GaussianBlur(haematoxylin, (0, 0), settings.surround_um / settings.pixel_size_um)
     blue = (haematoxylin > settings.nucleus_od_min) & (haematoxylin - around > settings.nucleus_contrast_od)
-    # A dark membrane leaves some haematoxylin behind when it is unmixed.
+    # Colour deconvolution leaves some haematoxylin in dark DAB membranes.
     blue &= dab < settings.dab_to_nucleus_max * haematoxylin
     opened = cv2.morphologyEx(blue.astype(np.uint8), cv2.MORPH_OPEN, _disc(3))
     mask = _fill_holes(np.asarray(opened, np.uint8))
-    nuclei = _keep_by_area(_split_by_distance(mask, settings), settings)
-    return nuclei, _grow(nuclei, settings.expansion_um / settings.pixel_size_um)
+    nuclei = _filter_by_area(_split_nuclei(mask, settings), settings)
+    return nuclei, _expand(nuclei, settings.expansion_um / settings.pixel_size_um)
 
 
 def _disc(diameter: int) -> NDArray[np.uint8]:
@@ -156,29 +178,21 @@ def _fill_holes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.drawContours(mask.copy(), contours, -1, 1, cv2.FILLED), np.uint8)
 
 
-def _split_by_distance(mask: NDArray[np.uint8], settings: IndicatorSettings) -> NDArray[np.int32]:
+def _split_nuclei(mask: NDArray[np.uint8], settings: IndicatorSettings) -> NDArray[np.int32]:
+    """Label nuclei by a watershed of the distance transform, which splits touching ones at their waist."""
+    # Imported here: `config` loads this module for its settings, and scoring by cells needs no scikit-image.
+    from skimage.segmentation import watershed
+
+    # Smoothing removes the small maxima that a ragged outline gives the distance transform.
     depth = cv2.GaussianBlur(cv2.distanceTransform(mask, cv2.DIST_L2, 5), (0, 0), 1.0)
     reach = max(3, 2 * round(settings.nucleus_distance_um / settings.pixel_size_um) + 1)
     peaks = ((depth >= cv2.dilate(depth, _disc(reach))) & (mask > 0)).astype(np.uint8)
     _, seeds = cv2.connectedComponents(peaks)
-    # Flooding by level, deepest first. OpenCV's own watershed goes by colour steps, not by level, and lets
-    # the background into the nuclei.
-    labels = seeds.astype(np.float32)
-    for level in range(int(depth.max()), -1, -1):
-        labels = _spread(labels, (depth >= level) & (mask > 0))
-    return labels.astype(np.int32)
+    # Not cv2.watershed: it floods by colour steps instead of level and lets the background into the nuclei.
+    return np.asarray(watershed(-depth, seeds, mask=mask > 0), np.int32)
 
 
-def _spread(labels: NDArray[np.float32], open_to: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Let labels grow into unlabelled pixels of `open_to` until nothing changes."""
-    while True:
-        grown = np.where(open_to & (labels == 0), cv2.dilate(labels, _disc(3)), labels)
-        if np.array_equal(grown, labels):
-            return labels
-        labels = grown
-
-
-def _keep_by_area(labels: NDArray[np.int32], settings: IndicatorSettings) -> NDArray[np.int32]:
+def _filter_by_area(labels: NDArray[np.int32], settings: IndicatorSettings) -> NDArray[np.int32]:
     low, high = (area / settings.pixel_size_um**2 for area in settings.nucleus_area_um2)
     area = np.bincount(labels.ravel())
     keep = (area >= low) & (area <= high)
@@ -187,14 +201,15 @@ def _keep_by_area(labels: NDArray[np.int32], settings: IndicatorSettings) -> NDA
     return number[labels]
 
 
-def _grow(labels: NDArray[np.int32], radius_px: float) -> NDArray[np.int32]:
-    """Give every pixel within `radius_px` of a nucleus to the nearest one."""
+def _expand(labels: NDArray[np.int32], radius_px: float) -> NDArray[np.int32]:
+    """Assign every pixel within `radius_px` of a nucleus to the nearest nucleus."""
     if not labels.any():
         return labels.copy()
     outside = (labels == 0).astype(np.uint8)
     distance, nearest = cv2.distanceTransformWithLabels(
         outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    # OpenCV numbers the nearest nucleus *pixel*; the table turns that number into the label of its nucleus.
     owner = np.zeros(int(nearest.max()) + 1, np.int32)
     inside = labels > 0
     owner[nearest[inside]] = labels[inside]
@@ -204,10 +219,19 @@ def _grow(labels: NDArray[np.int32], radius_px: float) -> NDArray[np.int32]:
 def circumferential_cells(
     brown: NDArray[np.bool_], nuclei: NDArray[np.int32], settings: IndicatorSettings
 ) -> NDArray[np.bool_]:
-    """Tell which nuclei lie inside a closed brown contour of about a cell's size.
+    """Tell which nuclei lie inside a closed brown contour of about the size of a cell.
 
-    The stain mask is closed, what it encloses is labelled, and a nucleus counts when at least half of its
-    pixels that are not brown themselves lie in such a place. A place that reaches the patch edge is open.
+    The stain mask is closed and its holes are labelled. A nucleus counts if at least half of its pixels outside
+    the stain lie in holes of cell size. A hole that reaches the patch edge is open.
+
+    Parameters
+    ----------
+    brown
+        bool (H, W), from `brown_mask`.
+    nuclei
+        int32 (H, W) labels, from `extract_cells`.
+    settings
+        Closing diameter and area range of a contour.
 
     Returns
     -------
@@ -215,7 +239,7 @@ def circumferential_cells(
         bool (n + 1,) by nucleus number; entry 0 is the background and False.
     """
     closed = cv2.morphologyEx(brown.astype(np.uint8), cv2.MORPH_CLOSE, _disc(settings.stain_close_px))
-    # 4-connected holes: a contour that touches corner to corner holds.
+    # Holes are 4-connected, so a contour whose pixels touch only at corners still closes.
     _, holes, stats, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     low, high = (area / settings.pixel_size_um**2 for area in settings.ring_area_um2)
     area = stats[:, cv2.CC_STAT_AREA]
@@ -224,6 +248,7 @@ def circumferential_cells(
     is_ring[np.unique(edge)] = False
     is_ring[0] = False
     n_nuclei = int(nuclei.max()) + 1
+    # Pixels of the nucleus under the stain lie in no hole and say nothing about the contour.
     free = np.bincount(nuclei[closed == 0], minlength=n_nuclei)
     ringed = np.bincount(nuclei[is_ring[holes]], minlength=n_nuclei)
     inside = (2 * ringed >= free) & (ringed > 0)

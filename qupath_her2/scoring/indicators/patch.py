@@ -1,8 +1,8 @@
-"""The three indicators of one patch: how deep the brown is, how many cells it meets, how many it encloses.
+"""The three indicators of one patch: staining intensity, positive cells, circumferential cells.
 
-Che et al. 2023, section 2.4 (doi 10.3390/diagnostics13020263). In its Table 4 the circumferential ratio
-exceeds the positive-cell ratio, so the two cannot share one denominator there; here both are shares of all
-cells, as its text says, and published ranges of the ratios need a refit before they can be met.
+Che et al. 2023, section 2.4 (doi 10.3390/diagnostics13020263). In their Table 4 the circumferential ratio exceeds
+the positive-cell ratio, so the two cannot have the same denominator there; here both are shares of all cells, as
+their text says, and the published ranges of the ratios need refitting before they apply.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ __all__ = ["PatchIndicators", "indicators_of_patch"]
 
 @dataclass(frozen=True, slots=True)
 class PatchIndicators:
-    """What one patch shows.
+    """Indicators of one patch.
 
     Attributes
     ----------
     intensity
-        Mean depth (1 - grey) of the brown pixels, 0..1; 0 for an unstained patch.
+        Mean darkness (1 - grey) of the brown pixels, 0..1; 0 for an unstained patch.
     brown_share
-        Share of the patch's pixels that are brown, 0..1.
+        Share of brown pixels, 0..1.
     n_cells, n_positive, n_circumferential
-        Cells, those that brown meets, those of them that brown encloses.
+        Cells away from the patch edge, those touched by stain, and those enclosed by it.
     """
 
     intensity: float
@@ -57,8 +57,15 @@ def indicators_of_patch(
     ----------
     rgb
         uint8 (H, W, 3) at `settings.pixel_size_um`.
+    settings
+        Thresholds of the masks.
     stains
         Stain vectors of the slide; one set per slide, never per patch.
+
+    Returns
+    -------
+    PatchIndicators
+        Intensity, share of brown, and the counts of cells.
     """
     brown = brown_mask(rgb, settings)
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
@@ -67,10 +74,11 @@ def indicators_of_patch(
     intensity = 1 - float(grey[brown].mean()) / 255 if stained else 0.0
     nuclei, cells = extract_cells(rgb, settings, stains)
     n = int(nuclei.max()) + 1
+    # Cells cut by the patch edge: whether their contour closes cannot be seen.
     whole = np.ones(n, bool)
     whole[np.concatenate([nuclei[0], nuclei[-1], nuclei[:, 0], nuclei[:, -1]])] = False
     whole[0] = False
-    # The paper's shortcut: stain mask times cell mask; one common pixel makes a cell positive.
+    # As in the paper, stain mask times cell mask: one shared pixel makes a cell positive.
     positive = np.bincount(cells[brown], minlength=n) > 0
     closed = positive & circumferential_cells(brown, nuclei, settings)
     return PatchIndicators(

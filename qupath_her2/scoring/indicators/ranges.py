@@ -1,21 +1,17 @@
-"""From three indicators to a score: the published ranges and the rule that reads them.
+"""Indicator ranges: from the three indicators to a score, by the published table or a refitted one.
 
-Che et al. 2023, Table 4 (doi 10.3390/diagnostics13020263), gives for each score the least and the largest
-value of each indicator. The ranges overlap (an intensity of 0.007 is both 0 and 1+) and leave gaps (0.367 to
-0.541 is nothing). The paper calls staining intensity "the main reference basis" and does not say how the
-other two join in. The rule here:
+Che et al. 2023, Table 4 (doi 10.3390/diagnostics13020263), gives the minimum and maximum of each indicator for each
+score. The ranges overlap (an intensity of 0.007 is both 0 and 1+) and leave gaps (0.367 to 0.541 belongs to none).
+The paper calls staining intensity "the main reference basis" and does not say how the other two contribute. The rule
+used here:
 
-1. Intensity names the candidates: the scores whose range holds it, or the two nearest where it falls in a
-gap.
-   The lowest range is open downwards and the highest upwards: more brown than any 3+ seen is no case against
-   3+.
-2. Of several candidates, the one nearest by the two cell ratios wins: mean distance outside its ranges, 0
-inside,
-   in units of the ratio's span over all scores.
-3. A tie goes to the range nearest by intensity, then to the one whose middle is nearest, then to the lower
-score.
+1. Intensity selects the candidates: the scores whose range contains it, or the two nearest if it falls in a gap.
+   The lowest range is open downwards and the highest upwards: more brown than in any 3+ seen is still 3+.
+2. Among several candidates, the one nearest by the two cell ratios wins: mean distance outside its ranges, 0
+   inside, in units of the ratio's span over all scores.
+3. A tie goes to the range nearest by intensity, then to the one whose centre is nearest, then to the lower score.
 
-The values are one hospital's, one scanner's and one brown threshold's; `fit` makes one's own.
+The published values come from one hospital, one scanner and one threshold for brown; `fit_ranges` derives your own.
 """
 
 from __future__ import annotations
@@ -55,19 +51,19 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class IndicatorRanges:
-    """A decision table: (least, largest) of each indicator for each score.
+    """A decision table: (minimum, maximum) of each indicator for each score.
 
     Attributes
     ----------
     name
-        Where the table comes from, in words.
+        Origin of the table, in words.
     ranges
-        {indicator: ranges of 0, 1+, 2+, 3+}.
+        {indicator: ranges of 0, 1+, 2+, 3+}, each 0..1.
     n_cases
-        Labelled cases it was made from.
+        Number of labelled cases behind the table.
     tested, right
-        Cases scored by a table that had not seen them, and how many of those came out as
-        labelled; 0 and 0 when that was not possible.
+        Cases scored by a table fitted without them, and how many of those matched their label; 0 and 0 if no
+        case could be left out.
     """
 
     name: str
@@ -81,11 +77,11 @@ class IndicatorRanges:
             rows = self.ranges.get(indicator, ())
             if len(rows) != len(SCORES) or not all(0 <= low <= high <= 1 for low, high in rows):
                 raise SettingsError(
-                    f"Ranges '{self.name}': {indicator} needs four (least, largest) in 0..1, not {rows}."
+                    f"Ranges '{self.name}': {indicator} needs four (minimum, maximum) pairs in 0..1, got {rows}."
                 )
 
     def bounds(self) -> NDArray[np.float64]:
-        """Return float64 (3 indicators, 4 scores, 2 ends)."""
+        """Return the table as an array, float64 (3 indicators, 4 scores, minimum and maximum)."""
         return np.array([self.ranges[indicator] for indicator in INDICATORS], float)
 
 
@@ -103,11 +99,10 @@ PUBLISHED = IndicatorRanges(
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A score and how it came about.
+    """A score and how it was reached.
 
-    `candidates` are the scores that intensity left open; `by` tells what settled it (``intensity``,
-    ``cell ratios``, ``nearest range``); `margin` is how much farther the runner-up lies, in spans, 0 = a
-    toss.
+    `candidates` are the scores that intensity leaves open; `by` tells what decided among them (``intensity``,
+    ``cell ratios``, ``nearest range``); `margin` is how much farther away the runner-up is, in spans, 0 = a tie.
     """
 
     score: str
@@ -119,34 +114,43 @@ class Decision:
 def decide(
     values: Sequence[float], ranges: IndicatorRanges = PUBLISHED, use: Sequence[str] = INDICATORS
 ) -> Decision:
-    """Return the score of three indicators by the rule at the top of this module.
+    """Return the score of three indicators by the rule described in this module.
 
     Parameters
     ----------
     values
-        intensity, positive-cell ratio, circumferential ratio, each 0..1; a ratio may be NaN = not
-        measured.
+        Intensity, positive-cell ratio, circumferential ratio, each 0..1; a ratio may be NaN = not measured.
+    ranges
+        The decision table.
     use
-        The indicators that count; ``("intensity",)`` is the paper's "staining only".
+        Indicators to consider; ``("intensity",)`` is the paper's "staining only".
+
+    Returns
+    -------
+    Decision
+        The score, the candidates, what decided, and the margin.
 
     Raises
     ------
-    ScoringError : not three values, a value outside 0..1, or no intensity.
+    ScoringError
+        There are not three values, a value is outside 0..1, or the intensity is missing.
     """
     given = np.asarray(values, float)
     valid = given.shape == (len(INDICATORS),) and not np.isnan(given[0])
     if not valid or not np.all(np.isnan(given) | ((given >= 0) & (given <= 1))):
-        raise ScoringError(f"Indicators are {', '.join(INDICATORS)}, each 0..1; got {list(values)}.")
+        raise ScoringError(f"Expected {', '.join(INDICATORS)}, each 0..1; got {list(values)}.")
     outside, to_middle = _distances(given, ranges)
     inside = np.flatnonzero(outside[0] <= _TIE)
     candidates = inside if len(inside) else np.sort(np.argsort(outside[0], kind="stable")[:2])
     names = tuple(SCORES[k] for k in candidates)
+    # Intensity is the main criterion: where it leaves one score, the ratios cannot overrule it.
     if len(candidates) == 1:
         others = np.delete(outside[0], candidates[0])
         return Decision(names[0], names, "intensity", float(others.min()))
     ratios = [k for k in (1, 2) if INDICATORS[k] in use and not np.isnan(given[k])]
     by_ratio = outside[ratios].mean(axis=0) if ratios else np.zeros(len(SCORES))
     trials = [("cell ratios", by_ratio), ("nearest range", outside[0]), ("nearest range", to_middle[0])]
+    # Each criterion is tried in turn; the first that separates the two best candidates decides.
     by, distance = next((trial for trial in trials if _differ(trial[1][candidates])), trials[-1])
     ranked = np.sort(distance[candidates])
     best = candidates[int(np.argmin(distance[candidates]))]
@@ -159,7 +163,7 @@ def _differ(distances: NDArray[np.float64]) -> bool:
 
 
 def nearest_by_ratios(values: Sequence[float], ranges: IndicatorRanges = PUBLISHED) -> tuple[str, ...]:
-    """Return the scores nearest by the two cell ratios alone; several where they tie."""
+    """Return the scores nearest by the two cell ratios alone; several in case of a tie."""
     given = np.asarray(values, float)
     ratios = [k for k in (1, 2) if not np.isnan(given[k])]
     if not ratios:
@@ -171,11 +175,12 @@ def nearest_by_ratios(values: Sequence[float], ranges: IndicatorRanges = PUBLISH
 def _distances(
     given: NDArray[np.float64], ranges: IndicatorRanges
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how far outside each range, and how far from its middle, in spans: float64 (3, 4) each."""
+    """Return the distances outside each range and from its centre, in spans: float64 (3, 4) each."""
     bounds = ranges.bounds()
     span = np.maximum(bounds[..., 1].max(axis=1) - bounds[..., 0].min(axis=1), _TIE)[:, None]
     value = given[:, None]
     to_middle = np.abs(bounds.mean(axis=2) - value) / span
+    # Outermost ranges are open, but only for the distance outside: centres are those of the printed table.
     bounds[:, 0, 0], bounds[:, -1, 1] = 0, 1
     outside = np.maximum(np.maximum(bounds[..., 0] - value, value - bounds[..., 1]), 0) / span
     return outside, to_middle
@@ -186,7 +191,8 @@ def save_ranges(ranges: IndicatorRanges, path: Path) -> None:
 
     Raises
     ------
-    OutputError : the file cannot be written.
+    OutputError
+        The file cannot be written.
     """
     data = {
         "format": _FORMAT,
@@ -204,21 +210,26 @@ def save_ranges(ranges: IndicatorRanges, path: Path) -> None:
 
 
 def load_ranges(path: Path) -> IndicatorRanges:
-    """Read a decision table that `save_ranges` wrote.
+    """Read a decision table written by `save_ranges`.
 
     Raises
     ------
-    SettingsError : the file cannot be read, is of another format, or holds values out of range.
+    SettingsError
+        The file cannot be read, has another format, or contains values out of range.
     """
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"Cannot read indicator ranges from '{path}': {error}.") from error
     if not isinstance(data, Mapping) or data.get("format") != _FORMAT or data.get("scores") != list(SCORES):
-        raise SettingsError(f"'{path}' holds no indicator ranges of format {_FORMAT}; make them with `fit`.")
+        raise SettingsError(
+            f"'{path}' does not contain indicator ranges of format {_FORMAT}; create them with `fit_ranges`."
+        )
     try:
         ranges = {str(k): tuple((float(a), float(b)) for a, b in rows) for k, rows in data["ranges"].items()}
         numbers = (int(data["n_cases"]), int(data.get("tested", 0)), int(data.get("right", 0)))
         return IndicatorRanges(str(data["name"]), ranges, *numbers)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SettingsError(f"Indicator ranges in '{path}' are damaged ({error}); use `fit`.") from error
+        raise SettingsError(
+            f"Indicator ranges in '{path}' are damaged ({error}); recreate them with `fit_ranges`."
+        ) from error

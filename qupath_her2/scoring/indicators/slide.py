@@ -1,7 +1,7 @@
-"""Patches to a slide: where patches lie, pooling, and the score as a record.
+"""Indicators of a slide: the grid of patches, pooling over patches, and the score.
 
 Che et al. 2023, section 3.2 (doi 10.3390/diagnostics13020263): non-overlapping 512 x 512 patches at 20x over
-the tumour area. Nothing here reads a file: pixels come from the caller's `read_patch`.
+the tumour area. Nothing here reads a file: the caller's `read_patch` supplies the pixels.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 
-#: A margin below this share of the span is a toss; the published overlaps are that wide.
+#: A margin below this share of the span counts as a tie; the published ranges overlap by about as much.
 _NARROW = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class SlideIndicators:
-    """The three indicators of a slide: intensity, ratios of positive and of circumferential cells, all 0..1.
+    """The three indicators of a slide: intensity, positive-cell ratio, circumferential ratio, all 0..1.
 
-    Ratios are NaN when no cell was found. `n_patches` and `n_cells` say what they rest on.
+    Ratios are NaN if no cell was found. `n_patches` and `n_cells` are the numbers behind them.
     """
 
     intensity: float
@@ -68,22 +68,24 @@ def patch_boxes(
     settings: IndicatorSettings,
     mask: NDArray[np.bool_] | None = None,
 ) -> tuple[Box, ...]:
-    """Lay non-overlapping patches over an image, row by row; remainders at the far edges are dropped.
+    """Tile an image with non-overlapping patches, row by row; remainders at the far edges are dropped.
 
     Parameters
     ----------
     width, height
-        Level-0 pixels of the image.
+        Size of the image, level-0 pixels.
     pixel_size_um
-        µm of a level-0 pixel.
+        Size of a level-0 pixel, µm.
+    settings
+        Patch size and minimum share of tissue.
     mask
-        bool (h, w) over the whole image at any scale: tissue, tumour, regions, without control pieces. A
-        patch needs `settings.min_tissue_share` of it. None keeps every patch.
+        bool (h, w) over the whole image at any scale: the area to measure. A patch needs at least
+        `settings.min_tissue_share` of it. None keeps every patch.
 
     Returns
     -------
     tuple[Box, ...]
-        Boxes in level-0 pixels, each `settings.patch_px` x `settings.pixel_size_um` a side.
+        Squares in level-0 pixels, with a side of `settings.patch_px` x `settings.pixel_size_um` µm.
     """
     side = max(1, round(settings.patch_px * settings.pixel_size_um / pixel_size_um))
     columns, rows = width // side, height // side
@@ -96,21 +98,23 @@ def patch_boxes(
 
 def _covered(box: Box, mask: NDArray[np.bool_], to_mask: tuple[float, float]) -> float:
     x, y = int(box.x * to_mask[0]), int(box.y * to_mask[1])
+    # At least one mask pixel: a coarse mask may be larger than a patch.
     right = max(x + 1, round((box.x + box.width) * to_mask[0]))
     bottom = max(y + 1, round((box.y + box.height) * to_mask[1]))
     return float(mask[y:bottom, x:right].mean())
 
 
 def pool(patches: Iterable[PatchIndicators]) -> SlideIndicators:
-    """Pool patches: the mean of their intensities, and ratios over all their cells together.
+    """Pool patches: mean of their intensities, and ratios over all their cells together.
 
     Raises
     ------
-    ScoringError : there is no patch.
+    ScoringError
+        There is no patch.
     """
     measured = list(patches)
     if not measured:
-        raise ScoringError("No patch to pool. Check the tissue mask and the regions.")
+        raise ScoringError("No patches to pool. Check the tissue mask and the regions.")
     n_cells = sum(patch.n_cells for patch in measured)
     positive = sum(patch.n_positive for patch in measured)
     closed = sum(patch.n_circumferential for patch in measured)
@@ -134,9 +138,13 @@ def indicators_of_slide(
     Parameters
     ----------
     read_patch
-        Box in level-0 pixels -> uint8 (H, W, 3) at `settings.pixel_size_um`.
+        Takes a box in level-0 pixels, returns uint8 (H, W, 3) at `settings.pixel_size_um`.
     boxes
-        Where; see `patch_boxes`.
+        Patches to measure, from `patch_boxes`.
+    settings
+        Thresholds of the masks.
+    stains
+        Stain vectors of the slide.
 
     Returns
     -------
@@ -145,7 +153,8 @@ def indicators_of_slide(
 
     Raises
     ------
-    ScoringError : `boxes` is empty.
+    ScoringError
+        `boxes` is empty.
     """
     patches = tuple(indicators_of_patch(read_patch(box), settings, stains) for box in boxes)
     return pool(patches), patches
@@ -159,24 +168,28 @@ def score_indicators(
     refusal: Refusal | None = None,
     warnings: Sequence[str] = (),
 ) -> SlideScore:
-    """Score a slide by all three indicators, and name beside it the score by intensity alone.
+    """Score a slide by all three indicators; a tag gives the score by intensity alone.
 
     Parameters
     ----------
     slide
-        Pooled indicators; None when there was no tissue to measure.
+        Pooled indicators; None if there was no tissue to measure.
     ranges
         The decision table; the published one is CSCO 2021 at one hospital.
     min_cells
-        Fewest cells that the two ratios may rest on.
+        Fewest cells from which the two ratios are trusted.
+    refusal
+        Reason not to score the slide, found by an earlier step.
+    warnings
+        Sentences from earlier steps; they come first.
 
     Returns
     -------
     SlideScore
-        SlideScore without cell shares; the indicators stand in its tags.
+        Without cell shares; the indicators are among its tags.
     """
     if slide is None:
-        refusal = refusal or Refusal("no_tissue", "no patch holds enough tissue")
+        refusal = refusal or Refusal("no_tissue", "no patch contains enough tissue")
         return _refused(refusal, ranges, 0, warnings)
     if refusal is None and slide.n_cells < min_cells:
         words = f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
@@ -198,7 +211,7 @@ def score_indicators(
         guideline=ranges.name,
         n_cells=slide.n_cells,
         tags=tags,
-        warnings=(*warnings, *_doubts(slide, by_all, ranges)),
+        warnings=(*warnings, *_warnings(slide, by_all, ranges)),
     )
 
 
@@ -220,22 +233,22 @@ def _reason(slide: SlideIndicators, decision: Decision, ranges: IndicatorRanges)
         f"circumferential of {slide.n_cells:,} cells"
     )
     if decision.by == "intensity":
-        how = f"lies in the {decision.score} range, with {ratios}"
+        how = f"is in the {decision.score} range, with {ratios}"
     else:
-        told = "decide" if decision.by == "cell ratios" else "do not decide, the nearest range does"
-        how = f"fits {' or '.join(decision.candidates)}; {ratios} {told}"
+        decided = "decide" if decision.by == "cell ratios" else "do not decide, so the nearest range does"
+        how = f"fits {' or '.join(decision.candidates)}; the cell ratios ({ratios}) {decided}"
     ish = " ISH is needed." if decision.score == "2+" else ""
     return (
-        f"{decision.score}: staining intensity {slide.intensity:.3f} over {slide.n_patches:,} patches {how} "
+        f"{decision.score}: mean staining intensity {slide.intensity:.3f} over {slide.n_patches:,} patches {how} "
         f"[{ranges.name}].{ish} {RESEARCH_USE}"
     )
 
 
-def _doubts(slide: SlideIndicators, by_all: Decision, ranges: IndicatorRanges) -> list[str]:
+def _warnings(slide: SlideIndicators, by_all: Decision, ranges: IndicatorRanges) -> list[str]:
     lines = []
     by_ratios = nearest_by_ratios(slide.values(), ranges)
     if by_all.score not in by_ratios:
         lines.append(f"The cell ratios alone would give {' or '.join(by_ratios)}.")
     if by_all.by != "intensity" and by_all.margin < _NARROW:
-        lines.append("The runner-up lies almost as near: look at the slide.")
+        lines.append("The second-best score fits almost as well: review the slide.")
     return lines

@@ -1,7 +1,7 @@
-"""Where on a slide the indicators are measured: the tissue, without pieces of control tissue.
+"""Tissue to measure on a slide, without pieces of control tissue.
 
 Che et al. 2023, section 2.2 (doi 10.3390/diagnostics13020263): Otsu thresholds on hue and saturation of HSV.
-Half of their slides (47 of 95) carry a 3+ control tissue beside the main tissue (their Figure 3).
+Half of their slides (47 of 95) carry a piece of 3+ control tissue beside the specimen (their Figure 3).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["ControlSettings", "Piece", "detached_pieces", "measured_area", "tiss
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """What makes a detached piece of tissue a control.
+    """Settings that tell control tissue from the specimen.
 
     Attributes
     ----------
     gap_um
-        Pieces nearer than this are one piece.
+        Pieces closer than this are joined.
     piece_area_mm2_min
-        Smaller pieces are debris, neither control nor counted as a piece.
+        Smaller pieces are debris: not measured, and not considered as controls.
     area_ratio_max
-        A control is at most this large, compared with the largest piece.
+        Maximum area of a control, as a multiple of the largest piece.
     brown_share_min
-        A control is stained in at least this share of its area.
+        Minimum stained share of a control's area, 0..1.
     brown_ratio_min
-        And in at least so many times the share of the largest piece.
+        Minimum stained share of a control, as a multiple of that of the largest piece.
     saturation_floor
-        0..1; the hue of paler pixels is noise and never makes tissue.
+        0..1; the hue of paler pixels is noise and does not make them tissue.
     """
 
     gap_um: float = 300.0
@@ -54,15 +54,15 @@ class ControlSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
 
 
-#: Saturation (0..255) above which a pixel is stained beyond doubt.
+#: Saturation (0..255) above which a pixel is certainly stained.
 _SATURATION_CAP = 16
-#: Hue of green on OpenCV's circle of 180.
+#: Hue of green in OpenCV's units (0..179).
 _GREEN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A detached piece of tissue: number in the label image, area, share of brown, whether a control."""
+    """A detached piece of tissue: label, area in mm², stained share 0..1, and whether it looks like a control."""
 
     label: int
     area_mm2: float
@@ -71,27 +71,27 @@ class Piece:
 
 
 def tissue_mask(rgb: NDArray[np.uint8], saturation_floor: float = 0.012) -> NDArray[np.bool_]:
-    """Return tissue, bool (H, W), from Otsu thresholds of saturation and of hue.
+    """Return the tissue mask, bool (H, W), from Otsu thresholds on saturation and hue.
 
-    A pixel is tissue when its saturation passes its threshold, or when its hue passes the hue threshold and
-    its saturation the floor. The paper joins the two masks without saying how; an "and" would drop pale
-    tissue.
+    A pixel is tissue if its saturation passes the saturation threshold, or if its hue passes the hue threshold
+    and its saturation the floor. The paper combines the two masks without saying how; a logical "and" would lose
+    pale tissue.
 
     Parameters
     ----------
     rgb
         uint8 (H, W, 3), usually the whole slide at 5 to 20 µm/px.
     saturation_floor
-        0..1, least saturation of tissue.
+        0..1, minimum saturation of tissue.
     """
     smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), np.uint8)
     hsv = cv2.cvtColor(_white_glass(smooth), cv2.COLOR_RGB2HSV)
     hue, saturation = np.ascontiguousarray(hsv[..., 0]), np.ascontiguousarray(hsv[..., 1])
     floor = 255 * saturation_floor
-    # Capped, or Otsu parts dark brown from pale tissue instead of tissue from glass.
+    # Capped, or Otsu would separate dark brown from pale tissue instead of tissue from glass.
     capped = np.minimum(saturation, _SATURATION_CAP)
     by_saturation, _ = cv2.threshold(capped, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    # Blue and brown lie on both sides of red, so hue is measured as the way from green, where no stain lies.
+    # Blue and brown are on either side of red, so hue is measured as distance from green, which no stain has.
     turn = np.abs(hue.astype(np.int16) - _GREEN)
     away = np.minimum(turn, 180 - turn).astype(np.uint8)
     by_hue, _ = cv2.threshold(away, 0, 90, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -100,7 +100,7 @@ def tissue_mask(rgb: NDArray[np.uint8], saturation_floor: float = 0.012) -> NDAr
 
 
 def _white_glass(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Scale the channels so that the brightest tenth is white: tinted glass looks like pale tissue."""
+    """Scale the channels so that the brightest tenth is white, because tinted glass looks like pale tissue."""
     darkest = rgb.min(axis=2)
     glass = np.median(rgb[darkest >= np.percentile(darkest, 90)], axis=0)
     scaled: NDArray[np.uint8] = np.minimum(rgb * (255 / np.maximum(glass, 1)), 255).astype(np.uint8)
@@ -113,23 +113,27 @@ def detached_pieces(
     settings: ControlSettings | None = None,
     indicators: IndicatorSettings | None = None,
 ) -> tuple[NDArray[np.int32], tuple[Piece, ...]]:
-    """Find the detached pieces of tissue of a slide, and which of them look like strongly stained controls.
+    """Find the detached pieces of tissue on a slide, and those that look like strongly stained controls.
 
-    A piece is a control when it is much smaller than the largest piece and much browner. The largest piece
-    never is. On a slide that is strongly stained throughout nothing stands out and nothing is left out,
-    which does not move the score.
+    A control is much smaller than the largest piece and much browner; the largest piece never is one. On a slide
+    that is strongly stained throughout no control stands out and none is excluded, which does not change the
+    score.
 
     Parameters
     ----------
     rgb
         uint8 (H, W, 3), the whole slide.
     pixel_size_um
-        µm of one pixel of `rgb`.
+        Pixel size of `rgb`, µm.
+    settings
+        Criteria of a control.
+    indicators
+        Thresholds for brown.
 
     Returns
     -------
     labels
-        int32 (H, W), 0 = no tissue or debris, else the number of the piece.
+        int32 (H, W), 0 = no tissue or debris, else the label of the piece.
     pieces
         Largest first.
     """
@@ -137,7 +141,7 @@ def detached_pieces(
     coarse = replace(indicators or IndicatorSettings(), pixel_size_um=pixel_size_um)
     tissue = tissue_mask(rgb, settings.saturation_floor)
     reach = 2 * max(1, round(settings.gap_um / pixel_size_um / 2)) + 1
-    # Padded, or closing would join a piece to the frame of the picture.
+    # Padded, or closing would join a piece to the border of the picture.
     padded = np.pad(tissue.astype(np.uint8), reach)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
@@ -177,27 +181,27 @@ def measured_area(
     settings: ControlSettings | None = None,
     indicators: IndicatorSettings | None = None,
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Return where on a slide to measure, and a sentence for each piece that looks like a control.
+    """Return the area of a slide to measure, and a warning for each piece that looks like a control.
 
     Parameters
     ----------
     rgb, pixel_size_um, settings, indicators
         As in `detached_pieces`.
     keep_controls
-        Measure pieces that look like controls too; the sentences then say so.
+        Measure pieces that look like controls too; the warnings then say so.
 
     Returns
     -------
     mask
         bool (H, W), for `slide.patch_boxes`.
     warnings
-        What was left out, so that no tissue disappears silently.
+        One sentence per control, so that no tissue is excluded silently.
     """
     labels, pieces = detached_pieces(rgb, pixel_size_um, settings, indicators)
     controls = [piece for piece in pieces if piece.is_control]
-    done = "measured, as asked" if keep_controls else "left out; keep controls to measure it"
+    done = "included as requested" if keep_controls else "excluded; pass --keep-controls to include it"
     warnings = tuple(
-        f"A detached piece of {piece.area_mm2:.2f} mm², {100 * piece.brown_share:.0f} % brown, looks like "
+        f"A detached piece of tissue ({piece.area_mm2:.2f} mm², {100 * piece.brown_share:.0f} % brown) looks like "
         f"control tissue: {done}."
         for piece in controls
     )

@@ -1,6 +1,7 @@
-"""Where the tumour is, from the probabilities of patches, after Che et al. 2023 (doi 10.3390/diagnostics13020263).
+"""Tumour area from patch probabilities, after Che et al. 2023 (doi 10.3390/diagnostics13020263).
 
-Their ResNet34 gives each patch a probability; a threshold and the removal of small areas make the tumour area.
+Their ResNet34 gives each patch a probability of tumour; thresholding and the removal of small areas give the
+tumour area.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ __all__ = ["TumourSettings", "tumour_area"]
 
 @dataclass(frozen=True, slots=True)
 class TumourSettings:
-    """What makes patches a tumour. The paper gives neither number; these are ours.
+    """Settings of the tumour area. The paper gives neither number; these are ours.
 
     Attributes
     ----------
     threshold
-        Least probability of a patch, 0..1.
+        Minimum probability of a tumour patch, 0..1.
     area_mm2_min
-        Smaller areas are taken for false; about six patches of 129 µm.
+        Smaller areas are discarded as false positives; 0.1 mm² is about six patches of 129 µm.
     """
 
     threshold: float = 0.5
@@ -37,8 +38,8 @@ class TumourSettings:
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1 or not self.area_mm2_min >= 0:
             raise SettingsError(
-                f"tumour.threshold = {self.threshold:g} must be within 0..1, and tumour.area_mm2_min = "
-                f"{self.area_mm2_min:g} at least 0."
+                f"tumour.threshold = {self.threshold:g} must be between 0 and 1, and tumour.area_mm2_min = "
+                f"{self.area_mm2_min:g} must be 0 or more."
             )
 
 
@@ -50,22 +51,22 @@ def tumour_area(
     pixel_size_um: float,
     settings: TumourSettings | None = None,
 ) -> NDArray[np.bool_]:
-    """Return the tumour on a picture of the whole image.
+    """Return the tumour mask on an overview of the whole image.
 
     Parameters
     ----------
     box_xywh
-        int32 (N, 4), the patches, level-0 pixels.
+        int32 (N, 4), left, top, width and height of the patches, level-0 pixels.
     probability
-        float (N,), of tumour; NaN where a patch could not be read, which is no tumour.
+        float32 (N,), probability of tumour, 0..1; NaN (an unreadable patch) counts as no tumour.
     shape
-        Height and width of the picture.
+        Height and width of the overview, px.
     scale
-        Picture pixels per level-0 pixel.
+        Overview pixels per level-0 pixel.
     pixel_size_um
-        µm of a level-0 pixel.
+        Size of a level-0 pixel, µm.
     settings
-        See `TumourSettings`.
+        Threshold and minimum area.
 
     Returns
     -------
@@ -75,9 +76,11 @@ def tumour_area(
     s = settings or TumourSettings()
     mask = np.zeros(shape, np.uint8)
     for x, y, width, height in box_xywh[probability >= s.threshold].tolist():
+        # Both edges are rounded, not the width, so that neighbouring patches meet without a gap.
         left, top = round(x * scale), round(y * scale)
         right, bottom = round((x + width) * scale), round((y + height) * scale)
         mask[top : max(top + 1, bottom), left : max(left + 1, right)] = 1
+    # 8-connected: patches that touch at a corner belong to one tumour.
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     mm2 = stats[:, cv2.CC_STAT_AREA] * (pixel_size_um / scale / 1000) ** 2
     large = (mm2 >= s.area_mm2_min) & (np.arange(count) > 0)

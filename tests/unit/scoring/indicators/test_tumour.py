@@ -24,7 +24,7 @@ def test_the_area_is_that_of_the_patches_above_the_threshold() -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_areas_under_the_least_are_no_tumour() -> None:
+def test_areas_below_the_minimum_are_not_tumour() -> None:
     # Patches of 0.1 mm: three that touch, one of them by its corner alone, are 0.03 mm²; one apart is 0.01 mm².
     boxes = lattice(8, 8, 200)
     probability = np.zeros(64, np.float32)
@@ -36,6 +36,6 @@ def test_areas_under_the_least_are_no_tumour() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"threshold": 1.0}, {"area_mm2_min": -1.0}])
-def test_settings_that_make_no_sense(wrong: dict[str, float]) -> None:
+def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="tumour"):
         TumourSettings(**wrong)
