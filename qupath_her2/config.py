@@ -18,16 +18,13 @@ import pydantic
 from qupath_her2.cells.measure import CellSettings
 from qupath_her2.cells.network_cells import NetworkCellSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.inference.grad_cam import CamSettings
-from qupath_her2.learning.inference.predict import PredictSettings
-from qupath_her2.learning.segmentation.windows import SegmentSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import CamSettings, PredictSettings, SegmentSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.class_names import ClassNames
-from qupath_her2.scoring.score_cells import ScoringSettings
 from qupath_her2.scoring.indicators.masks import IndicatorSettings
 from qupath_her2.scoring.indicators.tissue import ControlSettings
 from qupath_her2.scoring.indicators.tumour import TumourSettings
+from qupath_her2.scoring.score_cells import ScoringSettings
 from qupath_her2.scoring.votes import VoteSettings
 from qupath_her2.slides.stains.estimate import StainEstimateSettings
 from qupath_her2.slides.stains.vectors import StainVectors

@@ -24,7 +24,7 @@ from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_of_map
 from qupath_her2.cells.nuclei.star_contours import mean_within
 from qupath_her2.cells.stain_planes import Plane
-from qupath_her2.learning.segmentation.pixel_network import LARGEST_DEVIATION, PixelMap
+from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
 from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS
 from qupath_her2.records import Box
 

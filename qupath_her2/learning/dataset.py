@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchReadError, SettingsError
-from qupath_her2.learning.train.augment import AugmentSettings, apply_shape, draw_augmentation, move_targets
+from qupath_her2.learning.train.augment import apply_shape, draw_augmentation, move_targets
 from qupath_her2.learning.train.stain_space import DensityMaps, map_densities
+from qupath_her2.models.settings import AugmentSettings, ReadSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,6 @@ __all__ = [
     "Batch",
     "PatchReader",
     "Preparation",
-    "ReadSettings",
     "TargetReader",
     "read_batches",
     "split_rows",
@@ -56,30 +56,6 @@ class TargetReader(Protocol):
     def pixel_counts(self) -> NDArray[np.int64]:
         """Return how many pixels of each class each patch has, int64 (N, C)."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """How pixels are read.
-
-    Attributes
-    ----------
-    threads
-        That read at once.
-    rows_at_once
-        Patches one thread asks for together; neighbours among them share tiles of the file.
-    batches_ahead
-        Finished batches that may wait, so that the device never does.
-    """
-
-    threads: int = 4
-    rows_at_once: int = 64
-    batches_ahead: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "rows_at_once", "batches_ahead"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} = {getattr(self, name)!r} must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.models.optional import need
+from qupath_her2.models.settings import Precision
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "Precision",
     "autocast",
     "choose_device",
     "describe_device",
@@ -22,7 +22,6 @@ __all__ = [
     "memory_layout",
 ]
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: tuple[str, ...] = ("auto", "fp32", "bf16", "fp16")
 
 

@@ -5,10 +5,7 @@ Mridha K et al., AJSE 22(1), 2023. Read from top to bottom: data, patches, netwo
 
 from __future__ import annotations
 
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import AugmentSettings, ReadSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.cutting.labels import LabelRule

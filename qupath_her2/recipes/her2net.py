@@ -5,11 +5,13 @@ Saha M, Chakraborty C, IEEE TIP 27(5), 2018. Read from top to bottom: data, wind
 
 from __future__ import annotations
 
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.losses import LossSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import (
+    AugmentSettings,
+    LossSettings,
+    ReadSettings,
+    ScheduleSettings,
+    TrainSettings,
+)
 from qupath_her2.patches.cutting.crop_windows import PAPER_CROP_PX, PAPER_WINDOW_PX
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings

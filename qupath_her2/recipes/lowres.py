@@ -5,10 +5,7 @@ Read from top to bottom: data, pictures, network, training, metric.
 
 from __future__ import annotations
 
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.losses import LossSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import AugmentSettings, LossSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.settings import PatchSettings

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qupath_her2.learning.inference.predict import PredictSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import PredictSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.scoring.votes import VoteSettings
 

@@ -5,9 +5,7 @@ Joshi SA et al., ETASR 2025. Read from top to bottom: data, patches, stain, netw
 
 from __future__ import annotations
 
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import AugmentSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.cutting.labels import LabelRule

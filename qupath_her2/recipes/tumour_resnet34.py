@@ -6,9 +6,7 @@ indicators themselves, is ``qupath-her2 run --method indicators``.
 
 from __future__ import annotations
 
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
+from qupath_her2.models.settings import AugmentSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.cutting.labels import LabelRule

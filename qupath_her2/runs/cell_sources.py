@@ -17,8 +17,7 @@ from qupath_her2.models.specs import MODELS
 from qupath_her2.records import Refusal
 
 if TYPE_CHECKING:
-    from qupath_her2.learning.device import Precision
-    from qupath_her2.learning.segmentation.windows import SegmentSettings
+    from qupath_her2.models.settings import Precision, SegmentSettings
     from qupath_her2.runs.score_image import ScoreJob
     from qupath_her2.slides.readers.slide import Slide
 

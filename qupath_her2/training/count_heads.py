@@ -18,9 +18,9 @@ from qupath_her2.training.evaluation import agreement_of_images
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qupath_her2.learning.inference.predict import PredictSettings
     from qupath_her2.models.card import ModelCard
     from qupath_her2.models.count_heads import CountKind
+    from qupath_her2.models.settings import PredictSettings
     from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = ["HEADS", "fit_heads", "head_path"]

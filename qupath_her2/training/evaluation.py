@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qupath_her2.learning.dataset import Preparation
-from qupath_her2.learning.inference.grad_cam import CamSettings, explain, heat_overlay
+from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
 from qupath_her2.learning.inference.predict import predict
 from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.report.contact_sheet import contact_sheet, paired_sheet
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qupath_her2.learning.inference.predict import Prediction, PredictSettings
+    from qupath_her2.learning.inference.predict import Prediction
     from qupath_her2.models.card import ModelCard
+    from qupath_her2.models.settings import PredictSettings
     from qupath_her2.patches.pixels.patch_pixels import PatchPixels
     from qupath_her2.slides.stains.density_map import DensityMap
 

@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torchvision import transforms
 
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.inference.predict import PredictSettings, predict
+from qupath_her2.learning.inference.predict import predict
 from qupath_her2.learning.train.setup import begin_card
 from qupath_her2.models.registry import build_model
+from qupath_her2.models.settings import PredictSettings, ReadSettings
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from qupath_her2.cells.membrane.outlines import N_SECTORS
 from qupath_her2.learning.metrics.instance_metrics import InstanceCounts, match_polygons
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
-from qupath_her2.learning.segmentation.windows import SegmentSettings
 from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.models.settings import SegmentSettings
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
 from qupath_her2.synthetic.settings import FieldSettings

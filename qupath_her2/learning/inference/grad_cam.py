@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ModelError, SettingsError
+from qupath_her2.errors import ModelError
 from qupath_her2.learning.dataset import Preparation
 from qupath_her2.models.optional import need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CamSettings", "explain", "heat_overlay"]
-
-
-@dataclass(frozen=True, slots=True)
-class CamSettings:
-    """Where a network looks, shown with its predictions.
-
-    Attributes
-    ----------
-    is_on
-        Make maps of it at all: each patch goes through the network once more, and back.
-    shown
-        Patches of each kind (surest, least sure) on the sheet of an image.
-    opacity
-        Of the hottest place on the sheet, 0..1.
-    """
-
-    is_on: bool = False
-    shown: int = 9
-    opacity: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.shown < 1 or not 0 < self.opacity <= 1:
-            raise SettingsError(
-                f"cam.shown = {self.shown} must be at least 1, and cam.opacity = {self.opacity} within 0..1."
-            )
+__all__ = ["explain", "heat_overlay"]
 
 
 def explain(

@@ -11,56 +11,30 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ModelError, SettingsError
-from qupath_her2.learning.dataset import PatchReader, Preparation, ReadSettings, read_batches, split_rows
-from qupath_her2.learning.device import Precision, choose_device, describe_device, half_type, memory_layout
+from qupath_her2.errors import ModelError
+from qupath_her2.learning.dataset import PatchReader, Preparation, read_batches, split_rows
+from qupath_her2.learning.device import choose_device, describe_device, half_type, memory_layout
 from qupath_her2.learning.inference.forward import Forward
 from qupath_her2.learning.inference.pipeline import DeviceClock, DeviceResults, uploaded
 from qupath_her2.models.card import ModelCard, check_picture
 from qupath_her2.models.optional import need
+from qupath_her2.models.settings import PredictSettings
 from qupath_her2.patches.pixels.patch_pixels import reading_order
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.slides.stains.density_map import DensityMap
 
-__all__ = ["NO_CLASS", "PredictSettings", "Prediction", "choose_classes", "predict"]
+__all__ = ["NO_CLASS", "Prediction", "choose_classes", "predict"]
 
 #: Class index of a patch that was not read, or of which the network is not sure enough.
 NO_CLASS = -1
-
-
-@dataclass(frozen=True, slots=True)
-class PredictSettings:
-    """How a network is run.
-
-    Attributes
-    ----------
-    batch_size
-        Patches in the network at once; halved by itself when the device's memory is full.
-    device, precision
-        See `learning.device`.
-    is_compiled
-        Let torch compile the network first: minutes once, then faster on a GPU.
-    read
-        Threads and buffers.
-    """
-
-    batch_size: int = 64
-    device: str = "auto"
-    precision: Precision = "auto"
-    is_compiled: bool = False
-    read: ReadSettings = field(default_factory=ReadSettings)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise SettingsError(f"batch_size = {self.batch_size!r} must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,10 +14,10 @@ from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader, read_batches, split_rows
 from qupath_her2.learning.device import autocast, choose_device, half_type, memory_layout
 from qupath_her2.learning.inference.forward import Forward
-from qupath_her2.learning.inference.predict import PredictSettings
 from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.learning.train.pixel_losses import UNKNOWN
 from qupath_her2.models.card import ModelCard, check_picture
+from qupath_her2.models.settings import PredictSettings
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest

@@ -8,24 +8,18 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.device import (
-    Precision,
-    autocast,
-    choose_device,
-    half_type,
-    is_out_of_memory,
-    memory_layout,
-)
-from qupath_her2.learning.segmentation.windows import SegmentSettings, WindowLattice, window_lattice
+from qupath_her2.learning.device import autocast, choose_device, half_type, is_out_of_memory, memory_layout
+from qupath_her2.learning.segmentation.windows import WindowLattice, window_lattice
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.optional import need
+from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
+from qupath_her2.models.settings import Precision, SegmentSettings
 from qupath_her2.patches.targets.targets import TARGET_CLASSES
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.records import Box
@@ -33,28 +27,9 @@ from qupath_her2.records import Box
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LARGEST_DEVIATION", "PixelMap", "PixelNetwork", "check_segmenter"]
+__all__ = ["PixelNetwork", "check_segmenter"]
 
 _BAYESIAN = "bayesian-segnet"
-#: The largest standard deviation that a probability can have.
-LARGEST_DEVIATION = 0.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PixelMap:
-    """What a network says of the pixels of a box.
-
-    Attributes
-    ----------
-    probabilities
-        uint8 (H, W, 3), 255 = certain, in the order of `patches.targets.targets.TARGET_CLASSES`.
-    uncertainty
-        uint8 (H, W) of a Bayesian network: standard deviation over drawn nets, root mean square over
-        classes, 255 = 0.5; None of others.
-    """
-
-    probabilities: NDArray[np.uint8]
-    uncertainty: NDArray[np.uint8] | None = None
 
 
 def check_segmenter(card: ModelCard, where: str) -> None:

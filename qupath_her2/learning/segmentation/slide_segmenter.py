@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.segmentation.pixel_network import PixelMap, PixelNetwork
+from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.windows import mirrored
 from qupath_her2.models.card import ModelCard
+from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.targets import BACKGROUND, TARGET_CLASSES
 from qupath_her2.records import Box
 from qupath_her2.slides.readers.slide import Slide, read_scaled

@@ -13,46 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.models.settings import SegmentSettings
 
-__all__ = ["SegmentSettings", "WindowLattice", "mirrored", "window_lattice"]
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentSettings:
-    """How a segmenter looks at a slide.
-
-    Attributes
-    ----------
-    overlap_share
-        Neighbouring windows share this much of their side, 0..0.5. A quarter in place of a sixth costs a
-        third more time and gave the same cells (U-Net, Her2Net, SegNet on drawn fields).
-    rim_share
-        Of a window's side, at each of its edges, that is not believed.
-    samples
-        Nets drawn by dropout of a Bayesian network; others answer once.
-    seed
-        Of these draws.
-    batch_size
-        Windows in the network at once; halved by itself when the device's memory is full.
-    """
-
-    overlap_share: float = 0.16
-    rim_share: float = 0.04
-    samples: int = 8
-    seed: int = 0
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.overlap_share <= 0.5 or not 0 <= 2 * self.rim_share <= self.overlap_share:
-            raise SettingsError(
-                f"overlap_share {self.overlap_share:g} must lie in 0..0.5, and rim_share {self.rim_share:g} in 0 to "
-                "half of it."
-            )
-        if self.samples < 1 or self.batch_size < 1:
-            raise SettingsError(
-                f"samples {self.samples} and batch_size {self.batch_size} must be at least 1."
-            )
+__all__ = ["WindowLattice", "mirrored", "window_lattice"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,59 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import SettingsError
 from qupath_her2.learning.train.seeding import uniforms
 from qupath_her2.learning.train.stain_space import DensityMaps, hed_maps
+from qupath_her2.models.settings import AugmentSettings
 from qupath_her2.slides.stains.jitter import JitterSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AugmentSettings", "Augmentation", "apply_shape", "draw_augmentation", "move_targets"]
+__all__ = ["Augmentation", "apply_shape", "draw_augmentation", "move_targets"]
 
 #: Value of a target where nobody knows what the pixel is.
 _UNKNOWN = 255
 
 #: Numbers that one patch draws, whatever is switched on: a setting does not shift what the others draw.
 _DRAWS = 13
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentSettings:
-    """What may happen to a training patch. The defaults change nothing but its attitude, which has no meaning.
-
-    Attributes
-    ----------
-    flips, right_angle_turns
-        Exact, without resampling; all eight attitudes are equally likely with both.
-    angle_deg
-        Turn by up to this, either way.
-    scale
-        Side longer or shorter by up to this share.
-    shift
-        Move by up to this share of the side.
-    shear_deg
-        Slant by up to this, either way.
-    stains
-        Jitter of haematoxylin, eosin and DAB, or None.
-
-    Where the picture is resampled, what comes in from outside is its mirror image, of which no target is known.
-    """
-
-    flips: bool = True
-    right_angle_turns: bool = True
-    angle_deg: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    shear_deg: float = 0.0
-    stains: JitterSettings | None = None
-
-    def __post_init__(self) -> None:
-        limits = {"angle_deg": 180.0, "scale": 0.9, "shift": 0.5, "shear_deg": 60.0}
-        for name, most in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise SettingsError(f"Augmentation {name} = {value!r} is not between 0 and {most:g}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,12 @@ from qupath_her2.learning.train.schedule import learning_rate
 from qupath_her2.learning.train.seeding import epoch_order
 from qupath_her2.learning.train.setup import Setup, begin_card, begin_run, check_data, check_kind, set_up
 from qupath_her2.learning.train.state_file import averaged
-from qupath_her2.learning.train.training_state import Running, TrainSettings
+from qupath_her2.learning.train.training_state import Running
 from qupath_her2.learning.train.validation import validate
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import save_checkpoint
 from qupath_her2.models.optional import need
+from qupath_her2.models.settings import TrainSettings
 from qupath_her2.patches.pixels.patch_pixels import reading_order
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 

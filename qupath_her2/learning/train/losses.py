@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.models.settings import LossSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LossKind", "LossSettings", "class_weights", "patch_losses", "weights_of_counts"]
-
-LossKind = Literal["cross_entropy", "focal", "dice", "cross_entropy_dice"]
-_KINDS = ("cross_entropy", "focal", "dice", "cross_entropy_dice")
-
-
-@dataclass(frozen=True, slots=True)
-class LossSettings:
-    """What is minimised.
-
-    Attributes
-    ----------
-    kind
-        ``cross_entropy`` or ``focal``; of segmenters also ``dice``, and ``cross_entropy_dice``, the sum of both.
-    focal_gamma
-        How much easy patches count less; 2 in the paper [1]_. 0 is cross-entropy.
-    class_weights
-        ``none``, ``balanced`` (N / (classes · N of the class), as scikit-learn has it), or one
-        positive number a class.
-
-    References
-    ----------
-    .. [1] Lin TY, Goyal P, Girshick R, He K, Dollár P. Focal loss for dense object detection. ICCV 2017.
-       doi:10.1109/ICCV.2017.324
-    """
-
-    kind: LossKind = "cross_entropy"
-    focal_gamma: float = 2.0
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
-
-    def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise SettingsError(
-                f"Unknown loss {self.kind!r}. Choose {', '.join(_KINDS[:-1])} or {_KINDS[-1]}."
-            )
-        if not (math.isfinite(self.focal_gamma) and self.focal_gamma >= 0):
-            raise SettingsError(f"focal_gamma = {self.focal_gamma!r} is not a number of at least 0.")
-        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
-            raise SettingsError(
-                f"Unknown class_weights {self.class_weights!r}. Choose none, balanced, or one number a class."
-            )
+__all__ = ["class_weights", "patch_losses", "weights_of_counts"]
 
 
 def class_weights(labels: NDArray[np.int16], n_classes: int, settings: LossSettings) -> NDArray[np.float32]:

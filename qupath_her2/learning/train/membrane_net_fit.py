@@ -14,11 +14,11 @@ from qupath_her2.errors import SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RingCuts", "RingFitSettings", "RingTruth", "fit_rings"]
+__all__ = ["MembraneCuts", "MembraneFitSettings", "MembraneTruth", "fit_membrane_net"]
 
 
 @dataclass(frozen=True, slots=True)
-class RingFitSettings:
+class MembraneFitSettings:
     """How the net is fitted.
 
     Attributes
@@ -70,7 +70,7 @@ class RingFitSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RingCuts:
+class MembraneCuts:
     """Where the estimates will be cut, see `cells.GradingSettings`.
 
     `own_od` : densities from which a membrane is moderate, and intense, OD. `complete_from` : stained share from which
@@ -83,7 +83,7 @@ class RingCuts:
 
 
 @dataclass(frozen=True, slots=True)
-class RingTruth:
+class MembraneTruth:
     """What was drawn of N cells.
 
     `own_od_root` float32 (N), OD ** 0.5; `completeness` float32 (N), 0..1; `intensity` uint8 (N), index into
@@ -96,7 +96,7 @@ class RingTruth:
     is_complete: NDArray[np.bool_]
 
 
-def _net(n_channels: int, s: RingFitSettings) -> Any:
+def _net(n_channels: int, s: MembraneFitSettings) -> Any:
     import torch
     from torch import nn
     from torch.nn.functional import relu
@@ -127,7 +127,7 @@ def _net(n_channels: int, s: RingFitSettings) -> Any:
     return Net()
 
 
-def _cut_loss(answer: Tensor, truth: list[Tensor], cuts: RingCuts, s: RingFitSettings) -> Tensor:
+def _cut_loss(answer: Tensor, truth: list[Tensor], cuts: MembraneCuts, s: MembraneFitSettings) -> Tensor:
     """Cross-entropy of "beyond the cut-point" for each cut, as an estimate's distance from it says."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -147,7 +147,7 @@ def _cut_loss(answer: Tensor, truth: list[Tensor], cuts: RingCuts, s: RingFitSet
     return found
 
 
-def _loss(answer: Tensor, truth: list[Tensor], s: RingFitSettings) -> Tensor:
+def _loss(answer: Tensor, truth: list[Tensor], s: MembraneFitSettings) -> Tensor:
     from torch.nn import functional
 
     own_od_root, completeness, intensity, is_complete = truth
@@ -169,8 +169,11 @@ def _batches(n: int, epochs: int, batch_size: int) -> Iterator[Tensor]:
             yield order[first : first + batch_size]
 
 
-def fit_rings(
-    rings: NDArray[np.float16], truth: RingTruth, cuts: RingCuts, settings: RingFitSettings | None = None
+def fit_membrane_net(
+    rings: NDArray[np.float16],
+    truth: MembraneTruth,
+    cuts: MembraneCuts,
+    settings: MembraneFitSettings | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Fit the net to drawn cells.
 
@@ -201,7 +204,7 @@ def fit_rings(
         raise SettingsError(
             "Growing the net needs torch. Install it: pip install 'qupath-her2[learn]'."
         ) from error
-    s = settings or RingFitSettings()
+    s = settings or MembraneFitSettings()
     if len(rings) < s.batch_size:
         raise SettingsError(
             f"{len(rings)} cells are fewer than one batch of {s.batch_size}. Draw more fields."

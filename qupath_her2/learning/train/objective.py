@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import Batch, TargetReader
-from qupath_her2.learning.train.losses import LossSettings, class_weights, patch_losses, weights_of_counts
+from qupath_her2.learning.train.losses import class_weights, patch_losses, weights_of_counts
 from qupath_her2.learning.train.pixel_losses import UNKNOWN, picture_weights, pixel_losses
+from qupath_her2.models.settings import LossSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

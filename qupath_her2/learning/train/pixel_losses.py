@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qupath_her2.learning.train.losses import LossSettings
+from qupath_her2.models.settings import LossSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,68 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.models.settings import ScheduleSettings
 
-__all__ = ["ScheduleSettings", "Watch", "learning_rate", "watch"]
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleSettings:
-    """How the learning rate runs, and when training ends early.
-
-    Attributes
-    ----------
-    kind
-        ``constant``; ``cosine`` from `learning_rate` to `least_learning_rate` over all steps [1]_;
-        ``plateau``: times `factor` after `plateau_epochs` epochs without a better value.
-    learning_rate, least_learning_rate
-        First value, and the one it never falls below.
-    warm_up_epochs
-        A straight rise from 0, before anything else.
-    factor, plateau_epochs
-        Of ``plateau``.
-    monitor
-        Which value of the validation counts as better: ``loss`` (lower), ``accuracy`` or ``macro_f1``
-        (higher). The best checkpoint is chosen by it too.
-    least_gain
-        What is not better by this much is not better.
-    stop_after_epochs
-        Epochs without a better value after which training ends; 0 never.
-
-    References
-    ----------
-    .. [1] Loshchilov I, Hutter F. SGDR: stochastic gradient descent with warm restarts. ICLR 2017.
-       arXiv:1608.03983
-    """
-
-    kind: Literal["constant", "cosine", "plateau"] = "cosine"
-    learning_rate: float = 1e-4
-    least_learning_rate: float = 1e-7
-    warm_up_epochs: int = 0
-    factor: float = 0.5
-    plateau_epochs: int = 3
-    monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"
-    least_gain: float = 1e-4
-    stop_after_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("constant", "cosine", "plateau"):
-            raise SettingsError(f"Unknown schedule {self.kind!r}. Choose constant, cosine or plateau.")
-        if self.monitor not in ("loss", "accuracy", "macro_f1"):
-            raise SettingsError(f"Unknown monitor {self.monitor!r}. Choose loss, accuracy or macro_f1.")
-        if not 0 <= self.least_learning_rate <= self.learning_rate < math.inf or self.learning_rate == 0:
-            raise SettingsError(
-                f"Learning rates {self.learning_rate!r} and least {self.least_learning_rate!r} are not "
-                "0 <= least <= first, first above 0."
-            )
-        if not 0 < self.factor < 1:
-            raise SettingsError(f"Schedule factor = {self.factor!r} is not between 0 and 1.")
-        if self.plateau_epochs < 1 or self.warm_up_epochs < 0 or self.stop_after_epochs < 0:
-            raise SettingsError(
-                "plateau_epochs must be at least 1, warm_up_epochs and stop_after_epochs at least 0."
-            )
+__all__ = ["Watch", "learning_rate", "watch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader
 from qupath_her2.learning.device import half_type
 from qupath_her2.learning.train.objective import Objective, find_objective
 from qupath_her2.learning.train.parallel import World
-from qupath_her2.learning.train.training_state import Running, TrainSettings, make_optimiser, settings_words
+from qupath_her2.learning.train.training_state import Running, make_optimiser, settings_words
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.registry import check_input, find_model
+from qupath_her2.models.settings import TrainSettings
 from qupath_her2.patches.manifest import manifest_hash
-from qupath_her2.patches.splits import PATCH_LEVEL, leaked_cases, split_warning, unknown_cases
+from qupath_her2.patches.splits import PATCH_LEVEL, count_unknown_cases, leaked_cases, split_warning
 from qupath_her2.provenance import versions
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def _warnings(
             f"No training {'pixel' if is_dense else 'patch'} of class {', '.join(absent)}: it cannot be learnt."
         )
     leak = split_warning(manifest)
-    if leak is None and unknown_cases(manifest):
-        leak = f"{unknown_cases(manifest)} images have no known case: figures are {PATCH_LEVEL}."
+    if leak is None and count_unknown_cases(manifest):
+        leak = f"{count_unknown_cases(manifest)} images have no known case: figures are {PATCH_LEVEL}."
     if leak is not None:
         found.append(leak)
     if n_validation == 0:

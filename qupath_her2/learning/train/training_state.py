@@ -5,91 +5,25 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from qupath_her2.errors import SettingsError, TrainingError
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.device import Precision
+from qupath_her2.errors import TrainingError
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
-from qupath_her2.learning.train.augment import AugmentSettings
-from qupath_her2.learning.train.losses import LossSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings, Watch, watch
+from qupath_her2.learning.train.schedule import Watch, watch
 from qupath_her2.learning.train.state_file import load_state, optimiser_state, restore_optimiser, save_state
+from qupath_her2.models.settings import TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["STATE_FILE", "Running", "TrainSettings", "make_optimiser", "settings_words"]
+__all__ = ["STATE_FILE", "Running", "make_optimiser", "settings_words"]
 
 STATE_FILE = "state.safetensors"
 _STATE_FORMAT = 1
 #: Settings that change where and how fast a curve is made, not the curve: another machine may take over.
 _FREE = ("device", "micro_batch_size", "precision", "read", "save_every_steps")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """How a network is trained.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the training patches, at most: see `ScheduleSettings.stop_after_epochs`.
-    batch_size
-        Patches of one step of the optimiser, over all processes. A remainder of one patch (with several
-        processes: fewer than two each) joins the batch before it, since batch norm has no variance of one.
-    micro_batch_size
-        Patches in the network at once; 0 is the whole batch. The gradients add up to the batch's,
-        but for batch norm, which sees the part only. Halved by itself when the device's memory is full.
-    optimiser
-        ``adam``, ``adamw`` or ``sgd``.
-    momentum
-        Of ``sgd``.
-    weight_decay
-        L2 for ``adam`` and ``sgd``, decoupled for ``adamw``.
-    schedule, loss, augment, read
-        See there.
-    ema_decay
-        Of a running average of the weights, which is then what is validated and kept; 0 is none.
-    seed
-        All randomness follows from it but the first weights, which are the caller's.
-    device, precision
-        See `learning.device`.
-    save_every_steps
-        How often the state is saved within an epoch; 0 saves at its end only.
-    """
-
-    epochs: int = 25
-    batch_size: int = 32
-    micro_batch_size: int = 0
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    loss: LossSettings = field(default_factory=LossSettings)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    read: ReadSettings = field(default_factory=ReadSettings)
-    ema_decay: float = 0.0
-    seed: int = 0
-    device: str = "auto"
-    precision: Precision = "auto"
-    save_every_steps: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.micro_batch_size < 0 or self.save_every_steps < 0:
-            raise SettingsError(
-                f"epochs {self.epochs!r} and batch_size {self.batch_size!r} must be at least 1, micro_batch_size "
-                f"{self.micro_batch_size!r} and save_every_steps {self.save_every_steps!r} at least 0."
-            )
-        if self.optimiser not in ("adam", "adamw", "sgd"):
-            raise SettingsError(f"Unknown optimiser {self.optimiser!r}. Choose adam, adamw or sgd.")
-        if not (0 <= self.momentum < 1 and 0 <= self.ema_decay < 1 and self.weight_decay >= 0):
-            raise SettingsError(
-                f"momentum {self.momentum!r} and ema_decay {self.ema_decay!r} must be in 0..1, weight_decay "
-                f"{self.weight_decay!r} at least 0."
-            )
 
 
 def settings_words(settings: TrainSettings) -> dict[str, Any]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from qupath_her2.learning.inference.grad_cam import CamSettings
     from qupath_her2.models.card import ModelCard
+    from qupath_her2.models.settings import CamSettings
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.patches.pixels.patch_pixels import PatchPixels
     from qupath_her2.records import PatchTable

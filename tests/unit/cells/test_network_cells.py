@@ -18,7 +18,7 @@ from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_o
 from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.quality import QualitySettings
 from qupath_her2.learning.metrics.instance_metrics import match_polygons
-from qupath_her2.learning.segmentation.pixel_network import PixelMap
+from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.records import Box, Region
 from tests.helpers.drawn_planes import STAINS, ArraySlide

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
-from qupath_her2.learning.dataset import Preparation, ReadSettings, read_batches, split_rows
+from qupath_her2.learning.dataset import Preparation, read_batches, split_rows
 from qupath_her2.learning.device import choose_device, half_type
-from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.models.settings import AugmentSettings, ReadSettings
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.slides.stains.jitter import JitterSettings

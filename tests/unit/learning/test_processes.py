@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from qupath_her2.learning.inference.predict import PredictSettings, predict
+from qupath_her2.learning.inference.predict import predict
 from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.models.settings import PredictSettings
 from qupath_her2.patches.manifest import PatchManifest, read_manifest, write_manifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 

@@ -11,17 +11,19 @@ import pytest
 import torch
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.inference.predict import PredictSettings
 from qupath_her2.learning.metrics.epoch_metrics import macro_f1
 from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.learning.metrics.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels
 from qupath_her2.learning.train.loop import train
-from qupath_her2.learning.train.losses import LossSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.registry import build_model
+from qupath_her2.models.settings import (
+    LossSettings,
+    PredictSettings,
+    ReadSettings,
+    ScheduleSettings,
+    TrainSettings,
+)
 from qupath_her2.patches.cutting.cut_windows import scores_of
 from qupath_her2.patches.manifest import select
 from qupath_her2.patches.targets.drawn_windows import DrawnWindow, DrawnWindows, drawn_windows

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import torch
 
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.train.augment import AugmentSettings
 from qupath_her2.learning.train.loop import train
-from qupath_her2.learning.train.schedule import ScheduleSettings
-from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.registry import build_model
+from qupath_her2.models.settings import AugmentSettings, ReadSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.manifest import read_manifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 

@@ -11,14 +11,12 @@ import pytest
 import torch
 
 from qupath_her2.errors import ModelError, SettingsError
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.inference.predict import NO_CLASS, PredictSettings, choose_classes, predict
+from qupath_her2.learning.inference.predict import NO_CLASS, choose_classes, predict
 from qupath_her2.learning.train.loop import train
-from qupath_her2.learning.train.schedule import ScheduleSettings
 from qupath_her2.learning.train.setup import begin_card
-from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.models.settings import PredictSettings, ReadSettings, ScheduleSettings, TrainSettings
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.slides.stains.density_map import DensityMap

@@ -17,8 +17,8 @@ import torch
 from qupath_her2.errors import ModelError
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter, network_downsample
-from qupath_her2.learning.segmentation.windows import SegmentSettings
 from qupath_her2.models.registry import build_model
+from qupath_her2.models.settings import SegmentSettings
 from qupath_her2.records import Box
 from qupath_her2.slides.readers.base import BaseSlide
 from tests.helpers.colour_net import CARD, COLOURS, colour_net

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.segmentation.windows import SegmentSettings, mirrored, window_lattice
+from qupath_her2.learning.segmentation.windows import mirrored, window_lattice
+from qupath_her2.models.settings import SegmentSettings
 
 SHARES = st.floats(0, 0.5)
 

@@ -6,13 +6,8 @@ import pytest
 import torch
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.augment import (
-    Augmentation,
-    AugmentSettings,
-    apply_shape,
-    draw_augmentation,
-    move_targets,
-)
+from qupath_her2.learning.train.augment import Augmentation, apply_shape, draw_augmentation, move_targets
+from qupath_her2.models.settings import AugmentSettings
 from qupath_her2.slides.stains.jitter import JitterSettings
 
 NOTHING = AugmentSettings(flips=False, right_angle_turns=False)

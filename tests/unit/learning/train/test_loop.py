@@ -12,15 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import ReadSettings
-from qupath_her2.learning.inference.predict import PredictSettings, predict
-from qupath_her2.learning.train.augment import AugmentSettings
+from qupath_her2.learning.inference.predict import predict
 from qupath_her2.learning.train.loop import TrainProgress, train
-from qupath_her2.learning.train.losses import LossSettings
-from qupath_her2.learning.train.schedule import ScheduleSettings
 from qupath_her2.learning.train.seeding import epoch_order
-from qupath_her2.learning.train.training_state import TrainSettings
 from qupath_her2.models.checkpoint import load_checkpoint
+from qupath_her2.models.settings import (
+    AugmentSettings,
+    LossSettings,
+    PredictSettings,
+    ReadSettings,
+    ScheduleSettings,
+    TrainSettings,
+)
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.losses import LossSettings, class_weights, patch_losses
+from qupath_her2.learning.train.losses import class_weights, patch_losses
+from qupath_her2.models.settings import LossSettings
 
 #: Logits whose softmax is (1/4, 3/4) and (9/10, 1/10).
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(9.0), 0.0]])

@@ -8,9 +8,10 @@ import torch
 
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import Batch
-from qupath_her2.learning.train.losses import LossSettings, weights_of_counts
+from qupath_her2.learning.train.losses import weights_of_counts
 from qupath_her2.learning.train.objective import PatchObjective, PixelObjective, find_objective
 from qupath_her2.learning.train.pixel_losses import UNKNOWN, picture_weights, pixel_losses
+from qupath_her2.models.settings import LossSettings
 
 #: Two pictures of 1 x 2 px: softmax (1/4, 3/4), (9/10, 1/10); and (1/2, 1/2) twice.
 LOGITS = torch.tensor([[[[0.0, math.log(9.0)]], [[math.log(3.0), 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])

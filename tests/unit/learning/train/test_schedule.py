@@ -5,7 +5,8 @@ import math
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.schedule import ScheduleSettings, Watch, learning_rate, watch
+from qupath_her2.learning.train.schedule import Watch, learning_rate, watch
+from qupath_her2.models.settings import ScheduleSettings
 
 
 def watched(values: list[float], settings: ScheduleSettings) -> list[Watch]:

@@ -17,10 +17,11 @@ pytest.importorskip("torch")
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.errors import Her2Error
 from qupath_her2.learning.dataset import Preparation
-from qupath_her2.learning.inference.grad_cam import CamSettings, explain
+from qupath_her2.learning.inference.grad_cam import explain
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.count_heads import counts_of_images
+from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest, select
 from qupath_her2.patches.pixels.clahe import ClaheSettings
