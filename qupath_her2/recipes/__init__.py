@@ -1,7 +1,7 @@
-"""The published systems as recipes: one file each, from data to metric, each deviation with its reason.
+"""Published systems as recipes: one file each, from data to metric, with a reason for every deviation from the paper.
 
-`ihc-indicators` (Che et al. 2023) measures and does not learn: ``qupath-her2 run --method indicators``; its tumour
-network is the recipe ``tumour-resnet34``.
+The IHC indicators of Che et al. 2023 are measured and not trained: ``qupath-her2 run --method indicators``. Their
+tumour network is the recipe ``tumour-resnet34``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return the recipe called `name`; SettingsError names the nearest ones."""
+    """Return the recipe called `name`; the SettingsError for an unknown one suggests similar names."""
     if name in RECIPES:
         return RECIPES[name]
     near = difflib.get_close_matches(name, RECIPES, n=2, cutoff=0.5)

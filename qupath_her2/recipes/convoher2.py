@@ -1,4 +1,4 @@
-"""convoHER2: HER2 0, 1+, 2+, 3+ of a picture, from H&E or from IHC, by a frozen InceptionV3 with a new head.
+"""convoHER2: HER2 0, 1+, 2+, 3+ from H&E or IHC patches, by a frozen InceptionV3 with a new head.
 
 Mridha K et al., AJSE 22(1), 2023. Read from top to bottom: data, patches, network, training, metric.
 """
@@ -17,17 +17,17 @@ __all__ = ["CONVOHER2"]
 
 CONVOHER2 = Recipe(
     name="convoher2",
-    title="HER2 0, 1+, 2+, 3+ from H&E or IHC pictures, frozen InceptionV3 with a dense head",
+    title="HER2 0, 1+, 2+, 3+ from H&E or IHC patches, frozen InceptionV3 with a dense head",
     paper="Mridha et al., AJSE 22(1), 2023",
     doi="10.53799/ajse.v22i1.477",
     data=(
-        "Paper: BCI, 4,873 pairs of 1024 x 1024 px at 0.46 µm/px, each made 256 x 256 px. "
-        "Here: BCI as it lies on disk, or fields of the same size inside regions that a person graded."
+        "Paper: BCI, 4,873 pairs of images of 1024 x 1024 px at 0.46 µm/px, resized to 256 x 256 px. "
+        "Here: BCI as unpacked, or patches of the same size inside regions graded by a pathologist."
     ),
     task="her2-4",
     patches=PatchSettings(
         task="her2-4",
-        # 1024 px of 0.46 µm shown in 256 px.
+        # 1024 px of 0.46 µm resized to 256 px.
         grid=GridSettings(patch_size_px=256, target_um_px=1.84),
         rule=LabelRule("majority"),
         drop=DROP_RULES["none"],
@@ -49,24 +49,24 @@ CONVOHER2 = Recipe(
     reported="accuracy 85.1 % (H&E), 87.8 % (IHC), plain InceptionV3 76 %, on BCI's own split of patches",
     deviations=(
         Deviation(
-            "80 % training, 20 % test; the best epoch is chosen by loss, of which part is not said",
-            "80/10/10 by case; the best epoch is that of the lowest validation loss",
-            "choosing on the test part makes its figure too good; BCI's 51 patients stand on both sides of its split",
+            "80 % training, 20 % test; the best epoch is chosen by loss, on an unstated part",
+            "80/10/10 by case; the best epoch is the one with the lowest validation loss",
+            "choosing on the test part inflates its figure; BCI's 51 patients are in both parts of its own split",
         ),
         Deviation(
             'augmentation "with various angles, sizes, etc."',
-            "flips, right-angle turns, turns up to 30°, sides up to 20 % longer or shorter",
+            "flips, rotations by right angles and by up to 30°, scaling by up to 20 %",
             "the paper gives no numbers",
         ),
         Deviation(
             "one network for H&E and one for IHC",
-            "the same recipe is run twice, on H&E images and on IHC images",
-            "a project says which of its images are which; mixing them is the user's choice",
+            "the recipe is trained twice, on H&E images and on IHC images",
+            "the user chooses the images of a training with --images",
         ),
         Deviation(
             "total of 31,542,052 parameters",
-            "31,510,500, of which 9,724,932 learn, as in the paper",
-            "the total counts the running statistics of batch normalisation the Keras way",
+            "31,510,500, of which 9,724,932 are trainable, as in the paper",
+            "the paper's total includes the running statistics of batch normalisation, as Keras counts",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Her2Net: membrane, nucleus and background of every pixel of a HER2 IHC picture, beside U-Net and two SegNets.
+"""Her2Net: segmentation of HER2 IHC images into membrane, nucleus and background; with U-Net and two SegNets.
 
 Saha M, Chakraborty C, IEEE TIP 27(5), 2018. Read from top to bottom: data, windows, network, training, metric.
 """
@@ -23,13 +23,13 @@ __all__ = ["HER2NET"]
 
 HER2NET = Recipe(
     name="her2net",
-    title="membrane, nucleus and background of every pixel, for cells and their membranes",
+    title="Membrane, nucleus and background of each pixel, to find cells and their membranes",
     paper="Saha & Chakraborty, IEEE TIP 27(5), 2018",
     doi="10.1109/TIP.2018.2795742",
     data=(
-        "Paper: 752 crops of 2048 x 2048 px at 40x of 79 slides of the Warwick contest, 51 to train and 28 to test, "
-        "outlined by pathologists. Here: masks beside the images, annotations of the classes Membrane, Nucleus and "
-        "Background, or cells with nuclei of a QuPath project."
+        "Paper: 752 crops of 2048 x 2048 px at 40x from 79 slides of the Warwick contest, 51 for training and 28 for "
+        "testing, outlined by pathologists. Here: masks next to the images, annotations of the classes Membrane, "
+        "Nucleus and Background, or cells with nuclei of a QuPath project."
     ),
     task="segmentation",
     patches=PatchSettings(
@@ -37,7 +37,7 @@ HER2NET = Recipe(
         grid=GridSettings(patch_size_px=PAPER_WINDOW_PX, target_um_px=0.25),
         segmentation=SegmentationSettings(crop_px=PAPER_CROP_PX),
         drop=DROP_RULES["none"],
-        # 51 : 28 of 79 slides, with a tenth of the former to choose the best epoch by.
+        # 51 : 28 of 79 slides, a tenth of the training slides being used to choose the best epoch.
         shares=(0.58, 0.06, 0.36),
     ),
     model="her2net",
@@ -66,49 +66,49 @@ HER2NET = Recipe(
     ),
     deviations=(
         Deviation(
-            "the layers are named, their widths are not",
+            "the layers are listed without their widths",
             "width 32 in the first layers, 2.9 million parameters; --width changes it",
-            "nothing in the paper says more",
+            "the paper gives no numbers",
         ),
         Deviation(
             "the logistic function after each convolution (equation 2)",
-            "ReLU, batch norm before it",
-            "through 32 layers whose slope is at most 1/4 no gradient arrives; the paper names batch norm too",
+            "batch normalisation and ReLU",
+            "through 32 logistic layers, each of slope at most 1/4, gradients vanish; the paper has batch norm too",
         ),
         Deviation(
             "500,000 iterations of 128 windows, tested every 4,500",
-            "2,000 epochs at most, as many windows on the paper's data; ends 50 epochs after the best validation F1",
-            "a week of training, where the best weights come early",
+            "at most 2,000 epochs, as many windows on the paper's data; stops 50 epochs after the best validation F1",
+            "the full training takes a week, and the best weights come early",
         ),
         Deviation(
             "batches of 128",
-            "the gradients of 128 windows added up in parts of 16; batch norm sees a part",
-            "what a GPU of 16 GB holds; train.micro_batch_size in her2.toml changes it",
+            "gradients of 128 windows accumulated in micro-batches of 16; batch norm sees one micro-batch",
+            "fits a GPU of 16 GB; train.micro_batch_size in her2.toml changes it",
         ),
         Deviation(
-            "51 slides to train, 28 to test; which epoch is kept is not said",
-            "58/6/36 by case, split within the HER2 scores; the best epoch is that of the highest validation F1",
-            "choosing on the test part makes its figure too good",
+            "51 slides for training, 28 for testing; the epoch kept is not stated",
+            "58/6/36 by case, stratified by HER2 score; the best epoch is the one with the highest validation F1",
+            "choosing on the test part inflates its figure",
         ),
         Deviation(
-            "all three classes marked by pathologists all over each crop",
-            "what nobody marked is not known: it counts in no loss and no figure",
-            "a network must not be told that a nucleus which no one outlined is none",
+            "pathologists annotated all three classes over the whole of each crop",
+            "pixels without annotation are unknown and count in no loss and no figure",
+            "a network must not learn that a nucleus nobody outlined is background",
         ),
         Deviation(
             "crops chosen by hand",
-            "crops in a lattice; windows with under 5 % of known pixels are left out",
-            "people's annotations say where",
+            "crops on a grid; windows with less than 5 % known pixels are left out",
+            "the annotations show which areas matter",
         ),
         Deviation(
-            "no augmentation is named",
-            "flips and right-angle turns",
+            "no augmentation is mentioned",
+            "flips and rotations by right angles",
             "they cost nothing and change no pixel's class",
         ),
         Deviation(
-            "Bayesian SegNet's number of drawn nets is not given",
-            "8, their mean probability",
-            "its own paper finds little beyond 6",
+            "Bayesian SegNet's number of Monte Carlo samples is not given",
+            "8 samples, their mean probability",
+            "its own paper finds little gain beyond 6",
         ),
     ),
 )

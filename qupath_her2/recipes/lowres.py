@@ -1,6 +1,6 @@
-"""Low resolution, end to end: a whole slide in 224 or 512 px, one class. Approach 2 of Chauhan et al., 2025.
+"""Low resolution, end to end: one class from a whole slide in 224 or 512 px. Approach 2 of Chauhan et al., 2025.
 
-Read from top to bottom: data, pictures, network, training, metric.
+Read from top to bottom: data, images, network, training, metric.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LOWRES = Recipe(
     paper="Chauhan et al., 2025, low against high resolution",
     doi="",
     data=(
-        "Paper: 500 HER2 IHC slides at 0.23 µm/px, label by slide, ISH for 2+. "
-        "Here: the images of a project with a label in cases.csv or their metadata; ER and PR by --task er, pr."
+        "Paper: 500 HER2 IHC slides at 0.23 µm/px, labelled per slide, ISH for 2+. "
+        "Here: images of a project with a label in cases.csv or their metadata; --task er and --task pr for ER and PR."
     ),
     task="her2-3",
     patches=PatchSettings(
@@ -48,23 +48,23 @@ LOWRES = Recipe(
     deviations=(
         Deviation(
             "10-fold stratified cross-validation",
-            "80/10/10 by case; --folds 10 makes the paper's ten folds, by case too",
-            "ten trainings are the exception on one machine",
+            "80/10/10 by case; --folds 10 gives the paper's ten folds, also by case",
+            "ten trainings take long on one machine",
         ),
         Deviation(
-            "25 to 100 epochs with early stopping, Adam; rate, batch and patience not given",
-            "100 epochs, patience 15, rate 1e-4 falling by cosine, batch 16",
-            "the usual fine-tuning of these networks",
+            "25 to 100 epochs with early stopping, Adam; learning rate, batch size and patience not given",
+            "100 epochs, patience 15, learning rate 1e-4 with cosine decay, batch size 16",
+            "usual values for fine-tuning these networks",
         ),
         Deviation(
-            "cross-entropy, class weights and focal loss are compared, none wins",
-            'balanced class weights; loss.kind = "focal" in her2.toml is the other',
-            "classes of a hospital are never even",
+            "cross-entropy, class weights and focal loss are compared, none is best throughout",
+            'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss',
+            "HER2 classes of a hospital are never balanced",
         ),
         Deviation(
-            "the slide as the scanner's overview, its background segmented away",
-            "the whole slide, area-averaged, background as it is",
-            "what the segmented overview looks like is not said",
+            "the scanner's overview image with the background removed",
+            "the whole slide, area-averaged, background unchanged",
+            "how the background is replaced is not stated",
         ),
     ),
 )

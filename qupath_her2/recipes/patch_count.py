@@ -1,4 +1,4 @@
-"""Patch counts: patches graded by ConvNeXt, their counts read by random forest, SVM, perceptron or majority.
+"""Patch counts: a ConvNeXt grades patches; random forest, SVM, perceptron or majority classify slides by the counts.
 
 Approach 3 of Chauhan et al., 2025. Read from top to bottom: data, patches, network, training, heads, metric.
 """
@@ -21,8 +21,8 @@ PATCH_COUNT = Recipe(
     paper="Chauhan et al., 2025, low against high resolution",
     doi="",
     data=(
-        "Paper: 764 partly annotated slides; a patch has the class of the annotation it overlaps by 5 % or more. "
-        "Here: annotations of a QuPath project whose classes are 0, 1+, 2+, 3+; the slide's own label for the heads."
+        "Paper: 764 partly annotated slides; a patch has the class of an annotation that covers at least 5 % of it. "
+        "Here: annotations of the classes 0, 1+, 2+, 3+ in a QuPath project; the heads learn the slides' labels."
     ),
     task="her2-4",
     patches=PatchSettings(
@@ -50,22 +50,22 @@ PATCH_COUNT = Recipe(
         Deviation(
             "low, moderate and high resolution, without numbers",
             "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it",
-            "the paper's low resolution does best; magnifications are not named",
+            "the paper's low resolution performs best; magnifications are not stated",
         ),
         Deviation(
-            "10 folds; patch network and heads on which slides: not said",
-            "heads are fitted on counts of training and validation slides, judged on test slides",
-            "a head that saw the test slides would be judged by memory",
+            "10 folds; the slides that patch network and heads are trained on are not stated",
+            "heads are fitted to the counts of training and validation slides and evaluated on test slides",
+            "figures on slides that a head was fitted to would be too good",
         ),
         Deviation(
-            "settings of forest, SVM and MLP: not given",
-            "those of models.counts, stated there",
-            "a few counts a slide need no search",
+            "settings of random forest, SVM and MLP: not given",
+            "those of models.count_heads",
+            "a few counts per slide need no hyperparameter search",
         ),
         Deviation(
-            "epochs, rate and batch of the patch network: not given",
-            "50 epochs, patience 10, 1e-4 falling by cosine, batch 64",
-            "the usual fine-tuning of this network",
+            "epochs, learning rate and batch size of the patch network: not given",
+            "50 epochs, patience 10, learning rate 1e-4 with cosine decay, batch size 64",
+            "usual values for fine-tuning this network",
         ),
     ),
 )

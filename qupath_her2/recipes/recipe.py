@@ -1,4 +1,4 @@
-"""What a recipe is: one published system from data to metric, with every step's settings and every deviation."""
+"""The record of a recipe: settings of a published system from patches to metric, and its deviations from the paper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ __all__ = ["Deviation", "Recipe"]
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """Where we do not do what the paper says, or it does not say what to do: `ours`, and `why`."""
+    """A point where this package differs from the paper, or fills in what the paper leaves open.
+
+    Attributes
+    ----------
+    paper
+        What the paper does or leaves open.
+    ours
+        What this package does.
+    why
+        The reason.
+    """
 
     paper: str
     ours: str
@@ -24,38 +34,38 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A published system, from regions to a class.
+    """A published system, from annotated regions to the predicted class.
 
     Attributes
     ----------
     name
-        As in ``--recipe``.
+        Value of ``--recipe``.
     title
-        What it does, in one line.
+        Purpose, in one line.
     paper, doi
-        Where it is from.
+        The publication.
     data
-        What it is trained on, in the paper and here.
+        Training data of the paper, and the equivalent here.
     task
-        Which classes, see `patches.tasks`; ``segmentation`` names pixels.
+        Name of the task, see `patches.tasks`; ``segmentation`` has one class per pixel.
     patches
-        How pictures are cut, labelled, dropped and split.
+        How patches are cut, labelled, dropped and split.
     model
-        Its network, see `models.MODELS`.
+        The paper's network, a key of `models.MODELS`.
     rivals
-        The paper's other networks, for ``--model`` and, of segmenters, ``--rivals``.
+        Networks that the paper compares with, for ``--model`` and, for segmenters, ``--rivals``.
     options
-        Of the network.
+        Options of the network.
     stain
-        Normalisation before the network: ``macenko:<reference>``, or None.
+        Stain normalisation before the network: ``macenko:<reference>``, or None.
     train, predict, votes
-        How it learns, how it is run, how patches decide.
+        Settings of training, of prediction, and of the vote of an image's patches.
     heads
-        Classifiers of an image over the counts of its patches (`models.count_heads`), the first one decides.
+        Classifiers of an image from the counts of its patches' classes (`models.count_heads`); the first decides.
     reported
-        The paper's own figures, on the paper's own data.
+        Figures that the paper reports on its own data.
     deviations
-        From the paper.
+        Deviations from the paper.
     """
 
     name: str

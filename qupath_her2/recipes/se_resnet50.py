@@ -21,9 +21,9 @@ SE_RESNET50 = Recipe(
     paper="Joshi et al., ETASR 2025",
     doi="10.48084/etasr.12140",
     data=(
-        "Paper: Warwick and a hospital's slides; pathologists drew regions on H&E beside the IHC of the same case. "
-        "Here: regions of a QuPath project whose classes are 0/1+, 2+, 3+ (or negative, equivocal, positive); "
-        "slides.registration carries them from IHC to H&E."
+        "Paper: slides of Warwick and of a hospital; pathologists drew regions on H&E with the IHC of the same case "
+        "next to it. Here: regions of the classes 0/1+, 2+, 3+ (or negative, equivocal, positive) in a QuPath project; "
+        "slides.registration transfers them from IHC to H&E."
     ),
     task="her2-response",
     patches=PatchSettings(
@@ -51,32 +51,32 @@ SE_RESNET50 = Recipe(
         augment=AugmentSettings(),
     ),
     votes=VoteSettings("mean"),
-    reported="test accuracy by patch: InceptionV3 64.93, EfficientNetB0 89.34, ResNet50 94.03, proposed 98.04 %",
+    reported="test accuracy per patch: InceptionV3 64.93, EfficientNetB0 89.34, ResNet50 94.03, proposed 98.04 %",
     deviations=(
         Deviation(
             "60/20/20 by patch",
-            "60/20/20 by case; --split by-patch makes the paper's figure, under its name",
-            "patches of one patient on both sides measure memory",
+            "60/20/20 by case; --split by-patch gives the paper's split, and its figures carry a warning",
+            "with patches of one patient in train and test, figures measure memory",
         ),
         Deviation(
-            "Macenko to one image of the Warwick set",
-            "Macenko to a stored reference, fitted once a slide",
-            "the image is not ours to ship; a fit for each patch follows noise",
+            "Macenko normalisation to one image of the Warwick set",
+            "Macenko normalisation to a stored reference, fitted once per slide",
+            "the image may not be redistributed; a fit per patch follows noise",
         ),
         Deviation(
             "64,412,939 parameters, sizes of layers not given",
             "26,680,515: reduction 16, 1024 channels after the separable convolution, 512 units",
-            "no choice of the layers that the paper names gives its total",
+            "no sizes of the layers listed in the paper give its total",
         ),
         Deviation(
-            "which patches of a region: not said beyond non-overlapping tiles",
-            "those that lie wholly inside it",
+            "non-overlapping tiles of a region; how its edge is treated is not stated",
+            "patches completely inside the region",
             "a patch across an edge has two labels",
         ),
         Deviation(
-            "patience before the rate is halved, augmentation: not given",
-            "2 epochs; flips and right-angle turns",
-            "the usual choice; attitude has no meaning in a slide",
+            "patience before the learning rate is halved, augmentation: not given",
+            "2 epochs; flips and rotations by right angles",
+            "the usual choice; orientation has no meaning in a slide",
         ),
     ),
 )

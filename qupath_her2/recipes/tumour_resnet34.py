@@ -1,4 +1,4 @@
-"""Tumour maps of HER2 IHC slides: stage 1 and 2 of the IHC-indicator system, a ResNet34 over patches of the tissue.
+"""Tumour maps of HER2 IHC slides: stages 1 and 2 of the IHC-indicator system, a ResNet34 on patches of the tissue.
 
 Che Y et al., Diagnostics 13:263, 2023. Read from top to bottom: data, patches, network, training, metric. Stage 3, the
 indicators themselves, is ``qupath-her2 run --method indicators``.
@@ -18,11 +18,11 @@ __all__ = ["TUMOUR_RESNET34"]
 
 TUMOUR_RESNET34 = Recipe(
     name="tumour-resnet34",
-    title="Tumour or not, patch by patch over a HER2 IHC slide: where the indicators are then measured",
+    title="Tumour or non-tumour patches of a HER2 IHC slide: the map that the indicators are measured in",
     paper="Che et al., Diagnostics 13:263, 2023",
     doi="10.3390/diagnostics13020263",
     data=(
-        "Paper: 95 slides at 0.5036 µm/px with outlined tumour; patches drawn at random. "
+        "Paper: 95 slides at 0.5036 µm/px with outlined tumour; patches at random positions. "
         "Here: Tumor regions against Stroma and other annotated tissue of a QuPath project."
     ),
     task="tumour",
@@ -51,17 +51,17 @@ TUMOUR_RESNET34 = Recipe(
         Deviation(
             "9:1 training and validation",
             "80/10/10 by case",
-            "figures need cases that chose nothing",
+            "figures need cases that no choice was based on",
         ),
         Deviation(
-            "how many patches are drawn: not given",
-            "200 for each image and class",
-            "every slide has the same voice, whatever its size",
+            "number of patches: not given",
+            "200 per image and class",
+            "every slide has the same weight, whatever its size",
         ),
         Deviation(
-            "whether the first weights were pretrained: not said",
-            "ImageNet's where they can be had",
-            "a hundred slides are few for 21 million weights",
+            "whether the weights were pretrained: not stated",
+            "ImageNet weights where available",
+            "a hundred slides are few for 21 million parameters",
         ),
     ),
 )

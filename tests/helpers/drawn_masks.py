@@ -1,4 +1,4 @@
-"""A folder of small drawn cell pictures with masks: enough to train a segmenter for a second."""
+"""A folder of small synthetic cell images with masks, enough to train a segmenter for a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,24 @@ __all__ = ["draw_masks"]
 
 
 def draw_masks(folder: Path, *, cases: int = 8, side: int = 128, seed: int = 0) -> tuple[str, ...]:
-    """Draw one picture a case, its mask, and ``cases.csv`` with HER2 scores in turn; return the images' names."""
+    """Draw a small study into `folder`: an image and its mask per case, and ``cases.csv`` with HER2 scores in turn.
+
+    Parameters
+    ----------
+    folder
+        Output folder, created if needed.
+    cases
+        Number of cases.
+    side
+        Side of an image, px.
+    seed
+        Seed of colours and positions.
+
+    Returns
+    -------
+    tuple of str
+        File names of the images.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     rows = [("image", "case", "her2")]

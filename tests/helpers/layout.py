@@ -1,4 +1,4 @@
-"""Empty files laid out as QuPath's installers do it, where paquo looks for them."""
+"""Empty files in the layout of a QuPath installation, as paquo looks for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LAYOUTS = {
 
 
 def lay_out(folder: Path, version: str) -> Path:
-    """Make a QuPath of a version that can be found but not started."""
+    """Make a QuPath installation of a given version that can be found but not started."""
     jars, java = _LAYOUTS.get(sys.platform, ("lib/app", "lib/runtime/lib/server/libjvm.so"))
     for name in (f"{jars}/qupath-core-{version}.jar", f"{jars}/qupath-core-processing-{version}.jar", java):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

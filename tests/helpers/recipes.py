@@ -1,4 +1,4 @@
-"""Drawn studies for each recipe, and trainings on them that a processor can afford."""
+"""Synthetic studies for each recipe, and training settings that a CPU can afford."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["DRAWN", "DrawnRecipe", "as_toml"]
 
 @dataclass(frozen=True, slots=True)
 class DrawnRecipe:
-    """A study whose classes differ for certain, and the settings of a training on it.
+    """A synthetic study whose classes are easy to tell apart, and settings to train on it.
 
-    `classes` are labels of images, or of regions where `region_classes` is given; `side_px` of a patch; `epochs`,
-    `batch_size`, `learning_rate` suit the recipe's own network from random weights.
+    `classes` are labels of images, or of regions where `region_classes` is given; `side_px` is the side of a patch;
+    `epochs`, `batch_size` and `learning_rate` suit the recipe's network from random weights.
     """
 
     classes: tuple[str, ...]
@@ -32,7 +32,7 @@ class DrawnRecipe:
     cases: int = 6
 
     def draw(self, folder: Path, seed: int = 0) -> tuple[str, ...]:
-        """Draw the study into `folder`; returns the images' names."""
+        """Draw the study into `folder` and return the images' names."""
         return draw_study(
             folder,
             self.classes,
@@ -43,7 +43,7 @@ class DrawnRecipe:
         )
 
     def settings(self, **train: Any) -> dict[str, Any]:
-        """Return what ``her2.toml`` says for it; `train` on top of the training's own."""
+        """Return the settings as in ``her2.toml``; `train` overrides those of the table ``[train]``."""
         grid = {"patch_size_px": self.side_px, "target_um_px": 0.0 if self.is_whole_image else 0.5}
         schedule = {"learning_rate": self.learning_rate, "least_learning_rate": 0.0}
         return {
@@ -76,7 +76,7 @@ def as_toml(tables: dict[str, Any], above: str = "") -> str:
 
 
 _GRADES = ("0", "1+", "2+", "3+")
-#: {recipe: its drawn study}.
+#: {recipe: its synthetic study}.
 DRAWN: dict[str, DrawnRecipe] = {
     "convoher2": DrawnRecipe(_GRADES, 96, epochs=25, batch_size=8, learning_rate=1e-3),
     "se-resnet50": DrawnRecipe(

@@ -97,7 +97,7 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
     # Stacked into one tall image: for patches this small OpenCV's overhead per call dominates.
     tall = np.ascontiguousarray(patches).reshape(n * height, width, 3)
 
-    def share(is_on: bool, low: int, high: int, channels: int) -> NDArray[np.float64]:
+    def _share(is_on: bool, low: int, high: int, channels: int) -> NDArray[np.float64]:
         # `low` and `high` are inclusive, and hold for every channel.
         if not is_on or tall.size == 0:
             return np.zeros(n)
@@ -108,9 +108,9 @@ def pixel_shares(patches: NDArray[np.uint8], settings: DropSettings) -> PixelSha
         return shares
 
     return PixelShares(
-        bright=share(settings.bright_share > 0, settings.bright_from, 255, 1),
-        white=share(settings.white_share > 0, settings.white_above + 1, 255, 3),
-        black=share(settings.black_share > 0, 0, settings.black_below - 1, 3),
+        bright=_share(settings.bright_share > 0, settings.bright_from, 255, 1),
+        white=_share(settings.white_share > 0, settings.white_above + 1, 255, 3),
+        black=_share(settings.black_share > 0, 0, settings.black_below - 1, 3),
     )
 
 

@@ -52,7 +52,7 @@ def test_masks_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(PatchError, match="is not an image"):
             read_mask(tmp_path / name)
-    with pytest.raises(PatchError, match="Put it beside its image"):
+    with pytest.raises(PatchError, match="Put it next to its image"):
         read_mask(tmp_path / "missing.png")
 
 
