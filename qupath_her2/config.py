@@ -1,8 +1,7 @@
-"""``her2.toml`` and the rooms' settings.
+"""Settings of all steps: the tables of ``her2.toml``, read and checked.
 
-Each room keeps its settings in a frozen dataclass beside the function that uses them. Here they stand
-together, one table of the file each; a key that no dataclass has is an error that names the nearest one.
-Flags override the file.
+Each step keeps its settings in a frozen dataclass next to the function that uses them. `Settings` collects them, one
+table of the file each. An unknown key is an error that names the most similar one. Flags override the file.
 """
 
 from __future__ import annotations
@@ -41,42 +40,42 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTINGS_FILE", "Settings", "load_settings", "settings_as_dict"]
 
-#: The name looked for in the project's folder where ``--config`` is not given.
+#: File looked for in the project's folder if ``--config`` is not given.
 SETTINGS_FILE = "her2.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a run: one attribute a table of ``her2.toml``.
+    """All settings of a run, one attribute per table of ``her2.toml``.
 
     Attributes
     ----------
     regions
-        Class names that mean tumour, stroma, ignore, in situ, control.
+        Annotation class names that mean tumour, stroma, ignore, in situ and control.
     tissue
-        How tissue is told from glass.
+        Detection of tissue against glass.
     stains
-        When and how stain vectors are estimated.
+        Estimation of stain vectors.
     stain_vectors
-        The user's own vectors, for images whose stains QuPath has not set; None estimates them.
+        The user's own stain vectors, for images whose stains are not set in QuPath; None estimates them.
     cells
-        Detection and membrane cut-points.
+        Cell detection and the cut-points of membrane staining.
     cell_source
-        Whose cells are measured where ``--cells`` does not say: ``detect``, ``from-regions``, ``unet`` (the
-        package's), or another network's, ``her2net:CHECKPOINT`` (beside this file).
+        Where cells come from if ``--cells`` is not given: ``detect``, ``from-regions``, ``unet`` (the one of the
+        package), or another network, ``her2net:CHECKPOINT`` (path relative to this file).
     segment, network_cells
-        How a network looks at a slide, and how cells are found in what it says.
+        Segmentation of a slide by a network, and detection of cells in its probability maps.
     scoring
         Guideline and limits.
     indicators, control, tumour
-        Of ``--method indicators``; the last of ``--tumour-from``.
+        ``--method indicators``: the indicators, the recognition of control tissue, and ``--tumour-from``.
     patches
-        How pictures for a network are cut, labelled, dropped and split.
+        How patches are cut, labelled, dropped and split.
     train, predict, votes
-        How a network learns, how it is run, how its patches decide. Where a recipe is named, its
-        values stand in place of the defaults.
+        Training, prediction, and how patches decide the class of an image. A recipe replaces the defaults by its
+        own values.
     cam
-        Whether predictions come with maps of where the network looked.
+        Whether predictions come with Grad-CAM maps.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -104,21 +103,26 @@ def load_settings(
     *,
     base: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Return the settings of `path` with `overrides` on top of them, and defaults for the rest.
+    """Read settings: defaults, overridden by the file, overridden by flags.
 
     Parameters
     ----------
     path
-        A ``her2.toml``; None takes the defaults.
+        A ``her2.toml`` file; None reads none.
     overrides
-        Nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; values of None are left out.
+        Values of flags, nested like the file, e.g. ``{"scoring": {"min_cells": 50}}``; None values are skipped.
     base
-        Nested likewise, in place of the defaults: what a recipe says.
+        Values of a recipe, nested likewise, in place of the defaults.
+
+    Returns
+    -------
+    Settings
+        All settings, checked.
 
     Raises
     ------
     SettingsError
-        When the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
+        If the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
     """
     values = {} if path is None else _read_toml(path)
     where = "the flags" if path is None else f"'{path}'"
@@ -128,20 +132,21 @@ def load_settings(
 
 
 def settings_as_dict(settings: Settings) -> dict[str, Any]:
-    """Return `settings` as plain values, for ``run.json`` and for the input hash."""
+    """Return the settings as JSON values, for ``run.json`` and the input hash."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=sorted))
     return plain
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        # utf-8-sig: editors on Windows put a byte order mark before the text.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(
-            f"The settings file '{path}' cannot be read: {error.strerror}. Check the path given to --config."
+            f"Settings file '{path}' cannot be read: {error.strerror}. Check the path given to --config."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings file '{path}' is not TOML: {error}.") from error
+        raise SettingsError(f"Settings file '{path}' is not valid TOML: {error}. Correct it.") from error
 
 
 def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 
 def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], where: str) -> None:
-    """Refuse keys that `kind` lacks; pydantic would pass over them in a standard dataclass."""
+    """Refuse keys that `kind` lacks: pydantic ignores unknown keys of a standard dataclass."""
     hints = get_type_hints(kind)
     known = [f.name for f in fields(kind)]
     for key, value in values.items():
@@ -166,7 +171,7 @@ def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], w
             near_text = (
                 f"did you mean '{'.'.join((*above, near[0]))}'?"
                 if near
-                else f"there are: {', '.join(known)}."
+                else f"known settings: {', '.join(known)}."
             )
             raise SettingsError(f"Unknown setting '{dotted}' in {where}; {near_text}")
         if isinstance(value, dict) and is_dataclass(hints[key]):
@@ -175,7 +180,7 @@ def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], w
 
 def _validate(values: dict[str, Any], where: str) -> Settings:
     try:
-        # By way of JSON, because strict mode takes a list for a tuple there, and still no "5" for a number.
+        # Through JSON, where strict mode accepts a list for a tuple but still rejects "5" for a number.
         text = json.dumps(values, allow_nan=False)
         return pydantic.TypeAdapter(Settings).validate_json(text, strict=True)
     except pydantic.ValidationError as error:
@@ -184,6 +189,6 @@ def _validate(values: dict[str, Any], where: str) -> Settings:
             f"{problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         ]
-        raise SettingsError(f"Settings in {where} cannot be used: {'; '.join(lines)}") from error
+        raise SettingsError(f"Invalid settings in {where}: {'; '.join(lines)}") from error
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"Settings in {where} cannot be used: {error}.") from error
+        raise SettingsError(f"Invalid settings in {where}: {error}.") from error

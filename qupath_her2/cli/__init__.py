@@ -1,7 +1,7 @@
-"""The command line: ``qupath-her2 VERB PROJECT``, one function a verb, each in its own module.
+"""The command line ``qupath-her2 VERB FOLDER``: one function per verb, each in a module of its own.
 
-Exit codes: 0 done, 1 an error (its message alone), 2 wrong usage, 3 some images failed, 130 cancelled. A
-refused image is a result, not a failure. The verbs import what they need inside, so that ``--help`` is quick.
+Exit codes: 0 done, 1 an error (message only), 2 wrong usage, 3 some images failed, 130 cancelled. A refused image is
+a result and not a failure. Verbs import what they need inside their function, so that ``--help`` starts quickly.
 """
 
 from __future__ import annotations
@@ -51,13 +51,18 @@ def _show_version(wanted: bool) -> None:
 def _start(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Score HER2 IHC images cell by cell, with pictures and reasons.
+    """Score HER2 immunohistochemistry from QuPath projects or image folders, cell by cell, with pictures and reasons.
 
-    First time:   [bold]qupath-her2 doctor[/bold]   then   [bold]qupath-her2 example demo[/bold]   and
-    [bold]qupath-her2 run demo[/bold]
+    First steps:
+
+    [bold]qupath-her2 doctor[/bold]          check this machine
+
+    [bold]qupath-her2 example demo[/bold]    write a small project of drawn images
+
+    [bold]qupath-her2 run demo[/bold]        score it and write demo/her2/report.html
     """
 
 
@@ -81,8 +86,8 @@ app.command("install-scripts")(install_scripts)
 
 
 def main() -> None:
-    """Run the command line with the arguments of the process, and end the process."""
+    """Run the command line with the arguments of this process, then exit."""
     hide_tracebacks()
     never_fail_to_speak()
-    # Not `app()`: it would put its own hook in place of ours.
+    # Not `app()`: typer would replace our exception hook with its own.
     typer.main.get_command(app)(prog_name="qupath-her2")

@@ -1,4 +1,4 @@
-"""``cells``: find, measure and classify cells, without summary and report."""
+"""``cells``: detect, measure and classify cells, without summary and report."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def cells(
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Measure the cells of all images, and leave the report for later.
+    """Measure and score the cells of all images without writing the report.
 
-    Writes what `run` writes for each image (cells.npz, score.json, overlay.jpg), but neither summary.csv nor
-    report.html: for measuring on several machines. Then `qupath-her2 report FOLDER`.
+    Writes the same files per image as run (cells.npz, score.json, overlay.jpg), but neither summary.csv nor
+    report.html, so that several machines can share the images of a folder. Afterwards: qupath-her2 report FOLDER.
 
     [bold]Examples[/bold]
 
@@ -36,17 +36,16 @@ def cells(
     """
     from qupath_her2.cli.scoring import run_folder, run_options
     from qupath_her2.runs.cell_sources import cell_source
+    from qupath_her2.runs.methods.cells import CellsMethod
     from qupath_her2.runs.plan import find_settings
 
     settings = find_settings(folder, config)
-    where = cell_source(source or settings.cell_source)
     chosen = run_options(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
         whole_tissue=whole_tissue,
-        cells=where.kind,
-        checkpoint=where.checkpoint,
+        method=CellsMethod(cell_source(source or settings.cell_source)),
         geojson=geojson,
         force=force,
         debug=debug,

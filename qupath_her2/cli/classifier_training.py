@@ -8,8 +8,9 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.tables import say_figures
 from qupath_her2.cli.training_progress import training_view
-from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table, table_text
+from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
 
 if TYPE_CHECKING:
     from qupath_her2.training.classifier import TrainedNetwork, TrainJob
@@ -19,7 +20,22 @@ __all__ = ["train_classifiers"]
 
 
 def train_classifiers(job: TrainJob, folds: int | None, progress: ProgressKind) -> int:
-    """Train a network, or one for each of `folds`, say what came of it, and return the exit code."""
+    """Train one network, or one per fold, and print its metrics.
+
+    Parameters
+    ----------
+    job
+        What to train, on which patches.
+    folds
+        Number of folds of a cross-validation by case; None trains one network.
+    progress
+        How progress is shown.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
     from qupath_her2.training.classifier import train_network
     from qupath_her2.training.cross_validation import train_folds
 
@@ -41,7 +57,7 @@ def train_classifiers(job: TrainJob, folds: int | None, progress: ProgressKind) 
 
 
 def _say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> None:
-    """Show mean and SD of the figures over the folds, every warning once, and where things lie."""
+    """Print mean and SD of each metric over the folds, each warning once, and the path of the table."""
     if progress is ProgressKind.json:
         accuracy = next(one.mean for one in found.figures["images"] if one.name == "accuracy")
         say_json(event="trained", folder=str(job.out), folds=len(found.networks), accuracy=accuracy)
@@ -51,13 +67,13 @@ def _say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> No
         typer.echo(text, err=True)
     for name, figures in found.figures.items():
         typer.echo(f"{name}")
-        typer.echo(table_text(fold_table(figures)))
-    typer.echo(f"{'control on shuffled labels; ' if job.is_control else ''}research use only")
+        say_figures(fold_table(figures))
+    typer.echo(f"{'control trained on shuffled labels; ' if job.is_control else ''}research use only")
     typer.echo(f"folds    {job.out / 'folds.csv'}")
 
 
 def _say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) -> None:
-    """Show the figures of the test part, every warning, and where things lie."""
+    """Print the metrics of the test part, all warnings, and the path of the checkpoint."""
     result = found.result
     if progress is ProgressKind.json:
         accuracy = None if found.test is None else found.test.images.accuracy.value
@@ -68,15 +84,15 @@ def _say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) 
     for warning in (*found.left_out, *result.warnings, *result.unread[:5]):
         typer.echo(warning, err=True)
     if found.test is None:
-        typer.echo("No labelled test patches: nothing says how it does on cases it never saw.")
+        typer.echo("No labelled test patches: how well it does on unseen cases is unknown.")
     else:
         for figures in (found.test.patches, found.test.images):
-            typer.echo(table_text(agreement_tables(figures)[0]))
+            say_figures(agreement_tables(figures)[0])
         for kind, figures in found.heads.items():
             right = figures.accuracy
-            typer.echo(f"counts of patches by {kind}: {right.k} of {right.n} images")
+            typer.echo(f"patch counts, {kind}: {right.k} of {right.n} images correct")
     typer.echo(
         f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
-        f"{'control on shuffled labels; ' if job.is_control else ''}research use only"
+        f"{'control trained on shuffled labels; ' if job.is_control else ''}research use only"
     )
     typer.echo(f"network  {found.checkpoint}.safetensors")

@@ -1,4 +1,4 @@
-"""``doctor``: whether everything is here that scoring needs."""
+"""``doctor``: checks that this machine has everything that scoring needs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _STYLE = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
 @verb
 def doctor(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where results are to be written.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder that results will be written to. Default: here.")
     ] = Path(),
     debug: o.Debug = False,
 ) -> int:
-    """Check this machine, and say how to mend what is missing.
+    """Check that this machine can score, and say how to fix what is missing.
 
-    Opens a drawn slide, writes into FOLDER, and scores a drawn field from end to end. WARN is for parts that
-    scoring does without.
+    Opens a test slide, writes to FOLDER and scores a drawn field from start to finish. FAIL prevents scoring; WARN
+    marks optional parts (QuPath, torch, a GPU) that are missing or not ideal.
 
     [bold]Example[/bold]
 

@@ -1,4 +1,4 @@
-"""``example``: a small drawn project to try everything on."""
+"""``example``: a small project of drawn images to try everything on."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def example(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     debug: o.Debug = False,
 ) -> int:
-    """Write a small project of four drawn HER2 images with Tumor regions and cases.csv.
+    """Write a small project: four drawn HER2 images with Tumor regions and cases.csv.
 
-    The images are drawn, not scanned: no patient stands behind them, and each score is known.
+    The images are drawn, not scanned: they show no patient's tissue, and the score of each is known.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     qupath-her2 example demo
 
@@ -32,7 +32,7 @@ def example(
     from qupath_her2.synthetic.example_project import write_example
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"'{folder}' is there and not empty. Choose a new folder for the example.")
+        raise OutputError(f"'{folder}' already exists and is not empty. Choose a new folder for the example.")
     files = write_example(folder)
     typer.echo(f"{len(files)} files in {folder}. Next: qupath-her2 run {folder}")
     return 0

@@ -1,4 +1,4 @@
-"""``install-scripts``: the HER2 menu and scripts into QuPath."""
+"""``install-scripts``: installs the HER2 menu and scripts in QuPath."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["install_scripts"]
 @verb
 def install_scripts(
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take them out again; your own start-up script comes back.")
+        bool, typer.Option("--remove", help="Uninstall them; your own start-up script is restored.")
     ] = False,
     user_dir: Annotated[
         Path | None,
         typer.Option(
             "--user-dir",
             metavar="DIR",
-            help="QuPath's user folder, e.g. ~/QuPath/v0.6, where it is not the one QuPath knows, or no QuPath is "
-            "found here.",
+            help="QuPath's user folder, e.g. ~/QuPath/v0.6, if it is not the default one or QuPath is not installed "
+            "on this machine.",
         ),
     ] = None,
     debug: o.Debug = False,
 ) -> int:
-    """Copy the scripts into every QuPath of this machine, and tell them which Python to use.
+    """Install the HER2 scripts in every QuPath on this machine, and tell them which Python to use.
 
-    They then stand under Automate > User scripts > HER2, and the menu Extensions > HER2 comes up at every start.
-    Close QuPath first, or start it again afterwards.
+    The scripts appear under Automate > User scripts > HER2, and a start-up script adds the menu Extensions > HER2.
+    Close QuPath first, or restart it afterwards.
 
     [bold]Examples[/bold]
 
@@ -51,10 +51,10 @@ def install_scripts(
             typer.echo(f"{remove_scripts(user_dir)[0]} files removed from '{user_dir}'")
             return 0
         done = copy_scripts(user_dir, version=qupath_her2.__version__)
-        typer.echo(f"{done.n_files} files in '{done.folder}'")
+        typer.echo(f"{done.n_files} files installed in '{done.folder}'")
         if done.startup is not None:
             typer.echo(
-                f"No QuPath was found here: set its preference 'Startup script path' to '{done.startup}'."
+                f"No QuPath was found on this machine: set its preference 'Startup script path' to '{done.startup}'."
             )
         return 0
     for qupath in found or [choose_qupath()]:
@@ -63,7 +63,7 @@ def install_scripts(
             typer.echo(f"QuPath {qupath.version}: {n_files} files removed")
         else:
             done = install_into(qupath, version=qupath_her2.__version__, user_folder=user_dir)
-            typer.echo(f"QuPath {qupath.version}: {done.n_files} files in '{done.folder}'")
+            typer.echo(f"QuPath {qupath.version}: {done.n_files} files installed in '{done.folder}'")
     if not remove:
-        typer.echo("Start QuPath again to see them.")
+        typer.echo("Restart QuPath to see the HER2 menu.")
     return 0

@@ -38,21 +38,26 @@ Tell = Callable[[int, int, str], None]
 
 
 def patch_overrides(*, drop: Any, shares: str | None, **flags: Any) -> dict[str, Any]:
-    """Return what the flags say as table ``[patches]`` says it; flags of None say nothing.
+    """Return the flags as the table ``[patches]`` of ``her2.toml``; flags that are None change nothing.
 
     Parameters
     ----------
     drop
-        Name of a set of rules, or None.
+        Name of a set of drop rules (an enumeration of `DROP_RULES`), or None.
     shares
-        ``0.6,0.2,0.2``, or None.
-    flags
-        Settings by name, tables as dictionaries.
+        Shares of training, validation and test as text, ``0.6,0.2,0.2``, or None.
+    **flags
+        Other settings of `PatchSettings` by name, nested tables as dictionaries.
+
+    Returns
+    -------
+    dict
+        ``{"patches": {...}}``, for `config.load_settings`.
 
     Raises
     ------
     SettingsError
-        `shares` are no numbers.
+        If `shares` are not numbers.
     """
     table = _plain(flags)
     if drop is not None:
@@ -61,7 +66,9 @@ def patch_overrides(*, drop: Any, shares: str | None, **flags: Any) -> dict[str,
         try:
             table["shares"] = [float(part) for part in shares.split(",")]
         except ValueError as error:
-            raise SettingsError(f"--shares {shares!r} are no numbers. Write e.g. 0.6,0.2,0.2.") from error
+            raise SettingsError(
+                f"--shares {shares!r} is not a list of numbers. Write e.g. 0.6,0.2,0.2."
+            ) from error
     return {"patches": table}
 
 
@@ -85,13 +92,48 @@ def cut_and_write(
     config: Path | None,
     progress: ProgressKind,
 ) -> int:
-    """Cut the patches, write the manifest, say what came out, and return the exit code; see the flags of `patches`."""
+    """Cut the patches of a folder, write their manifest, and print what was cut.
+
+    Parameters
+    ----------
+    folder
+        Project, folder of images, or published data set.
+    overrides
+        Settings of the flags, from `patch_overrides`.
+    layout
+        ``project`` or the name of a published data set.
+    stain
+        ``HE`` or ``IHC`` of a data set that holds both.
+    images
+        Names or patterns; empty takes all.
+    out
+        Exchange folder; None takes ``her2`` in the folder.
+    name
+        Folder of the patches below ``patches``; None takes the recipe or the task.
+    recipe
+        Name of the recipe whose settings are the defaults.
+    pixel_size_um
+        Pixel size of all images, µm.
+    export_jpeg
+        Also write each patch as a JPEG file.
+    config
+        Settings file.
+    progress
+        How progress is shown.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 3 if an image could not be read.
+    """
     settings = find_settings(
         folder, config, overrides, recipe=None if recipe is None else find_recipe(recipe)
     )
     name = name or recipe or settings.patches.task
     if not _NAME.fullmatch(name):
-        raise SettingsError(f"--name {name!r} cannot name a folder: letters, digits, . _ + and - only.")
+        raise SettingsError(
+            f"--name {name!r} cannot be a folder name: use letters, digits, . _ + and - only."
+        )
     source = find_source(
         folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
     )
@@ -110,9 +152,27 @@ def cut_and_write(
 def cut_source(
     source: Source, settings: Settings, target: Path, progress: ProgressKind, *, her2: Path | None = None
 ) -> PatchManifest:
-    """Cut the patches of a source, telling how far it is and what was left out, and write their manifest.
+    """Cut the patches of a source, report progress and what was dropped, and write the manifest.
 
-    Of task ``segmentation`` the targets are written too; `her2` is the exchange folder with results, if any.
+    For task ``segmentation`` the targets (the class of every pixel) are written too.
+
+    Parameters
+    ----------
+    source
+        Images and their labels, from `find_source`.
+    settings
+        Settings of all steps.
+    target
+        Folder of the manifest; replaced if it exists.
+    progress
+        How progress is shown.
+    her2
+        Exchange folder with results and pulled cells, for segmentation targets; None for data sets.
+
+    Returns
+    -------
+    PatchManifest
+        As written to `target`.
     """
     is_quiet = progress in (ProgressKind.json, ProgressKind.off)
     listen = None if is_quiet else lambda text: typer.echo(text, err=True)
@@ -137,32 +197,41 @@ def find_source(
     out: Path | None = None,
     pixel_size_um: float | None = None,
 ) -> Source:
-    """Return the images to cut from.
+    """Find the images that patches are cut from.
 
     Parameters
     ----------
     folder
-        Project, folder of images, or data set.
+        Project, folder of images, or published data set.
     settings
-        Of all rooms.
+        Settings of all steps.
     layout
-        ``project`` or a published data set's.
+        ``project`` or the name of a published data set.
     stain
         ``HE`` or ``IHC`` of a data set that holds both.
-    images, out
-        As for all verbs.
+    images
+        Names or patterns; empty takes all.
+    out
+        Exchange folder; None takes ``her2`` in the folder.
     pixel_size_um
-        Of all images, µm.
+        Pixel size of all images, µm.
+
+    Returns
+    -------
+    Source
+        Images with their labels and cases.
 
     Raises
     ------
     Her2Error
-        Nothing is there, or flags that do not go together.
+        If there are no images, or flags exclude each other.
     """
     chosen = settings.patches
     if layout == "project":
         if stain is not None:
-            raise SettingsError("--stain is of --layout bci and warwick. In a project, choose with --images.")
+            raise SettingsError(
+                "--stain needs --layout bci or warwick. In a project, select images with --images."
+            )
         return project_source(
             folder,
             task=find_task(chosen.task),
@@ -172,7 +241,9 @@ def find_source(
             pixel_size_um=pixel_size_um,
         )
     if images:
-        raise SettingsError(f"--images is of projects and folders, not of --layout {layout}.")
+        raise SettingsError(
+            f"--images selects from projects and folders, not with --layout {layout}. Leave it out."
+        )
     source = load_layout(layout, folder, cast('Literal["HE", "IHC"] | None', stain))
     if checked_pixel_size(pixel_size_um) is None:
         return source
@@ -182,7 +253,7 @@ def find_source(
 
 @contextmanager
 def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
-    """Yield a function that shows how far the work is: a bar on a terminal, JSON lines, or nothing."""
+    """Yield a function that shows progress: as a bar on a terminal, as JSON lines, or not at all."""
     if kind is ProgressKind.json:
         yield lambda done, total, name: say_json(event=what, done=done, total=total, name=name)
         return

@@ -1,4 +1,4 @@
-"""``predict``: a trained network over the images of a project, its patches as tiles in QuPath."""
+"""``predict``: a trained network classifies the patches of all images, shown as tiles in QuPath."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["predict"]
 
 
 class RuleName(str, Enum):
-    """How patches decide."""
+    """Rule that combines patch predictions into one class."""
 
     mean = "mean"
     majority = "majority"
@@ -30,23 +30,25 @@ class RuleName(str, Enum):
 Checkpoint = Annotated[
     Path,
     typer.Option(
-        "--model", metavar="CKPT", help="A checkpoint, NAME.safetensors with NAME.json; models lists them."
+        "--model",
+        metavar="CKPT",
+        help="A trained checkpoint: path of NAME.safetensors and NAME.json. 'qupath-her2 models FOLDER' lists them.",
     ),
 ]
 Rule = Annotated[
     RuleName | None,
     typer.Option(
         "--rule",
-        help="How patches decide: their mean, their majority, or a head over their counts (patch-count); "
-        "without it as the recipe says.",
+        help="How patches decide the class of an image: mean probability, majority vote, or a classifier trained on "
+        "patch counts (recipe patch-count). Default: the recipe's.",
     ),
 ]
 Cam = Annotated[
     bool | None,
     typer.Option(
         "--cam/--no-cam",
-        help="Also show what in each patch speaks for the image's class (Grad-CAM), in the report and over the image "
-        "in QuPath; each patch goes through the network once more and back.",
+        help="Also map which parts of each patch led to the predicted class (Grad-CAM), for the report and QuPath. "
+        "Takes one more forward and backward pass per patch.",
     ),
 ]
 
@@ -70,11 +72,11 @@ def predict(
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Let a trained network classify the patches of all images: tiles, heat map, a class for region and slide.
+    """Classify the patches of all images with a trained network: tiles, heat maps, a class per region and slide.
 
-    Results lie in FOLDER/her2/predictions and go into a QuPath project as tiles with their probabilities; HER2 scores
-    that are there already stay as they are. Extensions > HER2 > Show heat map lays heat map and Grad-CAM over the
-    image; heatmap.ome.tif of each run opens in QuPath as an image. A second run does only what changed.
+    Results go to FOLDER/her2/predictions, and into a QuPath project as tiles with probabilities. They never replace
+    a HER2 score. In QuPath, Extensions > HER2 > Show heat map overlays the heat map and Grad-CAM; heatmap.ome.tif
+    of each run opens as an image. A second run only processes what changed.
 
     [bold]Example[/bold]
 
@@ -85,6 +87,7 @@ def predict(
     from qupath_her2.models.card import read_card
     from qupath_her2.project.exchange.images import PREDICTIONS
     from qupath_her2.recipes import RECIPES
+    from qupath_her2.runs.methods.patches import PatchesMethod
     from qupath_her2.runs.plan import exchange_folder, find_settings
 
     card = read_card(model)
@@ -100,11 +103,9 @@ def predict(
         images=images,
         out=exchange_folder(folder, out) / PREDICTIONS,
         pixel_size_um=pixel_size_um,
-        # A network that takes whole images needs nobody to choose the tumour.
+        # A network that takes whole images needs no tumour region.
         whole_tissue=whole_tissue or settings.patches.whole_image,
-        method="network",
-        checkpoint=model.absolute(),
-        head=_head(model.absolute(), recipe, rule),
+        method=PatchesMethod(model.absolute(), _head(model.absolute(), recipe, rule)),
         force=force,
         debug=debug,
     )
@@ -113,7 +114,7 @@ def predict(
 
 
 def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Path | None:
-    """Return the file of the head that was asked for, or that the recipe names first; None lets patches vote."""
+    """Return the file of the patch-count classifier that ``--rule`` or the recipe asks for; None: patches vote."""
     from qupath_her2.errors import ModelError
     from qupath_her2.training.count_heads import head_path
 
@@ -126,6 +127,8 @@ def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Pat
     if path.is_file():
         return path
     if rule is None:
-        typer.echo(f"No head '{path}': the patches vote by majority.", err=True)
+        typer.echo(f"There is no classifier '{path}': patches vote by majority instead.", err=True)
         return None
-    raise ModelError(f"'{path}' is not there. Train the recipe patch-count, or pass --rule majority.")
+    raise ModelError(
+        f"'{path}' does not exist. Run qupath-her2 train FOLDER --recipe patch-count, or pass --rule majority."
+    )

@@ -19,33 +19,33 @@ __all__ = ["ProgressView", "progress_view", "say_json", "wants_bar"]
 
 
 class ProgressView(Protocol):
-    """Shows events while it is entered as a context."""
+    """A context manager that shows the events of a run on the terminal."""
 
     def __enter__(self) -> ProgressView:
-        """Start to show."""
+        """Start the display."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal tidy."""
+        """End the display and leave the terminal tidy."""
 
     def show(self, event: JobEvent) -> None:
         """Show one event."""
 
 
 def say_json(**fields: Any) -> None:
-    """Write one JSON line to standard output, at once."""
+    """Write one JSON line to standard output and flush it, so that a reading program sees it at once."""
     typer.echo(json.dumps(fields))
     sys.stdout.flush()
 
 
 def wants_bar(kind: ProgressKind) -> bool:
-    """Tell whether a bar is to be shown: where it was asked for, and by ``auto`` on a terminal."""
+    """Return whether to show a bar: if asked for, or by ``auto`` if standard error is a terminal."""
     return kind.value == "bar" or (kind.value == "auto" and sys.stderr.isatty())
 
 
 def progress_view(kind: ProgressKind, n_images: int) -> ProgressView:
-    """Return the view that `kind` asks for; ``auto`` is a bar on a terminal and a line an image elsewhere."""
+    """Return the display that `kind` asks for; ``auto`` is a bar on a terminal and one line per image elsewhere."""
     if kind.value == "json":
         return JsonView(n_images)
     if kind.value == "off":
@@ -69,14 +69,14 @@ class QuietView:
 
 
 class LineView(QuietView):
-    """A line on standard error for each finished image: what a log file wants."""
+    """One line on standard error per finished image, for log files."""
 
     def __init__(self, n_images: int) -> None:
         self._n_images = n_images
         self._finished = 0
 
     def show(self, event: JobEvent) -> None:
-        """Write a line where an image has finished."""
+        """Write a line if the event is the end of an image."""
         if event.result is None:
             return
         self._finished += 1
@@ -86,12 +86,13 @@ class LineView(QuietView):
 
 
 class _Tally:
-    """How much is done, as a share of all images."""
+    """Progress of a run: finished images, and the finished share of those in work."""
 
     def __init__(self, n_images: int) -> None:
         self.n_images = n_images
         self.finished = 0
         self.cells_done = 0
+        # {image: (share of its tiles done, cells so far)} of images in work; several at once with --workers.
         self._parts: dict[str, tuple[float, int]] = {}
         self._start = time.monotonic()
 
@@ -101,6 +102,7 @@ class _Tally:
         elif event.result is not None:
             self._parts.pop(event.image, None)
             self.finished += 1
+            # Cells of images that were up to date took no time and would inflate the rate.
             self.cells_done += event.result.n_cells if event.result.state != "up to date" else 0
 
     @property
@@ -123,13 +125,13 @@ class _Tally:
 
 
 class JsonView(QuietView):
-    """One JSON object a line on standard output, for the scripts inside QuPath and for other programs."""
+    """One JSON object per line on standard output, for the scripts inside QuPath and for other programs."""
 
     def __init__(self, n_images: int) -> None:
         self._tally = _Tally(n_images)
 
     def show(self, event: JobEvent) -> None:
-        """Write the event as a line."""
+        """Write the event as one line."""
         self._tally.take(event)
         fields: dict[str, Any] = {"event": event.kind, "image": event.image, "name": event.name}
         if event.kind == "tiles":
@@ -149,7 +151,7 @@ class JsonView(QuietView):
 
 
 class BarView(QuietView):
-    """A bar on standard error: images, cells, cells a second, time left."""
+    """A bar on standard error: images, cells, cells per second, time left."""
 
     def __init__(self, n_images: int) -> None:
         from rich.console import Console
@@ -177,7 +179,7 @@ class BarView(QuietView):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar and leave it visible."""
         self._progress.update(self._task, name="")
         self._progress.stop()
 

@@ -1,4 +1,4 @@
-"""``pull``: what QuPath knows of a project's images, and people's regions, for scoring."""
+"""``pull``: exports the images and annotations of a QuPath project for scoring."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ def pull(
     images: o.Images = None,
     out: o.Out = None,
     cells: Annotated[
-        bool, typer.Option("--cells", help="Also the cells that are there, for --cells from-regions.")
+        bool,
+        typer.Option("--cells", help="Also export existing cells, for qupath-her2 run --cells from-regions."),
     ] = False,
     pixels: Annotated[
         bool,
-        typer.Option("--pixels", help="Write images that only QuPath can open as OME-TIFF of their regions."),
+        typer.Option(
+            "--pixels", help="Write images that only QuPath can open as OME-TIFF files of their regions."
+        ),
     ] = False,
     heap: o.Heap = None,
     config: o.Config = None,
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Export the images and regions of a QuPath project to PROJECT/her2; the project is not changed.
+    """Export the images and annotations of a QuPath project to PROJECT/her2. The project itself is not changed.
 
-    Writes images.json (path, size, pixel size, stains, image type, metadata) and regions/. The folder can then be
-    scored on a machine without QuPath. Inside QuPath, export_regions.groovy writes the same files.
+    Writes images.json (path, size, pixel size, stains, image type and metadata of each image) and regions/. The
+    folder can then be scored on a machine without QuPath. Inside QuPath, export_regions.groovy writes the same files.
 
     [bold]Examples[/bold]
 

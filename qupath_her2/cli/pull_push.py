@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qupath_her2.project.class_names import ClassNames
     from qupath_her2.project.qupath.pull import Pulled
     from qupath_her2.project.qupath.push import Pushed
-    from qupath_her2.runs.plan import RunOptions
+    from qupath_her2.runs.options import RunOptions
 
 __all__ = ["pull_and_push", "pull_project", "push_project"]
 
@@ -27,7 +27,26 @@ __all__ = ["pull_and_push", "pull_project", "push_project"]
 def pull_and_push(
     folder: Path, chosen: RunOptions, settings: Settings, heap_mb: int | None, progress: ProgressKind
 ) -> Callable[[], int] | None:
-    """Pull a QuPath project, and return what pushes its results; None where there is nothing to pull from."""
+    """Pull a QuPath project before it is scored, and return the function that pushes the results afterwards.
+
+    Parameters
+    ----------
+    folder
+        What the user named: a project file, its folder, or a folder of images.
+    chosen
+        Options of the run: which images, where results go, whether existing cells are needed.
+    settings
+        Settings of the run; their class names say which annotations are tumour.
+    heap_mb
+        Memory of QuPath's JVM in MB; None estimates it.
+    progress
+        How progress is shown.
+
+    Returns
+    -------
+    callable or None
+        Pushes the results and returns the exit code; None if there is no project, or no QuPath to open it with.
+    """
     from qupath_her2.project.exchange.images import exchange_root
     from qupath_her2.project.folder import project_file
     from qupath_her2.project.qupath.installations import find_qupaths
@@ -35,15 +54,16 @@ def pull_and_push(
     project = project_file(folder)
     if project is None:
         return None
-    # A folder that was pulled elsewhere, or holds a project beside plain images, is scored without a QuPath.
+    # A folder whose project was pulled elsewhere can be scored without QuPath. A project file named explicitly cannot
+    # be skipped silently: pulling it then fails with the reason.
     if project != folder and not find_qupaths():
-        typer.echo("No QuPath on this machine: scored as it lies, without pull and push.", err=True)
+        typer.echo("No QuPath on this machine: scoring the last export, without pull and push.", err=True)
         return None
     pull_project(
         project,
         out=None if chosen.out is None else exchange_root(chosen.out),
         images=chosen.images,
-        cells=chosen.cells == "from-regions",
+        cells=chosen.method.uses_existing_cells,
         pixels=False,
         heap_mb=heap_mb,
         names=settings.regions,
@@ -71,7 +91,27 @@ def pull_project(
     names: ClassNames,
     progress: ProgressKind,
 ) -> None:
-    """Pull a project and say what came of it."""
+    """Pull a project, and print what was exported.
+
+    Parameters
+    ----------
+    place
+        A ``project.qpproj``, or the folder that contains it.
+    out
+        Exchange folder; None takes ``her2`` beside the project.
+    images
+        Names or patterns; empty takes all.
+    cells
+        Also export existing cells.
+    pixels
+        Also export the pixels of images that only QuPath can open.
+    heap_mb
+        Memory of QuPath's JVM in MB; None estimates it.
+    names
+        Class names that mean tumour, to count images without any.
+    progress
+        How progress is shown.
+    """
     from qupath_her2.project.qupath.pull import pull
 
     found = pull(
@@ -114,7 +154,30 @@ def push_project(
     heap_mb: int | None,
     progress: ProgressKind,
 ) -> int:
-    """Push results into a project, say what came of it, and return the exit code."""
+    """Push results into a project, and print what changed.
+
+    Parameters
+    ----------
+    place
+        A ``project.qpproj``, or the folder that contains it.
+    out
+        Exchange folder; None takes ``her2`` beside the project.
+    images
+        Names or patterns; empty takes all.
+    dry_run
+        Report the changes without making them.
+    only_new
+        Skip images whose current result is already in the project.
+    heap_mb
+        Memory of QuPath's JVM in MB; None estimates it.
+    progress
+        How progress is shown.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 3 if some images were refused.
+    """
     from qupath_her2.project.qupath.push import push
 
     found = push(
@@ -144,14 +207,14 @@ def _pushed_line(found: Pushed, dry_run: bool) -> str:
     parts = [f"{n_cells:,} cells {would}into {_count(len(changed), 'image')}"]
     for key, words in (
         ("patches", "patches"),
-        ("classified", "cells of yours classified"),
-        ("edited", "cells kept as a person changed them"),
-        ("suppressed", "cells left out where a person had changed or deleted one"),
-        ("removed", "cells of earlier runs taken out"),
+        ("classified", "of your own cells classified"),
+        ("edited", "cells kept as edited by a person"),
+        ("suppressed", "cells left out where a person had edited or deleted one"),
+        ("removed", "cells of earlier runs removed"),
     ):
         parts += [f"{found.total(key):,} {words}"] if found.total(key) else []
-    parts += [f"{len(found.refused)} images left as they were"] if found.refused else []
-    return f"{', '.join(parts)}, 0 objects of yours changed"
+    parts += [f"{_count(len(found.refused), 'image')} not changed"] if found.refused else []
+    return f"{', '.join(parts)}, none of your own objects changed"
 
 
 def _count(n: int, what: str) -> str:
@@ -159,7 +222,7 @@ def _count(n: int, what: str) -> str:
 
 
 def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None] | None:
-    """Return what shows an event: a JSON line, a line that is written over on a terminal, or nothing."""
+    """Return a function that shows an event as a JSON line or as one line that overwrites itself; None shows none."""
     if progress is ProgressKind.json:
         return lambda event: say_json(**{**event, "event": f"{verb} image"})
     if progress is ProgressKind.off or not sys.stderr.isatty():

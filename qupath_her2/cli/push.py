@@ -1,4 +1,4 @@
-"""``push``: results into the QuPath project they were made for."""
+"""``push``: imports results into the QuPath project they belong to."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def push(
     images: o.Images = None,
     out: o.Out = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")
+        bool, typer.Option("--dry-run", help="Report what would change without changing anything.")
     ] = False,
     heap: o.Heap = None,
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Put cells, classes, region measurements and scores into a QuPath project.
+    """Import cells, classes, region measurements and scores into a QuPath project.
 
-    Each image is changed whole or not at all; objects of yours stay as they are, cells of earlier runs are
-    replaced, cells that you edited stay. Close the project in QuPath first. Inside QuPath, import_results.groovy
-    does the same.
+    Each image is updated completely or not at all. Your own objects are not changed, cells of earlier runs are
+    replaced, and cells that you edited are kept. Close the project in QuPath first. Inside QuPath,
+    import_results.groovy does the same.
 
     [bold]Examples[/bold]
 

@@ -1,4 +1,4 @@
-"""``regions``: what the region files hold, and what was set aside."""
+"""``regions``: lists the annotations of each image and how they are used; transfers them between slides."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ def regions(
         typer.Option(
             "--transfer-from",
             metavar="IMAGE",
-            help="Bring the regions of this image to that of --transfer-to, another slide of the same case.",
+            help="Transfer the regions of this image to the image of --transfer-to, another slide of the same case.",
         ),
     ] = None,
     transfer_to: Annotated[
         str | None,
-        typer.Option("--transfer-to", metavar="IMAGE", help="The image that the regions are brought to."),
+        typer.Option("--transfer-to", metavar="IMAGE", help="The image that receives the regions."),
     ] = None,
     pixel_size_um: o.PixelSize = None,
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> int:
-    """List the regions of all images, what each means, and which features were set aside and why.
+    """List the regions of all images, how each is used, and which features are ignored and why.
 
-    Changes nothing. Classes named Tumor are scored; Stroma, Ignore*, in-situ and control regions are taken
-    out.
+    Changes nothing. Regions of class Tumor are scored; Stroma, Ignore*, in-situ and control regions are subtracted.
 
-    With --transfer-from and --transfer-to, lay two slides of a case on each other (H&E and IHC) and write the
-    regions of the one as they lie on the other, with the error in µm and a picture to check it by, into
-    FOLDER/her2/registration. Drop its regions.geojson onto the other image in QuPath.
+    With --transfer-from and --transfer-to, register two slides of a case (H&E and IHC) and write the regions of the
+    first in the coordinates of the second to FOLDER/her2/registration, with the error in µm and a picture to check.
+    Drag its regions.geojson onto the second image in QuPath.
 
     [bold]Examples[/bold]
 
@@ -96,13 +95,13 @@ def _transfer(
     from qupath_her2.runs.region_transfer import transfer_between
 
     if source is None or target is None:
-        raise SettingsError("Bringing regions over needs both --transfer-from IMAGE and --transfer-to IMAGE.")
+        raise SettingsError("A transfer of regions needs both --transfer-from IMAGE and --transfer-to IMAGE.")
     pair = []
     for pattern in (source, target):
         found = select_images(folder, (pattern,), out)
         if len(found) > 1:
             raise SettingsError(
-                f"'{pattern}' names {len(found)} images; regions are brought from one to one."
+                f"'{pattern}' matches {len(found)} images. Name one: regions are transferred from image to image."
             )
         pair.append(found[0])
     result = transfer_between(
@@ -115,7 +114,9 @@ def _transfer(
     typer.echo(f"{pair[0].name} → {pair[1].name}: {result.registration.sentence()}")
     for note in result.notes:
         typer.echo(f"  {note}")
-    typer.echo(f"{len(result.regions)} regions brought over; look at {result.folder / 'check.jpg'} first")
+    typer.echo(
+        f"{len(result.regions)} regions transferred; check {result.folder / 'check.jpg'} before you use them"
+    )
     return 0
 
 

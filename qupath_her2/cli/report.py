@@ -1,4 +1,4 @@
-"""``report``: summary.csv and report.html from the results that are there."""
+"""``report``: summary.csv and report.html from the stored results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["report"]
 
 @verb
 def report(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
-    """Write summary.csv and report.html again from the stored results.
+    """Write summary.csv and report.html from the stored results, without scoring anything.
+
+    For images that were scored by several machines (qupath-her2 cells), or after files were deleted.
 
     [bold]Example[/bold]
 

@@ -1,4 +1,4 @@
-"""``run``: everything from pixels to the report."""
+"""``run``: scores images from pixels to report, with pull and push for a QuPath project."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
     from qupath_her2.recipes.recipe import Recipe
+    from qupath_her2.runs.types import Method
 
 __all__ = ["run"]
 
@@ -40,9 +41,9 @@ def run(
 ) -> int:
     """Score all images of a folder or a QuPath project, and write the report.
 
-    Tumour regions come from case.geojson beside case.svs, or from the project; the results of a project go back
-    into it. Results lie in FOLDER/her2: summary.csv, report.html and, for each image, its cells, score and
-    overlay. A second run does only what changed.
+    Tumour regions come from the project, or from case.geojson next to case.svs. Results go to FOLDER/her2:
+    summary.csv, report.html and, for each image, cells, score and overlay; those of a project are also imported into
+    it. A second run only processes what changed.
 
     [bold]Examples[/bold]
 
@@ -62,24 +63,18 @@ def run(
     """
     from qupath_her2.cli.pull_push import pull_and_push
     from qupath_her2.cli.scoring import run_folder, run_options
-    from qupath_her2.runs.cell_sources import cell_source
     from qupath_her2.runs.plan import find_settings
 
     recipe = _recipe(tumour_from, method)
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}}, recipe=recipe)
-    # The file says whose cells are measured; indicators measure none, unless a flag asks for both.
-    where = cell_source(cells or (settings.cell_source if method is o.MethodName.cells else "detect"))
-    finder = where.checkpoint if method is o.MethodName.cells else tumour_from
     chosen = run_options(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
         whole_tissue=whole_tissue,
-        cells=where.kind,
-        checkpoint=None if finder is None else finder.absolute(),
-        method=method,
-        keep_controls=keep_controls,
-        ranges=ranges,
+        method=_by_cells(cells or settings.cell_source)
+        if method is o.MethodName.cells
+        else _by_indicators(cells, tumour_from, keep_controls, ranges),
         site=site,
         specimen=specimen,
         geojson=geojson,
@@ -90,8 +85,33 @@ def run(
     return run_folder(folder, chosen, settings, workers=workers, progress=progress, push=push)
 
 
+def _by_cells(source: str) -> Method:
+    from qupath_her2.runs.cell_sources import cell_source
+    from qupath_her2.runs.methods.cells import CellsMethod
+
+    return CellsMethod(cell_source(source))
+
+
+def _by_indicators(
+    cells: str | None, tumour_from: Path | None, keep_controls: bool, ranges: Path | None
+) -> Method:
+    from qupath_her2.errors import SettingsError
+    from qupath_her2.runs.methods.indicators import IndicatorsMethod
+    from qupath_her2.scoring.indicators.ranges import load_ranges
+
+    if cells not in (None, "detect"):
+        raise SettingsError(
+            f"--cells {cells} does not go with --method indicators, which measures no single cells. Leave one out."
+        )
+    return IndicatorsMethod(
+        None if tumour_from is None else tumour_from.absolute(),
+        keep_controls,
+        None if ranges is None else load_ranges(ranges),
+    )
+
+
 def _recipe(tumour_from: Path | None, method: o.MethodName) -> Recipe | None:
-    """Return the recipe of the network that finds the tumour: patches are cut as it was trained."""
+    """Return the recipe of the network that finds the tumour, so that patches are cut as it was trained."""
     if tumour_from is None:
         return None
     from qupath_her2.errors import SettingsError
@@ -99,5 +119,7 @@ def _recipe(tumour_from: Path | None, method: o.MethodName) -> Recipe | None:
     from qupath_her2.recipes import RECIPES
 
     if method is not o.MethodName.indicators:
-        raise SettingsError("--tumour-from is of --method indicators: cells are scored in regions.")
+        raise SettingsError(
+            "--tumour-from needs --method indicators: cells are scored inside annotated regions. Leave it out."
+        )
     return RECIPES.get(read_card(tumour_from).recipe)

@@ -1,4 +1,4 @@
-"""``score``: stored cells, scored again by another rule, without pixels."""
+"""``score``: scores stored cells again by another guideline, without reading pixels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def score(
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
-    """Score measured cells again, by another guideline, other case data or other limits.
+    """Score cells that are already measured again, by another guideline, other case data or other limits.
 
-    Reads the stored cells and no image, so it takes moments. Cut-points of the measurement itself need `run`.
+    Reads the stored cells and no pixels, so it takes seconds. Changes to detection or to the cut-points of membrane
+    staining need qupath-her2 run.
 
     [bold]Examples[/bold]
 

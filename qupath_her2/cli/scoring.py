@@ -34,7 +34,7 @@ _STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
 
 
 def run_options(**flags: Any) -> RunOptions:
-    """Return the options that flags say: enumerations by their value, lists as tuples."""
+    """Return the flags as options of a run: enumerations by their value, lists as tuples."""
     plain = {name: getattr(value, "value", value) for name, value in flags.items()}
     plain["images"] = tuple(plain.get("images") or ())
     return RunOptions(**plain, command=("qupath-her2", *sys.argv[1:]))
@@ -50,9 +50,29 @@ def run_folder(
     with_report: bool = True,
     push: Callable[[], int] | None = None,
 ) -> int:
-    """Score the images of a folder, or let a network predict them, show the results, and return the exit code.
+    """Score or predict the images of a folder, and show the results.
 
-    `push` brings the results into a QuPath project before the report is written, and returns its own exit code.
+    Parameters
+    ----------
+    folder
+        Folder of images, or a project that was pulled.
+    options
+        The flags.
+    settings
+        Settings of all steps.
+    workers
+        Number of images scored in parallel.
+    progress
+        How progress is shown.
+    with_report
+        Write summary.csv and report.html afterwards.
+    push
+        Pushes the results into a QuPath project and returns its own exit code; None pushes nothing.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 3 if some images failed.
     """
     is_json = progress is ProgressKind.json
     tell = None if is_json or progress is ProgressKind.off else _to_stderr
@@ -67,7 +87,26 @@ def run_folder(
 def score_folder(
     folder: Path, options: RunOptions, config: Path | None, guideline: str | None, *, progress: ProgressKind
 ) -> int:
-    """Score stored cells again, show the results, and return the exit code."""
+    """Score stored cells again, and show the results.
+
+    Parameters
+    ----------
+    folder
+        Folder that was scored before.
+    options
+        The flags: images, site and specimen.
+    config
+        Settings file; None takes ``her2.toml`` of the folder.
+    guideline
+        Name of the guideline; None takes that of the settings.
+    progress
+        JSON lines or text.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 3 if some images failed.
+    """
     from qupath_her2.runs.rescore import rescore_folder
 
     settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
@@ -83,7 +122,26 @@ def finish(
     with_report: bool,
     push: Callable[[], int] | None = None,
 ) -> int:
-    """Write the report, show the table and the closing line, push, and return the exit code."""
+    """Write the report, show the table and the closing line, and push.
+
+    Parameters
+    ----------
+    plan
+        Jobs of the run, and its exchange folder.
+    results
+        One per job.
+    is_json
+        Print one JSON line instead of table and text.
+    with_report
+        Write summary.csv and report.html.
+    push
+        Pushes the results and returns its own exit code; None pushes nothing.
+
+    Returns
+    -------
+    int
+        Exit code: 3 if some images failed, else that of `push`, else 0.
+    """
     failed = {
         result.image: (result.name, result.error or "") for result in results if result.state == "failed"
     }
@@ -99,7 +157,7 @@ def finish(
         )
         return code
     for name, message in failed.values():
-        # Most messages name their image; those that do not get it here.
+        # Most messages name their image already; naming it twice reads badly.
         say_error(message if name in message else f"{name}: {message}")
     show_table(results)
     typer.echo(line)
@@ -111,7 +169,7 @@ def finish(
 
 
 def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[str, str]]) -> Path:
-    """Return the report; it is written again unless nothing has changed since."""
+    """Return the path of the report; it is rewritten only if a result is newer than it."""
     html, table = plan.out / "report.html", plan.out / "summary.csv"
     if all(result.state == "up to date" for result in results) and html.is_file() and table.is_file():
         made = min(html.stat().st_mtime_ns, table.stat().st_mtime_ns)

@@ -10,13 +10,13 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.tables import say_figures
 from qupath_her2.cli.training_progress import training_view
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.report.pixel_tables import pixel_tables
-from qupath_her2.scoring.agreement.tables import table_text
 from qupath_her2.training.classifier import TrainJob
 from qupath_her2.training.segmenter import TrainedSegmenter, train_rivals, train_segmenter
 
@@ -34,30 +34,35 @@ def train_segmenters(
     with_rivals: bool = False,
     sides: tuple[str, ...] = (),
 ) -> int:
-    """Train, say what came of it, and return the exit code.
+    """Train one segmenter or several to compare, and print their metrics.
 
     Parameters
     ----------
     job
-        Of the recipe's own network, without targets.
+        Training of the recipe's own network, still without targets.
     place
-        Folder of its windows.
+        Folder of its windows and targets.
     cut
-        Cuts windows by other settings into another folder.
+        Function that cuts windows with other settings into another folder.
     progress
-        How it is shown.
+        How progress is shown.
     with_rivals
-        Train the recipe's other networks too.
+        Also train the paper's other networks.
     sides
-        Sides of windows to compare, as text; empty compares none.
+        Window sides to compare in px, as text; empty compares none.
+
+    Returns
+    -------
+    int
+        Exit code 0.
 
     Raises
     ------
     SettingsError
-        Two comparisons at once, or sides that are no numbers.
+        If two comparisons are asked for at once, or sides are not numbers.
     """
     if with_rivals and sides:
-        raise SettingsError("--rivals compares networks and --study window sizes: ask for one at a time.")
+        raise SettingsError("--rivals compares networks and --study window sizes. Pass one at a time.")
     job = replace(job, targets=read_targets(place, job.manifest))
     with training_view(progress) as view:
         if with_rivals:
@@ -90,7 +95,7 @@ def _rival(job: TrainJob, name: str) -> TrainJob:
 
 
 def _of_side(job: TrainJob, place: Path, cut: Cut, side: int) -> TrainJob:
-    """Return the job on windows of another side, cut from the same crops and split alike."""
+    """Return the job with windows of another side, cut from the same crops and split alike."""
     patches = job.settings.patches
     if side == patches.grid.patch_size_px:
         return job
@@ -98,7 +103,7 @@ def _of_side(job: TrainJob, place: Path, cut: Cut, side: int) -> TrainJob:
     target = place.with_name(f"{place.name}-{side}")
     manifest = cut(settings, target)
     if manifest.patch_size_px != side:
-        raise SettingsError("--study window cuts windows of several sides itself: leave --patches out.")
+        raise SettingsError("--study window cuts windows of several sizes itself. Leave --patches out.")
     return replace(
         job,
         settings=settings,
@@ -113,7 +118,7 @@ def _numbers(sides: tuple[str, ...]) -> list[int]:
         return [int(side) for side in sides]
     except ValueError as error:
         raise SettingsError(
-            f"--windows {','.join(sides)!r} are no sides in px. Write e.g. 151,251."
+            f"--windows {','.join(sides)!r} is not a list of sides in px. Write e.g. 151,251."
         ) from error
 
 
@@ -125,7 +130,7 @@ def _begin(job: TrainJob, progress: ProgressKind) -> None:
 
 
 def _say(done: list[TrainedSegmenter], job: TrainJob, progress: ProgressKind) -> None:
-    """Show the figures of the test part, every warning, and where things lie."""
+    """Print the metrics of the test part, all warnings, and the path of each checkpoint."""
     rows = [one.row for one in done if one.row is not None]
     if progress is ProgressKind.json:
         for one in done:
@@ -143,13 +148,13 @@ def _say(done: list[TrainedSegmenter], job: TrainJob, progress: ProgressKind) ->
         typer.echo(warning, err=True)
     if rows:
         for table in pixel_tables(rows):
-            typer.echo(table_text(table))
+            say_figures(table)
     else:
-        typer.echo("No test windows: nothing says how it does on cases it never saw.")
+        typer.echo("No labelled test windows: how well it does on unseen cases is unknown.")
     for one in done:
         result = one.result
         typer.echo(
             f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
-            f"{'control on shuffled targets; ' if job.is_control else ''}research use only"
+            f"{'control trained on shuffled targets; ' if job.is_control else ''}research use only"
         )
         typer.echo(f"network  {one.checkpoint}.safetensors")

@@ -9,11 +9,15 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.cells import cell_len, set_cell_size
 
-__all__ = ["say_table", "table_lines", "terminal_width"]
+if TYPE_CHECKING:
+    from qupath_her2.scoring.agreement.tables import Table
+
+__all__ = ["say_figures", "say_table", "table_lines", "terminal_width"]
 
 #: A pipe has no width: 100 columns keep a row of scores on one line there.
 _PIPE_WIDTH = 100
@@ -36,8 +40,8 @@ def table_lines(
 ) -> list[str]:
     """Lay out a table whose first column names the rows.
 
-    Columns that do not fit beside each other follow in blocks that repeat the names. Where names take more than half
-    of the width, each has a line of its own, with its row below.
+    Columns that do not fit follow in further blocks that repeat the names. If names take more than half of the width,
+    each has a line of its own, with its row below.
 
     Parameters
     ----------
@@ -59,7 +63,9 @@ def table_lines(
     """
     cells = [header, *rows]
     sizes = [max(cell_len(row[column]) for row in cells) for column in range(len(header))]
-    names_apart = sizes[0] > width // 2 and sizes[0] + sum(len(_GAP) + size for size in sizes[1:]) > width
+    is_wide = sizes[0] + sum(len(_GAP) + size for size in sizes[1:]) > width
+    widest = max(sizes[1:], default=0)
+    names_apart = is_wide and (sizes[0] > width // 2 or sizes[0] + len(_GAP) + widest > width)
     first = len(_INDENT) - len(_GAP) if names_apart else sizes[0]
     lines: list[str] = []
     blocks = _blocks(sizes, width, first)
@@ -101,6 +107,13 @@ def say_table(
     below = _wrapped([f"* {note}" for note in notes], width, indent="")
     for line in (title, *lines, *below):
         typer.echo(line)
+
+
+def say_figures(table: Table) -> None:
+    """Print a table of metrics, as `scoring.agreement` and `report.pixel_tables` make them, and an empty line."""
+    # Their cells are text such as "92.5 % (90.1–94.3), 120/130": aligned left, they can be compared down a column.
+    say_table(table.title, table.header, table.rows, left=range(len(table.header)), notes=table.notes)
+    typer.echo()
 
 
 def _blocks(sizes: Sequence[int], width: int, first: int) -> list[list[int]]:

@@ -19,7 +19,7 @@ __all__ = ["TrainingView", "training_view"]
 
 
 class TrainingView:
-    """Shows nothing; what it is told goes nowhere."""
+    """Display of a training run that shows nothing; the others override what they show."""
 
     def __enter__(self) -> TrainingView:
         return self
@@ -27,20 +27,20 @@ class TrainingView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal tidy."""
+        """End the display and leave the terminal tidy."""
 
     def begin(self, name: str) -> None:
-        """Hear that another training begins."""
+        """Show that another training starts."""
 
     def training(self, where: TrainProgress) -> None:
-        """Hear of a step of the training."""
+        """Show a step of the training."""
 
     def predicting(self, done: int, total: int) -> None:
-        """Hear of test patches that were predicted."""
+        """Show how many test patches are predicted."""
 
 
 def training_view(kind: ProgressKind) -> TrainingView:
-    """Return the view that `kind` asks for; ``auto`` is a bar on a terminal and a line an epoch elsewhere."""
+    """Return the display that `kind` asks for; ``auto`` is a bar on a terminal and one line per epoch elsewhere."""
     if kind is ProgressKind.off:
         return TrainingView()
     if kind is ProgressKind.json:
@@ -57,7 +57,7 @@ def _words(record: EpochRecord) -> str:
 
 
 class _LineView(TrainingView):
-    """A line on standard error for each epoch: what a log file wants."""
+    """One line on standard error per epoch, for log files."""
 
     def __init__(self) -> None:
         self._epochs = 0
@@ -72,7 +72,8 @@ class _LineView(TrainingView):
             typer.echo(f"epoch {ended.epoch}/{where.epochs}  {_words(ended)}", err=True)
 
     def _ended(self, where: TrainProgress) -> EpochRecord | None:
-        """Return the epoch that has ended since the last call; a training without any yet is another one."""
+        """Return the epoch that ended since the last call, if any."""
+        # No finished epoch means that a new training has started, e.g. that of the next network.
         before, self._epochs = self._epochs, 0 if where.last is None else where.last.epoch
         return where.last if self._epochs > before else None
 

@@ -37,9 +37,9 @@ def say_error(message: str) -> None:
 
 
 def verb(function: Callable[P, int]) -> Callable[P, None]:
-    """Turn a function that returns an exit code into a command that ends with it.
+    """Turn a function that returns an exit code into a command that exits with it.
 
-    A Her2Error ends with 1 and its message alone; ``--debug`` lets it through with its traceback. Ctrl-C ends
+    A Her2Error exits with 1 and prints its message only, unless ``--debug`` asks for the traceback. Ctrl-C exits
     with 130.
     """
 
@@ -53,7 +53,9 @@ def verb(function: Callable[P, int]) -> Callable[P, None]:
             say_error(str(error))
             code = EXIT_ERROR
         except KeyboardInterrupt:
-            typer.echo("Cancelled. Finished images are kept; the same command goes on from there.", err=True)
+            typer.echo(
+                "Cancelled. Finished images are kept; run the same command again to continue.", err=True
+            )
             code = EXIT_CANCELLED
         raise typer.Exit(code)
 
@@ -61,13 +63,13 @@ def verb(function: Callable[P, int]) -> Callable[P, None]:
 
 
 def hide_tracebacks() -> None:
-    """Let an unforeseen error end in one line that asks for a report; ``--debug`` shows the traceback."""
+    """Reduce an unexpected error to one line that asks for a report, unless ``--debug`` asks for the traceback."""
     if "--debug" not in sys.argv:
         sys.excepthook = _one_line
 
 
 def never_fail_to_speak() -> None:
-    """Let a terminal that lacks a sign (→ on an old Windows code page) show ``?`` instead of failing."""
+    """Print ``?`` for characters that the terminal cannot show (→ on an old Windows code page) instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

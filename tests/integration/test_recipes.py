@@ -61,7 +61,7 @@ def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: P
     done = study.her2(*predict)
     n_images = len(before)
     assert f"{n_images} predicted" in done.stdout, done.stdout + done.stderr
-    assert "0 objects of yours changed" in done.stdout
+    assert "none of your own objects changed" in done.stdout
     for image in study.look():
         tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
         assert tiles, image["name"]

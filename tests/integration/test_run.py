@@ -122,7 +122,7 @@ def test_regions_that_changed_since_are_not_written_over(field: Study) -> None:
     field.script(move, "-p", str(field.project), "-i", "plain.tif")
     before = (field.folder / "data" / "1" / "data.qpdata").read_bytes()
     done = field.her2("push", str(field.project), code=3)
-    assert "1 images left as they were" in done.stdout
+    assert "1 image not changed" in done.stdout
     assert "regions" in done.stderr
     assert (field.folder / "data" / "1" / "data.qpdata").read_bytes() == before
 

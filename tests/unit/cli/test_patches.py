@@ -93,13 +93,13 @@ def test_a_published_layout(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (("--shares", "a,b"), "--shares"),
-        (("--shares", "0.5,0.5,0.5"), "make 1"),
+        (("--shares", "0.5,0.5,0.5"), "numbers of at least 0 that sum to 1"),
         (("--name", "../x"), "--name"),
         (("--stain", "HE"), "--layout"),
         (("--layout", "bci", "--images", "a"), "--images"),
         (("--task", "her2"), "her2-response"),
-        (("--pixel-size-um", "0"), "microscope"),
-        (("--layout", "bci", "--pixel-size-um", "-1"), "microscope"),
+        (("--pixel-size-um", "0"), "is not a plausible pixel size"),
+        (("--layout", "bci", "--pixel-size-um", "-1"), "is not a plausible pixel size"),
         (("--size", "9", "--um-px", "-1"), "target_um_px"),
     ],
 )

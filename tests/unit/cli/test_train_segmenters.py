@@ -146,8 +146,8 @@ def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None
     ("words", "said"),
     [
         (("--weights", "shipped"), "No trained 'her2net' comes with the package. Write --model unet"),
-        (("--rivals", "--study", "window"), "one at a time"),
-        (("--study", "window", "--windows", "a,b"), "no sides in px"),
+        (("--rivals", "--study", "window"), "Pass one at a time"),
+        (("--study", "window", "--windows", "a,b"), "is not a list of sides in px"),
         (("--model", "resnet50"), "names patches"),
     ],
 )

@@ -78,14 +78,14 @@ def test_the_command_says_the_error_and_where_to_look(study):
     said = done.stdout
     assert "case_HE.png → case_HER2.png: turned by" in said
     assert "mirrored, error" in said
-    assert "2 regions brought over; look at" in said
+    assert "2 regions transferred; check" in said
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--transfer-from", "case_HE.png"], "needs both"),
-        (["--transfer-from", "case_HE.png", "--transfer-to", "*.png"], "names 2 images"),
+        (["--transfer-from", "case_HE.png", "--transfer-to", "*.png"], "matches 2 images"),
         (["--transfer-from", "case_HE.png", "--transfer-to", "case_HER2.png"], "has no pixel size"),
         (["--transfer-from", "case_HER2.png", "--transfer-to", "case_HE.png"], "no regions to bring over"),
     ],
