@@ -2,22 +2,22 @@
 
 Her2Error
 ├── ImageReadError (OSError)        an image file that cannot be opened or read
-│   └── PatchReadError              one patch of it that cannot be read; the others can
+│   └── PatchReadError              a single patch that cannot be read; the rest of the image can
 ├── RegionFileError (ValueError)    a region file that cannot be read at all (single bad features are quarantined)
-├── CasesFileError (ValueError)     cases.csv with bad rows, all of them listed
+├── CasesFileError (ValueError)     cases.csv with invalid rows, all of them listed
 ├── PatchError (ValueError)         patches that cannot be cut, labelled, split or read back
-├── TrainingError (ValueError)      a training that cannot begin, go on or be taken up again
-├── ModelError (ValueError)          weights or a checkpoint that are not what they should be, or cannot be had
+├── TrainingError (ValueError)      training cannot start, continue or resume
+├── ModelError (ValueError)         weights or a checkpoint that are missing, damaged or of another network
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
-├── ExchangeError (ValueError)      a result folder that is not what its own record says
+├── ExchangeError (ValueError)      an exchange folder or a run that is damaged or of another format
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
-├── RegistrationError (ValueError)  two slides that cannot be laid on each other
-├── ScoringError (ValueError)       a score asked for in a way that has no answer
-├── QuPathError (RuntimeError)      no QuPath was found, or what was asked of it failed
-└── MissingExtraError (ImportError) an optional part that is not installed; says the pip line
+├── RegistrationError (ValueError)  two slides that cannot be registered
+├── ScoringError (ValueError)       a scoring request that no guideline answers
+├── QuPathError (RuntimeError)      no QuPath installation, or QuPath failed
+└── MissingExtraError (ImportError) an optional dependency that is not installed; names the pip command
 
-A picture that must not be scored is not an error but a result: see `records.Refusal`.
-Every message says what, the value met, where, and the way out.
+An image that must not be scored is not an error but a result: see `records.Refusal`.
+Every message says what is wrong, the value found, where, and the way out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class Her2Error(Exception):
-    """Base of every error this package raises on purpose; the command line prints its message alone."""
+    """Base class of all errors this package raises deliberately; the command line prints only the message."""
 
 
 class ImageReadError(Her2Error, OSError):
@@ -50,7 +50,15 @@ class ImageReadError(Her2Error, OSError):
 
 
 class PatchReadError(ImageReadError):
-    """One patch cannot be read; `row` is its row in the manifest."""
+    """A single patch cannot be read.
+
+    Parameters
+    ----------
+    message
+        The sentence for the user.
+    row
+        Row of the patch in the manifest, from 0; -1 if unknown.
+    """
 
     def __init__(self, message: str, row: int = -1) -> None:
         super().__init__(message)
@@ -62,7 +70,7 @@ class RegionFileError(Her2Error, ValueError):
 
 
 class CasesFileError(Her2Error, ValueError):
-    """`cases.csv` holds rows that cannot be used; the message lists all of them."""
+    """``cases.csv`` has invalid rows; the message lists all of them."""
 
 
 class PatchError(Her2Error, ValueError):
@@ -70,11 +78,11 @@ class PatchError(Her2Error, ValueError):
 
 
 class TrainingError(Her2Error, ValueError):
-    """A training cannot begin, go on or be taken up again."""
+    """Training cannot start, continue or resume."""
 
 
 class ModelError(Her2Error, ValueError):
-    """Weights or a checkpoint cannot be had, are damaged, or belong to another network."""
+    """Weights or a checkpoint are missing, damaged, or belong to another network."""
 
 
 class SettingsError(Her2Error, ValueError):
@@ -82,27 +90,27 @@ class SettingsError(Her2Error, ValueError):
 
 
 class ExchangeError(Her2Error, ValueError):
-    """A result in the exchange folder is damaged or not of a format this version reads."""
+    """The exchange folder or a run in it is damaged, or of a format that this version does not read."""
 
 
 class OutputError(Her2Error, OSError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested place."""
 
     def __str__(self) -> str:
-        # OSError puts "[Errno 28]" before the sentence that people are to read.
+        # OSError would prefix the message with "[Errno 28]".
         return self.strerror or super().__str__()
 
 
 class RegistrationError(Her2Error, ValueError):
-    """Two slides cannot be laid on each other, or not well enough to bring regions over."""
+    """Two slides cannot be registered, or not accurately enough to transfer regions."""
 
 
 class ScoringError(Her2Error, ValueError):
-    """A score was asked for in a way that has no answer."""
+    """The requested score is undefined: no guideline covers it, or its input is inconsistent."""
 
 
 class QuPathError(Her2Error, RuntimeError):
-    """No QuPath was found, or what was asked of it failed."""
+    """No QuPath installation was found, or QuPath failed."""
 
 
 class MissingExtraError(Her2Error, ImportError):

@@ -1,8 +1,8 @@
-"""The records that travel between rooms.
+"""Records passed between rooms: slides, regions, cells, patches, scores.
 
 Frames and units, everywhere: bare ``x, y, width, height`` are level-0 pixels of the image as QuPath shows it
-(x right, y down, origin top-left); anything else wears its unit (``_um``, ``_um2``, ``_um_px``, ``_px``).
-Geometry is (x, y); image arrays are (H, W, 3) uint8 RGB; optical density is log10.
+(x right, y down, origin top-left); every other quantity carries its unit in its name (``_um``, ``_um2``,
+``_um_px``, ``_px``). Geometry is (x, y); image arrays are (H, W, 3) uint8 RGB; optical density is log10.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = [
     "SlideScore",
 ]
 
-#: Cell classes in QuPath's own words; QuPath computes H-score itself from the last name of each.
+#: Cell classes as QuPath names them; QuPath computes the H-score itself from the last component of each.
 CELL_CLASSES: tuple[str, ...] = ("Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+")
 
-#: The measured facts of a cell, as the guidelines name them: codes are indices into these tuples.
+#: Membrane staining of a cell in the guidelines' terms; the codes in measurements are indices into these tuples.
 INTENSITIES: tuple[str, ...] = ("none", "faint", "moderate", "intense")
 PATTERNS: tuple[str, ...] = ("none", "incomplete", "lateral or basolateral", "complete")
 
-#: Class index of a cell that has no membrane value. Never mapped to a class.
+#: Class index of a cell without a membrane measurement: not a class, and never counted as negative.
 NOT_MEASURED = 255
 
 RegionRole = Literal["tumour", "stroma", "ignore", "in_situ", "control", "other"]
@@ -53,7 +53,7 @@ SpecimenType = Literal["biopsy", "resection"]
 
 
 class Box(NamedTuple):
-    """A rectangle in level-0 pixels."""
+    """An axis-aligned rectangle in level-0 pixels; `x` and `y` are its top-left corner."""
 
     x: int
     y: int
@@ -63,10 +63,10 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CaseInfo:
-    """What is known of the case an image belongs to, beside its pixels.
+    """Clinical data of the case an image belongs to.
 
-    `her2_cep17_ratio` is the dual-probe ratio, `her2_copies` the mean HER2 copies per cell; None when not tested.
-    `case` is None when nobody said; it is never guessed from a file name.
+    `her2_cep17_ratio` is the dual-probe ISH ratio and `her2_copies` the mean HER2 copy number per cell; None if not
+    tested. `case` is None if unknown; it is never guessed from a file name.
     """
 
     case: str | None = None
@@ -80,11 +80,11 @@ class CaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class SlideRef:
-    """An image of a project or folder: which file, and what it is called in the exchange folder.
+    """An image of a project or folder, with its file and its name in the exchange folder.
 
-    The last six are known of images of a QuPath project: `entry_id` in the project; `width` and `height` in px
-    as QuPath shows it; the `chain` of crops and turns from the file to that; QuPath's `image_type`; and the
-    `refusal` of an image that QuPath or the exporter could not hand over.
+    The last six fields are set for images of a QuPath project only: `entry_id` in the project, `width` and `height`
+    in px as QuPath shows the image, the `chain` of crops and rotations from the file to that view, QuPath's
+    `image_type`, and the `refusal` if QuPath or the exporter could not export the image.
     """
 
     id: str
@@ -104,7 +104,7 @@ class SlideRef:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A person's annotation: a valid polygon in level-0 pixels with its QuPath class and what that means here."""
+    """An annotation: a valid polygon in level-0 pixels with its QuPath class and the tissue role of that class."""
 
     uuid: UUID
     geometry: Polygon | MultiPolygon
@@ -116,9 +116,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedFeature:
-    """A feature of a region file that was set aside, and why; the rest of the file is used.
+    """A feature of a region file that cannot be used, with the reason; the rest of the file is used.
 
-    `index` is its place in the file, from 0; `id` is the feature's own id as text, or None.
+    `index` is its 0-based position in the file; `id` is the feature's own id as text, or None.
     """
 
     index: int
@@ -132,7 +132,7 @@ class Refusal:
 
     `code` is one stable word (``pixel_size_missing``, ``pixels_too_coarse``, ``not_ihc``, ``blurred``,
     ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tissue``, ``no_patches``); `reason` is the sentence
-    people read.
+    shown to the user.
     """
 
     code: str
@@ -141,29 +141,29 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class CellTable:
-    """N cells as columns: the in-memory form of ``cells.npz``, format 1.
+    """A table of N cells, one array per column: the in-memory form of ``cells.npz``, format 1.
 
     Attributes
     ----------
     uuid
         uint8 (N, 16), version 8 UUIDs (RFC 9562), big-endian bytes.
     centroid_xy
-        float32 (N, 2), nucleus centroid (cell centroid without nucleus), level-0 pixels.
+        float32 (N, 2), centroid of the nucleus (of the cell if it has none), level-0 pixels.
     cell_xy, cell_offsets
-        float32 (P, 2) and int64 (N + 1); vertices of cell i are ``cell_xy[o[i]:o[i + 1]]``,
-        an open ring (first vertex not repeated), level-0 pixels.
+        float32 (P, 2) and int64 (N + 1); the vertices of cell i are ``cell_xy[o[i]:o[i + 1]]``, an open ring
+        (first vertex not repeated) in level-0 pixels.
     nucleus_xy, nucleus_offsets
-        Likewise; an empty range means no nucleus.
+        The same for nuclei; an empty range means no nucleus.
     region
         int32 (N), index into the list of scored regions.
     measurements
         float32 (N, M); NaN means not measured.
     measurement_names
-        The M names, each starting with ``HER2: `` and wearing its unit.
+        The M names, each starting with ``HER2: `` and ending in its unit where it has one.
     cell_class
-        uint8 (N), index into `class_names`, 255 = not measured.
+        uint8 (N), index into `class_names`; 255 (`NOT_MEASURED`) means not measured.
     class_names
-        The class names.
+        QuPath's names of the classes.
     """
 
     uuid: NDArray[np.uint8]
@@ -182,7 +182,7 @@ class CellTable:
         return len(self.uuid)
 
     def column(self, name: str) -> NDArray[np.float32]:
-        """Return the measurement called `name`, float32 (N,); KeyError lists the names there are."""
+        """Return the measurement called `name`, float32 (N,); the KeyError of an unknown name lists the known ones."""
         if name not in self.measurement_names:
             raise KeyError(f"no measurement {name!r}; there are: {', '.join(self.measurement_names)}")
         column: NDArray[np.float32] = self.measurements[:, self.measurement_names.index(name)]
@@ -191,23 +191,22 @@ class CellTable:
 
 @dataclass(frozen=True, slots=True)
 class PatchTable:
-    """N classified patches as columns: the in-memory form of ``patches.npz``, format 1.
+    """A table of N classified patches, one array per column: the in-memory form of ``patches.npz``, format 1.
 
     Attributes
     ----------
     uuid
-        uint8 (N, 16), version 8 UUIDs (RFC 9562) of the run, big-endian bytes; their running numbers follow
-        those of the run's cells.
+        uint8 (N, 16), version 8 UUIDs (RFC 9562) of the run, big-endian bytes; numbered after the run's cells.
     box_xywh
         int32 (N, 4), left, top, width and height of the patch, level-0 pixels.
     region
         int32 (N), index into the list of scored regions: the one the patch was cut from.
     probabilities
-        float32 (N, C), 0..1, of each class; NaN means not predicted.
+        float32 (N, C), class probabilities 0..1; NaN means not predicted.
     patch_class
-        uint8 (N), index into `class_names`, 255 = none: patches that no class was given to.
+        uint8 (N), index into `class_names`; 255 for patches that were assigned no class.
     class_names
-        The C names, which are QuPath's classes of the tiles. None may end in a grade of cells
+        The C names, used as classes of the tiles in QuPath. None may end in an intensity grade of cells
         (``Negative``, ``1+`` …): QuPath would count the patch as a cell in its H-score.
     """
 
@@ -224,22 +223,22 @@ class PatchTable:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network says of a region or an image: a class of its task, which is no score by a guideline.
+    """A network's prediction for a region or an image: a class of its task, not a score by a guideline.
 
     Attributes
     ----------
     model
         Name of the checkpoint.
     task
-        The table of labels it was trained on, e.g. ``her2-response``.
+        Task the model was trained on, i.e. its set of labels, e.g. ``her2-response``.
     class_name
-        None where it abstains.
+        Predicted class; None if the model abstains.
     probabilities
-        {class: 0..1}.
+        {class: probability, 0..1}.
     n_patches
-        Patches that were predicted.
+        Number of patches predicted.
     rule
-        How the patches' probabilities became these, in words.
+        The rule by which patch probabilities were combined, in words.
     """
 
     model: str
@@ -252,7 +251,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A HER2 score of a region or an image, with everything that explains it (``score.json``, format 1).
+    """The HER2 score of a region or an image, with the figures that explain it (``score.json``, format 1).
 
     Attributes
     ----------
@@ -261,29 +260,29 @@ class Score:
     score
         ``0``, ``1+``, ``2+``, ``3+``; None unless scored.
     reason
-        One sentence.
+        One sentence that explains the score or the refusal.
     guideline
-        Name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` of a prediction.
+        Name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` for a prediction.
     shares
         {cell class: share of measured tumour cells, 0..1}.
     intervals
-        {cell class: (low, high)}, Wilson 95 %.
+        {cell class: (low, high)}, 95 % Wilson intervals of the shares, 0..1.
     complete_share
-        Share of cells with complete membrane staining at any intensity, 0..1.
+        Share of cells with complete membrane staining of any intensity, 0..1.
     h_score
-        0..300.
+        H-score, 0..300.
     n_cells
         Measured tumour cells, the denominator.
     cells_to_next_score
-        The fewest cells whose change of class would change the score; None where none could.
+        Fewest cells that would have to change class for the score to change; None if no number would do.
     tags
-        e.g. ``HER2-low``, ``pattern_not_covered: ...``.
+        For example ``HER2-low``, ``pattern_not_covered: ...``.
     warnings
-        sentences.
+        Warnings, one sentence each.
     refusal_code
-        The `Refusal.code` when not assessable.
+        `Refusal.code` if not assessable.
     prediction
-        What the network says, when predicted.
+        The network's prediction, if predicted.
     """
 
     status: Literal["scored", "not assessable", "predicted"]
@@ -303,7 +302,7 @@ class Score:
 
     @property
     def answer(self) -> str:
-        """What people read in one word or two: the score, the class a network names, or why there is neither."""
+        """The result in a word or two: the score, the predicted class, ``no class`` or ``not assessable``."""
         if self.prediction is not None:
             return self.prediction.class_name or "no class"
         return self.score or "not assessable"
@@ -311,14 +310,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class SlideScore(Score):
-    """The score of an image, and of each of its regions by UUID (text form)."""
+    """The score of an image, and that of each of its regions by UUID (text form)."""
 
     regions: dict[str, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """What one job leaves: where the finished run lies, and its score.
+    """The outcome of one job: the folder of the finished run, and its score.
 
     `state` is ``scored``, ``predicted``, ``not assessable``, ``up to date`` or ``failed`` (then `error` holds the
     message).

@@ -1,6 +1,6 @@
-"""Room 1: QuPath and plain folders, in and out.
+"""Room 1: QuPath projects and plain image folders, in and out.
 
-`vocabulary` knows what class names mean, `geojson` reads people's regions strictly, `cells_geojson` writes
-cells that QuPath imports, `exchange` keeps the folder between QuPath and Python, `folder` and `cases` find
-images and cases.
+`class_names` maps annotation classes to tissue roles, `geojson` parses annotations and writes cells for import,
+`exchange` owns the folder shared by QuPath and Python, `qupath` runs QuPath headless, and `folder` and `cases`
+find the images and their case data.
 """

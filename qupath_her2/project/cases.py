@@ -1,9 +1,9 @@
-"""``cases.csv``: what is known of each image beside its pixels.
+"""Case data: ``cases.csv`` and the metadata of QuPath project entries.
 
 Columns (any order, any case): ``image`` (file name, with or without extension), ``case``, ``site`` (breast or
-gastric), ``specimen`` (biopsy or resection; ``gastric biopsy`` is taken too), ``stain``, ``ish_ratio``
-(HER2/CEP17), ``her2_copies`` (mean per cell), ``control`` (yes or no). Others are left alone. Excel's
-semicolons, decimal commas, tabs, ``sep=`` line and byte order mark are accepted.
+gastric), ``specimen`` (biopsy or resection; ``gastric biopsy`` is accepted too), ``stain``, ``ish_ratio``
+(HER2/CEP17), ``her2_copies`` (mean per cell), ``control`` (yes or no). Other columns are ignored. Semicolons,
+decimal commas, tabs, the ``sep=`` line and the byte order mark that Excel writes are accepted.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ V = TypeVar("V")
 
 
 def read_cases(path: Path) -> dict[str, CaseInfo]:
-    """Return what is known of each image, by image name (NFC) as written in the file.
+    """Return the case data of each image, keyed by image name as written in the file (NFC).
 
     Raises
     ------
     CasesFileError
-        The file cannot be read, has no ``image`` column, or has bad rows; all of them are listed.
+        The file cannot be read, has no ``image`` column, or has invalid rows, which are all listed.
     """
-    rows = _rows(path)
+    rows = _read_rows(path)
     if not rows:
         raise CasesFileError(
             f"'{path}' is empty. Its first line must name the columns: {', '.join(_COLUMNS)}."
@@ -70,35 +70,37 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
     cases: dict[str, CaseInfo] = {}
     problems: list[str] = []
     for line, row in rows[1:]:
+        # Excel saves the blank rows of a table as rows of delimiters.
         if not any(cell.strip() for cell in row):
             continue
         values = {name: row[i].strip() if i < len(row) else "" for name, i in header.items()}
         image = unicodedata.normalize("NFC", values.get("image", ""))
-        faults: list[str] = []
-        info = _case(values, faults)
+        row_problems: list[str] = []
+        info = _parse_case(values, row_problems)
         if not image:
-            faults.append("no image name")
+            row_problems.append("no image name")
         elif image in cases:
-            faults.append(f"image {image!r} occurs twice")
-        problems.extend(f"line {line}: {fault}" for fault in faults)
-        if not faults:
+            row_problems.append(f"image {image!r} occurs twice")
+        problems.extend(f"line {line}: {problem}" for problem in row_problems)
+        if not row_problems:
             cases[image] = info
     if problems:
         listed = "\n  ".join(problems[:50]) + (
             f"\n  … {len(problems) - 50} more" if len(problems) > 50 else ""
         )
         raise CasesFileError(
-            f"'{path}' has {len(problems)} bad entries; correct them and run again:\n  {listed}"
+            f"'{path}' has {len(problems)} bad entries. Correct them and run again:\n  {listed}"
         )
     return cases
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return (line number, cells) of each row."""
+def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return (line number, cells) of each row, whatever encoding and delimiter the spreadsheet program used."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CasesFileError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+    # "Unicode text" from Excel is tab-separated UTF-16 with a byte order mark.
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -113,6 +115,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         delimiter, skipped = stated.group(1), 1
     body = "".join(lines[skipped:])
     first = next((line for line in lines[skipped:] if line.strip()), "")
+    # csv.Sniffer guesses from the values and is fooled by decimal commas; the header line decides here.
     delimiter = delimiter or max(";\t,", key=first.count)
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
     try:
@@ -122,49 +125,51 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _header(cells: list[str], path: Path) -> dict[str, int]:
-    """Return {column: place}; a near miss of a known name is an error: its values would be lost unseen."""
+    """Return {column: position}; a near miss of a known name is an error, as its values would be lost silently."""
     header: dict[str, int] = {}
     problems = []
-    for place, cell in enumerate(cells):
+    for position, cell in enumerate(cells):
         name = _plain_name(cell)
         name = _ALIASES.get(name, name)
         if name in header:
             problems.append(f"column {cell.strip()!r} occurs twice")
         elif name in _COLUMNS:
-            header[name] = place
+            header[name] = position
         elif near := difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=0.8):
             problems.append(f"unknown column {cell.strip()!r}; did you mean {near[0]!r}?")
     if "image" not in header:
-        problems.append("no column 'image'")
+        problems.append("there is no column 'image'")
     if problems:
         raise CasesFileError(f"'{path}': {'; '.join(problems)}. Columns: {', '.join(_COLUMNS)}.")
     return header
 
 
-def _case(values: dict[str, str], faults: list[str]) -> CaseInfo:
+def _parse_case(values: dict[str, str], problems: list[str]) -> CaseInfo:
+    """Return the case data of one row or entry; what is wrong with it is appended to `problems`."""
+    # Site and specimen share one vocabulary, so that "gastric biopsy" may stand in either column.
     words = f"{values.get('site', '')} {values.get('specimen', '')}".casefold().replace(",", " ").split()
     known: dict[str, Any] = {}
     for word in words:
         field, table = ("site", _SITES) if word in _SITES else ("specimen", _SPECIMENS)
         value = table.get(word)
         if value is None:
-            faults.append(f"{word!r} is neither breast, gastric, biopsy nor resection")
+            problems.append(f"{word!r} is neither breast, gastric, biopsy nor resection")
         elif known.setdefault(field, value) != value:
-            faults.append(f"{field} is both {known[field]} and {value}")
+            problems.append(f"{field} is both {known[field]} and {value}")
     control = _YES_NO.get(values.get("control", "").casefold())
     if control is None:
-        faults.append(f"control is {values['control']!r}, not yes or no")
+        problems.append(f"control is {values['control']!r}, not yes or no")
     return CaseInfo(
         case=values.get("case") or None,
         stain=values.get("stain") or "HER2",
-        her2_cep17_ratio=_number(values, "ish_ratio", faults),
-        her2_copies=_number(values, "her2_copies", faults),
+        her2_cep17_ratio=_number(values, "ish_ratio", problems),
+        her2_copies=_number(values, "her2_copies", problems),
         is_control=bool(control),
         **known,
     )
 
 
-def _number(values: dict[str, str], name: str, faults: list[str]) -> float | None:
+def _number(values: dict[str, str], name: str, problems: list[str]) -> float | None:
     text = values.get(name, "")
     if not text:
         return None
@@ -172,62 +177,63 @@ def _number(values: dict[str, str], name: str, faults: list[str]) -> float | Non
         number = float(text.replace(",", "."))
     except ValueError:
         number = math.nan
-    # More than 100 copies or a ratio over 100 is not seen in a nucleus; it is a slip of the point.
+    # No nucleus has a hundred HER2 copies or a ratio over 100: the decimal point was misplaced.
     if not 0 <= number <= 100:
-        faults.append(f"{name} is {text!r}, not a number from 0 to 100")
+        problems.append(f"{name} is {text!r}, not a number from 0 to 100")
         return None
     return number
 
 
 def case_of(cases: dict[str, CaseInfo], name: str) -> CaseInfo | None:
-    """Return the entry of an image by its name, with or without extension; None where there is none."""
+    """Return the case data of the image called `name`, matched with or without extension; None if not listed."""
     return of_image(cases, name)
 
 
 def column_of_cases(path: Path, columns: Sequence[str]) -> tuple[str | None, dict[str, str]]:
-    """Return a further column of ``cases.csv``: the first of `columns` that it has, and its value for each image.
+    """Return an additional column of ``cases.csv``: the first of `columns` that exists, with its value per image.
 
     Parameters
     ----------
     path
-        The file.
+        The ``cases.csv``.
     columns
-        Names to look for, in any case; space, ``_`` and ``-`` are alike.
+        Column names in order of preference; case is ignored, and space, ``_`` and ``-`` are equivalent.
 
     Returns
     -------
     column
-        Which of `columns` was found; None where none is there.
+        The one of `columns` that was found; None if there is none.
     values
-        {image name (NFC) as written: text}; empty cells are left out. Look up with `case_of`'s rule: `of_image`.
+        {image name as written (NFC): text}, without empty cells; look images up with `of_image`.
 
     Raises
     ------
     CasesFileError
         The file cannot be read.
     """
-    rows = _rows(path)
+    rows = _read_rows(path)
     names = [_plain_name(cell) for cell in rows[0][1]] if rows else []
-    places = {_ALIASES.get(name, name): place for place, name in reversed(list(enumerate(names)))}
-    found = next((column for column in columns if _plain_name(column) in places), None)
-    if found is None or "image" not in places:
+    # Reversed, so that the first of two columns with the same name wins.
+    positions = {_ALIASES.get(name, name): i for i, name in reversed(list(enumerate(names)))}
+    found = next((column for column in columns if _plain_name(column) in positions), None)
+    if found is None or "image" not in positions:
         return None, {}
-    place, image = places[_plain_name(found)], places["image"]
+    position, image = positions[_plain_name(found)], positions["image"]
     values = {}
     for _, row in rows[1:]:
-        if max(place, image) < len(row) and row[place].strip():
-            values[unicodedata.normalize("NFC", row[image].strip())] = row[place].strip()
+        if max(position, image) < len(row) and row[position].strip():
+            values[unicodedata.normalize("NFC", row[image].strip())] = row[position].strip()
     return found, values
 
 
 def column_of_metadata(metadata: Mapping[str, str], columns: Sequence[str]) -> str | None:
-    """Return the value of the first of `columns` that an image's metadata have; names as for `column_of_cases`."""
+    """Return the value of the first of `columns` in an image's metadata, matched as in `column_of_cases`."""
     values = {_plain_name(key): value.strip() for key, value in metadata.items()}
     return next((values[name] for name in map(_plain_name, columns) if values.get(name)), None)
 
 
 def of_image(values: Mapping[str, V], image: str) -> V | None:
-    """Return the value of an image by its name, with or without extension; None where there is none."""
+    """Return the value of the image called `image`, matched with or without extension; None if there is none."""
     return next((values[key] for key in _keys(image) if key in values), None)
 
 
@@ -236,14 +242,14 @@ def _plain_name(text: str) -> str:
 
 
 def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | None:
-    """Return what the metadata of a QuPath project entry say under the names of ``cases.csv``'s columns.
+    """Return the case data in the metadata of a QuPath project entry, under the column names of ``cases.csv``.
 
-    None where they say nothing; other keys are the user's own and left alone.
+    None if the metadata hold none of them; other keys are ignored.
 
     Raises
     ------
     CasesFileError
-        A value that cannot be used; the message names the image.
+        A value is invalid; the message names the image.
     """
     values = {}
     for key, value in metadata.items():
@@ -251,23 +257,24 @@ def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | No
         name = _ALIASES.get(name, name)
         if name in _COLUMNS and name != "image" and value.strip():
             values[name] = value.strip()
-    faults: list[str] = []
-    info = _case(values, faults)
-    if faults:
+    problems: list[str] = []
+    info = _parse_case(values, problems)
+    if problems:
         raise CasesFileError(
-            f"Metadata of image '{image}': {'; '.join(faults)}. Correct it in QuPath "
+            f"Metadata of image '{image}': {'; '.join(problems)}. Correct them in QuPath "
             "(right-click the image in the project list: Add metadata), then pull again."
         )
     return info if values else None
 
 
 def unmatched_cases(cases: dict[str, CaseInfo], names: Iterable[str]) -> tuple[str, ...]:
-    """Return the entries of ``cases.csv`` that belong to none of the images called `names`."""
-    met = {key for name in names for key in _keys(name)}
-    return tuple(key for key in cases if key not in met)
+    """Return the image names in ``cases.csv`` that match none of the images called `names`."""
+    known = {key for name in names for key in _keys(name)}
+    return tuple(key for key in cases if key not in known)
 
 
 def _keys(name: str) -> tuple[str, str]:
+    """Return the names under which an image may be listed: as it is, and without its extension."""
     name = unicodedata.normalize("NFC", name)
     base: Callable[[str], str] = lambda text: re.sub(r"(\.ome)?\.[^.]*$", "", text, flags=re.IGNORECASE)  # noqa: E731
     return name, base(name)

@@ -1,8 +1,8 @@
-"""What QuPath's class names mean here, and the colours QuPath gives them.
+"""QuPath classes: the tissue role of an annotation class, the intensity grade of a cell class, and their colours.
 
-Matching ignores case, surrounding space, and the difference between space, ``_`` and ``-``; ``*`` in a
-setting stands for any text, as in QuPath's own ``Ignore*``. In a derived class (``Tumor: DCIS``) the more
-specific name counts.
+Matching ignores case, surrounding whitespace, and the difference between space, ``_`` and ``-``; ``*`` in a
+setting is a wildcard, as in QuPath's own ``Ignore*``. In a derived class (``Tumor: DCIS``) the more specific
+name decides.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = [
     "split_class",
 ]
 
-#: QuPath's graded intensity classes, the last part of a class name; QuPath computes the H-score from them.
+#: QuPath's intensity grades, the last component of a class name; QuPath computes the H-score from them.
 GRADES: tuple[str, ...] = ("Negative", "1+", "2+", "3+")
 
-#: QuPath's default colours, RGB 0..255 (``PathClass.java`` of QuPath 0.4 to 0.7: constants and
-#: ``StandardPathClasses``).
+#: QuPath's default class colours, RGB 0..255 (constants and ``StandardPathClasses`` in ``PathClass.java``,
+#: QuPath 0.4 to 0.7).
 CLASS_COLOURS: dict[str, tuple[int, int, int]] = {
     "Tumor": (200, 0, 0),
     "Stroma": (150, 200, 150),
@@ -44,29 +44,29 @@ CLASS_COLOURS: dict[str, tuple[int, int, int]] = {
     "Tumor: 2+": (225, 150, 50),
     "Tumor: 3+": (200, 50, 50),
 }
-_UNKNOWN_COLOUR = (128, 128, 128)
+_DEFAULT_COLOUR = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassNames:
-    """Which class names mean what; ``*`` stands for any text, case is ignored.
+    """Class names by tissue role; ``*`` is a wildcard and case is ignored.
 
     Attributes
     ----------
     tumour
         Invasive tumour, scored.
     stroma
-        Known not to be tumour; not scored, and taken out where it lies inside tumour.
+        Non-tumour tissue; not scored, and subtracted where it lies inside tumour.
     ignore
-        Taken out. A class whose name ends in ``*`` is ignored too, as QuPath does (``Region*`` alone,
-        QuPath's name for any region at all, neither adds nor takes away).
+        Subtracted. Any other class whose name ends in ``*`` is ignored too, as in QuPath. The exception is
+        ``Region*``, QuPath's generic region class, which neither adds to the scored area nor subtracts from it.
     in_situ
-        Carcinoma in situ, taken out: only invasive tumour is scored (ASCO/CAP 2018).
+        Carcinoma in situ, subtracted: only invasive tumour is scored (ASCO/CAP 2018).
     control
-        Control tissue on the slide, taken out.
+        On-slide control tissue, subtracted.
     unclassified_is_tumour
-        Use annotations without a class as tumour where no annotation is tumour by its
-        class. Off: an annotation without a class is set aside, and the reader says so.
+        Treat annotations without a class as tumour if no annotation has a tumour class. If off,
+        unclassified annotations are quarantined with a reason.
     """
 
     tumour: tuple[str, ...] = (
@@ -107,15 +107,14 @@ class ClassNames:
 
 
 def split_class(name: str) -> tuple[str, ...]:
-    """Return the parts of a class name: ``"Tumor: 3+"`` gives ``("Tumor", "3+")``."""
+    """Return the components of a derived class name: ``"Tumor: 3+"`` gives ``("Tumor", "3+")``."""
     return tuple(part for part in (piece.strip() for piece in name.split(":")) if part)
 
 
 def grade_of(name: str | None) -> str | None:
-    """Return ``Negative``, ``1+``, ``2+`` or ``3+`` where `name` is a graded class, else None.
+    """Return the intensity grade of a class (``Negative``, ``1+``, ``2+`` or ``3+``), or None if it has none.
 
-    ``Tumor: 0`` is read as ``Tumor: Negative``; a lone ``0`` is not, since other programs number their
-    classes.
+    ``Tumor: 0`` is read as ``Tumor: Negative``, but a bare ``0`` is not: other programs number their classes.
     """
     parts = split_class(name) if name else ()
     if not parts:
@@ -127,28 +126,29 @@ def grade_of(name: str | None) -> str | None:
 
 
 def class_role(name: str | None, names: ClassNames) -> RegionRole:
-    """Return what a region of class `name` is; ``other`` for None and for names that no setting knows.
+    """Return the tissue role of annotation class `name`; ``other`` for None and for unlisted classes.
 
-    What takes tissue out (ignore, control, in situ) wins over what adds it, wherever it stands in a derived
-    class.
+    Roles that subtract tissue (ignore, control, in situ) win over roles that add it, whichever component of a
+    derived class they come from.
     """
     if not name:
         return "other"
-    roles = [_part_role(part, names) for part in (name, *split_class(name))]
+    roles = [_component_role(part, names) for part in (name, *split_class(name))]
     for role in ("ignore", "control", "in_situ"):
         if role in roles:
             return role
+    # The last component is the most specific one: "Tumor: Stroma" is stroma.
     known = [role for role in roles if role != "other"]
     return known[-1] if known else "other"
 
 
-def _part_role(name: str, names: ClassNames) -> RegionRole:
-    text = _normal(name)
+def _component_role(name: str, names: ClassNames) -> RegionRole:
+    text = _normalised(name)
     if text == "region*":
         return "other"
     if text.endswith("*"):
         return "ignore"
-    # "Carcinoma in situ" must meet the in-situ patterns before a tumour pattern such as "Carcinoma*".
+    # The order matters: "Carcinoma in situ" has to match an in-situ pattern before a tumour pattern "Carcinoma*".
     table: tuple[tuple[RegionRole, tuple[str, ...]], ...] = (
         ("ignore", names.ignore),
         ("control", names.control),
@@ -156,26 +156,27 @@ def _part_role(name: str, names: ClassNames) -> RegionRole:
         ("tumour", names.tumour),
         ("stroma", names.stroma),
     )
-    return next((role for role, patterns in table if _matcher(patterns).fullmatch(text)), "other")
+    return next((role for role, patterns in table if _pattern(patterns).fullmatch(text)), "other")
 
 
-def _normal(name: str) -> str:
+def _normalised(name: str) -> str:
     text = unicodedata.normalize("NFC", name).casefold()
     return re.sub(r"[\s_\-]+", " ", text).strip()
 
 
 @functools.lru_cache(maxsize=64)
-def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    texts = (_normal(pattern) for pattern in patterns)
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    texts = (_normalised(pattern) for pattern in patterns)
+    # An empty alternative would match every name; "(?!)" matches none.
     return re.compile(
         "|".join(".*".join(map(re.escape, text.split("*"))) for text in texts if text) or r"(?!)"
     )
 
 
-#: Before the name of a class of patches in QuPath, so that no patch is counted as a cell.
+#: Prefix of patch classes in QuPath: without it, QuPath would count a patch of class ``3+`` as a cell.
 PATCH_CLASS = "HER2 patch "
-#: {class of a network: class of QuPath that has its colour}.
-_OF_PATCHES = {
+#: {class predicted by a network: QuPath class whose colour it takes}.
+_PATCH_COLOUR_CLASSES = {
     **dict.fromkeys(("0", "negative"), "Tumor: Negative"),
     **dict.fromkeys(("1+", "low"), "Tumor: 1+"),
     **dict.fromkeys(("2+", "equivocal"), "Tumor: 2+"),
@@ -186,11 +187,10 @@ _OF_PATCHES = {
 
 
 def class_colour(name: str | None) -> tuple[int, int, int]:
-    """Return QuPath's default RGB colour of a class, grey for classes QuPath does not know."""
-    return CLASS_COLOURS.get(name or "", _UNKNOWN_COLOUR)
+    """Return QuPath's default RGB colour (0..255) of a class; grey for classes without a default."""
+    return CLASS_COLOURS.get(name or "", _DEFAULT_COLOUR)
 
 
 def patch_colour(name: str) -> tuple[int, int, int]:
-    """Return the RGB colour of a class of patches: that of the cells' class of the same meaning, else grey."""
-    word = name.removeprefix(PATCH_CLASS)
-    return class_colour(_OF_PATCHES.get(word))
+    """Return the RGB colour (0..255) of a patch class: that of the equivalent cell class, or grey."""
+    return class_colour(_PATCH_COLOUR_CLASSES.get(name.removeprefix(PATCH_CLASS)))

@@ -1,9 +1,8 @@
-"""A plain folder of images as a project: which images, with which regions beside them.
+"""Plain image folders as projects, and the images of a pulled QuPath project.
 
-For ``case.png`` the region file is, in this order, ``case.png.geojson``, ``case.geojson`` or
-``case.roi.geojson``, each also with ``.gz``; where both of the last two lie there, or two images could
-claim one file, nothing is guessed. Names are compared in NFC, so that a file copied from macOS finds its
-regions.
+The region file of ``case.png`` is ``case.png.geojson``, else ``case.geojson`` or ``case.roi.geojson``, each also
+with ``.gz``. If both of the last two exist, or two images could claim the same file, that is an error rather
+than a guess. Names are compared in NFC, so that files copied from macOS match.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ __all__ = [
     "pulled_images",
 ]
 
-#: Name of the exchange folder inside a project or folder of images.
+#: Name of the exchange folder inside a project or an image folder.
 OUTPUT_NAME = "her2"
-#: Image files by their extension; ``.ome.tif`` and the like before the plain ones.
+#: Extensions of image files; ``.ome.tif`` before ``.tif``, because the first match is cut off to get the stem.
 IMAGE_SUFFIXES = (
     ".ome.tiff",
     ".ome.tif",
@@ -63,31 +62,36 @@ def find_images(
     recursive: bool = False,
     names: Sequence[str] | None = None,
 ) -> list[SlideRef]:
-    """Return the images of a folder, by name, each with its region file, case and what QuPath knows of it.
+    """Return the images of a folder sorted by name, each with its region file, case data and QuPath calibration.
 
     Parameters
     ----------
     folder
         Folder of images.
     her2
-        The exchange folder, by default ``folder/her2``: its ``images.json`` gives pixel size and stains, its
-        ``cases.csv`` (or the one in `folder`) the cases. It is never searched for images.
+        The exchange folder, by default ``folder/her2``. Pixel sizes and stains come from its ``images.json``,
+        case data from its ``cases.csv`` or the one in `folder`. It is never searched for images.
     recursive
-        Look into sub-folders too.
+        Search sub-folders too.
     names
-        Only these images: names with or without extension.
+        Restrict to these images; names with or without extension. None selects all.
+
+    Returns
+    -------
+    list[SlideRef]
+        One record per image; `name` is the path relative to `folder`, with ``/``.
 
     Raises
     ------
     Her2Error
-        `folder` is an image or no folder, holds no image, or lacks one of `names`.
+        `folder` is an image file, does not exist, contains no image, or lacks one of `names`.
     RegionFileError
-        A region file that two images could claim, or two region files for one image; all of them are listed.
+        Two images could claim one region file, or one image has two; every case is listed.
     """
     her2 = her2 or folder / OUTPUT_NAME
-    files = list(_image_files(_checked_folder(folder), her2, recursive))
+    files = list(_image_files(_check_folder(folder), her2, recursive))
     if names is not None:
-        files = _chosen(files, names, folder)
+        files = _select(files, names, folder)
     if not files:
         raise Her2Error(
             f"No image in '{folder}'. Looked for files ending in {', '.join(IMAGE_SUFFIXES)}."
@@ -115,12 +119,12 @@ def find_images(
 
 
 def project_folder(folder: Path) -> Path:
-    """Return the folder of a project: that of ``project.qpproj`` where the file itself was given."""
+    """Return the folder of a project, given either the folder or its ``project.qpproj``."""
     return folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
 
 
 def not_exported(project: Path, then: str) -> str:
-    """Return the sentence about a QuPath project that nobody pulled; `then` is what to do after that."""
+    """Return the error message for a QuPath project that was never pulled; `then` is the command to run next."""
     return (
         f"Project '{project}' has not been exported yet. Run qupath-her2 pull \"{project}\", or "
         f"export_regions.groovy in QuPath, then {then}."
@@ -128,36 +132,39 @@ def not_exported(project: Path, then: str) -> str:
 
 
 def project_file(folder: Path) -> Path | None:
-    """Return the QuPath project that `folder` is or holds; None where it is a plain folder.
+    """Return the ``.qpproj`` file that `folder` is or contains; None for a plain folder.
 
     Raises
     ------
     Her2Error
-        The folder holds several projects.
+        The folder contains several projects.
     """
     if folder.suffix == ".qpproj" and folder.is_file():
         return folder
     found = sorted(folder.glob("*.qpproj")) if folder.is_dir() else []
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise Her2Error(f"'{folder}' holds {len(found)} QuPath projects: {names}. Name the one you mean.")
+        raise Her2Error(
+            f"'{folder}' contains {len(found)} QuPath projects: {names}. Pass the path of one of them."
+        )
     return found[0] if found else None
 
 
 def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideRef] | None:
-    """Return the images of a QuPath project, in its order, as they were pulled; None for a plain folder.
+    """Return the images of a pulled QuPath project in project order; None for a plain folder.
 
     Parameters
     ----------
     her2
-        The exchange folder; its ``images.json`` names the images, its ``cases.csv`` wins over their metadata.
+        The exchange folder. Its ``images.json`` lists the images; its ``cases.csv`` takes precedence over the
+        metadata of the project entries.
     names
-        Only these images: names with or without extension.
+        Restrict to these images; names with or without extension. None selects all.
 
     Raises
     ------
     Her2Error
-        One of `names` is no image of the project.
+        One of `names` is not an image of the project.
     ExchangeError
         ``images.json`` is damaged.
     """
@@ -168,44 +175,50 @@ def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideR
     if not images:
         return None
     for name in names or ():
-        if not any(nfc(name) in _called(image) for image in images):
-            some = _some([image.name for image in images])
-            raise Her2Error(f"No image '{name}' in the project of '{her2}'. There are: {some}.")
+        if not any(nfc(name) in _accepted_names(image) for image in images):
+            available = _listing([image.name for image in images])
+            raise Her2Error(f"No image '{name}' in the project of '{her2}'. Available: {available}.")
     wanted = None if names is None else {nfc(name) for name in names}
-    chosen = [image for image in images if wanted is None or wanted & _called(image)]
+    selected = [image for image in images if wanted is None or wanted & _accepted_names(image)]
     cases_path = find_cases(her2.absolute().parent, her2)
     cases = read_cases(cases_path) if cases_path else {}
-    return [replace(image, case=case_of(cases, image.name) or image.case) for image in chosen]
+    return [replace(image, case=case_of(cases, image.name) or image.case) for image in selected]
 
 
-def _called(image: SlideRef) -> set[str]:
+def _accepted_names(image: SlideRef) -> set[str]:
     return {image.name, image.id, *_stems(image.name), Path(image.name).stem}
 
 
 def find_cases(folder: Path, her2: Path) -> Path | None:
-    """Return ``cases.csv`` of the exchange folder or of the folder itself; Her2Error where there are both."""
+    """Return the ``cases.csv`` of the exchange folder or of the image folder, None if there is none.
+
+    Raises
+    ------
+    Her2Error
+        Both folders have one.
+    """
     found = [path for path in (exchange_root(her2) / "cases.csv", folder / "cases.csv") if path.is_file()]
     if len(found) > 1:
-        raise Her2Error(f"There are two lists of cases, '{found[0]}' and '{found[1]}'. Keep one of them.")
+        raise Her2Error(f"There are two case lists, '{found[0]}' and '{found[1]}'. Delete one of them.")
     return found[0] if found else None
 
 
 def nfc(text: str) -> str:
-    """Return text in Unicode's composed form: macOS writes file names in the decomposed one."""
+    """Return text in composed Unicode (NFC); macOS stores file names decomposed."""
     return unicodedata.normalize("NFC", text)
 
 
-def _checked_folder(folder: Path) -> Path:
+def _check_folder(folder: Path) -> Path:
     if folder.is_file():
         suffix = _image_suffix(folder.name)
         if suffix is None:
             raise Her2Error(
-                f"'{folder.name}' is a file, not a folder of images. Pass the folder that holds the images."
+                f"'{folder.name}' is a file, not a folder of images. Pass the folder that contains the images."
             )
         stem = folder.name[: -len(suffix)]
         raise Her2Error(
             f"'{folder.name}' is an image, not a project. "
-            f"Put it in a folder with {stem}.geojson and run that folder,\n"
+            f"Put it into a folder with {stem}.geojson and run that folder,\n"
             f"       or: qupath-her2 run . --images {_quoted(folder.name)} --whole-tissue"
         )
     if not folder.is_dir():
@@ -223,23 +236,25 @@ def _image_suffix(name: str) -> str | None:
 
 
 def _image_files(folder: Path, her2: Path, recursive: bool) -> Iterator[Path]:
-    """Yield image files by name, without our output and without the parts that some formats keep beside."""
+    """Yield image files sorted by name, without our own output and without the companion files of slides."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: nfc(entry.name))
     except OSError as error:
         raise ImageReadError(f"Folder '{folder}' cannot be read: {error.strerror or error}.") from error
+    # Hidden files include the "._name" resource forks that macOS leaves on network drives.
     files = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    parts = {
-        part
+    tiles = {
+        tile
         for entry in files
         if entry.name.casefold().endswith((".vms", ".vmu"))
-        for part in _parts(entry.path)
+        for tile in _hamamatsu_tiles(entry.path)
     }
     for entry in files:
-        if _image_suffix(entry.name) and entry.name not in parts:
+        if _image_suffix(entry.name) and entry.name not in tiles:
             yield Path(entry.path)
     if not recursive:
         return
+    # A MIRAX slide keeps its pixels in a folder of the same name.
     mrxs = {entry.name[:-5] for entry in files if entry.name.casefold().endswith(".mrxs")}
     for entry in entries:
         is_output = entry.name == OUTPUT_NAME or Path(entry.path) == her2
@@ -247,30 +262,31 @@ def _image_files(folder: Path, her2: Path, recursive: bool) -> Iterator[Path]:
             yield from _image_files(Path(entry.path), her2, recursive)
 
 
-def _parts(path: str) -> set[str]:
-    """Return the names of the JPEG files that a Hamamatsu VMS or VMU index lists."""
+def _hamamatsu_tiles(path: str) -> set[str]:
+    """Return the names of the JPEG files listed in a Hamamatsu VMS or VMU index."""
     index = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         index.read(path, encoding="latin-1")
     except configparser.Error:
-        # The reader will refuse this slide with its own message; the other images need not wait for that.
+        # The slide reader reports this slide later; a damaged index must not stop the other images.
         return set()
     return {value for section in index.values() for value in section.values() if value}
 
 
 def _region_files(files: Sequence[Path]) -> dict[Path, Path]:
-    """Return {image: its region file}."""
+    """Return {image: region file} for the images that have one."""
     claims: dict[Path, list[Path]] = defaultdict(list)
     result: dict[Path, Path] = {}
     problems = []
-    beside: dict[Path, dict[str, Path]] = {}
+    by_folder: dict[Path, dict[str, Path]] = {}
     for image in files:
-        if image.parent not in beside:
-            beside[image.parent] = _geojson_files(image.parent)
-        here = beside[image.parent]
+        if image.parent not in by_folder:
+            by_folder[image.parent] = _geojson_files(image.parent)
+        here = by_folder[image.parent]
+        # A region file named after the whole file name belongs to that image alone, so it settles any ambiguity.
         own = [here[key] for key in _region_names(nfc(image.name)) if key in here][:1]
-        shared = [here[key] for stem in _stems(image.name) for key in _region_names(stem) if key in here]
-        found = own or shared
+        by_stem = [here[key] for stem in _stems(image.name) for key in _region_names(stem) if key in here]
+        found = own or by_stem
         if len(found) > 1:
             listed = "' and '".join(path.name for path in found)
             problems.append(f"image '{image.name}' has two region files, '{listed}'; keep one of them")
@@ -284,12 +300,12 @@ def _region_files(files: Sequence[Path]) -> dict[Path, Path]:
                 f"'{path.name}' could belong to '{listed}'; rename it to '{images[0].name}.geojson'"
             )
     if problems:
-        raise RegionFileError("Which regions belong to which image is not clear:\n  " + "\n  ".join(problems))
+        raise RegionFileError("Ambiguous region files:\n  " + "\n  ".join(problems))
     return result
 
 
 def _geojson_files(folder: Path) -> dict[str, Path]:
-    """Return {name in NFC with the endings in lower case: path} of a folder's region files."""
+    """Return {NFC name with its extension in lower case: path} of a folder's region files."""
     found = {}
     for path in sorted(folder.iterdir()):
         name = nfc(path.name)
@@ -305,28 +321,28 @@ def _region_names(stem: str) -> list[str]:
 
 
 def _stems(name: str) -> list[str]:
-    """Return what is left of an image's name without its ending: ``a.ome`` and ``a`` for ``a.ome.tif``."""
+    """Return an image's name without its extension: ``a`` and ``a.ome`` for ``a.ome.tif``."""
     name = nfc(name)
     suffix = _image_suffix(name) or ""
     stem = name[: len(name) - len(suffix)]
     return [stem, name.rpartition(".")[0]] if suffix.startswith(".ome.") else [stem]
 
 
-def _chosen(files: list[Path], names: Sequence[str], folder: Path) -> list[Path]:
+def _select(files: list[Path], names: Sequence[str], folder: Path) -> list[Path]:
     wanted = [nfc(name) for name in names]
-    chosen = []
+    selected: list[Path] = []
     for name in wanted:
         found = [path for path in files if name in (nfc(path.name), nfc(path.relative_to(folder).as_posix()))]
         found = found or [path for path in files if name in _stems(path.name)]
         if not found:
             raise Her2Error(
-                f"No image '{name}' in '{folder}'. There are: {_some([path.name for path in files])}."
+                f"No image '{name}' in '{folder}'. Available: {_listing([path.name for path in files])}."
             )
-        chosen += [path for path in found if path not in chosen]
-    return sorted(chosen, key=files.index)
+        selected += [path for path in found if path not in selected]
+    return sorted(selected, key=files.index)
 
 
-def _some(names: list[str]) -> str:
+def _listing(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
@@ -336,5 +352,6 @@ def _refuse_same_ids(slides: Sequence[SlideRef]) -> None:
         other = seen.setdefault(slide.id, slide)
         if other is not slide:
             raise Her2Error(
-                f"Images '{other.path}' and '{slide.path}' have one name in two Unicode forms. Rename one."
+                f"Images '{other.path}' and '{slide.path}' have the same name in two Unicode forms. "
+                "Rename one of them."
             )

@@ -1,4 +1,4 @@
-"""JSON files of other people: read whole and within limits, or refused with the way out."""
+"""Reading JSON region files: plain or gzipped, size-limited, with a clear error for every kind of damage."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from qupath_her2.errors import RegionFileError
 
 __all__ = ["load_json", "read_limited"]
 
-#: A file of 1 GiB holds about 800,000 QuPath cells and takes some 10 GB of memory as Python objects.
+#: 1 GiB of GeoJSON is about 800,000 QuPath cells, and takes some 10 GB of memory as Python objects.
 MAX_BYTES = 1 << 30
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def load_json(path: Path) -> Any:
-    """Return the JSON of a ``.json``, ``.geojson`` or ``.gz`` file.
+    """Return the content of a ``.json`` or ``.geojson`` file, or of either gzipped.
 
-    A byte order mark is accepted, and the bare ``NaN`` and ``Infinity`` that QuPath's reader accepts too.
+    A byte order mark is accepted, and so are bare ``NaN`` and ``Infinity``, as in QuPath's own reader.
 
     Raises
     ------
     RegionFileError
-        The file cannot be opened, is empty, too large, cut short, not UTF-8 or not JSON.
+        The file cannot be opened, is empty, too large, truncated, not UTF-8 or not JSON.
     """
     data = read_limited(path)
     if not data.strip():
@@ -37,7 +37,7 @@ def load_json(path: Path) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        # orjson is strict JSON; Python's reader is tried for NaN tokens and lone surrogates before giving up.
+        # orjson is strict: Python's slower parser is tried before giving up, for NaN tokens and lone surrogates.
         return _load_lenient(path, data)
 
 
@@ -55,25 +55,32 @@ def _load_lenient(path: Path, data: bytes) -> Any:
             f"Region file '{path.name}' is nested too deeply to be a region file."
         ) from error
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
-        what = "ends in the middle (cut short)" if cut else "is not JSON"
+        is_cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
+        what = "is cut short" if is_cut else "is not JSON"
         raise RegionFileError(
             f"Region file '{path.name}' {what}: line {error.lineno}, column {error.colno}: {error.msg}. "
             "Export it again."
         ) from error
     except ValueError as error:
-        # Python refuses integers of more than 4,300 digits.
+        # Python refuses to parse integers of more than 4,300 digits.
         raise RegionFileError(
-            f"Region file '{path.name}' holds a number that cannot be read: {error}"
+            f"Region file '{path.name}' holds a number that cannot be read ({error}). Export it again."
         ) from error
 
 
 def read_limited(path: Path) -> bytes:
-    """Return the content of a file, unpacked if it is gzip, without a UTF-8 byte order mark."""
+    """Return the content of a file, decompressed if it is gzip, without a UTF-8 byte order mark.
+
+    Raises
+    ------
+    RegionFileError
+        The file cannot be read, is damaged gzip, or holds more than `MAX_BYTES`.
+    """
     try:
+        # Recognised by content: files are renamed, and browsers unpack downloads without dropping the ".gz".
         with path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
-        with gzip.open(path) if packed else path.open("rb") as file:
+            is_gzip = file.read(2) == _GZIP_MAGIC
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionFileError(

@@ -1,4 +1,4 @@
-"""Tables for people's spreadsheets: CSV that opens without questions and runs nothing."""
+"""CSV for spreadsheets: opens in Excel without an import dialogue, and no cell runs as a formula."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d",
 
 
 def spreadsheet_text(text: str | None) -> str:
-    """Return `text` on one line, such that no spreadsheet runs it as a formula.
+    """Return `text` on one line, escaped so that no spreadsheet runs it as a formula.
 
-    A dangerous first character gets an apostrophe before it, which spreadsheets take as "this is text".
-    A score such as ``1+`` starts with a digit and stays as it is.
+    A cell that starts with a formula character gets a leading apostrophe, which spreadsheets read as "text".
+    A score such as ``1+`` starts with a digit and is left unchanged.
     """
     line = " ".join((text or "").split())
-    # The first character of the raw text counts too: a leading tab vanishes from the joined line.
+    # The raw text is checked too: joining the words drops a leading tab, but the cell was still dangerous.
     is_formula = line.startswith(_FORMULA_STARTS) or (text or "").startswith(_FORMULA_STARTS)
     return f"'{line}" if is_formula else line
 
 
 def csv_bytes(rows: Iterable[Sequence[str | None]]) -> bytes:
-    """Return rows of text as CSV, every cell as `spreadsheet_text` has it.
+    """Return rows of text as CSV, each cell escaped by `spreadsheet_text`; None is an empty cell.
 
     UTF-8 with a byte order mark, without which Excel reads ``é`` as ``Ã©``; lines end in CR LF (RFC 4180).
     """

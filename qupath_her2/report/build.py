@@ -25,7 +25,7 @@ from qupath_her2.slides.readers.view import open_view
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qupath_her2.provenance import RunRecord
+    from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["WrittenReport", "read_rows", "write_report"]

@@ -14,7 +14,7 @@ from qupath_her2.records import Region
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qupath_her2.provenance import RunRecord
+    from qupath_her2.project.exchange.run_record import RunRecord
 
 __all__ = ["stored_regions"]
 

@@ -32,10 +32,11 @@ from PIL import Image
 
 from qupath_her2.project.exchange.cell_files import write_cells
 from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import new_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
-from qupath_her2.provenance import RunRecord, cell_uuids
+from qupath_her2.provenance import cell_uuids
 from qupath_her2.records import CellTable, Region, SlideScore
 from tests.helpers.qupath import QuPath, find_qupaths
 

@@ -23,9 +23,10 @@ from qupath_her2.project.exchange.cell_files import write_cells
 from qupath_her2.project.exchange.images import PREDICTIONS
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.patch_files import write_patches
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import new_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
-from qupath_her2.provenance import RunRecord, cell_uuids, ours, sha256_file
+from qupath_her2.provenance import cell_uuids, ours, sha256_file
 from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Prediction, Region, Score, SlideScore
 from tests.groovy.conftest import PATIENCE_S, SCRIPTS
 from tests.helpers.qupath import QuPath, java_options

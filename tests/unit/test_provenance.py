@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import (
-    RunRecord,
     canonical_geometry,
     cell_uuids,
     image_fingerprint,
@@ -24,7 +23,7 @@ from qupath_her2.provenance import (
     run_of,
     sha256_file,
 )
-from qupath_her2.records import CaseInfo, QuarantinedFeature, Region
+from qupath_her2.records import CaseInfo, Region
 
 HASH = "0123456789abcdef" * 4
 SQUARE = shapely.box(10, 10, 110, 110)
@@ -172,44 +171,3 @@ def test_sha256_file_agrees_with_the_standard_vector(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")  # FIPS 180-4 example
     assert sha256_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def record() -> RunRecord:
-    return RunRecord(
-        run=run_key(HASH),
-        input_hash=HASH,
-        image={"name": "Fall 7 ä.svs", "width": 100},
-        command=("qupath-her2", "run", "."),
-        settings={"scoring": {"guideline": "breast"}},
-        timings_s={"cells": 1.5},
-        warnings=("pixels over 0.45 µm",),
-        regions=({"uuid": str(UUID(int=7)), "name": None, "class": "Tumor", "area_um2": 2.5},),
-        cells={"measurements": ["HER2: Membrane completeness"], "classes": ["Tumor: 3+"]},
-        quarantined=(QuarantinedFeature(3, None, "is empty"),),
-    )
-
-
-def test_run_record_round_trip() -> None:
-    data = record().to_json()
-    assert RunRecord.from_json(data) == record()
-    assert RunRecord.from_json(data).to_json() == data
-    keys = [line.split(b'"')[1] for line in data.splitlines() if line.startswith(b'  "')]
-    assert keys == sorted(keys)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (b'"format": 1', b'"format": 2', "format 2"),
-        (b'"run":', b'"rum":', "lacks run"),
-        (b'"name": "Fall', b'"nome": "Fall', "image.name"),
-        (b'"device": "cpu"', b'"device": 4', "'device'"),
-        (b'"index": 3', b'"place": 3', "quarantined"),
-        (b'"warnings": [', b'"warnings": {', "not JSON"),
-    ],
-)
-def test_damaged_run_record_says_what_is_wrong(old: bytes, new: bytes, message: str) -> None:
-    data = record().to_json()
-    assert old in data
-    with pytest.raises(ExchangeError, match=message):
-        RunRecord.from_json(data.replace(old, new))

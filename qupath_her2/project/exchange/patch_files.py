@@ -10,7 +10,8 @@ import numpy as np
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.columns import Columns, first_repeat, read_columns, write_columns
-from qupath_her2.provenance import RunRecord, ours
+from qupath_her2.project.exchange.run_record import RunRecord
+from qupath_her2.provenance import ours
 from qupath_her2.records import NOT_MEASURED, PatchTable
 
 __all__ = ["check_patches", "patches_of_run", "read_patches", "write_patches"]

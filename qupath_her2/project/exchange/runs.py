@@ -23,9 +23,10 @@ import orjson
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.cell_files import read_cells
 from qupath_her2.project.exchange.locks import ImageLock
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.score_files import read_score
 from qupath_her2.project.exchange.writing import output_errors, replace_file, sync_folder, write_synced
-from qupath_her2.provenance import RunRecord, run_key, sha256_file
+from qupath_her2.provenance import run_key, sha256_file
 from qupath_her2.records import CellTable, SlideScore
 
 __all__ = [

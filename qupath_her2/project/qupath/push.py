@@ -9,13 +9,13 @@ from typing import Any
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.images import exchange_root
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
 from qupath_her2.project.qupath.installations import QuPath, choose_qupath
 from qupath_her2.project.qupath.jvm import call_qupath
 from qupath_her2.project.qupath.open_window import refuse_open_project
 from qupath_her2.project.qupath.qpproj import open_project_file
-from qupath_her2.provenance import RunRecord
 
 __all__ = ["Pushed", "push"]
 

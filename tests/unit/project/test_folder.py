@@ -1,3 +1,5 @@
+"""Image folders: which files are images, which region file belongs to which, and pulled projects."""
+
 from __future__ import annotations
 
 import json
@@ -5,12 +7,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from qupath_her2.errors import CasesFileError, ExchangeError, Her2Error, RegionFileError
-from qupath_her2.project.cases import case_of, read_cases, unmatched_cases
-from qupath_her2.project.exchange.images import read_images
+from qupath_her2.errors import Her2Error, RegionFileError
 from qupath_her2.project.exchange.runs import folder_image_id
 from qupath_her2.project.folder import find_images
 from qupath_her2.records import CaseInfo
@@ -118,7 +116,7 @@ def test_hamamatsu_tiles_are_no_images(tmp_path: Path) -> None:
 def test_some_images_only(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.png", "c.png")
     assert set(pairs(tmp_path, names=["c", "a.png"])) == {"a.png", "c.png"}
-    with pytest.raises(Her2Error, match=r"No image 'd' in .* There are: a.png, b.png, c.png"):
+    with pytest.raises(Her2Error, match=r"No image 'd' in .* Available: a.png, b.png, c.png"):
         find_images(tmp_path, names=["d"])
 
 
@@ -127,7 +125,7 @@ def test_an_image_is_not_a_project(tmp_path: Path) -> None:
     with pytest.raises(Her2Error) as caught:
         find_images(tmp_path / "slide.svs")
     assert str(caught.value) == (
-        "'slide.svs' is an image, not a project. Put it in a folder with slide.geojson and run that folder,\n"
+        "'slide.svs' is an image, not a project. Put it into a folder with slide.geojson and run that folder,\n"
         "       or: qupath-her2 run . --images slide.svs --whole-tissue"
     )
     with pytest.raises(Her2Error, match="is a file, not a folder"):
@@ -155,122 +153,5 @@ def test_images_json_and_cases_are_joined_in(tmp_path: Path) -> None:
     assert (second.id, second.pixel_size_um) == (folder_image_id("b.png"), None)
     assert second.case == CaseInfo("K7", "gastric", "biopsy")
     make(tmp_path, "her2/cases.csv")
-    with pytest.raises(Her2Error, match="two lists of cases"):
+    with pytest.raises(Her2Error, match="two case lists"):
         find_images(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "not JSON"),
-        ("[]", "format 'list'"),
-        ('{"format": 2, "images": []}', "format 2"),
-        ('{"format": 1, "images": [5]}', "image 0 is not an object"),
-        ('{"format": 1, "images": [{"id": "a"}]}', "'name' is None"),
-        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": 0}]}', "positive number"),
-        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": "0.25"}]}', "positive number"),
-        (
-            '{"format": 1, "images": [{"id": "a", "name": "x"}, {"id": "A", "name": "y"}]}',
-            "two images with the id",
-        ),
-    ],
-)
-def test_damaged_images_json(content: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "images.json").write_text(content)
-    with pytest.raises(ExchangeError, match=message):
-        read_images(tmp_path)
-
-
-# --- cases.csv
-
-HEADER = "image,case,site,specimen,stain,ish_ratio,her2_copies,control\n"
-
-
-def cases(tmp_path: Path, text: str | bytes) -> dict[str, CaseInfo]:
-    path = tmp_path / "cases.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_cases(path)
-
-
-FULL = CaseInfo("K7", "gastric", "biopsy", "HER2 4B5", 2.1, 6.5, is_control=True)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,yes\n").encode(),
-        b"\xef\xbb\xbf" + (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,x\n").encode(),
-        b"Image;Case;Site;Specimen;Stain;ISH ratio;HER2 copies;Control\r\n"
-        b"a.png;K7;;Gastric biopsy;HER2 4B5;2,1;6,5;1\r\n",
-        b"sep=;\nimage;case;site;specimen;stain;ish_ratio;her2_copies;control\n"
-        b"a.png;K7;stomach;biopsy;HER2 4B5;2.1;6.5;y",
-        (HEADER + "a.png,K7,gastric,biopsy,HER2 4B5,2.1,6.5,TRUE\n").replace(",", "\t").encode("utf-16"),
-        (HEADER + '\n,,,,,,,\n"a.png",K7,gastric,biopsy,"HER2 4B5","2,1",6.5,yes\n').encode(),
-    ],
-    ids=["plain", "BOM", "Excel", "sep", "Unicode text", "quoted"],
-)
-def test_every_way_excel_saves(data: bytes, tmp_path: Path) -> None:
-    assert cases(tmp_path, data) == {"a.png": FULL}
-
-
-def test_only_the_image_is_needed(tmp_path: Path) -> None:
-    assert cases(tmp_path, "image,remark\na.png,nice\n") == {"a.png": CaseInfo()}
-
-
-def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
-    text = HEADER + "a,,lung,,,,,\nb,,,,,many,-1,maybe\n,K1,,,,,,\nc,,,,,,,\nc,,breast,gastric biopsy,,,,\n"
-    with pytest.raises(CasesFileError) as caught:
-        cases(tmp_path, text)
-    for part in (
-        "7 bad entries",
-        "line 2: 'lung' is neither",
-        "line 3: control is 'maybe'",
-        "line 3: ish_ratio is 'many'",
-        "line 3: her2_copies is '-1'",
-        "line 4: no image name",
-        "line 6: site is both breast and gastric",
-        "line 6: image 'c' occurs twice",
-    ):
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty"),
-        ("case,stain\n1,2\n", "no column 'image'"),
-        ("image,ish_raito\na,1\n", "did you mean 'ish_ratio'"),
-        ("image,image\na,b\n", "occurs twice"),
-        (b"image,case\na,K\xe4se\n", "not UTF-8"),
-    ],
-)
-def test_unusable_cases_file(text: str | bytes, message: str, tmp_path: Path) -> None:
-    with pytest.raises(CasesFileError, match=message):
-        cases(tmp_path, text)
-
-
-def test_missing_cases_file(tmp_path: Path) -> None:
-    with pytest.raises(CasesFileError, match="cannot be read"):
-        read_cases(tmp_path / "none.csv")
-
-
-def test_names_match_with_and_without_extension() -> None:
-    known = {"a.png": CaseInfo("1"), "b": CaseInfo("2"), "Käse": CaseInfo("3"), "d": CaseInfo("4")}
-    decomposed = unicodedata.normalize("NFD", "Käse.ome.tif")
-    found = [case_of(known, name) for name in ("a.png", "b.svs", decomposed, "a.tif")]
-    assert [info and info.case for info in found] == ["1", "2", "3", None]
-    assert unmatched_cases(known, ["a.png", "b.svs", decomposed]) == ("d",)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.one_of(
-        st.binary(max_size=80), st.text(alphabet="image,;\t\n\"'x1.=sep\x00é", max_size=60).map(str.encode)
-    )
-)
-def test_any_bytes_give_cases_or_a_cases_file_error(tmp_path: Path, data: bytes) -> None:
-    try:
-        found = cases(tmp_path, data)
-    except CasesFileError:
-        found = {}
-    assert all(isinstance(info, CaseInfo) for info in found.values())

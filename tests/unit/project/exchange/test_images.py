@@ -119,3 +119,25 @@ def test_a_plain_folder_has_none(tmp_path: Path) -> None:
 def test_folder_names_that_the_exporter_makes_too(name: str | None, slug: str) -> None:
     """tests/groovy/test_export_regions.py asks the Groovy of the same names."""
     assert image_id("7", name) == slug
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not JSON"),
+        ("[]", "format 'list'"),
+        ('{"format": 2, "images": []}', "format 2"),
+        ('{"format": 1, "images": [5]}', "image 0 is not an object"),
+        ('{"format": 1, "images": [{"id": "a"}]}', "'name' is None"),
+        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": 0}]}', "positive number"),
+        ('{"format": 1, "images": [{"id": "a", "name": "a", "pixel_size_um": "0.25"}]}', "positive number"),
+        (
+            '{"format": 1, "images": [{"id": "a", "name": "x"}, {"id": "A", "name": "y"}]}',
+            "two images with the id",
+        ),
+    ],
+)
+def test_damaged_images_json(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "images.json").write_text(content)
+    with pytest.raises(ExchangeError, match=message):
+        read_images(tmp_path)

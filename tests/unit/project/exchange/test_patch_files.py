@@ -17,7 +17,8 @@ from qupath_her2.project.exchange.patch_files import (
     read_patches,
     write_patches,
 )
-from qupath_her2.provenance import RunRecord, cell_uuids
+from qupath_her2.project.exchange.run_record import RunRecord
+from qupath_her2.provenance import cell_uuids
 from qupath_her2.records import NOT_MEASURED, PatchTable
 
 CLASSES = ("HER2 patch 0", "HER2 patch 3+", "HER2 patch artefact")

@@ -21,6 +21,7 @@ from qupath_her2.project.exchange import runs as exchange
 from qupath_her2.project.exchange import writing
 from qupath_her2.project.exchange.cell_files import write_cells
 from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import (
     clean_old,
     current_run,
@@ -32,7 +33,7 @@ from qupath_her2.project.exchange.runs import (
     validate_run,
 )
 from qupath_her2.project.exchange.score_files import score_json
-from qupath_her2.provenance import RunRecord, run_key, sha256_file
+from qupath_her2.provenance import run_key, sha256_file
 from qupath_her2.records import CellTable, SlideScore
 
 HASH, OTHER = "ab" * 32, "cd" * 32
@@ -252,7 +253,8 @@ def test_killed_at_any_line_leaves_nothing_or_the_whole(tmp_path: Path) -> None:
         from pathlib import Path
         from qupath_her2.project.exchange import runs as exchange
         from qupath_her2.project.exchange.locks import lock_image
-        from qupath_her2.provenance import RunRecord, run_key
+        from qupath_her2.project.exchange.run_record import RunRecord
+        from qupath_her2.provenance import run_key
 
         her2, old, new = Path(sys.argv[1]), "ab" * 32, "cd" * 32
 

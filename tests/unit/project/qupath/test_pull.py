@@ -13,6 +13,7 @@ import pytest
 
 from qupath_her2.errors import ExchangeError, Her2Error, OutputError, QuPathError
 from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import new_run
 from qupath_her2.project.qupath import pull as pull_module
 from qupath_her2.project.qupath import push as push_module
@@ -21,7 +22,7 @@ from qupath_her2.project.qupath.open_window import HEARTBEAT_SUFFIX, open_in_win
 from qupath_her2.project.qupath.pull import pull
 from qupath_her2.project.qupath.push import push
 from qupath_her2.project.qupath.qpproj import open_project_file
-from qupath_her2.provenance import RunRecord, run_key
+from qupath_her2.provenance import run_key
 
 SOME = QuPath("0.6.0", Path("somewhere"))
 HASHES = {"1": "1" * 64, "2": "2" * 64}
