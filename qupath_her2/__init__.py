@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from qupath_her2.recipes import find_recipe
     from qupath_her2.records import CaseInfo, CellTable, ImageResult, Region, SlideScore
     from qupath_her2.report.build import write_report
-    from qupath_her2.runs.plan import RunOptions, plan_jobs
-    from qupath_her2.runs.score_image import ScoreJob, score_image
+    from qupath_her2.runs.options import RunOptions
+    from qupath_her2.runs.plan import plan_jobs
+    from qupath_her2.runs.options import ScoreJob
+    from qupath_her2.runs.score_image import score_image
     from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
     from qupath_her2.slides.readers.slide import open_slide
     from qupath_her2.slides.stains.vectors import StainVectors
@@ -38,10 +40,10 @@ if TYPE_CHECKING:
 
 #: Where each public name lives; the block above says the same to type checkers, and a test compares them.
 _LAZY = {
-    "ScoreJob": "qupath_her2.runs.score_image",
+    "ScoreJob": "qupath_her2.runs.options",
     "score_image": "qupath_her2.runs.score_image",
     "run_jobs": "qupath_her2.batch.local",
-    "RunOptions": "qupath_her2.runs.plan",
+    "RunOptions": "qupath_her2.runs.options",
     "plan_jobs": "qupath_her2.runs.plan",
     "score_folder": "qupath_her2.batch.score_folder",
     "TrainJob": "qupath_her2.training.classifier",

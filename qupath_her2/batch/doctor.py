@@ -147,7 +147,8 @@ def check_numba() -> Check:
 def check_scoring() -> Check:
     """Score a drawn 3+ field, from the file to the result."""
     from qupath_her2.batch.local import run_jobs
-    from qupath_her2.runs.plan import RunOptions, plan_jobs
+    from qupath_her2.runs.options import RunOptions
+    from qupath_her2.runs.plan import plan_jobs
     from qupath_her2.synthetic.example_project import write_field
 
     start = time.monotonic()

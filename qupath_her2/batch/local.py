@@ -17,7 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from qupath_her2.runs.score_image import ScoreJob, failed_result, score_image
+from qupath_her2.runs.options import ScoreJob
+from qupath_her2.runs.score_image import failed_result, score_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

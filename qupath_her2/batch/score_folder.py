@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.batch.local import JobEvent, run_jobs
 from qupath_her2.report.build import write_report
-from qupath_her2.runs.plan import RunOptions, plan_jobs
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import plan_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -152,7 +152,8 @@ Cells = Annotated[
         rich_help_panel=_HOW,
         help="Where the cells come from. detect: the built-in detector (default). from-regions: cells already in the "
         "region files. unet: the U-Net that comes with the package, at 0.25 µm/px. her2net:CKPT, unet:CKPT, "
-        "segnet:CKPT, bayesian-segnet:CKPT: a segmentation network you trained.",
+        "segnet:CKPT, bayesian-segnet:CKPT: a segmentation network you trained. stardist, instanseg, cellpose: nuclei "
+        "found by that package, or by any plug-in under the entry points qupath_her2.cell_detectors.",
     ),
 ]
 Method = Annotated[

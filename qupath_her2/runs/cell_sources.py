@@ -1,4 +1,4 @@
-"""Whose cells are measured: the classical detector's, those that are there already, or a network's."""
+"""Sources of cells: the classical detector, cells that exist already, a segmenter, or a plug-in detector."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from qupath_her2.cells.detectors.plugins import detector_names, load_detector
 from qupath_her2.errors import ModelError, SettingsError
-from qupath_her2.learning.segmentation.pixel_network import PixelNetwork, check_segmenter
-from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter, network_downsample
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.models.optional import need
 from qupath_her2.models.shipped import SHIPPED, shipped_checkpoint
@@ -17,9 +16,11 @@ from qupath_her2.models.specs import MODELS
 from qupath_her2.records import Refusal
 
 if TYPE_CHECKING:
+    from qupath_her2.config import Settings
+    from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
+    from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
     from qupath_her2.models.settings import Precision, SegmentSettings
-    from qupath_her2.runs.score_image import ScoreJob
-    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.runs.types import ImageSetup
 
 __all__ = [
     "SEGMENTERS",
@@ -28,30 +29,47 @@ __all__ = [
     "cell_source",
     "check_cell_network",
     "coarse_refusal",
-    "network_on",
+    "slide_segmenter",
     "split_source",
 ]
 
-#: Networks that find cells, by the name that stands before the checkpoint.
+#: Networks that find cells, by the name before the checkpoint.
 SEGMENTERS = tuple(name for name, spec in MODELS.items() if spec.kind == "segmentation")
 
 
 @dataclass(frozen=True, slots=True)
 class CellSource:
-    """Whose cells are measured; `checkpoint` of a network's, path without ending."""
+    """Where the measured cells come from.
 
-    kind: Literal["detect", "from-regions", "network"] = "detect"
+    Attributes
+    ----------
+    kind
+        ``detect``: the classical detector; ``from-regions``: cells of the region file; ``network``: a segmenter;
+        ``plugin``: a detector of another package.
+    checkpoint
+        Of a segmenter, path without ending.
+    plugin
+        Name of the detector, see `cells.detectors.plugins`.
+    """
+
+    kind: Literal["detect", "from-regions", "network", "plugin"] = "detect"
     checkpoint: Path | None = None
+    plugin: str = ""
+
+    @property
+    def label(self) -> str:
+        """The word for it in ``run.json``: its kind, or the plug-in's name."""
+        return self.plugin or self.kind
 
 
 def split_source(text: str) -> tuple[str, str]:
-    """Return the words of a source of cells: what, and its checkpoint ("" without one).
+    """Return the name of a source of cells and its checkpoint ("" without one).
 
     Parameters
     ----------
     text
-        ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), or a segmenter and its
-        checkpoint, ``her2net:models/her2net/best``.
+        ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), a detector of another package
+        (`detector_names`), or a segmenter and its checkpoint, ``her2net:models/her2net/best``.
 
     Raises
     ------
@@ -59,19 +77,19 @@ def split_source(text: str) -> tuple[str, str]:
         It is none of these.
     """
     name, colon, checkpoint = text.partition(":")
-    if not colon and name in ("detect", "from-regions", *SHIPPED):
+    if not colon and name in ("detect", "from-regions", *SHIPPED, *detector_names()):
         return name, ""
     if name in SEGMENTERS and checkpoint:
         return name, checkpoint
     raise SettingsError(
-        f"Unknown source of cells {text!r}. There are detect, from-regions, {', '.join(SHIPPED)} (trained on drawn "
-        f"fields, comes with the package), and MODEL:CHECKPOINT with MODEL one of {', '.join(SEGMENTERS)}, e.g. "
-        "her2net:study/her2/models/her2net/best."
+        f"Unknown source of cells {text!r}. Choose detect, from-regions, {', '.join(SHIPPED)} (ships with the package, "
+        f"trained on drawn fields), {', '.join(detector_names())} (other packages), or MODEL:CHECKPOINT with MODEL one "
+        f"of {', '.join(SEGMENTERS)}, e.g. her2net:study/her2/models/her2net/best."
     )
 
 
 def cell_source(text: str) -> CellSource:
-    """Return whose cells `text` asks for, and make sure that they can be had.
+    """Return the source of cells that `text` names, once it is sure to be usable.
 
     Parameters
     ----------
@@ -81,13 +99,16 @@ def cell_source(text: str) -> CellSource:
     Raises
     ------
     SettingsError, ModelError, MissingExtraError
-        It asks for nothing that there is, or for a checkpoint that is not what it must be.
+        There is no such source, its checkpoint is not a segmenter's, or its package is not installed.
     """
     name, checkpoint = split_source(text)
     if name == "detect":
         return CellSource()
     if name == "from-regions":
         return CellSource("from-regions")
+    if not checkpoint and name not in SHIPPED:
+        load_detector(name)
+        return CellSource("plugin", plugin=name)
     path = Path(checkpoint).absolute() if checkpoint else shipped_checkpoint(name)
     card = check_cell_network(path)
     if card.model != name:
@@ -98,7 +119,7 @@ def cell_source(text: str) -> CellSource:
 
 
 def check_cell_network(checkpoint: Path | None) -> ModelCard:
-    """Return the card of a network that is to find cells, once it is sure that it can.
+    """Return the card of a network that finds cells, once it is sure to be a segmenter that can run here.
 
     Raises
     ------
@@ -113,24 +134,34 @@ def check_cell_network(checkpoint: Path | None) -> ModelCard:
         )
     need("torch", "timm", "safetensors")
     card = read_card(checkpoint)
+    from qupath_her2.learning.segmentation.pixel_network import check_segmenter
+
     check_segmenter(card, f"Checkpoint '{checkpoint}'")
     return card
 
 
-def cell_network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
-    """Return all that the cells of a network depend on, besides the image and the settings of measuring."""
-    segment = asdict(job.settings.segment)
-    # How many windows go together changes the last digits at most, as does the device.
+def cell_network_settings(settings: Settings, card: ModelCard) -> dict[str, Any]:
+    """Return all that the cells of a network depend on, besides the image and the settings of measuring.
+
+    Parameters
+    ----------
+    settings
+        Of all rooms.
+    card
+        Of the network.
+    """
+    segment = asdict(settings.segment)
+    # The number of windows in a batch changes the last digits at most, as does the device.
     del segment["batch_size"]
     return {
         **identity(card),
         "segment": segment,
-        "network_cells": job.settings.network_cells,
+        "network_cells": settings.network_cells,
     }
 
 
 def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal | None:
-    """Return why a network cannot look at an image of this scale, or None.
+    """Return why a network cannot segment an image of this pixel size; None where it can.
 
     Parameters
     ----------
@@ -141,37 +172,52 @@ def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal 
     card
         Of the network.
     """
+    from qupath_her2.learning.segmentation.slide_segmenter import network_downsample
+
     if network_downsample(pixel_size_um, card) is not None:
         return None
     return Refusal(
         "pixels_too_coarse",
         f"image '{name}' has pixels of {pixel_size_um:g} µm, and network '{card.model}' finds cells at "
-        f"{card.pixel_size_um:g} µm/px, which cannot be had from them. Take a finer scan, leave --cells out for the "
-        "classical detector, or train the network at this scale",
+        f"{card.pixel_size_um:g} µm/px. Use a finer scan, leave --cells out for the classical detector, or train the "
+        "network at this pixel size",
     )
 
 
-def network_on(job: ScoreJob, card: ModelCard, slide: Slide, pixel_size_um: float) -> SlideSegmenter:
-    """Return the job's network, looking at a slide.
+def slide_segmenter(
+    checkpoint: Path, card: ModelCard, setup: ImageSetup, pixel_size_um: float
+) -> SlideSegmenter:
+    """Return a network that segments the tiles of an open image.
+
+    Parameters
+    ----------
+    checkpoint, card
+        The network.
+    setup
+        The image.
+    pixel_size_um
+        Of its level 0, µm.
 
     Raises
     ------
     ModelError
         The checkpoint is damaged, or the slide too coarse for it.
     """
-    assert job.checkpoint is not None
-    predict = job.settings.predict
-    network = _loaded(
-        job.checkpoint, card.weights_sha256, job.settings.segment, predict.device, predict.precision
+    from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
+
+    predict = setup.settings.predict
+    network = _loaded_network(
+        checkpoint, card.weights_sha256, setup.settings.segment, predict.device, predict.precision
     )
-    return SlideSegmenter(network, slide, pixel_size_um)
+    return SlideSegmenter(network, setup.slide, pixel_size_um)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(
+def _loaded_network(
     checkpoint: Path, weights_sha256: str, settings: SegmentSettings, device: str, precision: Precision
 ) -> PixelNetwork:
-    """Load a network once for all images of a process; the hash is there as another one may have its name."""
+    """Load a network once for all images of a process; the hash tells apart two of one file name."""
+    from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
     from qupath_her2.models.checkpoint import load_checkpoint
 
     model, card = load_checkpoint(checkpoint)

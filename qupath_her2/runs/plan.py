@@ -1,4 +1,4 @@
-"""From a folder and its flags to one job an image."""
+"""Planning a run: from a folder and its options to one job per image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 import unicodedata
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
@@ -23,11 +23,10 @@ from qupath_her2.project.folder import (
     pulled_images,
 )
 from qupath_her2.records import CaseInfo, Refusal
-from qupath_her2.runs.cell_sources import check_cell_network, split_source
-from qupath_her2.runs.score_image import ScoreJob
+from qupath_her2.runs.cell_sources import split_source
+from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.stain_groups import pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
-from qupath_her2.scoring.indicators.ranges import load_ranges
 from qupath_her2.slides.readers.base import checked_pixel_size
 from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Plan",
-    "RunOptions",
     "case_with_flags",
     "exchange_folder",
     "find_settings",
@@ -51,40 +49,6 @@ __all__ = [
 
 #: Tables of the settings that a recipe fills.
 _OF_RECIPES = ("patches", "train", "predict", "votes")
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the flags of a run say; see `ScoreJob` for those of the same name.
-
-    Attributes
-    ----------
-    images
-        Names or patterns; empty takes all.
-    out
-        The exchange folder; None takes ``her2`` in the folder.
-    site, specimen
-        Win over ``cases.csv``.
-    ranges
-        File of a refit decision table for the indicators, see `scoring.indicators.save_ranges`.
-    """
-
-    images: tuple[str, ...] = ()
-    out: Path | None = None
-    pixel_size_um: float | None = None
-    whole_tissue: bool = False
-    cells: Literal["detect", "from-regions", "network"] = "detect"
-    method: Literal["cells", "indicators", "network"] = "cells"
-    checkpoint: Path | None = None
-    head: Path | None = None
-    site: Literal["breast", "gastric"] | None = None
-    specimen: Literal["biopsy", "resection"] | None = None
-    keep_controls: bool = False
-    ranges: Path | None = None
-    geojson: bool = False
-    force: bool = False
-    command: tuple[str, ...] = ()
-    debug: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +158,11 @@ def plan_jobs(
     options = options or RunOptions()
     settings = settings or find_settings(folder)
     checked_pixel_size(options.pixel_size_um)
-    if options.cells == "network" and options.method == "indicators":
-        raise SettingsError("A network finds cells, and indicators look at none: leave out one of the two.")
-    if options.cells == "network":
-        check_cell_network(options.checkpoint)
+    method = options.method
+    method.check()
     out = exchange_folder(folder, options.out)
-    # A network is asked about any stain it was trained on; the rest is for haematoxylin and DAB.
-    is_ihc_only = options.method != "network"
+    # A network takes any stain that it was trained on; the other methods need haematoxylin and DAB.
+    is_ihc_only = method.is_ihc_only
     known = _with_known_type if is_ihc_only else _as_it_is
     refs = [known(ref) for ref in select_images(folder, options.images, options.out)]
 
@@ -215,7 +177,7 @@ def plan_jobs(
     _check_writable(out)
     stains = {ref.id: _known_stains(ref, settings) if is_ihc_only else None for ref in refs}
     notes: list[str] = []
-    if any(value is None for value in stains.values()) and options.method == "cells":
+    if any(value is None for value in stains.values()) and method.pools_stains:
         usable = [ref for ref in everything() if ref.refusal is None]
         pooled = pooled_stains(
             usable, out, settings, anew=options.force and not options.images, listen=listen
@@ -223,25 +185,13 @@ def plan_jobs(
         stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
         notes += pooled.notes
     notes += _unknown_cases(folder, options.out, everything)
-    ranges = load_ranges(options.ranges) if options.ranges is not None else None
     jobs = tuple(
         ScoreJob(
             ref=replace(ref, case=case_with_flags(ref, options)),
             out=out,
             settings=settings,
             stains=stains[ref.id],
-            pixel_size_um=options.pixel_size_um,
-            whole_tissue=options.whole_tissue,
-            cells=options.cells,
-            method=options.method,
-            checkpoint=options.checkpoint,
-            head=options.head,
-            keep_controls=options.keep_controls,
-            ranges=ranges,
-            force=options.force,
-            geojson=options.geojson,
-            command=options.command,
-            debug=options.debug,
+            options=options,
         )
         for ref in refs
     )

@@ -1,4 +1,4 @@
-"""Stored cells scored again, without pixels: another guideline, other case data, other limits."""
+"""Rescoring: stored cells scored by another guideline, other case data or other limits, without pixels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, new_run, read_run, up_to_date
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.inputs import scoring_hash
-from qupath_her2.runs.methods.cells import load_measurement, score_measurement
+from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
+from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import (
     Plan,
-    RunOptions,
     case_with_flags,
     check_guideline,
     exchange_folder,
     select_images,
 )
-from qupath_her2.runs.score_image import ScoreJob, failed_result, unchanged_result
+from qupath_her2.runs.score_image import failed_result, unchanged_result
 from qupath_her2.runs.write_run import CELLS_GEOJSON, cell_counts, write_files
 from qupath_her2.slides.readers.view import open_image
 
@@ -51,9 +51,7 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
             ref=replace(ref, case=case_with_flags(ref, options)),
             out=out,
             settings=settings,
-            geojson=options.geojson,
-            command=options.command,
-            debug=options.debug,
+            options=options,
         )
         for ref in select_images(folder, options.images, options.out)
     )
@@ -73,7 +71,7 @@ def rescore_image(job: ScoreJob) -> ImageResult:
     try:
         return _rescore(job, start)
     except Her2Error as error:
-        if job.debug:
+        if job.options.debug:
             raise
         return failed_result(job, str(error), time.monotonic() - start)
 
@@ -84,37 +82,38 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         raise ExchangeError(f"Image '{job.name}' has no measured cells. Run first: qupath-her2 run FOLDER.")
     with lock_image(job.out, job.image) as lock:
         record, table, score = read_run(run_dir)
-        measurement = load_measurement(run_dir, record, table, score)
+        loaded = load_measured_cells(run_dir, record, table, score)
         new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
-        done = run_dir if measurement is None else up_to_date(job.out, job.image, new_hash)
-        if measurement is None or done is not None:
+        done = run_dir if loaded is None else up_to_date(job.out, job.image, new_hash)
+        if loaded is None or done is not None:
             return unchanged_result(job, done or run_dir, time.monotonic() - start)
-        outcome = score_measurement(
-            measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
+        cells, context = loaded
+        finished = score_measured_cells(
+            cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
         )
         changed: dict[str, Any] = {"scoring": settings_as_dict(job.settings)["scoring"]}
         with new_run(lock, new_hash) as writer, _Picture(job) as picture:
-            geojson = job.geojson or CELLS_GEOJSON in record.files
-            write_files(writer, outcome, picture.slide, geojson=geojson)
+            geojson = job.options.geojson or CELLS_GEOJSON in record.files
+            write_files(writer, finished, picture.slide, geojson=geojson)
             writer.finish(
                 replace(
                     record,
                     input_hash=new_hash,
                     image={**record.image, "case": job.ref.case},
-                    command=job.command,
+                    command=job.options.command,
                     settings={**record.settings, **changed},
-                    counts=cell_counts(outcome),
-                    timings_s={**outcome.timings_s, "total": round(time.monotonic() - start, 3)},
-                    warnings=(*outcome.warnings, *picture.warnings),
+                    counts=cell_counts(finished),
+                    timings_s={**finished.timings_s, "total": round(time.monotonic() - start, 3)},
+                    warnings=(*finished.context.warnings, *picture.warnings),
                 )
             )
     return ImageResult(
         job.image,
         job.name,
-        outcome.score.status,
+        finished.score.status,
         run_dir=writer.final,
-        score=outcome.score,
-        n_cells=outcome.score.n_cells,
+        score=finished.score,
+        n_cells=finished.score.n_cells,
         seconds=time.monotonic() - start,
     )
 

@@ -7,109 +7,36 @@ A job killed at any point is redone or skipped, never half there: its run appear
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from qupath_her2.config import Settings
 from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, read_record, read_run, up_to_date
 from qupath_her2.project.exchange.score_files import read_score
-from qupath_her2.records import ImageResult, SlideRef
-from qupath_her2.runs.image_setup import unopened_outcome
-from qupath_her2.runs.inputs import Inputs, gather_inputs, unopened_inputs
-from qupath_her2.runs.methods.cells import load_measurement, measure_image, score_measurement
-from qupath_her2.runs.methods.indicators import measure_indicators
-from qupath_her2.runs.methods.patches import measure_network
-from qupath_her2.runs.write_run import Outcome, add_geojson, write_run
+from qupath_her2.records import ImageResult
+from qupath_her2.runs.image_setup import set_up_image, unopened_image
+from qupath_her2.runs.inputs import gather_inputs, unopened_inputs
+from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
+from qupath_her2.runs.refused_image import refused_image
+from qupath_her2.runs.write_run import add_geojson, write_run
 from qupath_her2.slides.readers.view import open_image
-from qupath_her2.slides.stains.vectors import StainVectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from qupath_her2.project.exchange.locks import ImageLock
-    from qupath_her2.scoring.indicators.ranges import IndicatorRanges
+    from qupath_her2.runs.options import ScoreJob
+    from qupath_her2.runs.types import FinishedImage, Inputs, Progress
+    from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["ScoreJob", "failed_result", "score_image", "unchanged_result"]
+__all__ = ["failed_result", "score_image", "unchanged_result"]
 
+#: The lock's time stamp is renewed this often while tiles are measured.
 _TOUCH_AFTER_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreJob:
-    """Everything that scoring one image needs; picklable.
-
-    Attributes
-    ----------
-    ref
-        The image, its region file, its case, and QuPath's pixel size where known.
-    out
-        The exchange folder.
-    settings
-        Of all rooms.
-    stains
-        Vectors for this image; the colour of its glass is still its own unless they are QuPath's.
-    pixel_size_um
-        The user's value; wins over QuPath's and the file's.
-    whole_tissue
-        Score all tissue where there is no tumour region.
-    cells
-        Find cells, measure those of the region file, or let a network find them.
-    method
-        Score cells by a guideline, or the image by the published indicators, or let a network predict its
-        patches.
-    checkpoint
-        Of the network that predicts patches, finds cells, or finds the tumour for the indicators; path without
-        suffix.
-    head
-        File of a head over patch counts, which then names the image's class; None lets the patches vote.
-    keep_controls
-        Measure pieces that look like control tissue too (indicators over the whole tissue).
-    ranges
-        Decision table of the indicators; None takes the published one.
-    force
-        Redo what is up to date.
-    geojson
-        Also write ``cells.geojson.gz``.
-    command
-        As typed, for ``run.json``.
-    debug
-        Let errors through with their traceback.
-    """
-
-    ref: SlideRef
-    out: Path
-    settings: Settings = field(default_factory=Settings)
-    stains: StainVectors | None = None
-    pixel_size_um: float | None = None
-    whole_tissue: bool = False
-    cells: Literal["detect", "from-regions", "network"] = "detect"
-    method: Literal["cells", "indicators", "network"] = "cells"
-    checkpoint: Path | None = None
-    head: Path | None = None
-    keep_controls: bool = False
-    ranges: IndicatorRanges | None = None
-    force: bool = False
-    geojson: bool = False
-    command: tuple[str, ...] = ()
-    debug: bool = False
-
-    @property
-    def image(self) -> str:
-        """The image's folder name in the exchange folder."""
-        return self.ref.id
-
-    @property
-    def name(self) -> str:
-        """The file name that people know."""
-        return self.ref.name
-
-
-def score_image(
-    job: ScoreJob, *, progress: Callable[[int, int, int], None] | None = None, threads: int = 1
-) -> ImageResult:
+def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
     """Score one image and leave a finished run in the exchange folder, or nothing.
 
     Parameters
@@ -131,14 +58,14 @@ def score_image(
     try:
         return _score_image(job, progress, threads, start)
     except Her2Error as error:
-        if job.debug:
+        if job.options.debug:
             raise
         return failed_result(job, str(error), time.monotonic() - start)
     except Exception as error:
         # The one broad except of this package: in a batch of a thousand slides one surprise must cost one
         # slide. Nothing is swallowed: the image is reported as failed, and --debug lets the traceback
         # through.
-        if job.debug:
+        if job.options.debug:
             raise
         text = f"unexpected {type(error).__name__}: {error}. Please report it with the output of --debug."
         return failed_result(job, text, time.monotonic() - start)
@@ -149,57 +76,61 @@ def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageRes
     return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds)
 
 
-def _score_image(
-    job: ScoreJob, progress: Callable[[int, int, int], None] | None, threads: int, start: float
-) -> ImageResult:
+def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: float) -> ImageResult:
     if job.ref.refusal is not None:
         return _refuse(job, start)
     with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:
         inputs = gather_inputs(job, slide)
-        tell = _alive(lock, progress)
-        done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
+        done = _up_to_date(job, inputs)
         if done is not None:
-            if job.geojson:
+            if job.options.geojson:
                 done = add_geojson(lock, done)
             return unchanged_result(job, done, time.monotonic() - start)
-        outcome = None if job.force else _from_stored(job, inputs)
-        if outcome is None and job.method == "cells":
-            outcome = measure_image(job, slide, inputs, progress=tell, threads=threads)
-        elif outcome is None:
-            measure = measure_network if job.method == "network" else measure_indicators
-            outcome = measure(job, slide, inputs, progress=tell)
-        run_dir = write_run(job, lock, slide, inputs, outcome, seconds=time.monotonic() - start)
-    return _result(job, outcome, run_dir, start)
+        finished = None if job.options.force else _from_stored(job, inputs)
+        if finished is None:
+            finished = _measure(job, slide, inputs, _alive(lock, progress), threads)
+        run_dir = write_run(job, lock, slide, inputs, finished, seconds=time.monotonic() - start)
+    return _result(job, finished, run_dir, start)
+
+
+def _measure(job: ScoreJob, slide: Slide, inputs: Inputs, progress: Progress, threads: int) -> FinishedImage:
+    """Set the image up and measure it, unless set-up refuses it."""
+    setup = set_up_image(job, slide, inputs)
+    if setup.context.refusal is not None:
+        return refused_image(setup.context, job.ref.case, job.settings.scoring)
+    return job.method.measure(setup, progress=progress, threads=threads)
+
+
+def _up_to_date(job: ScoreJob, inputs: Inputs) -> Path | None:
+    return None if job.options.force else up_to_date(job.out, job.image, inputs.hash)
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:
-    """Leave a run that says why the image could not be scored; it was not opened."""
+    """Leave a run that says why the image could not be scored; it is not opened."""
     inputs = unopened_inputs(job)
     with lock_image(job.out, job.image) as lock:
-        done = None if job.force else up_to_date(job.out, job.image, inputs.hash)
+        done = _up_to_date(job, inputs)
         if done is not None:
             return unchanged_result(job, done, time.monotonic() - start)
-        outcome = unopened_outcome(job)
-        run_dir = write_run(job, lock, None, inputs, outcome, seconds=time.monotonic() - start)
-    return _result(job, outcome, run_dir, start)
+        finished = unopened_image(job)
+        run_dir = write_run(job, lock, None, inputs, finished, seconds=time.monotonic() - start)
+    return _result(job, finished, run_dir, start)
 
 
-def _result(job: ScoreJob, outcome: Outcome, run_dir: Path, start: float) -> ImageResult:
+def _result(job: ScoreJob, finished: FinishedImage, run_dir: Path, start: float) -> ImageResult:
     return ImageResult(
         job.image,
         job.name,
-        outcome.score.status,
+        finished.score.status,
         run_dir=run_dir,
-        score=outcome.score,
-        n_cells=outcome.score.n_cells,
+        score=finished.score,
+        n_cells=finished.score.n_cells,
         seconds=time.monotonic() - start,
     )
 
 
-def _alive(
-    lock: ImageLock, progress: Callable[[int, int, int], None] | None
-) -> Callable[[int, int, int], None]:
-    """Return a `progress` that also keeps the lock fresh, or another machine would take a slow slide over."""
+def _alive(lock: ImageLock, progress: Progress | None) -> Progress:
+    """Return a `progress` that also keeps the lock fresh, or another machine would take over a slow slide."""
     touched = time.monotonic()
 
     def tell(done: int, total: int, n_cells: int) -> None:
@@ -213,8 +144,8 @@ def _alive(
     return tell
 
 
-def _from_stored(job: ScoreJob, inputs: Inputs) -> Outcome | None:
-    """Return the outcome from cells that the run that counts has measured already; None where it has not."""
+def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:
+    """Score the cells that the current run has measured already; None where it measured with other inputs."""
     try:
         run_dir = current_run(job.out, job.image)
         if run_dir is None or read_record(run_dir).inputs.get("measurement") != inputs.measurement_hash:
@@ -223,13 +154,14 @@ def _from_stored(job: ScoreJob, inputs: Inputs) -> Outcome | None:
     except ExchangeError:
         # A damaged former run is no reason not to make a sound one.
         return None
-    measurement = load_measurement(run_dir, record, table, score)
-    if measurement is None:
+    loaded = load_measured_cells(run_dir, record, table, score)
+    if loaded is None:
         return None
+    cells, context = loaded
     if not inputs.whole_tissue:
-        measurement = replace(measurement, drawn_regions=inputs.regions)
-    return score_measurement(
-        measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
+        context = replace(context, regions=inputs.regions)
+    return score_measured_cells(
+        cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
     )
 
 

@@ -1,185 +1,216 @@
-"""By cells and a guideline: an image's measured cells, and what a guideline makes of them.
+"""The method ``cells``: an image's cells are measured, then scored by a guideline.
 
-The two halves are apart because the second needs no pixels: a run's cells keep what their facts are cut from, so that
-another guideline, other case data or other limits take moments.
+The two halves are apart because the second needs no pixels: a run keeps the estimates that intensity and pattern of
+each cell are graded from, so that another guideline, other case data or other limits take moments.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.cells.measure import measure_cells
-from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, grade
+from qupath_her2.cells.detectors.plugins import load_detector
+from qupath_her2.cells.measure import MeasuredCells, measure_cells
+from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import cell_uuids, is_ours, ours
 from qupath_her2.records import NOT_MEASURED
 from qupath_her2.report.stored import stored_regions
-from qupath_her2.runs.cell_sources import network_on
-from qupath_her2.runs.image_setup import Ground, refused_outcome, whole_tissue_uuid
-from qupath_her2.runs.write_run import Outcome
-from qupath_her2.scoring.aggregate import score_cells
+from qupath_her2.runs.cell_sources import (
+    CellSource,
+    cell_network_settings,
+    check_cell_network,
+    coarse_refusal,
+    slide_segmenter,
+)
+from qupath_her2.runs.types import FinishedImage, ImageContext
+from qupath_her2.runs.whole_tissue import whole_tissue_uuid
+from qupath_her2.scoring.score_cells import score_cells
 from qupath_her2.slides.stains.vectors import StainVectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from qupath_her2.config import Settings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.project.exchange.run_record import RunRecord
+    from qupath_her2.records import CaseInfo, CellTable, Refusal, SlideScore
+    from qupath_her2.runs.types import ImageSetup, Inputs, Progress
+    from qupath_her2.scoring.score_cells import ScoringSettings
 
-    from qupath_her2.provenance import RunRecord
-    from qupath_her2.records import CaseInfo, CellTable, Refusal, Region, SlideScore
-    from qupath_her2.runs.inputs import Inputs
-    from qupath_her2.runs.score_image import ScoreJob
-    from qupath_her2.scoring.aggregate import ScoringSettings
-    from qupath_her2.slides.readers.slide import Slide
+__all__ = ["CellsMethod", "load_measured_cells", "score_measured_cells"]
 
-__all__ = ["Measurement", "load_measurement", "measure_image", "score_measurement"]
-
-#: Refusals of the scoring room: other limits or another guideline may lift them. None is a score.
+#: Refusals by the scoring room, None among them: other limits or another guideline may lift them.
 _SCORED_AGAIN = (None, "too_few_cells", "tma_cores")
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """The measured cells of an image, before any guideline.
+class CellsMethod:
+    """Scoring by cells and a guideline.
 
     Attributes
     ----------
-    table
-        The cells; their class and, where we found them, their UUIDs are still to come.
-    estimates, grading
-        What intensity and pattern of each cell are cut from, and where.
-    regions
-        The scored regions that the table's `region` column indexes.
-    drawn_regions
-        All regions, for the picture.
-    pixel_size_um
-        µm per level-0 pixel.
-    by_core
-        Each region is a TMA core with a score of its own.
-    stains, refusal, warnings, timings_s
-        As in `Outcome`.
+    source
+        Where the measured cells come from.
     """
 
-    table: CellTable
-    estimates: Estimates
-    grading: GradingSettings
-    regions: tuple[Region, ...]
-    drawn_regions: tuple[Region, ...]
-    pixel_size_um: float
-    by_core: bool
-    stains: StainVectors
-    refusal: Refusal | None = None
-    warnings: tuple[str, ...] = ()
-    timings_s: dict[str, float] | None = None
+    source: CellSource = field(default_factory=CellSource)
+
+    @property
+    def name(self) -> str:
+        """Name of the method in ``run.json``."""
+        return "cells"
+
+    @property
+    def is_ihc_only(self) -> bool:
+        """Membranes are measured in haematoxylin and DAB."""
+        return True
+
+    @property
+    def pools_stains(self) -> bool:
+        """Images share the stain vectors of their group."""
+        return True
+
+    @property
+    def uses_existing_cells(self) -> bool:
+        """Whether the cells of the region file are measured."""
+        return self.source.kind == "from-regions"
+
+    def check(self) -> None:
+        """Raise where the network or plug-in that finds cells cannot be used."""
+        if self.source.kind == "network":
+            check_cell_network(self.source.checkpoint)
+        elif self.source.kind == "plugin":
+            load_detector(self.source.plugin)
+
+    def card(self) -> ModelCard | None:
+        """Return the card of the network that finds cells; None without one."""
+        return check_cell_network(self.source.checkpoint) if self.source.kind == "network" else None
+
+    def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
+        """Return all that the measured cells depend on besides image, regions, stains and tissue."""
+        used: dict[str, Any] = {"cells": settings.cells}
+        if card is not None:
+            used |= cell_network_settings(settings, card)
+        if self.source.kind == "plugin":
+            used["detector"] = load_detector(self.source.plugin).name
+        return used
+
+    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
+        """Return why the network cannot segment an image of this pixel size; None where it can."""
+        if card is None or pixel_size_um is None:
+            return None
+        return coarse_refusal(name, pixel_size_um, card)
+
+    def record(self) -> dict[str, Any]:
+        """Return the method's entries in ``run.json``."""
+        return {"method": self.name, "network": self.source.checkpoint, "cells": self.source.label}
+
+    def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
+        """Measure the cells of an image and score them; see `Method.measure`."""
+        start = time.monotonic()
+        inputs, settings, context = setup.inputs, setup.settings, setup.context
+        # Without a pixel size the image was refused at set-up.
+        assert inputs.pixel_size_um is not None
+        segmenter = None
+        if inputs.card is not None and self.source.checkpoint is not None:
+            segmenter = slide_segmenter(self.source.checkpoint, inputs.card, setup, inputs.pixel_size_um)
+        cells = measure_cells(
+            setup.slide,
+            context.regions,
+            pixel_size_um=inputs.pixel_size_um,
+            stains=context.stains,
+            settings=settings.cells,
+            existing=inputs.region_file.existing_cells if self.uses_existing_cells else None,
+            detector=load_detector(self.source.plugin) if self.source.kind == "plugin" else None,
+            classes=segmenter,
+            network=settings.network_cells,
+            workers=threads,
+            progress=progress,
+        )
+        context = context.warned(*_file_warnings(inputs), *cells.warnings).refused(cells.refusal)
+        finished = score_measured_cells(
+            cells, context, case=setup.ref.case, scoring=settings.scoring, input_hash=inputs.hash
+        )
+        measured_s = round(time.monotonic() - start - finished.timings_s["score"], 3)
+        return replace(finished, timings_s={"cells": measured_s, **finished.timings_s})
 
 
-def measure_image(
-    job: ScoreJob,
-    slide: Slide,
-    inputs: Inputs,
-    *,
-    progress: Callable[[int, int, int], None] | None,
-    threads: int,
-) -> Outcome:
-    """Measure the cells of an image and score them; an image that must not be measured says why.
+def score_measured_cells(
+    cells: MeasuredCells, context: ImageContext, *, case: CaseInfo, scoring: ScoringSettings, input_hash: str
+) -> FinishedImage:
+    """Score measured cells by the guideline of `scoring` and `case`, and give our own cells their UUIDs.
 
     Parameters
     ----------
-    job, slide, inputs
-        From `gather_inputs`.
-    progress
-        Called with tiles done, tiles in all, cells so far.
-    threads
-        Threads for this image.
+    cells
+        From `measure_cells` or `load_measured_cells`.
+    context
+        Of the image; its warnings and refusal enter the score.
+    case
+        Chooses the guideline and adds the ISH result.
+    scoring
+        Guideline and limits.
+    input_hash
+        Of the run, 64 hex digits.
+
+    Returns
+    -------
+    FinishedImage
+        With the classified cells; UUIDs of cells that people brought stay.
     """
-    ground = Ground(job, slide, inputs)
-    if ground.refusal is not None or inputs.pixel_size_um is None:
-        return refused_outcome(job, ground)
     start = time.monotonic()
-    found = measure_cells(
-        slide,
-        ground.regions,
-        pixel_size_um=inputs.pixel_size_um,
-        stains=ground.stains,
-        settings=job.settings.cells,
-        existing=inputs.region_file.existing_cells if job.cells == "from-regions" else None,
-        classes=None if inputs.card is None else network_on(job, inputs.card, slide, inputs.pixel_size_um),
-        network=job.settings.network_cells,
-        workers=threads,
-        progress=progress,
-    )
-    measurement = Measurement(
-        table=found.table,
-        estimates=found.estimates,
-        grading=found.grading,
-        regions=tuple(found.scored_regions),
-        drawn_regions=ground.regions,
-        pixel_size_um=inputs.pixel_size_um,
-        by_core=inputs.by_core,
-        stains=ground.stains,
-        refusal=found.refusal,
-        warnings=(*ground.warnings, *_file_warnings(inputs), *found.warnings),
-        timings_s={"cells": round(time.monotonic() - start, 3)},
-    )
-    return score_measurement(
-        measurement, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
-    )
-
-
-def score_measurement(
-    measurement: Measurement, *, case: CaseInfo, scoring: ScoringSettings, input_hash: str
-) -> Outcome:
-    """Score measured cells by the guideline of `scoring` and `case`, and give our own cells their UUIDs."""
-    m = measurement
-    start = time.monotonic()
-
-    def regrade(shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return grade(m.estimates, m.grading, shift)
-
-    # The region that we made ourselves belongs to this run, and says so by its UUID as our cells do.
+    # The region that we made ourselves belongs to this run, and its UUID says so as those of our cells do.
     regions = tuple(
         replace(region, uuid=whole_tissue_uuid(input_hash)) if is_ours(region.uuid) else region
-        for region in m.regions
+        for region in cells.scored_regions
     )
-    intensity, pattern = regrade(0.0)
+    intensity, pattern = cells.regrade(0.0)
+    table = cells.table
+    centroid_xy_um = table.centroid_xy * (context.pixel_size_um or np.nan)
     classes, score = score_cells(
         intensity,
         pattern,
-        m.table.region,
+        table.region,
         [str(region.uuid) for region in regions],
         case=case,
-        settings=replace(scoring, pool_regions=False) if m.by_core else scoring,
-        centroid_xy_um=m.table.centroid_xy * m.pixel_size_um,
-        refusal=m.refusal,
-        regrade=regrade,
-        warnings=m.warnings,
+        settings=replace(scoring, pool_regions=False) if context.by_core else scoring,
+        centroid_xy_um=centroid_xy_um,
+        refusal=context.refusal,
+        regrade=cells.regrade,
+        warnings=context.warnings,
     )
-    uuid = m.table.uuid.copy()
+    uuid = table.uuid.copy()
     # Cells that people brought keep their own identity; a table of ours has all-zero or our tagged UUIDs.
     mine = ours(uuid) | ~uuid.any(axis=1)
     uuid[mine] = cell_uuids(input_hash, int(mine.sum()))
-    return Outcome(
-        score=score,
-        table=replace(m.table, cell_class=classes, uuid=uuid),
-        regions=regions,
-        drawn_regions=m.drawn_regions,
-        stains=m.stains,
-        warnings=m.warnings,
-        timings_s={**(m.timings_s or {}), "score": round(time.monotonic() - start, 3)},
-        by_core=m.by_core,
+    return FinishedImage(
+        context,
+        score,
+        replace(table, cell_class=classes, uuid=uuid),
+        regions,
+        timings_s={"score": round(time.monotonic() - start, 3)},
     )
 
 
-def load_measurement(
+def load_measured_cells(
     run_dir: Path, record: RunRecord, table: CellTable | None, score: SlideScore
-) -> Measurement | None:
-    """Return the measured cells that a run keeps; None where it keeps none: refused, or scored otherwise.
+) -> tuple[MeasuredCells, ImageContext] | None:
+    """Return the measured cells that a run keeps; None where it was refused or scored by another method.
+
+    Parameters
+    ----------
+    run_dir, record, table, score
+        From `read_run`.
+
+    Returns
+    -------
+    tuple[MeasuredCells, ImageContext] | None
+        The cells without classes, and the context in which they were measured.
 
     Raises
     ------
@@ -190,22 +221,32 @@ def load_measurement(
         return None
     try:
         used = record.settings["used"]
-        measurement = Measurement(
+        regions = stored_regions(run_dir, record)
+        grading = GradingSettings(**record.settings["cells"]["grading"])
+        estimates = stored_estimates(table)
+        intensity, pattern = grade(estimates, grading)
+        cells = MeasuredCells(
             table=replace(table, cell_class=np.full(len(table), NOT_MEASURED, np.uint8)),
-            estimates=stored_estimates(table),
-            grading=GradingSettings(**record.settings["cells"]["grading"]),
-            regions=stored_regions(run_dir, record),
-            drawn_regions=stored_regions(run_dir, record),
-            pixel_size_um=float(record.image["pixel_size_um"]),
-            by_core=bool(used["by_core"]),
-            stains=_stain_vectors(used["stains"]),
-            warnings=record.warnings,
+            intensity=intensity,
+            pattern=pattern,
+            scored_regions=regions,
+            refusal=None,
+            warnings=(),
+            estimates=estimates,
+            grading=grading,
+        )
+        context = ImageContext(
+            regions,
+            _stain_vectors(used["stains"]),
+            float(record.image["pixel_size_um"]),
+            bool(used["by_core"]),
+            record.warnings,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExchangeError(
             f"'{run_dir}' is damaged ({error}). Score the image again with --force."
         ) from error
-    return measurement
+    return cells, context
 
 
 def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
@@ -216,7 +257,7 @@ def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
 
 
 def _file_warnings(inputs: Inputs) -> list[str]:
-    """Say that features were set aside; all of them stand in ``run.json`` and in `qupath-her2 regions`."""
+    """Return a sentence on features set aside; ``run.json`` and `qupath-her2 regions` list them all."""
     n = len(inputs.region_file.quarantined)
     if n == 0:
         return []

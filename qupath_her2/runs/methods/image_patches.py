@@ -1,4 +1,4 @@
-"""The patches of one image that a network is asked about."""
+"""Patches of one image, laid for a prediction."""
 
 from __future__ import annotations
 
@@ -9,38 +9,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qupath_her2.patches.cutting.grid import patch_scale
-from qupath_her2.patches.cutting.image_patches import Cut, cut_ground, drop_patches, whole_image
+from qupath_her2.patches.cutting.image_patches import (
+    ImagePatches,
+    cut_labelled_regions,
+    drop_patches,
+    whole_image_patch,
+)
 from qupath_her2.patches.cutting.labels import LabelRule, label_regions
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from qupath_her2.models.card import ModelCard
-    from qupath_her2.records import Region
-    from qupath_her2.runs.inputs import Inputs
-    from qupath_her2.runs.score_image import ScoreJob
-    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.runs.types import ImageSetup
 
 __all__ = ["image_manifest"]
 
 
-def image_manifest(
-    job: ScoreJob, slide: Slide, inputs: Inputs, regions: Sequence[Region], card: ModelCard
-) -> tuple[PatchManifest, NDArray[np.int32]]:
+def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, NDArray[np.int32]]:
     """Lay patches over the tumour regions of an image, as the network was trained on them.
 
     Parameters
     ----------
-    job, slide, inputs
-        The image.
-    regions
-        All of them, whatever their role; the tumour regions are numbered in their order.
+    setup
+        The image; its tumour regions are numbered in their order.
     card
-        Size and scale of the patches.
+        Patch size and pixel size of the network.
 
     Returns
     -------
@@ -50,22 +46,23 @@ def image_manifest(
     Raises
     ------
     PatchError
-        The image's pixels are coarser than the network's; the message says the way out.
+        The image's pixels are coarser than the network's; the message gives the way out.
     """
+    ref, slide, inputs, regions = setup.ref, setup.slide, setup.inputs, setup.context.regions
     tumour = [region for region in regions if region.role == "tumour"]
-    settings = _settings(job, card)
+    settings = _settings(setup.settings.patches, card)
     image = ManifestImage(
-        job.image,
-        job.name,
-        job.ref.path,
-        job.ref.case.case,
+        ref.id,
+        ref.name,
+        ref.path,
+        ref.case.case,
         math.nan if inputs.pixel_size_um is None else inputs.pixel_size_um,
         slide.width,
         slide.height,
-        job.ref.chain,
+        ref.chain,
         inputs.fingerprint,
     )
-    cut = _cut(job, slide, inputs, regions, settings)
+    cut = _cut(setup, settings)
     if not settings.whole_image:
         cut = drop_patches(cut, image, None, settings)
     number = {region.uuid.bytes: index for index, region in enumerate(tumour)}
@@ -74,9 +71,8 @@ def image_manifest(
     return _manifest(cut, image, card, settings), np.array(owner, np.int32)
 
 
-def _settings(job: ScoreJob, card: ModelCard) -> PatchSettings:
+def _settings(settings: PatchSettings, card: ModelCard) -> PatchSettings:
     """Return how patches are laid for a prediction: the training's way, but every place and no label."""
-    settings: PatchSettings = job.settings.patches
     target = 0.0 if math.isnan(card.pixel_size_um) else card.pixel_size_um
     # What overlaps by 5 % labels a partial annotation; a prediction of it would speak of what nobody chose.
     rule = LabelRule("majority") if settings.rule.rule == "overlap" else settings.rule
@@ -84,18 +80,19 @@ def _settings(job: ScoreJob, card: ModelCard) -> PatchSettings:
     return replace(settings, grid=grid, rule=rule, random_per_image=0)
 
 
-def _cut(
-    job: ScoreJob, slide: Slide, inputs: Inputs, regions: Sequence[Region], settings: PatchSettings
-) -> Cut:
+def _cut(setup: ImageSetup, settings: PatchSettings) -> ImagePatches:
+    width, height = setup.slide.width, setup.slide.height
     if settings.whole_image:
-        return whole_image(slide.width, slide.height, None)
-    scale = patch_scale(inputs.pixel_size_um, settings.grid, job.name)
-    deciding = [region for region in regions if region.role != "other"]
-    ground = label_regions(deciding, [0 if region.role == "tumour" else None for region in deciding])
-    return cut_ground(slide.width, slide.height, ground, scale, settings, job.image)
+        return whole_image_patch(width, height, None)
+    scale = patch_scale(setup.inputs.pixel_size_um, settings.grid, setup.ref.name)
+    regions = [region for region in setup.context.regions if region.role != "other"]
+    labelled = label_regions(regions, [0 if region.role == "tumour" else None for region in regions])
+    return cut_labelled_regions(width, height, labelled, scale, settings, setup.ref.id)
 
 
-def _manifest(cut: Cut, image: ManifestImage, card: ModelCard, settings: PatchSettings) -> PatchManifest:
+def _manifest(
+    cut: ImagePatches, image: ManifestImage, card: ModelCard, settings: PatchSettings
+) -> PatchManifest:
     n = len(cut)
     return PatchManifest(
         image=np.zeros(n, np.int32),

@@ -1,24 +1,27 @@
-"""``--method indicators``: a job's image scored by three figures of its patches instead of by its cells.
+"""The method ``indicators``: three IHC indicators of an image's patches are measured and scored.
 
-Che et al. 2023 (doi 10.3390/diagnostics13020263). The tumour is what people outlined, what a network of the recipe
-``tumour-resnet34`` finds, or all tissue. Control tissue is left out as detached, much browner pieces, unless people
-chose the regions.
+Che et al. 2023 (doi 10.3390/diagnostics13020263). The tumour is annotated, found by a network of the recipe
+``tumour-resnet34``, or all tissue stands in for it. Control tissue (detached, much browner pieces) is left out unless
+regions were annotated.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from qupath_her2.records import Refusal
 from qupath_her2.regions import tumour_mask
 from qupath_her2.report.heat import OVERLAYS, Overlay, overlays_json
 from qupath_her2.report.pictures import read_overview
-from qupath_her2.runs.image_setup import Ground, empty_table, refused_outcome
-from qupath_her2.runs.methods.tumour_map import find_tumour
-from qupath_her2.runs.write_run import Outcome
+from qupath_her2.runs.methods.patches import patch_settings
+from qupath_her2.runs.methods.tumour_map import find_tumour, tumour_card
+from qupath_her2.runs.refused_image import empty_table, refused_image
+from qupath_her2.runs.types import FinishedImage
 from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
 from qupath_her2.scoring.indicators.ranges import PUBLISHED
@@ -26,60 +29,127 @@ from qupath_her2.scoring.indicators.slide import patch_boxes, pool, score_indica
 from qupath_her2.scoring.indicators.tissue import measured_area
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from qupath_her2.config import Settings
+    from qupath_her2.models.card import ModelCard
     from qupath_her2.records import Box
-    from qupath_her2.runs.inputs import Inputs
     from qupath_her2.runs.methods.tumour_map import TumourMap
-    from qupath_her2.runs.score_image import ScoreJob
+    from qupath_her2.runs.types import ImageContext, ImageSetup, Progress
     from qupath_her2.scoring.indicators.masks import IndicatorSettings
     from qupath_her2.scoring.indicators.patch import PatchIndicators
+    from qupath_her2.scoring.indicators.ranges import IndicatorRanges
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["measure_indicators"]
+__all__ = ["IndicatorsMethod"]
 
 #: Pieces are looked for at about this scale, µm per pixel.
 _OVERVIEW_UM = 8.0
 
 
-def measure_indicators(
-    job: ScoreJob, slide: Slide, inputs: Inputs, *, progress: Callable[[int, int, int], None] | None
-) -> Outcome:
-    """Measure the patches of an image and score it; a heat map of the staining intensity goes with it."""
-    ground = Ground(job, slide, inputs)
-    size_um = inputs.pixel_size_um
-    if ground.refusal is not None or size_um is None:
-        return refused_outcome(job, ground)
-    start = time.monotonic()
-    settings = job.settings.indicators
-    found, tumour = _where(job, slide, inputs, ground, size_um, progress)
-    if found is None:
-        return refused_outcome(job, ground)
-    mask = found
-    boxes = patch_boxes(slide.width, slide.height, size_um, settings, mask)
-    patches: list[PatchIndicators] = []
-    for box in boxes:
-        patches.append(indicators_of_patch(_read(slide, box, settings), settings, ground.stains))
-        if progress is not None:
-            progress(len(patches), len(boxes), sum(patch.n_cells for patch in patches))
-    score = score_indicators(
-        pool(patches) if patches else None,
-        job.ranges or PUBLISHED,
-        min_cells=job.settings.scoring.min_cells,
-        warnings=tuple(ground.warnings),
-    )
-    return Outcome(
-        score=score,
-        table=empty_table(),
-        regions=tuple(region for region in ground.regions if region.role == "tumour"),
-        drawn_regions=ground.regions,
-        stains=ground.stains,
-        warnings=tuple(ground.warnings),
-        timings_s={"indicators": round(time.monotonic() - start, 3)},
-        extra_files=_maps(boxes, [patch.intensity for patch in patches], tumour),
-    )
+@dataclass(frozen=True, slots=True)
+class IndicatorsMethod:
+    """Scoring by the three IHC indicators of Che et al. 2023.
+
+    Attributes
+    ----------
+    tumour_from
+        Checkpoint of a network that finds the tumour, path without ending; None takes regions or all tissue.
+    keep_controls
+        Measure pieces that look like control tissue too, where no one chose the regions.
+    ranges
+        Decision table; None takes the published one.
+    """
+
+    tumour_from: Path | None = None
+    keep_controls: bool = False
+    ranges: IndicatorRanges | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the method in ``run.json``."""
+        return "indicators"
+
+    @property
+    def is_ihc_only(self) -> bool:
+        """Indicators are measured in haematoxylin and DAB."""
+        return True
+
+    @property
+    def pools_stains(self) -> bool:
+        """The paper's thresholds are those of fixed vectors: none are estimated."""
+        return False
+
+    @property
+    def uses_existing_cells(self) -> bool:
+        """Indicators look at no cells of the region file."""
+        return False
+
+    def check(self) -> None:
+        """Raise where the network that finds the tumour is no tumour network."""
+        self.card()
+
+    def card(self) -> ModelCard | None:
+        """Return the card of the network that finds the tumour; None without one."""
+        return None if self.tumour_from is None else tumour_card(self.tumour_from)
+
+    def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
+        """Return all that the indicators depend on besides image, regions, stains and tissue."""
+        used: dict[str, Any] = {
+            "indicators": settings.indicators,
+            "control": settings.control,
+            "keep_controls": self.keep_controls,
+            "ranges": self.ranges,
+        }
+        if card is not None:
+            used |= {"tumour": settings.tumour, **patch_settings(settings, card, None)}
+        return used
+
+    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
+        """Return None: patches are read at the method's own scale whatever the image's."""
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """Return the method's entries in ``run.json``."""
+        return {"method": self.name, "network": self.tumour_from, "cells": "detect"}
+
+    def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
+        """Measure the patches of an image and score it; see `Method.measure`.
+
+        A heat map of the staining intensity goes with the result.
+        """
+        start = time.monotonic()
+        slide, settings = setup.slide, setup.settings.indicators
+        size_um = setup.inputs.pixel_size_um
+        # Without a pixel size the image was refused at set-up.
+        assert size_um is not None
+        area = _measured_area(self, setup, size_um, progress)
+        context = area.context
+        if context.refusal is not None:
+            return refused_image(context, setup.ref.case, setup.settings.scoring)
+        boxes = patch_boxes(slide.width, slide.height, size_um, settings, area.mask)
+        patches: list[PatchIndicators] = []
+        for box in boxes:
+            patches.append(indicators_of_patch(_read(slide, box, settings), settings, context.stains))
+            if progress is not None:
+                progress(len(patches), len(boxes), sum(patch.n_cells for patch in patches))
+        score = score_indicators(
+            pool(patches) if patches else None,
+            self.ranges or PUBLISHED,
+            min_cells=setup.settings.scoring.min_cells,
+            warnings=context.warnings,
+        )
+        return FinishedImage(
+            replace(context, by_core=False),
+            score,
+            empty_table(),
+            tuple(region for region in context.regions if region.role == "tumour"),
+            timings_s={"indicators": round(time.monotonic() - start, 3)},
+            extra_files=_maps(boxes, [patch.intensity for patch in patches], area.tumour),
+        )
 
 
 def _maps(boxes: Sequence[Box], intensities: Sequence[float], tumour: TumourMap | None) -> dict[str, bytes]:
@@ -106,40 +176,46 @@ def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> tuple[Overl
     return place, heat_map_png(grid)
 
 
-def _where(
-    job: ScoreJob,
-    slide: Slide,
-    inputs: Inputs,
-    ground: Ground,
-    pixel_size_um: float,
-    progress: Callable[[int, int, int], None] | None,
-) -> tuple[NDArray[np.bool_] | None, TumourMap | None]:
-    """Return what to measure, bool over the image, and the map of the network that found it if one was asked.
+@dataclass(frozen=True, slots=True, eq=False)
+class _MeasuredArea:
+    """`mask` of what is measured, bool over the overview; the `tumour` map of a network; the `context` after both."""
 
-    The regions, or the tissue without control pieces, of which the tumour alone where a network looked for it; None
-    where that network found none.
+    mask: NDArray[np.bool_]
+    tumour: TumourMap | None
+    context: ImageContext
+
+
+def _measured_area(
+    method: IndicatorsMethod, setup: ImageSetup, pixel_size_um: float, progress: Progress | None
+) -> _MeasuredArea:
+    """Return the area to measure: the regions, or the tissue without control pieces.
+
+    Where a network looks for the tumour, the tumour alone; its context holds the refusal where the network found none.
     """
+    slide, context = setup.slide, setup.context
     longest_um = max(slide.width, slide.height) * pixel_size_um
     rgb, frame = read_overview(slide, max(256, round(longest_um / _OVERVIEW_UM)))
-    drawn = tumour_mask(ground.regions, rgb.shape, frame.to_picture)
+    mask = tumour_mask(context.regions, rgb.shape, frame.to_picture)
     tumour = None
-    if job.checkpoint is not None:
+    if method.tumour_from is not None:
         shape = (rgb.shape[0], rgb.shape[1])
-        tumour = find_tumour(job, slide, inputs, ground, shape, frame.scale, progress=progress)
-        if tumour is None:
-            return None, None
-        drawn &= tumour.mask
-    if not ground.is_whole_tissue:
-        return drawn, tumour
-    area, warnings = measured_area(
-        rgb,
-        pixel_size_um / frame.scale,
-        keep_controls=job.keep_controls,
-        settings=job.settings.control,
-        indicators=job.settings.indicators,
-    )
-    ground.warnings.extend(warnings)
-    return drawn & area, tumour
+        found = find_tumour(method.tumour_from, setup, shape, frame.scale, progress=progress)
+        if isinstance(found, Refusal):
+            return _MeasuredArea(mask, None, context.refused(found))
+        tumour = found
+        mask &= tumour.mask
+        context = replace(context, warnings=tumour.warnings)
+    if setup.inputs.whole_tissue:
+        area, warnings = measured_area(
+            rgb,
+            pixel_size_um / frame.scale,
+            keep_controls=method.keep_controls,
+            settings=setup.settings.control,
+            indicators=setup.settings.indicators,
+        )
+        mask &= area
+        context = context.warned(*warnings)
+    return _MeasuredArea(mask, tumour, context)
 
 
 def _read(slide: Slide, box: Box, settings: IndicatorSettings) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""From the classes of an image's patches to one class for each region and for the image, by a stated rule."""
+"""Patch votes: from the classes of an image's patches to one class for each region and for the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qupath_her2.errors import ModelError
-from qupath_her2.models.count_heads import counts_of_images, load_counts
+from qupath_her2.models.count_heads import count_classes_per_image, load_count_head
 from qupath_her2.records import NOT_MEASURED, PatchTable, Prediction, Score, SlideScore
 from qupath_her2.scoring.votes import RULES, vote
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from qupath_her2.models.card import ModelCard
     from qupath_her2.records import Region
-    from qupath_her2.runs.score_image import ScoreJob
     from qupath_her2.scoring.votes import VoteSettings
 
 __all__ = ["score_of_patches"]
@@ -31,7 +30,8 @@ _NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research 
 
 
 def score_of_patches(
-    job: ScoreJob,
+    votes: VoteSettings,
+    head: Path | None,
     card: ModelCard,
     table: PatchTable,
     regions: Sequence[Region],
@@ -42,8 +42,10 @@ def score_of_patches(
 
     Parameters
     ----------
-    job
-        Its rule of voting, and the head over counts if one was named.
+    votes
+        Rule of voting.
+    head
+        File of a head over patch counts, which then classifies the image; None lets the patches vote.
     card
         The network.
     table
@@ -61,10 +63,10 @@ def score_of_patches(
         The head belongs to another network.
     """
     rows = {str(region.uuid): table.region == number for number, region in enumerate(regions)}
-    of_regions = {uuid: _score(job, card, table, mask, ()) for uuid, mask in rows.items()}
-    whole = _score(job, card, table, np.ones(len(table), bool), warnings)
-    if job.head is not None and whole.prediction is not None:
-        whole = _by_head(job.head, card, table, whole)
+    of_regions = {uuid: _score(votes, card, table, mask, ()) for uuid, mask in rows.items()}
+    whole = _score(votes, card, table, np.ones(len(table), bool), warnings)
+    if head is not None and whole.prediction is not None:
+        whole = _by_head(head, card, table, whole)
     if by_core:
         reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {_NOT_A_SCORE}"
         whole = Score(
@@ -78,13 +80,13 @@ def score_of_patches(
 def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
     """Return the score of an image whose class a head over its patch counts names."""
     assert voted.prediction is not None
-    head = load_counts(path)
+    head = load_count_head(path)
     if head.patch_classes != card.class_names:
         raise ModelError(
             f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
             f"{', '.join(card.class_names)}. Take the head that was trained with it."
         )
-    counts = counts_of_images(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
+    counts = count_classes_per_image(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
     probabilities = head.predict(counts)[0]
     if not np.isfinite(probabilities).all():
         return voted
@@ -111,10 +113,13 @@ def _named(table: PatchTable) -> NDArray[np.int16]:
 
 
 def _score(
-    job: ScoreJob, card: ModelCard, table: PatchTable, mask: NDArray[np.bool_], warnings: tuple[str, ...]
+    votes: VoteSettings,
+    card: ModelCard,
+    table: PatchTable,
+    mask: NDArray[np.bool_],
+    warnings: tuple[str, ...],
 ) -> Score:
     """Return what the patches of `mask` say together."""
-    votes: VoteSettings = job.settings.votes
     found = vote(table.probabilities[mask], _named(table)[mask], settings=votes)
     if found.n_patches == 0:
         reason = f"Not assessable: no patch that could be read lies here. {_NOT_A_SCORE}"

@@ -1,4 +1,4 @@
-"""``predict``: an image's patches by a trained network, and one class for region and image by a stated rule."""
+"""The method ``network``: patches are predicted by a trained network, and vote for one class of region and image."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.errors import Her2Error, ModelError
+from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.class_names import PATCH_CLASS
 from qupath_her2.provenance import cell_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
-from qupath_her2.runs.image_setup import Ground, empty_table, refused_outcome
 from qupath_her2.runs.methods.image_patches import image_manifest
 from qupath_her2.runs.methods.patch_maps import Looked, look, overlay_files
 from qupath_her2.runs.methods.patch_score import score_of_patches
-from qupath_her2.runs.write_run import Outcome
+from qupath_her2.runs.refused_image import empty_table, refused_image
+from qupath_her2.runs.types import FinishedImage
 from qupath_her2.slides.stains.macenko import macenko_map
 from qupath_her2.slides.stains.tissue_sample import fit_slide_macenko, normalisation_reference
 
@@ -30,85 +30,160 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.runs.inputs import Inputs
-    from qupath_her2.runs.score_image import ScoreJob
-    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.runs.types import ImageSetup, Progress
     from qupath_her2.slides.stains.density_map import DensityMap
 
-__all__ = ["Asked", "ask_network", "measure_network", "network_card", "network_settings"]
+__all__ = ["PatchesMethod", "PredictedPatches", "patch_card", "patch_settings", "predict_patches"]
 
 
-def network_card(job: ScoreJob) -> ModelCard:
-    """Return the card of a job's network.
+def patch_card(checkpoint: Path) -> ModelCard:
+    """Return the card of a network that classifies patches.
 
     Raises
     ------
-    Her2Error
-        None was named.
     ModelError
-        It is damaged, or of a network that names pixels.
+        There is no card, it is damaged, or it is that of a segmenter.
     """
-    card = read_card(_checkpoint(job))
+    card = read_card(checkpoint)
     if card.task == SEGMENTATION.name:
         raise ModelError(
-            f"Network '{job.checkpoint}' names pixels, not patches. It finds cells: qupath-her2 run --cells "
-            f"her2net:{job.checkpoint}."
+            f"Network '{checkpoint}' is a segmenter and classifies no patches. It finds cells: qupath-her2 run --cells "
+            f"her2net:{checkpoint}."
         )
     return card
 
 
-def network_settings(job: ScoreJob, card: ModelCard) -> dict[str, Any]:
-    """Return all that the patches of a network and their classes depend on, besides image and regions."""
+def patch_settings(settings: Settings, card: ModelCard, head: Path | None) -> dict[str, Any]:
+    """Return all that the patches of a network and their classes depend on, besides image and regions.
+
+    Parameters
+    ----------
+    settings
+        Of all rooms.
+    card
+        Of the network.
+    head
+        File of a head over patch counts; None without one.
+
+    Returns
+    -------
+    dict[str, Any]
+        Part of the input hash.
+    """
     return {
         **identity(card),
-        "patches": job.settings.patches,
-        "votes": job.settings.votes,
-        "head": None if job.head is None else sha256_file(job.head),
-        **({"cam": job.settings.cam} if job.settings.cam.is_on else {}),
+        "patches": settings.patches,
+        "votes": settings.votes,
+        "head": None if head is None else sha256_file(head),
+        **({"cam": settings.cam} if settings.cam.is_on else {}),
     }
 
 
-def measure_network(
-    job: ScoreJob, slide: Slide, inputs: Inputs, *, progress: Callable[[int, int, int], None] | None
-) -> Outcome:
-    """Predict the patches of an image's regions; heat maps go with them, and where the network looked if asked.
+@dataclass(frozen=True, slots=True)
+class PatchesMethod:
+    """Classes of patches, regions and images by a trained network.
 
-    Raises
-    ------
-    ModelError
-        The checkpoint is damaged, or does not fit the image's scale; the message says the way out.
+    Attributes
+    ----------
+    checkpoint
+        Of the network, path without ending.
+    head
+        File of a head over patch counts, which then classifies the image; None lets the patches vote.
     """
-    ground = Ground(job, slide, inputs)
-    if ground.refusal is not None:
-        return refused_outcome(job, ground)
-    start = time.monotonic()
-    asked = ask_network(job, slide, inputs, ground, progress=progress)
-    if isinstance(asked, Refusal):
-        ground.refusal = asked
-        return refused_outcome(job, ground)
-    regions = tuple(region for region in ground.regions if region.role == "tumour")
-    warnings = (*ground.warnings, *asked.warnings)
-    score = score_of_patches(job, asked.card, asked.table, regions, inputs.by_core, warnings)
-    size = (slide.width, slide.height)
-    looked = _looked(job, asked, score, size, progress) if job.settings.cam.is_on else None
-    return Outcome(
-        score=score,
-        table=empty_table(),
-        regions=regions,
-        drawn_regions=ground.regions,
-        stains=ground.stains,
-        warnings=warnings,
-        timings_s={"network": round(time.monotonic() - start, 3)},
-        extra_files=overlay_files(asked.table, size, inputs.pixel_size_um, looked),
-        by_core=inputs.by_core,
-        patches=asked.table,
-    )
+
+    checkpoint: Path
+    head: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the method in ``run.json``."""
+        return "network"
+
+    @property
+    def is_ihc_only(self) -> bool:
+        """A network takes any stain that it was trained on."""
+        return False
+
+    @property
+    def pools_stains(self) -> bool:
+        """A network normalises stains itself where it was trained so."""
+        return False
+
+    @property
+    def uses_existing_cells(self) -> bool:
+        """A network looks at patches, not at cells."""
+        return False
+
+    def check(self) -> None:
+        """Raise where the checkpoint is none of a classifier."""
+        self.card()
+
+    def card(self) -> ModelCard:
+        """Return the card of the network."""
+        return patch_card(self.checkpoint)
+
+    def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
+        """Return all that the patches and their classes depend on besides image and regions."""
+        return {} if card is None else patch_settings(settings, card, self.head)
+
+    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
+        """Return None: cutting patches raises PatchError, with the way out, where pixels are too coarse."""
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """Return the method's entries in ``run.json``."""
+        return {"method": self.name, "network": self.checkpoint, "cells": "detect"}
+
+    def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
+        """Predict the patches of an image's regions; see `Method.measure`.
+
+        Heat maps go with the result, and Grad-CAM where the settings ask for it.
+
+        Raises
+        ------
+        ModelError
+            The checkpoint is damaged, or does not fit the image's pixel size; the message gives the way out.
+        """
+        start = time.monotonic()
+        case, settings = setup.ref.case, setup.settings
+        found = predict_patches(self.checkpoint, setup, progress=progress)
+        if isinstance(found, Refusal):
+            return refused_image(setup.context.refused(found), case, settings.scoring)
+        context = setup.context.warned(*found.warnings)
+        regions = tuple(region for region in context.regions if region.role == "tumour")
+        score = score_of_patches(
+            settings.votes, self.head, found.card, found.table, regions, context.by_core, context.warnings
+        )
+        size = (setup.slide.width, setup.slide.height)
+        looked = _looked(setup, found, score, size, progress) if settings.cam.is_on else None
+        return FinishedImage(
+            context,
+            score,
+            empty_table(),
+            regions,
+            timings_s={"network": round(time.monotonic() - start, 3)},
+            extra_files=overlay_files(found.table, size, setup.inputs.pixel_size_um, looked),
+            patches=found.table,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """What a network said of an image: the network itself, its patches, their `table`, `warnings` of those unread."""
+class PredictedPatches:
+    """Patches of one image with what a network predicts for them.
+
+    Attributes
+    ----------
+    model, card
+        The network.
+    manifest, stain_maps
+        The patches, and the stain normalisation they were read with.
+    table
+        Class probabilities of each patch.
+    warnings
+        On patches that could not be read.
+    """
 
     model: Any
     card: ModelCard
@@ -118,55 +193,61 @@ class Asked:
     warnings: tuple[str, ...]
 
 
-def ask_network(
-    job: ScoreJob,
-    slide: Slide,
-    inputs: Inputs,
-    ground: Ground,
-    *,
-    progress: Callable[[int, int, int], None] | None,
-) -> Asked | Refusal:
-    """Let a job's network predict the patches of an image; a Refusal where none is left to ask about.
+def predict_patches(
+    checkpoint: Path, setup: ImageSetup, *, progress: Progress | None
+) -> PredictedPatches | Refusal:
+    """Predict the patches of an image; a refusal where the rules leave no patch.
+
+    Parameters
+    ----------
+    checkpoint
+        Of the network, path without ending.
+    setup
+        The image; its card is the network's.
+    progress
+        Called with patches done and in total.
 
     Raises
     ------
     ModelError
-        As of `measure_network`.
+        The checkpoint is damaged.
+    PatchError
+        The image's pixels are coarser than the network's.
     """
     from qupath_her2.learning.inference.predict import predict
 
-    assert inputs.card is not None
-    model, card = _loaded(_checkpoint(job), inputs.card.weights_sha256)
-    manifest, owner = image_manifest(job, slide, inputs, ground.regions, card)
+    assert setup.inputs.card is not None
+    model, card = _loaded(checkpoint, setup.inputs.card.weights_sha256)
+    manifest, owner = image_manifest(setup, card)
     if len(manifest) == 0:
         return _no_patches(manifest)
-    stain_maps = _stain_maps(job, slide, inputs, ground, card)
+    stain_maps = _stain_maps(setup, card)
     with PatchPixels(manifest) as pixels:
         found = predict(
             model,
             card,
             manifest,
             pixels,
-            job.settings.predict,
+            setup.settings.predict,
             stain_maps=stain_maps,
             progress=_without_cells(progress),
         )
-    table = _table(manifest, owner, card, found.probabilities, found.chosen, inputs.hash)
-    return Asked(model, card, manifest, stain_maps, table, _unread(found.unread))
+    table = _table(manifest, owner, card, found.probabilities, found.chosen, setup.inputs.hash)
+    return PredictedPatches(model, card, manifest, stain_maps, table, _unread(found.unread))
 
 
-def _without_cells(progress: Callable[[int, int, int], None] | None) -> Callable[[int, int], None] | None:
+def _without_cells(progress: Progress | None) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(done, total, 0)
 
 
 def _looked(
-    job: ScoreJob,
-    asked: Asked,
+    setup: ImageSetup,
+    asked: PredictedPatches,
     score: SlideScore,
     size: tuple[int, int],
-    progress: Callable[[int, int, int], None] | None,
+    progress: Progress | None,
 ) -> Looked | None:
-    """Return where the network looked; None where no patch could be read."""
+    """Return the Grad-CAM of the image's class; None where no patch could be read."""
     probabilities = asked.table.probabilities
     if not np.isfinite(probabilities).any():
         return None
@@ -179,23 +260,15 @@ def _looked(
             probabilities,
             _wanted(score, asked.card, probabilities),
             size,
-            job.settings.cam,
+            setup.settings.cam,
             stain_maps=asked.stain_maps,
             progress=_without_cells(progress),
         )
 
 
-def _checkpoint(job: ScoreJob) -> Path:
-    if job.checkpoint is None:
-        raise Her2Error(
-            "No network was named. Pass --model CHECKPOINT; qupath-her2 models PROJECT lists them."
-        )
-    return job.checkpoint
-
-
 @functools.lru_cache(maxsize=1)
 def _loaded(checkpoint: Path, weights_sha256: str) -> tuple[Any, ModelCard]:
-    """Load a network once for all images; the hash is there so that another one of the same name is another."""
+    """Load a network once for all images of a process; the hash tells apart two of one file name."""
     from qupath_her2.models.checkpoint import load_checkpoint
 
     return load_checkpoint(checkpoint)
@@ -219,15 +292,16 @@ def _unread(problems: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _stain_maps(
-    job: ScoreJob, slide: Slide, inputs: Inputs, ground: Ground, card: ModelCard
-) -> tuple[DensityMap, ...] | None:
+def _stain_maps(setup: ImageSetup, card: ModelCard) -> tuple[DensityMap, ...] | None:
     """Return the normalisation that the network was trained with, fitted to this slide."""
     if card.stain is None:
         return None
     reference = normalisation_reference(card.stain)
     profile = fit_slide_macenko(
-        slide, pixel_size_um=inputs.pixel_size_um, tissue=ground.tissue, image_type=job.ref.image_type
+        setup.slide,
+        pixel_size_um=setup.inputs.pixel_size_um,
+        tissue=setup.tissue,
+        image_type=setup.ref.image_type,
     )
     return (macenko_map(profile, reference),)
 

@@ -1,4 +1,4 @@
-"""The tumour of an image as a network found it: the ground of ``--method indicators --tumour-from CKPT``."""
+"""The tumour as a network finds it: the measured area of ``--method indicators --tumour-from CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -7,100 +7,116 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qupath_her2.errors import ModelError
 from qupath_her2.records import Refusal
 from qupath_her2.report.heat import heat_planes
-from qupath_her2.runs.image_setup import NO_ONE_CHOSE
-from qupath_her2.runs.methods.patches import ask_network
+from qupath_her2.runs.methods.patches import patch_card, predict_patches
+from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 from qupath_her2.scoring.indicators.heat_map import heat_map_png
 from qupath_her2.scoring.indicators.tumour import tumour_area
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from qupath_her2.models.card import ModelCard
     from qupath_her2.report.heat import Overlay
-    from qupath_her2.runs.image_setup import Ground
-    from qupath_her2.runs.inputs import Inputs
-    from qupath_her2.runs.score_image import ScoreJob
-    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.runs.types import ImageSetup, Progress
 
-__all__ = ["TUMOUR", "TumourMap", "find_tumour"]
+__all__ = ["TUMOUR", "TumourMap", "find_tumour", "tumour_card"]
 
-#: The class that counts, of the task of the same name.
+#: The positive class of the task of the same name.
 TUMOUR = "tumour"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TumourMap:
-    """Where a network found tumour.
+    """Tumour area found by a network.
 
     Attributes
     ----------
     mask
         bool (H, W), on the picture that was asked for.
     overlay, png
-        Its probability, to be laid over the image.
+        Its probability, to be shown over the image.
+    warnings
+        All warnings of the image, in place of those before: a network, not "no one", chose the tumour.
     """
 
     mask: NDArray[np.bool_]
     overlay: Overlay
     png: bytes
+    warnings: tuple[str, ...]
 
 
-def find_tumour(
-    job: ScoreJob,
-    slide: Slide,
-    inputs: Inputs,
-    ground: Ground,
-    shape: tuple[int, int],
-    scale: float,
-    *,
-    progress: Callable[[int, int, int], None] | None,
-) -> TumourMap | None:
-    """Ask a job's network for the tumour in the tissue; None, with the reason in the ground, where there is none.
-
-    Parameters
-    ----------
-    job, slide, inputs, ground
-        The image; a warning of the ground says who chose the tumour.
-    shape, scale
-        Of the picture that the mask is for; `scale` in its pixels per level-0 pixel.
-    progress
-        As of all methods.
+def tumour_card(checkpoint: Path) -> ModelCard:
+    """Return the card of a network that finds the tumour.
 
     Raises
     ------
     ModelError
-        The checkpoint is damaged, or does not fit the image's scale.
+        There is no card, or it is that of a network of another task.
     """
-    asked = ask_network(job, slide, inputs, ground, progress=progress)
-    if isinstance(asked, Refusal):
-        ground.refusal = asked
-        return None
-    table, card = asked.table, asked.card
-    code = card.class_names.index(TUMOUR)
-    assert inputs.pixel_size_um is not None
-    mask = tumour_area(
-        table.box_xywh,
-        table.probabilities[:, code],
-        shape,
-        scale,
-        inputs.pixel_size_um,
-        job.settings.tumour,
-    )
-    if not mask.any():
-        limit = f"{job.settings.tumour.area_mm2_min:g} mm²"
-        ground.refusal = Refusal(
-            "no_tumour_region",
-            f"the network '{card.recipe or card.model}' found no tumour of at least {limit} in {len(table):,} patches",
+    card = patch_card(checkpoint)
+    if card.task != TUMOUR:
+        raise ModelError(
+            f"--tumour-from '{checkpoint}' names a network of the task '{card.task}'. Train one that finds tumour: "
+            "qupath-her2 train FOLDER --recipe tumour-resnet34."
         )
-        return None
-    ground.warnings[:] = [text for text in ground.warnings if text != NO_ONE_CHOSE]
-    ground.warnings += asked.warnings
-    ground.warnings.append(
-        f"The tumour was found by the network '{card.recipe or card.model}', not by a person. Look at its map first."
+    return card
+
+
+def find_tumour(
+    checkpoint: Path,
+    setup: ImageSetup,
+    shape: tuple[int, int],
+    scale: float,
+    *,
+    progress: Progress | None,
+) -> TumourMap | Refusal:
+    """Return the tumour area of an image by a network; a refusal where it finds none.
+
+    Parameters
+    ----------
+    checkpoint
+        Of the network, path without ending.
+    setup
+        The image; its card is the network's.
+    shape
+        Height and width of the mask to return, pixels.
+    scale
+        Pixels of that mask per level-0 pixel.
+    progress
+        Called with patches done and in total.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint is damaged, or does not fit the image's pixel size.
+    """
+    found = predict_patches(checkpoint, setup, progress=progress)
+    if isinstance(found, Refusal):
+        return found
+    table, card = found.table, found.card
+    code = card.class_names.index(TUMOUR)
+    assert setup.inputs.pixel_size_um is not None
+    settings = setup.settings.tumour
+    mask = tumour_area(
+        table.box_xywh, table.probabilities[:, code], shape, scale, setup.inputs.pixel_size_um, settings
     )
-    planes = heat_planes(table, slide.width, slide.height)
-    place = planes.overlay("Probability of tumour", "tumour.png")
-    return TumourMap(mask, place, heat_map_png(planes.values[code], 1))
+    network = card.recipe or card.model
+    if not mask.any():
+        return Refusal(
+            "no_tumour_region",
+            f"the network '{network}' found no tumour of at least {settings.area_mm2_min:g} mm² "
+            f"in {len(table):,} patches",
+        )
+    warnings = (
+        *(text for text in setup.context.warnings if text != NO_ONE_CHOSE),
+        *found.warnings,
+        f"The tumour was found by the network '{network}', not by a person. Look at its map first.",
+    )
+    planes = heat_planes(table, setup.slide.width, setup.slide.height)
+    overlay = planes.overlay("Probability of tumour", "tumour.png")
+    return TumourMap(mask, overlay, heat_map_png(planes.values[code], 1), warnings)

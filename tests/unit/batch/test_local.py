@@ -9,7 +9,8 @@ import pytest
 
 from qupath_her2.batch import local
 from qupath_her2.batch.local import JobEvent, run_jobs
-from qupath_her2.runs.plan import RunOptions, plan_jobs
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import plan_jobs
 
 
 def test_results_come_in_the_order_of_the_jobs_with_events(project: Path) -> None:

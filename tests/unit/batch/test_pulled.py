@@ -14,7 +14,8 @@ from qupath_her2.batch.local import run_jobs
 from qupath_her2.project.exchange.runs import read_record, read_run
 from qupath_her2.records import ImageResult
 from qupath_her2.report.build import write_report
-from qupath_her2.runs.plan import RunOptions, plan_jobs, select_images
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import plan_jobs, select_images
 
 H_AND_E = '{"Stain 1":"Hematoxylin","Values 1":"0.65 0.7 0.29","Stain 2":"Eosin","Values 2":"0.2 0.8 0.5"}'
 

@@ -91,13 +91,12 @@ def test_cells_of_a_run_and_pulled_cells_make_the_same_windows(project: Path) ->
 
 def test_a_network_that_names_pixels_predicts_no_patches(project: Path, tmp_path: Path) -> None:
     from qupath_her2.models.card import ModelCard, card_bytes
-    from qupath_her2.runs.methods.patches import network_card
-    from qupath_her2.runs.plan import RunOptions, plan_jobs
+    from qupath_her2.runs.methods.patches import PatchesMethod
+    from qupath_her2.runs.options import RunOptions
+    from qupath_her2.runs.plan import plan_jobs
 
     half = (0.5, 0.5, 0.5)
     card = ModelCard("unet", TARGET_CLASSES, "segmentation", 0.5, 64, half, half, {"width": 2})
     (tmp_path / "net.json").write_bytes(card_bytes(card))
-    options = RunOptions(method="network", checkpoint=tmp_path / "net")
-    job = plan_jobs(project, options).jobs[0]
     with pytest.raises(ModelError, match="--cells her2net:"):
-        network_card(job)
+        plan_jobs(project, RunOptions(method=PatchesMethod(tmp_path / "net")))

@@ -29,7 +29,9 @@ from qupath_her2.provenance import ours
 from qupath_her2.records import ImageResult
 from qupath_her2.runs import cell_sources as module
 from qupath_her2.runs.cell_sources import CellSource, cell_source, split_source
-from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import preset
@@ -73,7 +75,7 @@ def study(drawn: Path, tmp_path: Path) -> Path:
 
 def scored(study: Path, **options: object) -> ImageResult:
     source = cell_source(f"unet:{study / 'models' / 'best'}")
-    flags = {"pixel_size_um": 0.25, "cells": source.kind, "checkpoint": source.checkpoint, **options}
+    flags = {"pixel_size_um": 0.25, "method": CellsMethod(source), **options}
     (job,) = plan_jobs(study, RunOptions(**flags), find_settings(study)).jobs  # type: ignore[arg-type]
     return score_image(job)
 
@@ -119,7 +121,7 @@ def test_other_weights_are_another_result_and_their_name_is_none(study: Path) ->
 
 
 def scored_state(study: Path, checkpoint: Path | None) -> str:
-    options = RunOptions(pixel_size_um=0.25, cells="network", checkpoint=checkpoint)
+    options = RunOptions(pixel_size_um=0.25, method=CellsMethod(CellSource("network", checkpoint)))
     return score_image(plan_jobs(study, options).jobs[0]).state
 
 
@@ -181,7 +183,7 @@ def test_a_network_and_indicators_do_not_go_together(study: Path) -> None:
     network = f"unet:{study / 'models' / 'best'}"
     code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", network, "--method", "indicators")
     assert code == 1
-    assert "leave out one of the two" in out
+    assert "does not go with --method indicators" in " ".join(out.split())
     (study / "her2.toml").write_text('cell_source = "unet:models/best"\n')
     code, out = call("run", study, "--pixel-size-um", 0.25, "--method", "indicators")
     assert code == 0, out
@@ -226,15 +228,15 @@ def test_a_checkpoint_that_is_not_there_or_no_segmenter_is_said_once(study: Path
     assert code == 1
     assert "task 'membrane'" in out
     with pytest.raises(ModelError, match="No network was named"):
-        plan_jobs(study, RunOptions(cells="network"))
+        plan_jobs(study, RunOptions(method=CellsMethod(CellSource("network"))))
 
 
 def test_damaged_weights_fail_the_image_and_say_so(study: Path) -> None:
     weights = study / "models" / "best.safetensors"
     source = cell_source(f"unet:{study / 'models' / 'best'}")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    module._loaded.cache_clear()
-    options = RunOptions(pixel_size_um=0.25, cells="network", checkpoint=source.checkpoint)
+    module._loaded_network.cache_clear()
+    options = RunOptions(pixel_size_um=0.25, method=CellsMethod(source))
     result = score_image(plan_jobs(study, options).jobs[0])
     assert result.state == "failed"
     assert result.error is not None

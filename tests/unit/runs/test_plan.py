@@ -5,8 +5,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from qupath_her2.errors import Her2Error, OutputError, SettingsError
-from qupath_her2.runs.plan import RunOptions, exchange_folder, find_settings, plan_jobs, select_images
+from qupath_her2.errors import Her2Error, ModelError, OutputError, SettingsError
+from qupath_her2.runs.methods.patches import PatchesMethod
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import exchange_folder, find_settings, plan_jobs, select_images
 
 
 def test_one_job_an_image_with_its_regions(project: Path) -> None:
@@ -68,8 +70,8 @@ def test_mistakes_stop_the_run_before_the_first_image(project: Path) -> None:
         plan_jobs(project, settings=find_settings(project, None, {"scoring": {"guideline": "breast2018"}}))
     with pytest.raises(SettingsError, match="--pixel-size-um 250"):
         plan_jobs(project, RunOptions(pixel_size_um=250))
-    with pytest.raises(SettingsError, match="ranges"):
-        plan_jobs(project, RunOptions(ranges=project / "none.json", method="indicators"))
+    with pytest.raises(ModelError, match="has no card"):
+        plan_jobs(project, RunOptions(method=PatchesMethod(project / "none")))
     assert not (project / "her2" / "results").exists()
 
 

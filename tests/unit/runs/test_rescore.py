@@ -11,7 +11,8 @@ from qupath_her2.batch.local import run_jobs
 from qupath_her2.errors import ExchangeError, SettingsError
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.records import ImageResult
-from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.rescore import rescore_folder
 
 

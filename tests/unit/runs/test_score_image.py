@@ -18,14 +18,23 @@ from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.provenance import is_ours, ours
 from qupath_her2.records import ImageResult
 from qupath_her2.runs import score_image as job_module
-from qupath_her2.runs.image_setup import NO_ONE_CHOSE
-from qupath_her2.runs.plan import RunOptions, plan_jobs
-from qupath_her2.runs.score_image import ScoreJob, score_image
+from qupath_her2.runs.cell_sources import CellSource
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.options import RunOptions, ScoreJob
+from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.score_image import score_image
+from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 
 
 def jobs(project: Path, **options: object) -> dict[str, ScoreJob]:
+    if "cells" in options:
+        options["method"] = CellsMethod(CellSource(options.pop("cells")))  # type: ignore[arg-type]
     planned = plan_jobs(project, RunOptions(**options)).jobs  # type: ignore[arg-type]
     return {job.name.split(".")[0]: job for job in planned}
+
+
+def changed(job: ScoreJob, **options: object) -> ScoreJob:
+    return replace(job, options=replace(job.options, **options))
 
 
 def set_regions(project: Path, name: str, features: list[dict[str, object]]) -> None:
@@ -87,7 +96,7 @@ def test_again_is_up_to_date_and_touches_nothing(
 
 def test_force_gives_the_same_cells_under_the_same_ids(project: Path) -> None:
     job = jobs(project)["strong"]
-    first, again = score_image(job), score_image(replace(job, force=True))
+    first, again = score_image(job), score_image(changed(job, force=True))
     assert again.state == "scored"
     assert first.run_dir != again.run_dir
     assert first.run_dir is not None
@@ -191,7 +200,7 @@ def test_a_surprise_costs_one_image_and_is_reported(project: Path, monkeypatch: 
     def surprise(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("never thought of")
 
-    monkeypatch.setattr(job_module, "measure_image", surprise)
+    monkeypatch.setattr(job_module, "set_up_image", surprise)
     job = jobs(project)["pale"]
     result = score_image(job)
     assert result.state == "failed"
@@ -199,7 +208,7 @@ def test_a_surprise_costs_one_image_and_is_reported(project: Path, monkeypatch: 
     assert "unexpected ZeroDivisionError: never thought of" in result.error
     assert "--debug" in result.error
     with pytest.raises(ZeroDivisionError):
-        score_image(replace(job, debug=True))
+        score_image(changed(job, debug=True))
 
 
 def test_an_image_in_work_elsewhere_is_left_alone(project: Path) -> None:
@@ -214,18 +223,18 @@ def test_an_image_in_work_elsewhere_is_left_alone(project: Path) -> None:
 def test_geojson_can_be_had_later_without_measuring(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = jobs(project)["pale"]
     score_image(job)
-    monkeypatch.setattr(job_module, "measure_image", None)
-    result = score_image(replace(job, geojson=True))
+    monkeypatch.setattr(job_module, "set_up_image", None)
+    result = score_image(changed(job, geojson=True))
     assert result.state == "up to date"
     assert result.run_dir is not None
     assert "cells.geojson.gz" in read_run(result.run_dir)[0].files
-    assert score_image(replace(job, geojson=True)).run_dir == result.run_dir
+    assert score_image(changed(job, geojson=True)).run_dir == result.run_dir
 
 
 def test_another_guideline_uses_the_measured_cells(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = jobs(project)["strong"]
     score_image(job)
-    monkeypatch.setattr(job_module, "measure_image", None)
+    monkeypatch.setattr(job_module, "set_up_image", None)
     scoring = replace(job.settings.scoring, guideline="csco-2021")
     result = score_image(replace(job, settings=replace(job.settings, scoring=scoring)))
     assert result.state == "scored"

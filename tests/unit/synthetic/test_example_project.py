@@ -7,7 +7,8 @@ import pytest
 
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.errors import OutputError
-from qupath_her2.runs.plan import RunOptions, plan_jobs
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.slides.readers.slide import open_slide
 from qupath_her2.synthetic.example_project import EXAMPLE, write_example
 

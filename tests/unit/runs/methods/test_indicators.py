@@ -6,21 +6,24 @@ import cv2
 import numpy as np
 import pytest
 
+from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_bytes, read_card
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.provenance import cell_uuids
 from qupath_her2.records import ImageResult, PatchTable
 from qupath_her2.report.heat import read_overlays
-from qupath_her2.runs.image_setup import NO_ONE_CHOSE
 from qupath_her2.runs.methods import tumour_map
-from qupath_her2.runs.methods.patches import Asked
-from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.methods.indicators import IndicatorsMethod
+from qupath_her2.runs.methods.patches import PredictedPatches
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import score_image
+from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 
 
 def test_an_image_is_scored_by_its_patches_with_a_heat_map(project: Path) -> None:
     drawn_image(project)
-    options = RunOptions(method="indicators", whole_tissue=True, pixel_size_um=0.5)
+    options = RunOptions(method=IndicatorsMethod(), whole_tissue=True, pixel_size_um=0.5)
     # Pieces under 0.1 mm² are debris by default, and this drawing has 0.08 mm².
     settings = find_settings(project, None, {"control": {"piece_area_mm2_min": 0.01}})
     (job,) = plan_jobs(project, options, settings).jobs
@@ -56,7 +59,7 @@ def checkpoint_of(folder: Path, task: str, class_names: tuple[str, ...]) -> Path
 
 
 def run_with_finder(project: Path, checkpoint: Path) -> ImageResult:
-    options = RunOptions(method="indicators", pixel_size_um=0.5, checkpoint=checkpoint)
+    options = RunOptions(method=IndicatorsMethod(checkpoint), pixel_size_um=0.5)
     settings = find_settings(
         project, None, {"control": {"piece_area_mm2_min": 0.01}, "tumour": {"area_mm2_min": 0.01}}
     )
@@ -80,8 +83,8 @@ def test_a_network_finds_the_tumour(
         patch_class=(tumour > 0.5).astype(np.uint8),
         class_names=("HER2 patch non-tumour", "HER2 patch tumour"),
     )
-    said = Asked(None, read_card(checkpoint), None, None, table, ())  # type: ignore[arg-type]
-    monkeypatch.setattr(tumour_map, "ask_network", lambda *_, **__: said)
+    said = PredictedPatches(None, read_card(checkpoint), None, None, table, ())  # type: ignore[arg-type]
+    monkeypatch.setattr(tumour_map, "predict_patches", lambda *_, **__: said)
     result = run_with_finder(project, checkpoint)
     assert result.score is not None
     if not found:
@@ -101,15 +104,13 @@ def test_a_network_finds_the_tumour(
 
 def test_a_network_of_another_task_finds_no_tumour(project: Path, tmp_path: Path) -> None:
     drawn_image(project)
-    result = run_with_finder(project, checkpoint_of(tmp_path, "her2-4", ("0", "3+")))
-    assert result.state == "failed"
-    assert "a network of the task 'her2-4'" in (result.error or "")
-    assert "--recipe tumour-resnet34" in (result.error or "")
+    with pytest.raises(ModelError, match=r"a network of the task 'her2-4'.*--recipe tumour-resnet34"):
+        run_with_finder(project, checkpoint_of(tmp_path, "her2-4", ("0", "3+")))
 
 
 def test_without_a_region_it_is_refused(project: Path) -> None:
     (project / "pale.geojson").unlink()
-    job = plan_jobs(project, RunOptions(method="indicators")).jobs[0]
+    job = plan_jobs(project, RunOptions(method=IndicatorsMethod())).jobs[0]
     result = score_image(job)
     assert result.score is not None
     assert result.score.refusal_code == "no_tumour_region"

@@ -15,12 +15,12 @@ import pytest
 pytest.importorskip("torch")
 
 from qupath_her2.batch.local import run_jobs
-from qupath_her2.errors import Her2Error
+from qupath_her2.errors import Her2Error, ModelError
 from qupath_her2.learning.dataset import Preparation
 from qupath_her2.learning.inference.grad_cam import explain
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import load_checkpoint
-from qupath_her2.models.count_heads import counts_of_images
+from qupath_her2.models.count_heads import count_classes_per_image
 from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest, select
@@ -33,7 +33,9 @@ from qupath_her2.records import ImageResult, PatchTable
 from qupath_her2.report.build import write_report
 from qupath_her2.report.heat import map_slice, read_overlays
 from qupath_her2.runs.methods.patch_maps import look
-from qupath_her2.runs.plan import RunOptions, find_settings, plan_jobs
+from qupath_her2.runs.methods.patches import PatchesMethod
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.training.classifier import TrainedNetwork, TrainJob, shuffled_labels, train_network
 from qupath_her2.training.count_heads import head_path
 from qupath_her2.training.evaluation import evaluate
@@ -69,11 +71,10 @@ def trained(study: Path, manifest: PatchManifest) -> TrainedNetwork:
 
 
 def predicted(
-    study: Path, trained: TrainedNetwork, *, cam: bool = False, **flags: object
+    study: Path, trained: TrainedNetwork, *, cam: bool = False, head: Path | None = None, **flags: object
 ) -> list[ImageResult]:
-    options = RunOptions(
-        out=study / "her2" / "predictions", method="network", checkpoint=trained.checkpoint, **flags
-    )  # type: ignore[arg-type]
+    method = PatchesMethod(trained.checkpoint, head)
+    options = RunOptions(out=study / "her2" / "predictions", method=method, **flags)  # type: ignore[arg-type]
     changed = {"patches": {"drop": {"white_share": 0.0}}, "cam": {"is_on": cam, "shown": 3}}
     settings = find_settings(study, None, changed, recipe=RECIPE)
     return run_jobs(plan_jobs(study, options, settings).jobs)
@@ -157,7 +158,7 @@ def test_where_the_network_looked_lies_over_the_image(study: Path, trained: Trai
     model, card = load_checkpoint(trained.checkpoint)
     assert wanted is not None
     code = card.class_names.index(wanted)
-    plan = plan_jobs(study, RunOptions(method="network", checkpoint=trained.checkpoint, images=("g3_1*",)))
+    plan = plan_jobs(study, RunOptions(method=PatchesMethod(trained.checkpoint), images=("g3_1*",)))
     manifest = manifest_of(patches, plan.jobs[0].ref.path, card)
     with PatchPixels(manifest) as pixels:
         looked = look(model, card, manifest, pixels, patches.probabilities, code, (224, 224), CamSettings())
@@ -265,11 +266,10 @@ def test_no_region_and_no_patch(study: Path, trained: TrainedNetwork, tmp_path: 
     assert small.score.refusal_code == "no_patches"
 
 
-def test_without_a_checkpoint_the_way_out_is_said(study: Path) -> None:
-    options = RunOptions(out=study / "her2" / "predictions", method="network")
-    (result, *_) = run_jobs(plan_jobs(study, options).jobs[:1])
-    assert result.state == "failed"
-    assert "--model CHECKPOINT" in (result.error or "")
+def test_a_missing_checkpoint_stops_before_the_first_image(study: Path) -> None:
+    options = RunOptions(out=study / "her2" / "predictions", method=PatchesMethod(study / "none"))
+    with pytest.raises(ModelError, match=r"none.*has no card"):
+        plan_jobs(study, options)
 
 
 def test_shuffling_leaves_the_test_part_alone(manifest: PatchManifest) -> None:
@@ -293,7 +293,7 @@ def test_nothing_to_judge(trained: TrainedNetwork, manifest: PatchManifest) -> N
 def test_counts_by_hand() -> None:
     image = np.array([0, 0, 2, 2, 2], np.int32)
     chosen = np.array([1, 1, 0, -1, 1], np.int16)
-    assert counts_of_images(image, chosen, 3, 2).tolist() == [[0, 2], [0, 0], [1, 1]]
+    assert count_classes_per_image(image, chosen, 3, 2).tolist() == [[0, 2], [0, 0], [1, 1]]
 
 
 def test_recipes_are_found_by_name() -> None:

@@ -1,0 +1,1 @@
+"""Nucleus detectors of other packages: StarDist, InstanSeg, Cellpose, and any plug-in."""

@@ -1,0 +1,97 @@
+"""Options of a run and the job of one image, from the command line to the worker process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from qupath_her2.config import Settings
+from qupath_her2.records import SlideRef
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.types import Method
+from qupath_her2.slides.stains.vectors import StainVectors
+
+__all__ = ["RunOptions", "ScoreJob"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Choices that hold for all images of a run.
+
+    Attributes
+    ----------
+    images
+        Names or patterns; empty takes all images.
+    out
+        The exchange folder; None takes ``her2`` in the project's folder.
+    method
+        How images are scored: `CellsMethod`, `IndicatorsMethod` or `PatchesMethod`.
+    pixel_size_um
+        µm per level-0 pixel given by the user; wins over QuPath's and the file's.
+    whole_tissue
+        Score all tissue where there is no tumour region.
+    site, specimen
+        Win over ``cases.csv``.
+    geojson
+        Also write ``cells.geojson.gz``.
+    force
+        Redo what is up to date.
+    command
+        As typed, for ``run.json``.
+    debug
+        Let errors through with their traceback.
+    """
+
+    images: tuple[str, ...] = ()
+    out: Path | None = None
+    method: Method = field(default_factory=CellsMethod)
+    pixel_size_um: float | None = None
+    whole_tissue: bool = False
+    site: Literal["breast", "gastric"] | None = None
+    specimen: Literal["biopsy", "resection"] | None = None
+    geojson: bool = False
+    force: bool = False
+    command: tuple[str, ...] = ()
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """Everything that scoring one image needs; picklable.
+
+    Attributes
+    ----------
+    ref
+        The image, its region file, its case, and QuPath's pixel size where known.
+    out
+        The exchange folder.
+    settings
+        Of all rooms.
+    stains
+        Vectors for this image; the colour of its glass is still its own unless they are QuPath's. None where the method
+        needs none, or for QuPath's defaults.
+    options
+        Of the run.
+    """
+
+    ref: SlideRef
+    out: Path
+    settings: Settings = field(default_factory=Settings)
+    stains: StainVectors | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def image(self) -> str:
+        """The image's folder name in the exchange folder."""
+        return self.ref.id
+
+    @property
+    def name(self) -> str:
+        """The file name that people know."""
+        return self.ref.name
+
+    @property
+    def method(self) -> Method:
+        """How the image is scored."""
+        return self.options.method

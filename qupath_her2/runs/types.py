@@ -1,0 +1,249 @@
+"""Records of a run, and the protocol of a scoring method.
+
+An image travels through a run in one carrier: `ImageSetup` before it is measured, `FinishedImage` after it. Both hold
+the same `ImageContext`, the only place where warnings and a refusal are kept; a step that adds to it returns a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from qupath_her2.config import Settings
+    from qupath_her2.models.card import ModelCard
+    from qupath_her2.project.geojson.regions import RegionFile
+    from qupath_her2.records import CellTable, PatchTable, Refusal, Region, SlideRef, SlideScore
+    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.slides.stains.vectors import StainVectors
+    from qupath_her2.slides.tissue import Tissue
+
+__all__ = ["FinishedImage", "ImageContext", "ImageSetup", "Inputs", "Method", "Progress"]
+
+#: Called with tiles done, tiles in total, and cells so far; may raise KeyboardInterrupt to cancel.
+Progress: TypeAlias = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that the result of one image depends on, with its hashes.
+
+    Attributes
+    ----------
+    pixel_size_um
+        µm per level-0 pixel in use; None where neither user, QuPath nor file gives one.
+    pixel_size_source
+        ``flag``, ``QuPath``, ``file`` or ``unknown``.
+    region_file
+        Content of the region file; empty without one.
+    regions
+        Regions in use, all roles; TMA cores are already intersected with the tumour annotations.
+    by_core
+        Each region is a TMA core with a score of its own, and the slide has none.
+    whole_tissue
+        No tumour region was drawn, and all tissue is to be measured.
+    fingerprint
+        Of the image file.
+    region_hash
+        SHA-256 of the region file; None without one.
+    hash
+        The input hash, 64 hex digits.
+    measurement_hash
+        The input hash without what only the scoring of measured cells depends on.
+    card
+        Card of the network that predicts patches, finds cells or finds the tumour; None without one.
+    """
+
+    pixel_size_um: float | None
+    pixel_size_source: str
+    region_file: RegionFile
+    regions: tuple[Region, ...]
+    by_core: bool
+    whole_tissue: bool
+    fingerprint: str
+    region_hash: str | None
+    hash: str
+    measurement_hash: str
+    card: ModelCard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContext:
+    """Facts about an image that stay with it from set-up to the finished run.
+
+    Attributes
+    ----------
+    regions
+        All regions, all roles; the whole-tissue region first where it stands in for the tumour.
+    stains
+        Stain vectors and glass colour in use.
+    pixel_size_um
+        µm per level-0 pixel; None where unknown.
+    by_core
+        Each region is a TMA core with a score of its own.
+    warnings
+        Sentences for the score and the report, in the order in which they arose.
+    refusal
+        Reason why the image is not assessable; None where it is.
+    """
+
+    regions: tuple[Region, ...]
+    stains: StainVectors
+    pixel_size_um: float | None = None
+    by_core: bool = False
+    warnings: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+    def refused(self, refusal: Refusal | None) -> ImageContext:
+        """Return this context with a refusal; the first one stands."""
+        return self if refusal is None or self.refusal is not None else replace(self, refusal=refusal)
+
+    def warned(self, *warnings: str) -> ImageContext:
+        """Return this context with more warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings)) if warnings else self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageSetup:
+    """One opened image with all that a method needs to measure it.
+
+    Attributes
+    ----------
+    ref
+        The image and its case.
+    settings
+        Of all rooms.
+    slide
+        The open image.
+    inputs
+        From `gather_inputs`.
+    tissue
+        Tissue mask of the image.
+    context
+        Regions, stains, warnings, refusal.
+    """
+
+    ref: SlideRef
+    settings: Settings
+    slide: Slide
+    inputs: Inputs
+    tissue: Tissue
+    context: ImageContext
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishedImage:
+    """One measured and scored, or refused, image, ready to be written.
+
+    Attributes
+    ----------
+    context
+        Regions, stains, warnings, refusal.
+    score
+        Score of the image, with those of its regions.
+    table
+        The cells, classified; empty where none were measured.
+    regions
+        The scored regions, which the `region` column of `table` indexes.
+    timings_s
+        {step: seconds}.
+    extra_files
+        {name: bytes} of the method's own files.
+    patches
+        Patches with their class probabilities; None where no network predicted any.
+    """
+
+    context: ImageContext
+    score: SlideScore
+    table: CellTable
+    regions: tuple[Region, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+    extra_files: dict[str, bytes] = field(default_factory=dict)
+    patches: PatchTable | None = None
+
+
+class Method(Protocol):
+    """A way to score an image: by cells, by IHC indicators, or by the patches of a network. Picklable."""
+
+    @property
+    def name(self) -> str:
+        """``cells``, ``indicators`` or ``network``, as in ``run.json``."""
+        ...
+
+    @property
+    def is_ihc_only(self) -> bool:
+        """Whether it needs haematoxylin and DAB; a network takes any stain that it was trained on."""
+        ...
+
+    @property
+    def pools_stains(self) -> bool:
+        """Whether images without stain vectors of their own share those of their group."""
+        ...
+
+    @property
+    def uses_existing_cells(self) -> bool:
+        """Whether it measures the cells of the region file."""
+        ...
+
+    def check(self) -> None:
+        """Raise ModelError or MissingExtraError where it cannot run at all, before any image is opened."""
+        ...
+
+    def card(self) -> ModelCard | None:
+        """Return the card of its network; None where it uses none."""
+        ...
+
+    def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
+        """Return everything its measurement depends on besides image, regions, stains and tissue.
+
+        Parameters
+        ----------
+        settings
+            Of all rooms.
+        card
+            From `card`.
+
+        Returns
+        -------
+        dict[str, Any]
+            Plain values and dataclasses; part of the input hash.
+        """
+        ...
+
+    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
+        """Return why an image of this pixel size cannot be measured; None where it can.
+
+        Parameters
+        ----------
+        name
+            Of the image, for the message.
+        pixel_size_um
+            Of level 0, µm; None where unknown.
+        card
+            From `card`.
+        """
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Return the entries ``method``, ``network`` and ``cells`` of ``settings.used`` in ``run.json``."""
+        ...
+
+    def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
+        """Measure and score an image that was not refused at set-up.
+
+        Parameters
+        ----------
+        setup
+            The open image.
+        progress
+            Called with tiles done, tiles in total, cells so far.
+        threads
+            Threads for this image; the result does not depend on their number.
+
+        Returns
+        -------
+        FinishedImage
+            Also where the measurement itself ends in a refusal.
+        """
+        ...

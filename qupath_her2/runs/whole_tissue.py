@@ -1,0 +1,39 @@
+"""The whole tissue as a region, where no tumour region was drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import shapely
+
+from qupath_her2.provenance import cell_uuids
+from qupath_her2.records import Region
+from qupath_her2.slides.tissue_outlines import tissue_polygons
+
+if TYPE_CHECKING:
+    from qupath_her2.slides.tissue import Tissue
+
+__all__ = ["NO_ONE_CHOSE", "whole_tissue_region", "whole_tissue_uuid"]
+
+#: Warning wherever all tissue stands in for the tumour: with a whole core as denominator many a 1+ becomes 0.
+NO_ONE_CHOSE = (
+    "No one chose the tumour: all tissue was scored, stroma and normal cells included. "
+    "Draw Tumor regions for a score of the tumour."
+)
+#: Running number in the UUID of the whole-tissue region: the last one, which no cell reaches.
+_WHOLE_TISSUE_NUMBER = (1 << 32) - 1
+
+
+def whole_tissue_region(tissue: Tissue, input_hash: str) -> Region | None:
+    """Return all tissue as one tumour region of the run of `input_hash`; None where there is no tissue."""
+    pieces = tissue_polygons(tissue)
+    if not pieces:
+        return None
+    shape = pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
+    return Region(whole_tissue_uuid(input_hash), shape, "tumour", None, "Whole tissue")
+
+
+def whole_tissue_uuid(input_hash: str) -> UUID:
+    """Return the UUID of the region that stands for all tissue in the run of `input_hash`."""
+    return UUID(bytes=cell_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0].tobytes())
