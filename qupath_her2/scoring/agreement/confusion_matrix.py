@@ -1,6 +1,8 @@
-"""The confusion matrix, and the figures that are ratios of its cells.
+"""The confusion matrix and the proportions computed from it.
 
-A figure whose denominator is zero has no value: NaN, never 0 or 1.
+A figure whose denominator is zero has no value: NaN, never 0 or 1. The counts come from scikit-learn. The figures are
+our own sums over the matrix: scikit-learn's `precision_recall_fscore_support` gives neither specificity and NPV nor
+the numerators and denominators that confidence intervals need.
 """
 
 from __future__ import annotations
@@ -33,28 +35,33 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`k` of `n`, with its Wilson 95 % interval: the counting error alone, of pairs taken as independent."""
+    """A proportion, `k` of `n`, with its Wilson 95 % interval, which treats pairs as independent."""
 
     k: int
     n: int
 
     @property
     def value(self) -> float:
-        """The share, 0..1; NaN of nothing."""
+        """The proportion, 0..1; NaN if `n` is 0."""
         return self.k / self.n if self.n else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Both ends, 0..1; NaN of nothing."""
+        """Lower and upper end of the interval, 0..1; NaN if `n` is 0."""
         return wilson_interval(self.k, self.n) if self.n else (math.nan, math.nan)
 
 
 def confusion_matrix(pairs: Pairs) -> NDArray[np.int64]:
-    """Return int64 (C, C): rows the truth, columns the answer; pairs without an answer stand nowhere in it."""
-    n = len(pairs.class_names)
-    told = pairs.answer >= 0
-    cells = n * pairs.truth[told] + pairs.answer[told]
-    return np.bincount(cells, minlength=n * n).reshape(n, n)
+    """Return the confusion matrix, int64 (C, C): truth in rows, answers in columns; pairs without answer left out."""
+    # Training brings scikit-learn; scoring by cells must not need it.
+    from sklearn.metrics import confusion_matrix as count_pairs
+
+    answered = pairs.answer >= 0
+    codes = range(len(pairs.class_names))
+    if not answered.any():  # which scikit-learn refuses
+        return np.zeros((len(codes), len(codes)), np.int64)
+    matrix = count_pairs(pairs.truth[answered], pairs.answer[answered], labels=codes)
+    return np.asarray(matrix, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +71,18 @@ class ClassFigures:
     Attributes
     ----------
     name
-        The class.
+        Name of the class.
     sensitivity
-        Of the pairs truly of the class, those answered so.
+        True positives among all pairs of the class.
     specificity
-        Of all others, those answered otherwise.
+        True negatives among all pairs of other classes.
     ppv
-        Of the pairs answered so, those truly of the class.
+        True positives among all pairs answered as the class.
     npv
-        Of the pairs answered otherwise, those truly otherwise.
+        True negatives among all pairs answered as other classes.
     f1
-        Harmonic mean of sensitivity and PPV, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979); NaN where neither
-        truth nor answers know the class.
+        Harmonic mean of sensitivity and PPV, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979); NaN if the class
+        occurs neither in the truth nor in the answers.
     """
 
     name: str
@@ -87,7 +94,7 @@ class ClassFigures:
 
 
 def class_figures(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[ClassFigures, ...]:
-    """Return the figures of each class of a confusion matrix (rows the truth)."""
+    """Return the figures of each class of a confusion matrix (truth in rows)."""
     return tuple(_one_class(matrix, code, name) for code, name in enumerate(class_names))
 
 
@@ -96,33 +103,33 @@ def _one_class(matrix: NDArray[np.int64], code: int, name: str) -> ClassFigures:
     tp = int(matrix[code, code])
     fn, fp = int(matrix[code].sum()) - tp, int(matrix[:, code].sum()) - tp
     tn = total - tp - fn - fp
-    around = 2 * tp + fp + fn
+    f1_denominator = 2 * tp + fp + fn
     return ClassFigures(
         name,
         Share(tp, tp + fn),
         Share(tn, tn + fp),
         Share(tp, tp + fp),
         Share(tn, tn + fn),
-        2 * tp / around if around else math.nan,
+        2 * tp / f1_denominator if f1_denominator else math.nan,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CutFigures:
-    """Agreement where the ordered classes are cut in two, as a decision on treatment cuts them.
+    """Agreement on ordered classes dichotomised at a cut-off, as a treatment decision does.
 
-    Positive and negative percent agreement are sensitivity and specificity under the names that FDA guidance asks for
-    where the other side is a reader and not the truth (FDA, Statistical Guidance on Reporting Results from Studies
+    Positive and negative percent agreement are sensitivity and specificity, under the names that FDA guidance requires
+    where the comparator is a reader and not the truth (FDA, Statistical Guidance on Reporting Results from Studies
     Evaluating Diagnostic Tests, 2007).
 
     Attributes
     ----------
     name
-        ``1+|2+`` lies between 1+ and 2+; ``null|rest`` above a first class called null.
+        ``1+|2+`` is the cut-off between 1+ and 2+; ``null|rest`` the one above a first class called null.
     ppa
-        Of the pairs truly above the cut, those answered above it.
+        Positive percent agreement: pairs answered above the cut-off among those truly above it.
     npa
-        Of the pairs truly below, those answered below.
+        Negative percent agreement: pairs answered below the cut-off among those truly below it.
     """
 
     name: str
@@ -131,7 +138,7 @@ class CutFigures:
 
 
 def cut_figures(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[CutFigures, ...]:
-    """Return the figures at each cut between neighbouring classes, lowest first."""
+    """Return the figures at each cut-off between neighbouring classes, lowest first."""
     figures = []
     for cut in range(1, len(class_names)):
         below, above = class_names[cut - 1], class_names[cut]
@@ -147,7 +154,7 @@ def cut_figures(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[
 
 
 def off_by_two(matrix: NDArray[np.int64]) -> Share:
-    """Return the share of pairs whose answer is two or more classes from the truth."""
-    places = np.arange(len(matrix))
-    far = np.abs(places[:, None] - places) >= 2
+    """Return the proportion of pairs whose answer is two or more classes away from the truth."""
+    codes = np.arange(len(matrix))
+    far = np.abs(codes[:, None] - codes) >= 2
     return Share(int(matrix[far].sum()), int(matrix.sum()))

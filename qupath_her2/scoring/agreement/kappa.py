@@ -1,9 +1,12 @@
-"""Cohen's kappa, weighted, with an interval that draws whole cases.
+"""Cohen's weighted kappa, with a bootstrap interval over cases.
 
-Weights and formula: Cohen J. Weighted kappa. Psychol Bull 1968;70:213-220, doi 10.1037/h0026256. Quadratic weights are
-those under which kappa is an intraclass correlation (Fleiss & Cohen 1973, doi 10.1177/001316447303300309). Interval:
-percentile bootstrap (Efron & Tibshirani 1993, chapter 13) over cases, since slides and patches of one case agree or err
-together, and an interval over single patches would be far too narrow.
+Weights and formula: Cohen J. Weighted kappa. Psychol Bull 1968;70:213-220, doi 10.1037/h0026256. With quadratic weights
+kappa is an intraclass correlation (Fleiss & Cohen 1973, doi 10.1177/001316447303300309). Interval: percentile bootstrap
+(Efron & Tibshirani 1993, chapter 13) that resamples cases, because slides and patches of one case tend to agree or err
+together; resampling single patches would give far too narrow an interval.
+
+Own code instead of scikit-learn's `cohen_kappa_score`, which takes label lists, one pair of lists a call: the
+bootstrap needs thousands of kappas, which are computed here from stacked confusion matrices in one expression.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ Weights: TypeAlias = Literal["none", "linear", "quadratic"]
 
 @dataclass(frozen=True, slots=True)
 class BootstrapSettings:
-    """How intervals are drawn: number of draws, and the seed that makes them repeat."""
+    """Bootstrap settings: number of resamples, and the seed that makes them reproducible."""
 
     draws: int = 2000
     seed: int = 0
@@ -39,10 +42,9 @@ class Estimate:
     Attributes
     ----------
     value, low, high
-        NaN where there is none.
+        Point estimate and ends of the interval; NaN if undefined.
     undefined_draws
-        Draws of the bootstrap under which the value does not exist (all pairs in one class); the interval
-        is of the others.
+        Resamples without a value (all pairs in one class); the interval is computed from the others.
     """
 
     value: float
@@ -52,26 +54,29 @@ class Estimate:
 
 
 def weighted_kappa(matrices: NDArray[np.integer], weights: Weights) -> NDArray[np.float64]:
-    """Return ``1 - sum(w observed) / sum(w expected)`` of one or many confusion matrices.
+    """Return ``1 - sum(w observed) / sum(w expected)`` for one or many confusion matrices.
 
     Parameters
     ----------
     matrices
-        (..., C, C) counts.
+        int (..., C, C), counts.
     weights
-        Disagreement w of classes i and j: 1 where they differ, ``|i - j|``, or ``(i - j) ** 2``.
+        Disagreement w between classes i and j: 1 if they differ, ``|i - j|``, or ``(i - j) ** 2``.
 
     Returns
     -------
     NDArray[np.float64]
-        float64 (...), at most 1; NaN where no disagreement is expected: no pairs, or all in one class on both sides.
+        float64 (...), at most 1; NaN where no disagreement is expected: no pairs, or all pairs in one class.
     """
     counts = np.asarray(matrices, np.float64)
-    places = np.arange(counts.shape[-1])
-    apart = np.abs(places[:, None] - places).astype(np.float64)
-    weight = {"none": (apart > 0).astype(np.float64), "linear": apart, "quadratic": apart**2}[weights]
+    codes = np.arange(counts.shape[-1])
+    distance = np.abs(codes[:, None] - codes).astype(np.float64)
+    weight = {"none": (distance > 0).astype(np.float64), "linear": distance, "quadratic": distance**2}[
+        weights
+    ]
     observed = (weight * counts).sum(axis=(-2, -1))
     margins = counts.sum(axis=-1)[..., :, None] * counts.sum(axis=-2)[..., None, :]
+    # Multiplied by the total instead of divided twice: expected counts are margins / total.
     total = counts.sum(axis=(-2, -1))
     expected = (weight * margins).sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -79,30 +84,46 @@ def weighted_kappa(matrices: NDArray[np.integer], weights: Weights) -> NDArray[n
 
 
 def draw_matrices(pairs: Pairs, settings: BootstrapSettings | None = None) -> NDArray[np.int64]:
-    """Return the confusion matrices of resampled cases, int64 (draws, C, C).
+    """Return the confusion matrices of bootstrap resamples, int64 (draws, C, C).
 
-    As many cases as there are, with replacement, each with all of its pairs.
+    Each resample draws as many cases as there are, with replacement, each with all of its pairs.
     """
     s = settings or BootstrapSettings()
     n = len(pairs.class_names)
-    told = pairs.answer >= 0
-    _, case = np.unique(pairs.case[told], return_inverse=True)
+    answered = pairs.answer >= 0
+    _, case = np.unique(pairs.case[answered], return_inverse=True)
     n_cases = int(case.max(initial=-1)) + 1
     by_case = np.zeros((n_cases, n * n), np.int64)
-    np.add.at(by_case, (case, n * pairs.truth[told] + pairs.answer[told]), 1)
+    np.add.at(by_case, (case, n * pairs.truth[answered] + pairs.answer[answered]), 1)
     if n_cases == 0:
         return np.zeros((s.draws, n, n), np.int64)
-    # Cases with the same pairs are one kind, drawn as often as any of them: 20,000 patches are some 16 kinds.
+    # Cases with identical pairs are interchangeable, so it is enough to draw how often each kind occurs: 20,000
+    # single-patch cases are at most 16 kinds.
     kinds, members = np.unique(by_case, axis=0, return_counts=True)
     rng = np.random.default_rng(s.seed)
     times = rng.multinomial(n_cases, members / n_cases, s.draws)
-    # Whole numbers below 2**53 are exact in float64, whose product is many times faster.
+    # Integers below 2**53 are exact in float64, and BLAS multiplies float64 many times faster than int64.
     drawn = times.astype(np.float64) @ kinds.astype(np.float64)
     return drawn.astype(np.int64).reshape(s.draws, n, n)
 
 
 def estimate_kappa(matrix: NDArray[np.int64], draws: NDArray[np.int64], weights: Weights) -> Estimate:
-    """Return kappa of `matrix` with the 2.5 % and 97.5 % quantiles over `draws` (from `draw_matrices`)."""
+    """Return kappa with its percentile bootstrap interval.
+
+    Parameters
+    ----------
+    matrix
+        int64 (C, C), the confusion matrix.
+    draws
+        int64 (draws, C, C), confusion matrices of the resamples, from `draw_matrices`.
+    weights
+        As in `weighted_kappa`.
+
+    Returns
+    -------
+    Estimate
+        Kappa of `matrix`, and the 2.5 % and 97.5 % quantiles over `draws`.
+    """
     value = float(weighted_kappa(matrix, weights))
     drawn = weighted_kappa(draws, weights)
     defined = drawn[np.isfinite(drawn)]

@@ -1,4 +1,4 @@
-"""Pairs of truth and answer, checked once, that every figure of agreement is computed from."""
+"""Pairs of true class and answer, validated once: the input of every agreement figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Level", "Pairs", "make_pairs"]
 
 Level: TypeAlias = Literal["case", "slide", "patch"]
 
-#: How an answer says that there is none; None says the same.
+#: Labels that mean no answer, like None.
 _NO_ANSWER = frozenset({"not assessable", ""})
 
 
@@ -32,19 +32,19 @@ class Pairs:
     truth, answer
         int64 (N,), index into `class_names`; -1 in `answer` = not assessable.
     class_names
-        The C classes, from least to most where `is_ordered`.
+        The C classes, in rising order if `is_ordered`.
     case
-        int64 (N,), number of the case; pairs without a known case have a number each.
+        int64 (N,), case number; each pair without a known case has a number of its own.
     probabilities
-        float64 (N, C), or None; a row of NaN where there are none.
+        float64 (N, C), 0..1, or None; a row of NaN where a pair has none.
     level
-        What one pair is.
+        Unit of a pair: case, slide or patch.
     is_ordered
-        Whether neighbouring classes are nearer than distant ones.
+        Whether the classes form an ordinal scale.
     unknown_cases
-        Number of pairs whose case nobody gave.
+        Number of pairs without a known case.
     without_truth
-        Number of pairs left out because their truth is not known.
+        Number of pairs left out because their true class is unknown.
     """
 
     truth: NDArray[np.int64]
@@ -76,33 +76,38 @@ def make_pairs(
     Parameters
     ----------
     truth
-        Class names; None where it is not known: such pairs are counted and left out.
+        N class names; None if unknown: such pairs are counted and left out.
     answer
-        Class names; None or ``not assessable`` where there was none: such pairs are counted, stand in no
+        N class names; None or ``not assessable`` if there is none: such pairs are counted, are not in the confusion
         matrix, and never become a class.
     class_names
-        All classes, from least to most (``0``, ``1+``, ``2+``, ``3+``).
+        All classes, in rising order (``0``, ``1+``, ``2+``, ``3+``).
     cases
-        Id of each pair's case; None where nobody knows it.
+        Case id of each pair; None if unknown.
     probabilities
-        (N, C) in the order of `class_names`, rows of sum 1 (within 1e-3) or all NaN.
+        float (N, C) in the order of `class_names`; rows sum to 1 (within 1e-3) or are all NaN.
     level
-        What one pair is: a case, a slide, or a patch.
+        Unit of a pair: case, slide or patch.
     is_ordered
-        False where the classes have no order; weighted kappa and cuts are then left out.
+        False for nominal classes; weighted kappa and cut-offs are then left out.
+
+    Returns
+    -------
+    Pairs
+        Codes instead of labels, without the pairs of unknown truth.
 
     Raises
     ------
     ScoringError
-        Fewer than two classes, unequal lengths, unknown labels (all of them listed), probabilities that are none, or
-        a case that stands twice where a pair is a case.
+        There are fewer than two classes, lists of unequal length, unknown labels (all are listed), rows that are not
+        probabilities, or a case with more than one pair at case level.
     """
     names = tuple(class_names)
     if len(names) < 2 or len(set(names)) != len(names):
-        raise ScoringError(f"Agreement needs two or more different classes; got {list(names)}.")
+        raise ScoringError(f"Agreement needs two or more distinct classes; got {list(names)}.")
     if len(truth) != len(answer) or (cases is not None and len(cases) != len(truth)):
         raise ScoringError(
-            f"Agreement needs lists of one length: {len(truth)} true classes, {len(answer)} answers"
+            f"Agreement needs lists of equal length; got {len(truth)} true classes, {len(answer)} answers"
             + ("." if cases is None else f", {len(cases)} cases.")
         )
     true, given = _codes(truth, names, "truth"), _codes(answer, names, "answer")
@@ -129,7 +134,7 @@ def _codes(labels: Sequence[str | None], names: tuple[str, ...], what: str) -> N
     )
     if unknown:
         raise ScoringError(
-            f"Unknown classes in the {what}: {', '.join(map(repr, unknown))}. The task has: {', '.join(names)}."
+            f"Unknown classes in the {what}: {', '.join(map(repr, unknown))}. Known classes: {', '.join(names)}."
         )
     return np.array([number.get(label, -1) if label is not None else -1 for label in labels], np.int64)
 
@@ -138,14 +143,14 @@ def _check_once(cases: Sequence[str | None] | None) -> None:
     twice = sorted(case for case, n in Counter(cases or ()).items() if n > 1 and case is not None)
     if twice:
         raise ScoringError(
-            f"{len(twice)} cases stand in more than one pair, such as '{twice[0]}'. Pair each case once, or say that a "
-            'pair is a slide (level="slide").'
+            f"{len(twice)} cases have more than one pair, e.g. '{twice[0]}'. Pair each case once, or pass "
+            'level="slide".'
         )
 
 
 def _case_numbers(cases: Sequence[str | None] | None, n: int) -> NDArray[np.int64]:
     numbers: dict[object, int] = {}
-    # A pair without a case is a case of its own: its row number is a key that no case id equals.
+    # A pair without a case counts as its own case: its row number, an int, equals no case id, a str.
     keys = range(n) if cases is None else [row if case is None else case for row, case in enumerate(cases)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
@@ -154,13 +159,13 @@ def _checked(probabilities: NDArray[np.floating], n: int, classes: int) -> NDArr
     values = np.asarray(probabilities, np.float64)
     if values.shape != (n, classes):
         raise ScoringError(
-            f"Probabilities have the shape {values.shape}; {n} pairs of {classes} classes need {(n, classes)}."
+            f"Probabilities have shape {values.shape}; {n} pairs of {classes} classes need {(n, classes)}."
         )
     empty = np.isnan(values).all(axis=1)
     good = (values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= 1e-3)
     if bad := np.flatnonzero(~(empty | good)).tolist():
         raise ScoringError(
-            f"Probabilities of {len(bad)} pairs are not shares of 1, first in row {bad[0]}: "
-            f"{values[bad[0]].round(4).tolist()}. Pass them after softmax, NaN where there are none."
+            f"Probabilities of {len(bad)} pairs are negative or do not sum to 1, first in row {bad[0]}: "
+            f"{values[bad[0]].round(4).tolist()}. Apply softmax first; use NaN for pairs without probabilities."
         )
     return values

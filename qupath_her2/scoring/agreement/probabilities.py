@@ -1,4 +1,8 @@
-"""What class probabilities say beyond the class they name: ranking (AUC) and honesty (calibration)."""
+"""Figures from class probabilities: area under the ROC curve, and calibration.
+
+The AUC is scikit-learn's. Calibration is our own code: scikit-learn's `calibration_curve` is for two classes, closes
+its bins at the other end, and does not give the expected calibration error.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,18 +35,19 @@ def area_under_roc(score: NDArray[np.float64], is_positive: NDArray[np.bool_]) -
     Returns
     -------
     float
-        0..1; NaN where either side is empty.
+        0..1; NaN without positives or without negatives.
     """
-    positives = int(is_positive.sum())
-    negatives = len(is_positive) - positives
-    if not positives or not negatives:
+    # Training brings scikit-learn; scoring by cells must not need it.
+    from sklearn.metrics import roc_auc_score
+
+    # scikit-learn warns and returns NaN here, and the test suite turns warnings into errors.
+    if is_positive.all() or not is_positive.any():
         return math.nan
-    ranks = float(rankdata(score)[is_positive].sum())
-    return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+    return float(roc_auc_score(is_positive, score))
 
 
-def _told(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return truth and probabilities of the pairs that have any."""
+def _with_probabilities(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return truth, int64 (M,), and probabilities, float64 (M, C), of the pairs that have probabilities."""
     if pairs.probabilities is None:
         return np.zeros(0, np.int64), np.zeros((0, len(pairs.class_names)))
     has = np.isfinite(pairs.probabilities).all(axis=1)
@@ -51,13 +55,13 @@ def _told(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def class_areas(pairs: Pairs) -> tuple[dict[str, float], float]:
-    """Return {class: AUC of its probability, that class against the rest} and their plain mean ("macro").
+    """Return {class: one-against-rest AUC of its probability} and their unweighted mean ("macro").
 
-    A class that is absent from the truth has no area, and then there is no mean either: a mean over the classes that
-    happen to be there would be another figure under the same name. Pairs that were not assessable count where their
-    probabilities are known: AUC ranks, it does not answer.
+    A class that is absent from the truth has no AUC, and then the mean is NaN too: a mean over the classes that happen
+    to occur would be another figure under the same name. Pairs that were not assessable count if their probabilities
+    are known, because the AUC depends on ranks and not on the answer.
     """
-    truth, probabilities = _told(pairs)
+    truth, probabilities = _with_probabilities(pairs)
     areas = {
         name: area_under_roc(probabilities[:, code], truth == code)
         for code, name in enumerate(pairs.class_names)
@@ -67,16 +71,16 @@ def class_areas(pairs: Pairs) -> tuple[dict[str, float], float]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far stated confidence lies from what came true.
+    """Calibration of the most probable class.
 
     Attributes
     ----------
     error
-        Expected calibration error, 0..1: mean over pairs of |confidence - share correct| of their bin.
+        Expected calibration error, 0..1: mean over pairs of |confidence - accuracy| of their bin.
     bins
-        (mean confidence, share correct, number of pairs) of each bin that holds any, lowest first.
+        (mean confidence, accuracy, number of pairs) of each non-empty bin, lowest first.
     n
-        Pairs with probabilities.
+        Number of pairs with probabilities.
     """
 
     error: float
@@ -87,20 +91,24 @@ class Calibration:
 def calibration(pairs: Pairs, n_bins: int = 15) -> Calibration:
     """Return the calibration of the most probable class, in bins of equal width.
 
-    Guo C et al. On calibration of modern neural networks. ICML 2017 (arXiv 1706.04599), after Naeini et al. 2015; 15
-    bins are theirs. The figure depends on the bins and is biased upward for few pairs: compare it at equal N only.
+    Guo C et al. On calibration of modern neural networks. ICML 2017 (arXiv 1706.04599), after Naeini et al. 2015; the
+    15 bins are theirs. The error depends on the bins and is biased upwards for few pairs: compare it at equal N only.
     """
-    truth, probabilities = _told(pairs)
+    truth, probabilities = _with_probabilities(pairs)
     if len(truth) == 0:
         return Calibration(math.nan, (), 0)
     confidence = probabilities.max(axis=1)
     is_right = probabilities.argmax(axis=1) == truth
-    # Bins are open below and closed above, as in the paper; softmax never gives 0, yet a given table may.
+    # Bins exclude their lower and include their upper end, as in the paper; clipping puts exact 0 in the first bin.
     place = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     bins, error = [], 0.0
     for number in np.unique(place):
         inside = place == number
-        stated, met, n = float(confidence[inside].mean()), float(is_right[inside].mean()), int(inside.sum())
-        bins.append((stated, met, n))
-        error += n / len(truth) * abs(stated - met)
+        stated, correct, n = (
+            float(confidence[inside].mean()),
+            float(is_right[inside].mean()),
+            int(inside.sum()),
+        )
+        bins.append((stated, correct, n))
+        error += n / len(truth) * abs(stated - correct)
     return Calibration(error, tuple(bins), len(truth))

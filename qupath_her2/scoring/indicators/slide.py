@@ -237,9 +237,10 @@ def _reason(slide: SlideIndicators, decision: Decision, ranges: IndicatorRanges)
     else:
         decided = "decide" if decision.by == "cell ratios" else "do not decide, so the nearest range does"
         how = f"fits {' or '.join(decision.candidates)}; the cell ratios ({ratios}) {decided}"
+    patches = f"{slide.n_patches:,} patch{'es' * (slide.n_patches != 1)}"
     ish = " ISH is needed." if decision.score == "2+" else ""
     return (
-        f"{decision.score}: mean staining intensity {slide.intensity:.3f} over {slide.n_patches:,} patches {how} "
+        f"{decision.score}: mean staining intensity {slide.intensity:.3f} over {patches} {how} "
         f"[{ranges.name}].{ish} {RESEARCH_USE}"
     )
 

@@ -1,4 +1,4 @@
-"""Ratios of the confusion matrix against values worked by hand and against scikit-learn."""
+"""Figures of the confusion matrix against values worked out by hand and against scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix as peer_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
 from qupath_her2.scoring.agreement.confusion_matrix import (
@@ -21,12 +20,12 @@ from qupath_her2.scoring.agreement.confusion_matrix import (
 from qupath_her2.scoring.agreement.pairs import make_pairs
 
 SCORES = ("0", "1+", "2+", "3+")
-#: 100 cases, rows the truth: worked by hand below.
+#: 100 cases, truth in rows; the figures are worked out by hand below.
 HAND = np.array([[20, 4, 1, 0], [5, 18, 6, 1], [0, 7, 15, 3], [0, 0, 4, 16]])
 PAIRS = st.lists(st.tuples(st.sampled_from(SCORES), st.sampled_from(SCORES)), min_size=1, max_size=60)
 
 
-def test_the_matrix_has_the_truth_in_rows_and_no_place_for_the_unanswered():
+def test_truth_is_in_rows_and_pairs_without_answer_are_left_out():
     pairs = make_pairs(["0", "0", "3+", None, "1+"], ["0", "2+", "not assessable", "3+", None], SCORES)
     expected = np.zeros((4, 4), int)
     expected[0, 0] = expected[0, 2] = 1
@@ -44,7 +43,7 @@ def test_classes_by_hand():
     assert one.sensitivity.value == 0.6
 
 
-def test_cuts_by_hand():
+def test_cutoffs_by_hand():
     cuts = {cut.name: cut for cut in cut_figures(HAND, SCORES)}
     assert list(cuts) == ["0|1+", "1+|2+", "2+|3+"]
     # Above 1+|2+ in truth: 45, answered 2+ or 3+: 38. Below: 55, answered 0 or 1+: 47.
@@ -53,7 +52,7 @@ def test_cuts_by_hand():
     assert (cuts["2+|3+"].ppa, cuts["2+|3+"].npa) == (Share(16, 20), Share(76, 80))
 
 
-def test_the_first_cut_of_a_ladder_with_null_is_null_against_the_rest():
+def test_the_first_cutoff_above_null_is_null_against_the_rest():
     names = ("null", *SCORES)
     assert [cut.name for cut in cut_figures(np.eye(5, dtype=int), names)] == [
         "null|rest",
@@ -68,7 +67,7 @@ def test_off_by_two_by_hand():
     assert off_by_two(np.array([[0, 0, 3], [0, 5, 0], [2, 0, 0]])) == Share(5, 10)
 
 
-def test_nothing_divided_by_nothing_has_no_value():
+def test_figures_without_a_denominator_are_nan():
     empty = class_figures(np.diag([5, 0]), ("negative", "positive"))[1]
     assert math.isnan(empty.sensitivity.value)
     assert math.isnan(empty.ppv.value)
@@ -83,7 +82,7 @@ def test_figures_are_those_of_scikit_learn(labels):
     truth, answer = zip(*labels, strict=True)
     pairs = make_pairs(truth, answer, SCORES)
     matrix = confusion_matrix(pairs)
-    assert np.array_equal(matrix, peer_matrix(truth, answer, labels=SCORES))
+    assert matrix.tolist() == [[labels.count((row, column)) for column in SCORES] for row in SCORES]
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, answer, labels=SCORES, zero_division=np.nan
     )
@@ -95,11 +94,11 @@ def test_figures_are_those_of_scikit_learn(labels):
 
 @given(PAIRS)
 @settings(max_examples=60)
-def test_the_highest_cut_is_the_highest_class_and_both_orders_mirror(labels):
+def test_the_highest_cutoff_is_the_highest_class_and_reversal_swaps_ppa_and_npa(labels):
     matrix = confusion_matrix(make_pairs(*zip(*labels, strict=True), SCORES))
     classes, cuts = class_figures(matrix, SCORES), cut_figures(matrix, SCORES)
     assert cuts[-1].ppa == classes[-1].sensitivity
     assert cuts[-1].npa == classes[-1].specificity
-    turned = cut_figures(matrix[::-1, ::-1], SCORES[::-1])
-    assert [(cut.ppa, cut.npa) for cut in turned] == [(cut.npa, cut.ppa) for cut in cuts[::-1]]
+    reversed_cuts = cut_figures(matrix[::-1, ::-1], SCORES[::-1])
+    assert [(cut.ppa, cut.npa) for cut in reversed_cuts] == [(cut.npa, cut.ppa) for cut in cuts[::-1]]
     assert matrix.trace() + off_by_two(matrix).k <= matrix.sum()

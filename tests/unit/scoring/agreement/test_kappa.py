@@ -1,4 +1,4 @@
-"""Kappa against published examples, scikit-learn and a slow bootstrap."""
+"""Kappa against hand calculation, scikit-learn and a plain bootstrap."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_kappa_is_that_of_scikit_learn(ours, theirs, data):
 
 
 @pytest.mark.parametrize("weights", ["none", "linear", "quadratic"])
-def test_kappa_of_one_class_or_of_nothing_has_no_value(weights):
+def test_kappa_of_a_single_class_or_no_pairs_is_nan(weights):
     assert math.isnan(weighted_kappa(np.diag([7, 0, 0]), weights))
     assert math.isnan(weighted_kappa(np.zeros((3, 3), int), weights))
     assert weighted_kappa(np.diag([7, 1, 2]), weights) == 1
 
 
 def some_pairs(seed=5, n_cases=40, slides=3, accuracy=0.7):
-    """Cases whose slides agree with each other: what makes pairs of one case dependent."""
+    """Return cases whose slides all get the same answer, which makes the pairs of a case dependent."""
     rng = np.random.default_rng(seed)
     truth = np.repeat(rng.integers(0, 4, n_cases), slides)
     wrong = np.repeat(rng.random(n_cases) > accuracy, slides)
@@ -72,7 +72,7 @@ def some_pairs(seed=5, n_cases=40, slides=3, accuracy=0.7):
     return names[truth].tolist(), names[answer].tolist(), cases
 
 
-def test_draws_are_whole_cases():
+def test_resamples_consist_of_whole_cases():
     truth, answer, cases = some_pairs()
     pairs = make_pairs(truth, answer, SCORES, cases=cases, level="slide")
     draws = draw_matrices(pairs, BootstrapSettings(200, seed=3))
@@ -83,7 +83,7 @@ def test_draws_are_whole_cases():
     assert np.array_equal(draws, draw_matrices(pairs, BootstrapSettings(200, seed=3)))
 
 
-def test_the_interval_is_that_of_a_slow_bootstrap_over_cases():
+def test_the_interval_equals_that_of_a_plain_bootstrap_over_cases():
     truth, answer, cases = some_pairs()
     pairs = make_pairs(truth, answer, SCORES, cases=cases, level="slide")
     ours = estimate_kappa(confusion_matrix(pairs), draw_matrices(pairs, BootstrapSettings(4000)), "quadratic")
@@ -100,7 +100,7 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_cases():
     assert ours.low < ours.value < ours.high
 
 
-def test_taking_slides_for_cases_would_narrow_the_interval():
+def test_resampling_slides_instead_of_cases_would_narrow_the_interval():
     truth, answer, cases = some_pairs()
     by_case, by_slide = (
         make_pairs(truth, answer, SCORES, cases=keys, level="slide")
@@ -114,7 +114,7 @@ def test_taking_slides_for_cases_would_narrow_the_interval():
     assert widths[0] / widths[1] == pytest.approx(math.sqrt(3), rel=0.15)
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_true_kappa_in_95_percent_of_samples():
     rng = np.random.default_rng(8)
     # Truth even over 4 classes, answers right with 0.6 and otherwise even: kappa is 0.6 in the population.
     covered = 0
@@ -131,7 +131,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 106 <= covered <= 120
 
 
-def test_draws_without_a_value_are_counted():
+def test_resamples_without_a_value_are_counted():
     pairs = make_pairs(["0", "0", "0", "1+"], ["0", "0", "0", "1+"], SCORES)
     found = estimate_kappa(confusion_matrix(pairs), draw_matrices(pairs, BootstrapSettings(500)), "linear")
     # The one 1+ case is absent from a draw with probability (3/4)^4 = 0.316, and alone in one with (1/4)^4.

@@ -1,4 +1,4 @@
-"""Labels in, checked codes out."""
+"""Pairs of truth and answer: codes, cases, probabilities, and the errors for bad input."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SCORES = ("0", "1+", "2+", "3+")
 
 
 def test_unknown_labels_are_all_listed():
-    with pytest.raises(ScoringError, match=r"in the truth: '4\+', 'HER2'\. The task has: 0, 1\+, 2\+, 3\+"):
+    with pytest.raises(ScoringError, match=r"in the truth: '4\+', 'HER2'\. Known classes: 0, 1\+, 2\+, 3\+"):
         make_pairs(["0", "HER2", "4+", "HER2"], ["0"] * 4, SCORES)
     with pytest.raises(ScoringError, match="in the answer: 'x'"):
         make_pairs(["0"], ["x"], SCORES)
 
 
-def test_cases_are_numbered_and_unknown_ones_stand_alone():
+def test_cases_are_numbered_and_unknown_ones_are_cases_of_their_own():
     pairs = make_pairs(
         ["0", "1+", None, "0", "0"], ["0"] * 5, SCORES, cases=["a", None, "a", "a", None], level="slide"
     )
@@ -28,20 +28,20 @@ def test_cases_are_numbered_and_unknown_ones_stand_alone():
     assert (pairs.unknown_cases, pairs.without_truth) == (2, 1)
 
 
-def test_a_case_stands_once_where_a_pair_is_a_case():
-    with pytest.raises(ScoringError, match=r"1 cases stand in more than one pair, such as 'a'\..*slide"):
+def test_at_case_level_each_case_has_one_pair():
+    with pytest.raises(ScoringError, match=r"1 cases have more than one pair, e\.g\. 'a'\..*level=\"slide\""):
         make_pairs(["0"] * 3, ["0"] * 3, SCORES, cases=["a", "a", None])
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ([0.5, 0.6, 0, 0], "not shares of 1"),
-        ([np.nan, 1, 0, 0], "not shares"),
-        ([1.5, -0.5, 0, 0], "not shares"),
+        ([0.5, 0.6, 0, 0], "of 1 pairs are negative or do not sum to 1, first in row 0"),
+        ([np.nan, 1, 0, 0], "are negative or do not sum to 1"),
+        ([1.5, -0.5, 0, 0], "are negative or do not sum to 1"),
     ],
 )
-def test_probabilities_are_shares_or_all_missing(row, message):
+def test_probabilities_sum_to_one_or_are_all_missing(row, message):
     with pytest.raises(ScoringError, match=message):
         make_pairs(["0"], ["0"], SCORES, probabilities=np.array([row]))
     pairs = make_pairs(["0"], ["0"], SCORES, probabilities=np.full((1, 4), np.nan))
@@ -51,12 +51,12 @@ def test_probabilities_are_shares_or_all_missing(row, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((["0"], ["0", "0"], SCORES), "one length"),
-        ((["0"], ["0"], ("0",)), "two or more"),
-        ((["0"], ["0"], ("0", "0")), "two or more"),
+        ((["0"], ["0", "0"], SCORES), "lists of equal length; got 1 true classes, 2 answers"),
+        ((["0"], ["0"], ("0",)), "two or more distinct classes"),
+        ((["0"], ["0"], ("0", "0")), "two or more distinct classes"),
     ],
 )
-def test_unequal_lists_and_poor_classes_are_refused(arguments, message):
+def test_unequal_lists_and_too_few_classes_are_refused(arguments, message):
     with pytest.raises(ScoringError, match=message):
         make_pairs(*arguments)
     with pytest.raises(ScoringError, match="2 cases"):

@@ -1,4 +1,4 @@
-"""AUC and calibration against scikit-learn, brute force and drawn truths."""
+"""AUC against all pairs and scikit-learn's macro mean; calibration against hand values and drawn truths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def paired(truth: np.ndarray, probabilities: np.ndarray):
 
 
 def drawn(seed=1, n=400, sharpness=1.5):
-    """Truth drawn from the stated probabilities: perfectly calibrated by construction."""
+    """Return truth drawn from the stated probabilities, so perfectly calibrated by construction."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, sharpness, (n, 3))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -37,7 +37,7 @@ def drawn(seed=1, n=400, sharpness=1.5):
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
 @settings(max_examples=80)
-def test_area_is_the_share_of_pairs_in_the_right_order(data):
+def test_auc_is_the_share_of_pairs_in_the_right_order(data):
     score, positive = (np.array(column) for column in zip(*data, strict=True))
     area = area_under_roc(score.astype(float), positive)
     ups, downs = score[positive], score[~positive]
@@ -84,7 +84,7 @@ def test_calibration_by_hand():
     assert found.error == pytest.approx(0.2 * 0.5 + 0.8 * 0.4)
 
 
-def test_honest_probabilities_have_little_error_and_sharpened_ones_much():
+def test_calibrated_probabilities_have_a_small_error_and_sharpened_ones_a_large_one():
     truth, probabilities = drawn(n=20_000)
     sharpened = probabilities**4 / (probabilities**4).sum(axis=1, keepdims=True)
     assert calibration(paired(truth, probabilities)).error < 0.015
@@ -102,7 +102,7 @@ def test_the_error_lies_between_the_mean_gap_and_one(seed, bins):
     assert sum(n for _, _, n in found.bins) == 60
 
 
-def test_without_probabilities_there_is_nothing_to_say():
+def test_without_probabilities_figures_are_nan():
     pairs = make_pairs(["negative"], ["negative"], NAMES)
     assert math.isnan(calibration(pairs).error)
     assert all(math.isnan(area) for area in class_areas(pairs)[0].values())
