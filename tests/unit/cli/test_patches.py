@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from qupath_her2.cli import app
 from qupath_her2.patches.manifest import read_manifest
 from tests.unit.patches.conftest import noise
-from tests.unit.patches.cutting.test_cut_patches import cohort, regions, slide
+from tests.unit.patches.drawn_folders import draw_cohort, regions, slide
 
 
 def call(*words: object) -> Result:
@@ -22,7 +22,7 @@ SMALL = ("--size", 20, "--um-px", 0.5, "--drop", "none")
 
 
 def test_patches_of_a_folder(tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     done = call(tmp_path, *SMALL, "--name", "mine", "--shares", "0.5,0.25,0.25", "--seed", 3)
     assert done.exit_code == 0, done.output
     assert "54 patches of 6 images and 6 known cases" in done.stdout
@@ -34,7 +34,7 @@ def test_patches_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     (tmp_path / "her2.toml").write_text(
         '[patches]\ntask = "her2-binary"\nsplit = "none"\n[patches.grid]\npatch_size_px = 30\n'
     )
@@ -47,7 +47,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 
 
 def test_json_lines_and_jpegs(tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     done = call(tmp_path, *SMALL, "--progress", "json", "--export-jpeg")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[0] == {"event": "patches", "done": 0, "total": 6, "name": "s0.tif"}
@@ -58,7 +58,7 @@ def test_json_lines_and_jpegs(tmp_path: Path) -> None:
 
 
 def test_one_bad_image_ends_with_3_and_nothing_at_all_with_1(tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     (tmp_path / "s0.tif").write_bytes(b"II*\0")
     done = call(tmp_path, *SMALL)
     assert done.exit_code == 3
@@ -71,7 +71,7 @@ def test_one_bad_image_ends_with_3_and_nothing_at_all_with_1(tmp_path: Path) -> 
 
 
 def test_unknown_cases_carry_their_warning(tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     (tmp_path / "cases.csv").unlink()
     done = call(tmp_path, *SMALL)
     assert "patch-level, leakage possible" in done.stderr
@@ -104,7 +104,7 @@ def test_a_published_layout(tmp_path: Path) -> None:
     ],
 )
 def test_flags_that_cannot_be_are_refused(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     Image.fromarray(noise(16, 16)).save(tmp_path / "00001_train_0.png")
     done = call(tmp_path, *words)
     assert done.exit_code == 1

@@ -12,7 +12,7 @@ from qupath_her2.cli import app, classifier_training
 from qupath_her2.cli.train import _recipe
 from qupath_her2.patches.manifest import SPLITS, read_manifest
 from qupath_her2.training.classifier import TrainJob
-from tests.unit.patches.cutting.test_cut_patches import cases, cohort, slide
+from tests.unit.patches.drawn_folders import cases, draw_cohort, slide
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ SMALL = ("--size", 20, "--um-px", 0.5, "--drop", "none", "--shares", "0.5,0.25,0
 
 
 def test_task_and_split_change_the_patches_that_train_cuts(tmp_path: Path, jobs: list[TrainJob]) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     train(tmp_path, "--recipe", "se-resnet50", *SMALL)
     train(tmp_path, "--recipe", "se-resnet50", *SMALL, "--task", "her2-binary", "--split", "by-patch")
     by_recipe, by_flags = (job.manifest for job in jobs)
@@ -119,7 +119,7 @@ def test_a_receptor_is_trained_from_its_own_column(tmp_path: Path, jobs: list[Tr
 
 
 def test_patches_cut_before_are_taken_as_they_are(tmp_path: Path, jobs: list[TrainJob]) -> None:
-    cohort(tmp_path)
+    draw_cohort(tmp_path)
     words = ("patches", str(tmp_path), "--name", "mine", "--recipe", "patch-count", *map(str, SMALL))
     assert CliRunner().invoke(app, [*words, "--progress", "off"]).exit_code == 0
     folder = tmp_path / "her2" / "patches" / "mine"
