@@ -1,4 +1,4 @@
-"""``agreement.json`` with every number, and ``agreement.csv`` for a spreadsheet."""
+"""Agreement files: ``agreement.json`` with every number, ``agreement.csv`` for spreadsheets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AGREEMENT_FORMAT = 1
 
 
 def agreement_dict(one: Agreement, folds: Sequence[FoldFigure] = ()) -> dict[str, Any]:
-    """Return all figures as JSON-able values: a share as value, interval, k and n; NaN as None."""
+    """Return all figures as JSON values: proportions as value, interval, k and n; NaN as None."""
     return {"format": AGREEMENT_FORMAT, **_plain(one), "folds": _plain(list(folds))}
 
 
@@ -47,12 +47,12 @@ def _plain(value: Any) -> Any:
 
 
 def agreement_json(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
-    """Return ``agreement.json``, format 1: UTF-8, keys sorted, null where a figure has no value."""
+    """Return ``agreement.json``, format 1: UTF-8, sorted keys, null for a figure without a value."""
     return orjson.dumps(agreement_dict(one, folds), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
 
 
 def agreement_csv(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
-    """Return ``agreement.csv``: the tables below each other, an empty line between; UTF-8 with a byte order mark."""
+    """Return ``agreement.csv``: the tables one below the other with blank lines; UTF-8 with a byte order mark."""
     rows: list[Sequence[str]] = []
     for table in (*agreement_tables(one), *([fold_table(folds)] if folds else [])):
         rows += [[]] if rows else []
@@ -61,7 +61,21 @@ def agreement_csv(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
 
 
 def write_agreement(folder: Path, one: Agreement, folds: Sequence[FoldFigure] = ()) -> tuple[Path, Path]:
-    """Write ``agreement.json`` and ``agreement.csv`` into `folder`, each in one step, and return their paths.
+    """Write ``agreement.json`` and ``agreement.csv`` atomically.
+
+    Parameters
+    ----------
+    folder
+        Output folder; created if missing.
+    one
+        The study.
+    folds
+        Figures over the folds of a cross-validation, if there was one.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        Paths of the JSON and the CSV file.
 
     Raises
     ------

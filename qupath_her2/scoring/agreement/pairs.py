@@ -143,8 +143,8 @@ def _check_once(cases: Sequence[str | None] | None) -> None:
     twice = sorted(case for case, n in Counter(cases or ()).items() if n > 1 and case is not None)
     if twice:
         raise ScoringError(
-            f"{len(twice)} cases have more than one pair, e.g. '{twice[0]}'. Pair each case once, or pass "
-            'level="slide".'
+            f"Cases with more than one pair: {', '.join(map(repr, twice[:5]))}{' ...' if len(twice) > 5 else ''}. "
+            'Pair each case once, or pass level="slide".'
         )
 
 

@@ -1,4 +1,4 @@
-"""All figures of agreement of one set of pairs, and their spread over the folds of a cross-validation."""
+"""Agreement study: every figure for one set of pairs, and mean and SD over the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -36,50 +36,50 @@ if TYPE_CHECKING:
 
 __all__ = ["Agreement", "FoldFigure", "LEAKAGE_WARNING", "agreement", "agreement_over_folds", "figures_of"]
 
-#: What a figure is called that may flatter itself.
+#: Opens the warning of figures that may be too optimistic.
 LEAKAGE_WARNING = "patch-level, leakage possible"
-#: Class names that mean equivocal.
+#: Names of the equivocal class.
 _EQUIVOCAL = ("2+", "equivocal")
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Everything that is said about truth and answers. Figures without a value are NaN.
+    """All figures of one agreement study. Figures without a value are NaN.
 
     Attributes
     ----------
     class_names, level
         As in `Pairs`.
     truth_by
-        Who set the truth, in words.
+        Source of the truth, in words.
     n, n_cases
-        Pairs with a truth, and their cases.
+        Numbers of pairs with a known truth and of their cases.
     not_assessable
-        Of these pairs, those without an answer. All figures but AUC and calibration are over the others.
+        Proportion of these pairs without an answer. All figures but AUC and calibration leave them out.
     without_truth
-        Further pairs that were left out.
+        Number of further pairs, left out because their truth is unknown.
     matrix
-        int64 (C, C), rows the truth, columns the answer.
+        int64 (C, C), truth in rows, answers in columns.
     accuracy
-        Pairs whose answer is the truth.
+        Proportion of pairs whose answer is the truth.
     classes
         Figures of each class against the rest.
     macro_f1
-        Plain mean of the classes' F1; NaN where one has none.
+        Unweighted mean of the classes' F1; NaN if one is undefined.
     kappa
-        {"none" | "linear" | "quadratic": estimate}; only "none" where classes are not ordered.
+        {"none" | "linear" | "quadratic": estimate}; only "none" for nominal classes.
     cuts, off_by_two
-        See `matrix`; empty and None where classes are not ordered.
+        See `confusion_matrix`; empty and None for nominal classes.
     equivocal_truth, equivocal_answer
-        Share of 2+ on both sides; None where no class means it.
+        Proportion of 2+ in the truth and in the answers; None if no class is equivocal.
     areas, macro_auc
-        Area under the ROC curve, {class: 0..1} and their mean.
+        Area under the ROC curve, {class: 0..1}, and the unweighted mean.
     calibration
-        Of the most probable class.
+        Calibration of the most probable class.
     bootstrap
-        How the intervals of kappa were drawn.
+        Settings of the intervals of kappa.
     warnings
-        Sentences that belong beside the figures.
+        Sentences to show with the figures.
     """
 
     class_names: tuple[str, ...]
@@ -112,33 +112,38 @@ def agreement(
     is_split_by_case: bool | None = None,
     settings: BootstrapSettings | None = None,
 ) -> Agreement:
-    """Compute all figures of agreement.
+    """Compute all agreement figures.
 
     Parameters
     ----------
     pairs
         From `make_pairs`.
     truth_by
-        Who set the truth, e.g. ``two pathologists in consensus, ISH for 2+``; a reviewer asks for it.
+        Source of the truth, e.g. ``two pathologists in consensus, ISH for 2+``; reviewers ask for it.
     is_split_by_case
-        Whether training saw no case of these pairs; None where nobody said, which patch-level figures
-        take for no.
+        Whether no case of these pairs was used for training; None if unknown, which counts as no for patches.
     settings
-        Of the bootstrap.
+        Bootstrap settings.
+
+    Returns
+    -------
+    Agreement
+        Every figure, with its warnings.
 
     Raises
     ------
     ScoringError
-        There is no pair with a truth.
+        No pair has a known truth.
     """
     if len(pairs) == 0:
         raise ScoringError(
-            f"There is nothing to compare: {pairs.without_truth} pairs, none with a true class. Give the truth of "
-            "some images, as annotations, as metadata, or in cases.csv."
+            f"Nothing to compare: {pairs.without_truth} pairs, none with a true class. Provide the truth of some "
+            "images as annotations, as metadata, or in cases.csv."
         )
     s = settings or BootstrapSettings()
     matrix = confusion_matrix(pairs)
     draws = draw_matrices(pairs, s)
+    # One set of resamples serves all three kappas, so that their intervals are comparable.
     kinds: tuple[Weights, ...] = ("none", "linear", "quadratic") if pairs.is_ordered else ("none",)
     classes = class_figures(matrix, pairs.class_names)
     areas, macro_auc = class_areas(pairs)
@@ -170,27 +175,29 @@ def agreement(
 
 
 def _warnings(pairs: Pairs, matrix: NDArray[np.int64], is_split_by_case: bool | None) -> tuple[str, ...]:
-    said = []
+    warnings = []
     unknown = pairs.unknown_cases if pairs.level != "case" else 0
     if unknown:
-        said.append(
-            f"{LEAKAGE_WARNING}: the case of {unknown} of {len(pairs)} is not known, so pictures of one patient may "
-            "stand on both sides of the split, and intervals are too narrow"
+        warnings.append(
+            f"{LEAKAGE_WARNING}: the case of {unknown} of {len(pairs)} pairs is unknown, so images of one patient may "
+            "be on both sides of the split, and intervals are too narrow"
         )
     elif is_split_by_case is False or (is_split_by_case is None and pairs.level == "patch"):
-        said.append(f"{LEAKAGE_WARNING}: pictures of one case may stand on both sides of the split")
+        warnings.append(f"{LEAKAGE_WARNING}: images of one case may be on both sides of the split")
     elif pairs.level == "patch":
-        said.append("patch-level, split by case: a patch is not a patient, and patches of one case are alike")
+        warnings.append(
+            "patch-level, split by case: a patch is not a patient, and patches of one case are similar"
+        )
     if pairs.level == "patch":
-        said.append(
-            "Wilson intervals take patches as independent and are too narrow; those of kappa draw cases"
+        warnings.append(
+            "Wilson intervals treat patches as independent and are too narrow; kappa intervals resample cases"
         )
     if absent := [name for name, row in zip(pairs.class_names, matrix, strict=True) if row.sum() == 0]:
-        said.append(f"no assessed pair is truly {', '.join(absent)}: its sensitivity has no value")
+        warnings.append(f"no assessed pair is truly {', '.join(absent)}: sensitivity is undefined")
     n_cases = len(np.unique(pairs.case[pairs.answer >= 0]))
     if n_cases < 20:
-        said.append(f"only {n_cases} assessed cases: intervals by bootstrap are rough under about 20")
-    return tuple(said)
+        warnings.append(f"only {n_cases} assessed cases: bootstrap intervals are unreliable below about 20")
+    return tuple(warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +207,12 @@ class FoldFigure:
     Attributes
     ----------
     name
-        Of the figure.
+        Name of the figure.
     values
-        Of each fold; NaN where it has none.
+        Value in each fold; NaN where undefined.
     mean, sd
-        Over the folds that have one; the SD divides by one less than their number and is NaN for one alone.
-        Folds share training cases, so it is no standard error of the mean.
+        Over the folds with a value; the SD is the sample SD (N - 1), NaN for a single fold. Folds share training
+        cases, so it is not a standard error of the mean.
     """
 
     name: str
@@ -215,7 +222,7 @@ class FoldFigure:
 
 
 def figures_of(one: Agreement) -> dict[str, float]:
-    """Return the figures that a table of folds holds, by name."""
+    """Return the figures listed in the cross-validation table, by name."""
     return {
         "accuracy": one.accuracy.value,
         "macro F1": one.macro_f1,
@@ -228,7 +235,7 @@ def figures_of(one: Agreement) -> dict[str, float]:
 
 
 def agreement_over_folds(folds: Sequence[Agreement]) -> tuple[FoldFigure, ...]:
-    """Return mean and SD of every figure over the test parts of a k-fold cross-validation.
+    """Return mean and SD of every figure over the test sets of a k-fold cross-validation.
 
     Raises
     ------
@@ -237,7 +244,7 @@ def agreement_over_folds(folds: Sequence[Agreement]) -> tuple[FoldFigure, ...]:
     """
     if not folds or any(fold.class_names != folds[0].class_names for fold in folds):
         raise ScoringError(
-            f"Folds need the same classes; got {[list(fold.class_names) for fold in folds] or 'no folds'}."
+            f"Folds must have the same classes; got {[list(fold.class_names) for fold in folds] or 'no folds'}."
         )
     tables = [figures_of(fold) for fold in folds]
     return tuple(_fold_figure(name, tuple(table[name] for table in tables)) for name in tables[0])

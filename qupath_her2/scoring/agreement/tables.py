@@ -1,4 +1,4 @@
-"""Figures of agreement as tables of text: for a terminal, a CSV, and the report's page alike."""
+"""Agreement figures as text tables, for the terminal, the CSV file, and the HTML report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_VALUE", "Table", "agreement_tables", "fold_table", "table_text"]
 
-#: What stands where a figure has no value.
+#: Printed for a figure without a value.
 NO_VALUE = "–"
 _PLURAL = {"case": "cases", "slide": "slides", "patch": "patches"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text: `header` has as many cells as every row; `notes` are sentences below it."""
+    """A text table: every row has as many cells as `header`; `notes` are sentences below the table."""
 
     title: str
     header: tuple[str, ...]
@@ -48,14 +48,14 @@ def _estimate(estimate: Estimate) -> str:
 
 
 def agreement_tables(one: Agreement) -> tuple[Table, ...]:
-    """Return the summary, the confusion matrix, the figures of each class, and those of each cut.
+    """Return the summary, the confusion matrix, the figures of each class, and those of each cut-off.
 
-    Shares are per cent with Wilson 95 % intervals and counts. The warnings are notes of the first table.
+    Proportions are in per cent with Wilson 95 % intervals and counts. The warnings are notes of the first table.
     """
     tables = [_summary(one), _matrix(one), _classes(one)]
     if one.cuts:
         rows = tuple((cut.name, _share(cut.ppa), _share(cut.npa)) for cut in one.cuts)
-        note = "PPA: of those truly above the cut, answered above; NPA: of those truly below, answered below"
+        note = "PPA, NPA: positive and negative percent agreement, above and below the cut"
         tables.append(Table("Agreement at each cut", ("cut", "PPA", "NPA"), rows, (note,)))
     return tuple(tables)
 
@@ -87,7 +87,7 @@ def _summary(one: Agreement) -> Table:
     notes = (
         "research use only",
         *one.warnings,
-        f"intervals: shares by Wilson, kappa by {one.bootstrap.draws} draws of whole cases; 95 %",
+        f"95 % intervals: Wilson for proportions, {one.bootstrap.draws} bootstrap resamples of cases for kappa",
     )
     return Table("Agreement with the truth", ("figure", "value"), tuple(rows), notes)
 
@@ -124,19 +124,19 @@ def _classes(one: Agreement) -> Table:
 
 
 def fold_table(folds: Sequence[FoldFigure]) -> Table:
-    """Return mean, SD and the values of every figure of a cross-validation."""
+    """Return mean, SD and single values of every figure of a cross-validation."""
     n = len(folds[0].values) if folds else 0
     rows = tuple(
         (figure.name, _number(figure.mean), _number(figure.sd), *(_number(value) for value in figure.values))
         for figure in folds
     )
     header = ("figure", "mean", "SD", *(f"fold {k + 1}" for k in range(n)))
-    note = "the SD is over folds that share training cases: it is no standard error"
+    note = "the SD is over folds that share training cases: it is not a standard error"
     return Table(f"{n}-fold cross-validation", header, rows, (note,))
 
 
 def table_text(table: Table) -> str:
-    """Return a table as lines of aligned columns, title first, notes last."""
+    """Format a table as lines of aligned columns, title first, notes last."""
     lines = [table.header, *table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
     drawn = [

@@ -29,7 +29,7 @@ def test_cases_are_numbered_and_unknown_ones_are_cases_of_their_own():
 
 
 def test_at_case_level_each_case_has_one_pair():
-    with pytest.raises(ScoringError, match=r"1 cases have more than one pair, e\.g\. 'a'\..*level=\"slide\""):
+    with pytest.raises(ScoringError, match=r"Cases with more than one pair: 'a'\..*level=\"slide\""):
         make_pairs(["0"] * 3, ["0"] * 3, SCORES, cases=["a", "a", None])
 
 
