@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
@@ -26,6 +28,17 @@ def image_of(path: Path, rgb: Rgb, **known: object) -> ManifestImage:
     Image.fromarray(rgb).save(path)
     values = {"id": path.stem, "name": path.name, "case": None, "pixel_size_um": math.nan, **known}
     return ManifestImage(path=path, width=rgb.shape[1], height=rgb.shape[0], **values)
+
+
+def tiled(path: Path, rgb: np.ndarray, tile: int = 64, steps: tuple[int, ...] = ()) -> ManifestImage:
+    """A tiled TIFF whose further levels are true area averages."""
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(rgb, tile=(tile, tile), photometric="rgb", metadata=None)
+        for step in steps:
+            size = (rgb.shape[1] // step, rgb.shape[0] // step)
+            level = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            writer.write(level, tile=(tile, tile), photometric="rgb", metadata=None, subfiletype=1)
+    return ManifestImage(path.stem, path.name, path, None, 0.25, rgb.shape[1], rgb.shape[0])
 
 
 def manifest_of(
@@ -49,6 +62,40 @@ def manifest_of(
         class_names=class_names,
         patch_size_px=side,
         **values,
+    )
+
+
+def random_manifest(seed: int, n: int, n_images: int = 3) -> PatchManifest:
+    """A manifest of n patches with random columns; the first image has no pixel size, the second no case."""
+    rng = np.random.default_rng(seed)
+    images = tuple(
+        ManifestImage(
+            f"{i}_x",
+            f"bild ä{i}.svs",
+            Path("/data/study/slides") / f"bild ä{i}.svs",
+            None if i == 1 else f"case {i}",
+            math.nan if i == 0 else 0.25 * i,
+            1000 + i,
+            2000,
+            ({"crop": [1, 2, 30, 40]}, {"rotate": 90}) if i == 2 else (),
+            "ff" * 32,
+        )
+        for i in range(n_images)
+    )
+    return PatchManifest(
+        image=rng.integers(0, n_images, n, np.int32),
+        box_xywh=rng.integers(1, 5000, (n, 4), np.int32),
+        label=rng.integers(-1, 3, n, np.int16),
+        overlap=rng.random(n, np.float32),
+        region_uuid=rng.integers(0, 256, (n, 16), np.uint8),
+        split=rng.integers(-1, 3, n, np.int8),
+        images=images,
+        class_names=("0", "low", "high"),
+        patch_size_px=256,
+        pixel_size_um=0.5,
+        task="her2-3",
+        settings={"seed": 7, "clahe": None},
+        dropped={"white": 3},
     )
 
 

@@ -13,49 +13,14 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import PatchError
 from qupath_her2.patches.manifest import (
-    ManifestImage,
     PatchManifest,
-    check_manifest,
     manifest_hash,
     read_manifest,
-    select,
     write_manifest,
 )
+from tests.unit.patches.conftest import random_manifest
 
 COLUMNS = ("image", "box_xywh", "label", "overlap", "region_uuid", "split")
-
-
-def drawn(seed: int, n: int, n_images: int = 3) -> PatchManifest:
-    rng = np.random.default_rng(seed)
-    images = tuple(
-        ManifestImage(
-            f"{i}_x",
-            f"bild ä{i}.svs",
-            Path("/data/study/slides") / f"bild ä{i}.svs",
-            None if i == 1 else f"case {i}",
-            math.nan if i == 0 else 0.25 * i,
-            1000 + i,
-            2000,
-            ({"crop": [1, 2, 30, 40]}, {"rotate": 90}) if i == 2 else (),
-            "ff" * 32,
-        )
-        for i in range(n_images)
-    )
-    return PatchManifest(
-        image=rng.integers(0, n_images, n, np.int32),
-        box_xywh=rng.integers(1, 5000, (n, 4), np.int32),
-        label=rng.integers(-1, 3, n, np.int16),
-        overlap=rng.random(n, np.float32),
-        region_uuid=rng.integers(0, 256, (n, 16), np.uint8),
-        split=rng.integers(-1, 3, n, np.int8),
-        images=images,
-        class_names=("0", "low", "high"),
-        patch_size_px=256,
-        pixel_size_um=0.5,
-        task="her2-3",
-        settings={"seed": 7, "clahe": None},
-        dropped={"white": 3},
-    )
 
 
 def same(a: PatchManifest, b: PatchManifest) -> bool:
@@ -69,7 +34,7 @@ def same(a: PatchManifest, b: PatchManifest) -> bool:
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 40))
 def test_what_is_written_is_read(seed: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("m") / "new" / "patches"
-    made = drawn(seed, n)
+    made = random_manifest(seed, n)
     write_manifest(folder, made)
     back = read_manifest(folder)
     assert same(made, back)
@@ -81,14 +46,14 @@ def test_what_is_written_is_read(seed: int, n: int, tmp_path_factory: pytest.Tem
 
 def test_same_manifest_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_manifest(tmp_path / name, drawn(1, 9))
+        write_manifest(tmp_path / name, random_manifest(1, 9))
     for file in ("manifest.npz", "manifest.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_a_study_moved_whole_keeps_its_paths(tmp_path: Path) -> None:
     study = tmp_path / "study"
-    made = drawn(1, 3)
+    made = random_manifest(1, 3)
     images = tuple(
         dataclasses.replace(image, path=study / "slides" / image.path.name) for image in made.images
     )
@@ -112,20 +77,20 @@ def test_a_study_moved_whole_keeps_its_paths(tmp_path: Path) -> None:
     ],
 )
 def test_the_hash_is_of_the_data(change: dict) -> None:
-    made = drawn(3, 10)
+    made = random_manifest(3, 10)
     assert manifest_hash(dataclasses.replace(made, **change)) != manifest_hash(made)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_the_hash_covers_every_column(column: str) -> None:
-    made = drawn(3, 10)
+    made = random_manifest(3, 10)
     values = getattr(made, column).copy()
     values[4] = (values[4] + 1) if column != "overlap" else 0.123
     assert manifest_hash(dataclasses.replace(made, **{column: values})) != manifest_hash(made)
 
 
 def test_the_hash_covers_images_but_not_where_they_lie() -> None:
-    made = drawn(3, 10)
+    made = random_manifest(3, 10)
     moved = [dataclasses.replace(image, path=Path("/other") / image.path.name) for image in made.images]
     assert manifest_hash(dataclasses.replace(made, images=tuple(moved))) == manifest_hash(made)
     assert manifest_hash(dataclasses.replace(made, dropped={})) == manifest_hash(made)
@@ -134,54 +99,14 @@ def test_the_hash_covers_images_but_not_where_they_lie() -> None:
     assert manifest_hash(other) != manifest_hash(made)
 
 
-def test_select_takes_rows_and_keeps_images() -> None:
-    made = drawn(5, 20)
-    part = select(made, made.label == 2)
-    assert len(part) == int((made.label == 2).sum()) > 0
-    assert set(part.label.tolist()) == {2}
-    assert part.images == made.images
-    back = select(made, np.arange(20)[::-1])
-    assert np.array_equal(back.box_xywh, made.box_xywh[::-1])
-
-
-def test_label_counts() -> None:
-    made = dataclasses.replace(drawn(0, 4), label=np.array([0, 2, -1, 2], np.int16))
-    assert made.label_counts() == {"0": 1, "low": 0, "high": 2}
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("image", np.full(4, 3, np.int32)),
-        ("image", np.full(4, -1, np.int32)),
-        ("label", np.full(4, 3, np.int16)),
-        ("label", np.full(4, -2, np.int16)),
-        ("split", np.full(4, 3, np.int8)),
-        ("overlap", np.full(4, 1.01, np.float32)),
-        ("overlap", np.full(4, np.nan, np.float32)),
-        ("box_xywh", np.zeros((4, 4), np.int32)),
-        ("box_xywh", np.ones((4, 3), np.int32)),
-        ("label", np.zeros(4, np.int64)),
-        ("region_uuid", np.zeros((3, 16), np.uint8)),
-    ],
-)
-def test_an_unsound_column_is_named(column: str, value: np.ndarray, tmp_path: Path) -> None:
-    bad = dataclasses.replace(drawn(0, 4), **{column: value})
-    with pytest.raises(PatchError, match=column):
-        check_manifest(bad)
-    with pytest.raises(PatchError, match=column):
-        write_manifest(tmp_path, bad)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_no_patches_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(PatchError, match="qupath-her2 patches"):
         read_manifest(tmp_path)
 
 
 def test_columns_of_another_manifest_are_refused(tmp_path: Path) -> None:
-    write_manifest(tmp_path / "a", drawn(1, 5))
-    write_manifest(tmp_path / "b", drawn(2, 5))
+    write_manifest(tmp_path / "a", random_manifest(1, 5))
+    write_manifest(tmp_path / "b", random_manifest(2, 5))
     shutil.copy(tmp_path / "b" / "manifest.npz", tmp_path / "a" / "manifest.npz")
     with pytest.raises(PatchError, match="does not belong"):
         read_manifest(tmp_path / "a")
@@ -207,7 +132,7 @@ def test_columns_of_another_manifest_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_description_is_refused(field: str, value: object, tmp_path: Path) -> None:
-    write_manifest(tmp_path, drawn(1, 5))
+    write_manifest(tmp_path, random_manifest(1, 5))
     path = tmp_path / "manifest.json"
     raw = orjson.loads(path.read_bytes())
     path.write_bytes(orjson.dumps({**raw, field: value}))
@@ -221,7 +146,7 @@ def test_any_damaged_byte_is_an_error_of_ours_or_the_same_manifest(
     place: int, byte: int, file: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("d")
-    made = drawn(1, 5)
+    made = random_manifest(1, 5)
     write_manifest(folder, made)
     path = folder / f"manifest.{file}"
     data = bytearray(path.read_bytes())

@@ -12,24 +12,12 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qupath_her2.errors import PatchReadError, SettingsError
+from qupath_her2.errors import PatchReadError
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
-from qupath_her2.patches.pixels.clahe import ClaheSettings, apply_clahe
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels, reading_order
-from tests.unit.patches.conftest import image_of, manifest_of, noise
+from tests.unit.patches.conftest import image_of, manifest_of, noise, tiled
 
 Make = Callable[..., PatchManifest]
-
-
-def tiled(path: Path, rgb: np.ndarray, tile: int = 64, steps: tuple[int, ...] = ()) -> ManifestImage:
-    """A tiled TIFF whose further levels are true area averages."""
-    with tifffile.TiffWriter(path) as writer:
-        writer.write(rgb, tile=(tile, tile), photometric="rgb", metadata=None)
-        for step in steps:
-            size = (rgb.shape[1] // step, rgb.shape[0] // step)
-            level = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-            writer.write(level, tile=(tile, tile), photometric="rgb", metadata=None, subfiletype=1)
-    return ManifestImage(path.stem, path.name, path, None, 0.25, rgb.shape[1], rgb.shape[0])
 
 
 def test_patches_are_the_images_own_pixels_in_the_order_asked_for(two_images: Make) -> None:
@@ -60,17 +48,6 @@ def test_beyond_the_edge_is_white(two_images: Make) -> None:
     assert np.array_equal(patch[4:, :8], noise(96, 64, 1)[:12, 88:])
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_scaling_is_the_mean_of_the_pixels_covered(factor: int, tmp_path: Path) -> None:
-    rgb = noise(96, 96, 4)
-    side = 48 // factor
-    manifest = manifest_of([image_of(tmp_path / "a.png", rgb)], [(0, (24, 12, 48, 48))], side=side)
-    with PatchPixels(manifest) as pixels:
-        patch = pixels.read([0])[0]
-    blocks = rgb[12:60, 24:72].reshape(side, factor, side, factor, 3).astype(float)
-    assert np.abs(patch - blocks.mean(axis=(1, 3))).max() <= 0.5 + 1e-9
-
-
 def test_a_patch_looks_the_same_alone_and_among_its_neighbours(tmp_path: Path) -> None:
     rgb = noise(400, 300, 5)
     image = tiled(tmp_path / "a.tif", rgb)
@@ -82,31 +59,6 @@ def test_a_patch_looks_the_same_alone_and_among_its_neighbours(tmp_path: Path) -
     assert np.array_equal(together, alone)
     want = cv2.resize(rgb[3:53, 7:57], (32, 32), interpolation=cv2.INTER_AREA)
     assert np.array_equal(together[0], want)
-
-
-def test_a_level_stands_in_only_on_its_own_grid(tmp_path: Path) -> None:
-    rgb = noise(512, 512, 6)
-    image = tiled(tmp_path / "a.tif", rgb, steps=(4,))
-    on_grid, off_grid = (64, 128, 128, 128), (66, 128, 128, 128)
-    manifest = manifest_of([image], [(0, on_grid), (0, off_grid)], side=32)
-    with PatchPixels(manifest) as pixels:
-        got = pixels.read([0, 1])
-    for patch, (x, y, w, h) in zip(got, (on_grid, off_grid), strict=True):
-        want = rgb[y : y + h, x : x + w].reshape(32, 4, 32, 4, 3).astype(float).mean(axis=(1, 3))
-        assert np.abs(patch - want).max() <= 1.0
-
-
-@pytest.mark.parametrize(("width", "height"), [(1000, 1000), (1003, 997), (1500, 700)])
-def test_a_whole_slide_is_made_small_from_its_levels(width: int, height: int, tmp_path: Path) -> None:
-    y, x = np.mgrid[:height, :width]
-    ramps = [x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)]
-    rgb = np.stack(ramps, -1).astype(np.uint8)
-    image = tiled(tmp_path / "a.tif", rgb, steps=(4, 8))
-    manifest = manifest_of([image], [(0, (0, 0, width, height))], side=24)
-    with PatchPixels(manifest) as pixels:
-        got = pixels.read([0])[0]
-    want = cv2.resize(rgb, (24, 24), interpolation=cv2.INTER_AREA)
-    assert np.abs(got.astype(int) - want).max() <= 2
 
 
 WHOLE = noise(90, 70, 11)
@@ -138,14 +90,6 @@ def test_any_box_is_the_part_of_the_image_on_white(
         assert np.array_equal(patch, want)
 
 
-def test_a_large_window_is_averaged_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qupath_her2.patches.pixels.windows._STRIP_BYTES", 100_000)
-    rgb = np.repeat(np.repeat(noise(20, 20, 3), 32, axis=0), 32, axis=1)
-    manifest = manifest_of([tiled(tmp_path / "a.tif", rgb)], [(0, (0, 0, 640, 640))], side=20)
-    with PatchPixels(manifest) as pixels:
-        assert np.array_equal(pixels.read([0])[0], noise(20, 20, 3))
-
-
 def test_chains_are_followed(tmp_path: Path) -> None:
     rgb = noise(96, 64, 1)
     image = image_of(tmp_path / "a.png", rgb)
@@ -167,25 +111,6 @@ def test_threads_read_what_one_reads(tmp_path: Path) -> None:
         batches = [np.random.default_rng(seed).permutation(120)[:40] for seed in range(12)]
         for batch, got in zip(batches, pool.map(pixels.read, batches), strict=True):
             assert np.array_equal(got, want[batch])
-
-
-def test_open_slides_stay_within_their_bytes(tmp_path: Path) -> None:
-    images = [image_of(tmp_path / f"{i}.png", noise(64, 64, i)) for i in range(5)]
-    manifest = manifest_of(images, [(i, (0, 0, 16, 16)) for i in range(5)])
-    with PatchPixels(manifest, open_bytes=2 * 64 * 64 * 3) as pixels:
-        pixels.read(range(5))
-        assert list(pixels._slides._entries) == [3, 4]
-
-
-def test_a_cached_patch_needs_no_file(two_images: Make) -> None:
-    manifest = two_images([(0, (0, 0, 16, 16)), (0, (16, 0, 16, 16))])
-    with PatchPixels(manifest, open_bytes=1, cache_bytes=16 * 16 * 3) as pixels:
-        first = pixels.read([0])
-        pixels.close()
-        manifest.images[0].path.unlink()
-        assert np.array_equal(pixels.read([0]), first)
-        with pytest.raises(PatchReadError):
-            pixels.read([1])
 
 
 def test_a_missing_image_is_named_and_the_others_are_read(two_images: Make) -> None:
@@ -219,26 +144,6 @@ def test_a_damaged_tile_spoils_its_own_patches_only(tmp_path: Path) -> None:
     for row, (x, y, w, h) in enumerate(boxes):
         if row != 5:
             assert np.array_equal(got[row], rgb[y : y + h, x : x + w])
-
-
-def test_clahe_changes_lightness_not_colour(two_images: Make) -> None:
-    flat = np.full((32, 32, 3), (150, 110, 100), np.uint8)
-    flat[:, 16:] = (140, 100, 90)
-    out = apply_clahe(flat, ClaheSettings(clip_limit=4.0, tiles=1))
-    before, after = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(int) for rgb in (flat, out))
-    assert np.abs(after[..., 0] - before[..., 0]).max() > 3
-    assert np.abs(after[..., 1:] - before[..., 1:]).max() <= 3
-    rows = [(0, (0, 0, 16, 16))]
-    with PatchPixels(two_images(rows, settings={"clahe": {"clip_limit": 2.0, "tiles": 4}})) as pixels:
-        got = pixels.read([0])[0]
-    want = apply_clahe(np.ascontiguousarray(noise(96, 64, 1)[:16, :16]), ClaheSettings(2.0, 4))
-    assert np.array_equal(got, want)
-
-
-@pytest.mark.parametrize("bad", [{"clip_limit": 0.0}, {"tiles": 0}])
-def test_clahe_settings_that_do_nothing_are_refused(bad: dict) -> None:
-    with pytest.raises(SettingsError, match="CLAHE"):
-        ClaheSettings(**bad)
 
 
 def test_reading_order_holds_every_row_once_and_neighbours_together() -> None:

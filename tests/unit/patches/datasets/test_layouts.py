@@ -2,42 +2,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
-from qupath_her2.errors import PatchError, RegionFileError
+from qupath_her2.errors import PatchError
 from qupath_her2.patches.cutting.cut_patches import cut_patches
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
-from qupath_her2.patches.datasets.aperio import read_aperio_regions
 from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
 from qupath_her2.patches.datasets.sources import SourceImage
-from qupath_her2.patches.datasets.tables import find_table
 from qupath_her2.patches.settings import PatchSettings
-from tests.unit.patches.conftest import noise
-
-
-def png(path: Path, side: int = 48) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(noise(side, side)).save(path)
-
-
-def tif(path: Path, side: int = 96) -> None:
-    """A tiled TIFF under whatever name: what a file is comes from its bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        tifffile.imwrite(stream, noise(side, side), tile=(32, 32), photometric="rgb", metadata=None)
+from tests.unit.patches.drawn_folders import (
+    png,
+    square,
+    tif,
+    xml,
+)
 
 
 def by_name(layout: str, folder: Path, **known: object) -> dict[str, SourceImage]:
     return {image.name: image for image in load_layout(layout, folder, **known).images}
-
-
-# --- BCI
 
 
 def bci(folder: Path) -> None:
@@ -79,9 +62,6 @@ def test_bci_with_another_name_is_refused(tmp_path: Path) -> None:
         load_layout("bci", tmp_path)
 
 
-# --- HER2-IHC-40x
-
-
 @pytest.mark.parametrize(
     ("names", "root"),
     [
@@ -109,8 +89,6 @@ def test_her2_ihc_40x_laid_out_otherwise_is_refused(name: str, tmp_path: Path) -
         load_layout("her2-ihc-40x", tmp_path)
 
 
-# --- Warwick
-
 WARWICK = "CaseNo,HeR2 SCORE,PERCENTAGE CELLS WITH COMPLETE MEMBRANE STAINING IRRESPECTIVE OF INTENSITY\n"
 
 
@@ -134,28 +112,6 @@ def test_warwick_without_its_table(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(PatchError, match=r"CaseNo, HeR2 SCORE.*'other.csv' has a, b"):
         load_layout("warwick", tmp_path)
-
-
-# --- Yale and TCGA
-
-
-def xml(*drawn: tuple[list[tuple[float, float]], str, str], name: str = "") -> str:
-    """Aperio's XML of (vertices, type, negative)."""
-    parts = "".join(
-        f'<Region Id="{i}" Type="{kind}" NegativeROA="{negative}" Analyze="1"><Vertices>'
-        + "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in points)
-        + "</Vertices></Region>"
-        for i, (points, kind, negative) in enumerate(drawn, 1)
-    )
-    return (
-        '<?xml version="1.0"?>\n<Annotations MicronsPerPixel="0.25"><Annotation Id="1" '
-        f'Name="{name}" Type="4"><Attributes><Attribute Name="d" Value=""/></Attributes><Regions>'
-        f"<RegionAttributeHeaders/>{parts}</Regions><Plots/></Annotation></Annotations>\n"
-    )
-
-
-def square(x: float, y: float, side: float) -> list[tuple[float, float]]:
-    return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
 
 
 def yale(folder: Path) -> None:
@@ -186,8 +142,6 @@ def test_yale_and_tcga(tmp_path: Path) -> None:
     assert got.region_uuid.any(axis=1).all()
 
 
-# --- HEROHE
-
 HEROHE = "Case;Immunohistochemistry;ISH Group;Final Result (Ground truth);Age\n"
 
 
@@ -204,9 +158,6 @@ def test_herohe(tmp_path: Path) -> None:
         "22.mrxs": ("3", "22"),
         "7.mrxs": (None, "7"),
     }
-
-
-# --- what holds for all
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
@@ -228,108 +179,3 @@ def test_our_own_output_is_no_data(tmp_path: Path) -> None:
     bci(tmp_path)
     png(tmp_path / "IHC" / "her2" / "patches" / "x.png")
     assert len(load_layout("bci", tmp_path).images) == 4
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
-def test_tables_of_any_spelling(delimiter: str, encoding: str, tmp_path: Path) -> None:
-    rows = [["CASENO", " HeR2  score ", "Größe"], ["7", "2", "x"], ["", "", ""], ["8", "3"]]
-    text = "\r\n".join(delimiter.join(row) for row in rows)
-    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
-    paths, found = find_table(tmp_path, ("CaseNo", "HeR2 SCORE"))
-    assert paths == [tmp_path / "t.csv"]
-    assert [(row["caseno"], row["her2_score"]) for row in found] == [("7", "2"), ("8", "3")]
-
-
-# --- Aperio XML
-
-
-def read(folder: Path, text: str, side: int = 100) -> object:
-    path = folder / "a.xml"
-    path.write_text(text, encoding="utf-8")
-    return read_aperio_regions(path, image_width=side, image_height=side)
-
-
-def test_polygons_rectangles_ellipses(tmp_path: Path) -> None:
-    found = read(
-        tmp_path,
-        xml(
-            (square(10, 10, 20), "0", "0"),
-            (square(40, 10, 20), "1", "0"),
-            ([(10, 60), (40, 80)], "1", "0"),
-            ([(50, 60), (90, 80)], "2", "0"),
-            ([(10, 5), (20, 5)], "3", "0"),
-            ([(10, 5), (20, 5)], "4", "0"),
-            name="Tumour",
-        ),
-    )
-    areas = [region.geometry.area for region in found.regions]
-    assert areas[:3] == [400, 400, 600]
-    assert areas[3] == pytest.approx(np.pi * 20 * 10, rel=1e-3)
-    assert [region.role for region in found.regions] == ["tumour"] * 4
-    assert {region.name for region in found.regions} == {"Tumour"}
-    assert [feature.index for feature in found.quarantined] == [4, 5]
-
-
-def test_negative_regions_subtract_and_the_image_cuts(tmp_path: Path) -> None:
-    found = read(tmp_path, xml((square(80, 80, 40), "0", "0"), (square(85, 85, 5), "0", "1")))
-    assert [(region.role, region.geometry.area) for region in found.regions] == [
-        ("tumour", 400),
-        ("ignore", 25),
-    ]
-    assert len({region.uuid for region in found.regions}) == 2
-
-
-def test_the_same_file_gives_the_same_uuids(tmp_path: Path) -> None:
-    text = xml((square(0, 0, 10), "0", "0"), (square(20, 0, 10), "0", "0"), (square(0, 0, 10), "0", "0"))
-    one, two = read(tmp_path, text), read(tmp_path, text)
-    assert [region.uuid for region in one.regions] == [region.uuid for region in two.regions]
-    assert "twice" in one.quarantined[0].reason
-
-
-@pytest.mark.parametrize(
-    "points",
-    [[], [(1, 1)], [(1, 1), (5, 5)], [("a", 1), (5, 5), (9, 1)], [(1, 1), (float("nan"), 5), (9, 1)]],
-)
-def test_a_bad_outline_is_set_aside(points: list, tmp_path: Path) -> None:
-    found = read(tmp_path, xml((points, "0", "0"), (square(0, 0, 10), "0", "0")))
-    assert len(found.regions) == 1
-    assert [feature.index for feature in found.quarantined] == [0]
-
-
-BOMB = (
-    '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;&b;">]>'
-    "<Annotations><Annotation Name='&c;'/></Annotations>"
-)
-OUTSIDE = '<?xml version="1.0"?><!DOCTYPE a SYSTEM "file:///etc/hostname"><Annotations/>'
-
-
-@pytest.mark.parametrize("text", [BOMB, OUTSIDE])
-def test_document_types_and_entities_are_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(RegionFileError, match="declares a document type"):
-        read(tmp_path, text)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "<Annotations>", '<?xml version="1.0" encoding="klingon"?><Annotations/>']
-)
-def test_what_is_no_xml_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(RegionFileError):
-        read(tmp_path, text)
-
-
-@settings(max_examples=60, deadline=None)
-@given(place=st.integers(0, 5000), junk=st.binary(max_size=6), cut=st.booleans())
-def test_any_damage_is_an_error_of_ours_or_regions(
-    place: int, junk: bytes, cut: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    data = xml((square(10, 10, 20), "0", "0"), (square(40, 40, 20), "2", "1")).encode()
-    place %= len(data)
-    data = data[:place] + junk + (b"" if cut else data[place + len(junk) :])
-    path = tmp_path_factory.mktemp("x") / "a.xml"
-    path.write_bytes(data)
-    try:
-        found = read_aperio_regions(path, image_width=100, image_height=100)
-    except RegionFileError:
-        return
-    assert all(region.geometry.is_valid and region.geometry.area > 0 for region in found.regions)
