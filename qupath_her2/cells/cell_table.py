@@ -1,17 +1,17 @@
-"""Measured cells as a `CellTable`."""
+"""Conversion of measured cells to a `CellTable`, the format that is saved, scored and pushed to QuPath."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.existing_cells import rings_of
+from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, UNCERTAINTY_NAME
 from qupath_her2.cells.tile import TileCells
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import NOT_MEASURED, CellTable
 
-__all__ = ["assemble", "existing_table"]
+__all__ = ["existing_cell_table", "new_cell_table"]
 
 
 def _table(
@@ -21,8 +21,9 @@ def _table(
     cells: tuple[NDArray[np.float32], NDArray[np.int64]],
     nuclei: tuple[NDArray[np.float32], NDArray[np.int64]],
 ) -> CellTable:
+    """Build the table; `cells` and `nuclei` are vertices and offsets of ragged rings."""
     names = MEASUREMENT_NAMES
-    # Other sources of cells know nothing of it: they have no such column, rather than an empty one.
+    # Only Bayesian networks have an uncertainty: all others get no such column, rather than one of NaN.
     if np.isfinite(found.uncertainty).any():
         names, columns = (*names, UNCERTAINTY_NAME), np.column_stack([columns, found.uncertainty])
     return CellTable(
@@ -39,40 +40,51 @@ def _table(
     )
 
 
-def _even_rings(xy: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _ragged(xy: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return rings of equal length (N, V, 2) as vertices (N * V, 2) and offsets (N + 1)."""
     n, corners = xy.shape[:2]
     return np.ascontiguousarray(xy.reshape(-1, 2)), np.arange(n + 1, dtype=np.int64) * corners
 
 
-def assemble(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
-    """Return new cells as a table; UUIDs are zero until the run is known.
+def new_cell_table(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
+    """Return detected cells as a table.
 
     Parameters
     ----------
     found
         N cells.
     columns
-        float32 (N, M), `membrane.measurement_columns`.
+        float32 (N, M), see `measurement_columns`.
+
+    Returns
+    -------
+    CellTable
+        N rows, class not measured; UUIDs are zero until the run that made the cells is known.
     """
     uuid = np.zeros((len(found), 16), np.uint8)
-    return _table(found, columns, uuid, _even_rings(found.cell_xy), _even_rings(found.nucleus_xy))
+    return _table(found, columns, uuid, _ragged(found.cell_xy), _ragged(found.nucleus_xy))
 
 
-def existing_table(found: TileCells, existing: ExistingCells, columns: NDArray[np.float32]) -> CellTable:
-    """Return existing cells as a table, with the UUIDs and outlines they came with.
+def existing_cell_table(found: TileCells, existing: ExistingCells, columns: NDArray[np.float32]) -> CellTable:
+    """Return existing cells as a table, with their own UUIDs and outlines.
 
     A plain detection is measured as a nucleus, but its outline in the table is the one it has in QuPath.
 
     Parameters
     ----------
     found
-        N measured cells; `found.given` are their places in `existing`.
+        N measured cells; `found.existing_index` points into `existing`.
     existing
         All cells of the region file.
     columns
-        float32 (N, M), `membrane.measurement_columns`.
+        float32 (N, M), see `measurement_columns`.
+
+    Returns
+    -------
+    CellTable
+        N rows, class not measured.
     """
-    place = found.given
-    cells = rings_of(existing.cell_xy, existing.cell_offsets, place)
-    nuclei = rings_of(existing.nucleus_xy, existing.nucleus_offsets, place)
+    place = found.existing_index
+    cells = select_rings(existing.cell_xy, existing.cell_offsets, place)
+    nuclei = select_rings(existing.nucleus_xy, existing.nucleus_offsets, place)
     return _table(found, columns, existing.uuid[place], cells, nuclei)

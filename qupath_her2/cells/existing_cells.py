@@ -13,7 +13,7 @@ from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.stain_planes import Planes
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 
-__all__ = ["given_centres", "given_in_tile", "polar_radii", "rings_of"]
+__all__ = ["centres_of_existing", "existing_in_tile", "polar_radii", "select_rings"]
 
 #: A cell without nucleus is given one of this share of its radius, only to find its neighbours by.
 _STAND_IN_SHARE = 0.4
@@ -92,7 +92,7 @@ def _centroids(xy: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[n
     return centroids
 
 
-def given_centres(existing: ExistingCells) -> NDArray[np.float64]:
+def centres_of_existing(existing: ExistingCells) -> NDArray[np.float64]:
     """Return the centroids of the nuclei, or of the cells where there is no nucleus.
 
     Parameters
@@ -111,7 +111,7 @@ def given_centres(existing: ExistingCells) -> NDArray[np.float64]:
     return centres
 
 
-def rings_of(
+def select_rings(
     xy: NDArray[np.float32], offsets: NDArray[np.int64], chosen: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the chosen of N ragged rings.
@@ -135,7 +135,7 @@ def rings_of(
     return xy[index], starts
 
 
-def given_in_tile(
+def existing_in_tile(
     existing: ExistingCells,
     centres_xy: NDArray[np.float64],
     planes: Planes,
@@ -152,7 +152,7 @@ def given_in_tile(
     existing
         Of the whole image.
     centres_xy
-        float64 (N, 2), their `given_centres`, level-0 pixels.
+        float64 (N, 2), their `centres_of_existing`, level-0 pixels.
     planes
         Of the tile.
     grid, box
@@ -172,7 +172,7 @@ def given_in_tile(
     centres = centres[chosen]
 
     def radii(xy: NDArray[np.float32], offsets: NDArray[np.int64], n_angles: int) -> NDArray[np.float32]:
-        ring, starts = rings_of(xy, offsets, chosen)
+        ring, starts = select_rings(xy, offsets, chosen)
         local = ring / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
         return polar_radii(local, starts, centres, n_angles)
 

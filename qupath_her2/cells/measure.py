@@ -9,29 +9,29 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.cell_table import assemble, existing_table
-from qupath_her2.cells.existing_cells import given_centres
+from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
+from qupath_her2.cells.existing_cells import centres_of_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
 from qupath_her2.cells.membrane.measurements import measurement_columns
 from qupath_her2.cells.membrane.outlines import OutlineSettings
-from qupath_her2.cells.membrane.radial_profiles import SectorSettings
+from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
 from qupath_her2.cells.quality import (
-    PictureQuality,
+    ImageQuality,
     QualitySettings,
-    assess_picture,
+    assess_image,
+    check_image,
     check_membranes,
-    check_picture,
     check_pixel_size,
 )
-from qupath_her2.regions import RegionMap, map_regions
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileCells, TileWork, join, measure_tile
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Refusal, Region
+from qupath_her2.regions import RegionMap, map_regions
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.stains.vectors import StainVectors
 
@@ -49,7 +49,7 @@ class CellSettings:
     planes: PlaneSettings = field(default_factory=PlaneSettings)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     outlines: OutlineSettings = field(default_factory=OutlineSettings)
-    sectors: SectorSettings = field(default_factory=SectorSettings)
+    sectors: RadialProfileSettings = field(default_factory=RadialProfileSettings)
     grading: GradingSettings = field(default_factory=GradingSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
 
@@ -132,14 +132,16 @@ def _finish(
     refusal: Refusal | None,
     warnings: list[str],
     s: CellSettings,
-    quality: PictureQuality | None = None,
+    quality: ImageQuality | None = None,
 ) -> MeasuredCells:
-    estimates = estimate_membranes(found.rings, found.sectors)
-    columns = measurement_columns(found.sectors, estimates, found.radii_um, found.nucleus_radii_um)
+    estimates = estimate_membranes(found.features, found.profiles)
+    columns = measurement_columns(found.profiles, estimates, found.radii_um, found.nucleus_radii_um)
     intensity, pattern = grade(estimates, s.grading)
-    table = assemble(found, columns) if existing is None else existing_table(found, existing, columns)
+    table = (
+        new_cell_table(found, columns) if existing is None else existing_cell_table(found, existing, columns)
+    )
     if refusal is None and quality is not None and len(found):
-        refusal = check_membranes(found.sectors, found.ridge_share, quality, s.quality)
+        refusal = check_membranes(found.profiles, found.ridge_share, quality, s.quality)
     return MeasuredCells(
         table, intensity, pattern, regions.scored, refusal, tuple(warnings), estimates, s.grading
     )
@@ -185,7 +187,7 @@ def find_cells(
     if existing is None and (classes is not None or detector is None):
         judge = judge.prepared(tiles_of_samples)
     chosen = judge if detector is None else detector.prepared(tiles_of_samples)
-    centres = None if existing is None else given_centres(existing)
+    centres = None if existing is None else centres_of_existing(existing)
     work = TileWork(
         slide, regions, grid, stains, chosen, existing, centres, s.planes, s.outlines, s.sectors,
         classes, network or NetworkCellSettings(), judge,
@@ -252,8 +254,8 @@ def measure_cells(
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
-    quality = assess_picture(samples, stains, pixel_size_um)
-    refusal = check_picture(quality, s.quality)
+    quality = assess_image(samples, stains, pixel_size_um)
+    refusal = check_image(quality, s.quality)
     if refusal is not None:
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     found = find_cells(

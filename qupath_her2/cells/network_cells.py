@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid
-from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_on_ground
-from qupath_her2.cells.membrane.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_in_territories
+from qupath_her2.cells.membrane.territory import STRAIGHT_STEP, UNOWNED, grow_territories
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
-from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_from_map
 from qupath_her2.cells.nuclei.star_contours import mean_within
 from qupath_her2.cells.stain_planes import Plane
 from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
 from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS
 from qupath_her2.records import Box
 
-__all__ = ["ClassMap", "NetworkCellSettings", "cells_of_map", "network_in_tile"]
+__all__ = ["ClassMap", "NetworkCellSettings", "cells_from_map", "network_cells_in_tile"]
 
 #: Prices are whole numbers; a step over ground that is certainly no membrane costs this.
 _PER_PX = 8
@@ -94,7 +94,7 @@ def _averaged(values: NDArray[np.uint8], factor: int) -> Plane:
     return cast(Plane, blocks / np.float32(255))
 
 
-def cells_of_map(
+def cells_from_map(
     nuclear: Plane,
     membrane: Plane,
     um_px: float,
@@ -120,18 +120,18 @@ def cells_of_map(
         N nuclei and the outlines of their cells, pixels of the map.
     """
     s = settings or NetworkCellSettings()
-    nuclei, owner = nuclei_of_map(nuclear, um_px, s.nuclei)
+    nuclei, owner = nuclei_from_map(nuclear, um_px, s.nuclei)
     if is_nucleus is not None:
         nuclei, owner = _kept(nuclei, owner, is_nucleus(nuclei))
     price = np.rint(_PER_PX * (1 + s.membrane_price * membrane)).astype(np.int32)
     # Cells begin at the edges of their nuclei, into which nobody grows.
-    price[owner != NOBODY] = -1
+    price[owner != UNOWNED] = -1
     reach_um = s.outlines.reach_um + s.membrane_price * _CROSSED_UM
-    limit = int(reach_um / um_px * STRAIGHT * _PER_PX)
-    ground, _ = grow(owner, np.zeros(owner.shape, np.int32), price, limit)
+    limit = int(reach_um / um_px * STRAIGHT_STEP * _PER_PX)
+    ground, _ = grow_territories(owner, np.zeros(owner.shape, np.int32), price, limit)
     ridge = np.float32(s.ridge_od) * membrane
-    return nuclei, outline_on_ground(
-        ridge, um_px, nuclei.centre, nuclei.radii, ground, owner != NOBODY, s.outlines
+    return nuclei, outline_in_territories(
+        ridge, um_px, nuclei.centre, nuclei.radii, ground, owner != UNOWNED, s.outlines
     )
 
 
@@ -139,13 +139,13 @@ def _kept(
     nuclei: Nuclei, owner: NDArray[np.int32], good: NDArray[np.bool_]
 ) -> tuple[Nuclei, NDArray[np.int32]]:
     """Return the good nuclei and the ground of theirs."""
-    number = np.where(good, np.cumsum(good) - 1, NOBODY).astype(np.int32)
+    number = np.where(good, np.cumsum(good) - 1, UNOWNED).astype(np.int32)
     # The last place stands for nobody, which is -1.
-    number = np.append(number, np.int32(NOBODY))
+    number = np.append(number, np.int32(UNOWNED))
     return Nuclei(nuclei.centre[good], nuclei.radii[good]), number[owner]
 
 
-def network_in_tile(
+def network_cells_in_tile(
     classes: ClassMap,
     grid: Grid,
     box: Box,
@@ -195,7 +195,7 @@ def network_in_tile(
         return Nuclei(centre, nuclei.radii * np.float32(ratio))
 
     judge = None if is_nucleus is None else lambda nuclei: is_nucleus(working(nuclei))
-    nuclei, cells = cells_of_map(nuclear, membrane, classes.um_px * factor, settings, judge)
+    nuclei, cells = cells_from_map(nuclear, membrane, classes.um_px * factor, settings, judge)
     unsure = np.full(len(nuclei), np.nan, np.float32)
     if found.uncertainty is not None:
         plane = _averaged(found.uncertainty, factor) * np.float32(LARGEST_DEVIATION)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.cells.nuclei.seeds import blob_response
 from qupath_her2.cells.samples import Sample
 from qupath_her2.cells.stain_planes import blur
@@ -21,11 +21,11 @@ from qupath_her2.records import Refusal
 from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 
 __all__ = [
-    "PictureQuality",
+    "ImageQuality",
     "QualitySettings",
-    "assess_picture",
+    "assess_image",
     "check_membranes",
-    "check_picture",
+    "check_image",
     "check_pixel_size",
     "edge_blur_um",
 ]
@@ -82,7 +82,7 @@ class QualitySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureQuality:
+class ImageQuality:
     """What samples say of a picture; NaN where they cannot.
 
     `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`; `dab_od`, mean DAB of the scored
@@ -186,7 +186,7 @@ def _mean_dab(samples: Sequence[Sample]) -> float:
     return float(pooled.mean()) if len(pooled) else float("nan")
 
 
-def assess_picture(samples: Sequence[Sample], stains: StainVectors, pixel_size_um: float) -> PictureQuality:
+def assess_image(samples: Sequence[Sample], stains: StainVectors, pixel_size_um: float) -> ImageQuality:
     """Measure colour, sharpness and where the brown lies.
 
     Parameters
@@ -200,7 +200,7 @@ def assess_picture(samples: Sequence[Sample], stains: StainVectors, pixel_size_u
     """
     blurs = [edge_blur_um(sample.tile.rgb, stains, sample.tile.planes.um_px) for sample in samples]
     known = [value for value in blurs if np.isfinite(value)]
-    return PictureQuality(
+    return ImageQuality(
         _green_share(samples, stains),
         float(np.median(known)) if known else float("nan"),
         _dab_polarity(samples),
@@ -209,7 +209,7 @@ def assess_picture(samples: Sequence[Sample], stains: StainVectors, pixel_size_u
     )
 
 
-def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None:
+def check_image(quality: ImageQuality, s: QualitySettings) -> Refusal | None:
     """Refuse what is not an IHC picture, is out of focus, or is stained in its nuclei."""
     if quality.green_share > s.max_green_share:
         reason = (
@@ -232,7 +232,7 @@ def check_picture(quality: PictureQuality, s: QualitySettings) -> Refusal | None
     return None
 
 
-def _least_ridge_share(quality: PictureQuality, s: QualitySettings) -> float:
+def _least_ridge_share(quality: ImageQuality, s: QualitySettings) -> float:
     """Blur and coarse pixels spread lines: the limit follows both."""
     sharp = float(np.interp(quality.pixel_size_um, (0.25, 0.5), (s.min_ridge_share_fine, s.min_ridge_share)))
     if not np.isfinite(quality.edge_blur_um):
@@ -241,7 +241,7 @@ def _least_ridge_share(quality: PictureQuality, s: QualitySettings) -> float:
 
 
 def check_membranes(
-    sectors: Sectors, ridge_share: NDArray[np.float32], quality: PictureQuality, s: QualitySettings
+    sectors: RadialProfiles, ridge_share: NDArray[np.float32], quality: ImageQuality, s: QualitySettings
 ) -> Refusal | None:
     """Refuse brown that fills cells instead of lining them.
 

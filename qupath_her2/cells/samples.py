@@ -1,7 +1,7 @@
-"""Evenly spread samples of an image, read before its cells: to know its blur, its stain and its nuclei.
+"""Sample windows of an image, read before its cells to assess blur, stain and the strength of its nuclei.
 
-Samples are whole windows of a lattice counted from the image's corner, so that they do not depend on tiles or
-workers, and the same regions always give the same samples.
+Windows lie on a lattice anchored at the image's corner: they do not depend on tiles or workers, and the same regions
+always give the same samples.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.nuclei.detection import Tile
-from qupath_her2.regions import RegionMap
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
+from qupath_her2.regions import RegionMap
 from qupath_her2.slides.readers.slide import Slide, read_scaled
 from qupath_her2.slides.stains.vectors import StainVectors
 
@@ -23,21 +23,22 @@ __all__ = ["Sample", "read_samples"]
 
 _WINDOW_PX = 256
 _FEWEST_SAMPLES, _MOST_SAMPLES = 6, 16
-#: A sixth of the scored ground is looked at, within those numbers.
+#: Fraction of the scored area that is sampled, within those numbers.
 _SAMPLED_SHARE = 1 / 6
+#: Granularity of `Sample.inside`: testing a point per block is 64 times cheaper than one per pixel.
 _BLOCK_PX = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A window of the working grid: its `tile` and, bool (H, W), the pixels `inside` a scored region."""
+    """A window of the working grid: its `tile`, and `inside`, bool (H, W), the pixels within a scored region."""
 
     tile: Tile
     inside: NDArray[np.bool_]
 
 
 def _spread(places: NDArray[np.float64], wanted: int) -> list[int]:
-    """Choose `wanted` of N places (N, 2), each as far as it can be from those before; the first in their middle."""
+    """Choose `wanted` of N places (N, 2) by farthest-point sampling, beginning with the most central one."""
     chosen = [int(np.square(places - places.mean(0)).sum(1).argmin())]
     distance = np.full(len(places), np.inf)
     while len(chosen) < wanted:
@@ -47,20 +48,22 @@ def _spread(places: NDArray[np.float64], wanted: int) -> list[int]:
 
 
 def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
-    """Choose windows (x, y in working pixels): those well filled by the regions, evenly spread."""
+    """Choose evenly spread windows that the regions fill well; return their corners (x, y), working pixels."""
     side = _WINDOW_PX * grid.downsample
     low_x, low_y, high_x, high_y = (v / side for v in regions.bounds())
     columns = np.arange(max(int(low_x), 0), int(high_x) + 1)
     rows = np.arange(max(int(low_y), 0), int(high_y) + 1)
     x, y = (v.ravel() for v in np.meshgrid(columns, rows))
     if len(x) == 0:
-        # Regions drawn wholly beside the image.
+        # The regions lie entirely outside the image.
         return []
+    # Frames are in level-0 pixels, as the regions are.
     frames = shapely.box(x * side, y * side, (x + 1) * side, (y + 1) * side)
     filled = np.zeros(len(frames))
     for region in regions.scored:
         near = np.flatnonzero(shapely.intersects(region.geometry, frames))
         filled[near] += shapely.area(shapely.intersection(region.geometry, frames[near]))
+    # Relative to the best window: small regions fill none, and would otherwise have no sample at all.
     good = np.flatnonzero(filled >= 0.5 * filled.max())
     wanted = int(np.clip(_SAMPLED_SHARE * filled.sum() / side**2, _FEWEST_SAMPLES, _MOST_SAMPLES))
     chosen = good[_spread(np.stack([x[good], y[good]], 1).astype(np.float64), min(wanted, len(good)))]
@@ -68,7 +71,7 @@ def _windows(regions: RegionMap, grid: Grid) -> list[tuple[int, int]]:
 
 
 def _inside(regions: RegionMap, grid: Grid, x: int, y: int) -> NDArray[np.bool_]:
-    """Which pixels of a window lie in a scored region, decided for blocks of 8 pixels."""
+    """Return bool (H, W), the pixels of a window within a scored region, decided for blocks of 8 x 8 pixels."""
     offsets = np.arange(_BLOCK_PX / 2, _WINDOW_PX, _BLOCK_PX)
     column, row = (v.ravel() for v in np.meshgrid(x + offsets, y + offsets))
     hit = regions.assign(np.stack([column, row], 1) * grid.downsample) >= 0
@@ -79,20 +82,30 @@ def _inside(regions: RegionMap, grid: Grid, x: int, y: int) -> NDArray[np.bool_]
 def read_samples(
     slide: Slide, regions: RegionMap, grid: Grid, stains: StainVectors, planes: PlaneSettings
 ) -> list[Sample]:
-    """Read up to 12 windows of 256 working pixels, spread over the scored regions.
+    """Read up to 16 windows of 256 working pixels, spread over the scored regions.
 
     Parameters
     ----------
     slide
         An open image.
     regions
-        At least one of them scored; wholly beside the image they give no sample.
+        Regions of the image, at least one of them scored.
     grid
         Working grid.
     stains
-        Vectors and background.
+        Stain vectors and background of the image.
     planes
-        Weights and scales.
+        Settings of the stain planes.
+
+    Returns
+    -------
+    list[Sample]
+        Empty where all regions lie outside the image.
+
+    Raises
+    ------
+    ImageReadError
+        When the file is damaged or gone.
     """
     samples = []
     for x, y in _windows(regions, grid):

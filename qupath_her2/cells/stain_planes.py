@@ -142,7 +142,7 @@ def _evidence(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _take_grey(hematoxylin: Plane, dab: Plane, from_od: float, share: float) -> None:
+def _remove_grey_dab(hematoxylin: Plane, dab: Plane, from_od: float, share: float) -> None:
     """Take the DAB of grey off, in place; DAB never falls below 0 by it."""
     height, width = dab.shape
     for y in range(height):
@@ -194,7 +194,7 @@ def make_planes(
     )
     nuclear = blur(contour, s.contour_blur_um / um_px)
     all_dab = blur(dab, s.ridge_blur_um / um_px)
-    _take_grey(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
+    _remove_grey_dab(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
     fine_dab = blur(dab, s.ridge_blur_um / um_px)
     ridge = fine_dab - _opened(fine_dab, s.ridge_radius_um / um_px)
     return Planes(

@@ -1,4 +1,8 @@
-"""One tile: read, unmix, detect, outline, measure, and keep what belongs to its core and to a scored region."""
+"""Measuring one tile: read, unmix, detect, outline, measure; keep the cells of its core and the scored regions.
+
+Tiles overlap by a halo, and every step reaches less far than the halo. A cell is kept by the one tile whose core holds
+its nuclear centre, so neither tile size nor number of workers changes the result.
+"""
 
 from __future__ import annotations
 
@@ -10,41 +14,47 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.existing_cells import given_in_tile
+from qupath_her2.cells.existing_cells import existing_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
 from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings, ring_features
-from qupath_her2.cells.membrane.radial_profiles import N_READINGS, Sectors, SectorSettings, measure_sectors
-from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings, network_in_tile
-from qupath_her2.cells.nuclei.candidates import inside_outside
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures, profile_features
+from qupath_her2.cells.membrane.radial_profiles import (
+    N_READINGS,
+    RadialProfiles,
+    RadialProfileSettings,
+    measure_radial_profiles,
+)
+from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings, network_cells_in_tile
+from qupath_her2.cells.nuclei.candidates import stains_inside_and_around
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, Nuclei, Tile
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, polygons, rays_to_box
-from qupath_her2.regions import RegionMap
 from qupath_her2.cells.stain_planes import Plane, Planes, PlaneSettings, make_planes
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Box
+from qupath_her2.regions import RegionMap
 from qupath_her2.slides.readers.slide import Slide, read_scaled
 from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["NEW_CELL", "TileCells", "TileWork", "join", "measure_tile"]
 
-#: `TileCells.given` of a cell that was found here.
+#: `TileCells.existing_index` of a newly detected cell.
 NEW_CELL = -1
 
-#: Nuclei this near to a scored region still bound its cells, µm.
+#: Nuclei up to this far outside a scored region are outlined too, µm: they bound the cells at its border.
 _MARGIN_UM = 20.0
 
-#: The middle of a cell, as a share of its radius.
+#: Central zone of a cell without nucleus, as a fraction of the cell radius.
 _MIDDLE_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
-    """What every tile of an image shares.
+    """Inputs and settings shared by all tiles of an image.
 
-    `existing_centres` are the `given_centres` of `existing`; with `classes`, cells are found in what a network says,
-    where `judge` sees haematoxylin.
+    Cells come from one of three sources: `existing` cells (with `existing_centres` from `centres_of_existing`), the
+    probability maps of `classes`, or `detector`. Nuclei from probability maps must also pass the stain check of
+    `stain_filter`.
     """
 
     slide: Slide
@@ -56,22 +66,36 @@ class TileWork:
     existing_centres: NDArray[np.float64] | None
     planes: PlaneSettings
     outlines: OutlineSettings
-    sectors: SectorSettings
+    profiles: RadialProfileSettings
     classes: ClassMap | None = None
     network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
-    judge: ClassicalDetector = field(default_factory=ClassicalDetector)
+    stain_filter: ClassicalDetector = field(default_factory=ClassicalDetector)
 
 
 @dataclass(frozen=True, slots=True)
 class TileCells:
-    """N measured cells.
+    """N measured cells, as columns.
 
-    `centre_xy` float64 (N, 2), `cell_xy` float32 (N, 36, 2), `nucleus_xy` float32 (N, 32, 2): level-0 pixels;
-    `radii_um` float32 (N, 36), `nucleus_radii_um` float32 (N, 32) (all 0: no nucleus); `region` int32 (N);
-    `given` int64 (N), index of the existing cell measured, -1 for a new one; `rings` float16 (N, 36, C), see
-    `features.ring_features`; `sectors`;
-    `ridge_share` float32 (N), the share of the cell's DAB that stands in thin lines, NaN without DAB;
-    `uncertainty` float32 (N), of a Bayesian network's cells, see `network_in_tile`, NaN of all others.
+    Attributes
+    ----------
+    centre_xy
+        float64 (N, 2), centre of the nucleus, level-0 pixels.
+    cell_xy, nucleus_xy
+        float32 (N, 36, 2) and (N, 32, 2), outlines, level-0 pixels.
+    radii_um, nucleus_radii_um
+        float32 (N, 36) and (N, 32), the same outlines as radii; a cell without nucleus has nuclear radii of 0.
+    region
+        int32 (N), index of the scored region.
+    existing_index
+        int64 (N), index of the existing cell that was measured, `NEW_CELL` for a detected one.
+    features
+        float16 (N, 36, C), input of the membrane network, see `profile_features`.
+    profiles
+        Radial profiles of the cells.
+    ridge_share
+        float32 (N), fraction of the cell's DAB that lies in thin lines, 0..1; NaN without DAB.
+    uncertainty
+        float32 (N), of a Bayesian network, see `network_cells_in_tile`; NaN for all other sources.
     """
 
     centre_xy: NDArray[np.float64]
@@ -80,9 +104,9 @@ class TileCells:
     radii_um: NDArray[np.float32]
     nucleus_radii_um: NDArray[np.float32]
     region: NDArray[np.int32]
-    given: NDArray[np.int64]
-    rings: Rings
-    sectors: Sectors
+    existing_index: NDArray[np.int64]
+    features: ProfileFeatures
+    profiles: RadialProfiles
     ridge_share: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
 
@@ -102,7 +126,7 @@ class TileCells:
             np.zeros(0, np.int32),
             np.zeros(0, np.int64),
             np.zeros((0, N_SECTORS, len(FEATURE_NAMES)), np.float16),
-            Sectors(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
+            RadialProfiles(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
             np.zeros(0, f32),
             np.zeros(0, f32),
         )
@@ -112,37 +136,38 @@ class TileCells:
 def _ridge_shares(
     dab: Plane, ridge: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:
+    """Return the DAB in thin lines (white top-hat) as a fraction of all DAB of each cell."""
     n, n_sectors = radii.shape
     shares = np.empty(n, np.float32)
     for k in range(n):
         lines, total = 0.0, 0.0
+        # Every second ray: a fraction over the whole cell needs no finer sampling.
         for a in range(0, n_sectors, 2):
             cosine, sine = np.cos(2 * np.pi * a / n_sectors), np.sin(2 * np.pi * a / n_sectors)
             for r in range(1, int(radii[k, a]) + 3):
                 x, y = centres[k, 0] + r * cosine, centres[k, 1] + r * sine
-                # A ring of radius r holds area in proportion to r.
+                # Polar sampling: the area of an annulus grows with its radius.
                 lines += r * max(bilinear(ridge, x, y), 0.0)
                 total += r * max(bilinear(dab, x, y), 0.0)
         shares[k] = lines / total if total > 0 else np.nan
     return shares
 
 
-def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
-    """Find nuclei and outline their cells: all that a network sees, or the classical ones near the scored regions.
-
-    Beside them is how unsure a network is of each.
-    """
+def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
+    """Detect nuclei and outline their cells; also return the network's uncertainty of each, NaN without a network."""
     if work.classes is not None:
-        seen = _seen(work, box)
+        seen = _segmented_box(work, box)
         away = np.array([seen.x - box.read.x, seen.y - box.read.y], np.float64)
 
         def is_nucleus(found: Nuclei) -> NDArray[np.bool_]:
-            """Gaps, red cells and clumps of DAB are no nuclei, whatever a network says."""
-            stains = inside_outside(tile.planes, found.centre + away, found.radii)
-            return work.judge.is_blue(stains[:, :2], stains[:, 2:4])
+            """Reject gaps, red blood cells and DAB clumps that the network took for nuclei."""
+            stains = stains_inside_and_around(tile.planes, found.centre + away, found.radii)
+            return work.stain_filter.is_blue(stains[:, :2], stains[:, 2:4])
 
-        nuclei, outlines, unsure = network_in_tile(work.classes, work.grid, seen, work.network, is_nucleus)
-        return Nuclei(nuclei.centre + away, nuclei.radii), outlines, unsure
+        nuclei, outlines, uncertainty = network_cells_in_tile(
+            work.classes, work.grid, seen, work.network, is_nucleus
+        )
+        return Nuclei(nuclei.centre + away, nuclei.radii), outlines, uncertainty
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
     near = work.regions.near(
@@ -153,8 +178,11 @@ def _found(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, 
     return nuclei, outlines, np.full(len(nuclei), np.nan, np.float32)
 
 
-def _seen(work: TileWork, box: TileBox) -> Box:
-    """Return what a network must look at: the scored ground of the core, and the halo round it."""
+def _segmented_box(work: TileWork, box: TileBox) -> Box:
+    """Return the box to segment: the scored part of the core with the halo around it, working pixels.
+
+    Inference dominates the run time of network cells, so empty parts of a tile are skipped.
+    """
     core, read, d = box.core, box.read, work.grid.downsample
     bounds = work.regions.bounds_within(work.grid.level0(core))
     if bounds is None:
@@ -169,7 +197,7 @@ def _seen(work: TileWork, box: TileBox) -> Box:
 
 
 def _level0(xy: NDArray[np.float64], origin: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """From pixels of a tile, whose centres are whole numbers, to level-0 pixels, whose corners are."""
+    """Convert tile pixels (pixel centres at whole numbers) to level-0 pixels (pixel corners at whole numbers)."""
     return (xy + origin + 0.5) * grid.downsample
 
 
@@ -179,9 +207,19 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     Parameters
     ----------
     work
-        What the tiles of the image share.
+        Inputs and settings of the image.
     box
         The tile, working pixels.
+
+    Returns
+    -------
+    TileCells
+        Cells of the tile's core, in no particular order.
+
+    Raises
+    ------
+    ImageReadError
+        When the file is damaged or gone.
     """
     grid = work.grid
     x, y, width, height = box.read
@@ -190,52 +228,68 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
     origin = np.array([x, y], np.float64)
     if work.existing is None or work.existing_centres is None:
-        nuclei, outlines, unsure = _found(work, Tile(rgb, planes), box)
-        given = np.full(len(nuclei), NEW_CELL, np.int64)
+        nuclei, outlines, uncertainty = _detect(work, Tile(rgb, planes), box)
+        existing_index = np.full(len(nuclei), NEW_CELL, np.int64)
     else:
-        nuclei, outlines, given = given_in_tile(
+        nuclei, outlines, existing_index = existing_in_tile(
             work.existing, work.existing_centres, planes, grid, box, work.outlines
         )
-        unsure = np.full(len(nuclei), np.nan, np.float32)
+        uncertainty = np.full(len(nuclei), np.nan, np.float32)
     has_nucleus = np.asarray((nuclei.radii > 0).any(1))
-    # The middle of a cell without nucleus is read as one: cytoplasm begins beyond it, as in all cells.
+    # A cell without nucleus gets a central zone in its place, so that its cytoplasm is measured where that of other
+    # cells is.
     middle = np.broadcast_to(_MIDDLE_SHARE * outlines.radii.mean(1)[:, None], nuclei.radii.shape)
     middle = np.where(has_nucleus[:, None], nuclei.radii, middle).astype(np.float32)
-    sectors = measure_sectors(planes, nuclei.centre, middle, outlines.radii, work.sectors)
+    profiles = measure_radial_profiles(planes, nuclei.centre, middle, outlines.radii, work.profiles)
     um_px = np.float32(grid.um_px)
     pixel_size_um = grid.um_px / grid.downsample
-    rings = ring_features(sectors, outlines.neighbour, outlines.radii * um_px, pixel_size_um)
-    sectors.nucleus_od[~has_nucleus] = np.nan
+    features = profile_features(profiles, outlines.neighbour, outlines.radii * um_px, pixel_size_um)
+    profiles.nucleus_od[~has_nucleus] = np.nan
     centre_xy = _level0(nuclei.centre, origin, grid)
-    # Cores are bounded by corners of pixels, of which a tile counts the centres.
+    # Cores are bounded by pixel corners; tile coordinates refer to pixel centres.
     place = nuclei.centre + origin + 0.5
     core = box.core
     mine = (place[:, 0] >= core.x) & (place[:, 0] < core.x + core.width)
     mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
     size = np.array([work.slide.width, work.slide.height], np.float64)
-    mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (given != NEW_CELL)
+    # Existing cells may be centred beside the image; they are measured and returned like all others.
+    mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (existing_index != NEW_CELL)
     region = work.regions.assign(centre_xy)
     keep = np.flatnonzero(mine & (region >= 0))
-    return _kept(keep, planes, nuclei, outlines, sectors, rings, region, given, unsure, origin, grid, size)
+    return _take(
+        keep,
+        planes,
+        nuclei,
+        outlines,
+        profiles,
+        features,
+        region,
+        existing_index,
+        uncertainty,
+        origin,
+        grid,
+        size,
+    )
 
 
-def _kept(
+def _take(
     keep: NDArray[np.intp],
     planes: Planes,
     nuclei: Nuclei,
     outlines: Outlines,
-    sectors: Sectors,
-    rings: Rings,
+    profiles: RadialProfiles,
+    features: ProfileFeatures,
     region: NDArray[np.int32],
-    given: NDArray[np.int64],
-    unsure: NDArray[np.float32],
+    existing_index: NDArray[np.int64],
+    uncertainty: NDArray[np.float32],
     origin: NDArray[np.float64],
     grid: Grid,
     size: NDArray[np.float64],
 ) -> TileCells:
+    """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `size` that of the image."""
     centre, radii, nucleus = nuclei.centre[keep], outlines.radii[keep], nuclei.radii[keep]
-    # What is found here ends with the picture; an existing cell keeps the outline that its owner gave it.
-    is_new = given[keep] == NEW_CELL
+    # Outlines drawn here are clipped to the image; an existing cell keeps its own.
+    is_new = existing_index[keep] == NEW_CELL
     low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
     radii, nucleus = (
         np.where(is_new[:, None], np.minimum(r, rays_to_box(centre, low, high, r.shape[1])), r).astype(
@@ -251,34 +305,43 @@ def _kept(
         radii * um_px,
         nucleus * um_px,
         region[keep],
-        given[keep],
-        rings[keep],
-        Sectors(*(getattr(sectors, f.name)[keep] for f in fields(Sectors))),
+        existing_index[keep],
+        features[keep],
+        RadialProfiles(*(getattr(profiles, f.name)[keep] for f in fields(RadialProfiles))),
         _ridge_shares(planes.dab, planes.ridge, centre, radii),
-        unsure[keep],
+        uncertainty[keep],
     )
 
 
 def join(parts: Sequence[TileCells]) -> TileCells:
-    """Join the cells of tiles and order them from top to bottom, so that the tiling leaves no trace.
+    """Join the cells of all tiles and sort them from top to bottom, so that their order does not depend on the tiling.
 
     Parameters
     ----------
     parts
-        The cells of each tile, in any order; none at all gives no cells.
+        The cells of each tile, in any order; may be empty.
+
+    Returns
+    -------
+    TileCells
+        All cells, sorted by y, then x.
     """
     if not parts:
         return TileCells.none()
     y = np.concatenate([part.centre_xy[:, 1] for part in parts])
     x = np.concatenate([part.centre_xy[:, 0] for part in parts])
-    # Existing cells lie anywhere, so that their last digits depend on the tile.
+    # Coordinates were computed relative to a tile: those of existing cells, which lie on no grid, differ between
+    # tilings in their last digits.
     order = np.lexsort((x.round(3), y.round(3)))
 
     def column(name: str) -> NDArray[np.generic]:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
-    sectors = Sectors(
-        *(np.concatenate([getattr(part.sectors, f.name) for part in parts])[order] for f in fields(Sectors))
+    profiles = RadialProfiles(
+        *(
+            np.concatenate([getattr(part.profiles, f.name) for part in parts])[order]
+            for f in fields(RadialProfiles)
+        )
     )
     names = [f.name for f in fields(TileCells)]
-    return TileCells(**{name: sectors if name == "sectors" else column(name) for name in names})  # type: ignore[arg-type]
+    return TileCells(**{name: profiles if name == "profiles" else column(name) for name in names})  # type: ignore[arg-type]

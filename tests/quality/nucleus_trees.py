@@ -23,15 +23,15 @@ import shapely.affinity
 from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import make_grid
-from qupath_her2.cells.nuclei.candidates import MEASURES, Candidates, measure
+from qupath_her2.cells.nuclei.candidates import NUCLEUS_FEATURES, Candidates, nucleus_features
 from qupath_her2.cells.nuclei.contours import outline_seeds
 from qupath_her2.cells.nuclei.detection import ClassicalDetector, Tile
 from qupath_her2.cells.nuclei.seeds import find_seeds
 from qupath_her2.cells.nuclei.star_contours import polygons
-from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.records import Region
+from qupath_her2.regions import map_regions
 from qupath_her2.slides.readers.slide import open_slide, read_scaled
 from qupath_her2.slides.stains.estimate import estimate_stains
 from qupath_her2.slides.stains.vectors import optical_density
@@ -75,7 +75,7 @@ def _rows(
             fit = outline.intersection(truth[j]).area / outline.union(truth[j]).area
             best[i, int(not sure[j])] = max(best[i, int(not sure[j])], fit)
     kept = inside & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
-    measures = measure(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
+    measures = nucleus_features(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
     return measures[kept], np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
 
 
@@ -194,7 +194,7 @@ def grow(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
     parts = [*real, *drawn]
     fit = np.concatenate([part[1] for part in parts])
     model.fit(np.concatenate([part[0] for part in parts]), fit, weight / weight[0])
-    stored: dict[str, Any] = {"features": np.array(MEASURES)}
+    stored: dict[str, Any] = {"features": np.array(NUCLEUS_FEATURES)}
     stored.update({f"quality/{name}": array for name, array in tree_arrays(model).items()})
     np.savez_compressed(out, **stored)
 

@@ -1,9 +1,9 @@
-"""From a cell's features to the two facts guidelines speak of: how intense its membrane stains, and in what pattern.
+"""Grading of membranes: intensity and pattern of a cell's staining, the two properties that guidelines score.
 
-Two quantities are estimated by a small net grown on drawn fields (`ring_net`, `training`): the DAB density of the
-cell's own membrane, without its neighbours' share and without what the optics took, and the share of its outline that
-is stained. Cut-points on these two, which are settings and are saved with the run, give the facts. So a cut-point can
-be read, moved and calibrated on control tissue, and the net never gives a score.
+A small network trained on drawn fields (`membrane_net`, `train_membrane_net`) estimates two quantities: the DAB density
+of the cell's own membrane, without its neighbours' contribution and the loss by the optics, and the stained fraction of
+its outline (completeness). Cut-points on these two, which are settings and are saved with the run, give intensity and
+pattern. A cut-point can thus be read, moved and calibrated on control tissue, and the network never outputs a score.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.membrane.membrane_net import RingNet, estimate_rings, load_ring_net
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings
-from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.membrane.membrane_net import MembraneNet, load_membrane_net, predict_membranes
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.records import NOT_MEASURED
 
 __all__ = ["Estimates", "GradingSettings", "estimate_membranes", "grade", "is_lateral"]
@@ -36,13 +36,13 @@ class GradingSettings:
     Attributes
     ----------
     faint_od, moderate_od, intense_od
-        Own membrane DAB density from which staining counts as such, OD.
+        DAB density of the own membrane from which staining counts as faint, moderate and intense, OD.
     min_completeness
-        Less of the outline stained than this is no membrane staining, 0..1.
+        Below this stained fraction of the outline a cell has no membrane staining, 0..1.
     complete_from
-        From this share of the outline on, a membrane is complete, 0..1.
+        From this stained fraction of the outline a membrane is complete, 0..1.
     lateral_from
-        Smallest stained share of a lateral or basolateral pattern, 0..1.
+        Smallest stained fraction of a lateral or basolateral pattern, 0..1.
     """
 
     faint_od: float = 0.034
@@ -55,10 +55,16 @@ class GradingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What is estimated of N cells.
+    """Estimated membrane properties of N cells; NaN where a cell could not be measured.
 
-    `own_od` float32 (N), DAB density of the own membrane, OD; `completeness` float32 (N), 0..1; NaN where a cell
-    could not be measured; `lateral` bool (N), stained on one side or on two opposite ones.
+    Attributes
+    ----------
+    own_od
+        float32 (N), DAB density of the cell's own membrane, OD.
+    completeness
+        float32 (N), stained fraction of the outline, 0..1.
+    lateral
+        bool (N), stained along one side or along two opposite sides.
     """
 
     own_od: NDArray[np.float32]
@@ -67,28 +73,31 @@ class Estimates:
 
 
 @cache
-def _net() -> RingNet:
-    return load_ring_net(NET_FILE, FEATURE_NAMES)
+def _net() -> MembraneNet:
+    return load_membrane_net(NET_FILE, FEATURE_NAMES)
 
 
-def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
-    """Tell the cells stained along one unbroken side (basolateral) or along two opposite ones (lateral).
+def is_lateral(profiles: RadialProfiles) -> NDArray[np.bool_]:
+    """Return which cells are stained along one unbroken side (basolateral) or two opposite sides (lateral).
 
     Parameters
     ----------
-    sectors
-        Of N cells.
+    profiles
+        Radial profiles of N cells.
 
     Returns
     -------
     NDArray[np.bool_]
         bool (N)
     """
-    step = sectors.peak_od - sectors.inner_od
+    step = profiles.peak_od - profiles.inner_od
+    # Half the level of the strongest third of the sectors, and never less than noise: relative to the cell itself, so
+    # that faint and intense cells are judged alike.
     level = np.maximum(np.median(np.sort(step, axis=1)[:, -12:], axis=1) / 2, 0.04)
     stained = step > level[:, None]
     n_sectors = stained.shape[1]
-    # Fourier sums of the stained sectors: one side speaks in the first harmonic, two opposite ones in the second.
+    # Fourier sums over the stained sectors: staining of one side shows in the first harmonic, of two opposite sides in
+    # the second; both are near 0 for staining all round or in scattered sectors.
     angle = 2 * np.pi * np.arange(n_sectors) / n_sectors
     count = np.maximum(stained.sum(1), 1)
     first = np.abs((stained * np.exp(1j * angle)).sum(1)) / count
@@ -97,34 +106,46 @@ def is_lateral(sectors: Sectors) -> NDArray[np.bool_]:
     return lateral
 
 
-def estimate_membranes(rings: Rings, sectors: Sectors) -> Estimates:
-    """Estimate the own membranes of N cells.
+def estimate_membranes(features: ProfileFeatures, profiles: RadialProfiles) -> Estimates:
+    """Estimate density, completeness and side of the own membranes of N cells.
 
     Parameters
     ----------
-    rings
-        float16 (N, 36, C), `features.ring_features`.
-    sectors
-        Of the same cells.
+    features
+        float16 (N, 36, C), see `profile_features`.
+    profiles
+        Radial profiles of the same cells.
+
+    Returns
+    -------
+    Estimates
+        Of the N cells.
+
+    Raises
+    ------
+    ExchangeError
+        When the installed network was trained on other features.
     """
-    found = estimate_rings(_net(), rings)
-    root, completeness = np.maximum(found[:, 0], 0), np.clip(found[:, 1], 0, 1)
-    return Estimates(np.square(root), completeness, is_lateral(sectors))
+    predicted = predict_membranes(_net(), features)
+    # The network predicts the root of the density, so that errors of faint membranes weigh as much as those of strong
+    # ones.
+    root, completeness = np.maximum(predicted[:, 0], 0), np.clip(predicted[:, 1], 0, 1)
+    return Estimates(np.square(root), completeness, is_lateral(profiles))
 
 
 def grade(
     estimates: Estimates, settings: GradingSettings | None = None, shift: float = 0.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut the estimates into intensity and pattern.
+    """Apply the cut-points: intensity and pattern of each cell.
 
     Parameters
     ----------
     estimates
-        Of N cells.
+        Membrane properties of N cells.
     settings
         Cut-points.
     shift
-        Moves the density cut-points by this share, e.g. 0.1 for 10 % higher; to see how firm a score stands.
+        Relative shift of the density cut-points, e.g. 0.1 for 10 % higher; shows how robust a score is.
 
     Returns
     -------
@@ -135,10 +156,12 @@ def grade(
     cuts = np.array([s.faint_od, s.moderate_od, s.intense_od]) * (1 + shift)
     intensity = np.digitize(estimates.own_od, cuts).astype(np.uint8)
     intensity[estimates.completeness < s.min_completeness] = 0
+    # A complete membrane is complete even where one side stains more strongly.
     complete = estimates.completeness >= s.complete_from
     lateral = estimates.lateral & (estimates.completeness >= s.lateral_from)
     pattern = np.where(complete, _COMPLETE, np.where(lateral, _LATERAL, _INCOMPLETE)).astype(np.uint8)
     pattern[intensity == 0] = _NONE
+    # Comparisons with NaN are silently false and would end as a grade.
     unmeasured = np.isnan(estimates.own_od) | np.isnan(estimates.completeness)
     intensity[unmeasured] = NOT_MEASURED
     pattern[unmeasured] = NOT_MEASURED

@@ -1,4 +1,4 @@
-"""The measurements of a cell that people read, from its sectors."""
+"""Measurements of a cell as QuPath shows them, computed from its radial profiles and estimates."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.membrane.grading import Estimates
-from qupath_her2.cells.membrane.radial_profiles import Sectors, row_mean
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, row_mean
 from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.records import CellTable
 
 __all__ = ["MEASUREMENT_NAMES", "UNCERTAINTY_NAME", "measurement_columns", "stored_estimates"]
 
-#: Names of the measurements, in the order of their columns; each starts with ``HER2: `` and wears its unit.
+#: Names of the measurements, in column order; each starts with ``HER2: `` and ends with its unit where it has one.
 MEASUREMENT_NAMES: tuple[str, ...] = (
     "HER2: Membrane completeness",
     "HER2: Membrane DAB OD mean",
@@ -27,31 +27,31 @@ MEASUREMENT_NAMES: tuple[str, ...] = (
     "HER2: Nucleus area µm^2",
 )
 
-#: A further column of cells that a Bayesian network found, 0..0.5: the standard deviation, over its drawn nets, of the
-#: probabilities of membrane, nucleus and background, mean over the cell.
+#: Extra column of cells found by a Bayesian network, 0..0.5: standard deviation, over networks sampled from it, of the
+#: class probabilities (membrane, nucleus, background), mean over the cell.
 UNCERTAINTY_NAME = "HER2: Network uncertainty"
 
-#: Sectors whose DAB stands this far above the cell's side carry a membrane whose width means something, OD.
+#: Height of a sector's DAB above the cell's side from which its width is meaningful, OD; below it noise decides.
 _WIDTH_STEP_OD = 0.05
 
-#: FWHM that the working grid and the blur of the planes give to a line without width, µm: about 0.5 µm pixels
-#: (FWHM 0.41 µm as a Gaussian), a blur of 0.3 µm (0.71 µm) and 0.5 µm sampling along the ray.
+#: FWHM of an infinitely thin line as seen on the working grid, µm: pixels of about 0.5 µm (0.41 µm as a Gaussian) and
+#: the blur of the planes of 0.3 µm (0.71 µm), added in squares.
 _INSTRUMENT_WIDTH_UM = 0.82
 
 
-def _width(sectors: Sectors) -> NDArray[np.float32]:
-    """Median width of the stained sectors with the instrument's own taken off, µm; NaN without stained sectors."""
-    stained = (sectors.peak_od - sectors.inner_od > _WIDTH_STEP_OD) & ~np.isnan(sectors.width_um)
-    widths = np.sort(np.where(stained, sectors.width_um, np.inf), axis=1)
+def _width(profiles: RadialProfiles) -> NDArray[np.float32]:
+    """Return the median width of the stained profiles, corrected for blur, µm; NaN without stained profiles."""
+    stained = (profiles.peak_od - profiles.inner_od > _WIDTH_STEP_OD) & ~np.isnan(profiles.width_um)
+    widths = np.sort(np.where(stained, profiles.width_um, np.inf), axis=1)
     middle = np.maximum(stained.sum(1) - 1, 0) // 2
     seen = np.take_along_axis(widths, middle[:, None], 1)[:, 0]
-    # Widths of Gaussians add in squares.
+    # Widths of convolved Gaussians add in squares.
     own = np.sqrt(np.maximum(seen.astype(np.float64) ** 2 - _INSTRUMENT_WIDTH_UM**2, 0))
     return np.where(stained.any(1), own, np.nan).astype(np.float32)
 
 
 def measurement_columns(
-    sectors: Sectors,
+    profiles: RadialProfiles,
     estimates: Estimates,
     radii_um: NDArray[np.float32],
     nucleus_radii_um: NDArray[np.float32],
@@ -60,8 +60,10 @@ def measurement_columns(
 
     Parameters
     ----------
-    sectors, estimates
-        Of N cells.
+    profiles
+        Radial profiles of N cells.
+    estimates
+        Membrane estimates of the same cells.
     radii_um
         float32 (N, 36), outlines, µm.
     nucleus_radii_um
@@ -74,24 +76,26 @@ def measurement_columns(
         ``(membrane - cytoplasm) / (membrane + cytoplasm)`` of the 75th percentile over sectors and the cytoplasm mean,
         -1..1, NaN where there is no DAB.
     """
-    peak = np.sort(sectors.peak_od, axis=1)
+    peak = np.sort(profiles.peak_od, axis=1)
     last = peak.shape[1] - 1
     p20, p75 = peak[:, round(0.2 * last)], peak[:, round(0.75 * last)]
-    cytoplasm = row_mean(sectors.cytoplasm_od)
+    cytoplasm = row_mean(profiles.cytoplasm_od)
+    # Unmixing leaves slightly negative densities, which would inflate the contrast; the 75th percentile serves
+    # incomplete membranes, too.
     total = np.maximum(p75, 0) + np.maximum(cytoplasm, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         contrast = np.where(total > 0.02, (p75 - np.maximum(cytoplasm, 0)) / total, np.nan)
     nucleus_area = polygon_areas(nucleus_radii_um)
     columns = (
         estimates.completeness,
-        sectors.peak_od.mean(1),
+        profiles.peak_od.mean(1),
         p20,
         estimates.own_od,
-        _width(sectors),
+        _width(profiles),
         estimates.lateral,
         np.clip(contrast, -1, 1),
         cytoplasm,
-        row_mean(sectors.nucleus_od),
+        row_mean(profiles.nucleus_od),
         polygon_areas(radii_um),
         np.where(nucleus_area > 0, nucleus_area, np.nan),
     )
@@ -99,7 +103,17 @@ def measurement_columns(
 
 
 def stored_estimates(table: CellTable) -> Estimates:
-    """Return the estimates that a table's measurements hold, so that stored cells can be graded again.
+    """Return the estimates stored in a table's measurements, so that saved cells can be graded again.
+
+    Parameters
+    ----------
+    table
+        Measured cells of a run.
+
+    Returns
+    -------
+    Estimates
+        Of the table's cells.
 
     Raises
     ------

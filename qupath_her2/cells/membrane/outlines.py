@@ -1,8 +1,10 @@
-"""Cell outlines: from each nucleus outwards to its membrane, or to where the neighbour's ground begins.
+"""Cell outlines: from each nucleus outwards to its membrane, or half-way to the neighbouring nucleus.
 
-Along every ray the gain of a radius is the DAB ridge there, less what ridges were crossed before it (the first
-membrane is the cell's own), less a price for leaving the expected place: half-way to the neighbouring nucleus, or a
-fixed distance from the own one. A faint membrane moves the outline a little, a strong one holds it.
+An outline is the closed path of largest gain around a nucleus (`star_contours.closed_path`). The gain of a radius is
+the DAB ridge there, minus a price for ridges crossed on the way (the first membrane is the cell's own), minus a price
+for leaving the expected position: half-way to the neighbouring nucleus, or a fixed distance from the own one. A faint
+membrane therefore shifts the outline a little, and a strong one fixes it. Circles of fixed radius overrun the
+membranes.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ __all__ = [
     "NO_NEIGHBOUR",
     "Outlines",
     "OutlineSettings",
-    "ground_of",
+    "nearest_nucleus_map",
     "outline_cells",
-    "outline_on_ground",
+    "outline_in_territories",
 ]
 
-#: Directions (sectors) of a cell outline, 10 degrees each.
+#: Number of directions (sectors) of a cell outline, 10 degrees each.
 N_SECTORS = 36
 
 #: No neighbouring nucleus in this direction.
@@ -36,24 +38,24 @@ NO_NEIGHBOUR = -1
 
 @dataclass(frozen=True, slots=True)
 class OutlineSettings:
-    """Reach and prices of a cell outline.
+    """Reach and prices of a cell outline; gains and prices are in units of optical density.
 
     Attributes
     ----------
     radius_step_um, max_radius_um
         Radii tried, from the centre of the nucleus.
     expansion_um
-        Where the outline of a lone unstained cell is expected, from the nuclear contour.
+        Expected distance of an isolated unstained cell's outline from the nuclear contour.
     reach_um
-        Farthest from the nuclear contour.
+        Largest distance from the nuclear contour.
     crossing_weight
         Price of a crossed ridge, per OD and pixel.
     place_price_od_um
-        Price of one µm off the expected place.
+        Price of each µm away from the expected position.
     step_price_od
-        Price of a change of radius by one step between neighbouring sectors.
+        Price of changing the radius by one step between neighbouring sectors.
     ridge_noise_od
-        Ridge below this is noise and costs nothing to cross.
+        A ridge below this is noise and costs nothing to cross.
     """
 
     radius_step_um: float = 0.375
@@ -68,7 +70,15 @@ class OutlineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """N cell outlines: `radii` float32 (N, 36) px; `neighbour` int32 (N, 36), index of the cell beyond, or -1."""
+    """Outlines of N cells.
+
+    Attributes
+    ----------
+    radii
+        float32 (N, 36), pixels, angles counted from +x towards +y.
+    neighbour
+        int32 (N, 36), index of the cell beyond each sector, `NO_NEIGHBOUR` for none.
+    """
 
     radii: NDArray[np.float32]
     neighbour: NDArray[np.int32]
@@ -82,6 +92,7 @@ def _claim(
     owner: NDArray[np.int32],
     distance: Plane,
 ) -> None:
+    """Enter the nearest nucleus and the distance to its contour for every pixel within `reach`, in place."""
     height, width = owner.shape
     for k in range(len(radii)):
         largest = radii[k].max()
@@ -90,7 +101,7 @@ def _claim(
             for column in range(max(int(x - far), 0), min(int(x + far) + 2, width)):
                 dx, dy = column - x, row - y
                 from_centre = math.sqrt(dx * dx + dy * dy)
-                # Nearer than this it cannot be; most places are settled without an angle.
+                # A lower bound of the distance: most pixels are rejected without the costly angle.
                 if from_centre - largest >= min(distance[row, column], reach):
                     continue
                 turn = math.atan2(dy, dx) / (2 * math.pi)
@@ -100,13 +111,14 @@ def _claim(
                     owner[row, column] = k
 
 
-def ground_of(
+def nearest_nucleus_map(
     shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32], reach_px: float
 ) -> tuple[NDArray[np.int32], Plane]:
-    """Give every place to the nucleus whose contour is nearest, at half the resolution: borders are expectations.
+    """Assign every pixel to the nucleus whose contour is nearest, at half the resolution.
 
-    Distances are taken along rays from the nuclei, not by a distance transform of their pixels: its sweeps settle
-    near-ties by their direction, and a turned picture got other borders.
+    Half the resolution is enough because the border between two nuclei is only the expected position of an outline.
+    Distances are measured along rays from the nuclei instead of by a distance transform of a label image: the sweeps of
+    a distance transform settle near-ties by their direction, so that a rotated image got different borders.
 
     Parameters
     ----------
@@ -115,17 +127,18 @@ def ground_of(
     centres, radii
         float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
     reach_px
-        Ground farther than this from every contour is nobody's.
+        Pixels farther than this from every contour belong to no nucleus.
 
     Returns
     -------
-    int32 (ceil(H / 2), ceil(W / 2)) index of the nucleus (-1 for none), and float32 of the same shape: distance to
-        its contour, pixels of the half grid, negative inside, infinite on nobody's ground.
+    tuple[NDArray[np.int32], Plane]
+        int32 (ceil(H / 2), ceil(W / 2)), index of the nucleus, `NO_NEIGHBOUR` for none; and float32 of the same shape,
+        distance to its contour, pixels of the half grid, negative inside, infinite where there is no nucleus.
     """
     height, width = shape
     owner = np.full((-(-height // 2), -(-width // 2)), NO_NEIGHBOUR, np.int32)
     distance = np.full(owner.shape, np.inf, np.float32)
-    # From pixel centres of the tile to those of the half grid.
+    # Pixel centres of the tile to those of the half grid.
     _claim((centres + 0.5) / 2 - 0.5, radii / np.float32(2), reach_px / 2, owner, distance)
     return owner, distance
 
@@ -133,7 +146,7 @@ def ground_of(
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _ray_gain(
     ridge: Plane,
-    ground: NDArray[np.int32],
+    territory: NDArray[np.int32],
     distance: Plane,
     own: int,
     x: float,
@@ -147,9 +160,13 @@ def _ray_gain(
     per: int,
     gain: NDArray[np.float32],
 ) -> int:
-    """Fill the gain along one ray; return the neighbour met within reach."""
+    """Fill the gain along one ray; return the neighbour met within reach.
+
+    `territory` and `distance` have one pixel per `per` pixels of `ridge`; a crossed
+    ridge counts `lag` steps later.
+    """
     expansion, reach, crossing, place_price, noise = prices[0], prices[1], prices[2], prices[3], prices[4]
-    height, width = ground.shape
+    height, width = territory.shape
     n_radii = len(gain)
     border = -1.0
     blocked = 1e9
@@ -160,12 +177,18 @@ def _ray_gain(
         gain[r] = bilinear(ridge, px, py)
         column = min(max(int((px + 0.5) / per), 0), width - 1)
         row = min(max(int((py + 0.5) / per), 0), height - 1)
-        if radius > nucleus_px + 0.5 and ground[row, column] != own and ground[row, column] != NO_NEIGHBOUR:
+        # Inside the own nucleus pixels of the coarse map may belong to a neighbour by rounding alone.
+        if (
+            radius > nucleus_px + 0.5
+            and territory[row, column] != own
+            and territory[row, column] != NO_NEIGHBOUR
+        ):
             if border < 0:
                 border = radius
-                neighbour = ground[row, column]
+                neighbour = territory[row, column]
             if distance[row, column] <= 0 and radius < blocked:
                 blocked = radius
+    # A nucleus beyond the reach of this cell does not share its membrane.
     if border < 0 or border > nucleus_px + reach:
         neighbour = NO_NEIGHBOUR
     expected = nucleus_px + expansion
@@ -178,11 +201,14 @@ def _ray_gain(
         radius = (r + 1) * step
         if radius >= nearest - 1:
             total += max(gain[r] - noise, 0.0) * step
+        # What was crossed counts `lag` steps later: a membrane has a width, and its own near side must not
+        # count against it.
         crossed[r] = total
         value = gain[r] - place_price * abs(radius - expected)
         if r >= lag:
             value -= crossing * crossed[r - lag]
-        # Soft walls: through the own nucleus or into a neighbour's is possible but dear.
+        # Soft walls: an outline through the own nucleus or a neighbour's is costly, but must stay possible, since
+        # every sector needs some radius (nuclei may touch).
         value -= 0.15 * (max(nearest - radius, 0.0) + max(radius - farthest, 0.0))
         gain[r] = value
     return neighbour
@@ -191,7 +217,7 @@ def _ray_gain(
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _outlines(
     ridge: Plane,
-    ground: NDArray[np.int32],
+    territory: NDArray[np.int32],
     distance: Plane,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
@@ -203,7 +229,9 @@ def _outlines(
     per: int,
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Trace all outlines; radii in pixels and the neighbours met."""
     n = len(nuclei)
+    # Work space shared by all cells.
     radii = np.empty((n, n_sectors), np.float32)
     neighbour = np.empty((n, n_sectors), np.int32)
     gain = np.empty((n_sectors, n_radii), np.float32)
@@ -217,9 +245,11 @@ def _outlines(
             sine = math.sin(2 * math.pi * turn)
             nucleus = radius_at(nuclei[k], turn)
             neighbour[k, a] = _ray_gain(
-                ridge, ground, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
+                ridge, territory, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
                 nucleus, step, lag, prices, per, gain[a],
             )  # fmt: skip
+        # At most two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the
+        # circle, enough for the corners of polygonal cells.
         closed_path(gain, step_price, 2, best, back, path)
         for a in range(n_sectors):
             radii[k, a] = (path[a] + 1) * step
@@ -232,62 +262,73 @@ def outline_cells(
     nuclei: NDArray[np.float32],
     settings: OutlineSettings | None = None,
 ) -> Outlines:
-    """Outline the cell of every nucleus.
+    """Outline the cell of every nucleus along the DAB ridges of a tile.
 
     Parameters
     ----------
     planes
-        Of the tile.
+        Stain planes of the tile.
     centres, nuclei
-        float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+        float64 (N, 2) and float32 (N, A), nuclear contours, pixels of the tile.
     settings
         Reach and prices.
+
+    Returns
+    -------
+    Outlines
+        Of the N cells, pixels of the tile.
     """
     s = settings or OutlineSettings()
-    ground = ground_of(planes.ridge.shape, centres, nuclei, s.reach_um / planes.um_px)
-    return _traced(planes.ridge, planes.um_px, centres, nuclei, ground, s)
+    territory = nearest_nucleus_map(planes.ridge.shape, centres, nuclei, s.reach_um / planes.um_px)
+    return _trace_outlines(planes.ridge, planes.um_px, centres, nuclei, territory, s)
 
 
-def outline_on_ground(
+def outline_in_territories(
     ridge: Plane,
     um_px: float,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
-    ground: NDArray[np.int32],
+    territory: NDArray[np.int32],
     is_nucleus: NDArray[np.bool_],
     settings: OutlineSettings | None = None,
 ) -> Outlines:
-    """Outline the cell of every nucleus where somebody else has shared out the ground.
+    """Outline the cell of every nucleus within territories that are already known.
 
     Parameters
     ----------
     ridge
-        float32 (H, W), how strongly a membrane stands at each place, OD.
+        float32 (H, W), membrane strength, OD.
     um_px
         Size of its pixels, µm.
     centres, nuclei
-        float64 (N, 2) and (N, A), nuclear contours, pixels.
-    ground
-        int32 (H, W), the nucleus that owns each place, -1 for none.
+        float64 (N, 2) and float32 (N, A), nuclear contours, pixels.
+    territory
+        int32 (H, W), index of the nucleus that owns each pixel, -1 for none.
     is_nucleus
         bool (H, W), inside any nucleus.
     settings
         Reach and prices.
+
+    Returns
+    -------
+    Outlines
+        Of the N cells, pixels of `ridge`.
     """
     s = settings or OutlineSettings()
+    # Only the sign of the distance is used: inside a nucleus, or not.
     distance = np.where(is_nucleus, np.float32(-1), np.float32(1))
-    return _traced(ridge, um_px, centres, nuclei, (ground, distance), s)
+    return _trace_outlines(ridge, um_px, centres, nuclei, (territory, distance), s)
 
 
-def _traced(
+def _trace_outlines(
     ridge: Plane,
     um_px: float,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
-    ground: tuple[NDArray[np.int32], Plane],
+    territory: tuple[NDArray[np.int32], Plane],
     s: OutlineSettings,
 ) -> Outlines:
-    """Find the outlines on ground that is given at the full resolution or at a half of it."""
+    """Trace outlines in a map of territories at the full resolution or at half of it."""
     if len(centres) == 0:
         empty = np.zeros((0, N_SECTORS))
         return Outlines(empty.astype(np.float32), empty.astype(np.int32))
@@ -303,7 +344,7 @@ def _traced(
     )
     radii, neighbour = _outlines(
         ridge,
-        *ground,
+        *territory,
         centres,
         nuclei,
         s.radius_step_um / um_px,
@@ -311,7 +352,7 @@ def _traced(
         round(0.75 / s.radius_step_um),
         prices,
         s.step_price_od,
-        1 if ground[0].shape == ridge.shape else 2,
+        1 if territory[0].shape == ridge.shape else 2,
         N_SECTORS,
     )
     return Outlines(radii, neighbour)

@@ -1,8 +1,8 @@
-"""The membrane of a cell, sector by sector: what stands on 36 rays across its outline.
+"""Radial DAB profiles: the membrane of a cell, read along 36 rays across its outline.
 
-A ray is searched from 1.25 µm inside to 1.75 µm outside the outline for its DAB maximum; the level on either side,
-within 3 µm, is what that maximum is compared with. Sectors, not pixels, are counted: a thick stretch of membrane
-is not more complete than a thin one.
+Each ray is searched from 1.25 µm inside to 1.75 µm outside the outline for its DAB maximum, which is compared with the
+lowest level on either side within 3 µm. Completeness counts sectors, not pixels, so a thick stretch of membrane is not
+more complete than a thin one.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
 
-__all__ = ["Sectors", "SectorSettings", "measure_sectors", "row_mean"]
+__all__ = ["RadialProfiles", "RadialProfileSettings", "measure_radial_profiles", "row_mean"]
 
-
-#: Readings of one ray, in the order of `Sectors`.
+#: Number of readings per ray, in the order of the fields of `RadialProfiles`.
 N_READINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class SectorSettings:
-    """Where a ray looks for its membrane.
+class RadialProfileSettings:
+    """Search ranges along a ray, µm.
 
     Attributes
     ----------
     inside_um, outside_um
-        Search range about the outline.
+        Search range for the membrane, inwards and outwards of the outline.
     base_um
-        How far to either side of the maximum the level is looked for.
+        Search range for the base level, to either side of the maximum.
     nucleus_gap_um, membrane_gap_um
-        Cytoplasm is what lies between the nuclear contour and the outline, less these.
+        Margins that separate the cytoplasm from the nuclear contour and from the outline: blur carries nuclear and
+        membrane stain this far.
     """
 
     inside_um: float = 1.25
@@ -46,15 +46,26 @@ class SectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Sectors:
-    """N cells by 36 sectors, float32.
+class RadialProfiles:
+    """Readings of N cells along 36 rays (sectors), each float32 (N, 36).
 
-    `peak_od` : largest DAB across the outline. `inner_od`, `outer_od` : lowest DAB within reach on the cell's side
-    and beyond. `width_um` : full width at half maximum across the membrane (NaN where a ray has none).
-    `offset_um` : place of the maximum, outwards of the outline. `cytoplasm_od` : mean between nucleus and membrane
-    (NaN where they touch); `nucleus_od` : DAB mean of the nucleus along the ray. `mass_od_um` : DAB above the line
-    from the inner to the outer level, summed across the membrane, OD times µm: blur lowers a peak and widens it, and
-    leaves this as it is.
+    Attributes
+    ----------
+    peak_od
+        Largest DAB optical density across the outline.
+    inner_od, outer_od
+        Lowest DAB within `base_um` of the maximum, on the cell's side and beyond, OD.
+    width_um
+        Full width at half maximum of the membrane, perpendicular to it; NaN where the ray shows no ridge.
+    offset_um
+        Distance of the maximum from the outline, outwards positive.
+    cytoplasm_od
+        Mean DAB between nucleus and membrane, OD; NaN where they touch.
+    nucleus_od
+        Mean DAB of the nucleus, OD; NaN without nucleus.
+    mass_od_um
+        DAB above the line from inner to outer level, integrated across the membrane, OD times µm. Blur lowers a peak
+        and widens it, but leaves this integral unchanged.
     """
 
     peak_od: NDArray[np.float32]
@@ -69,11 +80,12 @@ class Sectors:
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: int) -> float:
-    """Distance from `top` to where the profile falls to half-way to `base`, in samples; -1 if it never does."""
+    """Return the distance from `top` to where the profile is half-way down to `base`, in samples; -1 if never."""
     half = (profile[top] + base) / 2
     r = top + direction
     while 0 <= r < len(profile):
         if profile[r] < half:
+            # Linear interpolation between the last sample above half height and the first below.
             fall = profile[r - direction] - profile[r]
             return float(abs(r - top) - (half - profile[r]) / max(fall, 1e-6))
         r += direction
@@ -94,6 +106,7 @@ def _ray(
     profile: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
+    """Read one ray into `out`; distances in px and readings in the order of `RadialProfiles`."""
     inside, outside, base, nucleus_gap, membrane_gap = px[0], px[1], px[2], px[3], px[4]
     n = len(profile)
     for r in range(n):
@@ -104,6 +117,8 @@ def _ray(
     for r in range(first, last + 1):
         if profile[r] > profile[top]:
             top = r
+    # The base is the lowest point on either side, not a fixed distance: the next cell's membrane may lie within reach
+    # and must not count as background.
     reach = int(base / step + 0.5)
     inner, outer, first_base, last_base = profile[top], profile[top], top, top
     for r in range(top - 1, max(top - reach, 0) - 1, -1):
@@ -112,11 +127,13 @@ def _ray(
     for r in range(top + 1, min(top + reach, n - 1) + 1):
         if profile[r] < outer:
             outer, last_base = profile[r], r
+    # Half height above the higher side: measured from the lower one, a stained cytoplasm would widen every membrane.
     level = max(inner, outer)
     left, right = _half_width(profile, top, level, -1), _half_width(profile, top, level, 1)
     out[0], out[1], out[2] = profile[top], inner, outer
     out[3] = (left + right) * step if left >= 0 and right >= 0 and profile[top] > level else np.nan
     out[4] = top * step - radius_px
+    # Subtracting the line between both levels keeps a sloping background (cytoplasm on one side) out of the mass.
     mass = 0.0
     for r in range(first_base + 1, last_base):
         along = (r - first_base) / (last_base - first_base)
@@ -129,6 +146,7 @@ def _ray(
         total += profile[r]
         count += 1
     out[5] = total / count if count > 0 else np.nan
+    # Nuclear samples weigh by their radius (area of an annulus); the outer fifth is left to blur from the rim.
     total, count = 0.0, 0
     for r in range(1, min(int(0.8 * nucleus_px / step), n - 1) + 1):
         total += profile[r] * r
@@ -137,7 +155,7 @@ def _ray(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _sectors(
+def _read_rays(
     dab: Plane,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
@@ -146,9 +164,11 @@ def _sectors(
     px: NDArray[np.float32],
     um_px: float,
 ) -> NDArray[np.float32]:
+    """Read all rays of all cells, (readings, N, sectors)."""
     n, n_sectors = radii.shape
     found = np.empty((N_READINGS, n, n_sectors), np.float32)
     out = np.empty(N_READINGS, np.float32)
+    # One buffer for the longest ray; each ray uses the part it needs.
     longest = radii.max() if n else 0.0
     profile = np.empty(int((longest + px[1] + px[2]) / step) + 2, np.float32)
     for k in range(n):
@@ -159,7 +179,8 @@ def _sectors(
             nucleus = radius_at(nuclei[k], turn)
             used = profile[: int((radii[k, a] + px[1] + px[2]) / step) + 2]
             _ray(dab, centres[k, 0], centres[k, 1], cosine, sine, nucleus, radii[k, a], step, px, used, out)
-            # A ray that meets the membrane aslant sees it too wide by 1 / cos.
+            # A ray that crosses the membrane obliquely sees it wider by 1 / cos of the angle, which follows from how
+            # fast the radius changes: dr/dangle, by central difference.
             slope = (radii[k, (a + 1) % n_sectors] - radii[k, a - 1]) * n_sectors / (4 * math.pi)
             upright = radii[k, a] / math.sqrt(radii[k, a] ** 2 + slope * slope)
             out[3] *= upright * um_px
@@ -170,38 +191,44 @@ def _sectors(
     return found
 
 
-def measure_sectors(
+def measure_radial_profiles(
     planes: Planes,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
     radii: NDArray[np.float32],
-    settings: SectorSettings | None = None,
-) -> Sectors:
-    """Measure the membrane of every cell, sector by sector.
+    settings: RadialProfileSettings | None = None,
+) -> RadialProfiles:
+    """Read the DAB profile of every cell along rays from its nuclear centre.
 
     Parameters
     ----------
     planes
-        Of the tile.
+        Stain planes of the tile.
     centres
-        float64 (N, 2), pixels of the tile.
+        float64 (N, 2), x, y, pixels of the tile.
     nuclei
-        float32 (N, A) nuclear radii, pixels; 0 where a cell has no nucleus.
+        float32 (N, A), nuclear radii, pixels; 0 where a cell has no nucleus.
     radii
-        float32 (N, 36) cell radii, pixels.
+        float32 (N, 36), cell radii, pixels.
     settings
-        Where to look.
+        Search ranges.
+
+    Returns
+    -------
+    RadialProfiles
+        Readings of the N cells.
     """
-    s = settings or SectorSettings()
+    s = settings or RadialProfileSettings()
     reaches_um = (s.inside_um, s.outside_um, s.base_um, s.nucleus_gap_um, s.membrane_gap_um)
     px = np.array([reach / planes.um_px for reach in reaches_um], np.float32)
+    # Half a pixel: the planes are blurred by more than that, so finer steps show nothing new.
     step = 0.5
-    found = _sectors(planes.dab, centres, nuclei, radii, step, px, planes.um_px)
-    return Sectors(*found)
+    found = _read_rays(planes.dab, centres, nuclei, radii, step, px, planes.um_px)
+    return RadialProfiles(*found)
 
 
 def row_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of each row of (N, A) without its NaN, float32 (N); NaN where a row holds nothing else."""
+    """Return the mean of each row of (N, A) ignoring NaN, float32 (N); NaN for a row of NaN only, without a warning."""
     counts = (~np.isnan(values)).sum(1)
     totals = np.nan_to_num(values).sum(1)
     mean: NDArray[np.float32] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan).astype(

@@ -1,7 +1,8 @@
-"""Who owns which ground: growth from seeds at a price for each step, the cheapest seed wins.
+"""Territories: every pixel belongs to the seed from which the cheapest path leads to it.
 
-What a watershed decides by the order in which it floods, this decides by the cost of the cheapest path alone, in whole
-numbers. A place has the same owner in every tile that holds the seeds within reach of it.
+A priority-flood watershed breaks ties by the order in which pixels happened to be queued, so borders would depend on
+the tile. Here the owner follows from path costs alone, which are integers, with ties going to the lower seed number: a
+pixel has the same owner in every tile that contains the seeds within reach of it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,17 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOBODY", "STRAIGHT", "grow"]
+__all__ = ["UNOWNED", "STRAIGHT_STEP", "grow_territories"]
 
-#: Owner of ground that no seed reaches.
-NOBODY = -1
+#: Owner of pixels that no seed reaches.
+UNOWNED = -1
 
-#: Cost of a straight step at a price of 1; a diagonal one costs 7/5 of it (Borgefors 1986, doi
-#: 10.1016/S0734-189X(86)80047-0: 5 and 7 stand for 1 and the root of 2).
-STRAIGHT = 5
-_DIAGONAL = 7
+#: Cost of a straight step at a price of 1; a diagonal step costs 7/5 of it. 5 and 7 approximate 1 and the square root
+#: of 2 in integers (chamfer distances: Borgefors 1986, doi 10.1016/S0734-189X(86)80047-0).
+STRAIGHT_STEP = 5
+_DIAGONAL_STEP = 7
 
-
-#: No pixel: the end of a list.
+#: End of a linked list.
 _END = -1
 
 
@@ -29,12 +29,15 @@ _END = -1
 def _grow(
     owner: NDArray[np.int32], cost: NDArray[np.int32], price: NDArray[np.int32], width: int, limit: int
 ) -> None:
-    """Settle all pixels in the order of their cost; flat arrays of rows of `width`.
+    """Settle all pixels in order of their cost, in place; flat arrays with rows of `width` pixels.
 
-    Pixels wait in a list for each cost (Dial 1969, doi 10.1145/363269.363610). All that reaches a place at one cost
-    comes from cheaper places, so that the lowest number is known when its turn comes.
+    Dijkstra's algorithm with one bucket for each integer cost (Dial 1969, doi 10.1145/363269.363610), in linear time.
+    All paths that reach a pixel at a given cost come from cheaper pixels, so the lowest seed number among them is known
+    by the time that pixel is settled.
     """
     n = len(owner)
+    # Buckets are doubly linked lists threaded through the pixels, so that a pixel can be moved to a cheaper bucket in
+    # constant time and no memory is allocated while growing.
     first = np.full(limit + 1, _END, np.int32)
     after = np.full(n, _END, np.int32)
     before = np.full(n, _END, np.int32)
@@ -53,14 +56,15 @@ def _grow(
                     j = i + dy * width + dx
                     if (dy == 0 and dx == 0) or not 0 <= column + dx < width or not 0 <= j < n:
                         continue
-                    total = level + (_DIAGONAL if dy != 0 and dx != 0 else STRAIGHT) * price[j]
+                    total = level + (_DIAGONAL_STEP if dy != 0 and dx != 0 else STRAIGHT_STEP) * price[j]
                     if price[j] < 0 or total > limit or total > cost[j]:
                         continue
                     if total == cost[j]:
+                        # A tie: the lower seed number wins, whichever path was found first.
                         owner[j] = min(owner[j], owner[i])
                         continue
                     if cost[j] <= limit:
-                        # It waits for a dearer turn: take it out of that list.
+                        # It is queued at a higher cost: unlink it from that bucket.
                         if before[j] == _END:
                             first[cost[j]] = after[j]
                         else:
@@ -75,31 +79,31 @@ def _grow(
             i = after[i]
 
 
-def grow(
+def grow_territories(
     owner: NDArray[np.int32], cost: NDArray[np.int32], price: NDArray[np.int32], limit: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give every place to the seed from which the cheapest path leads there.
+    """Assign every pixel to the seed from which the cheapest path leads to it.
 
     Parameters
     ----------
     owner
-        int32 (H, W), number of the seed that begins here, `NOBODY` elsewhere. Of equal costs the lower number
-        wins, so number seeds by their place in the image.
+        int32 (H, W), seed number at seed pixels, `UNOWNED` elsewhere. Ties go to the lower number, so seeds should be
+        numbered by their position in the image.
     cost
-        int32 (H, W), what a seed begins with; read where there is one.
+        int32 (H, W), initial cost at seed pixels; ignored elsewhere.
     price
-        int32 (H, W), of a step onto this place, above 0; below 0 nobody may step there.
+        int32 (H, W), > 0, price of a step onto each pixel; < 0 marks pixels that no path may enter.
     limit
-        Paths that cost more are not taken.
+        Largest cost of a path.
 
     Returns
     -------
     tuple[NDArray[np.int32], NDArray[np.int32]]
-        Owner and cost, int32 (H, W); `NOBODY` has the cost ``limit + 1``.
+        Owner and cost, int32 (H, W); pixels that are `UNOWNED` have the cost ``limit + 1``.
     """
     shape = owner.shape
-    begins = (owner != NOBODY) & (cost <= limit)
+    begins = (owner != UNOWNED) & (cost <= limit)
     spent = np.where(begins, cost, limit + 1).astype(np.int32).ravel()
-    owner = np.where(begins, owner, NOBODY).astype(np.int32).ravel()
+    owner = np.where(begins, owner, UNOWNED).astype(np.int32).ravel()
     _grow(owner, spent, np.ascontiguousarray(price, np.int32).ravel(), shape[1], limit)
     return owner.reshape(shape), spent.reshape(shape)

@@ -1,9 +1,9 @@
 """Train the membrane network: ``python -m qupath_her2.cells.membrane.train_membrane_net OUT.npz``.
 
-Fields are drawn over the whole range of tissue, stain, optics and compression that `qupath_her2.synthetic` offers,
-never with one setting repeated; cells are found in them as in any image, and matched to the drawn truth. Seeds from
-`FIRST_SEED` on are for growing only: tests and benchmarks draw with seeds below it, or far above `LAST_SEED`.
-Needs torch (``pip install qupath-her2[learn]``); using the net does not.
+Fields are drawn over the whole range of tissue, stain, optics and compression that `qupath_her2.synthetic` offers;
+cells are detected in them as in any image and matched to the drawn ground truth. Seeds from `FIRST_SEED` to `LAST_SEED`
+are reserved for training: tests and benchmarks use others. Training needs torch (``pip install qupath-her2[learn]``),
+using the network does not.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, find_cells
 from qupath_her2.cells.membrane.grading import GradingSettings
 from qupath_her2.cells.membrane.membrane_net import REACH, SPREAD_FLOOR
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, Rings
-from qupath_her2.regions import map_regions
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.learning.train.membrane_net_fit import RingCuts, RingFitSettings, RingTruth, fit_rings
+from qupath_her2.learning.train.membrane_net_fit import (
+    MembraneCuts,
+    MembraneFitSettings,
+    MembraneTruth,
+    fit_membrane_net,
+)
 from qupath_her2.records import PATTERNS, Region
+from qupath_her2.regions import map_regions
 from qupath_her2.slides.readers.slide import Slide, open_slide
 from qupath_her2.slides.stains.estimate import estimate_stains
 from qupath_her2.slides.stains.vectors import StainVectors, optical_density
@@ -37,11 +42,11 @@ from qupath_her2.synthetic.field import FieldTruth, draw_field
 from qupath_her2.synthetic.perturb import perturb
 from qupath_her2.synthetic.settings import FieldSettings
 
-__all__ = ["FIRST_SEED", "LAST_SEED", "DrawnCells", "drawn_cells", "field_settings", "grow"]
+__all__ = ["FIRST_SEED", "LAST_SEED", "TrainingCells", "drawn_cells", "field_settings", "train_membrane_net"]
 
 FIRST_SEED, LAST_SEED = 200_000, 299_999
 
-#: Shares of 0, 1+, 2+, 3+ in the fields that are drawn.
+#: Shares of 0, 1+, 2+ and 3+ cells in the drawn fields.
 _MIXES = (
     (1.0, 0.0, 0.0, 0.0),
     (0.9, 0.1, 0.0, 0.0),
@@ -53,19 +58,27 @@ _MIXES = (
     (0.25, 0.25, 0.25, 0.25),
 )
 _EXTENT_UM = 320.0
-# Share of fields whose tones another scanner would give.
+#: Fraction of fields with a tone curve (gamma) such as other scanners apply.
 _GAMMA_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnCells:
-    """N matched cells.
+class TrainingCells:
+    """Measured features of N cells with their ground truth.
 
-    `rings` float16 (N, 36, C), as found. As drawn: `own_od` float32 (N), OD, 0 unstained; `completeness` float32
-    (N), 0..1; `intensity` and `pattern` uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
+    Attributes
+    ----------
+    features
+        float16 (N, 36, C), as measured, see `profile_features`.
+    own_od
+        float32 (N), true membrane density, OD; 0 = unstained.
+    completeness
+        float32 (N), true stained fraction of the outline, 0..1.
+    intensity, pattern
+        uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
     """
 
-    rings: Rings
+    features: ProfileFeatures
     own_od: NDArray[np.float32]
     completeness: NDArray[np.float32]
     intensity: NDArray[np.uint8]
@@ -73,11 +86,11 @@ class DrawnCells:
 
 
 def field_settings(seed: int) -> FieldSettings:
-    """Return the settings of one field for growing, everything random following from `seed`.
+    """Return the settings of one training field, determined by `seed`.
 
-    Density, completeness and width are drawn as independently as the classes allow (faint complete and moderate
-    incomplete cells are common, widths vary from field to field): nets grown where faint always meant incomplete
-    called the closed but faint rings of a real 2+ core incomplete.
+    Density, completeness and width vary as independently as the classes allow: faint complete and moderate incomplete
+    cells are common, and widths vary from field to field. Networks trained on fields where faint always meant
+    incomplete called the faint but complete membranes of a real 2+ core incomplete.
     """
     rng = np.random.default_rng(seed)
     pixel_size_um = float(rng.choice([0.25, 0.5, rng.uniform(0.2, 0.5)]))
@@ -114,7 +127,10 @@ def _stains(slide: Slide, rgb: NDArray[np.uint8], pixel_size_um: float) -> Stain
 
 
 def _matches(centres: NDArray[np.float64], truth: FieldTruth) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pair each drawn nucleus that holds exactly one found centre with it; indices of found and drawn."""
+    """Pair drawn nuclei with detections one to one; return the indices of detections and of drawn nuclei.
+
+    A pair forms where a drawn nucleus contains exactly one detected centre; ambiguous cells would be wrong labels.
+    """
     tree = shapely.STRtree(shapely.points(centres))
     nuclei = [shapely.Polygon(ring).buffer(0) for ring in truth.nuclei]
     drawn, found = tree.query(nuclei, predicate="contains")
@@ -123,8 +139,8 @@ def _matches(centres: NDArray[np.float64], truth: FieldTruth) -> tuple[NDArray[n
     return found[once & alone], drawn[once & alone]
 
 
-def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
-    """Draw one field, find its cells and return what was measured beside what was drawn."""
+def drawn_cells(seed: int, settings: CellSettings | None = None) -> TrainingCells:
+    """Draw one field, detect its cells and return their features with the ground truth."""
     s = settings or CellSettings()
     field = draw_field(field_settings(seed))
     rng = np.random.default_rng(seed)
@@ -142,9 +158,10 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
             samples = read_samples(slide, regions, grid, stains, s.planes)
             found = find_cells(slide, regions, grid, stains, samples, s)
     i, j = _matches(found.centre_xy, field.truth)
+    # The drawn density of an unstained cell is that of a membrane it does not have.
     stained = field.truth.completeness[j] > 0
-    return DrawnCells(
-        found.rings[i],
+    return TrainingCells(
+        found.features[i],
         np.where(stained, field.truth.membrane_od[j], 0).astype(np.float32),
         field.truth.completeness[j],
         field.truth.intensity[j],
@@ -152,44 +169,51 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> DrawnCells:
     )
 
 
-def grow(cells: list[DrawnCells], out: Path, settings: RingFitSettings | None = None) -> None:
-    """Fit the net to drawn cells and write it as plain arrays.
+def train_membrane_net(
+    cells: list[TrainingCells], out: Path, settings: MembraneFitSettings | None = None
+) -> None:
+    """Fit the network to drawn cells and write it as plain arrays.
 
-    Density is fitted by the squared error of its root, so that faint membranes weigh as much as strong ones, and
-    both estimates so that they fall on the right side of the standard cut-points.
+    Density is fitted by the squared error of its square root, so that faint membranes weigh as much as strong ones; a
+    further loss penalises estimates on the wrong side of the standard cut-points.
 
     Parameters
     ----------
     cells
-        Drawn cells of many fields.
+        Training cells of many fields.
     out
         File to write, compressed npz.
     settings
-        Of the fit.
+        Settings of the fit.
+
+    Raises
+    ------
+    SettingsError
+        Without torch, or with too few cells.
     """
-    rings, own_od, completeness, intensity, pattern = (
-        np.concatenate([getattr(part, one.name) for part in cells]) for one in fields(DrawnCells)
+    features, own_od, completeness, intensity, pattern = (
+        np.concatenate([getattr(part, one.name) for part in cells]) for one in fields(TrainingCells)
     )
     is_complete = pattern == PATTERNS.index("complete")
-    truth = RingTruth(np.sqrt(own_od), completeness, intensity, is_complete)
+    truth = MembraneTruth(np.sqrt(own_od), completeness, intensity, is_complete)
     s = GradingSettings()
-    cuts = RingCuts((s.moderate_od, s.intense_od), s.complete_from)
-    weights = fit_rings(
-        rings, truth, cuts, settings or RingFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR)
+    cuts = MembraneCuts((s.moderate_od, s.intense_od), s.complete_from)
+    weights = fit_membrane_net(
+        features, truth, cuts, settings or MembraneFitSettings(reach=REACH, spread_floor=SPREAD_FLOOR)
     )
     np.savez_compressed(out, features=np.array(FEATURE_NAMES), **weights)  # type: ignore[arg-type]
 
 
 def main() -> None:
-    """Draw, find, grow, write."""
+    """Run the command: draw fields, detect their cells, train the network, write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example membrane_net.npz")
     parser.add_argument("--fields", type=int, default=320, help="how many fields to draw (default 320)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    given = parser.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + given.fields)
-    with ProcessPoolExecutor(given.workers) as pool:
-        grow(list(pool.map(drawn_cells, seeds)), given.out)
+    arguments = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.fields)
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        train_membrane_net(list(pool.map(drawn_cells, seeds)), arguments.out)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, bilinear_pair, polygon_areas
 from qupath_her2.cells.stain_planes import Plane, Planes
 
-__all__ = ["MEASURES", "Candidates", "edge_mean", "inside_outside", "join_candidates", "measure"]
+__all__ = [
+    "NUCLEUS_FEATURES",
+    "Candidates",
+    "mean_edge",
+    "stains_inside_and_around",
+    "join_candidates",
+    "nucleus_features",
+]
 
-#: Columns of `measure`.
-MEASURES = (
+#: Columns of `nucleus_features`.
+NUCLEUS_FEATURES = (
     "edge", "edge_q", "edge_min", "edge_share", "h", "h_step", "h_mid", "h_std", "dab", "dab_step", "ridge",
     "region", "valley", "area", "round", "elong", "rough",
 )  # fmt: skip
@@ -117,7 +124,7 @@ def _readings(
     return means
 
 
-def inside_outside(
+def stains_inside_and_around(
     planes: Planes, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Read the stains inside contours and in a ring 0.75 to 1.5 µm outside.
@@ -144,7 +151,7 @@ def inside_outside(
     return read
 
 
-def edge_mean(found: Candidates) -> NDArray[np.float32]:
+def mean_edge(found: Candidates) -> NDArray[np.float32]:
     """Return the fall of evidence at each contour, mean over directions, each limited: float32 (N), OD."""
     mean: NDArray[np.float32] = np.minimum(found.edge, _EDGE_LIMIT_OD).mean(1)
     return mean
@@ -161,7 +168,9 @@ def _shape(radii: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [4 * np.pi * polygon_areas(radii) / perimeter**2, second / mean, bend / mean]
 
 
-def measure(found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float) -> NDArray[np.float32]:
+def nucleus_features(
+    found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float
+) -> NDArray[np.float32]:
     """Measure candidates against the image's own strong nuclei.
 
     Parameters
@@ -174,10 +183,11 @@ def measure(found: Candidates, strong_edge_od: float, strong_hematoxylin_od: flo
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 17), columns `MEASURES`: fall of evidence (mean, lower quarter, lower tenth, share of directions
-        with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log µm²), shape.
+        float32 (N, 17), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, share of
+        directions with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log
+        µm²), shape.
     """
-    edge, inner = edge_mean(found), found.inner
+    edge, inner = mean_edge(found), found.inner
     n = found.edge.shape[1]
     by_rank = np.partition(found.edge, (n // 10, n // 4), axis=1)
     own = np.maximum(edge, np.float32(1e-3))

@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.candidates import Candidates, inside_outside, join_candidates
+from qupath_her2.cells.nuclei.candidates import Candidates, join_candidates, stains_inside_and_around
 from qupath_her2.cells.nuclei.star_contours import (
     FAST_MATH,
     bilinear_pair,
@@ -212,7 +212,7 @@ def _outline(
     centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
     radii, edge, within = _trace(planes, evidence, centres, s, max_radius_um, N_ANGLES)
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
-    read = inside_outside(planes, centres, radii)
+    read = stains_inside_and_around(planes, centres, radii)
     inner = np.concatenate([read[:, 4:], within[:, :1]], 1)
     found = Candidates(centres, radii, edge, read[:, :2], read[:, 2:4], area_um2, inner, within[:, 1])
     return found, start

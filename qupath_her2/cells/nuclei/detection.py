@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.candidates import MEASURES, Candidates, edge_mean, measure
+from qupath_her2.cells.nuclei.candidates import NUCLEUS_FEATURES, Candidates, mean_edge, nucleus_features
 from qupath_her2.cells.nuclei.contours import ContourSettings, outline_seeds
 from qupath_her2.cells.nuclei.seeds import SeedSettings, find_seeds
 from qupath_her2.cells.nuclei.suppression import keep_best
@@ -110,7 +110,7 @@ TREES_FILE = "nucleus_trees.npz"
 
 @lru_cache(maxsize=1)
 def _rating_trees() -> Trees:
-    return load_trees(TREES_FILE, ("quality",), MEASURES)["quality"]
+    return load_trees(TREES_FILE, ("quality",), NUCLEUS_FEATURES)["quality"]
 
 
 def _looks_blue(
@@ -154,7 +154,7 @@ class ClassicalDetector:
         if not samples:
             return self
         found = [self._outlined(tile) for tile in samples]
-        edge = np.concatenate([edge_mean(part) for part in found])
+        edge = np.concatenate([mean_edge(part) for part in found])
         hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])
         clear = edge > self.settings.contours.min_edge_od
         if not clear.any():
@@ -169,9 +169,11 @@ class ClassicalDetector:
         """Find the nuclei of a tile."""
         s = self.settings
         found = self._outlined(tile)
-        possible = (found.area_um2 >= s.min_area_um2) & (edge_mean(found) >= s.contours.min_edge_od)
+        possible = (found.area_um2 >= s.min_area_um2) & (mean_edge(found) >= s.contours.min_edge_od)
         found = found.take(possible & self.is_blue(found.hematoxylin, found.dab))
-        rating = predict(_rating_trees(), measure(found, self.strong_edge_od, self.strong_hematoxylin_od))
+        rating = predict(
+            _rating_trees(), nucleus_features(found, self.strong_edge_od, self.strong_hematoxylin_od)
+        )
         good = rating >= s.min_rating
         found, rating = found.take(good), rating[good]
         size = np.clip(found.area_um2 / s.full_area_um2, 0.1, 1.0) ** np.float32(s.size_growth)

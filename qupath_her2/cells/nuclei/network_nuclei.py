@@ -11,13 +11,13 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.membrane.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.cells.membrane.territory import STRAIGHT_STEP, UNOWNED, grow_territories
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.nuclei.star_contours import bilinear
 from qupath_her2.cells.stain_planes import Plane, blur
 
-__all__ = ["NucleusMapSettings", "nuclei_of_map"]
+__all__ = ["NucleusMapSettings", "nuclei_from_map"]
 
 #: Costs are whole numbers: this many to a pixel of distance, of which the first seeds begin with their lead.
 _PER_PX = 16
@@ -169,7 +169,7 @@ def _tops(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return x[order], y[order]
 
 
-def nuclei_of_map(
+def nuclei_from_map(
     nuclear: Plane, um_px: float, settings: NucleusMapSettings
 ) -> tuple[Nuclei, NDArray[np.int32]]:
     """Find the nuclei in a map of their probability.
@@ -186,7 +186,7 @@ def nuclei_of_map(
     Returns
     -------
     tuple[Nuclei, NDArray[np.int32]]
-        The nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `NOBODY` elsewhere.
+        The nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `UNOWNED` elsewhere.
     """
     s = settings
     nuclear = blur(nuclear, s.blur_um / um_px)
@@ -200,18 +200,18 @@ def nuclei_of_map(
     x, y = x[kept], y[kept]
     order = np.lexsort((x, y))
     x, y = x[order], y[order]
-    owner = np.full(mask.shape, NOBODY, np.int32)
+    owner = np.full(mask.shape, UNOWNED, np.int32)
     owner[y, x] = np.arange(len(x), dtype=np.int32)
     # A large nucleus has a lead over a small one, so that they part at the neck and not half-way.
     longest = 2 * s.max_radius_um / um_px
     lead = np.zeros(mask.shape, np.int32)
-    lead[y, x] = np.maximum(longest - depth[y, x], 0) * STRAIGHT * _PER_PX
+    lead[y, x] = np.maximum(longest - depth[y, x], 0) * STRAIGHT_STEP * _PER_PX
     price = np.where(mask > 0, _PER_PX, -1).astype(np.int32)
-    owner, _ = grow(owner, lead, price, int(2 * longest * STRAIGHT * _PER_PX))
+    owner, _ = grow_territories(owner, lead, price, int(2 * longest * STRAIGHT_STEP * _PER_PX))
     centre, area, peak = _gather(owner, nuclear, len(x))
     good = (area * um_px**2 >= s.min_area_um2) & (peak >= s.min_peak)
     numbers = np.flatnonzero(good)
     radii = _radii(owner, nuclear, centre[good], numbers, s.min_probability, s.max_radius_um / um_px)
-    renumber = np.full(len(x) + 1, NOBODY, np.int32)
+    renumber = np.full(len(x) + 1, UNOWNED, np.int32)
     renumber[numbers] = np.arange(len(numbers), dtype=np.int32)
     return Nuclei(centre[good], _rounded(radii)), renumber[owner]

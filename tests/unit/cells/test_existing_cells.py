@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qupath_her2.cells.existing_cells import given_centres, polar_radii, rings_of
+from qupath_her2.cells.existing_cells import centres_of_existing, polar_radii, select_rings
 from qupath_her2.cells.grid import GridSettings
 from qupath_her2.cells.measure import CellSettings, measure_cells
 from qupath_her2.cells.nuclei.star_contours import polygons
@@ -58,7 +58,7 @@ def test_chosen_rings_are_slices(lengths: list[int], data: st.DataObject) -> Non
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     xy = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
     chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=10))
-    found, starts = rings_of(xy, offsets, np.array(chosen, np.intp))
+    found, starts = select_rings(xy, offsets, np.array(chosen, np.intp))
     expected = [xy[offsets[i] : offsets[i + 1]] for i in chosen]
     assert starts.tolist() == [0, *np.cumsum([len(ring) for ring in expected], dtype=int)]
     assert (found == np.concatenate([*expected, np.empty((0, 2), np.float32)])).all()
@@ -74,7 +74,7 @@ def test_centres_are_centroids_of_nuclei_or_of_cells_without() -> None:
     nucleus, cell = uneven_circle(103, 99, 8), shapely.Point(100, 100).buffer(20)
     cells = existing((cell, nucleus, True), (cell, None, True), (uneven_circle(50, 60, 9), None, False))
     expected = [nucleus.centroid, cell.centroid, uneven_circle(50, 60, 9).centroid]
-    assert given_centres(cells) == pytest.approx(np.array([[p.x, p.y] for p in expected]), abs=1e-3)
+    assert centres_of_existing(cells) == pytest.approx(np.array([[p.x, p.y] for p in expected]), abs=1e-3)
 
 
 def test_a_line_without_area_has_a_centre_too() -> None:
@@ -83,7 +83,7 @@ def test_a_line_without_area_has_a_centre_too() -> None:
         np.zeros((1, 16), np.uint8), ring, np.array([0, 3]), np.zeros((0, 2), np.float32), np.array([0, 0]),
         (None,), np.array([True]),
     )  # fmt: skip
-    assert given_centres(flat).tolist() == [[4, 0]]
+    assert centres_of_existing(flat).tolist() == [[4, 0]]
 
 
 def of_truth(field, kind: str) -> ExistingCells:

@@ -13,8 +13,8 @@ from qupath_her2.cells.grid import GridSettings
 from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.measurements import UNCERTAINTY_NAME
 from qupath_her2.cells.membrane.outlines import N_SECTORS, NO_NEIGHBOUR
-from qupath_her2.cells.network_cells import NetworkCellSettings, cells_of_map
-from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_of_map
+from qupath_her2.cells.network_cells import NetworkCellSettings, cells_from_map
+from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_from_map
 from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.quality import QualitySettings
 from qupath_her2.learning.metrics.instance_metrics import match_polygons
@@ -57,7 +57,7 @@ def discs(*places: tuple[float, float, float], shape: tuple[int, int] = (80, 100
 
 
 def test_a_disc_is_a_nucleus_of_its_size_and_place() -> None:
-    nuclei, owner = nuclei_of_map(discs((40.3, 30.6, 8)), UM_PX, NucleusMapSettings())
+    nuclei, owner = nuclei_from_map(discs((40.3, 30.6, 8)), UM_PX, NucleusMapSettings())
     assert len(nuclei) == 1
     assert nuclei.centre[0] == pytest.approx([40.3, 30.6], abs=0.1)
     assert nuclei.radii[0] == pytest.approx(8, abs=0.3)
@@ -69,7 +69,7 @@ def test_a_disc_is_a_nucleus_of_its_size_and_place() -> None:
 def test_touching_nuclei_part_at_their_neck(radius: float, gap: float, smaller: float) -> None:
     other = radius * smaller
     apart = radius + other + gap
-    nuclei, owner = nuclei_of_map(
+    nuclei, owner = nuclei_from_map(
         discs((30, 40, radius), (30 + apart, 40, other)), UM_PX, NucleusMapSettings()
     )
     assert len(nuclei) == 2
@@ -87,16 +87,16 @@ def test_a_long_nucleus_stays_one(aspect: float, angle: int) -> None:
     mask = np.zeros((100, 100), np.float32)
     axes = (int(7 * aspect), 7)
     cv2.ellipse(mask, (50, 50), axes, angle, 0, 360, 1.0, -1)
-    nuclei, _ = nuclei_of_map(mask, UM_PX, NucleusMapSettings())
+    nuclei, _ = nuclei_from_map(mask, UM_PX, NucleusMapSettings())
     assert len(nuclei) == 1
     assert polygon_areas(nuclei.radii)[0] == pytest.approx(mask.sum(), rel=0.08)
 
 
 def test_specks_and_doubtful_places_are_no_nuclei() -> None:
     maps = np.maximum(discs((20, 20, 1.5)), 0.55 * discs((60, 40, 8)))
-    assert len(nuclei_of_map(maps, UM_PX, NucleusMapSettings())[0]) == 0
-    assert len(nuclei_of_map(maps, UM_PX, NucleusMapSettings(min_peak=0.5))[0]) == 1
-    assert len(nuclei_of_map(np.zeros((30, 30), np.float32), UM_PX, NucleusMapSettings())[0]) == 0
+    assert len(nuclei_from_map(maps, UM_PX, NucleusMapSettings())[0]) == 0
+    assert len(nuclei_from_map(maps, UM_PX, NucleusMapSettings(min_peak=0.5))[0]) == 1
+    assert len(nuclei_from_map(np.zeros((30, 30), np.float32), UM_PX, NucleusMapSettings())[0]) == 0
 
 
 def ring(x: float, y: float, radius: float, width: float, shape: tuple[int, int]) -> np.ndarray:
@@ -109,7 +109,7 @@ def ring(x: float, y: float, radius: float, width: float, shape: tuple[int, int]
 def test_the_outline_follows_a_ring(radius: int) -> None:
     shape = (90, 90)
     nuclear, membrane = discs((45, 45, 8), shape=shape), ring(45, 45, radius, 2, shape)
-    _, cells = cells_of_map(nuclear, membrane, UM_PX)
+    _, cells = cells_from_map(nuclear, membrane, UM_PX)
     assert cells.radii[0] == pytest.approx(radius, abs=1.3)
     assert (cells.neighbour == NO_NEIGHBOUR).all()
 
@@ -117,7 +117,7 @@ def test_the_outline_follows_a_ring(radius: int) -> None:
 def test_without_membrane_a_cell_ends_where_the_classical_one_does() -> None:
     settings = NetworkCellSettings()
     nuclear = discs((30, 40, 8), (60, 40, 8))
-    nuclei, cells = cells_of_map(nuclear, np.zeros_like(nuclear), UM_PX)
+    nuclei, cells = cells_from_map(nuclear, np.zeros_like(nuclear), UM_PX)
     left = int(nuclei.centre[:, 0].argmin())
     lone = cells.radii[left][9:27]  # sectors that face nobody
     assert lone == pytest.approx(8 + settings.outlines.expansion_um / UM_PX, abs=1.0)
@@ -131,7 +131,7 @@ def test_a_membrane_that_is_not_half_way_bounds_both_cells() -> None:
     nuclear = discs((30, 40, 8), (64, 40, 8))
     membrane = np.zeros_like(nuclear)
     membrane[:, 51:53] = 1
-    nuclei, cells = cells_of_map(nuclear, membrane, UM_PX)
+    nuclei, cells = cells_from_map(nuclear, membrane, UM_PX)
     left, right = np.argsort(nuclei.centre[:, 0])
     assert nuclei.centre[left, 0] + cells.radii[left][0] == pytest.approx(51.5, abs=1.2)
     assert nuclei.centre[right, 0] - cells.radii[right][18] == pytest.approx(51.5, abs=1.2)

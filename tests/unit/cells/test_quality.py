@@ -6,12 +6,12 @@ import pytest
 from scipy.special import erf
 
 from qupath_her2.cells.measure import MeasuredCells, measure_cells
-from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.cells.quality import (
-    PictureQuality,
+    ImageQuality,
     QualitySettings,
+    check_image,
     check_membranes,
-    check_picture,
     check_pixel_size,
     edge_blur_um,
 )
@@ -20,7 +20,7 @@ from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 from tests.helpers.drawn_planes import STAINS, ArraySlide, rgb_of
 
 LIMITS = QualitySettings()
-SHARP = PictureQuality(0.35, 0.25, 0.5, 0.1, 0.5)
+SHARP = ImageQuality(0.35, 0.25, 0.5, 0.1, 0.5)
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.1, 0.25, 0.45])
@@ -76,22 +76,22 @@ def test_an_empty_picture_has_no_edges() -> None:
     ("quality", "code"),
     [
         (SHARP, None),
-        (PictureQuality(0.55, 0.25, 0.5, 0.1, 0.5), "not_ihc"),
-        (PictureQuality(0.35, 0.7, 0.5, 0.1, 0.5), "blurred"),
+        (ImageQuality(0.55, 0.25, 0.5, 0.1, 0.5), "not_ihc"),
+        (ImageQuality(0.35, 0.7, 0.5, 0.1, 0.5), "blurred"),
         # Where nothing could be measured nothing is refused: blank glass ends as too few cells.
-        (PictureQuality(np.nan, np.nan, np.nan, 0.1, 0.5), None),
+        (ImageQuality(np.nan, np.nan, np.nan, 0.1, 0.5), None),
     ],
 )
-def test_pictures_by_their_limits(quality: PictureQuality, code: str | None) -> None:
-    refusal = check_picture(quality, LIMITS)
+def test_pictures_by_their_limits(quality: ImageQuality, code: str | None) -> None:
+    refusal = check_image(quality, LIMITS)
     assert (refusal.code if refusal else None) == code
 
 
-def cells_with(n: int, membrane: float, cytoplasm: float, nucleus: float) -> Sectors:
+def cells_with(n: int, membrane: float, cytoplasm: float, nucleus: float) -> RadialProfiles:
     def level(od: float) -> np.ndarray:
         return np.full((n, 36), od, np.float32)
 
-    return Sectors(
+    return RadialProfiles(
         level(membrane), level(cytoplasm), level(0.0), level(1.0), level(0.0), level(cytoplasm), level(nucleus),
         level(0.3),
     )  # fmt: skip
@@ -118,12 +118,12 @@ def test_membranes_by_their_limits(
 
 
 def test_dark_nuclei_are_named() -> None:
-    refusal = check_picture(PictureQuality(0.35, 0.25, 0.8, 0.1, 0.5), LIMITS)
+    refusal = check_image(ImageQuality(0.35, 0.25, 0.8, 0.1, 0.5), LIMITS)
     assert refusal is not None
     assert refusal.code == "not_membrane"
     assert "nuclei" in refusal.reason
     # Without DAB the polarity is that of noise.
-    assert check_picture(PictureQuality(0.35, 0.25, 0.8, 0.02, 0.5), LIMITS) is None
+    assert check_image(ImageQuality(0.35, 0.25, 0.8, 0.02, 0.5), LIMITS) is None
 
 
 def test_cells_without_nuclei_are_judged_too() -> None:

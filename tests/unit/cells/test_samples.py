@@ -7,10 +7,10 @@ import pytest
 import shapely
 
 from qupath_her2.cells.grid import GridSettings, make_grid
-from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.records import Region
+from qupath_her2.regions import map_regions
 from tests.helpers.drawn_planes import STAINS, ArraySlide
 
 

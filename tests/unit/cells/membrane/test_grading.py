@@ -13,7 +13,7 @@ from qupath_her2.cells.membrane.grading import (
     is_lateral,
 )
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
-from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.records import INTENSITIES, NOT_MEASURED, PATTERNS
 
 CUTS = GradingSettings(
@@ -81,11 +81,11 @@ def test_higher_cuts_never_raise_an_intensity_and_no_intensity_has_no_pattern(ro
     assert ((here == 0) == (pattern == 0)).all()
 
 
-def stained(*sectors: int) -> Sectors:
+def stained(*sectors: int) -> RadialProfiles:
     step = np.zeros((1, 36), np.float32)
     step[0, list(sectors)] = 0.3
     zero = np.zeros((1, 36), np.float32)
-    return Sectors(step, zero, zero, zero, zero, zero, zero, zero)
+    return RadialProfiles(step, zero, zero, zero, zero, zero, zero, zero)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_lateral_is_one_side_or_two_opposite_ones(where: list[int], lateral: boo
 def test_estimates_lie_in_their_ranges_whatever_the_rings() -> None:
     rng = np.random.default_rng(0)
     rings = rng.normal(0, 2, (200, 36, len(FEATURE_NAMES))).astype(np.float16)
-    sectors = Sectors(*rng.uniform(0, 1, (8, 200, 36)).astype(np.float32))
+    sectors = RadialProfiles(*rng.uniform(0, 1, (8, 200, 36)).astype(np.float32))
     found = estimate_membranes(rings, sectors)
     assert (found.own_od >= 0).all()
     assert ((found.completeness >= 0) & (found.completeness <= 1)).all()
     assert found.own_od.dtype == found.completeness.dtype == np.float32
-    nothing = estimate_membranes(rings[:0], Sectors(*np.zeros((8, 0, 36), np.float32)))
+    nothing = estimate_membranes(rings[:0], RadialProfiles(*np.zeros((8, 0, 36), np.float32)))
     assert [len(v) for v in (nothing.own_od, nothing.completeness, nothing.lateral)] == [0, 0, 0]

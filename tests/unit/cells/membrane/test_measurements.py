@@ -5,7 +5,7 @@ import pytest
 
 from qupath_her2.cells.membrane.grading import Estimates
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, measurement_columns
-from qupath_her2.cells.membrane.radial_profiles import Sectors, measure_sectors
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, measure_radial_profiles
 from qupath_her2.cells.stain_planes import make_planes
 from tests.helpers.drawn_planes import STAINS, rgb_of, ring
 
@@ -18,7 +18,7 @@ def columns(
     names = ("peak", "inner", "outer", "width", "offset", "cytoplasm", "nucleus", "mass")
     filled = [np.broadcast_to(np.float32(readings.get(name, 0.1)), (1, 36)) for name in names]
     found = measurement_columns(
-        Sectors(*filled),
+        RadialProfiles(*filled),
         Estimates(np.array([0.3], np.float32), np.array([0.7], np.float32), np.array([False])),
         np.full((1, 36), radius_um, np.float32),
         np.full((1, 32), nucleus_um, np.float32),
@@ -77,7 +77,7 @@ def test_the_width_of_a_drawn_membrane_comes_back_without_the_instruments(fwhm_u
     fine = 0.4 * ring((640, 640), 319.5, 319.5, 80, fwhm_um / 0.1)
     dab = fine.reshape(128, 5, 128, 5).mean((1, 3)).astype(np.float32)
     planes = make_planes(rgb_of(np.zeros_like(dab), dab), STAINS, 0.5)
-    sectors = measure_sectors(
+    sectors = measure_radial_profiles(
         planes, np.array([[63.5, 63.5]]), np.full((1, 32), 7, np.float32), np.full((1, 36), 16, np.float32)
     )
     found = measurement_columns(

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.membrane.grading import NET_FILE
-from qupath_her2.cells.membrane.membrane_net import SPREAD_FLOOR, RingNet, estimate_rings, load_ring_net
+from qupath_her2.cells.membrane.membrane_net import (
+    SPREAD_FLOOR,
+    MembraneNet,
+    load_membrane_net,
+    predict_membranes,
+)
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
 from qupath_her2.errors import ExchangeError
 
 
-def net_of(seed: int, channels: int = 3, width: int = 4, hidden: int = 5) -> RingNet:
+def net_of(seed: int, channels: int = 3, width: int = 4, hidden: int = 5) -> MembraneNet:
     rng = np.random.default_rng(seed)
     sizes = [(3 * channels, width), (3 * width, width), (3 * width, width), (3 * width, hidden), (hidden, 2)]
-    return RingNet(
+    return MembraneNet(
         rng.uniform(0.5, 2, channels).astype(np.float32),
         tuple(rng.normal(0, 0.4, size).astype(np.float32) for size in sizes),
         tuple(rng.normal(0, 0.2, out).astype(np.float32) for _, out in sizes),
@@ -23,7 +28,7 @@ def rings_of(seed: int, n: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 1, (n, 36, channels)).astype(np.float16)
 
 
-def by_hand(net: RingNet, ring: np.ndarray) -> np.ndarray:
+def by_hand(net: MembraneNet, ring: np.ndarray) -> np.ndarray:
     """One cell, sector by sector, in double precision."""
     seen = ring.astype(np.float64) * net.scale
     for k in range(3):
@@ -50,37 +55,37 @@ def test_the_answer_is_that_of_a_literal_walk_round_the_circle() -> None:
     net, rings = net_of(1), rings_of(1, 7)
     expected = np.stack([by_hand(net, ring) for ring in rings])
     assert np.ptp(expected) > 0.5
-    assert estimate_rings(net, rings) == pytest.approx(expected, abs=1e-4)
+    assert predict_membranes(net, rings) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("turn", [1, 9, 18, 27])
 def test_a_turned_cell_gets_the_same_answer(turn: int) -> None:
     net, rings = net_of(2), rings_of(2, 20)
-    turned = estimate_rings(net, np.roll(rings, turn, axis=1))
-    assert turned == pytest.approx(estimate_rings(net, rings), abs=1e-5)
+    turned = predict_membranes(net, np.roll(rings, turn, axis=1))
+    assert turned == pytest.approx(predict_membranes(net, rings), abs=1e-5)
 
 
 def test_a_mirrored_cell_gets_the_same_answer() -> None:
     net, rings = net_of(5), rings_of(5, 20)
-    assert estimate_rings(net, rings[:, ::-1]) == pytest.approx(estimate_rings(net, rings), abs=1e-5)
+    assert predict_membranes(net, rings[:, ::-1]) == pytest.approx(predict_membranes(net, rings), abs=1e-5)
 
 
 def test_the_company_of_a_cell_changes_nothing() -> None:
     net, rings = net_of(3), rings_of(3, 700)
-    together = estimate_rings(net, rings)
-    apart = np.concatenate([estimate_rings(net, part) for part in (rings[:1], rings[1:300], rings[300:])])
+    together = predict_membranes(net, rings)
+    apart = np.concatenate([predict_membranes(net, part) for part in (rings[:1], rings[1:300], rings[300:])])
     assert (together == apart).all()
-    assert estimate_rings(net, rings[:0]).shape == (0, 2)
+    assert predict_membranes(net, rings[:0]).shape == (0, 2)
 
 
 def test_torch_says_the_same() -> None:
     torch = pytest.importorskip("torch", reason="NOT TESTED: needs torch (extra learn)")
-    from qupath_her2.learning.train.membrane_net_fit import RingFitSettings, _net, _weights
+    from qupath_her2.learning.train.membrane_net_fit import MembraneFitSettings, _net, _weights
 
     torch.manual_seed(0)
-    fitted = _net(3, RingFitSettings())
+    fitted = _net(3, MembraneFitSettings())
     stored = _weights(fitted)
-    net = RingNet(
+    net = MembraneNet(
         np.ones(3, np.float32),
         tuple(stored[f"weight/{k}"] for k in range(5)),
         tuple(stored[f"bias/{k}"] for k in range(5)),
@@ -88,11 +93,11 @@ def test_torch_says_the_same() -> None:
     rings = rings_of(4, 50)
     with torch.no_grad():
         expected = fitted(torch.from_numpy(rings.astype(np.float32))).numpy()[:, :2]
-    assert estimate_rings(net, rings) == pytest.approx(expected, abs=1e-4)
+    assert predict_membranes(net, rings) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_shipped_net_fits_the_features() -> None:
-    net = load_ring_net(NET_FILE, FEATURE_NAMES)
+    net = load_membrane_net(NET_FILE, FEATURE_NAMES)
     assert net.scale.shape == (len(FEATURE_NAMES),)
     assert net.weights[0].shape[0] == 3 * len(FEATURE_NAMES)
     assert net.weights[4].shape[1] == 2
@@ -109,6 +114,6 @@ def test_the_shipped_net_fits_the_features() -> None:
 )
 def test_a_net_grown_on_other_features_is_refused(offered: tuple[str, ...], odd: str) -> None:
     with pytest.raises(ExchangeError, match=odd) as caught:
-        load_ring_net(NET_FILE, offered)
+        load_membrane_net(NET_FILE, offered)
     assert NET_FILE in str(caught.value)
     assert "qupath_her2.cells.membrane.train_membrane_net" in str(caught.value)

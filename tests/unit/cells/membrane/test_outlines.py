@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.cells.membrane.outlines import NO_NEIGHBOUR, OutlineSettings, ground_of, outline_cells
+from qupath_her2.cells.membrane.outlines import (
+    NO_NEIGHBOUR,
+    OutlineSettings,
+    nearest_nucleus_map,
+    outline_cells,
+)
 from tests.helpers.drawn_planes import planes_of, ring
 
 SHAPE = (128, 160)
@@ -17,7 +22,7 @@ def nuclei(*radii_px: float) -> np.ndarray:
 def test_ground_belongs_to_the_nearest_nucleus() -> None:
     centres = np.array([[30.0, 30.0], [90.0, 40.0], [60.0, 100.0]])
     radii = nuclei(8, 12, 6)
-    ground, distance = ground_of(SHAPE, centres, radii, reach_px=40)
+    ground, distance = nearest_nucleus_map(SHAPE, centres, radii, reach_px=40)
     rows, columns = np.mgrid[: SHAPE[0] // 2, : SHAPE[1] // 2] * 2 + 0.5
     away = np.stack(
         [np.hypot(columns - x, rows - y) - r[0] for (x, y), r in zip(centres, radii, strict=True)]
@@ -44,15 +49,15 @@ def test_turned_nuclei_have_turned_ground(turn) -> None:
         angles = 16 - angles
     if flips_rows:
         angles = -angles
-    ground, distance = ground_of(SHAPE, centres, radii, 40)
-    there, far = ground_of(SHAPE, moved, np.ascontiguousarray(radii[:, angles % 32]), 40)
+    ground, distance = nearest_nucleus_map(SHAPE, centres, radii, 40)
+    there, far = nearest_nucleus_map(SHAPE, moved, np.ascontiguousarray(radii[:, angles % 32]), 40)
     assert (turn(there) == ground).mean() > 0.999
     inside = np.isfinite(distance) & np.isfinite(turn(far))
     assert turn(far)[inside] == pytest.approx(distance[inside], abs=1e-3)
 
 
 def test_ground_without_nuclei() -> None:
-    ground, distance = ground_of((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
+    ground, distance = nearest_nucleus_map((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
     assert (ground == NO_NEIGHBOUR).all()
     assert np.isinf(distance).all()
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.membrane.outlines import NO_NEIGHBOUR
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ring_features
-from qupath_her2.cells.membrane.radial_profiles import Sectors
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, profile_features
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 
 N = 7
 
 
-def sectors_of(seed: int = 0, **known: np.ndarray) -> Sectors:
+def sectors_of(seed: int = 0, **known: np.ndarray) -> RadialProfiles:
     """Readings that a cell could have, of which some are known."""
     rng = np.random.default_rng(seed)
     n = len(next(iter(known.values()))) if known else N
@@ -27,17 +27,17 @@ def sectors_of(seed: int = 0, **known: np.ndarray) -> Sectors:
         "nucleus_od": rng.uniform(0, 0.1, (n, 36)),
         "mass_od_um": rng.uniform(0, 0.5, (n, 36)),
     }
-    return Sectors(**{name: np.asarray(v, np.float32) for name, v in {**drawn, **known}.items()})
+    return RadialProfiles(**{name: np.asarray(v, np.float32) for name, v in {**drawn, **known}.items()})
 
 
 def rings_of(
-    sectors: Sectors, neighbour: np.ndarray | None = None, radii_um: np.ndarray | None = None
+    sectors: RadialProfiles, neighbour: np.ndarray | None = None, radii_um: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """The channels of all cells by name, float16 (N, 36) each."""
     n = len(sectors.peak_od)
     alone = np.full((n, 36), NO_NEIGHBOUR, np.int32)
     radii_um = np.full((n, 36), 6, np.float32) if radii_um is None else radii_um
-    found = ring_features(sectors, alone if neighbour is None else neighbour, radii_um, 0.25)
+    found = profile_features(sectors, alone if neighbour is None else neighbour, radii_um, 0.25)
     assert found.shape == (n, 36, len(FEATURE_NAMES))
     assert found.dtype == np.float16
     assert np.isfinite(found).all()
@@ -58,9 +58,9 @@ def test_turning_a_cell_turns_its_ring(turn: int) -> None:
     def rolled(values: np.ndarray) -> np.ndarray:
         return np.roll(values, turn, axis=1)
 
-    turned = Sectors(*(rolled(getattr(sectors, f.name)) for f in fields(Sectors)))
-    here = ring_features(sectors, neighbour, radii, 0.5)
-    assert (ring_features(turned, rolled(neighbour), rolled(radii), 0.5) == rolled(here)).all()
+    turned = RadialProfiles(*(rolled(getattr(sectors, f.name)) for f in fields(RadialProfiles)))
+    here = profile_features(sectors, neighbour, radii, 0.5)
+    assert (profile_features(turned, rolled(neighbour), rolled(radii), 0.5) == rolled(here)).all()
 
 
 def test_the_order_of_cells_changes_nothing() -> None:
@@ -68,11 +68,11 @@ def test_the_order_of_cells_changes_nothing() -> None:
     order = np.random.default_rng(3).permutation(N)
     place = np.argsort(order)
     neighbour = np.random.default_rng(4).integers(-1, N, (N, 36)).astype(np.int32)
-    shuffled = Sectors(*(getattr(sectors, f.name)[order] for f in fields(Sectors)))
+    shuffled = RadialProfiles(*(getattr(sectors, f.name)[order] for f in fields(RadialProfiles)))
     renamed = np.where(neighbour < 0, -1, place[neighbour])[order].astype(np.int32)
     radii = np.full((N, 36), 6, np.float32)
-    here = ring_features(sectors, neighbour, radii, 0.5)
-    assert (ring_features(shuffled, renamed, radii, 0.5) == here[order]).all()
+    here = profile_features(sectors, neighbour, radii, 0.5)
+    assert (profile_features(shuffled, renamed, radii, 0.5) == here[order]).all()
 
 
 def test_a_sector_knows_what_the_cell_beyond_it_shows_all_round() -> None:
@@ -115,6 +115,6 @@ def test_a_ray_without_a_width_says_so() -> None:
 
 
 def test_no_cells() -> None:
-    none = Sectors(*np.zeros((8, 0, 36), np.float32))
-    found = ring_features(none, np.zeros((0, 36), np.int32), np.zeros((0, 36), np.float32), 0.5)
+    none = RadialProfiles(*np.zeros((8, 0, 36), np.float32))
+    found = profile_features(none, np.zeros((0, 36), np.int32), np.zeros((0, 36), np.float32), 0.5)
     assert found.shape == (0, 36, len(FEATURE_NAMES))

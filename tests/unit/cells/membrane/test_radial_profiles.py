@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.cells.membrane.radial_profiles import Sectors, measure_sectors, row_mean
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, measure_radial_profiles, row_mean
 from qupath_her2.cells.stain_planes import blur
 from tests.helpers.drawn_planes import around, disc, planes_of, ring
 
@@ -12,8 +12,10 @@ UM_PX = 0.5
 MIDDLE = (64.0, 64.0)
 
 
-def measured(dab: np.ndarray, radius_px: float = 14, nucleus_px: float = 7, um_px: float = UM_PX) -> Sectors:
-    return measure_sectors(
+def measured(
+    dab: np.ndarray, radius_px: float = 14, nucleus_px: float = 7, um_px: float = UM_PX
+) -> RadialProfiles:
+    return measure_radial_profiles(
         planes_of(um_px, dab=dab.astype(np.float32)),
         np.array([MIDDLE]),
         np.full((1, 32), nucleus_px, np.float32),
@@ -56,7 +58,7 @@ def test_a_membrane_met_aslant_is_not_wider() -> None:
     line = 0.4 * np.exp(-((columns - 78.0) ** 2) / (2 * (3.2 / 2.3548) ** 2))
     turn = np.arange(36) / 36
     radii = np.where(np.cos(2 * np.pi * turn) > 0.5, 14 / np.maximum(np.cos(2 * np.pi * turn), 0.5), 28)
-    found = measure_sectors(
+    found = measure_radial_profiles(
         planes_of(UM_PX, dab=line.astype(np.float32)),
         np.array([MIDDLE]), np.full((1, 32), 7, np.float32), radii[None].astype(np.float32),
     )  # fmt: skip
@@ -108,14 +110,14 @@ def test_the_same_ring_on_another_grid_measures_the_same() -> None:
 
 def test_cells_are_measured_each_for_itself_and_may_be_none() -> None:
     dab = 0.3 * ring(SHAPE, 40, 64, 14, 3)
-    both = measure_sectors(
+    both = measure_radial_profiles(
         planes_of(UM_PX, dab=dab.astype(np.float32)),
         np.array([[40.0, 64.0], [100.0, 64.0]]), np.full((2, 32), 5, np.float32),
         np.stack([np.full(36, 14), np.full(36, 10)]).astype(np.float32),
     )  # fmt: skip
     assert both.peak_od[0].min() > 0.25
     assert both.peak_od[1].max() < 0.05
-    none = measure_sectors(
+    none = measure_radial_profiles(
         planes_of(UM_PX, dab=dab.astype(np.float32)),
         np.zeros((0, 2)), np.zeros((0, 32), np.float32), np.zeros((0, 36), np.float32),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qupath_her2.cells.membrane.territory import NOBODY, STRAIGHT, grow
+from qupath_her2.cells.membrane.territory import STRAIGHT_STEP, UNOWNED, grow_territories
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -19,10 +19,10 @@ def literal(
     height, width = owner.shape
     waiting = [(int(cost[y, x]), int(owner[y, x]), y, x) for y, x in np.argwhere(owner >= 0).tolist()]
     heapq.heapify(waiting)
-    settled = np.full(owner.shape, NOBODY, np.int32), np.full(owner.shape, limit + 1, np.int32)
+    settled = np.full(owner.shape, UNOWNED, np.int32), np.full(owner.shape, limit + 1, np.int32)
     while waiting:
         spent, number, y, x = heapq.heappop(waiting)
-        if spent > limit or settled[0][y, x] != NOBODY:
+        if spent > limit or settled[0][y, x] != UNOWNED:
             continue
         settled[0][y, x], settled[1][y, x] = number, spent
         for v in range(max(y - 1, 0), min(y + 2, height)):
@@ -38,7 +38,7 @@ def literal(
 @given(seed=SEED, height=st.integers(1, 12), width=st.integers(1, 12), limit=st.integers(0, 200))
 def test_every_place_goes_to_the_cheapest_path(seed: int, height: int, width: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
-    owner = np.full(height * width, NOBODY, np.int32)
+    owner = np.full(height * width, UNOWNED, np.int32)
     places = rng.choice(len(owner), min(len(owner), int(rng.integers(0, 5))), replace=False)
     owner[places] = np.arange(len(places))
     owner = owner.reshape(height, width)
@@ -46,37 +46,37 @@ def test_every_place_goes_to_the_cheapest_path(seed: int, height: int, width: in
     # Few prices, so that equal costs are common; a few walls.
     price = rng.choice(np.array([-1, 1, 2, 6], np.int32), owner.shape, p=[0.1, 0.5, 0.2, 0.2])
     for found, expected in zip(
-        grow(owner, cost, price, limit), literal(owner, cost, price, limit), strict=True
+        grow_territories(owner, cost, price, limit), literal(owner, cost, price, limit), strict=True
     ):
         assert (found == expected).all()
 
 
 def test_a_dear_wall_parts_ground_that_is_not_half_way() -> None:
-    owner = np.full((21, 41), NOBODY, np.int32)
+    owner = np.full((21, 41), UNOWNED, np.int32)
     owner[10, 5], owner[10, 30] = 0, 1
     price = np.ones(owner.shape, np.int32)
     price[:, 25] = 30
-    found, _ = grow(owner, np.zeros_like(owner), price, 10_000)
+    found, _ = grow_territories(owner, np.zeros_like(owner), price, 10_000)
     assert (found[:, :25] == 0).all()
     assert (found[:, 26:] == 1).all()
-    free, _ = grow(owner, np.zeros_like(owner), np.ones_like(price), 10_000)
+    free, _ = grow_territories(owner, np.zeros_like(owner), np.ones_like(price), 10_000)
     assert (free[10, :18] == 0).all()
     assert (free[10, 18:] == 1).all()
 
 
 @pytest.mark.parametrize("reach", [1, 4])
 def test_nobody_goes_farther_than_the_limit(reach: int) -> None:
-    owner = np.full((11, 11), NOBODY, np.int32)
+    owner = np.full((11, 11), UNOWNED, np.int32)
     owner[5, 5] = 0
-    found, cost = grow(owner, np.zeros_like(owner), np.ones_like(owner), reach * STRAIGHT)
+    found, cost = grow_territories(owner, np.zeros_like(owner), np.ones_like(owner), reach * STRAIGHT_STEP)
     assert (found[5] == 0).sum() == 2 * reach + 1
-    assert cost[5, 5 + reach] == reach * STRAIGHT
-    assert (cost[found == NOBODY] == reach * STRAIGHT + 1).all()
+    assert cost[5, 5 + reach] == reach * STRAIGHT_STEP
+    assert (cost[found == UNOWNED] == reach * STRAIGHT_STEP + 1).all()
 
 
 def test_what_is_given_stays_as_it_was() -> None:
-    owner = np.array([[0, NOBODY, NOBODY]], np.int32)
+    owner = np.array([[0, UNOWNED, UNOWNED]], np.int32)
     cost, price = np.zeros_like(owner), np.ones_like(owner)
-    grow(owner, cost, price, 100)
-    assert owner.tolist() == [[0, NOBODY, NOBODY]]
+    grow_territories(owner, cost, price, 100)
+    assert owner.tolist() == [[0, UNOWNED, UNOWNED]]
     assert cost.tolist() == [[0, 0, 0]]

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.membrane.grading import GradingSettings
-from qupath_her2.cells.membrane.membrane_net import estimate_rings, load_ring_net
+from qupath_her2.cells.membrane.membrane_net import load_membrane_net, predict_membranes
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
 from qupath_her2.cells.membrane.train_membrane_net import (
     FIRST_SEED,
     LAST_SEED,
-    DrawnCells,
+    TrainingCells,
     drawn_cells,
     field_settings,
-    grow,
+    train_membrane_net,
 )
-from qupath_her2.learning.train.membrane_net_fit import RingFitSettings
+from qupath_her2.learning.train.membrane_net_fit import MembraneFitSettings
 
 
 def test_settings_follow_from_the_seed_and_use_the_whole_range() -> None:
@@ -38,11 +38,11 @@ def test_drawn_cells_carry_the_truth_of_their_own_nucleus() -> None:
         s for s in range(FIRST_SEED, LAST_SEED) if s % 8 == 7 and field_settings(s).pixel_size_um == 0.5
     )
     found = drawn_cells(seed)
-    assert len(found.rings) == len(found.own_od) == len(found.completeness) > 200
-    assert np.isfinite(found.rings).all()
+    assert len(found.features) == len(found.own_od) == len(found.completeness) > 200
+    assert np.isfinite(found.features).all()
     assert ((found.own_od > 0) == (found.completeness > 0)).all()
     # Were cells and truth out of step, what is read would not follow what was drawn.
-    read = (found.rings[..., FEATURE_NAMES.index("step od")] > 0.05).mean(1)
+    read = (found.features[..., FEATURE_NAMES.index("step od")] > 0.05).mean(1)
     assert np.corrcoef(read, found.completeness)[0, 1] > 0.6
 
 
@@ -56,7 +56,7 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
     stained = (np.arange(36)[None] + rng.integers(0, 36, n)[:, None]) % 36 < 36 * share[:, None]
     rings[..., FEATURE_NAMES.index("step od")] = stained * level[:, None]
     rings[..., FEATURE_NAMES.index("radius um")] = rng.uniform(5, 8, (n, 36))
-    part = DrawnCells(
+    part = TrainingCells(
         rings,
         level.astype(np.float32),
         share.astype(np.float32),
@@ -64,10 +64,10 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
         np.where(share > s.complete_from, 3, 1).astype(np.uint8),
     )
     # Errors to either side weigh alike here: with other weights estimates lean to one side near a cut-point.
-    even = RingFitSettings(epochs=12, batch_size=128, over_weights=(1, 1), over_complete_weight=1)
-    grow([part], tmp_path / "net.npz", even)
+    even = MembraneFitSettings(epochs=12, batch_size=128, over_weights=(1, 1), over_complete_weight=1)
+    train_membrane_net([part], tmp_path / "net.npz", even)
     # Read from its folder instead of the package's: joining with a full path gives that path.
-    found = estimate_rings(load_ring_net(str(tmp_path / "net.npz"), FEATURE_NAMES), rings)
+    found = predict_membranes(load_membrane_net(str(tmp_path / "net.npz"), FEATURE_NAMES), rings)
     clear = share > 0.2
     assert np.abs(found[clear, 0] ** 2 - level[clear]).mean() < 0.05
     assert np.abs(found[clear, 1] - share[clear]).mean() < 0.05

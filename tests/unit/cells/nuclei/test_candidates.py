@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.nuclei.candidates import (
-    MEASURES,
+    NUCLEUS_FEATURES,
     Candidates,
-    edge_mean,
-    inside_outside,
     join_candidates,
-    measure,
+    mean_edge,
+    nucleus_features,
+    stains_inside_and_around,
 )
 from tests.helpers.drawn_planes import disc, planes_of
 
@@ -27,15 +27,15 @@ def candidates(radii_px: np.ndarray, edge: np.ndarray) -> Candidates:
 
 
 def column(rows: np.ndarray, name: str) -> np.ndarray:
-    return rows[:, MEASURES.index(name)]
+    return rows[:, NUCLEUS_FEATURES.index(name)]
 
 
 def test_measures_of_shape_know_circles_and_ellipses() -> None:
     a, b = 10.0, 5.0
     ellipse = a * b / np.hypot(b * np.cos(ANGLE), a * np.sin(ANGLE))
     found = candidates(np.stack([np.full(32, 7.0), ellipse]), np.full((2, 32), 0.1))
-    rows = measure(found, 0.1, 0.2)
-    assert rows.shape == (2, len(MEASURES))
+    rows = nucleus_features(found, 0.1, 0.2)
+    assert rows.shape == (2, len(NUCLEUS_FEATURES))
     assert column(rows, "round")[0] == pytest.approx(1, abs=0.01)
     assert column(rows, "round")[1] < 0.9
     assert column(rows, "elong") == pytest.approx(
@@ -47,7 +47,7 @@ def test_measures_of_shape_know_circles_and_ellipses() -> None:
 
 def test_measures_of_stain_are_shares_of_the_images_own() -> None:
     found = candidates(np.full((1, 32), 7.0), np.full((1, 32), 0.1))
-    here, twice = measure(found, 0.1, 0.2), measure(found, 0.2, 0.4)
+    here, twice = nucleus_features(found, 0.1, 0.2), nucleus_features(found, 0.2, 0.4)
     for name in ("edge", "h", "h_step", "h_mid", "h_std", "region", "valley"):
         assert column(here, name) == pytest.approx(2 * column(twice, name))
     for name in ("dab", "dab_step", "edge_q", "area"):
@@ -57,7 +57,9 @@ def test_measures_of_stain_are_shares_of_the_images_own() -> None:
 def test_an_open_side_shows_in_the_weak_directions_and_turns_change_nothing() -> None:
     edge = np.full((1, 32), 0.1)
     edge[0, :10] = 0.0
-    rows = [measure(candidates(np.full((1, 32), 7.0), np.roll(edge, k, 1)), 0.1, 0.2) for k in (0, 8, 16)]
+    rows = [
+        nucleus_features(candidates(np.full((1, 32), 7.0), np.roll(edge, k, 1)), 0.1, 0.2) for k in (0, 8, 16)
+    ]
     assert column(rows[0], "edge_q") == pytest.approx(0)
     assert column(rows[0], "edge_share") == pytest.approx(22 / 32)
     assert rows[1] == pytest.approx(rows[0])
@@ -67,7 +69,7 @@ def test_an_open_side_shows_in_the_weak_directions_and_turns_change_nothing() ->
 def test_one_strong_direction_does_not_pay_for_the_rest() -> None:
     edge = np.zeros((1, 32))
     edge[0, 0] = 10.0
-    assert edge_mean(candidates(np.full((1, 32), 7.0), edge))[0] < 0.01
+    assert mean_edge(candidates(np.full((1, 32), 7.0), edge))[0] < 0.01
 
 
 def test_readings_of_a_ring_of_chromatin() -> None:
@@ -77,7 +79,7 @@ def test_readings_of_a_ring_of_chromatin() -> None:
     plane = vesicle.astype(np.float32)
     zero = np.zeros(shape, np.float32)
     planes = planes_of(0.5, hematoxylin=plane, nuclear=plane, nuclear_contrast=plane, dab=zero)
-    read = inside_outside(planes, np.array([[40.0, 40.0]]), np.full((1, 32), 12, np.float32))[0]
+    read = stains_inside_and_around(planes, np.array([[40.0, 40.0]]), np.full((1, 32), 12, np.float32))[0]
     assert read[4] == pytest.approx(0.1, abs=0.01)
     assert 0.1 < read[0] < 0.2
     assert read[1] == pytest.approx(0, abs=0.02)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.cells.nuclei.candidates import MEASURES
+from qupath_her2.cells.nuclei.candidates import NUCLEUS_FEATURES
 from qupath_her2.cells.nuclei.detection import TREES_FILE
 from qupath_her2.cells.nuclei.trees import Trees, load_trees, predict
 from qupath_her2.errors import ExchangeError
@@ -51,11 +51,11 @@ def test_two_small_trees_by_hand() -> None:
 
 
 def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
-    loaded = load_trees(TREES_FILE, TARGETS, MEASURES)
+    loaded = load_trees(TREES_FILE, TARGETS, NUCLEUS_FEATURES)
     assert tuple(loaded) == TARGETS
     for trees in loaded.values():
         inner = trees.feature >= 0
-        assert trees.feature.max() < len(MEASURES)
+        assert trees.feature.max() < len(NUCLEUS_FEATURES)
         # Children stand behind their parent, so that every walk ends.
         place = np.arange(len(trees.feature))
         assert (trees.left[inner] > place[inner]).all()
@@ -67,9 +67,9 @@ def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
 @pytest.mark.parametrize(
     ("offered", "odd"),
     [
-        (MEASURES[:-1], MEASURES[-1]),
-        ((*MEASURES, "mood"), "mood"),
-        ((*MEASURES[1:], MEASURES[0]), "their order"),
+        (NUCLEUS_FEATURES[:-1], NUCLEUS_FEATURES[-1]),
+        ((*NUCLEUS_FEATURES, "mood"), "mood"),
+        ((*NUCLEUS_FEATURES[1:], NUCLEUS_FEATURES[0]), "their order"),
     ],
 )
 def test_trees_grown_on_other_features_are_refused(offered: tuple[str, ...], odd: str) -> None:

@@ -7,7 +7,12 @@ import pytest
 
 from qupath_her2.cells.membrane.membrane_net import MembraneNet, predict_membranes
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.membrane_net_fit import MembraneCuts, MembraneFitSettings, MembraneTruth, fit_membrane_net
+from qupath_her2.learning.train.membrane_net_fit import (
+    MembraneCuts,
+    MembraneFitSettings,
+    MembraneTruth,
+    fit_membrane_net,
+)
 
 CUTS = MembraneCuts((0.2, 0.45), 0.7)
 
