@@ -34,16 +34,16 @@ from qupath_her2.records import CaseInfo, Region
 
 __all__ = [
     "UUID_TAG",
+    "are_ours",
     "canonical_geometry",
     "canonical_json",
-    "cell_uuids",
     "image_fingerprint",
     "input_hash",
     "is_ours",
     "json_default",
-    "ours",
+    "object_uuids",
     "run_key",
-    "run_of",
+    "run_key_of",
     "sha256_file",
     "versions",
 ]
@@ -100,7 +100,7 @@ def run_key(input_hash: str) -> str:
         ) from error
 
 
-def cell_uuids(run_hash: str, n: int, *, start: int = 0) -> NDArray[np.uint8]:
+def object_uuids(run_hash: str, n: int, *, start: int = 0) -> NDArray[np.uint8]:
     """Return `n` version 8 UUIDs of a run, numbered from `start`.
 
     Parameters
@@ -143,14 +143,14 @@ def is_ours(uuid: UUID) -> bool:
     return data[:6] == UUID_TAG and data[6] >> 4 == 8 and data[8] >> 6 == 0b10
 
 
-def ours(uuids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def are_ours(uuids: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return `is_ours` for each of N UUIDs: uint8 (N, 16) to bool (N,)."""
     tag = (uuids[:, :6] == np.frombuffer(UUID_TAG, np.uint8)).all(axis=1)
     mine: NDArray[np.bool_] = tag & (uuids[:, 6] >> 4 == 8) & (uuids[:, 8] >> 6 == 0b10)
     return mine
 
 
-def run_of(uuid: UUID) -> str | None:
+def run_key_of(uuid: UUID) -> str | None:
     """Return the run key (11 hex digits, see `run_key`) of one of our objects; None for any other object."""
     if not is_ours(uuid):
         return None

@@ -24,11 +24,11 @@ from qupath_her2.records import CaseInfo
 __all__ = [
     "case_from_metadata",
     "case_of",
-    "column_of_cases",
-    "column_of_metadata",
-    "of_image",
+    "metadata_column",
+    "read_case_column",
     "read_cases",
     "unmatched_cases",
+    "value_of_image",
 ]
 
 _COLUMNS = ("image", "case", "site", "specimen", "stain", "ish_ratio", "her2_copies", "control")
@@ -186,10 +186,10 @@ def _number(values: dict[str, str], name: str, problems: list[str]) -> float | N
 
 def case_of(cases: dict[str, CaseInfo], name: str) -> CaseInfo | None:
     """Return the case data of the image called `name`, matched with or without extension; None if not listed."""
-    return of_image(cases, name)
+    return value_of_image(cases, name)
 
 
-def column_of_cases(path: Path, columns: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+def read_case_column(path: Path, columns: Sequence[str]) -> tuple[str | None, dict[str, str]]:
     """Return an additional column of ``cases.csv``: the first of `columns` that exists, with its value per image.
 
     Parameters
@@ -204,7 +204,7 @@ def column_of_cases(path: Path, columns: Sequence[str]) -> tuple[str | None, dic
     column
         The one of `columns` that was found; None if there is none.
     values
-        {image name as written (NFC): text}, without empty cells; look images up with `of_image`.
+        {image name as written (NFC): text}, without empty cells; look images up with `value_of_image`.
 
     Raises
     ------
@@ -226,13 +226,13 @@ def column_of_cases(path: Path, columns: Sequence[str]) -> tuple[str | None, dic
     return found, values
 
 
-def column_of_metadata(metadata: Mapping[str, str], columns: Sequence[str]) -> str | None:
-    """Return the value of the first of `columns` in an image's metadata, matched as in `column_of_cases`."""
+def metadata_column(metadata: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """Return the value of the first of `columns` in an image's metadata, matched as in `read_case_column`."""
     values = {_plain_name(key): value.strip() for key, value in metadata.items()}
     return next((values[name] for name in map(_plain_name, columns) if values.get(name)), None)
 
 
-def of_image(values: Mapping[str, V], image: str) -> V | None:
+def value_of_image(values: Mapping[str, V], image: str) -> V | None:
     """Return the value of the image called `image`, matched with or without extension; None if there is none."""
     return next((values[key] for key in _keys(image) if key in values), None)
 

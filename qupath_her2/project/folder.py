@@ -17,16 +17,16 @@ from pathlib import Path
 
 from qupath_her2.errors import Her2Error, ImageReadError, RegionFileError
 from qupath_her2.project.cases import case_of, read_cases
+from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.images import exchange_root, read_images
-from qupath_her2.project.exchange.runs import folder_image_id
 from qupath_her2.records import SlideRef
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "OUTPUT_NAME",
-    "find_cases",
+    "find_cases_file",
     "find_images",
-    "not_exported",
+    "not_exported_message",
     "project_file",
     "project_folder",
     "pulled_images",
@@ -99,7 +99,7 @@ def find_images(
         )
     regions = _region_files(files)
     known = {image.name: image for image in read_images(her2)} if (her2 / "images.json").is_file() else {}
-    cases_path = find_cases(folder, her2)
+    cases_path = find_cases_file(folder, her2)
     cases = read_cases(cases_path) if cases_path else {}
     slides = []
     for path in files:
@@ -123,7 +123,7 @@ def project_folder(folder: Path) -> Path:
     return folder.parent if folder.suffix == ".qpproj" and folder.is_file() else folder
 
 
-def not_exported(project: Path, then: str) -> str:
+def not_exported_message(project: Path, then: str) -> str:
     """Return the error message for a QuPath project that was never pulled; `then` is the command to run next."""
     return (
         f"Project '{project}' has not been exported yet. Run qupath-her2 pull \"{project}\", or "
@@ -180,7 +180,7 @@ def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideR
             raise Her2Error(f"No image '{name}' in the project of '{her2}'. Available: {available}.")
     wanted = None if names is None else {nfc(name) for name in names}
     selected = [image for image in images if wanted is None or wanted & _accepted_names(image)]
-    cases_path = find_cases(her2.absolute().parent, her2)
+    cases_path = find_cases_file(her2.absolute().parent, her2)
     cases = read_cases(cases_path) if cases_path else {}
     return [replace(image, case=case_of(cases, image.name) or image.case) for image in selected]
 
@@ -189,7 +189,7 @@ def _accepted_names(image: SlideRef) -> set[str]:
     return {image.name, image.id, *_stems(image.name), Path(image.name).stem}
 
 
-def find_cases(folder: Path, her2: Path) -> Path | None:
+def find_cases_file(folder: Path, her2: Path) -> Path | None:
     """Return the ``cases.csv`` of the exchange folder or of the image folder, None if there is none.
 
     Raises

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qupath_her2.config import settings_as_dict
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import current_run, new_run, read_run, up_to_date
+from qupath_her2.project.exchange.runs import current_run, find_run, new_run, read_run
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.inputs import scoring_hash
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -84,7 +84,7 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         record, table, score = read_run(run_dir)
         loaded = load_measured_cells(run_dir, record, table, score)
         new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
-        done = run_dir if loaded is None else up_to_date(job.out, job.image, new_hash)
+        done = run_dir if loaded is None else find_run(job.out, job.image, new_hash)
         if loaded is None or done is not None:
             return unchanged_result(job, done or run_dir, time.monotonic() - start)
         cells, context = loaded

@@ -28,7 +28,7 @@ import numpy as np
 
 from qupath_her2.project.class_names import class_colour
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CellTable
 
 CELL_VERTICES, NUCLEUS_VERTICES, MEASUREMENTS = 24, 16, 10
@@ -52,7 +52,7 @@ def draw(n: int) -> CellTable:
     cell_xy, cell_offsets = rings(CELL_VERTICES, 20)
     nucleus_xy, nucleus_offsets = rings(NUCLEUS_VERTICES, 9)
     return CellTable(
-        uuid=cell_uuids("ab" * 32, n),
+        uuid=object_uuids("ab" * 32, n),
         centroid_xy=centre,
         cell_xy=cell_xy,
         cell_offsets=cell_offsets,

@@ -36,7 +36,7 @@ from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import new_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CellTable, Region, SlideScore
 from tests.helpers.qupath import QuPath, find_qupaths
 
@@ -103,7 +103,7 @@ def draw(n: int) -> CellTable:
     cell_xy, cell_offsets = rings(24, 20)
     nucleus_xy, nucleus_offsets = rings(16, 9)
     return CellTable(
-        cell_uuids(HASH, n), centre, cell_xy, cell_offsets, nucleus_xy, nucleus_offsets, np.zeros(n, np.int32),
+        object_uuids(HASH, n), centre, cell_xy, cell_offsets, nucleus_xy, nucleus_offsets, np.zeros(n, np.int32),
         random.random((n, 10)).astype(np.float32), tuple(f"HER2: m {i}" for i in range(10)),
         random.integers(0, 4, n).astype(np.uint8),
     )  # fmt: skip

@@ -26,7 +26,7 @@ from qupath_her2.project.exchange.patch_files import write_patches
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import new_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
-from qupath_her2.provenance import cell_uuids, ours, sha256_file
+from qupath_her2.provenance import are_ours, object_uuids, sha256_file
 from qupath_her2.records import CELL_CLASSES, CellTable, PatchTable, Prediction, Region, Score, SlideScore
 from tests.groovy.conftest import PATIENCE_S, SCRIPTS
 from tests.helpers.qupath import QuPath, java_options
@@ -250,11 +250,11 @@ def drawn_cells(
     nucleus, nucleus_offsets = _rings(centre, 1.5, 8, np.arange(n) % 5 != 0)
     uuid = np.concatenate(
         [
-            cell_uuids(run_hash, len(centres)),
+            object_uuids(run_hash, len(centres)),
             np.array([list(FOREIGN[i].bytes) for i in range(len(theirs))], np.uint8).reshape(-1, 16),
         ]
     )
-    assert ours(uuid).sum() == len(centres)
+    assert are_ours(uuid).sum() == len(centres)
     measured = np.random.default_rng(1).random((n, len(NAMES))).astype(np.float32)
     measured[::7, 1] = np.nan
     classes = (np.arange(n) % 4).astype(np.uint8)

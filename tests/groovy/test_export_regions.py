@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qupath_her2.project.exchange.runs import image_id
+from qupath_her2.project.exchange.image_ids import image_id
 from qupath_her2.project.folder import IMAGE_SUFFIXES
 from qupath_her2.provenance import image_fingerprint
 from tests.groovy.conftest import SCRIPTS, Bench

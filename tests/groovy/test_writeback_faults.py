@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CellTable
 from tests.groovy.fields import program_of
 from tests.groovy.studies import Study, drawn_cells
@@ -183,7 +183,7 @@ def many_cells(run_hash: str) -> CellTable:
         name: np.concatenate([[0], np.cumsum(np.tile(np.diff(getattr(few, name)), n))])
         for name in ("cell_offsets", "nucleus_offsets")
     }
-    return dataclasses.replace(few, uuid=cell_uuids(run_hash, n * len(few)), **rows, **moved, **offsets)
+    return dataclasses.replace(few, uuid=object_uuids(run_hash, n * len(few)), **rows, **moved, **offsets)
 
 
 def test_data_that_cannot_be_read(study: Study) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import NOT_MEASURED, PatchTable
 from tests.groovy.studies import BIG, SECOND, Study
 from tests.groovy.test_writeback_refusals import seal
@@ -36,7 +36,7 @@ def drawn_patches(key: int, *, shift_px: int = 0) -> PatchTable:
     codes = probabilities.argmax(axis=1).astype(np.uint8)
     probabilities[3], codes[3] = np.nan, NOT_MEASURED
     # The study's cells take the numbers below.
-    uuid = cell_uuids(f"{key << 2:011x}", len(boxes), start=100)
+    uuid = object_uuids(f"{key << 2:011x}", len(boxes), start=100)
     return PatchTable(uuid, boxes[:, :4], boxes[:, 4], probabilities, codes, CLASSES)
 
 

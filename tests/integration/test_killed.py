@@ -18,7 +18,7 @@ import pytest
 from qupath_her2.project.exchange.cell_files import write_cells
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, new_run, read_run
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from tests.integration.conftest import Study, runs_java
 from tests.integration.test_run import is_ours, theirs
 
@@ -44,7 +44,7 @@ def many_cells(her2: Path, image: str) -> int:
     shifts = np.linspace(0, 3, COPIES, dtype=np.float32)
     table = dataclasses.replace(
         cells,
-        uuid=cell_uuids(run_hash, n),
+        uuid=object_uuids(run_hash, n),
         **{
             name: np.concatenate([getattr(cells, name) + shift for shift in shifts])
             for name in ("centroid_xy", "cell_xy", "nucleus_xy")

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import (
+    are_ours,
     canonical_geometry,
-    cell_uuids,
     image_fingerprint,
     input_hash,
     is_ours,
-    ours,
+    object_uuids,
     run_key,
-    run_of,
+    run_key_of,
     sha256_file,
 )
 from qupath_her2.records import CaseInfo, Region
@@ -40,35 +40,35 @@ def hashed(*regions: Region, **changes) -> str:
 
 @given(st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 2**32 - 3))
 def test_uuids_are_version_8_and_tell_their_run(run_hash: str, start: int) -> None:
-    uuids = [UUID(bytes=row.tobytes()) for row in cell_uuids(run_hash, 3, start=start)]
+    uuids = [UUID(bytes=row.tobytes()) for row in object_uuids(run_hash, 3, start=start)]
     assert len(set(uuids)) == 3
     for number, uuid in enumerate(uuids, start):
         assert uuid.version == 8
         assert uuid.variant == "specified in RFC 4122"
         assert uuid.bytes[:6] == b"QPHER2"
         assert int.from_bytes(uuid.bytes[12:], "big") == number
-        assert run_of(uuid) == run_key(run_hash)
+        assert run_key_of(uuid) == run_key(run_hash)
         # the first 42 bits of the hash, counted independently of the packing
-        assert int(run_of(uuid), 16) == int(run_hash, 16) >> (256 - 42)
+        assert int(run_key_of(uuid), 16) == int(run_hash, 16) >> (256 - 42)
 
 
 def test_uuids_of_other_programs_are_not_ours() -> None:
-    mine = cell_uuids(HASH, 1)
-    assert ours(mine).all()
+    mine = object_uuids(HASH, 1)
+    assert are_ours(mine).all()
     wrong_version, wrong_variant = mine.copy(), mine.copy()
     wrong_version[0, 6] = 0x41
     wrong_variant[0, 8] ^= 0x80
     both = np.concatenate([wrong_version, wrong_variant])
-    assert not ours(both).any()
+    assert not are_ours(both).any()
     for data in (*both, np.frombuffer(uuid4().bytes, np.uint8)):
         assert not is_ours(UUID(bytes=data.tobytes()))
-        assert run_of(UUID(bytes=data.tobytes())) is None
+        assert run_key_of(UUID(bytes=data.tobytes())) is None
 
 
 def test_a_million_uuids_in_well_under_a_second() -> None:
-    cell_uuids(HASH, 10)
+    object_uuids(HASH, 10)
     started = time.perf_counter()
-    uuids = cell_uuids(HASH, 1_000_000)
+    uuids = object_uuids(HASH, 1_000_000)
     assert (
         time.perf_counter() - started < 5
     )  # a loop over UUID objects takes longer than this on a slow machine
@@ -79,7 +79,7 @@ def test_a_million_uuids_in_well_under_a_second() -> None:
 @pytest.mark.parametrize(("n", "start"), [(-1, 0), (2, 2**32 - 1)])
 def test_too_many_objects_are_refused(n: int, start: int) -> None:
     with pytest.raises(ExchangeError, match="at most"):
-        cell_uuids(HASH, n, start=start)
+        object_uuids(HASH, n, start=start)
 
 
 def test_a_run_hash_must_be_hexadecimal() -> None:
@@ -103,7 +103,7 @@ def test_canonical_geometry_sees_a_moved_vertex_and_a_hole() -> None:
 
 def test_input_hash_ignores_order_names_and_our_own_objects() -> None:
     one, two = region(), region(shapely.box(0, 0, 5, 5), uuid=UUID(int=8))
-    own = region(uuid=UUID(bytes=cell_uuids(HASH, 1)[0].tobytes()))
+    own = region(uuid=UUID(bytes=object_uuids(HASH, 1)[0].tobytes()))
     assert hashed(one, two) == hashed(two, one) == hashed(two, one, own)
     assert hashed(replace(one, name="my favourite"), two) == hashed(one, two)
 

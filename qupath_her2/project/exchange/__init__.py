@@ -1,1 +1,1 @@
-"""The exchange folder ``her2/``: its records, tables, locks, and runs that are whole or absent."""
+"""The exchange folder ``her2/``: image list, runs and their files, locks, and crash-safe writing."""

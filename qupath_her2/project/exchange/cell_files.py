@@ -1,4 +1,4 @@
-"""``cells.npz``, format 1: the table of cells; the names of its measurements and classes stand in ``run.json``."""
+"""``cells.npz``, format 1: the table of cells; ``run.json`` has the names of its measurements and classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.columns import Columns, first_repeat, read_columns, write_columns
+from qupath_her2.project.exchange.columns import Columns, first_duplicate, read_columns, write_columns
 from qupath_her2.records import NOT_MEASURED, CellTable
 
 __all__ = ["check_cells", "read_cells", "write_cells"]
@@ -29,7 +29,7 @@ _COLUMNS: Columns = {
 
 
 def write_cells(file: IO[bytes], cells: CellTable) -> None:
-    """Write a table to an open binary file; ExchangeError where it is not a sound table."""
+    """Write a table to an open binary file; ExchangeError if `check_cells` finds it invalid."""
     check_cells(cells)
     write_columns(file, cells, _COLUMNS)
 
@@ -41,21 +41,26 @@ def read_cells(
     class_names: Sequence[str],
     n_regions: int | None = None,
 ) -> CellTable:
-    """Read and check a whole table.
+    """Read and validate a table of cells.
 
     Parameters
     ----------
     path
         ``cells.npz`` of a run.
     measurement_names, class_names
-        From the run's record: ``cells.measurements`` and ``cells.classes``.
+        ``cells.measurements`` and ``cells.classes`` of the run's record.
     n_regions
-        How many regions the record lists; None leaves the region index unchecked.
+        Number of regions in the record; None leaves the region index unchecked.
+
+    Returns
+    -------
+    CellTable
+        The table, in native byte order.
 
     Raises
     ------
     ExchangeError
-        Anything is not as format 1 says; the message names the column.
+        The file violates format 1; the message names the column.
     """
     columns = read_columns(path, _COLUMNS)
     cells = CellTable(**columns, measurement_names=tuple(measurement_names), class_names=tuple(class_names))
@@ -64,7 +69,22 @@ def read_cells(
 
 
 def check_cells(cells: CellTable, *, where: str = "The table of cells", n_regions: int | None = None) -> None:
-    """Raise ExchangeError, naming the column, where the table breaks a rule of format 1."""
+    """Validate a table of cells against format 1.
+
+    Parameters
+    ----------
+    cells
+        The table.
+    where
+        Start of the error message: the file, or what the table is.
+    n_regions
+        Number of scored regions; None leaves the region index unchecked.
+
+    Raises
+    ------
+    ExchangeError
+        A rule is violated; the message names the column.
+    """
     n = len(cells.uuid)
     shapes = {
         "uuid": (n, 16),
@@ -91,10 +111,10 @@ def check_cells(cells: CellTable, *, where: str = "The table of cells", n_region
         )
     if n_regions is not None and n and (cells.region.min() < 0 or cells.region.max() >= n_regions):
         raise ExchangeError(f"{where}: region holds an index outside 0..{n_regions - 1}.")
-    repeated = first_repeat(cells.uuid)
+    repeated = first_duplicate(cells.uuid)
     if repeated is not None:
         raise ExchangeError(
-            f"{where}: the UUID of cell {repeated} occurs twice; results are attached by UUID."
+            f"{where}: the UUID of cell {repeated} occurs twice; objects in QuPath are found by UUID."
         )
 
 
@@ -103,7 +123,8 @@ def _check_rings(xy: NDArray[np.float32], offsets: NDArray[np.int64], where: str
         raise ExchangeError(f"{where}_xy has shape {xy.shape}, expected (vertices, 2).")
     counts = np.diff(offsets)
     if offsets[0] != 0 or offsets[-1] != len(xy) or (counts < 0).any():
-        raise ExchangeError(f"{where}_offsets do not rise from 0 to the {len(xy)} vertices there are.")
+        raise ExchangeError(f"{where}_offsets do not rise from 0 to the number of vertices, {len(xy)}.")
+    # An empty range is allowed (no nucleus); QuPath refuses outlines of one or two points.
     if ((counts == 1) | (counts == 2)).any():
         raise ExchangeError(f"{where}_offsets give an outline of fewer than 3 vertices.")
     if not np.isfinite(xy).all():

@@ -1,12 +1,11 @@
-"""``regions/<image>.cells.npz``, format 1: the cells that a QuPath project holds already, as columns.
+"""``regions/<image>.cells.npz``, format 1: cells already present in the QuPath project, one array per column.
 
-``groovy/lib/Her2CellsOut.groovy`` writes it: members stored, not packed; little-endian, C order, NPY 1.0 headers;
-``info.json`` among them has the names of classes and measurements.
+Written by ``groovy/lib/Her2ExportCells.groovy`` in the layout described in `project.exchange.columns`, with the names
+of classes and measurements in an additional member ``info.json``.
 """
 
 from __future__ import annotations
 
-import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,20 +13,19 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from qupath_her2.errors import RegionFileError
+from qupath_her2.project.exchange.columns import Columns, decode_column
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 
 __all__ = ["EXISTING_FORMAT", "read_existing_cells"]
 
 EXISTING_FORMAT = 1
-#: What zipfile, zlib, numpy and JSON raise on damaged bytes; flags of the archive give RuntimeError.
+#: Exceptions of zipfile, zlib, numpy and JSON on damaged bytes (RuntimeError: damaged flags of the archive).
 _DAMAGE = (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _AGAIN = "Export it again: qupath-her2 pull --cells."
-#: Column: dtype on disk and number of axes.
-_COLUMNS: dict[str, tuple[str, int]] = {
+_COLUMNS: Columns = {
     "uuid": ("|u1", 2),
     "cell_xy": ("<f4", 2),
     "cell_offsets": ("<i8", 1),
@@ -40,12 +38,12 @@ _COLUMNS: dict[str, tuple[str, int]] = {
 
 
 def read_existing_cells(path: Path) -> ExistingCells:
-    """Read and check a whole file.
+    """Read and validate a file of existing cells.
 
     Raises
     ------
     RegionFileError
-        Anything is not as format 1 says; the message names the column.
+        The file is damaged or violates format 1; the message names the column.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -74,21 +72,15 @@ def read_existing_cells(path: Path) -> ExistingCells:
 
 
 def _column(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    dtype, ndim = _COLUMNS[name]
-    data = io.BytesIO(archive.read(f"{name}.npy"))
-    if npy.read_magic(data) != (1, 0):
-        raise ValueError(f"column {name!r} is not NPY 1.0")
-    shape, is_fortran, found = npy.read_array_header_1_0(data, max_header_size=10_000)
-    if found.str != dtype or len(shape) != ndim or (is_fortran and ndim > 1):
-        raise ValueError(f"column {name!r} is {found.str} with {len(shape)} axes, not {dtype} with {ndim}")
-    body = data.getbuffer()[data.tell() :]
-    if len(body) != int(np.prod(shape, dtype=object)) * found.itemsize:
-        raise ValueError(f"column {name!r} holds {len(body)} bytes, not shape {shape}")
-    return np.frombuffer(body, dtype=found).reshape(shape).astype(found.newbyteorder("="))
+    member = archive.read(f"{name}.npy")
+    try:
+        return decode_column(member, *_COLUMNS[name])
+    except ValueError as error:
+        raise ValueError(f"column {name!r} {error}") from error
 
 
 def _check(columns: dict[str, NDArray[Any]], info: dict[str, Any], path: Path) -> None:
-    """Raise RegionFileError where columns do not fit each other."""
+    """Raise RegionFileError if the columns are inconsistent with each other or with ``info.json``."""
     n = len(columns["uuid"])
     for key in ("classes", "measurements"):
         if not isinstance(info.get(key), list):
@@ -110,6 +102,7 @@ def _check(columns: dict[str, NDArray[Any]], info: dict[str, Any], path: Path) -
         xy, offsets = columns[f"{part}_xy"], columns[f"{part}_offsets"]
         rises = offsets[0] == 0 and offsets[-1] == len(xy) and (np.diff(offsets) >= 0).all()
         if not rises or xy.shape[1] != 2 or not np.isfinite(xy).all():
-            raise RegionFileError(f"Cell file '{path}': the outlines of {part} are not sound. {_AGAIN}")
+            raise RegionFileError(f"Cell file '{path}': the {part} outlines are inconsistent. {_AGAIN}")
+    # -1 is a cell without a class; anything else must index the list of names.
     if n and not (columns["cell_class"].min() >= -1 and columns["cell_class"].max() < len(info["classes"])):
         raise RegionFileError(f"Cell file '{path}': cell_class names no class of info.json. {_AGAIN}")

@@ -1,10 +1,10 @@
-"""``images.json``: what each image of a project is, as QuPath told us at the last pull.
+"""``images.json``: the images of a project as QuPath described them at the last pull.
 
-Format 1: ``{"format": 1, "images": [{…}]}``, each image with ``id`` (its folder name here) and ``name``,
-and, where known, ``path``, ``width``, ``height``, ``pixel_size_um`` (null where QuPath has none),
-``stains``, ``image_type``, ``entry_id``, ``metadata``, ``fingerprint``, ``series`` (which image of the file),
-``chain`` (crops and turns from the file to what QuPath shows), ``refusal`` (``code`` and ``reason``, of an image
-that could not be exported) and whatever a later version adds. Only ``groovy/lib/Her2Export.groovy`` writes it.
+Format 1: ``{"format": 1, "images": [{…}]}``, each image with ``id`` (its folder name in the exchange folder) and
+``name``, and, where known, ``path``, ``width``, ``height``, ``pixel_size_um`` (null if QuPath has none), ``stains``,
+``image_type``, ``entry_id``, ``metadata``, ``fingerprint``, ``series`` (index of the image in its file), ``chain``
+(crops and rotations from the file to the image as QuPath shows it) and ``refusal`` (``code`` and ``reason`` of an
+image that could not be exported). Unknown members are ignored. Only ``groovy/lib/Her2Export.groovy`` writes it.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from qupath_her2.records import CaseInfo, Refusal, SlideRef
 __all__ = ["IMAGES_FORMAT", "PREDICTIONS", "exchange_root", "read_images"]
 
 IMAGES_FORMAT = 1
-#: Folder of the exchange folder that holds what networks predicted, laid out as the exchange folder's own results.
+#: Subfolder of the exchange folder for predictions of networks, with the same layout of ``results``.
 PREDICTIONS = "predictions"
 
 
 def exchange_root(her2: Path) -> Path:
-    """Return the folder with the images and regions: of ``her2/predictions`` that is ``her2``.
+    """Return the exchange folder that has the images and regions: ``her2`` for ``her2/predictions``.
 
-    What a network predicts lies beside the scores, not among them: neither replaces the other in QuPath.
+    Predictions of networks are kept apart from scores, so that neither replaces the other in QuPath.
     """
     return her2.absolute().parent if her2.name == PREDICTIONS else her2
 
 
 def read_images(her2: Path) -> list[SlideRef]:
-    """Return the images that ``images.json`` lists; `stains` is passed on as it stands there.
+    """Return the images listed in ``images.json``; `stains` is passed through unparsed.
 
-    A relative ``path`` starts at the folder that holds the exchange folder. Regions are looked for in
-    ``regions/<id>.geojson``, also with ``.gz``.
+    A relative ``path`` is relative to the folder that contains the exchange folder. The region file of an image is
+    ``regions/<id>.geojson``, or the same with ``.gz``.
 
     Raises
     ------
     ExchangeError
-        The file cannot be read or is not of format 1; the message names the image and field.
+        The file cannot be read or violates format 1; the message names the image and the field.
     """
     her2 = exchange_root(her2)
     path = her2 / "images.json"
@@ -66,10 +66,11 @@ def read_images(her2: Path) -> list[SlideRef]:
             f"'{path}' has format {found!r}; this version reads {IMAGES_FORMAT}. Pull the project again."
         )
     slides = [_slide(image, number, her2) for number, image in enumerate(raw["images"])]
+    # Ids are folder names, and Windows and macOS ignore case in those.
     ids = [slide.id.casefold() for slide in slides]
     if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise ExchangeError(f"'{path}' has two images with the id {twice!r}. Pull the project again.")
+        duplicate = next(name for name in ids if ids.count(name) > 1)
+        raise ExchangeError(f"'{path}' has two images with the id {duplicate!r}. Pull the project again.")
     return slides
 
 
@@ -87,7 +88,7 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
     return SlideRef(
         id=image["id"],
         name=unicodedata.normalize("NFC", image["name"]),
-        path=_located(path, her2),
+        path=_locate(path, her2),
         regions_path=next((candidate for candidate in candidates if candidate.is_file()), None),
         pixel_size_um=_pixel_size(image.get("pixel_size_um"), where),
         stains=image.get("stains"),
@@ -101,17 +102,18 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
     )
 
 
-def _located(recorded: str, her2: Path) -> Path:
-    """Return the image file; one of another machine's path is taken from beside the exchange folder if it is there.
+def _locate(recorded: str, her2: Path) -> Path:
+    """Return the path of an image file; if the recorded path does not exist, look for the name near the project.
 
-    The folder of a project is copied to the machine that scores, and its images often with it.
+    A project is often copied to another machine for scoring, together with its images.
     """
     path = her2.parent / recorded
     if path.exists():
         return path
+    # The path may come from Windows, so both separators count.
     name = recorded.replace("\\", "/").rpartition("/")[2]
-    beside = [folder / name for folder in (her2.parent, her2.parent / "images", her2.parent / "slides")]
-    return next((candidate for candidate in beside if candidate.is_file()), path)
+    nearby = [folder / name for folder in (her2.parent, her2.parent / "images", her2.parent / "slides")]
+    return next((candidate for candidate in nearby if candidate.is_file()), path)
 
 
 def _size(value: Any, key: str, where: str) -> int | None:
@@ -123,13 +125,15 @@ def _size(value: Any, key: str, where: str) -> int | None:
 
 
 def _chain(value: Any, where: str) -> tuple[dict[str, Any], ...]:
+    # An unknown step would shift every coordinate, so it is an error rather than ignored.
     for step in value if isinstance(value, list) else [value]:
         box = step.get("crop") if isinstance(step, dict) else None
         is_crop = isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box)
-        is_turn = isinstance(step, dict) and step.get("rotate") in (90, 180, 270)
-        if not is_crop and not is_turn:
+        is_rotation = isinstance(step, dict) and step.get("rotate") in (90, 180, 270)
+        if not is_crop and not is_rotation:
             raise ExchangeError(
-                f"{where}: step {step!r} of 'chain' is neither a crop nor a quarter turn. Update qupath-her2."
+                f"{where}: step {step!r} of 'chain' is neither a crop nor a rotation by 90, 180 or 270 degrees. "
+                "Update qupath-her2."
             )
     return tuple(value)
 
@@ -138,7 +142,9 @@ def _refusal(value: Any, where: str) -> Refusal | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not all(isinstance(value.get(k), str) for k in ("code", "reason")):
-        raise ExchangeError(f"{where}: 'refusal' is {value!r}, not code and reason. Pull the project again.")
+        raise ExchangeError(
+            f"{where}: 'refusal' is {value!r}, not an object with code and reason. Pull the project again."
+        )
     return Refusal(value["code"], value["reason"])
 
 
@@ -148,6 +154,6 @@ def _pixel_size(value: Any, where: str) -> float | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value <= 0:
         raise ExchangeError(
-            f"{where}: 'pixel_size_um' is {value!r}, not a positive number. Set it in QuPath and pull."
+            f"{where}: 'pixel_size_um' is {value!r}, not a positive number. Set it in QuPath and pull again."
         )
     return float(value)

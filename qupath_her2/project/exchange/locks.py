@@ -1,8 +1,8 @@
-"""One worker per image: a lock file made with O_CREAT | O_EXCL, which is atomic on local and network disks.
+"""Image locks: one worker per image, by a lock file created with O_CREAT | O_EXCL (atomic on network disks too).
 
-A lock whose process is dead is taken over. On this machine that is asked of the system; a lock of another
-machine counts as dead when it has not been touched for `STALE_AFTER_S`, so a holder touches it now and then
-(`ImageLock.touch`).
+The lock of a dead process is taken over. On the same machine the operating system knows whether the process is alive;
+a lock from another machine counts as dead once it has not been touched for `STALE_AFTER_S`, so holders touch their
+lock from time to time (`ImageLock.touch`). ``fcntl`` locks would be simpler but are unreliable on network drives.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from qupath_her2.project.exchange.writing import output_errors
 
 __all__ = ["STALE_AFTER_S", "ImageBusyError", "ImageLock", "lock_image"]
 
-#: Age in seconds after which an untouched lock of another machine counts as dead; a slide takes minutes.
+#: Age in seconds after which an untouched lock of another machine counts as dead; a slide takes minutes to score.
 STALE_AFTER_S = 3600.0
-# Two processes that both want to take over a dead lock meet at a second lock, held for milliseconds.
+# Processes that compete to take over a dead lock are serialised by a second lock, held for milliseconds.
 _TAKEOVER_STALE_S = 60.0
-# A lock is filled within milliseconds of being made.
+# A lock file is filled within milliseconds of its creation; an empty one this old was left by a killed process.
 _UNFINISHED_AFTER_S = 10.0
 
 
 class ImageBusyError(ExchangeError):
-    """Another worker is at this image."""
+    """Another worker is processing this image."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLock:
-    """A held lock: the exchange folder, the image's name in it, and the lock file."""
+    """A held lock: the exchange folder, the id of the image, the lock file and the token that marks it as ours."""
 
     her2: Path
     image: str
@@ -46,18 +46,30 @@ class ImageLock:
     token: str
 
     def touch(self) -> None:
-        """Say that the holder is alive."""
+        """Show that the holder is alive; call it at least every `STALE_AFTER_S` seconds."""
         os.utime(self.path)
 
 
 @contextlib.contextmanager
 def lock_image(her2: Path, image: str) -> Iterator[ImageLock]:
-    """Hold the lock of an image; released at the end, whatever happens.
+    """Hold the lock of an image during the block.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder.
+    image
+        Id of the image.
+
+    Yields
+    ------
+    ImageLock
+        The lock, as needed to write runs.
 
     Raises
     ------
     ImageBusyError
-        Another living worker holds it; the message says who.
+        Another live worker holds the lock; the message says which.
     OutputError
         The exchange folder cannot be written.
     """
@@ -69,7 +81,7 @@ def lock_image(her2: Path, image: str) -> Iterator[ImageLock]:
     try:
         yield ImageLock(her2, image, path, token)
     finally:
-        # After a take-over by somebody who thought us dead the file is theirs.
+        # If another worker took us for dead and took the lock over, the file is theirs.
         if (_read(path) or {}).get("token") == token:
             path.unlink(missing_ok=True)
 
@@ -78,26 +90,28 @@ def _acquire(path: Path, image: str) -> str:
     token = secrets.token_hex(8)
     if _create(path, token):
         return token
-    held = _read(path)
+    holder = _read(path)
+    # Released between the two calls.
     if _age_s(path) == float("inf") and _create(path, token):
         return token
-    if not _is_dead(path, held):
-        raise ImageBusyError(_busy(image, held, path))
+    if not _is_dead(path, holder):
+        raise ImageBusyError(_busy_message(image, holder, path))
     guard = path.with_suffix(".takeover")
     if not _create(guard, token):
         if _age_s(guard) > _TAKEOVER_STALE_S:
             guard.unlink(missing_ok=True)
-        raise ImageBusyError(_busy(image, held, path))
+        raise ImageBusyError(_busy_message(image, holder, path))
     try:
-        # Read again under the guard: another worker may have taken it over since. The dead file goes and the new
-        # one is made exclusively, never written over: whoever found the path free meanwhile keeps the lock.
-        held = _read(path)
+        # Read again under the guard, as another worker may have taken the lock over meanwhile. The dead file is
+        # removed and a new one created exclusively, never overwritten: a worker that finds the path free in between
+        # keeps the lock.
+        holder = _read(path)
         if _age_s(path) < float("inf"):
-            if not _is_dead(path, held):
-                raise ImageBusyError(_busy(image, held, path))
+            if not _is_dead(path, holder):
+                raise ImageBusyError(_busy_message(image, holder, path))
             path.unlink(missing_ok=True)
         if not _create(path, token):
-            raise ImageBusyError(_busy(image, _read(path), path))
+            raise ImageBusyError(_busy_message(image, _read(path), path))
     finally:
         guard.unlink(missing_ok=True)
     return token
@@ -119,11 +133,13 @@ def _create(path: Path, token: str) -> bool:
 
 def _content(token: str) -> bytes:
     pid = os.getpid()
-    return json.dumps({"host": socket.gethostname(), "pid": pid, "born": _born(pid), "token": token}).encode()
+    return json.dumps(
+        {"host": socket.gethostname(), "pid": pid, "born": _start_time(pid), "token": token}
+    ).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a lock says; None where it is gone or was not finished."""
+    """Return the content of a lock file; None if it is gone or incomplete."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -131,14 +147,14 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _is_dead(path: Path, held: dict[str, Any] | None) -> bool:
-    if held is None or not isinstance(held.get("pid"), int):
-        # Killed between making the file and filling it; a moment is left to those who are just doing that.
+def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
+    if holder is None or not isinstance(holder.get("pid"), int):
+        # Killed between creating the file and filling it, unless it is so young that it may yet be filled.
         return _UNFINISHED_AFTER_S < _age_s(path) < float("inf")
-    if held.get("host") != socket.gethostname():
+    if holder.get("host") != socket.gethostname():
         return _age_s(path) > STALE_AFTER_S
-    pid = held["pid"]
-    return not _is_alive(pid) or _born(pid) != held.get("born")
+    pid = holder["pid"]
+    return not _is_alive(pid) or _start_time(pid) != holder.get("born")
 
 
 def _age_s(path: Path) -> float:
@@ -150,7 +166,7 @@ def _age_s(path: Path) -> float:
 
 def _is_alive(pid: int) -> bool:
     if sys.platform == "win32":
-        # os.kill(pid, 0) would send Ctrl-C there.
+        # On Windows os.kill(pid, 0) would send Ctrl-C. 0x1000 is PROCESS_QUERY_LIMITED_INFORMATION.
         import ctypes
 
         handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
@@ -165,15 +181,19 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _born(pid: int) -> str | None:
-    """Return when a process started, in system ticks: a reused pid must not pass for the holder."""
+def _start_time(pid: int) -> str | None:
+    """Return the start time of a process in clock ticks, so that a reused pid is not mistaken for the holder."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
+    # Field 22 of proc(5); the command in field 2 may contain spaces and parentheses.
     return stat.rpartition(")")[2].split()[19]
 
 
-def _busy(image: str, held: dict[str, Any] | None, path: Path) -> str:
-    who = f"process {held.get('pid')} on {held.get('host')}" if held else "another worker"
-    return f"Image '{image}' is being scored by {who}. Wait for it, or delete '{path}' if that is not so."
+def _busy_message(image: str, holder: dict[str, Any] | None, path: Path) -> str:
+    who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another worker"
+    return (
+        f"Image '{image}' is being scored by {who}. Wait until it has finished; if it is no longer running, "
+        f"delete '{path}'."
+    )

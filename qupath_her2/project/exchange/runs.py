@@ -1,19 +1,16 @@
-"""The exchange folder ``her2/``: names of images, and runs that are there whole or not at all.
+"""Runs in the exchange folder: written as a transaction, validated when read, superseded by newer ones.
 
-A run is written into ``<run>.tmp``; its record comes last, with the SHA-256 of every other file; then the
-folder is renamed and ``current.json`` is replaced in one step. Killed anywhere in between, the image keeps
-its former run.
+A run is written to ``<run>.tmp``, its record last, with the SHA-256 of every other file. Then the folder is renamed
+and ``current.json`` is replaced atomically. If the process is killed at any point, the image keeps its previous run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -22,6 +19,7 @@ import orjson
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.cell_files import read_cells
+from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.project.exchange.locks import ImageLock
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.score_files import read_score
@@ -31,64 +29,18 @@ from qupath_her2.records import CellTable, SlideScore
 
 __all__ = [
     "RunWriter",
-    "clean_old",
     "current_run",
-    "folder_image_id",
-    "image_id",
+    "find_run",
     "new_run",
     "read_record",
     "read_run",
-    "up_to_date",
+    "remove_old_runs",
     "validate_run",
 ]
 
-#: Characters of a readable name in a folder name: with id and run, paths stay under Windows' 260.
-SLUG_CHARS = 40
 _RECORD = "run.json"
 _CURRENT = "current.json"
-_IMAGE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_\-]{0,80}")
 _RUN_ID = re.compile(r"[0-9a-f]{11}(-[0-9]+)?")
-
-
-# --- names
-
-
-def image_id(entry_id: str, name: str | None) -> str:
-    """Return ``<entry id>_<slug>``, the folder name of an image; the id alone where names are masked (None).
-
-    The slug is the name's stem in ASCII letters and digits, at most 40 characters. The id in front keeps
-    names apart that differ only in case, accents or signs, and keeps Windows' reserved names (``con``,
-    ``nul``) away.
-    """
-    slug = "" if name is None else _slug(name)
-    identity = f"{entry_id}_{slug}" if slug else entry_id
-    if not _IMAGE_ID.fullmatch(identity):
-        raise ExchangeError(f"Entry id {entry_id!r} cannot name a folder: letters, digits, - and _ only.")
-    return identity
-
-
-def folder_image_id(relative: str) -> str:
-    """Return the folder name of an image of a plain folder, from its path relative to that folder.
-
-    The id is the first 40 bits of the SHA-256 of the path in NFC with ``/``: the same on every system.
-    """
-    path = unicodedata.normalize("NFC", relative.replace("\\", "/"))
-    return image_id(
-        hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:10], path.rpartition("/")[2]
-    )
-
-
-def _slug(name: str) -> str:
-    stem = name.rpartition(".")[0] or name
-    ascii_text = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^0-9A-Za-z]+", "-", ascii_text)[:SLUG_CHARS].strip("-")
-
-
-def _image_folder(her2: Path, image: str) -> Path:
-    # The name comes from files of others as well; it must not lead out of the folder.
-    if not _IMAGE_ID.fullmatch(image):
-        raise ExchangeError(f"{image!r} is not the name of an image in an exchange folder.")
-    return her2 / "results" / image
 
 
 # --- writing a run
@@ -96,7 +48,7 @@ def _image_folder(her2: Path, image: str) -> Path:
 
 @dataclasses.dataclass(slots=True)
 class RunWriter:
-    """A run being written: make files in it, then `finish` it with its record."""
+    """A run being written: create its files, then `finish` it with its record."""
 
     run: str
     folder: Path
@@ -110,42 +62,42 @@ class RunWriter:
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """Open one file of the run for writing; it is on the disk when the block ends."""
+        """Open one file of the run for binary writing; it is flushed to disk at the end of the block."""
         with output_errors(self.final / name), (self.folder / name).open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
 
     def finish(self, record: RunRecord) -> None:
-        """Say that the run is complete; hashes and sizes of its files are filled in when the block ends."""
+        """Mark the run as complete; hashes and sizes of its files are added to `record` at the end of the block."""
         self.record = dataclasses.replace(record, run=self.run)
 
 
 @contextlib.contextmanager
 def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
-    """Write a run of the locked image; it counts from the moment the block ends, or leaves nothing behind.
+    """Write a run of the locked image: it becomes the current run at the end of the block, or leaves no trace.
 
     Parameters
     ----------
     lock
-        From `lock_image`; what dead workers left of this image is removed first.
+        Result of `lock_image`. What killed workers left of this image is removed first.
     input_hash
-        From `provenance.input_hash`; the run's id is its key, with ``-2``, ``-3`` … where a run of it is
-        there already.
+        Result of `provenance.input_hash`. The run id is its key, with ``-2``, ``-3`` … appended if there is already
+        a run with that key.
 
     Yields
     ------
     RunWriter
-        Write files with it, then call its `finish`.
+        Write the files with it, then call its `finish`.
 
     Raises
     ------
     OutputError
-        Read-only folder, full disk …; nothing of the run is left.
+        The run cannot be written (read-only folder, full disk …); nothing of it is left.
     ExchangeError
         The block ended without `finish`.
     """
-    folder = _image_folder(lock.her2, lock.image)
+    folder = image_folder(lock.her2, lock.image)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
@@ -156,12 +108,12 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
         yield writer
         if writer.record is None:
             raise ExchangeError(
-                f"Run {run} of '{lock.image}' was not finished: call finish(record) before the end."
+                f"Run {run} of '{lock.image}' was not finished: call finish(record) at the end of the block."
             )
         with output_errors(writer.final):
             _seal(writer, writer.record)
     except BaseException:
-        # A rename that could not be flushed is taken back; the id was free, so the folder is this run's own.
+        # If the rename succeeded but could not be flushed, undo it; the id was free, so the folder is this run's own.
         if writer.final.exists():
             writer.final.rename(writer.folder)
         shutil.rmtree(writer.folder, ignore_errors=True)
@@ -171,7 +123,7 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
 
 
 def _seal(writer: RunWriter, record: RunRecord) -> None:
-    """Write the record and give the folder its name."""
+    """Write the record and rename the folder to its final name."""
     files = sorted(path for path in writer.folder.iterdir() if path.name != _RECORD)
     record = dataclasses.replace(
         record,
@@ -194,7 +146,7 @@ def _free_run_id(folder: Path, key: str) -> str:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove unfinished runs and drafts; the lock says that nobody is writing them."""
+    """Remove unfinished runs and drafts; the lock guarantees that nobody is writing them."""
     for path in folder.glob("*.tmp"):
         if path.is_dir():
             shutil.rmtree(path)
@@ -211,58 +163,72 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def read_record(run_dir: Path) -> RunRecord:
-    """Return the record of a run; ExchangeError where there is none or it is damaged."""
+    """Return the record of a run; ExchangeError if it is missing or damaged."""
     try:
         data = (run_dir / _RECORD).read_bytes()
     except OSError as error:
         raise ExchangeError(
-            f"'{run_dir}' is not a finished run: {_RECORD} cannot be read ({error.strerror})."
+            f"'{run_dir}' is not a finished run: {_RECORD} cannot be read ({error.strerror}). "
+            "Score the image again with --force."
         ) from error
     return RunRecord.from_json(data)
 
 
 def current_run(her2: Path, image: str) -> Path | None:
-    """Return the folder of the run that counts, None where there is none; ExchangeError if damaged."""
-    folder = _image_folder(her2, image)
+    """Return the folder of an image's current run, None if it has none.
+
+    Raises
+    ------
+    ExchangeError
+        ``current.json`` is damaged, or names a run that does not exist.
+    """
+    folder = image_folder(her2, image)
     pointer = folder / _CURRENT
     try:
         run = orjson.loads(pointer.read_bytes())["run"]
     except FileNotFoundError:
         return None
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ExchangeError(f"'{pointer}' is damaged. Delete it and score the image again.") from error
+        raise ExchangeError(
+            f"'{pointer}' is damaged ({error}). Delete it and score the image again."
+        ) from error
     if not isinstance(run, str) or not _RUN_ID.fullmatch(run) or not (folder / run).is_dir():
         raise ExchangeError(
-            f"'{pointer}' names the run {run!r}, which is not there. Delete it and score again."
+            f"'{pointer}' names run {run!r}, which does not exist. Delete it and score the image again."
         )
     return folder / run
 
 
 def validate_run(run_dir: Path, *, deep: bool = True) -> RunRecord:
-    """Return the record of a run whose files are what it says.
+    """Return the record of a run after checking the run's files against it.
 
     Parameters
     ----------
     run_dir
         ``results/<image>/<run>``.
     deep
-        Compare every file's SHA-256, not its size alone.
+        Compare the SHA-256 of every file, not just its size.
+
+    Returns
+    -------
+    RunRecord
+        The record.
 
     Raises
     ------
     ExchangeError
-        A file is missing, extra or changed, or the record is not sound.
+        A file is missing, extra or changed, or the record is invalid.
     """
     record = read_record(run_dir)
     if record.run != run_dir.name:
         raise ExchangeError(
-            f"'{run_dir}' holds the record of run {record.run!r}. Score the image again with --force."
+            f"'{run_dir}' contains the record of run {record.run!r}. Score the image again with --force."
         )
     found = {path.name: path for path in run_dir.iterdir() if path.name != _RECORD}
     if found.keys() != record.files.keys():
-        odd = ", ".join(sorted(found.keys() ^ record.files.keys()))
+        different = ", ".join(sorted(found.keys() ^ record.files.keys()))
         raise ExchangeError(
-            f"'{run_dir}': files missing or extra: {odd}. Score the image again with --force."
+            f"'{run_dir}': files missing or extra: {different}. Score the image again with --force."
         )
     for name, path in found.items():
         is_same = path.stat().st_size == record.sizes.get(name)
@@ -272,7 +238,7 @@ def validate_run(run_dir: Path, *, deep: bool = True) -> RunRecord:
 
 
 def read_run(run_dir: Path) -> tuple[RunRecord, CellTable | None, SlideScore]:
-    """Return a run, checked whole: its record, its cells (None where it has none), its score."""
+    """Return a validated run: its record, its cells (None if it has none), and its score."""
     record = validate_run(run_dir)
     cells = None
     if "cells.npz" in record.files:
@@ -285,47 +251,73 @@ def read_run(run_dir: Path) -> tuple[RunRecord, CellTable | None, SlideScore]:
     return record, cells, read_score((run_dir / "score.json").read_bytes())
 
 
-def up_to_date(her2: Path, image: str, input_hash: str) -> Path | None:
-    """Return the folder of the finished run of exactly these inputs, None where it has to be made.
+def find_run(her2: Path, image: str, input_hash: str) -> Path | None:
+    """Return the finished run of exactly these inputs, None if the image has to be scored.
 
-    An earlier run of the same inputs counts again: ``current.json`` is turned back to it. A damaged run or
-    pointer counts as none.
+    An earlier run of the same inputs becomes current again: ``current.json`` is pointed back to it. A damaged run or
+    pointer is ignored.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder.
+    image
+        Id of the image.
+    input_hash
+        Result of `provenance.input_hash`.
+
+    Returns
+    -------
+    Path or None
+        Folder of the run.
     """
-    folder = _image_folder(her2, image)
+    folder = image_folder(her2, image)
     if not folder.is_dir():
         return None
     try:
         current = current_run(her2, image)
     except ExchangeError:
         current = None
+    # The key is only the head of the hash; the record decides.
     others = (path for path in sorted(folder.glob(f"{run_key(input_hash)}*")) if _RUN_ID.fullmatch(path.name))
     for run_dir in [current] * (current is not None) + [path for path in others if path != current]:
-        if run_dir is not None and _is_of(run_dir, input_hash):
+        if run_dir is not None and _has_inputs(run_dir, input_hash):
             if run_dir != current:
                 replace_file(folder / _CURRENT, orjson.dumps({"run": run_dir.name}) + b"\n")
             return run_dir
     return None
 
 
-def _is_of(run_dir: Path, input_hash: str) -> bool:
+def _has_inputs(run_dir: Path, input_hash: str) -> bool:
     try:
+        # Sizes only: hashing the files of every slide would make a repeated batch run as slow as reading them all.
         return validate_run(run_dir, deep=False).input_hash == input_hash
     except ExchangeError:
         return False
 
 
-def clean_old(lock: ImageLock, *, keep: frozenset[str] = frozenset()) -> list[str]:
-    """Remove runs of the locked image that neither count nor are in `keep`; return their ids.
+def remove_old_runs(lock: ImageLock, *, keep: frozenset[str] = frozenset()) -> list[str]:
+    """Remove the runs of the locked image that are neither current nor in `keep`.
 
-    `keep` names runs with objects in QuPath or corrections not yet collected.
+    Parameters
+    ----------
+    lock
+        Lock of the image.
+    keep
+        Ids of runs that still have objects in QuPath, or corrections not yet collected.
+
+    Returns
+    -------
+    list[str]
+        Ids of the removed runs.
     """
-    folder = _image_folder(lock.her2, lock.image)
+    folder = image_folder(lock.her2, lock.image)
     current = current_run(lock.her2, lock.image)
     removed = []
     with output_errors(folder):
         for path in sorted(folder.iterdir()):
             if path.is_dir() and _RUN_ID.fullmatch(path.name) and path != current and path.name not in keep:
-                # Renamed first, so that a kill in between leaves a leftover and not half a run.
+                # Renamed first: if killed while deleting, what remains is a leftover draft, not half a run.
                 doomed = path.with_name(f"{path.name}.tmp")
                 path.rename(doomed)
                 shutil.rmtree(doomed)

@@ -1,4 +1,4 @@
-"""``score.json`` and ``regions.geojson`` of a run: the score, its reason, the numbers QuPath shows."""
+"""``score.json`` and ``regions.geojson`` of a run: the score with its reason, and the measurements for QuPath."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ _AGAIN = "Score the image again with --force."
 
 
 def score_json(score: SlideScore) -> bytes:
-    """Return ``score.json``, format 1: UTF-8, keys sorted, regions by UUID."""
+    """Return ``score.json``, format 1: UTF-8, sorted keys, regions by UUID."""
     return orjson.dumps({"format": SCORE_FORMAT, **dataclasses.asdict(score)}, option=_OPTIONS)
 
 
 def read_score(data: bytes) -> SlideScore:
-    """Read what `score_json` wrote.
+    """Parse the output of `score_json`.
 
     Raises
     ------
-    ExchangeError : not JSON, another format, a missing key, a status that does not go with its score, or a
-        value of the wrong type; the message names where.
+    ExchangeError
+        Not JSON, another format, a missing key, a value of the wrong type, or a status that contradicts the score;
+        the message names the place.
     """
     try:
         raw = orjson.loads(data)
@@ -57,7 +58,7 @@ def read_score(data: bytes) -> SlideScore:
 
 
 def _score_fields(raw: Any, where: str) -> dict[str, Any]:
-    """Return the fields of a Score, checked."""
+    """Return the validated fields of a Score."""
     if not isinstance(raw, dict):
         raise ExchangeError(
             f"score.json: the entry of {where} is {type(raw).__name__}, expected an object. {_AGAIN}"
@@ -70,8 +71,8 @@ def _score_fields(raw: Any, where: str) -> dict[str, Any]:
     is_predicted = raw["status"] == "predicted" and raw["score"] is None and raw.get("prediction") is not None
     if not (is_scored or is_refused or is_predicted):
         raise ExchangeError(
-            f"score.json: status {raw['status']!r} and score {raw['score']!r} at {where} do not "
-            f"go together. {_AGAIN}"
+            f"score.json: status {raw['status']!r} and score {raw['score']!r} of {where} contradict "
+            f"each other. {_AGAIN}"
         )
     try:
         return _typed(raw)
@@ -102,13 +103,13 @@ def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _prediction(raw: Any) -> Prediction:
-    """Return a prediction, checked; TypeError or ValueError where it is none."""
+    """Return a validated prediction; TypeError or ValueError if it is not one."""
     names = [field.name for field in dataclasses.fields(Prediction)]
     if not isinstance(raw, dict) or not set(names) <= set(raw):
         raise TypeError(f"prediction must be an object with {', '.join(names)}")
     probabilities = {str(name): float(value) for name, value in dict(raw["probabilities"]).items()}
     if not all(0 <= value <= 1 for value in probabilities.values()):
-        raise ValueError("a probability outside 0..1")
+        raise ValueError("a probability is outside 0..1")
     return Prediction(
         model=str(raw["model"]),
         task=str(raw["task"]),
@@ -124,10 +125,10 @@ def _optional(value: Any, kind: Callable[[Any], Any]) -> Any:
 
 
 def region_measurements(score: Score) -> dict[str, float]:
-    """Return what an annotation shows in QuPath, each name starting with ``HER2: ``; unknown ones left out.
+    """Return the measurements of a scored annotation in QuPath, without those that are unknown.
 
-    ``HER2: Score`` is 0..3 (QuPath's measurements are numbers), shares are percent of the measured tumour
-    cells. A prediction shows the probability of each class and its number of patches instead.
+    ``HER2: Score`` is 0..3, since QuPath measurements are numbers; shares are percentages of the measured tumour
+    cells. For a prediction they are the probability of each class and the number of patches.
     """
     if score.prediction is not None:
         shown = {f"HER2: probability {name}": p for name, p in score.prediction.probabilities.items()}
@@ -144,17 +145,26 @@ def region_measurements(score: Score) -> dict[str, float]:
 
 
 def regions_geojson(regions: Sequence[Region], scores: Mapping[str, Score]) -> bytes:
-    """Return scored regions as a FeatureCollection that QuPath 0.5 to 0.7 reads.
+    """Return the scored regions as a GeoJSON FeatureCollection that QuPath 0.5 to 0.7 imports.
 
-    `scores` is by UUID in text form; regions without a score have no measurements. Coordinates are on
-    QuPath's 0.01 px grid, where the shapes are still valid.
+    Parameters
+    ----------
+    regions
+        Regions in level-0 pixels. They are written on QuPath's 0.01 px grid, on which they are kept valid.
+    scores
+        Scores by UUID (text form); regions without one get no measurements.
+
+    Returns
+    -------
+    bytes
+        UTF-8 JSON with sorted keys.
     """
     features = [_region_feature(region, scores.get(str(region.uuid))) for region in regions]
     return orjson.dumps({"type": "FeatureCollection", "features": features}, option=_OPTIONS) + b"\n"
 
 
 def _region_feature(region: Region, score: Score | None) -> dict[str, Any]:
-    # QuPath throws on null members, so what is not known is not written.
+    # QuPath throws an exception on null members, so unknown values are omitted.
     properties: dict[str, Any] = {"objectType": "annotation"}
     if region.name is not None:
         properties["name"] = region.name

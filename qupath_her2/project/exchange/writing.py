@@ -1,4 +1,4 @@
-"""Writing so that nothing is half there: whole files, flushed to the disk, errors that say the way out."""
+"""Crash-safe writing: files replaced atomically and flushed to disk, and OSErrors turned into advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @contextlib.contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError met while writing to `path` into an OutputError with the way out."""
+    """Turn an OSError raised while writing to `path` into an OutputError that says what to do.
+
+    Parameters
+    ----------
+    path
+        File or folder to name in the message where the OSError names none.
+
+    Raises
+    ------
+    OutputError
+        In place of any OSError in the block; `errno` is kept.
+    """
     try:
         yield
     except OutputError:
@@ -27,13 +38,13 @@ def output_errors(path: Path) -> Iterator[None]:
         where = f"'{error.filename or path}'"
         if error.errno in _FULL:
             message = (
-                f"No space left to write {where}. Free some space, or choose another disk with --out DIR."
+                f"No space left to write {where}. Free some space, or write to another disk with --out DIR."
             )
         elif error.errno in _FORBIDDEN:
             message = f"Cannot write {where}: the folder is read-only. Choose another folder with --out DIR."
         elif error.errno in (errno.ENOTDIR, errno.EEXIST):
             message = (
-                f"Cannot write {where}: a file stands where a folder is needed. Move it, or pass --out DIR."
+                f"Cannot write {where}: there is a file where a folder is needed. Move it, or pass --out DIR."
             )
         elif error.errno == errno.ENAMETOOLONG:
             message = f"Cannot write {where}: the path is too long. Choose a shorter folder with --out DIR."
@@ -45,7 +56,7 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and flush it to disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -53,13 +64,15 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Give `path` new content in one step: readers see the old content or the new, never a part.
+    """Replace the content of `path` atomically: readers see the old content or the new, never a mixture.
 
     Raises
     ------
     OutputError
-        It cannot be written; the old content is still there and nothing else is.
+        The file cannot be written; the old content is kept and no draft is left behind.
     """
+    # In the same folder, since a rename is atomic only within a file system; with the pid, since two processes may
+    # write at once.
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with output_errors(path):
         try:
@@ -71,14 +84,14 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until renames in `folder` are on the disk, where the system can say so (Windows cannot)."""
+    """Flush renames in `folder` to disk, on systems that can sync a folder (Windows cannot)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems cannot sync a folder; their renames are ordered by the server.
+        # Some network file systems cannot sync a folder; there the server orders the renames.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

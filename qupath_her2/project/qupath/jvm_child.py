@@ -172,7 +172,7 @@ def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
     way_in = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
     way_in.setDryRun(bool(request["dry_run"]))
     way_in.setCancelled(_canceller(talk))
-    data = her2_class("Her2ExportData")
+    data = her2_class("Her2DataFile")
     done = []
     for entry in project.getImageList():
         if str(entry.getID()) not in request["only"]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CellTable
 
 
@@ -24,7 +24,7 @@ def draw_cells(n: int, *, seed: int = 0, n_measurements: int = 3) -> CellTable:
     measurements = random.normal(0, 1, (n, n_measurements)).astype(np.float32)
     measurements[::3, 0] = np.nan
     return CellTable(
-        uuid=cell_uuids("5a" * 32, n),
+        uuid=object_uuids("5a" * 32, n),
         centroid_xy=centre,
         cell_xy=cell_xy,
         cell_offsets=cell_offsets,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.errors import Her2Error, RegionFileError
-from qupath_her2.project.exchange.runs import folder_image_id
+from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.folder import find_images
 from qupath_her2.records import CaseInfo
 

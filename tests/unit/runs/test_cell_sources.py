@@ -25,7 +25,7 @@ from qupath_her2.models.checkpoint import save_checkpoint
 from qupath_her2.models.registry import build_model
 from qupath_her2.models.shipped import shipped_checkpoint
 from qupath_her2.project.exchange.runs import read_run
-from qupath_her2.provenance import ours
+from qupath_her2.provenance import are_ours
 from qupath_her2.records import ImageResult
 from qupath_her2.runs import cell_sources as module
 from qupath_her2.runs.cell_sources import CellSource, cell_source, split_source
@@ -90,7 +90,7 @@ def test_run_measures_and_scores_a_networks_cells(field: Field, study: Path) -> 
     assert table is not None
     matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.25, field.truth.other_nuclei)
     assert matches.f1 > 0.95
-    assert ours(table.uuid).all()
+    assert are_ours(table.uuid).all()
     assert np.diff(table.nucleus_offsets).min() > 0
     # All membranes are drawn brown and closed here, whatever the field's truth is.
     assert np.nanmedian(table.column("HER2: Membrane completeness")) > 0.9

@@ -283,9 +283,9 @@ def test_score_json_round_trip(facts):
     ("change", "words"),
     [
         ({"format": 2}, "format 2"),
-        ({"status": "fine"}, "do not go together"),
-        ({"score": None}, "do not go together"),
-        ({"score": "4+"}, "do not go together"),
+        ({"status": "fine"}, "contradict each other"),
+        ({"score": None}, "contradict each other"),
+        ({"score": "4+"}, "contradict each other"),
         ({"n_cells": "many"}, "wrong type"),
         ({"intervals": {"Tumor: 3+": [0.1]}}, "wrong type"),
         ({"regions": []}, "expected an object"),

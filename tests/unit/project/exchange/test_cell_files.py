@@ -159,7 +159,7 @@ DAMAGED = {
     "lying header": (lambda data: repack(data, _lie_about_length), "holds 480 bytes"),
     "no header": (
         lambda data: repack(data, lambda n, d: b"rubbish" if n == "uuid.npy" else d),
-        "no sound header",
+        "no valid header",
     ),
     "cut short": (lambda data: data[:-200], "damaged"),
     "not a zip": (lambda data: b"not a zip", "damaged"),

@@ -17,7 +17,7 @@ from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 
 
 def columns() -> dict[str, NDArray[Any]]:
-    """Three cells of 4, 3 and 4 vertices, the second without a nucleus, as Her2CellsOut writes them."""
+    """Three cells of 4, 3 and 4 vertices, the second without a nucleus, as Her2ExportCells writes them."""
     return {
         "uuid": np.arange(48, dtype="|u1").reshape(3, 16),
         "cell_xy": np.arange(22, dtype="<f4").reshape(11, 2),

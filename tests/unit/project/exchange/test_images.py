@@ -8,7 +8,6 @@ import pytest
 
 from qupath_her2.errors import CasesFileError, ExchangeError, Her2Error
 from qupath_her2.project.exchange.images import read_images
-from qupath_her2.project.exchange.runs import image_id
 from qupath_her2.project.folder import project_file, pulled_images
 
 IMAGE: dict[str, Any] = {
@@ -101,24 +100,6 @@ def test_a_plain_folder_has_none(tmp_path: Path) -> None:
     plain = {key: value for key, value in IMAGE.items() if key != "entry_id"}
     assert pulled_images(write(tmp_path / "her2", plain)) is None
     assert project_file(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "slug"),
-    [
-        ("Fall Ü 12.plain.svs", "7_Fall-U-12-plain"),
-        (".hidden", "7_hidden"),
-        ("日本", "7"),
-        ("a" * 60 + ".svs", "7_" + "a" * 40),
-        ("x" * 39 + " y.tif", "7_" + "x" * 39),
-        ("ﬁle №5 ½.tif", "7_file-No5-12"),
-        ("---", "7"),
-        (None, "7"),
-    ],
-)
-def test_folder_names_that_the_exporter_makes_too(name: str | None, slug: str) -> None:
-    """tests/groovy/test_export_regions.py asks the Groovy of the same names."""
-    assert image_id("7", name) == slug
 
 
 @pytest.mark.parametrize(

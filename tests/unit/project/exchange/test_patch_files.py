@@ -18,7 +18,7 @@ from qupath_her2.project.exchange.patch_files import (
     write_patches,
 )
 from qupath_her2.project.exchange.run_record import RunRecord
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import NOT_MEASURED, PatchTable
 
 CLASSES = ("HER2 patch 0", "HER2 patch 3+", "HER2 patch artefact")
@@ -33,7 +33,7 @@ def patches() -> PatchTable:
     probabilities[4], codes[4] = np.nan, NOT_MEASURED
     boxes = np.array([[256 * (i % 5) - 10, 256 * (i // 5), 256, 200] for i in range(n)], np.int32)
     return PatchTable(
-        cell_uuids("5a" * 32, n, start=40), boxes, (np.arange(n) % 2).astype(np.int32), probabilities, codes, CLASSES
+        object_uuids("5a" * 32, n, start=40), boxes, (np.arange(n) % 2).astype(np.int32), probabilities, codes, CLASSES
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def put(index: Any, value: Any) -> Callable[[Any], Any]:
     [
         ("uuid", lambda a: a[:, :15], "uuid has shape"),
         ("uuid", lambda a: np.concatenate([a[:-1], a[:1]]), "UUID of patch 19 occurs twice"),
-        ("uuid", put((3, 0), 7), "not of our making"),
+        ("uuid", put((3, 0), 7), "a UUID without our tag"),
         ("box_xywh", lambda a: a[:-1], "box_xywh has shape"),
         ("box_xywh", put((2, 3), 0), "below 1 px"),
         ("region", put(0, 2), "outside 0..1"),

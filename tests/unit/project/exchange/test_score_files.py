@@ -51,8 +51,8 @@ def test_round_trip(score: SlideScore) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b'"score": null', b'"score": "3+"', "do not go together"),
-        (b'"3+": 0.75', b'"3+": 1.75', "outside 0..1"),
+        (b'"score": null', b'"score": "3+"', "contradict each other"),
+        (b'"3+": 0.75', b'"3+": 1.75', "is outside 0..1"),
         (b'"rule": ', b'"role": ', "prediction must be an object with .* rule"),
         (b'"n_patches": 12', b'"n_patches": "some"', "wrong type"),
     ],
@@ -96,9 +96,9 @@ def test_fields_are_those_of_format_1() -> None:
     ("old", "new", "message"),
     [
         (b'"format": 1', b'"format": 9', "format 9"),
-        (b'"score": "2+"', b'"score": "5+"', "do not go together"),
-        (b'"score": "2+"', b'"score": null', "do not go together"),
-        (b'"status": "scored"', b'"status": "good"', "do not go together"),
+        (b'"score": "2+"', b'"score": "5+"', "contradict each other"),
+        (b'"score": "2+"', b'"score": null', "contradict each other"),
+        (b'"status": "scored"', b'"status": "good"', "contradict each other"),
         (b'"n_cells": 8412', b'"n_cells": "many"', "wrong type"),
         (b'"h_score": 85.0', b'"h_score": "high"', "wrong type"),
         (b'"reason": "', b'"raison": "', "lacks reason"),

@@ -15,7 +15,7 @@ from qupath_her2.errors import RegionFileError
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.geojson.geometry import Frame
 from qupath_her2.project.geojson.regions import RegionFile, parse_regions, read_regions
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 
 FRAME = Frame(5000, 4000)
 ID = "3f0c8d4e-3a51-4a0e-9d43-4e2b7c1a9f60"
@@ -256,7 +256,7 @@ def test_unclassified_is_tumour_only_where_asked_and_alone() -> None:
 
 
 def test_objects_of_ours_tiles_and_missing_cores_are_left_out() -> None:
-    own = str(UUID(bytes=cell_uuids("ab" * 32, 1)[0].tobytes()))
+    own = str(UUID(bytes=object_uuids("ab" * 32, 1)[0].tobytes()))
     tile = feature(square(9), properties={"objectType": "tile", "classification": "Tumor"})
     core = feature(properties={"objectType": "tmaCore", "name": "A-1"})
     missing = feature(square(800), properties={"objectType": "tmaCore", "isMissing": True})

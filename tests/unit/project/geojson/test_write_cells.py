@@ -19,7 +19,7 @@ from qupath_her2.project.class_names import class_colour
 from qupath_her2.project.geojson import write_cells as cells_geojson
 from qupath_her2.project.geojson.regions import read_regions
 from qupath_her2.project.geojson.write_cells import CellsWritten, write_cells_geojson
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import NOT_MEASURED, CellTable
 
 
@@ -48,7 +48,7 @@ def table(
     nucleus_xy, nucleus_offsets = ragged(nuclei)
     values = np.zeros((n, 0), np.float32) if measurements is None else measurements
     return CellTable(
-        uuid=cell_uuids("5a" * 32, n),
+        uuid=object_uuids("5a" * 32, n),
         centroid_xy=np.zeros((n, 2), np.float32),
         cell_xy=cell_xy,
         cell_offsets=cell_offsets,

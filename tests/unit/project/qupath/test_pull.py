@@ -99,7 +99,7 @@ def test_pull_says_what_there_is_where_a_name_fits_nothing(tmp_path: Path, asked
 
 def test_pull_into_a_file_is_refused_before_qupath_starts(tmp_path: Path, asked: Recorder) -> None:
     (tmp_path / "her2").touch()
-    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+    with pytest.raises(OutputError, match="there is a file where a folder is needed"):
         pull(write_project(tmp_path))
     assert not asked.calls
 
