@@ -1,9 +1,11 @@
-"""What users read is run: the README's commands, and the one test command that CI runs too."""
+"""The README's commands and Python blocks run as printed; its test command is the one that CI runs."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,18 +15,18 @@ from qupath_her2.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+README_TEXT = README.read_text(encoding="utf-8") if README.is_file() else ""
 CI_LINE = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
 
 pytestmark = pytest.mark.skipif(not README.is_file(), reason="there is no README.md yet")
 
 
 def shell_blocks() -> str:
-    text = README.read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", text, re.DOTALL))
+    return "\n".join(re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", README_TEXT, re.DOTALL))
 
 
 def commands() -> list[list[str]]:
-    """Every `qupath-her2` call of the README's shell blocks, without its program's name."""
+    """Every `qupath-her2` command in the README's shell blocks, without the name of the program."""
     found = re.findall(r"(?:^|&& |\$ |bin/)qupath-her2 ([^\n#&]*)", shell_blocks(), re.MULTILINE)
     return [shlex.split(command) for command in found]
 
@@ -46,6 +48,18 @@ def test_every_verb_and_flag_in_the_readme_exists() -> None:
             assert flag in help_text.stdout, (flag, words)
 
 
+#: ``tests.check`` hands its arguments on to pytest and starts at once.
+MODULES = sorted(set(re.findall(r"python -m ((?:tests|qupath_her2)[\w.]*)", README_TEXT)) - {"tests.check"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_of_the_readme_runs(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage:")
+
+
 def test_the_commands_on_the_example_do_what_they_say(tmp_path: Path) -> None:
     ours = [words for words in commands() if any("example_projects" in word for word in words)]
     assert ours, "the README scores the example"
@@ -62,6 +76,5 @@ def test_the_commands_on_the_example_do_what_they_say(tmp_path: Path) -> None:
 
 def test_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = README.read_text(encoding="utf-8")
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", README_TEXT, re.DOTALL)):
         exec(compile(block, f"README block {number}", "exec"), {"out": tmp_path / "py"})
