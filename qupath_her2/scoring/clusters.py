@@ -37,8 +37,10 @@ def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) ->
     n_cells = len(centroid_xy_um)
     if n_cells < 2:
         return n_cells
+    # Only neighbours enter the graph: all pairwise distances of 10^5 cells would not fit in memory.
     pairs = cKDTree(centroid_xy_um).query_pairs(distance_um, output_type="ndarray")
     links = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n_cells, n_cells))
+    # Single linkage: a chain of neighbouring cells is one cluster, however long.
     _, group = connected_components(links, directed=False)
     return int(np.bincount(group).max())
 
@@ -81,6 +83,7 @@ def cluster_sizes(
             f"Centroids of shape {centroid_xy_um.shape} do not match {len(intensity)} cells; expected "
             f"({len(intensity)}, 2) in µm."
         )
+    # cKDTree's own error would not say that a cell is to blame.
     if not np.isfinite(centroid_xy_um).all():
         raise ScoringError(
             "A cell centroid is not finite, so clusters cannot be found. Rerun the cell detection."

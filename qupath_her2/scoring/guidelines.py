@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.records import INTENSITIES, PATTERNS
-from qupath_her2.scoring.rules import Cut, Guideline, Row, Uncovered
+from qupath_her2.scoring.rules import Cutoff, Guideline, Row, Uncovered
 
 if TYPE_CHECKING:
     from qupath_her2.records import CaseInfo
@@ -45,8 +45,8 @@ _ANY_COMPLETE = _cells(_STAINED, (_COMPLETE,))
 # Includes complete membranes: a cell must not leave a 2+ row because more of its membrane stains.
 _MODERATE_OR_MORE = _cells((_MODERATE, _INTENSE), _MEMBRANE)
 _ANY_STAIN = _cells(_STAINED, _MEMBRANE)
-_ABOVE_10 = Cut("above", 10)
-_UP_TO_10 = Cut("up to", 10)
+_ABOVE_10 = Cutoff("above", 10)
+_UP_TO_10 = Cutoff("up to", 10)
 
 _THREE_PLUS = Row("3+", "intense complete staining", _INTENSE_COMPLETE, _ABOVE_10)
 _HETEROGENEOUS = Row("2+", "intense complete staining", _INTENSE_COMPLETE, _UP_TO_10, uncommon=True)
@@ -118,13 +118,16 @@ CSCO_2021 = Guideline(
 )
 
 
-def _gastric_rows(cut: Cut) -> tuple[Row, ...]:
+def _gastric_rows(cutoff: Cutoff) -> tuple[Row, ...]:
     return (
-        Row("3+", "strong complete, basolateral or lateral staining", _cells((_INTENSE,), _SIDED), cut),
+        Row("3+", "strong complete, basolateral or lateral staining", _cells((_INTENSE,), _SIDED), cutoff),
         Row(
-            "2+", "weak to moderate complete, basolateral or lateral staining", _cells(_STAINED, _SIDED), cut
+            "2+",
+            "weak to moderate complete, basolateral or lateral staining",
+            _cells(_STAINED, _SIDED),
+            cutoff,
         ),
-        Row("1+", "faint staining of part of the membrane", _ANY_STAIN, cut),
+        Row("1+", "faint staining of part of the membrane", _ANY_STAIN, cutoff),
     )
 
 
@@ -142,7 +145,7 @@ GASTRIC_RESECTION = Guideline(
     name="CAP/ASCP/ASCO gastric 2016, resection",
     source="doi 10.5858/arpa.2016-0331-CP",
     site="gastric",
-    rows=_gastric_rows(Cut("at least", 10)),
+    rows=_gastric_rows(Cutoff("at least", 10)),
     uncovered=_OPEN_IN_GASTRIC,
 )
 
@@ -152,7 +155,7 @@ GASTRIC_BIOPSY = Guideline(
     name="CAP/ASCP/ASCO gastric 2016, biopsy",
     source="doi 10.5858/arpa.2016-0331-CP",
     site="gastric",
-    rows=_gastric_rows(Cut("cluster", 5)),
+    rows=_gastric_rows(Cutoff("cluster", 5)),
     uncovered=_OPEN_IN_GASTRIC,
 )
 
@@ -187,6 +190,7 @@ def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
     known = {label.lower(): table for table in GUIDELINES.values() for label in (table.key, table.name)}
     if name.lower() in known:
         return known[name.lower()]
+    # cutoff=0 always finds a suggestion, even for an empty name.
     nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     raise SettingsError(
         f"Unknown guideline '{name}'. Did you mean '{known[nearest[0]].key}'? "

@@ -20,6 +20,7 @@ __all__ = ["IshResult", "dual_probe", "ish_for", "ish_group", "single_probe"]
 
 IshStatus = Literal["positive", "negative", "dual probe needed", "copies needed", "IHC needed"]
 
+# ASCO/CAP 2018: values equal to a threshold belong to the higher side.
 _RATIO_CUT = 2.0
 _LOW_COPIES = 4.0
 _HIGH_COPIES = 6.0
@@ -129,6 +130,7 @@ def dual_probe(ratio: float, copies: float, ihc: str | None) -> IshResult:
     group = ish_group(ratio, copies)
     if ihc is not None and ihc not in SCORES:
         raise ScoringError(f"Unknown IHC score '{ihc}'; expected one of {', '.join(SCORES)}.")
+    # Groups 1 and 5 are positive and negative whatever IHC shows; 2 to 4 are decided by it.
     if ihc is None and group in _COMMENTS:
         return IshResult("IHC needed", group, comment=_COMMENTS[group])
     status, recount, comment = _TABLE[group]["0/1+" if ihc in (None, "0", "1+") else str(ihc)]
@@ -169,6 +171,7 @@ def ish_for(case: CaseInfo, ihc: str | None) -> IshResult | None:
     if case.her2_cep17_ratio is None:
         return None if case.her2_copies is None else single_probe(case.her2_copies)
     if case.her2_copies is None:
+        # 2.0 or more may be group 1 or 2, less than that 3, 4 or 5.
         _check("HER2/CEP17 ratio", case.her2_cep17_ratio)
         comment = f"Ratio of {case.her2_cep17_ratio:g} without HER2 copies per cell: add the copies to assign a group"
         return IshResult("copies needed", comment=comment)

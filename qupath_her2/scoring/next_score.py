@@ -40,7 +40,7 @@ def cells_to_next_score(
     Returns
     -------
     int | None
-        int or None : None where no change of cells could change the score.
+        Number of cells; None if no change of cells could change the score.
     """
     if guideline.by_cluster:
         return None
@@ -54,10 +54,11 @@ def cells_to_next_score(
 
 def _steps_up(counts: NDArray[np.int64], guideline: Guideline, score: int, false_calls: int) -> list[int]:
     n_cells = int(counts.sum())
+    # One cell more for a row is one step, whatever class the cell had before: any cell may change to any class.
     amounts = row_amounts(counts, guideline)
     steps = []
     for row, amount in zip(guideline.rows, amounts, strict=True):
-        low, high = row.cut.bounds(n_cells, false_calls)
+        low, high = row.cutoff.bounds(n_cells, false_calls)
         # low > high: no whole number of so few cells falls within the row's range of shares.
         if SCORES.index(row.score) > score and low <= min(high, n_cells):
             steps.append(low - amount)
@@ -69,10 +70,11 @@ def _steps_down(counts: NDArray[np.int64], guideline: Guideline, score: int, fal
     if score == 0:
         return []
     n_cells = int(counts.sum())
+    # No row of a higher score is met now, or it would have given the score: only rows of this score have an excess.
     excess = {}
     for number, (row, amount) in enumerate(zip(guideline.rows, row_amounts(counts, guideline), strict=True)):
         if SCORES.index(row.score) >= score:
-            low, high = row.cut.bounds(n_cells, false_calls)
+            low, high = row.cutoff.bounds(n_cells, false_calls)
             if low <= amount <= high:
                 excess[number] = amount - low + 1
     return [_fewest_to_remove(counts, guideline, excess)]
@@ -90,6 +92,7 @@ def _fewest_to_remove(counts: NDArray[np.int64], guideline: Guideline, excess: d
         members[inside] = members.get(inside, 0) + int(counts[fact])
     left = dict(excess)
     removed = 0
+    # A frozenset of rows identifies cells that are interchangeable here, at most 2^rows groups.
     for inside in sorted(members, key=len, reverse=True):
         take = min(members[inside], max((left[number] for number in inside), default=0))
         take = max(take, 0)

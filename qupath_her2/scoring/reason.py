@@ -58,21 +58,22 @@ def explain(
 def _share_text(verdict: Verdict, counts: NDArray[np.int64], guideline: Guideline) -> str:
     n_cells = int(counts.sum())
     row = verdict.row
+    # For a 0, the weakest row is the one that was missed: its cut-off is the one to compare with.
     if row is None:
-        stained, words, cut = stained_count(counts), "any membrane staining", guideline.rows[-1].cut
+        stained, words, cutoff = stained_count(counts), "any membrane staining", guideline.rows[-1].cutoff
     else:
         stained = row_amounts(counts, guideline)[guideline.rows.index(row)]
-        words, cut = row.words + _or_stronger(row, counts, guideline), row.cut
+        words, cutoff = row.words + _or_stronger(row, counts, guideline), row.cutoff
     low, high = wilson_interval(stained, n_cells)
-    cutoff = f"cut-off {'at least ' if cut.kind == 'at least' else ''}{cut.value} %"
+    limit = f"cut-off {'at least ' if cutoff.kind == 'at least' else ''}{cutoff.value} %"
     shows = "shows" if stained == 1 and n_cells == 1 else "show"
     cells = "tumour cell" if n_cells == 1 else "tumour cells"
-    heterogeneous = ", reported as heterogeneous" if row is not None and cut.kind == "up to" else ""
-    uncommon = ", an uncommon pattern" if row is not None and row.uncommon and cut.kind != "up to" else ""
+    heterogeneous = ", reported as heterogeneous" if row is not None and cutoff.kind == "up to" else ""
+    uncommon = ", an uncommon pattern" if row is not None and row.uncommon and cutoff.kind != "up to" else ""
     # `percent_text` adds decimals where rounding would print exactly the cut-off.
     return (
-        f"{percent_text(stained, n_cells, cut.value)} % of {n_cells:,} {cells} {shows} {words} "
-        f"(95 % CI {100 * low:.1f} to {100 * high:.1f}; {cutoff}){heterogeneous}{uncommon}."
+        f"{percent_text(stained, n_cells, cutoff.value)} % of {n_cells:,} {cells} {shows} {words} "
+        f"(95 % CI {100 * low:.1f} to {100 * high:.1f}; {limit}){heterogeneous}{uncommon}."
     )
 
 
@@ -83,24 +84,27 @@ def _or_stronger(row: Row, counts: NDArray[np.int64], guideline: Guideline) -> s
         if SCORES.index(other.score) > SCORES.index(row.score):
             above |= other.cells
     # The "up to" row counts the very cells of the 3+ row, in a smaller share: none of them is "stronger".
-    inside = above & row.cells if row.cut.kind != "up to" else set()
+    inside = above & row.cells if row.cutoff.kind != "up to" else set()
     return " or stronger" if any(counts[fact] for fact in inside) else ""
 
 
 def _cluster_text(verdict: Verdict, guideline: Guideline, clusters: tuple[int, ...]) -> str:
     row = verdict.row
     if row is None:
-        needed = guideline.rows[-1].cut.value
+        needed = guideline.rows[-1].cutoff.value
         largest = max(clusters, default=0)
         return f"no cluster of {needed} or more stained tumour cells (the largest has {largest})."
     size = clusters[guideline.rows.index(row)]
     stronger = "" if row is guideline.rows[0] else " or stronger"
-    return f"a cluster of {size:,} tumour cells shows {row.words}{stronger} ({row.cut.value} or more needed)."
+    return (
+        f"a cluster of {size:,} tumour cells shows {row.words}{stronger} ({row.cutoff.value} or more needed)."
+    )
 
 
 def _closing(score: str, guideline: Guideline, ish: IshResult | None) -> str:
     if score != "2+":
         return ""
+    # The dual-probe groups are a breast rule; a gastric 2+ always asks for ISH.
     if guideline.site == "breast" and ish is not None and ish.amplified is not None:
         name = "ISH" if ish.group is None else f"ISH group {ish.group}"
         return f" {name}: {ish.status}{' if a recount confirms it' if ish.recount else ''}."

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCORES",
-    "Cut",
+    "Cutoff",
     "Guideline",
     "Row",
     "Uncovered",
@@ -47,7 +47,7 @@ _FACTS = len(INTENSITIES) * len(PATTERNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cutoff:
     """The cut-off that a row's cells must pass.
 
     `kind` is ``above`` (more than `value` %), ``at least`` (`value` % or more), ``up to`` (present, in at
@@ -68,6 +68,7 @@ class Cut:
         if self.kind == "above":
             return whole // 100 + 1, n_cells
         if self.kind == "at least":
+            # -(-a // b) rounds up; at least one cell, or a cut-off of 0 % would be met without any cell.
             return max(1, -(-whole // 100)), n_cells
         if self.kind == "up to":
             return false_calls + 1, whole // 100
@@ -81,7 +82,7 @@ class Row:
     score: str
     words: str
     cells: frozenset[Fact]
-    cut: Cut
+    cutoff: Cutoff
     uncommon: bool = False
 
 
@@ -108,7 +109,7 @@ class Guideline:
     @property
     def by_cluster(self) -> bool:
         """Whether the rows count connected groups of cells instead of shares."""
-        return any(row.cut.kind == "cluster" for row in self.rows)
+        return any(row.cutoff.kind == "cluster" for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ def _check_facts(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> No
             f"intensity {intensity.shape} and pattern {pattern.shape} must be 1-D and of the same length."
         )
     for name, codes in (("intensity", intensity), ("pattern", pattern)):
+        # A pattern code of 4 would be counted as the next intensity, without any error.
         bad = (codes > 3) & (codes != NOT_MEASURED)
         if bad.any():
             at = int(np.flatnonzero(bad)[0])
@@ -231,9 +233,12 @@ def evaluate(
     if guideline.by_cluster and clusters is None:
         raise ScoringError(f"'{guideline.name}' scores clusters of cells and needs the cells' centroids.")
     amounts = row_amounts(counts, guideline)
+    # Strongest first: the first row that is met decides, as a pathologist reads the table from the top.
     for number, row in enumerate(guideline.rows):
-        amount = clusters[number] if clusters is not None and row.cut.kind == "cluster" else amounts[number]
-        low, high = row.cut.bounds(n_cells, false_calls)
+        amount = (
+            clusters[number] if clusters is not None and row.cutoff.kind == "cluster" else amounts[number]
+        )
+        low, high = row.cutoff.bounds(n_cells, false_calls)
         if low <= amount <= high:
             return Verdict(row.score, row, _notes(counts, guideline, row.score, false_calls))
     return Verdict(SCORES[0], None, _notes(counts, guideline, SCORES[0], false_calls))
@@ -245,6 +250,7 @@ def _notes(counts: NDArray[np.int64], guideline: Guideline, score: str, false_ca
     notes = []
     for pattern in guideline.uncovered:
         amount = int(counts[_mask(pattern.cells)].sum())
+        # From the score `below` on, the pattern is covered: those cells count in a row that was met.
         if amount and SCORES.index(score) < SCORES.index(pattern.below):
             floor = ", within the noise floor" if amount <= false_calls else ""
             notes.append(f"pattern_not_covered: {pattern.words} ({100 * amount / n_cells:.2g} %{floor})")

@@ -159,6 +159,7 @@ def score_cells(
     """
     context = _Context(guideline_for(case, settings.guideline), case, settings)
     classes = cell_classes(intensity, pattern, context.guideline)
+    # A cell with an index out of range would belong to no region and still count in the image.
     if region.shape != intensity.shape or (
         len(region) and not 0 <= region.min() <= region.max() < len(region_ids)
     ):
@@ -175,11 +176,13 @@ def score_cells(
         uuid: _score_pool(cells.where(region == number), context, of_regions)
         for number, uuid in enumerate(region_ids)
     }
+    # QuPath must not show graded cells on an image whose stain or focus was refused.
     if _invalidates_cells(refusal):
         classes = np.full(len(classes), NOT_MEASURED, np.uint8)
     elif image.score is not None and regrade is not None:
         image = _with_stability(image, cells, regrade, context)
     image = replace(image, warnings=(*warnings, *_case_warnings(cells, context), *image.warnings))
+    # dataclasses.asdict would copy the nested values; the fields are wanted as they are.
     columns = {name: getattr(image, name) for name in Score.__dataclass_fields__}
     return classes, SlideScore(**columns, regions=regions)
 
@@ -205,6 +208,7 @@ def _score_pool(cells: _Cells, context: _Context, refusal: Refusal | None) -> Sc
     counts = fact_counts(cells.intensity, cells.pattern)
     n_cells = int(counts.sum())
     min_cells = context.settings.min_cells
+    # A refusal from an earlier step takes precedence: it is the cause, few cells may be its effect.
     if refusal is None and n_cells < min_cells:
         refusal = Refusal(
             "too_few_cells",
@@ -281,6 +285,7 @@ def _with_stability(image: Score, cells: _Cells, regrade: Regrade, context: _Con
     """Score again under shifted cut-points; differing scores give a warning and are never averaged."""
     cut_shift = context.settings.cut_shift
     shifted_scores = {}
+    # Only for the image: its score is the one that is reported.
     for shift in (-cut_shift, cut_shift):
         intensity, pattern = regrade(shift)
         shifted = _score_pool(replace(cells, intensity=intensity, pattern=pattern), context, None)
@@ -297,6 +302,7 @@ def _with_stability(image: Score, cells: _Cells, regrade: Regrade, context: _Con
 def _case_warnings(cells: _Cells, context: _Context) -> list[str]:
     guideline, case = context.guideline, context.case
     lines = []
+    # Allowed, since retrospective studies compare guidelines, but never without a warning.
     if guideline.site != case.site:
         lines.append(
             f"'{guideline.name}' is a {guideline.site} guideline, applied to a {case.site} specimen as requested."

@@ -51,6 +51,7 @@ def therapy_tags(
     """
     _check(score)
     tags = []
+    # ISH can be positive (group 1) although IHC is 0 or 1+.
     if score in ("0", "1+") and ish is not None and ish.amplified:
         # An amplified tumour is HER2-positive whatever the stain shows, so neither low nor null.
         tags.append("HER2-positive")
@@ -64,6 +65,7 @@ def therapy_tags(
         tags.append(_equivocal_tag(ish))
     else:
         tags.append("HER2-positive")
+    # Also where ISH changed nothing: the report must show that it was read.
     if ish is not None:
         tags.append(ish_text(ish))
     return tuple(tags)

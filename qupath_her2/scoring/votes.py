@@ -98,6 +98,7 @@ def vote(
     is_read = np.asarray(np.isfinite(probabilities).all(axis=1))
     read = probabilities[is_read].astype(np.float64)
     n_classes = probabilities.shape[1]
+    # A patch can be readable and still have no class, where the network was too uncertain.
     counts = np.bincount(named[is_read & (named >= 0)], minlength=n_classes)
     n_named = int(counts.sum())
     mean = read.mean(axis=0) if len(read) else np.full(n_classes, np.nan)
@@ -106,6 +107,7 @@ def vote(
         shares = counts / n_named if n_named else np.full(n_classes, np.nan)
     # lexsort takes its last key first: share, then the mean probability for ties.
     best = int(np.lexsort((mean, shares))[-1])
+    # With no classified patch the mean would still have a maximum; the network abstained, so the vote does too.
     is_enough = n_named > 0 and len(read) >= settings.min_patches
     return Vote(best if is_enough else None, shares, len(read), n_named)
 

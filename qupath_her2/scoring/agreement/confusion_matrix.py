@@ -102,6 +102,7 @@ def _one_class(matrix: NDArray[np.int64], code: int, name: str) -> ClassFigures:
     total = int(matrix.sum())
     tp = int(matrix[code, code])
     fn, fp = int(matrix[code].sum()) - tp, int(matrix[:, code].sum()) - tp
+    # One class against the rest: everything neither truly nor answered as this class.
     tn = total - tp - fn - fp
     f1_denominator = 2 * tp + fp + fn
     return ClassFigures(
@@ -142,6 +143,7 @@ def cut_figures(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[
     figures = []
     for cut in range(1, len(class_names)):
         below, above = class_names[cut - 1], class_names[cut]
+        # Truth is in rows: rows from `cut` on are truly above, columns from `cut` on are answered above.
         low, high = matrix[:cut], matrix[cut:]
         figures.append(
             CutFigures(

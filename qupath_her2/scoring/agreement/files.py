@@ -31,6 +31,7 @@ def agreement_dict(one: Agreement, folds: Sequence[FoldFigure] = ()) -> dict[str
 
 
 def _plain(value: Any) -> Any:
+    # Before the general dataclass case: its value and interval are properties, not fields.
     if isinstance(value, Share):
         return {"value": _plain(value.value), "interval": _plain(value.interval), "k": value.k, "n": value.n}
     if is_dataclass(value) and not isinstance(value, type):
@@ -41,6 +42,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
+    # JSON has no NaN; other readers reject the literal that some writers emit.
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -130,5 +130,6 @@ def estimate_kappa(matrix: NDArray[np.int64], draws: NDArray[np.int64], weights:
     missing = len(drawn) - len(defined)
     if not math.isfinite(value) or len(defined) == 0:
         return Estimate(value, undefined_draws=missing)
+    # Resamples in which all cases fall into one class have no kappa; `undefined_draws` reports how many.
     low, high = np.quantile(defined, [0.025, 0.975])
     return Estimate(value, float(low), float(high), missing)

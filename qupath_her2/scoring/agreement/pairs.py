@@ -111,6 +111,7 @@ def make_pairs(
             + ("." if cases is None else f", {len(cases)} cases.")
         )
     true, given = _codes(truth, names, "truth"), _codes(answer, names, "answer")
+    # The answer of a pair without truth cannot be judged; keeping it would change the proportion assessed.
     known = true >= 0
     if level == "case":
         _check_once(cases)
@@ -129,6 +130,7 @@ def make_pairs(
 
 def _codes(labels: Sequence[str | None], names: tuple[str, ...], what: str) -> NDArray[np.int64]:
     number = {name: code for code, name in enumerate(names)}
+    # All unknown labels at once, so that a user can correct the file in one go.
     unknown = sorted(
         {label for label in labels if label not in number and label not in _NO_ANSWER and label is not None}
     )
@@ -161,6 +163,7 @@ def _checked(probabilities: NDArray[np.floating], n: int, classes: int) -> NDArr
         raise ScoringError(
             f"Probabilities have shape {values.shape}; {n} pairs of {classes} classes need {(n, classes)}."
         )
+    # float16 softmax sums to 1 only within about 1e-3.
     empty = np.isnan(values).all(axis=1)
     good = (values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= 1e-3)
     if bad := np.flatnonzero(~(empty | good)).tolist():

@@ -97,6 +97,7 @@ def calibration(pairs: Pairs, n_bins: int = 15) -> Calibration:
     truth, probabilities = _with_probabilities(pairs)
     if len(truth) == 0:
         return Calibration(math.nan, (), 0)
+    # Top-label calibration: only the probability of the predicted class is compared with the outcome.
     confidence = probabilities.max(axis=1)
     is_right = probabilities.argmax(axis=1) == truth
     # Bins exclude their lower and include their upper end, as in the paper; clipping puts exact 0 in the first bin.

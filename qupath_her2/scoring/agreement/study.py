@@ -160,6 +160,7 @@ def agreement(
         matrix=matrix,
         accuracy=Share(int(np.trace(matrix)), total),
         classes=classes,
+        # np.mean and not nanmean: a macro mean over fewer classes would be another figure under the same name.
         macro_f1=float(np.mean([figures.f1 for figures in classes])),
         kappa={kind: estimate_kappa(matrix, draws, kind) for kind in kinds},
         cuts=cut_figures(matrix, pairs.class_names) if pairs.is_ordered else (),
@@ -182,6 +183,7 @@ def _warnings(pairs: Pairs, matrix: NDArray[np.int64], is_split_by_case: bool | 
             f"{LEAKAGE_WARNING}: the case of {unknown} of {len(pairs)} pairs is unknown, so images of one patient may "
             "be on both sides of the split, and intervals are too narrow"
         )
+    # Without a statement, patches are assumed to be split at random, a common mistake in published work.
     elif is_split_by_case is False or (is_split_by_case is None and pairs.level == "patch"):
         warnings.append(f"{LEAKAGE_WARNING}: images of one case may be on both sides of the split")
     elif pairs.level == "patch":
@@ -251,6 +253,7 @@ def agreement_over_folds(folds: Sequence[Agreement]) -> tuple[FoldFigure, ...]:
 
 
 def _fold_figure(name: str, values: tuple[float, ...]) -> FoldFigure:
+    # Folds that lack a class have no value for it; a mean over the others is reported, with the fold values beside it.
     known = [value for value in values if math.isfinite(value)]
     return FoldFigure(
         name,

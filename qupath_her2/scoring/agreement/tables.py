@@ -42,6 +42,7 @@ def _share(share: Share | None) -> str:
 
 
 def _estimate(estimate: Estimate) -> str:
+    # The value can exist without an interval: every resample may be undefined.
     if not math.isfinite(estimate.low):
         return _number(estimate.value)
     return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
@@ -74,6 +75,7 @@ def _summary(one: Agreement) -> Table:
         ("macro F1", _number(one.macro_f1)),
         *((words[kind], _estimate(estimate)) for kind, estimate in one.kappa.items()),
     ]
+    # With two classes nothing can be two classes away.
     if one.off_by_two is not None and len(one.class_names) > 2:
         rows.append(("off by two classes or more", _share(one.off_by_two)))
     if one.equivocal_truth is not None:

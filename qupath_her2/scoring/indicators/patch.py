@@ -80,6 +80,7 @@ def indicators_of_patch(
     whole[0] = False
     # As in the paper, stain mask times cell mask: one shared pixel makes a cell positive.
     positive = np.bincount(cells[brown], minlength=n) > 0
+    # Only cells that touch stain can be enclosed by it: keeps the circumferential ratio below the positive one.
     closed = positive & circumferential_cells(brown, nuclei, settings)
     return PatchIndicators(
         intensity=intensity,

@@ -44,6 +44,7 @@ __all__ = [
 #: The indicators in the order of every table here.
 INDICATORS: tuple[str, ...] = ("intensity", "positive_ratio", "circumferential_ratio")
 _FORMAT = 1
+#: Distances closer than this are equal: they are sums of decimals such as 0.1 that floats do not hold exactly.
 _TIE = 1e-9
 
 Range = tuple[float, float]
@@ -141,6 +142,7 @@ def decide(
         raise ScoringError(f"Expected {', '.join(INDICATORS)}, each 0..1; got {list(values)}.")
     outside, to_middle = _distances(given, ranges)
     inside = np.flatnonzero(outside[0] <= _TIE)
+    # In a gap between ranges, the neighbours on both sides are the two nearest.
     candidates = inside if len(inside) else np.sort(np.argsort(outside[0], kind="stable")[:2])
     names = tuple(SCORES[k] for k in candidates)
     # Intensity is the main criterion: where it leaves one score, the ratios cannot overrule it.
@@ -153,6 +155,7 @@ def decide(
     # Each criterion is tried in turn; the first that separates the two best candidates decides.
     by, distance = next((trial for trial in trials if _differ(trial[1][candidates])), trials[-1])
     ranked = np.sort(distance[candidates])
+    # argmin takes the first of equals, so the last tie goes to the lower score.
     best = candidates[int(np.argmin(distance[candidates]))]
     return Decision(SCORES[best], names, by, float(ranked[1] - ranked[0]))
 
@@ -177,6 +180,7 @@ def _distances(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the distances outside each range and from its centre, in spans: float64 (3, 4) each."""
     bounds = ranges.bounds()
+    # The floor avoids a division by zero for an indicator that is the same in all scores.
     span = np.maximum(bounds[..., 1].max(axis=1) - bounds[..., 0].min(axis=1), _TIE)[:, None]
     value = given[:, None]
     to_middle = np.abs(bounds.mean(axis=2) - value) / span
@@ -221,6 +225,7 @@ def load_ranges(path: Path) -> IndicatorRanges:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"Cannot read indicator ranges from '{path}': {error}.") from error
+    # The order of the scores is part of the format: ranges are stored by position.
     if not isinstance(data, Mapping) or data.get("format") != _FORMAT or data.get("scores") != list(SCORES):
         raise SettingsError(
             f"'{path}' does not contain indicator ranges of format {_FORMAT}; create them with `fit_ranges`."

@@ -88,6 +88,7 @@ def patch_boxes(
         Squares in level-0 pixels, with a side of `settings.patch_px` x `settings.pixel_size_um` µm.
     """
     side = max(1, round(settings.patch_px * settings.pixel_size_um / pixel_size_um))
+    # Partial patches are dropped: their intensity would weigh as much as that of a whole patch.
     columns, rows = width // side, height // side
     boxes = [Box(x * side, y * side, side, side) for y in range(rows) for x in range(columns)]
     if mask is None:
@@ -115,6 +116,7 @@ def pool(patches: Iterable[PatchIndicators]) -> SlideIndicators:
     measured = list(patches)
     if not measured:
         raise ScoringError("No patches to pool. Check the tissue mask and the regions.")
+    # Ratios pool over cells, not patches: a sparse patch with two cells must not count like one with two hundred.
     n_cells = sum(patch.n_cells for patch in measured)
     positive = sum(patch.n_positive for patch in measured)
     closed = sum(patch.n_circumferential for patch in measured)
@@ -197,6 +199,7 @@ def score_indicators(
     if refusal is not None:
         return _refused(refusal, ranges, slide.n_cells, warnings)
     by_all = decide(slide.values(), ranges)
+    # The paper also reports staining intensity alone; it needs no cells and so no segmentation.
     by_intensity = decide(slide.values(), ranges, use=INDICATORS[:1])
     pairs = zip(INDICATORS, slide.values(), strict=True)
     tags = (
@@ -250,6 +253,7 @@ def _warnings(slide: SlideIndicators, by_all: Decision, ranges: IndicatorRanges)
     by_ratios = nearest_by_ratios(slide.values(), ranges)
     if by_all.score not in by_ratios:
         lines.append(f"The cell ratios alone would give {' or '.join(by_ratios)}.")
+    # Where intensity decides, the margin is the distance to another range and no sign of doubt.
     if by_all.by != "intensity" and by_all.margin < _NARROW:
         lines.append("The second-best score fits almost as well: review the slide.")
     return lines

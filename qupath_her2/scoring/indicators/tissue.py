@@ -84,6 +84,7 @@ def tissue_mask(rgb: NDArray[np.uint8], saturation_floor: float = 0.012) -> NDAr
     saturation_floor
         0..1, minimum saturation of tissue.
     """
+    # A 3 x 3 median removes single noisy pixels, whose hue is random, and keeps edges.
     smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), np.uint8)
     hsv = cv2.cvtColor(_white_glass(smooth), cv2.COLOR_RGB2HSV)
     hue, saturation = np.ascontiguousarray(hsv[..., 0]), np.ascontiguousarray(hsv[..., 1])
@@ -101,6 +102,7 @@ def tissue_mask(rgb: NDArray[np.uint8], saturation_floor: float = 0.012) -> NDAr
 
 def _white_glass(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Scale the channels so that the brightest tenth is white, because tinted glass looks like pale tissue."""
+    # The darkest channel is low on stain of any colour, so its top decile is glass.
     darkest = rgb.min(axis=2)
     glass = np.median(rgb[darkest >= np.percentile(darkest, 90)], axis=0)
     scaled: NDArray[np.uint8] = np.minimum(rgb * (255 / np.maximum(glass, 1)), 255).astype(np.uint8)
@@ -140,12 +142,14 @@ def detached_pieces(
     settings = settings or ControlSettings()
     coarse = replace(indicators or IndicatorSettings(), pixel_size_um=pixel_size_um)
     tissue = tissue_mask(rgb, settings.saturation_floor)
+    # Closing joins pieces up to one kernel apart; OpenCV kernels need an odd side.
     reach = 2 * max(1, round(settings.gap_um / pixel_size_um / 2)) + 1
     # Padded, or closing would join a piece to the border of the picture.
     padded = np.pad(tissue.astype(np.uint8), reach)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
     n, joined_labels = cv2.connectedComponents(np.ascontiguousarray(joined))
+    # The closed mask only decides which pieces belong together; areas count tissue, not the bridges.
     labels = np.where(tissue, np.asarray(joined_labels), 0).astype(np.int32)
     area_px = np.bincount(labels.ravel(), minlength=n)
     brown_px = np.bincount(labels[brown_mask(rgb, coarse)], minlength=n)
@@ -185,10 +189,12 @@ def measured_area(
 
     Parameters
     ----------
-    rgb, pixel_size_um, settings, indicators
+    rgb, pixel_size_um
         As in `detached_pieces`.
     keep_controls
         Measure pieces that look like controls too; the warnings then say so.
+    settings, indicators
+        As in `detached_pieces`.
 
     Returns
     -------
@@ -205,6 +211,7 @@ def measured_area(
         f"control tissue: {done}."
         for piece in controls
     )
+    # Debris has label 0 already, so it is never measured.
     mask = labels > 0
     if not keep_controls:
         mask &= ~np.isin(labels, [piece.label for piece in controls])

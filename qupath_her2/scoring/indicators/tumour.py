@@ -75,6 +75,7 @@ def tumour_area(
     """
     s = settings or TumourSettings()
     mask = np.zeros(shape, np.uint8)
+    # NaN >= threshold is False, so unreadable patches drop out here.
     for x, y, width, height in box_xywh[probability >= s.threshold].tolist():
         # Both edges are rounded, not the width, so that neighbouring patches meet without a gap.
         left, top = round(x * scale), round(y * scale)

@@ -16,7 +16,7 @@ from qupath_her2.scoring.guidelines import (
     GASTRIC_RESECTION,
     GUIDELINES,
 )
-from qupath_her2.scoring.rules import Cut, cell_classes, evaluate, fact_counts
+from qupath_her2.scoring.rules import Cutoff, cell_classes, evaluate, fact_counts
 
 SHARE_TABLES = (BREAST_2018, BREAST_2013, CSCO_2021, GASTRIC_RESECTION)
 
@@ -118,13 +118,13 @@ def test_no_measured_cells_cannot_be_scored(counts_of):
 
 @pytest.mark.parametrize("n", [1, 7, 9, 10, 11, 99, 100, 109, 110, 1_000_003])
 def test_cutoff_bounds_are_exact_integers(n):
-    low, high = Cut("above", 10).bounds(n)
+    low, high = Cutoff("above", 10).bounds(n)
     assert 10 * low > n >= 10 * (low - 1)
     assert high == n
-    low, _ = Cut("at least", 10).bounds(n)
+    low, _ = Cutoff("at least", 10).bounds(n)
     assert 10 * low >= n
     assert low == 1 or 10 * (low - 1) < n
-    low, high = Cut("up to", 10).bounds(n, 3)
+    low, high = Cutoff("up to", 10).bounds(n, 3)
     assert low == 4
     assert 10 * high <= n < 10 * (high + 1)
 
