@@ -113,7 +113,7 @@ def split_by_case(
             "may leak."
         )
     strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
-    part_of_case = _allot(names, strata, wanted, seed)
+    part_of_case = _assign_cases(names, strata, wanted, seed)
     return with_split(
         manifest, part_of_case[group], "by case", shares, seed, stratify, unknown_case_warning(manifest)
     )
@@ -254,7 +254,7 @@ def shuffle_key(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], seed: int) -> _Ints:
+def _assign_cases(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], seed: int) -> _Ints:
     """Return the part of each case; within a stratum the counts differ from the shares by less than one case."""
     part = np.empty(len(names), np.int64)
     given = np.zeros(len(wanted))
@@ -275,10 +275,10 @@ def _allot(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], see
             short[most] -= 1
         given += quota
         part[cases] = np.repeat(np.arange(len(wanted)), quota)
-    return _none_empty(part, strata, wanted)
+    return _fill_empty_parts(part, strata, wanted)
 
 
-def _none_empty(part: _Ints, strata: _Ints, wanted: NDArray[np.float64]) -> _Ints:
+def _fill_empty_parts(part: _Ints, strata: _Ints, wanted: NDArray[np.float64]) -> _Ints:
     """Move a case into each part that rounding left empty, from the most frequent class of the fullest part."""
     for missing in np.flatnonzero(wanted > 0).tolist():
         if (part == missing).any():

@@ -48,7 +48,7 @@ class Collected:
 
 
 def assemble_manifest(
-    got: Collected, source: Source, settings: PatchSettings, task: Task, say: Callable[[str], None]
+    got: Collected, source: Source, settings: PatchSettings, task: Task, notify: Callable[[str], None]
 ) -> PatchManifest:
     """Concatenate the patches of all images and split them.
 
@@ -58,7 +58,7 @@ def assemble_manifest(
         Patches of at least one image.
     source, settings, task
         What the patches were cut from, and how.
-    say
+    notify
         Called with a warning where ``auto`` leaves the patches unsplit, or where train lacks a class.
 
     Returns
@@ -71,10 +71,10 @@ def assemble_manifest(
     PatchError
         There are too few cases for the split asked for, or a published split is asked for where there is none.
     """
-    manifest = _split(_manifest(got, source, settings, task), source, settings, say)
+    manifest = _split(_manifest(got, source, settings, task), source, settings, notify)
     missing = _not_in_train(manifest)
     if missing:
-        say(
+        notify(
             f"The training part has no patch of class {', '.join(missing)}: all its cases are in other parts. "
             "Add cases, or try another --seed."
         )
@@ -114,7 +114,7 @@ def _manifest(got: Collected, source: Source, settings: PatchSettings, task: Tas
 
 
 def _split(
-    manifest: PatchManifest, source: Source, settings: PatchSettings, say: Callable[[str], None]
+    manifest: PatchManifest, source: Source, settings: PatchSettings, notify: Callable[[str], None]
 ) -> PatchManifest:
     kind = settings.split
     if kind == "as-published" and not source.has_split:
@@ -137,7 +137,9 @@ def _split(
         if kind != "auto":
             raise
     n = len(case_groups(manifest)[1])
-    say(f"Not split: {n} case{'s' * (n != 1)} cannot be split by case. Add cases, or pass --split by-patch.")
+    notify(
+        f"Not split: {n} case{'s' * (n != 1)} cannot be split by case. Add cases, or pass --split by-patch."
+    )
     return manifest
 
 

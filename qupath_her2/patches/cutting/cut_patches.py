@@ -64,7 +64,7 @@ class CutContext:
     listen: Callable[[str], None] | None = None
     progress: Callable[[int, int, str], None] | None = None
 
-    def say(self, sentence: str) -> None:
+    def notify(self, sentence: str) -> None:
         """Pass a warning on to `listen`."""
         if self.listen is not None:
             self.listen(sentence)
@@ -140,7 +140,7 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
             _cut_image(image, source, settings, task, context, got)
         except (ImageReadError, RegionFileError) as error:
             got.dropped["image: cannot be read"] += 1
-            context.say(str(error))
+            context.notify(str(error))
     if context.progress is not None:
         context.progress(len(source.images), len(source.images), "")
     if got.unknown:
@@ -150,7 +150,7 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
         )
     if not got.cuts:
         raise PatchError(no_patches_message(len(source.images), got.dropped))
-    return assemble_manifest(got, source, settings, task, context.say)
+    return assemble_manifest(got, source, settings, task, context.notify)
 
 
 def _cut_image(
@@ -164,7 +164,7 @@ def _cut_image(
     """Cut one image and add its patches to `got`."""
     if image.problem is not None:
         got.dropped["image: left out"] += 1
-        context.say(image.problem)
+        context.notify(image.problem)
         return
     label = _image_label(image, task, got)
     if settings.whole_image or source.are_crops:
@@ -184,24 +184,24 @@ def _cut_image(
             scale = patch_scale(size_um, settings.grid, image.name)
         except PatchError as error:
             got.dropped["image: no pixel size" if math.isnan(size_um) else "image: pixels too coarse"] += 1
-            context.say(str(error))
+            context.notify(str(error))
             return
-        ground = _ground(image, slide, label, size_um, settings, task, context, got)
-        if ground is None:
+        labelled = _labelled_regions(image, slide, label, size_um, settings, task, context, got)
+        if labelled is None:
             return
         if min(slide.width, slide.height) < scale.side:
             got.dropped["image: smaller than a patch"] += 1
             return
         size = (slide.width, slide.height, size_um)
         # Unlabelled patches go before the drop rules, which have to read every patch's pixels.
-        cut = cut_labelled_regions(slide.width, slide.height, ground, scale, settings, image.id)
+        cut = cut_labelled_regions(slide.width, slide.height, labelled, scale, settings, image.id)
         cut = _labelled_only(cut, settings, "no label")
         cut = drop_patches(cut, _manifest_image(image, size), slide, settings, context.threads)
     _add(cut, image, size, settings, got, "no label")
-    _tell(cut, context)
+    _report_problems(cut, context)
 
 
-def _ground(
+def _labelled_regions(
     image: SourceImage,
     slide: Slide,
     label: int | None,
@@ -217,8 +217,8 @@ def _ground(
     """
     found = regions_of(image, slide.width, slide.height, context.class_names)
     for feature in found.quarantined:
-        context.say(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
-    labelled = labelled_regions(
+        context.notify(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
+    labels = labelled_regions(
         slide,
         found,
         task,
@@ -228,21 +228,21 @@ def _ground(
         pixel_size_um=None if math.isnan(size_um) else size_um,
         tissue=context.tissue,
     )
-    got.unknown += labelled.unknown
-    got.dropped += labelled.dropped
+    got.unknown += labels.unknown
+    got.dropped += labels.dropped
     if got.unknown:
         return None
-    if not labelled.ground.shapes:
+    if not labels.regions.shapes:
         got.dropped["image: no region"] += 1
         return None
-    return labelled.ground
+    return labels.regions
 
 
-def _tell(cut: ImagePatches, context: CutContext) -> None:
+def _report_problems(cut: ImagePatches, context: CutContext) -> None:
     for problem in cut.problems[:3]:
-        context.say(problem)
+        context.notify(problem)
     if len(cut.problems) > 3:
-        context.say(f"… and {len(cut.problems) - 3} more patches of this image that cannot be read.")
+        context.notify(f"… and {len(cut.problems) - 3} more patches of this image that cannot be read.")
 
 
 def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:

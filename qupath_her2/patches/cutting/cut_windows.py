@@ -89,13 +89,13 @@ def cut_windows(
             _cut_image(image, settings, context, her2, found)
         except (ImageReadError, RegionFileError, ExchangeError) as error:
             found.got.dropped["image: cannot be read"] += 1
-            context.say(str(error))
+            context.notify(str(error))
     if context.progress is not None:
         context.progress(len(images), len(images), "")
     if len(found.targets) == 0:
         raise PatchError(no_patches_message(len(images), found.got.dropped))
     # Labelled by score so far, so that the split is stratified by score; then the pixel classes become the labels.
-    manifest = assemble_manifest(found.got, source, settings, _SCORES, context.say)
+    manifest = assemble_manifest(found.got, source, settings, _SCORES, context.notify)
     targets = found.targets.packed()
     return _with_targets(manifest, targets), targets
 
@@ -127,24 +127,24 @@ def _cut_image(
     dropped = found.got.dropped
     if image.problem is not None:
         dropped["image: left out"] += 1
-        context.say(image.problem)
+        context.notify(image.problem)
         return
     with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
         size = (slide.width, slide.height)
         size_um = image.pixel_size_um or slide.pixel_size_um or math.nan
     if not math.isfinite(size_um):
         dropped["image: no pixel size"] += 1
-        context.say(_NO_SIZE.format(image.name))
+        context.notify(_NO_SIZE.format(image.name))
         return
     try:
         scale = patch_scale(size_um, settings.grid, image.name)
     except PatchError as error:
         dropped["image: pixels too coarse"] += 1
-        context.say(str(error))
+        context.notify(str(error))
         return
     regions = regions_of(image, *size, context.class_names)
     for feature in regions.quarantined:
-        context.say(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
+        context.notify(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
     truth = image_truth(image, regions, settings.segmentation, size=size, her2=her2)
     if truth is None:
         dropped["image: no truth"] += 1
@@ -154,7 +154,7 @@ def _cut_image(
         dropped["image: smaller than a crop"] += 1
         return
     described = _manifest_image(image, (*size, size_um))
-    cut = _known_windows(windows, truth, scale, settings, found, _score(image, context))
+    cut = _windows_with_truth(windows, truth, scale, settings, found, _score(image, context))
     if len(cut):
         found.got.images.append(described)
         found.got.cuts.append(cut)
@@ -173,7 +173,7 @@ def _windows(size: tuple[int, int], scale: PatchScale, settings: PatchSettings) 
     return crop_windows(*size, window=scale.side, crop=crop)
 
 
-def _known_windows(
+def _windows_with_truth(
     windows: NDArray[np.int32],
     truth: Truth,
     scale: PatchScale,
@@ -226,7 +226,7 @@ def _score(image: SourceImage, context: CutContext) -> int:
     if image.label is None:
         return -1
     if not knows_label(_SCORES, image.label):
-        context.say(f"Image '{image.name}': label {image.label!r} is not a HER2 score and was ignored.")
+        context.notify(f"Image '{image.name}': label {image.label!r} is not a HER2 score and was ignored.")
         return -1
     index = class_index(_SCORES, image.label, image.case)
     return -1 if index is None else index

@@ -81,7 +81,7 @@ def whole_image_patch(width: int, height: int, label: int | None) -> ImagePatche
 
 
 def cut_labelled_regions(
-    width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
+    width: int, height: int, labelled: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
 ) -> ImagePatches:
     """Place patches over the labelled regions of an image and label them.
 
@@ -89,7 +89,7 @@ def cut_labelled_regions(
     ----------
     width, height
         Size of the image, level-0 px.
-    ground
+    labelled
         The image's labelled regions.
     scale
         Size of patches in this image.
@@ -103,29 +103,29 @@ def cut_labelled_regions(
     ImagePatches
         Patches for which the label rule holds, including those of regions whose class is unknown (-1).
     """
-    bounds = ground.bounds()
+    bounds = labelled.bounds()
     if bounds is None:
         return whole_image_patch(width, height, None).keep(np.zeros(1, bool))
     if settings.random_per_image:
-        return _random(width, height, ground, scale, settings, key)
+        return _random(width, height, labelled, scale, settings, key)
     boxes = grid_boxes(width, height, bounds, scale)
-    found = label_boxes(boxes, ground, settings.rule)
-    cut = _cut(boxes, found, found.belongs)
+    found = label_boxes(boxes, labelled, settings.rule)
+    cut = _cut(boxes, found, found.passes_rule)
     cut.dropped[f"outside the regions (rule {settings.rule.rule})"] = int(
-        (found.meets & ~found.belongs).sum()
+        (found.meets_region & ~found.passes_rule).sum()
     )
     return cut
 
 
 def _random(
-    width: int, height: int, ground: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
+    width: int, height: int, labelled: LabelledRegions, scale: PatchScale, settings: PatchSettings, key: str
 ) -> ImagePatches:
     """Draw the same number of patches for each class, so that a class with little area is not underrepresented."""
     parts = []
     wanted = settings.random_per_image
     fewer = 0
-    for label in np.unique(ground.label).tolist():
-        shapes = [shape for shape, own in zip(ground.shapes, ground.label, strict=True) if own == label]
+    for label in np.unique(labelled.label).tolist():
+        shapes = [shape for shape, own in zip(labelled.shapes, labelled.label, strict=True) if own == label]
         boxes = random_boxes(
             shapely.union_all(shapes),
             wanted * _CANDIDATES,
@@ -135,8 +135,8 @@ def _random(
             settings.seed,
             f"{key}/{label}",
         )
-        found = label_boxes(boxes, ground, settings.rule)
-        rows = np.flatnonzero(found.belongs & (found.label == label))[:wanted]
+        found = label_boxes(boxes, labelled, settings.rule)
+        rows = np.flatnonzero(found.passes_rule & (found.label == label))[:wanted]
         chosen = np.zeros(len(boxes), bool)
         chosen[rows] = True
         fewer += wanted - len(rows)
@@ -192,7 +192,7 @@ def drop_patches(
             pixels.adopt(0, slide)
 
         # Each batch writes rows of its own into `cause`, so the threads need no lock.
-        def judge(rows: NDArray[np.int64]) -> list[str]:
+        def find_causes(rows: NDArray[np.int64]) -> list[str]:
             patches, failed = pixels.read_readable(rows)
             cause[rows] = drop_causes(pixel_shares(patches, settings.drop), settings.drop)
             cause[[error.row for error in failed]] = "unreadable"
@@ -200,7 +200,7 @@ def drop_patches(
 
         batches = [order[start : start + _ROWS_AT_ONCE] for start in range(0, len(order), _ROWS_AT_ONCE)]
         with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
-            problems = [text for texts in pool.map(judge, batches) for text in texts]
+            problems = [text for texts in pool.map(find_causes, batches) for text in texts]
     kept = cut.keep(cause == "")
     kept.problems += problems
     for name, count in zip(*np.unique(cause[cause != ""], return_counts=True), strict=True):

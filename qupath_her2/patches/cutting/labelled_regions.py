@@ -32,7 +32,7 @@ class ImageLabels:
 
     Attributes
     ----------
-    ground
+    regions
         From `labels.label_regions`.
     unknown
         {label as written: count} of labels that the task does not know.
@@ -40,7 +40,7 @@ class ImageLabels:
         {cause: count} of regions left out.
     """
 
-    ground: LabelledRegions
+    regions: LabelledRegions
     unknown: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -98,15 +98,15 @@ def labelled_regions(
         outlines = tissue_polygons(find_tissue(slide, pixel_size_um=pixel_size_um, settings=tissue))
         pieces = [Region(_NO_REGION, outline, "other") for outline in outlines]
     known = [region for region in drawn if region.uuid in labels]
-    ground = label_regions(known, [labels[region.uuid] for region in known])
+    labelled = label_regions(known, [labels[region.uuid] for region in known])
     if settings.whole_tissue and not is_drawn:
         label = -1 if image_label is None else image_label
-        ground = label_regions(
+        labelled = label_regions(
             [*known, *pieces], [*(labels[region.uuid] for region in known), *[label] * len(pieces)]
         )
     elif settings.rest_label:
-        ground = _with_rest(ground, pieces, found, task.class_names.index(settings.rest_label))
-    result.ground = ground
+        labelled = _with_rest(labelled, pieces, found, task.class_names.index(settings.rest_label))
+    result.regions = labelled
     return result
 
 
@@ -148,7 +148,7 @@ def _region_labels(
 
 
 def _with_rest(
-    ground: LabelledRegions, pieces: Sequence[Region], found: RegionFile, label: int
+    labelled: LabelledRegions, pieces: Sequence[Region], found: RegionFile, label: int
 ) -> LabelledRegions:
     """Add the tissue outside all annotations, whatever their class."""
     drawn = [region.geometry for region in (*found.regions, *found.labels, *found.cores)]
@@ -157,7 +157,7 @@ def _with_rest(
     # Differences of touching outlines also leave lines and points.
     parts = [part for part in shapely.get_parts(rest) if part.geom_type == "Polygon" and part.area > 0]
     return LabelledRegions(
-        (*ground.shapes, *parts),
-        np.concatenate([ground.label, np.full(len(parts), label, np.int16)]),
-        np.concatenate([ground.uuid, np.zeros((len(parts), 16), np.uint8)]),
+        (*labelled.shapes, *parts),
+        np.concatenate([labelled.label, np.full(len(parts), label, np.int16)]),
+        np.concatenate([labelled.uuid, np.zeros((len(parts), 16), np.uint8)]),
     )

@@ -107,17 +107,17 @@ class BoxLabels:
         float32 (N,), share of the box in regions of that class, 0..1.
     uuid
         uint8 (N, 16), of these regions the one that covers most of the box.
-    belongs
+    passes_rule
         bool (N,), the label rule holds.
-    meets
+    meets_region
         bool (N,), the box intersects a labelled region.
     """
 
     label: NDArray[np.int16]
     overlap: NDArray[np.float32]
     uuid: NDArray[np.uint8]
-    belongs: _Bools
-    meets: _Bools
+    passes_rule: _Bools
+    meets_region: _Bools
 
 
 def label_regions(regions: Sequence[Region], labels: Sequence[int | None]) -> LabelledRegions:
@@ -207,7 +207,7 @@ def _pieces(shapes: Sequence[shapely.Geometry]) -> tuple[list[shapely.Geometry],
     return pieces, np.array(owner, np.int64)
 
 
-def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRule) -> BoxLabels:
+def label_boxes(boxes: NDArray[np.int32], labelled: LabelledRegions, rule: LabelRule) -> BoxLabels:
     """Label each box with the class that covers most of it.
 
     Shares of several regions of a class add up; of classes with equal shares the one of lower index wins.
@@ -216,7 +216,7 @@ def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRu
     ----------
     boxes
         int32 (N, 4), left, top, width, height, level-0 px.
-    ground
+    labelled
         The image's labelled regions, level-0 px.
     rule
         Share of a box that its class must cover.
@@ -234,30 +234,30 @@ def label_boxes(boxes: NDArray[np.int32], ground: LabelledRegions, rule: LabelRu
         np.zeros(n, bool),
         np.zeros(n, bool),
     )
-    box, shape, share = overlap_shares(boxes, ground.shapes)
+    box, shape, share = overlap_shares(boxes, labelled.shapes)
     if len(box) == 0:
         return result
-    label = ground.label[shape].astype(np.int64)
+    label = labelled.label[shape].astype(np.int64)
     # Regions of unknown class sort after all classes, so that of equal shares a known class wins.
     rank = np.where(label < 0, np.iinfo(np.int16).max, label)
     pairs, inverse = np.unique(np.stack([box, rank], axis=1), axis=0, return_inverse=True)
     total = np.minimum(np.bincount(inverse.reshape(-1), share, minlength=len(pairs)), 1.0)
-    first = _first_of_most(pairs[:, 0], total)
+    first = _first_maximum(pairs[:, 0], total)
     winner, won, best = pairs[first, 0], pairs[first, 1], total[first]
-    result.meets[winner] = True
-    result.belongs[winner] = rule.holds(best)
+    result.meets_region[winner] = True
+    result.passes_rule[winner] = rule.holds(best)
     result.overlap[winner] = best
     result.label[winner] = np.where(won == np.iinfo(np.int16).max, -1, won)
     # -2 matches no rank: boxes without a winner get no region.
     chosen = np.full(n, -2, np.int64)
     chosen[winner] = won
     of_winner = np.flatnonzero(rank == chosen[box])
-    largest = of_winner[_first_of_most(box[of_winner], share[of_winner])]
-    result.uuid[box[largest]] = ground.uuid[shape[largest]]
+    largest = of_winner[_first_maximum(box[of_winner], share[of_winner])]
+    result.uuid[box[largest]] = labelled.uuid[shape[largest]]
     return result
 
 
-def _first_of_most(group: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
+def _first_maximum(group: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return for each distinct number in `group` the index of its largest value, the first of a tie."""
     # Rounded, so that shares that differ only by the order of summation count as equal.
     order = np.lexsort((np.arange(len(group)), -np.round(value, 9), group))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qupath_her2.errors import PatchError
 from qupath_her2.patches.datasets.sources import SourceImage
-from qupath_her2.project.exchange.runs import folder_image_id
+from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.records import CaseInfo
 
 __all__ = ["SLIDES", "case_number", "image_files", "match_name", "require_images", "source_image"]

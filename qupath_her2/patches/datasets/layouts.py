@@ -22,7 +22,7 @@ from qupath_her2.patches.datasets.files import (
 )
 from qupath_her2.patches.datasets.sources import Source
 from qupath_her2.patches.datasets.tables import find_table
-from qupath_her2.project.cases import column_of_cases, of_image
+from qupath_her2.project.cases import read_case_column, value_of_image
 
 __all__ = [
     "LAYOUTS",
@@ -140,12 +140,12 @@ def load_yale(folder: Path) -> Source:
     """
     regions = {path.stem.casefold(): path for path in sorted(folder.rglob("*.xml"))}
     cases = folder / "cases.csv"
-    _, given = column_of_cases(cases, ("label", "her2", "her2_status")) if cases.is_file() else (None, {})
+    _, given = read_case_column(cases, ("label", "her2", "her2_status")) if cases.is_file() else (None, {})
     pattern = re.compile(r"Her2(?P<status>Pos|Neg)_Case_\d+", re.IGNORECASE)
     images = []
     for path in image_files(folder, SLIDES, "Yale", "SVS/Her2Pos_Case_01.svs"):
         name = pattern.match(path.stem)
-        label = of_image(given, path.name)
+        label = value_of_image(given, path.name)
         case = None
         if name is not None:
             label = label or {"pos": "positive", "neg": "negative"}[name["status"].casefold()]

@@ -15,14 +15,14 @@ from PIL import JpegImagePlugin, PngImagePlugin
 from qupath_her2.errors import ImageReadError, PatchError
 from qupath_her2.patches.datasets.aperio import read_aperio_regions
 from qupath_her2.patches.tasks import SEGMENTATION, Task
-from qupath_her2.project.cases import column_of_cases, column_of_metadata, of_image
+from qupath_her2.project.cases import metadata_column, read_case_column, value_of_image
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
-    find_cases,
+    find_cases_file,
     find_images,
-    not_exported,
+    not_exported_message,
     project_file,
     project_folder,
     pulled_images,
@@ -150,7 +150,7 @@ def project_source(
     found = pulled_images(her2) if refs is None else list(refs)
     if found is None:
         if project_file(folder) is not None and not (her2 / "images.json").is_file():
-            raise PatchError(not_exported(folder, "cut patches"))
+            raise PatchError(not_exported_message(folder, "cut patches"))
         found = find_images(root, her2=her2)
     labels = _image_labels(root, her2, found, _columns(task, label_column), is_asked_for=bool(label_column))
     return Source("project", tuple(_source_image(ref, labels.get(ref.id), pixel_size_um) for ref in found))
@@ -190,12 +190,12 @@ def _image_labels(
     root: Path, her2: Path, refs: Sequence[SlideRef], columns: Sequence[str], *, is_asked_for: bool
 ) -> dict[str, str]:
     """Return {image id: label as written}; ``cases.csv`` takes precedence over the project's metadata."""
-    cases_path = find_cases(root, her2)
-    column, values = column_of_cases(cases_path, columns) if cases_path else (None, {})
+    cases_path = find_cases_file(root, her2)
+    column, values = read_case_column(cases_path, columns) if cases_path else (None, {})
     metadata = _metadata(her2)
     labels: dict[str, str] = {}
     for ref in refs:
-        label = of_image(values, ref.name) or column_of_metadata(metadata.get(ref.id, {}), columns)
+        label = value_of_image(values, ref.name) or metadata_column(metadata.get(ref.id, {}), columns)
         if label is not None:
             labels[ref.id] = label
     if is_asked_for and column is None and not labels:

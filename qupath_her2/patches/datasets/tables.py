@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qupath_her2.errors import PatchError
 
-__all__ = ["find_table", "column_key"]
+__all__ = ["column_key", "find_table"]
 
 
 def column_key(text: str) -> str:

@@ -145,7 +145,7 @@ class PatchPixels:
                 pixels = read_window(slide, union)
             except ImageReadError:
                 # An OpenSlide handle that failed once returns errors from then on, in every thread that shares it.
-                self._slides.renew(image, slide)
+                self._slides.retire(image, slide)
             else:
                 for place in members:
                     yield place, pixels if len(members) == 1 else windows[place].cut(pixels, union)
@@ -156,14 +156,14 @@ class PatchPixels:
         self, image: int, windows: dict[int, Window], members: list[int]
     ) -> Iterator[tuple[int, _Pixels | ImageReadError]]:
         """Yield as `_read_block` does, from a private slide handle that is reopened after each failure."""
-        slide = self._slides.fresh(image)
+        slide = self._slides.open_private(image)
         try:
             for place in members:
                 try:
                     pixels = read_window(slide, windows[place])
                 except ImageReadError as error:
                     slide.close()
-                    slide = self._slides.fresh(image)
+                    slide = self._slides.open_private(image)
                     yield place, error
                 else:
                     yield place, pixels

@@ -96,7 +96,7 @@ class SlidePool:
         with self._lock:
             self._entries[index] = _Entry(slide=slide, n_bytes=_memory(slide))
 
-    def renew(self, index: int, slide: Slide) -> None:
+    def retire(self, index: int, slide: Slide) -> None:
         """Retire a slide: the next lease opens the image again; `slide` is closed after its last current user."""
         with self._lock:
             entry = self._entries.get(index)
@@ -105,7 +105,7 @@ class SlidePool:
                 entry.is_retired = True
                 del self._entries[index]
 
-    def fresh(self, index: int) -> Slide:
+    def open_private(self, index: int) -> Slide:
         """Open the image apart from the pool; the caller closes it. Raises ImageReadError."""
         return _open(self._images[index])
 

@@ -43,7 +43,7 @@ class Rings:
         """Number of vertices of each ring, int64 (R,)."""
         return np.diff(self.offsets)
 
-    def moved(self, x: float, y: float, downsample: float) -> Rings:
+    def to_window(self, x: float, y: float, downsample: float) -> Rings:
         """Return the rings in pixels of a window.
 
         Parameters
@@ -60,7 +60,7 @@ class Rings:
         """
         return Rings((self.xy - (x, y)) / downsample, self.offsets, self.is_hole)
 
-    def chosen(self, which: NDArray[np.int64]) -> Rings:
+    def select(self, which: NDArray[np.int64]) -> Rings:
         """Return the rings with these indices, int64 (K,), in this order."""
         lengths = self.lengths[which]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -135,7 +135,7 @@ def coverage(rings: Rings, width_px: int, height_px: int) -> NDArray[np.int32]:
     drawn = rings.lengths > 0
     following[rings.offsets[1:][drawn] - 1] = rings.offsets[:-1][drawn]
     x1, y1 = rings.xy[following].T
-    turn = _turns(rings, x0, y0, x1, y1) * np.where(y1 < y0, 1, -1)
+    sign = _edge_signs(rings, x0, y0, x1, y1) * np.where(y1 < y0, 1, -1)
     # Rows whose centres an edge crosses, half open: a centre exactly on an edge belongs to the shape below it or to
     # its right, so to one of two neighbours. Horizontal edges cross no row.
     first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height_px).astype(np.int64)
@@ -150,11 +150,11 @@ def coverage(rings: Rings, width_px: int, height_px: int) -> NDArray[np.int32]:
     # so that no step of a row spills into the next one.
     column = np.clip(np.ceil(x - 0.5), 0, width_px).astype(np.int64)
     places = row * (width_px + 1) + column
-    steps = np.bincount(places, turn[edge], minlength=height_px * (width_px + 1))
+    steps = np.bincount(places, sign[edge], minlength=height_px * (width_px + 1))
     return np.cumsum(steps.reshape(height_px, width_px + 1)[:, :width_px], axis=1).astype(np.int32)
 
 
-def _turns(rings: Rings, x0: _Doubles, y0: _Doubles, x1: _Doubles, y1: _Doubles) -> NDArray[np.int64]:
+def _edge_signs(rings: Rings, x0: _Doubles, y0: _Doubles, x1: _Doubles, y1: _Doubles) -> NDArray[np.int64]:
     """Return +1 or -1 for each edge, so that exteriors count up and holes down whichever way they were drawn."""
     # The sign of the shoelace sum is the ring's orientation.
     ring = np.repeat(np.arange(len(rings)), rings.lengths)

@@ -137,7 +137,7 @@ class TargetFrame:
 def rasterise(shapes: Sequence[shapely.Geometry] | Rings, frame: TargetFrame) -> NDArray[np.bool_]:
     """Return the pixels of a window whose centre is in any of the shapes (level-0 px), bool (H, W)."""
     rings = shapes if isinstance(shapes, Rings) else polygon_rings(shapes)
-    moved = rings.moved(frame.x, frame.y, frame.downsample)
+    moved = rings.to_window(frame.x, frame.y, frame.downsample)
     return np.asarray(coverage(moved, frame.width_px, frame.height_px) > 0)
 
 
@@ -171,7 +171,7 @@ def membrane_band(outlines: Rings, frame: TargetFrame, width_um: float) -> NDArr
         )
     if len(outlines) == 0:
         return np.zeros((frame.height_px, frame.width_px), bool)
-    moved = outlines.moved(frame.x, frame.y, frame.downsample)
+    moved = outlines.to_window(frame.x, frame.y, frame.downsample)
     lines = shapely.linearrings(moved.xy, indices=np.repeat(np.arange(len(moved)), moved.lengths))
     # Four segments per quarter circle deviate from a round corner by 2 % of half the width: far below a pixel.
     bands = polygon_rings(shapely.buffer(lines, width_px / 2, quad_segs=4))
@@ -214,8 +214,8 @@ def cell_target(
         See `membrane_band`.
     """
     settings = settings or TargetSettings()
-    outlines = _columns(cells.cell_xy, cells.cell_offsets)
-    nuclei = _columns(cells.nucleus_xy, cells.nucleus_offsets)
+    outlines = _open_rings(cells.cell_xy, cells.cell_offsets)
+    nuclei = _open_rings(cells.nucleus_xy, cells.nucleus_offsets)
     seen = rings_in_box(outlines, frame.bounds(settings.membrane_width_um / frame.um_px))
     is_cell = cells.is_cell[seen] if isinstance(cells, ExistingCells) else np.ones(len(seen), bool)
     has_nucleus = is_cell & (nuclei.lengths[seen] >= 3)
@@ -224,16 +224,16 @@ def cell_target(
         is_labelled = rasterise([labelled], frame)
         target[is_labelled] = BACKGROUND
     # The order is the priority: later classes override earlier ones where cells overlap.
-    target[rasterise(outlines.chosen(seen[~has_nucleus]), frame)] = IGNORE
-    target[rasterise(outlines.chosen(seen[has_nucleus]), frame)] = BACKGROUND
-    target[rasterise(nuclei.chosen(seen[has_nucleus]), frame)] = NUCLEUS
-    target[membrane_band(outlines.chosen(seen[is_cell]), frame, settings.membrane_width_um)] = MEMBRANE
+    target[rasterise(outlines.select(seen[~has_nucleus]), frame)] = IGNORE
+    target[rasterise(outlines.select(seen[has_nucleus]), frame)] = BACKGROUND
+    target[rasterise(nuclei.select(seen[has_nucleus]), frame)] = NUCLEUS
+    target[membrane_band(outlines.select(seen[is_cell]), frame, settings.membrane_width_um)] = MEMBRANE
     if labelled is not None:
         target[~is_labelled] = IGNORE
     return target
 
 
-def _columns(xy: NDArray[np.float32], offsets: NDArray[np.int64]) -> Rings:
+def _open_rings(xy: NDArray[np.float32], offsets: NDArray[np.int64]) -> Rings:
     return Rings(xy.astype(np.float64), offsets, np.zeros(len(offsets) - 1, bool))
 
 
@@ -269,9 +269,11 @@ def annotation_target(
             # Roles such as in situ exclude a region from scoring, but a nucleus drawn there is still a nucleus.
             kept.append(region if code is None else replace(region, role="other"))
             codes.append(code)
-    ground = label_regions(kept, codes)
+    labelled = label_regions(kept, codes)
     target = frame.empty()
     for code in (BACKGROUND, NUCLEUS, MEMBRANE):
-        shapes = [shape for shape, label in zip(ground.shapes, ground.label, strict=True) if label == code]
+        shapes = [
+            shape for shape, label in zip(labelled.shapes, labelled.label, strict=True) if label == code
+        ]
         target[rasterise(shapes, frame)] = code
     return target

@@ -134,6 +134,6 @@ def _complete_ground(
             held.append(region.geometry)
     if not held:
         return None
-    ground = shapely.union_all(held)
-    polygons = [part for part in shapely.get_parts(ground) if isinstance(part, Polygon)]
+    area = shapely.union_all(held)
+    polygons = [part for part in shapely.get_parts(area) if isinstance(part, Polygon)]
     return MultiPolygon(polygons)

@@ -25,7 +25,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_each_patch_has_its_folder_and_name(two_images: Make, tmp_path: Path) -> None:
+def test_each_patch_has_a_folder_and_a_name(two_images: Make, tmp_path: Path) -> None:
     made = labelled(two_images)
     want = [
         "train/0/a_0_0_16x16.jpg",
@@ -44,7 +44,7 @@ def test_each_patch_has_its_folder_and_name(two_images: Make, tmp_path: Path) ->
             assert image.size == (16, 16)
 
 
-def test_the_pixels_are_the_patch_within_what_jpeg_loses(tmp_path: Path, two_images: Make) -> None:
+def test_exported_pixels_are_those_of_the_patch_but_for_jpeg_loss(tmp_path: Path, two_images: Make) -> None:
     made = two_images([(0, (0, 0, 16, 16))])
     rgb = np.full((64, 96, 3), (200, 90, 30), np.uint8)
     Image.fromarray(rgb).save(made.images[0].path)
@@ -53,14 +53,14 @@ def test_the_pixels_are_the_patch_within_what_jpeg_loses(tmp_path: Path, two_ima
         assert np.abs(np.asarray(image).astype(int) - (200, 90, 30)).max() <= 3
 
 
-def test_a_new_export_replaces_the_old_one_whole(two_images: Make, tmp_path: Path) -> None:
+def test_a_new_export_replaces_the_old_one_completely(two_images: Make, tmp_path: Path) -> None:
     export_jpegs(labelled(two_images), tmp_path / "jpeg")
     export_jpegs(two_images([(0, (0, 0, 16, 16))]), tmp_path / "jpeg")
     assert files(tmp_path / "jpeg") == ["all/unlabelled/a_0_0_16x16.jpg"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "jpeg"]
 
 
-def test_unreadable_patches_are_said_and_the_others_written(two_images: Make, tmp_path: Path) -> None:
+def test_unreadable_patches_are_reported_and_the_others_written(two_images: Make, tmp_path: Path) -> None:
     made = labelled(two_images)
     made.images[1].path.unlink()
     written, problems = export_jpegs(made, tmp_path / "jpeg")
@@ -70,7 +70,7 @@ def test_unreadable_patches_are_said_and_the_others_written(two_images: Make, tm
     assert len(files(tmp_path / "jpeg")) == 2
 
 
-def test_files_of_others_are_not_deleted(two_images: Make, tmp_path: Path) -> None:
+def test_foreign_files_are_not_deleted(two_images: Make, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.docx").write_text("x")
     with pytest.raises(OutputError, match=r"thesis\.docx"):

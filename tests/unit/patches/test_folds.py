@@ -44,7 +44,7 @@ def _numbers(names: tuple[str, ...], fold: set[int]) -> list[int]:
 
 @settings(max_examples=40, deadline=None)
 @given(n_cases=st.integers(3, 30), k=st.integers(3, 10), n_classes=st.integers(1, 4), seed=st.integers(0, 99))
-def test_a_cross_validation_never_shows_a_case_twice(n_cases: int, k: int, n_classes: int, seed: int) -> None:
+def test_a_cross_validation_tests_each_case_once(n_cases: int, k: int, n_classes: int, seed: int) -> None:
     manifest = split_by_patch(cohort(n_cases, n_classes=n_classes))
     if k > n_cases:
         with pytest.raises(PatchError, match=f"{n_cases} cases cannot make {k} folds"):
@@ -64,11 +64,11 @@ def test_a_cross_validation_never_shows_a_case_twice(n_cases: int, k: int, n_cla
     assert sorted(tested) == sorted(parts_by_case(manifest))
 
 
-def test_two_folds_leave_nothing_to_train_on() -> None:
+def test_two_folds_leave_none_for_training() -> None:
     with pytest.raises(PatchError, match="Ask for 3 or more"):
         fold_splits(cohort(5), 2)
 
 
-def test_one_fold_is_none() -> None:
+def test_an_impossible_number_of_folds_is_refused() -> None:
     with pytest.raises(PatchError):
         k_folds(cohort(5), 1)

@@ -32,7 +32,7 @@ def same(a: PatchManifest, b: PatchManifest) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 40))
-def test_what_is_written_is_read(seed: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_written_manifest_is_read_back(seed: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("m") / "new" / "patches"
     made = random_manifest(seed, n)
     write_manifest(folder, made)
@@ -44,14 +44,14 @@ def test_what_is_written_is_read(seed: int, n: int, tmp_path_factory: pytest.Tem
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "manifest.npz"]
 
 
-def test_same_manifest_same_bytes(tmp_path: Path) -> None:
+def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_manifest(tmp_path / name, random_manifest(1, 9))
     for file in ("manifest.npz", "manifest.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_a_study_moved_whole_keeps_its_paths(tmp_path: Path) -> None:
+def test_a_study_that_was_moved_keeps_its_paths(tmp_path: Path) -> None:
     study = tmp_path / "study"
     made = random_manifest(1, 3)
     images = tuple(
@@ -76,7 +76,7 @@ def test_a_study_moved_whole_keeps_its_paths(tmp_path: Path) -> None:
         {"settings": {"seed": 8, "clahe": None}},
     ],
 )
-def test_the_hash_is_of_the_data(change: dict) -> None:
+def test_the_hash_covers_settings_and_classes(change: dict) -> None:
     made = random_manifest(3, 10)
     assert manifest_hash(dataclasses.replace(made, **change)) != manifest_hash(made)
 
@@ -89,7 +89,7 @@ def test_the_hash_covers_every_column(column: str) -> None:
     assert manifest_hash(dataclasses.replace(made, **{column: values})) != manifest_hash(made)
 
 
-def test_the_hash_covers_images_but_not_where_they_lie() -> None:
+def test_the_hash_covers_images_but_not_their_paths() -> None:
     made = random_manifest(3, 10)
     moved = [dataclasses.replace(image, path=Path("/other") / image.path.name) for image in made.images]
     assert manifest_hash(dataclasses.replace(made, images=tuple(moved))) == manifest_hash(made)
@@ -99,7 +99,7 @@ def test_the_hash_covers_images_but_not_where_they_lie() -> None:
     assert manifest_hash(other) != manifest_hash(made)
 
 
-def test_no_patches_says_how_to_make_them(tmp_path: Path) -> None:
+def test_missing_patches_are_refused_with_the_command_that_cuts_them(tmp_path: Path) -> None:
     with pytest.raises(PatchError, match="qupath-her2 patches"):
         read_manifest(tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_damaged_description_is_refused(field: str, value: object, tmp_path: P
 
 @settings(max_examples=40, deadline=None)
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255), file=st.sampled_from(["npz", "json"]))
-def test_any_damaged_byte_is_an_error_of_ours_or_the_same_manifest(
+def test_any_damaged_byte_gives_our_error_or_the_same_manifest(
     place: int, byte: int, file: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("d")

@@ -10,12 +10,12 @@ from tests.unit.patches.drawn_folders import (
 
 
 @pytest.mark.parametrize("bad", [{"task": "x"}, {"rest_label": "stroma"}, {"random_per_image": -1}])
-def test_settings_that_mean_nothing_are_refused(bad: dict) -> None:
+def test_invalid_settings_are_refused(bad: dict) -> None:
     with pytest.raises(SettingsError):
         small_settings(**bad)
 
 
-def test_the_manifest_keeps_plain_settings_that_were_used() -> None:
+def test_the_manifest_keeps_the_settings_that_apply_as_plain_values() -> None:
     kept = settings_of_manifest(small_settings(shares=(0.5, 0.25, 0.25), skip_classes=("Vessel",)), "bci")
     assert kept["shares"] == [0.5, 0.25, 0.25]
     assert kept["skip_classes"] == ["Vessel"]

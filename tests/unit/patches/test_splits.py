@@ -30,7 +30,7 @@ BOX = (0, 0, 16, 16)
     seed=st.integers(0, 10_000),
     stratify=st.booleans(),
 )
-def test_a_case_stands_on_one_side_and_no_side_is_empty(
+def test_each_case_is_in_one_part_and_no_part_is_empty(
     n_cases: int, n_classes: int, seed: int, stratify: bool
 ) -> None:
     made = split_by_case(cohort(n_cases, n_classes=n_classes), seed=seed, stratify=stratify)
@@ -66,7 +66,7 @@ def test_shares_hold_within_a_case_in_each_class_and_in_all(
     assert counts[:, np.array(shares) == 0].sum() == 0
 
 
-def test_the_split_is_the_seeds_and_not_that_of_the_images_order() -> None:
+def test_the_split_depends_on_the_seed_and_not_on_the_order_of_images() -> None:
     one, two = split_by_case(cohort(20), seed=4), split_by_case(cohort(20, reverse=True), seed=4)
     assert parts_by_case(one) == parts_by_case(two)
     assert parts_by_case(one) != parts_by_case(split_by_case(cohort(20), seed=5))
@@ -79,7 +79,7 @@ def test_the_split_is_the_seeds_and_not_that_of_the_images_order() -> None:
     }
 
 
-def test_unknown_cases_are_said() -> None:
+def test_unknown_cases_are_reported() -> None:
     images = [ManifestImage(str(i), f"{i}.png", Path(f"{i}.png"), None, math.nan, 64, 64) for i in range(9)]
     made = split_by_case(manifest_of(images, [(i % 9, BOX) for i in range(27)]))
     assert len(parts_by_case(made)) == 9
@@ -98,13 +98,13 @@ def test_images_of_one_case_stay_together_and_an_image_may_be_called_as_a_case()
     assert group.tolist() == [0, 1]
 
 
-def test_images_without_patches_are_no_cases() -> None:
+def test_images_without_patches_do_not_count_as_cases() -> None:
     made = cohort(5)
     part = select(made, made.image < 4)
     assert case_groups(part)[1] == ("case 0", "case 1")
 
 
-def test_too_few_cases_say_the_way_out() -> None:
+def test_too_few_cases_are_refused_with_the_way_out() -> None:
     with pytest.raises(PatchError, match="by-patch"):
         split_by_case(cohort(2))
     two = split_by_case(cohort(2), (0.5, 0.0, 0.5))
@@ -112,14 +112,14 @@ def test_too_few_cases_say_the_way_out() -> None:
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.6, 0.2, 0.3), (-0.2, 0.6, 0.6), (math.nan, 0.5, 0.5)])
-def test_shares_that_are_none(shares: tuple[float, ...]) -> None:
+def test_invalid_shares_are_refused(shares: tuple[float, ...]) -> None:
     with pytest.raises(SettingsError, match=r"0\.6,0\.2,0\.2"):
         split_by_case(cohort(5), shares)
     with pytest.raises(SettingsError):
         split_by_patch(cohort(5), shares)
 
 
-def test_by_patch_is_named_so_and_leaks() -> None:
+def test_a_split_by_patch_is_labelled_as_such_and_leaks() -> None:
     made = split_by_patch(cohort(6, patches_per_image=20), seed=1)
     counts = np.bincount(made.split, minlength=3)
     assert counts.tolist() == [144, 48, 48]

@@ -47,7 +47,7 @@ def test_label_counts() -> None:
         ("region_uuid", np.zeros((3, 16), np.uint8)),
     ],
 )
-def test_an_unsound_column_is_named(column: str, value: np.ndarray, tmp_path: Path) -> None:
+def test_an_invalid_column_is_named(column: str, value: np.ndarray, tmp_path: Path) -> None:
     bad = dataclasses.replace(random_manifest(0, 4), **{column: value})
     with pytest.raises(PatchError, match=column):
         check_manifest(bad)
@@ -56,7 +56,7 @@ def test_an_unsound_column_is_named(column: str, value: np.ndarray, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_images_that_are_left_out_take_their_patches_along() -> None:
+def test_images_are_removed_with_their_patches() -> None:
     made = random_manifest(7, 60)
     part = without_images(made, {0}, "image: gone")
     assert part.images == made.images[1:]

@@ -19,7 +19,7 @@ def name_of(task: str, raw: object, case: CaseInfo | None = None) -> str | None:
     return None if index is None else TASKS[task].class_names[index]
 
 
-def test_every_table_leads_to_its_own_classes_and_uses_all() -> None:
+def test_every_task_maps_labels_to_all_of_its_classes() -> None:
     for name, task in TASKS.items():
         assert task.name == name
         assert set(task.labels.values()) == set(task.class_names)
@@ -39,7 +39,7 @@ def test_every_table_leads_to_its_own_classes_and_uses_all() -> None:
         ("her2-response", ["negative", "negative", "equivocal", "equivocal", "positive"]),
     ],
 )
-def test_the_papers_table(task: str, want: list[str]) -> None:
+def test_the_table_of_the_paper(task: str, want: list[str]) -> None:
     cases = [None, None, NOT_AMPLIFIED, AMPLIFIED, None]
     scores = ["0", "1+", "2+", "2+", "3+"]
     assert [name_of(task, score, case) for score, case in zip(scores, cases, strict=True)] == want
@@ -59,7 +59,7 @@ copies = st.none() | st.floats(0, 20)
 
 
 @given(ratio=copies, copies=copies)
-def test_ish_is_read_as_the_guideline_room_reads_it(ratio: float | None, copies: float | None) -> None:
+def test_ish_is_interpreted_as_in_scoring(ratio: float | None, copies: float | None) -> None:
     case = CaseInfo(her2_cep17_ratio=ratio, her2_copies=copies)
     result = ish_for(case, "2+")
     amplified = None if result is None else result.amplified
@@ -68,7 +68,7 @@ def test_ish_is_read_as_the_guideline_room_reads_it(ratio: float | None, copies:
 
 
 @given(ratio=st.floats(0, 20), copies=st.floats(0, 20))
-def test_gastric_ish_is_left_to_the_person(ratio: float, copies: float) -> None:
+def test_gastric_ish_is_not_interpreted(ratio: float, copies: float) -> None:
     case = CaseInfo(site="gastric", her2_cep17_ratio=ratio, her2_copies=copies)
     assert class_index(TASKS["her2-3"], "2+", case) is None
     assert name_of("her2-3", "2+ ISH+", case) == "high"
@@ -152,11 +152,11 @@ def test_all_unknown_labels_are_listed_at_once() -> None:
         class_index(TASKS["er"], "y")
 
 
-def test_no_label_is_no_class() -> None:
+def test_no_label_gives_no_class() -> None:
     assert class_indices(TASKS["er"], [None, "positive"]).tolist() == [-1, 1]
 
 
-def test_an_unknown_task_names_those_there_are() -> None:
+def test_an_unknown_task_lists_the_known_ones() -> None:
     assert find_task("her2-3") is TASKS["her2-3"]
     with pytest.raises(SettingsError, match="her2-response"):
         find_task("her2")

@@ -18,7 +18,7 @@ from tests.unit.patches.drawn_folders import (
 )
 
 
-def test_nothing_comes_out_with_counts_and_a_cure(tmp_path: Path) -> None:
+def test_an_empty_result_is_explained_with_counts_and_a_way_out(tmp_path: Path) -> None:
     slide(tmp_path, "a")
     with pytest.raises(PatchError, match=r"of 1 image: image: no region: 1\..*--whole-tissue"):
         manifest_from_regions(tmp_path, SMALL)
@@ -50,7 +50,7 @@ def test_too_few_cases_are_left_unsplit_unless_asked(tmp_path: Path) -> None:
         manifest_from_regions(tmp_path, small_settings(split="as-published"))
 
 
-def test_a_class_that_is_not_trained_on_is_said(tmp_path: Path) -> None:
+def test_a_class_missing_from_train_is_reported(tmp_path: Path) -> None:
     said: list[str] = []
     for i, label in enumerate(("0", "1+", "3+")):
         slide(tmp_path, f"s{i}", noise(60, 60, i))

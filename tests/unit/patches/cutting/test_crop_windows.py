@@ -28,7 +28,7 @@ def test_windows_are_those_of_the_loops(width: int, height: int, window: int, mo
     assert list(map(tuple, found.tolist())) == literal(width, height, window, crop)
 
 
-def test_the_papers_numbers() -> None:
+def test_the_windows_of_the_paper() -> None:
     found = crop_windows(2 * 2048 + 2047, 2048)
     assert len(found) == 2 * 8 * 8
     assert found[:, 0].max() + 251 == 2048 + 2008
@@ -37,6 +37,6 @@ def test_the_papers_numbers() -> None:
 
 
 @pytest.mark.parametrize(("window", "crop"), [(7, 100), (101, 100), (20, -1)])
-def test_windows_that_cannot_be(window: int, crop: int) -> None:
+def test_invalid_windows_are_refused(window: int, crop: int) -> None:
     with pytest.raises(SettingsError, match=f"Windows of {window} px"):
         crop_windows(100, 100, window=window, crop=crop)

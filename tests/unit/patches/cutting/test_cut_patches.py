@@ -78,7 +78,7 @@ def test_scale_is_in_micrometres_and_images_without_one_are_named(tmp_path: Path
     assert math.isnan(native.pixel_size_um)
 
 
-def test_broken_images_and_regions_are_named_counted_and_passed_over(tmp_path: Path) -> None:
+def test_broken_images_and_regions_are_reported_counted_and_skipped(tmp_path: Path) -> None:
     said: list[str] = []
     for name in ("good", "bad", "worse"):
         slide(tmp_path, name)
@@ -115,7 +115,7 @@ def test_progress_names_every_image(tmp_path: Path) -> None:
     assert seen == [(0, 3, "s0.tif"), (1, 3, "s1.tif"), (2, 3, "s2.tif"), (3, 3, "")]
 
 
-def test_a_published_layout_goes_through_the_same_door(tmp_path: Path) -> None:
+def test_a_published_layout_is_cut_like_a_project(tmp_path: Path) -> None:
     from PIL import Image
 
     for split, n in (("train", 4), ("test", 2)):

@@ -86,7 +86,7 @@ def whole(manifest: PatchManifest, targets: Targets, side: int = 100) -> np.ndar
     return out
 
 
-def test_masks_become_windows_and_are_no_images(tmp_path: Path) -> None:
+def test_masks_become_targets_and_are_not_taken_for_images(tmp_path: Path) -> None:
     image(tmp_path, "a")
     values = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), (100, 100))
     values[:SIDE, :SIDE] = 255
@@ -126,7 +126,7 @@ def test_crops_drop_their_remainders(tmp_path: Path) -> None:
         cut(tmp_path, settings(crop_px=200))
 
 
-def test_cells_in_a_tumour_region_are_complete_and_elsewhere_nothing_is_known(tmp_path: Path) -> None:
+def test_cells_in_a_tumour_region_are_complete_and_the_rest_is_unknown(tmp_path: Path) -> None:
     image(tmp_path, "a")
     region = shapely.box(0, 0, 60, 60)
     features(
@@ -150,7 +150,7 @@ def test_cells_in_a_tumour_region_are_complete_and_elsewhere_nothing_is_known(tm
     assert partly[30, 22] == BACKGROUND
 
 
-def test_annotations_correct_the_cells_under_them(tmp_path: Path) -> None:
+def test_annotations_override_the_cells_under_them(tmp_path: Path) -> None:
     image(tmp_path, "a")
     features(
         tmp_path,
@@ -189,7 +189,7 @@ def test_the_split_is_by_case_and_scores_are_kept(tmp_path: Path) -> None:
     assert np.array_equal(read_targets(tmp_path / "out", again).counts, targets.counts)
 
 
-def test_images_without_truth_or_scale_are_said(tmp_path: Path) -> None:
+def test_images_without_ground_truth_or_scale_are_reported(tmp_path: Path) -> None:
     image(tmp_path, "bare")
     with pytest.raises(PatchError, match=r"no truth: 1.*annotate Membrane"):
         cut(tmp_path, settings())
@@ -212,7 +212,7 @@ def test_a_mask_of_another_size_stops_with_its_name(tmp_path: Path) -> None:
         cut(tmp_path, settings())
 
 
-def test_patches_have_no_such_task(tmp_path: Path) -> None:
+def test_patches_cannot_be_cut_for_segmentation(tmp_path: Path) -> None:
     image(tmp_path, "a")
     source = project_source(tmp_path, task=find_task("segmentation"))
     with pytest.raises(PatchError, match="cut_windows"):

@@ -87,6 +87,6 @@ def test_counts_are_those_of_numpy_and_pillow(seed: int, n: int) -> None:
     "bad",
     [{"white_share": 1.1}, {"bright_share": -0.1}, {"black_share": float("nan")}, {"white_above": 256}],
 )
-def test_shares_and_greys_that_are_none(bad: dict) -> None:
+def test_invalid_shares_and_grey_values_are_refused(bad: dict) -> None:
     with pytest.raises(SettingsError):
         DropSettings(**bad)

@@ -56,7 +56,7 @@ def test_no_patch_is_lost_and_none_is_too_many(
 
 
 @given(side=sides, stride=st.integers(1, 60), across=st.integers(0, 6), down=st.integers(0, 6))
-def test_turning_the_image_turns_the_grid(side: int, stride: int, across: int, down: int) -> None:
+def test_rotating_the_image_rotates_the_grid(side: int, stride: int, across: int, down: int) -> None:
     # Images that the lattice fills: what is left over lies right and below, whichever way the image is turned.
     width, height = side + across * stride, side + down * stride
     scale = PatchScale(side, stride, 0.25)
@@ -117,7 +117,7 @@ def test_a_patch_is_as_wide_as_asked_within_half_a_pixel(native: float, target: 
     assert got.um_px * size == pytest.approx(got.side * native)
 
 
-def test_stride_is_in_pixels_of_the_picture() -> None:
+def test_stride_is_in_pixels_of_the_network_input() -> None:
     got = patch_scale(0.25, GridSettings(256, 0.5, stride_px=128))
     assert got == PatchScale(512, 256, 0.5)
 
@@ -134,7 +134,7 @@ def test_stride_is_in_pixels_of_the_picture() -> None:
         {"native_within": -0.1},
     ],
 )
-def test_settings_that_mean_nothing_are_refused(bad: dict) -> None:
+def test_invalid_settings_are_refused(bad: dict) -> None:
     with pytest.raises(SettingsError):
         GridSettings(**bad)
 
@@ -144,7 +144,7 @@ RING = shapely.Point(200, 150).buffer(120).difference(shapely.Point(200, 150).bu
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**40), n=st.integers(1, 60), side=st.integers(8, 40))
-def test_random_places_are_inside_and_the_seeds(seed: int, n: int, side: int) -> None:
+def test_random_positions_are_inside_and_depend_on_the_seed(seed: int, n: int, side: int) -> None:
     boxes = random_boxes(RING, n, 400, 260, side, seed, "a")
     assert len(boxes) == len(as_set(boxes)) == n
     assert (boxes[:, :2] >= 0).all()
@@ -157,20 +157,20 @@ def test_random_places_are_inside_and_the_seeds(seed: int, n: int, side: int) ->
     assert np.array_equal(boxes[: n // 2], random_boxes(RING, n // 2, 400, 260, side, seed, "a"))
 
 
-def test_another_seed_or_image_gives_other_places() -> None:
+def test_another_seed_or_image_gives_other_positions() -> None:
     first = random_boxes(RING, 20, 400, 260, 16, 1, "a")
     assert not np.array_equal(first, random_boxes(RING, 20, 400, 260, 16, 2, "a"))
     assert not np.array_equal(first, random_boxes(RING, 20, 400, 260, 16, 1, "b"))
 
 
-def test_random_places_are_spread_evenly() -> None:
+def test_random_positions_are_uniform() -> None:
     boxes = random_boxes(shapely.box(0, 0, 1000, 1000), 4000, 1000, 1000, 8, 3)
     quarter = (boxes[:, :2] >= 496).sum(axis=0) / len(boxes)
     # Four standard deviations of a fair coin.
     assert np.abs(quarter - 0.5).max() < 4 * 0.5 / math.sqrt(4000)
 
 
-def test_no_room_gives_fewer_and_none() -> None:
+def test_a_full_region_gives_fewer_boxes_or_none() -> None:
     assert len(random_boxes(shapely.box(10, 10, 12, 12), 100, 400, 260, 16, 1)) <= 9
     assert random_boxes(shapely.box(0, 0, 4, 4), 5, 400, 260, 16, 1).shape == (0, 4)
     assert random_boxes(RING, 5, 10, 10, 16, 1).shape == (0, 4)

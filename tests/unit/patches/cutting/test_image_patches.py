@@ -26,7 +26,7 @@ from tests.unit.patches.drawn_folders import (
 )
 
 
-def test_random_places_are_drawn_for_each_image_and_class(tmp_path: Path) -> None:
+def test_random_positions_are_drawn_for_each_image_and_class(tmp_path: Path) -> None:
     for name in ("a", "b"):
         slide(tmp_path, name, tissue(600, 500))
         regions(tmp_path, name, ("Tumor", shapely.Point(300, 250).buffer(90)))
@@ -47,7 +47,7 @@ def test_random_places_are_drawn_for_each_image_and_class(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("rule", "n"), [("contained", 4), ("majority", 6), ("overlap", 9)])
-def test_the_rule_decides_at_the_edge(rule: str, n: int, tmp_path: Path) -> None:
+def test_the_label_rule_decides_at_the_edge(rule: str, n: int, tmp_path: Path) -> None:
     slide(tmp_path, "a")
     # 52 x 45 px: two whole patches across and down, the third 60 % across, the third 25 % down, the corner 15 %.
     regions(tmp_path, "a", ("3+", shapely.box(0, 0, 52, 45)))
@@ -56,7 +56,7 @@ def test_the_rule_decides_at_the_edge(rule: str, n: int, tmp_path: Path) -> None
     assert got.dropped.get(f"outside the regions (rule {rule})", 0) == 9 - n
 
 
-def test_drop_rules_are_counted_and_exact(tmp_path: Path) -> None:
+def test_drop_rules_are_exact_and_counted(tmp_path: Path) -> None:
     rgb = np.full((20, 80, 3), 120, np.uint8)
     rgb[:, 20:40] = 230
     rgb[:, 40:60] = 5
@@ -92,7 +92,7 @@ def test_a_damaged_tile_costs_its_patches_only(tmp_path: Path) -> None:
     assert "x 64, y 64" in said[0]
 
 
-def test_equalising_is_of_the_reading_not_of_the_dropping(tmp_path: Path) -> None:
+def test_clahe_applies_to_reading_and_not_to_drop_rules(tmp_path: Path) -> None:
     slide(tmp_path, "a")
     regions(tmp_path, "a", ("3+", shapely.box(40, 40, 160, 160)))
     plain = manifest_from_regions(tmp_path, small_settings(drop=DROP_RULES["white-black"]))
@@ -103,7 +103,7 @@ def test_equalising_is_of_the_reading_not_of_the_dropping(tmp_path: Path) -> Non
         assert not np.array_equal(one.read([0]), two.read([0]))
 
 
-def test_whole_images_are_one_row_each(tmp_path: Path) -> None:
+def test_whole_images_are_one_patch_each(tmp_path: Path) -> None:
     slide(tmp_path, "a", noise(90, 60), um_px=None)
     slide(tmp_path, "b", noise(60, 90), um_px=0.5)
     cases(tmp_path, ("a", "P1", "1+"), ("b", "P2", "3+"))

@@ -20,7 +20,7 @@ from tests.unit.patches.drawn_folders import (
 )
 
 
-def test_a_tumour_region_has_the_label_of_its_image_and_stroma_takes_away(tmp_path: Path) -> None:
+def test_a_tumour_region_has_the_label_of_its_image_and_stroma_is_subtracted(tmp_path: Path) -> None:
     for name in ("a", "b"):
         slide(tmp_path, name)
         regions(
@@ -64,7 +64,7 @@ def test_two_plus_without_ish_is_counted_and_ish_decides(tmp_path: Path) -> None
     assert labels_by_box(got) == {(0, 0): "low", (20, 0): "low", (0, 40): "high"}
 
 
-def test_tma_cores_stand_for_tumour_where_none_is_drawn(tmp_path: Path) -> None:
+def test_tma_cores_serve_as_tumour_regions_where_none_is_drawn(tmp_path: Path) -> None:
     slide(tmp_path, "a")
     core = {
         "type": "Feature",
@@ -80,7 +80,7 @@ def test_tma_cores_stand_for_tumour_where_none_is_drawn(tmp_path: Path) -> None:
     assert {row.tobytes() for row in got.region_uuid} == {UUID(int=5).bytes}
 
 
-def test_whole_tissue_where_nothing_is_drawn(tmp_path: Path) -> None:
+def test_whole_tissue_is_labelled_where_nothing_is_drawn(tmp_path: Path) -> None:
     big = tissue(600, 500)
     slide(tmp_path, "a", big)
     slide(tmp_path, "b", big)
@@ -99,7 +99,7 @@ def test_whole_tissue_where_nothing_is_drawn(tmp_path: Path) -> None:
     assert not got.region_uuid[got.image == 0].any()
 
 
-def test_ignore_takes_away_from_the_whole_tissue(tmp_path: Path) -> None:
+def test_ignore_regions_are_subtracted_from_the_tissue(tmp_path: Path) -> None:
     slide(tmp_path, "a", tissue(600, 500))
     regions(tmp_path, "a", ("Ignore*", shapely.box(0, 0, 600, 240)))
     cases(tmp_path, ("a", "P1", "2+"))
@@ -107,7 +107,7 @@ def test_ignore_takes_away_from_the_whole_tissue(tmp_path: Path) -> None:
     assert got.box_xywh[:, 1].min() == 240
 
 
-def test_the_rest_of_the_tissue_is_the_other_class(tmp_path: Path) -> None:
+def test_tissue_outside_annotations_gets_the_rest_label(tmp_path: Path) -> None:
     slide(tmp_path, "a", tissue(600, 500))
     regions(
         tmp_path,

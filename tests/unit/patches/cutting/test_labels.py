@@ -33,7 +33,7 @@ def square(x: float, y: float, side: float) -> Polygon:
     return shapely.box(x, y, x + side, y + side)
 
 
-def ground(*shapes: tuple[shapely.Geometry, int]) -> LabelledRegions:
+def made_regions(*shapes: tuple[shapely.Geometry, int]) -> LabelledRegions:
     regions = [region(i + 1, shape) for i, (shape, _) in enumerate(shapes)]
     return label_regions(regions, [label for _, label in shapes])
 
@@ -97,7 +97,7 @@ def test_every_point_belongs_to_the_innermost_region(drawn: tuple, seed: int) ->
 
 @settings(max_examples=60, deadline=None)
 @given(shapes=st.lists(blobs, max_size=5))
-def test_shares_are_shapelys_own(shapes: list[Polygon]) -> None:
+def test_shares_are_those_of_shapely(shapes: list[Polygon]) -> None:
     box, shape, share = overlap_shares(LATTICE, shapes)
     got = np.zeros((len(LATTICE), len(shapes)))
     got[box, shape] = share
@@ -136,13 +136,13 @@ def test_labels_are_those_of_brute_force(drawn: tuple, rule: str) -> None:
             by_class[label] = by_class.get(label, 0.0) + share
         best = max(by_class.values(), default=0.0)
         assert got.overlap[i] == pytest.approx(best, abs=1e-6)
-        assert got.meets[i] == (best > 0)
+        assert got.meets_region[i] == (best > 0)
         if best < 1e-9:
             continue
         assert by_class[int(got.label[i])] == pytest.approx(best, abs=1e-6)
         limit = {"overlap": 0.05, "majority": 0.5, "contained": 1.0}[rule]
         if abs(best - limit) > 1e-6:
-            assert got.belongs[i] == (best > limit)
+            assert got.passes_rule[i] == (best > limit)
         from_uuid = [j for j in range(len(shares)) if made.uuid[j].tobytes() == got.uuid[i].tobytes()]
         own = [shares[j] for j in range(len(shares)) if made.label[j] == got.label[i]]
         assert shares[from_uuid[0]] == pytest.approx(max(own), abs=1e-6)
@@ -150,7 +150,7 @@ def test_labels_are_those_of_brute_force(drawn: tuple, rule: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(drawn=drawn_regions(), turns=st.integers(1, 3))
-def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
+def test_rotating_the_image_rotates_the_labels(drawn: tuple, turns: int) -> None:
     regions, labels = drawn
     # Which of two all but equal areas is smaller is a matter of last digits, and turning changes those.
     areas = np.unique([region.geometry.area for region in regions])
@@ -167,7 +167,7 @@ def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
     lying = label_boxes(boxes, label_regions(regions, labels), LabelRule("overlap"))
     assert np.allclose(upright.overlap, lying.overlap, atol=1e-6)
     clear = np.abs(upright.overlap - 0.05) > 1e-6
-    assert np.array_equal(upright.belongs[clear], lying.belongs[clear])
+    assert np.array_equal(upright.passes_rule[clear], lying.passes_rule[clear])
     # A box that a region only touches may hold a sliver of it, or none.
     held = upright.overlap > 1e-6
     assert np.array_equal(held, lying.overlap > 1e-6)
@@ -190,39 +190,39 @@ def test_turning_the_image_turns_the_labels(drawn: tuple, turns: int) -> None:
 def test_the_three_rules_at_their_edges(
     covered: float, overlap: bool, majority: bool, contained: bool
 ) -> None:
-    made = ground((shapely.box(0, -5, covered, 20), 2))
+    made = made_regions((shapely.box(0, -5, covered, 20), 2))
     found = {
-        rule: bool(label_boxes(one(0, 0), made, LabelRule(rule)).belongs[0])
+        rule: bool(label_boxes(one(0, 0), made, LabelRule(rule)).passes_rule[0])
         for rule in ("overlap", "majority", "contained")
     }
     assert found == {"overlap": overlap, "majority": majority, "contained": contained}
 
 
-def test_a_hole_takes_away() -> None:
+def test_a_hole_is_subtracted() -> None:
     shape = square(0, 0, 30).difference(square(10, 10, 10))
-    made = ground((shape, 1))
-    assert not label_boxes(one(10, 10), made, ANY).meets[0]
+    made = made_regions((shape, 1))
+    assert not label_boxes(one(10, 10), made, ANY).meets_region[0]
     assert label_boxes(one(8, 10), made, ANY).overlap[0] == pytest.approx(0.2)
 
 
-def test_ignore_takes_away_whatever_its_size() -> None:
+def test_ignore_regions_are_subtracted_whatever_their_size() -> None:
     regions = [region(1, square(10, 10, 10)), region(2, square(0, 0, 16), "ignore")]
     got = label_boxes(one(10, 10), label_regions(regions, [0, 0]), ANY)
     assert got.overlap[0] == pytest.approx(0.64)
 
 
 def test_shares_of_one_class_add_up_and_the_larger_region_is_named() -> None:
-    made = ground((shapely.box(0, 0, 4, 10), 1), (shapely.box(4, 0, 10, 10), 1))
+    made = made_regions((shapely.box(0, 0, 4, 10), 1), (shapely.box(4, 0, 10, 10), 1))
     got = label_boxes(one(0, 0), made, LabelRule("contained"))
-    assert got.belongs[0]
+    assert got.passes_rule[0]
     assert UUID(bytes=got.uuid[0].tobytes()).int == 2
 
 
-def test_equal_shares_go_to_the_first_class_and_unlabelled_ground_comes_last() -> None:
+def test_ties_go_to_the_first_class_and_unlabelled_regions_come_last() -> None:
     halves = shapely.box(0, 0, 5, 10), shapely.box(5, 0, 10, 10)
-    assert label_boxes(one(0, 0), ground((halves[0], 2), (halves[1], 1)), ANY).label[0] == 1
-    assert label_boxes(one(0, 0), ground((halves[0], -1), (halves[1], 2)), ANY).label[0] == 2
-    mostly = ground((shapely.box(0, 0, 6, 10), -1), (shapely.box(6, 0, 10, 10), 2))
+    assert label_boxes(one(0, 0), made_regions((halves[0], 2), (halves[1], 1)), ANY).label[0] == 1
+    assert label_boxes(one(0, 0), made_regions((halves[0], -1), (halves[1], 2)), ANY).label[0] == 2
+    mostly = made_regions((shapely.box(0, 0, 6, 10), -1), (shapely.box(6, 0, 10, 10), 2))
     assert label_boxes(one(0, 0), mostly, ANY).label[0] == -1
 
 
@@ -235,22 +235,22 @@ def test_the_order_of_regions_does_not_matter() -> None:
     assert np.array_equal(straight.uuid, back.uuid)
 
 
-def test_nothing_drawn_nothing_labelled() -> None:
+def test_without_regions_nothing_is_labelled() -> None:
     empty = label_regions([], [])
     assert empty.bounds() is None
     got = label_boxes(LATTICE, empty, ANY)
-    assert not got.meets.any()
+    assert not got.meets_region.any()
     assert (got.label == -1).all()
-    no_boxes = label_boxes(np.zeros((0, 4), np.int32), ground((square(0, 0, 5), 0)), ANY)
+    no_boxes = label_boxes(np.zeros((0, 4), np.int32), made_regions((square(0, 0, 5), 0)), ANY)
     assert no_boxes.label.shape == (0,)
 
 
-def test_bounds_are_those_of_what_is_left() -> None:
+def test_bounds_are_those_of_the_remaining_area() -> None:
     regions = [region(1, shapely.box(0, 0, 20, 10)), region(2, shapely.box(10, -1, 30, 11), "ignore")]
     assert label_regions(regions, [0, None]).bounds() == (0, 0, 10, 10)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
-def test_a_least_share_that_is_none(share: float) -> None:
+def test_an_invalid_min_overlap_is_refused(share: float) -> None:
     with pytest.raises(SettingsError, match=r"0\.05"):
         LabelRule("overlap", share)

@@ -42,7 +42,7 @@ def test_polygons_rectangles_ellipses(tmp_path: Path) -> None:
     assert [feature.index for feature in found.quarantined] == [4, 5]
 
 
-def test_negative_regions_subtract_and_the_image_cuts(tmp_path: Path) -> None:
+def test_negative_regions_subtract_and_regions_are_clipped_to_the_image(tmp_path: Path) -> None:
     found = read(tmp_path, xml((square(80, 80, 40), "0", "0"), (square(85, 85, 5), "0", "1")))
     assert [(region.role, region.geometry.area) for region in found.regions] == [
         ("tumour", 400),
@@ -62,7 +62,7 @@ def test_the_same_file_gives_the_same_uuids(tmp_path: Path) -> None:
     "points",
     [[], [(1, 1)], [(1, 1), (5, 5)], [("a", 1), (5, 5), (9, 1)], [(1, 1), (float("nan"), 5), (9, 1)]],
 )
-def test_a_bad_outline_is_set_aside(points: list, tmp_path: Path) -> None:
+def test_a_bad_outline_is_quarantined(points: list, tmp_path: Path) -> None:
     found = read(tmp_path, xml((points, "0", "0"), (square(0, 0, 10), "0", "0")))
     assert len(found.regions) == 1
     assert [feature.index for feature in found.quarantined] == [0]
@@ -85,14 +85,14 @@ def test_document_types_and_entities_are_refused(text: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "text", ["", "{}", "<Annotations>", '<?xml version="1.0" encoding="klingon"?><Annotations/>']
 )
-def test_what_is_no_xml_is_refused(text: str, tmp_path: Path) -> None:
+def test_files_other_than_xml_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(RegionFileError):
         read(tmp_path, text)
 
 
 @settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 5000), junk=st.binary(max_size=6), cut=st.booleans())
-def test_any_damage_is_an_error_of_ours_or_regions(
+def test_any_damage_gives_our_error_or_valid_regions(
     place: int, junk: bytes, cut: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = xml((square(10, 10, 20), "0", "0"), (square(40, 40, 20), "2", "1")).encode()

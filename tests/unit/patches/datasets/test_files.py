@@ -11,7 +11,7 @@ from qupath_her2.patches.datasets.files import case_number, image_files, source_
 @pytest.mark.parametrize(
     ("text", "want"), [("01", "1"), ("1", "1"), ("1.0", "1"), (" 10 ", "10"), ("000", "0"), ("A01", "A01")]
 )
-def test_numbers_of_cases_are_spelt_alike(text: str, want: str) -> None:
+def test_case_numbers_are_normalised(text: str, want: str) -> None:
     assert case_number(text) == want
 
 

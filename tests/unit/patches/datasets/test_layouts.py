@@ -83,7 +83,7 @@ def test_her2_ihc_40x_in_both_spellings(names: tuple[str, str], root: str, tmp_p
 
 
 @pytest.mark.parametrize("name", ["train/class_9/a.png", "train/a.png", "0/a.png", "a.png"])
-def test_her2_ihc_40x_laid_out_otherwise_is_refused(name: str, tmp_path: Path) -> None:
+def test_her2_ihc_40x_in_another_layout_is_refused(name: str, tmp_path: Path) -> None:
     png(tmp_path / name)
     with pytest.raises(PatchError, match="does not fit the layout of HER2-IHC-40x"):
         load_layout("her2-ihc-40x", tmp_path)
@@ -161,21 +161,21 @@ def test_herohe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_an_empty_folder_says_what_was_looked_for(layout: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_with_the_expected_names(layout: str, tmp_path: Path) -> None:
     with pytest.raises(PatchError, match=r"[Nn]o (image|table)"):
         load_layout(layout, tmp_path)
     with pytest.raises(PatchError, match="does not exist"):
         load_layout(layout, tmp_path / "nowhere")
 
 
-def test_an_unknown_layout_names_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(PatchError, match="her2-ihc-40x"):
         load_layout("bracs", tmp_path)
     with pytest.raises(PatchError, match="only one stain"):
         load_layout("herohe", tmp_path, "HE")
 
 
-def test_our_own_output_is_no_data(tmp_path: Path) -> None:
+def test_our_own_output_is_not_read_as_data(tmp_path: Path) -> None:
     bci(tmp_path)
     png(tmp_path / "IHC" / "her2" / "patches" / "x.png")
     assert len(load_layout("bci", tmp_path).images) == 4

@@ -46,7 +46,7 @@ def test_a_pulled_project_is_a_source(tmp_path: Path) -> None:
     assert (got.images[0].id, got.images[0].case) == ("1_a", "P9")
 
 
-def test_a_turned_image_is_cut_as_it_is_shown(tmp_path: Path) -> None:
+def test_a_rotated_image_is_cut_as_it_is_shown(tmp_path: Path) -> None:
     chain = [{"crop": [10, 20, 100, 160]}, {"rotate": 90}]
     got = manifest_from_regions(pulled(tmp_path, width=160, height=100, chain=chain), SMALL)
     with PatchPixels(got) as pixels:
@@ -55,7 +55,7 @@ def test_a_turned_image_is_cut_as_it_is_shown(tmp_path: Path) -> None:
     assert np.array_equal(patch, shown[:20, :20])
 
 
-def test_an_image_that_qupath_could_not_hand_over_is_counted(tmp_path: Path) -> None:
+def test_an_image_that_qupath_refused_is_counted(tmp_path: Path) -> None:
     said: list[str] = []
     folder = pulled(tmp_path, refusal={"code": "x", "reason": "it is a movie"})
     with pytest.raises(PatchError, match="image: left out: 1"):
@@ -63,7 +63,7 @@ def test_an_image_that_qupath_could_not_hand_over_is_counted(tmp_path: Path) -> 
     assert "it is a movie" in said[0]
 
 
-def test_a_project_that_was_not_pulled_says_how(tmp_path: Path) -> None:
+def test_a_project_that_was_not_pulled_is_refused_with_the_command(tmp_path: Path) -> None:
     slide(tmp_path, "a")
     (tmp_path / "project.qpproj").write_text("{}")
     for folder in (tmp_path, tmp_path / "project.qpproj"):
@@ -78,7 +78,7 @@ def test_a_control_image_is_left_out(tmp_path: Path) -> None:
     assert [image.name for image in got.images] == ["s1.tif"]
 
 
-def test_the_source_can_be_made_first(tmp_path: Path) -> None:
+def test_a_source_can_be_built_separately(tmp_path: Path) -> None:
     draw_cohort(tmp_path, 2)
     source = project_source(tmp_path, task=find_task("her2-4"))
     assert [image.name for image in source.images] == ["s0.tif", "s1.tif"]

@@ -90,7 +90,7 @@ def test_any_box_is_the_part_of_the_image_on_white(
         assert np.array_equal(patch, want)
 
 
-def test_chains_are_followed(tmp_path: Path) -> None:
+def test_crops_and_rotations_are_applied(tmp_path: Path) -> None:
     rgb = noise(96, 64, 1)
     image = image_of(tmp_path / "a.png", rgb)
     turned = dataclasses.replace(image, width=32, height=48, chain=({"crop": [8, 4, 48, 32]}, {"rotate": 90}))
@@ -100,7 +100,7 @@ def test_chains_are_followed(tmp_path: Path) -> None:
     assert np.array_equal(patch, shown[3:19, 2:18])
 
 
-def test_threads_read_what_one_reads(tmp_path: Path) -> None:
+def test_many_threads_read_the_same_as_one(tmp_path: Path) -> None:
     images = [image_of(tmp_path / f"{i}.png", noise(80, 80, i)) for i in range(6)]
     rows = [(i % 6, (3 * (i // 6), 2 * (i // 6), 16, 16)) for i in range(120)]
     manifest = manifest_of(images, rows)

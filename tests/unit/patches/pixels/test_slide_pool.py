@@ -22,7 +22,7 @@ def test_open_slides_stay_within_their_bytes(tmp_path: Path) -> None:
 def test_a_retired_slide_serves_its_current_users_and_is_opened_again(tmp_path: Path) -> None:
     pool = SlidePool([image_of(tmp_path / "a.png", noise(32, 32, 1))], 1 << 20)
     with pool.lease(0) as first:
-        pool.renew(0, first)
+        pool.retire(0, first)
         with pool.lease(0) as second:
             assert second is not first
         assert np.array_equal(first.read(0, 0, 8, 8, 0), noise(32, 32, 1)[:8, :8])
@@ -41,6 +41,6 @@ def test_an_image_that_cannot_be_opened_is_tried_once(tmp_path: Path) -> None:
         with pytest.raises(ImageReadError, match=r"a\.png"), pool.lease(0):
             pass
         path.write_bytes(good)
-    slide = pool.fresh(0)
+    slide = pool.open_private(0)
     assert (slide.width, slide.height) == (32, 32)
     slide.close()

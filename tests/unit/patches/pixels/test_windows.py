@@ -21,7 +21,7 @@ def test_scaling_is_the_mean_of_the_pixels_covered(factor: int, tmp_path: Path) 
     assert np.abs(patch - blocks.mean(axis=(1, 3))).max() <= 0.5 + 1e-9
 
 
-def test_a_level_stands_in_only_on_its_own_grid(tmp_path: Path) -> None:
+def test_a_level_is_used_only_where_the_box_fits_its_grid(tmp_path: Path) -> None:
     rgb = noise(512, 512, 6)
     image = tiled(tmp_path / "a.tif", rgb, steps=(4,))
     on_grid, off_grid = (64, 128, 128, 128), (66, 128, 128, 128)

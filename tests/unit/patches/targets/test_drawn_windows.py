@@ -29,7 +29,7 @@ def test_windows_show_their_part_of_the_field_and_of_its_truth() -> None:
     assert failed == []
 
 
-def test_fields_that_do_not_go_together_are_refused() -> None:
+def test_incompatible_fields_are_refused() -> None:
     one = DrawnWindow(field(811_012), "3+", 0)
     with pytest.raises(PatchError, match=r"these 2 have pixel sizes \[.*\] and 1 different names"):
         drawn_windows([one, one], window=32)

@@ -40,7 +40,7 @@ def test_several_values_may_mean_the_same(tmp_path: Path) -> None:
     assert read_mask(path, rule).tolist() == [[BACKGROUND, MEMBRANE, MEMBRANE, NUCLEUS]]
 
 
-def test_masks_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+def test_invalid_masks_are_refused_with_the_reason(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", np.array([[0, 1, 77], [77, 2, 0]], np.uint8))
     with pytest.raises(PatchError, match=r"#4d4d4d at pixel \(2, 0\), and 2 pixels"):
         read_mask(path)
@@ -66,12 +66,12 @@ def test_masks_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         ({"suffix": "_mask.jpg"}, "JPEG"),
     ],
 )
-def test_settings_that_cannot_be(values: dict, message: str) -> None:
+def test_invalid_settings_are_refused(values: dict, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         MaskSettings(**values)
 
 
-def test_where_the_mask_lies() -> None:
+def test_the_path_of_a_mask() -> None:
     assert mask_path(Path("a/case.07.tif")) == Path("a/case.07_mask.png")
     assert mask_path(Path("a/x.svs"), MaskSettings(suffix="-labels.PNG")) == Path("a/x-labels.PNG")
 
@@ -95,6 +95,6 @@ def test_each_pixel_takes_the_value_under_its_centre(mask: np.ndarray, x: int, y
             assert found[row, column] == (mask[at] if is_inside else IGNORE)
 
 
-def test_coarser_pictures_keep_the_values_of_centres() -> None:
+def test_coarser_windows_keep_the_values_under_their_centres() -> None:
     mask = np.arange(36, dtype=np.uint8).reshape(6, 6) % 3
     assert np.array_equal(mask_target(mask, TargetFrame(0, 0, 2, 2, 0.75, 3.0)), mask[1::3, 1::3])

@@ -54,7 +54,7 @@ def test_the_area_is_right_within_the_perimeter(points: list[tuple[float, float]
 
 @settings(max_examples=60, deadline=None)
 @given(clouds)
-def test_turning_the_shape_turns_the_pixels(points: list[tuple[float, float]]) -> None:
+def test_rotating_the_shape_rotates_the_pixels(points: list[tuple[float, float]]) -> None:
     polygon = around(points)
     # Clockwise by 90 degrees with y down, of a picture 30 px high.
     turned = shapely.transform(polygon, lambda xy: np.stack([30 - xy[:, 1], xy[:, 0]], axis=1))
@@ -66,7 +66,7 @@ def test_turning_the_shape_turns_the_pixels(points: list[tuple[float, float]]) -
 
 @settings(max_examples=40, deadline=None)
 @given(clouds, st.booleans())
-def test_the_way_round_and_a_closing_vertex_change_nothing(
+def test_orientation_and_a_closing_vertex_make_no_difference(
     points: list[tuple[float, float]], closed: bool
 ) -> None:
     xy = np.asarray(around(points).exterior.coords)[:-1]
@@ -95,21 +95,21 @@ def test_holes_parts_and_overlaps() -> None:
     assert coverage(polygon_rings([Polygon()]), 5, 4).sum() == 0
 
 
-def test_rings_that_meet_a_box_past_empty_ones() -> None:
+def test_rings_in_a_box_are_found_past_empty_ones() -> None:
     square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
     xy = np.concatenate([square, square + 10, square[:2], square + 4])
     rings = Rings(xy, np.array([0, 0, 4, 4, 8, 10, 14, 14]), np.zeros(7, bool))
     assert rings_in_box(rings, (0, 0, 5, 5)).tolist() == [1, 5]
     assert rings_in_box(rings, (11, 11, 20, 20)).tolist() == [3]
-    part = rings.chosen(np.array([5, 1]))
+    part = rings.select(np.array([5, 1]))
     assert np.array_equal(part.xy, np.concatenate([square + 4, square]))
     assert part.offsets.tolist() == [0, 4, 8]
     none = Rings(np.zeros((0, 2)), np.zeros(1, int), np.zeros(0, bool))
     assert len(rings_in_box(none, (0, 0, 1, 1))) == 0
 
 
-def test_moved_rings_are_a_finer_picture() -> None:
-    moved = polygon_rings([shapely.box(100, 50, 104, 58)]).moved(98, 48, 2.0)
+def test_rings_can_be_moved_and_scaled() -> None:
+    moved = polygon_rings([shapely.box(100, 50, 104, 58)]).to_window(98, 48, 2.0)
     truth = np.zeros((6, 4), int)
     truth[1:5, 1:3] = 1
     assert np.array_equal(coverage(moved, 4, 6), truth)

@@ -26,7 +26,7 @@ def manifest(two_images: Callable[..., PatchManifest], pictures: np.ndarray) -> 
     return replace(made, settings={TARGETS_KEY: Targets.pack(pictures, SIDE, 3).digest()})
 
 
-def test_what_is_packed_comes_back_in_any_order(pictures: np.ndarray) -> None:
+def test_packed_targets_are_read_in_any_order(pictures: np.ndarray) -> None:
     targets = Targets.pack(pictures, SIDE, 3)
     rows = np.array([3, 0, 3])
     assert np.array_equal(targets.read(rows), pictures[rows])
@@ -34,7 +34,7 @@ def test_what_is_packed_comes_back_in_any_order(pictures: np.ndarray) -> None:
     assert targets.pixel_counts().tolist() == expected
 
 
-def test_chosen_rows_are_those_of_the_manifest(pictures: np.ndarray, manifest: PatchManifest) -> None:
+def test_selected_rows_are_those_of_the_manifest(pictures: np.ndarray, manifest: PatchManifest) -> None:
     targets = Targets.pack(pictures, SIDE, 3)
     mask = np.array([False, True, False, True])
     chosen = targets.select(mask)
@@ -44,7 +44,7 @@ def test_chosen_rows_are_those_of_the_manifest(pictures: np.ndarray, manifest: P
     assert len(targets.select(np.zeros(4, bool))) == 0
 
 
-def test_written_and_read_again(tmp_path: Path, pictures: np.ndarray, manifest: PatchManifest) -> None:
+def test_written_targets_are_read_back(tmp_path: Path, pictures: np.ndarray, manifest: PatchManifest) -> None:
     write_targets(tmp_path, Targets.pack(pictures, SIDE, 3))
     assert np.array_equal(read_targets(tmp_path, manifest).read(np.arange(4)), pictures)
 

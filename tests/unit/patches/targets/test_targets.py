@@ -82,7 +82,7 @@ def test_a_round_cell_is_a_disc_in_a_ring(x: float, y: float, downsample: float,
     assert (target[away > outline + half + slack] == IGNORE).all()
 
 
-def test_ground_between_cells_is_background_only_where_labelled() -> None:
+def test_the_area_between_cells_is_background_only_where_labelled() -> None:
     cells = table([disc(20, 30, 10), disc(60, 30, 10)], [disc(20, 30, 4), disc(60, 30, 4)])
     alone = cell_target(cells, FRAME)
     within = cell_target(cells, FRAME, labelled=shapely.box(0, 10, 40, 50))
@@ -93,7 +93,7 @@ def test_ground_between_cells_is_background_only_where_labelled() -> None:
     assert np.array_equal(within[10:50, :32], np.where(alone == IGNORE, BACKGROUND, alone)[10:50, :32])
 
 
-def test_the_neighbours_membrane_lies_over_cytoplasm_and_nucleus() -> None:
+def test_a_neighbours_membrane_overrides_cytoplasm_and_nucleus() -> None:
     # The second cell's outline crosses the first one's nucleus.
     cells = table([disc(30, 30, 15), disc(48, 30, 15)], [disc(33, 30, 6), disc(50, 30, 4)])
     target = cell_target(cells, FRAME)
@@ -102,7 +102,7 @@ def test_the_neighbours_membrane_lies_over_cytoplasm_and_nucleus() -> None:
     assert target[29, 29] == NUCLEUS
 
 
-def test_what_is_not_known_of_a_cell_is_ignored() -> None:
+def test_the_unknown_parts_of_a_cell_are_ignored() -> None:
     known = table([disc(20, 30, 12), disc(55, 30, 12)], [disc(20, 30, 5), NO_NUCLEUS])
     target = cell_target(known, FRAME, labelled=shapely.box(0, 0, 80, 60))
     assert (target[30, 20], target[30, 55], target[30, 67]) == (NUCLEUS, IGNORE, MEMBRANE)
@@ -122,7 +122,7 @@ def test_what_is_not_known_of_a_cell_is_ignored() -> None:
     assert set(np.unique(target[:, 43:])) == {BACKGROUND, IGNORE}
 
 
-def test_turning_the_image_turns_the_target() -> None:
+def test_rotating_the_image_rotates_the_target() -> None:
     rng = np.random.default_rng(0)
     xy = rng.uniform((10, 10), (70, 50), (12, 2))
     cells, nuclei = [disc(x, y, 9.3) for x, y in xy], [disc(x, y, 3.7) for x, y in xy]
@@ -183,7 +183,7 @@ def test_annotations_by_their_class() -> None:
     assert (annotation_target([], FRAME) == IGNORE).all()
 
 
-def test_settings_that_cannot_be() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(SettingsError, match="listed twice or for two target classes: Nucleus, Nucleus"):
         TargetSettings(membrane_classes=("Nucleus",))
     with pytest.raises(SettingsError, match="membrane_width_um is 0"):

@@ -73,7 +73,7 @@ def test_windows_and_scales_of_the_same_truth(field: Field) -> None:
     assert same > 0.9
 
 
-def test_ground_beyond_the_field_is_not_known(field: Field) -> None:
+def test_the_area_beyond_the_field_is_unknown(field: Field) -> None:
     target = truth_target(field, TargetFrame(-20, -10, 360, 300, 0.25))
     drawn = np.zeros((300, 360), bool)
     drawn[10:270, 20:340] = True

@@ -63,7 +63,7 @@ def test_without_any_truth_there_is_none(tmp_path: Path) -> None:
         assert target(tmp_path, drawn, truth=kind) is None
 
 
-def test_background_is_known_in_the_tumour_regions_with_cells_only(tmp_path: Path) -> None:
+def test_background_is_known_only_in_tumour_regions_with_cells(tmp_path: Path) -> None:
     left = region(1, shapely.box(0, 0, 30, 60), "tumour", "Tumor")
     right = region(2, shapely.box(50, 0, 60, 30), "tumour", "Tumor")
     seen = target(tmp_path, RegionFile((left, right), existing_cells=cells()))
