@@ -1,37 +1,20 @@
+"""``run``: from images to the report, its exit codes, and what a kill leaves behind."""
+
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from qupath_her2.batch import doctor as checks
-from qupath_her2.batch.doctor import Check
-from qupath_her2.cli import app
-from qupath_her2.errors import ImageReadError
-
-
-def call(*arguments: object) -> tuple[int, str, str]:
-    """Return exit code, standard output and standard error of the command."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.stdout, done.stderr
-
-
-def summary(folder: Path) -> list[dict[str, str]]:
-    text = (folder / "summary.csv").read_text(encoding="utf-8-sig")
-    return list(csv.DictReader(io.StringIO(text)))
+from tests.unit.cli.commands import call, start, summary
 
 
 def test_run_scores_writes_the_report_and_says_so(project: Path) -> None:
@@ -62,39 +45,6 @@ def test_second_run_does_nothing_and_third_only_what_changed(project: Path) -> N
     assert code == 0
     assert "1 scored, 2 up to date" in out
     assert len(summary(project / "her2")) == 3
-
-
-def test_json_lines_tell_the_same_to_programs(project: Path) -> None:
-    code, out, _ = call("run", project, "--progress", "json")
-    assert code == 0
-    events = [json.loads(line) for line in out.splitlines()]
-    assert [e["event"] for e in events].count("finished") == 2
-    assert events[0]["event"] == "started"
-    last = events[-1]
-    assert (last["event"], last["exit"], last["counts"]) == ("done", 0, {"scored": 2})
-    assert Path(last["report"]).is_file()
-    strong = next(e for e in events if e["event"] == "finished" and e["name"] == "strong.ome.tif")
-    assert (strong["state"], strong["score"]) == ("scored", "3+")
-    assert any(e["event"] == "tiles" and e["seconds_left"] is not None for e in events)
-
-
-def test_a_bar_shows_images_cells_and_the_time_left(project: Path) -> None:
-    code, out, err = call("run", project, "--progress", "bar")
-    assert code == 0
-    assert "2/2" in err
-    assert "cells/s" in err
-    assert "score" in err
-    assert "2 scored" in out
-
-
-def test_progress_off_says_nothing_on_the_way(project: Path) -> None:
-    assert call("run", project, "--progress", "off")[2] == ""
-
-
-def test_debug_lets_the_traceback_of_an_image_through(project: Path) -> None:
-    (project / "pale.ome.tif").write_bytes(b"")
-    done = CliRunner().invoke(app, ["run", str(project), "--debug"])
-    assert isinstance(done.exception, ImageReadError)
 
 
 def test_some_failed_is_exit_3_and_the_others_are_there(project: Path) -> None:
@@ -222,92 +172,6 @@ def test_a_taken_place_is_no_place(project: Path) -> None:
     assert "--out DIR" in err
 
 
-def test_score_again_and_report_again(project: Path) -> None:
-    call("run", project)
-    code, out, err = call("score", project, "--guideline", "csco-2021")
-    assert code == 0, err
-    assert {row["guideline"] for row in summary(project / "her2")} == {"CSCO breast 2021"}
-    (project / "her2" / "report.html").unlink()
-    code, out, _ = call("report", project)
-    assert code == 0
-    assert "2 images: 2 scored" in out
-    assert (project / "her2" / "report.html").is_file()
-
-
-def test_report_without_the_images_still_says_everything(project: Path) -> None:
-    call("run", project)
-    for path in project.glob("*.ome.tif"):
-        path.unlink()
-    code, _, err = call("report", project)
-    assert code == 0, err
-    html = (project / "her2" / "report.html").read_text(encoding="utf-8")
-    assert "No thumbnail and no typical cells" in html
-    assert "strong.ome.tif" in html
-
-
-def test_cells_leaves_the_report_for_later(project: Path) -> None:
-    code, out, _ = call("cells", project)
-    assert code == 0
-    assert "2 scored" in out
-    assert not (project / "her2" / "report.html").exists()
-    assert "2/2 up to date" in call("run", project)[1]
-
-
-def test_regions_lists_and_explains(project: Path) -> None:
-    content = json.loads((project / "strong.geojson").read_text())
-    content["features"].append({"type": "Feature", "id": "odd", "geometry": None, "properties": {}})
-    (project / "strong.geojson").write_text(json.dumps(content))
-    (project / "pale.geojson").write_text("{")
-    code, out, err = call("regions", project)
-    assert code == 3
-    assert "pale.geojson" in err
-    assert re.search(r"tumour\s+Tumor", out)
-    assert re.search(r"set aside: feature \d+ \(odd\)", out)
-    assert "1 features set aside" in out
-
-
-def test_regions_of_an_image_that_is_gone(project: Path) -> None:
-    (project / "pale.ome.tif").write_bytes(b"")
-    code, _, err = call("regions", project)
-    assert code == 3
-    assert "pale.ome.tif" in err
-
-
-def test_doctor_shows_each_check_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Check("Python", "PASS", "3.11"), Check("GPU", "WARN", "none", "buy one [sic]")]
-    monkeypatch.setattr(checks, "run_checks", lambda folder: iter(found))
-    code, out, _ = call("doctor", tmp_path)
-    assert code == 0
-    assert re.search(r"^Python\s+PASS  3\.11$", out, re.MULTILINE)
-    assert re.search(r"^GPU\s+WARN  none\n\s+buy one \[sic\]$", out, re.MULTILINE)
-    found.append(Check("Disk", "FAIL", "full", "make room"))
-    code, out, _ = call("doctor", tmp_path)
-    assert code == 1
-    assert "1 failed, 1 to know about" in out
-
-
-@pytest.mark.parametrize("verb", ["run", "cells", "score", "report", "regions", "doctor", "example"])
-def test_help_teaches_by_example(verb: str) -> None:
-    code, out, _ = call(verb, "--help")
-    assert code == 0
-    assert f"qupath-her2 {verb}" in out
-    assert "Example" in out
-
-
-# --- the real process
-
-
-def start(*arguments: object, **more: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "qupath_her2", *(str(argument) for argument in arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        **more,  # type: ignore[call-overload]
-    )
-
-
 @pytest.fixture
 def large(project: Path) -> Path:
     """Two images of several tiles, large enough to be interrupted in work."""
@@ -362,33 +226,3 @@ def test_a_killed_run_is_taken_up_again(large: Path) -> None:
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["exit"] == 0
     assert not [p for p in (large / "her2").rglob("*") if p.name.endswith((".tmp", ".lock"))]
-
-
-def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
-    code = (
-        "import qupath_her2.batch.doctor as c; c.run_checks = None; from qupath_her2.cli import main; main()"
-    )
-    for extra in ([], ["--debug"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "doctor", str(tmp_path), *extra],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert ("Traceback" in done.stderr) == bool(extra)
-        assert "TypeError" in done.stderr
-
-
-def test_a_terminal_without_our_signs_is_no_reason_to_fail(project: Path) -> None:
-    ascii_only = subprocess.run(
-        [sys.executable, "-m", "qupath_her2", "run", str(project / "größe → µ")],
-        capture_output=True, timeout=60, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
-    assert ascii_only.returncode == 1
-    assert b"does not exist" in ascii_only.stderr
-
-
-def test_version_and_help_of_the_installed_command() -> None:
-    process = start("--version")
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert re.match(r"qupath-her2 \S+", out)

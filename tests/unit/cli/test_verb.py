@@ -1,0 +1,42 @@
+"""Exit codes and errors that all verbs share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from qupath_her2.cli import app
+from qupath_her2.errors import ImageReadError
+
+
+def test_debug_lets_the_traceback_of_an_image_through(project: Path) -> None:
+    (project / "pale.ome.tif").write_bytes(b"")
+    done = CliRunner().invoke(app, ["run", str(project), "--debug"])
+    assert isinstance(done.exception, ImageReadError)
+
+
+def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
+    code = (
+        "import qupath_her2.batch.doctor as c; c.run_checks = None; from qupath_her2.cli import main; main()"
+    )
+    for extra in ([], ["--debug"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "doctor", str(tmp_path), *extra],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == bool(extra)
+        assert "TypeError" in done.stderr
+
+
+def test_a_terminal_without_our_signs_is_no_reason_to_fail(project: Path) -> None:
+    ascii_only = subprocess.run(
+        [sys.executable, "-m", "qupath_her2", "run", str(project / "größe → µ")],
+        capture_output=True, timeout=60, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert ascii_only.returncode == 1
+    assert b"does not exist" in ascii_only.stderr
