@@ -92,6 +92,7 @@ def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchMa
     shares = ((k - 2) / k, 1 / k, 1 / k)
     found = []
     for number, test in enumerate(tests):
+        # The validation fold moves with the test fold, so that each case is used once for either.
         part = np.where(test, 2, np.where(tests[(number + 1) % k], 1, 0)).astype(np.int64)
         one = with_split(manifest, part, "by case", shares, seed, True, unknown_case_warning(manifest))
         how = {**one.settings["split"], "fold": number + 1, "folds": k}

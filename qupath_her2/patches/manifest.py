@@ -58,6 +58,7 @@ def manifest_hash(manifest: PatchManifest) -> str:
     File paths and the counts of dropped patches are left out, so that a copied study keeps its hash.
     """
     digest = hashlib.sha256()
+    # With names and shapes in between, so that no value can move from one column to the next unnoticed.
     for name, (dtype, _) in COLUMNS.items():
         column = np.ascontiguousarray(getattr(manifest, name), dtype=dtype)
         digest.update(f"{name}{column.shape}".encode() + column.tobytes())
@@ -100,6 +101,7 @@ def write_manifest(folder: Path, manifest: PatchManifest) -> None:
     text = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    # The JSON last: it holds the hash of the columns, so old columns with a new description never look whole.
     replace_file(folder / _NPZ, data)
     replace_file(folder / _JSON, text + b"\n")
 
@@ -188,6 +190,7 @@ def _size(value: Any, name: str, path: Path) -> float:
 
 
 def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
+    # An unknown key means a later format: ignoring it might drop, say, a rotation.
     known = {column.name for column in fields(ManifestImage)}
     if not isinstance(raw, dict) or not raw.keys() <= known:
         raise PatchError(f"'{path}': an entry of 'images' is not an image: {raw!r:.120}. {_AGAIN}")

@@ -87,6 +87,7 @@ class PatchSettings:
                 f"rest_label {self.rest_label!r} is not a class of task '{task.name}'. "
                 f"Choose one of: {', '.join(task.class_names)}."
             )
+        # Checked here and not only when splitting: cutting a cohort may take hours before that.
         checked_shares(self.shares)
         if self.random_per_image < 0:
             raise SettingsError(
@@ -98,6 +99,7 @@ def settings_of_manifest(settings: PatchSettings, layout: str) -> dict[str, Any]
     """Return the settings as plain values for the manifest, without those that do not apply."""
     # Unused settings are left out because they enter the manifest's hash: the same patches keep the same hash.
     plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(settings)))
+    # `PatchPixels` reads this key: None means no CLAHE.
     plain["clahe"] = plain["clahe"] if settings.equalise else None
     if settings.task != SEGMENTATION.name:
         del plain["segmentation"]

@@ -151,6 +151,7 @@ def split_by_patch(
     split = np.full(len(manifest), -1, np.int64)
     for label in np.unique(manifest.label):
         rows = rng.permutation(np.flatnonzero(manifest.label == label))
+        # Rounded ends of the cumulated shares, so that the parts always add up to all rows.
         ends = np.rint(np.cumsum(wanted) * len(rows)).astype(int)
         for part, rows_of_part in enumerate(np.split(rows, ends[:-1])):
             split[rows_of_part] = part
@@ -161,6 +162,7 @@ def split_by_patch(
 def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
     """Return the cases with patches in more than one part, sorted; ``image <name>`` for images without a case id."""
     group, names = case_groups(manifest)
+    # Distinct pairs of case and part: a case with more than one pair is in more than one part.
     is_split = manifest.split >= 0
     pairs = np.unique(np.stack([group[is_split], manifest.split[is_split].astype(np.int64)], 1), axis=0)
     cases, counts = np.unique(pairs[:, 0], return_counts=True)
@@ -251,6 +253,7 @@ def case_strata(manifest: PatchManifest, group: _Ints, n_cases: int) -> _Ints:
 
 def shuffle_key(name: str, seed: int) -> bytes:
     """Return a sort key that shuffles cases by the seed, the same on every machine and with every numpy version."""
+    # File names of other systems may hold lone surrogates, which plain UTF-8 refuses.
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
 

@@ -169,6 +169,7 @@ def without_images(manifest: PatchManifest, left_out: Collection[int], cause: st
 def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None:
     """Raise PatchError, naming the column, where a column's dtype, shape or values break `PatchManifest`'s contract."""
     n = len(manifest.image)
+    # All other columns have one value per patch.
     wanted = {"box_xywh": (n, 4), "region_uuid": (n, 16)}
     for name, (dtype, _) in COLUMNS.items():
         column = getattr(manifest, name)
@@ -177,6 +178,7 @@ def check_manifest(manifest: PatchManifest, where: str = "The manifest") -> None
             raise PatchError(
                 f"{where}: {name} is {column.dtype} {column.shape}, expected {np.dtype(dtype)} {shape}."
             )
+    # Indices out of range would not fail here but hours later in training, far from the cause.
     limits = {
         "image": (0, len(manifest.images)),
         "label": (-1, len(manifest.class_names)),

@@ -43,10 +43,13 @@ HER2NET = Recipe(
     model="her2net",
     rivals=("unet", "segnet", "bayesian-segnet"),
     train=TrainSettings(
+        # The paper's 500,000 iterations, in epochs of its own number of windows.
         epochs=2000,
         batch_size=128,
+        # 128 windows do not fit a GPU of 16 GB at once.
         micro_batch_size=16,
         optimiser="sgd",
+        # Both are the paper's, though so strong a weight decay is unusual.
         momentum=0.5,
         weight_decay=0.046,
         schedule=ScheduleSettings(

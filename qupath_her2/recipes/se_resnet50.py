@@ -29,6 +29,7 @@ SE_RESNET50 = Recipe(
     patches=PatchSettings(
         task="her2-response",
         grid=GridSettings(patch_size_px=512, target_um_px=0.25),
+        # Only tiles completely inside a region: see the deviations.
         rule=LabelRule("contained"),
         drop=DROP_RULES["bright"],
         shares=(0.6, 0.2, 0.2),
@@ -44,6 +45,7 @@ SE_RESNET50 = Recipe(
             kind="plateau",
             learning_rate=1e-4,
             least_learning_rate=1e-7,
+            # Halved when the validation accuracy has not risen for two epochs.
             factor=0.5,
             plateau_epochs=2,
             monitor="accuracy",

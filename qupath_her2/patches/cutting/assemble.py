@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qupath_her2.errors import PatchError
+from qupath_her2.errors import ImageReadError, PatchError
 from qupath_her2.patches.cutting.image_patches import ImagePatches
-from qupath_her2.patches.datasets.sources import Source
+from qupath_her2.patches.datasets.sources import Source, SourceImage
 from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
 from qupath_her2.patches.splits import (
     PATCH_LEVEL,
@@ -22,8 +22,9 @@ from qupath_her2.patches.splits import (
 )
 from qupath_her2.patches.table import ManifestImage, PatchManifest, check_manifest
 from qupath_her2.patches.tasks import Task
+from qupath_her2.provenance import image_fingerprint
 
-__all__ = ["Collected", "assemble_manifest", "no_patches_message"]
+__all__ = ["Collected", "assemble_manifest", "manifest_image", "no_patches_message"]
 
 
 @dataclass(slots=True)
@@ -45,6 +46,42 @@ class Collected:
     splits: list[int] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+
+
+def manifest_image(
+    image: SourceImage, size: tuple[int, int, float], *, with_fingerprint: bool = False
+) -> ManifestImage:
+    """Return the entry of an image in a manifest.
+
+    Parameters
+    ----------
+    image
+        The image.
+    size
+        Width and height, px, and pixel size, µm (NaN where unknown), at level 0.
+    with_fingerprint
+        Compute the fingerprint, for which the file is read; otherwise it is empty.
+
+    Returns
+    -------
+    ManifestImage
+        The entry.
+
+    Raises
+    ------
+    ImageReadError
+        The file cannot be read.
+    """
+    try:
+        fingerprint = image_fingerprint(image.path) if with_fingerprint else ""
+    except OSError as error:
+        raise ImageReadError(
+            f"Image '{image.name}' cannot be read: {error.strerror or error} ({image.path}). Check the path."
+        ) from error
+    width, height, size_um = size
+    return ManifestImage(
+        image.id, image.name, image.path, image.case.case, size_um, width, height, image.chain, fingerprint
+    )
 
 
 def assemble_manifest(
@@ -85,6 +122,7 @@ def _not_in_train(manifest: PatchManifest) -> list[str]:
     """Return the classes that occur among the patches, but not in the training part."""
     if not (manifest.split >= 0).any():
         return []
+    # Parts from -1: all patches, those of cases left unsplit too. Label -1 is no class.
     there, trained = (
         set(manifest.label[rows].tolist()) - {-1} for rows in (manifest.split >= -1, manifest.split == 0)
     )
@@ -93,6 +131,7 @@ def _not_in_train(manifest: PatchManifest) -> list[str]:
 
 def _manifest(got: Collected, source: Source, settings: PatchSettings, task: Task) -> PatchManifest:
     counts = [len(cut) for cut in got.cuts]
+    # Images used at their own scale may differ in pixel size: one figure for all would be wrong.
     is_native = settings.whole_image or source.are_crops or settings.grid.target_um_px == 0
     manifest = PatchManifest(
         image=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
@@ -117,6 +156,7 @@ def _split(
     manifest: PatchManifest, source: Source, settings: PatchSettings, notify: Callable[[str], None]
 ) -> PatchManifest:
     kind = settings.split
+    # Never replaced silently: a published split that is asked for decides which figures can be compared.
     if kind == "as-published" and not source.has_split:
         raise PatchError(f"Layout '{source.layout}' publishes no split. Pass --split by-case.")
     if kind == "as-published" or (kind == "auto" and source.has_split):
@@ -179,6 +219,7 @@ def no_patches_message(n_images: int, dropped: Mapping[str, int]) -> str:
     """
     counts = {cause: count for cause, count in sorted(dropped.items()) if count}
     listed = "; ".join(f"{cause}: {count}" for cause, count in counts.items()) or "no region"
+    # One way out and not all: the most frequent cause is the one to fix first.
     most = max(counts, key=lambda cause: counts[cause], default="image: no region")
     cure = _CURES.get(most, "Check the regions and the settings.")
     return f"No patch came out of {n_images} image{'s' * (n_images != 1)}: {listed}. {cure}"

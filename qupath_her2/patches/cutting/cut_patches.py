@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ImageReadError, PatchError, RegionFileError
-from qupath_her2.patches.cutting.assemble import Collected, assemble_manifest, no_patches_message
+from qupath_her2.patches.cutting.assemble import (
+    Collected,
+    assemble_manifest,
+    manifest_image,
+    no_patches_message,
+)
 from qupath_her2.patches.cutting.grid import patch_scale
 from qupath_her2.patches.cutting.image_patches import (
     ImagePatches,
@@ -21,7 +26,7 @@ from qupath_her2.patches.cutting.labelled_regions import labelled_regions
 from qupath_her2.patches.cutting.labels import LabelledRegions
 from qupath_her2.patches.datasets.sources import Source, SourceImage, image_size, project_source, regions_of
 from qupath_her2.patches.settings import PatchSettings
-from qupath_her2.patches.table import ManifestImage, PatchManifest
+from qupath_her2.patches.table import PatchManifest
 from qupath_her2.patches.tasks import (
     SEGMENTATION,
     UNDECIDED,
@@ -32,7 +37,6 @@ from qupath_her2.patches.tasks import (
     unknown_labels_message,
 )
 from qupath_her2.project.class_names import ClassNames
-from qupath_her2.provenance import image_fingerprint
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.readers.view import open_view
 from qupath_her2.slides.tissue import TissueSettings
@@ -81,7 +85,7 @@ def manifest_from_regions(
         The project or folder.
     settings, context
         See `cut_patches`.
-    source
+    **source
         Arguments of `sources.project_source`: `her2`, `refs`, `pixel_size_um`.
 
     Returns
@@ -136,6 +140,7 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
     for number, image in enumerate(source.images):
         if context.progress is not None:
             context.progress(number, len(source.images), image.name)
+        # One broken file among hundreds of slides must not stop the others.
         try:
             _cut_image(image, source, settings, task, context, got)
         except (ImageReadError, RegionFileError) as error:
@@ -143,6 +148,7 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
             context.notify(str(error))
     if context.progress is not None:
         context.progress(len(source.images), len(source.images), "")
+    # Unlike a broken file, an unknown label stops everything: dropping its patches would change the data set silently.
     if got.unknown:
         raise PatchError(
             unknown_labels_message(task, got.unknown)
@@ -167,6 +173,7 @@ def _cut_image(
         context.notify(image.problem)
         return
     label = _image_label(image, task, got)
+    # Only the size is read here: a data set of crops may have thousands of files.
     if settings.whole_image or source.are_crops:
         width, height, size_um = image_size(image)
         _add(
@@ -186,6 +193,7 @@ def _cut_image(
             got.dropped["image: no pixel size" if math.isnan(size_um) else "image: pixels too coarse"] += 1
             context.notify(str(error))
             return
+        # Before the size check, so that unknown labels are found even in images too small for a patch.
         labelled = _labelled_regions(image, slide, label, size_um, settings, task, context, got)
         if labelled is None:
             return
@@ -196,7 +204,7 @@ def _cut_image(
         # Unlabelled patches go before the drop rules, which have to read every patch's pixels.
         cut = cut_labelled_regions(slide.width, slide.height, labelled, scale, settings, image.id)
         cut = _labelled_only(cut, settings, "no label")
-        cut = drop_patches(cut, _manifest_image(image, size), slide, settings, context.threads)
+        cut = drop_patches(cut, manifest_image(image, size), slide, settings, context.threads)
     _add(cut, image, size, settings, got, "no label")
     _report_problems(cut, context)
 
@@ -239,6 +247,7 @@ def _labelled_regions(
 
 
 def _report_problems(cut: ImagePatches, context: CutContext) -> None:
+    # A damaged slide fails in hundreds of patches; the counts say the rest.
     for problem in cut.problems[:3]:
         context.notify(problem)
     if len(cut.problems) > 3:
@@ -249,6 +258,7 @@ def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:
     """Return the class index of the image's label; None without a label, or for a 2+ that needs an ISH result."""
     if image.label is None:
         return None
+    # Collected like unknown annotation classes, so that one error lists both.
     if not knows_label(task, image.label):
         got.unknown[image.label] += 1
         return None
@@ -258,6 +268,7 @@ def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:
 
 
 def _labelled_only(cut: ImagePatches, settings: PatchSettings, cause: str) -> ImagePatches:
+    # Prediction needs patches of regions whose class is still to be found.
     if settings.keep_unlabelled:
         return cut
     kept = cut.keep(cut.label >= 0)
@@ -275,23 +286,8 @@ def _add(
 ) -> None:
     cut = _labelled_only(cut, settings, cause)
     got.dropped += cut.dropped
+    # Images without patches stay out of the manifest; the fingerprint reads the file, so only where it is needed.
     if len(cut):
-        got.images.append(replace(_manifest_image(image, size), fingerprint=_fingerprint(image)))
+        got.images.append(manifest_image(image, size, with_fingerprint=True))
         got.cuts.append(cut)
         got.splits.append(image.split)
-
-
-def _manifest_image(image: SourceImage, size: tuple[int, int, float]) -> ManifestImage:
-    width, height, size_um = size
-    return ManifestImage(
-        image.id, image.name, image.path, image.case.case, size_um, width, height, image.chain
-    )
-
-
-def _fingerprint(image: SourceImage) -> str:
-    try:
-        return image_fingerprint(image.path)
-    except OSError as error:
-        raise ImageReadError(
-            f"Image '{image.name}' cannot be read: {error.strerror or error} ({image.path}). Check the path."
-        ) from error

@@ -12,20 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError, ImageReadError, PatchError, RegionFileError
-from qupath_her2.patches.cutting.assemble import Collected, assemble_manifest, no_patches_message
+from qupath_her2.patches.cutting.assemble import (
+    Collected,
+    assemble_manifest,
+    manifest_image,
+    no_patches_message,
+)
 from qupath_her2.patches.cutting.crop_windows import crop_windows
 from qupath_her2.patches.cutting.cut_patches import CutContext
 from qupath_her2.patches.cutting.grid import PatchScale, patch_scale
 from qupath_her2.patches.cutting.image_patches import ImagePatches
 from qupath_her2.patches.datasets.sources import Source, SourceImage, regions_of
 from qupath_her2.patches.settings import PatchSettings
-from qupath_her2.patches.table import ManifestImage, PatchManifest
+from qupath_her2.patches.table import PatchManifest
 from qupath_her2.patches.targets.mask_targets import mask_path
 from qupath_her2.patches.targets.stored_targets import TARGETS_KEY, TargetPacker, Targets
 from qupath_her2.patches.targets.targets import IGNORE, TARGET_CLASSES, TargetFrame
 from qupath_her2.patches.targets.window_targets import Truth, image_truth
 from qupath_her2.patches.tasks import SEGMENTATION, TASKS, class_index, knows_label
-from qupath_her2.provenance import image_fingerprint
 from qupath_her2.slides.readers.view import open_view
 
 __all__ = ["SCORES_KEY", "cut_windows", "scores_of"]
@@ -132,6 +136,7 @@ def _cut_image(
     with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
         size = (slide.width, slide.height)
         size_um = image.pixel_size_um or slide.pixel_size_um or math.nan
+    # Patches can do without a pixel size at --um-px 0; membranes cannot.
     if not math.isfinite(size_um):
         dropped["image: no pixel size"] += 1
         context.notify(_NO_SIZE.format(image.name))
@@ -153,7 +158,8 @@ def _cut_image(
     if len(windows) == 0:
         dropped["image: smaller than a crop"] += 1
         return
-    described = _manifest_image(image, (*size, size_um))
+    # First, as it can fail: an image that fails later would leave its targets without their patches.
+    described = manifest_image(image, (*size, size_um), with_fingerprint=True)
     cut = _windows_with_truth(windows, truth, scale, settings, found, _score(image, context))
     if len(cut):
         found.got.images.append(described)
@@ -230,16 +236,3 @@ def _score(image: SourceImage, context: CutContext) -> int:
         return -1
     index = class_index(_SCORES, image.label, image.case)
     return -1 if index is None else index
-
-
-def _manifest_image(image: SourceImage, size: tuple[int, int, float]) -> ManifestImage:
-    width, height, size_um = size
-    try:
-        fingerprint = image_fingerprint(image.path)
-    except OSError as error:
-        raise ImageReadError(
-            f"Image '{image.name}' cannot be read: {error.strerror or error} ({image.path}). Check the path."
-        ) from error
-    return ManifestImage(
-        image.id, image.name, image.path, image.case.case, size_um, width, height, image.chain, fingerprint
-    )

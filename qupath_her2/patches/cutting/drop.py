@@ -69,6 +69,7 @@ DROP_RULES: dict[str, DropSettings] = {
 }
 
 
+# Shares are measured apart from the limits, so that one reading of the pixels serves any limits.
 @dataclass(frozen=True, slots=True)
 class PixelShares:
     """Shares of bright, white and black pixels of n patches: float64 (n,) each, 0..1; 0 where the rule is off."""

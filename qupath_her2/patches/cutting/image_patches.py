@@ -108,9 +108,11 @@ def cut_labelled_regions(
         return whole_image_patch(width, height, None).keep(np.zeros(1, bool))
     if settings.random_per_image:
         return _random(width, height, labelled, scale, settings, key)
+    # Boxes of the regions' bounding box suffice: outside it no patch can be labelled.
     boxes = grid_boxes(width, height, bounds, scale)
     found = label_boxes(boxes, labelled, settings.rule)
     cut = _cut(boxes, found, found.passes_rule)
+    # Boxes without any region are the rest of the image and no loss; only boxes on an edge count as dropped.
     cut.dropped[f"outside the regions (rule {settings.rule.rule})"] = int(
         (found.meets_region & ~found.passes_rule).sum()
     )
@@ -127,6 +129,7 @@ def _random(
     for label in np.unique(labelled.label).tolist():
         shapes = [shape for shape, own in zip(labelled.shapes, labelled.label, strict=True) if own == label]
         boxes = random_boxes(
+            # One shape, so that positions are uniform over the area of the class and not over its regions.
             shapely.union_all(shapes),
             wanted * _CANDIDATES,
             width,
@@ -135,6 +138,7 @@ def _random(
             settings.seed,
             f"{key}/{label}",
         )
+        # A centre inside the class does not suffice: the box may lie mostly in another.
         found = label_boxes(boxes, labelled, settings.rule)
         rows = np.flatnonzero(found.passes_rule & (found.label == label))[:wanted]
         chosen = np.zeros(len(boxes), bool)
@@ -184,6 +188,7 @@ def drop_patches(
     """
     if len(cut) == 0 or not settings.drop.needs_pixels:
         return cut
+    # In reading order neighbours are decoded together; the causes are put back in the patches' own order.
     manifest = _manifest_of(cut, image, settings)
     order = reading_order(manifest)
     cause = np.full(len(cut), "", dtype="<U16")

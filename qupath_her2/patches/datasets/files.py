@@ -42,6 +42,7 @@ def image_files(folder: Path, suffixes: tuple[str, ...], what: str, example: str
     PatchError
         There is no such image.
     """
+    # Sorted, because the order of a directory differs between systems and the manifest must not.
     found = [
         path
         for path in sorted(folder.rglob("*"))
@@ -112,6 +113,7 @@ def match_name(pattern: re.Pattern[str], path: Path, example: str) -> re.Match[s
 
 def case_number(text: str) -> str:
     """Return a case number without leading zeros and decimals: tables have 1 or 1.0 where file names have 01."""
+    # Spreadsheets write a column of numbers with gaps as 1.0.
     text = re.sub(r"\.0+$", "", text.strip())
     return text.lstrip("0") or "0" if text.isdigit() else text
 
@@ -147,8 +149,10 @@ def source_image(
     SourceImage
         The image, named by its path relative to `folder`.
     """
+    # With "/" on every system: the id is a hash of this path, and a study may move from Windows to a server.
     relative = path.relative_to(folder).as_posix()
     beside = (path.with_name(path.name + ".geojson"), path.with_suffix(".geojson"))
+    # Regions drawn later in QuPath are corrections of the published ones.
     geojson = next((candidate for candidate in beside if candidate.is_file()), None)
     return SourceImage(
         id=folder_image_id(relative),

@@ -36,6 +36,7 @@ __all__ = [
 
 StainName = Literal["HE", "IHC"]
 
+#: Indices into `table.SPLITS`. No data set here publishes a validation part.
 _SPLITS = {"train": 0, "test": 2}
 _UNKNOWN_CASES = "The data set names no cases, so the same patient may be in train and test of any split."
 
@@ -63,6 +64,7 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
     for path in image_files(
         root, (".png", ".jpg", ".jpeg"), "BCI", "{HE,IHC}/{train,test}/00001_train_2+.png"
     ):
+        # A file with another name is an error: leaving it out would quietly change the published data set.
         name = match_name(pattern, path, "00001_train_2+.png")
         images.append(source_image(folder, path, name["label"], split=_SPLITS[name["split"].casefold()]))
     return Source("bci", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
@@ -86,6 +88,7 @@ def load_her2_ihc_40x(folder: Path) -> Source:
         "{train,test}/class_2+/….png or Patches/Train/2+/….png",
     ):
         parts = [part.casefold() for part in path.relative_to(folder).parts[:-1]]
+        # Anywhere above the file, since archives unpack into one or two folders of their own.
         split = next((_SPLITS[part] for part in parts if part in _SPLITS), None)
         label = re.fullmatch(r"(?:class[_ -]?)?([0-3]\+?)", parts[-1]) if parts else None
         if split is None or label is None:
@@ -115,11 +118,13 @@ def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:
         One image per case, labelled where the table has its score.
     """
     _, rows = find_table(folder, ("CaseNo", "HeR2 SCORE"))
+    # Slides of cases without a row stay in, unlabelled, for prediction.
     scores = {case_number(row["caseno"]): row["her2_score"] for row in rows if row.get("caseno")}
     ending = {"IHC": "HER2", "HE": "HE"}[stain]
     pattern = re.compile(rf"(?P<case>.+)_{ending}", re.IGNORECASE)
     images = []
     for path in image_files(folder, SLIDES, "Warwick", f"<case>_{ending}.ndpi"):
+        # Slides of the other stain lie in the same folder: those without a match are no error here.
         name = pattern.fullmatch(path.stem)
         if name is not None:
             label = scores.get(case_number(name["case"])) or None
@@ -152,6 +157,7 @@ def load_yale(folder: Path) -> Source:
             case = name[0]
         elif path.stem.upper().startswith("TCGA-"):
             case = "-".join(path.stem.upper().split("-")[:3])
+        # Slides and XML files have one name but lie in different folders.
         xml = regions.get(path.stem.casefold())
         images.append(source_image(folder, path, label, case=case, regions_path=xml))
     return Source("yale", tuple(images))

@@ -149,6 +149,7 @@ def project_source(
     her2 = her2 or root / OUTPUT_NAME
     found = pulled_images(her2) if refs is None else list(refs)
     if found is None:
+        # A project's own list of images is in QuPath's format; without a pull its annotations would be missing.
         if project_file(folder) is not None and not (her2 / "images.json").is_file():
             raise PatchError(not_exported_message(folder, "cut patches"))
         found = find_images(root, her2=her2)
@@ -160,6 +161,7 @@ def _source_image(ref: SlideRef, label: str | None, pixel_size_um: float | None)
     problem = None
     if ref.refusal is not None:
         problem = f"Image '{ref.name}' was left out: {ref.refusal.reason}."
+    # A control slide shows tissue or cell lines of another origin than the case.
     elif ref.case.is_control:
         problem = f"Image '{ref.name}' was left out: it is a control."
     return SourceImage(
@@ -183,6 +185,7 @@ def _columns(task: Task, label_column: str) -> tuple[str, ...]:
     # A segmenter has no label of images, but its split is stratified by their HER2 scores.
     if task.name.startswith("her2") or task is SEGMENTATION:
         return ("label", "her2", "her2_label", "her2_ihc", "ihc", "ihc_score", "her2_score")
+    # Only names that say what was assessed: a column "status" might be ER in one cohort and PR in the next.
     return ("label", task.name, f"{task.name}_status")
 
 
@@ -191,6 +194,7 @@ def _image_labels(
 ) -> dict[str, str]:
     """Return {image id: label as written}; ``cases.csv`` takes precedence over the project's metadata."""
     cases_path = find_cases_file(root, her2)
+    # The first of `columns` that the table has.
     column, values = read_case_column(cases_path, columns) if cases_path else (None, {})
     metadata = _metadata(her2)
     labels: dict[str, str] = {}
@@ -249,8 +253,10 @@ def image_size(image: SourceImage) -> tuple[int, int, float]:
     flat images would decode each.
     """
     known = math.nan if image.pixel_size_um is None else image.pixel_size_um
+    # By content and not by suffix, as everywhere in `slides.readers`.
     try:
         with image.path.open("rb") as stream:
+            # The signatures of both formats fit.
             head = stream.read(16)
             stream.seek(0)
             # An image with a crop or rotation has another size than its file: it takes the slow way below.

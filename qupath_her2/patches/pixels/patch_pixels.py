@@ -103,6 +103,7 @@ class PatchPixels:
         out = np.empty((len(rows), side, side, 3), np.uint8)
         failed: dict[int, PatchReadError] = {}
         wanted = [place for place, row in enumerate(rows.tolist()) if not self._cache.copy(row, out[place])]
+        # Image by image, so that each slide is leased once per call, however the rows are shuffled.
         by_image: dict[int, list[int]] = {}
         for place in wanted:
             by_image.setdefault(int(self.manifest.image[rows[place]]), []).append(place)
@@ -124,6 +125,7 @@ class PatchPixels:
     ) -> None:
         side = self.manifest.patch_size_px
         boxes = self.manifest.box_xywh[rows[places]].tolist()
+        # The lease ends before reading starts: each block takes one of its own, so that a handle can be retired.
         with self._slides.lease(image) as slide:
             windows = {place: window_for(slide, box, side) for place, box in zip(places, boxes, strict=True)}
             is_flat = slide.reader == "plain"
@@ -208,6 +210,8 @@ def _supertiles(windows: dict[int, Window], *, alone: bool) -> Iterator[list[int
         field = (window.level, window.left // _SUPERTILE_PX, window.top // _SUPERTILE_PX)
         fields.setdefault((place,) if alone else field, []).append(place)
     for members in fields.values():
+        # Sparse patches, as at random positions, are cheaper read one by one. A union can exceed a supertile, since
+        # patches belong to the one that holds their corner: twice its side bounds the memory.
         union = Window.around([windows[place] for place in members])
         needed = sum(windows[place].area for place in members)
         if union.area <= _MOST_WASTE * needed and union.area <= (2 * _SUPERTILE_PX) ** 2:

@@ -82,10 +82,12 @@ def drawn_windows(
             f"Synthetic fields must have one pixel size and different names (score and seed); these {len(names)} have "
             f"pixel sizes {sorted(sizes)} and {len(set(names))} different names. Draw them again."
         )
+    # One manifest has one pixel size, and names must differ because they are the cases of the split.
     size_um = sizes.pop()
     images, parts, pictures, targets = [], [], [], []
     for name, one in zip(names, fields, strict=True):
         height, width = one.field.rgb.shape[:2]
+        # The target of the whole field is cut: each outline is rasterised once, and windows agree at their edges.
         windows = crop_windows(width, height, window=window, crop=0)
         truth = truth_target(one.field, settings=settings)
         for x, y, w, h in windows.tolist():
@@ -111,6 +113,7 @@ def drawn_windows(
         pixel_size_um=size_um,
         task=SEGMENTATION.name,
         settings={
+            # Every field is a case and is in one part, so there is nothing to warn of.
             "split": {"kind": "by case", "warning": None},
             SCORES_KEY: {name: one.score for name, one in zip(names, fields, strict=True)},
             TARGETS_KEY: packed.digest(),

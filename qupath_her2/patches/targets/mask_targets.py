@@ -45,6 +45,7 @@ class MaskSettings:
                 f"The suffix of masks is {self.suffix!r}, but masks must be PNG files, since JPEG changes values. "
                 "Try _mask.png."
             )
+        # Compared as colours, since 0 and "#000000" are the same value.
         values = [*self.background, *self.membrane, *self.nucleus, *self.ignore]
         if len({_colour(value) for value in values}) < len(values):
             raise SettingsError(
@@ -106,6 +107,7 @@ def read_mask(
             f"Mask '{path}' is {width} x {height} px but its image is {size[0]} x {size[1]} px. Save the mask at the "
             "image's size."
         )
+    # One comparison per value and not a lookup table: a table of all colours would have 16 million entries.
     codes = (settings or MaskSettings()).codes()
     target = np.empty((height, width), np.uint8)
     is_known = np.zeros((height, width), bool)
@@ -138,6 +140,7 @@ def _read_colours(path: Path) -> NDArray[np.uint32]:
         what = "is not an image" if found is None else f"has {found.dtype.itemsize * 8} bits per value"
         raise PatchError(f"Mask '{path}' {what}. Save it as an 8-bit PNG.")
     pixels = cast("NDArray[np.uint8]", found).astype(np.uint32)
+    # OpenCV returns BGR or BGRA, and one channel for a grey file; palettes are already resolved.
     if pixels.ndim == 2:
         return pixels * np.uint32(_GREY)
     blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
@@ -164,6 +167,7 @@ def mask_target(mask: NDArray[np.uint8], frame: TargetFrame) -> NDArray[np.uint8
     rows = np.floor(frame.y + (np.arange(frame.height_px) + 0.5) * frame.downsample).astype(int)
     columns = np.floor(frame.x + (np.arange(frame.width_px) + 0.5) * frame.downsample).astype(int)
     height, width = mask.shape
+    # Clipped to read any pixel at all; the clipped ones are then marked as unknown.
     y, x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     target = mask[np.ix_(y, x)]
     target[rows != y] = IGNORE

@@ -82,6 +82,7 @@ class Targets:
     def read(self, indices: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Return the targets of given rows, uint8 (n, side, side), in that order."""
         out = np.empty((len(indices), self.side, self.side), np.uint8)
+        # Row by row, as streams differ in length; decompression is far faster than reading the patch itself.
         for place, row in enumerate(np.asarray(indices).tolist()):
             data = zlib.decompress(self.packed[self.offsets[row] : self.offsets[row + 1]].tobytes())
             out[place] = np.frombuffer(data, np.uint8).reshape(self.side, self.side)
@@ -97,6 +98,7 @@ class Targets:
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         parts = [self.packed[self.offsets[row] : self.offsets[row + 1]] for row in rows.tolist()]
+        # The empty array is for a selection of no rows.
         packed = np.concatenate([np.zeros(0, np.uint8), *parts])
         return Targets(self.side, packed, offsets, self.counts[rows])
 
@@ -124,6 +126,7 @@ class TargetPacker:
     def add(self, target: NDArray[np.uint8]) -> None:
         """Compress a target, uint8 (side, side), class indices or `IGNORE`."""
         self._parts.append(zlib.compress(np.ascontiguousarray(target).tobytes()))
+        # Counted now, while the pixels are at hand: class weights need the counts before any target is read.
         self._counts.append(np.bincount(target[target != IGNORE], minlength=self.n_classes))
 
     def packed(self) -> Targets:

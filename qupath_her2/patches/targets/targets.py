@@ -172,6 +172,7 @@ def membrane_band(outlines: Rings, frame: TargetFrame, width_um: float) -> NDArr
     if len(outlines) == 0:
         return np.zeros((frame.height_px, frame.width_px), bool)
     moved = outlines.to_window(frame.x, frame.y, frame.downsample)
+    # Buffering the outline, rather than dilating pixels, keeps the width exact at any scale and angle.
     lines = shapely.linearrings(moved.xy, indices=np.repeat(np.arange(len(moved)), moved.lengths))
     # Four segments per quarter circle deviate from a round corner by 2 % of half the width: far below a pixel.
     bands = polygon_rings(shapely.buffer(lines, width_px / 2, quad_segs=4))
@@ -216,6 +217,7 @@ def cell_target(
     settings = settings or TargetSettings()
     outlines = _open_rings(cells.cell_xy, cells.cell_offsets)
     nuclei = _open_rings(cells.nucleus_xy, cells.nucleus_offsets)
+    # An outline just outside the window still has half its membrane inside: hence the margin.
     seen = rings_in_box(outlines, frame.bounds(settings.membrane_width_um / frame.um_px))
     is_cell = cells.is_cell[seen] if isinstance(cells, ExistingCells) else np.ones(len(seen), bool)
     has_nucleus = is_cell & (nuclei.lengths[seen] >= 3)
@@ -228,6 +230,7 @@ def cell_target(
     target[rasterise(outlines.select(seen[has_nucleus]), frame)] = BACKGROUND
     target[rasterise(nuclei.select(seen[has_nucleus]), frame)] = NUCLEUS
     target[membrane_band(outlines.select(seen[is_cell]), frame, settings.membrane_width_um)] = MEMBRANE
+    # Last, since outlines reach across the edge of the area that was annotated completely.
     if labelled is not None:
         target[~is_labelled] = IGNORE
     return target
@@ -271,6 +274,7 @@ def annotation_target(
             codes.append(code)
     labelled = label_regions(kept, codes)
     target = frame.empty()
+    # The areas do not overlap, so any order of the classes gives the same target.
     for code in (BACKGROUND, NUCLEUS, MEMBRANE):
         shapes = [
             shape for shape, label in zip(labelled.shapes, labelled.label, strict=True) if label == code

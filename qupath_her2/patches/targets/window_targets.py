@@ -62,6 +62,7 @@ def image_truth(
     if kind == "masks" or (kind == "auto" and mask.is_file()):
         if not mask.is_file():
             return None
+        # Read once per image, not per window.
         values = read_mask(mask, settings.masks, size=size)
         return lambda frame: mask_target(values, frame)
     cells: CellTable | ExistingCells | None = None
@@ -104,6 +105,7 @@ def _target_of(
 def _pulled_cells(image: SourceImage, found: RegionFile) -> ExistingCells | None:
     if found.existing_cells is not None or image.regions_path is None:
         return found.existing_cells
+    # A pull with --cells writes them next to the region file; a pull without leaves none.
     path = image.regions_path.with_name(f"{image.id}.cells.npz")
     return read_existing_cells(path) if path.is_file() else None
 
