@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchReadError, SettingsError
-from qupath_her2.learning.train.augment import apply_shape, draw_augmentation, move_targets
+from qupath_her2.learning.train.augment import apply_geometry, draw_augmentation, transform_targets
 from qupath_her2.learning.train.stain_space import DensityMaps, map_densities
 from qupath_her2.models.settings import AugmentSettings, ReadSettings
 
@@ -34,7 +34,7 @@ __all__ = [
     "Preparation",
     "TargetReader",
     "read_batches",
-    "split_rows",
+    "batch_rows",
 ]
 
 
@@ -60,17 +60,17 @@ class TargetReader(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Patches that were read: `rows` int64 (n,), `pictures` uint8 (n, side, side, 3) in the computer's memory,
+    """Patches that were read: `rows` int64 (n,), `patches` uint8 (n, side, side, 3) in the computer's memory,
     an error for each row that was asked for and is not among them, and `targets` uint8 (n, side, side) if any.
     """  # noqa: D205
 
     rows: NDArray[np.int64]
-    pictures: Tensor
+    patches: Tensor
     unread: tuple[PatchReadError, ...]
     targets: Tensor | None = None
 
 
-def split_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArray[np.int64]]:
+def batch_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArray[np.int64]]:
     """Cut rows into batches of `size`; a remainder under `least` joins the last one (see `train`)."""
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     if len(batches) > 1 and len(batches[-1]) < least:
@@ -83,7 +83,7 @@ class _Waiting:
     """A batch whose parts are being read."""
 
     rows: NDArray[np.int64]
-    pictures: Tensor
+    patches: Tensor
     targets: Tensor | None
     parts: list[Future[list[PatchReadError]]]
 
@@ -130,11 +130,11 @@ def read_batches(
         return failed
 
     def begin(pool: ThreadPoolExecutor, rows: NDArray[np.int64]) -> _Waiting:
-        pictures = torch.empty((len(rows), side_px, side_px, 3), dtype=torch.uint8, pin_memory=pinned)
+        patches = torch.empty((len(rows), side_px, side_px, 3), dtype=torch.uint8, pin_memory=pinned)
         truth = None
         if targets is not None:
             truth = torch.empty((len(rows), side_px, side_px), dtype=torch.uint8, pin_memory=pinned)
-        out, step = pictures.numpy(), settings.rows_at_once
+        out, step = patches.numpy(), settings.rows_at_once
         own = None if truth is None else truth.numpy()
         starts = range(0, len(rows), step)
         parts = [
@@ -143,7 +143,7 @@ def read_batches(
             )
             for k in starts
         ]
-        return _Waiting(rows, pictures, truth, parts)
+        return _Waiting(rows, patches, truth, parts)
 
     with ThreadPoolExecutor(settings.threads, "her2-patches") as pool:
         waiting: deque[_Waiting] = deque()
@@ -163,11 +163,11 @@ def read_batches(
 def _finish(batch: _Waiting) -> Batch:
     unread = tuple(error for future in batch.parts for error in future.result())
     if not unread:
-        return Batch(batch.rows, batch.pictures, (), batch.targets)
+        return Batch(batch.rows, batch.patches, (), batch.targets)
     good = np.flatnonzero(~np.isin(batch.rows, [error.row for error in unread]))
     # Fancy indexing would give memory that is not pinned; the few batches with a hole may pay for that.
     truth = None if batch.targets is None else batch.targets[good.tolist()]
-    return Batch(batch.rows[good], batch.pictures[good.tolist()], unread, truth)
+    return Batch(batch.rows[good], batch.patches[good.tolist()], unread, truth)
 
 
 class Preparation:
@@ -210,12 +210,12 @@ class Preparation:
         self._augment = augment
         self._seed = seed
 
-    def __call__(self, pictures: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
+    def __call__(self, patches: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
         """Return the network's input.
 
         Parameters
         ----------
-        pictures
+        patches
             uint8 (n, side, side, 3) RGB, on the device.
         rows
             int64 (n,), their rows.
@@ -230,10 +230,10 @@ class Preparation:
         """
         import torch
 
-        if pictures.device.type == "cpu" and self._augment is None and self._maps is None:
-            return self._by_table(pictures)
+        if patches.device.type == "cpu" and self._augment is None and self._maps is None:
+            return self._by_table(patches)
         # A permuted view of interleaved pixels is what torch calls channels-last: nothing is moved.
-        values = pictures.permute(0, 3, 1, 2).float()
+        values = patches.permute(0, 3, 1, 2).float()
         drawn = None if self._augment is None else draw_augmentation(self._augment, self._seed, epoch, rows)
         maps = self._maps_of(rows)
         if drawn is not None and drawn.stains is not None:
@@ -241,25 +241,25 @@ class Preparation:
         if maps is not None:
             values = map_densities(values, maps)
         if drawn is not None:
-            values = apply_shape(values, drawn)
+            values = apply_geometry(values, drawn)
         scale, shift = (torch.tensor(v, device=values.device) for v in (self._scale, self._shift))
         return values * scale[:, None, None] + shift[:, None, None]
 
     def targets(self, targets: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
-        """Return targets, uint8 (n, side, side) on the device, moved as `__call__` moves the same rows' pictures."""
+        """Return targets, uint8 (n, side, side) on the device, moved as `__call__` moves the same rows' patches."""
         if self._augment is None:
             return targets
-        return move_targets(targets, draw_augmentation(self._augment, self._seed, epoch, rows))
+        return transform_targets(targets, draw_augmentation(self._augment, self._seed, epoch, rows))
 
-    def _by_table(self, pictures: Tensor) -> Tensor:
+    def _by_table(self, patches: Tensor) -> Tensor:
         """Look the 256 values up, into memory that is used again: new memory costs more than the arithmetic."""
         import torch
 
-        n, high, wide, _ = pictures.shape
+        n, high, wide, _ = patches.shape
         if (
             self._scratch is None
             or self._scratch.shape[0] < n
-            or self._scratch.shape[1:] != pictures.shape[1:]
+            or self._scratch.shape[1:] != patches.shape[1:]
         ):
             # A tensor born in inference mode could never take part in a gradient.
             with torch.inference_mode(False):
@@ -268,7 +268,7 @@ class Preparation:
         table = np.arange(256)[:, None] * np.array(self._scale) + np.array(self._shift)
         lines = (n * high, wide, 3)
         cv2.LUT(
-            pictures.numpy().reshape(lines), table[None].astype(np.float32), dst=out.numpy().reshape(lines)
+            patches.numpy().reshape(lines), table[None].astype(np.float32), dst=out.numpy().reshape(lines)
         )
         return out.permute(0, 3, 1, 2)
 

@@ -17,7 +17,7 @@ __all__ = [
     "autocast",
     "choose_device",
     "describe_device",
-    "half_type",
+    "half_dtype",
     "is_out_of_memory",
     "memory_layout",
 ]
@@ -62,7 +62,7 @@ def describe_device(device: torch.device) -> str:
     return str(torch.cuda.get_device_name(device) if device.type == "cuda" else device.type)
 
 
-def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
+def half_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:
     """Return the 16-bit type for a network's arithmetic, or None for float32.
 
     ``auto`` is bf16 on a GPU that has it, fp16 on an older one, and float32 elsewhere: on a processor halves gain
@@ -87,7 +87,7 @@ def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
 
 
 def memory_layout(device: torch.device, *, is_dense: bool) -> torch.memory_format:
-    """Return how weights and pictures lie in memory.
+    """Return how weights and patches lie in memory.
 
     Tensor cores want channels last. A processor's core takes half the time so for a network that names pixels (U-Net of
     width 8: 3.3 Mpx/s in place of 1.6) and three quarters of it for a training step; for those that name patches it

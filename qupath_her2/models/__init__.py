@@ -1,6 +1,7 @@
-"""ROOM 4: networks and their checkpoints. torch, timm and scikit-learn are loaded by the function that needs them.
+"""ROOM 4: networks and their checkpoints. torch, timm and scikit-learn are imported by the functions that need them.
 
-`registry` is the table of models and builds them, `classifiers` and `segmenters` are their layers, `weights` finds
-what they were trained with before, `card` and `checkpoint` keep what they have learnt, `counts` turns the classes of
-a slide's patches into the slide's class.
+`specs` is the table of networks and `registry` builds them; `classifiers`, `segmenters`, `unet_segnet` and `tlstm` are
+their layers; `weights` finds pretrained weights; `card` and `checkpoint` store trained networks, `shipped` has the
+package's own; `count_heads` derive a slide's class from its patches' classes; `settings` are the tables of
+``her2.toml`` that concern networks.
 """

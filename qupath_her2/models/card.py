@@ -1,6 +1,6 @@
-"""The card of a checkpoint: what a network was trained on and for, as strict JSON beside its weights.
+"""Model cards: classes, scale, normalisation and provenance of a checkpoint, as strict JSON beside its weights.
 
-Reading a card needs no torch, so that ``models`` lists checkpoints and a wrong one is refused before it is loaded.
+Reading a card needs no torch, so ``models`` can list checkpoints, and a wrong one is refused before it is loaded.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ __all__ = [
     "ModelCard",
     "card_bytes",
     "card_path",
-    "check_picture",
+    "check_patch_scale",
     "identity",
     "read_card",
     "weights_path",
 ]
 
 CARD_FORMAT = 1
-#: A card is a page; what is larger is something else.
+#: A card is about a page of text; a file beyond this size is not one, and must not fill the memory.
 _MAX_BYTES = 16 << 20
-#: Rounding of pixel sizes in files, not another magnification.
+#: Pixel sizes are rounded differently by scanners and by QuPath; a real change of magnification is far larger.
 _SCALE_TOLERANCE = 0.02
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What belongs to a network's weights.
+    """Description of a trained network, kept beside its weights.
 
     Attributes
     ----------
     model, options
-        Its name in the registry, and the options it was built with.
+        Name in the registry, and the options the network was built with.
     class_names
-        Of the C logits, in their order.
+        Names of the C logits, in order.
     task
-        The table of labels it was trained for (``her2-4`` …).
+        Labelling task it was trained for (``her2-4`` …).
     pixel_size_um
-        Of the pictures it takes; NaN = images scaled to `patch_size_px` as a whole.
+        Scale of its input, µm/px; NaN = whole images are resized to `patch_size_px`.
     patch_size_px
-        Side of the pictures it takes.
+        Side of its square input, px.
     mean, std
-        RGB in 0..1 is normalised by these.
+        Normalisation of RGB values in 0..1.
     stain
-        None, or the normalisation done before ("macenko" …).
+        Stain normalisation applied to the patches ("macenko" …), or None.
     recipe
-        Name of the recipe, "" without.
+        Name of the training recipe, "" without one.
     data_hash
-        SHA-256 of the manifest it was trained on, "" for none.
+        SHA-256 of the training manifest, "" for none.
     metrics
-        What training measured, JSON-able.
+        Training and validation metrics, JSON-serialisable.
     temperature
-        Logits are divided by it before the softmax (calibration); > 0.
+        Calibration: logits are divided by it before the softmax; > 0.
     abstain_below
-        A patch whose best probability is smaller is left unnamed; 0..1, 0 = never.
+        A patch whose highest probability is lower gets no class; 0..1, 0 = never.
     versions
-        Of the packages that trained it.
+        Package versions at training time.
     initial_weights
-        Where training began: ``weights_source`` of the built network.
+        Origin of the initial weights: ``weights_source`` of the built network.
     weights_sha256
-        Of the file of weights; written by `save_checkpoint`.
+        SHA-256 of the weights file; filled in by `save_checkpoint`.
     """
 
     model: str
@@ -92,7 +92,7 @@ class ModelCard:
 
 
 def identity(card: ModelCard) -> dict[str, Any]:
-    """Return what of a network decides what it says: its weights and its card, but for figures and versions."""
+    """Return what determines a network's output, for input hashes: weights and card, without metrics and versions."""
     return {
         "weights": card.weights_sha256,
         "card": dataclasses.asdict(card) | {"metrics": None, "versions": None},
@@ -100,7 +100,7 @@ def identity(card: ModelCard) -> dict[str, Any]:
 
 
 def weights_path(path: Path) -> Path:
-    """Return the file of weights of a checkpoint given by its name, its weights or its card."""
+    """Return the weights file of a checkpoint given by its name, its weights or its card."""
     return _stem(path).with_name(f"{_stem(path).name}.safetensors")
 
 
@@ -110,17 +110,17 @@ def card_path(path: Path) -> Path:
 
 
 def _stem(path: Path) -> Path:
-    # Only our own two endings are cut: a name such as "fold1.best" keeps its dot.
+    # Only our own two suffixes are removed: a name such as "fold1.best" keeps its dot.
     return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
 
 
 def card_bytes(card: ModelCard) -> bytes:
-    """Return a card as JSON: sorted keys, NaN as null, a line at the end.
+    """Return a card as JSON: sorted keys, NaN as null, a newline at the end.
 
     Raises
     ------
     ModelError
-        A value cannot be written as JSON, or is none that `read_card` would take back.
+        A value cannot be written as JSON, or `read_card` would refuse it.
     """
     values = {name: getattr(card, name) for name in _FIELDS}
     values["pixel_size_um"] = None if math.isnan(card.pixel_size_um) else card.pixel_size_um
@@ -132,6 +132,7 @@ def card_bytes(card: ModelCard) -> bytes:
         )
     except TypeError as error:
         raise ModelError(f"The card of model '{card.model}' cannot be written as JSON: {error}.") from error
+    # Parsed again at once: an invalid card must fail when it is written, not years later when it is needed.
     _parse(data, f"of model '{card.model}'")
     return data
 
@@ -142,8 +143,8 @@ def read_card(path: Path) -> ModelCard:
     Raises
     ------
     ModelError
-        It is not there, is not JSON, is of another format, or a field is missing, unknown or not what it must be;
-        the message names the field.
+        The card is missing, is not JSON or has another format, or a field is missing, unknown or invalid; the
+        message names the field.
     """
     file = card_path(path)
     try:
@@ -157,20 +158,21 @@ def read_card(path: Path) -> ModelCard:
     except OSError as error:
         raise ModelError(f"Card '{file}' cannot be read: {error.strerror or error}.") from error
     if len(data) > _MAX_BYTES:
-        raise ModelError(f"Card '{file}' holds more than {_MAX_BYTES >> 20} MiB; that is no card of a model.")
+        raise ModelError(f"Card '{file}' is larger than {_MAX_BYTES >> 20} MiB, so it is not a model card.")
     return _parse(data, f"'{file}'")
 
 
-def _parse(data: bytes, whose: str) -> ModelCard:
+def _parse(data: bytes, source: str) -> ModelCard:
     try:
         content = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise ModelError(f"Card {whose} is not JSON: {error}. Copy it again.") from error
+        raise ModelError(f"Card {source} is not JSON: {error}. Copy it again.") from error
     found = content.get("format") if isinstance(content, dict) else None
+    # `True == 1` in Python, so the type is compared too.
     if type(found) is not int or found != CARD_FORMAT:
         raise ModelError(
-            f"Card {whose} is of format {found!r}; this version reads format {CARD_FORMAT}. It is no card of a model, "
-            "or of a newer qupath-her2: upgrade, or train again."
+            f"Card {source} has format {found!r}; this version reads format {CARD_FORMAT}. It is either not a model "
+            "card or was written by a newer qupath-her2: upgrade, or train again."
         )
     del content["format"]
     faults = [f"{name!r} is missing" for name in _FIELDS if name not in content]
@@ -182,7 +184,7 @@ def _parse(data: bytes, whose: str) -> ModelCard:
     ]
     if faults:
         raise ModelError(
-            f"Card {whose} is wrong: {'; '.join(faults[:5])}. Restore it from a copy, or train again."
+            f"Card {source} is invalid: {'; '.join(faults[:5])}. Restore it from a copy, or train again."
         )
     content["pixel_size_um"] = float("nan") if content["pixel_size_um"] is None else content["pixel_size_um"]
     for name in ("class_names", "mean", "std"):
@@ -190,34 +192,42 @@ def _parse(data: bytes, whose: str) -> ModelCard:
     return ModelCard(**content)
 
 
-def check_picture(card: ModelCard, pixel_size_um: float, patch_size_px: int, *, where: str) -> None:
-    """Raise ModelError unless pictures are of the scale and size that a network was trained for.
+def check_patch_scale(card: ModelCard, pixel_size_um: float, patch_size_px: int, *, where: str) -> None:
+    """Check that patches have the scale and size that a network was trained on.
 
     Parameters
     ----------
     card
-        Of the network.
-    pixel_size_um, patch_size_px
-        Of the pictures: µm/px, NaN where unknown or where images are scaled as a whole; side in px.
+        Card of the network.
+    pixel_size_um
+        Scale of the patches, µm/px; NaN where unknown or where whole images are resized.
+    patch_size_px
+        Side of the patches, px.
     where
-        Whose pictures they are, for the message.
+        Image or data set the patches come from, for the message.
+
+    Raises
+    ------
+    ModelError
+        The pixel size is unknown or differs by more than rounding, or the side differs.
     """
-    cure = f"Cut them at {card.pixel_size_um:g} µm/px (patches --pixel-size-um {card.pixel_size_um:g}), or train again."
     if not math.isnan(card.pixel_size_um):
         if math.isnan(pixel_size_um):
             raise ModelError(
-                f"{where}: its pixel size is unknown, and model '{card.model}' was trained at "
+                f"{where}: the pixel size is unknown, but model '{card.model}' was trained at "
                 f"{card.pixel_size_um:g} µm/px. Set it in QuPath (Image tab → Pixel width)."
             )
         if abs(pixel_size_um / card.pixel_size_um - 1) > _SCALE_TOLERANCE:
             raise ModelError(
-                f"{where}: pictures of {pixel_size_um:g} µm/px, and model '{card.model}' was trained at "
-                f"{card.pixel_size_um:g}. {cure}"
+                f"{where}: patches have {pixel_size_um:g} µm/px, but model '{card.model}' was trained at "
+                f"{card.pixel_size_um:g}. Cut them at that scale (qupath-her2 patches --um-px "
+                f"{card.pixel_size_um:g}), or train again."
             )
     if patch_size_px != card.patch_size_px:
         raise ModelError(
-            f"{where}: pictures of {patch_size_px} px, and model '{card.model}' was trained on "
-            f"{card.patch_size_px} px. Cut them again (patches --patch-size-px {card.patch_size_px}), or train again."
+            f"{where}: patches have {patch_size_px} px, but model '{card.model}' was trained on "
+            f"{card.patch_size_px} px. Cut them again (qupath-her2 patches --size {card.patch_size_px}), or "
+            "train again."
         )
 
 
@@ -255,7 +265,8 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"([0-9a-f]{64})?", value) is not None
 
 
-#: {field: (what it must be, in words; whether a JSON value is that)}, in the order of the dataclass.
+#: {field: (description of a valid value, check of a JSON value)}, in the order of the dataclass. Written out, as
+#: pydantic would coerce: ``true`` for a number of pixels, ``512.0`` for a side.
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "model": ("the name of a model", lambda v: isinstance(v, str) and v != ""),
     "class_names": ("a list of at least two different names", _is_names),
@@ -267,11 +278,11 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "options": ("an object", lambda v: isinstance(v, dict)),
     "stain": ("text or null", lambda v: v is None or _is_text(v)),
     "recipe": ("text", _is_text),
-    "data_hash": ("a SHA-256 in hex, or empty", _is_hash),
+    "data_hash": ("a hexadecimal SHA-256, or empty", _is_hash),
     "metrics": ("an object", lambda v: isinstance(v, dict)),
     "temperature": ("a number above 0", lambda v: _is_number(v) and v > 0),
     "abstain_below": ("a number in 0..1", lambda v: _is_number(v) and 0 <= v <= 1),
-    "versions": ("an object of texts", _is_texts),
+    "versions": ("an object of strings", _is_texts),
     "initial_weights": ("text", _is_text),
-    "weights_sha256": ("a SHA-256 in hex, or empty", _is_hash),
+    "weights_sha256": ("a hexadecimal SHA-256, or empty", _is_hash),
 }

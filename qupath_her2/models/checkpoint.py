@@ -1,7 +1,7 @@
-"""A trained network on disk: NAME.safetensors (numbers only) and NAME.json (its card); reading runs no code.
+"""Checkpoints: NAME.safetensors (tensors only) and NAME.json (the model card); reading one runs no code.
 
-Both files are written as drafts (``.new``) and renamed, weights first. Whoever is stopped between the two renames
-leaves the new card's draft beside the new weights, and the next reader puts it in place.
+Both files are written as drafts (``.new``) and then renamed, weights first. A process killed between the two renames
+leaves the draft of the new card beside the new weights, and the next reader completes the rename.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_bytes, card_path, read_card, weights_path
 from qupath_her2.models.optional import need
 from qupath_her2.models.registry import build_model
-from qupath_her2.models.weights import few, read_weights
+from qupath_her2.models.weights import first_faults, read_weights
 from qupath_her2.project.exchange.writing import output_errors, sync_folder, write_synced
 from qupath_her2.provenance import sha256_file
 
@@ -31,30 +31,30 @@ def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
     Parameters
     ----------
     path
-        Without ending; its folder is made.
+        Path without suffix; its folder is created.
     model
-        Built by `registry.build_model`; may be on any device, and of any floating type.
+        Built by `registry.build_model`; on any device, of any floating-point type.
     card
-        What it was trained on; `weights_sha256` is filled in, `options` and `initial_weights` where empty.
+        Its card; `weights_sha256` is filled in, `options` and `initial_weights` only where empty.
 
     Returns
     -------
     ModelCard
-        The card as written.
+        The card as written to the file.
 
     Raises
     ------
     ModelError
-        The card disagrees with the network: another name, or another number of classes.
+        The card belongs to another network: name or number of classes differ.
     OutputError
-        It cannot be written; what was there before is still there.
+        The files cannot be written; an earlier checkpoint there is intact.
     """
     need("torch", "safetensors")
     from safetensors.torch import save
 
     if card.model != model.model_name or len(card.class_names) != model.n_classes:
         raise ModelError(
-            f"The card says model '{card.model}' with {len(card.class_names)} classes, and the network is "
+            f"The card describes model '{card.model}' with {len(card.class_names)} classes, but the network is "
             f"'{model.model_name}' with {model.n_classes}. Pass the card of this network."
         )
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
@@ -68,6 +68,7 @@ def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
     text = card_bytes(card)
     with output_errors(weights):
         weights.parent.mkdir(parents=True, exist_ok=True)
+        # The card's draft first: whoever then finds new weights under an old card also finds their card.
         write_synced(_draft(card_file), text)
         write_synced(_draft(weights), data)
         _draft(weights).replace(weights)
@@ -77,16 +78,16 @@ def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
 
 
 def save_card(path: Path, card: ModelCard) -> None:
-    """Replace the card of a checkpoint, say after calibration; its weights stay.
+    """Replace the card of a checkpoint, e.g. after calibration; the weights stay as they are.
 
     Raises
     ------
     ModelError
-        The card is not that of the weights that are there.
+        The card belongs to other weights than those on disk.
     """
     if sha256_file(weights_path(path)) != card.weights_sha256:
         raise ModelError(
-            f"The card is not that of '{weights_path(path)}': their hashes differ. Read its own card."
+            f"The card does not belong to '{weights_path(path)}': their hashes differ. Start from the card read there."
         )
     file = card_path(path)
     with output_errors(file):
@@ -96,18 +97,25 @@ def save_card(path: Path, card: ModelCard) -> None:
 
 
 def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
-    """Return a network in evaluation mode on the CPU, and its card.
+    """Load a network with its card.
 
     Parameters
     ----------
     path
         Name of the checkpoint, or either of its files.
 
+    Returns
+    -------
+    model
+        The network on the CPU, in evaluation mode.
+    card
+        Its card.
+
     Raises
     ------
     ModelError
-        A file is missing or damaged, the hash is not the card's, the model is unknown, or the weights are not those
-        of the network that the card describes; the message names the first differences.
+        A file is missing or damaged, the hash differs from the card's, the model is unknown, or the weights do not
+        fit the network that the card describes; the message names the first differences.
     MissingExtraError
         torch or timm is not installed.
     """
@@ -116,9 +124,12 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
     card = _matching_card(path)
     model = build_model(card.model, len(card.class_names), weights=None, **card.options)
     state = read_weights(weights)
+    if hasattr(model, "current_names"):
+        state = model.current_names(state)
+    # Compared here rather than by load_state_dict, whose message lists every one of some hundred names.
     own = model.state_dict()
     faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is left over" for name in state if name not in own]
+    faults += [f"{name} is unexpected" for name in state if name not in own]
     faults += [
         f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
         for name in own
@@ -126,8 +137,8 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
     ]
     if faults:
         raise ModelError(
-            f"Weights '{weights}' are not those of model '{card.model}' with {len(card.class_names)} classes: "
-            f"{few(faults)}. They are of another version or another card; train again."
+            f"Weights '{weights}' do not fit model '{card.model}' with {len(card.class_names)} classes: "
+            f"{first_faults(faults)}. They belong to another version or another card; train again."
         )
     model.load_state_dict(state)
     model.weights_source = card.initial_weights
@@ -140,7 +151,7 @@ def _draft(path: Path) -> Path:
 
 
 def _matching_card(path: Path) -> ModelCard:
-    """Return the card whose hash the weights have; one whose renaming was interrupted is put in place."""
+    """Return the card with the hash of the weights, after completing an interrupted rename."""
     weights, file = weights_path(path), card_path(path)
     if not weights.is_file():
         raise ModelError(
@@ -149,14 +160,15 @@ def _matching_card(path: Path) -> ModelCard:
         )
     found = sha256_file(weights)
     draft = _draft(file)
+    # A draft of a save that never replaced the weights names another hash, and stays where it is.
     if draft.is_file() and f'"{found}"'.encode() in draft.read_bytes():
         with output_errors(file):
             draft.replace(file)
     card = read_card(path)
     if card.weights_sha256 != found:
         raise ModelError(
-            f"Weights '{weights}' are not those of their card: SHA-256 {found[:12]}…, and the card says "
-            f"{card.weights_sha256[:12] or 'none'}…. One of the two files is damaged or of another checkpoint: copy "
-            "both again."
+            f"Weights '{weights}' do not match their card: SHA-256 {found[:12]}…, but the card says "
+            f"{card.weights_sha256[:12] or 'none'}…. One of the two files is damaged or belongs to another checkpoint: "
+            "copy both again."
         )
     return card

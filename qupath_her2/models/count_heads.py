@@ -1,11 +1,12 @@
-"""From the classes of a slide's patches to the class of the slide: the heads of the patch-count approach.
+"""Count heads: the class of a slide from the predicted classes of its patches.
 
-Chauhan et al. 2025, approach 3: a patch classifier names each patch, the shares of the names over a slide go into a
-random forest, a support vector machine or a small perceptron, or the commonest name wins ("majority").
+Chauhan et al. 2025, approach 3: a patch classifier predicts the class of each patch; the share of each class among a
+slide's patches is the input of a random forest, a support vector machine or a small perceptron, or the most frequent
+class wins ("majority").
 
-A head is kept as the table it was fitted on, a few hundred rows of counts, and fitted again when it is loaded: that is
-deterministic (seeded, one thread), needs no pickle, and no second implementation of three classifiers. Its own
-probabilities on that table are kept too; a scikit-learn that fits it differently is noticed and refused.
+A head is stored as the table it was fitted on, a few hundred rows of counts, and refitted when loaded: that is
+deterministic (seeded, one thread) and needs neither pickle nor a second implementation of three classifiers. Its
+probabilities on that table are stored as well, so that a scikit-learn that fits differently is detected and refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.optional import need
@@ -30,36 +32,38 @@ __all__ = [
     "CountHead",
     "CountKind",
     "CountSettings",
-    "counts_of_images",
-    "fit_counts",
-    "load_counts",
-    "save_counts",
+    "count_classes_per_image",
+    "fit_count_head",
+    "load_count_head",
+    "save_count_head",
 ]
 
 CountKind = Literal["majority", "random-forest", "svm", "mlp"]
 COUNT_KINDS: tuple[CountKind, ...] = get_args(CountKind)
 COUNTS_FORMAT = 1
 
+#: Largest difference of a probability after refitting, for last digits that differ between processors.
 _TOLERANCE = 1e-3
+#: Iterations of the perceptron's optimiser.
 _MAX_STEPS = 5000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CountSettings:
-    """How a head is fitted; the paper names the classifiers and none of these.
+    """Hyperparameters of the heads; the paper names the classifiers only, so all of these are our choice.
 
     Attributes
     ----------
     trees
-        Of the forest; its leaves hold at least 2 slides.
+        Trees of the random forest; their leaves hold at least 2 slides.
     svm_c
-        Cost of a slide on the wrong side, above 0; radial kernel, classes weighted by rarity.
+        Penalty C of the support vector machine, above 0; radial kernel, class weights balanced.
     hidden
         Units of the perceptron's one hidden layer.
     mlp_alpha
-        Weight of its L2 penalty, above 0.
+        L2 penalty of the perceptron, above 0.
     seed
-        Of forest and perceptron.
+        Seed of forest and perceptron.
     """
 
     trees: int = 200
@@ -73,8 +77,8 @@ class CountSettings:
 class CountHead:
     """A fitted head.
 
-    `patch_classes` (C) name the columns of counts, `slide_classes` (K) those of the probabilities; `counts` int64
-    (N, C) and `labels` int64 (N) are what it was fitted on (no rows for "majority").
+    `patch_classes` (C) name the columns of the counts, `slide_classes` (K) those of the probabilities; `counts` int64
+    (N, C) and `labels` int64 (N) are the training table (without rows for "majority").
     """
 
     kind: CountKind
@@ -86,10 +90,10 @@ class CountHead:
     estimator: Any = None
 
     def predict(self, counts: ArrayLike) -> NDArray[np.float32]:
-        """Return probabilities float32 (M, K) of slides with patch counts (M, C); NaN where a slide has no patch.
+        """Return probabilities float32 (M, K) of slides with patch counts (M, C); NaN for a slide without patches.
 
-        Those of "svm" are a softmax of its margins and not calibrated; those of "majority" are the shares of the
-        votes, so a tie stays a tie.
+        Those of "svm" are an uncalibrated softmax of its margins; those of "majority" are the shares of the votes, so
+        that a tie remains visible.
         """
         table = _table(counts, len(self.patch_classes))
         shares, is_empty = _shares(self._voting(table) if self.kind == "majority" else table)
@@ -101,25 +105,25 @@ class CountHead:
         return found
 
     def _voting(self, table: NDArray[np.int64]) -> NDArray[np.int64]:
-        # Patches of classes that no slide has, such as "non-tumour", have no vote.
+        # Patches of classes that slides do not have, such as "non-tumour", do not vote.
         return table[:, [self.patch_classes.index(name) for name in self.slide_classes]]
 
     def _estimated(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         known = self.estimator.classes_
         if self.kind == "svm":
             margins = np.asarray(self.estimator.decision_function(shares))
-            # Two classes share one margin: half of it for the one, half against the other.
+            # With two classes scikit-learn returns one margin: half of it for one class, half against the other.
             margins = np.stack([-margins, margins], axis=1) / 2 if margins.ndim == 1 else margins
-            weights = np.exp(margins - margins.max(axis=1, keepdims=True))
-            given = weights / weights.sum(axis=1, keepdims=True)
+            given = softmax(margins, axis=1)
         else:
             given = self.estimator.predict_proba(shares)
+        # The estimator knows only classes that occurred in training; the others have probability 0.
         found = np.zeros((len(shares), len(self.slide_classes)))
         found[:, known] = given
         return found
 
 
-def fit_counts(
+def fit_count_head(
     kind: CountKind,
     counts: ArrayLike,
     labels: ArrayLike,
@@ -139,27 +143,34 @@ def fit_counts(
     labels
         Class of each slide, index into `slide_classes`, (N,); ignored by "majority".
     patch_classes, slide_classes
-        Names of the C columns and of the K classes of a slide. "majority" wants every class of a slide among those of
-        patches.
+        Names of the C columns and of the K slide classes. "majority" requires every slide class among the patch
+        classes.
+    settings
+        Hyperparameters.
+
+    Returns
+    -------
+    CountHead
+        The fitted head.
 
     Raises
     ------
     ModelError
-        The table does not fit the names, holds a slide without a patch, or has fewer than two classes.
+        The table does not fit the names, has a slide without patches, or fewer than two classes.
     MissingExtraError
         scikit-learn is not installed.
     """
     settings = settings or CountSettings()
     names = tuple(patch_classes), tuple(slide_classes)
     if any(len(set(some)) != len(some) for some in names):
-        raise ModelError(f"Class names must differ: {names[0]} of patches, {names[1]} of slides.")
+        raise ModelError(f"Class names must be unique: {names[0]} of patches, {names[1]} of slides.")
     if kind not in COUNT_KINDS:
         raise ModelError(f"Unknown head {kind!r} for patch counts. There are {', '.join(COUNT_KINDS)}.")
     if kind == "majority":
         missing = sorted(set(names[1]) - set(names[0]))
         if missing:
             raise ModelError(
-                f"Majority needs each class of a slide among the classes of patches; missing: {', '.join(missing)}. "
+                f"Majority needs every slide class among the patch classes; missing: {', '.join(missing)}. "
                 "Use random-forest, svm or mlp."
             )
         none = np.zeros((0, len(names[0])), np.int64)
@@ -184,7 +195,7 @@ def _fit(estimator: Any, shares: NDArray[np.float64], labels: NDArray[np.int64])
             estimator.fit(shares, labels)
         except ConvergenceWarning as error:
             raise ModelError(
-                f"The perceptron did not settle in {_MAX_STEPS} steps on {len(labels)} slides. Raise mlp_alpha."
+                f"The perceptron did not converge in {_MAX_STEPS} steps on {len(labels)} slides. Raise mlp_alpha."
             ) from error
 
 
@@ -196,6 +207,7 @@ def _estimator(kind: CountKind, settings: CountSettings) -> Any:
     from sklearn.svm import SVC
 
     if kind == "random-forest":
+        # One job: with several, rounding of the averaged probabilities would depend on their order.
         return RandomForestClassifier(
             settings.trees, min_samples_leaf=2, class_weight="balanced", random_state=settings.seed, n_jobs=1
         )
@@ -219,8 +231,8 @@ def _table(counts: ArrayLike, n_classes: int) -> NDArray[np.int64]:
     )
     if table.ndim != 2 or table.shape[1] != n_classes or not whole or bool((table < 0).any()):
         raise ModelError(
-            f"Counts must be whole numbers (slides, {n_classes}), not {table.dtype} {table.shape}: one column a class "
-            "of patches, none below 0."
+            f"Counts must be whole numbers (slides, {n_classes}), not {table.dtype} {table.shape}: one column per "
+            "patch class, none below 0."
         )
     return table.astype(np.int64)
 
@@ -229,23 +241,23 @@ def _labels(labels: ArrayLike, n_slides: int, n_classes: int) -> NDArray[np.int6
     found = np.asarray(labels)
     if found.shape != (n_slides,) or found.dtype.kind not in "iu":
         raise ModelError(
-            f"Labels must be {n_slides} whole numbers, one a slide, not {found.dtype} {found.shape}."
+            f"Labels must be {n_slides} whole numbers, one per slide, not {found.dtype} {found.shape}."
         )
     if n_slides and (found.min() < 0 or found.max() >= n_classes):
         raise ModelError(f"Labels must be 0 to {n_classes - 1}, not {found.min()} to {found.max()}.")
     if len(np.unique(found)) < 2:
-        raise ModelError("Slides of at least two classes are needed to fit a head; label more of them.")
+        raise ModelError("Fitting a head needs slides of at least two classes. Label more slides.")
     return found.astype(np.int64)
 
 
 def _shares(table: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return each slide's shares (0..1, zeros without patches), and which slides have none."""
+    """Return each slide's class shares (0..1, zeros without patches), and whether it has no patches."""
     totals = table.sum(axis=1, keepdims=True)
     return table / np.maximum(totals, 1), totals[:, 0] == 0
 
 
-def save_counts(path: Path, head: CountHead) -> None:
-    """Write a head as JSON, in one step."""
+def save_count_head(path: Path, head: CountHead) -> None:
+    """Write a head as JSON, atomically."""
     import importlib.metadata
 
     versions = {} if head.kind == "majority" else {"scikit-learn": importlib.metadata.version("scikit-learn")}
@@ -263,23 +275,24 @@ def save_counts(path: Path, head: CountHead) -> None:
     replace_file(path, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def load_counts(path: Path) -> CountHead:
-    """Read a head that `save_counts` wrote, and fit it again.
+def load_count_head(path: Path) -> CountHead:
+    """Read a head written by `save_count_head`, and refit it.
 
     Raises
     ------
     ModelError
-        The file is damaged or of another format, or this scikit-learn does not fit the head as the one that wrote it.
+        The file is damaged or has another format, or this scikit-learn fits the head differently than the one that
+        wrote it.
     """
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise ModelError(f"Head for patch counts '{path}' cannot be read: {error}.") from error
+        raise ModelError(f"Count head '{path}' cannot be read: {error}.") from error
     if not isinstance(content, dict) or content.get("format") != COUNTS_FORMAT:
-        raise ModelError(f"'{path}' is no head for patch counts of format {COUNTS_FORMAT}. Fit it again.")
+        raise ModelError(f"'{path}' is not a count head of format {COUNTS_FORMAT}. Fit it again.")
     try:
         stored = np.asarray(content["probabilities"], dtype=np.float64)
-        head = fit_counts(
+        head = fit_count_head(
             content["kind"],
             np.asarray(content["counts"], dtype=np.int64),
             np.asarray(content["labels"], dtype=np.int64),
@@ -288,20 +301,20 @@ def load_counts(path: Path) -> CountHead:
             settings=_settings(content["settings"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        # ModelError is a ValueError: its sentence is kept, with the file before it.
-        raise ModelError(f"Head for patch counts '{path}' is damaged: {error}. Fit it again.") from error
+        # ModelError is a ValueError: its message is kept, with the file named before it.
+        raise ModelError(f"Count head '{path}' is damaged: {error}. Fit it again.") from error
     again = head.predict(head.counts)
     if again.size != stored.size or (again.size and np.abs(again - stored).max() > _TOLERANCE):
         raise ModelError(
-            f"Head '{path}' comes out differently than when it was written ({content.get('versions')}); another "
-            "scikit-learn fits it otherwise. Fit it again, or install that version."
+            f"Count head '{path}' gives other probabilities than when it was written ({content.get('versions')}): this "
+            "scikit-learn fits it differently. Fit it again, or install that version."
         )
     return head
 
 
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise TypeError("class names must be a list of texts")
+        raise TypeError("class names must be a list of strings")
     return tuple(value)
 
 
@@ -316,10 +329,25 @@ def _settings(value: Mapping[str, Any]) -> CountSettings:
     return settings
 
 
-def counts_of_images(
+def count_classes_per_image(
     image: NDArray[np.int32], chosen: NDArray[np.int16], n_images: int, n_classes: int
 ) -> NDArray[np.int64]:
-    """Return how many patches of each class each image holds, int64 (n_images, C); unnamed patches are left out."""
+    """Count the patches of each class in each image.
+
+    Parameters
+    ----------
+    image
+        int32 (N,), image of each patch, 0 .. n_images - 1.
+    chosen
+        int16 (N,), predicted class of each patch; negative ones are left out.
+    n_images, n_classes
+        Size of the table.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (n_images, n_classes)
+    """
     counts = np.zeros((n_images, n_classes), np.int64)
     named = chosen >= 0
     np.add.at(counts, (image[named], chosen[named].astype(np.int64)), 1)

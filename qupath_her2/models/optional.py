@@ -1,4 +1,4 @@
-"""The optional parts of this room: a missing one is said with the line that installs it."""
+"""Optional dependencies of networks: a missing one is an error that says how to install it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks by name: the one function that builds them, for `table.MODELS` and for any network of timm."""
+"""Model registry: builds the networks of `specs.MODELS`, and any timm network, by name."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ __all__ = [
     "model_names",
 ]
 
-#: Any network of timm is used by its own name behind this.
+#: Prefix that gives access to any timm network under its own name.
 TIMM_PREFIX = "timm:"
 
-#: Units or channels of one layer; more is a slip of the hand, or a card that would fill the memory.
+#: Most units or channels of one layer; more is a typing error, or a crafted card that would exhaust the memory.
 _LARGEST_OPTION = 1 << 14
 
 
 def model_names() -> tuple[str, ...]:
-    """Return the names of the registered networks; ``timm:NAME`` is accepted besides."""
+    """Return the names of the registered networks; ``timm:NAME`` is accepted as well."""
     return tuple(MODELS)
 
 
 def find_model(name: str) -> ModelSpec:
-    """Return what is known of a network.
+    """Return the registry entry of a network.
 
     Raises
     ------
     SettingsError
-        No such name; the nearest ones are said.
+        There is no network of this name; the message suggests the nearest ones.
     """
     if name in MODELS:
         return MODELS[name]
@@ -53,7 +53,7 @@ def find_model(name: str) -> ModelSpec:
     near = difflib.get_close_matches(name, MODELS, n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise SettingsError(
-        f"Unknown model {name!r}. {hint}There are {', '.join(MODELS)}, and any network of timm as timm:NAME."
+        f"Unknown model {name!r}. {hint}There are {', '.join(MODELS)}, and any timm network as timm:NAME."
     )
 
 
@@ -76,7 +76,7 @@ def _timm_spec(name: str) -> ModelSpec:
         class_names=(),
         input=InputSize(side, is_fixed=fixed),
         pixel_size_um=float("nan"),
-        builder="classifiers:whole",
+        builder="classifiers:timm_classifier",
         backbone=backbone,
         backbone_licence=(config.license or "not stated") if config and config.hf_hub_id else "",
         options={"input_px": side} if fixed else {},
@@ -84,7 +84,7 @@ def _timm_spec(name: str) -> ModelSpec:
 
 
 def check_input(spec: ModelSpec, side_px: int) -> None:
-    """Raise SettingsError unless a picture of `side_px` fits the network; the message says what would."""
+    """Raise SettingsError unless the network accepts images of `side_px`; the message says which it does."""
     size = spec.input
     if side_px >= size.minimum and side_px % size.multiple == 0:
         return
@@ -92,8 +92,8 @@ def check_input(spec: ModelSpec, side_px: int) -> None:
         f" and a multiple of {size.multiple}" if size.multiple > 1 else ""
     )
     raise SettingsError(
-        f"Model '{spec.name}' cannot take pictures of {side_px} px: their side must be {rule}. "
-        f"Its default is {size.default}."
+        f"Model '{spec.name}' does not accept images of {side_px} px: the side must be {rule}. "
+        f"Its default is {size.default} px."
     )
 
 
@@ -113,27 +113,26 @@ def build_model(
     n_classes
         Number of classes, at least 2.
     weights
-        Of the backbone: "pretrained" = ImageNet's (see `weights.find_pretrained`), a file of them, or "random";
-        "auto" = pretrained, else random with a `weights.RandomWeightsWarning` that says why. None = left as
-        initialised, for whoever loads a checkpoint into it next.
-    options
-        Those of `ModelSpec.options`, to change.
+        Initial weights of the backbone: "pretrained" = ImageNet's (see `weights.find_pretrained`), a weights file, or
+        "random"; "auto" = pretrained if available, else random with a `weights.RandomWeightsWarning` that says why.
+        None leaves the network as initialised, for callers that load a checkpoint into it next.
+    **options
+        Values that replace those of `ModelSpec.options`.
 
     Returns
     -------
     nn.Module
-        A torch module that takes float32 (N, 3, H, W), normalised by its ``normalisation`` = (mean, std) of
-        RGB in 0..1,
-        and returns logits (N, C), or (N, C, H, W) for segmentation. ``cam_layer`` names the submodule whose output
-        Grad-CAM reads, or is None; ``cam_prefix_tokens`` is None where that output is a map (N, C, h, w), else how many
-        tokens stand before those of the picture (N, tokens, C). ``weights_source`` says where its weights are from.
+        Takes float32 (N, 3, H, W), normalised by its ``normalisation`` = (mean, std) of RGB in 0..1, and returns
+        logits (N, C), or (N, C, H, W) for segmentation. ``cam_layer`` names the submodule whose output Grad-CAM reads,
+        or is None; ``cam_prefix_tokens`` is None where that output is a feature map (N, C, h, w), else the number of
+        tokens that precede those of the image in (N, tokens, C). ``weights_source`` is the origin of the weights.
 
     Raises
     ------
     SettingsError
-        Unknown name or option, too few classes, or an input that does not fit.
+        Unknown name or option, too few classes, or an input size the network does not accept.
     ModelError
-        The weights cannot be had or do not fit; the message says the ways out.
+        The weights are unavailable or do not fit; the message says the ways out.
     MissingExtraError
         torch or timm is not installed.
     """
@@ -142,6 +141,7 @@ def build_model(
     if n_classes < 2:
         raise SettingsError(f"Model '{name}' needs at least 2 classes, not {n_classes}.")
     chosen = _options(spec, options)
+    # The builders' modules import torch, which reading the registry must not.
     module, function = spec.builder.split(":")
     builder = getattr(importlib.import_module(f"qupath_her2.models.{module}"), function)
     own = {"backbone": spec.backbone} if spec.backbone else {}
@@ -151,14 +151,14 @@ def build_model(
     net.model_name = spec.name
     net.n_classes = n_classes
     net.options = chosen
-    from qupath_her2.models.weights import give_weights
+    from qupath_her2.models.weights import initialise_weights
 
-    give_weights(net, spec, weights)
+    initialise_weights(net, spec, weights)
     return net
 
 
 def _options(spec: ModelSpec, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a network; cards come from disk, so types and ranges are checked as well as names."""
+    """Return all options of a network, with names, types and ranges checked: cards come from disk."""
     unknown = sorted(set(given) - set(spec.options))
     if unknown:
         known = ", ".join(spec.options) or "none"
@@ -167,6 +167,7 @@ def _options(spec: ModelSpec, given: Mapping[str, Any]) -> dict[str, Any]:
         )
     chosen = {**spec.options, **given}
     for name, value in chosen.items():
+        # `type(...) is int`, since isinstance would let True through as 1.
         if isinstance(spec.options[name], float):
             good, range_ = type(value) in (int, float) and 0 <= value < 1, "0 <= value < 1"
         else:

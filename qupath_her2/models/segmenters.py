@@ -1,27 +1,27 @@
-"""Her2Net: each pixel of a picture is membrane, nucleus or background (Saha & Chakraborty, IEEE TIP 27(5), 2018).
+"""Her2Net: semantic segmentation into membrane, nucleus and background (Saha & Chakraborty, IEEE TIP 27(5), 2018).
 
-The paper draws the network in figure 5 and counts its parts in section III.I.1, but gives no widths. Its parts here,
-for a picture of 251 px and ``width`` w = 32:
+The paper shows the network in figure 5 and lists its layers in section III.I.1, but gives no widths. The layers here,
+for an image of 251 px and ``width`` w = 32:
 
 =================== ============ =========== ==========================================================================
-part                side, px     channels    of the paper; what we chose
+layer               side, px     channels    section of the paper; our choices
 =================== ============ =========== ==========================================================================
 convolution 1-4     251          w           section III.C, eq. 1; 3x3, edges padded, as figure 5 has output = input
-max-pooling 1       125          w           section III.D; 2x2, remembers where each maximum was
+max-pooling 1       125          w           section III.D; 2x2, with the indices of the maxima
 convolution 5-8     125          2 w
 max-pooling 2       62           2 w
 convolution 9-12    62           4 w
-spatial pyramid 1   62           4 w         section III.D; maxima of 1x1, 2x2 and 4x4 partitions (reference 52) are
-                                             laid back over their partitions and joined to the map by a 1x1 layer
+spatial pyramid 1   62           4 w         section III.D; maxima of 1x1, 2x2 and 4x4 partitions (reference 52),
+                                             upsampled, concatenated with the map and merged by a 1x1 convolution
 max-pooling 3       31           4 w
 convolution 13-16   31           4 w
 spatial pyramid 2   31           4 w
-TLSTM 1             31           4 w         section III.I.1, figures 3 and 4, eq. 3-7; w units a corner, see `tlstm`
-TLSTM 2             31           4 w         begins the deconvolution part ("the two ... in the transition phase")
-dropout             31           4 w         section III.G; the rate, 0.5, is ours
+TLSTM 1             31           4 w         section III.I.1, figures 3 and 4, eq. 3-7; w units per corner, `tlstm`
+TLSTM 2             31           4 w         opens the deconvolution part ("the two ... in the transition phase")
+dropout             31           4 w         section III.G; the rate, 0.5, is our choice
 deconvolution 1-4   31           4 w         section III.E; 3x3
 up-sampling 1       62           4 w         section III.D, "reverse operation of max-pooling" that leaves "sparse
-                                             activations": values return to where the maxima were (reference 54)
+                                             activations": unpooling by the stored indices (reference 54)
 deconvolution 5-8   62           4 w, 2 w
 up-sampling 2       125          2 w
 deconvolution 9-12  125          2 w, w
@@ -30,10 +30,10 @@ deconvolution 13-16 251          w
 fully connected     251          classes     section III.F, height and width 1; softmax (III.H) is in the loss
 =================== ============ =========== ==========================================================================
 
-Batch norm stands behind each convolution and deconvolution (section III.K names it). Then comes ReLU where the paper
-has the logistic function (eq. 2): through 32 layers of that, whose slope is at most 1/4, nothing arrives at the first.
-A picture of any size from 32 px is taken. Pyramids and TLSTMs see all of it, so predict in windows of about the size
-trained on.
+Batch norm follows each convolution and deconvolution (mentioned in section III.K), then ReLU instead of the paper's
+logistic function (eq. 2): its slope is at most 1/4, so that through 32 layers no gradient reaches the first.
+Images of any size from 32 px are accepted. Pyramids and TLSTMs see the whole image, so predict in windows of about the
+size used in training.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LAYERS_A_LEVEL = 4
 
 
 class Segmenter(nn.Module):
-    """What every segmenter says of itself; see `registry.build_model`. RGB in 0..1 is scaled to -1..1."""
+    """Attributes common to all segmenters, see `registry.build_model`. RGB in 0..1 is scaled to -1..1."""
 
     normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     cam_layer: str | None = None
@@ -61,7 +61,10 @@ class Segmenter(nn.Module):
 
 
 class SpatialPyramid(nn.Module):
-    """Join a map with the maxima of its partitions: whole, quarters, sixteenths (He et al. 2015)."""
+    """Spatial pyramid pooling: a feature map merged with the maxima of its 1x1, 2x2 and 4x4 partitions.
+
+    He et al. 2015 (DOI 10.1109/TPAMI.2015.2389824).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ class SpatialPyramid(nn.Module):
 
 
 class Her2Net(Segmenter):
-    """See the module's table; `width` is the w there."""
+    """Her2Net; for its layers see the table of this module, where `width` is w."""
 
     def __init__(self, n_classes: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -99,14 +102,15 @@ class Her2Net(Segmenter):
         )
         self.classify = nn.Conv2d(widths[0], n_classes, kernel_size=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (N, C, H, W) of normalised pictures (N, 3, H, W)."""
-        maps, places, sizes = pictures, [], []
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, C, H, W) of normalised images (N, 3, H, W)."""
+        maps, places, sizes = images, [], []
         for number, level in enumerate(self.down):
             maps = level(maps)
             if number >= 2:
                 maps = self.pyramids[number - 2](maps)
             if number < len(self.down) - 1:
+                # Odd sides lose a row in pooling; the size is stored, so that unpooling restores it.
                 sizes.append(maps.shape[2:])
                 maps, place = functional.max_pool2d(maps, 2, return_indices=True)
                 places.append(place)
@@ -117,14 +121,19 @@ class Her2Net(Segmenter):
 
 
 def _level(layer: type[nn.Module], before: int, after: int) -> nn.Sequential:
-    """Return four layers of one size; the last of a deconvolution changes the channels, the first of a convolution."""
+    """Return the four layers of a level.
+
+    The channels change in the first layer of a convolution level, and in the last one of a deconvolution level, so that
+    the decoder mirrors the encoder.
+    """
     channels = [before, *([after] * _LAYERS_A_LEVEL)]
     if layer is nn.ConvTranspose2d:
         channels = [*([before] * _LAYERS_A_LEVEL), after]
     parts: list[nn.Module] = []
     for one, other in itertools.pairwise(channels):
         conv = layer(one, other, kernel_size=3, padding=1, bias=False)
-        # He's: torch's default would let the signal fade over 32 layers. A transposed layer's inputs are its "fan out".
+        # He initialisation: with torch's default the signal would fade over 32 layers. What torch calls the "fan out"
+        # of a transposed convolution is the number of its inputs.
         inputs = "fan_out" if layer is nn.ConvTranspose2d else "fan_in"
         nn.init.kaiming_normal_(conv.weight, mode=inputs, nonlinearity="relu")
         parts += [conv, nn.BatchNorm2d(other), nn.ReLU()]
@@ -132,5 +141,20 @@ def _level(layer: type[nn.Module], before: int, after: int) -> nn.Sequential:
 
 
 def her2net(n_classes: int, *, width: int, dropout: float) -> Her2Net:
-    """Return Her2Net with `width` channels in its first layers and per corner of its TLSTMs."""
+    """Return Her2Net.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes.
+    width
+        Channels of the first layers, and units per corner of the TLSTMs.
+    dropout
+        Dropout rate after the TLSTMs, 0..1.
+
+    Returns
+    -------
+    Her2Net
+        The network, its weights random.
+    """
     return Her2Net(n_classes, width, dropout)

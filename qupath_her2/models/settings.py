@@ -91,7 +91,7 @@ class AugmentSettings:
         for name, most in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise SettingsError(f"Augmentation {name} = {value!r} is not between 0 and {most:g}.")
+                raise SettingsError(f"Augmentation {name} = {value!r} must be between 0 and {most:g}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ class LossSettings:
                 f"Unknown loss {self.kind!r}. Choose {', '.join(LOSS_KINDS[:-1])} or {LOSS_KINDS[-1]}."
             )
         if not (math.isfinite(self.focal_gamma) and self.focal_gamma >= 0):
-            raise SettingsError(f"focal_gamma = {self.focal_gamma!r} is not a number of at least 0.")
+            raise SettingsError(f"focal_gamma = {self.focal_gamma!r} must be a number of at least 0.")
         if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
             raise SettingsError(
-                f"Unknown class_weights {self.class_weights!r}. Choose none, balanced, or one number a class."
+                f"Unknown class_weights {self.class_weights!r}. Choose none, balanced, or one number per class."
             )
 
 
@@ -176,14 +176,15 @@ class ScheduleSettings:
             raise SettingsError(f"Unknown monitor {self.monitor!r}. Choose loss, accuracy or macro_f1.")
         if not 0 <= self.least_learning_rate <= self.learning_rate < math.inf or self.learning_rate == 0:
             raise SettingsError(
-                f"Learning rates {self.learning_rate!r} and least {self.least_learning_rate!r} are not "
-                "0 <= least <= first, first above 0."
+                f"Learning rates: learning_rate {self.learning_rate!r} must be above 0 and finite, least_learning_rate "
+                f"{self.least_learning_rate!r} between 0 and it."
             )
         if not 0 < self.factor < 1:
-            raise SettingsError(f"Schedule factor = {self.factor!r} is not between 0 and 1.")
+            raise SettingsError(f"Schedule factor = {self.factor!r} must be between 0 and 1.")
         if self.plateau_epochs < 1 or self.warm_up_epochs < 0 or self.stop_after_epochs < 0:
             raise SettingsError(
-                "plateau_epochs must be at least 1, warm_up_epochs and stop_after_epochs at least 0."
+                f"plateau_epochs {self.plateau_epochs!r} must be at least 1, warm_up_epochs {self.warm_up_epochs!r} "
+                f"and stop_after_epochs {self.stop_after_epochs!r} at least 0."
             )
 
 
@@ -305,8 +306,8 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap_share <= 0.5 or not 0 <= 2 * self.rim_share <= self.overlap_share:
             raise SettingsError(
-                f"overlap_share {self.overlap_share:g} must lie in 0..0.5, and rim_share {self.rim_share:g} in 0 to "
-                "half of it."
+                f"overlap_share {self.overlap_share:g} must lie in 0..0.5, and rim_share {self.rim_share:g} between 0 "
+                "and half of it."
             )
         if self.samples < 1 or self.batch_size < 1:
             raise SettingsError(
@@ -335,5 +336,5 @@ class CamSettings:
     def __post_init__(self) -> None:
         if self.shown < 1 or not 0 < self.opacity <= 1:
             raise SettingsError(
-                f"cam.shown = {self.shown} must be at least 1, and cam.opacity = {self.opacity} within 0..1."
+                f"cam.shown = {self.shown} must be at least 1, and cam.opacity = {self.opacity} above 0, at most 1."
             )

@@ -1,7 +1,7 @@
-"""The trained networks that come with the package: weights and card as package data, licence that of the package.
+"""Trained networks shipped with the package: weights and card as package data, under the package's licence.
 
-`unet` was grown on drawn fields alone, by ``python -m tests.quality.shipped_unet``; no tissue and nobody's weights
-are in it.
+`unet` was trained from random weights on synthetic fields only, by ``python -m tests.quality.shipped_unet``: it
+contains no patient data and nobody else's weights.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ from pathlib import Path
 
 __all__ = ["SHIPPED", "shipped_checkpoint"]
 
-#: Models that need no checkpoint of the user's.
+#: Models that can be used without a checkpoint of one's own.
 SHIPPED = ("unet",)
 
 
 def shipped_checkpoint(model: str) -> Path:
-    """Return the checkpoint that comes with the package, path without ending.
+    """Return the path, without suffix, of a checkpoint that is shipped with the package.
 
     Parameters
     ----------
     model
         One of `SHIPPED`.
+
+    Raises
+    ------
+    ValueError
+        No trained network of this name is shipped.
 
     Examples
     --------

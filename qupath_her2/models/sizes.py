@@ -1,4 +1,4 @@
-"""How large a network is, counted torch's way and the way Keras prints it."""
+"""Network sizes: parameters as torch counts them, and running statistics for comparison with Keras' totals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ModelSize", "model_size"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Numbers of a network: `parameters`, of these `trainable`, and `running` means and variances of batch norm.
+    """Sizes of a network: `parameters`, the `trainable` ones among them, and `running` statistics of batch norm.
 
     Keras counts the running statistics among the parameters: its total is ``parameters + running``.
     """
@@ -24,7 +24,7 @@ class ModelSize:
 
 
 def model_size(net: nn.Module) -> ModelSize:
-    """Count the numbers in a network."""
+    """Count the parameters and running statistics of a network."""
     return ModelSize(
         parameters=sum(p.numel() for p in net.parameters()),
         trainable=sum(p.numel() for p in net.parameters() if p.requires_grad),

@@ -1,7 +1,7 @@
-"""The table of networks: facts that can be read without torch.
+"""Model specifications: the table of registered networks, readable without torch.
 
-Tests compare the stored parameter counts with built networks. Weights of a backbone are ImageNet's, published under
-the licence named; ours come with their own card.
+Tests compare the stored parameter counts with the networks as built. Backbone weights are ImageNet's, published under
+the licence named; our own trained weights come with a card.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class InputSize:
-    """Side of the square picture a network takes, in px: its default, the least, and what it must be divisible by.
+    """Side of a network's square input, px: default, minimum, and the number it must be a multiple of.
 
-    `is_fixed`: the network is built for one side (option ``input_px``) and takes no other afterwards.
+    `is_fixed`: the network is built for one side (option ``input_px``) and accepts no other afterwards.
     """
 
     default: int
@@ -36,32 +36,32 @@ class InputSize:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What is known of a network before it is built.
+    """Description of a network before it is built.
 
     Attributes
     ----------
     name
-        In the registry.
+        Name in the registry.
     kind
         "classification" (logits (N, C)) or "segmentation" (logits (N, C, H, W)).
     task, class_names
-        What the paper trains it for; any other number of classes can be built.
+        Labelling task of the paper and its classes; the network can be built with any other number of classes.
     input
-        Sides of the picture it takes, px.
+        Sides of the input it accepts, px.
     pixel_size_um
-        Of that picture in the paper; NaN where the paper scales whole images to the input.
+        Scale of the input in the paper, µm/px; NaN where the paper resizes whole images to the input.
     backbone
-        Timm's name of the part that may be pretrained, with the tag of its weights; None = all is our own.
+        timm's name of the pretrainable part, with the tag of its weights; None = no such part.
     backbone_licence
-        Of those weights; "" = none are published.
+        Licence of those weights; "" = none are published.
     n_parameters, n_trainable
-        As torch counts them at `class_names`; None = not counted (``timm:``).
+        Parameters as torch counts them with `class_names`; None = not counted (``timm:``).
     builder
-        "module:function" in this room, called with the number of classes and `options`.
+        "module:function" in this package, called with the number of classes and `options`.
     options
-        {name: default} that `build_model` takes besides.
+        {name: default} of the further options of `build_model`.
     paper, doi, note
-        Where it is from, and what the paper left open or we chose.
+        Source, and what the paper leaves open or we chose.
     """
 
     name: str
@@ -96,7 +96,7 @@ def _baseline(name: str, backbone: str, licence: str, total: int, trainable: int
         n_trainable=trainable,
         paper=_JOSHI[0],
         doi=_JOSHI[1],
-        note="average pooling, batch norm, dense layer, 50 % dropout; the size of the dense layer, 512, is ours",
+        note="average pooling, batch norm, dense layer, 50 % dropout; the size of the dense layer, 512, is our choice",
         options={"hidden": 512, "dropout": 0.5},
     )
 
@@ -111,14 +111,14 @@ def _low_resolution(
         class_names=_HER2_3,
         input=size,
         pixel_size_um=_NAN,
-        builder="classifiers:whole",
+        builder="classifiers:timm_classifier",
         backbone=backbone,
         backbone_licence=licence,
         n_parameters=total,
         n_trainable=total,
         paper=_CHAUHAN[0],
         doi=_CHAUHAN[1],
-        note=f"a whole slide at 224 or 512 px{note}",
+        note=f"a whole slide resized to 224 or 512 px{note}",
         options={"input_px": size.default} if size.is_fixed else {},
     )
 
@@ -138,7 +138,7 @@ _CLASSIFIERS = (
         n_trainable=9_724_932,
         paper="Mridha et al., AJSE 22(1), 2023",
         doi="10.53799/ajse.v22i1.477",
-        note="InceptionV3 frozen; images of 1024 px scaled to 256",
+        note="InceptionV3 frozen; images of 1024 px resized to 256",
     ),
     ModelSpec(
         name="se-resnet50",
@@ -154,7 +154,7 @@ _CLASSIFIERS = (
         n_trainable=26_680_515,
         paper=_JOSHI[0],
         doi=_JOSHI[1],
-        note="the paper's 64,412,939 parameters follow from no layer sizes it names; these are ours",
+        note="the paper names no layer sizes that give its 64,412,939 parameters; these are our choice",
         options={"reduction": 16, "channels": 1024, "hidden": 512, "dropout": 0.5},
     ),
     _baseline("inception_v3", "inception_v3.tf_in1k", "apache-2.0", 22_840_291, 22_840_291, 75),
@@ -167,7 +167,7 @@ _CLASSIFIERS = (
         class_names=("non-tumour", "tumour"),
         input=InputSize(256),
         pixel_size_um=0.5036,
-        builder="classifiers:whole",
+        builder="classifiers:timm_classifier",
         backbone="resnet34.tv_in1k",
         backbone_licence="bsd-3-clause",
         n_parameters=21_285_698,
@@ -230,7 +230,7 @@ _SEGMENTERS = (
         2_870_787,
         {"width": 32, "dropout": 0.5},
         _SAHA,
-        "the paper gives the layers and not their widths; these are ours",
+        "the paper gives the layers but not their widths; these are our choice",
         minimum=32,
     ),
     _segmenter(
@@ -248,7 +248,7 @@ _SEGMENTERS = (
         29_436_803,
         {"width": 64},
         ("Badrinarayanan et al., TPAMI 39(12), 2017", "10.1109/TPAMI.2016.2644615"),
-        "encoder of VGG-16, begun at random",
+        "encoder of VGG-16, initialised at random",
         minimum=32,
     ),
     _segmenter(
@@ -257,10 +257,10 @@ _SEGMENTERS = (
         29_436_803,
         {"width": 64, "dropout": 0.5},
         ("Kendall et al., BMVC 2017", "10.5244/C.31.57"),
-        "mean and variance over nets drawn by dropout",
+        "mean and variance over Monte Carlo dropout samples",
         minimum=32,
     ),
 )
 
-#: Every named network, in the order of the papers.
+#: All registered networks, in the order of the papers.
 MODELS: Mapping[str, ModelSpec] = {spec.name: spec for spec in (*_CLASSIFIERS, *_SEGMENTERS)}

@@ -1,15 +1,17 @@
-"""The networks that Her2Net's paper compares it with, in the same registry and on the same pictures.
+"""U-Net, SegNet and Bayesian SegNet: the segmenters that the paper of Her2Net compares it with.
 
 ================ ==================================================================================================
-unet             Ronneberger et al. 2015: four levels of two 3x3 convolutions, skips, 2x2 up-convolutions. Here edges
-                 are padded, so that output = input, and batch norm stands behind each convolution.
-segnet           Badrinarayanan et al. 2015 (arXiv:1511.00561): VGG-16's 13 convolutions and their mirror, batch norm,
-                 values unpooled to where the maxima were.
+unet             Ronneberger et al. 2015: four levels of two 3x3 convolutions, skips, 2x2 up-convolutions. Here with
+                 padding, so that output size = input size, and batch norm after each convolution.
+segnet           Badrinarayanan et al. 2015 (arXiv:1511.00561): VGG-16's 13 convolutions and their mirror image, batch
+                 norm, unpooling by the stored indices of the maxima.
 bayesian-segnet  Kendall et al. 2015 (arXiv:1511.02680): the same with dropout 0.5 after the three deepest encoders and
-                 decoders, on in prediction too: `monte_carlo` gives mean and variance over drawn nets.
+                 decoders, also in prediction: `monte_carlo_dropout` gives mean and variance over its samples.
 ================ ==================================================================================================
 
-The encoders begin at random: published weights of VGG-16 are for its own batch-norm-free layers.
+The encoders are initialised at random: published weights of VGG-16 belong to its layers without batch norm.
+Own code: segmentation-models-pytorch has only U-Nets around a pretrained encoder, other networks than the paper's; the
+shipped weights and the parameter counts of the papers belong to these layers.
 """
 
 from __future__ import annotations
@@ -25,16 +27,17 @@ from torch.nn import functional
 
 from qupath_her2.models.segmenters import Segmenter
 
-__all__ = ["SegNet", "UNet", "bayesian_segnet", "drawn_net", "monte_carlo", "segnet", "unet"]
+__all__ = ["SegNet", "UNet", "bayesian_segnet", "dropout_sample", "monte_carlo_dropout", "segnet", "unet"]
 
-#: VGG-16: (layers, channels as a multiple of the width) of each level.
+#: VGG-16: (number of layers, channels as a multiple of the width) of each level.
 _VGG = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 _UNET_LEVELS = 4
+#: Levels with dropout in Bayesian SegNet, counted from the deepest.
 _DEEPEST = 3
 
 
 class UNet(Segmenter):
-    """U-Net with padded edges; `width` channels at the top, 64 in the paper."""
+    """U-Net with padded convolutions; `width` channels at the top level, 64 in the paper."""
 
     def __init__(self, n_classes: int, width: int) -> None:
         super().__init__()
@@ -50,12 +53,12 @@ class UNet(Segmenter):
         )
         self.classify = nn.Conv2d(width, n_classes, kernel_size=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (N, C, H, W) of normalised pictures (N, 3, H, W) of any size."""
-        height, width = pictures.shape[2:]
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, C, H, W) of normalised images (N, 3, H, W) of any size."""
+        height, width = images.shape[2:]
         step = 1 << _UNET_LEVELS
-        # Sides that do not halve four times are filled with the edge's own pixels, and cut again.
-        maps = functional.pad(pictures, (0, -width % step, 0, -height % step), mode="replicate")
+        # Sides that cannot be halved four times are padded by repeating the edge, and cropped at the end.
+        maps = functional.pad(images, (0, -width % step, 0, -height % step), mode="replicate")
         skips = []
         for number, level in enumerate(self.down):
             maps = level(functional.max_pool2d(maps, 2) if number else maps)
@@ -66,7 +69,7 @@ class UNet(Segmenter):
 
 
 class SegNet(Segmenter):
-    """SegNet, and with `dropout` above 0 Bayesian SegNet; `width` channels at the top, 64 in the paper."""
+    """SegNet, or Bayesian SegNet with `dropout` above 0; `width` channels at the top level, 64 in the paper."""
 
     def __init__(self, n_classes: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -76,7 +79,7 @@ class SegNet(Segmenter):
             after = times * width
             deep = [nn.Dropout(dropout)] if dropout and number >= len(_VGG) - _DEEPEST else []
             self.down.append(nn.Sequential(*_layers([before, *([after] * n_layers)])))
-            # The decoder mirrors: its last layer has the channels of the level above, the very last the classes.
+            # The decoder mirrors the encoder: its last layer of a level has the channels of the level above.
             mirrored = [*([after] * n_layers), *([before] if number else [])]
             self.up.insert(0, nn.Sequential(*_layers(mirrored), *deep))
             before = after
@@ -86,9 +89,9 @@ class SegNet(Segmenter):
         )
         self.classify = nn.Conv2d(width, n_classes, kernel_size=3, padding=1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return logits (N, C, H, W) of normalised pictures (N, 3, H, W) of at least 32 px."""
-        maps, places, sizes = pictures, [], []
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, C, H, W) of normalised images (N, 3, H, W) of at least 32 px."""
+        maps, places, sizes = images, [], []
         for level, after in zip(self.down, self.after_pool, strict=True):
             maps = level(maps)
             sizes.append(maps.shape[2:])
@@ -102,7 +105,7 @@ class SegNet(Segmenter):
 
 def _layer(before: int, after: int) -> tuple[nn.Module, ...]:
     conv = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
-    # In place of torch's default, which lets the signal fade over SegNet's 26 layers.
+    # He initialisation: with torch's default the signal would fade over SegNet's 26 layers.
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)
 
@@ -112,25 +115,55 @@ def _layers(channels: list[int]) -> list[nn.Module]:
 
 
 def unet(n_classes: int, *, width: int) -> UNet:
-    """Return U-Net."""
+    """Return U-Net with `width` channels at its top level."""
     return UNet(n_classes, width)
 
 
 def segnet(n_classes: int, *, width: int) -> SegNet:
-    """Return SegNet."""
+    """Return SegNet with `width` channels at its top level."""
     return SegNet(n_classes, width)
 
 
 def bayesian_segnet(n_classes: int, *, width: int, dropout: float) -> SegNet:
-    """Return Bayesian SegNet."""
+    """Return Bayesian SegNet.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes.
+    width
+        Channels of the top level.
+    dropout
+        Dropout rate of the three deepest levels, above 0, below 1.
+
+    Returns
+    -------
+    SegNet
+        The network, its weights random.
+    """
     return SegNet(n_classes, width, dropout)
 
 
-def monte_carlo(net: nn.Module, pictures: Tensor, samples: int = 8) -> tuple[Tensor, Tensor]:
-    """Return mean class probabilities and their variance over nets drawn by dropout, each (N, C, H, W).
+def monte_carlo_dropout(net: nn.Module, images: Tensor, samples: int = 8) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of class probabilities over dropout samples (Kendall et al. 2015, arXiv:1511.02680).
 
-    Kendall et al. 2015: the variance is the model's uncertainty. Only dropout is switched on; batch norm keeps its
-    stored statistics. The net is in evaluation mode before and after. Draws follow torch's seed.
+    Only dropout is switched on; batch norm keeps its stored statistics. The network is left in evaluation mode.
+
+    Parameters
+    ----------
+    net
+        Network with dropout layers.
+    images
+        float32 (N, 3, H, W), normalised.
+    samples
+        Number of samples, drawn from torch's global generator.
+
+    Returns
+    -------
+    mean
+        float32 (N, C, H, W), 0..1.
+    variance
+        float32 (N, C, H, W), the model's uncertainty.
     """
     drawn = [module for module in net.modules() if isinstance(module, nn.Dropout)]
     net.eval()
@@ -138,7 +171,7 @@ def monte_carlo(net: nn.Module, pictures: Tensor, samples: int = 8) -> tuple[Ten
         module.train()
     try:
         with torch.inference_mode():
-            nets = torch.stack([torch.softmax(net(pictures).float(), dim=1) for _ in range(samples)])
+            nets = torch.stack([torch.softmax(net(images).float(), dim=1) for _ in range(samples)])
             variance, mean = torch.var_mean(nets, dim=0, correction=0)
     finally:
         net.eval()
@@ -146,11 +179,23 @@ def monte_carlo(net: nn.Module, pictures: Tensor, samples: int = 8) -> tuple[Ten
 
 
 @contextlib.contextmanager
-def drawn_net(net: nn.Module, seed: int) -> Iterator[None]:
-    """Let a network in evaluation mode be one net drawn by dropout, the same for every picture of one size.
+def dropout_sample(net: nn.Module, seed: int) -> Iterator[None]:
+    """Apply one dropout sample, the same for all images of one size, to a network in evaluation mode.
 
-    `monte_carlo` draws anew for each picture of a batch, so that its answer hangs on what else is in the batch. Here
-    the units that are off follow from `seed` alone: a window of a slide gets the same answer in every batch and tile.
+    `monte_carlo_dropout` draws new masks for each image of a batch, so that its output depends on the rest of the
+    batch. Here the masks follow from `seed` alone: a window of a slide gets the same output in every batch and tile.
+
+    Parameters
+    ----------
+    net
+        Network in evaluation mode; unchanged when the context ends.
+    seed
+        Number of the sample.
+
+    Yields
+    ------
+    None
+        While the context lasts, calls of `net` use the masks of this sample.
     """
     hooks = [
         module.register_forward_hook(_Mask(module.p, seed, number))
@@ -164,11 +209,11 @@ def drawn_net(net: nn.Module, seed: int) -> Iterator[None]:
 
 
 class _Mask:
-    """Switches the same units off in all pictures, and scales the others up as dropout does."""
+    """Forward hook that drops the same units for all images, and scales up the others as dropout does."""
 
     def __init__(self, p: float, seed: int, number: int) -> None:
         self._p = p
-        # Of the processor, so that a GPU draws the same nets.
+        # Drawn on the CPU, so that a GPU uses the same masks.
         self._source = torch.Generator().manual_seed((seed << 16) + number)
         self._kept: Tensor | None = None
 

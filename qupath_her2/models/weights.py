@@ -1,6 +1,6 @@
-"""Where a backbone's first weights come from: a folder of files, timm's hub, a file that is named, or nowhere.
+"""Initial weights of a backbone: from a folder, timm's hub, a named file, or random.
 
-Nothing is replaced by anything else in silence: what is not found is an error that says the ways out.
+There is no silent fallback: weights that cannot be found are an error that says the ways out.
 """
 
 from __future__ import annotations
@@ -24,55 +24,64 @@ if TYPE_CHECKING:
 __all__ = [
     "RandomWeightsWarning",
     "WEIGHTS_FOLDER",
-    "few",
+    "first_faults",
     "find_pretrained",
-    "give_weights",
+    "initialise_weights",
     "load_backbone",
     "read_weights",
 ]
 
-#: Environment variable: a folder of ``<backbone>.safetensors``, asked before the hub.
+#: Environment variable: a folder of ``<backbone>.safetensors``, looked up before the hub.
 WEIGHTS_FOLDER = "QUPATH_HER2_WEIGHTS"
 
 _HUB_FILE = "model.safetensors"
-#: Parts of published files that no network here has: torchvision's second classifier of Inception.
+#: Parts of published files that no network here has: Inception's auxiliary classifier.
 _SPARE = ("AuxLogits.",)
 
 
 class RandomWeightsWarning(UserWarning):
-    """Pretrained weights were wanted and could not be had; the network begins at random."""
+    """Pretrained weights were requested but unavailable; the network is initialised at random."""
 
 
-def give_weights(
+def initialise_weights(
     net: nn.Module, spec: ModelSpec, weights: Literal["pretrained", "auto", "random"] | Path | None
 ) -> None:
-    """Fill the backbone of `net` as `registry.build_model` says, and note the source as ``weights_source``.
+    """Initialise the backbone of a network, and record the origin in its ``weights_source``.
+
+    Parameters
+    ----------
+    net
+        Network to initialise, in place.
+    spec
+        Its entry in the registry.
+    weights
+        See `registry.build_model`.
 
     Raises
     ------
     ModelError
-        They cannot be had, or are another network's.
+        The weights are unavailable, or belong to another network.
     """
     net.weights_source = "random"
     if weights is None or weights == "random":
         return
     if weights == "auto":
         try:
-            give_weights(net, spec, "pretrained")
+            initialise_weights(net, spec, "pretrained")
         except ModelError as error:
             warnings.warn(f"Random weights are used. {error}", RandomWeightsWarning, stacklevel=3)
         return
     if isinstance(weights, str) and weights != "pretrained":
         raise ModelError(
-            f"Weights {weights!r} of model '{spec.name}' are none of 'pretrained', 'auto', 'random' and a file (a "
+            f"Weights {weights!r} of model '{spec.name}' are none of 'pretrained', 'auto', 'random', or a file (a "
             "Path)."
         )
     if spec.backbone is None:
         if isinstance(weights, Path):
             raise ModelError(
-                f"Model '{spec.name}' has no pretrained part for '{weights.name}'. Leave --weights out."
+                f"Model '{spec.name}' has no pretrained part that '{weights.name}' could fill. Leave --weights out."
             )
-        # Nothing was ever published for it: random is what "pretrained" comes to, and the source says so.
+        # No weights were ever published for it: "pretrained" then means random, and `weights_source` says so.
         return
     path = weights if isinstance(weights, Path) else find_pretrained(spec.backbone, spec.name)
     load_backbone(net.backbone, path)
@@ -81,12 +90,24 @@ def give_weights(
 
 
 def find_pretrained(backbone: str, model: str = "") -> Path:
-    """Return the file of timm's published weights of a backbone: from `WEIGHTS_FOLDER`, the cache, or the hub.
+    """Find the file of timm's published weights of a backbone: in `WEIGHTS_FOLDER`, the cache, or the hub.
+
+    Parameters
+    ----------
+    backbone
+        timm's name, with the tag of the weights.
+    model
+        Name of the model in the registry, for messages.
+
+    Returns
+    -------
+    Path
+        A ``.safetensors`` file.
 
     Raises
     ------
     ModelError
-        timm publishes none, or the hub cannot be reached; the message says how to bring the file here.
+        timm publishes none, or the hub cannot be reached; the message says how to get the file.
     """
     folder = os.environ.get(WEIGHTS_FOLDER)
     if folder and (Path(folder) / f"{backbone}.safetensors").is_file():
@@ -100,28 +121,39 @@ def find_pretrained(backbone: str, model: str = "") -> Path:
     whose = f" of model '{model}'" if model else ""
     if not hub_id:
         raise ModelError(
-            f"timm {timm.__version__} publishes no weights of '{backbone}'{whose}. Pass a file of them "
-            "(--weights FILE.safetensors), or begin with random ones (--weights random)."
+            f"timm {timm.__version__} publishes no weights of '{backbone}'{whose}. Pass a file "
+            "(--weights FILE.safetensors), or start from random weights (--weights random)."
         )
+    # The cache is asked first, so that a computer without a connection waits for no time-out.
     cached = try_to_load_from_cache(hub_id, _HUB_FILE)
     try:
         return Path(cached if isinstance(cached, str) else hf_hub_download(hub_id, _HUB_FILE))
     except (OSError, ValueError, EntryNotFoundError) as error:
         raise ModelError(
-            f"The ImageNet weights '{backbone}'{whose} cannot be fetched ({type(error).__name__}). Download "
-            f"https://huggingface.co/{hub_id}/resolve/main/{_HUB_FILE} where there is a connection and pass it with "
-            f"--weights FILE, or keep it as {backbone}.safetensors in a folder that {WEIGHTS_FOLDER} names; "
-            "--weights random begins without."
+            f"The ImageNet weights '{backbone}'{whose} cannot be downloaded ({type(error).__name__}). Download "
+            f"https://huggingface.co/{hub_id}/resolve/main/{_HUB_FILE} on a connected computer and pass it with "
+            f"--weights FILE, or keep it as {backbone}.safetensors in the folder named by {WEIGHTS_FOLDER}; "
+            "--weights random starts without."
         ) from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a ``.safetensors`` file, or of a ``.pth`` that holds tensors alone.
+    """Read the tensors of a ``.safetensors`` file, or of a ``.pth`` that holds only tensors.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        {name: tensor} on the CPU.
 
     Raises
     ------
     ModelError
-        It cannot be read, is damaged, or would run code when read.
+        The file cannot be read, is damaged, or would run code when unpickled.
     """
     import torch
     from safetensors import SafetensorError
@@ -138,23 +170,32 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"Weights '{path}' are damaged, or hold more than tensors (a pickle that runs code is refused). "
             "Save the state_dict as .safetensors."
         ) from error
+    # Training scripts wrap the weights with optimiser and epoch under one of these keys.
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(torch.is_tensor(t) for t in content.values()):
-        raise ModelError(f"Weights '{path}' hold no state_dict. Save the state_dict as .safetensors.")
+        raise ModelError(f"Weights '{path}' contain no state_dict. Save the state_dict as .safetensors.")
+    # DistributedDataParallel puts "module." before every name.
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
 def load_backbone(net: nn.Module, path: Path) -> None:
-    """Load a file of weights into a network of timm; its classifier is left as it is where it has another size.
+    """Load a weights file into a timm network; a classifier of another size keeps its initial weights.
+
+    Parameters
+    ----------
+    net
+        Network, changed in place.
+    path
+        Weights file, see `read_weights`.
 
     Raises
     ------
     ModelError
-        The file is another network's: a weight is missing, left over or of another shape.
+        The file belongs to another network: a weight is missing, unexpected or has another shape.
     """
     state: Any = read_weights(path)
-    # timm keeps renamed layers and resized positions in a function beside the network's class.
+    # Beside each network's class timm keeps a function that renames old layers and resizes position embeddings.
     adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if adapt is not None:
         state = adapt(state, net)
@@ -162,7 +203,7 @@ def load_backbone(net: nn.Module, path: Path) -> None:
     classifier = tuple(f"{name}." for name in _names(net.pretrained_cfg.get("classifier")))
     spare = (*classifier, *_SPARE)
     kept = {k: v for k, v in state.items() if not (k.startswith(spare) and _shape(own.get(k)) != _shape(v))}
-    faults = [f"{k} is left over" for k in kept if k not in own]
+    faults = [f"{k} is unexpected" for k in kept if k not in own]
     faults += [
         f"{k} is {_shape(v)}, not {_shape(own[k])}"
         for k, v in kept.items()
@@ -173,12 +214,12 @@ def load_backbone(net: nn.Module, path: Path) -> None:
     ]
     if faults:
         name = net.pretrained_cfg.get("architecture", "this network")
-        raise ModelError(f"Weights '{path}' are not those of {name}: {few(faults)}.")
+        raise ModelError(f"Weights '{path}' do not fit {name}: {first_faults(faults)}.")
     net.load_state_dict(kept, strict=False)
 
 
-def few(faults: Iterable[str], limit: int = 3) -> str:
-    """Return the first faults in words, and how many more there are."""
+def first_faults(faults: Iterable[str], limit: int = 3) -> str:
+    """Return the first faults as text, and the number of the others."""
     listed = list(faults)
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return "; ".join(listed[:limit]) + more
@@ -201,5 +242,5 @@ def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
 
 
 def _counts(name: str) -> bool:
-    # How many batches a batch norm has seen: older files lack it, and nothing is computed from it.
+    # The batch counter of batch norm: older files lack it, and no output depends on it.
     return not name.endswith("num_batches_tracked")

@@ -13,7 +13,7 @@ import orjson
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.inference.calibration import fit_temperature
 from qupath_her2.learning.inference.predict import predict
-from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.learning.metrics.curves import confusion_figure
 from qupath_her2.learning.train.loop import train
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint, save_card
@@ -144,7 +144,7 @@ def train_network(
             resume=job.resume,
         )
     replace_file(
-        job.out / "confusion.svg", confusion_picture(result.confusion, manifest.class_names).encode()
+        job.out / "confusion.svg", confusion_figure(result.confusion, manifest.class_names).encode()
     )
     model, card = load_checkpoint(result.checkpoint)
     card = _calibrated(job, model, card, manifest, maps)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qupath_her2.learning.inference.predict import predict
-from qupath_her2.models.count_heads import counts_of_images, fit_counts, save_counts
+from qupath_her2.models.count_heads import count_classes_per_image, fit_count_head, save_count_head
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.project.exchange.writing import output_errors
@@ -57,8 +57,8 @@ def fit_heads(
     with PatchPixels(labelled) as pixels:
         found = predict(model, card, labelled, pixels, settings, stain_maps=stain_maps)
     n_images, n_classes = len(labelled.images), len(card.class_names)
-    counts = counts_of_images(labelled.image, found.chosen, n_images, n_classes)
-    truth = counts_of_images(labelled.image, labelled.label, n_images, n_classes)
+    counts = count_classes_per_image(labelled.image, found.chosen, n_images, n_classes)
+    truth = count_classes_per_image(labelled.image, labelled.label, n_images, n_classes)
     is_test = np.zeros(n_images, bool)
     is_test[labelled.image[labelled.split == 2]] = True
     has_patches = counts.sum(axis=1) > 0
@@ -67,14 +67,14 @@ def fit_heads(
     with output_errors(checkpoint.parent / HEADS):
         (checkpoint.parent / HEADS).mkdir(parents=True, exist_ok=True)
     for kind in kinds:
-        head = fit_counts(
+        head = fit_count_head(
             kind,
             counts[learning],
             truth[learning].argmax(axis=1),
             patch_classes=card.class_names,
             slide_classes=card.class_names,
         )
-        save_counts(head_path(checkpoint, kind), head)
+        save_count_head(head_path(checkpoint, kind), head)
         if len(testing):
             probabilities = head.predict(counts[testing])
             answer = [head.slide_classes[code] for code in probabilities.argmax(axis=1).tolist()]

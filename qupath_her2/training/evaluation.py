@@ -12,7 +12,7 @@ import numpy as np
 from qupath_her2.learning.dataset import Preparation
 from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
 from qupath_her2.learning.inference.predict import predict
-from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.learning.metrics.curves import confusion_figure
 from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.project.exchange.writing import output_errors, replace_file
@@ -217,7 +217,7 @@ def write_evaluation(
     """
     for name, figures in (("patches", found.patches), ("images", found.images)):
         write_agreement(folder / name, figures)
-        picture = confusion_picture(figures.matrix, card.class_names, f"Test {name}")
+        picture = confusion_figure(figures.matrix, card.class_names, f"Test {name}")
         replace_file(folder / name / "confusion.svg", picture.encode())
     mistakes = folder / "mistakes.jpg"
     worst = found.worst[:_WORST]

@@ -12,7 +12,7 @@ import orjson
 
 from qupath_her2.errors import SettingsError, TrainingError
 from qupath_her2.learning.inference.calibration import fit_temperature
-from qupath_her2.learning.metrics.curves import confusion_picture
+from qupath_her2.learning.metrics.curves import confusion_figure
 from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.learning.metrics.pixel_evaluation import sample_pixels, seconds_per_crop, tally_pixels
 from qupath_her2.learning.train.loop import train
@@ -114,12 +114,12 @@ def train_segmenter(
         model, card = load_checkpoint(result.checkpoint)
         card = _calibrated(model, card, manifest, pixels, targets, job)
     save_card(result.checkpoint, card)
-    picture = confusion_picture(result.confusion, manifest.class_names, "Validation pixels")
+    picture = confusion_figure(result.confusion, manifest.class_names, "Validation pixels")
     replace_file(job.out / "confusion.svg", picture.encode())
     row = _judged(model, card, result, job, predicting)
     if row is not None:
         write_table(job.out / "test" / "pixels", [row])
-        test_picture = confusion_picture(row.tally.confusion(), card.class_names, "Test pixels")
+        test_picture = confusion_figure(row.tally.confusion(), card.class_names, "Test pixels")
         replace_file(job.out / "test" / "confusion.svg", test_picture.encode())
     n_test = int((job.manifest.split == 2).sum())
     replace_file(job.out / "training.json", training_record(job, result, n_test))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torchvision import transforms
 
 from qupath_her2.learning.inference.predict import predict
-from qupath_her2.learning.train.setup import begin_card
+from qupath_her2.learning.train.setup import initial_card
 from qupath_her2.models.registry import build_model
 from qupath_her2.models.settings import PredictSettings, ReadSettings
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
@@ -135,7 +135,7 @@ def bench(path: Path, model: str, workers: int, most: int) -> None:
     net = TinyNet() if model == "tiny" else build_model(model, 3, weights="random")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     manifest = manifest_of(path, most)
-    card = begin_card(net, manifest, "", None)
+    card = initial_card(net, manifest, "", None)
     settings = PredictSettings(batch_size=BATCH, read=ReadSettings(threads=workers))
 
     def ours() -> Any:

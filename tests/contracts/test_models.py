@@ -1,4 +1,4 @@
-"""Every registered network does the same things in the same way."""
+"""The contract that every registered network fulfils."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spec(request: pytest.FixtureRequest) -> ModelSpec:
 
 
 def side_of(spec: ModelSpec) -> int:
-    """The side of the pictures here: small, to be quick."""
+    """Side of the test images: small, for speed."""
     return spec.input.minimum if spec.input.is_fixed else max(64, spec.input.minimum)
 
 
@@ -50,19 +50,19 @@ def net(spec: ModelSpec) -> Any:
     return build_model(spec.name, len(spec.class_names), weights="random", **sized)
 
 
-def pictures(spec: ModelSpec, n: int = 2, seed: int = 0) -> Any:
+def images(spec: ModelSpec, n: int = 2, seed: int = 0) -> Any:
     side = side_of(spec)
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, 3, side, side)).astype(np.float32))
 
 
-def test_the_table_says_its_size(spec: ModelSpec) -> None:
+def test_the_registry_states_its_size(spec: ModelSpec) -> None:
     # Shapes without numbers: the default sizes of all networks in moments.
     with torch.device("meta"):
         size = model_size(build_model(spec.name, len(spec.class_names), weights="random"))
     assert (size.parameters, size.trainable) == (spec.n_parameters, spec.n_trainable)
 
 
-def test_the_table_is_complete(spec: ModelSpec) -> None:
+def test_its_registry_entry_is_complete(spec: ModelSpec) -> None:
     if spec.kind == "classification":
         assert spec.class_names == TASKS[spec.task].class_names
     assert spec.paper
@@ -72,16 +72,16 @@ def test_the_table_is_complete(spec: ModelSpec) -> None:
     assert spec.input.default % spec.input.multiple == 0
 
 
-def test_logits_have_their_shape_and_each_picture_its_own(spec: ModelSpec, net: Any) -> None:
+def test_logits_have_their_shape_and_each_image_its_own(spec: ModelSpec, net: Any) -> None:
     net.eval()
-    given = pictures(spec)
+    given = images(spec)
     with torch.inference_mode():
         logits, alone = net(given), net(given[1:])
     expected = (2, len(spec.class_names), *(given.shape[2:] if spec.kind == "segmentation" else ()))
     assert tuple(logits.shape) == expected
     assert logits.dtype == torch.float32
     assert torch.isfinite(logits).all()
-    # In evaluation a picture's class cannot depend on the company it is in.
+    # In evaluation an image's logits must not depend on the rest of the batch.
     assert torch.allclose(logits[1:], alone, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(logits[:1], logits[1:], atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_a_step_reaches_every_trainable_weight_and_no_other(spec: ModelSpec, net
     net.train()
     net.zero_grad()
     running = {k: v.clone() for k, v in net.named_buffers() if k.startswith("backbone")}
-    logits = net(pictures(spec))
+    logits = net(images(spec))
     torch.nn.functional.cross_entropy(
         logits, torch.zeros((2, *logits.shape[2:]), dtype=torch.long)
     ).backward()
@@ -102,7 +102,7 @@ def test_a_step_reaches_every_trainable_weight_and_no_other(spec: ModelSpec, net
     net.zero_grad()
 
 
-def test_the_layer_for_looking_gives_a_map_with_a_gradient(spec: ModelSpec, net: Any) -> None:
+def test_the_cam_layer_gives_a_map_with_a_gradient(spec: ModelSpec, net: Any) -> None:
     if spec.kind == "segmentation":
         assert net.cam_layer is None
         return
@@ -115,7 +115,7 @@ def test_the_layer_for_looking_gives_a_map_with_a_gradient(spec: ModelSpec, net:
         seen.append(output)
 
     handle = net.get_submodule(net.cam_layer).register_forward_hook(keep)
-    net(pictures(spec))[:, 0].sum().backward()
+    net(images(spec))[:, 0].sum().backward()
     handle.remove()
     (output,) = seen
     assert output.ndim == (4 if net.cam_prefix_tokens is None else 3)
@@ -134,11 +134,11 @@ def test_normalisation_is_three_means_and_three_deviations(net: Any) -> None:
     assert all(0 < s <= 1 for s in std)
 
 
-def test_a_checkpoint_brings_it_back(spec: ModelSpec, net: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_restores_it(spec: ModelSpec, net: Any, tmp_path: Path) -> None:
     if spec.name not in WRITTEN:
         return
     net.eval()
-    given = pictures(spec, n=1)
+    given = images(spec, n=1)
     with torch.inference_mode():
         before = net(given)
     mean, std = net.normalisation

@@ -1,7 +1,7 @@
-"""A segmenter that is right by construction: it names the nearest of three colours, and pictures drawn in them.
+"""A segmenter with known output: it assigns each pixel to the nearest of three colours; and images in these colours.
 
-The nearest of several points is where ``2 c . x - |c|^2`` is largest, which is linear in the colour x: a U-Net whose
-first skip hands the colour through, and whose last layer holds these sums, decides exactly so.
+The nearest of several points maximises ``2 c . x - |c|^2``, which is linear in the colour x: a U-Net whose first skip
+passes the colour through, and whose last layer computes these sums, decides exactly so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["COLOURS", "CARD", "colour_net", "flat_picture", "save_colour_net"]
 #: Background, membrane, nucleus: glass, and about 0.6 OD of DAB and 0.35 of haematoxylin on it.
 COLOURS = np.array([[240, 240, 242], [142, 108, 84], [134, 138, 180]], np.uint8)
 
-#: Of a network for windows of 96 px at 0.25 µm.
+#: Card of a network for windows of 96 px at 0.25 µm/px.
 CARD = ModelCard(
     model="unet",
     class_names=TARGET_CLASSES,
@@ -40,7 +40,7 @@ _SHARPNESS = 40.0
 
 
 def colour_net(sharpness: float = _SHARPNESS) -> Any:
-    """Return a U-Net of width 3 that names the nearest of `COLOURS`."""
+    """Return a U-Net of width 3 that assigns each pixel to the nearest of `COLOURS`."""
     import torch
 
     net = build_model("unet", len(TARGET_CLASSES), weights="random", width=3)
@@ -51,7 +51,7 @@ def colour_net(sharpness: float = _SHARPNESS) -> Any:
         first, second = net.down[0][0], net.down[0][3]
         first.weight.copy_(same)
         second.weight.copy_(same)
-        # Colours from -1 to 1 are lifted above 0, where ReLU leaves them as they are.
+        # Colours in -1..1 are shifted above 0, where ReLU leaves them unchanged.
         net.down[0][1].bias.fill_(1)
         last = net.up[-1]
         last[0].weight.zero_()
@@ -64,11 +64,11 @@ def colour_net(sharpness: float = _SHARPNESS) -> Any:
 
 
 def save_colour_net(path: Path, sharpness: float = _SHARPNESS, **card: Any) -> ModelCard:
-    """Save `colour_net` as a checkpoint; `card` changes its card."""
+    """Save `colour_net` as a checkpoint; `card` replaces fields of its card."""
     return save_checkpoint(path, colour_net(sharpness), replace(CARD, **card))
 
 
 def flat_picture(field: Field) -> NDArray[np.uint8]:
-    """Return a field in flat colours: what is nucleus, membrane and background by its truth."""
+    """Return a field painted in `COLOURS` by its true classes: nucleus, membrane and background."""
     target = truth_target(field)
     return COLOURS[np.where(target == IGNORE, 0, target)]

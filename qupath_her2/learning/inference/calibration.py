@@ -10,14 +10,14 @@ from scipy import optimize
 
 from qupath_her2.errors import SettingsError
 
-__all__ = ["abstention_threshold", "fit_temperature", "mean_nll", "temper"]
+__all__ = ["abstention_threshold", "fit_temperature", "mean_log_loss", "apply_temperature"]
 
 #: Temperatures looked at: beyond a hundredfold a network knows nothing, and calibration cannot help it.
 _RANGE = (0.01, 100.0)
 _TINY = 1e-30
 
 
-def temper(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+def apply_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """Return probabilities at another temperature: those of ``log p / temperature``.
 
     Parameters
@@ -34,11 +34,11 @@ def temper(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), _TINY)) / temperature
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    tempered: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
-    return tempered
+    scaled: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
-def mean_nll(probabilities: NDArray[np.float32], labels: NDArray[np.int16]) -> float:
+def mean_log_loss(probabilities: NDArray[np.float32], labels: NDArray[np.int16]) -> float:
     """Return the mean negative log-likelihood of the labels, in nats; float (N, C) and int (N,)."""
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(of_label, _TINY)).mean())
@@ -70,7 +70,7 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int16
     known, truth = _labelled(probabilities, labels)
 
     def loss(log_temperature: float) -> float:
-        return mean_nll(temper(known, math.exp(log_temperature)), truth)
+        return mean_log_loss(apply_temperature(known, math.exp(log_temperature)), truth)
 
     bounds = (math.log(_RANGE[0]), math.log(_RANGE[1]))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})

@@ -1,4 +1,4 @@
-"""Running a network that does not learn: in half precision, in parts that fit into memory."""
+"""TrainingState a network that does not learn: in half precision, in parts that fit into memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Forward:
     at_once: int
     pad: bool = False
 
-    def __call__(self, pictures: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    def __call__(self, patches: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Return logits, float32 (n, C) on the device, of uint8 (n, side, side, 3) on the device.
 
         Raises
@@ -59,14 +59,14 @@ class Forward:
         while start < len(rows):
             stop = min(len(rows), start + self.at_once)
             try:
-                done.append(self._part(pictures[start:stop], rows[start:stop]))
+                done.append(self._part(patches[start:stop], rows[start:stop]))
                 start = stop
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if self.at_once == 1:
                     raise ModelError(
-                        f"The memory of {self.device} is full with a single patch of {pictures.shape[1]} px in the "
+                        f"The memory of {self.device} is full with a single patch of {patches.shape[1]} px in the "
                         "network. Run it with device cpu, or free the memory that others use."
                     ) from error
                 self.at_once = (min(self.at_once, stop - start) + 1) // 2
@@ -74,17 +74,17 @@ class Forward:
                     torch.cuda.empty_cache()
         return torch.cat(done)
 
-    def _part(self, pictures: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    def _part(self, patches: Tensor, rows: NDArray[np.int64]) -> Tensor:
         import torch
 
         n = len(rows)
         if self.pad and n < self.at_once:
-            blank = pictures.new_zeros((self.at_once - n, *pictures.shape[1:]))
-            pictures, rows = (
-                torch.cat([pictures, blank]),
+            blank = patches.new_zeros((self.at_once - n, *patches.shape[1:]))
+            patches, rows = (
+                torch.cat([patches, blank]),
                 np.append(rows, np.repeat(rows[:1], self.at_once - n)),
             )
-        seen = self.prepare(pictures, rows)
+        seen = self.prepare(patches, rows)
         with autocast(self.device, self.half):
             logits: Tensor = self.net(seen)
         return logits[:n].float()

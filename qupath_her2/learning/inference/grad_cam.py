@@ -20,12 +20,12 @@ __all__ = ["explain", "heat_overlay"]
 
 def explain(
     model: Any,
-    pictures: NDArray[np.uint8],
+    patches: NDArray[np.uint8],
     prepare: Preparation,
     rows: NDArray[np.int64],
     classes: NDArray[np.int16] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what in each picture speaks for a class: Grad-CAM [1]_.
+    """Return what in each patch speaks for a class: Grad-CAM [1]_.
 
     The gradients of the class's logit, averaged over the map, weigh the channels of the last convolution; what is
     negative is dropped. A vision transformer's map are the tokens that enter its last block, class token left out.
@@ -34,10 +34,10 @@ def explain(
     ----------
     model
         Of `models.build_model` or `load_checkpoint`; on any device, left in evaluation mode.
-    pictures
+    patches
         uint8 (n, side, side, 3) RGB.
     prepare
-        How pictures become the network's input.
+        How patches become the network's input.
     rows
         int64 (n,), their rows in the manifest.
     classes
@@ -46,9 +46,9 @@ def explain(
     Returns
     -------
     heat
-        float32 (n, side, side), 0..1, the largest of each picture is 1; all 0 where nothing speaks for the class.
+        float32 (n, side, side), 0..1, the largest of each patch is 1; all 0 where nothing speaks for the class.
     strength
-        float32 (n), that largest value before scaling: comparable between pictures of one network.
+        float32 (n), that largest value before scaling: comparable between patches of one network.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def explain(
     try:
         # Gradients are wanted of what follows the map alone: the layers before it, frozen or not, keep nothing.
         with torch.no_grad():
-            logits = model(prepare(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), rows))
+            logits = model(prepare(torch.from_numpy(np.ascontiguousarray(patches)).to(device), rows))
             wanted = (
                 logits.argmax(1) if classes is None else torch.from_numpy(classes.astype(np.int64)).to(device)
             )
@@ -82,7 +82,7 @@ def explain(
         hook.remove()
     maps, slopes = (_as_map(values.detach(), model.cam_prefix_tokens) for values in (seen[0], gradient))
     heat = (maps * slopes.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
-    side = pictures.shape[1]
+    side = patches.shape[1]
     heat = functional.interpolate(heat.float(), (side, side), mode="bilinear", align_corners=False)[:, 0]
     strength = heat.amax((1, 2))
     scaled = heat / strength.clamp(min=torch.finfo(heat.dtype).tiny)[:, None, None]
@@ -101,7 +101,7 @@ def _keep(seen: list[Tensor], out: Tensor) -> Tensor:
 
 
 def _as_map(values: Tensor, prefix_tokens: int | None) -> Tensor:
-    """Return (N, C, h, w); tokens (N, T, C) of a square picture are laid out in rows."""
+    """Return (N, C, h, w); tokens (N, T, C) of a square patch are laid out in rows."""
     if prefix_tokens is None:
         return values
     tokens = values[:, prefix_tokens:]
@@ -110,13 +110,13 @@ def _as_map(values: Tensor, prefix_tokens: int | None) -> Tensor:
 
 
 def heat_overlay(
-    picture: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.5
+    patch: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return a picture with its heat laid over it in colours, clear where there is none.
+    """Return a patch with its heat laid over it in colours, clear where there is none.
 
     Parameters
     ----------
-    picture
+    patch
         uint8 (H, W, 3) RGB.
     heat
         float32 (H, W), 0..1.
@@ -131,4 +131,4 @@ def heat_overlay(
     grey = np.rint(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     share = (opacity * np.clip(heat, 0, 1))[..., None]
-    return cast("NDArray[np.uint8]", np.rint(picture * (1 - share) + colours * share).astype(np.uint8))
+    return cast("NDArray[np.uint8]", np.rint(patch * (1 - share) + colours * share).astype(np.uint8))

@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["DeviceClock", "DeviceResults", "uploaded"]
+__all__ = ["DeviceClock", "DeviceResults", "upload_batches"]
 
 #: Batches whose work may be queued on the GPU at once.
 _IN_FLIGHT = 3
 
 
-def uploaded(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield batches with their pictures on the device; a GPU fetches them while it computes the ones before.
+def upload_batches(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield batches with their patches on the device; a GPU fetches them while it computes the ones before.
 
     Their host memory must be page-locked for that; torch keeps it from being used again until they are there.
     """
     import torch
 
     if device.type != "cuda":
-        yield from ((batch, batch.pictures.to(device)) for batch in batches)
+        yield from ((batch, batch.patches.to(device)) for batch in batches)
         return
     fetching = torch.cuda.Stream(device)
     for batch in batches:
         with torch.cuda.stream(fetching):
-            pictures = batch.pictures.to(device, non_blocking=True)
+            patches = batch.patches.to(device, non_blocking=True)
         computing = torch.cuda.current_stream(device)
         computing.wait_stream(fetching)
         # Its memory belongs to the other stream, which must not hand it out again while it is computed with.
-        pictures.record_stream(computing)
-        yield batch, pictures
+        patches.record_stream(computing)
+        yield batch, patches
 
 
 class DeviceResults:

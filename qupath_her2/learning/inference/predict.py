@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.dataset import PatchReader, Preparation, read_batches, split_rows
-from qupath_her2.learning.device import choose_device, describe_device, half_type, memory_layout
+from qupath_her2.learning.dataset import PatchReader, Preparation, batch_rows, read_batches
+from qupath_her2.learning.device import choose_device, describe_device, half_dtype, memory_layout
 from qupath_her2.learning.inference.forward import Forward
-from qupath_her2.learning.inference.pipeline import DeviceClock, DeviceResults, uploaded
-from qupath_her2.models.card import ModelCard, check_picture
+from qupath_her2.learning.inference.pipeline import DeviceClock, DeviceResults, upload_batches
+from qupath_her2.models.card import ModelCard, check_patch_scale
 from qupath_her2.models.optional import need
 from qupath_her2.models.settings import PredictSettings
 from qupath_her2.patches.pixels.patch_pixels import reading_order
@@ -121,7 +121,7 @@ def predict(
         torch.compile(model) if s.is_compiled else model,
         Preparation(manifest, card.mean, card.std, stain_maps=stain_maps),
         device,
-        half_type(device, s.precision),
+        half_dtype(device, s.precision),
         s.batch_size,
         pad=s.is_compiled,
     )
@@ -132,14 +132,14 @@ def predict(
     unread: dict[int, str] = {}
     done = 0
     batches = read_batches(
-        pixels, split_rows(order, s.batch_size), manifest.patch_size_px, s.read, pinned=device.type == "cuda"
+        pixels, batch_rows(order, s.batch_size), manifest.patch_size_px, s.read, pinned=device.type == "cuda"
     )
     with torch.inference_mode(), contextlib.closing(batches):
-        for batch, pictures in uploaded(batches, device):
+        for batch, patches in upload_batches(batches, device):
             unread |= {error.row: str(error) for error in batch.unread}
             if len(batch.rows):
                 with clock.measured():
-                    logits = forward(pictures, batch.rows)
+                    logits = forward(patches, batch.rows)
                     results.add(batch.rows, torch.softmax(logits / card.temperature, 1))
             done += len(batch.rows) + len(batch.unread)
             if progress is not None:
@@ -184,9 +184,9 @@ def _check(
     model: Any, card: ModelCard, manifest: PatchManifest, stain_maps: Sequence[DensityMap] | None
 ) -> None:
     where = manifest.images[0].name if len(manifest.images) == 1 else f"{len(manifest.images)} images"
-    check_picture(card, manifest.pixel_size_um, manifest.patch_size_px, where=where)
+    check_patch_scale(card, manifest.pixel_size_um, manifest.patch_size_px, where=where)
     if (card.stain is None) != (stain_maps is None):
-        wanted = f"pictures normalised by {card.stain}" if card.stain else "pictures as they are"
+        wanted = f"patches normalised by {card.stain}" if card.stain else "patches as they are"
         given = "normalised" if stain_maps is not None else "as they are"
         raise ModelError(
             f"{where}: model '{card.model}' was trained on {wanted}, and these are {given}. "

@@ -1,4 +1,4 @@
-"""Pictures of a training as SVG: curves over epochs, and the confusion matrix."""
+"""Images of a training as SVG: curves over epochs, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
 
-__all__ = ["confusion_picture", "training_curves"]
+__all__ = ["confusion_figure", "training_curves"]
 
 #: Okabe & Ito's colours, told apart by colour-blind people: training, validation, macro F1.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
@@ -85,7 +85,7 @@ def _panel(left: float, title: str, epochs: Sequence[int], lines: dict[str, list
     return "".join(parts)
 
 
-def confusion_picture(
+def confusion_figure(
     counts: NDArray[np.int64], class_names: Sequence[str], title: str = "Validation patches"
 ) -> str:
     """Return a confusion matrix as an SVG document; darker is a larger share of the true class.

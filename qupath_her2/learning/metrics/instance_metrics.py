@@ -20,7 +20,7 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class InstanceCounts:
-    """Matched and unmatched instances; counts of several pictures add up with ``+``.
+    """Matched and unmatched instances; counts of several images add up with ``+``.
 
     `tp` pairs, `fp` found and not true, `fn` true and not found; `iou_sum` of the pairs' overlaps.
     """
@@ -73,10 +73,10 @@ def match_labels(
     least_iou: float = 0.5,
     ignore: NDArray[np.bool_] | None = None,
 ) -> InstanceCounts:
-    """Match the instances of two label pictures by their IoU.
+    """Match the instances of two label images by their IoU.
 
     Kirillov et al. ask for an IoU above 0.5, which makes pairs unique; here exactly 0.5 is enough, as is usual for F1,
-    and of several such partners one counts. Pixels of `ignore` are taken out of both pictures, as there; a found
+    and of several such partners one counts. Pixels of `ignore` are taken out of both images, as there; a found
     instance that has more than `least_iou` of its pixels among them, and no partner, is no false one.
 
     Parameters

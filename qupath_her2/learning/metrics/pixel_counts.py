@@ -1,4 +1,4 @@
-"""Counts of named pixels that add up over pictures and processes: the measures and ROC curves of whole test sets."""
+"""Counts of named pixels that add up over images and processes: the measures and ROC curves of whole test sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Counts = NDArray[np.int64]
 
 @dataclass(slots=True)
 class PixelTally:
-    """Counts of pixels, picture after picture, for each group of pictures (HER2 score) and for all of them.
+    """Counts of pixels, image after image, for each group of images (HER2 score) and for all of them.
 
     The area under the ROC curve is the chance that a pixel of the class has a higher probability than another, ties
     counting half (Hanley & McNeil 1982, doi 10.1148/radiology.143.1.7063747). Probabilities are kept as histograms
@@ -58,7 +58,7 @@ class PixelTally:
         return tuple(sorted(self._confusion))
 
     def add(self, truth: NDArray[np.uint8], probabilities: NDArray[np.floating], *, group: str = "") -> None:
-        """Count a picture.
+        """Count a image.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class PixelTally:
         probabilities
             float (C, H, W), 0..1; the largest is the choice, the first of equals.
         group
-            e.g. the picture's HER2 score.
+            e.g. the image's HER2 score.
 
         Raises
         ------
@@ -120,11 +120,11 @@ class PixelTally:
         return tuple(float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)) for x, y in curves)
 
     def measures(self, group: str | None = None) -> tuple[ClassMeasures, ...]:
-        """Return each class's measures, of a group or (None) of all pictures."""
+        """Return each class's measures, of a group or (None) of all images."""
         return class_measures(self.confusion(group), self.class_names, self.roc_auc(group))
 
     def pooled(self, group: str | None = None) -> PooledMeasures:
-        """Return the measures of all classes together, of a group or (None) of all pictures."""
+        """Return the measures of all classes together, of a group or (None) of all images."""
         return pooled_measures(self.confusion(group), background=self.background, roc_auc=self.roc_auc(group))
 
 

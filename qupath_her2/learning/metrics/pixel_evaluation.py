@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader, read_batches, split_rows
-from qupath_her2.learning.device import autocast, choose_device, half_type, memory_layout
+from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader, batch_rows, read_batches
+from qupath_her2.learning.device import autocast, choose_device, half_dtype, memory_layout
 from qupath_her2.learning.inference.forward import Forward
 from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.learning.train.pixel_losses import UNKNOWN
-from qupath_her2.models.card import ModelCard, check_picture
+from qupath_her2.models.card import ModelCard, check_patch_scale
 from qupath_her2.models.settings import PredictSettings
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
 
-__all__ = ["MONTE_CARLO_SAMPLES", "answering", "sample_pixels", "seconds_per_crop", "tally_pixels"]
+__all__ = ["MONTE_CARLO_SAMPLES", "logit_function", "sample_pixels", "seconds_per_crop", "tally_pixels"]
 
 #: Nets drawn by dropout for one answer of Bayesian SegNet; its authors find little gain beyond 6 (figure 3 there).
 MONTE_CARLO_SAMPLES = 8
@@ -30,19 +30,19 @@ MONTE_CARLO_SAMPLES = 8
 _CROP_PX = 2048
 
 
-def answering(model: Any, samples: int = MONTE_CARLO_SAMPLES) -> Callable[[Any], Any]:
-    """Return what turns normalised pictures into logits as the network is meant to be asked.
+def logit_function(model: Any, samples: int = MONTE_CARLO_SAMPLES) -> Callable[[Any], Any]:
+    """Return what turns normalised patches into logits as the network is meant to be asked.
 
     Of ``bayesian-segnet`` that is the logarithm of the mean probability of `samples` nets drawn by dropout
-    (`models.unet_segnet.monte_carlo`); of all others the network itself.
+    (`models.unet_segnet.monte_carlo_dropout`); of all others the network itself.
     """
     if model.model_name != "bayesian-segnet":
         answer: Callable[[Any], Any] = model
         return answer
-    from qupath_her2.models.unet_segnet import monte_carlo
+    from qupath_her2.models.unet_segnet import monte_carlo_dropout
 
-    def mean_of_nets(pictures: Any) -> Any:
-        mean, _ = monte_carlo(model, pictures, samples)
+    def mean_of_nets(patches: Any) -> Any:
+        mean, _ = monte_carlo_dropout(model, patches, samples)
         return mean.clamp(min=1e-8).log()
 
     return mean_of_nets
@@ -143,14 +143,14 @@ def _named(
     import torch
 
     s = settings or PredictSettings()
-    check_picture(card, manifest.pixel_size_um, manifest.patch_size_px, where="the windows")
+    check_patch_scale(card, manifest.pixel_size_um, manifest.patch_size_px, where="the windows")
     device = choose_device(s.device)
     model.to(device, memory_format=memory_layout(device, is_dense=True)).eval()
     prepare = Preparation(manifest, card.mean, card.std)
-    forward = Forward(answering(model), prepare, device, half_type(device, s.precision), s.batch_size)
+    forward = Forward(logit_function(model), prepare, device, half_dtype(device, s.precision), s.batch_size)
     wanted = np.arange(len(manifest)) if rows is None else rows
     reading = read_batches(
-        pixels, split_rows(wanted, s.batch_size), manifest.patch_size_px, s.read, targets=targets
+        pixels, batch_rows(wanted, s.batch_size), manifest.patch_size_px, s.read, targets=targets
     )
     n_read, reason = 0, ""
     with contextlib.closing(reading):
@@ -162,7 +162,7 @@ def _named(
             with torch.inference_mode(), torch.random.fork_rng():
                 # Nets drawn by dropout are the same each time.
                 torch.manual_seed(number)
-                logits = forward(batch.pictures.to(device), batch.rows) / card.temperature
+                logits = forward(batch.patches.to(device), batch.rows) / card.temperature
                 found = torch.softmax(logits, 1).cpu().numpy()
             yield batch.rows, batch.targets.numpy(), found
     if len(wanted) and n_read == 0:
@@ -181,20 +181,20 @@ def seconds_per_crop(
     s = settings or PredictSettings()
     device = choose_device(s.device)
     model.to(device, memory_format=memory_layout(device, is_dense=True)).eval()
-    ask = answering(model)
+    ask = logit_function(model)
     at_once = min(windows, s.batch_size)
-    pictures = torch.zeros((at_once, 3, side_px, side_px), device=device)
+    patches = torch.zeros((at_once, 3, side_px, side_px), device=device)
 
     def waited() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    with torch.inference_mode(), autocast(device, half_type(device, s.precision)):
-        ask(pictures)
+    with torch.inference_mode(), autocast(device, half_dtype(device, s.precision)):
+        ask(patches)
         begun = waited()
         for _ in range(max(1, windows // at_once)):
-            ask(pictures)
+            ask(patches)
         seconds = waited() - begun
     n = at_once * max(1, windows // at_once)
     return float(seconds / n * (_CROP_PX / side_px) ** 2)

@@ -1,4 +1,4 @@
-"""How well pixels are named: Her2Net's measures, per class, from counts that add up over pictures.
+"""How well pixels are named: Her2Net's measures, per class, from counts that add up over images.
 
 Each measure is a ratio of the counts TP, FP, FN, TN of one class against the rest (Saha & Chakraborty, IEEE TIP
 27(5), 2018, doi 10.1109/TIP.2018.2795742, eq. 8-15); where its denominator is zero it is NaN. Pixels whose truth is
@@ -56,7 +56,7 @@ class ClassMeasures:
         TP / (2 TP + FP + FN), as eq. 13 is printed; at most 0.5, so the paper's 0.88 to 0.97
         cannot come from it.
     correlation
-        -1..1, eq. 15, Pearson's of the two pictures. Of masks of one class that is Matthews' coefficient
+        -1..1, eq. 15, Pearson's of the two images. Of masks of one class that is Matthews' coefficient
         (Matthews 1975, doi 10.1016/0005-2795(75)90109-9). The paper says "based on pixel intensity" and not how
         classes become intensities.
     segmentation_accuracy

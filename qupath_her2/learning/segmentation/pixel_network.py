@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.device import autocast, choose_device, half_type, is_out_of_memory, memory_layout
+from qupath_her2.learning.device import autocast, choose_device, half_dtype, is_out_of_memory, memory_layout
 from qupath_her2.learning.segmentation.windows import WindowLattice, window_lattice
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.optional import need
@@ -33,7 +33,7 @@ _BAYESIAN = "bayesian-segnet"
 
 
 def check_segmenter(card: ModelCard, where: str) -> None:
-    """Raise ModelError unless a network names membrane, nucleus and background of pictures as they are.
+    """Raise ModelError unless a network names membrane, nucleus and background of images as they are.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def check_segmenter(card: ModelCard, where: str) -> None:
         )
     if card.stain is not None:
         raise ModelError(
-            f"{where} was trained on pictures normalised by {card.stain}; cells are found in pictures as they are. "
+            f"{where} was trained on images normalised by {card.stain}; cells are found in images as they are. "
             "Train it without a normalisation."
         )
     if not math.isfinite(card.pixel_size_um):
         raise ModelError(
-            f"{where} names no scale (pixel_size_um). Train it on pictures of one, e.g. 0.25 µm/px."
+            f"{where} names no scale (pixel_size_um). Train it on images of one, e.g. 0.25 µm/px."
         )
 
 
@@ -96,12 +96,12 @@ class PixelNetwork:
         self.is_bayesian = card.model == _BAYESIAN
         self.at_once = self.settings.batch_size
         self._device = choose_device(device)
-        self._half = half_type(self._device, precision)
+        self._half = half_dtype(self._device, precision)
         self._model = model.to(self._device, memory_format=memory_layout(self._device, is_dense=True)).eval()
         self._lock = threading.Lock()
 
     def blend(self, rgb: NDArray[np.uint8], box: Box, columns: range, rows: range) -> PixelMap:
-        """Ask about all windows of a picture and blend their answers.
+        """Ask about all windows of a image and blend their answers.
 
         Parameters
         ----------
@@ -184,11 +184,11 @@ class PixelNetwork:
         seen = ((seen - mean) / std).contiguous(memory_format=memory_layout(self._device, is_dense=True))
         if not self.is_bayesian:
             return self._softmax(seen)
-        from qupath_her2.models.unet_segnet import drawn_net
+        from qupath_her2.models.unet_segnet import dropout_sample
 
         total, squares = torch.zeros(()), torch.zeros(())
         for sample in range(s.samples):
-            with drawn_net(self._model, s.seed + sample):
+            with dropout_sample(self._model, s.seed + sample):
                 said = self._softmax(seen)
             total, squares = total.to(said) + said, squares.to(said) + said**2
         average = total / s.samples

@@ -103,7 +103,7 @@ class SlideSegmenter:
                 yield box, self.segment(box)
 
     def _ground(self, columns: range, rows: range) -> NDArray[np.uint8]:
-        """Return the picture of all windows of a box, read once."""
+        """Return the image of all windows of a box, read once."""
         lattice = self._network.lattice
         places = []
         for windows, size in zip((columns, rows), self._size, strict=True):
@@ -114,5 +114,5 @@ class SlideSegmenter:
         width, height = int(places[0].max()) + 1 - x, int(places[1].max()) + 1 - y
         d = self.downsample
         rgb = read_scaled(self._slide, round(x * d), round(y * d), width, height, d)
-        picture: NDArray[np.uint8] = rgb[np.ix_(places[1] - y, places[0] - x)]
-        return picture
+        image: NDArray[np.uint8] = rgb[np.ix_(places[1] - y, places[0] - x)]
+        return image

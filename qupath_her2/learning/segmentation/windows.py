@@ -50,7 +50,7 @@ def window_lattice(side_px: int, settings: SegmentSettings) -> WindowLattice:
 def mirrored(low: int, high: int, size: int) -> NDArray[np.int64]:
     """Return the places of an axis of `size` px that stand for the pixels `low` to `high` - 1.
 
-    Beyond its edges a picture goes on as in a mirror: white ground is not what a network expects beside a cell.
+    Beyond its edges a image goes on as in a mirror: white ground is not what a network expects beside a cell.
     """
     place = np.arange(low, high) % (2 * size)
     return np.where(place < size, place, 2 * size - 1 - place)

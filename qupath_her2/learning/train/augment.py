@@ -16,7 +16,7 @@ from qupath_her2.slides.stains.jitter import JitterSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Augmentation", "apply_shape", "draw_augmentation", "move_targets"]
+__all__ = ["Augmentation", "apply_geometry", "draw_augmentation", "transform_targets"]
 
 #: Value of a target where nobody knows what the pixel is.
 _UNKNOWN = 255
@@ -86,12 +86,12 @@ def _stain_jitter(settings: JitterSettings | None, drawn: NDArray[np.float64]) -
     return hed_maps(1 + settings.alpha_range * way[:, :3], settings.beta_range_od * way[:, 3:])
 
 
-def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
-    """Flip, turn and resample square pictures.
+def apply_geometry(patches: Tensor, drawn: Augmentation) -> Tensor:
+    """Flip, turn and resample square patches.
 
     Parameters
     ----------
-    pictures
+    patches
         float (N, 3, S, S).
     drawn
         For the same N patches.
@@ -103,7 +103,7 @@ def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
     """
     from torch.nn import functional
 
-    turned = _turned(pictures, drawn)
+    turned = _turned(patches, drawn)
     if drawn.affine is None:
         return turned
     return functional.grid_sample(
@@ -111,8 +111,8 @@ def apply_shape(pictures: Tensor, drawn: Augmentation) -> Tensor:
     )
 
 
-def move_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
-    """Flip, turn and resample targets as `apply_shape` does their pictures.
+def transform_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
+    """Flip, turn and resample targets as `apply_geometry` does their patches.
 
     Parameters
     ----------
@@ -139,27 +139,27 @@ def move_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
     return (_UNKNOWN - found[:, 0]).to(targets.dtype)
 
 
-def _turned(pictures: Tensor, drawn: Augmentation) -> Tensor:
-    """Return pictures (N, C, S, S) flipped and turned by right angles."""
+def _turned(patches: Tensor, drawn: Augmentation) -> Tensor:
+    """Return patches (N, C, S, S) flipped and turned by right angles."""
     import torch
 
-    turned = torch.empty_like(pictures)
+    turned = torch.empty_like(patches)
     for code in range(8):
         quarter, is_flipped = code % 4, code >= 4
         where = np.flatnonzero((drawn.turns == quarter) & (drawn.flipped == is_flipped))
         if len(where) == 0:
             continue
-        index = torch.from_numpy(where).to(pictures.device)
-        some = pictures[index]
+        index = torch.from_numpy(where).to(patches.device)
+        some = patches[index]
         some = some.flip(3) if is_flipped else some
         turned[index] = torch.rot90(some, quarter, (2, 3))
     return turned
 
 
-def _where_from(pictures: Tensor, drawn: Augmentation) -> Tensor:
+def _where_from(patches: Tensor, drawn: Augmentation) -> Tensor:
     """Return for each pixel the place it comes from, (N, S, S, 2) in the frame -1..1."""
     import torch
     from torch.nn import functional
 
-    theta = torch.from_numpy(drawn.affine).to(pictures.device, pictures.dtype)
-    return functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    theta = torch.from_numpy(drawn.affine).to(patches.device, patches.dtype)
+    return functional.affine_grid(theta, list(patches.shape), align_corners=False)

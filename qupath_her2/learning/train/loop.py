@@ -15,18 +15,25 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import PatchReader, TargetReader, read_batches, split_rows
+from qupath_her2.learning.dataset import PatchReader, TargetReader, batch_rows, read_batches
 from qupath_her2.learning.device import describe_device, memory_layout
 from qupath_her2.learning.metrics.curves import training_curves
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
 from qupath_her2.learning.metrics.pixel_metrics import class_measures
-from qupath_her2.learning.train.optimiser_step import take_step
-from qupath_her2.learning.train.parallel import joined_world
+from qupath_her2.learning.train.optimiser_step import train_step
+from qupath_her2.learning.train.parallel import join_process_group
 from qupath_her2.learning.train.schedule import learning_rate
 from qupath_her2.learning.train.seeding import epoch_order
-from qupath_her2.learning.train.setup import Setup, begin_card, begin_run, check_data, check_kind, set_up
+from qupath_her2.learning.train.setup import (
+    Setup,
+    check_data,
+    check_supervision,
+    initial_card,
+    make_setup,
+    new_state,
+)
 from qupath_her2.learning.train.state_file import averaged
-from qupath_her2.learning.train.training_state import Running
+from qupath_her2.learning.train.training_state import TrainingState
 from qupath_her2.learning.train.validation import validate
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import save_checkpoint
@@ -160,23 +167,23 @@ def train(
 
     begun = time.monotonic()
     s = settings or TrainSettings()
-    check_kind(model, targets)
+    check_supervision(model, targets)
     rows, validation, warnings = check_data(manifest, s, targets)
     # Nothing depends on the order of validation, so it is the quickest to read.
     order = reading_order(manifest)
     validation = order[np.isin(order, validation)]
     with output_errors(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
-    with joined_world(s.device) as world:
+    with join_process_group(s.device) as world:
         gpus = [world.device.index or 0] if world.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus):
             layout = memory_layout(world.device, is_dense=targets is not None)
             model.to(world.device, memory_format=layout)
-            setup = set_up(model, manifest, pixels, s, world, rows, stain_maps, targets)
-            card = begin_card(model, manifest, recipe, stain)
-            run = begin_run(model, setup, out_dir, card)
+            setup = make_setup(model, manifest, pixels, s, world, rows, stain_maps, targets)
+            card = initial_card(model, manifest, recipe, stain)
+            run = new_state(model, setup, out_dir, card)
             if resume:
-                run.take_up()
+                run.resume()
             while not run.is_over:
                 _train_epoch(setup, run, progress)
                 _close_epoch(setup, run, validation, card, warnings)
@@ -196,11 +203,11 @@ def train(
     )
 
 
-def _train_epoch(setup: Setup, run: Running, progress: Progress | None) -> None:
+def _train_epoch(setup: Setup, run: TrainingState, progress: Progress | None) -> None:
     """Go through the training patches once, from `run.step` on."""
     s, world = setup.settings, setup.world
     order = epoch_order(setup.rows, s.seed, run.epoch)
-    batches = split_rows(order, s.batch_size, least=2 * world.size)
+    batches = batch_rows(order, s.batch_size, least=2 * world.size)
     own = [world.share(rows) for rows in batches[run.step :]]
     side, is_gpu = setup.manifest.patch_size_px, world.device.type == "cuda"
     setup.net.train()
@@ -212,7 +219,7 @@ def _train_epoch(setup: Setup, run: Running, progress: Progress | None) -> None:
             for group in run.optimiser.param_groups:
                 group["lr"] = rate
             run.unread |= {error.row: str(error) for error in batch.unread}
-            sums = take_step(setup, run, batch)
+            sums = train_step(setup, run, batch)
             run.sums = [before + new for before, new in zip(run.sums, sums, strict=True)]
             run.step += 1
             if progress is not None and world.rank == 0:
@@ -223,14 +230,14 @@ def _train_epoch(setup: Setup, run: Running, progress: Progress | None) -> None:
                 _save(setup, run)
 
 
-def _save(setup: Setup, run: Running) -> None:
+def _save(setup: Setup, run: TrainingState) -> None:
     run.unread = setup.world.merged(run.unread)
     if setup.world.rank == 0:
         run.save()
 
 
 def _close_epoch(
-    setup: Setup, run: Running, validation: NDArray[np.int64], card: ModelCard, warnings: Sequence[str]
+    setup: Setup, run: TrainingState, validation: NDArray[np.int64], card: ModelCard, warnings: Sequence[str]
 ) -> None:
     """Validate, keep the weights if they are the best so far, and put the state on the disk."""
     loss, weight, right, seen = run.sums

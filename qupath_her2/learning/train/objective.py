@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import Batch, TargetReader
 from qupath_her2.learning.train.losses import class_weights, patch_losses, weights_of_counts
-from qupath_her2.learning.train.pixel_losses import UNKNOWN, picture_weights, pixel_losses
+from qupath_her2.learning.train.pixel_losses import UNKNOWN, patch_weights, pixel_losses
 from qupath_her2.models.settings import LossSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.patches.manifest import PatchManifest
 
-__all__ = ["Objective", "PatchObjective", "PixelObjective", "find_objective"]
+__all__ = ["Objective", "PatchObjective", "PixelObjective", "make_objective"]
 
 #: Label of a patch that counts nothing.
 _NO_LABEL = -1
@@ -48,7 +48,7 @@ class Objective(Protocol):
         """Return how many labels or pixels are known, a whole number as a tensor."""
         ...
 
-    def n_right(self, logits: Tensor, truth: Tensor) -> Tensor:
+    def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return how many known ones the largest logit names rightly."""
         ...
 
@@ -95,7 +95,7 @@ class PatchObjective:
         """Return how many patches have a label."""
         return (truth != _NO_LABEL).sum()
 
-    def n_right(self, logits: Tensor, truth: Tensor) -> Tensor:
+    def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return how many are named rightly."""
         return (logits.argmax(1) == truth).sum()
 
@@ -126,10 +126,10 @@ class PixelObjective:
         return torch.full((n, side, side), UNKNOWN, dtype=torch.uint8)
 
     def weight(self, truth: Tensor) -> Tensor:
-        """Return the weights of each picture's known pixels, summed up."""
+        """Return the weights of each patch's known pixels, summed up."""
         import torch
 
-        return picture_weights(truth, torch.from_numpy(self.weights).to(truth.device))
+        return patch_weights(truth, torch.from_numpy(self.weights).to(truth.device))
 
     def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return `pixel_losses`."""
@@ -141,7 +141,7 @@ class PixelObjective:
         """Return how many pixels are known."""
         return (truth != UNKNOWN).sum()
 
-    def n_right(self, logits: Tensor, truth: Tensor) -> Tensor:
+    def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return how many known pixels are named rightly."""
         return ((logits.argmax(1) == truth) & (truth != UNKNOWN)).sum()
 
@@ -159,7 +159,7 @@ def _counts(logits: Tensor, truth: Tensor, is_known: Tensor) -> NDArray[np.int64
     return found
 
 
-def find_objective(
+def make_objective(
     manifest: PatchManifest, rows: NDArray[np.int64], targets: TargetReader | None, loss: LossSettings
 ) -> PatchObjective | PixelObjective:
     """Return the objective of a training.

@@ -14,15 +14,15 @@ from qupath_her2.learning.device import autocast, is_out_of_memory
 from qupath_her2.learning.train.seeding import step_seed
 from qupath_her2.learning.train.setup import Setup
 from qupath_her2.learning.train.state_file import update_average
-from qupath_her2.learning.train.training_state import Running
+from qupath_her2.learning.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["take_step"]
+__all__ = ["train_step"]
 
 
-def take_step(setup: Setup, run: Running, batch: Batch) -> list[float]:
+def train_step(setup: Setup, run: TrainingState, batch: Batch) -> list[float]:
     """Take one step.
 
     The loss is the mean over the batch's patches (a segmenter's: their known pixels), each with its class's weight,
@@ -46,11 +46,11 @@ def take_step(setup: Setup, run: Running, batch: Batch) -> list[float]:
     weight, count = world.total([own_weight, float(objective.n_known(truth))]).tolist()
     if weight == 0:
         return [0.0, 0.0, 0.0, 0.0]
-    pictures = batch.pictures.to(world.device, non_blocking=True)
+    patches = batch.patches.to(world.device, non_blocking=True)
     truth = truth.to(world.device, non_blocking=True)
     while True:
         try:
-            own = _gradients(setup, run, pictures, truth, batch.rows, weight)
+            own = _gradients(setup, run, patches, truth, batch.rows, weight)
             break
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -69,8 +69,8 @@ def take_step(setup: Setup, run: Running, batch: Batch) -> list[float]:
 
 def _gradients(
     setup: Setup,
-    run: Running,
-    pictures: Tensor,
+    run: TrainingState,
+    patches: Tensor,
     truth: Tensor,
     rows: NDArray[np.int64],
     weight: float,
@@ -81,8 +81,8 @@ def _gradients(
     world, device, s = setup.world, setup.world.device, setup.settings
     if len(rows) == 0:
         # The other processes wait for this one's gradients: two blank patches that count nothing.
-        pictures, rows = pictures.new_zeros((2, *pictures.shape[1:])), setup.rows[:2]
-        truth = setup.objective.blank(2, pictures.shape[1]).to(device)
+        patches, rows = patches.new_zeros((2, *patches.shape[1:])), setup.rows[:2]
+        truth = setup.objective.blank(2, patches.shape[1]).to(device)
     run.optimiser.zero_grad(set_to_none=True)
     # Dropout depends on the step, not on what was drawn before it.
     torch.manual_seed(step_seed(s.seed, run.epoch, run.step, world.rank))
@@ -90,21 +90,21 @@ def _gradients(
     parts = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / run.micro))
     for number, part in enumerate(parts):
         here = slice(int(part[0]), int(part[-1]) + 1)
-        seen = setup.prepare(pictures[here], rows[here], run.epoch)
+        seen = setup.prepare(patches[here], rows[here], run.epoch)
         with world.apart(setup.net, number + 1 < len(parts)):
             with autocast(device, setup.half):
                 logits = setup.net(seen)
             losses = setup.objective.losses(logits, truth[here])
             # DistributedDataParallel takes the mean over processes; the loss is the mean over all patches.
             run.scaler.scale(losses.sum() * (world.size / weight)).backward()
-        right = setup.objective.n_right(logits.detach(), truth[here])
+        right = setup.objective.n_correct(logits.detach(), truth[here])
         sums.append(torch.stack([losses.detach().sum(), right.float()]))
     # One wait for the device a batch; added up in double precision, which not every device has.
     loss_sum, right_sum = torch.stack(sums).cpu().double().sum(0).tolist()
     return [loss_sum, right_sum]
 
 
-def _halve(setup: Setup, run: Running, n: int, error: RuntimeError) -> None:
+def _halve(setup: Setup, run: TrainingState, n: int, error: RuntimeError) -> None:
     """Make the parts of a batch half as large, or raise where that is no way out."""
     import torch
 
@@ -121,7 +121,7 @@ def _halve(setup: Setup, run: Running, n: int, error: RuntimeError) -> None:
         torch.cuda.empty_cache()
 
 
-def _not_finite(setup: Setup, run: Running, rows: NDArray[np.int64], loss: float) -> str:
+def _not_finite(setup: Setup, run: TrainingState, rows: NDArray[np.int64], loss: float) -> str:
     names = sorted({setup.manifest.images[k].name for k in setup.manifest.image[rows].tolist()})
     listed = ", ".join(map(str, rows[:16].tolist())) + (" …" if len(rows) > 16 else "")
     images = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

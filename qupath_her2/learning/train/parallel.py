@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["World", "joined_world"]
+__all__ = ["ProcessGroup", "join_process_group"]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ProcessGroup:
     """The processes of one training: this one is number `rank` of `size`, and works on `device`."""
 
     rank: int
@@ -95,7 +95,7 @@ class World:
 
 
 @contextlib.contextmanager
-def joined_world(device: str) -> Iterator[World]:
+def join_process_group(device: str) -> Iterator[ProcessGroup]:
     """Join the processes that ``torchrun`` started, or be alone; leave them at the end.
 
     Parameters
@@ -106,7 +106,7 @@ def joined_world(device: str) -> Iterator[World]:
     need("torch")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        yield World(0, 1, choose_device(device))
+        yield ProcessGroup(0, 1, choose_device(device))
         return
     import torch
     from torch import distributed
@@ -119,7 +119,7 @@ def joined_world(device: str) -> Iterator[World]:
     if is_ours:
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield World(distributed.get_rank(), distributed.get_world_size(), own)
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size(), own)
     finally:
         if is_ours:
             distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Losses by pixel, summed up by picture, so that a batch in parts adds up to the whole."""
+"""Losses by pixel, summed up by patch, so that a batch in parts adds up to the whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qupath_her2.models.settings import LossSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["UNKNOWN", "picture_weights", "pixel_losses"]
+__all__ = ["UNKNOWN", "patch_weights", "pixel_losses"]
 
 #: Value of a target where nobody knows what the pixel is; `patches.targets.targets.IGNORE`.
 UNKNOWN = 255
@@ -17,8 +17,8 @@ UNKNOWN = 255
 _SMOOTH_PX = 1.0
 
 
-def picture_weights(targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the weight of each picture: the sum of the weights of its known pixels.
+def patch_weights(targets: Tensor, weights: Tensor) -> Tensor:
+    """Return the weight of each patch: the sum of the weights of its known pixels.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def _pixel_weights(targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: LossSettings) -> Tensor:
-    """Return the loss of each picture, not yet averaged.
+    """Return the loss of each patch, not yet averaged.
 
-    The loss of a batch is their sum over the sum of `picture_weights`. For cross-entropy and focal loss that is the
-    weighted mean over known pixels. Dice is a figure of a picture: ``1 - mean over classes of (2 sum(p t) + 1) /
+    The loss of a batch is their sum over the sum of `patch_weights`. For cross-entropy and focal loss that is the
+    weighted mean over known pixels. Dice is a figure of a patch: ``1 - mean over classes of (2 sum(p t) + 1) /
     (sum(p) + sum(t) + 1)`` (Milletari et al. 2016, doi 10.1109/3DV.2016.79, without their squares) over its known
-    pixels, and counts as much as the picture weighs.
+    pixels, and counts as much as the patch weighs.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: Los
 
 
 def _dice_losses(log_p: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return 1 - soft Dice of each picture, the mean over classes by their weights, float32 (N,)."""
+    """Return 1 - soft Dice of each patch, the mean over classes by their weights, float32 (N,)."""
     import torch
 
     is_known = (targets != UNKNOWN).flatten(1)

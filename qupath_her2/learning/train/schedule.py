@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from qupath_her2.models.settings import ScheduleSettings
 
-__all__ = ["Watch", "learning_rate", "watch"]
+__all__ = ["MonitorState", "learning_rate", "watch"]
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class MonitorState:
     """What the validation has said so far.
 
     `best` value of the monitor and its `best_epoch` (-1: none yet); `waited` epochs since, and `waited_at_rate`
@@ -26,11 +26,11 @@ class Watch:
     share: float = 1.0
 
 
-def watch(before: Watch, epoch: int, value: float, settings: ScheduleSettings) -> Watch:
+def watch(before: MonitorState, epoch: int, value: float, settings: ScheduleSettings) -> MonitorState:
     """Return the watch after an epoch whose monitored value is `value`."""
     gain = before.best - value if settings.monitor == "loss" else value - before.best
     if before.best_epoch < 0 or gain > settings.least_gain:
-        return Watch(value, epoch, 0, 0, before.share)
+        return MonitorState(value, epoch, 0, 0, before.share)
     after = dataclasses.replace(before, waited=before.waited + 1, waited_at_rate=before.waited_at_rate + 1)
     if settings.kind == "plateau" and after.waited_at_rate >= settings.plateau_epochs:
         return dataclasses.replace(after, waited_at_rate=0, share=after.share * settings.factor)
@@ -51,7 +51,7 @@ def learning_rate(
     steps_an_epoch, epochs
         Of the whole training.
     share
-        From `Watch`; counts for ``plateau`` alone.
+        From `MonitorState`; counts for ``plateau`` alone.
     """
     warm_up = settings.warm_up_epochs * steps_an_epoch
     if step < warm_up:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader
-from qupath_her2.learning.device import half_type
-from qupath_her2.learning.train.objective import Objective, find_objective
-from qupath_her2.learning.train.parallel import World
-from qupath_her2.learning.train.training_state import Running, make_optimiser, settings_words
+from qupath_her2.learning.device import half_dtype
+from qupath_her2.learning.train.objective import Objective, make_objective
+from qupath_her2.learning.train.parallel import ProcessGroup
+from qupath_her2.learning.train.training_state import TrainingState, identity_settings, make_optimiser
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.registry import check_input, find_model
 from qupath_her2.models.settings import TrainSettings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.slides.stains.density_map import DensityMap
 
-__all__ = ["Setup", "begin_card", "begin_run", "check_data", "check_kind", "set_up"]
+__all__ = ["Setup", "initial_card", "new_state", "check_data", "check_supervision", "make_setup"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,24 +38,24 @@ class Setup:
     """What stays the same during a training.
 
     `net` is the model, wrapped where there are several processes; `prepare` makes the network's input for training,
-    `prepare_plain` without augmentation; `objective` is what it is asked; `rows` int64 of the training patches;
+    `prepare_validation` without augmentation; `objective` is what it is asked; `rows` int64 of the training patches;
     `targets` of a segmenter.
     """
 
     manifest: PatchManifest
     pixels: PatchReader
     settings: TrainSettings
-    world: World
+    world: ProcessGroup
     net: Any
     prepare: Preparation
-    prepare_plain: Preparation
+    prepare_validation: Preparation
     objective: Objective
     rows: NDArray[np.int64]
     half: torch.dtype | None
     targets: TargetReader | None = None
 
 
-def check_kind(model: Any, targets: TargetReader | None) -> None:
+def check_supervision(model: Any, targets: TargetReader | None) -> None:
     """Raise TrainingError where a network names pixels and the truth is of patches, or the other way round."""
     is_dense = find_model(model.model_name).kind == "segmentation"
     if is_dense != (targets is not None):
@@ -124,12 +124,12 @@ def _warnings(
     return found
 
 
-def set_up(
+def make_setup(
     model: Any,
     manifest: PatchManifest,
     pixels: PatchReader,
     s: TrainSettings,
-    world: World,
+    world: ProcessGroup,
     rows: NDArray[np.int64],
     stain_maps: Sequence[DensityMap] | None,
     targets: TargetReader | None = None,
@@ -154,15 +154,15 @@ def set_up(
         world.wrapped(model),
         Preparation(manifest, mean, std, stain_maps=stain_maps, augment=s.augment, seed=s.seed),
         plain,
-        find_objective(manifest, rows, targets, s.loss),
+        make_objective(manifest, rows, targets, s.loss),
         rows,
-        half_type(world.device, s.precision),
+        half_dtype(world.device, s.precision),
         targets,
     )
 
 
 def _check_model(model: Any, manifest: PatchManifest) -> None:
-    """Raise TrainingError or SettingsError unless the network takes these pictures and knows as many classes."""
+    """Raise TrainingError or SettingsError unless the network takes these patches and knows as many classes."""
     if model.n_classes != len(manifest.class_names):
         raise TrainingError(
             f"The network has {model.n_classes} classes and the patches have {len(manifest.class_names)}: "
@@ -172,12 +172,12 @@ def _check_model(model: Any, manifest: PatchManifest) -> None:
     check_input(spec, manifest.patch_size_px)
     if spec.input.is_fixed and model.options.get("input_px") != manifest.patch_size_px:
         raise TrainingError(
-            f"Model '{model.model_name}' was built for pictures of {model.options.get('input_px')} px and the patches "
+            f"Model '{model.model_name}' was built for patches of {model.options.get('input_px')} px and the patches "
             f"have {manifest.patch_size_px}. Build it with input_px={manifest.patch_size_px}."
         )
 
 
-def begin_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | None) -> ModelCard:
+def initial_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | None) -> ModelCard:
     """Return the card of a training that has no figures yet."""
     import torch
 
@@ -199,7 +199,7 @@ def begin_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | No
     )
 
 
-def begin_run(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Running:
+def new_state(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> TrainingState:
     """Return a training at its first step."""
     import torch
 
@@ -212,9 +212,9 @@ def begin_run(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Runni
         "initial_weights": card.initial_weights,
         "stain": card.stain,
         "patches": card.data_hash,
-        "settings": settings_words(s),
+        "settings": identity_settings(s),
     }
-    run = Running(out_dir, model, make_optimiser(model, s), scaler, s, identity, average)
+    run = TrainingState(out_dir, model, make_optimiser(model, s), scaler, s, identity, average)
     if s.micro_batch_size:
         run.micro = s.micro_batch_size
     return run

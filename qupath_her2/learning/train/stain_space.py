@@ -59,12 +59,12 @@ def hed_maps(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> DensityMa
     )
 
 
-def map_densities(pictures: Tensor, maps: DensityMaps) -> Tensor:
-    """Return pictures with their densities mapped: `slides.stains.density_map.apply_density_map` of a batch.
+def map_densities(patches: Tensor, maps: DensityMaps) -> Tensor:
+    """Return patches with their densities mapped: `slides.stains.density_map.apply_density_map` of a batch.
 
     Parameters
     ----------
-    pictures
+    patches
         float (N, 3, H, W), red, green, blue, 0..255.
     maps
         Of the same N patches.
@@ -77,12 +77,12 @@ def map_densities(pictures: Tensor, maps: DensityMaps) -> Tensor:
     import torch
 
     def on_device(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(pictures.device)
+        return torch.from_numpy(values.astype(np.float32)).to(patches.device)
 
     # log and exp to base e; the constants of base 10 and of both whites go into matrix and offset.
     white_in = np.log(maps.white_in)[:, None]
     offset = -_LN_10 * maps.offset + np.log(maps.white_out)[:, None]
     offset = offset - (maps.matrix @ np.broadcast_to(white_in, maps.offset.shape)[:, :, None])[:, :, 0]
-    light = torch.log(pictures.float() + 1.0)
+    light = torch.log(patches.float() + 1.0)
     mapped = torch.einsum("ndc,nchw->ndhw", on_device(maps.matrix), light)
     return (mapped + on_device(offset)[:, :, None, None]).exp().sub(1.0).clamp(0.0, 255.0)

@@ -11,14 +11,14 @@ import orjson
 
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
-from qupath_her2.learning.train.schedule import Watch, watch
+from qupath_her2.learning.train.schedule import MonitorState, watch
 from qupath_her2.learning.train.state_file import load_state, optimiser_state, restore_optimiser, save_state
 from qupath_her2.models.settings import TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["STATE_FILE", "Running", "make_optimiser", "settings_words"]
+__all__ = ["STATE_FILE", "TrainingState", "make_optimiser", "identity_settings"]
 
 STATE_FILE = "state.safetensors"
 _STATE_FORMAT = 1
@@ -26,7 +26,7 @@ _STATE_FORMAT = 1
 _FREE = ("device", "micro_batch_size", "precision", "read", "save_every_steps")
 
 
-def settings_words(settings: TrainSettings) -> dict[str, Any]:
+def identity_settings(settings: TrainSettings) -> dict[str, Any]:
     """Return the settings that a curve depends on, as JSON gives them back."""
     words = dataclasses.asdict(settings)
     kept = {name: value for name, value in words.items() if name not in _FREE}
@@ -55,7 +55,7 @@ def make_optimiser(model: Any, s: TrainSettings) -> Any:
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class TrainingState:
     """A training under way.
 
     `epoch` and `step` (within it) are the next to be done, from 0; `sums` are the losses, weights, right answers and
@@ -76,7 +76,7 @@ class Running:
     steps_done: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
     history: list[EpochRecord] = field(default_factory=list)
-    watch: Watch = field(default_factory=Watch)
+    watch: MonitorState = field(default_factory=MonitorState)
     unread: dict[int, str] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     micro: int = 1 << 30
@@ -118,7 +118,7 @@ class Running:
         }
         save_state(self.folder / STATE_FILE, tensors, plain)
 
-    def take_up(self) -> bool:
+    def resume(self) -> bool:
         """Go on from the state in the folder; return whether there was one.
 
         Raises
@@ -146,7 +146,7 @@ class Running:
         self.sums = words["sums"]
         self.history = [EpochRecord.from_dict(record) for record in words["history"]]
         if self.history:
-            self.watch = Watch(**words["watch"])
+            self.watch = MonitorState(**words["watch"])
         self.confusion = words["confusion"]
         self.unread = {int(row): text for row, text in words["unread"].items()}
         return True

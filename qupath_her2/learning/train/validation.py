@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import read_batches, split_rows
+from qupath_her2.learning.dataset import batch_rows, read_batches
 from qupath_her2.learning.inference.forward import Forward
 from qupath_her2.learning.metrics.epoch_metrics import accuracy, macro_f1
 from qupath_her2.learning.train.setup import Setup
 
-__all__ = ["Validated", "validate"]
+__all__ = ["ValidationResult", "validate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Validated:
+class ValidationResult:
     """What the network says of patches, or of their pixels: mean `loss`; `counts` int64 (C, C),
     row the truth; `unread` {row: why}.
     """  # noqa: D205
@@ -33,7 +33,7 @@ class Validated:
         return self.loss, accuracy(self.counts), macro_f1(self.counts)
 
 
-def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) -> Validated:
+def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) -> ValidationResult:
     """Run the network over patches without augmentation.
 
     Parameters
@@ -58,19 +58,19 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
     counts = np.zeros((n_classes, n_classes), np.int64)
     unread: dict[int, str] = {}
     if len(rows) == 0:
-        return Validated(math.nan, counts, unread)
+        return ValidationResult(math.nan, counts, unread)
     model.eval()
-    forward = Forward(model, setup.prepare_plain, world.device, setup.half, at_once)
+    forward = Forward(model, setup.prepare_validation, world.device, setup.half, at_once)
     objective = setup.objective
     loss = weight = 0.0
-    batches = [world.share(part) for part in split_rows(rows, s.batch_size)]
+    batches = [world.share(part) for part in batch_rows(rows, s.batch_size)]
     side, is_gpu = setup.manifest.patch_size_px, world.device.type == "cuda"
     with torch.inference_mode():
         for batch in read_batches(setup.pixels, batches, side, s.read, targets=setup.targets, pinned=is_gpu):
             unread |= {error.row: str(error) for error in batch.unread}
             if len(batch.rows) == 0:
                 continue
-            logits = forward(batch.pictures.to(world.device, non_blocking=True), batch.rows)
+            logits = forward(batch.patches.to(world.device, non_blocking=True), batch.rows)
             truth = objective.truth(batch).to(world.device)
             loss += float(objective.losses(logits, truth).cpu().double().sum())
             weight += float(objective.weight(truth).cpu().double().sum())
@@ -84,7 +84,7 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
             f"The loss on the validation patches became {together[0]}. The best weights so far stay. Lower the "
             "learning rate, or pass precision fp32."
         )
-    return Validated(
+    return ValidationResult(
         float(together[0] / together[1]),
         together[2:].reshape(n_classes, n_classes).astype(np.int64),
         unread,

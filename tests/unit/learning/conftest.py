@@ -53,15 +53,15 @@ def _one_thread() -> Iterator[None]:
 def draw_case(rng: np.random.Generator, label: int, tint: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Draw 4 x 4 fields of a case: blue nuclei on its own shade; brown rings round them where positive."""
     side = 4 * SIDE
-    picture = np.full((side, side, 3), 235.0) + tint
+    patch = np.full((side, side, 3), 235.0) + tint
     for _ in range(70):
         at = tuple(int(v) for v in rng.integers(0, side, 2))
         radius = int(rng.integers(3, 6))
         if label:
-            cv2.circle(picture, at, radius + 2, (150, 95, 45), 2)
-        cv2.circle(picture, at, radius, (95, 95, 165), -1)
-    picture += rng.normal(0, 6, picture.shape)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+            cv2.circle(patch, at, radius + 2, (150, 95, 45), 2)
+        cv2.circle(patch, at, radius, (95, 95, 165), -1)
+    patch += rng.normal(0, 6, patch.shape)
+    return np.clip(patch, 0, 255).astype(np.uint8)
 
 
 def draw_cases(folder: Path, *, n_cases: int = CASES, seed: int = 1) -> PatchManifest:
@@ -70,9 +70,9 @@ def draw_cases(folder: Path, *, n_cases: int = CASES, seed: int = 1) -> PatchMan
     folder.mkdir(parents=True, exist_ok=True)
     images, boxes = [], []
     for case in range(n_cases):
-        picture = draw_case(rng, case % 2, rng.normal(0, 12, 3))
+        patch = draw_case(rng, case % 2, rng.normal(0, 12, 3))
         path = folder / f"case{case:02}.png"
-        assert cv2.imwrite(str(path), picture[..., ::-1])
+        assert cv2.imwrite(str(path), patch[..., ::-1])
         images.append(ManifestImage(path.stem, path.name, path, f"c{case:02}", 0.5, 4 * SIDE, 4 * SIDE))
         boxes += [(SIDE * (k % 4), SIDE * (k // 4), SIDE, SIDE) for k in range(PER_CASE)]
     image = np.repeat(np.arange(n_cases, dtype=np.int32), PER_CASE)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
-from qupath_her2.learning.dataset import Preparation, read_batches, split_rows
-from qupath_her2.learning.device import choose_device, half_type
+from qupath_her2.learning.dataset import Preparation, batch_rows, read_batches
+from qupath_her2.learning.device import choose_device, half_dtype
 from qupath_her2.models.settings import AugmentSettings, ReadSettings
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
@@ -33,10 +33,10 @@ class SlowReader:
             self.rows_read += len(indices)
             self.most_reading = max(self.most_reading, self.reading)
         time.sleep(0.001 * (int(indices[0]) * 7 % 5))
-        pictures = np.repeat(indices.astype(np.uint8), 12).reshape(-1, 2, 2, 3)
+        patches = np.repeat(indices.astype(np.uint8), 12).reshape(-1, 2, 2, 3)
         with self._lock:
             self.reading -= 1
-        return pictures, [
+        return patches, [
             PatchReadError(f"row {row} is broken", int(row)) for row in indices if row in self.broken
         ]
 
@@ -45,11 +45,11 @@ class SlowReader:
 def test_batches_come_in_order_and_whole(threads: int, at_once: int, ahead: int) -> None:
     reader = SlowReader()
     rows = np.random.default_rng(0).permutation(100)
-    batches = split_rows(rows, 16)
+    batches = batch_rows(rows, 16)
     got = list(read_batches(reader, batches, 2, ReadSettings(threads, at_once, ahead)))
     assert [batch.rows.tolist() for batch in got] == [batch.tolist() for batch in batches]
     for batch in got:
-        assert np.array_equal(batch.pictures.numpy()[:, 0, 0, 0], batch.rows)
+        assert np.array_equal(batch.patches.numpy()[:, 0, 0, 0], batch.rows)
     assert reader.most_reading <= threads
     if threads == 4:
         assert reader.most_reading > 1
@@ -57,7 +57,7 @@ def test_batches_come_in_order_and_whole(threads: int, at_once: int, ahead: int)
 
 def test_reading_does_not_run_further_ahead_than_said() -> None:
     reader = SlowReader()
-    batches = read_batches(reader, split_rows(np.arange(200), 10), 2, ReadSettings(4, 10, batches_ahead=2))
+    batches = read_batches(reader, batch_rows(np.arange(200), 10), 2, ReadSettings(4, 10, batches_ahead=2))
     next(batches)
     time.sleep(0.1)
     assert reader.rows_read <= 30
@@ -68,10 +68,10 @@ def test_reading_does_not_run_further_ahead_than_said() -> None:
 
 def test_broken_rows_are_left_out_and_named() -> None:
     reader = SlowReader(broken=(3, 17))
-    got = list(read_batches(reader, split_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
+    got = list(read_batches(reader, batch_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
     assert got[0].rows.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert [(error.row, str(error)) for error in got[1].unread] == [(17, "row 17 is broken")]
-    assert np.array_equal(got[0].pictures.numpy()[:, 0, 0, 0], got[0].rows)
+    assert np.array_equal(got[0].patches.numpy()[:, 0, 0, 0], got[0].rows)
 
 
 def test_what_breaks_the_reader_reaches_the_caller() -> None:
@@ -80,14 +80,14 @@ def test_what_breaks_the_reader_reaches_the_caller() -> None:
             raise ImageReadError("the disk was pulled out")
 
     with pytest.raises(ImageReadError, match="pulled out"):
-        list(read_batches(Gone(), split_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
+        list(read_batches(Gone(), batch_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
 
 
 def test_a_small_remainder_joins_the_last_batch() -> None:
-    assert [len(part) for part in split_rows(np.arange(21), 10)] == [10, 10, 1]
-    assert [len(part) for part in split_rows(np.arange(21), 10, least=2)] == [10, 11]
-    assert [len(part) for part in split_rows(np.arange(1), 10, least=2)] == [1]
-    assert split_rows(np.arange(0), 10) == []
+    assert [len(part) for part in batch_rows(np.arange(21), 10)] == [10, 10, 1]
+    assert [len(part) for part in batch_rows(np.arange(21), 10, least=2)] == [10, 11]
+    assert [len(part) for part in batch_rows(np.arange(1), 10, least=2)] == [1]
+    assert batch_rows(np.arange(0), 10) == []
 
 
 def test_input_is_scaled_to_the_networks_mean_and_deviation(
@@ -95,9 +95,9 @@ def test_input_is_scaled_to_the_networks_mean_and_deviation(
 ) -> None:
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     rows = np.array([5, 250])
-    pictures = pixels.read(rows)
-    got = Preparation(drawn, mean, std)(torch.from_numpy(pictures), rows)
-    wanted = (pictures / 255 - np.array(mean)) / np.array(std)
+    patches = pixels.read(rows)
+    got = Preparation(drawn, mean, std)(torch.from_numpy(patches), rows)
+    wanted = (patches / 255 - np.array(mean)) / np.array(std)
     assert np.allclose(got.numpy(), wanted.transpose(0, 3, 1, 2), atol=1e-5)
     assert got.is_contiguous(memory_format=torch.channels_last)
 
@@ -107,10 +107,10 @@ def test_a_preparation_serves_prediction_and_gradients_in_turn(
 ) -> None:
     preparation = Preparation(drawn, (0, 0, 0), (1, 1, 1))
     rows = np.arange(4)
-    pictures = torch.from_numpy(pixels.read(rows))
+    patches = torch.from_numpy(pixels.read(rows))
     with torch.inference_mode():
-        first = preparation(pictures, rows).clone()
-    again = preparation(pictures[:2], rows[:2]).requires_grad_(True)
+        first = preparation(patches, rows).clone()
+    again = preparation(patches[:2], rows[:2]).requires_grad_(True)
     (again**2).sum().backward()
     assert again.grad is not None
     assert torch.allclose(again.grad, 2 * first[:2])
@@ -118,12 +118,12 @@ def test_a_preparation_serves_prediction_and_gradients_in_turn(
 
 def test_augmentation_depends_on_seed_epoch_and_row_alone(drawn: PatchManifest, pixels: PatchPixels) -> None:
     rows = np.arange(30)
-    pictures = torch.from_numpy(pixels.read(rows))
+    patches = torch.from_numpy(pixels.read(rows))
     settings = AugmentSettings(angle_deg=20, stains=JitterSettings())
 
     def prepared(seed: int, epoch: int, which: NDArray[np.int64]) -> torch.Tensor:
         preparation = Preparation(drawn, (0, 0, 0), (1, 1, 1), augment=settings, seed=seed)
-        return preparation(pictures[which], rows[which], epoch)
+        return preparation(patches[which], rows[which], epoch)
 
     every = np.arange(30)
     assert torch.equal(prepared(1, 2, every), prepared(1, 2, every))
@@ -136,7 +136,7 @@ def test_unknown_devices_and_precisions_are_refused() -> None:
     for name in ("gpu", "cuda:x", "cuda:99", "tpu"):
         with pytest.raises(SettingsError, match=f"'{name}' is not to be had here"):
             choose_device(name)
-    assert half_type(choose_device("cpu"), "auto") is None
-    assert half_type(choose_device("cpu"), "bf16") == torch.bfloat16
+    assert half_dtype(choose_device("cpu"), "auto") is None
+    assert half_dtype(choose_device("cpu"), "bf16") == torch.bfloat16
     with pytest.raises(SettingsError, match="Unknown precision 'fp8'"):
-        half_type(choose_device("cpu"), "fp8")  # type: ignore[arg-type]
+        half_dtype(choose_device("cpu"), "fp8")  # type: ignore[arg-type]

@@ -189,9 +189,9 @@ def test_time_of_a_crop_is_that_of_its_windows() -> None:
         def eval(self) -> None:
             pass
 
-        def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
-            self.seen += len(pictures)
-            return pictures
+        def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+            self.seen += len(patches)
+            return patches
 
     net = Counting()
     seconds = seconds_per_crop(net, 32, dataclasses.replace(PREDICT, batch_size=4), windows=8)

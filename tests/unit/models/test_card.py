@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import ModelError
-from qupath_her2.models.card import ModelCard, card_bytes, card_path, check_picture, read_card, weights_path
+from qupath_her2.models.card import (
+    ModelCard,
+    card_bytes,
+    card_path,
+    check_patch_scale,
+    read_card,
+    weights_path,
+)
 
 CARD = ModelCard(
     model="se-resnet50",
@@ -41,7 +48,7 @@ def test_a_dot_in_the_name_stays() -> None:
     assert weights_path(Path("fold1.best")) == Path("fold1.best.safetensors")
 
 
-def test_a_card_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_card_round_trips(tmp_path: Path) -> None:
     write(tmp_path, card_bytes(CARD))
     assert read_card(tmp_path / "best") == CARD
 
@@ -89,12 +96,12 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
         read_card(write(tmp_path, content))
 
 
-def test_no_card_says_that_there_are_two_files(tmp_path: Path) -> None:
+def test_a_missing_card_is_an_error_that_names_both_files(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"best\.json' is not there.*copy both"):
         read_card(tmp_path / "best.safetensors")
 
 
-def test_what_could_not_be_read_again_is_not_written() -> None:
+def test_a_card_that_could_not_be_read_is_not_written() -> None:
     with pytest.raises(ModelError, match="temperature"):
         card_bytes(dataclasses.replace(CARD, temperature=math.nan))
     with pytest.raises(ModelError, match="JSON"):
@@ -133,19 +140,19 @@ def test_any_file_is_a_card_or_a_clear_error(tmp_path_factory: pytest.TempPathFa
     assert card_bytes(again) == card_bytes(card)
 
 
-class TestPictures:
-    def test_its_own_scale_and_size_pass(self) -> None:
-        check_picture(CARD, 0.2525, 512, where="slide.svs")
-        check_picture(dataclasses.replace(CARD, pixel_size_um=math.nan), 0.5, 512, where="slide.svs")
+class TestPatchScale:
+    def test_matching_scale_and_size_pass(self) -> None:
+        check_patch_scale(CARD, 0.2525, 512, where="slide.svs")
+        check_patch_scale(dataclasses.replace(CARD, pixel_size_um=math.nan), 0.5, 512, where="slide.svs")
 
     @pytest.mark.parametrize(
         ("scale", "side", "words"),
         [
-            (0.5, 512, r"slide\.svs: pictures of 0\.5 µm/px.*trained at 0\.25.*--pixel-size-um 0\.25"),
+            (0.5, 512, r"slide\.svs: patches have 0\.5 µm/px.*trained at 0\.25.*patches --um-px 0\.25"),
             (math.nan, 512, "pixel size is unknown.*Set it in QuPath"),
-            (0.25, 256, "pictures of 256 px.*--patch-size-px 512"),
+            (0.25, 256, "patches have 256 px.*patches --size 512"),
         ],
     )
-    def test_another_is_refused_with_the_cure(self, scale: float, side: int, words: str) -> None:
+    def test_another_scale_or_size_is_refused_with_the_remedy(self, scale: float, side: int, words: str) -> None:
         with pytest.raises(ModelError, match=words):
-            check_picture(CARD, scale, side, where="slide.svs")
+            check_patch_scale(CARD, scale, side, where="slide.svs")

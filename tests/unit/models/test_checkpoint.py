@@ -54,7 +54,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "models" / "best"
 
 
-def test_card_and_weights_come_back(saved: Path) -> None:
+def test_card_and_weights_round_trip(saved: Path) -> None:
     net, card = load_checkpoint(saved)
     assert card == read_card(saved)
     assert card.initial_weights == net.weights_source == "random"
@@ -81,12 +81,12 @@ def test_a_card_of_another_network_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_one_changed_byte_is_found(saved: Path) -> None:
+def test_one_changed_byte_is_detected(saved: Path) -> None:
     weights = saved.with_suffix(".safetensors")
     data = bytearray(weights.read_bytes())
     data[-5] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ModelError, match="not those of their card: SHA-256"):
+    with pytest.raises(ModelError, match="do not match their card: SHA-256"):
         load_checkpoint(saved)
 
 
@@ -123,8 +123,8 @@ def test_a_card_that_describes_another_network(changes: dict[str, Any], words: s
         load_checkpoint(saved)
 
 
-@pytest.mark.parametrize("words", ["is missing", "is left over"])
-def test_a_weight_too_few_or_too_many(words: str, saved: Path) -> None:
+@pytest.mark.parametrize("words", ["is missing", "is unexpected"])
+def test_a_missing_or_unexpected_weight_is_named(words: str, saved: Path) -> None:
     weights = saved.with_suffix(".safetensors")
     state = load_file(weights)
     if words == "is missing":
@@ -137,7 +137,7 @@ def test_a_weight_too_few_or_too_many(words: str, saved: Path) -> None:
         load_checkpoint(saved)
 
 
-def test_weights_that_are_no_safetensors(saved: Path) -> None:
+def test_weights_in_another_format_are_refused(saved: Path) -> None:
     torch.save(small().state_dict(), saved.with_suffix(".safetensors"))
     rewrite(saved)
     with pytest.raises(ModelError, match="damaged"):
@@ -145,7 +145,7 @@ def test_weights_that_are_no_safetensors(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("n_renames", [0, 1])
-def test_stopped_at_any_rename_one_whole_checkpoint_is_read(
+def test_killed_at_any_rename_a_complete_checkpoint_is_read(
     n_renames: int, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = small(seed=1)
@@ -168,7 +168,7 @@ def test_stopped_at_any_rename_one_whole_checkpoint_is_read(
     assert torch.equal(net.backbone.fc.weight, expected[0].backbone.fc.weight)
 
 
-def test_a_new_card_for_the_same_weights(saved: Path) -> None:
+def test_the_card_alone_can_be_replaced(saved: Path) -> None:
     card = dataclasses.replace(read_card(saved), temperature=1.7)
     save_card(saved, card)
     assert load_checkpoint(saved)[1] == card
@@ -177,7 +177,7 @@ def test_a_new_card_for_the_same_weights(saved: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a folder that may not be written")
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+def test_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     net = small()
     with pytest.raises(OutputError, match="read-only"):

@@ -14,9 +14,9 @@ from qupath_her2.models.count_heads import (
     COUNT_KINDS,
     CountHead,
     CountSettings,
-    fit_counts,
-    load_counts,
-    save_counts,
+    fit_count_head,
+    load_count_head,
+    save_count_head,
 )
 
 pytest.importorskip(
@@ -40,11 +40,13 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(kind: Any, n: int = 60, seed: int = 0) -> CountHead:
     counts, labels = drawn(n, seed)
-    return fit_counts(kind, counts, labels, patch_classes=PATCHES, slide_classes=SLIDES, settings=FEW_TREES)
+    return fit_count_head(
+        kind, counts, labels, patch_classes=PATCHES, slide_classes=SLIDES, settings=FEW_TREES
+    )
 
 
 @pytest.mark.parametrize("kind", FITTED)
-def test_a_head_learns_what_counts_say(kind: str) -> None:
+def test_a_head_learns_from_counts(kind: str) -> None:
     counts, labels = drawn(200, seed=1)
     found = fitted(kind).predict(counts)
     assert found.dtype == np.float32
@@ -56,20 +58,22 @@ def test_a_head_learns_what_counts_say(kind: str) -> None:
 def test_shuffled_labels_teach_nothing(kind: str) -> None:
     counts, labels = drawn(90, seed=0)
     shuffled = np.random.default_rng(5).permutation(labels)
-    head = fit_counts(kind, counts, shuffled, patch_classes=PATCHES, slide_classes=SLIDES, settings=FEW_TREES)
+    head = fit_count_head(
+        kind, counts, shuffled, patch_classes=PATCHES, slide_classes=SLIDES, settings=FEW_TREES
+    )
     unseen, truth = drawn(300, seed=1)
     assert (head.predict(unseen).argmax(axis=1) == truth).mean() < 0.6
 
 
 @pytest.mark.parametrize("kind", FITTED)
-def test_shares_count_and_not_the_size_of_the_slide(kind: str) -> None:
+def test_only_shares_matter_not_the_number_of_patches(kind: str) -> None:
     head = fitted(kind)
     counts, _ = drawn(20, seed=2)
     assert np.allclose(head.predict(counts), head.predict(counts * 7))
 
 
-def test_majority_is_the_share_among_classes_of_slides() -> None:
-    head = fit_counts("majority", [], [], patch_classes=("stroma", "3+", "0"), slide_classes=("0", "3+"))
+def test_majority_is_the_share_among_slide_classes() -> None:
+    head = fit_count_head("majority", [], [], patch_classes=("stroma", "3+", "0"), slide_classes=("0", "3+"))
     found = head.predict([[90, 3, 1], [5, 0, 0], [0, 0, 4]])
     assert np.allclose(found[0], [0.25, 0.75])
     assert np.isnan(found[1]).all()
@@ -78,14 +82,14 @@ def test_majority_is_the_share_among_classes_of_slides() -> None:
 
 def test_majority_of_other_names_is_refused() -> None:
     with pytest.raises(ModelError, match="missing: high, low"):
-        fit_counts("majority", [], [], patch_classes=PATCHES, slide_classes=SLIDES)
+        fit_count_head("majority", [], [], patch_classes=PATCHES, slide_classes=SLIDES)
 
 
 @pytest.mark.parametrize("kind", FITTED)
-def test_a_class_that_no_slide_had_gets_nothing(kind: str) -> None:
+def test_a_class_without_training_slides_has_probability_0(kind: str) -> None:
     counts, labels = drawn(60, seed=0)
     two = labels != 1
-    head = fit_counts(
+    head = fit_count_head(
         kind, counts[two], labels[two], patch_classes=PATCHES, slide_classes=SLIDES, settings=FEW_TREES
     )
     found = head.predict(counts[two])
@@ -94,31 +98,33 @@ def test_a_class_that_no_slide_had_gets_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", COUNT_KINDS)
-def test_a_head_comes_back(kind: Any, tmp_path: Path) -> None:
+def test_a_head_round_trips(kind: Any, tmp_path: Path) -> None:
     names = PATCHES if kind == "majority" else SLIDES
     counts, labels = drawn(60, seed=0)
-    head = fit_counts(kind, counts, labels, patch_classes=PATCHES, slide_classes=names, settings=FEW_TREES)
-    save_counts(tmp_path / "head.json", head)
-    again = load_counts(tmp_path / "head.json")
+    head = fit_count_head(
+        kind, counts, labels, patch_classes=PATCHES, slide_classes=names, settings=FEW_TREES
+    )
+    save_count_head(tmp_path / "head.json", head)
+    again = load_count_head(tmp_path / "head.json")
     unseen, _ = drawn(30, seed=3)
     assert np.array_equal(head.predict(unseen), again.predict(unseen))
     assert again.settings == head.settings
 
 
-def test_a_head_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_head_that_refits_differently_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.json"
-    save_counts(path, fitted("svm"))
+    save_count_head(path, fitted("svm"))
     content = orjson.loads(path.read_bytes())
     content["labels"][0] = (content["labels"][0] + 1) % 3
     path.write_bytes(orjson.dumps(content))
-    with pytest.raises(ModelError, match="comes out differently"):
-        load_counts(path)
+    with pytest.raises(ModelError, match="gives other probabilities than when it was written"):
+        load_count_head(path)
 
 
 @pytest.mark.parametrize(
     ("counts", "labels", "words"),
     [
-        ([[1, 2, 3]], [0], "one column a class"),
+        ([[1, 2, 3]], [0], "one column per patch class"),
         ([[1, 2, 3, -1]], [0], "none below 0"),
         ([[1, 2, 3, 0.5]], [0], "whole numbers"),
         ([[1, 2, 3, float("nan")]], [0], "whole numbers"),
@@ -130,12 +136,12 @@ def test_a_head_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
 )
 def test_wrong_tables_are_named(counts: Any, labels: Any, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        fit_counts("svm", counts, labels, patch_classes=PATCHES, slide_classes=SLIDES)
+        fit_count_head("svm", counts, labels, patch_classes=PATCHES, slide_classes=SLIDES)
 
 
 def test_an_unknown_head() -> None:
     with pytest.raises(ModelError, match="There are majority"):
-        fit_counts("tree", [], [], patch_classes=PATCHES, slide_classes=SLIDES)  # type: ignore[arg-type]
+        fit_count_head("tree", [], [], patch_classes=PATCHES, slide_classes=SLIDES)  # type: ignore[arg-type]
 
 
 _JSON = (
@@ -154,17 +160,19 @@ _JSON = (
     ),
     value=_JSON,
 )
-def test_a_changed_file_is_a_clear_error(
+def test_a_damaged_file_is_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, field: str, value: object
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "head.json"
     if not path.exists():
-        save_counts(path, fit_counts("majority", [], [], patch_classes=PATCHES, slide_classes=PATCHES))
+        save_count_head(
+            path, fit_count_head("majority", [], [], patch_classes=PATCHES, slide_classes=PATCHES)
+        )
     content = {**orjson.loads(path.read_bytes()), field: value}
     changed = path.with_name("changed.json")
     changed.write_bytes(orjson.dumps(content))
     try:
-        load_counts(changed)
+        load_count_head(changed)
     except ModelError:
         return
     # Only a change of what "majority" does not use can be read.

@@ -10,7 +10,7 @@ from qupath_her2.models.optional import need
 from qupath_her2.models.registry import MODELS, check_input, find_model, model_names
 
 
-def test_the_papers_networks_are_there() -> None:
+def test_the_papers_networks_are_registered() -> None:
     assert set(model_names()) >= {
         "convoher2",
         "se-resnet50",
@@ -26,12 +26,12 @@ def test_the_papers_networks_are_there() -> None:
     assert all(name == spec.name for name, spec in MODELS.items())
 
 
-def test_the_table_is_read_without_torch() -> None:
+def test_the_registry_is_read_without_torch() -> None:
     code = "import sys, qupath_her2.models.registry as m; m.find_model('convoher2'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-def test_an_unknown_name_says_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(SettingsError, match="Did you mean 'se-resnet50'"):
         find_model("se-resnet5O")
     with pytest.raises(SettingsError, match="timm:NAME"):
@@ -41,13 +41,13 @@ def test_an_unknown_name_says_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("name", "side", "words"), [("lowres-vit_base", 250, "multiple of 16"), ("convoher2", 64, "75")]
 )
-def test_a_side_that_does_not_fit(name: str, side: int, words: str) -> None:
+def test_an_unsupported_side_is_refused(name: str, side: int, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         check_input(MODELS[name], side)
     check_input(MODELS[name], MODELS[name].input.default)
 
 
-def test_a_missing_extra_says_the_line() -> None:
+def test_a_missing_extra_names_the_install_command() -> None:
     with pytest.raises(MissingExtraError, match=r'pip install "qupath-her2\[learn\]"'):
         need("sys", "no_such_package_at_all")
 
@@ -75,7 +75,7 @@ class TestBuilding:
         with pytest.raises(SettingsError, match=words):
             build_model("se-resnet50", 3, weights="random", **options)
 
-    def test_one_class_is_no_choice(self) -> None:
+    def test_a_single_class_is_refused(self) -> None:
         from qupath_her2.models.registry import build_model
 
         with pytest.raises(SettingsError, match="at least 2 classes, not 1"):

@@ -16,7 +16,7 @@ SEED = 870_000
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_it_is_small_and_what_its_card_says(name: str) -> None:
+def test_it_is_small_and_matches_its_card(name: str) -> None:
     path = shipped_checkpoint(name)
     card = read_card(path)
     assert weights_path(path).stat().st_size < MAX_BYTES
@@ -28,7 +28,7 @@ def test_it_is_small_and_what_its_card_says(name: str) -> None:
     assert MODELS[name].backbone is None
 
 
-def test_no_other_is_promised() -> None:
+def test_other_names_are_refused() -> None:
     with pytest.raises(ValueError, match="there are unet"):
         shipped_checkpoint("her2net")
 

@@ -53,7 +53,7 @@ def drawn(channels: int = 3, units: int = 2, seed: int = 0) -> Any:
 @pytest.mark.parametrize(
     "shape", [(1, 3, 1, 1), (2, 3, 9, 9), (2, 3, 4, 11), (1, 3, 12, 5), (3, 3, 1, 6), (1, 3, 6, 1)]
 )
-def test_values_and_gradients_are_those_of_the_equations(shape: tuple[int, ...]) -> None:
+def test_values_and_gradients_match_the_equations(shape: tuple[int, ...]) -> None:
     net = drawn()
     found = []
     for function in (net, lambda maps: literal(net, maps)):
@@ -69,7 +69,7 @@ def test_values_and_gradients_are_those_of_the_equations(shape: tuple[int, ...])
 
 
 @pytest.mark.parametrize("k", range(4))
-def test_a_pixel_sees_its_corner_and_nothing_else(k: int) -> None:
+def test_a_pixel_depends_on_its_corner_only(k: int) -> None:
     net = drawn()
     maps = torch.randn(1, 3, 7, 9, requires_grad=True)
     net(maps)[0, 2 * k : 2 * k + 2, 3, 4].sum().backward()
@@ -82,7 +82,7 @@ def test_a_pixel_sees_its_corner_and_nothing_else(k: int) -> None:
     assert torch.equal(seen, expected)
 
 
-def test_the_farthest_corner_is_heard_at_the_start() -> None:
+def test_the_farthest_corner_has_a_gradient_at_initialisation() -> None:
     torch.manual_seed(0)
     net = TrapezoidalLSTM(4, 8)
     maps = torch.randn(1, 4, 31, 31, requires_grad=True)
@@ -90,7 +90,7 @@ def test_the_farthest_corner_is_heard_at_the_start() -> None:
     assert maps.grad[0, :, 0, 0].abs().max() > 1e-12
 
 
-def test_half_precision_is_kept_outside_only() -> None:
+def test_half_precision_is_computed_in_float32() -> None:
     net = drawn()
     maps = torch.randn(1, 3, 40, 40)
     half = net(maps.half())

@@ -1,4 +1,4 @@
-"""A small network of timm stands for all; its weights are drawn here."""
+"""Initial weights, tested on a small timm network with random weights made here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL = "timm:test_vit.r160_in1k"
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, Any]:
-    """What a hub would hold of `NAME`: all weights, with a classifier of 1000 classes."""
+    """The weights of `NAME` as a hub publishes them, with a classifier of 1000 classes."""
     torch.manual_seed(7)
     return dict(timm.create_model(NAME, pretrained=False).state_dict())
 
@@ -41,7 +41,7 @@ def backbone_is(net: Any, published: dict[str, Any]) -> bool:
     return all(torch.equal(own[k], v) for k, v in published.items() if not k.startswith("head."))
 
 
-def test_a_file_of_weights_is_loaded_and_named(file: Path, published: dict[str, Any]) -> None:
+def test_a_weights_file_is_loaded_and_named(file: Path, published: dict[str, Any]) -> None:
     net = build_model(SMALL, 3, weights=file)
     assert backbone_is(net, published)
     assert net.weights_source == f"{file.name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
@@ -89,38 +89,38 @@ def test_an_unreachable_hub_is_an_error_with_the_ways_out() -> None:
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_auto_falls_back_to_random_aloud(published: dict[str, Any]) -> None:
+def test_auto_falls_back_to_random_with_a_warning(published: dict[str, Any]) -> None:
     with pytest.warns(RandomWeightsWarning, match=f"Random weights are used.*{NAME}"):
         net = build_model(SMALL, 3, weights="auto")
     assert net.weights_source == "random"
     assert not backbone_is(net, published)
 
 
-def test_auto_takes_pretrained_where_they_are(
+def test_auto_uses_pretrained_weights_where_available(
     file: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(WEIGHTS_FOLDER, str(file.parent))
     assert backbone_is(build_model(SMALL, 3, weights="auto"), published)
 
 
-def test_random_is_said(published: dict[str, Any]) -> None:
+def test_random_weights_are_named_as_such(published: dict[str, Any]) -> None:
     net = build_model(SMALL, 3, weights="random")
     assert net.weights_source == "random"
     assert not backbone_is(net, published)
 
 
-def test_a_word_that_is_no_source() -> None:
-    with pytest.raises(ModelError, match="none of 'pretrained', 'auto', 'random'"):
+def test_an_unknown_source_is_refused() -> None:
+    with pytest.raises(ModelError, match="none of 'pretrained', 'auto', 'random', or a file"):
         build_model(SMALL, 3, weights="imagenet")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", ["missing", "left over", "not"])
-def test_anothers_weights_are_refused(change: str, published: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["missing", "unexpected", "not"])
+def test_weights_of_another_network_are_refused(change: str, published: dict[str, Any], tmp_path: Path) -> None:
     state = dict(published)
     first = next(k for k in state if k.startswith("blocks."))
     if change == "missing":
         del state[first]
-    elif change == "left over":
+    elif change == "unexpected":
         state["blocks.99.norm1.weight"] = torch.zeros(3)
     else:
         state[first] = torch.zeros(3)

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.inference.calibration import abstention_threshold, fit_temperature, mean_nll, temper
+from qupath_her2.learning.inference.calibration import (
+    abstention_threshold,
+    apply_temperature,
+    fit_temperature,
+    mean_log_loss,
+)
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -32,7 +37,7 @@ def test_the_drawn_temperature_is_found_and_helps_on_other_patches(temperature: 
     found = fit_temperature(said[:2000], labels[:2000])
     assert found == pytest.approx(temperature, rel=0.1)
     held_out, truth = said[2000:], labels[2000:]
-    before, after = mean_nll(held_out, truth), mean_nll(temper(held_out, found), truth)
+    before, after = mean_log_loss(held_out, truth), mean_log_loss(apply_temperature(held_out, found), truth)
     assert after < before + 1e-3
     if temperature != 1.0:
         assert after < before - 0.02
@@ -40,10 +45,10 @@ def test_the_drawn_temperature_is_found_and_helps_on_other_patches(temperature: 
 
 def test_temper_is_the_softmax_of_divided_logits_and_keeps_the_order() -> None:
     logits = np.random.default_rng(1).normal(0, 3, (50, 5))
-    assert np.allclose(temper(softmax(logits), 2.0), softmax(logits / 2), atol=1e-6)
-    assert np.array_equal(temper(softmax(logits), 7.0).argmax(1), softmax(logits).argmax(1))
+    assert np.allclose(apply_temperature(softmax(logits), 2.0), softmax(logits / 2), atol=1e-6)
+    assert np.array_equal(apply_temperature(softmax(logits), 7.0).argmax(1), softmax(logits).argmax(1))
     unread = np.full((1, 3), np.nan, np.float32)
-    assert np.isnan(temper(unread, 2.0)).all()
+    assert np.isnan(apply_temperature(unread, 2.0)).all()
 
 
 def test_unread_and_unlabelled_patches_do_not_count() -> None:

@@ -42,8 +42,8 @@ class BrownNet(nn.Module):
         self.cam_layer: str | None = "read"
         self.cam_prefix_tokens = prefix if tokens else None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.patch(pictures)
+    def forward(self, patches: Tensor) -> Tensor:
+        maps = self.patch(patches)
         if self.cam_prefix_tokens is not None:
             blank = maps.new_zeros(len(maps), self.cam_prefix_tokens, 3)
             tokens = self.read(torch.cat([blank, maps.flatten(2).transpose(1, 2)], 1))
@@ -53,11 +53,11 @@ class BrownNet(nn.Module):
 
 
 def with_square(x: int, y: int, size: int = 10) -> NDArray[np.uint8]:
-    """A picture of slightly blue tissue with one brown square."""
+    """A patch of slightly blue tissue with one brown square."""
     rng = np.random.default_rng(0)
-    picture = np.full((SIDE, SIDE, 3), (200, 190, 215)) + rng.integers(-3, 4, (SIDE, SIDE, 3))
-    picture[y : y + size, x : x + size] = BROWN
-    return picture.astype(np.uint8)
+    patch = np.full((SIDE, SIDE, 3), (200, 190, 215)) + rng.integers(-3, 4, (SIDE, SIDE, 3))
+    patch[y : y + size, x : x + size] = BROWN
+    return patch.astype(np.uint8)
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def prepare(drawn: PatchManifest) -> Preparation:
 @pytest.mark.parametrize("tokens", [False, True])
 def test_the_peak_lies_on_the_evidence(prepare: Preparation, tokens: bool) -> None:
     corners = [(4, 6), (44, 8), (20, 48), (50, 50)]
-    pictures = np.stack([with_square(x, y) for x, y in corners])
+    patches = np.stack([with_square(x, y) for x, y in corners])
     net = BrownNet(tokens)
-    heat, strength = explain(net, pictures, prepare, np.arange(4), np.ones(4, np.int16))
+    heat, strength = explain(net, patches, prepare, np.arange(4), np.ones(4, np.int16))
     assert heat.shape == (4, SIDE, SIDE)
     assert heat.max(axis=(1, 2)).tolist() == pytest.approx([1.0] * 4)
     assert (heat >= 0).all()
@@ -86,8 +86,8 @@ def test_the_peak_lies_on_the_evidence(prepare: Preparation, tokens: bool) -> No
 
 @pytest.mark.parametrize("tokens", [False, True])
 def test_the_class_asked_for_decides(prepare: Preparation, tokens: bool) -> None:
-    picture = with_square(10, 10)[None]
-    for_blue, _ = explain(BrownNet(tokens), picture, prepare, np.arange(1), np.zeros(1, np.int16))
+    patch = with_square(10, 10)[None]
+    for_blue, _ = explain(BrownNet(tokens), patch, prepare, np.arange(1), np.zeros(1, np.int16))
     assert for_blue[0, 12:18, 12:18].mean() < 0.3 < for_blue[0, 40:, 40:].mean()
     brown_only = np.full((1, SIDE, SIDE, 3), BROWN, np.uint8)
     nothing, strength = explain(BrownNet(tokens), brown_only, prepare, np.arange(1), np.zeros(1, np.int16))
@@ -96,10 +96,10 @@ def test_the_class_asked_for_decides(prepare: Preparation, tokens: bool) -> None
 
 
 def test_without_a_class_the_chosen_one_is_explained(prepare: Preparation) -> None:
-    pictures = np.stack([with_square(10, 10, 44), with_square(10, 10, 4)])
+    patches = np.stack([with_square(10, 10, 44), with_square(10, 10, 4)])
     net = BrownNet(False)
-    chosen, _ = explain(net, pictures, prepare, np.arange(2))
-    asked, _ = explain(net, pictures, prepare, np.arange(2), np.array([1, 0], np.int16))
+    chosen, _ = explain(net, patches, prepare, np.arange(2))
+    asked, _ = explain(net, patches, prepare, np.arange(2), np.array([1, 0], np.int16))
     assert np.array_equal(chosen, asked)
 
 
@@ -127,10 +127,10 @@ def test_registered_networks_can_be_looked_into(
 
 
 def test_overlay_is_clear_where_nothing_is_hot() -> None:
-    picture = with_square(20, 20)
+    patch = with_square(20, 20)
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[10:30, 10:30] = 1
-    drawn = heat_overlay(picture, heat, 0.6)
+    drawn = heat_overlay(patch, heat, 0.6)
     assert drawn.dtype == np.uint8
-    assert np.array_equal(drawn[40:], picture[40:])
-    assert np.abs(drawn[10:30, 10:30].astype(int) - picture[10:30, 10:30]).min() > 2
+    assert np.array_equal(drawn[40:], patch[40:])
+    assert np.abs(drawn[10:30, 10:30].astype(int) - patch[10:30, 10:30]).min() > 2

@@ -13,7 +13,7 @@ import torch
 from qupath_her2.errors import ModelError, SettingsError
 from qupath_her2.learning.inference.predict import NO_CLASS, choose_classes, predict
 from qupath_her2.learning.train.loop import train
-from qupath_her2.learning.train.setup import begin_card
+from qupath_her2.learning.train.setup import initial_card
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.settings import PredictSettings, ReadSettings, ScheduleSettings, TrainSettings
@@ -78,7 +78,7 @@ def test_an_untrained_head_is_near_chance(strangers: PatchManifest, tiny_net: Bu
     found = []
     for seed in range(8):
         net = tiny_net(seed=seed)
-        found.append(accuracy((net, begin_card(net, strangers, "", None)), strangers))
+        found.append(accuracy((net, initial_card(net, strangers, "", None)), strangers))
     # One net may lean on brown by luck; as many lean the other way.
     assert abs(np.mean(found) - 0.5) < 0.2
 
@@ -92,7 +92,7 @@ def test_results_stand_in_the_manifests_order_whatever_reads(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
-    card = begin_card(net, drawn, "", None)
+    card = initial_card(net, drawn, "", None)
     plain = predict(net, card, drawn, pixels, ON_CPU).probabilities
     assert np.allclose(plain.sum(axis=1), 1, atol=1e-6)
     assert plain.std(axis=0).min() > 1e-3, "all patches look alike: order would not show"
@@ -108,7 +108,7 @@ def test_the_same_patches_give_the_same_bits_with_any_number_of_threads(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
-    card = begin_card(net, drawn, "", None)
+    card = initial_card(net, drawn, "", None)
     found = [
         predict(net, card, drawn, pixels, dataclasses.replace(ON_CPU, read=ReadSettings(threads=n)))
         for n in (1, 3, 8)
@@ -120,7 +120,7 @@ def test_probabilities_are_what_the_network_says(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net().eval()
-    card = dataclasses.replace(begin_card(net, drawn, "", None), temperature=2.5)
+    card = dataclasses.replace(initial_card(net, drawn, "", None), temperature=2.5)
     rows = np.array([0, 40, 100])
     mean, std = (np.array(values, np.float32) for values in net.normalisation)
     by_hand = (pixels.read(rows).astype(np.float32) / 255 - mean) / std
@@ -134,7 +134,7 @@ def test_full_memory_simulated_halves_the_batch_and_goes_on(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, full_memory: Callable[..., None]
 ) -> None:
     net = tiny_net()
-    card = begin_card(net, drawn, "", None)
+    card = initial_card(net, drawn, "", None)
     plain = predict(net, card, drawn, pixels, ON_CPU).probabilities
     seen: list[int] = []
     full_memory(net, 9, seen)
@@ -155,7 +155,7 @@ def test_corrupt_patches_are_named_skipped_and_counted(
     images = (*drawn.images[:5], dataclasses.replace(drawn.images[5], path=broken), *drawn.images[6:])
     manifest = dataclasses.replace(drawn, images=images)
     net = tiny_net()
-    card = begin_card(net, manifest, "", None)
+    card = initial_card(net, manifest, "", None)
     told: list[tuple[int, int]] = []
     with PatchPixels(manifest) as pixels:
         said = predict(net, card, manifest, pixels, ON_CPU, progress=lambda *at: told.append(at))
@@ -170,7 +170,7 @@ def test_corrupt_patches_are_named_skipped_and_counted(
 def test_no_patches_give_an_empty_table(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
     net = tiny_net()
     nothing = select(drawn, np.zeros(len(drawn), bool))
-    said = predict(net, begin_card(net, drawn, "", None), nothing, pixels, ON_CPU)
+    said = predict(net, initial_card(net, drawn, "", None), nothing, pixels, ON_CPU)
     assert said.probabilities.shape == (0, 2)
     assert said.chosen.shape == (0,)
 
@@ -179,10 +179,10 @@ def test_a_card_that_disagrees_is_refused_with_the_cure(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
-    card = begin_card(net, drawn, "", None)
+    card = initial_card(net, drawn, "", None)
     for changed, words in (
-        ({"pixel_size_um": 0.25}, r"pictures of 0\.5 µm/px, and model .* was trained at 0\.25"),
-        ({"patch_size_px": 64}, r"--patch-size-px 64"),
+        ({"pixel_size_um": 0.25}, r"patches have 0\.5 µm/px, but model .* was trained at 0\.25"),
+        ({"patch_size_px": 64}, r"patches --size 64"),
         ({"stain": "macenko"}, "Pass stain_maps"),
         ({"class_names": ("a", "b", "c")}, "names 3 classes and the network has 2"),
     ):
@@ -199,7 +199,7 @@ def test_stain_maps_are_those_of_each_patchs_image(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
-    card = dataclasses.replace(begin_card(net, drawn, "", None), stain="macenko")
+    card = dataclasses.replace(initial_card(net, drawn, "", None), stain="macenko")
     plain = predict(net, dataclasses.replace(card, stain=None), drawn, pixels, ON_CPU).probabilities
     nothing = DensityMap(np.eye(3), np.zeros(3), 256.0, 256.0)
     darker = DensityMap(1.5 * np.eye(3), np.zeros(3), 256.0, 256.0)
@@ -224,7 +224,7 @@ def test_cancelling_ends_the_reading(drawn: PatchManifest, pixels: PatchPixels, 
 
     net = tiny_net()
     with pytest.raises(KeyboardInterrupt):
-        predict(net, begin_card(net, drawn, "", None), drawn, pixels, ON_CPU, progress=stop)
+        predict(net, initial_card(net, drawn, "", None), drawn, pixels, ON_CPU, progress=stop)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT TESTED: needs an NVIDIA GPU")
@@ -233,7 +233,7 @@ def test_a_gpu_says_what_the_processor_says(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, is_compiled: bool
 ) -> None:
     net = tiny_net()
-    card = begin_card(net, drawn, "", None)
+    card = initial_card(net, drawn, "", None)
     plain = predict(net, card, drawn, pixels, ON_CPU).probabilities
     for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05), ("fp16", 0.02)):
         settings = PredictSettings(batch_size=32, device="cuda", precision=precision, is_compiled=is_compiled)
@@ -244,6 +244,6 @@ def test_a_gpu_says_what_the_processor_says(
 
 def test_a_processor_has_no_busy_share(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
     net = tiny_net()
-    said = predict(net, begin_card(net, drawn, "", None), drawn, pixels, ON_CPU)
+    said = predict(net, initial_card(net, drawn, "", None), drawn, pixels, ON_CPU)
     assert math.isnan(said.busy_share)
     assert (said.device, said.unread) == ("cpu", ())

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from qupath_her2.learning.metrics.curves import confusion_picture, training_curves
+from qupath_her2.learning.metrics.curves import confusion_figure, training_curves
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord, accuracy, confusion, macro_f1
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -37,7 +37,7 @@ def test_without_a_validation_nothing_is_drawn_for_it() -> None:
 
 
 def test_confusion_picture_shows_counts_and_shares_by_true_class() -> None:
-    text = confusion_picture(np.array([[3, 1], [0, 0]]), ("0 & <low>", "high"), "Cases")
+    text = confusion_figure(np.array([[3, 1], [0, 0]]), ("0 & <low>", "high"), "Cases")
     words = [node.text for node in ElementTree.fromstring(text).iter(f"{SVG}text")]
     assert words.count("0 & <low>") == 2
     assert words[-8:] == ["3", "75 %", "1", "25 %", "0", "0 %", "0", "0 %"]

@@ -15,10 +15,10 @@ Box = tuple[int, int, int, int]
 
 
 def labels(boxes: list[Box], shape: tuple[int, int] = (12, 24)) -> np.ndarray:
-    picture = np.zeros(shape, np.int32)
+    image = np.zeros(shape, np.int32)
     for number, (left, top, right, bottom) in enumerate(boxes, 1):
-        picture[top:bottom, left:right] = 7 * number
-    return picture
+        image[top:bottom, left:right] = 7 * number
+    return image
 
 
 def literal(truth: np.ndarray, found: np.ndarray, least: float) -> tuple[int, int, int, float]:

@@ -28,34 +28,34 @@ def drawn(seed: int, sureness: float, shape: tuple[int, int] = (40, 50)) -> tupl
     return truth, softmax(sureness * logits)
 
 
-def exact_auc(pictures: list[tuple[np.ndarray, np.ndarray]], code: int) -> float:
-    truth = np.concatenate([t.ravel() for t, _ in pictures])
-    values = np.concatenate([p[code].ravel() for _, p in pictures])
+def exact_auc(images: list[tuple[np.ndarray, np.ndarray]], code: int) -> float:
+    truth = np.concatenate([t.ravel() for t, _ in images])
+    values = np.concatenate([p[code].ravel() for _, p in images])
     return float(oracle.roc_auc_score(truth[truth != 255] == code, values[truth != 255]))
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 5.0]))
 def test_the_area_is_the_exact_one_but_for_ties(seed: int, sureness: float) -> None:
-    pictures = [drawn(seed, sureness), drawn(seed + 1, sureness)]
+    images = [drawn(seed, sureness), drawn(seed + 1, sureness)]
     tally = PixelTally(NAMES)
-    for truth, probabilities in pictures:
+    for truth, probabilities in images:
         tally.add(truth, probabilities)
     found = tally.roc_auc()
     for code in range(3):
-        assert found[code] == pytest.approx(exact_auc(pictures, code), abs=2e-3)
+        assert found[code] == pytest.approx(exact_auc(images, code), abs=2e-3)
     assert tally.pooled().mean_roc_auc == pytest.approx(np.mean(found))
 
 
 def test_a_sure_networks_order_is_kept() -> None:
     """Nine tenths of the pixels have probabilities that differ from the next in the fourth digit or later."""
-    pictures = [drawn(3, 5.0)]
+    images = [drawn(3, 5.0)]
     tally = PixelTally(NAMES)
-    tally.add(*pictures[0])
-    even = np.minimum((pictures[0][1][1] * 50).astype(int), 49)
-    truth = pictures[0][0]
+    tally.add(*images[0])
+    even = np.minimum((images[0][1][1] * 50).astype(int), 49)
+    truth = images[0][0]
     coarse = oracle.roc_auc_score(truth[truth != 255] == 1, even[truth != 255])
-    exact = exact_auc(pictures, 1)
+    exact = exact_auc(images, 1)
     assert abs(tally.roc_auc()[1] - exact) < 1e-3 < abs(coarse - exact)
 
 
@@ -81,9 +81,9 @@ def test_zero_and_one_are_probabilities() -> None:
 def test_groups_add_up_and_tallies_merge() -> None:
     whole, parts = PixelTally(NAMES), [PixelTally(NAMES), PixelTally(NAMES)]
     for number, group in enumerate(("0", "3+", "0", "2+")):
-        picture = drawn(number, 1.0)
-        whole.add(*picture, group=group)
-        parts[number % 2].add(*picture, group=group)
+        image = drawn(number, 1.0)
+        whole.add(*image, group=group)
+        parts[number % 2].add(*image, group=group)
     parts[0].merge(parts[1])
     assert whole.groups == parts[0].groups == ("0", "2+", "3+")
     assert np.array_equal(sum(whole.confusion(group) for group in whole.groups), whole.confusion())

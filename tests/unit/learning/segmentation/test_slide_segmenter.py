@@ -41,7 +41,7 @@ def network(
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     rng = np.random.default_rng(5)
     coarse = rng.integers(0, 256, (22, 26, 3)).astype(np.uint8)
     noise = rng.integers(0, 40, (176, 208, 3)).astype(np.uint8)
@@ -51,9 +51,9 @@ def picture() -> np.ndarray:
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.25, 0.125, 0.2])
-def test_tiles_leave_no_trace(pixel_size_um: float, picture: np.ndarray) -> None:
-    seen = SlideSegmenter(network(), ArraySlide(picture), pixel_size_um)
-    size = [int(side / seen.downsample) for side in picture.shape[1::-1]]
+def test_tiles_leave_no_trace(pixel_size_um: float, image: np.ndarray) -> None:
+    seen = SlideSegmenter(network(), ArraySlide(image), pixel_size_um)
+    size = [int(side / seen.downsample) for side in image.shape[1::-1]]
     whole = seen.segment(Box(0, 0, *size)).probabilities
     assert whole.shape == (size[1], size[0], 3)
     assert whole.std() > 2, "a network that says the same everywhere would prove nothing"
@@ -66,7 +66,7 @@ def test_tiles_leave_no_trace(pixel_size_um: float, picture: np.ndarray) -> None
     assert same(part[:, 5:], whole[11:41, :55])
 
 
-def test_blending_hides_where_windows_meet(picture: np.ndarray) -> None:
+def test_blending_hides_where_windows_meet(image: np.ndarray) -> None:
     """A network that trips over its own window's edge: side by side its windows show, blended they do not."""
 
     class Vignette(torch.nn.Module):
@@ -78,9 +78,7 @@ def test_blending_hides_where_windows_meet(picture: np.ndarray) -> None:
     def seen(overlap: float, rim: float) -> np.ndarray:
         settings = SegmentSettings(overlap_share=overlap, rim_share=rim)
         one = PixelNetwork(Vignette(), replace(CARD, patch_size_px=48), settings, device="cpu")
-        return (
-            SlideSegmenter(one, ArraySlide(picture), 0.25).segment(Box(0, 0, 208, 176)).probabilities[..., 1]
-        )
+        return SlideSegmenter(one, ArraySlide(image), 0.25).segment(Box(0, 0, 208, 176)).probabilities[..., 1]
 
     assert np.ptp(seen(0.0, 0.0)) > 100
     assert np.ptp(seen(0.5, 8 / 48)) <= 1
@@ -95,7 +93,7 @@ def test_the_nearest_colour_is_named_at_every_pixel() -> None:
     assert (inside.argmax(-1) == codes).all()
     assert inside.max(-1).min() > 245
     assert np.abs(inside.sum(-1, dtype=int) - 255).max() <= 1
-    # Beyond the picture there is nothing.
+    # Beyond the image there is nothing.
     assert (found[:9] == [255, 0, 0]).all()
     assert (found[:, 7 + codes.shape[1] :] == [255, 0, 0]).all()
 
@@ -115,28 +113,28 @@ class Crowded(torch.nn.Module):
         return self.net(seen)
 
 
-def test_full_memory_halves_the_batch_and_changes_nothing(picture: np.ndarray) -> None:
+def test_full_memory_halves_the_batch_and_changes_nothing(image: np.ndarray) -> None:
     box = Box(0, 0, 208, 176)
     expected = (
-        SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(picture), 0.25)
+        SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(image), 0.25)
         .segment(box)
         .probabilities
     )
     net = Crowded(colour_net(), 1)
     one = PixelNetwork(net, CARD, SegmentSettings(batch_size=8), device="cpu")
-    found = SlideSegmenter(one, ArraySlide(picture), 0.25).segment(box).probabilities
+    found = SlideSegmenter(one, ArraySlide(image), 0.25).segment(box).probabilities
     assert same(found, expected)
     assert one.at_once == 1
     assert set(net.batches) == {1}
     hopeless = PixelNetwork(Crowded(colour_net(), 0), CARD, device="cpu")
     with pytest.raises(ModelError, match=r"full with a single window of 96 px.*device = \"cpu\""):
-        SlideSegmenter(hopeless, ArraySlide(picture), 0.25).segment(box)
+        SlideSegmenter(hopeless, ArraySlide(image), 0.25).segment(box)
 
 
-def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(picture: np.ndarray) -> None:
+def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(image: np.ndarray) -> None:
     def seen(**settings: Any) -> Any:
         one = network("bayesian-segnet", 64, SegmentSettings(samples=4, **settings))
-        return SlideSegmenter(one, ArraySlide(picture), 0.25)
+        return SlideSegmenter(one, ArraySlide(image), 0.25)
 
     box = Box(0, 0, 208, 176)
     found = seen().segment(box)
@@ -152,7 +150,7 @@ def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(picture: np.n
     assert same(part.uncertainty, found.uncertainty[60:140, 50:120])
     drawn_otherwise = seen(seed=100).segment(box)
     assert not same(drawn_otherwise.probabilities, found.probabilities)
-    assert SlideSegmenter(network(), ArraySlide(picture), 0.25).segment(box).uncertainty is None
+    assert SlideSegmenter(network(), ArraySlide(image), 0.25).segment(box).uncertainty is None
 
 
 class EndlessSlide(BaseSlide):
@@ -233,6 +231,6 @@ def test_slides_are_shown_near_the_networks_scale(pixel_size_um: float, downsamp
     assert network_downsample(pixel_size_um, CARD) == downsample
 
 
-def test_a_coarse_slide_is_an_error_with_the_cure(picture: np.ndarray) -> None:
+def test_a_coarse_slide_is_an_error_with_the_cure(image: np.ndarray) -> None:
     with pytest.raises(ModelError, match=r"pixels of 0\.5 µm, too coarse .* 0\.25 µm/px. Take a finer scan"):
-        SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(picture), 0.5)
+        SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(image), 0.5)

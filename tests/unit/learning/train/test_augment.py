@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.augment import Augmentation, apply_shape, draw_augmentation, move_targets
+from qupath_her2.learning.train.augment import (
+    Augmentation,
+    apply_geometry,
+    draw_augmentation,
+    transform_targets,
+)
 from qupath_her2.models.settings import AugmentSettings
 from qupath_her2.slides.stains.jitter import JitterSettings
 
@@ -19,7 +24,7 @@ def fixed(turns: int = 0, flipped: bool = False, affine: list[list[float]] | Non
 
 
 def test_turns_and_flips_are_exact_and_all_eight_occur() -> None:
-    picture = torch.arange(48.0).reshape(1, 3, 4, 4)
+    patch = torch.arange(48.0).reshape(1, 3, 4, 4)
     drawn = draw_augmentation(AugmentSettings(), 0, 0, np.arange(4000))
     codes = np.bincount(drawn.turns + 4 * drawn.flipped, minlength=8)
     # 500 each, binomial deviation 21.
@@ -27,23 +32,23 @@ def test_turns_and_flips_are_exact_and_all_eight_occur() -> None:
     assert codes.max() < 600
     for turns in range(4):
         for flipped in (False, True):
-            by_numpy = np.rot90(picture.numpy()[..., ::-1] if flipped else picture.numpy(), turns, (2, 3))
-            assert np.array_equal(apply_shape(picture, fixed(turns, flipped)).numpy(), by_numpy)
+            by_numpy = np.rot90(patch.numpy()[..., ::-1] if flipped else patch.numpy(), turns, (2, 3))
+            assert np.array_equal(apply_geometry(patch, fixed(turns, flipped)).numpy(), by_numpy)
 
 
 def test_each_patch_of_a_batch_gets_its_own() -> None:
     rows = np.arange(40)
-    pictures = torch.rand(40, 3, 9, 9)
+    patches = torch.rand(40, 3, 9, 9)
     settings = AugmentSettings(angle_deg=30, scale=0.2, shift=0.1, shear_deg=5)
-    together = apply_shape(pictures, draw_augmentation(settings, 5, 2, rows))
+    together = apply_geometry(patches, draw_augmentation(settings, 5, 2, rows))
     for row in (0, 17, 39):
-        alone = apply_shape(pictures[row : row + 1], draw_augmentation(settings, 5, 2, rows[row : row + 1]))
+        alone = apply_geometry(patches[row : row + 1], draw_augmentation(settings, 5, 2, rows[row : row + 1]))
         assert torch.allclose(together[row], alone[0], atol=1e-6)
 
 
 def test_nothing_set_changes_nothing() -> None:
-    pictures = torch.rand(5, 3, 8, 8)
-    assert torch.equal(apply_shape(pictures, draw_augmentation(NOTHING, 0, 0, np.arange(5))), pictures)
+    patches = torch.rand(5, 3, 8, 8)
+    assert torch.equal(apply_geometry(patches, draw_augmentation(NOTHING, 0, 0, np.arange(5))), patches)
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(20.0, 0.0), (-35.0, 0.3), (0.0, -0.25)])
@@ -57,8 +62,8 @@ def test_angle_and_size_are_those_of_opencv(angle: float, scale: float) -> None:
     wanted = cv2.warpAffine(blob, matrix, (side, side))
     cos, sin = np.cos(np.deg2rad(-angle)) / (1 + scale), np.sin(np.deg2rad(-angle)) / (1 + scale)
     affine = [[cos, sin, 0], [-sin, cos, 0]]
-    got = apply_shape(torch.from_numpy(blob)[None, None].expand(1, 3, -1, -1), fixed(affine=affine))
-    # OpenCV puts nothing where the picture ends, we its mirror image.
+    got = apply_geometry(torch.from_numpy(blob)[None, None].expand(1, 3, -1, -1), fixed(affine=affine))
+    # OpenCV puts nothing where the patch ends, we its mirror image.
     inside = (slice(12, -12), slice(12, -12))
     assert np.abs(got[0, 0].numpy() - wanted)[inside].max() < 0.01
     assert wanted[inside].max() > 0.9
@@ -93,22 +98,22 @@ def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_targets_move_with_their_pictures() -> None:
     rng = np.random.default_rng(0)
     targets = torch.from_numpy(rng.integers(0, 3, (8, 12, 12), np.uint8))
-    pictures = targets[:, None].repeat(1, 3, 1, 1).float()
+    patches = targets[:, None].repeat(1, 3, 1, 1).float()
     drawn = draw_augmentation(AugmentSettings(), 3, 0, np.arange(8))
     assert len(set(zip(drawn.turns.tolist(), drawn.flipped.tolist(), strict=True))) > 3
-    moved = move_targets(targets, drawn)
+    moved = transform_targets(targets, drawn)
     assert moved.dtype == torch.uint8
-    assert torch.equal(moved.float(), apply_shape(pictures, drawn)[:, 0])
+    assert torch.equal(moved.float(), apply_geometry(patches, drawn)[:, 0])
 
 
 def test_resampled_targets_keep_their_classes_and_know_nothing_outside() -> None:
-    # Large blocks of one class: away from their edges a bilinear picture shows where the nearest target lies.
+    # Large blocks of one class: away from their edges a bilinear patch shows where the nearest target lies.
     targets = torch.zeros((6, 64, 64), dtype=torch.uint8)
     targets[:, 20:44, 12:52] = 2
     settings = AugmentSettings(angle_deg=30.0, scale=0.3, shift=0.3, shear_deg=10.0)
     drawn = draw_augmentation(settings, 1, 0, np.arange(6))
-    moved = move_targets(targets, drawn)
-    shown = apply_shape(targets[:, None].float(), drawn)[:, 0]
+    moved = transform_targets(targets, drawn)
+    shown = apply_geometry(targets[:, None].float(), drawn)[:, 0]
     assert set(moved.unique().tolist()) == {0, 2, 255}
     is_sure = (moved != 255) & ((shown < 0.01) | (shown > 1.99))
     assert is_sure.float().mean() > 0.5

@@ -304,7 +304,7 @@ def test_a_network_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(TrainingError, match="has 3 classes and the patches have 2: negative, positive"):
         train(tiny_net(n_classes=3), drawn, pixels, QUICK, tmp_path)
-    with pytest.raises(TrainingError, match="built for pictures of 64 px and the patches have 32"):
+    with pytest.raises(TrainingError, match="built for patches of 64 px and the patches have 32"):
         train(tiny_net("timm:test_vit", input_px=64), drawn, pixels, QUICK, tmp_path)
 
 

@@ -9,11 +9,11 @@ import torch
 from qupath_her2.errors import TrainingError
 from qupath_her2.learning.dataset import Batch
 from qupath_her2.learning.train.losses import weights_of_counts
-from qupath_her2.learning.train.objective import PatchObjective, PixelObjective, find_objective
-from qupath_her2.learning.train.pixel_losses import UNKNOWN, picture_weights, pixel_losses
+from qupath_her2.learning.train.objective import PatchObjective, PixelObjective, make_objective
+from qupath_her2.learning.train.pixel_losses import UNKNOWN, patch_weights, pixel_losses
 from qupath_her2.models.settings import LossSettings
 
-#: Two pictures of 1 x 2 px: softmax (1/4, 3/4), (9/10, 1/10); and (1/2, 1/2) twice.
+#: Two patches of 1 x 2 px: softmax (1/4, 3/4), (9/10, 1/10); and (1/2, 1/2) twice.
 LOGITS = torch.tensor([[[[0.0, math.log(9.0)]], [[math.log(3.0), 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]])
 TARGETS = torch.tensor([[[1, 1]], [[0, UNKNOWN]]], dtype=torch.uint8)
 EVEN = torch.ones(2)
@@ -28,7 +28,7 @@ def test_cross_entropy_adds_up_known_pixels_by_their_weight() -> None:
     weights = torch.tensor([2.0, 5.0])
     expected = [5 * (math.log(4 / 3) + math.log(10)), 2 * math.log(2)]
     assert losses("cross_entropy", weights) == pytest.approx(expected)
-    assert picture_weights(TARGETS, weights).tolist() == [10.0, 2.0]
+    assert patch_weights(TARGETS, weights).tolist() == [10.0, 2.0]
 
 
 def test_focal_against_hand_worked_values() -> None:
@@ -59,7 +59,7 @@ def test_unknown_pixels_have_no_gradient(kind: str) -> None:
 def test_a_picture_of_which_nothing_is_known_weighs_nothing(kind: str) -> None:
     nothing = torch.full_like(TARGETS, UNKNOWN)
     assert pixel_losses(LOGITS, nothing, EVEN, LossSettings(kind)).tolist() == [0.0, 0.0]
-    assert picture_weights(nothing, EVEN).tolist() == [0.0, 0.0]
+    assert patch_weights(nothing, EVEN).tolist() == [0.0, 0.0]
 
 
 def test_balanced_weights_follow_the_pixels() -> None:
@@ -73,8 +73,8 @@ def test_objectives_count_only_what_is_known() -> None:
     batch = Batch(np.arange(2), torch.zeros(2, 1, 2, 3), (), TARGETS)
     assert torch.equal(pixels.truth(batch), TARGETS)
     assert int(pixels.n_known(TARGETS)) == 3
-    # Chosen: 1, 0 in the first picture; of equals the first, 0, in the second.
-    assert int(pixels.n_right(LOGITS, TARGETS)) == 2
+    # Chosen: 1, 0 in the first patch; of equals the first, 0, in the second.
+    assert int(pixels.n_correct(LOGITS, TARGETS)) == 2
     assert pixels.counts(LOGITS, TARGETS).tolist() == [[1, 0], [1, 1]]
     blank = pixels.blank(2, 1)
     assert float(pixels.weight(blank).sum()) == 0
@@ -86,10 +86,10 @@ def test_objectives_count_only_what_is_known() -> None:
     logits = LOGITS[:, :, 0, 0]
     assert labels.weight(truth).tolist() == [4.0, 0.0]
     assert labels.losses(logits, truth).tolist() == pytest.approx([4 * math.log(4 / 3), 0.0])
-    assert (int(labels.n_known(truth)), int(labels.n_right(logits, truth))) == (1, 1)
+    assert (int(labels.n_known(truth)), int(labels.n_correct(logits, truth))) == (1, 1)
     assert labels.counts(logits, truth).tolist() == [[0, 0], [0, 1]]
 
 
 def test_dice_of_labelled_patches_is_refused(drawn: object) -> None:
     with pytest.raises(TrainingError, match="of segmenters"):
-        find_objective(drawn, np.arange(4), None, LossSettings("dice"))  # type: ignore[arg-type]
+        make_objective(drawn, np.arange(4), None, LossSettings("dice"))  # type: ignore[arg-type]

@@ -5,12 +5,12 @@ import math
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.learning.train.schedule import Watch, learning_rate, watch
+from qupath_her2.learning.train.schedule import MonitorState, learning_rate, watch
 from qupath_her2.models.settings import ScheduleSettings
 
 
-def watched(values: list[float], settings: ScheduleSettings) -> list[Watch]:
-    states, state = [], Watch()
+def watched(values: list[float], settings: ScheduleSettings) -> list[MonitorState]:
+    states, state = [], MonitorState()
     for epoch, value in enumerate(values, start=1):
         state = watch(state, epoch, value, settings)
         states.append(state)

@@ -12,14 +12,14 @@ from qupath_her2.slides.stains.macenko import macenko_map
 
 
 def every_colour() -> NDArray[np.uint8]:
-    """A picture of 34 x 34 x 34 colours, black and white among them."""
+    """A patch of 34 x 34 x 34 colours, black and white among them."""
     levels = np.unique(np.append(np.arange(0, 256, 8), [254, 255])).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
     return np.ascontiguousarray(grid)
 
 
-def by_torch(pictures: NDArray[np.uint8], maps: DensityMaps) -> NDArray[np.float32]:
-    mapped = map_densities(torch.from_numpy(pictures).permute(0, 3, 1, 2).float(), maps)
+def by_torch(patches: NDArray[np.uint8], maps: DensityMaps) -> NDArray[np.float32]:
+    mapped = map_densities(torch.from_numpy(patches).permute(0, 3, 1, 2).float(), maps)
     values: NDArray[np.float32] = mapped.permute(0, 2, 3, 1).numpy()
     return values
 
@@ -32,9 +32,9 @@ def two_slides() -> list[DensityMap]:
 
 def test_a_batch_of_macenko_maps_equals_numpy_within_a_grey_level() -> None:
     maps = two_slides()
-    pictures = np.stack([every_colour(), every_colour()])
-    got = by_torch(pictures, DensityMaps.stack(maps))
-    wanted = np.stack([apply_density_map(picture, one) for picture, one in zip(pictures, maps, strict=True)])
+    patches = np.stack([every_colour(), every_colour()])
+    got = by_torch(patches, DensityMaps.stack(maps))
+    wanted = np.stack([apply_density_map(patch, one) for patch, one in zip(patches, maps, strict=True)])
     assert np.abs(got - wanted).max() <= 1.0
     assert np.abs(np.rint(got) - wanted).max() <= 1.0
     # The two slides are not treated alike.
@@ -48,11 +48,11 @@ def test_jitter_of_a_batch_equals_numpy_and_composes_after_macenko() -> None:
     batch = hed_maps(alpha, beta)
     for field in ("matrix", "offset", "white_in", "white_out"):
         assert np.allclose(getattr(batch, field), getattr(DensityMaps.stack(jitters), field))
-    pictures = np.stack([every_colour()] * 2)
-    got = by_torch(pictures, DensityMaps.stack(two_slides()).then(batch))
+    patches = np.stack([every_colour()] * 2)
+    got = by_torch(patches, DensityMaps.stack(two_slides()).then(batch))
     wanted = [
-        apply_density_map(picture, one.then(jitter))
-        for picture, one, jitter in zip(pictures, two_slides(), jitters, strict=True)
+        apply_density_map(patch, one.then(jitter))
+        for patch, one, jitter in zip(patches, two_slides(), jitters, strict=True)
     ]
     assert np.abs(got - np.stack(wanted)).max() <= 1.0
 
