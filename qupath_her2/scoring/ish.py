@@ -133,6 +133,7 @@ def dual_probe(ratio: float, copies: float, ihc: str | None) -> IshResult:
     # Groups 1 and 5 are positive and negative whatever IHC shows; 2 to 4 are decided by it.
     if ihc is None and group in _COMMENTS:
         return IshResult("IHC needed", group, comment=_COMMENTS[group])
+    # The guideline treats IHC 0 and 1+ alike; without IHC, groups 1 and 5 have one result in that column anyway.
     status, recount, comment = _TABLE[group]["0/1+" if ihc in (None, "0", "1+") else str(ihc)]
     text = "; ".join(part for part in (_RECOUNT if recount else "", comment) if part)
     return IshResult(status, group, recount, text)
@@ -147,6 +148,7 @@ def single_probe(copies: float) -> IshResult:
         `copies` is negative, infinite or NaN.
     """
     _check("HER2 copies per cell", copies)
+    # Without CEP17 there is no ratio, so the counts between the thresholds stay undecided.
     if copies >= _HIGH_COPIES:
         return IshResult("positive")
     if copies < _LOW_COPIES:

@@ -70,6 +70,7 @@ class Cutoff:
         if self.kind == "at least":
             # -(-a // b) rounds up; at least one cell, or a cut-off of 0 % would be met without any cell.
             return max(1, -(-whole // 100)), n_cells
+        # Without the allowance one misclassified cell would make a tumour heterogeneous, 2+.
         if self.kind == "up to":
             return false_calls + 1, whole // 100
         return self.value, n_cells

@@ -58,18 +58,21 @@ class Vote:
         classified patches; NaN where there are none.
     n_patches
         Number of readable patches.
-    n_named
+    n_classified
         Number of classified patches: readable, and not left without a class as too uncertain.
     """
 
     class_index: int | None
     probabilities: NDArray[np.float64]
     n_patches: int
-    n_named: int
+    n_classified: int
 
 
 def vote(
-    probabilities: NDArray[np.float32], named: NDArray[np.int16], *, settings: VoteSettings | None = None
+    probabilities: NDArray[np.float32],
+    patch_class: NDArray[np.int16],
+    *,
+    settings: VoteSettings | None = None,
 ) -> Vote:
     """Combine patch predictions into one class.
 
@@ -77,7 +80,7 @@ def vote(
     ----------
     probabilities
         float32 (N, C), 0..1; rows with NaN (unreadable patches) are left out.
-    named
+    patch_class
         int16 (N,), class index of each patch, negative for none (`learning.choose_classes`). Patches without
         a class have no vote in ``majority`` but count in ``mean``.
     settings
@@ -91,33 +94,33 @@ def vote(
     Raises
     ------
     ScoringError
-        `probabilities` is not (N, C) with values in 0..1, or `named` does not match it.
+        `probabilities` is not (N, C) with values in 0..1, or `patch_class` does not match it.
     """
     settings = settings or VoteSettings()
-    _check(probabilities, named)
-    is_read = np.asarray(np.isfinite(probabilities).all(axis=1))
-    read = probabilities[is_read].astype(np.float64)
+    _check(probabilities, patch_class)
+    is_readable = np.asarray(np.isfinite(probabilities).all(axis=1))
+    readable = probabilities[is_readable].astype(np.float64)
     n_classes = probabilities.shape[1]
     # A patch can be readable and still have no class, where the network was too uncertain.
-    counts = np.bincount(named[is_read & (named >= 0)], minlength=n_classes)
-    n_named = int(counts.sum())
-    mean = read.mean(axis=0) if len(read) else np.full(n_classes, np.nan)
+    counts = np.bincount(patch_class[is_readable & (patch_class >= 0)], minlength=n_classes)
+    n_classified = int(counts.sum())
+    mean = readable.mean(axis=0) if len(readable) else np.full(n_classes, np.nan)
     shares = mean
     if settings.rule == "majority":
-        shares = counts / n_named if n_named else np.full(n_classes, np.nan)
+        shares = counts / n_classified if n_classified else np.full(n_classes, np.nan)
     # lexsort takes its last key first: share, then the mean probability for ties.
     best = int(np.lexsort((mean, shares))[-1])
     # With no classified patch the mean would still have a maximum; the network abstained, so the vote does too.
-    is_enough = n_named > 0 and len(read) >= settings.min_patches
-    return Vote(best if is_enough else None, shares, len(read), n_named)
+    is_enough = n_classified > 0 and len(readable) >= settings.min_patches
+    return Vote(best if is_enough else None, shares, len(readable), n_classified)
 
 
-def _check(probabilities: NDArray[np.float32], named: NDArray[np.int16]) -> None:
+def _check(probabilities: NDArray[np.float32], patch_class: NDArray[np.int16]) -> None:
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise ScoringError(f"Probabilities have shape {probabilities.shape}, expected (patches, classes).")
-    if named.shape != probabilities.shape[:1] or (named >= probabilities.shape[1]).any():
+    if patch_class.shape != probabilities.shape[:1] or (patch_class >= probabilities.shape[1]).any():
         raise ScoringError(
-            f"Patch classes of shape {named.shape} do not match probabilities of shape {probabilities.shape}."
+            f"Patch classes of shape {patch_class.shape} do not match probabilities of shape {probabilities.shape}."
         )
     known = probabilities[np.isfinite(probabilities)]
     # Softmax in half precision can exceed 1 by rounding.

@@ -25,7 +25,7 @@ from qupath_her2.runs.types import FinishedImage
 from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
 from qupath_her2.scoring.indicators.ranges import PUBLISHED
-from qupath_her2.scoring.indicators.slide import patch_boxes, pool, score_indicators
+from qupath_her2.scoring.indicators.slide import patch_boxes, pool_patches, score_indicators
 from qupath_her2.scoring.indicators.tissue import measured_area
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class IndicatorsMethod:
             if progress is not None:
                 progress(len(patches), len(boxes), sum(patch.n_cells for patch in patches))
         score = score_indicators(
-            pool(patches) if patches else None,
+            pool_patches(patches) if patches else None,
             self.ranges or PUBLISHED,
             min_cells=setup.settings.scoring.min_cells,
             warnings=context.warnings,

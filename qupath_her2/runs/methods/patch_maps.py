@@ -89,7 +89,7 @@ def overlay_files(
     colours = {name: patch_colour(name) for name in table.class_names}
     files[HEAT_PYRAMID] = heat_pyramid(planes, pixel_size_um, colours)
     if looked is not None:
-        files["cam.png"] = heat_map_png(looked.heat.values[0], 1, is_clear=True)
+        files["cam.png"] = heat_map_png(looked.heat.values[0], 1, opacity_by_value=True)
         files[CAM_SHEET] = looked.sheet
         overlays.append(looked.heat.overlay(f"What speaks for {looked.class_name} (Grad-CAM)", "cam.png"))
     return files | {OVERLAYS: overlays_json(overlays)}

@@ -158,5 +158,6 @@ def cut_figures(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[
 def off_by_two(matrix: NDArray[np.int64]) -> Share:
     """Return the proportion of pairs whose answer is two or more classes away from the truth."""
     codes = np.arange(len(matrix))
+    # Errors of two classes (0 read as 2+) change treatment; neighbouring classes are confused by readers too.
     far = np.abs(codes[:, None] - codes) >= 2
     return Share(int(matrix[far].sum()), int(matrix.sum()))

@@ -59,6 +59,7 @@ def agreement_csv(one: Agreement, folds: Sequence[FoldFigure] = ()) -> bytes:
     for table in (*agreement_tables(one), *([fold_table(folds)] if folds else [])):
         rows += [[]] if rows else []
         rows += [[table.title], table.header, *table.rows, *([note] for note in table.notes)]
+    # `csv_bytes` also disarms cells that a spreadsheet would run as a formula: `truth_by` is free text.
     return csv_bytes(rows)
 
 

@@ -113,6 +113,7 @@ def make_pairs(
     true, given = _codes(truth, names, "truth"), _codes(answer, names, "answer")
     # The answer of a pair without truth cannot be judged; keeping it would change the proportion assessed.
     known = true >= 0
+    # Two slides of one case counted as two cases would make every interval too narrow.
     if level == "case":
         _check_once(cases)
     return Pairs(

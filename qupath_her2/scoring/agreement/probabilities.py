@@ -101,10 +101,10 @@ def calibration(pairs: Pairs, n_bins: int = 15) -> Calibration:
     confidence = probabilities.max(axis=1)
     is_right = probabilities.argmax(axis=1) == truth
     # Bins exclude their lower and include their upper end, as in the paper; clipping puts exact 0 in the first bin.
-    place = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    bin_index = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     bins, error = [], 0.0
-    for number in np.unique(place):
-        inside = place == number
+    for number in np.unique(bin_index):
+        inside = bin_index == number
         stated, correct, n = (
             float(confidence[inside].mean()),
             float(is_right[inside].mean()),

@@ -148,6 +148,7 @@ def agreement(
     classes = class_figures(matrix, pairs.class_names)
     areas, macro_auc = class_areas(pairs)
     total = int(matrix.sum())
+    # A reader or model that calls everything 2+ agrees well within one class: its share of 2+ gives it away.
     equivocal = next((n for n, name in enumerate(pairs.class_names) if name in _EQUIVOCAL), None)
     return Agreement(
         class_names=pairs.class_names,
@@ -196,6 +197,7 @@ def _warnings(pairs: Pairs, matrix: NDArray[np.int64], is_split_by_case: bool | 
         )
     if absent := [name for name, row in zip(pairs.class_names, matrix, strict=True) if row.sum() == 0]:
         warnings.append(f"no assessed pair is truly {', '.join(absent)}: sensitivity is undefined")
+    # The bootstrap resamples cases, so their number decides and not that of the pairs.
     n_cases = len(np.unique(pairs.case[pairs.answer >= 0]))
     if n_cases < 20:
         warnings.append(f"only {n_cases} assessed cases: bootstrap intervals are unreliable below about 20")

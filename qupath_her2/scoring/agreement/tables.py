@@ -99,6 +99,7 @@ def _matrix(one: Agreement) -> Table:
         (name, *(str(int(n)) for n in counts), str(int(counts.sum())))
         for name, counts in zip(one.class_names, one.matrix, strict=True)
     )
+    # Both margins: they show at a glance a class that is answered too often.
     totals = ("all", *(str(int(n)) for n in one.matrix.sum(axis=0)), str(int(one.matrix.sum())))
     return Table(
         "Confusion matrix",
@@ -140,6 +141,7 @@ def fold_table(folds: Sequence[FoldFigure]) -> Table:
 def table_text(table: Table) -> str:
     """Format a table as lines of aligned columns, title first, notes last."""
     lines = [table.header, *table.rows]
+    # Columns as wide as their widest cell; a terminal that is narrower wraps lines but loses nothing.
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
     drawn = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

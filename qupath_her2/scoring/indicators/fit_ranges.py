@@ -50,27 +50,27 @@ def fit_ranges(
         The columns differ in length, a label is unknown, or a score has no measured case.
     """
     values = np.asarray(table, float)
-    owners = list(cases) if cases is not None else [str(number) for number in range(len(values))]
-    lengths = {len(values), len(labels), len(owners)}
+    case_ids = list(cases) if cases is not None else [str(number) for number in range(len(values))]
+    lengths = {len(values), len(labels), len(case_ids)}
     if values.ndim != 2 or values.shape[1] != len(INDICATORS) or len(lengths) != 1:
         raise ScoringError(
             f"Expected indicators of shape (N, 3), N labels and N cases; got {values.shape}, {len(labels)}, "
-            f"{len(owners)}."
+            f"{len(case_ids)}."
         )
     unknown = sorted(set(labels) - set(SCORES))
     if unknown:
         raise ScoringError(f"Unknown labels {', '.join(map(repr, unknown))}; expected {', '.join(SCORES)}.")
     # Slides of one case resemble each other: counted singly they would only inflate the number of cases.
     groups: dict[tuple[str, str], list[int]] = {}
-    for number, key in enumerate(zip(owners, labels, strict=True)):
+    for number, key in enumerate(zip(case_ids, labels, strict=True)):
         groups.setdefault(key, []).append(number)
     # A case with slides of different labels stays in several groups but is left out as a whole in the test below.
     means = np.array([_mean(values[rows]) for rows in groups.values()])
     grades = np.array([SCORES.index(label) for _, label in groups])
-    named = np.array([case for case, _ in groups])
+    case_names = np.array([case for case, _ in groups])
     ranges = _ranges(means, grades, name)
-    tested, right = _leave_one_case_out(means, grades, named)
-    return IndicatorRanges(name, ranges, len(set(owners)), tested, right)
+    tested, right = _leave_one_case_out(means, grades, case_names)
+    return IndicatorRanges(name, ranges, len(set(case_ids)), tested, right)
 
 
 def _mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,11 +94,11 @@ def _ranges(means: NDArray[np.float64], grades: NDArray[np.intp], name: str) -> 
 
 
 def _leave_one_case_out(
-    means: NDArray[np.float64], grades: NDArray[np.intp], named: NDArray[np.str_]
+    means: NDArray[np.float64], grades: NDArray[np.intp], case_names: NDArray[np.str_]
 ) -> tuple[int, int]:
     tested = right = 0
-    for case in sorted(set(named)):
-        out = named == case
+    for case in sorted(set(case_names)):
+        out = case_names == case
         kept = [means[~out & (grades == grade)] for grade in range(len(SCORES))]
         # The only case of a score cannot be left out: the table would have no range for that score.
         if any(not len(rows) or np.isnan(rows).all(axis=0).any() for rows in kept):

@@ -33,7 +33,7 @@ def heat_map(boxes: Sequence[Box], values: Sequence[float]) -> NDArray[np.float3
 
 
 def heat_map_png(
-    grid: NDArray[np.float32], cell_px: int = 16, top: float = 1.0, *, is_clear: bool = False
+    grid: NDArray[np.float32], cell_px: int = 16, top: float = 1.0, *, opacity_by_value: bool = False
 ) -> bytes:
     """Draw a grid as a PNG, from blue (0) to red (`top`), transparent where it is NaN.
 
@@ -45,7 +45,7 @@ def heat_map_png(
         Side of a grid cell in the picture, px.
     top
         Value of the last colour; larger values get the same colour.
-    is_clear
+    opacity_by_value
         Opacity follows the value, so that low values let the slide show through.
 
     Returns
@@ -65,7 +65,7 @@ def heat_map_png(
     known = np.isfinite(grid)
     level = np.clip(np.where(known, grid, 0) / top * 255, 0, 255).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2BGRA)
-    colour[..., 3] = level if is_clear else np.where(known, 255, 0)
+    colour[..., 3] = level if opacity_by_value else np.where(known, 255, 0)
     # Nearest neighbour: interpolation would bleed into cells that have no patch.
     size = (grid.shape[1] * cell_px, grid.shape[0] * cell_px)
     done, data = cv2.imencode(".png", cv2.resize(colour, size, interpolation=cv2.INTER_NEAREST))

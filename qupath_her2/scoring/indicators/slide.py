@@ -34,7 +34,7 @@ __all__ = [
     "SlideIndicators",
     "indicators_of_slide",
     "patch_boxes",
-    "pool",
+    "pool_patches",
     "score_indicators",
 ]
 
@@ -105,7 +105,7 @@ def _covered(box: Box, mask: NDArray[np.bool_], to_mask: tuple[float, float]) ->
     return float(mask[y:bottom, x:right].mean())
 
 
-def pool(patches: Iterable[PatchIndicators]) -> SlideIndicators:
+def pool_patches(patches: Iterable[PatchIndicators]) -> SlideIndicators:
     """Pool patches: mean of their intensities, and ratios over all their cells together.
 
     Raises
@@ -159,7 +159,7 @@ def indicators_of_slide(
         `boxes` is empty.
     """
     patches = tuple(indicators_of_patch(read_patch(box), settings, stains) for box in boxes)
-    return pool(patches), patches
+    return pool_patches(patches), patches
 
 
 def score_indicators(
@@ -193,6 +193,7 @@ def score_indicators(
     if slide is None:
         refusal = refusal or Refusal("no_tissue", "no patch contains enough tissue")
         return _refused(refusal, ranges, 0, warnings)
+    # Checked last: an earlier refusal names the cause, few cells may be its consequence.
     if refusal is None and slide.n_cells < min_cells:
         words = f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
         refusal = Refusal("too_few_cells", words)
@@ -251,6 +252,7 @@ def _reason(slide: SlideIndicators, decision: Decision, ranges: IndicatorRanges)
 def _warnings(slide: SlideIndicators, by_all: Decision, ranges: IndicatorRanges) -> list[str]:
     lines = []
     by_ratios = nearest_by_ratios(slide.values(), ranges)
+    # Intensity outranks the ratios, so a contradiction between them changes no score and must be shown.
     if by_all.score not in by_ratios:
         lines.append(f"The cell ratios alone would give {' or '.join(by_ratios)}.")
     # Where intensity decides, the margin is the distance to another range and no sign of doubt.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import OutputError
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import PatchTable
 from qupath_her2.report.heat import (
     Overlay,
@@ -32,7 +32,7 @@ NAMES = ("HER2 patch low", "HER2 patch high")
 def patches(boxes: list[tuple[int, int, int, int]], high: list[float]) -> PatchTable:
     probability = np.array([[1 - value, value] for value in high], np.float32)
     return PatchTable(
-        uuid=cell_uuids("0" * 64, len(boxes)),
+        uuid=object_uuids("0" * 64, len(boxes)),
         box_xywh=np.array(boxes, np.int32),
         region=np.zeros(len(boxes), np.int32),
         probabilities=probability,
@@ -138,7 +138,7 @@ def test_what_lies_over_a_picture_lies_where_it_should() -> None:
 
 def test_a_clear_map_hides_nothing_where_nothing_is() -> None:
     grid = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
-    drawn = cv2.imdecode(np.frombuffer(heat_map_png(grid, 1, is_clear=True), np.uint8), cv2.IMREAD_UNCHANGED)
+    drawn = cv2.imdecode(np.frombuffer(heat_map_png(grid, 1, opacity_by_value=True), np.uint8), cv2.IMREAD_UNCHANGED)
     assert drawn[0, :, 3].tolist() == [0, 127, 255, 0]
 
 

@@ -20,7 +20,7 @@ def test_mean_and_majority_by_hand():
     mean = vote(FOUR, NAMED)
     assert mean.class_index == 0
     assert mean.probabilities == pytest.approx([1.85 / 3, 1.15 / 3], abs=1e-6)
-    assert (mean.n_patches, mean.n_named) == (3, 3)
+    assert (mean.n_patches, mean.n_classified) == (3, 3)
     majority = vote(FOUR, NAMED, settings=MAJORITY)
     assert majority.class_index == 1
     assert majority.probabilities == pytest.approx([1 / 3, 2 / 3])
@@ -28,7 +28,7 @@ def test_mean_and_majority_by_hand():
 
 def test_patches_without_a_class_have_no_vote_in_a_majority():
     tie = vote(FOUR, np.array([1, -1, 0, -1], np.int16), settings=MAJORITY)
-    assert tie.n_named == 2
+    assert tie.n_classified == 2
     # One against one: the mean of all readable patches, 0.62 against 0.38, decides.
     assert tie.class_index == 0
     assert vote(FOUR, np.full(4, -1, np.int16)).class_index is None

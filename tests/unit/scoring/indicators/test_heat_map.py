@@ -31,6 +31,6 @@ def test_heat_map_places_values_and_leaves_gaps_empty():
 def test_opacity_follows_the_value_where_the_slide_must_show_through():
     grid = np.array([[0.0, 0.5, 1.0]], np.float32)
     picture = cv2.imdecode(
-        np.frombuffer(heat_map_png(grid, 1, is_clear=True), np.uint8), cv2.IMREAD_UNCHANGED
+        np.frombuffer(heat_map_png(grid, 1, opacity_by_value=True), np.uint8), cv2.IMREAD_UNCHANGED
     )
     assert picture[0, :, 3].tolist() == [0, 127, 255]

@@ -18,7 +18,7 @@ from qupath_her2.scoring.indicators.slide import (
     SlideIndicators,
     indicators_of_slide,
     patch_boxes,
-    pool,
+    pool_patches,
     score_indicators,
 )
 
@@ -30,16 +30,16 @@ HOW = IndicatorSettings()
 
 def test_ratios_pool_over_cells_and_intensity_over_patches():
     crowded, sparse = PatchIndicators(0.4, 0.3, 90, 9, 0), PatchIndicators(0.0, 0.0, 10, 10, 5)
-    slide = pool([crowded, sparse])
+    slide = pool_patches([crowded, sparse])
     assert slide.values() == pytest.approx((0.2, 0.19, 0.05))
     assert (slide.n_patches, slide.n_cells) == (2, 100)
 
 
 def test_without_cells_ratios_are_nan_and_no_patches_are_refused():
-    slide = pool([PatchIndicators(0.1, 0.1, 0, 0, 0)])
+    slide = pool_patches([PatchIndicators(0.1, 0.1, 0, 0, 0)])
     assert math.isnan(slide.positive_ratio)
     with pytest.raises(ScoringError, match="No patches to pool"):
-        pool([])
+        pool_patches([])
 
 
 @pytest.mark.parametrize(("um", "side"), [(0.5, 512), (0.25, 1024), (0.5036, 508), (1.0, 256)])
