@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import geojson
 import orjson
 import shapely
 
@@ -20,6 +20,8 @@ __all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson
 
 SCORE_FORMAT = 1
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+#: Of coordinates: QuPath's 0.01 px grid.
+_DECIMALS = 2
 _REQUIRED = ("status", "score", "reason", "guideline", "shares", "intervals", "n_cells", "tags", "warnings")
 _SCORES = ("0", "1+", "2+", "3+")
 _AGAIN = "Score the image again with --force."
@@ -160,10 +162,10 @@ def regions_geojson(regions: Sequence[Region], scores: Mapping[str, Score]) -> b
         UTF-8 JSON with sorted keys.
     """
     features = [_region_feature(region, scores.get(str(region.uuid))) for region in regions]
-    return orjson.dumps({"type": "FeatureCollection", "features": features}, option=_OPTIONS) + b"\n"
+    return orjson.dumps(geojson.FeatureCollection(features), option=_OPTIONS) + b"\n"
 
 
-def _region_feature(region: Region, score: Score | None) -> dict[str, Any]:
+def _region_feature(region: Region, score: Score | None) -> geojson.Feature:
     # QuPath throws an exception on null members, so unknown values are omitted.
     properties: dict[str, Any] = {"objectType": "annotation"}
     if region.name is not None:
@@ -176,25 +178,21 @@ def _region_feature(region: Region, score: Score | None) -> dict[str, Any]:
         properties["isLocked"] = True
     if score is not None:
         properties["measurements"] = region_measurements(score)
-    return {
-        "type": "Feature",
-        "id": str(uuid.UUID(int=region.uuid.int)),
-        "geometry": _geometry(region),
-        "properties": properties,
-    }
+    return geojson.Feature(id=str(region.uuid), geometry=_geometry(region), properties=properties)
 
 
-def _geometry(region: Region) -> dict[str, Any]:
+def _geometry(region: Region) -> geojson.Polygon | geojson.MultiPolygon:
     shape = snap(region.geometry)
     parts = [
         [_ring(ring) for ring in (part.exterior, *part.interiors)]
         for part in getattr(shape, "geoms", [shape])
     ]
+    # Validated once more: QuPath 0.6 and later refuse the whole file for one ring that is open or too short.
     if len(parts) == 1:
-        return {"type": "Polygon", "coordinates": parts[0]}
-    return {"type": "MultiPolygon", "coordinates": parts}
+        return geojson.Polygon(parts[0], validate=True, precision=_DECIMALS)
+    return geojson.MultiPolygon(parts, validate=True, precision=_DECIMALS)
 
 
 def _ring(ring: shapely.LinearRing) -> list[list[float]]:
-    points: list[list[float]] = shapely.get_coordinates(ring).round(2).tolist()
+    points: list[list[float]] = shapely.get_coordinates(ring).round(_DECIMALS).tolist()
     return points

@@ -1,1 +1,1 @@
-"""GeoJSON in both directions: people's regions and existing cells in, measured cells out."""
+"""GeoJSON: reads annotations and existing cells, writes measured cells for import into QuPath."""

@@ -1,8 +1,9 @@
-"""The inner loop of `cells_geojson`: features as bytes, compiled.
+"""Compiled inner loop of `write_cells`: cells as the bytes of GeoJSON features.
 
-Python's and orjson's encoders need an object per number; here digits go straight from the arrays into one
-buffer. Coordinates come in hundredths of a pixel, so their text is exact; measurements are written with the
-fewest digits (6 to 9) that read back as the same float32, nine always being enough.
+The encoders of ``json``, orjson and the ``geojson`` package need a Python object per number; here digits go straight
+from the arrays into one buffer. Coordinates come in hundredths of a pixel, so their decimal text is exact.
+Measurements are written with the fewest digits (6 to 9) that read back as the same float32; nine always suffice
+(IEEE 754, section 5.12.2).
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _MEASUREMENTS = np.frombuffer(b'"measurements":{', np.uint8)
 _TEN = 10.0 ** np.arange(60)
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
-# "[-20000000.00,-20000000.00]," and, for a measurement, "-1.23456789e-45,": the longest there are.
+# Upper bounds of what is written: "[-20000000.00,-20000000.00]," for a vertex, "-1.23456789e-45," for a measurement.
 _VERTEX_BYTES = 28
 _NUMBER_BYTES = 18
 _FIXED_BYTES = 300
 
 _Bytes = NDArray[np.uint8]
-# The numpy error model leaves out Python's test for division by zero in front of every digit.
+# The numpy error model omits Python's check for division by zero, which would precede every digit.
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _Blobs = tuple[NDArray[np.uint8], NDArray[np.int64]]
 _Rings = tuple[NDArray[np.int32], NDArray[np.int64]]
@@ -43,22 +44,30 @@ def format_cells(
     measurements: NDArray[np.float32],
     keys: _Blobs,
 ) -> memoryview:
-    """Return the features of N cells, each led by ``,`` and a line feed; cells without outline are left out.
+    """Return the features of N cells, each preceded by ``,`` and a line feed; cells without outline are omitted.
 
     Parameters
     ----------
     uuid
         uint8 (N, 16).
     outlines, nuclei
-        Open rings in hundredths of a pixel, int32 (P, 2), and int64 (N + 1) offsets; an empty range is none.
+        Open rings in hundredths of a pixel, int32 (P, 2), with int64 (N + 1) offsets; an empty range means none.
     cell_class
         uint8 (N,), index into `classes`.
-    classes, keys
-        Ready JSON of each class member (with its comma) and of each measurement's key (with its colon).
+    classes
+        JSON of the ``classification`` member of each class with its comma: concatenated bytes, and offsets.
     measurements
-        float32 (N, M).
+        float32 (N, M); values that are not finite are omitted.
+    keys
+        JSON of the key of each measurement with its colon: concatenated bytes, and offsets.
+
+    Returns
+    -------
+    memoryview
+        UTF-8 bytes.
     """
     n = len(uuid)
+    # Sized for the worst case, since compiled code cannot grow the buffer; untouched pages take no memory.
     longest_class = int(np.diff(classes[1]).max(initial=0))
     per_cell = _FIXED_BYTES + longest_class + len(keys[0]) + _NUMBER_BYTES * measurements.shape[1]
     size = n * per_cell + _VERTEX_BYTES * (len(outlines[0]) + len(nuclei[0]) + 2 * n)
@@ -78,7 +87,8 @@ def _copy(out: _Bytes, at: int, text: _Bytes) -> int:
 
 @_compiled
 def _integer(out: _Bytes, at: int, value: int) -> int:
-    """Write a non-negative integer below 2**32."""
+    """Write a non-negative integer below 2**32, and return the position after it."""
+    # Unsigned 32 bits, where dividing by ten is cheaper than in the signed 64 bits that numba would choose.
     rest = np.uint32(value)
     end = at + 1
     limit = np.uint64(10)
@@ -94,7 +104,7 @@ def _integer(out: _Bytes, at: int, value: int) -> int:
 
 @_compiled
 def _hundredths(out: _Bytes, at: int, value: int) -> int:
-    """Write value / 100 without trailing zeros."""
+    """Write value / 100 without trailing zeros, and return the position after it."""
     if value < 0:
         out[at] = 45
         at += 1
@@ -117,7 +127,7 @@ def _hundredths(out: _Bytes, at: int, value: int) -> int:
 
 @_compiled
 def _ring(out: _Bytes, at: int, points: NDArray[np.int32], first: int, last: int) -> int:
-    """Write the vertices of a ring and its first vertex again."""
+    """Write vertices `first` to `last` (excluded) and the first one again, since GeoJSON rings are closed."""
     for i in range(first, last + 1):
         j = i if i < last else first
         out[at] = 91
@@ -146,14 +156,14 @@ def _uuid(out: _Bytes, at: int, data: _Bytes, digits: _Bytes) -> int:
 
 @_compiled
 def _shortest(value: np.float32) -> tuple[int, int, int]:
-    """Return (digits as integer, their number, decimal exponent of the first) of a positive float32."""
+    """Return (digits as an integer, their number, decimal exponent of the first) of a positive float32."""
     wide = np.float64(value)
     exponent = int(np.floor(np.log10(wide)))
     digits, size = 0, 5
     while size < 9:
         size += 1
         power = size - 1 - exponent
-        # Only positive powers of ten are exact, so one of the two is a multiplication, the other a division.
+        # Positive powers of ten are exact (up to 1e22), negative ones never: multiply one way, divide the other.
         if power >= 0:
             digits = int(np.rint(wide * _TEN[power]))
             back = np.float64(digits) / _TEN[power]
@@ -162,7 +172,7 @@ def _shortest(value: np.float32) -> tuple[int, int, int]:
             back = np.float64(digits) * _TEN[-power]
         if np.float32(back) == value:
             break
-    # Rounding up to a power of ten gave one digit too many.
+    # Rounding up to the next power of ten gives one digit too many.
     if digits >= 10**size:
         digits //= 10
         exponent += 1
@@ -174,7 +184,7 @@ def _shortest(value: np.float32) -> tuple[int, int, int]:
 
 @_compiled
 def _number(out: _Bytes, at: int, value: np.float32) -> int:
-    """Write a finite float32 as JSON."""
+    """Write a finite float32 as a JSON number, and return the position after it."""
     if value < 0:
         out[at] = 45
         at += 1
@@ -183,6 +193,7 @@ def _number(out: _Bytes, at: int, value: np.float32) -> int:
         out[at] = 48
         return at + 1
     digits, size, exponent = _shortest(value)
+    # Scientific notation outside the range in which plain decimals stay short.
     if exponent < -4 or exponent > 8:
         end = _digits(out, at, digits, size, 1)
         out[end] = 101
@@ -204,7 +215,7 @@ def _number(out: _Bytes, at: int, value: np.float32) -> int:
 
 @_compiled
 def _digits(out: _Bytes, at: int, digits: int, size: int, before: int) -> int:
-    """Write `size` digits, the point after the first `before` of them; missing ones before it are zeros."""
+    """Write `size` digits with the decimal point after the first `before`, padded with zeros up to the point."""
     length = max(size, before)
     end = at + length + (1 if size > before else 0)
     position = end - 1

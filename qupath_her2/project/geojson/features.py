@@ -1,8 +1,8 @@
-"""What a GeoJSON feature says of itself.
+"""GeoJSON features: identity, object type, class and name, in the dialects of QuPath, TIAToolbox and others.
 
-Read are the spellings of every QuPath version, of TIAToolbox and of plain GeoJSON. QuPath's own reading rules
-(``QuPathTypeAdapters.java``): type from ``properties.objectType``, else ``object_type``, else
-``properties.type``, else the old ``"id": "PathAnnotationObject"``; a class as object, list of names or text.
+The rules are those of QuPath's own reader (``QuPathTypeAdapters.java``): the type is ``properties.objectType``, else
+``object_type``, else ``properties.type``, else the old ``"id": "PathAnnotationObject"``; a class is an object, a list
+of names or a string. The ``geojson`` package has no notion of these members, hence a reader of our own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shapely import MultiPolygon, Polygon
 from qupath_her2.project.class_names import ClassNames, class_role
 from qupath_her2.provenance import canonical_geometry
 
-__all__ = ["Feature", "ObjectType", "crs_problem", "describe", "stable_uuid", "walk"]
+__all__ = ["Feature", "ObjectType", "crs_problem", "iterate_features", "parse_feature", "stable_uuid"]
 
 ObjectType = Literal["annotation", "detection", "cell", "tile", "tma_core", "root"]
 
@@ -38,14 +38,30 @@ _TYPES: dict[str, ObjectType] = {
     "pathrootobject": "root",
 }
 _CLASS_KEYS = ("class", "label", "type", "category", "class_name", "classification_name")
-#: Namespace of UUIDs for features that have none; fixed for ever, since results are attached by them.
+#: Namespace of the UUIDs of features without one. Never change it: results are attached by these UUIDs.
 _NAMESPACE = UUID("6f0c8d4e-3a51-5a0e-9d43-4e2b7c1a9f60")
 _PIXEL_CRS = ("pixel", "image", "local", "none", "undefined", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature before its geometry is judged; `id` is its own id as text, None where it has none."""
+    """A feature with its geometry still unparsed.
+
+    Attributes
+    ----------
+    index
+        0-based position in the file; nested features share that of their parent.
+    id, uuid
+        The feature's own id as text, and the same as a UUID where it is one; None if it has none.
+    object_type, class_name, name
+        QuPath's object type, class and name.
+    is_locked, is_missing
+        Locked in QuPath; a TMA core marked as missing.
+    geometry, nucleus
+        GeoJSON geometry of the object and of its nucleus, unparsed.
+    notes
+        Remarks for the user on how the feature was read.
+    """
 
     index: int
     id: str | None
@@ -60,9 +76,10 @@ class Feature:
     notes: tuple[str, ...] = ()
 
 
-def walk(top_level: list[Any]) -> Iterator[tuple[int, Any]]:
-    """Yield (index in the file, feature) with nested children after their parent, which shares its index."""
+def iterate_features(top_level: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield (index in the file, raw feature); nested children follow their parent and share its index."""
     for index, feature in enumerate(top_level):
+        # A stack rather than recursion, as the nesting of a damaged file may exceed Python's limit.
         pending = [feature]
         while pending:
             item = pending.pop()
@@ -74,8 +91,23 @@ def walk(top_level: list[Any]) -> Iterator[tuple[int, Any]]:
                         pending.extend(reversed(children) if isinstance(children, list) else ())
 
 
-def describe(index: int, raw: dict[str, Any], names: ClassNames) -> Feature:
-    """Return what the feature says of itself; never raises, whatever `raw` holds."""
+def parse_feature(index: int, raw: dict[str, Any], names: ClassNames) -> Feature:
+    """Return the properties of a feature; never raises, whatever `raw` contains.
+
+    Parameters
+    ----------
+    index
+        0-based position in the file.
+    raw
+        The feature as parsed from JSON.
+    names
+        Class names by role: a feature without a class whose name is one of them takes it as its class.
+
+    Returns
+    -------
+    Feature
+        Its geometry is not yet parsed.
+    """
     properties = raw.get("properties")
     if not isinstance(properties, dict):
         properties = {}
@@ -84,8 +116,9 @@ def describe(index: int, raw: dict[str, Any], names: ClassNames) -> Feature:
     class_name = _class_name(properties)
     name = _text(properties.get("name"))
     notes: tuple[str, ...] = ()
-    is_plain = class_name is None and "classification" not in properties
-    if is_plain and name and class_role(name, names) != "other":
+    # Other programs put the class into the name. In a file from QuPath, "classification": null means unclassified.
+    is_classless = class_name is None and "classification" not in properties
+    if is_classless and name and class_role(name, names) != "other":
         class_name, notes = name, (f"its name {name!r} was read as its class",)
     return Feature(
         index=index,
@@ -97,14 +130,14 @@ def describe(index: int, raw: dict[str, Any], names: ClassNames) -> Feature:
         is_locked=any(properties.get(key) is True for key in ("isLocked", "is_locked", "locked")),
         is_missing=properties.get("isMissing") is True,
         geometry=raw.get("geometry"),
-        # 0.2 and earlier wrote the nucleus among the properties; QuPath itself no longer finds it there.
+        # QuPath 0.2 and earlier wrote the nucleus into the properties; later versions no longer read it from there.
         nucleus=raw.get("nucleusGeometry") or properties.get("nucleusGeometry"),
         notes=notes,
     )
 
 
 def stable_uuid(feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
-    """Return the feature's UUID: its own, else made from its id, else from its canonical shape and class."""
+    """Return the feature's UUID: its own, else one derived from its id, else from its class and canonical shape."""
     if feature.uuid is not None:
         return feature.uuid
     if feature.id is not None:
@@ -113,7 +146,7 @@ def stable_uuid(feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
 
 
 def crs_problem(holder: object) -> str | None:
-    """Return why the ``crs`` member of a feature or collection is wrong; None where it means pixels."""
+    """Return the problem with the ``crs`` member of a feature or collection; None if absent or in pixels."""
     crs = holder.get("crs") if isinstance(holder, dict) else None
     if crs is None:
         return None
@@ -121,11 +154,11 @@ def crs_problem(holder: object) -> str | None:
     name = _text(inner.get("name") if isinstance(inner, dict) else crs) or "unnamed"
     if any(word in name.casefold() for word in _PIXEL_CRS):
         return None
-    return f"is in the map projection {name[:60]!r}, not in pixels; export it in pixels, without 'crs'"
+    return f"is in map projection {name[:60]!r}, not in pixels; export it in pixels, without 'crs'"
 
 
 def _identity(value: object) -> tuple[str | None, ObjectType | None]:
-    """Return (id, type): old QuPath wrote the type where the id belongs."""
+    """Return (id, type): old versions of QuPath wrote the type in place of the id."""
     text = _text(value)
     if text is None:
         return None, None
@@ -134,7 +167,7 @@ def _identity(value: object) -> tuple[str | None, ObjectType | None]:
 
 
 def _uuid(text: str | None) -> UUID | None:
-    # UUID() also takes braces, "urn:uuid:" and no dashes; QuPath takes the plain form alone.
+    # UUID() also accepts braces, "urn:uuid:" and missing dashes; QuPath accepts only the plain form.
     if text is None or len(text) != 36:
         return None
     try:
@@ -156,7 +189,7 @@ def _class_name(properties: dict[str, Any]) -> str | None:
         return _class_text(properties["classification"])
     for key in _CLASS_KEYS:
         text = _class_text(properties.get(key))
-        # In QuPath's old files `type` is the kind of object; in TIAToolbox's it is the class.
+        # `type` is the object type in old QuPath files, and the class in TIAToolbox files.
         if text and not (key == "type" and text.casefold() in _TYPES):
             return text
     return None
@@ -171,9 +204,9 @@ def _class_text(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """Return text or a number as clean text of at most 1,000 characters; None for anything else."""
+    """Return a string or number as stripped NFC text of at most 1,000 characters; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    # Lone surrogates are legal in JSON and in nothing that we write.
+    # Lone surrogates are legal in JSON but cannot be encoded in UTF-8.
     text = str(value).encode("utf-8", "replace").decode("utf-8")
     return unicodedata.normalize("NFC", text).strip()[:1000] or None

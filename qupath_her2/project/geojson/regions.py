@@ -1,17 +1,17 @@
-"""People's regions from GeoJSON: every sound feature is used, every other one is set aside with its reason.
+"""Region files: annotations and existing cells from GeoJSON, with unusable features quarantined one by one.
 
-A file that QuPath 0.6 and later would refuse whole for one bad feature still gives its other regions here.
+QuPath 0.6 and later refuse a whole file for one invalid feature; here the other features are still used. The
+``geojson`` package does not parse the file: it builds an object per feature, too much for a million cells, and its
+strict mode refuses the whole file as well.
 
-What is done with each feature:
-
-* set aside (quarantined): no polygon, empty, open outline, NaN, outside the image, a height above the plane,
-  another plane of a stack, an id met before, no class, a map projection, a self-intersection whose repair
-  moves 1 % of the area;
-* mended, with a note: outlines that slightly cross themselves, parts outside the image, a height of 0;
-* an annotation of a graded class (``Tumor: 3+``) is a label, never a region;
-* an annotation without a class is set aside, unless `ClassNames.unclassified_is_tumour` is on and no other
-  annotation is tumour by its class;
-* cells and detections become `ExistingCells`; objects that this package made in an earlier run are left out.
+* Quarantined, with a reason: not a polygon, empty, open outline, NaN, outside the image, three-dimensional, on
+  another plane of a stack, duplicate id, no class, map projection, or a self-intersection whose repair changes the
+  area by 1 % or more.
+* Repaired, with a note: slight self-intersections, parts outside the image, a third coordinate of 0.
+* An annotation of an intensity class (``Tumor: 3+``) is a label, never a region.
+* An annotation without a class is quarantined, unless `ClassNames.unclassified_is_tumour` is on and no annotation has
+  a tumour class.
+* Cells and detections become `ExistingCells`. Objects created by an earlier run of this package are skipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from shapely.errors import ShapelyError
 from qupath_her2.errors import RegionFileError
 from qupath_her2.project.class_names import ClassNames, class_role, grade_of
 from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
-from qupath_her2.project.geojson.features import Feature, crs_problem, describe, stable_uuid, walk
+from qupath_her2.project.geojson.features import (
+    Feature,
+    crs_problem,
+    iterate_features,
+    parse_feature,
+    stable_uuid,
+)
 from qupath_her2.project.geojson.geometry import BadGeometryError, Frame, clip_to_image, parse_polygon
 from qupath_her2.project.json_files import load_json
 from qupath_her2.provenance import is_ours
@@ -45,29 +51,29 @@ _GEOMETRIES = {
     "GeometryCollection",
 }
 _NO_CLASS = (
-    "has no class; set its class to Tumor in QuPath, or pass --unclassified-is-tumour "
-    "to score annotations without a class"
+    "has no class; set its class to Tumor in QuPath, or score annotations without a class as tumour: "
+    "unclassified_is_tumour = true under [regions] in her2.toml"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RegionFile:
-    """What a region file holds.
+    """The content of a region file.
 
     Attributes
     ----------
     regions
-        People's annotations with their role; geometry valid and inside the image.
+        Annotations with their role; each geometry is valid and inside the image.
     quarantined
-        Features set aside, each with its place, id and reason.
+        Features that cannot be used, each with its position, id and reason.
     labels
-        Annotations of a graded class; their `role` is ``other``.
+        Annotations of an intensity class; their `role` is ``other``.
     existing_cells
-        Cells and detections, None where there are none.
+        Cells and detections, None if there are none.
     notes
-        Sentences on what was mended or left out.
+        Sentences on what was repaired or skipped.
     cores
-        TMA cores that are not marked missing, as regions of role ``other``; `name` is the core's.
+        TMA cores that are not marked missing, as regions of role ``other``; `name` is that of the core.
     """
 
     regions: tuple[Region, ...] = ()
@@ -81,21 +87,26 @@ class RegionFile:
 def read_regions(
     path: Path, *, image_width: int, image_height: int, class_names: ClassNames | None = None
 ) -> RegionFile:
-    """Read a GeoJSON file of QuPath 0.2 to 0.7, TIAToolbox or any other program.
+    """Read a GeoJSON file written by QuPath 0.2 to 0.7, TIAToolbox or any other program.
 
     Parameters
     ----------
     path
         ``.geojson``, ``.json``, or either with ``.gz``.
     image_width, image_height
-        Of level 0 of the image as QuPath shows it, in pixels.
+        Size of level 0 of the image as QuPath shows it, in pixels.
     class_names
-        Which class names mean what; the defaults of `ClassNames` where None.
+        Class names by role; None for the defaults of `ClassNames`.
+
+    Returns
+    -------
+    RegionFile
+        Regions, labels, cores and existing cells, and what was quarantined, repaired or skipped.
 
     Raises
     ------
     RegionFileError
-        The file as a whole cannot be read: missing, empty, cut short, not JSON, not GeoJSON.
+        The file as a whole cannot be read: missing, empty, truncated, not JSON, not GeoJSON.
     """
     features, problem = _top_level(load_json(path), path.name)
     frame = Frame(image_width, image_height)
@@ -103,7 +114,7 @@ def read_regions(
 
 
 def _top_level(data: Any, file_name: str) -> tuple[list[Any], str | None]:
-    """Return the features of any of the four forms a file may have, and what is wrong with its projection."""
+    """Return the features of a file in any of its four forms, and the problem with its ``crs`` if there is one."""
     if isinstance(data, list):
         return data, None
     kind = data.get("type") if isinstance(data, dict) else None
@@ -123,8 +134,8 @@ def _top_level(data: Any, file_name: str) -> tuple[list[Any], str | None]:
 
 
 @dataclass(slots=True)
-class _Sorter:
-    """The piles that features are sorted onto."""
+class _FeatureSorter:
+    """Sorts features by kind, and quarantines those that cannot be used."""
 
     frame: Frame
     names: ClassNames
@@ -139,56 +150,57 @@ class _Sorter:
     seen: dict[UUID, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def sort(self, index: int, raw: Any) -> None:
-        """Put one feature onto its pile."""
+    def add(self, index: int, raw: Any) -> None:
+        """Sort one feature, as parsed from JSON; never raises."""
         if not isinstance(raw, dict):
             reason = f"is {type(raw).__name__ if raw is not None else 'null'}, not a feature"
             self.quarantined.append(QuarantinedFeature(index, None, reason))
             return
-        feature = describe(index, raw, self.names)
+        feature = parse_feature(index, raw, self.names)
         if feature.object_type == "root":
             return
         if feature.object_type == "tile":
-            self._skip("tiles")
+            self._count_skipped("tiles")
         elif feature.object_type == "tma_core" and feature.is_missing:
-            self._skip("TMA cores marked missing")
+            self._count_skipped("TMA cores marked missing")
         elif feature.uuid is not None and is_ours(feature.uuid):
-            self._skip("objects of an earlier HER2 run")
+            self._count_skipped("objects of an earlier HER2 run")
         else:
             try:
-                self._place(feature, crs_problem(raw) or self.file_problem)
+                self._add_object(feature, crs_problem(raw) or self.file_problem)
             except BadGeometryError as error:
                 self.quarantined.append(QuarantinedFeature(index, feature.id, str(error)))
             except ShapelyError as error:
-                reason = f"has a geometry that cannot be worked with ({error}); redraw it"
+                # GEOS still fails on some shapes that pass all checks, e.g. with extreme coordinates.
+                reason = f"has a geometry that cannot be processed ({error}); redraw it"
                 self.quarantined.append(QuarantinedFeature(index, feature.id, reason))
 
-    def _place(self, feature: Feature, problem: str | None) -> None:
+    def _add_object(self, feature: Feature, problem: str | None) -> None:
         if problem:
             raise BadGeometryError(problem)
         is_region = feature.object_type in ("annotation", "tma_core") and grade_of(feature.class_name) is None
         shape, notes = parse_polygon(feature.geometry)
         shape = clip_to_image(shape, self.frame, notes, is_region=is_region)
-        uuid = self._unique(feature, shape)
+        uuid = self._unique_uuid(feature, shape)
         if feature.object_type in ("cell", "detection"):
-            self._place_cell(feature, shape, uuid, notes)
+            self._add_cell(feature, shape, uuid, notes)
         else:
-            self._place_annotation(feature, shape, uuid)
+            self._add_annotation(feature, shape, uuid)
         where = f"Feature {feature.index} ({feature.id or 'no id'})"
         self.notes.extend(f"{where}: {note}." for note in (*feature.notes, *notes))
 
-    def _unique(self, feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
+    def _unique_uuid(self, feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
         uuid = stable_uuid(feature, shape)
         if uuid in self.seen:
             same = "has the id" if feature.id else "has the outline and class"
             raise BadGeometryError(
-                f"{same} of feature {self.seen[uuid]}; results are attached by id, so each may occur once. "
-                "In QuPath: select the copy, delete it, and draw it again"
+                f"{same} of feature {self.seen[uuid]}; results are attached by id, so ids must be unique. "
+                "In QuPath, delete the copy and draw it again"
             )
         self.seen[uuid] = feature.index
         return uuid
 
-    def _place_annotation(self, feature: Feature, shape: Polygon | MultiPolygon, uuid: UUID) -> None:
+    def _add_annotation(self, feature: Feature, shape: Polygon | MultiPolygon, uuid: UUID) -> None:
         is_label = grade_of(feature.class_name) is not None
         is_plain = feature.object_type == "annotation" and not is_label
         role: RegionRole = class_role(feature.class_name, self.names) if is_plain else "other"
@@ -202,7 +214,7 @@ class _Sorter:
         else:
             self.regions.append(region)
 
-    def _place_cell(
+    def _add_cell(
         self, feature: Feature, shape: Polygon | MultiPolygon, uuid: UUID, notes: list[str]
     ) -> None:
         nucleus = None
@@ -210,14 +222,15 @@ class _Sorter:
             try:
                 nucleus = clip_to_image(parse_polygon(feature.nucleus)[0], self.frame, [], is_region=False)
             except BadGeometryError as error:
-                notes.append(f"its nucleus was left out: it {error}")
+                # The cell is still usable without it.
+                notes.append(f"its nucleus was left out, because it {error}")
         self.cells.add(uuid, shape, nucleus, feature.class_name, is_cell=feature.object_type == "cell")
 
-    def _skip(self, what: str) -> None:
+    def _count_skipped(self, what: str) -> None:
         self.skipped[what] = self.skipped.get(what, 0) + 1
 
-    def settle_unclassified(self) -> None:
-        """Use annotations without a class as tumour where that was asked for and nothing else is tumour."""
+    def _resolve_unclassified(self) -> None:
+        """Use annotations without a class as tumour, if the settings say so and nothing else is tumour."""
         if not self.unclassified:
             return
         has_tumour = any(region.role == "tumour" for region in self.regions)
@@ -229,15 +242,16 @@ class _Sorter:
             self.quarantined.append(QuarantinedFeature(feature.index, feature.id, _NO_CLASS))
 
     def result(self) -> RegionFile:
-        """Return the piles."""
-        self.settle_unclassified()
-        left_out = [f"{count} {what} were left out." for what, count in sorted(self.skipped.items())]
+        """Return the sorted content, once all features were added."""
+        # Only now is it known whether any annotation has a tumour class.
+        self._resolve_unclassified()
+        skipped = [f"{count} {what} were left out." for what, count in sorted(self.skipped.items())]
         return RegionFile(
             regions=tuple(self.regions),
             quarantined=tuple(sorted(self.quarantined, key=lambda feature: feature.index)),
             labels=tuple(self.labels),
             existing_cells=self.cells.table(),
-            notes=(*self.notes, *left_out),
+            notes=(*self.notes, *skipped),
             cores=tuple(self.cores),
         )
 
@@ -245,11 +259,25 @@ class _Sorter:
 def parse_regions(
     features: list[Any], frame: Frame, names: ClassNames, *, file_problem: str | None = None
 ) -> RegionFile:
-    """Sort features that were read from JSON; never raises, whatever they hold.
+    """Sort features parsed from JSON by kind; never raises, whatever they contain.
 
-    `file_problem` is what is wrong with all of them (a map projection), None where nothing is.
+    Parameters
+    ----------
+    features
+        The features, nested ones in their parents.
+    frame
+        Size of the image, in level-0 pixels.
+    names
+        Class names by role.
+    file_problem
+        Reason to quarantine all of them (a map projection), None if there is none.
+
+    Returns
+    -------
+    RegionFile
+        Regions, labels, cores and existing cells, and what was quarantined, repaired or skipped.
     """
-    sorter = _Sorter(frame, names, file_problem)
-    for index, raw in walk(features):
-        sorter.sort(index, raw)
+    sorter = _FeatureSorter(frame, names, file_problem)
+    for index, raw in iterate_features(features):
+        sorter.add(index, raw)
     return sorter.result()

@@ -1,4 +1,4 @@
-"""A quick proof that a ring is sound, for the many outlines that need no closer look."""
+"""Fast proof of validity for star-shaped outlines, so that GEOS has to check only the others."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["are_stars"]
+__all__ = ["are_star_shaped"]
 
-# Products of two such offsets, and their difference, stay far inside int64.
+# Products of two offsets of this size, and their difference, stay well within int64.
 _MAX_REACH = 1_000_000_000
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def are_stars(points: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rings are star-shaped about their mean vertex: valid polygons with an area.
+def are_star_shaped(points: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rings are star-shaped around their mean vertex, and therefore valid polygons with an area.
 
-    Seen from the centre every edge must turn the same way, strictly, and all edges together once around: then
-    no two edges can meet except at their shared vertex. In integers, so exact; False proves nothing.
+    Seen from the centre, every edge must turn strictly in the same direction, and all edges together exactly once
+    around: then no two edges can meet except at a shared vertex. Computed in integers, hence exact. False proves
+    nothing: a valid ring need not be star-shaped.
 
     Parameters
     ----------
     points
-        int32 (P, 2), open rings one after another.
+        int32 (P, 2), open rings one after another, in hundredths of a pixel.
     offsets
-        int64 (N + 1).
+        int64 (N + 1); ring i is ``points[offsets[i]:offsets[i + 1]]``.
 
     Returns
     -------
     NDArray[np.bool_]
-        bool (N,)
+        bool (N,), True if the ring is proven valid.
     """
     n = len(offsets) - 1
     result = np.zeros(n, np.bool_)
@@ -42,6 +43,7 @@ def are_stars(points: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[
         for i in range(first, last):
             cx += points[i, 0]
             cy += points[i, 1]
+        # Any centre will do, so rounding it to the grid keeps everything in integers.
         cx //= count
         cy //= count
         direction, turns, is_star = 0, 0, True
@@ -54,7 +56,7 @@ def are_stars(points: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[
             if cross == 0 or sign != direction or max(abs(next_x), abs(next_y)) > _MAX_REACH:
                 is_star = False
                 break
-            # Steps of less than half a turn in one direction come up from below once each time round.
+            # Each edge spans less than half a turn, so one full turn crosses the x axis upwards exactly once.
             turns += y < 0 <= next_y
             x, y = next_x, next_y
         result[ring] = is_star and turns == 1

@@ -1,8 +1,9 @@
-"""A table of cells as GeoJSON that QuPath 0.5 to 0.7 imports, streamed.
+"""Streaming GeoJSON writer: a table of cells as a file that QuPath 0.5 to 0.7 imports.
 
-QuPath 0.6 and later refuse a whole file for one self-intersecting outline, on their grid of 0.01 px. So
-outlines are put on that grid first, checked there by GEOS (QuPath's JTS in C++), repaired where that hardly
-changes them, and left out with a count where not.
+QuPath 0.6 and later refuse a whole file for one outline that intersects itself on their grid of 0.01 px. Outlines are
+therefore snapped to that grid first, checked there by GEOS (the C++ port of JTS, which QuPath uses), repaired if that
+changes them by less than 1 %, and otherwise omitted and counted. The ``geojson`` package is not used: it builds the
+whole collection as Python objects (``tests/benchmarks/bench_geojson.py`` compares the two).
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from numpy.typing import NDArray
 from qupath_her2.project.class_names import class_colour, split_class
 from qupath_her2.project.geojson.feature_bytes import format_cells
 from qupath_her2.project.geojson.geometry import MAX_REPAIR_SHARE, polygon_parts
-from qupath_her2.project.geojson.ring_checks import are_stars
+from qupath_her2.project.geojson.ring_checks import are_star_shaped
 from qupath_her2.records import CellTable
 
 __all__ = ["CellsWritten", "write_cells_geojson"]
 
-#: Cells formatted at once: some 40 MB of buffers.
+#: Cells formatted at a time: some 40 MB of buffers.
 CHUNK_CELLS = 16_384
-#: zlib's fastest level: the text shrinks fourfold; level 6 is five times slower for a quarter less.
+#: zlib's fastest level shrinks the text fourfold; level 6 saves another quarter but takes five times as long.
 GZIP_LEVEL = 1
 _GRID_PER_PX = 100
-# The largest coordinate that keeps 0.01 px steps in int32, and far beyond any slide.
+# In hundredths of a pixel this still fits into int32, and it is far beyond any slide.
 _MAX_PX = 20_000_000
 
 _Rings = tuple[NDArray[np.int32], NDArray[np.int64]]
@@ -40,7 +41,7 @@ _Rings = tuple[NDArray[np.int32], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class CellsWritten:
-    """How many cells were written, had their outline repaired, were left out, or lost an unusable nucleus."""
+    """Numbers of cells written, outlines repaired, cells omitted, and unusable nuclei omitted from written cells."""
 
     n_cells: int
     n_repaired: int
@@ -64,9 +65,9 @@ def write_cells_geojson(
 ) -> CellsWritten:
     """Write cells as a FeatureCollection of QuPath cells.
 
-    Each feature has a closed outline and, where there is one, a nucleus (a top-level ``nucleusGeometry``),
-    coordinates in level-0 pixels with two decimals, its class with QuPath's colour, and its measurements as
-    short decimals that read back as the same float32; NaN is left out.
+    Each feature has a closed outline and, where present, a nucleus (a top-level ``nucleusGeometry``), coordinates in
+    level-0 pixels with two decimals, its class with QuPath's colour, and its measurements as short decimals that read
+    back as the same float32. NaN is omitted. The same table gives the same bytes.
 
     Parameters
     ----------
@@ -75,14 +76,14 @@ def write_cells_geojson(
     cells
         The table; a cell whose class is 255 (not measured) is written without a class.
     compress
-        Write one gzip stream. The same table gives the same bytes.
+        Write a gzip stream instead of plain text.
     progress
-        Called with cells done and cells in all.
+        Called with the number of cells written so far and the total.
 
     Returns
     -------
     CellsWritten
-        CellsWritten
+        Numbers of cells written, repaired and omitted.
     """
     counts = _Counts()
     chunks = _feature_chunks(cells, counts, progress)
@@ -99,13 +100,16 @@ def _feature_chunks(
     cells: CellTable, counts: _Counts, progress: Callable[[int, int], None] | None
 ) -> Iterator[bytes | memoryview]:
     yield b'{"type":"FeatureCollection","features":['
-    classes = _blobs([_class_json(name) for name in cells.class_names] + [b""])
-    keys = _blobs([orjson.dumps(name) + b":" for name in cells.measurement_names])
+    # The empty text at the end is the class of cells that are not measured.
+    classes = _concatenate([_class_json(name) for name in cells.class_names] + [b""])
+    keys = _concatenate([orjson.dumps(name) + b":" for name in cells.measurement_names])
     is_first = True
     for start in range(0, len(cells), CHUNK_CELLS):
         stop = min(start + CHUNK_CELLS, len(cells))
-        outlines, n_repaired = _sound(_grid_rings(cells.cell_xy, cells.cell_offsets, start, stop))
-        nuclei, n_nuclei_repaired = _sound(_grid_rings(cells.nucleus_xy, cells.nucleus_offsets, start, stop))
+        outlines, n_repaired = _valid_rings(_grid_rings(cells.cell_xy, cells.cell_offsets, start, stop))
+        nuclei, n_nuclei_repaired = _valid_rings(
+            _grid_rings(cells.nucleus_xy, cells.nucleus_offsets, start, stop)
+        )
         has_outline = np.diff(outlines[1]) > 0
         had_nucleus = np.diff(cells.nucleus_offsets[start : stop + 1]) > 0
         counts.repaired += n_repaired + n_nuclei_repaired
@@ -121,7 +125,7 @@ def _feature_chunks(
             keys,
         )
         if len(text):
-            # Every feature starts with ",\n"; the first of the file has nothing to be set off from.
+            # Every feature starts with ",\n"; the first one of the file must not have the comma.
             yield text[1:] if is_first else text
             is_first = False
         if progress is not None:
@@ -131,45 +135,46 @@ def _feature_chunks(
 
 def _class_json(name: str) -> bytes:
     parts = split_class(name)
+    # As QuPath writes it: "name" for a simple class, "names" for a derived one.
     named = {"name": parts[0]} if len(parts) == 1 else {"names": parts}
     return b'"classification":' + orjson.dumps({**named, "color": class_colour(name)}) + b","
 
 
-def _blobs(texts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _concatenate(texts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return np.frombuffer(b"".join(texts), np.uint8), offsets
 
 
 def _grid_rings(xy: NDArray[np.float32], offsets: NDArray[np.int64], start: int, stop: int) -> _Rings:
-    """Return rings `start` to `stop` in hundredths of a pixel; what is not finite becomes an empty ring."""
+    """Return rings `start` to `stop` (excluded) in hundredths of a pixel; rings that are not finite become empty."""
     first, last = offsets[start], offsets[stop]
     points = xy[first:last].astype(np.float64)
     bounds = offsets[start : stop + 1] - first
-    sound = np.isfinite(points).all(axis=1) & (np.abs(points) < _MAX_PX).all(axis=1)
-    if not sound.all():
+    usable = np.isfinite(points).all(axis=1) & (np.abs(points) < _MAX_PX).all(axis=1)
+    if not usable.all():
         counts = np.diff(bounds)
         owner = np.repeat(np.arange(len(counts)), counts)
         keep_ring = np.ones(len(counts), bool)
-        keep_ring[owner[~sound]] = False
+        keep_ring[owner[~usable]] = False
         points = points[keep_ring[owner]]
         bounds = np.concatenate([[0], np.cumsum(np.where(keep_ring, counts, 0))])
     return np.rint(points * _GRID_PER_PX).astype(np.int32), bounds
 
 
-def _sound(rings: _Rings) -> tuple[_Rings, int]:
-    """Return rings that QuPath accepts, unusable ones emptied, and how many were repaired."""
+def _valid_rings(rings: _Rings) -> tuple[_Rings, int]:
+    """Return rings that QuPath accepts, with unusable ones emptied, and the number of repaired ones."""
     points, offsets = rings
     counts = np.diff(offsets)
     usable = np.flatnonzero(counts >= 3)
-    # Most outlines are proved sound in a tenth of the time; GEOS judges the others.
-    doubtful = usable[~are_stars(points, offsets)[usable]]
+    # Most outlines are proven valid in a tenth of the time that GEOS takes; GEOS checks the rest.
+    doubtful = usable[~are_star_shaped(points, offsets)[usable]]
     polygons = _polygons(points, offsets, doubtful)
-    good = shapely.is_valid(polygons) & (shapely.area(polygons) > 0)
-    if good.all() and len(usable) == len(counts):
+    is_valid = shapely.is_valid(polygons) & (shapely.area(polygons) > 0)
+    if is_valid.all() and len(usable) == len(counts):
         return rings, 0
     replacements = {
-        int(i): _repaired(polygon) for i, polygon in zip(doubtful[~good], polygons[~good], strict=True)
+        int(i): _repair(polygon) for i, polygon in zip(doubtful[~is_valid], polygons[~is_valid], strict=True)
     }
     replacements |= {
         int(i): np.empty((0, 2), np.int32) for i in np.flatnonzero((counts == 1) | (counts == 2))
@@ -186,11 +191,12 @@ def _sound(rings: _Rings) -> tuple[_Rings, int]:
 def _polygons(
     points: NDArray[np.int32], offsets: NDArray[np.int64], usable: NDArray[np.int64]
 ) -> NDArray[np.object_]:
-    """Return shapely polygons, in hundredths of a pixel, of the rings numbered `usable`."""
+    """Return the rings with the indices `usable` as shapely polygons, in hundredths of a pixel."""
     if not len(usable):
         return np.empty(0, object)
     counts = np.diff(offsets)
     owner = np.repeat(np.arange(len(counts)), counts)
+    # shapely wants consecutive ring numbers, one per vertex.
     number = np.full(len(counts), -1)
     number[usable] = np.arange(len(usable))
     keep = number[owner] >= 0
@@ -201,28 +207,30 @@ def _polygons(
     return polygons
 
 
-def _repaired(polygon: shapely.Polygon) -> NDArray[np.int32]:
-    """Return the largest sound part as a ring on the grid; empty where that would change the area by 1 %."""
-    mended = polygon_parts(shapely.make_valid(polygon))
-    nothing = np.empty((0, 2), np.int32)
-    if mended is None:
-        return nothing
-    largest = max(getattr(mended, "geoms", [mended]), key=lambda part: part.area)
+def _repair(polygon: shapely.Polygon) -> NDArray[np.int32]:
+    """Return the largest valid part as a ring on the grid; empty if that changes the area by 1 % or more."""
+    repaired = polygon_parts(shapely.make_valid(polygon))
+    empty = np.empty((0, 2), np.int32)
+    if repaired is None:
+        return empty
+    largest = max(getattr(repaired, "geoms", [repaired]), key=lambda part: part.area)
     ring = np.rint(shapely.get_coordinates(largest.exterior)[:-1])
     snapped = shapely.Polygon(ring) if len(ring) >= 3 else shapely.Polygon()
-    # All parts together are what was drawn; losing more than a sliver of them would be another cell.
-    loss = abs(mended.area - snapped.area) / mended.area
-    return ring.astype(np.int32) if snapped.is_valid and loss < MAX_REPAIR_SHARE else nothing
+    # All parts together are the cell as drawn; without more than a sliver of it, it would be a different cell.
+    loss = abs(repaired.area - snapped.area) / repaired.area
+    return ring.astype(np.int32) if snapped.is_valid and loss < MAX_REPAIR_SHARE else empty
 
 
 def _compress_into(file: IO[bytes], chunks: Iterator[bytes | memoryview]) -> None:
-    """Write one gzip stream; packing and formatting release the GIL and run side by side."""
+    """Write one gzip stream; compression and formatting both release the GIL and run in parallel."""
+    # 31 is a gzip header without a time stamp, unlike that of the gzip module.
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
     waiting: queue.Queue[bytes | memoryview | None] = queue.Queue(maxsize=2)
     failures: list[OSError] = []
 
     def pack() -> None:
         while (chunk := waiting.get()) is not None:
+            # After a failure the queue is drained all the same, or the producer would block for ever.
             if failures:
                 continue
             try:

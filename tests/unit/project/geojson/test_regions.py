@@ -252,7 +252,7 @@ def test_unclassified_is_tumour_only_where_asked_and_alone() -> None:
     willing = ClassNames(unclassified_is_tumour=True)
     assert [region.role for region in parse(plain, names=willing).regions] == ["tumour"]
     assert [bad.index for bad in parse(plain, feature(), names=willing).quarantined] == [0]
-    assert "--unclassified-is-tumour" in parse(plain).quarantined[0].reason
+    assert "unclassified_is_tumour = true under [regions] in her2.toml" in parse(plain).quarantined[0].reason
 
 
 def test_objects_of_ours_tiles_and_missing_cores_are_left_out() -> None:

@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qupath_her2.project.geojson.ring_checks import are_stars
+from qupath_her2.project.geojson.ring_checks import are_star_shaped
 
 points = st.tuples(st.integers(-6, 6), st.integers(-6, 6))
 
@@ -14,7 +14,7 @@ points = st.tuples(st.integers(-6, 6), st.integers(-6, 6))
 def stars(*rings: list[tuple[int, int]]) -> list[bool]:
     offsets = np.concatenate([[0], np.cumsum([len(ring) for ring in rings])]).astype(np.int64)
     flat = np.array([point for ring in rings for point in ring], np.int32).reshape(-1, 2)
-    return are_stars(flat, offsets).tolist()
+    return are_star_shaped(flat, offsets).tolist()
 
 
 @settings(max_examples=500, deadline=None)
