@@ -1,11 +1,16 @@
 """qupath-her2: a bridge between QuPath and Python for HER2 scoring. Research use only.
 
->>> import qupath_her2 as qh                                   # imports nothing heavy
->>> slide = qh.open_slide("case07.svs")                        # doctest: +SKIP
->>> results = qh.score_folder("study", whole_tissue=True)      # doctest: +SKIP
+The verbs of the command line are functions on the same records:
 
-Names are resolved on first use (PEP 562), so that importing the package starts neither an image library nor
-Java.
+>>> import qupath_her2 as qh
+>>> project = qh.open_project("example_projects/01_score_cells")
+>>> len(project), project.images[0].case.case
+(4, 'K-01')
+>>> results = qh.run(project)                                  # doctest: +SKIP
+>>> qh.read_cells(results[0])["class"].value_counts()          # doctest: +SKIP
+
+Names are resolved on first use (PEP 562), so that importing the package starts neither an image library nor Java.
+``qupath_her2.models`` is a room of the package; the verb ``models`` is `list_models`.
 """
 
 from __future__ import annotations
@@ -16,6 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qupath_her2.api.networks import list_models, make_patches, predict, save_result, train
+    from qupath_her2.api.project import open_project, pull, push
+    from qupath_her2.api.scoring import run, score
+    from qupath_her2.api.tables import read_cells
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.batch.score_folder import score_folder
     from qupath_her2.cells.measure import CellSettings, measure_cells
@@ -27,9 +36,8 @@ if TYPE_CHECKING:
     from qupath_her2.recipes import find_recipe
     from qupath_her2.records import CaseInfo, CellTable, ImageResult, Region, SlideScore
     from qupath_her2.report.build import write_report
-    from qupath_her2.runs.options import RunOptions
+    from qupath_her2.runs.options import RunOptions, ScoreJob
     from qupath_her2.runs.plan import plan_jobs
-    from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.score_image import score_image
     from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
     from qupath_her2.slides.readers.slide import open_slide
@@ -40,6 +48,17 @@ if TYPE_CHECKING:
 
 #: Where each public name lives; the block above says the same to type checkers, and a test compares them.
 _LAZY = {
+    "open_project": "qupath_her2.api.project",
+    "pull": "qupath_her2.api.project",
+    "push": "qupath_her2.api.project",
+    "run": "qupath_her2.api.scoring",
+    "score": "qupath_her2.api.scoring",
+    "make_patches": "qupath_her2.api.networks",
+    "train": "qupath_her2.api.networks",
+    "predict": "qupath_her2.api.networks",
+    "save_result": "qupath_her2.api.networks",
+    "list_models": "qupath_her2.api.networks",
+    "read_cells": "qupath_her2.api.tables",
     "ScoreJob": "qupath_her2.runs.options",
     "score_image": "qupath_her2.runs.score_image",
     "run_jobs": "qupath_her2.batch.local",
@@ -73,6 +92,17 @@ _LAZY = {
 
 __all__ = [
     "__version__",
+    "open_project",
+    "pull",
+    "push",
+    "run",
+    "score",
+    "make_patches",
+    "train",
+    "predict",
+    "save_result",
+    "list_models",
+    "read_cells",
     "open_slide",
     "find_tissue",
     "read_regions",

@@ -16,9 +16,9 @@ from qupath_her2.project.cases import read_cases, unmatched_cases
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
-    find_cases,
+    find_cases_file,
     find_images,
-    not_exported,
+    not_exported_message,
     project_folder,
     pulled_images,
 )
@@ -126,7 +126,7 @@ def _all_images(folder: Path, her2: Path, names: Sequence[str] | None = None) ->
     if pulled is not None:
         return pulled
     if project_folder(folder) != folder:
-        raise Her2Error(not_exported(folder, "score it"))
+        raise Her2Error(not_exported_message(folder, "score it"))
     return find_images(folder, her2=her2, names=names)
 
 
@@ -200,7 +200,7 @@ def plan_jobs(
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:
     """Say which entries of ``cases.csv`` belong to no image: a slip there would lose a case unseen."""
-    path = find_cases(project_folder(folder), exchange_folder(folder, out))
+    path = find_cases_file(project_folder(folder), exchange_folder(folder, out))
     if path is None:
         return []
     unknown = unmatched_cases(read_cases(path), [ref.name for ref in everything()])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import current_run, read_record, read_run, up_to_date
+from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run
 from qupath_her2.project.exchange.score_files import read_score
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.types import FinishedImage, Inputs, Progress
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["failed_result", "score_image", "unchanged_result"]
+__all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
 
 #: The lock's time stamp is renewed this often while tiles are measured.
 _TOUCH_AFTER_S = 60.0
@@ -88,21 +88,46 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
             return unchanged_result(job, done, time.monotonic() - start)
         finished = None if job.options.force else _from_stored(job, inputs)
         if finished is None:
-            finished = _measure(job, slide, inputs, _alive(lock, progress), threads)
+            _, finished = measure_image(job, slide, inputs, progress=_alive(lock, progress), threads=threads)
         run_dir = write_run(job, lock, slide, inputs, finished, seconds=time.monotonic() - start)
     return _result(job, finished, run_dir, start)
 
 
-def _measure(job: ScoreJob, slide: Slide, inputs: Inputs, progress: Progress, threads: int) -> FinishedImage:
-    """Set the image up and measure it, unless set-up refuses it."""
+def measure_image(
+    job: ScoreJob,
+    slide: Slide,
+    inputs: Inputs | None = None,
+    *,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> tuple[Inputs, FinishedImage]:
+    """Measure and score an open image; nothing is written.
+
+    Parameters
+    ----------
+    job, slide
+        The image.
+    inputs
+        From `gather_inputs`; gathered here where None.
+    progress
+        Called with tiles done, tiles in total, cells so far.
+    threads
+        Threads for this image.
+
+    Returns
+    -------
+    tuple[Inputs, FinishedImage]
+        What the result depends on, and the result, which may be a refusal.
+    """
+    inputs = inputs or gather_inputs(job, slide)
     setup = set_up_image(job, slide, inputs)
     if setup.context.refusal is not None:
-        return refused_image(setup.context, job.ref.case, job.settings.scoring)
-    return job.method.measure(setup, progress=progress, threads=threads)
+        return inputs, refused_image(setup.context, job.ref.case, job.settings.scoring)
+    return inputs, job.method.measure(setup, progress=progress, threads=threads)
 
 
 def _up_to_date(job: ScoreJob, inputs: Inputs) -> Path | None:
-    return None if job.options.force else up_to_date(job.out, job.image, inputs.hash)
+    return None if job.options.force else find_run(job.out, job.image, inputs.hash)
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:

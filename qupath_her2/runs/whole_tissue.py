@@ -7,7 +7,7 @@ from uuid import UUID
 
 import shapely
 
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import Region
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 
@@ -36,4 +36,4 @@ def whole_tissue_region(tissue: Tissue, input_hash: str) -> Region | None:
 
 def whole_tissue_uuid(input_hash: str) -> UUID:
     """Return the UUID of the region that stands for all tissue in the run of `input_hash`."""
-    return UUID(bytes=cell_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0].tobytes())
+    return UUID(bytes=object_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0].tobytes())

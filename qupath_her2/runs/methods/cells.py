@@ -17,7 +17,7 @@ from qupath_her2.cells.measure import MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
 from qupath_her2.errors import ExchangeError
-from qupath_her2.provenance import cell_uuids, is_ours, ours
+from qupath_her2.provenance import are_ours, is_ours, object_uuids
 from qupath_her2.records import NOT_MEASURED
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.runs.cell_sources import (
@@ -186,8 +186,8 @@ def score_measured_cells(
     )
     uuid = table.uuid.copy()
     # Cells that people brought keep their own identity; a table of ours has all-zero or our tagged UUIDs.
-    mine = ours(uuid) | ~uuid.any(axis=1)
-    uuid[mine] = cell_uuids(input_hash, int(mine.sum()))
+    mine = are_ours(uuid) | ~uuid.any(axis=1)
+    uuid[mine] = object_uuids(input_hash, int(mine.sum()))
     return FinishedImage(
         context,
         score,

@@ -15,7 +15,7 @@ from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.class_names import PATCH_CLASS
-from qupath_her2.provenance import cell_uuids, sha256_file
+from qupath_her2.provenance import object_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
 from qupath_her2.runs.methods.image_patches import image_manifest
 from qupath_her2.runs.methods.patch_maps import Looked, look, overlay_files
@@ -315,7 +315,7 @@ def _table(
     run_hash: str,
 ) -> PatchTable:
     return PatchTable(
-        uuid=cell_uuids(run_hash, len(manifest)),
+        uuid=object_uuids(run_hash, len(manifest)),
         box_xywh=manifest.box_xywh,
         region=owner,
         # Softmax in half precision may end a hair above 1.

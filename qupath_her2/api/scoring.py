@@ -1,0 +1,129 @@
+"""Scoring from Python: all images of a project, or stored cells by another rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qupath_her2.api.project import Project
+from qupath_her2.batch.score_folder import failures, score_folder
+from qupath_her2.report.build import write_report
+from qupath_her2.runs.cell_sources import cell_source
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings
+from qupath_her2.runs.rescore import rescore_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qupath_her2.batch.local import JobEvent
+    from qupath_her2.config import Settings
+    from qupath_her2.records import ImageResult
+
+__all__ = ["run", "score"]
+
+
+def run(
+    project: Project | str | Path,
+    *,
+    cells: str | None = None,
+    guideline: str | None = None,
+    settings: Settings | None = None,
+    workers: int = 1,
+    listen: Callable[[JobEvent], None] | None = None,
+    **options: Any,
+) -> list[ImageResult]:
+    """Score the images of a project and write ``summary.csv`` and ``report.html``, as ``qupath-her2 run`` does.
+
+    A QuPath project is scored from its exchange folder: `pull` before, `push` afterwards.
+
+    Parameters
+    ----------
+    project
+        From `open_project`, or a folder.
+    cells
+        Source of cells as for ``--cells``: ``detect``, ``from-regions``, ``unet``, ``her2net:CHECKPOINT``,
+        ``stardist`` …; None takes that of the settings.
+    guideline
+        ``breast-2018``, ``gastric-biopsy`` …; None takes that of the settings.
+    settings
+        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+    workers
+        Processes.
+    listen
+        Called with each event.
+    **options
+        Any other field of `RunOptions`, e.g. ``pixel_size_um=0.25, whole_tissue=True``, or
+        ``method=IndicatorsMethod()``.
+
+    Returns
+    -------
+    list[ImageResult]
+        One per image, in the order of their names; failed ones are among them.
+
+    Raises
+    ------
+    Her2Error
+        The run cannot start: no image, unclear region files, a folder that cannot be written.
+
+    Examples
+    --------
+    >>> results = run("example_projects/01_score_cells", images=("case04*",), out=tmp / "her2")
+    >>> results[0].score.score, results[0].score.n_cells > 400
+    ('3+', True)
+    """
+    folder, options = _place(project, options)
+    settings = settings or find_settings(folder, None, {"scoring": {"guideline": guideline}})
+    options.setdefault("method", CellsMethod(cell_source(cells or settings.cell_source)))
+    return score_folder(folder, settings, workers=workers, listen=listen, **options)
+
+
+def score(
+    project: Project | str | Path,
+    *,
+    guideline: str | None = None,
+    settings: Settings | None = None,
+    images: Sequence[str] = (),
+    out: str | Path | None = None,
+) -> list[ImageResult]:
+    """Score stored cells again by another guideline or other limits, without reading pixels.
+
+    Parameters
+    ----------
+    project
+        From `open_project`, or a folder; `run` has measured its cells.
+    guideline
+        ``breast-2018``, ``breast-2013``, ``csco-2021``, ``gastric-resection`` or ``gastric-biopsy``; None takes that
+        of the settings.
+    settings
+        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+    images
+        Names or patterns; empty takes all.
+    out
+        The exchange folder; None takes that of the project.
+
+    Returns
+    -------
+    list[ImageResult]
+        One per image, in the order of their names.
+
+    Raises
+    ------
+    ExchangeError
+        No image has measured cells.
+    """
+    folder, options = _place(project, {"images": tuple(images), "out": out})
+    settings = settings or find_settings(folder, None, {"scoring": {"guideline": guideline}})
+    plan, results = rescore_folder(folder, RunOptions(**options), settings)
+    write_report(plan.out, failures(results))
+    return results
+
+
+def _place(project: Project | str | Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a project, and the options with its exchange folder and images where they name none."""
+    out = options.get("out")
+    if not isinstance(project, Project):
+        return Path(project), {**options, "out": None if out is None else Path(out)}
+    chosen = options.get("images") or tuple(image.name for image in project.images)
+    return project.folder, {**options, "out": Path(out or project.her2), "images": tuple(chosen)}
