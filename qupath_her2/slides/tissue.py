@@ -1,8 +1,8 @@
-"""Tissue against glass, at about 8 µm per pixel, with pale unstained tissue kept.
+"""Tissue detection at about 8 µm per pixel that keeps pale, unstained tissue.
 
-Otsu's threshold splits dark from pale tissue instead of pale tissue from glass, so pale 0/1+ tissue is lost.
-Here the glass is found first (bright, neutral, flat); tissue is what is darker than this glass and has
-texture, or is clearly darker.
+Otsu's threshold separates dark from pale tissue instead of pale tissue from glass, so that pale 0/1+ tissue is lost.
+Here the glass is found first (bright, neutral, without texture); tissue is whatever is darker than this glass and
+textured, or clearly darker.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ __all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail"]
 
 _White = tuple[float, float, float]
 _Mask = NDArray[np.bool_]
-#: Bytes of pixels read at once while a thumbnail is made.
+#: Bytes of pixels per read while a thumbnail is made; bounds the memory for slides of any size.
 _STRIP_BYTES = 96 * 2**20
-#: Fewer pixels of the thumbnail show no colour of glass.
-_FEWEST_PIXELS = 20
+#: Fewest thumbnail pixels from which the colour of the glass is taken.
+_MIN_GLASS_PIXELS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class TissueSettings:
-    """How tissue is told from glass.
+    """Scale and thresholds of the tissue detection.
 
     Attributes
     ----------
     pixel_size_um
-        Scale at which the mask is made, µm; finer in images under 128 such pixels across.
+        Pixel size of the mask, µm; finer for images less than 128 such pixels across.
     max_downsample
-        Used where the image has no pixel size.
+        Downsample for images without a pixel size.
     faint_od, faint_texture_od
-        Mean OD over the glass and local standard deviation that together make
-        tissue, OD.
+        A pixel is tissue if both its mean OD above the glass and its local standard deviation exceed these, OD.
     clear_od
-        Mean OD over the glass that alone makes tissue, OD.
+        A pixel is tissue, whatever its texture, if its mean OD above the glass exceeds this, OD.
     min_piece_um2, max_hole_um2
-        Smaller pieces are dust; smaller holes are filled; µm².
+        Smaller pieces count as dust and are dropped; smaller holes are filled; µm².
     min_piece_px, max_hole_px
         The same in mask pixels, for images without a pixel size.
     """
@@ -61,19 +60,19 @@ class TissueSettings:
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
-    """Where tissue lies.
+    """Tissue mask of a slide.
 
     Attributes
     ----------
     mask
-        bool (h, w), True on tissue; pixel (i, j) covers level-0 x from ``j * downsample``.
+        bool (h, w), True on tissue; the left edge of column j lies at level-0 x = ``j * downsample``.
     downsample
         Level-0 pixels per mask pixel.
     background_rgb
-        Colour of the glass; without any, that of the brightest gaps in the tissue; (255, 255, 255)
-        where these are no white either.
+        Colour of the glass; if no glass is visible, that of the brightest gaps in the tissue; (255, 255, 255) if these
+        are not white either.
     width, height
-        Of the image, level-0 px.
+        Size of the image, level-0 px.
     """
 
     mask: NDArray[np.bool_]
@@ -84,24 +83,30 @@ class Tissue:
 
 
 def read_thumbnail(slide: Slide, downsample: int) -> tuple[NDArray[np.uint8], float]:
-    """Return the whole image, area-averaged, read strip by strip from the coarsest level that is fine enough.
+    """Read the whole image area-averaged, strip by strip from the coarsest level that is fine enough.
 
     Parameters
     ----------
     slide
         An open image.
     downsample
-        Wanted level-0 px per thumbnail px, >= 1.
+        Requested level-0 px per thumbnail px, >= 1.
 
     Returns
     -------
     rgb
-        uint8 (h, w, 3); its last row and column may be averaged with white beyond the image.
+        uint8 (h, w, 3); the last row and column may be averaged with white beyond the image.
     downsample
-        The one met: the level's own times a whole number, at most the wanted one.
+        The actual downsample: the level's own times a whole number, at most the requested one.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
     """
     level = max(n for n, d in enumerate(slide.level_downsamples) if d <= max(1, downsample))
     level_downsample = slide.level_downsamples[level]
+    # A whole factor gives every thumbnail pixel the same number of level pixels, so strips join without seams.
     factor = max(1, int(downsample / level_downsample))
     step = level_downsample * factor
     level_width, level_height = slide.level_dimensions[level]
@@ -118,32 +123,31 @@ def read_thumbnail(slide: Slide, downsample: int) -> tuple[NDArray[np.uint8], fl
 def find_tissue(
     slide: Slide, *, pixel_size_um: float | None = None, settings: TissueSettings | None = None
 ) -> Tissue:
-    """Find tissue, keep pale tissue, leave out glass, pen and dust.
+    """Detect tissue, pale tissue included, without glass, pen marks and dust.
 
     Parameters
     ----------
     slide
         An open image.
     pixel_size_um
-        µm per level-0 px; the file's own where not given. Without either, sizes are in mask
-        pixels.
+        µm per level-0 px; None takes the file's own. Without either, sizes count in mask pixels.
     settings
-        thresholds.
+        Scale and thresholds.
 
     Returns
     -------
     Tissue
-        The mask is empty on blank glass, and full where the image shows no glass at all.
+        The mask is empty for blank glass, and full (except pen marks) if the image shows no glass at all.
 
     Raises
     ------
     ImageReadError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     s = settings or TissueSettings()
     size_um = pixel_size_um or slide.pixel_size_um
     wanted = int(s.pixel_size_um / size_um) if size_um else s.max_downsample
-    # Small fields keep at least 128 mask pixels, or their edges would be coarser than their cells.
+    # Small fields get at least 128 mask pixels across, or their outlines would be coarser than their cells.
     wanted = max(1, min(wanted, max(slide.width, slide.height) // 128))
     rgb, downsample = read_thumbnail(slide, wanted)
     background, mask = _tissue_mask(rgb, s)
@@ -156,6 +160,7 @@ def find_tissue(
 
 
 def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Mask]:
+    """Return the background colour and the tissue mask, before small pieces and holes are removed."""
     grey = optical_density(rgb).mean(axis=2)
     texture = _local_std(grey)
     background = _glass_colour(rgb, texture < s.faint_texture_od)
@@ -163,15 +168,15 @@ def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Ma
         gaps = _brightest_colour(rgb) or (255.0, 255.0, 255.0)
         return gaps, ~_is_pen(optical_density(rgb, gaps))
     od = optical_density(rgb, background)
-    # A light blur: single noisy pixels of glass must not pass, thin strands of tissue must.
+    # A light blur suppresses single noisy pixels of glass but keeps thin strands of tissue.
     darkness = cv2.GaussianBlur(od.mean(axis=2), (0, 0), 1.0)
     faint = (darkness > s.faint_od) & (texture > s.faint_texture_od)
-    # Texture stops short of pale gaps between nuclei; closing joins what lies within two pixels.
+    # Pale gaps between nuclei have no texture; closing bridges gaps of up to four pixels.
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     mask = (faint | (darkness > s.clear_od)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    # Blur and closing carry dark tissue one or two pixels onto the glass; take back that rim.
+    # Blur and closing extend dark tissue by one or two pixels onto the glass; remove that rim where it is bright.
     rim = (mask > 0) & (cv2.erode(mask, np.ones((5, 5), np.uint8)) == 0)
     rim &= od.mean(axis=2) < s.faint_od
     return background, (mask > 0) & ~rim & ~_is_pen(od)
@@ -184,44 +189,45 @@ def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _glass_colour(rgb: NDArray[np.uint8], flat: _Mask) -> _White | None:
-    """Return the most frequent colour of flat, bright, neutral pixels; None where they are under 1 %."""
+    """Return the most frequent colour of bright, neutral pixels without texture; None if these are less than 1 %."""
     glass = rgb[flat & _is_white(rgb)]
-    if len(glass) < max(_FEWEST_PIXELS, 0.01 * flat.size):
+    if len(glass) < max(_MIN_GLASS_PIXELS, 0.01 * flat.size):
         return None
-    # Of several flat colours the brightest is the glass: thick mucus and plastic are flat too.
+    # Mucus and mounting plastic have no texture either, but are darker: keep the brighter half.
     brightness = glass.min(axis=1)
     glass = glass[brightness >= np.percentile(brightness, 50) - 8]
     return cast(_White, tuple(float(np.bincount(glass[:, c], minlength=256).argmax()) for c in range(3)))
 
 
 def _brightest_colour(rgb: NDArray[np.uint8]) -> _White | None:
-    """Return the colour of the brightest 0.5 %, lumens and cracks; None where that is no white.
+    """Return the colour of the brightest 0.5 % (lumens and cracks); None if it is not white.
 
-    A crop full of tissue shows no glass, yet the lamp's colour must be known: taken as (255, 255, 255), a cast of a
-    few per cent turns pale tissue into eosin.
+    A crop full of tissue shows no glass, yet the white point of the scanner must be known: if (255, 255, 255) is
+    assumed, a colour cast of a few per cent makes pale tissue look like eosin.
     """
-    # The last row and column of a thumbnail may hold white from beyond the image.
+    # The last row and column of a thumbnail may contain white from beyond the image.
     rgb = rgb[:-1, :-1]
     brightness = rgb.min(axis=2)
     gaps = rgb[brightness >= np.percentile(brightness, 99.5)]
     colour = np.median(gaps, axis=0)
-    if len(gaps) < _FEWEST_PIXELS or not _is_white(colour[None, None])[0, 0]:
+    if len(gaps) < _MIN_GLASS_PIXELS or not _is_white(colour[None, None])[0, 0]:
         return None
     return cast(_White, tuple(float(value) for value in colour))
 
 
 def _is_white(rgb: NDArray[Any]) -> _Mask:
-    """Tell what is bright and nearly neutral, as glass under any scanner's lamp."""
+    """Return where pixels are bright and nearly neutral, as glass is on any scanner."""
+    # Signed, for the difference of two bytes.
     low, high = rgb.min(axis=2).astype(np.int16), rgb.max(axis=2).astype(np.int16)
     return cast(_Mask, (low >= 195) & (high - low <= 30))
 
 
 def _is_pen(od: NDArray[np.float32]) -> _Mask:
-    """Return where the colour is that of ink: no mixture of haematoxylin, DAB and eosin gives these ratios.
+    """Return where the colour is that of pen ink: no mixture of haematoxylin, DAB and eosin gives these ratios.
 
-    Haematoxylin absorbs red and green alike (0.65 : 0.70), DAB and eosin green more than red. Blue ink
-    absorbs red far more than green, green ink green least, red ink no red; black ink all three alike and
-    strongly.
+    Haematoxylin absorbs red and green about equally (0.65 : 0.70), DAB and eosin absorb green more than red. Blue ink
+    absorbs red much more than green, green ink absorbs green least, red ink absorbs no red, and black ink absorbs all
+    three equally and strongly.
     """
     od = cast("NDArray[np.float32]", cv2.blur(od, (3, 3)))
     red, green, blue = od[..., 0], od[..., 1], od[..., 2]
@@ -231,12 +237,14 @@ def _is_pen(od: NDArray[np.float32]) -> _Mask:
     red_ink = (green > 0.4) & (red < 0.12 * green) & (blue > 0.75 * green)
     black_ink = (od.min(axis=2) > 0.65) & (od.min(axis=2) > 0.85 * strongest)
     ink = (blue_ink | green_ink | red_ink | black_ink).astype(np.uint8)
-    # Single odd pixels are pigment; a stroke is at least three wide, and its blurred rim goes with it.
+    # Single pixels of these colours are pigment; a pen stroke is at least three pixels wide, plus its blurred rim.
     ink = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return cast(_Mask, cv2.dilate(ink, np.ones((5, 5), np.uint8)).astype(bool))
 
 
 def _without_small(mask: _Mask, min_area_px: float) -> _Mask:
+    # Not skimage's remove_small_objects: it gives the same at the same speed, but the versions of scikit-image that
+    # this package supports disagree on the name of its size argument.
     n, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     keep[0] = False

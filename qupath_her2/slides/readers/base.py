@@ -1,4 +1,4 @@
-"""What every reader shares: level-0 frame, white outside the image, pixel sizes, errors naming the file."""
+"""Base class of the slide readers: level-0 coordinates, white padding, pixel sizes and read errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "whole_downsample",
 ]
 
-#: What the decoders raise on damaged bytes: they index, unpack, divide and allocate by numbers from the file.
+#: Raised by decoders on damaged files, because they index, unpack, divide and allocate by numbers from the file.
 #: `SystemError` and `AttributeError` come from compiled codecs and lazily parsed tags.
 DECODE_ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -49,31 +49,52 @@ DECODE_ERRORS: tuple[type[Exception], ...] = (
     zlib.error,
 )
 
-#: No light microscope image has coarser pixels; 25400 / 72 dpi = 353 µm and its like are printing sizes.
+#: No light microscope image has coarser pixels. Larger values are print resolutions: 72 dpi is 353 µm.
 _MAX_PIXEL_SIZE_UM = 100.0
 
 
 def read_error(path: Path, why: object, way_out: str) -> ImageReadError:
-    """Return an `ImageReadError` that names the file, says why, and says what to do."""
+    """Return an `ImageReadError` that names the file, the reason and the remedy.
+
+    Parameters
+    ----------
+    path
+        The image file.
+    why
+        The reason, as text or as the exception that was caught; its final full stop is dropped.
+    way_out
+        A sentence that tells the user what to do.
+
+    Returns
+    -------
+    ImageReadError
+        The error, not yet raised.
+    """
     return ImageReadError(f"Image '{path.name}' cannot be read: {str(why).rstrip('.')} ({path}). {way_out}")
 
 
 def checked_pixel_size(pixel_size_um: float | None) -> float | None:
-    """Return a pixel size that a user gave, µm, or None; SettingsError for what no microscope has."""
+    """Return the pixel size given by the user, µm, or None; SettingsError outside 0.01 to 100 µm."""
     if pixel_size_um is not None and not 0.01 <= pixel_size_um <= 100:
         raise SettingsError(
-            f"--pixel-size-um {pixel_size_um:g} is no pixel of a microscope. Typical are 0.25 (40x) and 0.5 (20x)."
+            f"--pixel-size-um {pixel_size_um:g} is not a plausible pixel size; it must lie between 0.01 and 100 µm. "
+            "Typical values are 0.25 (40x) and 0.5 (20x)."
         )
     return pixel_size_um
 
 
 def usable_pixel_size_um(value: object) -> float | None:
-    """Return a pixel size in µm, or None for what no microscope has: not a number, 0, negative, over 100 µm.
+    """Return a pixel size in µm, or None if it is implausible: not a number, zero, negative or over 100 µm.
 
     Parameters
     ----------
     value
         Number or text as found in a file.
+
+    Returns
+    -------
+    float | None
+        The pixel size, µm.
     """
     try:
         size = float(value)  # type: ignore[arg-type]
@@ -83,25 +104,32 @@ def usable_pixel_size_um(value: object) -> float | None:
 
 
 def whole_downsample(full: tuple[int, int], level: tuple[int, int]) -> float:
-    """Return the downsample of a pyramid level: a whole number where rounding of its size explains the rest.
+    """Return the downsample factor of a pyramid level, corrected for the rounding of the level's size.
 
-    A 46001 px wide image has a 11500 px level: 4.0001 by division, 4 in truth. QuPath rounds likewise.
+    A 46001 px wide image has an 11500 px level: the quotient is 4.0001, the true factor 4. QuPath rounds the same way.
 
     Parameters
     ----------
     full, level
         (width, height) in pixels.
+
+    Returns
+    -------
+    float
+        A whole number if the level's size differs from the exact quotient by less than a pixel, else the mean of both
+        axes' quotients.
     """
     downsample = (full[0] / level[0] + full[1] / level[1]) / 2
     whole = round(downsample)
+    # Writers floor, round or ceil the size of a level: all three differ from the exact quotient by less than 1 px.
     fits = all(abs(f / whole - n) < 1 for f, n in zip(full, level, strict=True)) if whole else False
     return float(whole) if fits else downsample
 
 
 class BaseSlide(ABC):
-    """An open image; see `qupath_her2.slides.readers.slide.Slide` for the contract.
+    """An open image; `qupath_her2.slides.readers.slide.Slide` states the contract.
 
-    Subclasses fill in `_decode`. Reads may run in several threads at once.
+    Subclasses implement `_decode`, which must be safe to call from several threads at once.
 
     Attributes
     ----------
@@ -112,12 +140,11 @@ class BaseSlide(ABC):
     level_dimensions
         (width, height) of each level, finest first.
     level_downsamples
-        Level-0 pixels per level pixel, whole where `whole_downsample` says so.
+        Level-0 pixels per level pixel, rounded by `whole_downsample`.
     level_is_exact
-        True where the level's pixels lie on a whole-number grid, so that reading never
-        interpolates.
+        True for levels whose pixels lie on a whole-number grid of level 0, so that reading never interpolates.
     pixel_size_x_um, pixel_size_y_um
-        As the file says, or None.
+        From the file's metadata, µm; None if it states none.
     """
 
     reader: str = ""
@@ -152,42 +179,44 @@ class BaseSlide(ABC):
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Mean of the pixel's width and height in µm; None unless the file gives both."""
+        """Mean of pixel width and height, µm; None unless the file states both."""
         if self.pixel_size_x_um is None or self.pixel_size_y_um is None:
             return None
         return (self.pixel_size_x_um + self.pixel_size_y_um) / 2
 
     def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
-        """Read a rectangle of a level.
+        """Read a window of a pyramid level.
 
         Parameters
         ----------
         x, y
-            Top-left corner, level-0 pixels; on a lower level the nearest pixel of that level is taken.
+            Top-left corner, level-0 pixels; rounded to the nearest pixel of `level`.
         width, height
             Size in pixels of `level`.
         level
-            0 is the finest.
+            Pyramid level; 0 is full resolution.
 
         Returns
         -------
         NDArray[np.uint8]
-            uint8 (height, width, 3), RGB; white outside the image and where it is transparent.
+            uint8 (height, width, 3), RGB, owned by the caller; white outside the image and where it is transparent.
 
         Raises
         ------
         ImageReadError
-            When the file is damaged, gone or closed, or the level does not exist.
+            If the file is damaged, missing or closed, or the level does not exist.
         """
         if self._closed:
-            raise read_error(self.path, "it was closed", "Open it again.")
+            raise read_error(self.path, "it has been closed", "Open it again.")
         if not 0 <= level < len(self.level_dimensions) or width < 1 or height < 1:
             raise read_error(
                 self.path,
-                f"no {width} × {height} px window of level {level}",
-                f"It has levels 0 to {len(self.level_dimensions) - 1}; windows have at least 1 × 1 px.",
+                f"there is no {width} × {height} px window of level {level}",
+                f"Use levels 0 to {len(self.level_dimensions) - 1} and windows of at least 1 × 1 px.",
             )
         downsample = self.level_downsamples[level]
+        # Floor of x + 0.5 rounds halves up at either sign; Python's round() would send them to the even neighbour,
+        # and windows side by side would overlap or gap.
         left, top = math.floor(x / downsample + 0.5), math.floor(y / downsample + 0.5)
         level_width, level_height = self.level_dimensions[level]
         x0, x1 = max(left, 0), min(left + width, level_width)
@@ -200,7 +229,9 @@ class BaseSlide(ABC):
             raise
         except DECODE_ERRORS as error:
             raise read_error(
-                self.path, error or type(error).__name__, "Copy or export the image again; it may be damaged."
+                self.path,
+                error or type(error).__name__,
+                "The file may be damaged: copy or export it again.",
             ) from error
         if pixels.shape == (height, width, 3):
             return pixels
@@ -210,7 +241,7 @@ class BaseSlide(ABC):
 
     @abstractmethod
     def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """Return a fresh uint8 (height, width, 3) window, in level pixels, that lies inside the level."""
+        """Return a newly allocated uint8 (height, width, 3) window that lies within the level; all in level pixels."""
 
     def close(self) -> None:
         """Release the file; later reads raise `ImageReadError`."""

@@ -1,4 +1,4 @@
-"""Slides of every format OpenSlide knows: the pixel reference of this package.
+"""OpenSlide reader: every format OpenSlide supports; its pixels are the reference for this package.
 
 OpenSlide: Goode A et al. J Pathol Inform 2013;4:27, doi:10.4103/2153-3539.119005.
 """
@@ -31,21 +31,26 @@ _UM_PER_UNIT = {"centimeter": 10_000.0, "inch": 25_400.0}
 
 
 def detect_vendor(path: Path) -> str | None:
-    """Return OpenSlide's name of the format of a file (``aperio``, ``mirax`` ...), or None."""
+    """Return OpenSlide's name for the format of a file (``aperio``, ``mirax`` ...), or None if it is unsupported."""
     vendor: str | None = openslide.OpenSlide.detect_format(str(path))
     return vendor
 
 
 class OpenSlideSlide(BaseSlide):
-    """A slide read by OpenSlide, in QuPath's frame.
+    """A slide read by OpenSlide, in QuPath's coordinates.
 
-    QuPath crops to ``openslide.bounds-*`` where a file has them (MIRAX does): level 0 starts at the bounds'
-    corner. OpenSlide interpolates on levels whose downsample is not whole; `level_is_exact` is False there.
+    QuPath crops to ``openslide.bounds-*`` if a file has them (MIRAX does), so level 0 starts at the corner of the
+    bounds. OpenSlide interpolates on levels whose downsample is not a whole number; `level_is_exact` is False there.
+
+    Parameters
+    ----------
+    path
+        The image file.
 
     Raises
     ------
     ImageReadError
-        When OpenSlide cannot open the file.
+        If OpenSlide cannot open the file.
     """
 
     reader = "openslide"
@@ -53,17 +58,18 @@ class OpenSlideSlide(BaseSlide):
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
         try:
+            # OpenSlide aborts the whole process on absurd tile sizes, which no exception handler could catch.
             if is_tiff(path):
                 check_tiff_tiles(path)
         except DECODE_ERRORS as error:
-            raise read_error(path, error, "Copy or export the image again; it may be damaged.") from error
+            raise read_error(path, error, "The file may be damaged: copy or export it again.") from error
         try:
             handle = openslide.OpenSlide(str(path))
         except (openslide.OpenSlideError, OSError) as error:
             raise read_error(
                 path,
                 f"OpenSlide says: {str(error) or type(error).__name__}",
-                "Copy it again (a MIRAX file with the folder beside it) or export it as OME-TIFF.",
+                "Copy it again (a MIRAX file together with the folder of the same name) or export it as OME-TIFF.",
             ) from error
         self._handle = handle
         properties = handle.properties
@@ -74,6 +80,7 @@ class OpenSlideSlide(BaseSlide):
             (max(1, int(cropped[0] / d)), max(1, int(cropped[1] / d))) if cropped != full else size
             for d, size in zip(downsamples, handle.level_dimensions, strict=True)
         )
+        # A level is exact if OpenSlide itself takes its downsample as whole and the bounds' corner is on its grid.
         exact = tuple(
             abs(raw - whole) < 1e-9 and whole == int(whole) and not any(v % whole for v in self._origin)
             for raw, whole in zip(handle.level_downsamples, downsamples, strict=True)
@@ -82,19 +89,25 @@ class OpenSlideSlide(BaseSlide):
         self._background = _background(properties)
 
     def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        # OpenSlide finds its level pixel as location / its own downsample; aim at the centre of rounding.
+        # OpenSlide divides the location by its own, unrounded downsample: multiply by the same number to arrive at
+        # pixel (x, y) of the level.
         raw = self.level_downsamples[level] if self.level_is_exact[level] else self._raw_downsample(level)
         location = (self._origin[0] + math.floor(x * raw + 0.5), self._origin[1] + math.floor(y * raw + 0.5))
         try:
             rgba = np.asarray(self._handle.read_region(location, level, (width, height)))
         except (openslide.OpenSlideError, ctypes.ArgumentError) as error:
-            # A handle that failed once fails for ever; one closed by another thread is no slide any more.
+            # A handle that failed once fails on every later read; one that another thread closed is refused by
+            # openslide-python with ArgumentError.
             raise read_error(
-                self.path, f"OpenSlide says: {error}", "Copy or export the image again; it may be damaged."
+                self.path,
+                f"OpenSlide says: {error}",
+                "The file may be damaged: copy or export it again.",
             ) from error
         rgb = np.empty((height, width, 3), np.uint8)
+        # A contiguous copy without alpha; numpy's strided copy of rgba[..., :3] takes several times as long.
         cv2.mixChannels([rgba], [rgb], [0, 0, 1, 1, 2, 2])
         alpha = rgba[..., 3]
+        # Nearly every window is opaque: blending only where needed keeps those bytes untouched.
         if int(alpha.min()) < 255:
             weight = alpha.astype(np.float32)[..., None] / 255
             rgb = (rgb * weight + self._background * (1 - weight) + 0.5).astype(np.uint8)
@@ -105,7 +118,7 @@ class OpenSlideSlide(BaseSlide):
 
     @property
     def vendor(self) -> str:
-        """OpenSlide's name of the format."""
+        """OpenSlide's name for the format."""
         return str(self._handle.properties.get("openslide.vendor", ""))
 
     def close(self) -> None:
@@ -116,7 +129,7 @@ class OpenSlideSlide(BaseSlide):
 
 
 def _bounds(properties: Mapping[str, str], full: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return origin and size of the frame as QuPath's OpenslideImageServer takes them."""
+    """Return origin and size of the image, level-0 px, as QuPath's OpenslideImageServer takes them."""
     try:
         x, y, width, height = (int(properties[name]) for name in _BOUNDS)
     except (KeyError, ValueError):
@@ -128,7 +141,7 @@ def _pixel_size_um(properties: Mapping[str, str]) -> tuple[float | None, float |
     sizes = tuple(usable_pixel_size_um(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
     if sizes[0] and sizes[1]:
         return sizes[0], sizes[1]
-    # OpenSlide leaves a plain TIFF's resolution in inches alone; QuPath's TIFF readers use it.
+    # For plain TIFF OpenSlide derives mpp from centimetres only; QuPath's TIFF readers also accept inches.
     unit = _UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", ""))
     if unit is None:
         return None, None
@@ -148,7 +161,7 @@ def _positive(text: str | None) -> float | None:
 
 
 def _background(properties: Mapping[str, str]) -> NDArray[np.float32]:
-    """Return the colour under transparent pixels: the file's own, as QuPath draws it, else white."""
+    """Return the colour behind transparent pixels, float32 (3,): the file's own, as in QuPath, else white."""
     text = properties.get("openslide.background-color", "FFFFFF").lstrip("#")
     try:
         value = int(text, 16)

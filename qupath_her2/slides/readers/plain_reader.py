@@ -1,14 +1,13 @@
-"""Flat images, decoded once: PNG, JPEG, BMP, and TIFF that is neither pyramid nor plain 8-bit RGB.
+"""Reader for flat images, decoded into memory: PNG, JPEG, BMP, and TIFF that is neither pyramidal nor 8-bit RGB.
 
-Every image becomes 8-bit RGB by these rules:
+Every image is converted to 8-bit RGB by these rules:
 
-- 16 bits: the high byte (the full range 0 to 65535 is taken, whatever the brightest pixel is).
-- 1 bit: 0 or 255. Grey: three equal channels. Palette: its colours. Float or 32-bit pixels are refused.
-- Transparency: over white, as glass.
-- CMYK: ``255 - min(255, ink + black)``; Adobe's inverted CMYK JPEG is turned round first. No colour profile
-is used.
-- EXIF orientation is ignored, as QuPath does: coordinates are those of the stored pixels.
-- Pixel size: only TIFF resolution tags and OME-XML. PNG ``pHYs`` and JPEG density are sizes for print.
+- 16 bit: the high byte. The full range 0 to 65535 is used; intensities are not stretched to the brightest pixel.
+- 1 bit: 0 or 255. Grey: three equal channels. Palette: its colours. Float and 32-bit pixels are refused.
+- Transparency: blended onto white, the colour of glass.
+- CMYK: ``255 - min(255, ink + black)``; Adobe's inverted CMYK JPEG is inverted first. Colour profiles are ignored.
+- EXIF orientation is ignored, as in QuPath: coordinates are those of the stored pixels.
+- Pixel size: from TIFF resolution tags and OME-XML only. PNG ``pHYs`` and JPEG density are print resolutions.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from qupath_her2.slides.readers.tiff_metadata import is_tiff, open_tiff, tiff_pi
 
 __all__ = ["PlainSlide"]
 
-#: 14,000 x 14,000 px: decoding takes under 1.4 GB at its peak, so the whole process stays under 2 GB.
+#: About 14,000 x 14,000 px: decoding peaks below 1.4 GB, so the whole process stays under 2 GB.
 _MAX_PIXELS = 200_000_000
 _SIGNATURES: tuple[tuple[bytes, Any], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
@@ -36,8 +35,13 @@ _SIGNATURES: tuple[tuple[bytes, Any], ...] = (
 #: TIFF photometric interpretations.
 _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _SMALLER = "Save it as a tiled pyramid: QuPath, File → Export images → OME TIFF."
-_DAMAGED = "Copy or export the image again; it may be damaged."
-_FORMATS = "Images may be PNG, JPEG, BMP, TIFF or any format of OpenSlide."
+_DAMAGED = "The file may be damaged: copy or export it again."
+_FORMATS = "Supported are PNG, JPEG, BMP, TIFF and every format that OpenSlide reads."
+_CONVERT = "Save a single plane of it as 8-bit RGB."
+
+
+class _UnsupportedPixelsError(ValueError):
+    """The file is intact, but its pixels have no unambiguous 8-bit RGB form."""
 
 
 def _head(path: Path) -> bytes:
@@ -49,20 +53,19 @@ def _head(path: Path) -> bytes:
 
 
 class PlainSlide(BaseSlide):
-    """A flat image held in memory as 8-bit RGB, by the rules in the module's docstring.
+    """A flat image held in memory as 8-bit RGB, converted by the rules in the module docstring.
 
     Parameters
     ----------
     path
-        The file; what it is comes from its first bytes, not from its name.
+        The image file; its format is told from its first bytes, not from its name.
     max_pixels
         Larger images are refused before anything is decoded.
 
     Raises
     ------
     ImageReadError
-        When the file is no such image, is damaged or truncated, is too large, or holds a stack or float
-        pixels.
+        If the file is not a supported image, is damaged, truncated or too large, or holds a stack or float pixels.
     """
 
     reader = "plain"
@@ -78,6 +81,8 @@ class PlainSlide(BaseSlide):
                 rgb = _decode_image(path, head, max_pixels)
         except ImageReadError:
             raise
+        except _UnsupportedPixelsError as error:
+            raise read_error(path, error, _CONVERT) from error
         except DECODE_ERRORS as error:
             raise read_error(path, error or type(error).__name__, _DAMAGED) from error
         self._rgb = rgb
@@ -99,7 +104,7 @@ def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise read_error(
             path,
             f"it is {width} × {height} px in one piece ({width * height / 1e6:,.0f} megapixels), "
-            f"over the limit of {max_pixels / 1e6:,.0f} that fits in memory",
+            f"over the limit of {max_pixels / 1e6:,.0f} megapixels for images decoded into memory",
             _SMALLER,
         )
 
@@ -107,8 +112,10 @@ def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]:
     plugin = next((plugin for magic, plugin in _SIGNATURES if head.startswith(magic)), None)
     if plugin is None:
-        raise read_error(path, f"its first bytes {head[:8]!r} are not an image's", _FORMATS)
-    # The plug-in itself, not Image.open: that one warns of "decompression bombs" above 89 megapixels.
+        raise read_error(
+            path, f"its first bytes {head[:8]!r} are not those of a known image format", _FORMATS
+        )
+    # The plug-in itself, not Image.open, which warns of "decompression bombs" above 89 megapixels.
     with path.open("rb") as stream, plugin(stream) as image:
         _check_size(path, image.width, image.height, max_pixels)
         return _pil_to_rgb(image)
@@ -116,12 +123,12 @@ def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]
 
 def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "CMYK":
-        # Pillow's plug-in has already turned Adobe's inverted inks round.
+        # Pillow's plug-in has already undone Adobe's inversion.
         return _cmyk_to_rgb(np.asarray(image))
     if image.mode.startswith("I;16") or image.mode == "I":
         return to_rgb8(np.asarray(image).astype(np.uint16))
     if image.mode == "F":
-        raise ValueError("its pixels are float32, which have no fixed white; save it as 8-bit RGB")
+        raise _UnsupportedPixelsError("its pixels are float32, which have no defined white")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return to_rgb8(np.asarray(image.convert("RGBA")))
     return to_rgb8(np.asarray(image.convert("RGB")))
@@ -131,17 +138,16 @@ def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[
     with open_tiff(path) as tiff:
         series = tiff.series[0]
         page: Any = series.keyframe
+        # Axes of length 1 (a single z plane or time point) do not make a stack.
         axes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "XY"}
         planes = {a: n for a, n in axes.items() if a not in "YXS"}
         if planes and (len(planes) > 1 or next(iter(planes.values())) not in (3, 4) or "S" in axes):
-            raise ValueError(
-                f"it is a stack (axes {series.axes}, shape {series.shape}); export one RGB plane"
-            )
+            raise _UnsupportedPixelsError(f"it is a stack (axes {series.axes}, shape {series.shape})")
         _check_size(path, axes["X"], axes["Y"], max_pixels)
         if page.photometric == _CIELAB or (
             page.photometric == _YCBCR and int(page.compression) not in (6, 7)
         ):
-            raise ValueError(f"its colours are {page.photometric.name}; save it as RGB")
+            raise _UnsupportedPixelsError(f"its colour space is {page.photometric.name}")
         pixels = np.squeeze(series.asarray())
         pixels = pixels.reshape([axes[a] for a in series.axes if a in axes])
         channel = next((i for i, a in enumerate(a for a in series.axes if a in axes) if a not in "YX"), None)
@@ -163,32 +169,31 @@ def _tiff_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
 
 
 def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return 8-bit RGB by the rules of this module.
+    """Convert pixels to 8-bit RGB by the rules in the module docstring.
 
     Parameters
     ----------
     pixels
-        bool, uint8 or uint16; (H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4
-        RGBA.
+        bool, uint8 or uint16; (H, W) grey, or (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (H, W, 3)
+        uint8 (H, W, 3).
 
     Raises
     ------
     ValueError
-        For other types or numbers of channels.
+        For any other dtype or number of channels.
     """
     values = _to_uint8(pixels)
     values = values[..., None] if values.ndim == 2 else values
     channels = values.shape[2]
     if not 1 <= channels <= 4:
-        raise ValueError(f"it has {channels} channels; save it as RGB")
+        raise _UnsupportedPixelsError(f"it has {channels} channels")
     if channels in (2, 4):
         alpha = values[..., -1:].astype(np.uint16)
-        # Integer rounding of c * a + 255 * (1 - a): exact for a = 0 and a = 255.
+        # c * a + 255 * (1 - a) in integers, rounded: exact for a = 0 and a = 255.
         values = ((values[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     if values.shape[2] == 1:
         values = np.repeat(values, 3, axis=2)
@@ -201,11 +206,13 @@ def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
+        # No stretching to the brightest pixel: an optical density must not depend on what else is in the image.
         return (pixels >> 8).astype(np.uint8)
-    raise ValueError(f"its pixels are {pixels.dtype}, which have no fixed white; save it as 8-bit RGB")
+    raise _UnsupportedPixelsError(f"its pixels are {pixels.dtype}, which have no defined white")
 
 
 def _cmyk_to_rgb(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # In 16 bits, for ink plus black overflows a byte.
     ink = np.minimum(cmyk[..., :3].astype(np.uint16) + cmyk[..., 3:4], 255)
     rgb: NDArray[np.uint8] = (255 - ink).astype(np.uint8)
     return rgb

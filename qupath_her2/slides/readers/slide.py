@@ -1,4 +1,4 @@
-"""Open an image of any supported kind, and read it at any scale without seams."""
+"""Opening images of any supported format, and reading them at any scale without seams between tiles."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ __all__ = ["READERS", "Slide", "open_slide", "read_scaled"]
 READERS = ("auto", "openslide", "tiff", "plain")
 ReaderName = Literal["auto", "openslide", "tiff", "plain"]
 
-#: OpenSlide formats whose tiles the fast reader finds in the same places; the others have frames of their
-#: own.
+#: OpenSlide formats whose level-0 coordinates are those of the TIFF itself; the others crop or stitch.
 _FAST_VENDORS = frozenset({"aperio", "generic-tiff"})
 #: Downsamples are multiples of 1/8: exact in binary, and 8 output pixels then cover whole level-0 pixels.
 _STEPS = 8
@@ -37,7 +36,7 @@ _STEPS = 8
 
 @runtime_checkable
 class Slide(Protocol):
-    """An open image. The level-0 frame is that of QuPath; pixels outside the image or transparent are white.
+    """An open image in QuPath's level-0 coordinates; pixels outside it, and transparent ones, are white.
 
     Attributes
     ----------
@@ -50,13 +49,13 @@ class Slide(Protocol):
     level_downsamples
         Level-0 pixels per level pixel.
     level_is_exact
-        False for levels that OpenSlide interpolates because their downsample is not whole.
+        False for levels that OpenSlide interpolates because their downsample is not a whole number.
     pixel_size_x_um, pixel_size_y_um
-        As the file states them; None where it does not, or says nonsense.
+        From the file's metadata, µm; None if missing or implausible.
     width, height
-        Of level 0, px.
+        Size of level 0, px.
     pixel_size_um
-        Mean of both, or None.
+        Mean of both pixel sizes, or None.
     """
 
     path: Path
@@ -88,9 +87,10 @@ class Slide(Protocol):
     ) -> None: ...
 
 
-#: Files whose pixels were found to be OpenSlide's own at all levels, in this process; a dict keeps their order.
-_proven: dict[tuple[str, int, int], None] = {}
-_MOST_PROVEN = 4096
+#: Files whose pixels this process found identical to OpenSlide's at all levels. A dict, because its insertion order
+#: says which entry is oldest.
+_verified: dict[tuple[str, int, int], None] = {}
+_MAX_VERIFIED = 4096
 
 
 def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
@@ -99,18 +99,23 @@ def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
     Parameters
     ----------
     path
-        The file. What it is comes from its bytes, not from its name.
+        The image file; its format is told from its bytes, not from its name.
     reader
-        ``auto`` takes the fast TIFF reader where its pixels are OpenSlide's own (compared on a few
-        windows of each level at opening) or where OpenSlide does not open the file, then OpenSlide, then the
-        reader of flat images.
+        ``auto`` takes the fast TIFF reader if its pixels equal OpenSlide's (compared on a few windows of each level
+        when the file is opened) or if OpenSlide cannot open the file; otherwise OpenSlide; otherwise the reader for
+        flat images.
+
+    Returns
+    -------
+    Slide
+        The open image; use it in a `with` statement or close it.
 
     Raises
     ------
     ImageReadError
-        When the file is missing, empty, a folder, damaged, or of an unknown kind.
+        If the file is missing, empty, a folder, damaged or of an unknown format.
     SettingsError
-        When `reader` is unknown.
+        If `reader` is unknown.
     """
     path = Path(path)
     if reader not in READERS:
@@ -134,46 +139,52 @@ def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
     except (OSError, ValueError) as error:
-        raise read_error(path, "the file does not exist or is out of reach", "Check the path.") from error
+        raise read_error(
+            path,
+            "the file does not exist or cannot be reached",
+            "Check the path and, for a network share, the connection.",
+        ) from error
     if path.is_dir():
-        raise read_error(path, "it is a folder", "Give the image file itself.")
+        raise read_error(path, "it is a folder", "Give the path of the image file itself.")
     if size == 0:
         raise read_error(path, "the file is empty (0 bytes)", "Copy or export the image again.")
     try:
         path.open("rb").close()
     except OSError as error:
-        raise read_error(path, error.strerror or error, "Check your permission to read it.") from error
+        raise read_error(path, error.strerror or error, "Check that you may read it.") from error
 
 
 def _open_tiff(path: Path, vendor: str | None) -> Slide:
     try:
         fast = TiffSlide(path)
     except ImageReadError as error:
+        # A truncated file is refused at once: other readers may open it and fail only where pixels are missing.
         if isinstance(error.__cause__, EOFError):
             raise
         return OpenSlideSlide(path) if vendor else PlainSlide(path)
     key = _file_key(path)
-    if vendor is None or key in _proven:
+    if vendor is None or key in _verified:
         return fast
     try:
         reference = OpenSlideSlide(path)
     except ImageReadError:
-        # OpenSlide knows the format but not this file, so there are no pixels of its own to match.
+        # OpenSlide knows the format but cannot open this file, so there is nothing to compare with.
         return fast
     # OpenSlide fills Aperio's missing tiles from the level below; the fast reader leaves them white.
     if (vendor == "aperio" and fast.has_missing_tiles) or not fast.follow(reference):
         fast.close()
         return reference
     if not fast.needs_reference:
-        # Cutting and reading patches open a slide one after the other: it is compared once.
-        _proven[key] = None
-        while len(_proven) > _MOST_PROVEN:
-            _proven.pop(next(iter(_proven)), None)
+        # Cutting patches and reading them open the same slide again and again: compare it once.
+        _verified[key] = None
+        while len(_verified) > _MAX_VERIFIED:
+            # pop with a default, since another thread may have removed the oldest entry meanwhile.
+            _verified.pop(next(iter(_verified)), None)
     return fast
 
 
 def _file_key(path: Path) -> tuple[str, int, int]:
-    """Return what tells a file from another one in its place."""
+    """Return path, size and modification time, which change when the file is replaced."""
     state = path.stat()
     return str(path.resolve()), state.st_size, state.st_mtime_ns
 
@@ -181,10 +192,10 @@ def _file_key(path: Path) -> tuple[str, int, int]:
 def read_scaled(
     slide: Slide, x: int, y: int, width_px: int, height_px: int, downsample: float
 ) -> NDArray[np.uint8]:
-    """Read a window at a scale, area-averaged, so that tiles fit together without seams.
+    """Read a window at the given scale, area-averaged, such that adjacent windows join without seams.
 
-    An output pixel is the mean of the level-0 pixels it covers. A pyramid level stands in for level 0 only
-    where its downsample divides the request and `x, y` lie on its grid. Windows whose origins differ by a
+    Each output pixel is the mean of the level-0 pixels that it covers. A coarser pyramid level is used instead of
+    level 0 only if its downsample divides the request and `x, y` lie on its grid. Windows whose origins differ by a
     multiple of 8 output pixels (``8 * downsample`` level-0 px) are identical where they overlap.
 
     Parameters
@@ -196,31 +207,32 @@ def read_scaled(
     width_px, height_px
         Size of the result, output pixels.
     downsample
-        Level-0 px per output pixel; >= 1, a multiple of 1/8.
+        Level-0 px per output pixel; at least 1 and a multiple of 1/8.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (height_px, width_px, 3)
+        uint8 (height_px, width_px, 3), RGB.
 
     Raises
     ------
     SettingsError
-        When `downsample` is under 1 or not a multiple of 1/8.
+        If `downsample` is below 1 or not a multiple of 1/8.
     ImageReadError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     if not (math.isfinite(downsample) and downsample >= 1 and float(downsample * _STEPS).is_integer()):
         nearest = max(1.0, round(downsample * _STEPS) / _STEPS) if math.isfinite(downsample) else 1.0
         raise SettingsError(
-            f"Downsample {downsample!r} is not a multiple of 1/8 that is at least 1. "
+            f"Downsample {downsample!r} is not allowed: it must be at least 1 and a multiple of 1/8. "
             f"The nearest is {nearest:g}."
         )
     level, step = _level_for(slide, x, y, downsample)
     factor = downsample / step
     if factor == 1:
         return slide.read(x, y, width_px, height_px, level)
-    # Whole groups of 8 output pixels keep the averaging weights the same in every window.
+    # Whole groups of 8 output pixels cover whole source pixels, so INTER_AREA uses the same weights in every window;
+    # with a partial group it would stretch the rest by a fraction of a pixel.
     wide, high = -(-width_px // _STEPS) * _STEPS, -(-height_px // _STEPS) * _STEPS
     source = slide.read(x, y, round(wide * factor), round(high * factor), level)
     scaled = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA)
@@ -228,7 +240,7 @@ def read_scaled(
 
 
 def _level_for(slide: Slide, x: int, y: int, downsample: float) -> tuple[int, int]:
-    """Return the coarsest level that may stand in for level 0, and its whole downsample."""
+    """Return the coarsest level that gives the same means as level 0, and its whole-number downsample."""
     best = (0, 1)
     for level, step in enumerate(slide.level_downsamples):
         if not slide.level_is_exact[level] or step > downsample:

@@ -1,4 +1,4 @@
-"""Where the tiles of a TIFF pyramid lie in the file, and how each is decoded."""
+"""TIFF pyramid layout: position of every tile in the file, and its decoder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from qupath_her2.errors import ImageReadError
 
 __all__ = ["Tile", "TiffLevel", "describe_levels"]
 
-#: TIFF compression codes read here: none, LZW, JPEG, deflate (two codes). JPEG 2000 is faster in OpenSlide.
+#: TIFF compression codes supported here: none, LZW, JPEG, deflate (two codes). JPEG 2000 is faster in OpenSlide.
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32946})
 _JPEG = 7
 _MINISBLACK, _RGB, _YCBCR = 1, 2, 6
-#: A larger tile or strip is a flat image in disguise: decoding it for one patch would take seconds.
+#: A larger tile or strip is in effect a flat image: decoding it for a single patch would take seconds.
 _MAX_TILE_PIXELS = 2**24
+#: Bounds the tables of a damaged header: 50 million tiles of 256 x 256 px make an image 1.8 million px wide and high.
 _MAX_TILES = 50_000_000
-#: Rows of an uncompressed strip taken at once.
+#: Rows per read from an uncompressed strip.
 _ROWS_PER_READ = 64
 
 Tile: TypeAlias = NDArray[np.uint8]
@@ -32,16 +33,16 @@ Tile: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class TiffLevel:
-    """One resolution: its tiles, row by row.
+    """One pyramid level and its tiles in row-major order.
 
     Attributes
     ----------
     width, height, tile_width, tile_height
-        Px; strips are tiles as wide as the image.
+        Sizes in px; a strip is a tile as wide as the image.
     offsets, byte_counts
-        Of each tile in the file; no bytes means that the tile was never written.
+        Position and size of each tile in the file; a count of 0 means that the tile was never written.
     decode
-        (bytes, index) -> uint8 (tile height, tile width, 3 or 1), thread-safe.
+        (bytes, tile index) -> uint8 (tile height, tile width, 3 or 1), thread-safe.
     """
 
     width: int
@@ -54,36 +55,49 @@ class TiffLevel:
 
     @property
     def tiles_across(self) -> int:
-        """Tiles in a row."""
+        """Number of tiles per row."""
         return -(-self.width // self.tile_width)
 
 
 def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel, ...]:
-    """Return the levels of the first image, finest first.
+    """Return the pyramid levels of the first image, finest first.
 
-    They are the first page, its SubIFDs, and later tiled pages marked as reduced (any, in Aperio files) that
-    have its aspect.
+    The levels are the first page, its SubIFDs, and every later tiled page of the same aspect ratio that is marked as
+    reduced resolution (in Aperio files, whether marked or not).
+
+    Parameters
+    ----------
+    tiff
+        The open file.
+    file_size
+        Its size in bytes.
+
+    Returns
+    -------
+    tuple[TiffLevel, ...]
+        At least one level.
 
     Raises
     ------
     ValueError
-        When the layout is not tiled or stripped 8-bit RGB or grey; the text says what was found.
+        If the layout is not tiled or stripped 8-bit RGB or grey; the message says what was found.
     EOFError
-        When a tile ends beyond `file_size` bytes: the file is truncated.
+        If a tile ends beyond `file_size` bytes, that is, the file is truncated.
     """
     levels = (_level(page, file_size) for page in _pyramid_pages(tiff))
     return tuple(sorted(levels, key=lambda level: -level.width))
 
 
 def _pyramid_pages(tiff: tifffile.TiffFile) -> list[Any]:
-    """Return the pages that show the first image, finest first."""
+    """Return the pages that hold the first image at any resolution, in file order."""
     first: Any = tiff.pages[0]
     pages = [first, *(first.pages or ())]
     for number in range(1, len(tiff.pages)):
         page: Any = tiff.pages[number]
         if isinstance(page, tifffile.TiffFrame):
             page = page.aspage()
-        # Aperio's label and macro are reduced images too, but stripped; another aspect is another picture.
+        # Aperio's label and macro images are marked as reduced too, but are stripped; a different aspect ratio means
+        # a different picture.
         if page.is_tiled and (page.subfiletype & 1 or tiff.is_svs) and _same_aspect(first, page):
             pages.append(page)
     return pages
@@ -97,7 +111,8 @@ def _same_aspect(first: Any, page: Any) -> bool:
 
 
 def _level(page: Any, file_size: int) -> TiffLevel:
-    """Describe a page; ValueError says in words why this reader leaves it to others."""
+    """Describe a page; the ValueError names the property that this reader does not support."""
+    # tifffile reads pages of equal layout as frames, which lack most tags.
     page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
     compression, photometric, samples = int(page.compression), int(page.photometric), page.samplesperpixel
     _require(page.bitspersample == 8, f"{page.bitspersample} bits per sample")
@@ -115,7 +130,7 @@ def _level(page: Any, file_size: int) -> TiffLevel:
     tile_height = min(tile_height, height) if not page.is_tiled else tile_height
     _require(min(width, height, tile_width, tile_height) > 0, f"size {width} × {height} px")
     if compression == 1 and not page.is_tiled and page.is_contiguous:
-        # Uncompressed rows can be cut anywhere: many writers put the whole image into one strip.
+        # Many writers put a whole uncompressed image into one strip; its rows can be read in blocks of any height.
         _check_complete(offsets[:1], (width * samples * height,), file_size)
         tile_height = max(1, min(_ROWS_PER_READ, _MAX_TILE_PIXELS // width, height))
         offsets, counts = _row_blocks(offsets[0], width * samples, height, tile_height)
@@ -138,7 +153,7 @@ def _level(page: Any, file_size: int) -> TiffLevel:
 
 def _require(is_met: bool, found: str) -> None:
     if not is_met:
-        raise ValueError(f"its TIFF layout ({found}) is not one of the fast reader")
+        raise ValueError(f"its TIFF layout ({found}) is not supported by the fast reader")
 
 
 def _row_blocks(
@@ -152,6 +167,7 @@ def _row_blocks(
 
 
 def _check_complete(offsets: tuple[int, ...], counts: tuple[int, ...], file_size: int) -> None:
+    # As float64: offsets of a damaged BigTIFF header may overflow int64 when added.
     ends = np.asarray(offsets, dtype=np.float64) + np.asarray(counts, dtype=np.float64)
     if len(ends) and float(ends.max()) > file_size:
         index = int(ends.argmax())
@@ -165,6 +181,7 @@ def _decode_jpeg(
     data: bytes, index: int, *, tables: bytes | None, space: str, shape: tuple[int, int, int]
 ) -> Tile:
     wanted = "grayscale" if space == "grayscale" else "rgb"
+    # The colour space comes from the TIFF tag: RGB tiles may lack the Adobe marker, and libjpeg would guess YCbCr.
     tile = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=space, outcolorspace=wanted)
     return _as_tile(tile, shape)
 
@@ -181,10 +198,12 @@ def _decode_other(data: bytes, index: int, *, page: Any, shape: tuple[int, int, 
 
 
 def _as_tile(tile: NDArray[Any], shape: tuple[int, int, int]) -> Tile:
-    """Check a decoded tile; the last strip of an image may be shorter, and a tile at the edge cut."""
+    """Check a decoded tile, and pad it with white to `shape`: the last strip of an image may be shorter."""
     tile = tile[..., None] if tile.ndim == 2 else tile
     if tile.dtype != np.uint8 or tile.shape[2] != shape[2]:
-        raise ImageReadError(f"its pixels are {tile.dtype} with {tile.shape[2]} samples")
+        raise ImageReadError(
+            f"its pixels are {tile.dtype} with {tile.shape[2]} samples, not 8-bit RGB or grey"
+        )
     if tile.shape[0] < shape[0] or tile.shape[1] < shape[1]:
         full = np.full(shape, 255, np.uint8)
         full[: tile.shape[0], : tile.shape[1]] = tile[: shape[0], : shape[1]]

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF file say: its pixel size, and whether its tiles can be as they claim."""
+"""TIFF tags: pixel size, and sanity of the tile tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from qupath_her2.slides.readers.base import usable_pixel_size_um
 
 __all__ = ["check_tiff_tiles", "is_tiff", "open_tiff", "tiff_pixel_size_um"]
 
+#: Classic TIFF (42) and BigTIFF (43), each in both byte orders.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-#: 8192 x 8192 px: far above any scanner's tiles, far below what exhausts memory.
+#: 8192 x 8192 px: far larger than any scanner's tiles, far too small to exhaust memory.
 _MAX_TILE_PIXELS = 2**26
 
+#: TIFF 6.0, tag ResolutionUnit: 2 is inch, 3 centimetre.
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
-#: Units of PhysicalSize in OME-XML (2016-06); µm where none is given.
+#: Units of PhysicalSize in OME-XML (2016-06); µm if none is given.
 _UM_PER_OME_UNIT = {
+    # The micro sign and the Greek letter mu: writers use either.
     "µm": 1.0,
     "μm": 1.0,
     "um": 1.0,
@@ -37,21 +40,22 @@ _Size: TypeAlias = tuple[float | None, float | None]
 
 
 def is_tiff(path: Path) -> bool:
-    """Return whether a file starts as classic or big TIFF; OSError where it cannot be opened."""
+    """Return whether a file starts as classic TIFF or BigTIFF; OSError if it cannot be opened."""
     with path.open("rb") as stream:
         return stream.read(4) in _TIFF_MAGIC
 
 
 @contextmanager
 def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file with tifffile; a damaged header leaves no file open and prints no NumPy warning."""
-    # tifffile leaves a stream of its own open when a damaged header stops it, and subtracts unchecked tag values.
+    """Open a TIFF file with tifffile such that a damaged header leaves no file open and prints no NumPy warning."""
+    # If a damaged header makes tifffile fail, it does not close a stream that it opened itself; and it subtracts tag
+    # values without checking them, which overflows.
     with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
         yield tiff
 
 
 def check_tiff_tiles(path: Path) -> None:
-    """Raise ValueError where a tile is impossibly large or tiles are missing from the tables.
+    """Raise ValueError if a tile is impossibly large or the tile tables are incomplete.
 
     OpenSlide trusts these tags: a damaged tile size makes it allocate gigabytes and abort the whole process.
     """
@@ -72,11 +76,10 @@ def check_tiff_tiles(path: Path) -> None:
 
 
 def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
-    """Return width and height of a pixel in µm, or None for each that the file does not state.
+    """Return width and height of a pixel in µm, each None if the file does not state it.
 
-    In this order: Aperio's ``MPP``, OME-XML ``PhysicalSizeX/Y``, resolution tags in centimetres or inches (as
-    QuPath reads them; a unit of "none" says nothing). Values no microscope has, such as those of 72 dpi, are
-    None.
+    Sources in this order: Aperio's ``MPP``, OME-XML ``PhysicalSizeX/Y``, resolution tags in centimetres or inches (as
+    in QuPath; with unit "none" they say nothing). Implausible values, such as those of 72 dpi, become None.
     """
     page: Any = tiff.pages[0]
     description = page.description or ""
@@ -117,8 +120,7 @@ def _scaled(text: str | None, factor: float | None) -> float | None:
 def _resolution_um(page: Any, tag: str) -> float | None:
     unit = page.tags.get("ResolutionUnit")
     value = page.tags.get(tag)
-    # Baseline TIFF takes inches where the unit is not given, but writers that leave it out mean nothing by
-    # it.
+    # Baseline TIFF defaults to inches, but writers that omit the unit do not mean a physical size.
     if unit is None or value is None or int(unit.value) not in _UM_PER_RESOLUTION_UNIT:
         return None
     try:

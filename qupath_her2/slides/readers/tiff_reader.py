@@ -1,8 +1,7 @@
-"""The fast path: tiled or stripped 8-bit RGB and grey TIFF, SVS and OME-TIFF, by tifffile and imagecodecs.
+"""Fast TIFF reader for tiled or stripped 8-bit RGB and grey TIFF, SVS and OME-TIFF, on tifffile and imagecodecs.
 
-JPEG tiles go through libjpeg-turbo with the same colour space and default up-sampling that OpenSlide asks
-for, so pixels are bit-identical; `qupath_her2.slides.readers.slide.open_slide` checks that on each file before it
-trusts it.
+JPEG tiles are decoded by libjpeg-turbo with the colour space and default up-sampling that OpenSlide requests, so the
+pixels are bit-identical; `qupath_her2.slides.readers.slide.open_slide` verifies this for each file.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["TiffSlide"]
 
 
 class _File:
-    """Positioned reads from one file, by many threads."""
+    """Reads at given offsets of one file, safe for several threads."""
 
     def __init__(self, path: Path) -> None:
         self._stream: BinaryIO = path.open("rb")
@@ -32,11 +31,14 @@ class _File:
         self.size = path.stat().st_size
 
     def read(self, offset: int, count: int) -> bytes:
+        # seek and read share the file position; os.pread would need no lock but does not exist on Windows.
         with self._lock:
             self._stream.seek(offset)
             data = self._stream.read(count)
         if len(data) != count:
-            raise EOFError(f"the file ends at byte {offset + len(data)}, a tile needs {offset + count}")
+            raise EOFError(
+                f"the file ends at byte {offset + len(data)}, but a tile reaches to {offset + count}"
+            )
         return data
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class _File:
 
 
 class _TileCache:
-    """Least recently used decoded tiles, bounded by bytes."""
+    """Cache of decoded tiles, bounded in bytes; the least recently used are dropped first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
@@ -61,6 +63,7 @@ class _TileCache:
 
     def put(self, key: tuple[int, int], tile: Tile) -> None:
         with self._lock:
+            # Two threads may have decoded the same tile: counting its bytes twice would shrink the cache for good.
             if key in self._tiles:
                 return
             self._tiles[key] = tile
@@ -75,24 +78,23 @@ class _TileCache:
 
 
 class TiffSlide(BaseSlide):
-    """A pyramid or flat TIFF whose tiles are decoded on demand, outside the GIL.
+    """A pyramidal or flat TIFF whose tiles are decoded on demand, without holding the GIL.
 
-    Levels are the first image, its SubIFDs, and later tiled images marked as reduced (or any in Aperio
-    files).
+    `describe_levels` says which pages count as pyramid levels.
 
     Parameters
     ----------
     path
-        The file.
+        The image file.
     cache_bytes
-        Bound of the cache of decoded tiles that reads cut through; wholly covered tiles are not
-        kept.
+        Size limit of the tile cache. Only tiles that a read covers in part are kept: those are needed again by the
+        neighbouring window.
 
     Raises
     ------
     ImageReadError
-        When the file is truncated or damaged, or is a TIFF this reader leaves to others (16 bits, planar,
-        CMYK, palette, JPEG 2000, one giant strip).
+        If the file is truncated or damaged, or of a kind that this reader does not support (16 bit, planar, CMYK,
+        palette, JPEG 2000, one giant strip).
     """
 
     reader = "tiff"
@@ -114,29 +116,29 @@ class TiffSlide(BaseSlide):
 
     @property
     def has_missing_tiles(self) -> bool:
-        """True where a tile has no bytes: white here; OpenSlide fills it from another level (Aperio)."""
+        """True if a tile has no bytes: white here, whereas OpenSlide fills it from another level (Aperio)."""
         return any(0 in level.byte_counts for level in self._levels)
 
     @property
     def needs_reference(self) -> bool:
-        """True where `follow` left some levels to the other reader."""
+        """True if `follow` left some levels to the reference reader."""
         return self._reference is not None
 
     def follow(self, reference: BaseSlide) -> bool:
-        """Check that this file's pixels are those of `reference`, and take its word on inexact levels.
+        """Check that this reader returns the pixels of `reference`, and delegate levels that it interpolates.
 
-        Three windows of each level are compared. OpenSlide interpolates on levels whose downsample is not
-        whole; those are left to it, so that both readers stay the same to the bit.
+        Three windows of each level are compared. OpenSlide interpolates on levels whose downsample is not a whole
+        number; those are read through it, so that both readers stay bit-identical.
 
         Parameters
         ----------
         reference
-            The same file, opened by OpenSlide. Kept open where it is needed, else closed.
+            The same file, opened by OpenSlide. Kept open if it is needed for some level, else closed.
 
         Returns
         -------
         bool
-            False where the levels or any pixel differ; neither reader is closed then.
+            False if the levels or any pixel differ; then neither reader is closed.
         """
         sizes = {size: level for level, size in enumerate(self.level_dimensions)}
         if self.level_dimensions[0] != reference.level_dimensions[0]:
@@ -161,6 +163,7 @@ class TiffSlide(BaseSlide):
     def _same_pixels(self, reference: BaseSlide, level: int, other: int) -> bool:
         step = int(self.level_downsamples[level])
         width, height = self.level_dimensions[level]
+        # Windows of 96 px at both ends and in the middle: they reveal another colour space, up-sampling or tile order.
         side = 96
         for share in (0.0, 0.5, 1.0):
             x, y = (int(share * max(0, n - side)) * step for n in (width, height))
@@ -189,7 +192,7 @@ class TiffSlide(BaseSlide):
         return out
 
     def _tile(self, level: int, index: int, *, keep: bool) -> Tile:
-        """Return a decoded tile, (tile height, tile width, 3 or 1); a tile that a read cuts is kept."""
+        """Return a decoded tile, (tile height, tile width, 3 or 1), and cache it if `keep`."""
         tile = self._cache.get((level, index))
         if tile is not None:
             return tile

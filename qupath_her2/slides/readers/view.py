@@ -1,7 +1,7 @@
-"""An image as QuPath shows it, where that is not the file itself: a part of it, or turned.
+"""Cropped and rotated images: the view that QuPath shows where it is not the whole file as stored.
 
-QuPath's regions and cells are in the frame of what it shows, so every pixel is read in that frame too. The steps
-come from ``images.json``, from the file outward.
+QuPath's regions and cells are in the coordinates of the view, so pixels are read in those coordinates too. The chain
+of crops and rotations comes from ``images.json``, in the order in which it is applied to the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["CroppedSlide", "RotatedSlide", "open_image", "open_view"]
 
 
 class _View(BaseSlide):
-    """What two kinds of view share: the slide below, closed with this one, and the levels taken from it."""
+    """Base class of views: the underlying slide, which is closed with the view, and the levels used from it."""
 
     def __init__(
         self,
@@ -50,20 +50,20 @@ class _View(BaseSlide):
 
 
 class CroppedSlide(_View):
-    """A rectangle of a slide; where it reaches over the slide's edge there is white.
+    """A rectangular part of a slide, white where it reaches beyond the slide's edge.
 
     Parameters
     ----------
     inner
-        The slide; closed with this one.
+        The underlying slide; closed with this one.
     x, y
-        Of the rectangle's corner, level-0 px of `inner`; negative where `inner` is itself a part.
+        Top-left corner of the rectangle, level-0 px of `inner`; may be negative.
     width, height
-        Of the rectangle, level-0 px.
+        Size of the rectangle, level-0 px.
     """
 
     def __init__(self, inner: Slide, x: int, y: int, width: int, height: int) -> None:
-        # A level whose pixels do not begin at the corner would be off by a part of one.
+        # Levels whose pixel grid does not pass through the corner are left out: they would be off by part of a pixel.
         levels = [
             (level, (int(width // step), int(height // step)))
             for level, step in enumerate(inner.level_downsamples)
@@ -83,20 +83,20 @@ class CroppedSlide(_View):
 
 
 class RotatedSlide(_View):
-    """A slide turned clockwise by 90, 180 or 270 degrees.
+    """A slide rotated clockwise by 90, 180 or 270 degrees.
 
     Parameters
     ----------
     inner
-        The slide; closed with this one.
+        The underlying slide; closed with this one.
     degrees
-        90, 180 or 270.
+        90, 180 or 270, clockwise.
     """
 
     def __init__(self, inner: Slide, degrees: int) -> None:
         self._degrees = degrees
         full = inner.level_dimensions[0]
-        # Turned about its far edges, a level keeps its grid only where it covers the image exactly.
+        # Rotation measures from the far edge: a level that does not cover the image exactly would be shifted.
         levels = [
             (level, size if degrees == 180 else size[::-1])
             for level, size in enumerate(inner.level_dimensions)
@@ -108,6 +108,7 @@ class RotatedSlide(_View):
     def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         below = self._levels[level]
         wide, high = self._inner.level_dimensions[below]
+        # The window's rectangle in the underlying slide, level pixels.
         if self._degrees == 90:
             box = (y, high - x - width, height, width)
         elif self._degrees == 180:
@@ -131,27 +132,32 @@ def open_view(
     Parameters
     ----------
     path
-        The file.
+        The image file.
     chain
-        Steps from the file to what is shown: ``{"crop": [x, y, width, height]}``, ``{"rotate": 90}``.
+        Steps from the file to the view: ``{"crop": [x, y, width, height]}``, ``{"rotate": 90}``.
     width, height
-        Of what QuPath shows, px; None where QuPath was not asked.
+        Size of the view in QuPath, level-0 px; None if unknown.
+
+    Returns
+    -------
+    Slide
+        The view; closing it closes the file.
 
     Raises
     ------
     ImageReadError
-        As `open_slide`; also where the size is not that which QuPath shows.
+        As for `open_slide`; also if the size differs from the one in QuPath.
     """
     slide = open_slide(path)
     try:
         for step in chain:
-            slide = _stepped(slide, step)
+            slide = _apply_step(slide, step)
         if None not in (width, height) and (slide.width, slide.height) != (width, height):
             raise read_error(
                 path,
                 f"it is {slide.width} × {slide.height} px here but {width} × {height} px in QuPath, "
-                "which shows another part of the file",
-                "Have QuPath write its pixels: qupath-her2 pull PROJECT --pixels.",
+                "which shows another image or part of this file",
+                "Export QuPath's own pixels: qupath-her2 pull PROJECT --pixels.",
             )
     except ImageReadError:
         slide.close()
@@ -159,10 +165,10 @@ def open_view(
     return slide
 
 
-def _stepped(slide: Slide, step: dict[str, Any]) -> Slide:
+def _apply_step(slide: Slide, step: dict[str, Any]) -> Slide:
     return CroppedSlide(slide, *step["crop"]) if "crop" in step else RotatedSlide(slide, step["rotate"])
 
 
 def open_image(ref: SlideRef) -> Slide:
-    """Open an image of a project or folder, in the frame of its regions; raises as `open_view`."""
+    """Open an image of a project or folder in the coordinates of its regions; errors as for `open_view`."""
     return open_view(ref.path, ref.chain, width=ref.width, height=ref.height)

@@ -1,4 +1,4 @@
-"""The map between two registered slides, as a record that is stored beside them."""
+"""Registration result: the affine transform between two slides with its error, and its JSON form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Registration", "registration_from_dict", "registration_to_dict"]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """An affine map from the fixed slide to the moving one, and how good it is.
+    """Affine transform from the fixed slide to the moving one, with its quality.
 
     Attributes
     ----------
@@ -26,19 +26,19 @@ class Registration:
     fixed_size, moving_size
         Width and height, level-0 px.
     fixed_pixel_size_um, moving_pixel_size_um
-        As used.
+        Pixel sizes used for the registration, µm.
     error_um, error_90_um
-        Median and 90th percentile of how far places lie from a map fitted without them, µm.
+        Median and 90th percentile of the cross-validated residuals (`held_out_residuals_um`), µm.
     agreeing, looked_for
-        Blocks that agree with the map, and blocks on tissue of both slides.
+        Number of blocks that agree with the transform, and of blocks that were searched for.
     rotation_deg
-        Of the moving slide against the fixed one, clockwise as seen, -180..180.
+        Rotation of the moving slide against the fixed one, clockwise on the screen, -180..180.
     is_mirrored
-        Whether the moving slide shows the other side of the section.
+        True if the moving slide shows the section from its other side.
     stretch
-        Largest change of length in any direction, as a share.
+        Largest relative change of length in any direction: 0.02 is 2 %.
     scale_um
-        Pixel size at which the map was fitted, µm.
+        Pixel size at which the transform was fitted, µm.
     """
 
     matrix: tuple[float, float, float, float, float, float]
@@ -56,45 +56,47 @@ class Registration:
     scale_um: float
 
     def sentence(self) -> str:
-        """Return what people read: turn, side, error and how much it rests on."""
+        """Return a summary for the user: rotation, mirroring, error and number of agreeing blocks."""
         side = ", mirrored" if self.is_mirrored else ""
         return (
-            f"turned by {self.rotation_deg:.1f}°{side}, error {self.error_um:.0f} µm (90 % under "
-            f"{self.error_90_um:.0f} µm) at {self.agreeing} of {self.looked_for} places"
+            f"rotated by {self.rotation_deg:.1f}°{side}; median error {self.error_um:.0f} µm, 90 % within "
+            f"{self.error_90_um:.0f} µm; {self.agreeing} of {self.looked_for} blocks agree"
         )
 
 
 def registration_to_dict(registration: Registration) -> dict[str, Any]:
-    """Return a registration as JSON-able values; `registration_from_dict` reads it back exactly."""
+    """Return a registration as JSON-serialisable values; `registration_from_dict` restores it exactly."""
     values = {name: getattr(registration, name) for name in _FIELDS}
     return {"format": 1, "kind": "registration", **values}
 
 
 _FIELDS = tuple(Registration.__dataclass_fields__)
-_PAIRS = {"matrix": 6, "fixed_size": 2, "moving_size": 2}
+#: Fields that are tuples, which JSON turns into lists, with their lengths.
+_TUPLES = {"matrix": 6, "fixed_size": 2, "moving_size": 2}
 
 
 def registration_from_dict(value: Mapping[str, Any]) -> Registration:
-    """Read what `registration_to_dict` wrote.
+    """Restore a registration from the values of `registration_to_dict`.
 
     Raises
     ------
     RegistrationError
-        When it is something else, or a value is missing or of another kind.
+        If the format is another, or a value is missing or of the wrong type.
     """
     if value.get("format") != 1 or value.get("kind") != "registration":
         raise RegistrationError(
-            f"This is no registration of format 1 (format {value.get('format')!r}, kind {value.get('kind')!r}). "
+            f"Not a registration of format 1 (format {value.get('format')!r}, kind {value.get('kind')!r}). "
             "Register the slides again."
         )
     try:
         fields = {name: value[name] for name in _FIELDS}
-        for name, length in _PAIRS.items():
+        for name, length in _TUPLES.items():
             fields[name] = tuple(fields[name])
+            # NaN and infinity pass as JSON numbers in Python; a transform with one would move regions anywhere.
             if len(fields[name]) != length or not all(math.isfinite(number) for number in fields[name]):
                 raise ValueError(f"{name} is {fields[name]}")
     except (KeyError, TypeError, ValueError) as error:
         raise RegistrationError(
-            f"A registration lacks a value or holds a wrong one: {error}. Register the slides again."
+            f"The registration has a missing or invalid value: {error}. Register the slides again."
         ) from error
     return Registration(**fields)

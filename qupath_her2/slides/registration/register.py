@@ -1,8 +1,8 @@
-"""H&E and IHC of one case laid on each other: one affine map between the two slides, with its error, or a refusal.
+"""Registration of the H&E and IHC slides of one case by one affine transform, with its error, or a refusal.
 
-Rotation, shift and side of the section are searched over all angles on coarse pictures (`rigid_search`), then refined
-to an affine map on finer ones by the same small places on both (`block_matching`). Serial sections stretch and fold as
-no affine map does: the error says by how much, on places that the map was not fitted on.
+Rotation, translation and mirroring are searched exhaustively on coarse images (`rigid_search`), then refined to an
+affine transform on finer ones by block matching (`block_matching`). Serial sections also stretch and fold locally,
+which no affine transform describes: the error, measured on blocks held out of the fit, says by how much.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ __all__ = ["RegistrationSettings", "register_slides"]
 
 @dataclass(frozen=True, slots=True)
 class RegistrationSettings:
-    """How slides are registered, and when that has failed.
+    """Scales and acceptance limits of the registration.
 
     Attributes
     ----------
     pixel_size_um
-        Finest scale looked at, µm; coarser for large slides (`longest_px`), never finer than the slides.
+        Finest scale used, µm; coarser for large slides (`longest_px`), never finer than the slides themselves.
     longest_px
-        Longest side of the pictures compared at last, px.
+        Longest side of the images at the finest scale, px.
     rough_px, search_px
-        The same in the refinement before and in the search.
+        Longest side at the first refinement and in the exhaustive search, px.
     step_deg, min_overlap
-        Of the search, see `search_poses`.
+        Settings of the exhaustive search, see `search_poses`.
     hypotheses
-        Poses that are refined; a section that looks alike from two sides needs more than one.
+        Number of poses that are refined; a nearly symmetric section needs more than one.
     block_px, tolerance_px
-        Side of a block, and how far it may lie from the map; px of the picture.
+        Side of a block, and largest distance of an agreeing block from its predicted position; image px.
     min_score
-        Correlation from which a block was found.
+        Lowest correlation at which a block counts as found.
     min_agreeing, min_agreeing_share
-        Fewest blocks that agree with the map, and their share of those looked for,
-        0..1. Ten pairs of unrelated drawn tissue reached 0.06 to 0.08; true pairs 1.0, bent by 40 µm (SD) 0.5.
+        Fewest blocks that must agree with the transform, and their smallest share of the blocks searched for, 0..1.
+        Ten pairs of unrelated drawn tissue reached 0.06 to 0.08; true pairs 1.0, and 0.5 if bent by 40 µm (SD).
     max_error_um
-        Largest median error, µm: half a patch of 512 px at 0.25 µm, beyond which labels move to the next.
+        Largest median error, µm: half a patch of 512 px at 0.25 µm; beyond it, labels fall on the neighbouring patch.
     max_stretch
-        Largest change of length in any direction, as a share; more says that a pixel size is wrong.
+        Largest relative change of length in any direction; more means that a pixel size is wrong.
     """
 
     pixel_size_um: float = 1.0
@@ -86,29 +86,36 @@ def register_slides(
     moving_pixel_size_um: float | None = None,
     settings: RegistrationSettings | None = None,
 ) -> Registration:
-    """Find the affine map between two slides of one case.
+    """Find the affine transform between two slides of one case.
 
     Parameters
     ----------
     fixed, moving
-        Open images, of any stain each, as QuPath shows them.
+        Open images in QuPath's coordinates, each of any stain.
     fixed_pixel_size_um, moving_pixel_size_um
-        µm per level-0 px; the file's own where not given.
+        µm per level-0 px; None takes the file's own.
     settings
-        Scales and limits.
+        Scales and acceptance limits.
+
+    Returns
+    -------
+    Registration
+        The transform, in level-0 px of both slides, and its error.
 
     Raises
     ------
     RegistrationError
-        A pixel size or tissue is missing, or no map was found that enough places agree on within the allowed error.
+        If a pixel size or tissue is missing, or no transform was found on which enough blocks agree within the
+        allowed error.
     ImageReadError
-        A slide cannot be read.
+        If a slide cannot be read.
     """
     s = settings or RegistrationSettings()
     sizes = _pixel_size(fixed, fixed_pixel_size_um), _pixel_size(moving, moving_pixel_size_um)
     longest_um = max(
         max(slide.width, slide.height) * size for slide, size in zip((fixed, moving), sizes, strict=True)
     )
+    # Both slides at one scale, the coarser of the two: up-sampling would add no detail to compare.
     scale_um = max(s.pixel_size_um, longest_um / s.longest_px, *sizes)
     pair = read_structure(fixed, sizes[0], scale_um), read_structure(moving, sizes[1], scale_um)
     rough = _rough_fit(pair, longest_um, s)
@@ -117,10 +124,10 @@ def register_slides(
     agreeing = int(fit.is_inlier.sum()) if fit else 0
     if fit is None or agreeing < s.min_agreeing or agreeing < s.min_agreeing_share * matches.looked_for:
         raise RegistrationError(
-            f"'{fixed.path.name}' and '{moving.path.name}' could not be laid on each other: of {matches.looked_for} "
-            f"places only {agreeing} agree on one map (at least {s.min_agreeing} and {s.min_agreeing_share:.0%} are "
-            "needed). Check that both are of one case and one block, and their pixel sizes; or draw the regions on "
-            "both slides."
+            f"'{fixed.path.name}' and '{moving.path.name}' could not be registered: only {agreeing} of "
+            f"{matches.looked_for} blocks agree on one transform (needed: at least {s.min_agreeing} and "
+            f"{s.min_agreeing_share:.0%}). Check that both slides are of the same case and tissue block and that their "
+            "pixel sizes are right, or draw the regions on both slides."
         )
     residuals = held_out_residuals_um(matches, tolerance_um)
     found = _describe(fit, residuals, matches.looked_for, scale_um, (fixed, moving), sizes)
@@ -132,7 +139,7 @@ def _pixel_size(slide: Slide, given: float | None) -> float:
     size = given or slide.pixel_size_um
     if size is None:
         raise RegistrationError(
-            f"Image '{slide.path.name}' has no pixel size, without which two slides cannot be laid on each other. "
+            f"Image '{slide.path.name}' has no pixel size, which registration needs. "
             "Set it in QuPath (Image tab → Pixel width) or give it for both slides."
         )
     return size
@@ -141,7 +148,7 @@ def _pixel_size(slide: Slide, given: float | None) -> float:
 def _rough_fit(
     pair: tuple[Structure, Structure], longest_um: float, s: RegistrationSettings
 ) -> NDArray[np.float64]:
-    """Return the map, fixed µm to moving µm, on which most places agree at a coarse scale."""
+    """Return the transform, fixed µm to moving µm, on which most blocks agree at a coarse scale, float64 (2, 3)."""
     coarse = [shrink_structure(one, longest_um / s.search_px) for one in pair]
     poses = search_poses(
         coarse[0], coarse[1], step_deg=s.step_deg, min_overlap=s.min_overlap, keep=s.hypotheses
@@ -151,7 +158,8 @@ def _rough_fit(
     best, best_agreeing = poses[0].matrix, -1
     for pose in poses:
         matrix, agreeing = pose.matrix, 0
-        # Within half a step and two coarse pixels the first look reaches; the second starts from what it found.
+        # The first pass searches far enough for half an angular step plus two coarse pixels; the second starts from
+        # its result. Similarity before affine: six parameters overfit the first, rough matches.
         for reach_px, is_rigid in ((s.block_px // 2, True), (s.block_px // 4, False)):
             matches = match_blocks(
                 fixed,
@@ -173,9 +181,9 @@ def _rough_fit(
 def _fine_fit(
     pair: tuple[Structure, Structure], matrix: NDArray[np.float64], s: RegistrationSettings
 ) -> tuple[Matches, Fit | None]:
-    """Return the matches at the finest scale and the map that most agree on.
+    """Return the matches at the finest scale and the transform on which most of them agree.
 
-    Blocks lie side by side: those that share pixels would confirm each other when the error is measured.
+    Blocks do not overlap: blocks that share pixels would confirm each other when the error is measured.
     """
     tolerance_um = s.tolerance_px * pair[0].pixel_size_um
     fit = None
@@ -203,9 +211,10 @@ def _describe(
     slides: tuple[Slide, Slide],
     sizes: tuple[float, float],
 ) -> Registration:
+    """Convert a fit from µm to level-0 pixels, and decompose it into rotation, mirroring and stretch."""
     linear, shift = fit.matrix[:, :2], fit.matrix[:, 2]
     a, b, c, d = (float(v) for v in (linear * sizes[0] / sizes[1]).ravel())
-    # The nearest rotation, after undoing a mirror at the vertical axis.
+    # The nearest rotation by SVD (orthogonal Procrustes), after undoing a reflection at the vertical axis.
     is_mirrored = float(np.linalg.det(linear)) < 0
     left, stretches, right = np.linalg.svd(linear @ np.diag([-1.0 if is_mirrored else 1.0, 1.0]))
     turn = left @ right
@@ -228,14 +237,16 @@ def _describe(
 
 
 def _check(found: Registration, fixed: Slide, moving: Slide, s: RegistrationSettings) -> None:
+    """Raise RegistrationError if stretch or error exceed their limits."""
     names = f"'{fixed.path.name}' and '{moving.path.name}'"
     if found.stretch > s.max_stretch:
         raise RegistrationError(
-            f"{names} fit only if one is stretched by {found.stretch:.0%}, over {s.max_stretch:.0%}. Check the pixel "
-            f"sizes ({found.fixed_pixel_size_um:g} and {found.moving_pixel_size_um:g} µm)."
+            f"{names} match only if one is stretched by {found.stretch:.0%}, over the limit of {s.max_stretch:.0%}. "
+            f"Check the pixel sizes ({found.fixed_pixel_size_um:g} and {found.moving_pixel_size_um:g} µm)."
         )
+    # "not <=" instead of ">": an error of NaN must not pass.
     if not found.error_um <= s.max_error_um:
         raise RegistrationError(
-            f"{names} fit with an error of {found.error_um:.0f} µm, over {s.max_error_um:g} µm: regions would land on "
-            "other tissue. Draw the regions on both slides, or choose sections nearer to each other."
+            f"{names} match with a median error of {found.error_um:.0f} µm, over {s.max_error_um:g} µm: regions would "
+            "fall on other tissue. Draw the regions on both slides, or choose sections that are closer together."
         )

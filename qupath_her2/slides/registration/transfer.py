@@ -1,4 +1,4 @@
-"""Regions from one registered slide to the other, both ways."""
+"""Transfer of regions between two registered slides, in either direction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Area: TypeAlias = "Polygon | MultiPolygon"
 
 
 def inverse_matrix(registration: Registration) -> tuple[float, float, float, float, float, float]:
-    """Return the map from level-0 px of the moving slide to those of the fixed one, in the order of `matrix`."""
+    """Return the transform from level-0 px of the moving slide to those of the fixed one, in the order of `matrix`."""
     a, b, c, d, e, f = registration.matrix
     back = np.linalg.inv(np.array([[a, b, e], [c, d, f], [0, 0, 1]]))
     (a, b, e), (c, d, f) = ((float(v) for v in row) for row in back[:2])
@@ -33,16 +33,21 @@ def inverse_matrix(registration: Registration) -> tuple[float, float, float, flo
 
 
 def transfer_geometry(geometry: _Area, registration: Registration, direction: Direction) -> _Area:
-    """Return an outline on the other slide, level-0 px of that slide; holes and parts are kept, nothing is cut.
+    """Transform an outline to the other slide; holes and parts are kept, nothing is clipped.
 
     Parameters
     ----------
     geometry
-        Level-0 px of the slide it comes from.
+        Outline in level-0 px of the slide it was drawn on.
     registration
-        From `register_slides`.
+        Result of `register_slides`.
     direction
         ``to moving`` from the fixed slide, ``to fixed`` from the moving one.
+
+    Returns
+    -------
+    Polygon | MultiPolygon
+        Outline in level-0 px of the other slide; it may reach beyond that slide.
     """
     matrix = registration.matrix if direction == "to moving" else inverse_matrix(registration)
     return cast("_Area", affine_transform(geometry, matrix))
@@ -51,21 +56,30 @@ def transfer_geometry(geometry: _Area, registration: Registration, direction: Di
 def transfer_regions(
     regions: Sequence[Region], registration: Registration, direction: Direction
 ) -> tuple[list[Region], list[str]]:
-    """Bring regions to the other slide; what lies outside it is cut off and said.
+    """Transfer regions to the other slide, clipped to it.
 
-    Each keeps class, name, lock, role and UUID, under which both outlines of one region are known.
+    Each region keeps its class, name, lock, role and UUID, so that both outlines are known as the same region.
+
+    Parameters
+    ----------
+    regions
+        Regions in level-0 px of the slide they were drawn on.
+    registration
+        Result of `register_slides`.
+    direction
+        ``to moving`` from the fixed slide, ``to fixed`` from the moving one.
 
     Returns
     -------
     regions
-        Those that lie on the other slide at all.
+        Regions of which at least a part lies on the other slide, in level-0 px of that slide.
     notes
-        A sentence for each region that was cut or lost.
+        A sentence for each region that was clipped or dropped.
 
     Raises
     ------
     RegistrationError
-        None of the regions lies on the other slide.
+        If none of the regions lies on the other slide.
     """
     size = registration.moving_size if direction == "to moving" else registration.fixed_size
     slide = box(0, 0, *size)
@@ -79,12 +93,15 @@ def transfer_regions(
             continue
         inside = parts[0] if len(parts) == 1 else MultiPolygon(parts)
         lost = 1 - inside.area / whole.area
+        # Below a thousandth it is the rounding of an outline drawn along the slide's edge.
         if lost > 0.001:
-            notes.append(f"{name} reaches over the edge of the other slide: {lost:.0%} of it was cut off.")
+            notes.append(
+                f"{name} extends beyond the edge of the other slide: {lost:.0%} of its area was cut off."
+            )
         kept.append(replace(region, geometry=inside))
     if regions and not kept:
         raise RegistrationError(
-            f"None of the {len(regions)} regions lies on the other slide ({size[0]} × {size[1]} px). Look at the check "
-            "picture: the slides may show different parts of the section."
+            f"None of the {len(regions)} regions lies on the other slide ({size[0]} × {size[1]} px). Check the "
+            "registration picture: the slides may show different parts of the section."
         )
     return kept, notes

@@ -1,4 +1,4 @@
-"""Stain vectors and lamp colour estimated from the pixels of haematoxylin-DAB images."""
+"""Estimation of stain vectors and background colour from haematoxylin-DAB images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, Vector
 
 __all__ = ["StainEstimateSettings", "estimate_background", "estimate_stains"]
 
-#: Fewer glass pixels than this say nothing about the lamp; QuPath's 255 stands instead.
+#: With fewer glass pixels the background colour is not estimated; QuPath's default of 255 is used.
 _MIN_GLASS_PIXELS = 200
 
-#: The second pass moves a vector by 1° at most where the first found DAB at all; a third changes nothing more.
+#: The second pass moves a vector by at most 1° if the first found DAB at all; a third pass changes nothing.
 _PASSES = 2
 
 
@@ -29,16 +29,17 @@ def estimate_background(rgb_thumbnail: NDArray[np.uint8], tissue_mask: NDArray[n
     rgb_thumbnail
         uint8 (H, W, 3).
     tissue_mask
-        bool (H, W), True on tissue. A margin of 2 thumbnail pixels around it is left out.
+        bool (H, W), True on tissue. A margin of 2 thumbnail pixels around it is left out too.
 
     Returns
     -------
     Vector
-        tuple of three floats in (0, 255]; (255, 255, 255), QuPath's default, where under 200 glass pixels remain.
+        Red, green, blue in (0, 255]; (255, 255, 255), QuPath's default, if fewer than 200 glass pixels remain.
     """
+    # Thumbnail pixels beside tissue are averages of tissue and glass.
     near = cv2.dilate(tissue_mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     glass = rgb_thumbnail[~near]
-    # Pen, bubbles' edges and the holder are darker than any lamp setting a scanner calibrates to.
+    # Pen marks, edges of air bubbles and the slide holder are darker than any white point a scanner calibrates to.
     glass = glass[glass.min(axis=1) >= 170]
     if len(glass) < _MIN_GLASS_PIXELS:
         return QUPATH_H_DAB.background_rgb
@@ -48,33 +49,33 @@ def estimate_background(rgb_thumbnail: NDArray[np.uint8], tissue_mask: NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class StainEstimateSettings:
-    """When and how stain vectors are estimated.
+    """Settings and acceptance limits of the stain estimation.
 
     Attributes
     ----------
     min_density
-        Length of the OD vector from which a pixel has a colour worth asking, OD.
+        Shortest OD vector of a pixel whose colour is used, OD.
     max_density
-        Per-channel OD above which DAB no longer follows Beer-Lambert and 8-bit colour is coarse.
+        OD of any channel above which a pixel is left out: dense DAB does not follow Beer-Lambert, and 8-bit colour is
+        coarse there.
     hematoxylin_percentile
-        Share of pixels, at the blue end of the angle between the stains, that define
-        haematoxylin, %.
+        Share of pixels, at the blue end of the angle between the stains, that define haematoxylin, %.
     dab_dense_percentile, dab_angle_percentile
-        DAB is defined by the brown pixels above this percentile of
-        density, and of those by the ones beyond this percentile of the angle.
+        DAB is defined by the brown pixels above the first percentile of density, and among those by the ones above the
+        second percentile of the angle, %.
     min_dab_share
-        Share of stained pixels that must be brown before DAB counts as plentiful, 0..1.
+        Smallest share of brown pixels among stained pixels for which DAB is estimated, 0..1.
     dab_density
-        DAB OD above which a pixel is brown.
+        DAB OD above which a pixel counts as brown.
     max_hematoxylin_deviation_deg, max_dab_deviation_deg
-        Largest accepted angle between an estimate and QuPath's
-        default, degrees. Four real cores lie within 7; of drawn fields with stains of other makes many lie beyond 12,
-        where the default misled more than the estimate (shares up to 27 points off). Eosin lies 19 from DAB.
+        Largest accepted angle between an estimate and QuPath's default, degrees. Four real cores lie within 7; many
+        drawn fields with reagents of other makes lie beyond 12, where the default did more harm than the estimate
+        (class shares up to 27 points off). Eosin lies 19 from DAB.
     min_separation_deg
-        Smallest accepted angle between the two estimates, degrees; QuPath's are 37 apart. Nearer ones
-        cannot be told apart.
+        Smallest accepted angle between the two estimates, degrees; QuPath's defaults are 37 apart. Closer vectors
+        cannot be unmixed reliably.
     min_pixels
-        Fewest stained pixels.
+        Fewest stained pixels for an estimate.
     """
 
     min_density: float = 0.15
@@ -96,31 +97,32 @@ def estimate_stains(
     background_rgb: tuple[float, float, float] = (255.0, 255.0, 255.0),
     settings: StainEstimateSettings | None = None,
 ) -> StainVectors:
-    """Estimate one pair of stain vectors from stained tissue pooled over all images of one scanner and stain.
+    """Estimate one pair of stain vectors from tissue pixels pooled over all images of one scanner and stain.
 
-    Pixels are ordered by their angle from haematoxylin to DAB in the plane of QuPath's default vectors, and once more
-    in that of the vectors found; each stain is the median direction of the pixels at its own end, in full colour. DAB
-    is asked of the dense brown pixels only: thin DAB is yellower than thick, and the outermost angles of all brown
-    pixels gave a vector 12° off on a real 3+ core, under which every dark membrane held haematoxylin. This is not
-    Macenko's SVD, which finds the two widest directions whatever they are: without DAB it calls grey "DAB".
-    For the same reason never pass one patch, or one image that may hold no DAB: in a prototype on real cores
-    labelled 0, false 1+ rose from 0.3 % to 4.5 % of cells. Nor is haematoxylin alone taken from where DAB is scarce:
-    beside QuPath's DAB a haematoxylin that lies towards it hides what DAB there is (drawn fields of 1+ read as 0).
+    Pixels are ranked by their angle from haematoxylin to DAB in the plane of QuPath's default vectors, then again in
+    the plane of the vectors found; each stain is the median direction, in all three channels, of the pixels at its end.
+    DAB is estimated from dense brown pixels only: thin DAB is yellower than thick DAB, and the extreme angles of all
+    brown pixels gave a vector 12° off on a real 3+ core, with which every dark membrane seemed to hold haematoxylin.
+
+    This is not Macenko's SVD, which returns the two widest directions whatever they are: without DAB it calls grey
+    "DAB". For the same reason never pass a single patch, or a single image that may hold no DAB: in a prototype on real
+    cores labelled 0, false 1+ rose from 0.3 % to 4.5 % of cells. Nor is haematoxylin alone estimated where DAB is
+    scarce: combined with QuPath's DAB, a haematoxylin vector that leans towards DAB hides what DAB there is (drawn
+    fields of 1+ were read as 0).
 
     Parameters
     ----------
     od_pixels
-        float32 (N, 3), optical density of tissue pixels against their own image's background.
+        float32 (N, 3), optical density of tissue pixels against the background of their own image.
     background_rgb
-        Put into the result.
+        Background colour for the result, (0, 255] per channel; not used in the estimation.
     settings
-        Limits of acceptance.
+        Settings and acceptance limits.
 
     Returns
     -------
     StainVectors
-        The estimate, or QuPath's defaults where DAB is scarce or a direction is not the expected
-        one; `source` says which and why.
+        The estimate, or QuPath's defaults if DAB is scarce or a vector is implausible; `source` says which and why.
     """
     s = settings or StainEstimateSettings()
     background = cast(Vector, tuple(float(v) for v in background_rgb))
@@ -131,7 +133,7 @@ def estimate_stains(
     if len(od) < s.min_pixels:
         return _defaults(background, f"{len(od)} stained pixels, fewer than {s.min_pixels}")
     hematoxylin, dab = QUPATH_H_DAB.hematoxylin, QUPATH_H_DAB.dab
-    # What is brown is asked again with the picture's own vectors: under QuPath's, DAB of another make may not be.
+    # Brown pixels are selected again with the vectors found: with QuPath's, DAB of another make may not count as brown.
     for _ in range(_PASSES):
         hematoxylin, dab, dab_share = _directions(od, length, StainVectors(hematoxylin, dab), s)
     if dab_share < s.min_dab_share:
@@ -154,10 +156,12 @@ def estimate_stains(
 def _directions(
     od: NDArray[np.float32], length: NDArray[np.float32], start: StainVectors, s: StainEstimateSettings
 ) -> tuple[Vector, Vector, float]:
-    """Return haematoxylin, DAB (that of `start` where it is scarce) and the share of brown pixels, 0..1."""
+    """Return haematoxylin, DAB (that of `start` if DAB is scarce) and the share of brown pixels, 0..1."""
+    # Rows of the matrix are stains (od = amounts @ matrix), so the inverse is applied from the right.
     amounts = od @ np.linalg.inv(start.matrix()).astype(np.float32)
     brown = (amounts[:, 1] >= s.dab_density) & (amounts[:, 1] > amounts[:, 0])
     angle = np.arctan2(amounts[:, 1], amounts[:, 0])
+    # Unit vectors, so that dense pixels do not outweigh pale ones in the median.
     direction = od / length[:, None]
     blue = angle <= np.percentile(angle, s.hematoxylin_percentile)
     hematoxylin = unit_vector(tuple(np.median(direction[blue], axis=0)), "hematoxylin")
@@ -169,6 +173,7 @@ def _directions(
 
 
 def _angle_deg(one: Vector, other: Vector) -> float:
+    # Rounding may lift the product of two equal unit vectors above 1.
     return math.degrees(math.acos(min(1.0, float(np.dot(one, other)))))
 
 

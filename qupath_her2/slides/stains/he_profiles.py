@@ -1,4 +1,4 @@
-"""How strong and of which colour the stains of an H&E slide are; the references that slides are brought to."""
+"""H&E stain profiles: colour and strength of both stains of a slide, and the built-in normalisation references."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _LN10 = math.log(10.0)
 
 @dataclass(frozen=True, slots=True)
 class StainProfile:
-    """How strong and of which colour the two stains of an H&E slide are.
+    """Colour and strength of the two stains of an H&E slide.
 
     Attributes
     ----------
     hematoxylin, eosin
-        Unit vectors of red, green, blue optical density; scaled to length 1 when made.
+        Optical density of red, green and blue; scaled to unit length on creation.
     max_hematoxylin, max_eosin
         99th percentile of the amount of each stain, OD along its vector (log10).
     white
-        Grey value plus one that counts as no stain, of all three channels.
+        Grey value plus one of unstained background, the same for all channels.
     source
-        Where the numbers come from, in words; saved with the run.
+        Origin of the numbers, in words; saved with the run.
 
     Raises
     ------
     SettingsError
-        When a number is not finite, an amount or the white is not positive, or both vectors point the same way.
+        If a number is not finite, an amount or the white value is not positive, or the vectors are parallel.
     """
 
     hematoxylin: Vector
@@ -55,29 +55,32 @@ class StainProfile:
             length = float(np.linalg.norm(values)) if values.shape == (3,) else math.nan
             if not length > 1e-9 or not math.isfinite(length):
                 raise SettingsError(
-                    f"Stain vector {name} = {getattr(self, name)} is not three optical densities."
+                    f"Stain vector {name} = {getattr(self, name)} of a stain profile must be three optical densities, "
+                    "not all zero."
                 )
             object.__setattr__(self, name, tuple(float(v) for v in values / length))
         for name in ("max_hematoxylin", "max_eosin", "white"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise SettingsError(f"{name} of a stain profile is {value!r}; it must be a number above 0.")
+        # The norm of the cross product is the sine of the angle: 0.02 is 1.1°.
         if float(np.linalg.norm(np.cross(self.hematoxylin, self.eosin))) < 0.02:
             raise SettingsError(
-                f"Stain vectors {self.hematoxylin} and {self.eosin} point the same way and cannot be unmixed. "
-                "Choose a reference that holds both stains."
+                f"Stain vectors {self.hematoxylin} and {self.eosin} are parallel and cannot be unmixed. "
+                "Choose a reference that shows both stains."
             )
 
     def vectors(self) -> NDArray[np.float64]:
-        """Return float64 (3, 2): haematoxylin and eosin as columns."""
+        """Return the stain vectors as columns, float64 (3, 2): haematoxylin, eosin."""
         return np.array([self.hematoxylin, self.eosin], np.float64).T
 
     def maxima(self) -> NDArray[np.float64]:
-        """Return float64 (2,): the strongest amounts of haematoxylin and eosin, OD."""
+        """Return the maximum amounts of haematoxylin and eosin, float64 (2,), OD."""
         return np.array([self.max_hematoxylin, self.max_eosin], np.float64)
 
 
-#: References by name. ``veta-2013``: HERef and maxCRef of ``normalizeStaining.m``, from natural to decadic logarithm.
+#: References by name. ``veta-2013``: HERef and maxCRef of ``normalizeStaining.m``, converted from natural to decadic
+#: logarithms.
 MACENKO_REFERENCES: dict[str, StainProfile] = {
     "veta-2013": StainProfile(
         hematoxylin=(0.5626, 0.7201, 0.4062),
@@ -91,23 +94,23 @@ MACENKO_REFERENCES: dict[str, StainProfile] = {
 
 
 def profile_to_dict(profile: StainProfile) -> dict[str, Any]:
-    """Return a profile as JSON-able numbers and words; `profile_from_dict` reads it back exactly."""
+    """Return a profile as JSON-serialisable values; `profile_from_dict` restores it exactly."""
     return {"format": 1, "kind": "macenko", **asdict(profile)}
 
 
 def profile_from_dict(value: Mapping[str, Any]) -> StainProfile:
-    """Read what `profile_to_dict` wrote.
+    """Restore a profile from the values of `profile_to_dict`.
 
     Raises
     ------
     SettingsError
-        When it is something else, lacks a value or holds an impossible one.
+        If the format is another, or a value is missing or invalid.
     """
     fields = {key: item for key, item in value.items() if key not in ("format", "kind")}
     if value.get("format") != 1 or value.get("kind") != "macenko":
         raise SettingsError(
-            f"This is no stain profile of format 1 (format {value.get('format')!r}, kind {value.get('kind')!r}). "
-            f"Fit it again, or take a built-in one: {', '.join(MACENKO_REFERENCES)}."
+            f"Not a stain profile of format 1 (format {value.get('format')!r}, kind {value.get('kind')!r}). "
+            f"Fit it again, or use a built-in one: {', '.join(MACENKO_REFERENCES)}."
         )
     try:
         numbers = {key: float(fields[key]) for key in ("max_hematoxylin", "max_eosin", "white")}
@@ -115,6 +118,6 @@ def profile_from_dict(value: Mapping[str, Any]) -> StainProfile:
         source = str(fields["source"])
     except (KeyError, TypeError, ValueError) as error:
         raise SettingsError(
-            f"A stain profile holds a value that cannot be used: {type(error).__name__} {error}. Fit it again."
+            f"The stain profile has a missing or invalid value: {type(error).__name__} {error}. Fit it again."
         ) from error
     return StainProfile(**cast("dict[str, Any]", {**vectors, **numbers}), source=source)

@@ -1,4 +1,4 @@
-"""Random shifts of stain strength, for training: a network must not learn the laboratory's staining protocol.
+"""HED jitter: random changes of stain strength in training, so that a network does not learn a staining protocol.
 
 Method: Tellez D et al. Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference to train
 distilled stain-invariant convolutional networks. IEEE Trans Med Imaging 2018;37:2126-2136,
@@ -23,26 +23,26 @@ __all__ = ["HED_STAINS", "HED_WHITE", "JitterSettings", "draw_hed_jitter", "hed_
 
 #: Haematoxylin, eosin and DAB as rows of red, green, blue density: Ruifrok & Johnston 2001, as scikit-image has them.
 HED_STAINS: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-#: White of the jitter, as `DensityMap` counts it: a pixel of 255 has density 0 and stays white under any alpha.
+#: White value in the sense of `DensityMap`: a pixel of 255 has density 0 and stays white for any alpha.
 HED_WHITE = 256.0
 
 
 @dataclass(frozen=True, slots=True)
 class JitterSettings:
-    """How far stains are shifted.
+    """Ranges of the jitter.
 
     Attributes
     ----------
     alpha_range
-        Alpha is drawn evenly from ``1 - alpha_range .. 1 + alpha_range``, for each stain; 0..1.
+        Alpha is drawn uniformly from ``1 - alpha_range .. 1 + alpha_range`` for each stain; 0 <= range < 1.
     beta_range_od
-        Beta is drawn evenly from ``-beta_range_od .. beta_range_od``, OD (log10). The papers give their
-        range in the units of one version of scikit-image, which no later version shares: ours are densities.
+        Beta is drawn uniformly from ``-beta_range_od .. beta_range_od``, OD (log10); 0 <= range < 1. The papers give
+        their range in the units of one version of scikit-image that no later version shares: ours are densities.
 
     Raises
     ------
     SettingsError
-        When a range is negative, or `alpha_range` is 1 or more, under which a stain could vanish.
+        If a range is negative or at least 1; with an `alpha_range` of 1 a stain could vanish.
     """
 
     alpha_range: float = 0.05
@@ -52,19 +52,28 @@ class JitterSettings:
         if not (0 <= self.alpha_range < 1 and 0 <= self.beta_range_od < 1):
             raise SettingsError(
                 f"Stain jitter: alpha_range {self.alpha_range!r} and beta_range_od {self.beta_range_od!r} must be at "
-                "least 0 and under 1. Light is 0.05 and 0.01, strong 0.2 and 0.05."
+                "least 0 and below 1. Light jitter is 0.05 and 0.01, strong jitter 0.2 and 0.05."
             )
 
 
 def draw_hed_jitter(
     rng: np.random.Generator, n: int, settings: JitterSettings | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw the alpha and beta of `n` images.
+    """Draw alpha and beta for `n` images.
+
+    Parameters
+    ----------
+    rng
+        Random generator; alpha is drawn before beta.
+    n
+        Number of images.
+    settings
+        Ranges of the jitter.
 
     Returns
     -------
     alpha, beta
-        float64 (n, 3), haematoxylin, eosin, DAB; `hed_jitter` takes one row of each.
+        float64 (n, 3) for haematoxylin, eosin and DAB; `hed_jitter` takes one row of each.
     """
     s = settings or JitterSettings()
     alpha = rng.uniform(1 - s.alpha_range, 1 + s.alpha_range, (n, 3))
@@ -73,14 +82,19 @@ def draw_hed_jitter(
 
 
 def hed_jitter(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> DensityMap:
-    """Return the map under which the three stains s of every pixel become ``alpha s + beta``.
+    """Return the density map that changes the amount s of each stain to ``alpha s + beta``.
 
-    Unmixing, shift and mixing are linear, so they are one affine map of density.
+    Unmixing, scaling and mixing are linear, so together they are one affine transform of density.
 
     Parameters
     ----------
     alpha, beta
-        float64 (3,), haematoxylin, eosin, DAB; beta in OD (log10).
+        float64 (3,) for haematoxylin, eosin and DAB; beta in OD (log10).
+
+    Returns
+    -------
+    DensityMap
+        The transform, for images with the white point 255.
     """
     # Stains are rows (density = stains @ HED_STAINS); a density map multiplies columns from the left.
     mixing = HED_STAINS.T

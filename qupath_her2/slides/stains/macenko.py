@@ -1,11 +1,11 @@
-"""Stain normalisation of H&E after Macenko: fitted once per slide, applied as one matrix to whole batches.
+"""Macenko stain normalisation of H&E: fitted once per slide, applied to whole batches as a single matrix.
 
 Method: Macenko M et al. A method for normalizing histology slides for quantitative analysis. IEEE ISBI 2009:1107-1110,
-doi 10.1109/ISBI.2009.5193250. Light, cut-offs and percentiles are those of its published code: M. Veta,
-``normalizeStaining.m`` (2013), which torchstain ported and to which the tests compare. Densities are log10 here, as
-everywhere in this package; that code has natural logarithms, which changes its numbers and no pixel.
+doi 10.1109/ISBI.2009.5193250. White value, cut-offs and percentiles are those of its published code, M. Veta's
+``normalizeStaining.m`` (2013), which torchstain ported; the tests compare with both. Densities are log10 here, as
+everywhere in this package; that code uses natural logarithms, which changes its numbers but no pixel.
 
-For H&E alone. On IHC it stretches the DAB of every slide to one strength: the difference between 0 and 3+ is gone.
+For H&E only. On IHC it scales the DAB of every slide to the same strength, and the difference between 0 and 3+ is gone.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _LN10 = math.log(10.0)
 
 @dataclass(frozen=True, slots=True)
 class MacenkoSettings:
-    """How stain vectors are found; the first four are those of the published code.
+    """Settings of the fit; the first four defaults are those of the published code.
 
     Attributes
     ----------
     white
-        Grey value plus one that counts as no stain.
+        Grey value plus one of unstained background.
     min_density
-        A pixel under this in any channel is transparent and left out of the vectors, OD (0.15 in natural
-        logarithm).
+        Pixels with a lower density in any channel count as transparent and are left out of the fit, OD (0.15 in natural
+        logarithms).
     angle_percentile
-        The vectors are this and its counterpart of the angles in the plane of the two widest
-        directions, %.
+        Percentile of the angles in the plane of the two largest eigenvectors that defines one vector; 100 minus it
+        defines the other, %.
     max_percentile
-        Of the amounts of each stain over all pixels given, %.
+        Percentile of each stain's amounts over all pixels that counts as its maximum, %.
     min_pixels
-        Fewest stained pixels.
+        Fewest stained pixels for a fit.
     min_angle_deg
-        Smallest angle between the vectors, degrees. One stain with noise of 5 grey levels spreads over
-        12; H&E slides and published references have 22 and more.
+        Smallest accepted angle between the vectors, degrees. A single stain with noise of 5 grey levels spreads over
+        12; H&E slides and published references have 22 or more.
     """
 
     white: float = 240.0
@@ -67,30 +67,30 @@ def fit_macenko(
     settings: MacenkoSettings | None = None,
     force: bool = False,
 ) -> StainProfile:
-    """Find colour and strength of haematoxylin and eosin.
+    """Fit colour and strength of haematoxylin and eosin.
 
     Parameters
     ----------
     pixels
-        uint8 (..., 3), a sample of tissue pixels of one slide: see `stain_sample.sample_tissue_pixels`.
+        uint8 (..., 3), tissue pixels sampled from one slide, see `tissue_sample.sample_tissue_pixels`.
     name
-        What messages call the slide.
+        Name of the slide in error messages.
     image_type
-        QuPath's type of the image, None where unknown.
+        QuPath's image type; None if unknown.
     settings
-        Cut-offs.
+        Cut-offs and percentiles.
     force
-        Take an IHC slide too.
+        Accept IHC slides too.
 
     Returns
     -------
     StainProfile
-        StainProfile
+        Stain vectors and maximum amounts, OD (log10).
 
     Raises
     ------
     SettingsError
-        IHC without `force`, too little stain, or one stain alone.
+        If the slide is IHC and `force` is not set, or shows too little stain or only one stain.
     """
     s = settings or MacenkoSettings()
     if not force and image_type is not None and "DAB" in image_type.upper():
@@ -100,15 +100,15 @@ def fit_macenko(
     stained = density[(density >= s.min_density).all(axis=1)]
     if len(stained) < s.min_pixels:
         raise SettingsError(
-            f"Only {len(stained):,} of {len(density):,} pixels of {name} hold stain, under {s.min_pixels:,}: too few "
-            "to find its colours. Choose a slide with more tissue, or leave normalisation off."
+            f"Only {len(stained):,} of {len(density):,} pixels of {name} are stained, fewer than the {s.min_pixels:,} "
+            "needed to fit its stain vectors. Choose a slide with more tissue, or turn stain normalisation off."
         )
     vectors = _stain_vectors(stained, s.angle_percentile)
     _check_vectors(vectors, name, s, force)
     amounts = np.linalg.lstsq(vectors, density.T, rcond=None)[0]
     maxima = np.percentile(amounts, s.max_percentile, axis=1)
     if maxima.min() < s.min_density:
-        raise _one_stain(name, f"the weaker one reaches a density of {maxima.min():.3f}")
+        raise _one_stain(name, f"the weaker stain only reaches a density of {maxima.min():.3f}")
     return StainProfile(
         cast(Vector, tuple(vectors[:, 0])),
         cast(Vector, tuple(vectors[:, 1])),
@@ -121,10 +121,11 @@ def fit_macenko(
 
 def _stain_vectors(stained: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
     """Return the extreme directions in the plane of the two largest eigenvectors, (3, 2), haematoxylin first."""
+    # eigh sorts eigenvalues in ascending order: the last two columns span the plane of largest variance.
     _, directions = np.linalg.eigh(np.cov(stained.T))
     plane = directions[:, 1:]
     flat = stained @ plane
-    # An eigenvector's sign is arbitrary: angles are taken from the mean density, far from where they wrap round.
+    # The sign of an eigenvector is arbitrary: angles are measured from the mean density, far from where they wrap.
     middle = math.atan2(*flat.mean(axis=0)[::-1])
     turned = np.arctan2(flat[:, 1], flat[:, 0]) - middle
     angle = (turned + math.pi) % (2 * math.pi) - math.pi + middle
@@ -135,12 +136,14 @@ def _stain_vectors(stained: NDArray[np.float64], percentile: float) -> NDArray[n
 
 
 def _check_vectors(vectors: NDArray[np.float64], name: str, s: MacenkoSettings, force: bool) -> None:
+    """Raise SettingsError if the vectors (3, 2) are not those of haematoxylin and eosin."""
     apart = math.degrees(math.acos(min(1.0, float(vectors[:, 0] @ vectors[:, 1]))))
     if apart < s.min_angle_deg:
-        raise _one_stain(name, f"its colours lie within {apart:.0f}°, under {s.min_angle_deg:g}°")
+        raise _one_stain(name, f"its stain vectors are {apart:.0f}° apart, less than {s.min_angle_deg:g}°")
+    # No stain emits light: a clearly negative density comes from a plane fitted to noise.
     if vectors.min() < -0.1:
-        raise _one_stain(name, f"a stain vector {vectors.T.round(2).tolist()} is below zero")
-    # Eosin absorbs green most; DAB absorbs blue more than green. Real IHC cores: all four of 0 to 3+ are told so.
+        raise _one_stain(name, f"the stain vectors {vectors.T.round(2).tolist()} have negative densities")
+    # Eosin absorbs green most, DAB absorbs blue more than green. This recognised four of four real IHC cores, 0 to 3+.
     if not force and vectors[2, 1] >= vectors[1, 1]:
         red, green, blue = vectors[:, 1]
         raise _is_ihc(name, f"its second stain ({red:.2f}, {green:.2f}, {blue:.2f}) is brown, not eosin")
@@ -148,23 +151,23 @@ def _check_vectors(vectors: NDArray[np.float64], name: str, s: MacenkoSettings, 
 
 def _is_ihc(name: str, why: str) -> SettingsError:
     return SettingsError(
-        f"Macenko normalisation is for H&E, and {name} is IHC: {why}. It would level the difference between 0 and "
-        "3+. Leave stain normalisation off for IHC, or force it."
+        f"Macenko normalisation is for H&E, but {name} is IHC: {why}. It would remove the difference between 0 and "
+        "3+. Turn stain normalisation off for IHC, or force it."
     )
 
 
 def _one_stain(name: str, why: str) -> SettingsError:
     return SettingsError(
-        f"{name} does not show haematoxylin and eosin as two stains: {why}. Choose a slide that holds both, or leave "
-        "normalisation off."
+        f"{name} does not show haematoxylin and eosin as two stains: {why}. Choose a slide that shows both, or turn "
+        "stain normalisation off."
     )
 
 
 def macenko_map(source: StainProfile, reference: StainProfile) -> DensityMap:
-    """Return the map that gives a slide of profile `source` the colours and strengths of `reference`.
+    """Return the density map that gives a slide of profile `source` the colours and strengths of `reference`.
 
-    The amounts of both stains are found by least squares, scaled by the ratio of the strongest amounts, and mixed
-    again with the reference's vectors: three matrices, multiplied once. What neither stain explains is dropped.
+    The amounts of both stains are found by least squares, scaled by the ratio of the maximum amounts, and mixed again
+    with the reference's vectors: three matrices, multiplied once. Density that neither stain explains is dropped.
     """
     scale = np.diag(reference.maxima() / source.maxima())
     matrix = reference.vectors() @ scale @ np.linalg.pinv(source.vectors())

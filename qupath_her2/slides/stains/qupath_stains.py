@@ -1,4 +1,4 @@
-"""The stains that QuPath keeps with an image, read from its own text."""
+"""Parser for the colour deconvolution stains that QuPath stores with an image."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ _DAB_NAMES = frozenset({"dab", "d"})
 
 
 def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
-    """Read QuPath's colour deconvolution stains.
+    """Parse QuPath's colour deconvolution stains.
 
     Parameters
     ----------
     value
-        What ``ColorDeconvolutionStains.getColorDeconvolutionStainsAsString`` writes (JSON text), or the
-        same as a mapping: ``Stain 1``, ``Values 1``, ``Stain 2``, ``Values 2``, optionally ``Values 3``,
-        ``Background``. Values are text with spaces or lists of numbers; the stains stand in either order.
+        JSON text as written by ``ColorDeconvolutionStains.getColorDeconvolutionStainsAsString``, or the same as a
+        mapping: ``Stain 1``, ``Values 1``, ``Stain 2``, ``Values 2`` and optionally ``Values 3`` and ``Background``.
+        Values are numbers separated by spaces, or lists of numbers; the two stains may come in either order.
+
+    Returns
+    -------
+    StainVectors
+        Haematoxylin, DAB, background, and QuPath's third stain as residual if there is one.
 
     Raises
     ------
     SettingsError
-        When it is not such text, or when the stains are not haematoxylin and DAB (an H&E image, say).
+        If the text has another format, or the stains are not haematoxylin and DAB (for example in an H&E image).
     """
     fields = _as_mapping(value)
     found: dict[str, Vector] = {}
@@ -43,7 +48,9 @@ def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
             )
         found[key] = _triple(fields, f"Values {number}")
     if len(found) != 2:
-        raise SettingsError("QuPath's two stains have the same name; name one Hematoxylin and the other DAB.")
+        raise SettingsError(
+            "QuPath's two stains have the same name. Name one Hematoxylin and the other DAB (Image tab → stains)."
+        )
     third = _triple(fields, "Values 3") if fields.get("Values 3") else None
     background = _triple(fields, "Background") if "Background" in fields else (255.0, 255.0, 255.0)
     return StainVectors(found["h"], found["dab"], background, "QuPath", third)
@@ -58,17 +65,21 @@ def _as_mapping(value: str | Mapping[str, Any]) -> Mapping[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         raise SettingsError(
-            f"Stains {str(value)[:80]!r} are not QuPath's JSON. Copy them from QuPath's workflow step "
+            f"Stains {str(value)[:80]!r} are not in QuPath's JSON format. Copy them from QuPath's workflow step "
             '"Set color deconvolution stains".'
         )
     return fields
 
 
 def _triple(fields: Mapping[str, Any], key: str) -> Vector:
+    # QuPath writes "0.65 0.70 0.29"; people who edit the text by hand add commas.
     raw = fields.get(key)
     parts = re.split(r"[\s,;]+", raw.strip()) if isinstance(raw, str) else raw
     try:
         red, green, blue = (float(v) for v in cast("list[Any]", parts))
     except (TypeError, ValueError):
-        raise SettingsError(f"QuPath's stains: {key!r} is {raw!r}, not three numbers.") from None
+        raise SettingsError(
+            f"QuPath's stains: {key!r} is {raw!r}, not three numbers. "
+            "Set the stains again in QuPath (Image tab → stains)."
+        ) from None
     return (red, green, blue)

@@ -1,4 +1,4 @@
-"""Tissue pixels of a slide, to fit its stains on; and the reference that slides are brought to."""
+"""Sampling of tissue pixels for stain fitting, and look-up of normalisation references."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """How much of a slide is looked at.
+    """Number, size and scale of the sampled windows.
 
     Attributes
     ----------
     windows
         Number of windows, spread evenly over the tissue.
     window_px
-        Side of a window, pixels as read.
+        Side of a window, pixels at the scale of reading.
     pixel_size_um
-        Scale at which windows are read, µm. Coarser pixels mix the stains, and their colours draw near.
+        Pixel size at which windows are read, µm. Coarser pixels mix the stains, which moves the vectors together.
     """
 
     windows: int = 64
@@ -53,32 +53,38 @@ def sample_tissue_pixels(
     tissue: Tissue | None = None,
     settings: SampleSettings | None = None,
 ) -> NDArray[np.uint8]:
-    """Return pixels of the tissue, the same ones at every call.
+    """Sample tissue pixels of a slide; the same pixels at every call.
 
     Parameters
     ----------
     slide
         An open image.
     pixel_size_um
-        µm per level-0 px; the file's own where not given. Without either, level 0 is read as it is.
+        µm per level-0 px; None takes the file's own. Without either, level 0 is read as it is.
     tissue
-        Where it lies, found where not given.
+        Tissue mask of the slide; None computes it.
     settings
-        How many.
+        Number, size and scale of the windows.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (N, 3), N up to ``windows * window_px ** 2``; (0, 3) without any tissue.
+        uint8 (N, 3), RGB, N up to ``windows * window_px ** 2``; (0, 3) if there is no tissue.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
     """
     s = settings or SampleSettings()
     found = tissue or find_tissue(slide, pixel_size_um=pixel_size_um)
     size_um = pixel_size_um or slide.pixel_size_um
-    # `read_scaled` takes eighths.
+    # `read_scaled` accepts multiples of 1/8 only.
     downsample = max(1.0, round(8 * s.pixel_size_um / size_um) / 8) if size_um else 1.0
     inside = np.flatnonzero(found.mask)
     if len(inside) == 0:
         return np.empty((0, 3), np.uint8)
+    # Evenly spaced ranks of the tissue pixels instead of random draws: reproducible, and no part is missed.
     chosen = inside[np.linspace(0, len(inside) - 1, min(s.windows, len(inside))).astype(np.int64)]
     rows, columns = np.divmod(chosen, found.mask.shape[1])
     half = s.window_px * downsample / 2
@@ -91,7 +97,7 @@ def sample_tissue_pixels(
 
 
 def _mask_window(tissue: Tissue, x: int, y: int, downsample: float, side_px: int) -> NDArray[np.bool_]:
-    """Return the tissue mask at the pixels of a window, bool (side, side)."""
+    """Return the tissue mask resampled to the pixels of a window, bool (side, side)."""
     centres = (np.arange(side_px) + 0.5) * downsample
     columns, rows = (np.floor((start + centres) / tissue.downsample).astype(np.int64) for start in (x, y))
     high, wide = tissue.mask.shape
@@ -110,7 +116,37 @@ def fit_slide_macenko(
     sample: SampleSettings | None = None,
     force: bool = False,
 ) -> StainProfile:
-    """Find colour and strength of the stains of a slide; arguments and errors as those of its two steps."""
+    """Fit colour and strength of haematoxylin and eosin of a slide.
+
+    Parameters
+    ----------
+    slide
+        An open image.
+    pixel_size_um
+        µm per level-0 px; None takes the file's own.
+    tissue
+        Tissue mask of the slide; None computes it.
+    image_type
+        QuPath's image type; None if unknown.
+    settings
+        Cut-offs of the fit.
+    sample
+        Number, size and scale of the sampled windows.
+    force
+        Accept IHC slides too.
+
+    Returns
+    -------
+    StainProfile
+        Stain vectors and maximum amounts, OD (log10).
+
+    Raises
+    ------
+    SettingsError
+        If the slide is IHC and `force` is not set, or shows too little stain or only one stain.
+    ImageReadError
+        If the file cannot be read.
+    """
     pixels = sample_tissue_pixels(slide, pixel_size_um=pixel_size_um, tissue=tissue, settings=sample)
     return fit_macenko(
         pixels, name=f"'{slide.path.name}'", image_type=image_type, settings=settings, force=force
@@ -118,21 +154,34 @@ def fit_slide_macenko(
 
 
 def find_reference(name: str | Path, *, settings: MacenkoSettings | None = None) -> StainProfile:
-    """Return the reference called `name`: a built-in one, a stored profile (``.json``) or an H&E image to fit.
+    """Return the reference `name`: a built-in one, a stored profile (``.json``), or the fit of an H&E image.
+
+    Parameters
+    ----------
+    name
+        Name of a built-in reference, or path of a profile or image.
+    settings
+        Cut-offs of the fit, used for images only.
+
+    Returns
+    -------
+    StainProfile
+        The reference profile.
 
     Raises
     ------
     SettingsError
-        When it is none of the three, or the image does not show two stains.
+        If it is none of the three, or the image does not show two stains.
     ImageReadError
-        When the image cannot be read.
+        If the image cannot be read.
     """
     if str(name) in MACENKO_REFERENCES:
         return MACENKO_REFERENCES[str(name)]
     path = Path(name)
     if not path.is_file():
         raise SettingsError(
-            f"Stain reference '{name}' is neither a file nor a built-in reference ({', '.join(MACENKO_REFERENCES)})."
+            f"Stain reference '{name}' is neither a file nor a built-in reference ({', '.join(MACENKO_REFERENCES)}). "
+            "Check the path, or use a built-in one."
         )
     if path.suffix.lower() != ".json":
         with open_slide(path) as slide:
@@ -141,25 +190,25 @@ def find_reference(name: str | Path, *, settings: MacenkoSettings | None = None)
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"Stain reference '{path}' cannot be read as JSON: {error}. Fit it again."
+            f"Stain reference '{path}' cannot be read as JSON: {error}. Fit the profile again."
         ) from error
     if not isinstance(value, dict):
-        raise SettingsError(f"Stain reference '{path}' holds no stain profile. Fit it again.")
+        raise SettingsError(f"Stain reference '{path}' is not a stain profile. Fit the profile again.")
     return profile_from_dict(value)
 
 
-def normalisation_reference(words: str) -> StainProfile:
-    """Return the reference of a normalisation as a recipe or a model card names it, ``macenko:<reference>``.
+def normalisation_reference(spec: str) -> StainProfile:
+    """Return the reference of a stain normalisation given as in recipes and model cards, ``macenko:<reference>``.
 
     Raises
     ------
     SettingsError
-        It is another kind of normalisation, or no such reference is there.
+        If the method is another, or the reference does not exist.
     """
-    kind, _, name = words.partition(":")
+    kind, _, name = spec.partition(":")
     if kind != "macenko" or not name:
         raise SettingsError(
-            f"Unknown stain normalisation {words!r}. This version knows macenko:REFERENCE; a network trained with "
-            "another one needs the version that trained it."
+            f"Unknown stain normalisation {spec!r}. This version supports macenko:REFERENCE; to use a network trained "
+            "with another normalisation, install the version that trained it."
         )
     return find_reference(name)

@@ -24,24 +24,23 @@ Vector: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class StainVectors:
-    """The colours of two stains, and of the light without any.
+    """Stain vectors of haematoxylin and DAB, and the background colour.
 
     Attributes
     ----------
     hematoxylin, dab
-        Unit vectors of red, green, blue optical density; scaled to length 1 when made.
+        Optical density of red, green and blue; scaled to unit length on creation.
     background_rgb
         Red, green, blue of unstained glass, in (0, 255].
     source
-        Where they come from, in words; saved with the run.
+        Origin of the vectors, in words; saved with the run.
     residual
-        Third unit vector; None means the normalised cross product of the two, as QuPath takes it.
+        Third stain vector; None takes the normalised cross product of the other two, as QuPath does.
 
     Raises
     ------
     SettingsError
-        When a value is not finite, a vector is null, the stains point the same way, or the background is
-        not in (0, 255].
+        If a value is not finite, a vector is zero, the vectors are parallel, or the background is not in (0, 255].
     """
 
     hematoxylin: Vector
@@ -62,11 +61,12 @@ class StainVectors:
                 "Give the colour of empty glass, for example 255 255 255."
             )
         object.__setattr__(self, "background_rgb", background)
+        # A sine below 0.02 (1.1°), or a residual in the plane of both: the inverse would amplify noise without bound.
         cross = float(np.linalg.norm(np.cross(self.hematoxylin, self.dab)))
         if cross < 0.02 or abs(float(np.linalg.det(self.matrix()))) < 1e-3:
             raise SettingsError(
-                f"Stain vectors {self.hematoxylin} and {self.dab} point the same way and cannot be unmixed. "
-                "Set them again in QuPath (Image tab → stains) or leave them out for QuPath's H-DAB defaults."
+                f"Stain vectors {self.hematoxylin} and {self.dab} are parallel and cannot be unmixed. "
+                "Set them again in QuPath (Image tab → stains), or omit them to use QuPath's H-DAB defaults."
             )
 
     def matrix(self) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ class StainVectors:
 
 
 def unit_vector(vector: tuple[float, ...], name: str) -> Vector:
-    """Return `vector` with length 1; SettingsError, naming the stain `name`, where it has no direction."""
+    """Return `vector` scaled to length 1; SettingsError, naming the stain `name`, if it is zero or not finite."""
     values = tuple(float(v) for v in vector)
     length = math.sqrt(sum(v * v for v in values)) if len(values) == 3 else 0.0
     if not math.isfinite(length) or length < 1e-9:
@@ -98,9 +98,11 @@ QUPATH_H_DAB = StainVectors(
 
 @lru_cache(maxsize=64)
 def _density_lut(background_rgb: Vector) -> NDArray[np.float32]:
+    # Black counts as 1, like in QuPath: its density would be infinite.
     values = np.maximum(np.arange(256, dtype=np.float64), 1.0)[:, None]
     lut = -np.log10(values / np.asarray(background_rgb, dtype=np.float64))
     lut = np.ascontiguousarray(lut.astype(np.float32)[None])
+    # The cache hands the same array to every caller.
     lut.setflags(write=False)
     return lut
 
@@ -110,20 +112,20 @@ def optical_density(
 ) -> NDArray[np.float32]:
     """Return log10 optical density per channel.
 
-    ``OD = -log10(max(I, 1) / I0)``, QuPath's formula, except that QuPath sets the OD of a pixel brighter than
-    the background to 0. It stays negative here, so that noise around unstained glass averages to 0.
+    ``OD = -log10(max(I, 1) / I0)`` is QuPath's formula, except that QuPath sets the OD of pixels brighter than the
+    background to 0. Here it stays negative, so that noise of unstained glass averages to 0.
 
     Parameters
     ----------
     rgb
         uint8 (H, W, 3).
     background_rgb
-        I0 for red, green, blue, in (0, 255].
+        I0 of red, green and blue, in (0, 255].
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (H, W, 3)
+        float32 (H, W, 3), OD (log10).
     """
     lut = _density_lut(cast(Vector, tuple(float(v) for v in background_rgb)))
     return cast("NDArray[np.float32]", cv2.LUT(np.ascontiguousarray(rgb), lut))
@@ -139,14 +141,14 @@ def unmix(rgb: NDArray[np.uint8], stains: StainVectors = QUPATH_H_DAB) -> NDArra
     rgb
         uint8 (H, W, 3).
     stains
-        Vectors and background; the residual is their cross product unless given, as in QuPath.
+        Stain vectors and background; the residual is their cross product unless given, as in QuPath.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (H, W, 3) : haematoxylin, DAB, residual.
+        float32 (H, W, 3), OD (log10) of haematoxylin, DAB and residual.
     """
-    # Stains are rows of the matrix (od = amounts @ matrix); cv2.transform multiplies from the left.
+    # Rows of the matrix are stains (od = amounts @ matrix), but cv2.transform multiplies from the left: transpose.
     inverse = np.ascontiguousarray(np.linalg.inv(stains.matrix()).T, dtype=np.float32)
     density = optical_density(rgb, stains.background_rgb)
     return cast("NDArray[np.float32]", cv2.transform(density, inverse))

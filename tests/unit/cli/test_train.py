@@ -29,7 +29,11 @@ from tests.unit.patches.drawn_folders import cases, draw_cohort, slide
             1,
             "--normalise applies to networks that classify patches, and --recipe her2net segments",
         ),
-        (("--recipe", "patch-count", "--normalise", "reinhard"), 1, "This version knows macenko:REFERENCE"),
+        (
+            ("--recipe", "patch-count", "--normalise", "reinhard"),
+            1,
+            "This version supports macenko:REFERENCE",
+        ),
         (("--recipe", "patch-count", "--normalise", "macenko:x"), 1, "veta-2013"),
         (("--recipe", "patch-count", "--rivals"), 1, "--rivals, --study and --width need --recipe her2net"),
         (("--recipe", "her2net", "--task", "er"), 1, "Model 'her2net'"),

@@ -101,7 +101,7 @@ def test_exif_orientation_is_ignored_as_in_qupath(tmp_path):
     assert read(tmp_path / "o.jpg").shape == (*SHAPE, 3)
 
 
-def test_print_densities_are_no_pixel_size(tmp_path):
+def test_print_resolutions_are_not_pixel_sizes(tmp_path):
     Image.fromarray(rgb()).save(tmp_path / "d.png", dpi=(100_000, 100_000))
     Image.fromarray(rgb()).save(tmp_path / "d.jpg", dpi=(50_000, 50_000))
     for name in ("d.png", "d.jpg"):
@@ -112,12 +112,12 @@ def test_print_densities_are_no_pixel_size(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        (np.zeros((*SHAPE, 3), np.float32), {"photometric": "rgb"}, "no fixed white"),
-        (np.zeros((5, *SHAPE), np.uint8), {"photometric": "minisblack"}, "stack"),
-        (np.zeros(SHAPE, np.int16), {"photometric": "minisblack"}, "no fixed white"),
+        (np.zeros((*SHAPE, 3), np.float32), {"photometric": "rgb"}, "no defined white.*Save a single plane"),
+        (np.zeros((5, *SHAPE), np.uint8), {"photometric": "minisblack"}, "stack .*Save a single plane"),
+        (np.zeros(SHAPE, np.int16), {"photometric": "minisblack"}, "no defined white.*Save a single plane"),
     ],
 )
-def test_what_has_no_clear_meaning_is_refused(tmp_path, pixels, options, message):
+def test_pixels_without_an_unambiguous_rgb_form_are_refused(tmp_path, pixels, options, message):
     tifffile.imwrite(tmp_path / "x.tif", pixels, **options)
     with pytest.raises(ImageReadError, match=message):
         PlainSlide(tmp_path / "x.tif")

@@ -30,7 +30,7 @@ def test_bad_files_say_which_and_what_to_do(tmp_path):
     cases = {
         "missing 'one'.tif": "does not exist",
         "empty.svs": "empty",
-        "text.png": "not an image's",
+        "text.png": "not those of a known image format",
         ".": "folder",
     }
     for name, why in cases.items():

@@ -136,16 +136,18 @@ FOUND = Registration(
 
 def test_a_registration_survives_json():
     assert registration_from_dict(json.loads(json.dumps(registration_to_dict(FOUND)))) == FOUND
-    assert FOUND.sentence() == ("turned by 12.0°, mirrored, error 8 µm (90 % under 20 µm) at 40 of 50 places")
+    assert FOUND.sentence() == (
+        "rotated by 12.0°, mirrored; median error 8 µm, 90 % within 20 µm; 40 of 50 blocks agree"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "no registration"),
+        ({"format": 3}, r"Not a registration of format 1 \(format 3"),
         ({"matrix": [1, 2, 3]}, "matrix is"),
         ({"matrix": [1, 0, 0, 1, 0, float("nan")]}, "matrix is"),
-        ({"moving_size": None}, "wrong one"),
+        ({"moving_size": None}, "missing or invalid value"),
     ],
 )
 def test_a_bad_registration_says_what_is_wrong(change, message):

@@ -84,7 +84,9 @@ def test_what_lies_outside_is_cut_off_and_said():
     kept, notes = transfer_regions(regions, registration((1, 0, 0, 1, -50, 0)), "to moving")
     assert [one.uuid.int for one in kept] == [1, 3]
     assert kept[0].geometry.bounds == (0, 0, 50, 100)
-    assert notes[0] == "Region 'edge' reaches over the edge of the other slide: 50% of it was cut off."
+    assert (
+        notes[0] == "Region 'edge' extends beyond the edge of the other slide: 50% of its area was cut off."
+    )
     assert "outside the other slide" in notes[1]
     back, _ = transfer_regions(kept, registration((1, 0, 0, 1, -50, 0)), "to fixed")
     assert back[0].geometry.bounds == (50, 0, 100, 100)

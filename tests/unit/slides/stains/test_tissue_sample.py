@@ -66,7 +66,7 @@ def test_blank_glass_gives_no_pixels_and_a_sentence(tmp_path):
     with open_slide(path) as slide:
         tissue = Tissue(np.zeros((30, 30), bool), 10.0, (244,) * 3, 300, 300)
         assert sample_tissue_pixels(slide, tissue=tissue).shape == (0, 3)
-        with pytest.raises(SettingsError, match=r"Only 0 of 0 pixels of 'glass\.png' hold stain"):
+        with pytest.raises(SettingsError, match=r"Only 0 of 0 pixels of 'glass\.png' are stained"):
             fit_slide_macenko(slide, tissue=tissue)
 
 
@@ -109,7 +109,8 @@ def test_references_by_name_by_profile_and_by_picture(picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "as JSON"), ("[1]", "no stain profile"), ("{}", "no stain profile")]
+    ("text", "message"),
+    [("{", "as JSON"), ("[1]", "is not a stain profile"), ("{}", "Not a stain profile of format 1")],
 )
 def test_a_file_that_holds_no_profile_is_refused(tmp_path, text, message):
     path = tmp_path / "reference.json"
@@ -129,5 +130,5 @@ def test_a_normalisation_is_named_with_its_reference():
 
 @pytest.mark.parametrize("words", ["reinhard:veta-2013", "macenko", "macenko:", ""])
 def test_an_unknown_normalisation_is_refused(words):
-    with pytest.raises(SettingsError, match=r"This version knows macenko:REFERENCE"):
+    with pytest.raises(SettingsError, match=r"This version supports macenko:REFERENCE"):
         normalisation_reference(words)

@@ -162,7 +162,7 @@ def test_qupath_third_stain_replaces_the_residual():
         ({"Values 1": "0.6 0.2"}, "three numbers"),
         ({"Values 1": "0 0 0"}, "no direction"),
         ({"Values 1": "nan 1 1"}, "no direction"),
-        ({"Values 2": "0.65111 0.70119 0.29049"}, "same way"),
+        ({"Values 2": "0.65111 0.70119 0.29049"}, "parallel and cannot be unmixed"),
         ({"Background": "0 0 0"}, "background"),
         ({"Stain 2": "Hematoxylin"}, "same name"),
     ],
