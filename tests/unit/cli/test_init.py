@@ -1,23 +1,54 @@
-"""The program as a whole: help and version."""
+"""The program as a whole: help, examples and version."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from typing import Any
 
 import pytest
+import typer
 
+from qupath_her2.cli import app
 from tests.unit.cli.commands import call, start
 
+GROUP: Any = typer.main.get_command(app)
+VERBS = sorted(GROUP.commands)
 
-@pytest.mark.parametrize("verb", ["run", "cells", "score", "report", "regions", "doctor", "example"])
-def test_help_teaches_by_example(verb: str) -> None:
+
+def examples(verb: str) -> list[list[str]]:
+    """The commands in the help of a verb, as words without the name of the program."""
+    lines = [line.strip() for line in GROUP.commands[verb].help.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("qupath-her2 ")]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_examples(verb: str) -> None:
     code, out, _ = call(verb, "--help")
     assert code == 0
-    assert f"qupath-her2 {verb}" in out
     assert "Example" in out
+    assert f"qupath-her2 {verb}" in out
+    assert "…" not in out
 
 
-def test_version_and_help_of_the_installed_command() -> None:
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_the_help_are_accepted(verb: str) -> None:
+    assert [words[0] for words in examples(verb)].count(verb) >= 1
+    for words in examples(verb):
+        # Parsing alone: flags, choices and values are checked, nothing is run.
+        GROUP.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_the_first_help_leads_to_a_first_score() -> None:
+    code, out, _ = call("--help")
+    assert code == 0
+    for step in ("qupath-her2 doctor", "qupath-her2 example demo", "qupath-her2 run demo"):
+        assert step in out
+    assert "Research use only" in out
+    assert all(re.search(rf"│ {verb} ", out) for verb in VERBS)
+
+
+def test_version_of_the_installed_command() -> None:
     process = start("--version")
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0

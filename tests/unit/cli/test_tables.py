@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qupath_her2.cli import scoring
 from qupath_her2.cli.tables import say_table, table_lines
-from qupath_her2.records import ImageResult, SlideScore
 
 HEADER = ("Image", "Score", "Cells", "Share %")
 ROWS = (("a.svs", "3+", "1,234", "98.7"), ("case 0815.svs", "not assessable", "7", "0.1"))
@@ -74,23 +72,6 @@ def test_no_cell_is_ever_cut(rows: list[tuple[str, ...]], width: int) -> None:
     # A line is longer only where a single cell, with its indent, is longer than the terminal.
     longest = max(len(cell) for row in (header, *rows) for cell in row)
     assert max(map(len, lines)) <= max(width, longest + 2)
-
-
-def test_the_table_of_a_run_keeps_names_and_figures_whole(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    shares = {"Tumor: Negative": 0.125, "Tumor: 1+": 0.25, "Tumor: 2+": 0.5, "Tumor: 3+": 0.125}
-    score = SlideScore(
-        status="scored", score="2+", reason="", guideline="", shares=shares, h_score=162.4, n_cells=1_234_567
-    )
-    name = "TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAAD-4F7C-9E4B-6B1E2B0F5E5F.svs"
-    scoring.show_table([ImageResult(image="1_a", name=name, state="scored", score=score)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Research use only"
-    assert name in lines
-    assert lines[lines.index(name) + 1].split() == ["2+", "12.5", "25.0", "50.0", "12.5", "162", "1,234,567"]
-    assert max(map(len, lines)) <= 80
 
 
 def test_notes_stand_below_the_table(

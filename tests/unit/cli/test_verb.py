@@ -7,10 +7,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import typer
 from typer.testing import CliRunner
 
 from qupath_her2.cli import app
-from qupath_her2.errors import ImageReadError
+from qupath_her2.cli.verb import verb
+from qupath_her2.errors import ImageReadError, OutputError
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "said"),
+    [
+        (0, 0, ""),
+        (3, 3, ""),
+        (OutputError("The disk is full."), 1, "Error: The disk is full.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "Cancelled. Finished images are kept; run the same command again to continue.\n",
+        ),
+    ],
+)
+def test_each_ending_has_its_exit_code(
+    outcome: int | BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @verb
+    def command(debug: bool = False) -> int:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == code
+    assert capsys.readouterr() == ("", said)
+
+
+def test_debug_raises_the_error_itself() -> None:
+    @verb
+    def command(debug: bool = False) -> int:
+        raise OutputError("The disk is full.")
+
+    with pytest.raises(OutputError, match="disk is full"):
+        command(debug=True)
 
 
 def test_debug_lets_the_traceback_of_an_image_through(project: Path) -> None:

@@ -1,0 +1,58 @@
+"""Table and closing line of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from qupath_her2.cli.scoring import closing_line, show_table
+from qupath_her2.records import ImageResult, Prediction, SlideScore
+
+SHARES = {"Tumor: Negative": 0.125, "Tumor: 1+": 0.25, "Tumor: 2+": 0.5, "Tumor: 3+": 0.125}
+
+
+def scored(name: str = "a.svs", n_cells: int = 1_234_567, state: str = "scored") -> ImageResult:
+    score = SlideScore("scored", "2+", "", "", shares=SHARES, h_score=162.4, n_cells=n_cells)
+    return ImageResult(image=name, name=name, state=state, score=score, n_cells=n_cells)  # type: ignore[arg-type]
+
+
+def refused(code: str) -> ImageResult:
+    score = SlideScore("not assessable", None, "", "", refusal_code=code)
+    return ImageResult(image=code, name=code, state="not assessable", score=score)
+
+
+def test_the_closing_line_counts_states_reasons_and_cells() -> None:
+    results = [
+        scored(n_cells=1000),
+        scored(n_cells=200),
+        refused("blurred"),
+        refused("too_few_cells"),
+        refused("blurred"),
+    ]
+    results.append(ImageResult(image="x", name="x", state="failed", error="gone"))
+    assert (
+        closing_line(results)
+        == "2 scored, 3 not assessable, 1 failed: 2 blurred, 1 too few cells; 1,200 cells"
+    )
+    done = [scored(state="up to date")] * 2
+    assert closing_line(done) == "2/2 up to date; nothing to do (--force to redo)"
+
+
+def test_predictions_count_patches() -> None:
+    said = Prediction("best", "her2-3", "high", {"low": 0.25, "high": 0.75}, n_patches=1, rule="mean")
+    result = ImageResult(
+        "a", "a.svs", "predicted", score=SlideScore("predicted", None, "", "", prediction=said)
+    )
+    assert closing_line([result]) == "1 predicted; 1 patch"
+
+
+def test_the_table_keeps_names_and_figures_whole_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAAD-4F7C-9E4B-6B1E2B0F5E5F.svs"
+    show_table([scored(name), ImageResult("x", "x.svs", "failed", error="gone")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Research use only"
+    assert lines[lines.index(name) + 1].split() == ["2+", "12.5", "25.0", "50.0", "12.5", "162", "1,234,567"]
+    assert lines[lines.index("x.svs") + 1].split() == ["failed"]
+    assert max(map(len, lines)) <= 80
