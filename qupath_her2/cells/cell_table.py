@@ -84,6 +84,7 @@ def existing_cell_table(found: TileCells, existing: ExistingCells, columns: NDAr
     CellTable
         N rows, class not measured.
     """
+    # The original rings, not the star-shaped ones that were measured: a push must not reshape anybody's objects.
     place = found.existing_index
     cells = select_rings(existing.cell_xy, existing.cell_offsets, place)
     nuclei = select_rings(existing.nucleus_xy, existing.nucleus_offsets, place)

@@ -125,6 +125,7 @@ def make_grid(pixel_size_um: float, settings: GridSettings | None = None) -> Gri
         Working grid of the image.
     """
     s = settings or GridSettings()
+    # At least one level-0 pixel per working pixel: upsampling adds work and no detail.
     steps = max(_GROUP, round(_GROUP * s.working_um_px / pixel_size_um))
     downsample = steps / _GROUP
     return Grid(downsample, pixel_size_um * downsample, s)

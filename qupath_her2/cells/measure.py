@@ -1,4 +1,8 @@
-"""From an image and its regions to measured cells: the whole chain, tile by tile."""
+"""Measuring cells of an image: quality checks, detection or existing cells, outlines, membranes, grading.
+
+This is the entry point of the room: `measure_cells` takes an open image with its regions and returns graded cells. Work
+proceeds tile by tile, so memory does not grow with the size of the image.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +41,13 @@ from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["CellSettings", "MeasuredCells", "Progress", "find_cells", "measure_cells"]
 
-#: Called with tiles done, tiles in all and cells so far.
+#: Called with tiles done, number of tiles and cells so far.
 Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CellSettings:
-    """Every choice of the cell chain, by step; saved with the run."""
+    """Settings of the cell chain by step; saved with the run."""
 
     grid: GridSettings = field(default_factory=GridSettings)
     planes: PlaneSettings = field(default_factory=PlaneSettings)
@@ -56,23 +60,23 @@ class CellSettings:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCells:
-    """What an image holds.
+    """Measured and graded cells of an image.
 
     Attributes
     ----------
     table
-        The cells of the scored regions, from top to bottom; classes 255 (not yet scored), UUIDs zero unless
-        they came with existing cells.
+        N cells of the scored regions, from top to bottom; classes are 255 (not yet scored), UUIDs zero except for
+        existing cells.
     intensity, pattern
         uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
     scored_regions
-        What `table.region` indexes.
+        Regions that `table.region` points into.
     refusal
         Why the image must not be scored, or None.
     warnings
-        sentences.
+        Sentences for the report.
     estimates, grading
-        What `regrade` cuts, and where.
+        Membrane estimates and the cut-points applied to them, for `regrade`.
     """
 
     table: CellTable
@@ -90,7 +94,7 @@ class MeasuredCells:
         Parameters
         ----------
         shift
-            Relative, 0.1 = 10 % higher.
+            Relative shift, 0.1 = 10 % higher.
 
         Returns
         -------
@@ -103,7 +107,7 @@ class MeasuredCells:
 def _run_tiles(
     tiles: Sequence[TileBox], work: TileWork, workers: int, progress: Progress | None
 ) -> Iterator[TileCells]:
-    """Measure tiles in order; a raise from `progress` (Ctrl-C, Cancel) drops what has not begun."""
+    """Measure tiles in order; an exception from `progress` (Ctrl-C, Cancel) drops tiles that have not started."""
     cells = 0
     if workers <= 1:
         results: Iterator[TileCells] = (measure_tile(work, tile) for tile in tiles)
@@ -113,6 +117,7 @@ def _run_tiles(
                 progress(done, len(tiles), cells)
             yield result
         return
+    # Threads suffice: kernels, OpenCV and the decoders release the GIL.
     with ThreadPoolExecutor(workers) as pool:
         try:
             for done, result in enumerate(pool.map(lambda tile: measure_tile(work, tile), tiles), 1):
@@ -121,6 +126,7 @@ def _run_tiles(
                     progress(done, len(tiles), cells)
                 yield result
         except BaseException:
+            # Leaving the block alone would first run all queued tiles.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -134,6 +140,7 @@ def _finish(
     s: CellSettings,
     quality: ImageQuality | None = None,
 ) -> MeasuredCells:
+    """Grade cells, build their table and check that the stain is one of membranes."""
     estimates = estimate_membranes(found.features, found.profiles)
     columns = measurement_columns(found.profiles, estimates, found.radii_um, found.nucleus_radii_um)
     intensity, pattern = grade(estimates, s.grading)
@@ -162,36 +169,43 @@ def find_cells(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> TileCells:
-    """Find, outline and measure the cells of the scored regions, without judging the picture or the cells.
+    """Detect, outline and measure the cells of the scored regions, without quality checks and grading.
 
     Parameters
     ----------
     slide
         An open image.
     regions
-        At least one of them scored.
+        Regions of the image, at least one of them scored.
     grid
         Working grid and tiles.
     stains
-        Vectors and background.
+        Stain vectors and background of the image.
     samples
-        Of the image, to which the detector is set.
+        Sample windows of the image, to which the detector is adapted.
     settings
-        Of every step.
+        Settings of every step.
     existing, detector, classes, network, workers, progress
         As in `measure_cells`.
+
+    Returns
+    -------
+    TileCells
+        Cells of all tiles, from top to bottom.
     """
     s = settings
     tiles_of_samples = [sample.tile for sample in samples]
-    judge = ClassicalDetector(s.detection)
+    # Also used with a network, to reject nuclei of the wrong colour; other detectors bring their own criteria.
+    stain_filter = ClassicalDetector(s.detection)
     if existing is None and (classes is not None or detector is None):
-        judge = judge.prepared(tiles_of_samples)
-    chosen = judge if detector is None else detector.prepared(tiles_of_samples)
+        stain_filter = stain_filter.prepared(tiles_of_samples)
+    chosen = stain_filter if detector is None else detector.prepared(tiles_of_samples)
     centres = None if existing is None else centres_of_existing(existing)
     work = TileWork(
         slide, regions, grid, stains, chosen, existing, centres, s.planes, s.outlines, s.sectors,
-        classes, network or NetworkCellSettings(), judge,
+        classes, network or NetworkCellSettings(), stain_filter,
     )  # fmt: skip
+    # Tiles without any scored region are not even read.
     tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     return join(list(_run_tiles(tiles, work, workers, progress)))
 
@@ -210,37 +224,44 @@ def measure_cells(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> MeasuredCells:
-    """Find the cells of the tumour regions, outline them and measure their membranes.
+    """Detect the cells of the tumour regions, outline them, and measure and grade their membranes.
 
     Parameters
     ----------
     slide
         An open image.
     regions
-        Of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
+        Regions of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
     pixel_size_um
-        Of level 0, µm.
+        Pixel size of level 0, µm.
     stains
-        Vectors and background.
+        Stain vectors and background of the image.
     settings
-        Of every step.
+        Settings of every step.
     existing
-        Cells to be measured as they are, instead of looking for cells.
+        Existing cells, to be measured as they are instead of detecting cells.
     detector
-        Of nuclei; the classical one when None.
+        Nucleus detector; None = the classical one.
     classes
-        What a network says of the image's pixels, in which cells are found instead, by the prices of `network`.
+        Probability maps of the image, from which cells are derived instead of using a detector.
+    network
+        Settings of that derivation.
     workers
-        Threads; the result does not depend on it.
+        Number of threads; the result does not depend on it.
     progress
         Called after every tile; may raise to cancel.
+
+    Returns
+    -------
+    MeasuredCells
+        With a refusal and no cells where the image must not be scored.
 
     Raises
     ------
     ImageReadError
         When the file is damaged or gone.
     ExchangeError
-        When the net or the trees of this installation were grown on other features.
+        When the membrane network or the regression trees of this installation were trained on other features.
     """
     s = settings or CellSettings()
     region_map = map_regions(regions)
@@ -255,6 +276,7 @@ def measure_cells(
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
     quality = assess_image(samples, stains, pixel_size_um)
+    # Checked on samples, before the costly part: a refused image takes seconds.
     refusal = check_image(quality, s.quality)
     if refusal is not None:
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)

@@ -1,9 +1,9 @@
-"""Cells in what a network says of an image's pixels: nuclei, and round each the membrane that bounds it.
+"""Cells from a network's probability maps of nucleus and membrane.
 
-Ground is shared out among the nuclei by growth that pays for crossing membrane (`territory`): it stops inside the
-membrane between two cells, and where there is none half-way. Within its ground the outline of a cell is the closed
-path along the most probable membrane, as the classical outlines follow the DAB ridge, at the same distances where there
-is none. From there on the cells are measured and scored by the very code that measures classical ones.
+Nuclei grow into territories at a price for crossing membrane (`territory`): borders lie inside the membrane between two
+cells, and half-way where there is none. Within its territory the outline of a cell is the closed path along the most
+probable membrane, as classical outlines follow the DAB ridge, with the same expected distances where there is no
+membrane. The cells are then measured and scored by the same code as those of the classical detector.
 """
 
 from __future__ import annotations
@@ -30,17 +30,22 @@ from qupath_her2.records import Box
 
 __all__ = ["ClassMap", "NetworkCellSettings", "cells_from_map", "network_cells_in_tile"]
 
-#: Prices are whole numbers; a step over ground that is certainly no membrane costs this.
+#: Prices are integers; this is the price of a step where the probability of membrane is 0.
 _PER_PX = 8
 
-#: Growth goes on for so much certain membrane, µm: to the middle of one.
+#: Width of certain membrane (probability 1) that growth can cross, µm: about to the middle of a membrane.
 _CROSSED_UM = 0.5
 
 
 class ClassMap(Protocol):
-    """What a network says of the pixels of an image; `learning.segmentation.slide_segmenter.SlideSegmenter` is one.
+    """Source of probability maps of an image, such as `learning.segmentation.slide_segmenter.SlideSegmenter`.
 
-    `downsample` : level-0 pixels per pixel of the map. `um_px` : size of its pixels, µm.
+    Attributes
+    ----------
+    downsample
+        Level-0 pixels per pixel of the map.
+    um_px
+        Pixel size of the map, µm.
     """
 
     @property
@@ -49,33 +54,38 @@ class ClassMap(Protocol):
     def um_px(self) -> float: ...  # noqa: D102
 
     def segment(self, box: Box) -> PixelMap:
-        """Return the probabilities of a box, and of a Bayesian network how far its drawn nets differ.
+        """Return the class probabilities within a box, and the uncertainty of a Bayesian network.
 
         Parameters
         ----------
         box
-            Pixels of the map, counted from the image's corner; it may reach beyond the image.
+            Pixels of the map, counted from the image's corner; may extend beyond the image.
+
+        Returns
+        -------
+        PixelMap
+            Of the size of `box`.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkCellSettings:
-    """From pixels to cells.
+    """Settings of the conversion of probability maps to cells.
 
     Attributes
     ----------
     work_um_px
-        Maps are averaged to about this before cells are looked for, as the classical detector works.
+        Pixel size to which maps are averaged first, µm, the working grid of the classical detector.
     membrane_price
-        Crossing a certain membrane costs as much as this many times its width of open ground.
+        Additional price of certain membrane (probability 1), in multiples of the price of no membrane.
     ridge_od
-        DAB ridge as which a certain membrane counts in the prices of `OutlineSettings`.
+        DAB ridge that a certain membrane corresponds to in the prices of `OutlineSettings`, OD.
     outlines
-        Reach and prices, as of the classical outlines. A membrane between two cells bounds the ground of both
-        here, so that crossing it costs less than there, and leaving the expected place more.
+        Reach and prices of outlines. Membranes already bound the territories here, so crossing one costs less than in
+        the classical chain, and leaving the expected position costs more.
     nuclei
-        What counts as one.
+        Criteria for nuclei.
     """
 
     work_um_px: float = 0.5
@@ -88,7 +98,7 @@ class NetworkCellSettings:
 
 
 def _averaged(values: NDArray[np.uint8], factor: int) -> Plane:
-    """Average blocks of `factor` x `factor` pixels to float32 0..1."""
+    """Average blocks of `factor` x `factor` pixels of a uint8 map to float32, 0..1."""
     height, width = values.shape[0] // factor, values.shape[1] // factor
     blocks = values.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)
     return cast(Plane, blocks / np.float32(255))
@@ -101,18 +111,18 @@ def cells_from_map(
     settings: NetworkCellSettings | None = None,
     is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
 ) -> tuple[Nuclei, Outlines]:
-    """Find and outline the cells of a map.
+    """Detect and outline the cells of probability maps.
 
     Parameters
     ----------
     nuclear, membrane
-        float32 (H, W), probabilities 0..1.
+        float32 (H, W), probabilities of nucleus and of membrane, 0..1.
     um_px
         Size of their pixels, µm.
     settings
         Prices and limits.
     is_nucleus
-        Tells of N nuclei, pixels of the map, which are some; all where None.
+        Filter of the nuclei found, given in pixels of the map; returns bool (N). None keeps all.
 
     Returns
     -------
@@ -122,25 +132,25 @@ def cells_from_map(
     s = settings or NetworkCellSettings()
     nuclei, owner = nuclei_from_map(nuclear, um_px, s.nuclei)
     if is_nucleus is not None:
-        nuclei, owner = _kept(nuclei, owner, is_nucleus(nuclei))
+        nuclei, owner = _keep(nuclei, owner, is_nucleus(nuclei))
     price = np.rint(_PER_PX * (1 + s.membrane_price * membrane)).astype(np.int32)
-    # Cells begin at the edges of their nuclei, into which nobody grows.
+    # Growth starts at the edges of the nuclei; negative prices keep it out of all nuclei.
     price[owner != UNOWNED] = -1
     reach_um = s.outlines.reach_um + s.membrane_price * _CROSSED_UM
     limit = int(reach_um / um_px * STRAIGHT_STEP * _PER_PX)
-    ground, _ = grow_territories(owner, np.zeros(owner.shape, np.int32), price, limit)
+    territory, _ = grow_territories(owner, np.zeros(owner.shape, np.int32), price, limit)
     ridge = np.float32(s.ridge_od) * membrane
     return nuclei, outline_in_territories(
-        ridge, um_px, nuclei.centre, nuclei.radii, ground, owner != UNOWNED, s.outlines
+        ridge, um_px, nuclei.centre, nuclei.radii, territory, owner != UNOWNED, s.outlines
     )
 
 
-def _kept(
+def _keep(
     nuclei: Nuclei, owner: NDArray[np.int32], good: NDArray[np.bool_]
 ) -> tuple[Nuclei, NDArray[np.int32]]:
-    """Return the good nuclei and the ground of theirs."""
+    """Return the good nuclei, renumbered, with the pixels that they own."""
     number = np.where(good, np.cumsum(good) - 1, UNOWNED).astype(np.int32)
-    # The last place stands for nobody, which is -1.
+    # UNOWNED is -1, which indexes the last entry.
     number = np.append(number, np.int32(UNOWNED))
     return Nuclei(nuclei.centre[good], nuclei.radii[good]), number[owner]
 
@@ -152,34 +162,34 @@ def network_cells_in_tile(
     settings: NetworkCellSettings,
     is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
 ) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
-    """Find and outline the cells of a tile.
+    """Detect and outline the cells of a tile.
 
     Parameters
     ----------
     classes
-        What the network says of the image.
+        Probability maps of the image.
     grid
-        Working grid of the tile.
+        Working grid of the image.
     box
-        The part of the image to look at, working pixels; without any ground it holds no cells.
+        The part of the image to segment, working pixels; an empty box gives no cells.
     settings
         Prices and limits.
     is_nucleus
-        Tells of N nuclei, working pixels from the box's corner, which are some; all where None.
+        Filter of the nuclei found, given in working pixels from the box's corner; returns bool (N). None keeps all.
 
     Returns
     -------
     tuple[Nuclei, Outlines, NDArray[np.float32]]
-        N nuclei and the outlines of their cells, working pixels from the box's corner; float32 (N), by how
-        much a Bayesian
-        network is unsure of each cell, as the standard deviation of its probabilities, 0..0.5, NaN of other networks.
+        N nuclei and the outlines of their cells, working pixels from the box's corner; and float32 (N), the
+        uncertainty of a Bayesian network of each cell (standard deviation of its probabilities, 0..0.5), NaN for other
+        networks.
     """
     if box.width < 1 or box.height < 1:
-        no_radii, nobody = np.zeros((0, N_ANGLES), np.float32), np.zeros((0, N_SECTORS))
-        nowhere = Outlines(nobody.astype(np.float32), nobody.astype(np.int32))
-        return Nuclei(np.zeros((0, 2)), no_radii), nowhere, np.zeros(0, np.float32)
+        no_nuclei = Nuclei(np.zeros((0, 2)), np.zeros((0, N_ANGLES), np.float32))
+        no_outlines = Outlines(np.zeros((0, N_SECTORS), np.float32), np.zeros((0, N_SECTORS), np.int32))
+        return no_nuclei, no_outlines, np.zeros(0, np.float32)
     factor = max(1, round(settings.work_um_px / classes.um_px))
-    # Blocks are counted from the image's corner, so that they are the same in every tile.
+    # Blocks are counted from the image's corner, not the tile's, so that they are the same in every tile.
     step = classes.downsample * factor
     left, top = (math.floor(v * grid.downsample / step) for v in (box.x, box.y))
     right = math.ceil((box.x + box.width) * grid.downsample / step)
@@ -190,14 +200,15 @@ def network_cells_in_tile(
     ratio = step / grid.downsample
 
     def working(nuclei: Nuclei) -> Nuclei:
-        """From centres of blocks by way of level-0 corners to centres of working pixels."""
+        """Convert block coordinates to working pixels; both have pixel centres at whole numbers."""
+        # Adding a half moves to pixel corners, where scales differ by a factor alone.
         centre = (nuclei.centre + 0.5 + [left, top]) * ratio - 0.5 - [box.x, box.y]
         return Nuclei(centre, nuclei.radii * np.float32(ratio))
 
-    judge = None if is_nucleus is None else lambda nuclei: is_nucleus(working(nuclei))
-    nuclei, cells = cells_from_map(nuclear, membrane, classes.um_px * factor, settings, judge)
-    unsure = np.full(len(nuclei), np.nan, np.float32)
+    nucleus_filter = None if is_nucleus is None else lambda nuclei: is_nucleus(working(nuclei))
+    nuclei, cells = cells_from_map(nuclear, membrane, classes.um_px * factor, settings, nucleus_filter)
+    uncertainty = np.full(len(nuclei), np.nan, np.float32)
     if found.uncertainty is not None:
         plane = _averaged(found.uncertainty, factor) * np.float32(LARGEST_DEVIATION)
-        unsure = mean_within(plane, nuclei.centre, cells.radii)
-    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour), unsure
+        uncertainty = mean_within(plane, nuclei.centre, cells.radii)
+    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour), uncertainty

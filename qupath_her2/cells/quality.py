@@ -1,7 +1,7 @@
-"""Pictures that must not be scored by cells: too coarse, not IHC, blurred, or not a membrane stain.
+"""Quality checks: images that must not be scored by cells (too coarse, not IHC, blurred, not a membrane stain).
 
-A refusal is a result: "not assessable" with the reason beats a wrong number. Limits were set on four real HER2 cores
-and on drawn fields; see `reference` figures beside each.
+A refusal is a result: "not assessable" with a reason is better than a wrong number. The limits were set on four real
+HER2 cores and on drawn fields; the figures beside each limit say what was measured there.
 """
 
 from __future__ import annotations
@@ -36,33 +36,34 @@ _NUCLEUS_SIGMAS_UM = (1.75, 2.5)
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
-    """Limits of what is scored.
+    """Limits of images that are scored.
 
     Attributes
     ----------
     max_pixel_size_um, warn_pixel_size_um
-        Coarser pixels cannot show a membrane of 0.64 µm (1+, Scheel 2018).
+        Coarser pixels cannot resolve a membrane of 0.64 µm (1+, Scheel 2018).
     max_green_share
-        Median share of green in the optical density of tissue; eosin absorbs green (real HER2 IHC
-        0.32 to 0.37, drawn with stains of other makes up to 0.435; a real H&E slide 0.48, recoloured H&E 0.47 to 0.63).
+        Median fraction of green in the optical density of tissue: eosin absorbs green. Real HER2 IHC 0.32 to 0.37,
+        drawn with stains of other vendors up to 0.435; a real H&E slide 0.48, recoloured H&E 0.47 to 0.63.
     max_edge_blur_um
-        Sigma of the sharpest edges (real cores 0.22 to 0.27, blurred by 0.5 µm 0.36 to 0.44, by
-        1 µm from 0.66).
+        Sigma of the sharpest edges. Real cores 0.22 to 0.27; blurred by 0.5 µm 0.36 to 0.44, by 1 µm from 0.66.
     min_positive_cells, min_positive_share
-        Fewer stained cells say nothing about where the stain lies.
+        With fewer stained cells the location of the stain cannot be judged.
     positive_od
-        A cell is stained where DAB at its membrane, its cytoplasm or its nucleus reaches this, OD.
+        A cell is stained where DAB of its membrane, cytoplasm or nucleus exceeds this, OD.
     max_dab_polarity
-        Share of dark blobs among blobs of DAB of a nucleus's size (membrane and cytoplasmic stains leave
-        nuclei pale: 0.44 to 0.60; a nuclear stain 0.75), where there is DAB at all (`min_dab_od`, mean of the regions).
-    min_ridge_share
-        DAB that stands in thin lines, as a share of all DAB of the stained cells, in a sharp picture
-        (edges of 0.33 µm or less) at 0.5 µm per pixel; `min_ridge_share_fine` at 0.25, where lines are seen thinner;
-        `min_ridge_share_blurred` for edges from 0.40 µm; in between they go over evenly. Real 2+ and 3+ cores 0.26 to
-        0.28 at 0.25 µm; drawn 1+ 0.16 to 0.22 and 0.31, diffuse cytoplasm 0.09 and 0.15 at 0.5 and 0.25 µm.
+        Fraction of dark blobs among DAB blobs of nuclear size. Membrane and cytoplasmic stains leave nuclei pale: 0.44
+        to 0.60; a nuclear stain 0.75.
+    min_dab_od
+        Mean DAB of the regions from which the polarity is judged, OD.
+    min_ridge_share, min_ridge_share_fine, min_ridge_share_blurred
+        Fraction of the stained cells' DAB that lies in thin lines: limits for a sharp image (edges of 0.33 µm or less)
+        at 0.5 µm per pixel, at 0.25 µm per pixel, where lines are thinner, and for edges from 0.40 µm; in between it
+        is interpolated. Real 2+ and 3+ cores 0.26 to 0.28 at 0.25 µm; drawn 1+ 0.16 to 0.22 and 0.31, diffuse
+        cytoplasm 0.09 and 0.15 at 0.5 and 0.25 µm.
     doubtful_ridge_factor, doubtful_contrast
-        Up to this multiple of the limit, the membrane must also stand out from
-        the rest of its cell: median of (membrane - rest) / (membrane + rest).
+        Up to this multiple of the limit, membranes must also stand out from the rest of their cells: median of
+        (membrane - rest) / (membrane + rest).
     """
 
     max_pixel_size_um: float = 0.55
@@ -83,10 +84,20 @@ class QualitySettings:
 
 @dataclass(frozen=True, slots=True)
 class ImageQuality:
-    """What samples say of a picture; NaN where they cannot.
+    """Quality of an image as measured on its samples; NaN where it could not be measured.
 
-    `green_share` 0..1, `edge_blur_um`, `dab_polarity` 0..1, see `QualitySettings`; `dab_od`, mean DAB of the scored
-    regions, OD; `pixel_size_um` of the scan.
+    Attributes
+    ----------
+    green_share
+        Median fraction of green in the optical density of tissue, 0..1.
+    edge_blur_um
+        Sigma of the sharpest edges, µm.
+    dab_polarity
+        Fraction of dark blobs among DAB blobs of nuclear size, 0..1.
+    dab_od
+        Mean DAB of the scored regions, OD.
+    pixel_size_um
+        Pixel size of the scan, µm.
     """
 
     green_share: float
@@ -97,7 +108,7 @@ class ImageQuality:
 
 
 def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal | None, str | None]:
-    """Refuse pixels too coarse for a membrane; return the refusal, or a warning where they are nearly so."""
+    """Return a refusal where pixels are too coarse for membranes, or a warning where they nearly are."""
     if pixel_size_um > s.max_pixel_size_um:
         reason = (
             f"pixels of {pixel_size_um:.2f} µm are too coarse for a membrane about 0.6 to 2.1 µm wide "
@@ -118,17 +129,18 @@ def _gradient(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> float:
-    """Estimate how blurred the sharpest edges of a picture are.
+    """Estimate the blur of the sharpest edges of an image.
 
-    An edge blurred by sigma loses the share ``sqrt(sigma^2 + s^2) / sigma`` of its slope when it is blurred again by
-    s; that share, at the strongest edges, gives sigma without any knowledge of the picture's texture.
+    Blurring an edge of blur sigma again by s lowers its slope by the factor ``sqrt(sigma^2 + s^2) / sigma`` [1]_. That
+    ratio, at the strongest edges, gives sigma without any knowledge of the image's texture, on which energy-based
+    sharpness measures depend.
 
     Parameters
     ----------
     rgb
         uint8 (H, W, 3).
     stains
-        For the background.
+        Gives the background colour.
     um_px
         Pixel size, µm.
 
@@ -146,6 +158,7 @@ def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> 
     density = optical_density(rgb, stains.background_rgb).mean(2)
     sharp = blur(density, 0.3 / um_px)
     slope, slope_again = _gradient(sharp), _gradient(blur(sharp, again_um / um_px))
+    # Only the crests of the strongest edges: on their flanks the ratio of slopes says nothing about blur.
     strong = (slope >= np.percentile(slope, 95)) & (
         slope >= 0.95 * cv2.dilate(slope, np.ones((3, 3), np.uint8))
     )
@@ -154,10 +167,12 @@ def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> 
         return float("nan")
     ratio = slope[strong] / np.maximum(slope_again[strong], 1e-6)
     sigma = again_um / np.sqrt(np.maximum(ratio.astype(np.float64) ** 2 - 1, 1e-3))
+    # The sharpest tenth: edges of thick or overlapping structures are soft in a sharp image, too.
     return float(np.percentile(sigma, 10))
 
 
 def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
+    """Return the median fraction of green in the optical density of tissue; NaN with hardly any tissue."""
     shares = []
     for sample in samples:
         density = optical_density(sample.tile.rgb, stains.background_rgb)[sample.inside]
@@ -169,11 +184,12 @@ def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
 
 
 def _dab_polarity(samples: Sequence[Sample]) -> float:
-    """Share of dark blobs in all blobs of DAB: where nuclei are stained they are dark, elsewhere they are holes."""
+    """Return the fraction of dark blobs among DAB blobs: stained nuclei are dark blobs, unstained ones are holes."""
     dark, pale = 0.0, 0.0
     for sample in samples:
         planes = sample.tile.planes
         dab = np.maximum(planes.dab, 0)
+        # Blob responses have half the resolution.
         inside = sample.inside[::2, ::2]
         dark += float(blob_response(dab, planes.um_px, _NUCLEUS_SIGMAS_UM)[inside].sum())
         pale += float(blob_response(-dab, planes.um_px, _NUCLEUS_SIGMAS_UM)[inside].sum())
@@ -187,16 +203,21 @@ def _mean_dab(samples: Sequence[Sample]) -> float:
 
 
 def assess_image(samples: Sequence[Sample], stains: StainVectors, pixel_size_um: float) -> ImageQuality:
-    """Measure colour, sharpness and where the brown lies.
+    """Measure the colour and sharpness of an image, and whether its DAB lies in nuclei.
 
     Parameters
     ----------
     samples
-        Spread over the scored regions.
+        Sample windows spread over the scored regions.
     stains
-        Vectors and background.
+        Stain vectors and background of the image.
     pixel_size_um
-        Of the scan, level 0.
+        Pixel size of the scan (level 0), µm.
+
+    Returns
+    -------
+    ImageQuality
+        Of the image.
     """
     blurs = [edge_blur_um(sample.tile.rgb, stains, sample.tile.planes.um_px) for sample in samples]
     known = [value for value in blurs if np.isfinite(value)]
@@ -210,7 +231,8 @@ def assess_image(samples: Sequence[Sample], stains: StainVectors, pixel_size_um:
 
 
 def check_image(quality: ImageQuality, s: QualitySettings) -> Refusal | None:
-    """Refuse what is not an IHC picture, is out of focus, or is stained in its nuclei."""
+    """Return a refusal of an image that is not IHC, is out of focus, or shows a nuclear stain; else None."""
+    # Comparisons with NaN are false: what could not be measured refuses nothing (blank glass ends as too few cells).
     if quality.green_share > s.max_green_share:
         reason = (
             f"the colours are those of H&E, not of haematoxylin and DAB (green share of optical density "
@@ -233,7 +255,7 @@ def check_image(quality: ImageQuality, s: QualitySettings) -> Refusal | None:
 
 
 def _least_ridge_share(quality: ImageQuality, s: QualitySettings) -> float:
-    """Blur and coarse pixels spread lines: the limit follows both."""
+    """Return the limit of the ridge share: blur and coarse pixels broaden lines, so it follows both."""
     sharp = float(np.interp(quality.pixel_size_um, (0.25, 0.5), (s.min_ridge_share_fine, s.min_ridge_share)))
     if not np.isfinite(quality.edge_blur_um):
         return sharp
@@ -241,24 +263,30 @@ def _least_ridge_share(quality: ImageQuality, s: QualitySettings) -> float:
 
 
 def check_membranes(
-    sectors: RadialProfiles, ridge_share: NDArray[np.float32], quality: ImageQuality, s: QualitySettings
+    profiles: RadialProfiles, ridge_share: NDArray[np.float32], quality: ImageQuality, s: QualitySettings
 ) -> Refusal | None:
-    """Refuse brown that fills cells instead of lining them.
+    """Return a refusal where DAB fills cells instead of outlining them; else None.
 
     Parameters
     ----------
-    sectors
-        Of the tumour cells.
+    profiles
+        Radial profiles of the N tumour cells.
     ridge_share
-        float32 (N), of each cell, the share of its DAB that stands in thin lines.
+        float32 (N), fraction of each cell's DAB that lies in thin lines, 0..1.
     quality
-        Of the picture.
+        Quality of the image.
     s
-        limits.
+        Limits.
+
+    Returns
+    -------
+    Refusal | None
+        With the code ``not_membrane``.
     """
-    membrane = np.percentile(sectors.peak_od, 75, axis=1)
-    cytoplasm_rays = np.where(np.isnan(sectors.cytoplasm_od), sectors.inner_od, sectors.cytoplasm_od)
-    nucleus = np.nan_to_num(sectors.nucleus_od).mean(1)
+    membrane = np.percentile(profiles.peak_od, 75, axis=1)
+    cytoplasm_rays = np.where(np.isnan(profiles.cytoplasm_od), profiles.inner_od, profiles.cytoplasm_od)
+    nucleus = np.nan_to_num(profiles.nucleus_od).mean(1)
+    # The stronger of cytoplasm and nucleus: whichever is stained, the membrane has to exceed it.
     inner = np.maximum(cytoplasm_rays.mean(1), nucleus)
     positive = np.maximum(membrane, inner) > s.positive_od
     if positive.sum() < s.min_positive_cells or positive.mean() < s.min_positive_share:
@@ -268,6 +296,7 @@ def check_membranes(
     contrast = float(np.median((membrane[positive] - rest) / (membrane[positive] + rest)))
     ridges = float(np.nanmedian(ridge_share[positive]))
     least = _least_ridge_share(quality, s)
+    # Near the limit neither criterion is safe alone: granular cytoplasm also has thin lines.
     doubtful = ridges < s.doubtful_ridge_factor * least and contrast < s.doubtful_contrast
     if ridges >= least and not doubtful:
         return None

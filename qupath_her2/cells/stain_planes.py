@@ -1,7 +1,7 @@
-"""Stain planes of a tile and what the detector and the membrane rays look at in them.
+"""Stain planes of a tile: unmixed haematoxylin and DAB, and the planes derived from them for nuclei and membranes.
 
-All planes are float32 (H, W) on the working grid (`working_um_px`, about 0.5 µm): coarse enough to be fast, fine
-enough for a membrane of 0.6 to 2.1 µm.
+All planes are float32 (H, W) on the working grid (`working_um_px`, about 0.5 µm): coarse enough to be fast, fine enough
+for membranes of 0.6 to 2.1 µm.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
-    """How the stains are weighed against each other.
+    """Weights and scales of the derived planes.
 
     Attributes
     ----------
     hematoxylin_limit_od
-        Haematoxylin above this counts as this: pigment and folds must not drown pale nuclei.
+        Cap of haematoxylin: pigment and folds must not dwarf pale nuclei.
     dab_half_od
-        DAB is compressed as ``d / (1 + d / dab_half_od)``: the hole inside a 3+ ring must not outweigh
-        the nucleus that fills it.
+        DAB is compressed as ``d / (1 + d / dab_half_od)``, so that the hole inside a 3+ membrane does not outweigh the
+        nucleus in it.
     dab_weight_seed, dab_weight_contour
-        Share of compressed DAB subtracted from haematoxylin to find nuclei
-        and to outline them ("DAB hole": a nucleus is where DAB is not).
+        Fraction of compressed DAB subtracted from haematoxylin to find nuclei and to outline them: nuclei are holes in
+        DAB, which helps where the counterstain is pale.
     contour_blur_um, background_blur_um
-        Gaussian sigmas of the narrow and the wide view for the contour.
+        Gaussian sigmas of the nuclear evidence and of its background.
     ridge_blur_um, ridge_radius_um
-        The white top-hat of DAB that follows membranes.
+        Blur and radius of the white top-hat of DAB that shows membranes.
     grey_from_od
-        Haematoxylin beyond this may be grey, and what DAB goes with grey is taken off: red cells and
+        Haematoxylin above this may be grey, and the DAB that grey unmixes into is removed: red blood cells and
         refractile edges absorb all colours alike and unmix as both stains.
     """
 
@@ -56,20 +56,32 @@ class PlaneSettings:
     grey_from_od: float = 0.10
 
 
-#: DAB per haematoxylin that grey unmixes into under QuPath's H-DAB vectors (0.84 and 0.97 of its optical density).
+#: DAB per haematoxylin into which grey unmixes under QuPath's H-DAB vectors (0.84 and 0.97 of its optical density).
 _GREY_DAB = 0.87
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """The planes of one tile, float32 (H, W) optical densities unless said.
+    """Planes of one tile, float32 (H, W), optical densities.
 
-    `hematoxylin`, `all_dab` : unmixed and lightly blurred; `dab` : the same without the DAB of grey, for membranes.
-    `nuclear` : haematoxylin less compressed DAB, narrow blur; its steps outline nuclei.
-    `nuclear_contrast` : the same less its wide blur.
-    `seed` : haematoxylin less compressed DAB with the seed weight, unblurred.
-    `ridge` : white top-hat of DAB, >= 0: what is thinner than a cytoplasm.
-    `um_px` : the pixel size of the working grid.
+    Attributes
+    ----------
+    hematoxylin
+        Unmixed haematoxylin, blurred by `contour_blur_um`.
+    dab
+        Unmixed DAB without that of grey objects, blurred by `ridge_blur_um`; membranes are measured in it.
+    all_dab
+        The same with the DAB of grey objects.
+    nuclear
+        Haematoxylin minus compressed DAB, blurred; its edges outline nuclei.
+    nuclear_contrast
+        `nuclear` minus its background.
+    seed
+        Haematoxylin minus compressed DAB with the seed weight, not blurred.
+    ridge
+        White top-hat of `dab`, >= 0: structures thinner than a cytoplasm.
+    um_px
+        Pixel size of the working grid, µm.
     """
 
     hematoxylin: Plane
@@ -83,7 +95,7 @@ class Planes:
 
 
 def blur(plane: Plane, sigma_px: float) -> Plane:
-    """Blur by a Gaussian whose kernel is cut at 3 sigma, so that its reach is known to the tiling.
+    """Blur by a Gaussian truncated at 3 sigma, so that its reach is bounded and fits the tiles' halo.
 
     Parameters
     ----------
@@ -103,15 +115,15 @@ def blur(plane: Plane, sigma_px: float) -> Plane:
 
 
 def wide_blur(plane: Plane, sigma_px: float) -> Plane:
-    """Blur by a wide Gaussian at a quarter of the resolution.
+    """Blur by a wide Gaussian at a quarter of the resolution, which is 16 times less work.
 
     Parameters
     ----------
     plane
-        float32 (H, W) of a tile whose origin and size are multiples of 8 pixels, so that quarters agree
+        float32 (H, W), of a tile whose origin and size are multiples of 8 pixels, so that quarter-size pixels agree
         between tiles.
     sigma_px
-        In pixels of `plane`, at least about 4.
+        Pixels of `plane`, at least about 4; below that the quarter-size grid would be too coarse.
 
     Returns
     -------
@@ -128,11 +140,14 @@ def wide_blur(plane: Plane, sigma_px: float) -> Plane:
 def _evidence(
     hematoxylin: Plane, dab: Plane, limit: float, half: float, seed_weight: float, contour_weight: float
 ) -> tuple[Plane, Plane]:
+    """Return the evidence of seeds and of contours: capped haematoxylin minus compressed DAB."""
     height, width = hematoxylin.shape
     seed = np.empty((height, width), np.float32)
     contour = np.empty((height, width), np.float32)
     for y in range(height):
         for x in range(width):
+            # Slightly negative values are noise of glass and pale stroma; strongly negative ones are unmixing errors in
+            # deep brown and would look like edges.
             h = min(max(hematoxylin[y, x], -0.05), limit)
             d = max(dab[y, x], 0.0)
             d = d / (1.0 + d / half)
@@ -143,23 +158,23 @@ def _evidence(
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _remove_grey_dab(hematoxylin: Plane, dab: Plane, from_od: float, share: float) -> None:
-    """Take the DAB of grey off, in place; DAB never falls below 0 by it."""
+    """Subtract the DAB that grey unmixes into, in place; never below 0."""
     height, width = dab.shape
     for y in range(height):
         for x in range(width):
             h, d = hematoxylin[y, x], dab[y, x]
             if h <= from_od or d <= 0:
                 continue
-            # Grey has just so much DAB; from half as much again on, the pixel is brown and keeps all of it.
+            # At the ratio of grey all of it is removed; from 1.5 times that ratio the pixel is brown and keeps its DAB.
             greyness = min(max(3 - 2 * d / (share * h), 0.0), 1.0)
             dab[y, x] = d - greyness * min(share * (h - from_od), d)
 
 
 def _opened(plane: Plane, radius_px: float) -> Plane:
-    """Open a plane by an octagon of about `radius_px`.
+    """Open a plane with an octagon of about `radius_px`.
 
-    Crosses and squares in turn make the octagon: quick, and the same when the picture is turned, which OpenCV's
-    ellipse of 5 x 5 is not.
+    Alternating 3 x 3 squares and crosses compose the octagon: fast, and symmetric under rotation by 90 degrees, unlike
+    OpenCV's 5 x 5 ellipse.
     """
     shapes = [cv2.MORPH_CROSS if k % 2 else cv2.MORPH_RECT for k in range(int(radius_px))]
     opened = plane
@@ -180,11 +195,16 @@ def make_planes(
     rgb
         uint8 (H, W, 3) on the working grid.
     stains
-        Vectors and background.
+        Stain vectors and background of the image.
     um_px
         Pixel size of `rgb`, µm.
     settings
         Weights and scales.
+
+    Returns
+    -------
+    Planes
+        Planes of the tile.
     """
     s = settings or PlaneSettings()
     stain_planes = unmix(rgb, stains)
@@ -193,9 +213,12 @@ def make_planes(
         hematoxylin, dab, s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour
     )
     nuclear = blur(contour, s.contour_blur_um / um_px)
+    # Kept before grey is removed: the detector recognises red blood cells by this DAB.
     all_dab = blur(dab, s.ridge_blur_um / um_px)
     _remove_grey_dab(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
     fine_dab = blur(dab, s.ridge_blur_um / um_px)
+    # White top-hat: opening removes what is thinner than the octagon, so the difference keeps membranes and drops the
+    # diffuse DAB of the cytoplasm.
     ridge = fine_dab - _opened(fine_dab, s.ridge_radius_um / um_px)
     return Planes(
         hematoxylin=blur(hematoxylin, s.contour_blur_um / um_px),

@@ -1,4 +1,4 @@
-"""Outlined seeds, and what is measured on them to tell nuclei from what merely looks dark and round."""
+"""Nucleus candidates: outlined seeds and the features that tell nuclei from other dark, round objects."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
     "nucleus_features",
 ]
 
-#: Columns of `nucleus_features`.
+#: Columns of `nucleus_features`; stored with the trained trees and compared when they are loaded.
 NUCLEUS_FEATURES = (
     "edge", "edge_q", "edge_min", "edge_share", "h", "h_step", "h_mid", "h_std", "dab", "dab_step", "ridge",
     "region", "valley", "area", "round", "elong", "rough",
 )  # fmt: skip
 
-#: Fall of evidence above this counts as this: a strong DAB ring must not make a poor contour a good one.
+#: Cap of the fall of evidence in one direction: a strong DAB ring on one side must not make a poor contour a good one.
 _EDGE_LIMIT_OD = 0.15
 
 
@@ -36,11 +36,23 @@ _EDGE_LIMIT_OD = 0.15
 class Candidates:
     """N outlined seeds, as columns.
 
-    `centre` float64 (N, 2) px; `radii` float32 (N, 32) px; `edge` float32 (N, 32) fall of evidence at the contour,
-    OD; `hematoxylin`, `dab` float32 (N, 2): mean inside, and in a ring 0.75 to 1.5 µm outside, OD;
-    `area_um2` float32 (N).
-    `inner` float32 (N, 4): haematoxylin in the middle third, its standard deviation inside, DAB ridge inside, OD;
-    and nuclear evidence inside, limited. `valley` float32 (N): dips of nuclear evidence between middle and contour.
+    Attributes
+    ----------
+    centre
+        float64 (N, 2), x, y, pixels of the tile.
+    radii
+        float32 (N, 32), pixels.
+    edge
+        float32 (N, 32), fall of nuclear evidence across the contour, OD.
+    hematoxylin, dab
+        float32 (N, 2), mean inside, and in a ring 0.75 to 1.5 µm outside, OD.
+    area_um2
+        float32 (N), area of the contour.
+    inner
+        float32 (N, 4), OD: haematoxylin in the central third, its standard deviation inside, DAB ridge inside, and
+        mean of the capped nuclear evidence inside.
+    valley
+        float32 (N), mean depth of the dips of nuclear evidence between centre and contour, OD.
     """
 
     centre: NDArray[np.float64]
@@ -61,18 +73,28 @@ class Candidates:
         Parameters
         ----------
         chosen
-            bool (N), or places to take, in that order.
+            bool (N), or indices in the order wanted.
+
+        Returns
+        -------
+        Candidates
+            A copy.
         """
         return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
 def join_candidates(parts: Sequence[Candidates]) -> Candidates:
-    """Join candidates, one after another.
+    """Concatenate candidates.
 
     Parameters
     ----------
     parts
         At least one.
+
+    Returns
+    -------
+    Candidates
+        All of them, in the order of `parts`.
     """
     return Candidates(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in Candidates.__slots__)
@@ -89,16 +111,18 @@ def _readings(
     near_px: float,
     far_px: float,
 ) -> NDArray[np.float32]:
+    """Return the columns of `stains_inside_and_around`; `near_px` and `far_px` are distances outside the contour."""
     n, n_angles = radii.shape
     means = np.empty((n, 7), np.float32)
     weight = (0.3 + 0.6 + 0.85) * (n_angles // 2)
     for k in range(n):
         h_in, h_square, h_out, h_middle, d_in, d_out, line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        # Every second direction: means need no finer sampling than that.
         for a in range(0, n_angles, 2):
             cosine = math.cos(2 * math.pi * a / n_angles)
             sine = math.sin(2 * math.pi * a / n_angles)
             x, y, radius = centres[k, 0], centres[k, 1], radii[k, a]
-            # A share f of the radius stands for an area that grows with f.
+            # Three samples along the radius, weighted by f: the area they stand for grows with it.
             for f in (0.3, 0.6, 0.85):
                 at_x, at_y = x + f * radius * cosine, y + f * radius * sine
                 h, d = bilinear_pair(hematoxylin, dab, at_x, at_y)
@@ -119,6 +143,7 @@ def _readings(
         means[k, 0], means[k, 1] = mean, h_out / n_angles
         means[k, 2], means[k, 3] = d_in / weight, d_out / n_angles
         means[k, 4] = h_middle / (n_angles // 2)
+        # Rounding can make the variance slightly negative.
         means[k, 5] = math.sqrt(max(h_square / weight - mean * mean, 0.0))
         means[k, 6] = line / (1.45 * (n_angles // 2))
     return means
@@ -127,23 +152,24 @@ def _readings(
 def stains_inside_and_around(
     planes: Planes, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Read the stains inside contours and in a ring 0.75 to 1.5 µm outside.
+    """Measure the stains inside contours and in a ring 0.75 to 1.5 µm outside.
 
     Parameters
     ----------
     planes
-        Of the tile.
+        Stain planes of the tile.
     centres
-        float64 (N, 2), pixels.
+        float64 (N, 2), x, y, pixels of the tile.
     radii
         float32 (N, A), pixels.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin in the middle, its
+        float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin at the centre, its
         standard deviation inside, and DAB ridge inside.
     """
+    # The DAB of grey counts here: a red blood cell is recognised by it.
     near_px, far_px = 0.75 / planes.um_px, 1.5 / planes.um_px
     read: NDArray[np.float32] = _readings(
         planes.hematoxylin, planes.all_dab, planes.ridge, centres, radii, near_px, far_px
@@ -152,17 +178,18 @@ def stains_inside_and_around(
 
 
 def mean_edge(found: Candidates) -> NDArray[np.float32]:
-    """Return the fall of evidence at each contour, mean over directions, each limited: float32 (N), OD."""
+    """Return the fall of evidence across each contour, mean over directions of the capped values: float32 (N), OD."""
     mean: NDArray[np.float32] = np.minimum(found.edge, _EDGE_LIMIT_OD).mean(1)
     return mean
 
 
 def _shape(radii: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return roundness (4 pi area / perimeter²), second harmonic and mean second difference, over the mean radius."""
+    """Return roundness (4 pi area / perimeter²), second harmonic and mean second difference, relative to the radius."""
     angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False, dtype=np.float32)
     x, y = radii * np.cos(angle), radii * np.sin(angle)
     perimeter = np.hypot(x - np.roll(x, -1, 1), y - np.roll(y, -1, 1)).sum(1)
     mean = radii.mean(1)
+    # Amplitude of the second harmonic: elongation, whatever the direction.
     second = np.hypot((radii * np.cos(2 * angle)).mean(1), (radii * np.sin(2 * angle)).mean(1))
     bend = np.abs(np.roll(radii, 1, 1) + np.roll(radii, -1, 1) - 2 * radii).mean(1)
     return [4 * np.pi * polygon_areas(radii) / perimeter**2, second / mean, bend / mean]
@@ -171,24 +198,27 @@ def _shape(radii: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 def nucleus_features(
     found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float
 ) -> NDArray[np.float32]:
-    """Measure candidates against the image's own strong nuclei.
+    """Compute the features of candidates, relative to the image's own clear nuclei.
+
+    Counterstains differ by a factor of three between laboratories; relative densities make one set of trees fit all.
 
     Parameters
     ----------
     found
         N candidates.
     strong_edge_od, strong_hematoxylin_od
-        > 0, the image's.
+        Edge and haematoxylin of the image's clear nuclei, > 0, OD; see `ClassicalDetector.prepared`.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 17), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, share of
+        float32 (N, 17), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, fraction of
         directions with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log
         µm²), shape.
     """
     edge, inner = mean_edge(found), found.inner
     n = found.edge.shape[1]
+    # Low ranks over directions find contours that are open on one side.
     by_rank = np.partition(found.edge, (n // 10, n // 4), axis=1)
     own = np.maximum(edge, np.float32(1e-3))
     hematoxylin, dab = found.hematoxylin, found.dab

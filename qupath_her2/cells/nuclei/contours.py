@@ -1,7 +1,8 @@
-"""Nuclear outlines: the closed contour round a seed where the nuclear evidence falls most.
+"""Nuclear contours: the closed contour around a seed across which the nuclear evidence falls most.
 
-Edges alone would let a nucleolus win over its nucleus, a region alone would fill a dark cytoplasm; the gain of a
-radius adds both: the fall of evidence across it, growing with radius, and the evidence gathered inside it.
+Edges alone would let a nucleolus win over its nucleus, and region evidence alone would fill a dark cytoplasm. The gain
+of a radius adds both: the fall of evidence across it, weighted up with the radius, and the evidence accumulated
+inside.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from qupath_her2.cells.stain_planes import Plane, Planes
 
 __all__ = ["N_ANGLES", "ContourSettings", "outline_seeds"]
 
-#: Directions of a nuclear contour.
+#: Number of directions of a nuclear contour.
 N_ANGLES = 32
 
 
@@ -38,22 +39,24 @@ class ContourSettings:
     min_radius_um, max_radius_um, radius_step_um
         Radii tried.
     small_radius_um
-        Where a contour reaches farther than this, its seed is outlined again with radii up to it: where
-        nuclei crowd, the best contour of a wide search runs round several of them.
+        Seeds whose contour extends beyond this radius are outlined again with radii up to it: among crowded nuclei the
+        best contour of a wide search encloses several of them.
     edge_reach_um
-        The fall of evidence is taken from this far inside to this far outside.
+        The fall of evidence is measured from this far inside the contour to this far outside.
     region_weight
-        Weight of the evidence gathered inside, against the edge.
+        Weight of the evidence accumulated inside, relative to the edge.
     region_limit_od
-        Evidence is limited to this when gathered, so that one dark clump does not pay for the rest.
+        Cap of the accumulated evidence, so that one dark clump does not outweigh the rest of the contour.
     crossing_weight
-        DAB ridge inside counts against a contour with this weight, above `ridge_noise_od`.
+        Weight of DAB ridges inside a contour, which count against it.
+    ridge_noise_od
+        Ridges below this are noise and not counted.
     edge_growth
-        Edges count ``(radius / 4 µm) ** edge_growth``.
+        Edges are weighted by ``(radius / 4 µm) ** edge_growth``.
     step_price_od
-        Price of a change of radius by one step between neighbouring angles.
+        Price of changing the radius by one step between neighbouring angles.
     min_edge_od
-        Mean fall of evidence that a nucleus must show whatever its image: the noise floor of a scanner.
+        Mean fall of evidence required of a nucleus in any image: the noise floor of a scanner.
     """
 
     min_radius_um: float = 1.125
@@ -89,10 +92,12 @@ def _fill_gain(
     inward: NDArray[np.float32],
     valleys: NDArray[np.float32],
 ) -> None:
+    """Fill the polar images of one seed: `gain`, its parts `edges` and `inward`, and the depth of `valleys`."""
     n_radii = len(radii)
     step = radii[1] - radii[0]
     for a in range(len(cosine)):
         gathered = 0.0
+        # The profile extends `pad` samples beyond the radii on both sides, for the differences across the contour.
         for k in range(n_radii + 2 * pad):
             r = k - pad
             radius = radii[0] + r * step
@@ -100,8 +105,11 @@ def _fill_gain(
                 nuclear, contrast, x + radius * cosine[a], y + radius * sine[a]
             )
             if 0 <= r < n_radii:
+                # Polar integral: the area of an annulus grows with its radius.
                 gathered += inside * radius * step
                 inward[a, r] = gathered
+        # A valley is a dip of evidence on the way outwards, followed by a rise: a gap between two nuclei that one
+        # contour would join. Vesicular nuclei have shallow ones, so its depth is a feature and no veto.
         lowest, highest, valley = profile[0], profile[0], np.float32(0.0)
         for r in range(n_radii):
             gain[a, r] = region_weight * inward[a, r] / reach
@@ -129,6 +137,7 @@ def _contours(
     max_step: int,
     n_angles: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the radii and edges of each contour, (N, A), and its mean evidence and valley depth, (N, 2)."""
     n, n_radii = len(centres), len(radii)
     within = np.empty((n, 2), np.float32)
     inward = np.empty((n_angles, n_radii), np.float32)
@@ -150,6 +159,7 @@ def _contours(
             edge_weight, region_weight, reach, edges, gain, profile, inward, valleys,
         )  # fmt: skip
         closed_path(gain, step_price, max_step, best, back, path)
+        # Mean evidence per area: large nuclei must not rate higher for their size alone.
         gathered, area, valley = 0.0, 0.0, 0.0
         for a in range(n_angles):
             r = path[a]
@@ -164,7 +174,7 @@ def _contours(
 
 
 def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
-    """Evidence that a place lies inside a nucleus; a membrane across it says that two nuclei share the contour."""
+    """Return the evidence of lying inside a nucleus; a membrane in it means that a contour joins two nuclei."""
     limited = np.clip(planes.nuclear_contrast, -s.region_limit_od, s.region_limit_od)
     crossed = np.maximum(planes.ridge - np.float32(s.ridge_noise_od), 0)
     evidence: Plane = limited - np.float32(s.crossing_weight) * crossed
@@ -179,6 +189,7 @@ def _trace(
     max_radius_um: float,
     n_angles: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Trace a contour around every centre with settings in pixels; returns as `_contours`."""
     um_px = planes.um_px
     steps = round((max_radius_um - s.min_radius_um) / s.radius_step_um) + 1
     radii_um = s.min_radius_um + s.radius_step_um * np.arange(steps)
@@ -201,13 +212,13 @@ def _trace(
 def _outline(
     planes: Planes, evidence: Plane, start: NDArray[np.float64], s: ContourSettings, max_radius_um: float
 ) -> tuple[Candidates, NDArray[np.float64]]:
-    """Outline seeds that stand at `start`; also return the starts of those that have a contour."""
+    """Outline the seeds at `start`; also return the starts of those that have a contour."""
     height, width = planes.nuclear.shape
-    # Half the directions are enough to find the middle, and to see that nothing falls there at all.
+    # A first pass with half the directions is enough to find the centre, and to discard seeds without any edge.
     radii, edge, _ = _trace(planes, evidence, start, s, max_radius_um, N_ANGLES // 2)
     hopeful = edge.mean(1) >= s.min_edge_od / 2
     start, radii = start[hopeful], radii[hopeful]
-    # Sixteenths of a pixel are exact wherever the tile begins, so that every tile sees the same centre.
+    # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same centre.
     moved = np.round((start + centroid_offsets(radii)) * 16) / 16
     centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
     radii, edge, within = _trace(planes, evidence, centres, s, max_radius_um, N_ANGLES)
@@ -221,12 +232,12 @@ def _outline(
 def outline_seeds(
     planes: Planes, seeds: NDArray[np.float32], settings: ContourSettings | None = None
 ) -> Candidates:
-    """Outline every seed, move it to the middle of its contour and outline it again; once wide, once small.
+    """Outline every seed, move it to the centroid of its contour and outline it again.
 
     Parameters
     ----------
     planes
-        Of the tile.
+        Stain planes of the tile.
     seeds
         float32 (N, 2), x, y in pixels of the tile.
     settings
@@ -235,15 +246,14 @@ def outline_seeds(
     Returns
     -------
     Candidates
-        The contours of the wide search, then those of the small one where the wide one went farther, each in
-        the order of
-        the seeds; seeds round which nothing falls have none.
+        Contours of the wide search, then those of the small search for seeds whose wide contour is larger, each in the
+        order of the seeds. Seeds without an edge around them have none.
     """
     s = settings or ContourSettings()
     start = seeds.astype(np.float64)
     evidence = _region_evidence(planes, s)
     wide, start = _outline(planes, evidence, start, s, s.max_radius_um)
-    # A contour that a small search could reach would be found again.
+    # For smaller contours the small search would only find the same again.
     large = wide.radii.max(1) * planes.um_px > s.small_radius_um
     small, _ = _outline(planes, evidence, start[large], s, s.small_radius_um)
     return join_candidates([wide, small])

@@ -1,9 +1,10 @@
-"""Finding nuclei: one Protocol for every detector, and the classical one that needs no weights.
+"""Nucleus detection: the Protocol of all detectors, and the classical detector, which needs no deep network.
 
-The classical detector proposes blobs (`seeds`), outlines each twice (`contours`), rates every outline by small
-regression trees (`candidates`, `trees`), lets the best of rivals stand (`suppression`) and drops what is no nucleus:
-too small, rated too low, browner than its surroundings (a clump of DAB), or grey (a red cell). Ratings compare with
-the image's own clear nuclei: counterstains differ by a factor of three between laboratories.
+The classical detector proposes blobs (`seeds`), outlines each twice (`contours`), drops what is no nucleus (too small,
+browner than its surroundings: a DAB clump; grey: a red blood cell), rates the other outlines by small regression trees
+(`candidates`, `trees`) and keeps the best of competing ones (`suppression`). All thresholds are relative to the image's
+own clear nuclei: counterstains differ by a factor of three between laboratories, and an absolute haematoxylin threshold
+that suits one misses nearly all nuclei of another.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["CellDetector", "ClassicalDetector", "DetectionSettings", "Nuclei", "
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A piece of an image on the working grid: `rgb` uint8 (H, W, 3) and its `planes`."""
+    """A part of an image on the working grid: `rgb` uint8 (H, W, 3), and its stain `planes`."""
 
     rgb: NDArray[np.uint8]
     planes: Planes
@@ -36,9 +37,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Nuclei:
-    """N nuclei of a tile: `centre` float64 (N, 2) and `radii` float32 (N, 32), pixels of the tile's working grid.
+    """N nuclei of a tile, as star-shaped contours; polygons or masks are converted to radii around their centroids.
 
-    A detector that gives polygons or masks passes radii measured from their centroids.
+    Attributes
+    ----------
+    centre
+        float64 (N, 2), x, y, pixels of the tile; pixel centres lie at whole numbers.
+    radii
+        float32 (N, 32), pixels, angles counted from +x towards +y.
     """
 
     centre: NDArray[np.float64]
@@ -49,7 +55,7 @@ class Nuclei:
 
 
 class CellDetector(Protocol):
-    """What any nucleus detector offers: classical, InstanSeg, StarDist, Cellpose, or a network of our own."""
+    """Interface of nucleus detectors: the classical one, StarDist, InstanSeg, Cellpose, or any plug-in."""
 
     @property
     def name(self) -> str:
@@ -57,38 +63,66 @@ class CellDetector(Protocol):
         ...
 
     def prepared(self, samples: Sequence[Tile]) -> CellDetector:
-        """Return a detector set to an image, of which `samples` are evenly spread pieces."""
+        """Return a detector adapted to an image.
+
+        Parameters
+        ----------
+        samples
+            Evenly spread parts of the image.
+
+        Returns
+        -------
+        CellDetector
+            Used for all tiles of the image; may be the same object.
+        """
         ...
 
     def detect(self, tile: Tile) -> Nuclei:
-        """Find the nuclei of a tile; the same place must give the same answer in every tile that holds it."""
+        """Detect the nuclei of a tile.
+
+        A nucleus must come out the same in every tile that contains it with its surroundings; otherwise cells are lost
+        or doubled where tiles meet.
+
+        Parameters
+        ----------
+        tile
+            Core and halo.
+
+        Returns
+        -------
+        Nuclei
+            All nuclei of the tile, those of the halo included.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionSettings:
-    """What counts as a nucleus.
+    """Criteria for nuclei.
 
     Attributes
     ----------
     min_area_um2
         Smallest nucleus.
     min_rating
-        Lowest rating kept; the trees' guess of how well an outline fits a nucleus, 0 for an intersection
-        over union of 0.25 and less, 1 for 0.75 and more.
+        Lowest rating kept. The trees predict how well an outline fits a nucleus: 0 for an intersection over union of
+        0.25 or less, 1 for 0.75 or more.
     full_area_um2, size_growth
-        Among rivals ratings count ``(area / full_area_um2) ** size_growth``, at most once:
-        a piece of a nucleus must be clearly better than the whole to win.
+        Competing outlines are weighted by ``(area / full_area_um2) ** size_growth``, at most 1, so that part of a
+        nucleus wins over the whole only where it fits clearly better.
     min_hematoxylin_share
-        Haematoxylin inside, as a share of that of the image's clear nuclei (75th percentile):
-        a hole between fibres or a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
-    max_dab_step_od
-        DAB inside may exceed DAB around by this much; more is a brown clump.
-    max_grey_share
-        DAB inside as a share of haematoxylin inside, where DAB also exceeds its surroundings: grey
-        objects (red cells) unmix as both.
+        Smallest haematoxylin inside, relative to the image's clear nuclei (75th percentile): a hole between fibres or
+        a gap in the cytoplasm has an edge too, but no haematoxylin of its own.
+    max_dab_step_od, min_brown_od
+        An outline is a DAB clump where DAB inside is above `min_brown_od` and exceeds DAB around by more than
+        `max_dab_step_od`.
+    max_grey_share, min_grey_step_od
+        An outline is grey (a red blood cell, which unmixes as both stains) where DAB inside is above this fraction of
+        haematoxylin inside and exceeds DAB around by more than `min_grey_step_od`.
     competition_um
-        Contours farther apart never compete.
+        Outlines whose centres are farther apart never compete.
+    seeds, contours
+        Settings of the first two steps.
     """
 
     min_area_um2: float = 8.0
@@ -105,6 +139,7 @@ class DetectionSettings:
     contours: ContourSettings = field(default_factory=ContourSettings)
 
 
+#: Trained by `tests.quality.nucleus_trees`.
 TREES_FILE = "nucleus_trees.npz"
 
 
@@ -116,8 +151,9 @@ def _rating_trees() -> Trees:
 def _looks_blue(
     hematoxylin: NDArray[np.float32], dab: NDArray[np.float32], s: DetectionSettings
 ) -> NDArray[np.bool_]:
-    """Tell nuclei from brown clumps and grey red cells."""
+    """Return which outlines are neither brown (DAB clumps) nor grey (red blood cells)."""
     dab_inside = dab[:, 0]
+    # Compared with the surroundings: a nucleus of a 3+ cell has DAB above and below it, but less than its membrane.
     step = dab_inside - dab[:, 1]
     brown = (dab_inside > s.min_brown_od) & (step > s.max_dab_step_od)
     grey = (dab_inside > s.max_grey_share * hematoxylin[:, 0]) & (step > s.min_grey_step_od)
@@ -129,8 +165,13 @@ def _looks_blue(
 class ClassicalDetector:
     """The built-in detector.
 
-    `strong_edge_od`, `strong_hematoxylin_od` : the image's own measures of a clear nucleus; those of a usual
-    counterstain until `prepared`.
+    Attributes
+    ----------
+    settings
+        Criteria for nuclei.
+    strong_edge_od, strong_hematoxylin_od
+        Edge and haematoxylin of clear nuclei, OD: those of a typical counterstain until `prepared` measures the
+        image's.
     """
 
     settings: DetectionSettings = field(default_factory=DetectionSettings)
@@ -143,13 +184,17 @@ class ClassicalDetector:
         return "classical 2"
 
     def prepared(self, samples: Sequence[Tile]) -> ClassicalDetector:
-        """Measure how strongly nuclei stand out in this image.
+        """Measure how strongly nuclei stand out in an image.
 
         Parameters
         ----------
         samples
-            Spread over the scored regions; without any, or with nothing clear in them, a usual counterstain is
-            taken for granted.
+            Tiles spread over the scored regions; without any clear nuclei in them a typical counterstain is assumed.
+
+        Returns
+        -------
+        ClassicalDetector
+            The detector for that image.
         """
         if not samples:
             return self
@@ -159,6 +204,7 @@ class ClassicalDetector:
         clear = edge > self.settings.contours.min_edge_od
         if not clear.any():
             return self
+        # A high percentile: the median is lowered by nuclei out of focus, and the maximum is set by pigment.
         return replace(
             self,
             strong_edge_od=float(np.percentile(edge[clear], 75)),
@@ -166,9 +212,21 @@ class ClassicalDetector:
         )
 
     def detect(self, tile: Tile) -> Nuclei:
-        """Find the nuclei of a tile."""
+        """Detect the nuclei of a tile.
+
+        Parameters
+        ----------
+        tile
+            Core and halo.
+
+        Returns
+        -------
+        Nuclei
+            One contour per nucleus.
+        """
         s = self.settings
         found = self._outlined(tile)
+        # Cheap criteria first: the trees rate only what is left.
         possible = (found.area_um2 >= s.min_area_um2) & (mean_edge(found) >= s.contours.min_edge_od)
         found = found.take(possible & self.is_blue(found.hematoxylin, found.dab))
         rating = predict(
@@ -182,7 +240,7 @@ class ClassicalDetector:
         return Nuclei(found.centre, found.radii)
 
     def is_blue(self, hematoxylin: NDArray[np.float32], dab: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Tell nuclei from gaps without haematoxylin, brown clumps and grey red cells.
+        """Return which outlines have the colour of a nucleus, not that of a gap, a DAB clump or a red blood cell.
 
         Parameters
         ----------
@@ -199,7 +257,7 @@ class ClassicalDetector:
         return np.asarray(filled & _looks_blue(hematoxylin, dab, s))
 
     def _outlined(self, tile: Tile) -> Candidates:
-        """Outline every blob of the tile."""
+        """Return the outlined blobs of a tile, nuclei or not."""
         planes = tile.planes
         seeds, _ = find_seeds(planes.seed, planes.um_px, self.settings.seeds)
         return outline_seeds(planes, seeds, self.settings.contours)

@@ -1,4 +1,8 @@
-"""Nuclei in a network's map: each a hill of distance to the map's edge, touching ones parted at their necks."""
+"""Nuclei from a network's probability map: a distance-transform watershed that splits touching nuclei at their necks.
+
+Own code instead of `skimage.segmentation.watershed`, which breaks ties in flooding order: `territory.grow_territories`
+gives every pixel the same owner in every tile.
+"""
 
 from __future__ import annotations
 
@@ -19,31 +23,32 @@ from qupath_her2.cells.stain_planes import Plane, blur
 
 __all__ = ["NucleusMapSettings", "nuclei_from_map"]
 
-#: Costs are whole numbers: this many to a pixel of distance, of which the first seeds begin with their lead.
+#: Costs are integers: resolution per pixel of distance.
 _PER_PX = 16
 
 
 @dataclass(frozen=True, slots=True)
 class NucleusMapSettings:
-    """What counts as a nucleus in a map of probabilities.
+    """Criteria for nuclei in a probability map.
 
     Attributes
     ----------
     blur_um
-        Sigma by which the map is blurred, against grain.
+        Sigma of the blur that removes pixel noise from the map.
     min_probability
-        The edge of a nucleus.
+        Threshold of the nuclear mask, 0..1.
     min_area_um2
-        Smallest nucleus; a network knows the caps of nuclei cut near their end from specks.
+        Smallest nucleus; smaller than for the classical detector, since a network tells tangentially cut nuclei from
+        debris.
     min_peak
-        The most certain place of a nucleus is at least so probable.
+        Smallest maximum probability of a nucleus, 0..1.
     smooth_um
-        Sigma by which distances to the edge are smoothed before their hills are counted.
+        Sigma of the blur of the distance map, which removes spurious maxima.
     neck_share
-        Two hills are two nuclei where the way between them narrows to less than this share of the smaller
-        one's half width.
+        Two maxima are two nuclei where the mask between them narrows to less than this fraction of the smaller one's
+        half width.
     max_radius_um
-        No nucleus reaches farther from its centre.
+        Largest distance of a contour from its centre.
     """
 
     blur_um: float = 0.25
@@ -56,8 +61,8 @@ class NucleusMapSettings:
 
 
 @nb.njit(cache=True, nogil=True)
-def _narrowest(depth: Plane, ax: int, ay: int, bx: int, by: int) -> float:
-    """Return the least depth on the straight way between two places."""
+def _smallest_depth(depth: Plane, ax: int, ay: int, bx: int, by: int) -> float:
+    """Return the smallest depth on the straight line between two pixels."""
     steps = max(abs(bx - ax), abs(by - ay), 1)
     least = np.inf
     for i in range(steps + 1):
@@ -66,11 +71,13 @@ def _narrowest(depth: Plane, ax: int, ay: int, bx: int, by: int) -> float:
 
 
 @nb.njit(cache=True, nogil=True)
-def _one_a_hill(
+def _separated_maxima(
     depth: Plane, x: NDArray[np.int64], y: NDArray[np.int64], neck_share: float, reach: float
 ) -> NDArray[np.bool_]:
-    """Keep of N tops, the deepest first, those that a neck parts from every deeper one kept."""
+    """Keep of N maxima, sorted by falling depth, those that a neck separates from every deeper maximum kept."""
     height, width = depth.shape
+    # Kept maxima are filed in square bins of side `reach` (linked lists), so that each is compared with its neighbours
+    # only.
     cell = max(int(reach), 1)
     across = width // cell + 1
     heads = np.full((height // cell + 1) * across, -1, np.int64)
@@ -86,7 +93,7 @@ def _one_a_hill(
                 while other >= 0 and good:
                     dx, dy = x[other] - x[k], y[other] - y[k]
                     if dx * dx + dy * dy <= reach * reach:
-                        good = _narrowest(depth, x[k], y[k], x[other], y[other]) < neck_share * own
+                        good = _smallest_depth(depth, x[k], y[k], x[other], y[other]) < neck_share * own
                     other = following[other]
         if good:
             kept[k] = True
@@ -96,7 +103,7 @@ def _one_a_hill(
 
 
 @nb.njit(cache=True, nogil=True)
-def _gather(
+def _measure_owned(
     owner: NDArray[np.int32], nuclear: Plane, n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
     """Return the centroid, the area in pixels and the highest probability of each of N nuclei."""
@@ -129,7 +136,7 @@ def _radii(
     edge: float,
     longest: float,
 ) -> NDArray[np.float32]:
-    """Walk from each centre until the map falls below `edge` or the ground is another's."""
+    """Return the distance from each centre to where the map falls below `edge` or another nucleus begins, pixels."""
     height, width = owner.shape
     step = 0.25
     radii = np.empty((len(centres), N_ANGLES), np.float32)
@@ -142,27 +149,28 @@ def _radii(
                 column, row = int(x + 0.5), int(y + 0.5)
                 if x < -0.5 or y < -0.5 or column >= width or row >= height:
                     break
-                # The first pixels of another's ground, or of none, count where the map still says nucleus.
+                # Unowned pixels count as long as the map is above the threshold, those of another nucleus never.
                 if owner[row, column] >= 0 and owner[row, column] != numbers[k]:
                     break
                 if bilinear(nuclear, x, y) < edge:
                     break
                 last = r
                 r += step
+            # The edge lies between the last sample inside and the next one.
             radii[k, a] = max(last + step / 2, 0.5)
     return radii
 
 
-def _rounded(radii: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Even out each radius with its neighbours, first of all what only one direction says."""
+def _smooth(radii: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth the contours: a median over three directions removes outliers, then a binomial filter."""
     around = np.stack([np.roll(radii, turn, axis=1) for turn in (-1, 0, 1)])
     middle = np.median(around, axis=0)
     evened = (np.roll(middle, 1, axis=1) + 2 * middle + np.roll(middle, -1, axis=1)) / 4
     return np.asarray(evened, np.float32)
 
 
-def _tops(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return x and y of the hills' tops, the deepest first, equal ones by their place."""
+def _maxima(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return x and y of the local maxima by falling depth, ties by position."""
     around = cv2.dilate(depth, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     y, x = np.nonzero((depth >= around) & (depth > 0))
     order = np.lexsort((x, y, -depth[y, x]))
@@ -172,21 +180,21 @@ def _tops(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def nuclei_from_map(
     nuclear: Plane, um_px: float, settings: NucleusMapSettings
 ) -> tuple[Nuclei, NDArray[np.int32]]:
-    """Find the nuclei in a map of their probability.
+    """Detect nuclei in a probability map.
 
     Parameters
     ----------
     nuclear
-        float32 (H, W), 0..1.
+        float32 (H, W), probability of nucleus, 0..1.
     um_px
         Size of its pixels, µm.
     settings
-        What counts as one.
+        Criteria for nuclei.
 
     Returns
     -------
     tuple[Nuclei, NDArray[np.int32]]
-        The nuclei, pixels of the map, and int32 (H, W), the nucleus that owns each pixel, `UNOWNED` elsewhere.
+        The nuclei, pixels of the map, and int32 (H, W), index of the nucleus that owns each pixel, `UNOWNED` elsewhere.
     """
     s = settings
     nuclear = blur(nuclear, s.blur_um / um_px)
@@ -195,23 +203,24 @@ def nuclei_from_map(
         cast(Plane, cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)), s.smooth_um / um_px
     )
     depth[mask == 0] = 0
-    x, y = _tops(depth)
-    kept = _one_a_hill(depth, x, y, s.neck_share, 2 * s.max_radius_um / um_px)
+    x, y = _maxima(depth)
+    kept = _separated_maxima(depth, x, y, s.neck_share, 2 * s.max_radius_um / um_px)
     x, y = x[kept], y[kept]
+    # Numbered by position, since ties between territories go to the lower number.
     order = np.lexsort((x, y))
     x, y = x[order], y[order]
     owner = np.full(mask.shape, UNOWNED, np.int32)
     owner[y, x] = np.arange(len(x), dtype=np.int32)
-    # A large nucleus has a lead over a small one, so that they part at the neck and not half-way.
+    # A large nucleus starts with a lead over a small one, so that they are split at the neck and not half-way.
     longest = 2 * s.max_radius_um / um_px
     lead = np.zeros(mask.shape, np.int32)
     lead[y, x] = np.maximum(longest - depth[y, x], 0) * STRAIGHT_STEP * _PER_PX
     price = np.where(mask > 0, _PER_PX, -1).astype(np.int32)
     owner, _ = grow_territories(owner, lead, price, int(2 * longest * STRAIGHT_STEP * _PER_PX))
-    centre, area, peak = _gather(owner, nuclear, len(x))
+    centre, area, peak = _measure_owned(owner, nuclear, len(x))
     good = (area * um_px**2 >= s.min_area_um2) & (peak >= s.min_peak)
     numbers = np.flatnonzero(good)
     radii = _radii(owner, nuclear, centre[good], numbers, s.min_probability, s.max_radius_um / um_px)
     renumber = np.full(len(x) + 1, UNOWNED, np.int32)
     renumber[numbers] = np.arange(len(numbers), dtype=np.int32)
-    return Nuclei(centre[good], _rounded(radii)), renumber[owner]
+    return Nuclei(centre[good], _smooth(radii)), renumber[owner]

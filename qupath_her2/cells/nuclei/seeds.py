@@ -1,8 +1,11 @@
-"""Where a nucleus might be: blobs of nuclear evidence at several sizes.
+"""Nucleus seeds: blobs of nuclear evidence at several scales.
 
-The determinant of the Hessian answers to round and oval blobs and not to ridges (membranes, fibres), because both
-curvatures must be negative. It is taken at 1 µm per pixel: nuclei are 5 to 15 µm wide, and contours place them
-exactly afterwards.
+The determinant of the Hessian responds to round and oval blobs but not to ridges (membranes, fibres), because both
+curvatures must be negative. It is computed at about 1 µm per pixel: nuclei are 5 to 15 µm wide, and the contours locate
+them exactly afterwards.
+
+Own code instead of `skimage.feature.blob_doh`, which approximates the derivatives by box filters and responds to dark
+blobs as well.
 
 References
 ----------
@@ -28,9 +31,14 @@ __all__ = ["SeedSettings", "blob_response", "find_seeds"]
 
 @dataclass(frozen=True, slots=True)
 class SeedSettings:
-    """Sizes looked for (Gaussian sigmas; a nucleus of radius r answers most at r / 1.41) and the weakest blob kept.
+    """Settings of the blob detector.
 
-    `min_response_od` is deliberately low: the contour decides, the seed only proposes.
+    Attributes
+    ----------
+    sigmas_um
+        Scales, as Gaussian sigmas; a nucleus of radius r responds most at r / 1.41.
+    min_response_od
+        Weakest blob kept, OD. Deliberately low: a seed only proposes a nucleus, its contour decides.
     """
 
     sigmas_um: tuple[float, ...] = (1.25, 1.75, 2.5)
@@ -39,21 +47,25 @@ class SeedSettings:
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _raise_to_blobness(g: Plane, scale: float, response: Plane) -> None:
+    """Raise `response` to the root of the Hessian's determinant of `g` times `scale`, at bright blobs, in place."""
     height, width = g.shape
     for y in range(1, height - 1):
         for x in range(1, width - 1):
             xx = g[y, x - 1] - 2 * g[y, x] + g[y, x + 1]
             yy = g[y - 1, x] - 2 * g[y, x] + g[y + 1, x]
+            # A positive trace is a dark blob (a hole); skipping it first saves the mixed derivative.
             if xx + yy >= 0:
                 continue
             xy = (g[y + 1, x + 1] - g[y + 1, x - 1] - g[y - 1, x + 1] + g[y - 1, x - 1]) / 4
             determinant = xx * yy - xy * xy
+            # Negative at saddles, about 0 along ridges.
             if determinant > 0:
+                # The root has the unit of a second derivative, so that OD and not OD squared is thresholded.
                 response[y, x] = max(response[y, x], scale * np.sqrt(determinant))
 
 
 def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -> Plane:
-    """Return how much each place looks like the middle of a blob, at half the resolution.
+    """Return the blob response of each pixel, at half the resolution.
 
     Parameters
     ----------
@@ -62,12 +74,13 @@ def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -
     um_px
         Its pixel size, µm.
     sigmas_um
-        Blob sizes.
+        Scales, as Gaussian sigmas.
 
     Returns
     -------
     Plane
-        float32 (ceil(H / 2), ceil(W / 2)), >= 0: the largest scale-normalised root of the Hessian's determinant.
+        float32 (ceil(H / 2), ceil(W / 2)), >= 0: root of the Hessian's determinant, scale-normalised, maximum over
+        scales [1]_.
     """
     height, width = evidence.shape
     size = (-(-width // 2), -(-height // 2))
@@ -75,6 +88,7 @@ def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -
     response = np.zeros_like(half)
     for sigma_um in sigmas_um:
         sigma_px = sigma_um / (2 * um_px)
+        # Multiplying by sigma squared makes responses at different scales comparable (Lindeberg).
         _raise_to_blobness(blur(half, sigma_px), sigma_px**2, response)
     return response
 
@@ -82,27 +96,28 @@ def blob_response(evidence: Plane, um_px: float, sigmas_um: tuple[float, ...]) -
 def find_seeds(
     evidence: Plane, um_px: float, settings: SeedSettings | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Find the centres of blobs.
+    """Find the centres of bright blobs.
 
     Parameters
     ----------
     evidence
-        float32 (H, W), haematoxylin less DAB, optical density.
+        float32 (H, W), haematoxylin minus weighted DAB, OD.
     um_px
         Its pixel size, µm.
     settings
-        Sizes and the weakest response.
+        Scales and the weakest response.
 
     Returns
     -------
     tuple[NDArray[np.float32], NDArray[np.float32]]
-        float32 (N, 2) x, y in pixels of `evidence`, and float32 (N) responses, in raster order.
+        float32 (N, 2), x, y in pixels of `evidence`, and float32 (N), their responses; in raster order.
     """
     s = settings or SeedSettings()
+    # Blurring the response merges the double peaks of elongated or vesicular nuclei.
     response = blur(blob_response(evidence, um_px, s.sigmas_um), 0.5 / um_px)
-    ring = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
-    peaks = (response >= cv2.dilate(response, ring)) & (response > s.min_response_od)
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
+    peaks = (response >= cv2.dilate(response, kernel)) & (response > s.min_response_od)
     rows, columns = np.nonzero(peaks)
-    # Pixel centres of the half grid in pixels of the full one.
+    # Pixel centres of the half-size grid in pixels of the full one.
     centres = np.stack([columns * 2 + 0.5, rows * 2 + 0.5], 1).astype(np.float32)
     return centres, response[rows, columns].astype(np.float32)

@@ -1,16 +1,16 @@
-"""Closed contours around a point: the geometry that nuclei and cell outlines share.
+"""Star-shaped contours: the geometry shared by nuclear contours and cell outlines.
 
-A contour is star-shaped: one radius per angle around a centre. The best one maximises the sum of a gain over
-angles, with a price on the change of radius between neighbouring angles, and closes on itself; dynamic
-programming finds it, wherever the picture's "right" is. A star-shaped polygon with
-positive radii never crosses itself, so every outline is one that QuPath can read.
+A contour has one radius per angle around a centre. The best contour maximises the sum of a gain over all angles, minus
+a price on changes of radius between neighbouring angles, and closes on itself; it is found by dynamic programming,
+independently of the image's orientation. A star-shaped polygon with positive radii never crosses itself, so QuPath can
+read every outline.
 
 References
 ----------
 .. [1] Malpica N, et al. "Applying watershed algorithms to the segmentation of clustered nuclei." Cytometry
-   28:289-297, 1997 (what the usual way does; it splits elongated nuclei and follows noise).
+   28:289-297, 1997 (the usual alternative, which splits elongated nuclei and follows noise).
 .. [2] Sun C, Pallottino S. "Circular shortest path in images." Pattern Recognition 36:709-719, 2003.
-   doi:10.1016/S0031-3203(02)00085-7 (the closed path by unrolling).
+   doi:10.1016/S0031-3203(02)00085-7 (closed paths by unrolling).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-#: Licences of the compiler in the kernels: rounding may differ, NaN and infinity keep their meaning.
+#: Optimisations allowed in the kernels: sums may be reordered and contracted (needed to vectorise them), but NaN keeps
+#: its meaning, "not measured", which rules out plain ``fastmath=True``.
 FAST_MATH = {"arcp", "contract", "nsz", "reassoc"}
 
 __all__ = [
@@ -40,16 +41,22 @@ __all__ = [
 
 @nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
 def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
-    """Return the value of a plane between its pixels.
+    """Return the value of a plane between its pixels, by bilinear interpolation.
 
     Parameters
     ----------
     plane
         float32 (H, W), both at least 2.
     x, y
-        Place, pixels; pixel centres lie at whole numbers. Outside, the nearest edge pixel counts.
+        Position, pixels; pixel centres lie at whole numbers. Positions outside are moved to the edge.
+
+    Returns
+    -------
+    float
+        Interpolated value.
     """
     height, width = plane.shape
+    # Just below the last pixel, so that the next one always exists and the loop needs no branch.
     x = min(max(x, 0.0), width - 1.001)
     y = min(max(y, 0.0), height - 1.001)
     i = int(x)
@@ -65,14 +72,19 @@ def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
 def bilinear_pair(
     first: NDArray[np.float32], second: NDArray[np.float32], x: float, y: float
 ) -> tuple[float, float]:
-    """Return the values of two planes of one size; as `bilinear`, with the place worked out once.
+    """Return the values of two planes of equal size at one position, computing the weights once.
 
     Parameters
     ----------
     first, second
-        float32 (H, W).
+        float32 (H, W), both at least 2.
     x, y
-        Place, pixels.
+        Position, pixels, as in `bilinear`.
+
+    Returns
+    -------
+    tuple[float, float]
+        Interpolated values of both planes.
     """
     height, width = first.shape
     x = min(max(x, 0.0), width - 1.001)
@@ -89,11 +101,11 @@ def bilinear_pair(
 
 @nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
 def radius_at(radii: NDArray[np.float32], turn: float) -> float:
-    """Return the radius of one contour, float32 (A), at a share of a full turn, 0..1, between its own angles."""
+    """Return the radius of one contour, float32 (A), at a fraction of a full turn, 0..1, by linear interpolation."""
     place = turn * len(radii)
     whole = int(place)
     u = place - whole
-    # A full turn is no turn.
+    # A full turn is angle 0 again.
     i = whole % len(radii)
     return float(radii[i] * (1 - u) + radii[(i + 1) % len(radii)] * u)
 
@@ -108,11 +120,12 @@ def _advance(
     best: NDArray[np.float32],
     back: NDArray[np.int32],
 ) -> None:
-    """Carry the best sums from angle `first`, which stands in ``best[0]``, on by `n_steps` angles."""
+    """Extend the best sums by `n_steps` angles; ``best[0]`` holds those at angle `first`, `back` receives the path."""
     n_angles, n_radii = gain.shape
     for i in range(1, n_steps + 1):
         a = (first + i) % n_angles
         for r in range(n_radii):
+            # Ties go to no change of radius, then to the smaller change: the smoother contour.
             value = best[i - 1, r]
             origin = r
             for step in range(1, max_step + 1):
@@ -136,28 +149,30 @@ def closed_path(
     back: NDArray[np.int32],
     path: NDArray[np.int32],
 ) -> None:
-    """Find the closed path of largest gain through a polar image.
+    """Find a closed path of large gain through a polar image, into `path`.
 
     Parameters
     ----------
     gain
         float32 (A, R), gain of passing radius index r at angle a.
     step_price
-        Price of one step of radius between neighbouring angles, in units of `gain`.
+        Price per step of radius between neighbouring angles, in units of `gain`.
     max_step
         Largest change of radius index between neighbouring angles.
     best, back
-        Work space, float32 and int32, at least (A + 1, R).
+        Work space, float32 and int32, at least (A + 1, R); passed in so that nothing is allocated per contour.
     path
         int32 (A), overwritten with the radius index at each angle.
 
     Notes
     -----
-    Where a path begins must not depend on how the picture is turned. It begins at the direction with the largest
-    gain of all; half a turn about that direction decides its radius there, and one whole turn then leaves from that
-    radius and returns to it.
+    The exact optimum needs one dynamic programme per starting radius [2]_. Instead one starting point is fixed: the
+    direction with the largest gain, which is where the contour is clearest and which turns with the image. Half a turn
+    centred on that direction decides the radius there, and one full turn then leaves from that radius and returns to
+    it. On contours that stand out from noise the result is the optimum.
     """
     n_angles, n_radii = gain.shape
+    # The direction of the largest gain turns with the image, unlike angle 0.
     clear, most = 0, gain[0, 0]
     for a in range(n_angles):
         for r in range(n_radii):
@@ -168,12 +183,14 @@ def closed_path(
     for r in range(n_radii):
         best[0, r] = gain[first % n_angles, r]
     _advance(gain, first, 2 * quarter, step_price, max_step, best, back)
+    # The best half-turn path is traced back to its middle, the clear direction: evidence on both sides of it decides.
     anchor = 0
     for r in range(1, n_radii):
         if best[2 * quarter, r] > best[2 * quarter, anchor]:
             anchor = r
     for i in range(2 * quarter, quarter, -1):
         anchor = back[i, anchor]
+    # Only the anchor may be left; the path must also return to it, hence the trace back from there.
     for r in range(n_radii):
         best[0, r] = -1e9
     best[0, anchor] = 0.0
@@ -197,7 +214,7 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
     Returns
     -------
     NDArray[np.float64]
-        float64 (N, A, 2), open rings that begin at angle 0.
+        float64 (N, A, 2), open rings that start at angle 0.
     """
     angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
     offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
@@ -208,7 +225,7 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
 def rays_to_box(
     centres: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], n_angles: int
 ) -> NDArray[np.float64]:
-    """Return how far it is from points inside a box to its sides, in the directions of `polygons`.
+    """Return the distances from points inside a box to its sides, along the directions of `polygons`.
 
     Parameters
     ----------
@@ -217,16 +234,17 @@ def rays_to_box(
     low, high
         float64 (2), corners of the box, in the unit of `centres`.
     n_angles
-        Directions; angles count from +x towards +y.
+        Number of directions; angles count from +x towards +y.
 
     Returns
     -------
     NDArray[np.float64]
-        float64 (N, n_angles)
+        float64 (N, n_angles), in the unit of `centres`.
     """
     angle = np.linspace(0, 2 * np.pi, n_angles, endpoint=False)
     along = np.stack([np.cos(angle), np.sin(angle)], -1)
     room = np.where(along > 0, (high - centres)[:, None], (centres - low)[:, None])
+    # A direction parallel to a side never meets it: division by zero gives infinity, and the other side decides.
     with np.errstate(divide="ignore"):
         rays: NDArray[np.float64] = (room / np.abs(along)).min(-1)
     return rays
@@ -258,11 +276,12 @@ def mean_within(
         total, area = 0.0, 0.0
         for a in range(n_rays):
             cosine, sine = math.cos(2 * math.pi * a / n_rays), math.sin(2 * math.pi * a / n_rays)
+            # At most a pixel per step, and at least one step for tiny radii.
             steps = int(radii[k, a]) + 1
             width = radii[k, a] / steps
             for step in range(steps):
                 r = (step + 0.5) * width
-                # A ring of radius r holds area in proportion to r.
+                # Polar sampling: the area of an annulus grows with its radius.
                 total += r * width * bilinear(plane, centres[k, 0] + r * cosine, centres[k, 1] + r * sine)
                 area += r * width
         means[k] = total / area
@@ -275,12 +294,12 @@ def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
     Parameters
     ----------
     radii
-        float32 (N, A).
+        float32 (N, A), any unit.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (N), squared units of the radii.
+        float32 (N), in the square of that unit.
     """
     wedge = math.sin(2 * math.pi / radii.shape[1]) / 2
     areas: NDArray[np.float32] = (radii * np.roll(radii, -1, axis=1)).sum(1) * np.float32(wedge)
@@ -288,22 +307,22 @@ def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return where the centroids of star-shaped contours lie, seen from their centres.
+    """Return the centroids of star-shaped contours relative to their centres.
 
     Parameters
     ----------
     radii
-        float32 (N, A), of contours taken as smooth curves.
+        float32 (N, A), contours taken as smooth curves, not polygons.
 
     Returns
     -------
     NDArray[np.float64]
-        float64 (N, 2), x, y in units of the radii.
+        float64 (N, 2), x, y, in the unit of the radii.
     """
     r = radii.astype(np.float64)
     angle = np.linspace(0, 2 * np.pi, r.shape[1], endpoint=False)
     area = np.maximum((r**2).sum(1), 1e-6)
-    # Centroid of a sector of radius r lies at 2 r / 3 and weighs r^2.
+    # The centroid of a narrow sector of radius r lies at 2 r / 3, and its area grows with r^2.
     x = (r**3 * np.cos(angle)).sum(1) / area * (2 / 3)
     y = (r**3 * np.sin(angle)).sum(1) / area * (2 / 3)
     return np.stack([x, y], 1)

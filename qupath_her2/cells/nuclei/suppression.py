@@ -1,8 +1,8 @@
-"""One contour per nucleus: of contours that claim the same place the best stays.
+"""Non-maximum suppression: of contours that compete for the same nucleus the best is kept.
 
-Greedy suppression over a slide would let a choice in one corner change one in another. Here a candidate is kept
-when no better rival is open or kept, in a few rounds: each decision reaches one neighbour further, no more, so
-tiles with a halo agree with the whole.
+Greedy suppression over a whole slide lets a decision in one corner change one in another, through a chain of overlaps.
+Here candidates are decided in a few rounds: one is kept when no better competitor is undecided or kept. Each round
+carries a decision one neighbour further and no more, so tiles with a halo agree with the whole image.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["ROUNDS", "keep_best"]
 
-#: Rounds of choice; what is still open after them is dropped (none on real tissue).
+#: Number of rounds; candidates still undecided afterwards are dropped (none on real tissue).
 ROUNDS = 6
 
 _OPEN, _KEPT, _DROPPED = 0, 1, 2
@@ -25,15 +25,19 @@ _OPEN, _KEPT, _DROPPED = 0, 1, 2
 def _compete(
     centres: NDArray[np.float64], radii: NDArray[np.float32], i: int, j: int, reach_px: float
 ) -> bool:
+    """Return whether two contours claim the same nucleus: a centre inside the other contour, or a large overlap."""
     dx = centres[j, 0] - centres[i, 0]
     dy = centres[j, 1] - centres[i, 1]
     distance = math.hypot(dx, dy)
     if distance > reach_px:
         return False
+    # Compared along the line between the centres only: an area of overlap for every pair would be far more costly.
     n_angles = radii.shape[1]
     towards = round(math.atan2(dy, dx) / (2 * math.pi) * n_angles) % n_angles
     back = (towards + n_angles // 2) % n_angles
     mine, other = radii[i, towards], radii[j, back]
+    # Touching nuclei overlap a little, since contours lie at the middle of a blurred edge: hence 0.9, and half a
+    # radius.
     if distance < 0.9 * mine or distance < 0.9 * other:
         return True
     return bool(mine + other - distance > 0.5 * min(mine, other))
@@ -50,6 +54,11 @@ def _rounds(
     reach_px: float,
     rounds: int,
 ) -> NDArray[np.uint8]:
+    """Return the state of each candidate after all rounds.
+
+    Candidates are sorted into square bins of side `reach_px`: `order` lists them by bin, and `first` holds the start of
+    each bin. Competitors lie in the 3 x 3 bins around a candidate.
+    """
     n = len(score)
     state = np.zeros(n, np.uint8)
     winners = np.empty(n, np.int64)
@@ -82,9 +91,11 @@ def _rounds(
             if stands:
                 winners[n_winners] = i
                 n_winners += 1
+        # Winners are entered after the round: within it all decisions see the same state, whatever the order of the
+        # candidates (drops may be seen at once, they only remove competitors).
         for w in range(n_winners):
             state[winners[w]] = _KEPT
-        # A round that only drops frees those who waited for the dropped.
+        # A round that only drops candidates may still free others that waited for them.
         if n_winners == 0 and n_dropped == 0:
             break
     return state
@@ -93,27 +104,27 @@ def _rounds(
 def keep_best(
     centres: NDArray[np.float64], radii: NDArray[np.float32], score: NDArray[np.float32], reach_px: float
 ) -> NDArray[np.bool_]:
-    """Choose the best of contours that claim the same place.
+    """Choose the best of competing contours.
 
     Parameters
     ----------
     centres
-        float64 (N, 2), pixels, >= 0.
+        float64 (N, 2), x, y, pixels, >= 0.
     radii
         float32 (N, A), pixels.
     score
-        float32 (N), larger is better; equal scores: the earlier candidate.
+        float32 (N), larger is better; of equal scores the earlier candidate wins.
     reach_px
         Contours whose centres are farther apart never compete.
 
     Returns
     -------
     NDArray[np.bool_]
-        bool (N)
+        bool (N), the contours kept.
     """
     if len(centres) == 0:
         return np.zeros(0, bool)
-    # One empty column beside the grid keeps its rows from touching round the edge.
+    # One empty column of bins separates the end of a row from the start of the next.
     columns = int(centres[:, 0].max() / reach_px) + 2
     cells = (centres[:, 1] / np.float32(reach_px)).astype(np.int64) * columns
     cells += (centres[:, 0] / np.float32(reach_px)).astype(np.int64)

@@ -1,4 +1,9 @@
-"""Boosted regression trees as plain arrays: small, fast, and read without unpickling anything."""
+"""Boosted regression trees stored as plain arrays.
+
+Own code instead of a pickled scikit-learn model: unpickling runs code from the file and ties it to one scikit-learn
+version, and scoring should not need scikit-learn. `tests.quality.nucleus_trees` trains the trees with scikit-learn,
+and a test compares the predictions.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,22 @@ __all__ = ["Trees", "load_trees", "predict"]
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """A sum of regression trees, stored one after another.
+    """An ensemble of T regression trees with M nodes in all, stored one after another.
 
-    `root` int32 (T), first node of each tree; per node: `feature` int16 (-1 in a leaf), `threshold` float32 (go
-    left when value <= threshold), `left`, `right` int32, `value` float32 (leaf). `baseline` float is added.
+    Attributes
+    ----------
+    root
+        int32 (T), first node of each tree.
+    feature
+        int16 (M), feature compared at each node, -1 in a leaf.
+    threshold
+        float32 (M); the path goes left where the feature is at most the threshold.
+    left, right
+        int32 (M), child nodes.
+    value
+        float32 (M), prediction of a leaf.
+    baseline
+        Added to the sum over trees.
     """
 
     root: NDArray[np.int32]
@@ -32,30 +49,36 @@ class Trees:
 
 
 def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -> dict[str, Trees]:
-    """Load the trees shipped as package data.
+    """Load trees shipped as package data.
 
     Parameters
     ----------
     name
-        File beside this module, under ``data``.
+        File in ``qupath_her2/cells/data``.
     targets
-        The predictions wanted.
+        Names of the predictions to load.
     features
-        The columns the caller offers; they must be those the trees were grown on, in order.
+        Columns that the caller computes; they must be those the trees were trained on, in order.
+
+    Returns
+    -------
+    dict[str, Trees]
+        Trees of each target.
 
     Raises
     ------
     ExchangeError
-        When the file was grown on other features.
+        When the trees were trained on other features.
     """
     with resources.files("qupath_her2.cells").joinpath("data", name).open("rb") as file:
         stored = np.load(file, allow_pickle=False)
-        grown_on = tuple(str(column) for column in stored["features"])
-        if grown_on != features:
-            odd = sorted(set(grown_on) ^ set(features)) or ["their order"]
+        trained_on = tuple(str(column) for column in stored["features"])
+        if trained_on != features:
+            differing = sorted(set(trained_on) ^ set(features)) or ["their order"]
             raise ExchangeError(
-                f"The trees in '{name}' were grown on other features than this version measures ({', '.join(odd)}). "
-                "Install qupath-her2 again, or grow them again with python -m tests.quality.nucleus_trees."
+                f"The regression trees '{name}' were trained on other features than this version computes "
+                f"({', '.join(differing)}). Reinstall qupath-her2, or retrain them with "
+                "python -m tests.quality.nucleus_trees."
             )
         return {
             target: Trees(
@@ -82,11 +105,14 @@ def _predict(
     value: NDArray[np.float32],
     baseline: float,
 ) -> NDArray[np.float32]:
+    """Sum the leaves reached by each row; plain arguments, because numba cannot take a dataclass."""
     out = np.empty(len(rows), np.float32)
     for i in range(len(rows)):
+        # Summed in double precision, always in the same order: ratings are compared between tiles.
         total = baseline
         for t in range(len(root)):
             node = root[t]
+            # Same comparison as scikit-learn's (left where <=), else predictions differ at the thresholds.
             while feature[node] >= 0:
                 node = left[node] if rows[i, feature[node]] <= threshold[node] else right[node]
             total += value[node]
@@ -95,14 +121,14 @@ def _predict(
 
 
 def predict(trees: Trees, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add up what every tree says of each row.
+    """Predict the target of each row.
 
     Parameters
     ----------
     trees
-        Grown on F features.
+        Trees trained on F features.
     rows
-        float32 (N, F), no NaN.
+        float32 (N, F), without NaN: scikit-learn's handling of missing values is not stored.
 
     Returns
     -------
