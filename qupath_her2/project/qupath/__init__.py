@@ -1,1 +1,1 @@
-"""QuPath itself: installations, the headless JVM, pull, push, and the Groovy scripts."""
+"""QuPath itself: installations, the headless JVM process, pull, push, and installing the Groovy scripts."""

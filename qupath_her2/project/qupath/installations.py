@@ -1,4 +1,4 @@
-"""Which QuPath installations are on this machine, and which of them is to be used; nothing is started."""
+"""QuPath installations: finds those on this machine and chooses one for a project, without starting any."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ __all__ = ["QuPath", "choose_qupath", "find_qupaths"]
 
 @dataclass(frozen=True, slots=True)
 class QuPath:
-    """An installation of QuPath: its version, as its own core jar says it, and its folder."""
+    """A QuPath installation: its version, taken from the name of its core jar, and its folder."""
 
     version: str
     folder: Path
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The version as numbers, to be compared."""
+        """The version as numbers, for comparison."""
+        # Snapshots and release candidates ("0.6.0-rc3") count as their release.
         return tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
 
 
 def find_qupaths() -> list[QuPath]:
-    """Return every QuPath of this machine, the newest first; one that ``PAQUO_QUPATH_DIR`` names is the only one.
+    """Return the QuPath installations on this machine, newest first; only that of ``PAQUO_QUPATH_DIR`` if it is set.
 
-    Looked at are paquo's settings (``PAQUO_QUPATH_DIR``, ``.paquo.toml``), the active conda environment, and
-    folders named QuPath* in paquo's usual places.
+    Searches paquo's settings (``PAQUO_QUPATH_DIR``, ``.paquo.toml``), the active conda environment, and folders
+    named QuPath* in paquo's default places.
 
     Raises
     ------
@@ -57,10 +58,10 @@ def _paquo_settings() -> dict[str, Any]:
         from paquo._config import settings, to_kwargs
     except ImportError as error:
         raise MissingExtraError(
-            "paquo, which starts QuPath from Python, is not installed: pip install paquo. Without it, use the "
-            "scripts inside QuPath: export_regions.groovy and import_results.groovy."
+            "paquo, which runs QuPath from Python, is not installed: pip install paquo. Or use the scripts inside "
+            "QuPath: export_regions.groovy before scoring, import_results.groovy after."
         ) from error
-    # The settings were read when paquo was first imported; the variable may have been set since.
+    # paquo reads its settings at its first import; the variable may have been set since.
     named = os.environ.get("PAQUO_QUPATH_DIR")
     known: dict[str, Any] = to_kwargs(settings)
     return {**known, "qupath_dir": named or known.get("qupath_dir")}
@@ -72,6 +73,7 @@ def _folders(settings: Mapping[str, Any]) -> Iterator[Path]:
         yield from (
             Path(conda, *end) for end in (("opt", "QuPath"), ("bin", "QuPath.app"), ("Library", "QuPath"))
         )
+    # A search folder may be missing or unreadable; that is no reason to stop.
     pattern = re.compile(settings.get("qupath_search_dir_regex") or "")
     for place in (Path(p).expanduser() for p in settings.get("qupath_search_dirs") or ()):
         with contextlib.suppress(OSError):
@@ -90,33 +92,34 @@ def _installation(folder: Path) -> QuPath | None:
 
 
 def choose_qupath(project_version: str | None = None) -> QuPath:
-    """Return the QuPath to use: the one that saved the project, else the newest.
+    """Return the QuPath to use for a project: the version that saved it, else the newest.
 
-    The same version comes first because an older QuPath need not be able to read what a newer one saved.
+    The same version is preferred, so that the project stays readable for the QuPath it was made with.
 
     Raises
     ------
     QuPathError
-        There is none, or all are older than the project; the message names the ways out.
+        There is none, or all are older than the project; the message says what to do.
     """
     found = find_qupaths()
     named = os.environ.get("PAQUO_QUPATH_DIR")
     if not found:
         where = (
-            f"PAQUO_QUPATH_DIR names '{named}', which is no QuPath"
+            f"PAQUO_QUPATH_DIR is '{named}', which is not a QuPath folder"
             if named
-            else "looked in paquo's usual places"
+            else "searched paquo's default places"
         )
         raise QuPathError(
             f"No QuPath was found on this machine ({where}). Set PAQUO_QUPATH_DIR to the folder of QuPath, or use "
-            "the scripts inside QuPath: export_regions.groovy, and import_results.groovy after scoring."
+            "the scripts inside QuPath: export_regions.groovy before scoring, import_results.groovy after."
         )
     same = [qupath for qupath in found if qupath.version == project_version]
     chosen = (same or found)[0]
+    # Major and minor only: the project format does not change within a minor version.
     wanted = QuPath(project_version or "0", Path())
     if chosen.order[:2] < wanted.order[:2]:
         raise QuPathError(
-            f"The project was saved by QuPath {project_version}, and the newest found is {chosen.version} "
-            f"({chosen.folder}), which may not read it. Set PAQUO_QUPATH_DIR to a QuPath {project_version}."
+            f"The project was saved by QuPath {project_version}, but the newest QuPath found is {chosen.version} "
+            f"({chosen.folder}), which may not be able to read it. Set PAQUO_QUPATH_DIR to QuPath {project_version}."
         )
     return chosen

@@ -1,8 +1,8 @@
-"""QuPath as a child process: started with the heap it needs, ended with its parent.
+"""QuPath as a child process: sized heap, JSON lines in and out, clean cancellation.
 
-The child is `project.qupath.jvm_child`: paquo starts the Java machine of a QuPath installation in it through JPype. It
-has a process of its own because a Java machine starts once a process, keeps its heap until the end, and must
-not share a process with torch. Requests go in and events come out as lines of JSON.
+The child runs `project.qupath.jvm_child`, in which paquo starts the JVM of a QuPath installation through JPype. It is a
+process of its own because a JVM can be started only once per process, keeps its heap until the end, and must not share
+a process with torch. The request goes in and events come out as lines of JSON.
 """
 
 from __future__ import annotations
@@ -23,27 +23,34 @@ from qupath_her2.project.qupath.installations import QuPath
 
 __all__ = ["call_qupath", "estimate_heap_mb", "machine_memory_mb"]
 
-#: Heap in MB that QuPath takes without any object: its classes, Groovy, tiles of an open image.
+#: Heap in MB that QuPath needs without any objects: its classes, Groovy, tiles of an open image.
 _BASE_MB = 700
-#: Heap in bytes an object takes while it is read, changed and saved: a cell with nucleus (24 + 16 vertices) and
-#: 10 measurements keeps about 2.1 kB, and saving holds a compressed copy of all.
+#: Heap in bytes per object while it is read, changed and saved: a cell with nucleus (24 + 16 vertices) and 10
+#: measurements takes about 2.1 kB, and saving keeps a compressed copy of all objects.
 _OBJECT_BYTES = 3_000
-#: Of the machine's memory that may be given to Java.
-_SHARE = 0.8
-#: How long a child that was asked to stop may go on: an image that is being saved is finished.
+#: Share of the machine's memory that may be given to Java.
+_MAX_MEMORY_SHARE = 0.8
+#: Seconds a cancelled child may continue, so that an image that is being saved is finished.
 _STOP_S = 30.0
 _LOG_LINES = 12
-#: Names that would put other classes, options or modules into the child than it was tested with.
-_UNWANTED = ("PYTHONHOME", "PYTHONSTARTUP", "CLASSPATH", "JAVA_HOME", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
+#: Environment variables that would load other classes, options or modules into the child than those tested.
+_DROPPED_VARIABLES = (
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "CLASSPATH",
+    "JAVA_HOME",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+)
 
 
 def estimate_heap_mb(n_objects: int) -> int:
-    """Return the Java heap in MB for images of at most `n_objects` objects, those to be added included."""
+    """Return the Java heap in MB for images of at most `n_objects` objects, including those to be added."""
     return _BASE_MB + int(n_objects * _OBJECT_BYTES / 1e6)
 
 
 def machine_memory_mb() -> int | None:
-    """Return the memory of this machine in MB; None where the system does not say."""
+    """Return the memory of this machine in MB; None if the system does not tell."""
     if sys.platform == "win32":
         import ctypes
 
@@ -57,13 +64,15 @@ def machine_memory_mb() -> int | None:
 
 
 def _checked_heap_mb(wanted_mb: int | None, n_objects: int) -> int:
-    """Return the heap to ask for; QuPathError before anything is loaded where the machine has too little."""
+    """Return the heap to request; QuPathError, before anything is loaded, if the machine has too little memory."""
     heap_mb = wanted_mb or estimate_heap_mb(n_objects)
     memory_mb = machine_memory_mb()
-    if wanted_mb is None and memory_mb is not None and heap_mb > _SHARE * memory_mb:
+    # A heap given by the user is not questioned: the estimate may be too high for simple objects.
+    if wanted_mb is None and memory_mb is not None and heap_mb > _MAX_MEMORY_SHARE * memory_mb:
         raise QuPathError(
             f"QuPath would need about {heap_mb / 1024:.0f} GB for {n_objects:,} objects in one image; this machine "
-            f"has {memory_mb / 1024:.0f} GB. Use a larger one, or try with less: --heap {int(memory_mb * 0.7)}."
+            f"has {memory_mb / 1024:.0f} GB. Use a larger machine, or try with less memory: "
+            f"--heap {int(memory_mb * 0.7)}."
         )
     return heap_mb
 
@@ -77,69 +86,79 @@ def call_qupath(
     n_objects: int = 0,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Have QuPath do something in a process of its own, and return what came of it.
+    """Run a request in a QuPath process of its own and return the result.
 
     Parameters
     ----------
-    verb, request
-        What `project.qupath.jvm_child` is to do.
+    verb
+        ``export``, ``push`` or ``preferences``, see `project.qupath.jvm_child`.
+    request
+        Parameters of the verb, as plain JSON values.
     qupath
         The installation to use.
     heap_mb
-        Java heap; estimated from `n_objects`, the largest number of objects in an image, where None.
+        Java heap in MB; None to estimate it from `n_objects`.
+    n_objects
+        Largest number of objects in one image, including those to be added.
     listen
-        Called with each event that comes before the result; may raise KeyboardInterrupt to cancel.
+        Called with each event before the result; may raise KeyboardInterrupt to cancel.
+
+    Returns
+    -------
+    dict[str, Any]
+        The ``result`` event of the child.
 
     Raises
     ------
     QuPathError
-        It was refused or failed; the message is QuPath's own, or the last lines of its log.
+        QuPath refused or failed; the message is QuPath's own, or the last lines of its log.
     KeyboardInterrupt
-        After Ctrl-C; the image in work was finished or left as it was, and the child is gone.
+        After Ctrl-C. The image being processed was finished or left unchanged, and the child has ended.
     """
     heap_mb = _checked_heap_mb(heap_mb, n_objects)
     first = {"verb": verb, "qupath": str(qupath.folder), "heap_mb": heap_mb, **request}
+    # The log goes to a file, not a pipe: nobody reads a second pipe, and a full one would block Java.
     with tempfile.TemporaryFile(prefix="her2-qupath-") as log:
         with _start(log) as child:
             try:
-                result = _converse(child, first, listen)
+                result = _communicate(child, first, listen)
             except BaseException:
                 _stop(child)
                 raise
         if result is None:
-            raise QuPathError(_death(child.returncode, qupath, heap_mb, log))
+            raise QuPathError(_crash_message(child.returncode, qupath, heap_mb, log))
     if "error" in result:
         raise QuPathError(str(result["error"]))
     return result
 
 
 def _start(log: IO[bytes]) -> subprocess.Popen[bytes]:
-    # A group of its own: Ctrl-C in the terminal must reach the child as a request, or Java dies while it saves.
-    alone: dict[str, Any] = {"start_new_session": True}
+    # In a process group of its own: Ctrl-C in the terminal would otherwise kill Java while it saves an image.
+    own_group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
-        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return subprocess.Popen(
         [sys.executable, "-m", "qupath_her2.project.qupath.jvm_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         env=_environment(),
-        **alone,
+        **own_group,
     )
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
-    # This very package, from a checkout as well.
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
+    # The child must import this very package, even if it runs from a checkout.
     kept["PYTHONPATH"] = str(Path(__file__).parents[3])
     kept["PYTHONUTF8"] = "1"
     return kept
 
 
-def _converse(
+def _communicate(
     child: subprocess.Popen[bytes], first: Mapping[str, Any], listen: Callable[[dict[str, Any]], None] | None
 ) -> dict[str, Any] | None:
-    """Send the request and pass events on; return the result, None where the child ended without one."""
+    """Send the request and pass on events; return the result, None if the child ended without one."""
     assert child.stdin is not None
     assert child.stdout is not None
     try:
@@ -157,7 +176,7 @@ def _converse(
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child to stop by closing its input, and end it where it does not."""
+    """Ask the child to stop by closing its input, and kill it if it does not within `_STOP_S`."""
     assert child.stdin is not None
     with contextlib.suppress(OSError):
         child.stdin.close()
@@ -169,10 +188,12 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         killer.cancel()
 
 
-def _death(code: int, qupath: QuPath, heap_mb: int, log: IO[bytes]) -> str:
+def _crash_message(code: int, qupath: QuPath, heap_mb: int, log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").splitlines()
     if any("OutOfMemoryError" in line for line in lines):
-        return f"QuPath {qupath.version} ran out of its {heap_mb} MB of memory. Give it more: --heap {2 * heap_mb}."
-    last = "\n  ".join(lines[-_LOG_LINES:]) or "it said nothing"
-    return f"QuPath {qupath.version} ended without a result (exit code {code}). Its last words:\n  {last}"
+        return (
+            f"QuPath {qupath.version} ran out of memory ({heap_mb} MB). Give it more: --heap {2 * heap_mb}."
+        )
+    last = "\n  ".join(lines[-_LOG_LINES:]) or "(empty)"
+    return f"QuPath {qupath.version} ended without a result (exit code {code}). End of its log:\n  {last}"

@@ -1,7 +1,7 @@
-"""The process in which QuPath runs for Python; started by `project.qupath.jvm`, spoken to in lines of JSON.
+"""Child process that runs QuPath for Python; started by `project.qupath.jvm`, controlled by lines of JSON.
 
-It loads the very classes of ``groovy/lib`` that the scripts inside QuPath use, through Groovy's own class
-loader, so that there is one piece of code that reads and writes QuPath's objects.
+It loads the classes in ``groovy/lib`` that the scripts inside QuPath use as well, through Groovy's own class loader, so
+that only one implementation reads and writes QuPath's objects.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from qupath_her2.project.qupath.scripts import groovy_folder
 
 __all__ = ["main"]
 
-#: How long work may go on after the parent is gone: an image that is being saved is finished.
+#: Seconds the work may continue after the parent has gone, so that an image that is being saved is finished.
 _GRACE_S = 20.0
-#: What the library throws when it was asked to stop.
+#: Exceptions of the Groovy library after a cancellation.
 _CANCELLED = ("Her2Cancelled", "CancellationException")
 
 
-class Talk:
-    """Events to the parent, and its wish to stop."""
+class EventChannel:
+    """Sends events to the parent, and notices when it cancels or dies."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
         self.is_cancelled = threading.Event()
 
-    def say(self, **event: Any) -> None:
-        """Send one event."""
+    def send(self, **event: Any) -> None:
+        """Send one event as a line of JSON; a parent that has gone counts as a cancellation."""
         try:
             self._out.write(json.dumps(event).encode() + b"\n")
             self._out.flush()
@@ -44,60 +44,61 @@ class Talk:
             self.is_cancelled.set()
 
     def watch(self, source: IO[bytes]) -> None:
-        """Wait in the background for the end of the input: the parent cancels by closing it, or is dead."""
+        """Watch for the end of the input in the background: the parent has closed it to cancel, or has died."""
         threading.Thread(target=self._wait_for_end, args=(source,), daemon=True).start()
 
     def _wait_for_end(self, source: IO[bytes]) -> None:
         while source.read(1):
             pass
         self.is_cancelled.set()
+        # An event that is never set: a sleep that no signal cuts short.
         threading.Event().wait(_GRACE_S)
         os._exit(130)
 
 
 def main() -> None:
-    """Read the request, do it, say what came of it, and end the process."""
-    # What Java, JPype and QuPath print must not get between the events.
+    """Read the request, execute it, send the result, and end the process."""
+    # Java, JPype and QuPath print to stdout; that must not get between the events.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = json.loads(sys.stdin.buffer.readline())
-    talk = Talk(out)
-    talk.watch(sys.stdin.buffer)
+    channel = EventChannel(out)
+    channel.watch(sys.stdin.buffer)
     code = 1
     try:
-        _serve(request, talk)
+        _serve(request, channel)
         code = 0
     except BaseException:
         traceback.print_exc()
         raise
     finally:
-        # Java's threads would keep an ordinary end waiting.
+        # An ordinary exit would wait for Java's threads.
         sys.stderr.flush()
         os._exit(code)
 
 
-def _serve(request: dict[str, Any], talk: Talk) -> None:
+def _serve(request: dict[str, Any], channel: EventChannel) -> None:
     options = [f"-Xmx{request['heap_mb']}m", "-Djava.awt.headless=true"]
     start_jvm(finder_kwargs={"qupath_dir": request["qupath"], "java_opts": options})
     verbs = {"export": _export, "push": _push, "preferences": _preferences}
     try:
-        talk.say(event="result", **verbs[request["verb"]](request, talk))
+        channel.send(event="result", **verbs[request["verb"]](request, channel))
     except jpype.JException as error:
-        _say_error(talk, error)
+        _send_error(channel, error)
         return
     if request["verb"] != "preferences":
-        # Later starts are quicker by seconds; not while scripts are installed or taken away.
+        # Caching the compiled classes makes later starts seconds faster; not while scripts are being (un)installed.
         her2_class("Her2Compiled").keep()
 
 
-def _say_error(talk: Talk, error: Any) -> None:
+def _send_error(channel: EventChannel, error: Any) -> None:
     name = str(error.getClass().getSimpleName())
     cancelled = name in _CANCELLED
-    talk.say(event="error", kind=name, error=str(error.getMessage()) if cancelled else _reason(error))
+    channel.send(event="error", kind=name, error=str(error.getMessage()) if cancelled else _reason(error))
 
 
 def _reason(error: Any) -> str:
-    """Return in words why one image could not be done; what ends all of them is raised again."""
+    """Return the reason for which one image failed; an error that concerns all images is raised again."""
     name = str(error.getClass().getSimpleName())
     if name in (*_CANCELLED, "OutOfMemoryError"):
         raise error
@@ -108,7 +109,7 @@ def _reason(error: Any) -> str:
 
 
 def her2_class(name: str) -> Any:
-    """Return a class of ``groovy/lib``; the loader is kept where the scripts keep theirs, one a JVM."""
+    """Return a class of ``groovy/lib``; its loader is shared with the scripts, one per JVM."""
     lib = JClass("java.io.File")(str(groovy_folder() / "lib"))
     stamp = max(int(path.lastModified()) for path in lib.listFiles())
     key = f"qupath_her2.loader {lib.getCanonicalPath()} {stamp}"
@@ -126,52 +127,53 @@ def her2_class(name: str) -> Any:
 
 def _open_project(path: str) -> Any:
     image = JClass("java.awt.image.BufferedImage")
-    # QuPath's reader of projects knows the kinds of image servers once this class has been initialised.
+    # The initialiser of this class registers the image servers that QuPath's project reader needs.
     JClass("java.lang.Class").forName("qupath.lib.images.servers.ImageServers")
     return JClass("qupath.lib.projects.ProjectIO").loadProject(JClass("java.io.File")(path), image)
 
 
-def _plain(value: Any) -> Any:
-    """Return what a Java map or list holds as Python's own."""
+def _to_python(value: Any) -> Any:
+    """Return a Java map or list as plain Python objects."""
+    # By way of JSON: JPype would convert number by number, and leave Java strings in place.
     gson = JClass("com.google.gson.GsonBuilder")().serializeNulls().create()
     return json.loads(str(gson.toJson(value)))
 
 
-def _strings(words: list[str] | None) -> Any:
-    if words is None:
+def _java_list(texts: list[str] | None) -> Any:
+    if texts is None:
         return None
-    listed = JClass("java.util.ArrayList")()
-    for word in words:
-        listed.add(word)
-    return listed
+    result = JClass("java.util.ArrayList")()
+    for text in texts:
+        result.add(text)
+    return result
 
 
-def _listener(talk: Talk) -> Any:
+def _listener(channel: EventChannel) -> Any:
     return JProxy(
-        "java.util.function.Consumer", dict={"accept": lambda text: talk.say(**json.loads(str(text)))}
+        "java.util.function.Consumer", dict={"accept": lambda text: channel.send(**json.loads(str(text)))}
     )
 
 
-def _canceller(talk: Talk) -> Any:
-    return JProxy("java.util.function.BooleanSupplier", dict={"getAsBoolean": talk.is_cancelled.is_set})
+def _canceller(channel: EventChannel) -> Any:
+    return JProxy("java.util.function.BooleanSupplier", dict={"getAsBoolean": channel.is_cancelled.is_set})
 
 
-def _export(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
+def _export(request: dict[str, Any], channel: EventChannel) -> dict[str, Any]:
     project = _open_project(request["project"])
     export = her2_class("Her2Export")(project, JClass("java.io.File")(str(Path(request["her2"]))))
     export.setWithCells(bool(request.get("cells")))
     export.setWithPixels(bool(request.get("pixels")))
-    export.setListener(_listener(talk))
-    export.setCancelled(_canceller(talk))
-    found: dict[str, Any] = _plain(export.run(_strings(request.get("only"))))
+    export.setListener(_listener(channel))
+    export.setCancelled(_canceller(channel))
+    found: dict[str, Any] = _to_python(export.run(_java_list(request.get("only"))))
     return found
 
 
-def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
+def _push(request: dict[str, Any], channel: EventChannel) -> dict[str, Any]:
     project = _open_project(request["project"])
-    way_in = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
-    way_in.setDryRun(bool(request["dry_run"]))
-    way_in.setCancelled(_canceller(talk))
+    importer = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
+    importer.setDryRun(bool(request["dry_run"]))
+    importer.setCancelled(_canceller(channel))
     data = her2_class("Her2DataFile")
     done = []
     for entry in project.getImageList():
@@ -179,19 +181,20 @@ def _push(request: dict[str, Any], talk: Talk) -> dict[str, Any]:
             continue
         try:
             moved = data.ofMoved(project, entry)
-            shown = {} if moved is None else {entry.getID(): moved}
-            way_in.setOpen(JClass("java.util.HashMap")(shown))
-            words = _plain(way_in.push(entry))
+            # If the image file moved together with its project, QuPath itself would not find it; pass it in opened.
+            opened = {} if moved is None else {entry.getID(): moved}
+            importer.setOpen(JClass("java.util.HashMap")(opened))
+            outcome = _to_python(importer.push(entry))
         except jpype.JException as error:
-            words = {"state": "refused", "image": str(entry.getID()), "reason": _reason(error)}
-        words["name"] = str(entry.getImageName())
-        talk.say(event="image", **words)
-        done.append(words)
+            outcome = {"state": "refused", "image": str(entry.getID()), "reason": _reason(error)}
+        outcome["name"] = str(entry.getImageName())
+        channel.send(event="image", **outcome)
+        done.append(outcome)
     return {"images": done}
 
 
-def _preferences(request: dict[str, Any], _: Talk) -> dict[str, Any]:
-    """Return QuPath's user folder and start-up script, changed first where the request says so."""
+def _preferences(request: dict[str, Any], _: EventChannel) -> dict[str, Any]:
+    """Return QuPath's user folder and start-up script, after changing those named in the request."""
     prefs = JClass("qupath.lib.gui.prefs.PathPrefs")
     known = {"user_folder": prefs.userPathProperty(), "startup": prefs.startupScriptProperty()}
     wanted = request.get("set") or {}

@@ -1,7 +1,7 @@
-"""Whether a project is open in a QuPath window: two programs that save one project lose each other's work.
+"""Projects open in a QuPath window: detected by a heartbeat file, and refused for writing.
 
-QuPath itself leaves no lock. Our start-up script keeps a file beside the project while it is open there, and
-touches it every ten seconds (design.md 3.13).
+Two programs that save the same project overwrite each other's work, and QuPath has no lock. Our start-up script keeps
+a heartbeat file next to the project file while the project is open, and touches it every ten seconds.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from qupath_her2.errors import QuPathError
 
 __all__ = ["HEARTBEAT_SUFFIX", "open_in_window", "refuse_open_project"]
 
-#: Added to the name of the project file.
+#: Suffix added to the name of the project file.
 HEARTBEAT_SUFFIX = ".her2-open"
-#: Age in seconds after which the window counts as gone; it touches the file every 10 s, if nothing holds it up.
+#: Age in seconds after which the window counts as closed; it touches the file every 10 s unless QuPath is busy.
 FRESH_S = 45.0
 
 
 def open_in_window(project_file: Path) -> str | None:
-    """Return where the project is open (host and process, in words); None where no window has it open."""
+    """Return a description of the QuPath that has the project open (version and host); None if it is not open."""
     beat = project_file.with_name(project_file.name + HEARTBEAT_SUFFIX)
     try:
         touched = beat.stat().st_mtime
@@ -30,7 +30,7 @@ def open_in_window(project_file: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        # Just being written: somebody is there.
+        # The file is being written at this moment: a window is open.
         content = {}
     else:
         if _disk_time(project_file.parent) - touched > FRESH_S:
@@ -40,21 +40,21 @@ def open_in_window(project_file: Path) -> str | None:
 
 
 def refuse_open_project(project_file: Path) -> None:
-    """Raise QuPathError where a window has the project open."""
+    """Raise QuPathError if the project is open in a QuPath window."""
     where = open_in_window(project_file)
     if where is not None:
         raise QuPathError(
-            f"Project '{project_file}' is open in {where}. Close it there and repeat this, "
-            "or bring the results in from that window: Extensions > HER2 > Import results."
+            f"Project '{project_file}' is open in {where}. Close it there and try again, "
+            "or import the results in that window: Extensions > HER2 > Import results."
         )
 
 
 def _disk_time(folder: Path) -> float:
-    """Return the present time by the clock of the disk: that of a network disk may be minutes off ours."""
+    """Return the current time by the clock of the disk; that of a network drive may be minutes off ours."""
     try:
         handle, name = tempfile.mkstemp(prefix=".her2-clock-", dir=folder)
     except OSError:
-        # A project that cannot be written cannot be open for writing here either; our own clock will do.
+        # A project in a read-only folder will not be saved by us anyway; our own clock is good enough.
         handle, name = tempfile.mkstemp()
     os.close(handle)
     try:

@@ -1,4 +1,4 @@
-"""From a QuPath project into its exchange folder: ``images.json`` and ``regions/``, without a window."""
+"""Pull: exports ``images.json`` and ``regions/`` from a QuPath project to its exchange folder, headless."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Pulled", "pull"]
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What was pulled.
+    """The result of a pull.
 
     Attributes
     ----------
@@ -27,13 +27,13 @@ class Pulled:
     her2
         The exchange folder.
     qupath
-        The QuPath that did it.
+        The QuPath that was used.
     images, regions, cells
-        counts.
+        Numbers of exported objects.
     refused
-        {image: sentence} of the images that could not be exported.
+        {image: reason} of the images that could not be exported.
     ids
-        The images' names in the exchange folder.
+        Ids of the images in the exchange folder.
     """
 
     project: Path
@@ -56,42 +56,49 @@ def pull(
     heap_mb: int | None = None,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> Pulled:
-    """Export a project's images and people's regions; the project itself is not changed.
+    """Export the image list and the annotations of a project, without changing it.
 
-    But for what a push that was killed left half done, which is completed where no window has the project open.
+    There is one exception: if a push was killed between saving an image's data and its metadata, the metadata are
+    completed, unless the project is open in a QuPath window.
 
     Parameters
     ----------
     place
         ``project.qpproj`` or its folder.
     out
-        The exchange folder; ``her2`` beside the project where None.
+        The exchange folder; None for ``her2`` next to the project.
     images
-        Names or patterns; the others keep what was pulled before. Empty takes all.
+        Names or patterns of the images to export; what was pulled before of the others is kept. Empty for all.
     cells
-        Also export the cells that are there, for ``--cells from-regions``.
+        Also export existing cells, for ``--cells from-regions``.
     pixels
-        Write images that Python cannot open as OME-TIFF of their regions.
+        Write the regions of images that Python cannot open as OME-TIFF.
     heap_mb
-        Java heap; estimated from the number of objects where None.
+        Java heap in MB; None to estimate it from the number of objects.
     listen
         Called with an event for each image: ``name``, ``regions``, ``cells``, ``refused``.
+
+    Returns
+    -------
+    Pulled
+        Counts, the ids of the exported images, and the images that were refused.
 
     Raises
     ------
     Her2Error
-        No project, no QuPath, or QuPath cannot open it.
+        No project, no QuPath, or QuPath cannot open the project.
     """
     project = open_project_file(place)
-    chosen = project.chosen(images)
+    selected = project.select(images)
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
+    # Fails here if the folder cannot be written, before QuPath is started.
     with output_errors(her2):
         her2.mkdir(parents=True, exist_ok=True)
     qupath = choose_qupath(project.version)
     request = {
         "project": str(project.path),
         "her2": str(her2),
-        "only": [entry.id for entry in chosen] if images else None,
+        "only": [entry.id for entry in selected] if images else None,
         "cells": cells,
         "pixels": pixels,
     }
@@ -102,8 +109,8 @@ def pull(
         if listen is not None:
             listen(event)
 
-    most = max((entry.n_objects for entry in chosen), default=0)
-    found = call_qupath("export", request, qupath, heap_mb=heap_mb, n_objects=most, listen=note)
+    largest = max((entry.n_objects for entry in selected), default=0)
+    found = call_qupath("export", request, qupath, heap_mb=heap_mb, n_objects=largest, listen=note)
     return Pulled(
         project.path,
         her2,

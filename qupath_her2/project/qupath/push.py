@@ -1,4 +1,4 @@
-"""From the exchange folder back into a QuPath project: cells, classes, measurements, scores, without a window."""
+"""Push: imports cells, classes, measurements and scores from the exchange folder into a QuPath project, headless."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Pushed", "push"]
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What was pushed, or would be.
+    """The result of a push, or of a dry run.
 
     Attributes
     ----------
     project
         The project file.
     qupath
-        The QuPath that did it.
+        The QuPath that was used.
     images
-        What became of each image with a result, in order: ``state`` (``pushed``, ``would-push``,
-        ``refused``), ``image``, ``name``, ``run``, ``score``, counts, ``reason`` of a refusal.
+        The outcome of each image with a result, in project order: ``state`` (``pushed``, ``would-push`` or
+        ``refused``), ``image``, ``name``, ``run``, ``score``, counts, and the ``reason`` of a refusal.
     """
 
     project: Path
@@ -41,11 +41,11 @@ class Pushed:
 
     @property
     def refused(self) -> tuple[dict[str, Any], ...]:
-        """The images that were left as they were, each with its ``reason``."""
+        """The images that were left unchanged, each with its ``reason``."""
         return tuple(image for image in self.images if image["state"] == "refused")
 
     def total(self, count: str) -> int:
-        """Return the sum of one of the counts over the images that were, or would be, changed."""
+        """Return the sum of a count, e.g. ``added``, over the images that were or would be changed."""
         return sum(int(image.get(count) or 0) for image in self.images if image["state"] != "refused")
 
 
@@ -59,14 +59,14 @@ def push(
     heap_mb: int | None = None,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> Pushed:
-    """Put the results that count into the images they were made for, each whole or not at all.
+    """Write the current results into the images they belong to, each image as one transaction.
 
     Parameters
     ----------
     place
         ``project.qpproj`` or its folder.
     out
-        The exchange folder; ``her2`` beside the project where None.
+        The exchange folder; None for ``her2`` next to the project.
     images
         Names or patterns; empty takes all.
     dry_run
@@ -74,37 +74,43 @@ def push(
     only_new
         Leave out images that hold the run that counts already; where none is left, no QuPath is started.
     heap_mb
-        Java heap; estimated from the objects there and the cells to come where None.
+        Java heap in MB; None to estimate it from the objects in the project and the cells to be added.
     listen
         Called with an event for each image, see `Pushed.images`.
+
+    Returns
+    -------
+    Pushed
+        The outcome of each image; no images if there was nothing to do.
 
     Raises
     ------
     QuPathError
-        No QuPath, or the project is open in a QuPath window.
+        No QuPath was found, or the project is open in a QuPath window.
     ExchangeError
-        Nothing was pulled or scored.
+        The project was never pulled, or no image has a result.
     """
     project = open_project_file(place)
-    chosen = project.chosen(images)
+    selected = project.select(images)
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
     runs = _runs(her2)
     qupath = choose_qupath(project.version)
     is_prediction = exchange_root(her2) != her2
-    shown = {e.id: e.prediction_run if is_prediction else e.run for e in chosen}
-    coming = [e for e in chosen if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
-    if not coming:
+    shown = {e.id: e.prediction_run if is_prediction else e.run for e in selected}
+    pending = [e for e in selected if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
+    if not pending:
         return Pushed(project.path, qupath)
     if not dry_run:
         refuse_open_project(project.path)
     request = {
         "project": str(project.path),
         "her2": str(her2),
-        "only": [entry.id for entry in coming],
+        "only": [entry.id for entry in pending],
         "dry_run": dry_run,
     }
-    most = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in coming)
-    found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=most, listen=listen)
+    # Old results are still in memory while the new ones are added, so both count.
+    largest = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in pending)
+    found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=largest, listen=listen)
     return Pushed(project.path, qupath, tuple(found["images"]))
 
 
@@ -113,12 +119,12 @@ def _n_objects(record: RunRecord) -> int:
 
 
 def _runs(her2: Path) -> dict[str, RunRecord]:
-    """Return the run that counts of each image that has one, by entry id."""
+    """Return the record of the current run of each image that has one, by entry id."""
     images = pulled_images(her2)
     if images is None:
         raise ExchangeError(
             f"There is nothing to push in '{her2}': the project was never pulled. "
-            "Run: qupath-her2 run PROJECT.qpproj."
+            "Run first: qupath-her2 run PROJECT.qpproj."
         )
     found = {}
     for image in images:

@@ -1,4 +1,4 @@
-"""What a QuPath project says of itself without QuPath: its version, its images, how many objects each holds."""
+"""``project.qpproj`` read without QuPath: version, images, and number of objects per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ __all__ = ["ProjectEntry", "ProjectFile", "open_project_file"]
 
 @dataclass(frozen=True, slots=True)
 class ProjectEntry:
-    """An image of a project: its id, its name, how many objects it held when it was last saved, the runs in it."""
+    """An image of a project.
+
+    Attributes
+    ----------
+    id, name
+        Entry id and image name.
+    n_objects
+        Number of objects when the image was last saved, QuPath's root object included; 0 if unknown.
+    run, prediction_run
+        Run ids of the scores and predictions shown in the image, None if there are none.
+    """
 
     id: str
     name: str
@@ -28,19 +38,19 @@ class ProjectEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """A project file: where it is, which QuPath saved it (None where it does not say), its images."""
+    """A project file: its path, the version of QuPath that saved it (None if unknown), and its images."""
 
     path: Path
     version: str | None
     entries: tuple[ProjectEntry, ...]
 
-    def chosen(self, patterns: Sequence[str]) -> list[ProjectEntry]:
-        """Return the images whose name matches any of `patterns`, all where there is none.
+    def select(self, patterns: Sequence[str]) -> list[ProjectEntry]:
+        """Return the images whose name matches any of `patterns`, in project order; all if there are no patterns.
 
         Raises
         ------
         Her2Error
-            A pattern that matches no image.
+            A pattern matches no image.
         """
         if not patterns:
             return list(self.entries)
@@ -51,11 +61,11 @@ class ProjectFile:
                 for e in self.entries
                 if fnmatch(nfc(e.name), pattern) or Path(nfc(e.name)).stem == pattern
             }
-            # What images are called where QuPath masks their names.
+            # The names QuPath shows if image names are masked.
             found = found or {e.id for e in self.entries if fnmatch(f"Image {e.id}", pattern)}
             if not found:
-                some = ", ".join(entry.name for entry in self.entries[:8])
-                raise Her2Error(f"No image in '{self.path}' matches '{pattern}'. There are: {some}.")
+                available = ", ".join(entry.name for entry in self.entries[:8])
+                raise Her2Error(f"No image in '{self.path}' matches '{pattern}'. Available: {available}.")
             ids |= found
         return [entry for entry in self.entries if entry.id in ids]
 
@@ -66,20 +76,25 @@ def open_project_file(place: Path) -> ProjectFile:
     Parameters
     ----------
     place
-        ``project.qpproj`` or the folder that holds it.
+        ``project.qpproj`` or the folder that contains it.
+
+    Returns
+    -------
+    ProjectFile
+        With an absolute path.
 
     Raises
     ------
     Her2Error
-        There is none, or several.
+        There is no project, or several, or the file cannot be read.
     ExchangeError
-        It is damaged; the message says where QuPath keeps the former one.
+        The file is damaged; the message names the backup that QuPath keeps.
     """
     path = project_file(place)
     if path is None:
         raise Her2Error(
-            f"'{place}' is no QuPath project. Give its project.qpproj, or the folder that holds it; "
-            "a plain folder of images needs neither pull nor push."
+            f"'{place}' is not a QuPath project. Pass a project.qpproj, or the folder that contains it. "
+            "A plain folder of images needs neither pull nor push."
         )
     try:
         content = json.loads(path.read_bytes())
@@ -88,8 +103,8 @@ def open_project_file(place: Path) -> ProjectFile:
         raise Her2Error(f"Project '{path}' cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExchangeError(
-            f"Project '{path}' is damaged ({type(error).__name__}: {error}). QuPath keeps the former one "
-            f"beside it: '{path.name}.backup'."
+            f"Project '{path}' is damaged ({type(error).__name__}: {error}). QuPath keeps the previous version "
+            f"in the same folder: '{path.name}.backup'."
         ) from error
     version = content.get("version")
     return ProjectFile(path.absolute(), version if isinstance(version, str) else None, entries)
@@ -98,13 +113,14 @@ def open_project_file(place: Path) -> ProjectFile:
 def _entry(image: dict[str, Any], folder: Path) -> ProjectEntry:
     entry_id = str(image["entryID"])
     name = str(image.get("imageName") or entry_id)
+    # Written by our import scripts.
     metadata = image.get("metadata") or {}
     runs = metadata.get("HER2 run"), metadata.get("HER2 prediction run")
     return ProjectEntry(entry_id, name, _n_objects(folder, entry_id), *runs)
 
 
 def _n_objects(folder: Path, entry_id: str) -> int:
-    """Return the count that QuPath notes when it saves an image; 0 where it did not."""
+    """Return the object count that QuPath stored when it last saved an image; 0 if there is none."""
     try:
         summary = json.loads((folder / "data" / entry_id / "summary.json").read_bytes())
         return int(summary["hierarchy"]["nObjects"])

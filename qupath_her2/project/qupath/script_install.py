@@ -1,4 +1,4 @@
-"""Our scripts into a QuPath that is on this machine, and out of it: files and its start-up preference."""
+"""Installing the Groovy scripts into a QuPath on this machine, and uninstalling them: files and preferences."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["Preferences", "install_into", "read_preferences", "remove_from"]
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a QuPath keeps of its user folder and start-up script; None for what was never chosen."""
+    """A QuPath's preferences for user folder and start-up script; None for one that was never set."""
 
     user_folder: str | None
     startup: str | None
 
 
 def read_preferences(qupath: QuPath) -> Preferences:
-    """Ask a QuPath for its preferences, which each system keeps in a place of its own."""
+    """Return the preferences of a QuPath, read by QuPath itself: each system stores them elsewhere."""
     found = call_qupath("preferences", {}, qupath)
     return Preferences(found["user_folder"], found["startup"])
 
@@ -37,10 +37,26 @@ def read_preferences(qupath: QuPath) -> Preferences:
 def install_into(
     qupath: QuPath, *, version: str, python: Path | None = None, user_folder: Path | None = None
 ) -> Installed:
-    """Copy the scripts into the user folder of a QuPath, and have it run ours when it starts.
+    """Copy the scripts into the user folder of a QuPath, and register our start-up script.
 
-    A start-up script that the user has is run by ours. A QuPath that never asked for a user folder gets the one
-    that it would propose.
+    A start-up script of the user's is run by ours. A QuPath that has no user folder yet gets the one that it would
+    propose itself.
+
+    Parameters
+    ----------
+    qupath
+        The QuPath to install into.
+    version
+        Version of this package.
+    python
+        Python interpreter that the scripts shall use; None for the present one.
+    user_folder
+        QuPath's user folder; None for the one in its preferences.
+
+    Returns
+    -------
+    Installed
+        Folder, number of files, and start-up script.
 
     Raises
     ------
@@ -63,13 +79,20 @@ def install_into(
 
 
 def remove_from(qupath: QuPath, *, user_folder: Path | None = None) -> int:
-    """Take the scripts out of a QuPath, put the user's own start-up script back, and return the number of files."""
+    """Remove the scripts from a QuPath, restore the user's own start-up script, and return the number of files.
+
+    Raises
+    ------
+    QuPathError
+        Nothing is installed in `user_folder`, or QuPath's preferences cannot be read or written.
+    """
     kept = read_preferences(qupath)
     folder = user_folder or Path(kept.user_folder or default_user_folder(qupath.version))
     ours = scripts_folder(folder) / STARTUP
     n_files, former = remove_scripts(folder)
+    # A start-up script that the user chose since stays.
     if kept.startup is not None and Path(kept.startup) == ours:
         call_qupath("preferences", {"set": {"startup": former}}, qupath)
     if n_files == 0 and user_folder is not None:
-        raise QuPathError(f"There is nothing of qupath-her2 in '{folder}'.")
+        raise QuPathError(f"No scripts of qupath-her2 are installed in '{folder}'.")
     return n_files

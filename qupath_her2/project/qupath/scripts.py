@@ -1,7 +1,7 @@
-"""The Groovy scripts of this package, and their place among the scripts of a QuPath.
+"""Groovy script files: copied into a QuPath user folder, and removed from it.
 
-They are copied to ``<QuPath user folder>/scripts/HER2``, where *Automate > User scripts* lists them. ``her2.json``
-beside them says which Python to use, and what was there before, so that they can be taken away again.
+They go to ``<QuPath user folder>/scripts/HER2``, where *Automate > User scripts* lists them. ``her2.json`` in the same
+folder records which Python to use, which files were installed, and the user's previous start-up script.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ __all__ = [
     "scripts_folder",
 ]
 
-#: What the scripts read of their installation.
+#: Record of the installation, read by the scripts and by `remove_scripts`.
 CONFIG = "her2.json"
-#: Folder in the user folder where the library keeps its classes compiled (``groovy/lib/Her2Loader.groovy``).
+#: Folder in the user folder where the Groovy library caches its compiled classes (``groovy/lib/Her2Loader.groovy``).
 COMPILED = "her2-compiled"
-#: The script that QuPath runs when it starts; it runs the user's own first.
+#: Script that QuPath runs when it starts; it runs the user's own start-up script first.
 STARTUP = "startup.groovy"
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What was installed: the folder, how many files, and the start-up script (None where there is none)."""
+    """The result of an installation: folder, number of files, and start-up script (None if there is none)."""
 
     folder: Path
     n_files: int
@@ -47,7 +47,7 @@ class Installed:
 
 
 def groovy_folder() -> Path:
-    """Return the folder of the Groovy scripts: in an installed package beside the rooms, in a checkout above."""
+    """Return the folder of the Groovy scripts: inside the package if installed, next to it in a checkout."""
     package = Path(__file__).parents[2]
     installed = package / "groovy"
     return installed if installed.is_dir() else package.parent / "groovy"
@@ -59,17 +59,17 @@ def default_user_folder(version: str) -> Path:
 
 
 def scripts_folder(user_folder: Path) -> Path:
-    """Return where our scripts go in a QuPath user folder."""
+    """Return the folder of our scripts in a QuPath user folder."""
     return user_folder / "scripts" / "HER2"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what `copy_scripts` noted; empty where nothing is installed.
+    """Return the record written by `copy_scripts`; empty if nothing is installed.
 
     Raises
     ------
     ExchangeError
-        It is damaged.
+        The record is damaged.
     """
     path = folder / CONFIG
     try:
@@ -77,33 +77,42 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ExchangeError(f"'{path}' cannot be read ({error}). Delete it and install again.") from error
+        raise ExchangeError(
+            f"'{path}' cannot be read ({error}). Delete it and install the scripts again."
+        ) from error
     return content if isinstance(content, dict) else {}
 
 
 def copy_scripts(
     user_folder: Path, *, python: Path | None = None, version: str, former_startup: str | None = None
 ) -> Installed:
-    """Copy the scripts into a QuPath user folder and write which Python they are to use.
+    """Copy the scripts into a QuPath user folder, and record which Python they shall use.
 
-    Files of an earlier installation that are no longer ours are removed; files of others stay.
+    Files of an earlier installation that no longer exist are removed; files of others stay.
 
     Parameters
     ----------
     user_folder
-        Of QuPath, e.g. ``~/QuPath/v0.6``; made where it is missing.
+        QuPath's user folder, e.g. ``~/QuPath/v0.6``; created if missing.
     python
-        The interpreter with this package; the present one where None.
+        Python interpreter that has this package; None for the present one.
     version
-        Of this package.
+        Version of this package.
     former_startup
-        The user's own start-up script, which ours is to run first; what an earlier installation
-        noted is kept where this is ours already.
+        The start-up script in QuPath's preferences, which ours runs first. If that is already ours, the one recorded
+        by the earlier installation is kept.
+
+    Returns
+    -------
+    Installed
+        Folder, number of files, and start-up script.
 
     Raises
     ------
     OutputError
         The folder cannot be written.
+    ExchangeError
+        The record of an earlier installation is damaged.
     """
     source, folder = groovy_folder(), scripts_folder(user_folder)
     before = read_config(folder)
@@ -128,7 +137,15 @@ def copy_scripts(
 
 
 def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
-    """Take the scripts away again; return how many files, and the start-up script to put back (None for none)."""
+    """Remove the scripts; return the number of files, and the user's start-up script to restore (None if none).
+
+    Raises
+    ------
+    ExchangeError
+        The record of the installation is damaged.
+    OutputError
+        A file cannot be removed.
+    """
     folder = scripts_folder(user_folder)
     config = read_config(folder)
     if not config:
@@ -138,7 +155,7 @@ def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
         for name in [*names, Path(CONFIG)]:
             _inside(folder, name).unlink(missing_ok=True)
         for below in sorted({folder / name.parent for name in names}, reverse=True):
-            # A folder with files of somebody else stays.
+            # Fails, as it should, if the user has put files of their own there.
             with contextlib.suppress(OSError):
                 below.rmdir()
         _remove_compiled(user_folder / COMPILED)
@@ -146,7 +163,7 @@ def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
 
 
 def _remove_compiled(folder: Path) -> None:
-    """Take away what the library keeps compiled; QuPath on Windows holds what it has open."""
+    """Remove the cached classes, as far as possible: on Windows a running QuPath locks those it has open."""
     with contextlib.suppress(OSError):
         for jar in folder.glob("*.jar"):
             jar.unlink()
@@ -154,10 +171,10 @@ def _remove_compiled(folder: Path) -> None:
 
 
 def _inside(folder: Path, name: Path) -> Path:
-    """Return a path below `folder`; a damaged list must not lead elsewhere."""
+    """Return the path of `name` in `folder`; ExchangeError if it leads out of it, as in a damaged record."""
     path = folder / name
     if name.is_absolute() or ".." in name.parts:
         raise ExchangeError(
-            f"'{folder / CONFIG}' lists '{name}', which is not in its folder. Delete that file."
+            f"'{folder / CONFIG}' lists '{name}', which is not in its folder. Delete '{CONFIG}' and the scripts there."
         )
     return path

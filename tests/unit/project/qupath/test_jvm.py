@@ -1,4 +1,4 @@
-"""The parent's side of the QuPath process, spoken to by little Python children in its place."""
+"""The parent side of the QuPath process, with small Python scripts in place of QuPath."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qupath_her2.project.qupath.jvm import call_qupath, estimate_heap_mb
 SOME = QuPath("0.6.0", Path("somewhere"))
 
 
-def test_heap_grows_with_the_objects_and_is_refused_before_anything_is_loaded(
+def test_heap_grows_with_the_objects_and_is_refused_before_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert estimate_heap_mb(0) < estimate_heap_mb(100_000) < estimate_heap_mb(1_000_000) < 4096
@@ -30,7 +30,7 @@ def test_heap_grows_with_the_objects_and_is_refused_before_anything_is_loaded(
         call_qupath("export", {}, SOME, n_objects=1_000_000)
 
 
-def test_the_child_gets_this_package_and_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_imports_this_package_and_no_foreign_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTHONHOME", "CLASSPATH", "JAVA_HOME", "_JAVA_OPTIONS"):
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("PAQUO_QUPATH_DIR", "kept")
@@ -45,7 +45,7 @@ Child = Callable[[str], list[dict[str, Any]]]
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Child:
-    """Call a child that runs a few lines of Python; returns the events before the result."""
+    """Call a child that runs a few lines of Python; returns its events and the result."""
 
     def call(code: str) -> list[dict[str, Any]]:
         head = "import sys, json, os, time\nfirst = json.loads(sys.stdin.readline())\n"
@@ -74,7 +74,7 @@ def test_events_come_before_the_result_and_the_request_arrives(child: Child) -> 
     assert result["got"] == {"verb": "verb", "a": 1, "qupath": "somewhere", "heap_mb": 512}
 
 
-def test_a_refusal_is_the_error_and_nothing_else(child: Child) -> None:
+def test_a_refusal_is_raised_verbatim(child: Child) -> None:
     with pytest.raises(QuPathError, match=r"^Image 'a' is locked\.$"):
         child('say(event="error", error="Image \'a\' is locked.")')
 
@@ -84,19 +84,17 @@ def test_a_refusal_is_the_error_and_nothing_else(child: Child) -> None:
     [
         ("print('one\\ntwo', file=sys.stderr); os._exit(9)", r"exit code 9.*\n  one\n  two"),
         ("print('java.lang.OutOfMemoryError: heap', file=sys.stderr); os._exit(1)", r"512 MB.*--heap 1024"),
-        ("os._exit(0)", "it said nothing"),
+        ("os._exit(0)", r"End of its log:\n  \(empty\)"),
         ("os.kill(os.getpid(), 9)", "exit code -9"),
     ],
 )
-def test_a_child_that_dies_is_said_with_its_last_words(child: Child, code: str, message: str) -> None:
+def test_a_crash_is_reported_with_the_end_of_the_log(child: Child, code: str, message: str) -> None:
     with pytest.raises(QuPathError, match=f"(?s){message}"):
         child(code)
 
 
-def test_cancelling_asks_the_child_to_stop_and_waits_for_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The child is asked by the end of its input, and may finish what it is saving."""
+def test_cancelling_waits_for_the_child_to_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The child sees its input end, and may finish what it is saving."""
     code = (
         "import sys, json, time\nsys.stdin.readline()\nprint(json.dumps({'event': 'image'}), flush=True)\n"
         f"sys.stdin.read()\ntime.sleep(0.3)\nopen({str(tmp_path / 'finished')!r}, 'w').write('yes')\n"
@@ -121,7 +119,7 @@ def test_cancelling_asks_the_child_to_stop_and_waits_for_it(
     assert (tmp_path / "finished").read_text() == "yes"
 
 
-def test_a_child_that_will_not_stop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jvm, "_STOP_S", 0.2)
     stubborn = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -134,7 +132,7 @@ def test_a_child_that_will_not_stop_is_ended(monkeypatch: pytest.MonkeyPatch) ->
     stubborn.stdout.close()
 
 
-def test_what_is_sent_is_one_line(child: Child) -> None:
-    """A request with line ends in a name must not be read as two."""
+def test_the_request_is_a_single_line(child: Child) -> None:
+    """A line end in a name must not split the request."""
     (result,) = child("say(event='result', rest=first)")
     assert json.dumps(result).count("\n") == 0
