@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import find_tissue
     from qupath_her2.synthetic.field import draw_field
-    from qupath_her2.training.classifier import TrainJob, train_network
+    from qupath_her2.training.types import TrainJob
+    from qupath_her2.training.classifier import train_network
 
 #: Where each public name lives; the block above says the same to type checkers, and a test compares them.
 _LAZY = {
@@ -65,7 +66,7 @@ _LAZY = {
     "RunOptions": "qupath_her2.runs.options",
     "plan_jobs": "qupath_her2.runs.plan",
     "score_folder": "qupath_her2.batch.score_folder",
-    "TrainJob": "qupath_her2.training.classifier",
+    "TrainJob": "qupath_her2.training.types",
     "train_network": "qupath_her2.training.classifier",
     "CellSettings": "qupath_her2.cells.measure",
     "measure_cells": "qupath_her2.cells.measure",

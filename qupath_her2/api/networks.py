@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import PatchTable, SlideScore
     from qupath_her2.runs.types import FinishedImage, Inputs
-    from qupath_her2.training.classifier import TrainedNetwork
+    from qupath_her2.training.types import TrainedNetwork
 
 __all__ = [
     "ImagePrediction",
@@ -251,7 +251,8 @@ def train(
     TrainingError, ModelError, OutputError
         See `training.classifier.train_network`.
     """
-    from qupath_her2.training.classifier import TrainJob, train_network
+    from qupath_her2.training.types import TrainJob
+    from qupath_her2.training.classifier import train_network
 
     chosen = find_recipe(recipe)
     used = find_settings(patches.folder, None, settings, recipe=chosen)

@@ -1,4 +1,4 @@
-"""Whether this machine is fit to score: each check really does the thing it speaks of."""
+"""Checks of this machine for ``doctor``: each one actually does what it reports on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOW_DISK_GB = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor: `fix` says what to do where `state` is not ``PASS``."""
+    """One line of ``doctor``; `fix` gives the remedy if `state` is not ``PASS``."""
 
     name: str
     state: Literal["PASS", "WARN", "FAIL"]
@@ -36,7 +36,18 @@ class Check:
 
 
 def run_checks(folder: Path) -> Iterator[Check]:
-    """Yield all checks of this machine, with `folder` as the place for results; the slow ones come last."""
+    """Yield all checks of this machine, the slow ones last.
+
+    Parameters
+    ----------
+    folder
+        Where results would be written.
+
+    Yields
+    ------
+    Check
+        As soon as it is done.
+    """
     yield check_python()
     yield check_write(folder)
     yield check_disk(folder)
@@ -56,7 +67,7 @@ def check_python() -> Check:
 
 
 def check_write(folder: Path) -> Check:
-    """Check that a file can be made in `folder`."""
+    """Check that a file can be created in `folder`."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix="her2-doctor-"):
             return Check("Write permission", "PASS", str(folder.resolve()))
@@ -77,7 +88,7 @@ def check_disk(folder: Path) -> Check:
 
 
 def check_qupath() -> Check:
-    """Look for the QuPath that pull and push would start; scoring itself does without."""
+    """Look for the QuPath that pull and push would start; scoring needs none."""
     from qupath_her2.project.qupath.installations import find_qupaths
 
     named = os.environ.get("PAQUO_QUPATH_DIR")
@@ -99,7 +110,7 @@ def check_qupath() -> Check:
 
 
 def check_gpu() -> Check:
-    """Look for a GPU; scoring by cells does without."""
+    """Look for a GPU; scoring by cells needs none."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return Check("GPU", "WARN", "none; scoring by cells does not need one")
@@ -109,7 +120,7 @@ def check_gpu() -> Check:
 
 
 def check_readers() -> Check:
-    """Write a tiled TIFF and read it back, through OpenSlide and through the fast path alike."""
+    """Write a tiled TIFF and read it back through OpenSlide and through the fast path."""
     import numpy as np
     import openslide
     import tifffile

@@ -30,7 +30,7 @@ __all__ = ["JobEvent", "run_jobs"]
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What happened to one image.
+    """Progress of one image.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class JobEvent:
     name
         The file name that people know.
     done_tiles, total_tiles, n_cells
-        How far ``tiles`` is.
+        Progress of ``tiles``.
     result
-        What ``finished`` left.
+        Of ``finished``.
     """
 
     kind: Literal["started", "tiles", "finished"]
@@ -57,7 +57,7 @@ class JobEvent:
 
 Listener = "Callable[[JobEvent], None]"
 
-# What a worker process was given at its start; a pool hands these over once, not with each job.
+# Set once when a worker process starts: queues and events cannot be pickled with each job.
 _worker_events: Any = None
 _worker_cancel: Any = None
 
@@ -65,7 +65,7 @@ _worker_cancel: Any = None
 def run_jobs(
     jobs: Sequence[ScoreJob], *, workers: int = 1, listen: Callable[[JobEvent], None] | None = None
 ) -> list[ImageResult]:
-    """Score all jobs and return their results in the order of `jobs`.
+    """Score all jobs, in this process or in worker processes.
 
     One image's failure leaves the others alone. A KeyboardInterrupt stops after the tiles in work; images
     that are not finished then leave nothing behind.
@@ -80,10 +80,15 @@ def run_jobs(
     listen
         Called in this process, in its main thread, with each event.
 
+    Returns
+    -------
+    list[ImageResult]
+        In the order of `jobs`.
+
     Raises
     ------
     KeyboardInterrupt
-        When the user stopped it.
+        The user stopped it.
     """
     tell = listen or _ignore
     processes = max(1, min(workers, len(jobs)))
@@ -94,7 +99,7 @@ def run_jobs(
 
 
 def _ignore(event: JobEvent) -> None:
-    """Take an event that nobody listens to."""
+    """Drop an event."""
 
 
 def _run_here(job: ScoreJob, tell: Callable[[JobEvent], None], threads: int) -> ImageResult:
@@ -158,7 +163,7 @@ def _drain(events: Any, tell: Callable[[JobEvent], None]) -> None:
 
 @contextlib.contextmanager
 def _sigint_ignored() -> Iterator[None]:
-    """Start children deaf to Ctrl-C, which a terminal sends to them too: this process tells them."""
+    """Ignore Ctrl-C while children start: a terminal sends it to them too, but this process stops them in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

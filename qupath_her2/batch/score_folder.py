@@ -1,4 +1,4 @@
-"""A whole folder in one call: what ``qupath-her2 run`` does, from Python."""
+"""Scoring a folder in one call."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def score_folder(
     folder
         Images with their region files beside them.
     settings
-        Of all rooms; ``her2.toml`` of the folder, else the defaults, where None.
+        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     workers
-        processes.
+        Processes.
     listen
         Called with each event.
-    options
+    **options
         Any field of `RunOptions`, e.g. ``whole_tissue=True, pixel_size_um=0.25``.
 
     Returns
     -------
     list[ImageResult]
-        list of ImageResult : by image name; failed ones are among them.
+        In the order of the image names; failed ones are among them.
 
     Raises
     ------

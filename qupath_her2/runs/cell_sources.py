@@ -171,6 +171,11 @@ def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal 
         Of its level 0, µm.
     card
         Of the network.
+
+    Returns
+    -------
+    Refusal | None
+        With the way out.
     """
     from qupath_her2.learning.segmentation.slide_segmenter import network_downsample
 
@@ -197,6 +202,11 @@ def slide_segmenter(
         The image.
     pixel_size_um
         Of its level 0, µm.
+
+    Returns
+    -------
+    SlideSegmenter
+        Segments boxes of the slide at the network's own pixel size.
 
     Raises
     ------

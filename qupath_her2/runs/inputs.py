@@ -28,6 +28,18 @@ __all__ = ["core_regions", "gather_inputs", "scoring_hash", "unopened_inputs"]
 def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     """Resolve pixel size and regions of a job, and hash all of its inputs.
 
+    Parameters
+    ----------
+    job
+        The image and its options.
+    slide
+        The open image.
+
+    Returns
+    -------
+    Inputs
+        Everything that the result depends on.
+
     Raises
     ------
     RegionFileError
@@ -100,10 +112,23 @@ def unopened_inputs(job: ScoreJob) -> Inputs:
 
 
 def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo) -> str:
-    """Return the input hash of a result, 64 hex digits: its measurement's and what the scoring adds.
+    """Return the input hash of a result: that of its measurement together with what scoring depends on.
 
-    It can be made from a stored run alone, so that scoring again without pixels gives the run that scoring
-    with them would give.
+    It needs a stored run alone, so that rescoring without pixels gives the very run that scoring with them would give.
+
+    Parameters
+    ----------
+    measurement_hash
+        Of the measured cells, 64 hex digits.
+    scoring
+        Guideline and limits.
+    case
+        Chooses the guideline and adds the ISH result.
+
+    Returns
+    -------
+    str
+        64 hex digits.
     """
     rest = canonical_json({"measurement": measurement_hash, "scoring": scoring, "case": case})
     return hashlib.sha256(rest).hexdigest()

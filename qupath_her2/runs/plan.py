@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-#: Tables of the settings that a recipe fills.
+#: Tables of the settings that a recipe fills in.
 _OF_RECIPES = ("patches", "train", "predict", "votes")
 
 
@@ -60,9 +60,9 @@ class Plan:
     out
         The exchange folder.
     jobs
-        One an image, in the order of their names.
+        One per image, in the order of their names.
     notes
-        Sentences about the folder as a whole.
+        Sentences on the folder as a whole.
     """
 
     out: Path
@@ -71,7 +71,7 @@ class Plan:
 
 
 def exchange_folder(folder: Path, out: Path | None = None) -> Path:
-    """Return where results of `folder` are: `out`, or ``her2`` inside it."""
+    """Return the exchange folder of `folder`: `out`, or ``her2`` inside it."""
     return out or project_folder(folder) / OUTPUT_NAME
 
 
@@ -82,7 +82,29 @@ def find_settings(
     *,
     recipe: Recipe | None = None,
 ) -> Settings:
-    """Return the settings of ``--config``, else of ``her2.toml`` in the folder, else the recipe's or the defaults."""
+    """Return the settings of a folder.
+
+    Parameters
+    ----------
+    folder
+        Its ``her2.toml`` is read where there is one and `config` is None.
+    config
+        A settings file.
+    overrides
+        Nested like the file; win over it. Values of None are left out.
+    recipe
+        Its settings take the place of the defaults.
+
+    Returns
+    -------
+    Settings
+        Of all rooms.
+
+    Raises
+    ------
+    SettingsError
+        An unknown key, or a value of the wrong type or range.
+    """
     beside = project_folder(folder) / SETTINGS_FILE
     base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
     path = config or (beside if beside.is_file() else None)
@@ -90,12 +112,26 @@ def find_settings(
     name, checkpoint = split_source(settings.cell_source)
     if path is None or not checkpoint:
         return settings
-    # What a file names lies beside that file, wherever the command is typed.
+    # A relative path in the file is relative to that file, wherever the command is typed.
     return replace(settings, cell_source=f"{name}:{path.absolute().parent / checkpoint}")
 
 
 def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
-    """Return the images of a folder whose names match any of `patterns` (all where there is none).
+    """Return the images of a folder whose names match any of `patterns`.
+
+    Parameters
+    ----------
+    folder
+        Folder of images, or a pulled project.
+    patterns
+        Names or patterns such as ``case0*.svs``; empty takes all.
+    out
+        The exchange folder; None takes ``her2`` in `folder`.
+
+    Returns
+    -------
+    list[SlideRef]
+        In the order of their names.
 
     Raises
     ------
@@ -137,18 +173,23 @@ def plan_jobs(
     *,
     listen: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Find the images of a folder and say how each is to be scored.
+    """Find the images of a folder, and make one job of each.
 
     Parameters
     ----------
     folder
-        Folder of images, or a project that was pulled.
+        Folder of images, or a pulled project.
     options
-        The flags.
+        Options of the run.
     settings
         Of all rooms; the folder's own ``her2.toml`` where None.
     listen
-        Called with a word about what takes time.
+        Called with a line of text before a step that takes time.
+
+    Returns
+    -------
+    Plan
+        Jobs in the order of the images' names.
 
     Raises
     ------
@@ -168,7 +209,7 @@ def plan_jobs(
 
     @functools.cache
     def everything() -> list[SlideRef]:
-        # A folder of thousands is not searched twice, nor at all where one named image is all that is asked for.
+        # A folder of thousands is not searched twice, and not at all if one named image is wanted.
         if not options.images:
             return refs
         return [known(ref) for ref in select_images(folder, (), options.out)]
@@ -199,7 +240,7 @@ def plan_jobs(
 
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:
-    """Say which entries of ``cases.csv`` belong to no image: a slip there would lose a case unseen."""
+    """Return a note on entries of ``cases.csv`` that match no image: a typo there would silently lose a case."""
     path = find_cases_file(project_folder(folder), exchange_folder(folder, out))
     if path is None:
         return []
@@ -207,16 +248,16 @@ def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list
     if not unknown:
         return []
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    return [f"'{path}' names images that are not there: {', '.join(unknown[:5])}{more}."]
+    return [f"'{path}' names images that do not exist: {', '.join(unknown[:5])}{more}."]
 
 
 def check_guideline(settings: Settings) -> None:
-    """Raise SettingsError for a guideline nobody wrote, once and not for each image."""
+    """Raise SettingsError for an unknown guideline, once and not for each image."""
     guideline_for(CaseInfo(), settings.scoring.guideline)
 
 
 def _check_writable(out: Path) -> None:
-    """Find out before the first slide, not after it, that results cannot be written."""
+    """Raise OutputError before the first slide, not after it, if results cannot be written."""
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp"):
@@ -224,7 +265,7 @@ def _check_writable(out: Path) -> None:
 
 
 def _with_known_type(ref: SlideRef) -> SlideRef:
-    """Return the image, refused where QuPath says that it is another stain than haematoxylin and DAB."""
+    """Return the image, refused if its stains in QuPath are not haematoxylin and DAB."""
     if ref.refusal is not None or ref.stains is None:
         return ref
     try:
@@ -239,7 +280,7 @@ def _as_it_is(ref: SlideRef) -> SlideRef:
 
 
 def _known_stains(ref: SlideRef, settings: Settings) -> Any:
-    """Return QuPath's vectors, else the user's, else None: QuPath's value wins because a person looked."""
+    """Return QuPath's vectors, else those of the settings, else None; QuPath's were set for this very image."""
     if ref.refusal is not None:
         return QUPATH_H_DAB
     if ref.stains is not None:
@@ -248,7 +289,7 @@ def _known_stains(ref: SlideRef, settings: Settings) -> Any:
 
 
 def case_with_flags(ref: SlideRef, options: RunOptions) -> CaseInfo:
-    """Return the case of an image, with what the flags say of it."""
+    """Return the case of an image, overridden by the options."""
     case = ref.case
     if options.site is not None:
         case = replace(case, site=options.site)

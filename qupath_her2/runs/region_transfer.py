@@ -1,4 +1,4 @@
-"""Regions drawn on one slide of a case, brought to another: the H&E to its IHC, or back."""
+"""Region transfer: annotations of one slide of a case on another, from H&E to IHC or back."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ __all__ = ["Transfer", "transfer_between"]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What came of bringing regions over.
+    """Transferred regions.
 
     Attributes
     ----------
     folder
-        Holds ``regions.geojson`` (to be dropped onto the target in QuPath), ``registration.json``, ``check.jpg``.
+        Contains ``regions.geojson`` (drag it onto the target in QuPath), ``registration.json`` and ``check.jpg``.
     registration
         The map from source to target, and its error.
     regions
-        In level-0 px of the target.
+        In level-0 pixels of the target.
     notes
-        What was cut off or lost.
+        Sentences on regions that were clipped or lost.
     """
 
     folder: Path
@@ -57,29 +57,35 @@ def transfer_between(
     pixel_size_um: float | None = None,
     settings: RegistrationSettings | None = None,
 ) -> Transfer:
-    """Register two slides and write the source's regions as they lie on the target.
+    """Register two slides and write the source's regions in the frame of the target.
 
-    No region file of a person is touched: the outlines are laid beside, for a person to look at and to take over.
+    No region file of a person is changed: the outlines are written to a folder of their own, to be checked and imported
+    by a person.
 
     Parameters
     ----------
     source
-        The image whose regions are brought over.
+        The image whose regions are transferred.
     target
         The other image of the case.
     out
-        The exchange folder; the result lies in ``registration/<source>_to_<target>`` below it.
+        The exchange folder; the result is written to ``registration/<source>_to_<target>`` in it.
     class_names
-        What the classes of regions mean.
+        Class names and the roles they stand for.
     pixel_size_um
         Of both images; wins over QuPath's value and the file's.
     settings
         Of the registration.
 
+    Returns
+    -------
+    Transfer
+        The registration with its error, and the regions on the target.
+
     Raises
     ------
     RegistrationError
-        The source has no regions, or the slides cannot be laid on each other.
+        The source has no regions, or the slides cannot be registered.
     ImageReadError, RegionFileError, OutputError
         A file cannot be read or written.
     """
@@ -96,7 +102,7 @@ def transfer_between(
         )
         if not regions:
             raise RegistrationError(
-                f"Image '{source.name}' has no regions to bring over. Draw some in QuPath and export them, or pull "
+                f"Image '{source.name}' has no regions to transfer. Draw some in QuPath and export them, or pull "
                 "the project again."
             )
         found = register_slides(
@@ -114,6 +120,6 @@ def transfer_between(
     record = {**registration_to_dict(found), "fixed": source.name, "moving": target.name}
     replace_file(folder / "registration.json", orjson.dumps(record, option=orjson.OPT_INDENT_2))
     replace_file(folder / "check.jpg", picture)
-    # Last, so that outlines never lie there without the picture that shows whether to trust them.
+    # Written last, so that the outlines never lie there without the picture that shows whether to trust them.
     replace_file(folder / "regions.geojson", regions_geojson(there, {}))
     return Transfer(folder, found, tuple(there), tuple(notes))

@@ -37,6 +37,20 @@ __all__ = ["rescore_folder", "rescore_image"]
 def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tuple[Plan, list[ImageResult]]:
     """Score the stored cells of a folder's images again.
 
+    Parameters
+    ----------
+    folder
+        Folder of images, or a pulled project.
+    options
+        Of the run; only images, exchange folder, case, GeoJSON, command and debug count.
+    settings
+        Guideline and limits.
+
+    Returns
+    -------
+    tuple[Plan, list[ImageResult]]
+        The jobs and their results, in the same order.
+
     Raises
     ------
     Her2Error
@@ -45,7 +59,7 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
     check_guideline(settings)
     out = exchange_folder(folder, options.out)
     if not (out / "results").is_dir():
-        raise ExchangeError(f"There are no measured cells in '{out}'. Run first: qupath-her2 run FOLDER.")
+        raise ExchangeError(f"There are no measured cells in '{out}'. First run: qupath-her2 run FOLDER.")
     jobs = tuple(
         ScoreJob(
             ref=replace(ref, case=case_with_flags(ref, options)),
@@ -59,7 +73,7 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
 
 
 def rescore_image(job: ScoreJob) -> ImageResult:
-    """Score the stored cells of one image again; its pixels are needed for the new overlay alone.
+    """Score the stored cells of one image again; its pixels are read for the new overlay only.
 
     Returns
     -------
@@ -79,7 +93,7 @@ def rescore_image(job: ScoreJob) -> ImageResult:
 def _rescore(job: ScoreJob, start: float) -> ImageResult:
     run_dir = current_run(job.out, job.image)
     if run_dir is None:
-        raise ExchangeError(f"Image '{job.name}' has no measured cells. Run first: qupath-her2 run FOLDER.")
+        raise ExchangeError(f"Image '{job.name}' has no measured cells. First run: qupath-her2 run FOLDER.")
     with lock_image(job.out, job.image) as lock:
         record, table, score = read_run(run_dir)
         loaded = load_measured_cells(run_dir, record, table, score)
@@ -92,7 +106,7 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
             cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
         )
         changed: dict[str, Any] = {"scoring": settings_as_dict(job.settings)["scoring"]}
-        with new_run(lock, new_hash) as writer, _Picture(job) as picture:
+        with new_run(lock, new_hash) as writer, _OverlayImage(job) as picture:
             geojson = job.options.geojson or CELLS_GEOJSON in record.files
             write_files(writer, finished, picture.slide, geojson=geojson)
             writer.finish(
@@ -118,15 +132,15 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
     )
 
 
-class _Picture:
-    """The image where it can be opened, for the overlay; else a warning that there is none."""
+class _OverlayImage:
+    """The image for the overlay if it can be opened, else a warning."""
 
     def __init__(self, job: ScoreJob) -> None:
         self._job = job
         self.slide: Slide | None = None
         self.warnings: tuple[str, ...] = ()
 
-    def __enter__(self) -> _Picture:
+    def __enter__(self) -> _OverlayImage:
         try:
             self.slide = open_image(self._job.ref)
         except ImageReadError as error:

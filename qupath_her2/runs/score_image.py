@@ -72,7 +72,22 @@ def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int
 
 
 def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageResult:
-    """Return the result of an image that could not be scored."""
+    """Return the result of an image that could not be scored.
+
+    Parameters
+    ----------
+    job
+        Of the image.
+    message
+        Reason, for the user.
+    seconds
+        Time spent on it.
+
+    Returns
+    -------
+    ImageResult
+        With the state ``failed``.
+    """
     return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds)
 
 
@@ -191,7 +206,22 @@ def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:
 
 
 def unchanged_result(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResult:
-    """Return the result of an image whose finished run still holds."""
+    """Return the result of an image whose finished run is up to date.
+
+    Parameters
+    ----------
+    job
+        Of the image.
+    run_dir
+        The finished run.
+    seconds
+        Time spent on finding that out.
+
+    Returns
+    -------
+    ImageResult
+        With the state ``up to date``.
+    """
     score = read_score((run_dir / "score.json").read_bytes())
     return ImageResult(
         job.image,

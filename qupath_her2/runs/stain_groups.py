@@ -1,11 +1,10 @@
-"""One pair of stain vectors for all images of a scanner and stain, kept in ``stains.json``.
+"""Stain groups: one pair of stain vectors for all images of a scanner and stain, kept in ``stains.json``.
 
-An estimate per image is worse than none: without DAB it calls grey "DAB" (false 1+ up to 4.5 % of cells,
-against 0 to 0.3 % for a pooled one). So stained tissue of all images of a group is asked once, and the answer
-is **kept**: an image that is added later is scored with the vectors of its group, and earlier results stay
-valid. The vectors are part of every result's input hash. They are estimated anew by ``--force`` over the
-whole folder, when the settings of the estimate change, or when ``stains.json`` is deleted; all images of the
-group are then scored again.
+An estimate per image is worse than none: without DAB it takes grey for DAB (false 1+ in up to 4.5 % of cells, against
+0 to 0.3 % with a pooled one). So the tissue of all images of a group is sampled once and the estimate is **kept**: an
+image added later is scored with the vectors of its group, and earlier results stay valid. The vectors are part of every
+result's input hash. They are estimated again by ``--force`` over the whole folder, when the settings of the estimate
+change, or when ``stains.json`` is deleted; all images of the group are then scored again.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ __all__ = ["STAINS_FILE", "PooledStains", "pooled_stains", "sample_tissue", "sta
 
 STAINS_FILE = "stains.json"
 _FORMAT = 1
-_WAY_OUT = "Delete it to estimate the stains anew."
-#: More images than this add nothing to a direction in colour space.
+_WAY_OUT = "Delete it to estimate the stains again."
+#: A direction in colour space needs no more images than this.
 _MAX_IMAGES = 40
 _WINDOWS = 12
 _WINDOW_PX = 256
@@ -51,14 +50,14 @@ _PIXELS_AN_IMAGE = 40_000
 
 @dataclass(frozen=True, slots=True)
 class PooledStains:
-    """Vectors by image id, and what should be said about them."""
+    """Stain vectors by image id, and notes for the user."""
 
     stains: dict[str, StainVectors]
     notes: tuple[str, ...] = ()
 
 
 def stain_group(ref: SlideRef, slide: Slide) -> str:
-    """Return the group of an image: what tells its scanner (kind of file and pixel size), and its stain."""
+    """Return the group of an image: its file type and pixel size, which stand for the scanner, and its stain."""
     size = ref.pixel_size_um or slide.pixel_size_um
     kind = ref.path.suffix.lower().lstrip(".")
     return f"{kind}, {'unknown size' if size is None else f'{size:.2f} µm'}, {ref.case.stain}"
@@ -72,20 +71,25 @@ def pooled_stains(
     anew: bool = False,
     listen: Callable[[str], None] | None = None,
 ) -> PooledStains:
-    """Return the stain vectors of each image's group, estimated where they are not kept yet.
+    """Return the stain vectors of each image's group; groups not in ``stains.json`` yet are estimated.
 
     Parameters
     ----------
     refs
-        All images of the project, so that a run over some of them gives the same vectors.
+        All images of the project: a run over some of them must give the same vectors.
     out
-        The exchange folder; ``stains.json`` in it is read and, where something is new, replaced.
+        The exchange folder; its ``stains.json`` is read and, if a group is new, replaced.
     settings
         Of the estimate and of the tissue.
     anew
-        Do not use what is kept.
+        Ignore the kept vectors.
     listen
-        Called with a word before the images are looked at.
+        Called with a line of text before the images are sampled.
+
+    Returns
+    -------
+    PooledStains
+        Vectors of every image that can be opened.
 
     Raises
     ------
@@ -104,21 +108,22 @@ def pooled_stains(
     for group, members in groups.items():
         if group not in kept or kept[group].get("recipe") != recipe:
             if listen is not None:
-                listen(f"stains  looking at {len(members)} images ({group})")
+                listen(f"stains  sampling {len(members)} images ({group})")
             kept[group] = {**_estimate(members, settings), "recipe": recipe}
             changed = True
         elif len(members) > 2 * kept[group]["n_images"]:
             notes.append(
                 f"The stain vectors of '{group}' come from {kept[group]['n_images']} images; there are now "
-                f"{len(members)}. --force estimates them anew and scores all again."
+                f"{len(members)}. --force estimates them again and rescores all images."
             )
     if changed:
         content = {"format": _FORMAT, "groups": kept}
         replace_file(out / STAINS_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
     vectors = {group: _vectors(kept[group], out) for group in groups}
     notes += [
-        f"The stain vectors of '{group}' are {found.source}. If their colours differ from QuPath's, set them in QuPath "
-        "or in her2.toml, or score these images together with strongly stained ones of the same batch."
+        f"The stain vectors of '{group}' are {found.source}. If the colours of these images differ from QuPath's "
+        "defaults, set the vectors in QuPath or in her2.toml, or score the images together with strongly stained ones "
+        "of the same batch."
         for group, found in vectors.items()
         if found.source.startswith(QUPATH_H_DAB.source)
     ]
@@ -127,7 +132,7 @@ def pooled_stains(
 
 
 def _group(ref: SlideRef) -> str | None:
-    """Return an image's group; None where it cannot be opened, which its own job will report."""
+    """Return an image's group; None if it cannot be opened, which its own job reports."""
     try:
         with open_image(ref) as slide:
             return stain_group(ref, slide)
@@ -159,8 +164,22 @@ def _estimate(members: Sequence[SlideRef], settings: Settings) -> dict[str, Any]
 def sample_tissue(slide: Slide, tissue: Tissue, pixel_size_um: float | None) -> NDArray[np.float32]:
     """Return optical densities of tissue against the image's own glass, float32 (N, 3), evenly spread.
 
-    Windows lie at even steps through the tissue mask, at about 1 µm per pixel; the same image gives the same
+    Windows lie at even steps through the tissue mask, at about 1 µm per pixel; the same image always gives the same
     pixels.
+
+    Parameters
+    ----------
+    slide
+        An open image.
+    tissue
+        Its tissue mask and glass colour.
+    pixel_size_um
+        µm per level-0 pixel; None samples at level 0.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        At most `_PIXELS_AN_IMAGE` rows of R, G, B.
     """
     where = np.flatnonzero(tissue.mask)
     if len(where) == 0:
@@ -175,7 +194,7 @@ def sample_tissue(slide: Slide, tissue: Tissue, pixel_size_um: float | None) -> 
         rgb = read_scaled(slide, x, y, _WINDOW_PX, _WINDOW_PX, downsample)
         densities.append(optical_density(rgb, tissue.background_rgb).reshape(-1, 3))
     pixels: NDArray[np.float32] = np.concatenate(densities)
-    # Glass in the windows says nothing about stains, and would only thin out the sample.
+    # Glass in the windows carries no stain and would only dilute the sample.
     pixels = pixels[pixels.sum(axis=1) > 0.15]
     sample: NDArray[np.float32] = pixels[:: max(1, len(pixels) // _PIXELS_AN_IMAGE)]
     return sample

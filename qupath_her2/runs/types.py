@@ -222,6 +222,11 @@ class Method(Protocol):
             Of level 0, µm; None where unknown.
         card
             From `card`.
+
+        Returns
+        -------
+        Refusal | None
+            With the way out.
         """
         ...
 

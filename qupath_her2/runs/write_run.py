@@ -39,9 +39,27 @@ def write_run(
     *,
     seconds: float,
 ) -> Path:
-    """Write the run of an image and make it the one that counts; returns its folder.
+    """Write the run of an image and make it the current one.
 
-    `slide` is None for an image that was refused before it was opened.
+    Parameters
+    ----------
+    job
+        Of the image.
+    lock
+        Held by this process.
+    slide
+        For the overlay; None for an image that was refused before it was opened.
+    inputs
+        Pixel size, hashes and card for the record.
+    finished
+        The result.
+    seconds
+        Time it took.
+
+    Returns
+    -------
+    Path
+        Folder of the run.
 
     Raises
     ------
@@ -55,7 +73,19 @@ def write_run(
 
 
 def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None, *, geojson: bool) -> None:
-    """Write the files of a run, all but its record; without a slide there is no overlay."""
+    """Write the files of a run except its record.
+
+    Parameters
+    ----------
+    writer
+        Of the run.
+    finished
+        The result.
+    slide
+        For the overlay; None writes none.
+    geojson
+        Also write the cells as GeoJSON.
+    """
     with writer.open("cells.npz") as file:
         write_cells(file, finished.table)
     if finished.patches is not None:
@@ -73,7 +103,7 @@ def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None,
 
 
 def add_geojson(lock: ImageLock, run_dir: Path) -> Path:
-    """Return a run that has `CELLS_GEOJSON`: `run_dir`, or a copy of it with the file, which then counts."""
+    """Return a run with `CELLS_GEOJSON`: `run_dir` itself, or a copy with the file, which becomes the current run."""
     record, table, _ = read_run(run_dir)
     if CELLS_GEOJSON in record.files or table is None:
         return run_dir

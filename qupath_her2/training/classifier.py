@@ -1,10 +1,9 @@
-"""``train``: from a manifest of labelled patches to a checkpoint with its card, its curves and its test figures."""
+"""Training a classifier: from labelled patches to a checkpoint with its card, curves and test metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,89 +20,24 @@ from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.scoring.agreement.files import write_agreement
-from qupath_her2.scoring.agreement.study import Agreement
 from qupath_her2.training.count_heads import fit_heads
-from qupath_her2.training.evaluation import Evaluation, evaluate, write_evaluation
-from qupath_her2.training.initial_weights import Weights, begin_model
-from qupath_her2.training.stain_normalisation import normalised
+from qupath_her2.training.evaluation import evaluate, write_evaluation
+from qupath_her2.training.initial_weights import build_initial_model
+from qupath_her2.training.stain_normalisation import normalise_manifest
 from qupath_her2.training.training_page import write_training_report
+from qupath_her2.training.types import TrainedNetwork, TrainJob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from qupath_her2.config import Settings
     from qupath_her2.learning.train.loop import TrainProgress, TrainResult
-    from qupath_her2.patches.targets.stored_targets import Targets
-    from qupath_her2.recipes.recipe import Recipe
     from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = [
-    "TrainJob",
-    "TrainedNetwork",
     "shuffled_labels",
     "train_network",
     "training_record",
 ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainJob:
-    """A training.
-
-    Attributes
-    ----------
-    manifest
-        Labelled and split.
-    recipe
-        The system it belongs to.
-    settings
-        The recipe's, with the user's own on top.
-    out
-        Folder of the checkpoint.
-    model
-        Name of the network: the recipe's, or one of its rivals.
-    weights
-        What training begins with.
-    is_control
-        Train on shuffled labels, which nothing can learn: what it reaches is what chance, or a fault, reaches.
-    resume
-        Go on with what lies in `out`.
-    command
-        As typed.
-    targets
-        Of a segmenter, row by row as the manifest.
-    options
-        Of the network, in place of the recipe's own.
-    """
-
-    manifest: PatchManifest
-    recipe: Recipe
-    settings: Settings
-    out: Path
-    model: str
-    weights: Weights = "pretrained"
-    is_control: bool = False
-    resume: bool = True
-    command: tuple[str, ...] = ()
-    targets: Targets | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedNetwork:
-    """What came of it.
-
-    `checkpoint`, `card` : the network; `result` : how training went; `test` : figures of the test part, None without
-    one; `heads` : {kind: figures} of the test images by the recipe's heads over patch counts; `left_out` : a sentence
-    for each slide that could not be used.
-    """
-
-    checkpoint: Path
-    card: ModelCard
-    result: TrainResult
-    test: Evaluation | None
-    heads: dict[str, Agreement]
-    left_out: tuple[str, ...] = ()
 
 
 def train_network(
@@ -112,24 +46,31 @@ def train_network(
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
 ) -> TrainedNetwork:
-    """Train, calibrate on the validation part, and judge on the test part.
+    """Train a classifier, calibrate it on the validation part, and evaluate it on the test part.
 
     Parameters
     ----------
     job
-        What to train on what.
-    progress, predicting
-        Called while it trains, and while test patches are predicted.
+        Patches, recipe, settings and output folder.
+    progress
+        Called after each step of the training.
+    predicting
+        Called with test patches done and in total.
+
+    Returns
+    -------
+    TrainedNetwork
+        The checkpoint with its metrics.
 
     Raises
     ------
     TrainingError, ModelError, OutputError
-        See `learning.train` and `models.build_model`.
+        See `learning.train.loop.train` and `models.registry.build_model`.
     """
-    data = normalised(job.manifest, job.recipe.stain)
+    data = normalise_manifest(job.manifest, job.recipe.stain)
     maps = data.maps
     manifest = shuffled_labels(data.manifest, job.settings.train.seed) if job.is_control else data.manifest
-    model = begin_model(job)
+    model = build_initial_model(job)
     with PatchPixels(manifest) as pixels:
         result = train(
             model,
@@ -143,13 +84,11 @@ def train_network(
             progress=progress,
             resume=job.resume,
         )
-    replace_file(
-        job.out / "confusion.svg", confusion_figure(result.confusion, manifest.class_names).encode()
-    )
+    replace_file(job.out / "confusion.svg", confusion_figure(result.confusion, manifest.class_names).encode())
     model, card = load_checkpoint(result.checkpoint)
     card = _calibrated(job, model, card, manifest, maps)
     save_card(result.checkpoint, card)
-    # Judged with the true labels, also where it was trained on shuffled ones.
+    # Evaluated against the true labels, also where it was trained on shuffled ones: the control must fail here.
     test = evaluate(
         model,
         card,
@@ -184,7 +123,7 @@ def train_network(
 
 
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
-    """Return the manifest with the labels of training and validation dealt out anew; the test part keeps its own."""
+    """Return the manifest with the labels of training and validation permuted; the test part keeps its own."""
     rng = np.random.default_rng(seed)
     label = manifest.label.copy()
     for part in (0, 1):
@@ -196,7 +135,7 @@ def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
 def _calibrated(
     job: TrainJob, model: Any, card: ModelCard, manifest: PatchManifest, maps: Sequence[DensityMap] | None
 ) -> ModelCard:
-    """Return the card with the temperature under which the validation labels are most likely."""
+    """Return the card with the temperature that maximises the likelihood of the validation labels."""
     rows = (manifest.split == 1) & (manifest.label >= 0)
     if not rows.any():
         return card
@@ -211,7 +150,24 @@ def _calibrated(
 def training_record(
     job: TrainJob, result: TrainResult, n_test: int | None, left_out: Sequence[str] = ()
 ) -> bytes:
-    """Return ``training.json``: all that a training was; `n_test` patches were judged in the end."""
+    """Return ``training.json``, the record of a training.
+
+    Parameters
+    ----------
+    job
+        As trained.
+    result
+        From `learning.train.loop.train`.
+    n_test
+        Number of test patches; None without a test part.
+    left_out
+        A sentence for each slide that was left out.
+
+    Returns
+    -------
+    bytes
+        UTF-8 JSON.
+    """
     content = {
         "format": 1,
         "recipe": job.recipe.name,

@@ -1,4 +1,4 @@
-"""From how many patches of each class an image holds to the image's class: Chauhan et al. 2025, approach 3."""
+"""Heads over patch counts: an image's class from the counts of its patch classes (Chauhan et al. 2025, approach 3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADS = "heads"
 
 
 def head_path(checkpoint: Path, kind: str) -> Path:
-    """Return where a head of a network lies."""
+    """Return the file of a head of a network."""
     return checkpoint.parent / HEADS / f"{kind}.json"
 
 
@@ -43,15 +43,30 @@ def fit_heads(
     settings: PredictSettings | None = None,
     stain_maps: Sequence[DensityMap] | None = None,
 ) -> dict[str, Agreement]:
-    """Fit heads on the images of training and validation, keep them beside the network, and judge them on test images.
+    """Fit heads on the training and validation images, save them beside the network, and evaluate them on test images.
 
-    An image's true class is the most frequent label of its patches. The validation images chose the network's best
-    epoch, so counts of training images alone would flatter it: both are given to the heads, and neither judges them.
+    An image's true class is the most frequent label of its patches. The network has seen the training images and chose
+    its best epoch by the validation images, so neither may evaluate the heads.
+
+    Parameters
+    ----------
+    model, card
+        The network.
+    manifest
+        Labelled and split patches.
+    kinds
+        Classifiers to fit.
+    checkpoint
+        Of the network, path without ending.
+    settings
+        Of the prediction.
+    stain_maps
+        One per image; None without stain normalisation.
 
     Returns
     -------
     dict[str, Agreement]
-        {kind: figures of the test images}, empty where there are none.
+        {kind: metrics of the test images}; empty without test images.
     """
     labelled = select(manifest, (manifest.label >= 0) & (manifest.split >= 0))
     with PatchPixels(labelled) as pixels:

@@ -1,4 +1,4 @@
-"""``train --folds K``: a network for each fold of a cross-validation by case, and its figures as mean and SD."""
+"""Cross-validation by case: one network per fold, and mean and SD of its metrics (``train --folds K``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.scoring.agreement.study import FoldFigure, agreement_over_folds
 from qupath_her2.scoring.agreement.tables import fold_table
-from qupath_her2.training.classifier import TrainedNetwork, TrainJob, train_network
+from qupath_her2.training.classifier import train_network
+from qupath_her2.training.types import TrainedNetwork, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedFolds:
-    """What came of a cross-validation.
+    """A finished cross-validation.
 
     Attributes
     ----------
     networks
-        One a fold, each with the figures of its own test cases.
+        One per fold, each with the metrics of its own test cases.
     figures
-        {"patches" | "images" | "images by KIND": figures over the folds}, KIND a head over patch counts.
+        {"patches" | "images" | "images by KIND": metrics over the folds}, KIND a head over patch counts.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -53,10 +54,10 @@ def train_folds(
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
 ) -> TrainedFolds:
-    """Train and judge a network on each of `k` folds, and write ``folds.json`` and ``folds.csv`` beside them.
+    """Train and evaluate one network per fold, and write ``folds.json`` and ``folds.csv`` beside them.
 
-    Every case is tested once, by a network that saw it neither in training nor in validation. The fold's networks lie
-    in ``fold-01``, ``fold-02`` … of the job's folder; a cross-validation that was stopped goes on where it was.
+    Every case is tested once, by a network that saw it neither in training nor in validation. The networks are in
+    ``fold-01``, ``fold-02`` … of the job's folder; a stopped cross-validation resumes.
 
     Parameters
     ----------
@@ -69,6 +70,11 @@ def train_folds(
     progress, predicting
         See `train_network`.
 
+    Returns
+    -------
+    TrainedFolds
+        The networks and their metrics over the folds.
+
     Raises
     ------
     PatchError
@@ -78,11 +84,11 @@ def train_folds(
     """
     splits = fold_splits(job.manifest, k, job.settings.patches.seed)
     for number, manifest in enumerate(splits, start=1):
-        # Before hours of training, and not by the word of the split alone.
+        # Checked before hours of training, and on the manifest itself rather than trusting the split.
         if leaked := leaked_cases(manifest):
-            raise TrainingError(f"Fold {number} has cases on two sides: {', '.join(leaked[:5])}.")
+            raise TrainingError(f"Fold {number} has cases in more than one part: {', '.join(leaked[:5])}.")
         if not ((manifest.split == 2) & (manifest.label >= 0)).any():
-            raise TrainingError(f"Fold {number} of {k} has no labelled patch to test. Take fewer folds.")
+            raise TrainingError(f"Fold {number} of {k} has no labelled test patch. Use fewer folds.")
     networks = []
     for number, manifest in enumerate(splits, start=1):
         if begin is not None:
@@ -98,8 +104,8 @@ def _figures(networks: Sequence[TrainedNetwork]) -> dict[str, tuple[FoldFigure, 
     tests = [one.test for one in networks if one.test is not None]
     if len(tests) < len(networks):
         raise TrainingError(
-            f"{len(networks) - len(tests)} folds have no patch left to test once slides that cannot be normalised are "
-            "left out. Take fewer folds, or mend those slides."
+            f"{len(networks) - len(tests)} folds have no test patch once slides that cannot be normalised are left "
+            "out. Use fewer folds, or fix those slides."
         )
     parts: dict[str, list[Agreement]] = {
         "patches": [test.patches for test in tests],
@@ -126,7 +132,7 @@ def _write(folder: Path, job: TrainJob, found: TrainedFolds) -> None:
         rows += [[f"{name}: {table.title}"], table.header, *table.rows, *([note] for note in table.notes)]
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    # orjson writes NaN, a figure that a fold lacks, as null.
+    # orjson writes NaN, a metric that a fold lacks, as null.
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     replace_file(folder / "folds.json", orjson.dumps(content, option=options))
     replace_file(folder / "folds.csv", csv_bytes(rows))

@@ -1,4 +1,4 @@
-"""How a trained network does on cases it never saw: figures for patches and for images, and its worst mistakes."""
+"""Evaluation on unseen cases: metrics of patches and of images, and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "agreement_of_images", "evaluate", "write_evaluation"]
 
-#: Wrong patches that are shown.
+#: Number of misclassified patches shown.
 _WORST = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What came of predicting labelled patches.
+    """Predictions of labelled patches, compared with their labels.
 
     Attributes
     ----------
     manifest
         The patches, all of them labelled.
     found
-        What the network said of them.
+        Predictions of the network.
     patches, images
-        The figures; an image's true class is the most frequent label of its patches.
+        Metrics; an image's true class is the most frequent label of its patches.
     worst
-        int64 (k,), rows that were answered wrongly, the surest first.
+        int64 (k,), misclassified rows, most confident first.
     """
 
     manifest: PatchManifest
@@ -85,9 +85,14 @@ def evaluate(
     pixels
         Opens the reader of a manifest.
     split
-        Which part, index into `patches.SPLITS`; None is returned where it has no labelled patch.
+        Index into `patches.manifest.SPLITS`.
     settings, votes, stain_maps, progress
-        See `learning.predict` and `scoring.votes`.
+        See `learning.inference.predict` and `scoring.votes`.
+
+    Returns
+    -------
+    Evaluation | None
+        None where the split has no labelled patch.
     """
     chosen = select(manifest, (manifest.split == split) & (manifest.label >= 0))
     if len(chosen) == 0:
@@ -95,13 +100,13 @@ def evaluate(
     with pixels(chosen) as reader:
         found = predict(model, card, chosen, reader, settings, stain_maps=stain_maps, progress=progress)
     wrong = np.flatnonzero((found.chosen >= 0) & (found.chosen != chosen.label))
-    sureness = found.probabilities[wrong, found.chosen[wrong]]
+    confidence = found.probabilities[wrong, found.chosen[wrong]]
     return Evaluation(
         chosen,
         found,
         _patch_figures(chosen, found, card),
         _image_figures(chosen, found, card, votes),
-        wrong[np.argsort(-sureness, kind="stable")],
+        wrong[np.argsort(-confidence, kind="stable")],
     )
 
 
@@ -148,18 +153,23 @@ def agreement_of_images(
     answer: Sequence[str | None],
     probabilities: NDArray[np.floating],
 ) -> Agreement:
-    """Compare what was said of images with the most frequent label of their patches.
+    """Compare the predicted classes of images with the most frequent label of their patches.
 
     Parameters
     ----------
     manifest
-        Labelled patches, some of each image.
+        Labelled patches, at least one of each image.
     images
         Indices into its images.
     names
         The classes.
     answer, probabilities
-        Of each image its class, None for none, and (n, C).
+        Predicted class of each image, None for none; class probabilities, (n, C).
+
+    Returns
+    -------
+    Agreement
+        At the level of slides.
     """
     labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
     pairs = make_pairs(
@@ -176,7 +186,7 @@ def agreement_of_images(
 
 
 def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Half precision leaves sums a little beside 1."""
+    """Return probabilities whose sums half precision has left slightly off 1, normalised."""
     wide = probabilities.astype(np.float64)
     return np.asarray(wide / wide.sum(axis=1, keepdims=True))
 
@@ -194,21 +204,21 @@ def write_evaluation(
     """Write tables, confusion matrices and the worst mistakes into `folder`.
 
     ``patches/`` and ``images/`` with ``agreement.json`` and ``agreement.csv``, ``confusion.svg`` of both, and
-    ``mistakes.jpg`` where there are any: each patch beside what spoke for the wrong class (Grad-CAM), or alone where
-    the network has no map to look at.
+    ``mistakes.jpg`` where there are any: each patch beside the Grad-CAM of the wrong class, or alone where the network
+    has no layer for Grad-CAM.
 
     Parameters
     ----------
     folder
-        May be missing.
+        Created where missing.
     found, card, pixels
-        As of `evaluate`.
+        See `evaluate`.
     model
-        The network that was asked.
+        The network.
     stain_maps
-        As of `evaluate`.
+        See `evaluate`.
     cam
-        How heat is drawn.
+        Opacity of the heat map.
 
     Raises
     ------
@@ -241,4 +251,4 @@ def write_evaluation(
 def _caption(found: Evaluation, card: ModelCard, row: int) -> str:
     code = int(found.found.chosen[row])
     truth = card.class_names[int(found.manifest.label[row])]
-    return f"{truth} taken for {card.class_names[code]} {found.found.probabilities[row, code]:.2f}"
+    return f"{truth} as {card.class_names[code]} {found.found.probabilities[row, code]:.2f}"

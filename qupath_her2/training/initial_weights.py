@@ -1,10 +1,10 @@
-"""What a training begins with: a new network, a published backbone, or what one of our checkpoints has learnt."""
+"""Initial weights of a training: random, a published backbone, or one of our checkpoints."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_path
@@ -16,28 +16,25 @@ from qupath_her2.project.exchange.writing import output_errors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qupath_her2.training.classifier import TrainJob
+    from qupath_her2.training.types import TrainJob
 
-__all__ = ["Weights", "begin_model"]
-
-#: "shipped": the network of the package; a path: a checkpoint of ours (it has a card), else a file of a backbone's.
-Weights: TypeAlias = Literal["pretrained", "random", "shipped"] | Path
+__all__ = ["build_initial_model"]
 
 
-def begin_model(job: TrainJob) -> Any:
-    """Return the network of a job with its first weights; where it is not to go on, what lies in `out` is removed.
+def build_initial_model(job: TrainJob) -> Any:
+    """Return the network of a job with its initial weights; unless it resumes, `job.out` is emptied.
 
     Raises
     ------
     SettingsError, ModelError
-        See `models.build_model` and `load_checkpoint`; or the checkpoint to begin with is of another network.
+        See `models.registry.build_model` and `load_checkpoint`; or the initial checkpoint is of another network.
     """
     wanted = dict(job.options)
     if "input_px" in find_model(job.model).options:
         wanted["input_px"] = job.manifest.patch_size_px
-    learnt = _checkpoint(job)
-    if learnt is not None:
-        model = _going_on(learnt, job, wanted)
+    checkpoint = _initial_checkpoint(job)
+    if checkpoint is not None:
+        model = _from_checkpoint(checkpoint, job, wanted)
     else:
         assert job.weights != "shipped"
         of_recipe = job.recipe.options if job.model == job.recipe.model else {}
@@ -48,13 +45,13 @@ def begin_model(job: TrainJob) -> Any:
     return model
 
 
-def _checkpoint(job: TrainJob) -> Path | None:
-    """Return the checkpoint of ours to begin with, None where it is no such thing."""
+def _initial_checkpoint(job: TrainJob) -> Path | None:
+    """Return the checkpoint of ours that the training starts from; None where it starts from other weights."""
     if job.weights == "shipped":
         if job.model not in SHIPPED:
             raise ModelError(
-                f"No trained '{job.model}' comes with the package. Write --model {SHIPPED[0]} --weights shipped, or "
-                "name a checkpoint: --weights her2/models/NAME/best."
+                f"No trained '{job.model}' comes with the package. Pass --model {SHIPPED[0]} --weights shipped, or "
+                "a checkpoint: --weights her2/models/NAME/best."
             )
         return shipped_checkpoint(job.model)
     if isinstance(job.weights, Path) and card_path(job.weights).is_file():
@@ -62,17 +59,17 @@ def _checkpoint(job: TrainJob) -> Path | None:
     return None
 
 
-def _going_on(checkpoint: Path, job: TrainJob, wanted: Mapping[str, Any]) -> Any:
-    """Return the network of a checkpoint, built as it was, once it is sure that it is the one that is asked for."""
+def _from_checkpoint(checkpoint: Path, job: TrainJob, wanted: Mapping[str, Any]) -> Any:
+    """Return the network of a checkpoint, if its model, classes and options are those of the job."""
     model, card = load_checkpoint(checkpoint)
     faults = _differences(card, job)
     faults += [
-        f"its {name} is {model.options[name]}, and {value} is asked for"
+        f"its {name} is {model.options[name]}, not {value}"
         for name, value in wanted.items()
         if name in model.options and model.options[name] != value
     ]
     if faults:
-        raise ModelError(f"Training cannot begin with checkpoint '{checkpoint}': {'; '.join(faults)}.")
+        raise ModelError(f"Training cannot start from checkpoint '{checkpoint}': {'; '.join(faults)}.")
     model.weights_source = f"checkpoint {card.model}, sha256 {card.weights_sha256}"
     return model
 
@@ -80,12 +77,10 @@ def _going_on(checkpoint: Path, job: TrainJob, wanted: Mapping[str, Any]) -> Any
 def _differences(card: ModelCard, job: TrainJob) -> list[str]:
     found = []
     if card.model != job.model:
-        found.append(
-            f"it is of model '{card.model}', and '{job.model}' is to be trained (--model {card.model})"
-        )
+        found.append(f"its model is '{card.model}', not '{job.model}' (--model {card.model})")
     if card.class_names != tuple(job.manifest.class_names):
         found.append(
-            f"it knows {', '.join(card.class_names)}, and the patches are of {', '.join(job.manifest.class_names)}"
+            f"its classes are {', '.join(card.class_names)}, those of the patches {', '.join(job.manifest.class_names)}"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""``train --recipe her2net``: segmenters from windows to checkpoints, judged on the test part, side by side."""
+"""Training segmenters: from labelled windows to checkpoints and a table of test metrics."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.report.pixel_tables import SegmenterRow, pixel_csv, pixel_tables
 from qupath_her2.scoring.agreement.tables import table_text
-from qupath_her2.training.classifier import TrainJob, training_record
-from qupath_her2.training.initial_weights import begin_model
+from qupath_her2.training.classifier import training_record
+from qupath_her2.training.initial_weights import build_initial_model
+from qupath_her2.training.types import TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +44,13 @@ __all__ = [
     "write_table",
 ]
 
-#: Windows kept in memory once read, bytes: an epoch of a large study is read from the disk again.
+#: Memory for windows once read, bytes; beyond it, each epoch reads them from disk again.
 _CACHE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedSegmenter:
-    """What came of a training: the network, how it went, and its `row` of the table, None without a test part."""
+    """A trained segmenter: checkpoint, card, history, and its `row` of test metrics (None without a test part)."""
 
     checkpoint: Path
     card: ModelCard
@@ -58,12 +59,12 @@ class TrainedSegmenter:
 
 
 def check_model_fits_task(model: str, task: str) -> None:
-    """Raise SettingsError where a network names pixels and a recipe labels patches, or the other way round."""
+    """Raise SettingsError if a segmenter is given a task that labels patches, or a classifier one for pixels."""
     is_dense = find_model(model).kind == "segmentation"
     if is_dense != (task == SEGMENTATION.name):
-        what = ("pixels", "patches") if is_dense else ("patches", "pixels")
+        kinds = ("segments pixels", "patches") if is_dense else ("classifies patches", "pixels")
         raise SettingsError(
-            f"Model '{model}' names {what[0]}, and the recipe's task '{task}' labels {what[1]}. Choose another --model "
+            f"Model '{model}' {kinds[0]}, but the task '{task}' labels {kinds[1]}. Choose another --model "
             "or another --recipe."
         )
 
@@ -74,31 +75,36 @@ def train_segmenter(
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
 ) -> TrainedSegmenter:
-    """Train a segmenter, calibrate it on the validation part, and judge it on the test part.
+    """Train a segmenter, calibrate it on the validation part, and evaluate it on the test part.
 
-    Beside the checkpoint lie ``history.json``, ``curves.svg``, ``confusion.svg``, ``training.json`` and, with a test
-    part, ``test/pixels.csv``, ``test/pixels.txt`` and ``test/pixels.json``.
+    Written beside the checkpoint: ``history.json``, ``curves.svg``, ``confusion.svg``, ``training.json`` and, with a
+    test part, ``test/pixels.csv``, ``test/pixels.txt`` and ``test/pixels.json``.
 
     Parameters
     ----------
     job
         With `targets`.
     progress, predicting
-        Called while it trains, and while test windows are named.
+        Called after each step of the training; called with test windows done and in total.
+
+    Returns
+    -------
+    TrainedSegmenter
+        The checkpoint with its row of metrics.
 
     Raises
     ------
     TrainingError, ModelError, OutputError
-        See `learning.train` and `models.build_model`.
+        See `learning.train.loop.train` and `models.registry.build_model`.
     """
     if job.targets is None:
         raise TrainingError(
-            f"Recipe '{job.recipe.name}' names pixels, and the patches given have no targets."
+            f"Recipe '{job.recipe.name}' trains a segmenter, but these patches have no pixel targets."
         )
     manifest, targets = job.manifest, job.targets
     if job.is_control:
         manifest, targets = shuffled_targets(manifest, targets, job.settings.train.seed)
-    model = begin_model(job)
+    model = build_initial_model(job)
     with PatchPixels(manifest, cache_bytes=_CACHE_BYTES) as pixels:
         result = train(
             model,
@@ -116,7 +122,7 @@ def train_segmenter(
     save_card(result.checkpoint, card)
     picture = confusion_figure(result.confusion, manifest.class_names, "Validation pixels")
     replace_file(job.out / "confusion.svg", picture.encode())
-    row = _judged(model, card, result, job, predicting)
+    row = _test_row(model, card, result, job, predicting)
     if row is not None:
         write_table(job.out / "test" / "pixels", [row])
         test_picture = confusion_figure(row.tally.confusion(), card.class_names, "Test pixels")
@@ -127,7 +133,22 @@ def train_segmenter(
 
 
 def shuffled_targets(manifest: PatchManifest, targets: Targets, seed: int) -> tuple[PatchManifest, Targets]:
-    """Return the windows of training and validation with each other's targets; the test part keeps its own."""
+    """Return the windows with the targets of training and validation permuted; the test part keeps its own.
+
+    Parameters
+    ----------
+    manifest
+        Windows, split.
+    targets
+        In the order of its rows.
+    seed
+        Of the permutation.
+
+    Returns
+    -------
+    tuple[PatchManifest, Targets]
+        The manifest says so in its settings.
+    """
     rng = np.random.default_rng(seed)
     rows = np.arange(len(manifest))
     for part in (0, 1):
@@ -140,7 +161,7 @@ def shuffled_targets(manifest: PatchManifest, targets: Targets, seed: int) -> tu
 def _calibrated(
     model: Any, card: ModelCard, manifest: PatchManifest, pixels: PatchPixels, targets: Targets, job: TrainJob
 ) -> ModelCard:
-    """Return the card with the temperature under which the validation pixels are most likely."""
+    """Return the card with the temperature that maximises the likelihood of the validation pixels."""
     rows = np.flatnonzero((manifest.split == 1) & targets.counts.any(axis=1))
     if len(rows) == 0:
         return card
@@ -150,14 +171,14 @@ def _calibrated(
     return replace(card, temperature=card.temperature * fit_temperature(probabilities, labels))
 
 
-def _judged(
+def _test_row(
     model: Any,
     card: ModelCard,
     result: TrainResult,
     job: TrainJob,
     predicting: Callable[[int, int], None] | None,
 ) -> SegmenterRow | None:
-    """Return the figures of the test part; None where it has no window."""
+    """Return the metrics of the test part; None where it has no window."""
     assert job.targets is not None
     rows = np.flatnonzero((job.manifest.split == 2) & job.targets.counts.any(axis=1))
     if len(rows) == 0:
@@ -193,28 +214,33 @@ def train_rivals(
     predicting: Callable[[int, int], None] | None = None,
     beginning: Callable[[TrainJob], None] | None = None,
 ) -> tuple[TrainedSegmenter, ...]:
-    """Train several segmenters, one after the other, and write one table of all of them.
+    """Train several segmenters in turn, and write one table of all of them.
 
     Parameters
     ----------
     jobs
         Of different networks on the same windows, or of one network on windows of different sizes.
     table
-        Its path without ending: ``.csv``, ``.txt`` and ``.json``.
+        Path of the table without ending: ``.csv``, ``.txt`` and ``.json`` are written.
     progress, predicting
         See `train_segmenter`.
     beginning
-        Called with each job before it begins.
+        Called with each job before it starts.
+
+    Returns
+    -------
+    tuple[TrainedSegmenter, ...]
+        In the order of `jobs`.
 
     Raises
     ------
     TrainingError
-        There is no test part, so that there is nothing to put into the table.
+        There is no test part, so the table would be empty.
     """
     for job in jobs:
         if not (job.manifest.split == 2).any():
             raise TrainingError(
-                "There is no test part, so nothing says which network does better on cases it never saw. "
+                "There is no test part, so the networks cannot be compared on unseen cases. "
                 "Split with a test share (--shares), or leave --rivals out."
             )
     done = []
@@ -223,13 +249,13 @@ def train_rivals(
             beginning(job)
         done.append(train_segmenter(job, progress=progress, predicting=predicting))
         rows = [one.row for one in done if one.row is not None]
-        # After each network: whoever stops half-way keeps what is known by then.
+        # Written after each network, so that whoever stops half-way keeps the results so far.
         write_table(table, rows)
     return tuple(done)
 
 
 def write_table(path: Path, rows: Sequence[SegmenterRow]) -> None:
-    """Write figures as ``.csv`` (all of them), ``.txt`` (to look at) and ``.json``; OutputError if it cannot be."""
+    """Write metrics as ``.csv`` (all of them), ``.txt`` (to read) and ``.json``; raises OutputError."""
     with output_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     text = "\n".join(table_text(table) for table in pixel_tables(rows))

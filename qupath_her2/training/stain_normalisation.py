@@ -1,4 +1,4 @@
-"""The stain normalisation of a data set: a map for each slide, and the slides that cannot be normalised left out."""
+"""Stain normalisation of a data set: one map per slide; slides that cannot be normalised are left out."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from qupath_her2.slides.stains.density_map import DensityMap
     from qupath_her2.slides.stains.he_profiles import StainProfile
 
-__all__ = ["Normalised", "normalised"]
+__all__ = ["NormalisedManifest", "normalise_manifest"]
 
-#: How patches of such slides are counted among those that were dropped.
+#: Cause under which patches of such slides are counted as dropped.
 UNFIT = "image: stains cannot be normalised"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Normalised:
-    """A data set whose slides can all be normalised.
+class NormalisedManifest:
+    """A data set of slides that can all be normalised.
 
     Attributes
     ----------
     manifest
-        Without the patches of slides that cannot be, which it counts as dropped.
+        Without the patches of slides that cannot be normalised, which it counts as dropped.
     maps
-        Of each image; None where nothing is normalised.
+        One per image; None where nothing is normalised.
     left_out
         A sentence for each slide that was left out.
     """
@@ -43,7 +43,7 @@ class Normalised:
     left_out: tuple[str, ...] = ()
 
 
-def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
+def normalise_manifest(manifest: PatchManifest, stain: str | None) -> NormalisedManifest:
     """Fit the normalisation `stain` to each slide of a data set.
 
     Parameters
@@ -51,7 +51,7 @@ def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
     manifest
         Patches of any slides.
     stain
-        As in `models.card.ModelCard`; None leaves everything as it is.
+        As in `models.card.ModelCard`; None leaves the data set as it is.
 
     Raises
     ------
@@ -61,14 +61,14 @@ def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
         There is no such normalisation.
     """
     if stain is None:
-        return Normalised(manifest, None)
+        return NormalisedManifest(manifest, None)
     reference = normalisation_reference(stain)
     with_patches = set(np.unique(manifest.image).tolist())
     maps: list[DensityMap] = []
     left_out: list[str] = []
     unfit: set[int] = set()
     for index, image in enumerate(manifest.images):
-        # A slide without patches needs no map, and its stains may be anything.
+        # A slide without patches needs no map, whatever its stains.
         if index not in with_patches:
             unfit.add(index)
             continue
@@ -76,13 +76,13 @@ def normalised(manifest: PatchManifest, stain: str | None) -> Normalised:
             maps.append(macenko_map(_profile(image), reference))
         except (SettingsError, ImageReadError) as error:
             unfit.add(index)
-            left_out.append(f"Left out, '{image.name}' cannot be normalised by {stain}: {error}")
+            left_out.append(f"Left out: '{image.name}' cannot be normalised by {stain}: {error}")
     if not maps:
         first = left_out[0] if left_out else "there is no patch"
         raise TrainingError(
-            f"No slide of {len(manifest.images)} can be normalised by {stain}; nothing is left to train on. {first}"
+            f"None of {len(manifest.images)} slides can be normalised by {stain}: there is nothing to train on. {first}"
         )
-    return Normalised(without_images(manifest, unfit, UNFIT), tuple(maps), tuple(left_out))
+    return NormalisedManifest(without_images(manifest, unfit, UNFIT), tuple(maps), tuple(left_out))
 
 
 def _profile(image: ManifestImage) -> StainProfile:

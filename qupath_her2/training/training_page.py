@@ -1,4 +1,4 @@
-"""What people look at after a training: one page from the files that lie in its folder."""
+"""The report of a training: one page built from the files in its folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qupath_her2.scoring.agreement.tables import Table, agreement_tables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qupath_her2.training.classifier import TrainedNetwork, TrainJob
+    from qupath_her2.training.types import TrainedNetwork, TrainJob
 
 __all__ = ["write_training_report"]
 
@@ -19,19 +19,19 @@ _SVG, _JPEG = "image/svg+xml", "image/jpeg"
 
 
 def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool) -> None:
-    """Write ``report.html`` of a training that is done, beside its checkpoint.
+    """Write ``report.html`` of a finished training beside its checkpoint.
 
     Parameters
     ----------
     job, found
-        The training and what came of it; the pictures lie in the job's folder.
+        The training and its result; the figures are in the job's folder.
     has_cam
-        Whether the network has a map that Grad-CAM could read.
+        Whether the network has a layer for Grad-CAM.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        The page cannot be written.
     """
     result, test = found.result, job.out / "test"
     figures = [] if found.test is None else [("patches", found.test.patches), ("images", found.test.images)]
@@ -41,9 +41,7 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
         parts.append(Part(f"Test {name}", _pictures(confusion), agreement_tables(one)))
     if found.heads:
         rows = tuple((kind, f"{one.accuracy.k} of {one.accuracy.n}") for kind, one in found.heads.items())
-        parts.append(
-            Part("Images by the counts of their patches", (), (Table("Right", ("head", "images"), rows),))
-        )
+        parts.append(Part("Images by patch counts", (), (Table("Correct", ("head", "images"), rows),)))
     parts.append(
         Part("Worst mistakes", _pictures((test / "mistakes.jpg", _of_mistakes(found, has_cam), _JPEG)))
     )
@@ -55,7 +53,7 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
         "classes": ", ".join(found.card.class_names),
         "patches": ", ".join(f"{name}: {count:,}" for name, count in job.manifest.label_counts().items()),
         "split": str(split.get("kind", "not split")),
-        "epochs": f"{len(result.history)}, the best is {result.best_epoch}; {result.seconds:.0f} s on {result.device}",
+        "epochs": f"{len(result.history)}, best {result.best_epoch}; {result.seconds:.0f} s on {result.device}",
     }
     title = f"Training of {job.recipe.name}" + (", control on shuffled labels" if job.is_control else "")
     write_training_page(
@@ -70,12 +68,12 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
 
 def _of_mistakes(found: TrainedNetwork, has_cam: bool) -> str:
     n = 0 if found.test is None else len(found.test.worst)
-    text = f"Patches of unseen cases that were taken for another class, the surest first ({n} in all)"
-    return f"{text}; beside each what in it spoke for that class (Grad-CAM)" if has_cam else text
+    text = f"Misclassified patches of unseen cases, most confident first ({n} in total)"
+    return f"{text}; beside each the Grad-CAM of the predicted class" if has_cam else text
 
 
 def _pictures(*listed: tuple[Path, str, str]) -> tuple[Picture, ...]:
-    """Return those of the pictures that are there: a training without mistakes has no picture of them."""
+    """Return the figures that exist: a training without mistakes has none of them."""
     return tuple(
         Picture(caption, path.read_bytes(), kind) for path, caption, kind in listed if path.is_file()
     )

@@ -15,7 +15,8 @@ from pathlib import Path
 from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
 from qupath_her2.recipes import RECIPES
 from qupath_her2.runs.plan import find_settings
-from qupath_her2.training.classifier import TrainedNetwork, TrainJob, train_network
+from qupath_her2.training.types import TrainedNetwork, TrainJob
+from qupath_her2.training.classifier import train_network
 from tests.helpers.recipes import DRAWN
 
 #: What some networks need more of to learn from random weights than the tests' tiny networks do.

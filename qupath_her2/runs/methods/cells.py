@@ -101,7 +101,7 @@ class CellsMethod:
         return used
 
     def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return why the network cannot segment an image of this pixel size; None where it can."""
+        """Return why the network cannot segment an image of this pixel size, or None; see `Method.scale_refusal`."""
         if card is None or pixel_size_um is None:
             return None
         return coarse_refusal(name, pixel_size_um, card)

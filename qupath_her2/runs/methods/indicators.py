@@ -109,7 +109,7 @@ class IndicatorsMethod:
         return used
 
     def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return None: patches are read at the method's own scale whatever the image's."""
+        """Return None, since patches are resampled to the method's pixel size; see `Method.scale_refusal`."""
         return None
 
     def record(self) -> dict[str, Any]:

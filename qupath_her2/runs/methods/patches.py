@@ -129,7 +129,7 @@ class PatchesMethod:
         return {} if card is None else patch_settings(settings, card, self.head)
 
     def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return None: cutting patches raises PatchError, with the way out, where pixels are too coarse."""
+        """Return None, since cutting raises PatchError where pixels are too coarse; see `Method.scale_refusal`."""
         return None
 
     def record(self) -> dict[str, Any]:
@@ -206,6 +206,11 @@ def predict_patches(
         The image; its card is the network's.
     progress
         Called with patches done and in total.
+
+    Returns
+    -------
+    PredictedPatches | Refusal
+        The refusal counts the causes by which patches were dropped.
 
     Raises
     ------

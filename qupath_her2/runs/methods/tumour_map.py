@@ -90,6 +90,11 @@ def find_tumour(
     progress
         Called with patches done and in total.
 
+    Returns
+    -------
+    TumourMap | Refusal
+        The mask with its probability map.
+
     Raises
     ------
     ModelError

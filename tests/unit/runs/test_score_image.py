@@ -15,7 +15,7 @@ import shapely
 
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import read_run
-from qupath_her2.provenance import is_ours, ours
+from qupath_her2.provenance import are_ours, is_ours
 from qupath_her2.records import ImageResult
 from qupath_her2.runs import score_image as job_module
 from qupath_her2.runs.cell_sources import CellSource
@@ -66,7 +66,7 @@ def test_a_job_leaves_a_finished_run(project: Path) -> None:
     assert score == result.score
     assert table is not None
     assert len(table) == record.counts["cells"]
-    assert ours(table.uuid).all()
+    assert are_ours(table.uuid).all()
     assert len(np.unique(table.uuid, axis=0)) == len(table)
     assert record.image["pixel_size_um"] == 0.5
     assert record.image["pixel_size_source"] == "file"

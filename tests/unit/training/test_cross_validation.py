@@ -21,9 +21,10 @@ from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.recipes import RECIPES
 from qupath_her2.runs.plan import find_settings
 from qupath_her2.training import cross_validation as folds_module
-from qupath_her2.training.classifier import TrainJob, train_network
+from qupath_her2.training.classifier import train_network
 from qupath_her2.training.cross_validation import train_folds
-from qupath_her2.training.stain_normalisation import UNFIT, normalised
+from qupath_her2.training.stain_normalisation import UNFIT
+from qupath_her2.training.types import TrainJob
 from tests.helpers.drawn_study import draw_study
 from tests.helpers.recipes import DRAWN
 
@@ -101,7 +102,7 @@ def test_a_slide_that_cannot_be_normalised_is_left_out_and_counted(tmp_path: Pat
         name: int((job.manifest.image == [image.name for image in job.manifest.images].index(name)).sum())
         for name in (gone, ihc)
     }
-    data = normalised(job.manifest, job.recipe.stain)
+    data = normalise_manifest(job.manifest, job.recipe.stain)
     assert {name for name in (gone, ihc) if any(name in text for text in data.left_out)} == {gone, ihc}
     assert len(data.left_out) == 2
     assert data.manifest.dropped[UNFIT] == sum(lost.values()) > 0
@@ -126,6 +127,6 @@ def test_nothing_is_trained_where_no_slide_is_left(tmp_path: Path) -> None:
     job = job_of(tmp_path, "se-resnet50")
     for image in job.manifest.images:
         image.path.unlink()
-    with pytest.raises(TrainingError, match="No slide of 18 can be normalised"):
-        normalised(job.manifest, job.recipe.stain)
-    assert normalised(job.manifest, None).manifest is job.manifest
+    with pytest.raises(TrainingError, match="None of 18 slides can be normalised"):
+        normalise_manifest(job.manifest, job.recipe.stain)
+    assert normalise_manifest(job.manifest, None).manifest is job.manifest

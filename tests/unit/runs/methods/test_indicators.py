@@ -9,7 +9,7 @@ import pytest
 from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_bytes, read_card
 from qupath_her2.project.exchange.runs import read_run
-from qupath_her2.provenance import cell_uuids
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import ImageResult, PatchTable
 from qupath_her2.report.heat import read_overlays
 from qupath_her2.runs.methods import tumour_map
@@ -76,7 +76,7 @@ def test_a_network_finds_the_tumour(
     boxes = np.array([(x, y, 56, 56) for y in range(0, 560, 56) for x in range(0, 560, 56)], np.int32)
     tumour = np.where(boxes[:, 0] >= least, 0.9, 0.2).astype(np.float32)
     table = PatchTable(
-        uuid=cell_uuids("0" * 64, len(boxes)),
+        uuid=object_uuids("0" * 64, len(boxes)),
         box_xywh=boxes,
         region=np.zeros(len(boxes), np.int32),
         probabilities=np.stack([1 - tumour, tumour], 1),

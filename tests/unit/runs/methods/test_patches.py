@@ -36,9 +36,10 @@ from qupath_her2.runs.methods.patch_maps import look
 from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
-from qupath_her2.training.classifier import TrainedNetwork, TrainJob, shuffled_labels, train_network
+from qupath_her2.training.classifier import shuffled_labels, train_network
 from qupath_her2.training.count_heads import head_path
 from qupath_her2.training.evaluation import evaluate
+from qupath_her2.training.types import TrainedNetwork, TrainJob
 from tests.helpers.recipes import DRAWN
 
 pytestmark = pytest.mark.slow
