@@ -85,13 +85,13 @@ def manifest_image(
 
 
 def assemble_manifest(
-    got: Collected, source: Source, settings: PatchSettings, task: Task, notify: Callable[[str], None]
+    collected: Collected, source: Source, settings: PatchSettings, task: Task, notify: Callable[[str], None]
 ) -> PatchManifest:
     """Concatenate the patches of all images and split them.
 
     Parameters
     ----------
-    got
+    collected
         Patches of at least one image.
     source, settings, task
         What the patches were cut from, and how.
@@ -108,7 +108,7 @@ def assemble_manifest(
     PatchError
         There are too few cases for the split asked for, or a published split is asked for where there is none.
     """
-    manifest = _split(_manifest(got, source, settings, task), source, settings, notify)
+    manifest = _split(_manifest(collected, source, settings, task), source, settings, notify)
     missing = _not_in_train(manifest)
     if missing:
         notify(
@@ -129,24 +129,24 @@ def _not_in_train(manifest: PatchManifest) -> list[str]:
     return [manifest.class_names[label] for label in sorted(there - trained)]
 
 
-def _manifest(got: Collected, source: Source, settings: PatchSettings, task: Task) -> PatchManifest:
-    counts = [len(cut) for cut in got.cuts]
+def _manifest(collected: Collected, source: Source, settings: PatchSettings, task: Task) -> PatchManifest:
+    counts = [len(cut) for cut in collected.cuts]
     # Images used at their own scale may differ in pixel size: one figure for all would be wrong.
     is_native = settings.whole_image or source.are_crops or settings.grid.target_um_px == 0
     manifest = PatchManifest(
         image=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        box_xywh=np.concatenate([cut.box_xywh for cut in got.cuts]),
-        label=np.concatenate([cut.label for cut in got.cuts]),
-        overlap=np.concatenate([cut.overlap for cut in got.cuts]),
-        region_uuid=np.concatenate([cut.region_uuid for cut in got.cuts]),
-        split=np.repeat(np.array(got.splits, np.int8), counts),
-        images=tuple(got.images),
+        box_xywh=np.concatenate([cut.box_xywh for cut in collected.cuts]),
+        label=np.concatenate([cut.label for cut in collected.cuts]),
+        overlap=np.concatenate([cut.overlap for cut in collected.cuts]),
+        region_uuid=np.concatenate([cut.region_uuid for cut in collected.cuts]),
+        split=np.repeat(np.array(collected.splits, np.int8), counts),
+        images=tuple(collected.images),
         class_names=task.class_names,
         patch_size_px=settings.grid.patch_size_px,
         pixel_size_um=math.nan if is_native else settings.grid.target_um_px,
         task=task.name,
         settings=settings_of_manifest(settings, source.layout),
-        dropped={cause: count for cause, count in sorted(got.dropped.items()) if count},
+        dropped={cause: count for cause, count in sorted(collected.dropped.items()) if count},
     )
     check_manifest(manifest)
     return manifest

@@ -136,27 +136,27 @@ def cut_patches(source: Source, settings: PatchSettings, context: CutContext | N
         raise PatchError(
             "Task 'segmentation' has one class per pixel. Use `cut_windows`, or pass --recipe her2net."
         )
-    got = Collected()
+    collected = Collected()
     for number, image in enumerate(source.images):
         if context.progress is not None:
             context.progress(number, len(source.images), image.name)
         # One broken file among hundreds of slides must not stop the others.
         try:
-            _cut_image(image, source, settings, task, context, got)
+            _cut_image(image, source, settings, task, context, collected)
         except (ImageReadError, RegionFileError) as error:
-            got.dropped["image: cannot be read"] += 1
+            collected.dropped["image: cannot be read"] += 1
             context.notify(str(error))
     if context.progress is not None:
         context.progress(len(source.images), len(source.images), "")
     # Unlike a broken file, an unknown label stops everything: dropping its patches would change the data set silently.
-    if got.unknown:
+    if collected.unknown:
         raise PatchError(
-            unknown_labels_message(task, got.unknown)
+            unknown_labels_message(task, collected.unknown)
             + " To ignore annotation classes that are not labels, pass --skip-class NAME for each."
         )
-    if not got.cuts:
-        raise PatchError(no_patches_message(len(source.images), got.dropped))
-    return assemble_manifest(got, source, settings, task, context.notify)
+    if not collected.cuts:
+        raise PatchError(no_patches_message(len(source.images), collected.dropped))
+    return assemble_manifest(collected, source, settings, task, context.notify)
 
 
 def _cut_image(
@@ -165,14 +165,14 @@ def _cut_image(
     settings: PatchSettings,
     task: Task,
     context: CutContext,
-    got: Collected,
+    collected: Collected,
 ) -> None:
-    """Cut one image and add its patches to `got`."""
+    """Cut one image and add its patches to `collected`."""
     if image.problem is not None:
-        got.dropped["image: left out"] += 1
+        collected.dropped["image: left out"] += 1
         context.notify(image.problem)
         return
-    label = _image_label(image, task, got)
+    label = _image_label(image, task, collected)
     # Only the size is read here: a data set of crops may have thousands of files.
     if settings.whole_image or source.are_crops:
         width, height, size_um = image_size(image)
@@ -181,7 +181,7 @@ def _cut_image(
             image,
             (width, height, size_um),
             settings,
-            got,
+            collected,
             "image: no label",
         )
         return
@@ -190,22 +190,24 @@ def _cut_image(
         try:
             scale = patch_scale(size_um, settings.grid, image.name)
         except PatchError as error:
-            got.dropped["image: no pixel size" if math.isnan(size_um) else "image: pixels too coarse"] += 1
+            collected.dropped[
+                "image: no pixel size" if math.isnan(size_um) else "image: pixels too coarse"
+            ] += 1
             context.notify(str(error))
             return
         # Before the size check, so that unknown labels are found even in images too small for a patch.
-        labelled = _labelled_regions(image, slide, label, size_um, settings, task, context, got)
+        labelled = _labelled_regions(image, slide, label, size_um, settings, task, context, collected)
         if labelled is None:
             return
         if min(slide.width, slide.height) < scale.side:
-            got.dropped["image: smaller than a patch"] += 1
+            collected.dropped["image: smaller than a patch"] += 1
             return
         size = (slide.width, slide.height, size_um)
         # Unlabelled patches go before the drop rules, which have to read every patch's pixels.
         cut = cut_labelled_regions(slide.width, slide.height, labelled, scale, settings, image.id)
         cut = _labelled_only(cut, settings, "no label")
         cut = drop_patches(cut, manifest_image(image, size), slide, settings, context.threads)
-    _add(cut, image, size, settings, got, "no label")
+    _add(cut, image, size, settings, collected, "no label")
     _report_problems(cut, context)
 
 
@@ -217,7 +219,7 @@ def _labelled_regions(
     settings: PatchSettings,
     task: Task,
     context: CutContext,
-    got: Collected,
+    collected: Collected,
 ) -> LabelledRegions | None:
     """Return the labelled regions of an image; None where there are none, or where an unknown label was found.
 
@@ -236,12 +238,12 @@ def _labelled_regions(
         pixel_size_um=None if math.isnan(size_um) else size_um,
         tissue=context.tissue,
     )
-    got.unknown += labels.unknown
-    got.dropped += labels.dropped
-    if got.unknown:
+    collected.unknown += labels.unknown
+    collected.dropped += labels.dropped
+    if collected.unknown:
         return None
     if not labels.regions.shapes:
-        got.dropped["image: no region"] += 1
+        collected.dropped["image: no region"] += 1
         return None
     return labels.regions
 
@@ -254,16 +256,16 @@ def _report_problems(cut: ImagePatches, context: CutContext) -> None:
         context.notify(f"… and {len(cut.problems) - 3} more patches of this image that cannot be read.")
 
 
-def _image_label(image: SourceImage, task: Task, got: Collected) -> int | None:
+def _image_label(image: SourceImage, task: Task, collected: Collected) -> int | None:
     """Return the class index of the image's label; None without a label, or for a 2+ that needs an ISH result."""
     if image.label is None:
         return None
     # Collected like unknown annotation classes, so that one error lists both.
     if not knows_label(task, image.label):
-        got.unknown[image.label] += 1
+        collected.unknown[image.label] += 1
         return None
     index = class_index(task, image.label, image.case)
-    got.dropped[f"image: {UNDECIDED}"] += index is None
+    collected.dropped[f"image: {UNDECIDED}"] += index is None
     return index
 
 
@@ -281,13 +283,13 @@ def _add(
     image: SourceImage,
     size: tuple[int, int, float],
     settings: PatchSettings,
-    got: Collected,
+    collected: Collected,
     cause: str,
 ) -> None:
     cut = _labelled_only(cut, settings, cause)
-    got.dropped += cut.dropped
+    collected.dropped += cut.dropped
     # Images without patches stay out of the manifest; the fingerprint reads the file, so only where it is needed.
     if len(cut):
-        got.images.append(manifest_image(image, size, with_fingerprint=True))
-        got.cuts.append(cut)
-        got.splits.append(image.split)
+        collected.images.append(manifest_image(image, size, with_fingerprint=True))
+        collected.cuts.append(cut)
+        collected.splits.append(image.split)

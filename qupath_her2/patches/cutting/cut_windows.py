@@ -44,10 +44,10 @@ _SCORES = TASKS["her2-4"]
 
 @dataclass(slots=True)
 class _Found:
-    """Windows found so far: `got`, as patches labelled with their image's score, and their `targets`, in one order."""
+    """Windows found so far: `collected`, as patches labelled with their image's score, and their `targets`, in one order."""
 
     targets: TargetPacker
-    got: Collected = field(default_factory=Collected)
+    collected: Collected = field(default_factory=Collected)
 
 
 def cut_windows(
@@ -92,14 +92,14 @@ def cut_windows(
         try:
             _cut_image(image, settings, context, her2, found)
         except (ImageReadError, RegionFileError, ExchangeError) as error:
-            found.got.dropped["image: cannot be read"] += 1
+            found.collected.dropped["image: cannot be read"] += 1
             context.notify(str(error))
     if context.progress is not None:
         context.progress(len(images), len(images), "")
     if len(found.targets) == 0:
-        raise PatchError(no_patches_message(len(images), found.got.dropped))
+        raise PatchError(no_patches_message(len(images), found.collected.dropped))
     # Labelled by score so far, so that the split is stratified by score; then the pixel classes become the labels.
-    manifest = assemble_manifest(found.got, source, settings, _SCORES, context.notify)
+    manifest = assemble_manifest(found.collected, source, settings, _SCORES, context.notify)
     targets = found.targets.packed()
     return _with_targets(manifest, targets), targets
 
@@ -128,7 +128,7 @@ def scores_of(manifest: PatchManifest) -> list[str]:
 def _cut_image(
     image: SourceImage, settings: PatchSettings, context: CutContext, her2: Path | None, found: _Found
 ) -> None:
-    dropped = found.got.dropped
+    dropped = found.collected.dropped
     if image.problem is not None:
         dropped["image: left out"] += 1
         context.notify(image.problem)
@@ -162,9 +162,9 @@ def _cut_image(
     described = manifest_image(image, (*size, size_um), with_fingerprint=True)
     cut = _windows_with_truth(windows, truth, scale, settings, found, _score(image, context))
     if len(cut):
-        found.got.images.append(described)
-        found.got.cuts.append(cut)
-        found.got.splits.append(image.split)
+        found.collected.images.append(described)
+        found.collected.cuts.append(cut)
+        found.collected.splits.append(image.split)
 
 
 _NO_SIZE = (
@@ -194,7 +194,7 @@ def _windows_with_truth(
             # A window without any known pixel teaches nothing, whatever least_known says.
             known = float((target != IGNORE).mean())
             if known == 0 or known < settings.segmentation.least_known:
-                found.got.dropped["too little known"] += 1
+                found.collected.dropped["too little known"] += 1
                 continue
             kept.append(windows[row])
             shares.append(known)
