@@ -44,7 +44,7 @@ _SCORES = TASKS["her2-4"]
 
 @dataclass(slots=True)
 class _Found:
-    """Windows found so far: `collected`, as patches labelled with their image's score, and their `targets`, in one order."""
+    """Windows so far: `collected` as patches labelled with their image's score, `targets` in the same order."""
 
     targets: TargetPacker
     collected: Collected = field(default_factory=Collected)

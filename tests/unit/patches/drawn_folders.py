@@ -1,4 +1,4 @@
-"""Folders of small slides with regions, cases and labels, as the tests of patch extraction need them."""
+"""Folders of small slides with regions, cases and labels, for tests of patch extraction."""
 
 from __future__ import annotations
 
