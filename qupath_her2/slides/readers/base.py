@@ -223,6 +223,7 @@ class BaseSlide(ABC):
         y0, y1 = max(top, 0), min(top + height, level_height)
         if x1 <= x0 or y1 <= y0:
             return np.full((height, width, 3), 255, np.uint8)
+        # Readers decode only the part inside the level; the rest of the window stays white.
         try:
             pixels = self._decode(level, x0, y0, x1 - x0, y1 - y0)
         except ImageReadError:

@@ -74,7 +74,27 @@ class Slide(Protocol):
     def pixel_size_um(self) -> float | None: ...  # noqa: D102
 
     def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
-        """Return uint8 (height, width, 3) RGB; `x, y` level-0 px, size in px of `level`; thread-safe."""
+        """Read a window of a pyramid level; safe to call from several threads.
+
+        Parameters
+        ----------
+        x, y
+            Top-left corner, level-0 pixels; rounded to the nearest pixel of `level`.
+        width, height
+            Size in pixels of `level`.
+        level
+            Pyramid level; 0 is full resolution.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            uint8 (height, width, 3), RGB, owned by the caller; white outside the image and where it is transparent.
+
+        Raises
+        ------
+        ImageReadError
+            If the file is damaged, missing or closed, or the level does not exist.
+        """
         ...
 
     def close(self) -> None:

@@ -68,6 +68,7 @@ class _TileCache:
                 return
             self._tiles[key] = tile
             self._bytes += tile.nbytes
+            # A single tile over the limit is dropped at once: the cache never exceeds its limit.
             while self._bytes > self._max_bytes and self._tiles:
                 self._bytes -= self._tiles.popitem(last=False)[1].nbytes
 
@@ -145,6 +146,7 @@ class TiffSlide(BaseSlide):
             return False
         if any(size not in sizes for size in reference.level_dimensions):
             return False
+        # This reader may have more levels than OpenSlide, but each of OpenSlide's must be here.
         exact = list(self.level_is_exact)
         for other, size in enumerate(reference.level_dimensions):
             level = sizes[size]
@@ -179,6 +181,7 @@ class TiffSlide(BaseSlide):
         if self._reference is not None and level in self._reference_levels:
             return self._reference._decode(self._reference_levels[level], x, y, width, height)
         grid = self._levels[level]
+        # The window lies within the level, so its tiles cover every pixel of it: no need to initialise.
         out = np.empty((height, width, 3), np.uint8)
         for row in range(y // grid.tile_height, -(-(y + height) // grid.tile_height)):
             top = row * grid.tile_height
@@ -198,6 +201,7 @@ class TiffSlide(BaseSlide):
             return tile
         grid = self._levels[level]
         count = grid.byte_counts[index]
+        # Writers leave tiles of pure background out (sparse TIFF).
         if count == 0:
             return np.full((grid.tile_height, grid.tile_width, 1), 255, np.uint8)
         try:

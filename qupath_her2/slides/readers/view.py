@@ -72,6 +72,7 @@ class CroppedSlide(_View):
             and y % step == 0
             and min(width // step, height // step) >= 1
         ]
+        # Level 0 is exact at any corner, and keeps the full size where the rectangle reaches beyond the slide.
         levels[0] = (0, (width, height))
         super().__init__(inner, levels, (inner.pixel_size_x_um, inner.pixel_size_y_um))
         self._corner = (x, y)
@@ -149,6 +150,7 @@ def open_view(
         As for `open_slide`; also if the size differs from the one in QuPath.
     """
     slide = open_slide(path)
+    # Closing the outermost view closes the file, so a failure half-way along the chain leaves nothing open.
     try:
         for step in chain:
             slide = _apply_step(slide, step)

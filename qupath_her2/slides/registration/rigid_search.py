@@ -143,6 +143,20 @@ class _Spectra:
         tissue: NDArray[np.bool_],
         size: tuple[int, int],
     ) -> _Spectra:
+        """Transform a section.
+
+        Parameters
+        ----------
+        density, valid, tissue
+            float32, bool and bool (H, W): the image, where it is defined, and where it shows tissue.
+        size
+            Size of the transforms, rows and columns, at least that of the arrays.
+
+        Returns
+        -------
+        _Spectra
+            Transforms of density, squared density and both masks, zero outside `valid`.
+        """
         inside = np.where(valid, density, 0).astype(np.float32)
         parts = (inside, inside**2, valid.astype(np.float32), tissue.astype(np.float32))
         return cls(size, *(rfft2(part, size) for part in parts))

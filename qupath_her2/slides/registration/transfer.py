@@ -27,6 +27,7 @@ _Area: TypeAlias = "Polygon | MultiPolygon"
 def inverse_matrix(registration: Registration) -> tuple[float, float, float, float, float, float]:
     """Return the transform from level-0 px of the moving slide to those of the fixed one, in the order of `matrix`."""
     a, b, c, d, e, f = registration.matrix
+    # Inverted as a homogeneous 3 x 3 matrix, which yields the inverse translation too.
     back = np.linalg.inv(np.array([[a, b, e], [c, d, f], [0, 0, 1]]))
     (a, b, e), (c, d, f) = ((float(v) for v in row) for row in back[:2])
     return a, b, c, d, e, f
@@ -86,6 +87,7 @@ def transfer_regions(
     kept, notes = [], []
     for region in regions:
         whole = transfer_geometry(region.geometry, registration, direction)
+        # People draw outlines that cross themselves; shapely cannot clip those before make_valid.
         parts = polygon_parts(make_valid(whole).intersection(slide))
         name = f"Region '{region.name or region.uuid}'"
         if not parts:

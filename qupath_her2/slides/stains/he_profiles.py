@@ -94,7 +94,10 @@ MACENKO_REFERENCES: dict[str, StainProfile] = {
 
 
 def profile_to_dict(profile: StainProfile) -> dict[str, Any]:
-    """Return a profile as JSON-serialisable values; `profile_from_dict` restores it exactly."""
+    """Return a profile as JSON-serialisable values; `profile_from_dict` restores it.
+
+    The amounts are restored exactly, the vectors to the last digit, since they are scaled to unit length again.
+    """
     return {"format": 1, "kind": "macenko", **asdict(profile)}
 
 

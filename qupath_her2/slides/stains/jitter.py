@@ -96,7 +96,7 @@ def hed_jitter(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> Density
     DensityMap
         The transform, for images with the white point 255.
     """
-    # Stains are rows (density = stains @ HED_STAINS); a density map multiplies columns from the left.
+    # HED_STAINS has stains as rows (density = stains @ HED_STAINS), but a density map multiplies from the left.
     mixing = HED_STAINS.T
     matrix = mixing @ np.diag(np.asarray(alpha, np.float64)) @ np.linalg.inv(mixing)
     return DensityMap(matrix, mixing @ np.asarray(beta, np.float64), HED_WHITE, HED_WHITE)

@@ -105,6 +105,7 @@ def fit_macenko(
         )
     vectors = _stain_vectors(stained, s.angle_percentile)
     _check_vectors(vectors, name, s, force)
+    # Amounts of all pixels, transparent ones too, as in the published code: the percentile depends on them.
     amounts = np.linalg.lstsq(vectors, density.T, rcond=None)[0]
     maxima = np.percentile(amounts, s.max_percentile, axis=1)
     if maxima.min() < s.min_density:

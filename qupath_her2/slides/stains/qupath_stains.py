@@ -37,6 +37,7 @@ def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
         If the text has another format, or the stains are not haematoxylin and DAB (for example in an H&E image).
     """
     fields = _as_mapping(value)
+    # Told apart by name, not by position: QuPath lets people list DAB first, and name either stain as they like.
     found: dict[str, Vector] = {}
     for number in ("1", "2"):
         name = str(fields.get(f"Stain {number}", "")).strip().lower()

@@ -90,6 +90,7 @@ def sample_tissue_pixels(
     half = s.window_px * downsample / 2
     parts = []
     for row, column in zip(rows, columns, strict=True):
+        # Windows are centred on their mask pixel; near the edge of the tissue only the part on tissue is kept.
         x, y = (round((float(place) + 0.5) * found.downsample - half) for place in (column, row))
         window = read_scaled(slide, x, y, s.window_px, s.window_px, downsample)
         parts.append(window[_mask_window(found, x, y, downsample, s.window_px)])
@@ -101,6 +102,7 @@ def _mask_window(tissue: Tissue, x: int, y: int, downsample: float, side_px: int
     centres = (np.arange(side_px) + 0.5) * downsample
     columns, rows = (np.floor((start + centres) / tissue.downsample).astype(np.int64) for start in (x, y))
     high, wide = tissue.mask.shape
+    # Windows may reach beyond the image, where the clipped look-up would repeat the mask's edge.
     within = ((rows >= 0) & (rows < high))[:, None] & ((columns >= 0) & (columns < wide))[None]
     mask = tissue.mask[rows.clip(0, high - 1)[:, None], columns.clip(0, wide - 1)[None]]
     return cast("NDArray[np.bool_]", mask & within)

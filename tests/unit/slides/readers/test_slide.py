@@ -14,7 +14,6 @@ from PIL import Image
 
 from qupath_her2.errors import ImageReadError, SettingsError
 from qupath_her2.slides.readers import slide as slide_module
-from qupath_her2.slides.readers.base import usable_pixel_size_um, whole_downsample
 from qupath_her2.slides.readers.slide import open_slide, read_scaled
 
 
@@ -170,24 +169,3 @@ def test_noise_is_not_an_image(tmp_path, content):
 def test_scales_off_the_grid_are_refused(tmp_path, downsample):
     with open_slide(save(tmp_path / "a.png")) as slide, pytest.raises(SettingsError, match="multiple of 1/8"):
         read_scaled(slide, 0, 0, 5, 5, downsample)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.25, 0.25), ("0.499", 0.499), (100, 100.0), (0, None), (-1, None), (100.1, None), (352.8, None)]
-    + [(v, None) for v in ("", "nan", "inf", "abc", None, float("nan"))],
-)
-def test_pixel_sizes_no_microscope_has_are_none(value, expected):
-    assert usable_pixel_size_um(value) == expected
-
-
-@given(st.integers(5000, 100_000), st.integers(5000, 100_000), st.sampled_from([2, 4, 8, 16, 32]))
-def test_rounded_level_sizes_give_whole_downsamples(width, height, step):
-    down = (width // step, height // step)
-    up = (-(-width // step), -(-height // step))
-    assert whole_downsample((width, height), up) == whole_downsample((width, height), down) == step
-
-
-def test_whole_downsample_of_a_real_slide():
-    assert whole_downsample((46_000, 32_914), (11_500, 8_228)) == 4.0
-    assert whole_downsample((1000, 1000), (400, 400)) == 2.5

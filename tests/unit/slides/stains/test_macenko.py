@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +11,6 @@ from qupath_her2.errors import SettingsError
 from qupath_her2.slides.stains.density_map import apply_density_map
 from qupath_her2.slides.stains.he_profiles import (
     MACENKO_REFERENCES,
-    StainProfile,
-    profile_from_dict,
-    profile_to_dict,
 )
 from qupath_her2.slides.stains.macenko import fit_macenko, macenko_map
 
@@ -175,42 +170,7 @@ def test_random_pixels_are_fitted_or_refused_but_never_crash(seed, n):
     assert found.maxima().min() > 0
 
 
-def test_a_profile_survives_json():
-    found = fit_macenko(h_and_e())
-    assert profile_from_dict(json.loads(json.dumps(profile_to_dict(found)))) == found
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format": 2}, "Not a stain profile of format 1"),
-        ({"kind": "reinhard"}, "Not a stain profile of format 1"),
-        ({"white": "bright"}, "missing or invalid value"),
-        ({"eosin": [1, 2]}, "three optical densities"),
-        ({"max_eosin": 0}, "above 0"),
-        ({"max_eosin": float("nan")}, "above 0"),
-        ({"eosin": [0.5626, 0.7201, 0.4062]}, "parallel and cannot be unmixed"),
-    ],
-)
-def test_a_bad_profile_says_what_is_wrong(change, message):
-    with pytest.raises(SettingsError, match=message):
-        profile_from_dict(profile_to_dict(REFERENCE) | change)
-
-
-def test_a_profile_without_a_value_is_refused():
-    value = profile_to_dict(REFERENCE)
-    del value["source"]
-    with pytest.raises(SettingsError, match="source"):
-        profile_from_dict(value)
-
-
 def test_a_slide_on_its_own_profile_keeps_its_colours():
     pixels = h_and_e(noise=0.0)
     own = fit_macenko(pixels)
     assert np.abs(apply_density_map(pixels, macenko_map(own, own)).astype(int) - pixels).max() <= 1
-
-
-def test_profile_vectors_have_length_one():
-    profile = StainProfile((2, 2, 1), (0, 3, 4), 1.0, 1.0)
-    assert profile.hematoxylin == pytest.approx((2 / 3, 2 / 3, 1 / 3))
-    assert profile.eosin == pytest.approx((0, 0.6, 0.8))
