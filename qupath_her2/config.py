@@ -125,14 +125,17 @@ def load_settings(
         If the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
     """
     values = {} if path is None else _read_toml(path)
-    where = "the flags" if path is None else f"'{path}'"
-    merged = _merge(_merge(base or {}, values), overrides or {})
+    flags = _merge({}, overrides or {})
+    # A wrong value of a flag must not be looked for in the file.
+    where = "the flags" if path is None else f"'{path}'{' and the flags' if _has_value(flags) else ''}"
+    merged = _merge(_merge(base or {}, values), flags)
     _check_keys(merged, Settings, (), where)
     return _validate(merged, where)
 
 
 def settings_as_dict(settings: Settings) -> dict[str, Any]:
     """Return the settings as JSON values, for ``run.json`` and the input hash."""
+    # Sets have no order; sorted, equal settings give equal hashes.
     plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=sorted))
     return plain
 
@@ -149,6 +152,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"Settings file '{path}' is not valid TOML: {error}. Correct it.") from error
 
 
+def _has_value(values: Mapping[str, Any]) -> bool:
+    return any(_has_value(value) if isinstance(value, dict) else True for value in values.values())
+
+
 def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in overrides.items():
@@ -156,6 +163,7 @@ def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
         if isinstance(value, dict):
             merged[key] = _merge(below if isinstance(below, dict) else {}, value)
         elif value is not None:
+            # None is a flag that was not given.
             merged[key] = value
     return merged
 
@@ -167,6 +175,7 @@ def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], w
     for key, value in values.items():
         dotted = ".".join((*above, key))
         if key not in known:
+            # 0.4 still finds "scorin" or a British spelling; below that, the suggestion is a guess.
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             near_text = (
                 f"did you mean '{'.'.join((*above, near[0]))}'?"

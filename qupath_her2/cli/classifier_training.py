@@ -13,8 +13,8 @@ from qupath_her2.cli.training_progress import training_view
 from qupath_her2.scoring.agreement.tables import agreement_tables, fold_table
 
 if TYPE_CHECKING:
-    from qupath_her2.training.classifier import TrainedNetwork, TrainJob
     from qupath_her2.training.cross_validation import TrainedFolds
+    from qupath_her2.training.types import TrainedNetwork, TrainJob
 
 __all__ = ["train_classifiers"]
 
@@ -62,6 +62,7 @@ def _say_folds(found: TrainedFolds, job: TrainJob, progress: ProgressKind) -> No
         accuracy = next(one.mean for one in found.figures["images"] if one.name == "accuracy")
         say_json(event="trained", folder=str(job.out), folds=len(found.networks), accuracy=accuracy)
         return
+    # The folds share most warnings.
     said = [text for one in found.networks for text in (*one.left_out, *one.result.warnings)]
     for text in dict.fromkeys(said):
         typer.echo(text, err=True)
@@ -81,6 +82,7 @@ def _say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) 
             event="trained", checkpoint=str(found.checkpoint), best_epoch=result.best_epoch, accuracy=accuracy
         )
         return
+    # A damaged slide has one sentence per unread patch: five are enough to see which.
     for warning in (*found.left_out, *result.warnings, *result.unread[:5]):
         typer.echo(warning, err=True)
     if found.test is None:
@@ -92,7 +94,7 @@ def _say_training(found: TrainedNetwork, job: TrainJob, progress: ProgressKind) 
             right = figures.accuracy
             typer.echo(f"patch counts, {kind}: {right.k} of {right.n} images correct")
     typer.echo(
-        f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
+        f"best epoch {result.best_epoch} of {len(result.history)}, {result.seconds:.0f} s on {result.device}; "
         f"{'control trained on shuffled labels; ' if job.is_control else ''}research use only"
     )
     typer.echo(f"network  {found.checkpoint}.safetensors")

@@ -73,6 +73,7 @@ def _checkpoints(folder: Path | None, out: Path | None) -> tuple[dict[str, Model
     if folder is None:
         return found, n_unreadable
     place = exchange_folder(folder, out) / "models"
+    # An unreadable checkpoint, e.g. of a newer version, does not hide the others.
     for weights in sorted(place.rglob("*.safetensors")):
         try:
             found[weights.relative_to(place).with_suffix("").as_posix()] = read_card(weights)

@@ -33,6 +33,7 @@ from qupath_her2.slides.readers.base import checked_pixel_size
 
 __all__ = ["cut_and_write", "cut_source", "find_source", "patch_overrides"]
 
+# Names that every file system takes: no separators, no leading dot, nothing that Windows forbids.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,60}")
 Tell = Callable[[int, int, str], None]
 
@@ -140,6 +141,7 @@ def cut_and_write(
     target = exchange_folder(folder, out) / "patches" / name
     her2 = exchange_folder(folder, out) if layout == "project" else None
     manifest = cut_source(source, settings, target, progress, her2=her2)
+    # Unreadable images do not stop the others, as in scoring; the exit code tells.
     n_unread = manifest.dropped.get("image: cannot be read", 0)
     if export_jpeg:
         with _progress(progress, "JPEG") as tell:
@@ -180,6 +182,7 @@ def cut_source(
         context = CutContext(settings.regions, settings.tissue, listen=listen, progress=tell)
         if settings.patches.task == SEGMENTATION.name:
             manifest, targets = cut_windows(source, settings.patches, context, her2=her2)
+            # Before the manifest, which marks the folder as complete.
             write_targets(target, targets)
         else:
             manifest = cut_patches(source, settings.patches, context)
@@ -247,6 +250,7 @@ def find_source(
     source = load_layout(layout, folder, cast('Literal["HE", "IHC"] | None', stain))
     if checked_pixel_size(pixel_size_um) is None:
         return source
+    # Published images are PNG or JPEG files without a pixel size, or crops that lost theirs.
     sized = tuple(replace(image, pixel_size_um=pixel_size_um) for image in source.images)
     return replace(source, images=sized)
 
@@ -271,10 +275,12 @@ def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
 
 
 def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bool) -> None:
+    # In segmentation a window has no label of its own: its pixels are counted instead.
     is_dense = manifest.task == SEGMENTATION.name
     counts = _pixel_counts(manifest, target) if is_dense else manifest.label_counts()
     unlabelled = int((manifest.label < 0).sum())
     splits = {name: int((manifest.split == code).sum()) for code, name in enumerate(SPLITS)}
+    # Images of unknown case do not count as cases: they may come from one patient.
     cases = len({image.case for image in manifest.images} - {None})
     warnings = [text for text in (*source.notes, split_warning(manifest)) if text]
     if is_json:

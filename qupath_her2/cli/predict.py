@@ -90,6 +90,7 @@ def predict(
     from qupath_her2.runs.methods.patches import PatchesMethod
     from qupath_her2.runs.plan import exchange_folder, find_settings
 
+    # The card names the recipe, so that patches are cut and read as in training without a flag.
     card = read_card(model)
     recipe = RECIPES.get(card.recipe)
     votes = rule.value if rule in (RuleName.mean, RuleName.majority) else None

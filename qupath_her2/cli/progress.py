@@ -119,6 +119,7 @@ class _Tally:
 
     @property
     def seconds_left(self) -> float | None:
+        # Shares of unfinished images count: with one large slide there would be no estimate until the end.
         if self.images <= 0:
             return None
         return (time.monotonic() - self._start) * (self.n_images - self.images) / self.images

@@ -69,6 +69,7 @@ def pull_and_push(
         names=settings.regions,
         progress=progress,
     )
+    # Pushing an image whose current run is in the project already would start QuPath for nothing.
     return lambda: push_project(
         project,
         out=chosen.out,
@@ -203,6 +204,7 @@ def push_project(
 def _pushed_line(found: Pushed, dry_run: bool) -> str:
     changed = [image for image in found.images if image["state"] != "refused"]
     would = "would go " if dry_run else ""
+    # Cells of the same run that are in the project already are not written again, but they are its result too.
     n_cells = found.total("added") + found.total("unchanged")
     parts = [f"{n_cells:,} cells {would}into {_count(len(changed), 'image')}"]
     for key, words in (
@@ -227,6 +229,7 @@ def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None]
         return lambda event: say_json(**{**event, "event": f"{verb} image"})
     if progress is ProgressKind.off or not sys.stderr.isatty():
         return None
+    # \r returns to the start of the line, \x1b[K clears what a longer name left there.
     return lambda event: typer.echo(f"\r{verb}    {event.get('name', '')!s:.60}\x1b[K\r", err=True, nl=False)
 
 
@@ -241,5 +244,6 @@ def _without_tumour(found: Pulled, names: ClassNames) -> int:
             regions = read_regions(
                 image.regions_path, image_width=image.width, image_height=image.height, class_names=names
             )
+            # A TMA core is scored as a whole where it has no tumour annotation.
             missing += not regions.cores and all(region.role != "tumour" for region in regions.regions)
     return missing

@@ -126,6 +126,7 @@ def _read(ref: SlideRef, settings: Settings) -> RegionFile:
 
     path: Path | None = ref.regions_path
     assert path is not None
+    # Region files do not contain the size of their image, against which coordinates are checked.
     with open_image(ref) as slide:
         return read_regions(
             path, image_width=slide.width, image_height=slide.height, class_names=settings.regions

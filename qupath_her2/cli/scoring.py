@@ -30,6 +30,7 @@ __all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_ta
 
 _SCORE_COLUMNS = ("Score", "Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells")
 _PREDICTION_COLUMNS = ("Predicted class", "Probability", "Patches")
+# In the order of the closing line: results first, failures last.
 _STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
 
 
@@ -173,6 +174,7 @@ def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[
     html, table = plan.out / "report.html", plan.out / "summary.csv"
     if all(result.state == "up to date" for result in results) and html.is_file() and table.is_file():
         made = min(html.stat().st_mtime_ns, table.stat().st_mtime_ns)
+        # Another process, e.g. on another machine, may have finished images since the report was written.
         pointers = (plan.out / "results").glob("*/current.json")
         if all(pointer.stat().st_mtime_ns < made for pointer in pointers):
             return html

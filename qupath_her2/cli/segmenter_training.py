@@ -17,8 +17,8 @@ from qupath_her2.errors import SettingsError
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.report.pixel_tables import pixel_tables
-from qupath_her2.training.classifier import TrainJob
 from qupath_her2.training.segmenter import TrainedSegmenter, train_rivals, train_segmenter
+from qupath_her2.training.types import TrainJob
 
 __all__ = ["train_segmenters"]
 
@@ -101,7 +101,9 @@ def _of_side(job: TrainJob, place: Path, cut: Cut, side: int) -> TrainJob:
         return job
     settings = replace(job.settings, patches=replace(patches, grid=replace(patches.grid, patch_size_px=side)))
     target = place.with_name(f"{place.name}-{side}")
+    # The seed stays, so that each size is trained and tested on the same cases.
     manifest = cut(settings, target)
+    # With --patches, `cut` returns the patches already cut, whatever side is asked for.
     if manifest.patch_size_px != side:
         raise SettingsError("--study window cuts windows of several sizes itself. Leave --patches out.")
     return replace(
@@ -142,6 +144,7 @@ def _say(done: list[TrainedSegmenter], job: TrainJob, progress: ProgressKind) ->
                 mean_f_score=f_score,
             )
         return
+    # A damaged slide has one sentence per unread patch: five are enough to see which. Networks share most warnings.
     for warning in dict.fromkeys(
         text for one in done for text in (*one.result.warnings, *one.result.unread[:5])
     ):
@@ -154,7 +157,7 @@ def _say(done: list[TrainedSegmenter], job: TrainJob, progress: ProgressKind) ->
     for one in done:
         result = one.result
         typer.echo(
-            f"{len(result.history)} epochs, best {result.best_epoch}, {result.seconds:.0f} s on {result.device}; "
+            f"best epoch {result.best_epoch} of {len(result.history)}, {result.seconds:.0f} s on {result.device}; "
             f"{'control trained on shuffled targets; ' if job.is_control else ''}research use only"
         )
         typer.echo(f"network  {one.checkpoint}.safetensors")

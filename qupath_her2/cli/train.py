@@ -81,7 +81,7 @@ def train(
     """
     from qupath_her2.cli.patch_cutting import patch_overrides
     from qupath_her2.runs.plan import exchange_folder, find_settings
-    from qupath_her2.training.classifier import TrainJob
+    from qupath_her2.training.types import TrainJob
 
     cutting: dict[str, Any] = {
         "--size": size, "--um-px": um_px, "--whole-tissue": whole_tissue or None, "--drop": drop, "--task": task,

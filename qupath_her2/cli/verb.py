@@ -64,6 +64,7 @@ def verb(function: Callable[P, int]) -> Callable[P, None]:
 
 def hide_tracebacks() -> None:
     """Reduce an unexpected error to one line that asks for a report, unless ``--debug`` asks for the traceback."""
+    # Read from argv, because an error may come before the flags are parsed.
     if "--debug" not in sys.argv:
         sys.excepthook = _one_line
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import difflib
+import functools
 import io
 import re
 import tokenize
@@ -31,26 +33,6 @@ FOREIGN = {
     "--nproc-per-node": "torchrun",
 }
 
-#: Words after the project's name where it is the subject of a sentence and not a command.
-PROSE = {
-    "again",
-    "and",
-    "ended",
-    "for",
-    "in",
-    "into",
-    "is",
-    "of",
-    "on",
-    "or",
-    "put",
-    "puts",
-    "speaks",
-    "that",
-    "uses",
-    "was",
-}
-
 FLAG = r"(?<![\w-])--[a-z][a-z0-9-]*(?<!-)"
 
 
@@ -68,7 +50,9 @@ VERBS = _verbs()
 ANY_FLAG = set().union(*VERBS.values())
 
 #: A command ends with its line, its quotation marks or brackets, or its sentence.
-COMMAND = re.compile(r"qupath-her2 ([a-z][a-z-]*)((?:(?!qupath-her2 |[.:;,]\s|[.:]$|&&)[^\n`\"|#<>…])*)")
+COMMAND = re.compile(
+    r"(`|[Rr]un:? |[Rr]un first:? |)qupath-her2 ([a-z][a-z-]*)((?:(?!qupath-her2 |[.:;,]\s|[.:]$|&&)[^\n`\"|#<>…])*)"
+)
 #: A verb right before a flag names a command too: ``pull --cells``.
 BARE_COMMAND = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, VERBS))}) ({FLAG})")
 MODULE = re.compile(r"python(?:3|\.exe)? -m ([a-z_][\w.]*)([^\n`\"]*)")
@@ -115,7 +99,9 @@ def groovy_text(path: Path, source: str) -> Text:
     return Text(path.relative_to(ROOT).as_posix(), re.sub(r"\$\{?[\w.]+(?:\(\))?\}?", "VALUE", joined))
 
 
+@functools.cache
 def all_texts() -> list[Text]:
+    """Return every text of the package, the Groovy scripts and the READMEs; read once."""
     found = [text for path in PYTHON for text in python_texts(path, path.read_text(encoding="utf-8"))]
     found += [groovy_text(path, path.read_text(encoding="utf-8")) for path in GROOVY]
     return found + [Text(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in READMES]
@@ -136,6 +122,15 @@ def module_flags(dotted: str) -> set[str] | None:
     }
 
 
+def is_meant_as_verb(word: str, before: str) -> bool:
+    """Tell a command from a sentence about the program: "`qupath-her2 scroe`", but "qupath-her2 scores cells"."""
+    if before:
+        return True
+    return word.removesuffix("s") not in VERBS and bool(
+        difflib.get_close_matches(word, VERBS, n=1, cutoff=0.65)
+    )
+
+
 def faults(text: Text) -> list[str]:
     """Return a sentence for each flag, verb and module in `text` that does not exist."""
     found = []
@@ -154,11 +149,11 @@ def faults(text: Text) -> list[str]:
                 if flag not in known
             ]
         rest = rest.replace(module.group(), " ")
-    for verb, words in COMMAND.findall(rest):
+    for before, verb, words in COMMAND.findall(rest):
         if verb in VERBS:
             unknown = [flag for flag in re.findall(FLAG, words) if flag not in VERBS[verb]]
             found += [f"{text.where}: {verb} has no {flag}" for flag in unknown]
-        elif verb not in PROSE:
+        elif is_meant_as_verb(verb, before):
             found.append(f"{text.where}: there is no verb {verb!r}")
     for verb, flag in BARE_COMMAND.findall(rest):
         if flag not in VERBS[verb] and flag not in FOREIGN:
@@ -183,7 +178,12 @@ def test_a_foreign_flag_is_mentioned_and_is_not_ours(flag: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("Run qupath-her2 scroe FOLDER.", ["there is no verb 'scroe'"]),
+        ("Score it with qupath-her2 scroe FOLDER.", ["there is no verb 'scroe'"]),
+        (
+            "Run qupath-her2 measure FOLDER, as `qupath-her2 all` does",
+            [f"there is no verb {v!r}" for v in ("measure", "all")],
+        ),
+        ("qupath-her2 scores cells, was not found, and qupath-her2 added none", []),
         (
             "Cut them again (patches --patch-size-px 224).",
             ["patches has no --patch-size-px", "no verb has --patch-size-px"],

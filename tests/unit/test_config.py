@@ -57,6 +57,17 @@ def test_mistakes_say_where_and_what(tmp_path: Path, text: str, words: list[str]
         assert word in str(caught.value)
 
 
+def test_a_wrong_flag_is_not_blamed_on_the_file_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "[scoring]\nmin_cells = 50\n")
+    with pytest.raises(
+        SettingsError, match=r"Invalid settings in '.*her2.toml' and the flags: .*min_cells is 0"
+    ):
+        load_settings(path, {"scoring": {"min_cells": 0}})
+    path = write(tmp_path, "[scoring]\nmin_cells = 0\n")
+    with pytest.raises(SettingsError, match=r"Invalid settings in '.*her2.toml': "):
+        load_settings(path, {"scoring": {"guideline": None}, "patches": {}})
+
+
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(tmp_path / "none.toml")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from qupath_her2.cli import app, classifier_training
 from qupath_her2.cli.train import _recipe
 from qupath_her2.patches.manifest import SPLITS, read_manifest
-from qupath_her2.training.classifier import TrainJob
+from qupath_her2.training.types import TrainJob
 from tests.unit.patches.drawn_folders import cases, draw_cohort, slide
 
 
