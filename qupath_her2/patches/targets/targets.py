@@ -220,6 +220,7 @@ def cell_target(
     # An outline just outside the window still has half its membrane inside: hence the margin.
     seen = rings_in_box(outlines, frame.bounds(settings.membrane_width_um / frame.um_px))
     is_cell = cells.is_cell[seen] if isinstance(cells, ExistingCells) else np.ones(len(seen), bool)
+    # Fewer than three vertices enclose no area: such a nucleus is as good as missing.
     has_nucleus = is_cell & (nuclei.lengths[seen] >= 3)
     target = frame.empty()
     if labelled is not None:
