@@ -1,10 +1,14 @@
-"""Every check of the project in one command: ``python -m tests.check``.
+"""The checks of the project: ``python -m tests.check``, and the long ones by ``python -m tests.check --rest``.
 
-Runs ruff, ruff format, mypy and pytest with coverage, in this order, and ends with pytest's closing line.
-First it says which optional parts this machine has and which are therefore NOT TESTED. Extra arguments go to
-pytest. Real QuPaths take minutes each: where several are found, one is tested here, `USUAL_QUPATH` or else the last;
-``QUPATH_HER2_TEST_QUPATHS=0 python -m tests.check`` tests every version that begins with 0. QuPath's window
-has a command of its own: ``python -m pytest tests/gui``.
+The first command is for everyone: ruff, ruff format, mypy, the numpydoc linter, and all tests that need neither a
+QuPath nor much time. The second runs what is left: tests marked ``slow`` and those that need a real QuPath. Both begin
+by saying which optional parts this machine has, and which are therefore NOT TESTED; other arguments go to pytest.
+
+QuPath tests take minutes per version: where several QuPaths are found, one is tested, `USUAL_QUPATH` or else the last;
+``QUPATH_HER2_TEST_QUPATHS=0 python -m tests.check --rest`` tests every version that begins with 0. Commands of their
+own: QuPath's window, ``python -m pytest tests/gui``; kill series of any length, ``HER2_KILLS=50 python -m pytest
+tests/integration/test_killed.py tests/groovy/test_score_killed.py``; accuracy on drawn fields, ``python -m
+tests.quality.report``.
 """
 
 from __future__ import annotations
@@ -20,12 +24,13 @@ from tests.helpers.qupath import find_qupaths, qupaths_to_test
 
 ROOT = Path(__file__).parents[1]
 
-
 #: The version tested where several are found and none is named.
 USUAL_QUPATH = "0.6"
 
-#: Quality takes minutes and benchmarks print rates; both have commands of their own in the README.
-CHOSEN = "not quality and not benchmark and not window"
+#: Neither command runs these: quality takes minutes, benchmarks print rates, windows need a virtual screen.
+NEVER = "not quality and not benchmark and not window"
+USUAL = f"not slow and not qupath and {NEVER}"
+REST = f"(slow or qupath) and {NEVER}"
 
 #: A worker may hold a QuPath and a network at once, 4 GB together.
 MOST_WORKERS = 4
@@ -39,17 +44,23 @@ def choose_qupath() -> None:
         os.environ["QUPATH_HER2_TEST_QUPATHS"] = (usual or versions)[-1]
 
 
-def optional_parts() -> list[str]:
+def optional_parts(is_rest: bool) -> list[str]:
     """One line for each part that not every machine has."""
     tested = [q.version for q in qupaths_to_test()]
     others = [q.version for q in find_qupaths() if q.version not in tested]
     qupaths = ", ".join(tested) + (f"; NOT TESTED: {', '.join(others)}" if tested and others else "")
+    if not qupaths:
+        qupath = "NOT TESTED: none found (PAQUO_QUPATH_DIR)"
+    else:
+        qupath = (
+            f"tested: {qupaths}" if is_rest else f"found: {qupaths}; tested by python -m tests.check --rest"
+        )
     gpu = shutil.which("nvidia-smi")
     slurm = shutil.which("sbatch")
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
     has_torch = all(importlib.util.find_spec(package) for package in ("torch", "timm", "safetensors"))
     return [
-        f"QuPath      {'tested: ' + qupaths if qupaths else 'NOT TESTED: none found (PAQUO_QUPATH_DIR)'}",
+        f"QuPath      {qupath}",
         "QuPath's window  NOT TESTED here: python -m pytest tests/gui",
         f"Networks    {'tested' if has_torch else 'NOT TESTED: pip install qupath-her2[learn]'}",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
@@ -58,31 +69,40 @@ def optional_parts() -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> int:
-    """Run all checks; the exit code is that of the first that fails, pytest runs in any case."""
-    choose_qupath()
-    for line in optional_parts():
-        print(line, flush=True)
-    python = sys.executable
-    reports = ["--cov=qupath_her2", "--cov-report=term", "--durations=25"]
+def pytest_step(marks: str, arguments: list[str]) -> list[str]:
+    """Return the call of pytest for tests of these marks, with a worker per core."""
     # Files go to workers whole: a QuPath project that a file's tests share is made once. In the order of their
     # names those with a QuPath come first, and the small ones fill what is left of the time.
     number = min(os.cpu_count() or 1, MOST_WORKERS)
-    workers = [f"--numprocesses={number}", "--dist=loadfile", "--no-loadscope-reorder"]
     # Workers whose networks each take all cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
-    steps = [
+    workers = [f"--numprocesses={number}", "--dist=loadfile", "--no-loadscope-reorder"]
+    reports = ["--cov=qupath_her2", "--cov-report=term:skip-covered", "--durations=15"]
+    return [sys.executable, "-m", "pytest", "-m", marks, *reports, *workers, *arguments]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks; the exit code is that of the first that fails, pytest runs in any case."""
+    is_rest = "--rest" in arguments
+    arguments = [argument for argument in arguments if argument != "--rest"]
+    choose_qupath()
+    for line in optional_parts(is_rest):
+        print(line, flush=True)
+    python = sys.executable
+    modules = [str(path) for path in sorted((ROOT / "qupath_her2").rglob("*.py"))]
+    static = [
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
-        [python, "-m", "pytest", "-m", CHOSEN, *reports, *workers, *arguments],
+        [python, "-m", "numpydoc", "lint", *modules],
     ]
+    steps = [*([] if is_rest else static), pytest_step(REST if is_rest else USUAL, arguments)]
     codes = []
     for step in steps:
-        print(f"$ {' '.join(step[1:])}", flush=True)
+        print(f"$ {' '.join(step[1:8])}{' …' if len(step) > 8 else ''}", flush=True)
         codes.append(subprocess.run(step, cwd=ROOT, check=False).returncode)
         if codes[-1] and step is not steps[-1]:
-            print(f"FAILED: {' '.join(step[2:])}", flush=True)
+            print(f"FAILED: {' '.join(step[2:4])}", flush=True)
     return next((code for code in codes if code), 0)
 
 
