@@ -1,4 +1,4 @@
-"""What lies in tests/data/conformance, what was drawn, and whether two GeoJSON files of QuPath say the same."""
+"""Reference files of tests/data/conformance: paths, the objects drawn in them, and comparison of GeoJSON files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from shapely.geometry import shape
 
 FOLDER = Path(__file__).parents[1] / "data" / "conformance"
 EXCHANGE = FOLDER / "exchange"
-#: The QuPath versions that wrote a set.
+#: QuPath versions that wrote a set of reference files.
 VERSIONS = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "project").is_dir())
 FILES = ("array.geojson", "collection.geojson", "nested.geojson")
 WIDTH, HEIGHT = 200, 160
-#: Parents of the nested objects, by number.
+#: {(kind, number) of a nested object: that of its parent}.
 PARENTS = {(1, 2): (1, 1), (1, 3): (1, 2), (2, 1): (1, 1), (2, 2): (1, 1), (2, 3): (1, 1), (2, 4): (1, 1)}
 
 
 def object_id(kind: int, number: int) -> str:
-    """The UUID that make_conformance.groovy gives: kind 1 annotations, 2 detections, 3 TMA cores."""
+    """The UUID that make_conformance.groovy assigns; kind 1: annotations, 2: detections, 3: TMA cores."""
     return f"{kind}0000000-0000-4000-8000-{number:012d}"
 
 
 def features(path: Path) -> dict[str, dict[str, Any]]:
-    """Features by id, nested ones too."""
+    """Features by id, including nested ones."""
     content = json.loads(path.read_text(encoding="utf-8"))
     found: dict[str, dict[str, Any]] = {}
     pending = content if isinstance(content, list) else content["features"]
@@ -37,7 +37,7 @@ def features(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def parents(path: Path) -> dict[str, str]:
-    """Parent by child, of a file whose features are nested."""
+    """{child id: parent id} of a file with nested features."""
     found = {}
     pending = json.loads(path.read_text(encoding="utf-8"))["features"]
     while pending:
@@ -49,13 +49,13 @@ def parents(path: Path) -> dict[str, str]:
 
 
 def same_shape(one: Any, other: Any) -> bool:
-    """Whether two geometries are vertex by vertex the same, wherever their rings begin."""
+    """Whether two geometries have the same vertices, regardless of where their rings start."""
     return bool(shapely.equals_exact(shapely.normalize(one), shapely.normalize(other), 1e-9))
 
 
 def differences(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> list[str]:
-    """What two files say differently, each by id and member; where a ring begins says nothing."""
-    found = [f"{key} is in one file alone" for key in one.keys() ^ other.keys()]
+    """The differences of two files, by id and member, regardless of where rings start."""
+    found = [f"{key} is in one file only" for key in one.keys() ^ other.keys()]
     for key in one.keys() & other.keys():
         a, b = dict(one[key]), dict(other[key])
         for member in ("geometry", "nucleusGeometry"):
@@ -63,9 +63,9 @@ def differences(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]
             if own is None or theirs is None:
                 found += [f"{key} {member}: {own} {theirs}"] if own != theirs else []
                 continue
-            # Beside coordinates a geometry says its plane and whether it is an ellipse.
-            said = [{k: v for k, v in g.items() if k != "coordinates"} for g in (own, theirs)]
-            if said[0] != said[1] or not same_shape(shape(own), shape(theirs)):
+            # Besides coordinates, a geometry has its plane and a flag for ellipses.
+            others = [{k: v for k, v in g.items() if k != "coordinates"} for g in (own, theirs)]
+            if others[0] != others[1] or not same_shape(shape(own), shape(theirs)):
                 found.append(f"{key} {member}: {own} {theirs}")
         if a != b:
             found.append(f"{key}: {a} {b}")

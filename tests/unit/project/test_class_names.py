@@ -1,10 +1,20 @@
+"""Roles, grades and colours of QuPath classes."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qupath_her2.project.class_names import CLASS_COLOURS, ClassNames, class_colour, class_role, grade_of
+from qupath_her2.project.class_names import (
+    CLASS_COLOURS,
+    PATCH_CLASS,
+    ClassNames,
+    class_colour,
+    class_role,
+    grade_of,
+    patch_colour,
+)
 from qupath_her2.records import CELL_CLASSES
 
 NAMES = ClassNames()
@@ -54,7 +64,7 @@ def test_settings_decide() -> None:
     assert class_role("Ignore*", mine) == "ignore"
 
 
-def test_a_pattern_is_no_regular_expression() -> None:
+def test_patterns_are_not_regular_expressions() -> None:
     assert class_role("Tumor X", ClassNames(tumour=("Tumor.X", "[a-z]+"))) == "other"
 
 
@@ -81,6 +91,15 @@ def test_every_cell_class_has_its_grade_and_colour() -> None:
     assert len({class_colour(name) for name in CELL_CLASSES}) == 4
     assert set(CELL_CLASSES) <= set(CLASS_COLOURS)
     assert class_colour("unheard of") == class_colour(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell_class"),
+    [("3+", "Tumor: 3+"), ("negative", "Tumor: Negative"), ("equivocal", "Tumor: 2+"), ("tumour", "Tumor")],
+)
+def test_a_patch_class_has_the_colour_of_the_cell_class(name: str, cell_class: str) -> None:
+    assert patch_colour(PATCH_CLASS + name) == class_colour(cell_class)
+    assert grade_of(PATCH_CLASS + name) is None
 
 
 @given(st.text(max_size=30))

@@ -1,4 +1,4 @@
-"""Files that QuPath 0.5.1, 0.6.0 and 0.7.0 wrote of one object of every kind, read without a QuPath."""
+"""Reference files written by QuPath 0.5.1, 0.6.0 and 0.7.0, with one object of every kind, read without QuPath."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.helpers.conformance import (
 EXPORTED = EXCHANGE / "regions" / "1_drawn.geojson"
 WRITTEN = [FOLDER / version / name for version in VERSIONS for name in FILES]
 EVERY = [*WRITTEN, EXPORTED]
-#: Number: (shape as drawn, role, class, name, locked).
+#: {number: (shape as drawn, role, class, name, locked)}.
 REGIONS = {
     1: (
         shapely.box(10, 10, 110, 90).difference(shapely.box(70.25, 60.5, 90.25, 71.25)),
@@ -64,8 +64,8 @@ REGIONS = {
     ),
     12: (shapely.box(160, 100, 190, 130), "other", "Zebra: fine", "a class of my own", False),
 }
-#: Number: why it can be no region.
-SET_ASIDE = {
+#: {number: why it cannot be a region}.
+QUARANTINED = {
     6: "is a LineString, which has no area",
     7: "is a MultiPoint, which has no area",
     9: "has no class",
@@ -87,7 +87,7 @@ def label(path: Path) -> str:
     return str(path.relative_to(FOLDER))
 
 
-def test_three_versions_wrote_a_set() -> None:
+def test_there_is_a_set_of_each_version() -> None:
     assert VERSIONS == ["0.5.1", "0.6.0", "0.7.0"]
 
 
@@ -103,7 +103,7 @@ class TestEveryKind:
             said = (region.role, region.class_name, region.name, region.is_locked)
             assert said == (role, class_name, name, is_locked)
 
-    def test_an_ellipse_is_the_polygon_near_it(self, path: Path) -> None:
+    def test_an_ellipse_becomes_a_close_polygon(self, path: Path) -> None:
         region = by_number(read(path).regions)[5]
         assert (region.role, region.name) == ("tumour", "ellipse")
         unit = (shapely.get_coordinates(region.geometry.exterior) - (170, 60)) / (20, 10)
@@ -120,13 +120,13 @@ class TestEveryKind:
         assert found.is_locked
         assert same_shape(found.geometry, shapely.box(92, 12, 106, 26))
 
-    def test_what_can_be_no_region_is_set_aside_with_its_reason(self, path: Path) -> None:
+    def test_what_cannot_be_a_region_is_quarantined_with_its_reason(self, path: Path) -> None:
         found = {str(bad.id): bad.reason for bad in read(path).quarantined}
-        assert found.keys() == {object_id(1, number) for number in SET_ASIDE}
-        for number, reason in SET_ASIDE.items():
+        assert found.keys() == {object_id(1, number) for number in QUARANTINED}
+        for number, reason in QUARANTINED.items():
             assert reason in found[object_id(1, number)]
 
-    def test_cores_that_are_there(self, path: Path) -> None:
+    def test_tma_cores_not_marked_missing_are_read(self, path: Path) -> None:
         (core,) = read(path).cores
         assert (core.uuid, core.name, core.role) == (UUID(object_id(3, 1)), "A-1", "other")
         distance = np.hypot(*(shapely.get_coordinates(core.geometry.exterior) - (40, 125)).T)
@@ -154,15 +154,15 @@ class TestAsQuPathWrites:
         assert np.diff(cells.nucleus_offsets).tolist()[1:] == [0, 0]
         assert np.hypot(*(cells.nucleus_xy - (80, 40)).T) == pytest.approx(2, abs=0.01)
 
-    def test_what_is_left_out_is_said(self, path: Path) -> None:
+    def test_skipped_objects_are_noted(self, path: Path) -> None:
         notes = read(path).notes
         assert notes == ("1 TMA cores marked missing were left out.", "1 tiles were left out.")
 
-    def test_every_version_and_form_says_the_same(self, path: Path) -> None:
+    def test_every_version_and_form_has_the_same_content(self, path: Path) -> None:
         assert differences(features(path), features(WRITTEN[0])) == []
 
-    def test_colours_measurements_and_planes_are_those_drawn(self, path: Path) -> None:
-        """What the reader has no use for is in the files all the same, so that replaying QuPath compares it."""
+    def test_colours_measurements_and_planes_are_as_drawn(self, path: Path) -> None:
+        """The reader does not need them, but the comparison with a real QuPath does."""
         found = features(path)
         assert len(found) == 19
         properties = {key: feature["properties"] for key, feature in found.items()}
@@ -177,7 +177,7 @@ class TestAsQuPathWrites:
         assert found[object_id(1, 10)]["geometry"]["plane"] == {"c": -1, "z": 1, "t": 0}
         assert found[object_id(1, 5)]["geometry"]["isEllipse"] is True
 
-    def test_written_and_read_again_it_is_the_same(self, path: Path, tmp_path: Path) -> None:
+    def test_regions_survive_writing_and_reading(self, path: Path, tmp_path: Path) -> None:
         first = read(path)
         regions = (*first.regions, *first.labels)
         again = tmp_path / "again.geojson"
@@ -198,7 +198,7 @@ class TestSavedProject:
         # QuPath counts its root too.
         assert entry.n_objects == 20
 
-    def test_nested_objects_stand_below_their_parents(self, version: str) -> None:
+    def test_nested_objects_keep_their_parents(self, version: str) -> None:
         expected = {object_id(*child): object_id(*parent) for child, parent in PARENTS.items()}
         assert parents(FOLDER / version / "nested.geojson") == expected
 
@@ -215,7 +215,7 @@ class TestSavedProject:
             assert picture.size == (WIDTH, HEIGHT)
             assert picture.getpixel((44, 34)) == (120, 110, 170)
 
-    def test_no_place_of_the_machine_that_wrote_it(self, version: str) -> None:
+    def test_no_path_of_the_machine_that_wrote_it(self, version: str) -> None:
         for path in (FOLDER / version).rglob("*"):
             if path.is_file():
                 text = path.read_bytes()
@@ -246,5 +246,5 @@ def test_exported_cells_are_those_qupath_writes() -> None:
             assert shapely.Polygon(a).hausdorff_distance(shapely.Polygon(b)) < 0.011
 
 
-def test_the_sets_stay_small() -> None:
+def test_the_reference_files_are_small() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 300_000

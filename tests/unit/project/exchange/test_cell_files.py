@@ -1,3 +1,5 @@
+"""``cells.npz``: round trip, format, and every kind of damage."""
+
 from __future__ import annotations
 
 import io
@@ -70,7 +72,7 @@ def test_empty_table(cells: CellTable, tmp_path: Path) -> None:
     assert len(unpack(pack(none), tmp_path, none, n_regions=0)) == 0
 
 
-def test_format_is_plain_numpy_stored_and_repeatable(cells: CellTable) -> None:
+def test_the_file_is_plain_numpy_uncompressed_and_reproducible(cells: CellTable) -> None:
     data = pack(cells)
     assert data == pack(cells)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -90,7 +92,7 @@ def test_format_is_plain_numpy_stored_and_repeatable(cells: CellTable) -> None:
         assert all(columns[name].flags.c_contiguous for name in columns)
 
 
-def test_other_layouts_are_written_alike(cells: CellTable) -> None:
+def test_memory_order_and_byte_order_do_not_matter(cells: CellTable) -> None:
     turned = replace(
         cells,
         measurements=np.asfortranarray(cells.measurements),
@@ -120,7 +122,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("changes", "message"), BROKEN.values(), ids=BROKEN.keys())
-def test_unsound_table_is_neither_written_nor_read(
+def test_an_invalid_table_is_neither_written_nor_read(
     changes: dict, message: str, cells: CellTable, tmp_path: Path
 ) -> None:
     broken = {name: change(getattr(cells, name)) for name, change in changes.items()}

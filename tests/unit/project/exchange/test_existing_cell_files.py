@@ -1,3 +1,5 @@
+"""``regions/<image>.cells.npz``: columns, inconsistencies, and damage."""
+
 from __future__ import annotations
 
 import io
@@ -57,7 +59,7 @@ def test_columns_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["DAB: Membrane: Mean", "Membrane: DAB: Mean"])
-def test_a_measurement_is_found_in_either_order_of_its_words(tmp_path: Path, name: str) -> None:
+def test_a_measurement_is_found_in_either_order_of_its_components(tmp_path: Path, name: str) -> None:
     cells = read_existing_cells(write(tmp_path / "a.npz", columns()))
     assert cells.column(name).tolist() == [1, 2, 4]
     with pytest.raises(KeyError, match="DAB: Membrane: Mean, Nucleus: Area"):
@@ -81,7 +83,7 @@ WRONG: list[tuple[str, dict[str, Any], object]] = [
 
 
 @pytest.mark.parametrize(("said", "changes", "info"), WRONG)
-def test_what_is_not_sound_is_refused(
+def test_inconsistent_columns_are_refused(
     tmp_path: Path, said: str, changes: dict[str, Any], info: object
 ) -> None:
     path = write(tmp_path / "a.npz", {**columns(), **changes}, info)
@@ -114,5 +116,5 @@ def test_damage_anywhere_is_refused_or_harmless(
         cells = read_existing_cells(path)
     except RegionFileError:
         return
-    # A checksum covers every column; what is left are fields of the archive that nobody reads.
+    # Every column has a checksum, so only unused fields of the archive can have been hit.
     assert cells.cell_offsets.tolist() == [0, 4, 7, 11]

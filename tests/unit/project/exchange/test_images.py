@@ -1,3 +1,5 @@
+"""``images.json``: parsing, moved image files, and invalid entries."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,7 +36,7 @@ def write(her2: Path, *images: dict[str, Any]) -> Path:
     return her2
 
 
-def test_what_qupath_knows_is_read(tmp_path: Path) -> None:
+def test_the_fields_of_an_image_are_read(tmp_path: Path) -> None:
     (image,) = read_images(write(tmp_path / "her2", IMAGE))
     assert (image.id, image.entry_id, image.width, image.height) == ("7_case", "7", 200, 100)
     assert image.chain == ({"crop": [1, 2, 200, 100]}, {"rotate": 180})
@@ -45,7 +47,9 @@ def test_what_qupath_knows_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recorded", ["C:/slides/case.svs", "//server/share/case.svs", "/far/case.svs"])
 @pytest.mark.parametrize("folder", ["", "slides", "images"])
-def test_a_path_of_another_machine_is_found_beside(tmp_path: Path, recorded: str, folder: str) -> None:
+def test_an_image_with_a_path_of_another_machine_is_found_near_the_project(
+    tmp_path: Path, recorded: str, folder: str
+) -> None:
     place = tmp_path / folder / "case.svs"
     place.parent.mkdir(exist_ok=True)
     place.touch()
@@ -74,7 +78,7 @@ def test_a_refusal_is_kept_with_its_reason(tmp_path: Path) -> None:
         {"refusal": "no"},
     ],
 )
-def test_what_is_not_understood_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+def test_invalid_fields_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ExchangeError, match="image 0"):
         read_images(write(tmp_path / "her2", {**IMAGE, **wrong}))
 
@@ -84,7 +88,7 @@ def test_metadata_that_cannot_be_used_name_the_image(tmp_path: Path) -> None:
         read_images(write(tmp_path / "her2", {**IMAGE, "metadata": {"specimen": "liver"}}))
 
 
-def test_pulled_images_by_name_and_the_list_of_cases_wins(tmp_path: Path) -> None:
+def test_pulled_images_by_name_with_cases_csv_taking_precedence(tmp_path: Path) -> None:
     her2 = write(tmp_path / "her2", IMAGE, {**IMAGE, "id": "8_b", "entry_id": "8", "name": "b"})
     (tmp_path / "cases.csv").write_text("image,case\ncase,K-9\n")
     first, second = pulled_images(her2) or []
@@ -95,7 +99,7 @@ def test_pulled_images_by_name_and_the_list_of_cases_wins(tmp_path: Path) -> Non
         pulled_images(her2, ["c"])
 
 
-def test_a_plain_folder_has_none(tmp_path: Path) -> None:
+def test_a_plain_folder_has_no_pulled_images(tmp_path: Path) -> None:
     assert pulled_images(tmp_path / "her2") is None
     plain = {key: value for key, value in IMAGE.items() if key != "entry_id"}
     assert pulled_images(write(tmp_path / "her2", plain)) is None

@@ -1,3 +1,5 @@
+"""Image locks: exclusive, released, and taken over from dead holders only."""
+
 from __future__ import annotations
 
 import json
@@ -29,7 +31,7 @@ def dead_pid() -> int:
     return child.pid
 
 
-def test_one_at_a_time_and_released(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_and_released(tmp_path: Path) -> None:
     with lock_image(tmp_path, "7") as lock:
         assert lock.path.exists()
         with pytest.raises(ImageBusyError, match=f"process {os.getpid()} on"), lock_image(tmp_path, "7"):
@@ -46,7 +48,7 @@ def test_released_after_an_exception(tmp_path: Path) -> None:
     assert not list((tmp_path / "results").iterdir())
 
 
-def test_a_dead_process_does_not_hold_it(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     write_lock(tmp_path, host=socket.gethostname(), pid=dead_pid(), born=None, token="x")
     with lock_image(tmp_path, "7"):
         pass
@@ -54,14 +56,16 @@ def test_a_dead_process_does_not_hold_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_reused_pid_does_not_hold_it(tmp_path: Path) -> None:
+def test_a_reused_pid_does_not_hold_the_lock(tmp_path: Path) -> None:
     write_lock(tmp_path, host=socket.gethostname(), pid=os.getpid(), born="1", token="x")
     with lock_image(tmp_path, "7"):
         pass
 
 
 @pytest.mark.parametrize(("age_s", "is_free"), [(0, False), (locks.STALE_AFTER_S + 60, True)])
-def test_another_machine_is_believed_for_an_hour(age_s: float, is_free: bool, tmp_path: Path) -> None:
+def test_the_lock_of_another_machine_is_respected_for_an_hour(
+    age_s: float, is_free: bool, tmp_path: Path
+) -> None:
     write_lock(tmp_path, age_s=age_s, host="elsewhere", pid=1, born=None, token="x")
     if is_free:
         with lock_image(tmp_path, "7"):
@@ -72,7 +76,7 @@ def test_another_machine_is_believed_for_an_hour(age_s: float, is_free: bool, tm
 
 
 @pytest.mark.parametrize(("age_s", "is_free"), [(0, False), (60, True)])
-def test_an_unfinished_lock_is_given_a_moment(age_s: float, is_free: bool, tmp_path: Path) -> None:
+def test_an_empty_lock_is_respected_for_a_moment(age_s: float, is_free: bool, tmp_path: Path) -> None:
     path = write_lock(tmp_path)
     path.write_bytes(b"")
     os.utime(path, (time.time() - age_s,) * 2)
@@ -84,21 +88,21 @@ def test_an_unfinished_lock_is_given_a_moment(age_s: float, is_free: bool, tmp_p
             pass
 
 
-def test_touch_says_alive(tmp_path: Path) -> None:
+def test_touch_renews_the_lock(tmp_path: Path) -> None:
     with lock_image(tmp_path, "7") as lock:
         os.utime(lock.path, (0, 0))
         lock.touch()
         assert time.time() - lock.path.stat().st_mtime < 60
 
 
-def test_a_lock_taken_over_meanwhile_is_not_removed(tmp_path: Path) -> None:
+def test_a_lock_taken_over_by_another_worker_is_not_removed(tmp_path: Path) -> None:
     with lock_image(tmp_path, "7") as lock:
         lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
     assert json.loads(lock.path.read_text())["token"] == "theirs"
 
 
 def test_a_dead_lock_is_taken_over_once(tmp_path: Path) -> None:
-    """Many threads want the lock of a dead worker at the same time; never two of them hold it together."""
+    """Many threads compete for the lock of a dead worker; no two of them ever hold it together."""
     pid = dead_pid()
     together, most, lock = [0], [0], threading.Lock()
 

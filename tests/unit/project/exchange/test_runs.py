@@ -1,3 +1,5 @@
+"""Runs: complete or absent after exceptions, kills and full disks; validation; reuse of earlier runs."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -62,7 +64,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 # --- a complete run
 
 
-def test_a_run_is_whole(tmp_path: Path, cells: CellTable) -> None:
+def test_a_run_is_complete(tmp_path: Path, cells: CellTable) -> None:
     run_dir = make_run(tmp_path, cells=cells)
     assert run_dir == tmp_path / "results" / IMAGE / run_key(HASH)
     assert current_run(tmp_path, IMAGE) == run_dir
@@ -77,18 +79,18 @@ def test_a_run_is_whole(tmp_path: Path, cells: CellTable) -> None:
     )
 
 
-def test_up_to_date_knows_the_inputs(tmp_path: Path) -> None:
+def test_a_run_is_found_by_its_inputs(tmp_path: Path) -> None:
     assert find_run(tmp_path, IMAGE, HASH) is None
     first = make_run(tmp_path)
     assert find_run(tmp_path, IMAGE, HASH) == first
     assert find_run(tmp_path, IMAGE, OTHER) is None
     second = make_run(tmp_path, OTHER)
     assert current_run(tmp_path, IMAGE) == second
-    # settings turned back: the first run counts again without work
+    # Settings changed back: the first run becomes current again without scoring.
     assert find_run(tmp_path, IMAGE, HASH) == first == current_run(tmp_path, IMAGE)
 
 
-def test_same_key_but_other_hash_is_not_up_to_date(tmp_path: Path) -> None:
+def test_a_run_with_the_same_key_but_another_hash_is_not_found(tmp_path: Path) -> None:
     make_run(tmp_path)
     assert find_run(tmp_path, IMAGE, HASH[:-2] + "00") is None
 
@@ -100,7 +102,7 @@ def test_force_makes_a_second_run_beside_the_first(tmp_path: Path) -> None:
     assert find_run(tmp_path, IMAGE, HASH) == second
 
 
-def test_clean_old_keeps_what_counts(tmp_path: Path) -> None:
+def test_current_run_and_named_runs_are_not_removed(tmp_path: Path) -> None:
     first, second, third = make_run(tmp_path), make_run(tmp_path), make_run(tmp_path, OTHER)
     with lock_image(tmp_path, IMAGE) as lock:
         assert remove_old_runs(lock, keep=frozenset({first.name})) == [second.name]
@@ -117,7 +119,7 @@ def test_clean_old_keeps_what_counts(tmp_path: Path) -> None:
         (lambda run: (run / "run.json").write_bytes(b"{"), "not JSON"),
     ],
 )
-def test_a_changed_run_is_found_and_made_again(damage: Callable, message: str, tmp_path: Path) -> None:
+def test_a_changed_run_is_refused_and_replaced(damage: Callable, message: str, tmp_path: Path) -> None:
     run_dir = make_run(tmp_path)
     damage(run_dir)
     with pytest.raises(ExchangeError, match=message):
@@ -144,7 +146,7 @@ def test_a_renamed_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "pointer", [b"", b"[]", b'{"run": 5}', b'{"run": "../../x"}', b'{"run": "00000000000"}']
 )
-def test_a_damaged_pointer_is_an_error_and_is_mended(pointer: bytes, tmp_path: Path) -> None:
+def test_a_damaged_pointer_is_an_error_and_is_repaired(pointer: bytes, tmp_path: Path) -> None:
     run_dir = make_run(tmp_path)
     (run_dir.parent / "current.json").write_bytes(pointer)
     with pytest.raises(ExchangeError, match="score"):
@@ -152,10 +154,10 @@ def test_a_damaged_pointer_is_an_error_and_is_mended(pointer: bytes, tmp_path: P
     assert find_run(tmp_path, IMAGE, HASH) == run_dir == current_run(tmp_path, IMAGE)
 
 
-# --- nothing half there
+# --- all or nothing
 
 
-def test_an_exception_leaves_the_former_run(tmp_path: Path) -> None:
+def test_an_exception_leaves_the_previous_run(tmp_path: Path) -> None:
     make_run(tmp_path)
     before = tree(tmp_path)
 
@@ -190,7 +192,7 @@ def test_leftovers_of_dead_workers_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_line_leaves_nothing_or_the_whole(tmp_path: Path) -> None:
+def test_killed_at_any_line_leaves_the_old_run_or_the_new_one(tmp_path: Path) -> None:
     """A child process is ended without clean-up at its k-th line of our code, for every k."""
     script = textwrap.dedent(
         """
@@ -262,7 +264,7 @@ def test_killed_at_any_line_leaves_nothing_or_the_whole(tmp_path: Path) -> None:
     assert int(done.stdout.split()[1]) > 60
 
 
-# --- disks that refuse
+# --- failing disks
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, n: int, error: int) -> None:
@@ -284,7 +286,7 @@ def fail_after(monkeypatch: pytest.MonkeyPatch, n: int, error: int) -> None:
     ("error", "message"),
     [(errno.ENOSPC, "No space left"), (errno.EROFS, "read-only"), (errno.EIO, "Cannot write")],
 )
-def test_a_failing_disk_leaves_the_former_run(
+def test_a_failing_disk_leaves_the_previous_run(
     step: int, error: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run(tmp_path)
@@ -299,7 +301,7 @@ def test_a_failing_disk_leaves_the_former_run(
     if step < 4:
         assert after == before
     else:
-        # the run was renamed already: it is whole, and whether it counts is the pointer's business
+        # The run was renamed already: it is complete, whether or not the pointer was replaced.
         assert {name: data for name, data in after.items() if name in before and "current" not in name} == {
             name: data for name, data in before.items() if "current" not in name
         }

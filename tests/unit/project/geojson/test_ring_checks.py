@@ -1,3 +1,5 @@
+"""Star-shaped rings: what is proven valid is valid for GEOS, and round outlines are proven."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -19,7 +21,7 @@ def stars(*rings: list[tuple[int, int]]) -> list[bool]:
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.lists(points, min_size=0, max_size=8), min_size=1, max_size=8))
-def test_what_is_proved_sound_geos_finds_valid(rings: list) -> None:
+def test_rings_proven_valid_are_valid_for_geos(rings: list) -> None:
     for ring, proved in zip(rings, stars(*rings), strict=True):
         if proved:
             shape = shapely.Polygon(ring)
@@ -28,8 +30,8 @@ def test_what_is_proved_sound_geos_finds_valid(rings: list) -> None:
 
 
 @pytest.mark.parametrize("turn", [1, -1])
-def test_round_outlines_are_proved(turn: int) -> None:
-    """Otherwise the quick way would be right and useless."""
+def test_round_outlines_are_proven_valid(turn: int) -> None:
+    """Otherwise the fast check would be correct but useless."""
     random = np.random.default_rng(2)
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     rings = []
@@ -40,7 +42,7 @@ def test_round_outlines_are_proved(turn: int) -> None:
     assert all(stars(*rings))
 
 
-def test_twice_round_and_figure_of_eight_are_not_proved() -> None:
+def test_rings_that_wind_twice_or_cross_themselves_are_not_proven() -> None:
     square = [(0, 0), (10, 0), (10, 10), (0, 10)]
     pentagram = [(0, 100), (59, -81), (-95, 31), (95, 31), (-59, -81)]
     far = [(-(2**31), -(2**31)), (2**31 - 1, -(2**31)), (2**31 - 1, 2**31 - 1), (-(2**31), 2**31 - 1)]
