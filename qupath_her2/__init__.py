@@ -15,9 +15,7 @@ Names are resolved on first use (PEP 562), so that importing the package starts 
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -139,12 +137,17 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the room that `name` lives in."""
     if name == "__version__":
+        # importlib.metadata costs more than the rest of this import together.
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             return version("qupath-her2")
         except PackageNotFoundError:
             # Run from a checkout on the path; the run record says the same word.
             return "not installed"
     if name not in _LAZY:
+        import difflib
+
         near = difflib.get_close_matches(name, __all__, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise AttributeError(f"module 'qupath_her2' has no attribute '{name}'.{hint}")
