@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import find_tissue
     from qupath_her2.synthetic.field import draw_field
-    from qupath_her2.training.types import TrainJob
     from qupath_her2.training.classifier import train_network
+    from qupath_her2.training.types import TrainJob
 
 #: Where each public name lives; the block above says the same to type checkers, and a test compares them.
 _LAZY = {
