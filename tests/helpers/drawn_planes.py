@@ -1,4 +1,4 @@
-"""Planes and pictures whose every pixel is a formula, and slides held in memory."""
+"""Planes and images drawn by formula, and slides held in memory, for tests."""
 
 from __future__ import annotations
 
@@ -13,27 +13,34 @@ from qupath_her2.slides.stains.vectors import StainVectors
 
 Plane = NDArray[np.float32]
 
-#: Clearly apart, and near those of real cores.
+#: Stain vectors far apart from each other, and near those of real cores.
 STAINS = StainVectors((0.68, 0.65, 0.34), (0.34, 0.57, 0.74), (240.0, 240.0, 240.0))
 
 
 def around(shape: tuple[int, int], x: float, y: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distance of every pixel centre to (x, y), pixels, and its direction in turns, 0..1 from +x towards +y."""
+    """Return the distance of every pixel centre to (x, y), pixels, and its direction in turns, 0..1 from +x to +y."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     turn = np.arctan2(rows - y, columns - x) / (2 * np.pi) % 1
     return np.hypot(columns - x, rows - y), turn
 
 
 def disc(shape: tuple[int, int], x: float, y: float, radius_px: float, soft_px: float = 1.0) -> Plane:
-    """1 inside, 0 outside, 0.5 at `radius_px`, falling over about `soft_px` to either side."""
+    """Draw 1 inside a circle and 0 outside, 0.5 at `radius_px`, with a soft edge of about `soft_px` on either side."""
     distance, _ = around(shape, x, y)
     return (1 / (1 + np.exp((distance - radius_px) / (soft_px / 2)))).astype(np.float32)
+
+
+def discs(*circles: tuple[float, float, float], shape: tuple[int, int] = (80, 100)) -> Plane:
+    """Draw 1 inside circles (x, y, radius), pixels, with edges that fall to 0 over one pixel."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    inside = [np.clip(0.5 + r - np.hypot(x - cx, y - cy), 0, 1) for cx, cy, r in circles]
+    return np.max(inside, axis=0).astype(np.float32)
 
 
 def ring(
     shape: tuple[int, int], x: float, y: float, radius_px: float, fwhm_px: float, share: float = 1.0
 ) -> Plane:
-    """A ridge of Gaussian profile and height 1 along a circle, over the first `share` of its turn."""
+    """Draw a ridge of Gaussian profile and height 1 along a circle, over the first `share` of its turn."""
     distance, turn = around(shape, x, y)
     sigma = fwhm_px / 2.3548
     ridge = np.exp(-((distance - radius_px) ** 2) / (2 * sigma**2))
@@ -41,17 +48,17 @@ def ring(
 
 
 def planes_of(um_px: float = 0.5, **known: Plane) -> Planes:
-    """Planes of which some are known; the others are 0 everywhere."""
+    """Return stain planes with the `known` ones; all others are 0."""
     shape = next(iter(known.values())).shape
     names = ("hematoxylin", "dab", "nuclear", "nuclear_contrast", "seed", "ridge")
     zero = np.zeros(shape, np.float32)
-    # Nothing drawn here is grey.
+    # Nothing drawn here is grey, so both DAB planes are equal.
     all_dab = known.get("all_dab", known.get("dab", zero))
     return Planes(**{name: known.get(name, zero) for name in names}, all_dab=all_dab, um_px=um_px)
 
 
 def rgb_of(hematoxylin: Plane, dab: Plane, stains: StainVectors = STAINS) -> NDArray[np.uint8]:
-    """The picture of two amounts of stain, by Beer-Lambert, without optics or noise."""
+    """Render two stain planes as RGB by the Beer-Lambert law, without optics or noise."""
     vectors = stains.matrix()[:2]
     density = hematoxylin[..., None] * vectors[0] + dab[..., None] * vectors[1]
     light = np.array(stains.background_rgb) * 10.0**-density
@@ -59,7 +66,7 @@ def rgb_of(hematoxylin: Plane, dab: Plane, stains: StainVectors = STAINS) -> NDA
 
 
 class ArraySlide(BaseSlide):
-    """An image held in memory, read by the rules of every slide."""
+    """A slide whose only level is an array in memory."""
 
     reader = "array"
 

@@ -1,4 +1,4 @@
-"""Match detected nuclei to the nuclei that were drawn, one to one."""
+"""One-to-one matching of detected nuclei with drawn ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from scipy.optimize import linear_sum_assignment
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Indices after matching.
+    """Indices of matched and unmatched nuclei.
 
-    `detected` and `truth` int64 (M): pair k is detection ``detected[k]`` with nucleus ``truth[k]``.
-    `false` : detections without a nucleus. `missed` : nuclei without a detection.
-    `ignored` : detections on nuclei that are listed as no tumour; neither right nor wrong.
+    Attributes
+    ----------
+    detected, truth
+        int64 (M): pair k is detection ``detected[k]`` with nucleus ``truth[k]``.
+    false
+        Detections without a nucleus.
+    missed
+        Nuclei without a detection.
+    ignored
+        Detections on nuclei that are no tumour cells; neither true nor false.
     """
 
     detected: NDArray[np.int64]
@@ -28,7 +35,7 @@ class Matches:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; 1 where there was nothing to find and nothing found."""
+        """Harmonic mean of precision and recall; 1 where there is neither a nucleus nor a detection."""
         wrong = len(self.false) + len(self.missed)
         return 2 * len(self.truth) / (2 * len(self.truth) + wrong) if len(self.truth) + wrong else 1.0
 
@@ -40,21 +47,31 @@ def match_nuclei(
     others: Sequence[NDArray[np.floating]] = (),
     max_distance_um: float = 3.0,
 ) -> Matches:
-    """Pair detections with drawn nuclei so that the most pairs form, at the least total distance.
+    """Pair detections with drawn nuclei: as many pairs as possible, at the smallest total distance.
 
     A pair may form where the detected centre lies in the nucleus or within `max_distance_um` of its centroid.
 
     Parameters
     ----------
-    detected_xy : (D, 2) detected nucleus centres, level-0 pixels.
-    nuclei : rings (k, 2) of true tumour nuclei, level-0 pixels.
-    pixel_size_um : µm/px.
-    others : rings of nuclei that are no counted tumour cell: an unpaired detection on one is ignored.
-    max_distance_um : as above.
+    detected_xy
+        (D, 2), centres of detected nuclei, level-0 pixels.
+    nuclei
+        Rings (k, 2) of the true tumour nuclei, level-0 pixels.
+    pixel_size_um
+        µm per pixel.
+    others
+        Rings of nuclei that do not count as tumour cells: an unpaired detection on one of them is ignored.
+    max_distance_um
+        Largest distance of a pair outside the nucleus, µm.
+
+    Returns
+    -------
+    Matches
+        Indices into `detected_xy` and `nuclei`.
     """
     detected = np.asarray(detected_xy, float).reshape(-1, 2)
     distance, allowed = _pairs(detected, nuclei, max_distance_um / pixel_size_um)
-    # A forbidden pair costs more than all allowed ones together, so it forms only where nothing else can.
+    # A forbidden pair costs more than all allowed ones together, so it only forms where no allowed one can.
     cost = np.where(allowed, distance, 1 + distance[allowed].sum())
     rows, columns = linear_sum_assignment(cost)
     kept = allowed[rows, columns]
@@ -68,7 +85,7 @@ def match_nuclei(
 def _pairs(
     detected: NDArray[np.float64], rings: Sequence[NDArray[np.floating]], reach_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Distances to the rings' centroids, (D, R), and which pairs may form."""
+    """Return the distances to the centroids of the rings, (D, R), and which pairs may form, bool (D, R)."""
     polygons = np.array([shapely.Polygon(ring) for ring in rings], object)
     centres = shapely.get_coordinates(shapely.centroid(polygons)) if len(rings) else np.empty((0, 2))
     distance = np.hypot(*(detected[:, None] - centres[None]).transpose(2, 0, 1))

@@ -1,13 +1,17 @@
-"""Drawn fields shared by the tests of this room; each is drawn once."""
+"""Drawn fields shared by the tests of `cells`; each is drawn once per session."""
 
 from __future__ import annotations
 
 from functools import cache
 from uuid import UUID
 
+import numpy as np
 import pytest
 import shapely
 
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
+from qupath_her2.cells.membrane.radial_profiles import N_READINGS, RadialProfiles
+from qupath_her2.cells.tile import NEW_CELL, TileCells
 from qupath_her2.records import Region
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.synthetic.field import Field, draw_field
@@ -28,7 +32,7 @@ def _drawn(name: str, pixel_size_um: float, width_px: int, height_px: int, seed:
 
 @pytest.fixture(scope="session")
 def drawn():
-    """A function: the drawn field of a preset, or of a plain score, by name."""
+    """A function that draws the field of a preset or of a plain score, by name."""
 
     def draw(
         name: str, pixel_size_um: float = 0.5, width_px: int = 512, height_px: int = 512, seed: int = 31
@@ -40,15 +44,40 @@ def drawn():
 
 @pytest.fixture(scope="session")
 def stains_of():
-    """A function: the stains a field was drawn with."""
+    """A function that returns the stains a field was drawn with."""
     return _stains
 
 
 @pytest.fixture(scope="session")
 def tumour():
-    """A function: one tumour region, a rectangle or any shape."""
+    """A function that makes a tumour region, a rectangle or any shape."""
 
     def region(*bounds: float, shape: shapely.Polygon | None = None, number: int = 1) -> Region:
         return Region(UUID(int=number), shape or shapely.box(*bounds), "tumour")
 
     return region
+
+
+def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> TileCells:
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, 500, (n, 2))
+    f32 = np.float32
+    return TileCells(
+        centres,
+        (centres[:, None] + rng.uniform(-9, 9, (n, 36, 2))).astype(f32),
+        (centres[:, None] + rng.uniform(-4, 4, (n, 32, 2))).astype(f32),
+        rng.uniform(4, 8, (n, 36)).astype(f32),
+        rng.uniform(2, 4, (n, 32)).astype(f32),
+        rng.integers(0, 3, n).astype(np.int32),
+        np.array(existing_index if existing_index is not None else [NEW_CELL] * n, np.int64),
+        rng.uniform(size=(n, 36, len(FEATURE_NAMES))).astype(np.float16),
+        RadialProfiles(*rng.uniform(size=(N_READINGS, n, 36)).astype(f32)),
+        rng.uniform(size=n).astype(f32),
+        np.full(n, np.nan, f32),
+    )
+
+
+@pytest.fixture(scope="session")
+def tile_cells():
+    """A function that makes `n` cells with random values, determined by a seed."""
+    return _tile_cells

@@ -7,30 +7,8 @@ import pytest
 
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, UNCERTAINTY_NAME
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
-from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
-from qupath_her2.cells.tile import TileCells, join
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import NOT_MEASURED
-
-
-def cells(seed: int, n: int, existing_index: list[int] | None = None) -> TileCells:
-    rng = np.random.default_rng(seed)
-    centres = rng.uniform(0, 500, (n, 2))
-    f32 = np.float32
-    return TileCells(
-        centres,
-        (centres[:, None] + rng.uniform(-9, 9, (n, 36, 2))).astype(f32),
-        (centres[:, None] + rng.uniform(-4, 4, (n, 32, 2))).astype(f32),
-        rng.uniform(4, 8, (n, 36)).astype(f32),
-        rng.uniform(2, 4, (n, 32)).astype(f32),
-        rng.integers(0, 3, n).astype(np.int32),
-        np.array(existing_index if existing_index is not None else [-1] * n, np.int64),
-        rng.uniform(size=(n, 36, len(FEATURE_NAMES))).astype(np.float16),
-        RadialProfiles(*rng.uniform(size=(8, n, 36)).astype(f32)),
-        rng.uniform(size=n).astype(f32),
-        np.full(n, np.nan, f32),
-    )
 
 
 def columns(n: int) -> np.ndarray:
@@ -38,8 +16,8 @@ def columns(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
-def test_new_cells_as_ragged_rings(n: int) -> None:
-    found = cells(1, n)
+def test_new_cells_become_ragged_rings(n: int, tile_cells) -> None:
+    found = tile_cells(1, n)
     table = new_cell_table(found, columns(n))
     assert len(table) == n
     assert table.uuid.shape == (n, 16)
@@ -57,44 +35,23 @@ def test_new_cells_as_ragged_rings(n: int) -> None:
     ]  # fmt: skip
 
 
-def test_how_unsure_a_network_is_stands_in_a_column_of_its_own() -> None:
-    found = replace(cells(3, 4), uncertainty=np.array([0.1, np.nan, 0.4, 0.0], np.float32))
+def test_uncertainty_has_a_column_of_its_own(tile_cells) -> None:
+    found = replace(tile_cells(3, 4), uncertainty=np.array([0.1, np.nan, 0.4, 0.0], np.float32))
     table = new_cell_table(found, columns(4))
     assert table.measurement_names == (*MEASUREMENT_NAMES, UNCERTAINTY_NAME)
     assert np.array_equal(table.column(UNCERTAINTY_NAME), found.uncertainty, equal_nan=True)
     assert (table.measurements[:, :-1] == columns(4)).all()
 
 
-def test_existing_cells_by_their_places() -> None:
+def test_existing_cells_keep_their_uuids_and_rings(tile_cells) -> None:
     xy = np.arange(24, dtype=np.float32).reshape(-1, 2)
     existing = ExistingCells(
         np.arange(48, dtype=np.uint8).reshape(3, 16), xy, np.array([0, 3, 7, 12]), xy[:6],
         np.array([0, 3, 3, 6]), (None, "Tumor", None), np.array([True, False, True]),
     )  # fmt: skip
-    table = existing_cell_table(cells(2, 2, existing_index=[2, 1]), existing, columns(2))
+    table = existing_cell_table(tile_cells(2, 2, existing_index=[2, 1]), existing, columns(2))
     assert (table.uuid == existing.uuid[[2, 1]]).all()
     assert table.cell_offsets.tolist() == [0, 5, 9]
     assert (table.cell_xy == np.concatenate([xy[7:12], xy[3:7]])).all()
     assert table.nucleus_offsets.tolist() == [0, 3, 3]
     assert (table.nucleus_xy == xy[3:6]).all()
-
-
-def test_joining_leaves_no_trace_of_the_parts() -> None:
-    whole = cells(3, 40)
-
-    def part(chosen: np.ndarray) -> TileCells:
-        def take(name: str) -> object:
-            value = getattr(whole, name)
-            if isinstance(value, RadialProfiles):
-                return RadialProfiles(*(getattr(value, s)[chosen] for s in RadialProfiles.__slots__))
-            return value[chosen]
-
-        return TileCells(**{name: take(name) for name in TileCells.__slots__})
-
-    order = np.random.default_rng(3).permutation(40)
-    one, two = join([whole]), join([part(order[:11]), TileCells.none(), part(order[11:])])
-    assert (np.diff(one.centre_xy[:, 1]) >= 0).all()
-    for name in ("centre_xy", "cell_xy", "features", "region", "ridge_share"):
-        assert (getattr(one, name) == getattr(two, name)).all()
-    assert (one.profiles.peak_od == two.profiles.peak_od).all()
-    assert len(join([])) == 0

@@ -27,7 +27,7 @@ def existing(*cells: tuple[shapely.Polygon, shapely.Polygon | None, bool]) -> Ex
 
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([8, 32, 36]))
-def test_radii_of_a_star_shape_come_back(seed: int, n_angles: int) -> None:
+def test_radii_of_a_star_shape_are_recovered(seed: int, n_angles: int) -> None:
     rng = np.random.default_rng(seed)
     centres = rng.uniform(0, 50, (3, 2))
     radii = rng.uniform(2, 9, (3, n_angles)).astype(np.float32)
@@ -36,7 +36,7 @@ def test_radii_of_a_star_shape_come_back(seed: int, n_angles: int) -> None:
     assert found == pytest.approx(radii, abs=1e-4)
 
 
-def test_a_square_by_its_formula_and_a_horseshoe_by_its_farthest_side() -> None:
+def test_square_by_formula_and_horseshoe_by_its_farthest_side() -> None:
     square = np.array([[-2.0, -2], [2, -2], [2, 2], [-2, 2]])
     (found,) = polar_radii(square, np.array([0, 4]), np.zeros((1, 2)), 16)
     angle = 2 * np.pi * np.arange(16) / 16
@@ -46,7 +46,7 @@ def test_a_square_by_its_formula_and_a_horseshoe_by_its_farthest_side() -> None:
     assert found == pytest.approx([7.5, 5, 1.5, 5])
 
 
-def test_an_empty_ring_has_no_radius() -> None:
+def test_empty_ring_has_radius_0() -> None:
     square = np.array([[-2.0, -2], [2, -2], [2, 2], [-2, 2]])
     found = polar_radii(square, np.array([0, 0, 4]), np.zeros((2, 2)), 8)
     assert (found[0] == 0).all()
@@ -54,7 +54,7 @@ def test_an_empty_ring_has_no_radius() -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.data())
-def test_chosen_rings_are_slices(lengths: list[int], data: st.DataObject) -> None:
+def test_selected_rings_equal_slices(lengths: list[int], data: st.DataObject) -> None:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     xy = np.arange(2 * offsets[-1], dtype=np.float32).reshape(-1, 2)
     chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=10))
@@ -65,19 +65,19 @@ def test_chosen_rings_are_slices(lengths: list[int], data: st.DataObject) -> Non
 
 
 def uneven_circle(x: float, y: float, radius: float) -> shapely.Polygon:
-    """A circle whose left half has ten times as many vertices as its right half, as clicked by hand."""
+    """A circle whose left half has ten times as many vertices as its right half, as if clicked by hand."""
     angle = np.concatenate([np.linspace(-1.5, 1.5, 7), np.linspace(1.6, 4.7, 70)])
     return shapely.Polygon(np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1))
 
 
-def test_centres_are_centroids_of_nuclei_or_of_cells_without() -> None:
+def test_centres_are_centroids_of_nuclei_or_else_of_cells() -> None:
     nucleus, cell = uneven_circle(103, 99, 8), shapely.Point(100, 100).buffer(20)
     cells = existing((cell, nucleus, True), (cell, None, True), (uneven_circle(50, 60, 9), None, False))
     expected = [nucleus.centroid, cell.centroid, uneven_circle(50, 60, 9).centroid]
     assert centres_of_existing(cells) == pytest.approx(np.array([[p.x, p.y] for p in expected]), abs=1e-3)
 
 
-def test_a_line_without_area_has_a_centre_too() -> None:
+def test_degenerate_ring_has_the_mean_of_its_vertices_as_centre() -> None:
     ring = np.array([[0, 0], [4, 0], [8, 0]], np.float32)
     flat = ExistingCells(
         np.zeros((1, 16), np.uint8), ring, np.array([0, 3]), np.zeros((0, 2), np.float32), np.array([0, 0]),
@@ -87,7 +87,7 @@ def test_a_line_without_area_has_a_centre_too() -> None:
 
 
 def of_truth(field, kind: str) -> ExistingCells:
-    """The drawn cells as another program would have left them."""
+    """The drawn cells, as another program would have exported them."""
     rows = []
     for cell, nucleus in zip(field.truth.cells, field.truth.nuclei, strict=True):
         cell_shape, nucleus_shape = shapely.Polygon(cell), shapely.Polygon(nucleus)
@@ -110,9 +110,7 @@ def measured(field, cells, stains, tumour, **more):
 
 
 @pytest.mark.parametrize("kind", ["cells", "without nuclei", "detections"])
-def test_existing_cells_keep_their_outlines_and_names_and_are_measured(
-    kind: str, drawn, stains_of, tumour
-) -> None:
+def test_existing_cells_keep_outlines_and_uuids_and_are_measured(kind: str, drawn, stains_of, tumour) -> None:
     field = drawn("2+")
     cells = of_truth(field, kind)
     found = measured(field, cells, stains_of(field), tumour)
@@ -137,13 +135,13 @@ def test_existing_cells_keep_their_outlines_and_names_and_are_measured(
     ratio = table.column("HER2: Cell area µm^2") / cell_area
     assert np.median(ratio) == pytest.approx(1, abs=0.25 if kind == "detections" else 0.05)
     assert np.isfinite(table.column("HER2: Membrane completeness")).all()
-    # Of those outlined by others, membranes are read as well as of our own.
+    # Membranes of foreign outlines are measured as well as those of our own.
     error = np.abs(table.column("HER2: Membrane completeness") - truth.completeness[order])
     assert np.median(error) < 0.2
 
 
 @pytest.mark.parametrize("tile_px", [256, 2048])
-def test_existing_cells_do_not_see_the_tiles(tile_px: int, drawn, stains_of, tumour) -> None:
+def test_existing_cells_do_not_depend_on_tiles(tile_px: int, drawn, stains_of, tumour) -> None:
     field = drawn("2+")
     cells = of_truth(field, "cells")
     whole = measured(field, cells, stains_of(field), tumour)
@@ -156,8 +154,8 @@ def test_existing_cells_do_not_see_the_tiles(tile_px: int, drawn, stains_of, tum
 
 
 @pytest.mark.parametrize("x", [8.0, 8.2, 8.49, 8.51, 15.9, 23.6])
-def test_a_cell_in_the_first_half_pixel_of_a_region_counts(x: float, tumour) -> None:
-    """The region begins on the lattice of tiles, where core and region share their edge."""
+def test_cell_in_the_first_half_pixel_of_a_region_is_kept(x: float, tumour) -> None:
+    """The region starts on the tile lattice, so that core and region share an edge."""
     cells = existing((shapely.Point(x + 0.01, 12.3).buffer(6), shapely.Point(x + 0.01, 12.3).buffer(3), True))
     found = measure_cells(
         ArraySlide(np.full((64, 64, 3), 235, np.uint8)), [tumour(8, 8, 24, 24)],
@@ -166,7 +164,7 @@ def test_a_cell_in_the_first_half_pixel_of_a_region_counts(x: float, tumour) -> 
     assert len(found.table) == 1
 
 
-def test_existing_cells_outside_of_the_regions_are_left_out(tumour) -> None:
+def test_existing_cells_outside_the_regions_are_left_out(tumour) -> None:
     cells = existing(*((shapely.Point(x, 30).buffer(6), None, True) for x in (10, 30, 50)))
     found = measure_cells(
         ArraySlide(np.full((64, 64, 3), 235, np.uint8)), [tumour(20, 0, 64, 64)],
@@ -176,8 +174,8 @@ def test_existing_cells_outside_of_the_regions_are_left_out(tumour) -> None:
     assert found.table.centroid_xy == pytest.approx(np.array([[30, 30], [50, 30]]), abs=0.01)
 
 
-def test_cells_in_a_row_keep_their_order_in_every_tiling(tumour) -> None:
-    """Their heights are equal but for the rounding of the tile they lie in."""
+def test_cells_at_equal_height_keep_their_order_in_every_tiling(tumour) -> None:
+    """Their y coordinates are equal except for the rounding of the tile they lie in."""
     cells = existing(*((shapely.Point(x + 0.3, 30.1).buffer(6), None, True) for x in range(10, 500, 16)))
     order = []
     for tile_px in (64, 128, 2048):

@@ -14,7 +14,7 @@ EXTENT = st.floats(0.5, 9000)
 
 
 @given(SIZES)
-def test_downsample_is_the_multiple_of_an_eighth_nearest_to_the_working_size(pixel_size_um: float) -> None:
+def test_downsample_is_the_nearest_multiple_of_an_eighth(pixel_size_um: float) -> None:
     grid = make_grid(pixel_size_um)
     assert (grid.downsample * 8).is_integer()
     assert grid.um_px == pytest.approx(pixel_size_um * grid.downsample)
@@ -25,7 +25,7 @@ def test_downsample_is_the_multiple_of_an_eighth_nearest_to_the_working_size(pix
 @pytest.mark.parametrize(
     ("pixel_size_um", "downsample"), [(0.25, 2), (0.2527, 2), (0.5, 1), (0.125, 4), (1, 1)]
 )
-def test_usual_scanners(pixel_size_um: float, downsample: float) -> None:
+def test_common_scanner_pixel_sizes(pixel_size_um: float, downsample: float) -> None:
     assert make_grid(pixel_size_um).downsample == downsample
 
 
@@ -42,12 +42,12 @@ def test_cores_cover_the_bounds_exactly_once(
     assert union.equals(shapely.box(*union.bounds))
     wanted = shapely.box(*(v / grid.downsample for v in bounds))
     assert union.buffer(1e-6).covers(wanted)
-    # No more than needed: at most a group of 8 pixels and one more on every side.
+    # At most a group of 8 pixels and one more on every side.
     assert wanted.buffer(17, join_style="mitre").covers(union)
 
 
 @given(SIZES, CORNER, CORNER, EXTENT, EXTENT)
-def test_tiles_are_whole_groups_of_eight_and_lie_on_one_lattice(
+def test_tiles_are_multiples_of_eight_on_one_lattice(
     pixel_size_um: float, x: float, y: float, width: float, height: float
 ) -> None:
     grid = make_grid(pixel_size_um, GridSettings(tile_px=512, halo_px=128))

@@ -28,20 +28,20 @@ WIDTH, HEIGHT = 768, 512
 
 @pytest.fixture(scope="module")
 def field(drawn):
-    """A field of every class, 3 by 2 tiles of 256 pixels."""
+    """A drawn field with cells of all classes, 3 by 2 tiles of 256 pixels."""
     return drawn("3+", width_px=WIDTH, height_px=HEIGHT, seed=33)
 
 
 @pytest.fixture(scope="module")
 def region(tumour):
-    """An outline that follows no tile, with a hole."""
+    """A region with a hole, whose outline follows no tile border."""
     outline = shapely.Polygon([(30.3, 41), (400, 12.7), (755, 90), (690.5, 488), (301, 470), (60, 380)])
     return tumour(shape=outline.difference(shapely.Point(380, 250).buffer(60)))
 
 
 @pytest.fixture(scope="module")
 def measure(field, stains_of, region):
-    """A function: the cells of the field, or of another picture with its stains."""
+    """A function that measures the field, or another image with the same stains."""
 
     def run(rgb=None, regions=None, *, grid: dict | None = None, pixel_size_um: float = 0.5, **more):
         return measure_cells(
@@ -74,7 +74,7 @@ def classes(found: MeasuredCells) -> np.ndarray:
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("tile_px", [256, 512, 2048])
-def test_tiles_and_workers_leave_no_trace(tile_px: int, workers: int, measure, reference) -> None:
+def test_result_does_not_depend_on_tiles_or_workers(tile_px: int, workers: int, measure, reference) -> None:
     found = measure(grid={"tile_px": tile_px}, workers=workers)
     assert len(found.table) > 300
     same_tables(found.table, reference.table)
@@ -82,7 +82,7 @@ def test_tiles_and_workers_leave_no_trace(tile_px: int, workers: int, measure, r
     assert (found.pattern == reference.pattern).all()
 
 
-def test_the_table_is_whole(reference, region) -> None:
+def test_table_is_complete_and_consistent(reference, region) -> None:
     table = reference.table
     assert len(table) == len(reference.intensity) == len(reference.pattern)
     assert (table.cell_class == NOT_MEASURED).all()
@@ -94,14 +94,14 @@ def test_the_table_is_whole(reference, region) -> None:
     nuclei = shapely.polygons(table.nucleus_xy.reshape(-1, N_ANGLES, 2))
     assert shapely.is_valid(cells).all()
     assert shapely.is_valid(nuclei).all()
-    # Nearly all of a nucleus lies in its cell.
+    # Nearly all of each nucleus lies within its cell.
     held = shapely.area(shapely.intersection(cells, nuclei)) / shapely.area(nuclei)
     assert np.percentile(held, 5) > 0.9
     areas = shapely.area(cells) / 4
     assert table.column("HER2: Cell area µm^2") == pytest.approx(areas, rel=1e-3)
 
 
-def test_nuclei_are_where_they_were_drawn(field, reference, region) -> None:
+def test_detected_nuclei_match_the_drawn_ones(field, reference, region) -> None:
     shapely.prepare(region.geometry)
     truth = field.truth
     inner = shapely.contains_xy(region.geometry, *truth.centroid_xy.T)
@@ -112,10 +112,8 @@ def test_nuclei_are_where_they_were_drawn(field, reference, region) -> None:
 
 
 @pytest.mark.parametrize(("pixel_size_um", "side"), [(0.5, 512), (0.25, 640), (0.4, 512)])
-def test_places_are_level_0_pixels_from_the_corner(
-    pixel_size_um: float, side: int, drawn, stains_of, tumour
-) -> None:
-    """A frame half a working pixel off would show as 0.25 µm in both directions."""
+def test_coordinates_are_level_0_pixels(pixel_size_um: float, side: int, drawn, stains_of, tumour) -> None:
+    """A frame off by half a working pixel would show as 0.25 µm in both directions."""
     field = drawn("2+", pixel_size_um, side, side)
     found = measure_cells(
         ArraySlide(field.rgb),
@@ -130,14 +128,12 @@ def test_places_are_level_0_pixels_from_the_corner(
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(256, 0), (512, 768)])
-def test_a_padded_image_moves_its_cells_by_the_padding(
-    dx: int, dy: int, field, measure, reference, region
-) -> None:
+def test_padding_an_image_shifts_its_cells(dx: int, dy: int, field, measure, reference, region) -> None:
     rgb = np.full((HEIGHT + dy, WIDTH + dx, 3), 255, np.uint8)
     rgb[dy:, dx:] = field.rgb
     moved = replace(region, geometry=shapely.affinity.translate(region.geometry, dx, dy))
     found = measure(rgb, [moved])
-    # Coordinates of single precision are this fine at 1,000 pixels.
+    # Resolution of single precision at 1,000 pixels.
     for name in ("centroid_xy", "cell_xy", "nucleus_xy"):
         there = getattr(found.table, name) - [dx, dy]
         assert there == pytest.approx(getattr(reference.table, name), abs=2e-4)
@@ -153,7 +149,7 @@ TURNS = {
 
 
 @pytest.mark.parametrize("how", TURNS)
-def test_a_turned_picture_has_the_same_cells(how: str, field, measure, reference, region) -> None:
+def test_rotated_and_mirrored_images_have_the_same_cells(how: str, field, measure, reference, region) -> None:
     turn_picture, turn_point = TURNS[how]
     shape = shapely.transform(region.geometry, lambda xy: np.stack(turn_point(xy[:, 0], xy[:, 1]), 1))
     found = measure(np.ascontiguousarray(turn_picture(field.rgb)), [replace(region, geometry=shape)])
@@ -166,7 +162,7 @@ def test_a_turned_picture_has_the_same_cells(how: str, field, measure, reference
     assert same.mean() >= 0.97
 
 
-def test_other_roles_take_away_and_inner_regions_win(measure, reference, region) -> None:
+def test_ignore_regions_subtract_and_the_innermost_region_wins(measure, reference, region) -> None:
     inner = Region(UUID(int=7), shapely.box(120, 120, 240, 240), "tumour")
     ignored = Region(UUID(int=8), shapely.box(500, 200, 640, 330), "ignore")
     found = measure(regions=[region, inner, ignored])
@@ -189,7 +185,7 @@ def test_progress_counts_tiles_and_cells(measure, reference) -> None:
 
 
 class CountingSlide(ArraySlide):
-    """Remembers how often it was read."""
+    """Counts its reads."""
 
     reads = 0
 
@@ -199,7 +195,7 @@ class CountingSlide(ArraySlide):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_raise_from_progress_cancels(workers: int, field, stains_of, region) -> None:
+def test_exception_from_progress_cancels(workers: int, field, stains_of, region) -> None:
     slide = CountingSlide(field.rgb)
     before = threading.active_count()
 
@@ -214,7 +210,7 @@ def test_a_raise_from_progress_cancels(workers: int, field, stains_of, region) -
 
     with pytest.raises(KeyboardInterrupt):
         run(cancel)
-    # What had not begun was dropped, and nobody works on.
+    # Tiles that had not started were dropped, and no thread is left.
     assert slide.reads < 50
     assert threading.active_count() == before
 
@@ -228,7 +224,7 @@ def test_blank_glass_has_no_cells(noise: float, tumour) -> None:
     assert found.table.measurements.shape == (0, len(found.table.measurement_names))
 
 
-def test_drawn_glass_has_no_cells(drawn, stains_of, tumour) -> None:
+def test_drawn_empty_field_has_no_cells(drawn, stains_of, tumour) -> None:
     field = drawn("glass")
     found = measure_cells(
         ArraySlide(field.rgb), [tumour(0, 0, 512, 512)], pixel_size_um=0.5, stains=stains_of(field)
@@ -236,13 +232,13 @@ def test_drawn_glass_has_no_cells(drawn, stains_of, tumour) -> None:
     assert len(found.table) == 0
 
 
-def test_outlines_end_with_the_image(measure, tumour, reference) -> None:
+def test_outlines_are_clipped_to_the_image(measure, tumour, reference) -> None:
     table = measure(regions=[tumour(0, 0, WIDTH, HEIGHT)]).table
     for xy, offsets in ((table.cell_xy, table.cell_offsets), (table.nucleus_xy, table.nucleus_offsets)):
         assert ((xy > -1e-3) & (xy < np.array([WIDTH, HEIGHT]) + 1e-3)).all()
         rings = [xy[a:b] for a, b in pairwise(offsets) if b > a]
         assert all(shapely.Polygon(ring).is_valid for ring in rings)
-    # Some are cut, by each side of the picture; the areas said are those of what is drawn.
+    # Some are clipped, on each side of the image; the stored areas are those of the clipped outlines.
     away = np.abs(table.cell_xy[:, None] - [[0, 0], [WIDTH, HEIGHT]])
     assert (away.min(0) < 1e-3).all()
     drawn_um2 = [shapely.Polygon(table.cell_xy[a:b]).area / 4 for a, b in pairwise(table.cell_offsets)]
@@ -250,14 +246,14 @@ def test_outlines_end_with_the_image(measure, tumour, reference) -> None:
 
 
 @pytest.mark.parametrize("bounds", [(-60, -80, 200, 150), (700, 450, 900, 700), (-900, -900, -500, -500)])
-def test_regions_may_reach_beyond_the_image(bounds: tuple[float, ...], measure, tumour, reference) -> None:
+def test_regions_may_extend_beyond_the_image(bounds: tuple[float, ...], measure, tumour, reference) -> None:
     found = measure(regions=[tumour(*bounds)])
     xy = found.table.centroid_xy
     assert ((xy >= 0) & (xy <= [WIDTH, HEIGHT])).all()
     assert (len(xy) > 0) == (bounds[2] > 0)
 
 
-def test_nothing_is_measured_where_nothing_may_be(measure, region) -> None:
+def test_refused_images_have_no_cells(measure, region) -> None:
     ignored = replace(region, role="ignore")
     found = measure(regions=[ignored])
     assert found.refusal is not None
@@ -267,7 +263,7 @@ def test_nothing_is_measured_where_nothing_may_be(measure, region) -> None:
     assert any("0.50 µm" in sentence for sentence in measure().warnings)
 
 
-def test_regrading_moves_cells_one_way(reference) -> None:
+def test_regrading_is_monotonic(reference) -> None:
     low, high = reference.regrade(-0.2)[0], reference.regrade(0.2)[0]
     assert (reference.regrade(0.0)[0] == reference.intensity).all()
     assert (low >= reference.intensity).all()
@@ -283,15 +279,15 @@ def test_stored_measurements_give_the_same_grades(reference) -> None:
         assert (again[1] == here[1]).all()
 
 
-class GivenNuclei:
-    """A detector that knows where nuclei are: circles at given level-0 places of a picture at 0.5 µm."""
+class KnownNuclei:
+    """A detector that knows where nuclei are: circles at known level-0 positions of an image at 0.5 µm."""
 
-    name = "given 1"
+    name = "known 1"
 
     def __init__(self, places: list[tuple[float, float]]) -> None:
         self.places = places
 
-    def prepared(self, samples) -> GivenNuclei:
+    def prepared(self, samples) -> KnownNuclei:
         assert all(sample.rgb.shape[:2] == sample.planes.dab.shape for sample in samples)
         return self
 
@@ -303,13 +299,13 @@ class GivenNuclei:
         return Nuclei(local[inside], np.full((int(inside.sum()), N_ANGLES), 6, np.float32))
 
 
-def test_any_detector_may_stand_in(tumour) -> None:
+def test_any_detector_can_be_passed(tumour) -> None:
     rows, columns = np.mgrid[:256, :256]
     rgb = np.stack([columns, rows, np.full_like(rows, 200)], -1).astype(np.uint8)
     places = [(30.5, 30.5), (128.5, 40.5), (127.5, 130.5), (200.5, 220.5), (250.5, 10.5)]
     found = measure_cells(
         ArraySlide(rgb), [tumour(0, 0, 240, 256)], pixel_size_um=0.5, stains=STAINS,
-        detector=GivenNuclei(places), settings=CellSettings(
+        detector=KnownNuclei(places), settings=CellSettings(
             grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=9, max_edge_blur_um=99),
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Cells in maps that are right by construction: drawn shapes, and the truth of drawn fields."""
+"""Cells from probability maps with known truth: drawn shapes, and the ground truth of drawn fields."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.measurements import UNCERTAINTY_NAME
 from qupath_her2.cells.membrane.outlines import N_SECTORS, NO_NEIGHBOUR
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_from_map
-from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_from_map
-from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.quality import QualitySettings
 from qupath_her2.learning.metrics.instance_metrics import match_polygons
 from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.records import Box, Region
-from tests.helpers.drawn_planes import STAINS, ArraySlide
+from tests.helpers.drawn_planes import STAINS, ArraySlide, discs
 from tests.helpers.matching import match_nuclei
 
 UM_PX = 0.5
 
 
 class DrawnClasses:
-    """A network that knows the truth of a field, a little blurred, at the field's own scale or finer pixels."""
+    """A network that outputs the slightly blurred ground truth of a field."""
 
     def __init__(self, field, blur_px: float = 2.0, um_px: float = 0.25) -> None:
         self.um_px = um_px
         self.downsample = um_px / field.settings.pixel_size_um
         target = truth_target(field)
-        sure = np.stack([target == code for code in range(3)], -1).astype(np.float32)
+        maps = np.stack([target == code for code in range(3)], -1).astype(np.float32)
         if blur_px:
-            sure = cv2.GaussianBlur(sure, (0, 0), blur_px)
-        self.maps = np.rint(255 * sure).astype(np.uint8)
+            maps = cv2.GaussianBlur(maps, (0, 0), blur_px)
+        self.maps = np.rint(255 * maps).astype(np.uint8)
 
     def segment(self, box: Box) -> PixelMap:
         out = np.zeros((box.height, box.width, 3), np.uint8)
@@ -49,56 +47,6 @@ class DrawnClasses:
         return PixelMap(out)
 
 
-def discs(*places: tuple[float, float, float], shape: tuple[int, int] = (80, 100)) -> np.ndarray:
-    """Probability 1 in circles (x, y, radius), with edges that fall over one pixel."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    away = [np.clip(0.5 + r - np.hypot(x - cx, y - cy), 0, 1) for cx, cy, r in places]
-    return np.max(away, axis=0).astype(np.float32)
-
-
-def test_a_disc_is_a_nucleus_of_its_size_and_place() -> None:
-    nuclei, owner = nuclei_from_map(discs((40.3, 30.6, 8)), UM_PX, NucleusMapSettings())
-    assert len(nuclei) == 1
-    assert nuclei.centre[0] == pytest.approx([40.3, 30.6], abs=0.1)
-    assert nuclei.radii[0] == pytest.approx(8, abs=0.3)
-    assert (owner == 0).sum() == pytest.approx(np.pi * 64, rel=0.05)
-
-
-@pytest.mark.parametrize(("radius", "gap"), [(9, -2.0), (10, -2.5), (8, -1.0), (9, 1.0)])
-@pytest.mark.parametrize("smaller", [1.0, 0.7])
-def test_touching_nuclei_part_at_their_neck(radius: float, gap: float, smaller: float) -> None:
-    other = radius * smaller
-    apart = radius + other + gap
-    nuclei, owner = nuclei_from_map(
-        discs((30, 40, radius), (30 + apart, 40, other)), UM_PX, NucleusMapSettings()
-    )
-    assert len(nuclei) == 2
-    by_x = np.argsort(nuclei.centre[:, 0])
-    assert nuclei.centre[by_x, 0] == pytest.approx([30, 30 + apart], abs=1.0)
-    # Where two circles cut, not half-way between their centres.
-    neck = 30 + (apart**2 + radius**2 - other**2) / (2 * apart)
-    last = np.flatnonzero(owner[40] == by_x[0]).max()
-    assert last == pytest.approx(neck if gap < 0 else 30 + radius, abs=1.6)
-
-
-@pytest.mark.parametrize("angle", [0, 30, 45, 90])
-@pytest.mark.parametrize("aspect", [1.5, 2.2])
-def test_a_long_nucleus_stays_one(aspect: float, angle: int) -> None:
-    mask = np.zeros((100, 100), np.float32)
-    axes = (int(7 * aspect), 7)
-    cv2.ellipse(mask, (50, 50), axes, angle, 0, 360, 1.0, -1)
-    nuclei, _ = nuclei_from_map(mask, UM_PX, NucleusMapSettings())
-    assert len(nuclei) == 1
-    assert polygon_areas(nuclei.radii)[0] == pytest.approx(mask.sum(), rel=0.08)
-
-
-def test_specks_and_doubtful_places_are_no_nuclei() -> None:
-    maps = np.maximum(discs((20, 20, 1.5)), 0.55 * discs((60, 40, 8)))
-    assert len(nuclei_from_map(maps, UM_PX, NucleusMapSettings())[0]) == 0
-    assert len(nuclei_from_map(maps, UM_PX, NucleusMapSettings(min_peak=0.5))[0]) == 1
-    assert len(nuclei_from_map(np.zeros((30, 30), np.float32), UM_PX, NucleusMapSettings())[0]) == 0
-
-
 def ring(x: float, y: float, radius: float, width: float, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     off = np.abs(np.hypot(columns - x, rows - y) - radius)
@@ -106,7 +54,7 @@ def ring(x: float, y: float, radius: float, width: float, shape: tuple[int, int]
 
 
 @pytest.mark.parametrize("radius", [11, 14, 18])
-def test_the_outline_follows_a_ring(radius: int) -> None:
+def test_outline_follows_a_ring(radius: int) -> None:
     shape = (90, 90)
     nuclear, membrane = discs((45, 45, 8), shape=shape), ring(45, 45, radius, 2, shape)
     _, cells = cells_from_map(nuclear, membrane, UM_PX)
@@ -114,12 +62,12 @@ def test_the_outline_follows_a_ring(radius: int) -> None:
     assert (cells.neighbour == NO_NEIGHBOUR).all()
 
 
-def test_without_membrane_a_cell_ends_where_the_classical_one_does() -> None:
+def test_without_membrane_outlines_are_those_of_the_classical_chain() -> None:
     settings = NetworkCellSettings()
     nuclear = discs((30, 40, 8), (60, 40, 8))
     nuclei, cells = cells_from_map(nuclear, np.zeros_like(nuclear), UM_PX)
     left = int(nuclei.centre[:, 0].argmin())
-    lone = cells.radii[left][9:27]  # sectors that face nobody
+    lone = cells.radii[left][9:27]  # sectors without neighbour
     assert lone == pytest.approx(8 + settings.outlines.expansion_um / UM_PX, abs=1.0)
     # Half-way to the other nucleus, 30 px away.
     assert cells.radii[left][0] == pytest.approx(15, abs=1.0)
@@ -127,7 +75,7 @@ def test_without_membrane_a_cell_ends_where_the_classical_one_does() -> None:
     assert cells.neighbour[left][18] == NO_NEIGHBOUR
 
 
-def test_a_membrane_that_is_not_half_way_bounds_both_cells() -> None:
+def test_off_centre_membrane_bounds_both_cells() -> None:
     nuclear = discs((30, 40, 8), (64, 40, 8))
     membrane = np.zeros_like(nuclear)
     membrane[:, 51:53] = 1
@@ -145,7 +93,7 @@ def fine(drawn):
 
 @pytest.fixture(scope="module")
 def measured(fine, stains_of, tumour):
-    """A function: the cells that a network with the field's truth gives."""
+    """A function that measures the cells of a network that outputs the ground truth."""
 
     def run(classes=None, *, workers: int = 1, rgb=None, shape=None, **grid: int) -> MeasuredCells:
         return measure_cells(
@@ -162,7 +110,7 @@ def reference(measured) -> MeasuredCells:
     return measured()
 
 
-def test_what_a_perfect_map_holds_is_found(fine, reference) -> None:
+def test_cells_of_a_perfect_map_match_the_ground_truth(fine, reference) -> None:
     truth, table = fine.truth, reference.table
     matches = match_nuclei(table.centroid_xy, truth.nuclei, 0.25, truth.other_nuclei)
     assert matches.f1 > 0.97
@@ -173,14 +121,14 @@ def test_what_a_perfect_map_holds_is_found(fine, reference) -> None:
     assert match_polygons(true_nuclei, nuclei).pq > 0.88
     assert match_polygons(true_cells, cells).pq > 0.78
     off = table.centroid_xy[matches.detected] - truth.centroid_xy[matches.truth]
-    # A frame half a pixel off would show in both directions.
+    # A frame off by half a pixel would show in both directions.
     assert np.abs(np.median(off, axis=0) * 0.25).max() < 0.08
     completeness = table.column("HER2: Membrane completeness")[matches.detected]
     assert np.nanmean(np.abs(completeness - truth.completeness[matches.truth])) < 0.12
 
 
 @pytest.mark.parametrize(("tile_px", "workers"), [(64, 1), (128, 2), (200, 1)])
-def test_tiles_and_workers_leave_no_trace(tile_px: int, workers: int, measured, reference) -> None:
+def test_result_does_not_depend_on_tiles_or_workers(tile_px: int, workers: int, measured, reference) -> None:
     found = measured(tile_px=tile_px, workers=workers)
     assert len(found.table) > 60
     for name in ("centroid_xy", "cell_xy", "nucleus_xy", "measurements", "region"):
@@ -190,7 +138,7 @@ def test_tiles_and_workers_leave_no_trace(tile_px: int, workers: int, measured, 
     assert (found.pattern == reference.pattern).all()
 
 
-def test_a_padded_image_moves_its_cells_by_the_padding(fine, measured, reference) -> None:
+def test_padding_an_image_shifts_its_cells(fine, measured, reference) -> None:
     dx, dy = 192, 320
     rgb = np.full((640 + dy, 640 + dx, 3), 240, np.uint8)
     rgb[dy:, dx:] = fine.rgb
@@ -198,7 +146,7 @@ def test_a_padded_image_moves_its_cells_by_the_padding(fine, measured, reference
     classes.maps = np.pad(classes.maps, ((dy, 0), (dx, 0), (0, 0)))
     found = measured(classes, rgb=rgb, shape=shapely.box(dx, dy, 640 + dx, 640 + dy))
     assert found.table.centroid_xy - [dx, dy] == pytest.approx(reference.table.centroid_xy, abs=2e-3)
-    # Outlines end with their image, and this edge is only the reference's.
+    # Outlines are clipped to their image, and the left and upper edges differ between the two.
     cells = reference.table.cell_xy.reshape(-1, N_SECTORS, 2)
     inner = ((cells > 40) & (cells < 600)).all((1, 2))
     assert inner.sum() > 40
@@ -206,7 +154,7 @@ def test_a_padded_image_moves_its_cells_by_the_padding(fine, measured, reference
     assert moved == pytest.approx(cells[inner], abs=2e-3)
 
 
-def test_a_map_of_another_scale_gives_the_same_places(fine, measured, reference) -> None:
+def test_map_of_another_scale_gives_the_same_positions(fine, measured, reference) -> None:
     """A network at 0.5 µm/px on a slide of 0.25: two pixels of the slide are one of the map."""
     coarse = DrawnClasses(fine, um_px=0.5)
     coarse.maps = cv2.resize(coarse.maps, (320, 320), interpolation=cv2.INTER_AREA)
@@ -218,7 +166,7 @@ def test_a_map_of_another_scale_gives_the_same_places(fine, measured, reference)
     assert np.median(away.min(1)) < 0.2
 
 
-def test_gaps_red_cells_and_brown_clumps_are_no_nuclei_whatever_a_network_says(tumour) -> None:
+def test_gaps_red_blood_cells_and_dab_clumps_are_rejected(tumour) -> None:
     places = {
         "blue": (134, 138, 180),
         "gap": (240, 240, 242),
@@ -243,7 +191,7 @@ def test_gaps_red_cells_and_brown_clumps_are_no_nuclei_whatever_a_network_says(t
 
 
 class CountingClasses(DrawnClasses):
-    """Adds up how many pixels were asked for."""
+    """Counts the pixels requested."""
 
     asked = 0
 
@@ -252,8 +200,8 @@ class CountingClasses(DrawnClasses):
         return super().segment(box)
 
 
-def test_a_network_looks_only_where_it_counts(measured, reference, fine) -> None:
-    """Two small regions far apart: the ground between them is nobody's business, and no cell of theirs changes."""
+def test_network_segments_only_the_scored_area(measured, reference, fine) -> None:
+    """Two small regions far apart: the area between them is not segmented, and none of their cells changes."""
     corners = [shapely.box(20, 20, 140, 140), shapely.box(520, 500, 620, 620)]
     classes = CountingClasses(fine)
     found = measured(classes, shape=shapely.MultiPolygon(corners), tile_px=160, halo_px=64)
@@ -267,7 +215,7 @@ def test_a_network_looks_only_where_it_counts(measured, reference, fine) -> None
     assert np.array_equal(found.table.measurements, reference.table.measurements[kept], equal_nan=True)
 
 
-def test_regions_decide_what_counts(measured, reference, fine, stains_of, tumour) -> None:
+def test_regions_decide_which_cells_count(measured, reference, fine, stains_of, tumour) -> None:
     inner = shapely.box(150, 150, 420, 500)
     ignored = replace(tumour(shape=shapely.box(150, 150, 260, 260), number=2), role="ignore")
     found = measure_cells(
@@ -281,25 +229,25 @@ def test_regions_decide_what_counts(measured, reference, fine, stains_of, tumour
     assert isinstance(ignored, Region)
 
 
-class DoubtfulClasses(DrawnClasses):
-    """Is unsure of the right half of the picture, as a Bayesian network says it."""
+class UncertainClasses(DrawnClasses):
+    """A Bayesian network that is uncertain in the right half of the image."""
 
     def segment(self, box: Box) -> PixelMap:
         columns = np.arange(box.x, box.x + box.width)
-        doubt = np.where(columns < self.maps.shape[1] // 2, 51, 204).astype(np.uint8)
-        return PixelMap(super().segment(box).probabilities, np.tile(doubt, (box.height, 1)))
+        uncertainty = np.where(columns < self.maps.shape[1] // 2, 51, 204).astype(np.uint8)
+        return PixelMap(super().segment(box).probabilities, np.tile(uncertainty, (box.height, 1)))
 
 
-def test_how_unsure_a_bayesian_network_is_of_each_cell(measured, reference, fine) -> None:
-    found = measured(DoubtfulClasses(fine), tile_px=160, halo_px=64).table
-    unsure = found.column(UNCERTAINTY_NAME)
+def test_uncertainty_of_a_bayesian_network_by_cell(measured, reference, fine) -> None:
+    found = measured(UncertainClasses(fine), tile_px=160, halo_px=64).table
+    uncertainty = found.column(UNCERTAINTY_NAME)
     middle = fine.rgb.shape[1] / 2
     rings = found.cell_xy.reshape(len(found), N_SECTORS, 2)[..., 0]
     left, right = rings.max(1) < middle - 2, rings.min(1) > middle + 2
     assert min(left.sum(), right.sum()) > 10
-    assert unsure[left] == pytest.approx(0.1, abs=0.001)
-    assert unsure[right] == pytest.approx(0.4, abs=0.001)
-    across = unsure[~left & ~right]
+    assert uncertainty[left] == pytest.approx(0.1, abs=0.001)
+    assert uncertainty[right] == pytest.approx(0.4, abs=0.001)
+    across = uncertainty[~left & ~right]
     assert ((across > 0.099) & (across < 0.401)).all()
     # It changes nothing else, and other networks have no such column.
     assert np.array_equal(found.measurements[:, :-1], reference.table.measurements, equal_nan=True)

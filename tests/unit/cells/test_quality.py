@@ -29,7 +29,7 @@ def test_fine_pixels_pass(pixel_size_um: float) -> None:
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.46, 0.5, 0.55])
-def test_rather_coarse_pixels_are_warned_of(pixel_size_um: float) -> None:
+def test_rather_coarse_pixels_give_a_warning(pixel_size_um: float) -> None:
     refusal, warning = check_pixel_size(pixel_size_um, LIMITS)
     assert refusal is None
     assert f"{pixel_size_um:.2f} µm" in warning
@@ -56,19 +56,19 @@ def stripes(sigma_um: float, um_px: float, turn: float) -> np.ndarray:
 @pytest.mark.parametrize("um_px", [0.25, 0.5])
 @pytest.mark.parametrize("turn", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("sigma_um", [0.2, 0.35, 0.5, 0.8, 1.2])
-def test_the_blur_of_drawn_edges_comes_back(sigma_um: float, turn: float, um_px: float) -> None:
+def test_blur_of_drawn_edges_is_recovered(sigma_um: float, turn: float, um_px: float) -> None:
     found = edge_blur_um(stripes(sigma_um, um_px, turn), STAINS, um_px)
-    # What is estimated is the edge as it is looked at: through a blur of 0.3 µm and a difference of two pixels.
+    # The estimate includes the blur of the measurement itself: 0.3 µm, and a difference over two pixels.
     seen = np.sqrt(sigma_um**2 + 0.3**2 + um_px**2 / 3)
     assert found == pytest.approx(seen, rel=0.09)
 
 
-def test_more_blur_is_never_less() -> None:
+def test_estimate_rises_with_blur() -> None:
     found = [edge_blur_um(stripes(sigma, 0.5, 0.3), STAINS, 0.5) for sigma in (0.2, 0.3, 0.5, 0.7, 1.0, 1.5)]
     assert (np.diff(found) > 0).all()
 
 
-def test_an_empty_picture_has_no_edges() -> None:
+def test_empty_image_has_no_edges() -> None:
     assert np.isnan(edge_blur_um(np.full((64, 64, 3), 200, np.uint8), STAINS, 0.5))
 
 
@@ -78,11 +78,11 @@ def test_an_empty_picture_has_no_edges() -> None:
         (SHARP, None),
         (ImageQuality(0.55, 0.25, 0.5, 0.1, 0.5), "not_ihc"),
         (ImageQuality(0.35, 0.7, 0.5, 0.1, 0.5), "blurred"),
-        # Where nothing could be measured nothing is refused: blank glass ends as too few cells.
+        # What could not be measured refuses nothing: blank glass ends as too few cells.
         (ImageQuality(np.nan, np.nan, np.nan, 0.1, 0.5), None),
     ],
 )
-def test_pictures_by_their_limits(quality: ImageQuality, code: str | None) -> None:
+def test_images_by_their_limits(quality: ImageQuality, code: str | None) -> None:
     refusal = check_image(quality, LIMITS)
     assert (refusal.code if refusal else None) == code
 
@@ -117,16 +117,16 @@ def test_membranes_by_their_limits(
         assert f"{n} stained cells" in refusal.reason
 
 
-def test_dark_nuclei_are_named() -> None:
+def test_nuclear_stain_is_named() -> None:
     refusal = check_image(ImageQuality(0.35, 0.25, 0.8, 0.1, 0.5), LIMITS)
     assert refusal is not None
     assert refusal.code == "not_membrane"
     assert "nuclei" in refusal.reason
-    # Without DAB the polarity is that of noise.
+    # Without DAB the polarity is that of noise, and ignored.
     assert check_image(ImageQuality(0.35, 0.25, 0.8, 0.02, 0.5), LIMITS) is None
 
 
-def test_cells_without_nuclei_are_judged_too() -> None:
+def test_cells_without_nuclei_are_checked_too() -> None:
     sectors = cells_with(300, 0.5, 0.05, np.nan)
     assert check_membranes(sectors, np.full(300, 0.3, np.float32), SHARP, LIMITS) is None
 
@@ -148,7 +148,7 @@ def whole(field, stains: StainVectors, tumour) -> MeasuredCells:
         ("blurred", "blurred"),
     ],
 )
-def test_drawn_pictures_that_must_not_be_scored_are_refused(
+def test_drawn_images_that_must_not_be_scored_are_refused(
     name: str, code: str, drawn, stains_of, tumour
 ) -> None:
     field = drawn(name)
@@ -166,7 +166,7 @@ def test_drawn_pictures_that_must_not_be_scored_are_refused(
         ("nuclear", 0.25, 401),
     ],
 )  # fmt: skip
-def test_harder_pictures_are_refused_too(
+def test_harder_images_are_refused_too(
     name: str, pixel_size_um: float, seed: int, drawn, stains_of, tumour
 ) -> None:
     field = drawn(name, pixel_size_um, seed=seed)
@@ -176,7 +176,7 @@ def test_harder_pictures_are_refused_too(
 
 
 @pytest.mark.parametrize("score", ["0", "1+", "2+", "3+"])
-def test_drawn_scores_are_not(score: str, drawn, stains_of, tumour) -> None:
+def test_drawn_membrane_stains_are_not_refused(score: str, drawn, stains_of, tumour) -> None:
     field = drawn(score)
     found = whole(field, stains_of(field), tumour)
     assert found.refusal is None, found.refusal
@@ -184,7 +184,7 @@ def test_drawn_scores_are_not(score: str, drawn, stains_of, tumour) -> None:
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.5, 0.25])
-def test_a_real_cytoplasmic_stain_is_refused(pixel_size_um: float, tumour) -> None:
+def test_real_cytoplasmic_stain_is_refused(pixel_size_um: float, tumour) -> None:
     """Scikit-image's IHC: colon, cytoplasmic stain, at 0.5 µm; doubled for 0.25 µm."""
     data = pytest.importorskip("skimage.data")
     try:

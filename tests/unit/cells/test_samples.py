@@ -15,7 +15,7 @@ from tests.helpers.drawn_planes import STAINS, ArraySlide
 
 
 def position_rgb(width: int, height: int) -> np.ndarray:
-    """A picture whose colours tell the place: red and green count blocks of 16 pixels."""
+    """An image whose colours encode the position: red and green count blocks of 16 pixels."""
     rows, columns = np.mgrid[:height, :width] // 16
     return np.stack([columns, rows, np.full_like(rows, 99)], -1).astype(np.uint8)
 
@@ -29,12 +29,12 @@ def samples_of(shape: shapely.Geometry, pixel_size_um: float = 0.5, side: int = 
 
 
 def corner_of(sample) -> tuple[int, int]:
-    """Where a sample was read, in blocks of 16 level-0 pixels."""
+    """The corner of a sample, in blocks of 16 level-0 pixels."""
     return tuple(int(v) for v in sample.tile.rgb[0, 0, :2])
 
 
 @pytest.mark.parametrize("side", [100, 500, 1200, 2900])
-def test_a_few_windows_that_lie_in_the_regions(side: int) -> None:
+def test_windows_lie_in_the_regions(side: int) -> None:
     shape = shapely.box(40, 40, 40 + side, 40 + side)
     found = samples_of(shape)
     assert 1 <= len(found) <= 16
@@ -45,13 +45,13 @@ def test_a_few_windows_that_lie_in_the_regions(side: int) -> None:
         assert sample.tile.rgb.shape == (height, width, 3)
         assert sample.tile.planes.dab.shape == (height, width)
         rows, columns = np.mgrid[:height, :width]
-        # Inside is decided for blocks of 8 pixels by their middle.
+        # `inside` is decided for blocks of 8 pixels, at their centre.
         true = shapely.contains_xy(shape, (columns // 8) * 8 + 4 + x, (rows // 8) * 8 + 4 + y)
         assert (sample.inside == true).all()
         assert sample.inside.any()
 
 
-def test_windows_spread_over_a_large_region() -> None:
+def test_windows_are_spread_over_a_large_region() -> None:
     corners = np.array([corner_of(sample) for sample in samples_of(shapely.box(0, 0, 3000, 3000))]) * 16
     assert (np.ptp(corners, axis=0) > 1500).all()
 
@@ -70,7 +70,7 @@ def test_windows_are_read_at_the_working_scale() -> None:
     assert first.tile.planes.um_px == 0.5
 
 
-def test_the_hole_of_a_region_is_not_inside() -> None:
+def test_hole_of_a_region_is_not_inside() -> None:
     shape = shapely.box(0, 0, 512, 512).difference(shapely.box(64, 64, 128, 128))
     first = next(s for s in samples_of(shape) if corner_of(s) == (0, 0))
     assert not first.inside[64:128, 64:128].any()

@@ -14,14 +14,14 @@ def flat(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("hematoxylin", "dab"), [(0.0, 0.0), (0.15, 0.0), (0.05, 0.4), (0.3, 0.8)])
-def test_amounts_of_stain_come_back(hematoxylin: float, dab: float) -> None:
+def test_amounts_of_stain_are_recovered(hematoxylin: float, dab: float) -> None:
     planes = make_planes(rgb_of(flat(hematoxylin), flat(dab)), STAINS, 0.5)
     # Half a grey level at the darkest channel.
     assert planes.hematoxylin == pytest.approx(hematoxylin, abs=0.01)
     assert planes.dab == pytest.approx(dab, abs=0.01)
 
 
-def test_evidence_is_limited_haematoxylin_less_compressed_dab() -> None:
+def test_evidence_is_capped_haematoxylin_minus_compressed_dab() -> None:
     s = PlaneSettings(hematoxylin_limit_od=0.5, dab_half_od=0.4, dab_weight_seed=0.6, dab_weight_contour=0.3)
     planes = make_planes(rgb_of(flat(0.2), flat(0.4)), STAINS, 0.5, s)
     assert planes.seed == pytest.approx(0.2 - 0.6 * 0.2, abs=0.01)
@@ -29,13 +29,13 @@ def test_evidence_is_limited_haematoxylin_less_compressed_dab() -> None:
     assert make_planes(rgb_of(flat(0.9), flat(0)), STAINS, 0.5, s).seed.max() == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_flat_picture_has_no_contrast_and_no_ridge() -> None:
+def test_flat_image_has_no_contrast_and_no_ridge() -> None:
     planes = make_planes(rgb_of(flat(0.2), flat(0.4)), STAINS, 0.5)
     assert planes.nuclear_contrast == pytest.approx(0, abs=1e-3)
     assert planes.ridge == pytest.approx(0, abs=1e-3)
 
 
-def test_ridges_are_lines_and_not_sheets() -> None:
+def test_ridges_are_lines_not_areas() -> None:
     line = ring(SHAPE, 64, 48, 30, fwhm_px=2)
     thin = make_planes(rgb_of(flat(0), 0.5 * line), STAINS, 0.5)
     assert thin.ridge[line > 0.9].min() > 0.8 * thin.dab[line > 0.9].min()
@@ -45,7 +45,7 @@ def test_ridges_are_lines_and_not_sheets() -> None:
     assert min(thin.ridge.min(), wide.ridge.min()) >= 0
 
 
-def test_blur_keeps_mass_and_adds_its_variance() -> None:
+def test_blur_keeps_the_mass_and_adds_its_variance() -> None:
     point = flat(0)
     point[48, 64] = 1
     blurred = blur(point, 2.0)
@@ -57,13 +57,13 @@ def test_blur_keeps_mass_and_adds_its_variance() -> None:
     assert not blurred[:, :57].any()
 
 
-def test_the_wide_blur_is_a_blur_at_a_quarter_of_the_resolution() -> None:
+def test_wide_blur_approximates_the_full_resolution_blur() -> None:
     smooth = blur(np.random.default_rng(0).uniform(0, 1, SHAPE).astype(np.float32), 4.0)
     inner = np.s_[24:-24, 24:-24]
     assert wide_blur(smooth, 8.0)[inner] == pytest.approx(blur(smooth, 8.0)[inner], abs=0.004)
 
 
-def test_windows_shifted_by_eight_pixels_agree_where_both_see_far_enough() -> None:
+def test_windows_shifted_by_eight_pixels_agree_within_reach() -> None:
     rng = np.random.default_rng(2)
     rgb = rng.integers(60, 240, (256, 256, 3)).astype(np.uint8)
     whole, part = make_planes(rgb, STAINS, 0.5), make_planes(rgb[40:, 64:], STAINS, 0.5)

@@ -38,14 +38,14 @@ def estimates(*rows: tuple[float, float, bool]) -> Estimates:
         (0.21, 0.81, False, "moderate", "complete"),
         (0.41, 1.0, False, "intense", "complete"),
         (0.41, 0.5, True, "intense", "lateral or basolateral"),
-        # Complete is complete, whichever side is stronger.
+        # A complete membrane is complete even if one side is stronger.
         (0.41, 0.9, True, "intense", "complete"),
         (0.41, 0.2, True, "intense", "incomplete"),
-        # Under a tenth of the outline is no membrane staining.
+        # Less than a tenth of the outline is no membrane staining.
         (0.41, 0.09, False, "none", "none"),
     ],
 )
-def test_facts_by_the_cut_points(
+def test_intensity_and_pattern_by_the_cut_points(
     own_od: float, completeness: float, lateral: bool, intensity: str, pattern: str
 ) -> None:
     found = grade(estimates((own_od, completeness, lateral)), CUTS)
@@ -53,7 +53,7 @@ def test_facts_by_the_cut_points(
 
 
 @pytest.mark.parametrize("values", [(np.nan, 0.5), (0.3, np.nan), (np.nan, np.nan)])
-def test_not_measured_is_never_a_grade(values: tuple[float, float]) -> None:
+def test_unmeasured_cells_are_not_graded(values: tuple[float, float]) -> None:
     intensity, pattern = grade(estimates((*values, True), (0.3, 0.9, False)), CUTS)
     assert (intensity[0], pattern[0]) == (NOT_MEASURED, NOT_MEASURED)
     assert (intensity[1], pattern[1]) == (2, 3)
@@ -63,7 +63,7 @@ def test_not_measured_is_never_a_grade(values: tuple[float, float]) -> None:
     st.lists(st.tuples(st.floats(0, 1.2), st.floats(0, 1), st.booleans()), min_size=1, max_size=30),
     st.floats(-0.3, 0.3),
 )
-def test_shift_moves_the_density_cuts_and_nothing_else(rows: list, shift: float) -> None:
+def test_shift_moves_only_the_density_cut_points(rows: list, shift: float) -> None:
     found = grade(estimates(*rows), CUTS, shift)
     moved = GradingSettings(
         0.05 * (1 + shift), 0.2 * (1 + shift), 0.4 * (1 + shift), min_completeness=0.1, complete_from=0.8,
@@ -74,7 +74,7 @@ def test_shift_moves_the_density_cuts_and_nothing_else(rows: list, shift: float)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1.2), st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
-def test_higher_cuts_never_raise_an_intensity_and_no_intensity_has_no_pattern(rows: list) -> None:
+def test_higher_cut_points_never_raise_an_intensity_and_none_has_no_pattern(rows: list) -> None:
     low, (here, pattern), high = (grade(estimates(*rows), CUTS, shift) for shift in (-0.1, 0.0, 0.1))
     assert (low[0] >= here).all()
     assert (here >= high[0]).all()
@@ -100,11 +100,11 @@ def stained(*sectors: int) -> RadialProfiles:
         (range(0, 32), False),  # nearly all round
     ],
 )
-def test_lateral_is_one_side_or_two_opposite_ones(where: list[int], lateral: bool) -> None:
+def test_lateral_is_one_side_or_two_opposite_sides(where: list[int], lateral: bool) -> None:
     assert is_lateral(stained(*(a % 36 for a in where))).tolist() == [lateral]
 
 
-def test_estimates_lie_in_their_ranges_whatever_the_rings() -> None:
+def test_estimates_lie_in_range_for_any_features() -> None:
     rng = np.random.default_rng(0)
     rings = rng.normal(0, 2, (200, 36, len(FEATURE_NAMES))).astype(np.float16)
     sectors = RadialProfiles(*rng.uniform(0, 1, (8, 200, 36)).astype(np.float32))

@@ -30,7 +30,7 @@ def columns(
     }
 
 
-def test_names_are_ours_and_wear_their_units() -> None:
+def test_names_have_our_prefix_and_their_unit() -> None:
     assert all(name.startswith("HER2: ") for name in MEASUREMENT_NAMES)
     for name in MEASUREMENT_NAMES:
         ending = {"area": "µm^2", "width": "µm"}
@@ -45,19 +45,19 @@ def test_plain_values() -> None:
     assert found["Cytoplasm DAB OD mean"] == pytest.approx(0.1)
     assert found["Nucleus DAB OD mean"] == pytest.approx(0.02)
     assert found["Membrane contrast"] == pytest.approx((0.4 - 0.1) / (0.4 + 0.1))
-    # A circle but for its 36 or 32 corners.
+    # Circles approximated by 36 and 32 corners.
     assert found["Cell area µm^2"] == pytest.approx(np.pi * 36, rel=0.01)
     assert found["Nucleus area µm^2"] == pytest.approx(np.pi * 16, rel=0.01)
 
 
-def test_percentile_and_contrast_follow_the_sectors() -> None:
+def test_percentile_and_contrast_by_formula() -> None:
     peak = np.where(np.arange(36) < 18, 0.5, 0.1)[None]
     found = columns(peak=peak, cytoplasm=0.1)
     assert found["Membrane DAB OD p20"] == pytest.approx(0.1)
     assert found["Membrane contrast"] == pytest.approx(0.4 / 0.6)
 
 
-def test_not_measured_is_nan_and_not_zero() -> None:
+def test_unmeasured_is_nan_not_zero() -> None:
     assert np.isnan(columns(nucleus_um=0.0)["Nucleus area µm^2"])
     assert np.isnan(columns(nucleus=NAN)["Nucleus DAB OD mean"])
     assert np.isnan(columns(cytoplasm=NAN)["Cytoplasm DAB OD mean"])
@@ -66,14 +66,14 @@ def test_not_measured_is_nan_and_not_zero() -> None:
     assert np.isnan(columns(peak=0.5, inner=0.0, width=NAN)["Membrane width µm"])
 
 
-def test_some_sectors_without_cytoplasm_leave_the_mean_of_the_others() -> None:
+def test_sectors_without_cytoplasm_are_left_out_of_its_mean() -> None:
     cytoplasm = np.where(np.arange(36) < 9, np.nan, 0.2)[None]
     assert columns(cytoplasm=cytoplasm)["Cytoplasm DAB OD mean"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("fwhm_um", [1.0, 1.5, 2.1])
-def test_the_width_of_a_drawn_membrane_comes_back_without_the_instruments(fwhm_um: float) -> None:
-    """Drawn at 0.1 µm, averaged to 0.5 µm, unmixed, blurred, read: the printed width is the drawn one."""
+def test_width_of_a_drawn_membrane_is_corrected_for_blur(fwhm_um: float) -> None:
+    """Drawn at 0.1 µm, averaged to 0.5 µm, unmixed, blurred and measured: the result is the drawn width."""
     fine = 0.4 * ring((640, 640), 319.5, 319.5, 80, fwhm_um / 0.1)
     dab = fine.reshape(128, 5, 128, 5).mean((1, 3)).astype(np.float32)
     planes = make_planes(rgb_of(np.zeros_like(dab), dab), STAINS, 0.5)

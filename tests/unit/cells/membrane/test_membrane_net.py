@@ -24,13 +24,13 @@ def net_of(seed: int, channels: int = 3, width: int = 4, hidden: int = 5) -> Mem
     )
 
 
-def rings_of(seed: int, n: int, channels: int = 3) -> np.ndarray:
+def features_of(seed: int, n: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 1, (n, 36, channels)).astype(np.float16)
 
 
-def by_hand(net: MembraneNet, ring: np.ndarray) -> np.ndarray:
+def by_hand(net: MembraneNet, features: np.ndarray) -> np.ndarray:
     """One cell, sector by sector, in double precision."""
-    seen = ring.astype(np.float64) * net.scale
+    seen = features.astype(np.float64) * net.scale
     for k in range(3):
         answer = np.array(
             [
@@ -51,34 +51,38 @@ def by_hand(net: MembraneNet, ring: np.ndarray) -> np.ndarray:
     return hidden @ net.weights[4] + net.biases[4]
 
 
-def test_the_answer_is_that_of_a_literal_walk_round_the_circle() -> None:
-    net, rings = net_of(1), rings_of(1, 7)
-    expected = np.stack([by_hand(net, ring) for ring in rings])
+def test_prediction_equals_a_plain_loop_over_sectors() -> None:
+    net, features = net_of(1), features_of(1, 7)
+    expected = np.stack([by_hand(net, part) for part in features])
     assert np.ptp(expected) > 0.5
-    assert predict_membranes(net, rings) == pytest.approx(expected, abs=1e-4)
+    assert predict_membranes(net, features) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("turn", [1, 9, 18, 27])
-def test_a_turned_cell_gets_the_same_answer(turn: int) -> None:
-    net, rings = net_of(2), rings_of(2, 20)
-    turned = predict_membranes(net, np.roll(rings, turn, axis=1))
-    assert turned == pytest.approx(predict_membranes(net, rings), abs=1e-5)
+def test_rotating_a_cell_does_not_change_its_prediction(turn: int) -> None:
+    net, features = net_of(2), features_of(2, 20)
+    turned = predict_membranes(net, np.roll(features, turn, axis=1))
+    assert turned == pytest.approx(predict_membranes(net, features), abs=1e-5)
 
 
-def test_a_mirrored_cell_gets_the_same_answer() -> None:
-    net, rings = net_of(5), rings_of(5, 20)
-    assert predict_membranes(net, rings[:, ::-1]) == pytest.approx(predict_membranes(net, rings), abs=1e-5)
+def test_mirroring_a_cell_does_not_change_its_prediction() -> None:
+    net, features = net_of(5), features_of(5, 20)
+    assert predict_membranes(net, features[:, ::-1]) == pytest.approx(
+        predict_membranes(net, features), abs=1e-5
+    )
 
 
-def test_the_company_of_a_cell_changes_nothing() -> None:
-    net, rings = net_of(3), rings_of(3, 700)
-    together = predict_membranes(net, rings)
-    apart = np.concatenate([predict_membranes(net, part) for part in (rings[:1], rings[1:300], rings[300:])])
+def test_prediction_does_not_depend_on_the_other_cells() -> None:
+    net, features = net_of(3), features_of(3, 700)
+    together = predict_membranes(net, features)
+    apart = np.concatenate(
+        [predict_membranes(net, part) for part in (features[:1], features[1:300], features[300:])]
+    )
     assert (together == apart).all()
-    assert predict_membranes(net, rings[:0]).shape == (0, 2)
+    assert predict_membranes(net, features[:0]).shape == (0, 2)
 
 
-def test_torch_says_the_same() -> None:
+def test_torch_gives_the_same_prediction() -> None:
     torch = pytest.importorskip("torch", reason="NOT TESTED: needs torch (extra learn)")
     from qupath_her2.learning.train.membrane_net_fit import MembraneFitSettings, _net, _weights
 
@@ -90,13 +94,13 @@ def test_torch_says_the_same() -> None:
         tuple(stored[f"weight/{k}"] for k in range(5)),
         tuple(stored[f"bias/{k}"] for k in range(5)),
     )
-    rings = rings_of(4, 50)
+    features = features_of(4, 50)
     with torch.no_grad():
-        expected = fitted(torch.from_numpy(rings.astype(np.float32))).numpy()[:, :2]
-    assert predict_membranes(net, rings) == pytest.approx(expected, abs=1e-4)
+        expected = fitted(torch.from_numpy(features.astype(np.float32))).numpy()[:, :2]
+    assert predict_membranes(net, features) == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_shipped_net_fits_the_features() -> None:
+def test_shipped_network_matches_the_features() -> None:
     net = load_membrane_net(NET_FILE, FEATURE_NAMES)
     assert net.scale.shape == (len(FEATURE_NAMES),)
     assert net.weights[0].shape[0] == 3 * len(FEATURE_NAMES)
@@ -112,7 +116,7 @@ def test_the_shipped_net_fits_the_features() -> None:
         ((*FEATURE_NAMES[1:], FEATURE_NAMES[0]), "their order"),
     ],
 )
-def test_a_net_grown_on_other_features_is_refused(offered: tuple[str, ...], odd: str) -> None:
+def test_network_trained_on_other_features_is_refused(offered: tuple[str, ...], odd: str) -> None:
     with pytest.raises(ExchangeError, match=odd) as caught:
         load_membrane_net(NET_FILE, offered)
     assert NET_FILE in str(caught.value)

@@ -19,7 +19,7 @@ def nuclei(*radii_px: float) -> np.ndarray:
     return np.repeat(np.array(radii_px, np.float32)[:, None], 32, axis=1)
 
 
-def test_ground_belongs_to_the_nearest_nucleus() -> None:
+def test_every_pixel_belongs_to_the_nearest_nucleus() -> None:
     centres = np.array([[30.0, 30.0], [90.0, 40.0], [60.0, 100.0]])
     radii = nuclei(8, 12, 6)
     ground, distance = nearest_nucleus_map(SHAPE, centres, radii, reach_px=40)
@@ -35,8 +35,8 @@ def test_ground_belongs_to_the_nearest_nucleus() -> None:
 
 
 @pytest.mark.parametrize("turn", [lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1]])
-def test_turned_nuclei_have_turned_ground(turn) -> None:
-    """Three uneven nuclei in a frame of whole half-grid pixels."""
+def test_mirrored_nuclei_have_mirrored_territories(turn) -> None:
+    """Irregular nuclei in a frame of whole half-grid pixels."""
     rng = np.random.default_rng(4)
     centres = rng.uniform(25, 100, (6, 2))
     radii = rng.uniform(5, 9, (6, 32)).astype(np.float32)
@@ -56,7 +56,7 @@ def test_turned_nuclei_have_turned_ground(turn) -> None:
     assert turn(far)[inside] == pytest.approx(distance[inside], abs=1e-3)
 
 
-def test_ground_without_nuclei() -> None:
+def test_territories_without_nuclei() -> None:
     ground, distance = nearest_nucleus_map((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
     assert (ground == NO_NEIGHBOUR).all()
     assert np.isinf(distance).all()
@@ -64,20 +64,20 @@ def test_ground_without_nuclei() -> None:
 
 @pytest.mark.parametrize("od", [0.1, 0.5])
 @pytest.mark.parametrize("radius_um", [5.5, 7.0, 9.0])
-def test_a_membrane_holds_the_outline(od: float, radius_um: float) -> None:
+def test_outline_follows_a_membrane(od: float, radius_um: float) -> None:
     line = od * ring(SHAPE, 80, 64, radius_um / UM_PX, fwhm_px=2)
     found = outline_cells(planes_of(UM_PX, ridge=line), np.array([[80.0, 64.0]]), nuclei(7))
     assert found.radii[0] * UM_PX == pytest.approx(radius_um, abs=0.4)
     assert (found.neighbour == NO_NEIGHBOUR).all()
 
 
-def test_a_lone_unstained_cell_lies_where_it_is_expected() -> None:
+def test_isolated_unstained_cell_has_the_expected_radius() -> None:
     planes = planes_of(UM_PX, ridge=np.zeros(SHAPE, np.float32))
     found = outline_cells(planes, np.array([[80.0, 64.0]]), nuclei(7), OutlineSettings(expansion_um=3.0))
     assert found.radii[0] * UM_PX == pytest.approx(7 * UM_PX + 3.0, abs=0.38)
 
 
-def test_two_unstained_cells_meet_half_way_and_know_each_other() -> None:
+def test_two_unstained_cells_meet_half_way_and_are_neighbours() -> None:
     planes = planes_of(UM_PX, ridge=np.zeros(SHAPE, np.float32))
     centres = np.array([[60.0, 64.0], [84.0, 64.0]])
     found = outline_cells(planes, centres, nuclei(7, 7))
@@ -87,13 +87,13 @@ def test_two_unstained_cells_meet_half_way_and_know_each_other() -> None:
     assert (found.neighbour[0, 18], found.neighbour[1, 0]) == (NO_NEIGHBOUR, NO_NEIGHBOUR)
 
 
-def test_the_first_membrane_is_the_cells_own() -> None:
+def test_first_membrane_is_the_own_one() -> None:
     lines = 0.3 * ring(SHAPE, 80, 64, 11, fwhm_px=2) + 0.5 * ring(SHAPE, 80, 64, 20, fwhm_px=2)
     found = outline_cells(planes_of(UM_PX, ridge=lines), np.array([[80.0, 64.0]]), nuclei(6))
     assert found.radii[0] == pytest.approx(11, abs=1)
 
 
-def test_a_gap_in_a_membrane_is_bridged() -> None:
+def test_gap_in_a_membrane_is_bridged() -> None:
     line = 0.4 * ring(SHAPE, 80, 64, 14, fwhm_px=2, share=0.9)
     found = outline_cells(planes_of(UM_PX, ridge=line), np.array([[80.0, 64.0]]), nuclei(7))
     assert found.radii[0] == pytest.approx(14, abs=2)

@@ -25,21 +25,21 @@ def measured(
 
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.6, 0.85, 1.0])
 @pytest.mark.parametrize("fwhm_um", [0.64, 1.0, 2.1])
-def test_the_stained_share_of_a_ring(share: float, fwhm_um: float) -> None:
+def test_stained_fraction_of_a_ring(share: float, fwhm_um: float) -> None:
     found = measured(0.3 * ring(SHAPE, *MIDDLE, 14, fwhm_um / UM_PX, share))
     stained = found.peak_od - found.inner_od > 0.15
-    # One sector of 36, and half of one at either end.
+    # One of 36 sectors, and half a sector at either end.
     assert stained.mean() == pytest.approx(share, abs=1.5 / 36)
     if share == 0.6:
         assert stained.mean() == pytest.approx(0.6, abs=0.03)
 
 
 @pytest.mark.parametrize("od", [0.08, 0.3, 0.9])
-def test_a_peak_is_the_height_of_the_ring_wherever_the_outline_runs(od: float) -> None:
+def test_peak_is_the_height_of_the_ring_for_displaced_outlines(od: float) -> None:
     line = od * ring(SHAPE, *MIDDLE, 14, fwhm_px=3) + 0.02
     for outline_px in (12, 14, 16):
         found = measured(line, radius_px=outline_px)
-        # Half a pixel off the ridge's line at worst.
+        # At most half a pixel off the ridge line.
         assert found.peak_od == pytest.approx(od + 0.02, rel=0.08)
         assert found.offset_um == pytest.approx((14 - outline_px) * UM_PX, abs=0.3)
         assert found.inner_od == pytest.approx(0.02, abs=0.02)
@@ -52,8 +52,8 @@ def test_width_is_the_full_width_at_half_maximum(fwhm_um: float) -> None:
     assert np.median(found.width_um) == pytest.approx(fwhm_um, rel=0.08)
 
 
-def test_a_membrane_met_aslant_is_not_wider() -> None:
-    """A straight membrane beside the cell: rays cross it at up to 45 degrees."""
+def test_obliquely_crossed_membrane_is_not_wider() -> None:
+    """A straight membrane beside the cell, which rays cross at up to 45 degrees."""
     _, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     line = 0.4 * np.exp(-((columns - 78.0) ** 2) / (2 * (3.2 / 2.3548) ** 2))
     turn = np.arange(36) / 36
@@ -69,7 +69,7 @@ def test_a_membrane_met_aslant_is_not_wider() -> None:
 
 @pytest.mark.parametrize("fwhm_um", [0.8, 1.5])
 @pytest.mark.parametrize("blur_um", [0.0, 0.3, 0.5])
-def test_blur_takes_from_the_peak_and_leaves_the_mass(fwhm_um: float, blur_um: float) -> None:
+def test_blur_lowers_the_peak_and_keeps_the_mass(fwhm_um: float, blur_um: float) -> None:
     drawn = 0.4 * ring(SHAPE, *MIDDLE, 14, fwhm_um / UM_PX)
     seen = blur(drawn, blur_um / UM_PX) if blur_um else drawn
     true_mass = 0.4 * fwhm_um / 2.3548 * np.sqrt(2 * np.pi)
@@ -94,21 +94,21 @@ def test_no_nucleus_and_no_cytoplasm_are_nan_not_zero() -> None:
     assert np.isnan(measured(dab, radius_px=8, nucleus_px=7).cytoplasm_od).all()
 
 
-def test_a_step_has_no_width_and_a_flat_plane_no_mass() -> None:
+def test_step_has_no_width_and_flat_plane_no_mass() -> None:
     assert np.isnan(measured(np.full(SHAPE, 0.2)).width_um).all()
     assert measured(np.full(SHAPE, 0.2)).mass_od_um == pytest.approx(0, abs=1e-5)
     sheet = measured(0.4 * disc(SHAPE, *MIDDLE, 14))
     assert sheet.mass_od_um.mean() < 0.2 * 0.4
 
 
-def test_the_same_ring_on_another_grid_measures_the_same() -> None:
+def test_same_ring_on_another_grid_measures_the_same() -> None:
     coarse = measured(0.4 * ring(SHAPE, *MIDDLE, 14, 4.0), um_px=0.5)
     fine = measured(0.4 * ring(SHAPE, *MIDDLE, 28, 8.0), radius_px=28, nucleus_px=14, um_px=0.25)
     for name in ("peak_od", "width_um", "mass_od_um"):
         assert getattr(fine, name).mean() == pytest.approx(getattr(coarse, name).mean(), rel=0.06), name
 
 
-def test_cells_are_measured_each_for_itself_and_may_be_none() -> None:
+def test_cells_are_measured_independently_and_may_be_none() -> None:
     dab = 0.3 * ring(SHAPE, 40, 64, 14, 3)
     both = measure_radial_profiles(
         planes_of(UM_PX, dab=dab.astype(np.float32)),
@@ -124,7 +124,7 @@ def test_cells_are_measured_each_for_itself_and_may_be_none() -> None:
     assert none.peak_od.shape == (0, 36)
 
 
-def test_row_means_leave_out_what_was_not_measured() -> None:
+def test_row_means_ignore_nan() -> None:
     nan = np.nan
     values = np.array([[1, 2, 3], [nan, 2, 4], [nan, nan, nan]], np.float32)
     assert row_mean(values) == pytest.approx(np.array([2, 3, nan]), nan_ok=True)

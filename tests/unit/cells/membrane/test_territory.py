@@ -15,7 +15,7 @@ SEED = st.integers(0, 2**32 - 1)
 def literal(
     owner: np.ndarray, cost: np.ndarray, price: np.ndarray, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cheapest path by cheapest path, settled in the order of (cost, number)."""
+    """Dijkstra with a heap, settled in the order of (cost, seed number)."""
     height, width = owner.shape
     waiting = [(int(cost[y, x]), int(owner[y, x]), y, x) for y, x in np.argwhere(owner >= 0).tolist()]
     heapq.heapify(waiting)
@@ -33,17 +33,17 @@ def literal(
     return settled
 
 
-# The first example waits for the compiler.
+# The first example compiles the kernel.
 @settings(deadline=None)
 @given(seed=SEED, height=st.integers(1, 12), width=st.integers(1, 12), limit=st.integers(0, 200))
-def test_every_place_goes_to_the_cheapest_path(seed: int, height: int, width: int, limit: int) -> None:
+def test_every_pixel_goes_to_the_cheapest_path(seed: int, height: int, width: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
     owner = np.full(height * width, UNOWNED, np.int32)
     places = rng.choice(len(owner), min(len(owner), int(rng.integers(0, 5))), replace=False)
     owner[places] = np.arange(len(places))
     owner = owner.reshape(height, width)
     cost = rng.integers(0, 40, owner.shape).astype(np.int32)
-    # Few prices, so that equal costs are common; a few walls.
+    # Few distinct prices, so that ties are common; some walls.
     price = rng.choice(np.array([-1, 1, 2, 6], np.int32), owner.shape, p=[0.1, 0.5, 0.2, 0.2])
     for found, expected in zip(
         grow_territories(owner, cost, price, limit), literal(owner, cost, price, limit), strict=True
@@ -51,7 +51,7 @@ def test_every_place_goes_to_the_cheapest_path(seed: int, height: int, width: in
         assert (found == expected).all()
 
 
-def test_a_dear_wall_parts_ground_that_is_not_half_way() -> None:
+def test_costly_wall_separates_territories_off_centre() -> None:
     owner = np.full((21, 41), UNOWNED, np.int32)
     owner[10, 5], owner[10, 30] = 0, 1
     price = np.ones(owner.shape, np.int32)
@@ -65,7 +65,7 @@ def test_a_dear_wall_parts_ground_that_is_not_half_way() -> None:
 
 
 @pytest.mark.parametrize("reach", [1, 4])
-def test_nobody_goes_farther_than_the_limit(reach: int) -> None:
+def test_no_path_exceeds_the_limit(reach: int) -> None:
     owner = np.full((11, 11), UNOWNED, np.int32)
     owner[5, 5] = 0
     found, cost = grow_territories(owner, np.zeros_like(owner), np.ones_like(owner), reach * STRAIGHT_STEP)
@@ -74,7 +74,7 @@ def test_nobody_goes_farther_than_the_limit(reach: int) -> None:
     assert (cost[found == UNOWNED] == reach * STRAIGHT_STEP + 1).all()
 
 
-def test_what_is_given_stays_as_it_was() -> None:
+def test_inputs_are_not_modified() -> None:
     owner = np.array([[0, UNOWNED, UNOWNED]], np.int32)
     cost, price = np.zeros_like(owner), np.ones_like(owner)
     grow_territories(owner, cost, price, 100)

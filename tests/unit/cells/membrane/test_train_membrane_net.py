@@ -19,7 +19,7 @@ from qupath_her2.cells.membrane.train_membrane_net import (
 from qupath_her2.learning.train.membrane_net_fit import MembraneFitSettings
 
 
-def test_settings_follow_from_the_seed_and_use_the_whole_range() -> None:
+def test_settings_are_determined_by_the_seed_and_cover_the_range() -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + 40)
     drawn = [field_settings(seed) for seed in seeds]
     assert drawn == [field_settings(seed) for seed in seeds]
@@ -32,8 +32,8 @@ def test_settings_follow_from_the_seed_and_use_the_whole_range() -> None:
     assert all(s.width_px * s.pixel_size_um == pytest.approx(320, abs=0.3) for s in drawn)
 
 
-def test_drawn_cells_carry_the_truth_of_their_own_nucleus() -> None:
-    """Of seeds that are for growing only, one at 0.5 µm with every class."""
+def test_drawn_cells_carry_their_own_ground_truth() -> None:
+    """Checked on a training seed at 0.5 µm that contains all classes."""
     seed = next(
         s for s in range(FIRST_SEED, LAST_SEED) if s % 8 == 7 and field_settings(s).pixel_size_um == 0.5
     )
@@ -41,14 +41,14 @@ def test_drawn_cells_carry_the_truth_of_their_own_nucleus() -> None:
     assert len(found.features) == len(found.own_od) == len(found.completeness) > 200
     assert np.isfinite(found.features).all()
     assert ((found.own_od > 0) == (found.completeness > 0)).all()
-    # Were cells and truth out of step, what is read would not follow what was drawn.
+    # If cells and ground truth were misaligned, the readings would not correlate with it.
     read = (found.features[..., FEATURE_NAMES.index("step od")] > 0.05).mean(1)
     assert np.corrcoef(read, found.completeness)[0, 1] > 0.6
 
 
-def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
-    """Rings whose step and whose stained share are the truth are learnt from a few thousand of them."""
-    pytest.importorskip("torch", reason="NOT TESTED: growing the net needs torch (extra learn)")
+def test_trained_network_can_be_loaded_and_has_learned(tmp_path: Path) -> None:
+    """Features in which density and completeness can be read directly are learned from a few thousand cells."""
+    pytest.importorskip("torch", reason="NOT TESTED: training the network needs torch (extra learn)")
     rng = np.random.default_rng(0)
     n, s = 4000, GradingSettings()
     level, share = rng.uniform(0, 0.8, n), rng.uniform(0, 1, n)
@@ -63,10 +63,10 @@ def test_what_is_grown_can_be_loaded_and_has_learnt(tmp_path: Path) -> None:
         np.digitize(level, [s.faint_od, s.moderate_od, s.intense_od]).astype(np.uint8),
         np.where(share > s.complete_from, 3, 1).astype(np.uint8),
     )
-    # Errors to either side weigh alike here: with other weights estimates lean to one side near a cut-point.
+    # Equal weights for errors in both directions: others bias the estimates near a cut-point.
     even = MembraneFitSettings(epochs=12, batch_size=128, over_weights=(1, 1), over_complete_weight=1)
     train_membrane_net([part], tmp_path / "net.npz", even)
-    # Read from its folder instead of the package's: joining with a full path gives that path.
+    # Joining the package's folder with an absolute path gives that path.
     found = predict_membranes(load_membrane_net(str(tmp_path / "net.npz"), FEATURE_NAMES), rings)
     clear = share > 0.2
     assert np.abs(found[clear, 0] ** 2 - level[clear]).mean() < 0.05

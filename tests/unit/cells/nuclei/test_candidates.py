@@ -30,7 +30,7 @@ def column(rows: np.ndarray, name: str) -> np.ndarray:
     return rows[:, NUCLEUS_FEATURES.index(name)]
 
 
-def test_measures_of_shape_know_circles_and_ellipses() -> None:
+def test_shape_features_of_circles_and_ellipses() -> None:
     a, b = 10.0, 5.0
     ellipse = a * b / np.hypot(b * np.cos(ANGLE), a * np.sin(ANGLE))
     found = candidates(np.stack([np.full(32, 7.0), ellipse]), np.full((2, 32), 0.1))
@@ -45,7 +45,7 @@ def test_measures_of_shape_know_circles_and_ellipses() -> None:
     assert np.exp(column(rows, "area")) == pytest.approx(found.area_um2, rel=1e-5)
 
 
-def test_measures_of_stain_are_shares_of_the_images_own() -> None:
+def test_stain_features_are_relative_to_the_image() -> None:
     found = candidates(np.full((1, 32), 7.0), np.full((1, 32), 0.1))
     here, twice = nucleus_features(found, 0.1, 0.2), nucleus_features(found, 0.2, 0.4)
     for name in ("edge", "h", "h_step", "h_mid", "h_std", "region", "valley"):
@@ -54,7 +54,7 @@ def test_measures_of_stain_are_shares_of_the_images_own() -> None:
         assert column(here, name) == pytest.approx(column(twice, name))
 
 
-def test_an_open_side_shows_in_the_weak_directions_and_turns_change_nothing() -> None:
+def test_open_side_shows_in_the_low_ranks_in_any_direction() -> None:
     edge = np.full((1, 32), 0.1)
     edge[0, :10] = 0.0
     rows = [
@@ -66,14 +66,14 @@ def test_an_open_side_shows_in_the_weak_directions_and_turns_change_nothing() ->
     assert rows[2] == pytest.approx(rows[0])
 
 
-def test_one_strong_direction_does_not_pay_for_the_rest() -> None:
+def test_one_strong_direction_does_not_outweigh_the_rest() -> None:
     edge = np.zeros((1, 32))
     edge[0, 0] = 10.0
     assert mean_edge(candidates(np.full((1, 32), 7.0), edge))[0] < 0.01
 
 
-def test_readings_of_a_ring_of_chromatin() -> None:
-    """Pale inside, dark towards the contour."""
+def test_stains_of_a_vesicular_nucleus() -> None:
+    """Pale inside, with chromatin at the rim."""
     shape = (80, 80)
     vesicle = 0.2 * disc(shape, 40, 40, 12, soft_px=0.5) - 0.1 * disc(shape, 40, 40, 7, soft_px=0.5)
     plane = vesicle.astype(np.float32)
@@ -86,7 +86,7 @@ def test_readings_of_a_ring_of_chromatin() -> None:
     assert read[5] > 0.02
 
 
-def test_joined_candidates_stand_one_after_another() -> None:
+def test_joined_candidates_keep_their_order() -> None:
     one = candidates(np.full((1, 32), 7.0), np.full((1, 32), 0.1))
     two = candidates(np.full((2, 32), 9.0), np.full((2, 32), 0.1))
     both = join_candidates([one, two])

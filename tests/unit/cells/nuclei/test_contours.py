@@ -23,13 +23,13 @@ def nucleus_planes(mask: np.ndarray, od: float = 0.12, dab: np.ndarray | None = 
 
 
 def overlap(found: Candidates, truth: shapely.Polygon) -> float:
-    """Intersection over union of the first contour with the truth."""
+    """Intersection over union of the first contour with the ground truth."""
     shape = shapely.Polygon(polygons(found.centre[:1], found.radii[:1])[0])
     return shape.intersection(truth).area / shape.union(truth).area
 
 
 def ellipse(x: float, y: float, a: float, b: float, turn: float) -> tuple[np.ndarray, shapely.Polygon]:
-    """A soft mask and its outline where it is a half."""
+    """A soft mask and its outline at one half."""
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     u = (columns - x) * np.cos(turn) + (rows - y) * np.sin(turn)
     v = -(columns - x) * np.sin(turn) + (rows - y) * np.cos(turn)
@@ -43,7 +43,7 @@ def ellipse(x: float, y: float, a: float, b: float, turn: float) -> tuple[np.nda
 
 @pytest.mark.parametrize(("a", "b"), [(6, 6), (8, 6), (11, 6.5), (13, 13)])
 @pytest.mark.parametrize("turn", [0.0, 0.6])
-def test_an_oval_nucleus_is_outlined_even_from_beside_its_middle(a: float, b: float, turn: float) -> None:
+def test_oval_nucleus_is_outlined_from_an_off_centre_seed(a: float, b: float, turn: float) -> None:
     mask, truth = ellipse(66.4, 58.7, a, b, turn)
     found = outline_seeds(nucleus_planes(mask), np.array([[68.0, 57.0]], np.float32))
     assert overlap(found, truth) > 0.8
@@ -51,7 +51,7 @@ def test_an_oval_nucleus_is_outlined_even_from_beside_its_middle(a: float, b: fl
     assert found.centre[0] == pytest.approx([66.4, 58.7], abs=1)
 
 
-def test_readings_inside_and_outside() -> None:
+def test_stains_inside_and_outside() -> None:
     mask = disc(SHAPE, 60, 60, 8, soft_px=0.5)
     planes = nucleus_planes(mask, od=0.2, dab=(0.3 * (1 - mask)).astype(np.float32))
     found = outline_seeds(planes, np.array([[60, 60]], np.float32))
@@ -61,13 +61,13 @@ def test_readings_inside_and_outside() -> None:
     assert found.edge[0].mean() == pytest.approx(0.2, rel=0.1)
 
 
-def test_a_small_dark_nucleolus_does_not_win_over_its_nucleus() -> None:
+def test_nucleolus_does_not_win_over_its_nucleus() -> None:
     mask = disc(SHAPE, 60, 60, 9) + 0.6 * disc(SHAPE, 60, 60, 3)
     found = outline_seeds(nucleus_planes(mask), np.array([[60, 60]], np.float32))
     assert found.area_um2[0] == pytest.approx(np.pi * 4.5**2, rel=0.15)
 
 
-def test_shifting_the_picture_shifts_the_contour_and_nothing_else() -> None:
+def test_shifting_the_image_only_shifts_the_contour() -> None:
     rng = np.random.default_rng(4)
     mask = disc(SHAPE, 61.3, 55.2, 7.5) + rng.normal(0, 0.05, SHAPE)
     seed = np.array([[62, 54]], np.float32)
@@ -80,12 +80,12 @@ def test_shifting_the_picture_shifts_the_contour_and_nothing_else() -> None:
     assert (here.centre * 16 % 1 == 0).all()
 
 
-def test_contours_stay_in_the_tile_and_nothing_is_no_contour() -> None:
+def test_contours_stay_in_the_tile_and_flat_evidence_has_none() -> None:
     planes = nucleus_planes(disc(SHAPE, 0, 0, 8) + disc(SHAPE, SHAPE[1] - 1, SHAPE[0] - 1, 8))
     assert len(outline_seeds(planes, np.zeros((0, 2), np.float32))) == 0
     corners = np.array([[0, 0], [SHAPE[1] - 1, SHAPE[0] - 1]], np.float32)
     found = outline_seeds(planes, corners)
-    # Each is outlined widely and narrowly.
+    # Each is outlined by the wide and by the small search.
     assert len(found) == 4
     assert (found.centre >= 0).all()
     assert (found.centre <= corners[1]).all()
@@ -93,5 +93,5 @@ def test_contours_stay_in_the_tile_and_nothing_is_no_contour() -> None:
     kept = found.take(np.array([1]))
     assert len(kept) == 1
     assert (kept.centre == found.centre[1:2]).all()
-    # Where evidence falls nowhere there is nothing to outline.
+    # Flat evidence has no contour.
     assert len(outline_seeds(nucleus_planes(np.ones(SHAPE)), np.array([[60, 60]], np.float32))) == 0

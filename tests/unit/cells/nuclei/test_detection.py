@@ -29,7 +29,7 @@ def found_at(tile: Tile, detector: CellDetector | None = None) -> np.ndarray:
     return centres[np.lexsort((centres[:, 0].round(-1), centres[:, 1].round(-1)))]
 
 
-def test_it_is_a_cell_detector() -> None:
+def test_classical_detector_satisfies_the_protocol() -> None:
     detector: CellDetector = ClassicalDetector()
     assert detector.name
 
@@ -45,13 +45,13 @@ def test_every_round_nucleus_is_found_once_however_pale_the_counterstain(od: flo
     assert np.median(areas) == pytest.approx(np.pi * 49, rel=0.15)
 
 
-def test_a_nucleus_within_a_3_plus_ring_is_found_and_the_ring_is_not() -> None:
+def test_nucleus_within_a_3_plus_ring_is_found_and_the_ring_is_not() -> None:
     rings = 0.7 * np.max([ring(SHAPE, x, y, 13, 4) for x, y in PLACES], axis=0)
     assert found_at(tile_of(nuclei(), rings.astype(np.float32))) == pytest.approx(np.array(PLACES), abs=1.5)
 
 
-def test_a_hole_in_brown_without_haematoxylin_is_no_nucleus() -> None:
-    """One of the rings is empty."""
+def test_hole_in_dab_without_haematoxylin_is_no_nucleus() -> None:
+    """One of the rings contains no nucleus."""
     rings = 0.5 * np.max([ring(SHAPE, x, y, 12, 4) for x, y in PLACES], axis=0)
     tile = tile_of(nuclei(places=PLACES[1:]), rings.astype(np.float32))
     found = found_at(tile)
@@ -59,7 +59,7 @@ def test_a_hole_in_brown_without_haematoxylin_is_no_nucleus() -> None:
     assert len(found) == len(PLACES) - 1
 
 
-def test_brown_clumps_and_red_cells_are_no_nuclei() -> None:
+def test_dab_clumps_and_red_blood_cells_are_no_nuclei() -> None:
     clump, red = PLACES[0], PLACES[1]
     hematoxylin = nuclei(places=PLACES[2:]) + 0.1 * disc(SHAPE, *clump, 7) + 0.12 * disc(SHAPE, *red, 7)
     dab = 0.4 * disc(SHAPE, *clump, 7) + 0.1 * disc(SHAPE, *red, 7)
@@ -69,7 +69,7 @@ def test_brown_clumps_and_red_cells_are_no_nuclei() -> None:
         assert np.hypot(*(found - place).T).min() > 20
 
 
-def test_too_small_and_much_too_faint_is_left_out() -> None:
+def test_too_small_or_too_faint_nuclei_are_left_out() -> None:
     hematoxylin = nuclei(places=PLACES[2:])
     hematoxylin += 0.15 * disc(SHAPE, *PLACES[0], 2.0, soft_px=0.6) + 0.02 * disc(SHAPE, *PLACES[1], 7)
     found = found_at(tile_of(hematoxylin), ClassicalDetector(DetectionSettings(min_area_um2=12.0)))
@@ -77,7 +77,7 @@ def test_too_small_and_much_too_faint_is_left_out() -> None:
 
 
 def test_thresholds_follow_the_image_not_the_tile() -> None:
-    """A tile of faint shades beside an image of clear nuclei holds none of them."""
+    """Faint nuclei are found in a faint image, but not in an image with clear nuclei."""
     strong, faint = tile_of(nuclei(0.3)), tile_of(nuclei(0.03))
     assert len(ClassicalDetector().prepared([faint]).detect(faint).centre) == len(PLACES)
     assert len(ClassicalDetector().prepared([strong]).detect(faint)) == 0

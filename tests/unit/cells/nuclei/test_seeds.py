@@ -10,14 +10,14 @@ SHAPE = (160, 200)
 
 
 @pytest.mark.parametrize("radius_um", [2.5, 3.5, 5.0])
-def test_a_blob_is_found_at_its_middle(radius_um: float) -> None:
+def test_blob_is_found_at_its_centre(radius_um: float) -> None:
     seeds, response = find_seeds(0.1 * disc(SHAPE, 90.3, 71.6, radius_um / 0.5), 0.5)
     best = seeds[response.argmax()]
     # The half grid is 2 pixels wide.
     assert best == pytest.approx([90.3, 71.6], abs=1.5)
 
 
-def test_every_one_of_a_field_of_blobs_is_found() -> None:
+def test_every_blob_of_a_field_is_found() -> None:
     places = [(x, y) for y in range(20, 150, 26) for x in range(20, 190, 26)]
     evidence = 0.1 * np.max([disc(SHAPE, x, y, 7) for x, y in places], axis=0)
     seeds, _ = find_seeds(evidence, 0.5)
@@ -28,7 +28,7 @@ def test_every_one_of_a_field_of_blobs_is_found() -> None:
 
 @pytest.mark.parametrize("turn", [0.0, 0.3, np.pi / 4, np.pi / 2])
 @pytest.mark.parametrize("sigma_px", [2.0, 3.2])
-def test_a_line_is_much_less_of_a_blob_than_a_blob_as_wide(turn: float, sigma_px: float) -> None:
+def test_line_responds_much_less_than_a_blob_of_its_width(turn: float, sigma_px: float) -> None:
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     across = (columns - 100) * np.cos(turn) + (rows - 80) * np.sin(turn)
     line = np.exp(-(across**2) / (2 * sigma_px**2)).astype(np.float32)
@@ -39,11 +39,11 @@ def test_a_line_is_much_less_of_a_blob_than_a_blob_as_wide(turn: float, sigma_px
         blob_response(line, 0.5, sizes)[inner].max(),
         blob_response(blob, 0.5, sizes)[inner].max(),
     )
-    # Nothing along the pixels' rows; oblique lines keep some by the cut of the second differences.
+    # None along pixel rows; oblique lines keep a little, from the discretisation of second differences.
     assert of_line < (1e-3 if turn in (0.0, np.pi / 2) else 0.5) * of_blob
 
 
-def test_steps_and_nothing_are_no_blobs() -> None:
+def test_steps_and_flat_planes_have_no_blobs() -> None:
     _, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     step = (0.3 / (1 + np.exp((columns - 100) / 2.0))).astype(np.float32)
     for plane in (step, np.zeros(SHAPE, np.float32)):
@@ -52,7 +52,7 @@ def test_steps_and_nothing_are_no_blobs() -> None:
         assert not inner.any()
 
 
-def test_the_answer_of_a_gaussian_blob_is_lindebergs() -> None:
+def test_response_of_a_gaussian_blob_by_formula() -> None:
     """A Gaussian of sigma t, blurred by s: sqrt(det) at its middle is t^2 / (t^2 + s^2)^2, times s^2."""
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     t, s = 6.0, 6.0
@@ -64,7 +64,7 @@ def test_the_answer_of_a_gaussian_blob_is_lindebergs() -> None:
     assert response.max() == pytest.approx(s**2 * t**2 / (t**2 + s**2) ** 2, rel=0.06)
 
 
-def test_weaker_than_asked_is_left_out_and_the_order_is_that_of_reading() -> None:
+def test_weak_blobs_are_left_out_and_seeds_are_in_raster_order() -> None:
     evidence = 0.2 * disc(SHAPE, 40, 100, 7) + 0.1 * disc(SHAPE, 150, 40, 7)
     seeds, response = find_seeds(evidence, 0.5)
     assert seeds[:, 0] == pytest.approx([150, 40], abs=2)

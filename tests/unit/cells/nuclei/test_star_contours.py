@@ -32,7 +32,7 @@ def found_path(gain: np.ndarray, step_price: float, max_step: int) -> np.ndarray
 
 
 def closed_value(gain: np.ndarray, path: np.ndarray, step_price: float, max_step: int) -> float:
-    """What a path is worth when it must close; -inf where it jumps too far."""
+    """The value of a path that must close; -inf where a step is too long."""
     steps = np.abs(np.diff(np.append(path, path[0])))
     if steps.max() > max_step:
         return -np.inf
@@ -56,19 +56,19 @@ def planted(rng: np.random.Generator, n_angles: int, n_radii: int) -> tuple[np.n
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("n_angles", "n_radii"), [(6, 4), (4, 6)])
-def test_a_clear_closed_path_is_the_best_of_all_paths(seed: int, n_angles: int, n_radii: int) -> None:
+def test_clear_closed_path_is_the_best_of_all_paths(seed: int, n_angles: int, n_radii: int) -> None:
     gain, path = planted(np.random.default_rng(seed), n_angles, n_radii)
     assert (best_closed_path(gain, 0.05, 1) == path).all()
     assert (found_path(gain, 0.05, 1) == path).all()
 
 
 @pytest.mark.parametrize("turn", [1, 7, 16, 31])
-def test_where_angle_zero_lies_makes_no_difference(turn: int) -> None:
+def test_position_of_angle_zero_makes_no_difference(turn: int) -> None:
     gain, path = planted(np.random.default_rng(3), 32, 18)
     assert (found_path(np.roll(gain, turn, axis=0), 0.05, 1) == np.roll(path, turn)).all()
 
 
-def test_a_step_costs_its_price_and_no_step_is_longer_than_allowed() -> None:
+def test_step_costs_its_price_and_no_step_is_too_long() -> None:
     gain = np.zeros((12, 9), np.float32)
     gain[:, 2] = 1.0
     gain[5, 2], gain[5, 6] = 0.0, 1.5
@@ -79,7 +79,7 @@ def test_a_step_costs_its_price_and_no_step_is_longer_than_allowed() -> None:
 
 
 def best_closed_value(gain: np.ndarray, step_price: float, max_step: int) -> float:
-    """Exact, by one dynamic programme for each radius at which the path may start and end."""
+    """The exact optimum, by one dynamic programme per starting radius."""
     n_radii = gain.shape[1]
     jump = np.abs(np.subtract.outer(np.arange(n_radii), np.arange(n_radii)))
     price = np.where(jump <= max_step, step_price * jump, np.inf)
@@ -94,7 +94,7 @@ def best_closed_value(gain: np.ndarray, step_price: float, max_step: int) -> flo
 
 @pytest.mark.parametrize("max_step", [1, 2])
 @pytest.mark.parametrize("height", [0.4, 0.8])
-def test_a_faint_contour_in_noise_is_followed_by_the_best_closed_path(max_step: int, height: float) -> None:
+def test_faint_contour_in_noise_gives_the_best_closed_path(max_step: int, height: float) -> None:
     rng = np.random.default_rng(0)
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     exact = 0
@@ -106,12 +106,12 @@ def test_a_faint_contour_in_noise_is_followed_by_the_best_closed_path(max_step: 
         value = closed_value(gain, found_path(gain, 0.1, max_step), 0.1, max_step)
         assert value <= best + 1e-4
         exact += value >= best - 1e-4
-    # The closing is not enforced: on noise alone it fails for a quarter of images, on a contour hardly ever.
+    # The method is not exact: it misses the optimum of a quarter of pure noise images, but hardly ever of a contour.
     assert exact >= 38
 
 
 @given(RADII, st.floats(-1000, 1000), st.floats(-1000, 1000))
-def test_star_polygons_are_valid_and_their_area_is_shapelys(radii: np.ndarray, x: float, y: float) -> None:
+def test_star_polygons_are_valid_and_areas_equal_shapely(radii: np.ndarray, x: float, y: float) -> None:
     (ring,) = polygons(np.array([[x, y]]), radii[None])
     shape = shapely.Polygon(ring)
     assert shape.is_valid
@@ -124,9 +124,7 @@ def test_vertices_count_from_plus_x_towards_plus_y() -> None:
 
 
 @given(st.floats(0, 0.6), st.floats(0, 2 * np.pi), st.floats(2, 40))
-def test_the_centroid_of_a_circle_seen_from_aside_is_its_middle(
-    off: float, direction: float, radius: float
-) -> None:
+def test_centroid_of_an_off_centre_circle_is_its_centre(off: float, direction: float, radius: float) -> None:
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False) - direction
     d = off * radius
     radii = d * np.cos(angle) + np.sqrt(radius**2 - (d * np.sin(angle)) ** 2)
@@ -145,7 +143,7 @@ def test_bilinear_is_exact_on_a_slope(x: float, y: float) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "inside"), [(-4, 2, (0, 2)), (99, 2, (7, 2)), (3, -1, (3, 0)), (3, 50, (3, 5))]
 )
-def test_outside_counts_as_the_nearest_edge(x: float, y: float, inside: tuple[float, float]) -> None:
+def test_outside_positions_are_moved_to_the_edge(x: float, y: float, inside: tuple[float, float]) -> None:
     plane = np.random.default_rng(1).uniform(size=(6, 8)).astype(np.float32)
     assert bilinear(plane, x, y) == pytest.approx(plane[inside[1], inside[0]], abs=2e-3)
 
@@ -165,9 +163,9 @@ def test_mean_within_a_contour(radius: float) -> None:
     y, x = np.mgrid[:60, :80].astype(np.float32)
     centres = np.array([[30.3, 29.6], [41.0, 20.5]])
     radii = np.full((2, 36), radius, np.float32)
-    # A slope has its value at the centre as its mean; a hill of squares has half the squared radius on top.
+    # The mean of a slope is its value at the centre; that of a paraboloid exceeds it by half the squared radius.
     assert mean_within(2 * x + y, centres, radii) == pytest.approx([90.2, 102.5], abs=0.05)
     hill = (x - 30) ** 2 + (y - 30) ** 2
     found = mean_within(hill.astype(np.float32), np.array([[30.0, 30.0]]), radii[:1])[0]
-    # Between pixels a hill of squares is read up to 1/4 too high in either direction.
+    # Between pixels, interpolation overestimates a paraboloid by up to 1/4 in either direction.
     assert radius**2 / 2 * 0.95 < found < radius**2 / 2 + 0.5

@@ -12,7 +12,7 @@ REACH_PX = 32.0
 
 
 def compete(centres: np.ndarray, radii: np.ndarray, i: int, j: int) -> bool:
-    """Two contours claim the same place: a centre well inside the other, or an overlap of half a radius."""
+    """Whether two contours compete: a centre well inside the other, or an overlap of half a radius."""
     (dx, dy), n_angles = centres[j] - centres[i], radii.shape[1]
     distance = math.hypot(dx, dy)
     towards = round(math.atan2(dy, dx) / (2 * math.pi) * n_angles) % n_angles
@@ -24,14 +24,14 @@ def compete(centres: np.ndarray, radii: np.ndarray, i: int, j: int) -> bool:
 
 
 def best_first(centres: np.ndarray, radii: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, int]:
-    """Take candidates from the best down, unless a kept one competes; also the longest chain of waiting."""
+    """Greedy suppression, best candidate first; also return the longest chain of waiting candidates."""
     kept = np.zeros(len(score), bool)
     waits = np.zeros(len(score), int)
     order = np.lexsort((np.arange(len(score)), -score))
     for place, i in enumerate(order):
-        rivals = [j for j in order[:place] if compete(centres, radii, i, j)]
-        kept[i] = not kept[rivals].any()
-        waits[i] = 1 + max(waits[rivals], default=0)
+        competitors = [j for j in order[:place] if compete(centres, radii, i, j)]
+        kept[i] = not kept[competitors].any()
+        waits[i] = 1 + max(waits[competitors], default=0)
     return kept, int(waits.max(initial=0))
 
 
@@ -39,24 +39,24 @@ def drawn(seed: int, n: int, side_px: float) -> tuple[np.ndarray, np.ndarray, np
     rng = np.random.default_rng(seed)
     centres = np.round(rng.uniform(0, side_px, (n, 2)) * 16) / 16
     radii = (rng.uniform(4, 12, (n, 1)) * rng.uniform(0.8, 1.2, (n, 32))).astype(np.float32)
-    # Few different scores, so that ties are common.
+    # Few distinct scores, so that ties are common.
     return centres, radii, rng.integers(0, 12, n).astype(np.float32)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.sampled_from([30.0, 100.0, 400.0]))
-def test_best_first_one_by_one(seed: int, n: int, side_px: float) -> None:
+def test_result_equals_greedy_suppression(seed: int, n: int, side_px: float) -> None:
     centres, radii, score = drawn(seed, n, side_px)
     expected, chain = best_first(centres, radii, score)
     found = keep_best(centres, radii, score, REACH_PX)
-    # After the last round what still waits is dropped, never kept by chance.
+    # Candidates undecided after the last round are dropped, never kept by chance.
     assert not (found & ~expected).any()
     if chain <= ROUNDS:
         assert (found == expected).all()
 
 
-def test_short_chains_are_the_rule_where_candidates_are_as_dense_as_seeds() -> None:
-    """About three candidates a nucleus, as in tissue: nothing is left open."""
+def test_chains_are_short_at_the_density_of_real_candidates() -> None:
+    """About three candidates per nucleus, as in tissue: hardly any is left undecided."""
     centres, radii, score = drawn(5, 900, 600.0)
     score = np.random.default_rng(5).uniform(size=len(score)).astype(np.float32)
     expected, _ = best_first(centres, radii, score)
@@ -65,11 +65,11 @@ def test_short_chains_are_the_rule_where_candidates_are_as_dense_as_seeds() -> N
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10_000))
-def test_far_candidates_change_nothing(seed: int) -> None:
+def test_distant_candidates_change_nothing(seed: int) -> None:
     centres, radii, score = drawn(seed, 60, 120.0)
     alone = keep_best(centres, radii, score, REACH_PX)
     far, far_radii, far_score = drawn(seed + 1, 40, 300.0)
-    # Beyond reach of every chain, and first in order so that every index moves.
+    # Beyond the reach of every chain, and first in order, so that every index changes.
     joined = keep_best(
         np.concatenate([far + np.array([500, 0]), centres, far + np.array([0, 500])]),
         np.concatenate([far_radii, radii, far_radii]),
@@ -86,7 +86,7 @@ def test_shifting_all_candidates_changes_nothing() -> None:
         assert (keep_best(centres + shift, radii, score, REACH_PX) == alone).all()
 
 
-def test_equal_scores_keep_the_earlier_and_nothing_stays_nothing() -> None:
+def test_ties_keep_the_earlier_candidate_and_none_is_none() -> None:
     centres = np.array([[20.0, 20.0], [22.0, 20.0]])
     kept = keep_best(centres, np.full((2, 32), 8, np.float32), np.ones(2, np.float32), REACH_PX)
     assert kept.tolist() == [True, False]
@@ -94,7 +94,7 @@ def test_equal_scores_keep_the_earlier_and_nothing_stays_nothing() -> None:
     assert none.shape == (0,)
 
 
-def test_neighbours_that_merely_touch_both_stay() -> None:
+def test_touching_neighbours_are_both_kept() -> None:
     centres = np.array([[20.0, 20.0], [36.0, 20.0]])
     kept = keep_best(centres, np.full((2, 32), 8.5, np.float32), np.array([2, 1], np.float32), REACH_PX)
     assert kept.all()

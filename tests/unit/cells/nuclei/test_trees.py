@@ -13,7 +13,7 @@ TARGETS = ("quality",)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
-def test_predictions_are_scikit_learns(loss: str) -> None:
+def test_predictions_equal_those_of_scikit_learn(loss: str) -> None:
     ensemble = pytest.importorskip("sklearn.ensemble")
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(800, 6)).astype(np.float32)
@@ -21,7 +21,7 @@ def test_predictions_are_scikit_learns(loss: str) -> None:
     model = ensemble.HistGradientBoostingRegressor(
         loss=loss, max_iter=20, max_leaf_nodes=12, min_samples_leaf=10, random_state=0
     )
-    # On a busy machine its threads wait for each other a hundred times as long as they work.
+    # On a busy machine its threads would spend nearly all time waiting for each other.
     with pytest.importorskip("threadpoolctl").threadpool_limits(1):
         model.fit(rows, target)
     trees = Trees(**{**tree_arrays(model), "baseline": float(tree_arrays(model)["baseline"])})
@@ -30,7 +30,7 @@ def test_predictions_are_scikit_learns(loss: str) -> None:
     found = predict(trees, new)
     assert found.dtype == np.float32
     assert np.ptp(expected) > 1
-    # Thresholds are stored in single precision: a value may fall on the other side of one of them.
+    # Thresholds are stored in single precision, so a value may fall on the other side of one.
     assert np.mean(np.abs(found - expected) < 1e-5) > 0.999
 
 
@@ -50,13 +50,13 @@ def test_two_small_trees_by_hand() -> None:
     assert predict(trees, rows[:0]).shape == (0,)
 
 
-def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
+def test_shipped_trees_are_well_formed() -> None:
     loaded = load_trees(TREES_FILE, TARGETS, NUCLEUS_FEATURES)
     assert tuple(loaded) == TARGETS
     for trees in loaded.values():
         inner = trees.feature >= 0
         assert trees.feature.max() < len(NUCLEUS_FEATURES)
-        # Children stand behind their parent, so that every walk ends.
+        # Children come after their parent, so every walk ends.
         place = np.arange(len(trees.feature))
         assert (trees.left[inner] > place[inner]).all()
         assert (trees.right[inner] > place[inner]).all()
@@ -72,7 +72,7 @@ def test_the_shipped_trees_load_and_reach_only_what_exists() -> None:
         ((*NUCLEUS_FEATURES[1:], NUCLEUS_FEATURES[0]), "their order"),
     ],
 )
-def test_trees_grown_on_other_features_are_refused(offered: tuple[str, ...], odd: str) -> None:
+def test_trees_trained_on_other_features_are_refused(offered: tuple[str, ...], odd: str) -> None:
     with pytest.raises(ExchangeError, match=odd) as caught:
         load_trees(TREES_FILE, TARGETS, offered)
     assert TREES_FILE in str(caught.value)

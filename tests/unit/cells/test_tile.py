@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qupath_her2.cells.grid import GridSettings, TileBox, make_grid
+from qupath_her2.cells.membrane.outlines import OutlineSettings
+from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, RadialProfileSettings
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.nuclei.detection import Nuclei, Tile
+from qupath_her2.cells.stain_planes import PlaneSettings
+from qupath_her2.cells.tile import NEW_CELL, TileCells, TileWork, _ridge_shares, join, measure_tile
+from qupath_her2.records import Box
+from qupath_her2.regions import map_regions
+from tests.helpers.drawn_planes import STAINS, ArraySlide, ring
+
+SHAPE = (96, 96)
+
+
+class FixedNuclei:
+    """A detector that finds circles at the same tile pixels in every tile."""
+
+    name = "fixed 1"
+
+    def __init__(self, *centres: tuple[float, float]) -> None:
+        self.centres = np.array(centres, np.float64)
+
+    def prepared(self, samples: list[Tile]) -> FixedNuclei:
+        return self
+
+    def detect(self, tile: Tile) -> Nuclei:
+        return Nuclei(self.centres, np.full((len(self.centres), N_ANGLES), 5, np.float32))
+
+
+def measured(detector: FixedNuclei, region, tile: TileBox, pixel_size_um: float = 0.5, side: int = 400):
+    work = TileWork(
+        ArraySlide(np.full((side, side, 3), 235, np.uint8)), map_regions([region]),
+        make_grid(pixel_size_um, GridSettings(tile_px=64, halo_px=16)), STAINS, detector, None, None,
+        PlaneSettings(), OutlineSettings(), RadialProfileSettings(),
+    )  # fmt: skip
+    return measure_tile(work, tile)
+
+
+@pytest.mark.parametrize("pixel_size_um", [0.5, 0.25])
+def test_cells_of_the_core_in_level_0_pixels(pixel_size_um: float, tumour) -> None:
+    """Tile pixels have their centres at whole numbers, level-0 pixels their corners."""
+    # The core covers tile pixels 15.5 to 79.5, seen from the first pixel of the halo.
+    detector = FixedNuclei((15.0, 40.0), (16.0, 41.0), (79.0, 42.0), (80.0, 43.0), (40.0, 12.0))
+    tile = TileBox(Box(64, 64, 64, 64), Box(48, 48, 96, 96))
+    found = measured(detector, tumour(0, 0, 400, 400), tile, pixel_size_um)
+    scale = 0.5 / pixel_size_um
+    assert found.centre_xy == pytest.approx(scale * np.array([[64.5, 89.5], [127.5, 90.5]]))
+    assert (found.existing_index == NEW_CELL).all()
+    assert found.nucleus_radii_um == pytest.approx(2.5)
+    # Outlines are polygons around the centre with the radii in µm.
+    away = np.hypot(*(found.cell_xy - found.centre_xy[:, None]).transpose(2, 0, 1)) * pixel_size_um
+    assert away == pytest.approx(found.radii_um, rel=1e-4)
+
+
+def test_cells_outside_the_regions_bound_their_neighbours_and_are_dropped(tumour) -> None:
+    detector = FixedNuclei((40.0, 40.0), (54.0, 40.0))
+    tile = TileBox(Box(0, 0, 64, 64), Box(-16, -16, 96, 96))
+    found = measured(detector, tumour(0, 0, 32, 400), tile)
+    assert found.centre_xy == pytest.approx(np.array([[24.5, 24.5]]))
+    # The neighbour is 14 pixels away, so the outline ends half-way (territories have pixels of 1 µm), not at the 7 µm
+    # expected of an isolated cell.
+    assert found.radii_um[0, 0] == pytest.approx(3.5, abs=0.75)
+    assert found.radii_um[0, 18] > 6
+
+
+@pytest.mark.parametrize("lines", [0.0, 0.5, 1.0])
+def test_fraction_of_dab_in_thin_lines(lines: float) -> None:
+    dab = 0.4 * ring(SHAPE, 48, 48, 14, fwhm_px=3)
+    share = _ridge_shares(dab, lines * dab, np.array([[48.0, 48.0]]), np.full((1, 36), 14, np.float32))
+    assert share == pytest.approx(lines, abs=1e-4)
+
+
+def test_fraction_of_thin_lines_is_unknown_without_dab() -> None:
+    zero = np.zeros(SHAPE, np.float32)
+    assert np.isnan(
+        _ridge_shares(zero, zero, np.array([[48.0, 48.0]]), np.full((1, 36), 14, np.float32))
+    ).all()
+
+
+def test_no_nuclei_give_no_cells(tumour) -> None:
+    detector = FixedNuclei()
+    detector.centres = np.zeros((0, 2))
+    tile = TileBox(Box(0, 0, 64, 64), Box(-16, -16, 96, 96))
+    assert len(measured(detector, tumour(0, 0, 400, 400), tile)) == 0
+
+
+def test_joined_cells_do_not_depend_on_the_parts(tile_cells) -> None:
+    whole = tile_cells(3, 40)
+
+    def part(chosen: np.ndarray) -> TileCells:
+        def take(name: str) -> object:
+            value = getattr(whole, name)
+            if isinstance(value, RadialProfiles):
+                return RadialProfiles(*(getattr(value, s)[chosen] for s in RadialProfiles.__slots__))
+            return value[chosen]
+
+        return TileCells(**{name: take(name) for name in TileCells.__slots__})
+
+    order = np.random.default_rng(3).permutation(40)
+    one, two = join([whole]), join([part(order[:11]), TileCells.none(), part(order[11:])])
+    assert (np.diff(one.centre_xy[:, 1]) >= 0).all()
+    for name in ("centre_xy", "cell_xy", "features", "region", "ridge_share"):
+        assert (getattr(one, name) == getattr(two, name)).all()
+    assert (one.profiles.peak_od == two.profiles.peak_od).all()
+    assert len(join([])) == 0
