@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     draw_study(folder, ("0", "1+", "2+", "3+"), cases=3)
     settings = DRAWN["patch-count"].settings(
-        epochs=1, schedule={"learning_rate": 3e-3, "least_learning_rate": 0.0}
+        epochs=2, schedule={"learning_rate": 3e-3, "least_learning_rate": 0.0}
     )
     (folder / "her2.toml").write_text(as_toml(settings), encoding="utf-8")
     return folder
@@ -33,11 +34,10 @@ def test_a_training_prints_metrics_epochs_and_the_checkpoint(study: Path) -> Non
     checkpoint = study / "her2" / "models" / "one" / "best"
     assert f"network  {checkpoint}.safetensors" in out
     assert checkpoint.with_suffix(".json").is_file()
-    assert "best epoch 1 of 1, " in out
-    assert "research use only" in out
+    assert re.search(r"^best epoch [12] of 2, \d+ s on cpu; research use only$", out, re.MULTILINE)
     assert out.count("Agreement with the truth") == 2
     # The log has one line per epoch, on standard error.
-    assert "epoch 1/1  train loss" in err
+    assert re.search(r"^epoch 1/2  train loss \d", err, re.MULTILINE)
 
 
 def test_a_control_says_that_it_is_one(study: Path) -> None:
@@ -54,7 +54,7 @@ def test_programs_get_the_result_as_the_last_json_line(study: Path) -> None:
     last = json.loads(out.splitlines()[-1])
     assert last["event"] == "trained"
     assert last["checkpoint"] == str(study / "her2" / "models" / "json" / "best")
-    assert last["best_epoch"] == 1
+    assert last["best_epoch"] in (1, 2)
     assert 0 <= last["accuracy"] <= 1
 
 

@@ -93,7 +93,7 @@ def test_rivals_stand_in_one_table(study: Path) -> None:
     scores = {line["score"] for line in lines} - {"all"}
     assert scores
     assert scores <= {"0", "1+", "2+", "3+"}
-    assert "Segmenters on the test part" in table.with_suffix(".txt").read_text(encoding="utf-8")
+    assert "Segmentation on the test set" in table.with_suffix(".txt").read_text(encoding="utf-8")
     assert "research use only" in out
 
 
@@ -131,8 +131,8 @@ def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None
     code, out = call("train", study, *still, "--weights", str(mine), "--name", "further")
     assert code == 0, out
     for words, said in (
-        (("--width", "2"), "its width is 8, and 2 is asked for"),
-        (("--model", "segnet"), "it is of model 'unet', and 'segnet' is to be trained (--model unet)"),
+        (("--width", "2"), "its width is 8, not 2."),
+        (("--model", "segnet"), "its model is 'unet', not 'segnet' (--model unet)"),
     ):
         code, out = call(
             "train", study, *still, "--weights", str(mine), "--name", "mine", "--restart", *words
@@ -145,10 +145,16 @@ def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--weights", "shipped"), "No trained 'her2net' comes with the package. Write --model unet"),
+        (
+            ("--weights", "shipped"),
+            "No trained 'her2net' comes with the package. Pass --model unet --weights shipped",
+        ),
         (("--rivals", "--study", "window"), "Pass one at a time"),
         (("--study", "window", "--windows", "a,b"), "is not a list of sides in px"),
-        (("--model", "resnet50"), "names patches"),
+        (
+            ("--model", "resnet50"),
+            "Model 'resnet50' classifies patches, but the task 'segmentation' labels pixels",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(study: Path, words: tuple[str, ...], said: str) -> None:
