@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import sys
 from typing import TYPE_CHECKING, ParamSpec
@@ -59,7 +60,14 @@ def verb(function: Callable[P, int]) -> Callable[P, None]:
             code = EXIT_CANCELLED
         raise typer.Exit(code)
 
+    command.__doc__ = _reflowed(function.__doc__ or "")
     return command
+
+
+def _reflowed(text: str) -> str:
+    """Return a docstring with each paragraph on one line: typer would break lines in --help where the source does."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def hide_tracebacks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from typing import Any
@@ -37,6 +38,18 @@ def test_the_examples_of_the_help_are_accepted(verb: str) -> None:
     for words in examples(verb):
         # Parsing alone: flags, choices and values are checked, nothing is run.
         GROUP.commands[words[0]].make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_paragraphs_of_the_help_fill_their_lines(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = call(verb, "--help")
+    lines = [line.strip() for line in out.splitlines()]
+    text = lines[: next(number for number, line in enumerate(lines) if line.startswith("Example"))]
+    for line, below in itertools.pairwise(text):
+        # A line of a paragraph ends where the next word would not fit (80 columns, one of margin on each side).
+        if line and below:
+            assert len(f"{line} {below.split()[0]}") > 78, line
 
 
 def test_the_first_help_leads_to_a_first_score() -> None:
