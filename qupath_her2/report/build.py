@@ -1,4 +1,4 @@
-"""``summary.csv`` and ``report.html`` from the results that lie in an exchange folder."""
+"""Report builder: ``summary.csv``, ``predictions.csv`` and ``report.html`` from the results in an exchange folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qupath_her2.project.exchange.score_files import read_score
 from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.provenance import versions
 from qupath_her2.records import CaseInfo
-from qupath_her2.report.heat import OVERLAYS, Overlay, lay_over, read_overlays
+from qupath_her2.report.heat import OVERLAYS, Overlay, blend_overlay, read_overlays
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
@@ -33,14 +33,24 @@ __all__ = ["WrittenReport", "read_rows", "write_report"]
 _THUMBNAIL_PX = 620
 _OVERLAY_PX = 1100
 _WINDOW_UM = 24.0
-#: Above this a page with all pictures takes hundreds of MB, which no browser enjoys.
+#: With more images, a page with all pictures takes hundreds of MB and makes browsers unresponsive.
 _MANY_IMAGES = 200
 _SMALL_OVERLAY_PX = 480
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """Where the report lies, its rows, and their counts in words."""
+    """Result of `write_report`.
+
+    Attributes
+    ----------
+    html, csv
+        Paths of ``report.html`` and ``summary.csv``.
+    rows
+        One row per image, sorted by name.
+    counts
+        Summary for the user, for example ``4 images: 3 scored, 1 not assessable``.
+    """
 
     html: Path
     csv: Path
@@ -49,43 +59,63 @@ class WrittenReport:
 
 
 def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None) -> WrittenReport:
-    """Write ``summary.csv`` and ``report.html`` over all images that have a result in `out`.
+    """Write ``summary.csv`` and ``report.html`` for all images with a result in `out`.
 
     Parameters
     ----------
     out
         The exchange folder.
     failed
-        {image id: (name, message)} of images that could not be scored just now; they get a row that
-        says so, in place of an earlier result that no longer counts.
+        {image id: (name, message)} for images that failed in the current run. Their row shows the message instead of
+        an earlier result, which is out of date.
+
+    Returns
+    -------
+    WrittenReport
+        Paths, rows and counts.
 
     Raises
     ------
     ExchangeError
-        There is no result.
+        If there is no result.
     OutputError
-        A file cannot be written; its former content is still there.
+        If a file cannot be written; its previous content is kept.
     """
     rows, places = read_rows(out, failed or {})
     if not rows:
-        raise ExchangeError(f"There is no result in '{out}'. Score first: qupath-her2 run FOLDER.")
+        raise ExchangeError(f"No results in '{out}'. Score the images first: qupath-her2 run FOLDER.")
     replace_file(out / "summary.csv", summary_csv(rows))
     if any(row.score is not None and row.score.prediction is not None for row in rows):
         replace_file(out / "predictions.csv", predictions_csv(rows))
     show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
+    # A generator: the pictures of only one image are in memory at a time.
     pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
     write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"])
     return WrittenReport(out / "report.html", out / "summary.csv", tuple(rows), count_states(rows))
 
 
 def read_rows(out: Path, failed: Mapping[str, tuple[str, str]]) -> tuple[list[SummaryRow], list[Path | None]]:
-    """Return a row for each image, by name, and the folder of its run (None where it failed)."""
+    """Return a row for each image, sorted by name, and the folder of its current run (None if it failed).
+
+    Parameters
+    ----------
+    out
+        The exchange folder.
+    failed
+        {image id: (name, message)} for images that failed in the current run.
+
+    Returns
+    -------
+    tuple[list[SummaryRow], list[Path | None]]
+        Rows and run folders, in the same order.
+    """
     rows: list[tuple[SummaryRow, Path | None]] = []
     results = out / "results"
     folders = sorted(path.name for path in results.iterdir() if path.is_dir()) if results.is_dir() else []
     for image in folders:
         if image in failed:
             continue
+        # One damaged result becomes a failed row; it must not cost the report of all others.
         try:
             run_dir = current_run(out, image)
             if run_dir is not None:
@@ -105,19 +135,20 @@ def _row(image: str, run_dir: Path) -> SummaryRow:
         score = read_score((run_dir / "score.json").read_bytes())
     except OSError as error:
         raise ExchangeError(
-            f"'{run_dir}' lacks its score ({error.strerror}). Score the image again."
+            f"The score of run '{run_dir}' cannot be read: {error.strerror}. Score the image again."
         ) from error
     return SummaryRow(image, str(record.image["name"]), score.status, _case(record), score, record.run)
 
 
 def _case(record: RunRecord) -> CaseInfo:
+    # Only fields that this version knows: a newer one may have written more.
     known = record.image.get("case")
     fields = known if isinstance(known, dict) else {}
     return CaseInfo(**{name: fields[name] for name in CaseInfo.__dataclass_fields__ if name in fields})
 
 
 def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPictures:
-    """Return the pictures of one image; what cannot be shown is said in a note, the report is still made."""
+    """Return the pictures of one image; a missing picture leaves a note instead of stopping the report."""
     if run_dir is None:
         return ReportPictures()
     try:
@@ -125,12 +156,12 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         drawn = "overlay.jpg" in record.files
         overlay = shrink_jpeg((run_dir / "overlay.jpg").read_bytes(), _OVERLAY_PX) if drawn else None
         maps = _maps(run_dir) if OVERLAYS in record.files else {}
-        looked = (run_dir / "cam.jpg").read_bytes() if "cam.jpg" in record.files else None
+        grad_cam = (run_dir / "cam.jpg").read_bytes() if "cam.jpg" in record.files else None
     except (ExchangeError, OutputError, OSError) as error:
         return ReportPictures(notes=(f"No pictures: {error}",))
     pictures = ReportPictures(
         overlay=overlay,
-        looked=looked,
+        grad_cam=grad_cam,
         key={name: patch_colour(name) for name in record.patches.get("classes", ())},
         region_names=_region_names(record),
         window_um=_WINDOW_UM,
@@ -138,8 +169,9 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
     try:
         with _open(out, record) as slide:
             picture, frame = read_overview(slide, _THUMBNAIL_PX)
-            laid = {
-                overlay.name: encode_jpeg(lay_over(picture, overlay, png, frame.scale))
+            # Before the regions are drawn: their outlines would hide the map beneath.
+            blended = {
+                overlay.name: encode_jpeg(blend_overlay(picture, overlay, png, frame.scale))
                 for overlay, png in maps.items()
             }
             draw_regions(picture, stored_regions(run_dir, record), frame)
@@ -150,20 +182,21 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
                 else {}
             )
     except ImageReadError as error:
+        # The image may have been moved since the run; its stored overlay is still shown.
         return replace(pictures, notes=(f"No thumbnail and no typical cells: {error}",))
     except Her2Error as error:
         return replace(pictures, notes=(f"No thumbnail: {error}",))
-    return replace(pictures, thumbnail=encode_jpeg(picture), overlays=laid, typical=strips)
+    return replace(pictures, thumbnail=encode_jpeg(picture), overlays=blended, typical=strips)
 
 
 def _maps(run_dir: Path) -> dict[Overlay, bytes]:
-    """Return the pictures that lie over the image of a run."""
+    """Return the heat maps of a run as PNG, by their position on the image."""
     overlays = read_overlays((run_dir / OVERLAYS).read_bytes())
     return {overlay: (run_dir / overlay.file).read_bytes() for overlay in overlays}
 
 
 def _open(out: Path, record: RunRecord) -> Slide:
-    """Open the image of a run in the frame its cells are in."""
+    """Open the image of a run in the coordinates of its cells."""
     image = record.image
     return open_view(
         _image_path(out, record),
@@ -174,7 +207,7 @@ def _open(out: Path, record: RunRecord) -> Slide:
 
 
 def _overlay_only(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPictures:
-    """Return a small overlay alone, for a report of very many images."""
+    """Return a small overlay and no other picture, for reports of very many images."""
     path = None if run_dir is None else run_dir / "overlay.jpg"
     if path is None or not path.is_file():
         return ReportPictures()
@@ -185,11 +218,13 @@ def _overlay_only(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPic
 
 
 def _image_path(out: Path, record: RunRecord) -> Path:
+    # Relative paths are stored from the project's folder, so that the project can be moved as a whole.
     path = Path(str(record.image.get("path", record.image["name"])))
     return path if path.is_absolute() else exchange_root(out.resolve()).parent / path
 
 
 def _region_names(record: RunRecord) -> dict[str, str]:
+    """Return {region UUID: name}; regions without a name are called by class and number."""
     names: dict[str, str] = {}
     for number, region in enumerate(record.regions, start=1):
         entry: dict[str, Any] = region

@@ -1,4 +1,4 @@
-"""Patches side by side with a line of text each, to be looked at."""
+"""Contact sheets: patches in rows with a caption each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contact_sheet", "paired_sheet"]
 
+#: Height of a caption and distance between patches, px.
 _TEXT_PX, _GAP_PX = 18, 6
 
 
@@ -28,22 +29,30 @@ def contact_sheet(
     Parameters
     ----------
     patches
-        uint8 (N, H, W, 3) RGB, N at least 1.
+        uint8 (N, H, W, 3), RGB, N at least 1.
     captions
-        N short lines; signs outside ASCII become ``?``, which OpenCV's letters lack.
+        N short lines; characters outside ASCII become ``?``, since OpenCV's fonts lack them.
     columns
-        Patches in a row.
+        Patches per row.
     side_px
-        Side of a patch on the sheet.
+        Side of a patch on the sheet, px.
+
+    Returns
+    -------
+    bytes
+        The JPEG.
 
     Raises
     ------
     OutputError
-        No patch, or another number of captions.
+        If there is no patch, or the number of captions differs.
     """
     n = len(patches)
     if n == 0 or len(captions) != n:
-        raise OutputError(f"{n} patches and {len(captions)} captions make no contact sheet.")
+        raise OutputError(
+            f"A contact sheet needs at least one patch and a caption for each; got {n} patches and {len(captions)} "
+            "captions."
+        )
     columns = min(columns, n)
     rows = -(-n // columns)
     wide, high = side_px + _GAP_PX, side_px + _TEXT_PX + _GAP_PX
@@ -51,6 +60,7 @@ def contact_sheet(
     for number, (patch, caption) in enumerate(zip(patches, captions, strict=True)):
         top, left = _GAP_PX + number // columns * high, _GAP_PX + number % columns * wide
         shrinks = patch.shape[0] > side_px
+        # Averaging avoids aliasing in shrunken patches; cubic interpolation keeps enlarged ones from looking blocky.
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         sheet[top : top + side_px, left : left + side_px] = cv2.resize(
             patch, (side_px, side_px), interpolation=how
@@ -67,22 +77,28 @@ def paired_sheet(
     *,
     side_px: int = 192,
 ) -> bytes:
-    """Return a JPEG of patches, each beside what was drawn on it, three pairs in a row.
+    """Return a JPEG of pairs of pictures, such as a patch and its heat map, three pairs per row.
 
     Parameters
     ----------
     pairs
-        Two uint8 (H, W, 3) RGB each, all of one size; at least one pair.
+        Pairs of uint8 (H, W, 3), RGB, all of the same size; at least one pair.
     captions
-        One a pair, below its left picture.
+        One per pair, shown below its left picture.
     side_px
-        Side of a patch on the sheet.
+        Side of a picture on the sheet, px.
+
+    Returns
+    -------
+    bytes
+        The JPEG.
 
     Raises
     ------
     OutputError
-        As of `contact_sheet`.
+        If there is no pair, or the number of captions differs.
     """
     pictures = [picture for pair in pairs for picture in pair]
+    # An empty caption below the right picture of each pair, since a sheet has one per picture.
     texts = [text for caption in captions for text in (caption, "")]
     return contact_sheet(np.array(pictures, np.uint8), texts, columns=6, side_px=side_px)

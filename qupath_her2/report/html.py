@@ -1,4 +1,4 @@
-"""``report.html``: one file that opens offline and prints well."""
+"""HTML report: one self-contained file that opens offline and prints well."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ __all__ = ["ReportPictures", "count_states", "report_templates", "write_html"]
 
 @dataclass(frozen=True, slots=True)
 class ReportPictures:
-    """The pictures of one image, as JPEG bytes.
+    """Pictures of one image, as JPEG bytes, with what their captions need.
 
     Attributes
     ----------
     thumbnail
-        The image with its regions; None where it could not be read.
+        The image with its regions; None if it could not be read.
     overlay
-        The counted cells.
+        The counted cells or predicted patches.
     typical
         {cell class: strip of typical cells}.
     window_um
-        Width of one typical cell's crop, µm.
+        Width of the crop around each typical cell, µm.
     region_names
-        {region UUID as text: its name}.
+        {region UUID as text: name}.
     notes
-        Sentences about pictures that are missing.
+        Sentences about missing pictures.
     overlays
-        {what it shows: the image with a map laid over it}.
-    looked
-        Patches beside what in them spoke for the image's class; None where nobody asked.
+        {title: the image with a heat map blended over it}.
+    grad_cam
+        Patches beside their Grad-CAM heat maps; None if not requested.
     key
-        {class of patches in the overlay: its RGB}; empty leaves the cells' own.
+        {patch class: RGB in the overlay}; empty for the key of cell classes.
     """
 
     thumbnail: bytes | None = None
@@ -57,7 +57,7 @@ class ReportPictures:
     region_names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     overlays: Mapping[str, bytes] = field(default_factory=dict)
-    looked: bytes | None = None
+    grad_cam: bytes | None = None
     key: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
@@ -81,7 +81,7 @@ def _base64(data: bytes) -> Markup:
 
 
 def report_templates() -> jinja2.Environment:
-    """Return the templates of all pages: what is put into them is escaped, what is missing is an error."""
+    """Return the template environment of all pages: values are escaped, undefined names are errors."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("qupath_her2.report"),
         autoescape=True,
@@ -89,6 +89,8 @@ def report_templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Both yield characters that need no escaping; _base64 says so by returning Markup, which also spares the escaping
+    # of megabytes.
     environment.filters["base64"] = _base64
     environment.filters["hex"] = _hex
     return environment
@@ -102,29 +104,30 @@ def write_html(
     version: str,
     title: str = "HER2 report",
 ) -> None:
-    """Write the report of all `rows` to `path`.
+    """Write the report for `rows` to `path`.
 
-    The page loads nothing from anywhere: pictures are inside it, there is no script, and its content security
-    policy forbids both. Names of files and cases are escaped.
+    The page loads nothing from elsewhere: pictures are embedded, there is no script, and its content security policy
+    forbids both. File and case names are escaped.
 
     Parameters
     ----------
     path
-        The file to replace, once the new one is complete.
+        File to write; an existing one is replaced only when the new one is complete.
     rows
-        The images, in the order to show them.
+        The images, in the order in which they are shown.
     pictures
-        Their pictures, in the same order; a generator keeps one image's pictures in memory at a time.
+        Their pictures, in the same order; with a generator only one image's pictures are in memory at a time.
     version
-        The version of this package.
+        Version of this package.
     title
         Heading of the page.
 
     Raises
     ------
     OutputError
-        When `path` cannot be written.
+        If `path` cannot be written.
     """
+    # Streamed to the file: with its pictures the page can be larger than one wants as a string in memory.
     stream = (
         report_templates()
         .get_template("report.html.j2")
@@ -140,6 +143,7 @@ def write_html(
             made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         )
     )
+    # Written beside the target and renamed: an interrupted report never replaces a complete one.
     partial = path.with_name(path.name + ".tmp")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -148,7 +152,7 @@ def write_html(
     except OSError as error:
         raise OutputError(
             f"The report '{path}' cannot be written: {error.strerror or error}. "
-            "Free the space or choose another folder with --out."
+            "Free disk space, or choose another folder with --out."
         ) from error
     finally:
         partial.unlink(missing_ok=True)

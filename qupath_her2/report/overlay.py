@@ -1,4 +1,4 @@
-"""What was counted, drawn on the picture: regions outlined, cells in QuPath's class colours."""
+"""Drawing of regions, cells and patches on a picture, in QuPath's class colours."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ ROLE_COLOURS: dict[RegionRole, RGB] = {
     "other": (110, 110, 110),
 }
 NOT_MEASURED_COLOUR: RGB = (150, 150, 150)
-#: Outlines of cells smaller than this on the picture run into one another; such cells are filled instead.
+#: Cells smaller than this on the picture are filled, since their outlines would merge into each other.
 _MIN_OUTLINE_PX = 7.0
-#: cv2 takes fixed-point vertices; 4 bits give sixteenths of a picture pixel.
+#: Fractional bits of OpenCV's fixed-point vertices: sixteenths of a picture pixel.
 _SHIFT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where a picture lies on the image.
+    """Position and scale of a picture on the image.
 
     Attributes
     ----------
     x, y
-        Top left corner, level-0 pixels.
+        Top-left corner of the picture, level-0 pixels.
     scale
         Picture pixels per level-0 pixel.
     """
@@ -53,13 +53,13 @@ class Frame:
     scale: float
 
     def to_picture(self, xy: NDArray[Any]) -> NDArray[np.int32]:
-        """Return level-0 points (P, 2) as cv2's fixed-point picture coordinates, int32 (P, 2).
+        """Convert level-0 points (P, 2) to OpenCV's fixed-point picture coordinates, int32 (P, 2).
 
-        QuPath's (0, 0) is the corner of the first pixel, cv2's its centre: hence the half pixel.
+        (0, 0) is the corner of the first pixel in QuPath but its centre in OpenCV: hence the half pixel.
         """
         picture = (np.asarray(xy, dtype=np.float64) - (self.x, self.y)) * self.scale - 0.5
-        # A point far outside would overflow the fixed-point range; clipping it keeps its direction well
-        # enough.
+        # Points far outside would overflow the fixed-point range; clipping hardly changes where their lines cross the
+        # picture.
         return np.rint(np.clip(picture, -1e6, 1e6) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -71,7 +71,8 @@ def _rings(
 
 
 def _visible(table: CellTable, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Cells whose centre lies on the picture or less than `margin` level-0 pixels beside it, bool (N,)."""
+    """Return which cells may be visible, bool (N,): centre on the picture or at most `margin` level-0 px outside."""
+    # Far more than the radius of any cell at 40x.
     margin = 60.0
     x, y = table.centroid_xy[:, 0] - frame.x, table.centroid_xy[:, 1] - frame.y
     height, width = shape[0] / frame.scale, shape[1] / frame.scale
@@ -88,18 +89,18 @@ def draw_cells(
     only: NDArray[np.bool_] | None = None,
     with_nuclei: bool = False,
 ) -> None:
-    """Draw the cells' outlines into `picture`, in QuPath's class colours.
+    """Draw cell outlines into a picture, in QuPath's class colours.
 
-    Cells too small to show an outline are filled half transparently.
+    Cells too small for an outline are filled semi-transparently.
 
     Parameters
     ----------
     picture
-        uint8 (H, W, 3) RGB, changed in place.
+        uint8 (H, W, 3), RGB, changed in place.
     table
-        The cells.
+        The cells, outlines in level-0 pixels.
     frame
-        Where the picture lies.
+        Position and scale of the picture.
     thickness_px
         Line width, picture pixels.
     only
@@ -112,6 +113,7 @@ def draw_cells(
         shown &= only
     is_small = _median_side_px(table, np.flatnonzero(shown), frame) < _MIN_OUTLINE_PX
     target = picture.copy() if is_small else picture
+    # Class by class, so that one OpenCV call draws all rings of a colour; the strongest class comes last, on top.
     for code in (NOT_MEASURED, *range(len(table.class_names))):
         which = np.flatnonzero(shown & (table.cell_class == code))
         if len(which) == 0:
@@ -131,7 +133,7 @@ def draw_cells(
 
 
 def _median_side_px(table: CellTable, which: NDArray[np.int64], frame: Frame) -> float:
-    """Median side of the cells' bounding boxes on the picture, from at most a thousand cells."""
+    """Return the median side of the cells' bounding boxes on the picture, px, from a sample of about 1000 cells."""
     offsets = table.cell_offsets
     sides = [
         float(np.ptp(table.cell_xy[offsets[i] : offsets[i + 1]], axis=0).mean())
@@ -142,9 +144,18 @@ def _median_side_px(table: CellTable, which: NDArray[np.int64], frame: Frame) ->
 
 
 def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) -> None:
-    """Tint the patches in `picture` (uint8 (H, W, 3) RGB, in place) by their class: the surer, the stronger.
+    """Tint patches in the colour of their class, more strongly the higher the probability.
 
     Patches without a class get a thin grey outline.
+
+    Parameters
+    ----------
+    picture
+        uint8 (H, W, 3), RGB, changed in place.
+    patches
+        The patches, positions in level-0 pixels.
+    frame
+        Position and scale of the picture.
     """
     for box, code, probabilities in zip(
         patches.box_xywh.astype(float), patches.patch_class, patches.probabilities, strict=True
@@ -160,6 +171,7 @@ def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) 
             cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), NOT_MEASURED_COLOUR, 1)
             continue
         colour = np.array(patch_colour(patches.class_names[code]), np.float32)
+        # At most 45 %, so that the tissue stays visible through the tint.
         strength = 0.45 * float(probabilities[code])
         part[:] = np.rint((1 - strength) * part + strength * colour).astype(np.uint8)
 
@@ -167,9 +179,18 @@ def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) 
 def draw_regions(
     picture: NDArray[np.uint8], regions: Sequence[Region], frame: Frame, *, thickness_px: int = 2
 ) -> None:
-    """Draw the regions' outlines into `picture` (uint8 (H, W, 3) RGB, in place), coloured by role.
+    """Draw region outlines, coloured by role.
 
-    A white line beneath keeps them apart from cells of the same colour.
+    Parameters
+    ----------
+    picture
+        uint8 (H, W, 3), RGB, changed in place.
+    regions
+        Regions, outlines in level-0 pixels.
+    frame
+        Position and scale of the picture.
+    thickness_px
+        Line width, picture pixels.
     """
     for region in regions:
         rings = [
@@ -177,6 +198,7 @@ def draw_regions(
             for polygon in shapely.get_parts(region.geometry)
             for ring in (polygon.exterior, *polygon.interiors)
         ]
+        # A wider white line underneath sets the outline off from cells of the same colour.
         for colour, thickness in (
             ((255, 255, 255), thickness_px + 4),
             (ROLE_COLOURS[region.role], thickness_px),

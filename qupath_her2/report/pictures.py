@@ -1,4 +1,4 @@
-"""The pictures of one image: overview with regions, overlay of counted cells, typical cells of each class."""
+"""Pictures of one image: overview, overlay of counted cells, and typical cells of each class."""
 
 from __future__ import annotations
 
@@ -22,23 +22,48 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
 
-#: Pixels that one band of an overview may hold in memory.
+#: Largest number of pixels in memory per band of an overview.
 _BAND_PX = 16_000_000
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 88) -> bytes:
-    """Return uint8 (H, W, 3) RGB as JPEG bytes without any metadata."""
+    """Encode uint8 (H, W, 3) RGB as JPEG, without any metadata."""
+    # cv2 writes no EXIF, time or software tag, so the same pixels give the same bytes.
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
-        raise OutputError(f"A picture of {rgb.shape[1]} x {rgb.shape[0]} px cannot be written as JPEG.")
+        raise OutputError(
+            f"A picture of {rgb.shape[1]} x {rgb.shape[0]} px cannot be encoded as JPEG. Draw it at a smaller size."
+        )
     return data.tobytes()
 
 
 def shrink_jpeg(data: bytes, max_side_px: int, quality: int = 82) -> bytes:
-    """Return a JPEG no larger than `max_side_px`; one that is small enough comes back as it is."""
+    """Shrink a JPEG to at most `max_side_px`; a smaller one is returned unchanged.
+
+    Parameters
+    ----------
+    data
+        Content of a JPEG file.
+    max_side_px
+        Longest side of the result, px.
+    quality
+        JPEG quality of the result, 1..100.
+
+    Returns
+    -------
+    bytes
+        The JPEG.
+
+    Raises
+    ------
+    OutputError
+        If `data` is not a JPEG.
+    """
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise OutputError("The overlay of a finished run is not a JPEG. Score the image again with --force.")
+        raise OutputError(
+            "The overlay.jpg of the run is not a valid JPEG. Score the image again with --force."
+        )
     factor = max_side_px / max(bgr.shape[:2])
     if factor >= 1:
         return data
@@ -48,31 +73,38 @@ def shrink_jpeg(data: bytes, max_side_px: int, quality: int = 82) -> bytes:
 
 
 def read_overview(slide: Slide, max_side_px: int, box: Box | None = None) -> tuple[NDArray[np.uint8], Frame]:
-    """Read a part of an image, area-averaged, with no side over `max_side_px`.
+    """Read a part of an image, area-averaged to at most `max_side_px`.
 
     Parameters
     ----------
     slide
-        The image.
+        The open image.
     max_side_px
-        Longest side of the result.
+        Longest side of the result, px.
     box
-        The part, level-0 pixels; None takes the whole image.
+        Part to read, level-0 pixels; None takes the whole image.
 
     Returns
     -------
     tuple[NDArray[np.uint8], Frame]
-        uint8 (H, W, 3) RGB, and where it lies.
+        uint8 (H, W, 3), RGB, and its position and scale.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
     """
     x, y, width, height = box or Box(0, 0, slide.width, slide.height)
     wanted = max(1.0, max(width, height) / max_side_px)
     level = max(n for n, downsample in enumerate(slide.level_downsamples) if downsample <= wanted)
     level_step = slide.level_downsamples[level]
+    # Rounded up to a whole number: bands join without seams, and the result never exceeds the requested size.
     factor = math.ceil(wanted / level_step)
     step = level_step * factor
-    # On the level's own pixels, so that the picture and what is drawn on it share one corner.
+    # Snapped to the level's pixel grid, as the reader does, so that drawings line up with the picture.
     left, top = (math.floor(value / level_step + 0.5) * level_step for value in (x, y))
     columns, rows = max(1, math.floor(width / step)), max(1, math.floor(height / step))
+    # Band by band, for a flat slide of gigapixels has no coarser level to read instead.
     rows_at_once = max(1, _BAND_PX // (columns * factor * factor))
     bands = []
     for row in range(0, rows, rows_at_once):
@@ -90,37 +122,42 @@ def draw_overlay(
     patches: PatchTable | None = None,
     max_side_px: int = 3000,
 ) -> NDArray[np.uint8]:
-    """Draw what was counted: the part of the image that holds the regions, cells in QuPath's class colours.
+    """Draw the part of an image around its tumour regions, with the counted cells in QuPath's class colours.
 
     Parameters
     ----------
     slide
-        The image.
+        The open image.
     table
         The cells, classified.
     regions
-        All regions, whatever their role; without any the whole image is drawn.
+        Regions of every role; without a tumour region the whole image is drawn.
     patches
-        Tinted in the colours of their classes.
+        Patches to tint in the colours of their classes; None for cells only.
     max_side_px
-        Longest side of the picture.
+        Longest side of the picture, px.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (H, W, 3) RGB.
+        uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
     """
     picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
     if patches is not None:
         draw_patches(picture, patches, frame)
-    # A two-pixel line on a membrane two pixels wide would hide what it is drawn for.
+    # Thin lines: a two-pixel line would hide the membrane below it, which is about as wide.
     draw_cells(picture, table, frame, thickness_px=1)
     draw_regions(picture, regions, frame, thickness_px=max(2, round(max(picture.shape) / 1000)))
     return picture
 
 
 def _around(slide: Slide, regions: Sequence[Region]) -> Box | None:
-    """Bounding box of the tumour regions with a margin of 4 %, or None without any."""
+    """Return the bounding box of the tumour regions with a margin of 4 %, clipped to the image; None without any."""
     bounds = [region.geometry.bounds for region in regions if region.role == "tumour"]
     if not bounds:
         return None
@@ -137,15 +174,24 @@ def _around(slide: Slide, regions: Sequence[Region]) -> Box | None:
 
 
 def typical_cells(table: CellTable, code: int, n: int = 8) -> NDArray[np.int64]:
-    """Return the indices of the `n` cells of class `code` nearest to the median of their class.
+    """Return the `n` cells of a class that are closest to the median of the class.
 
-    Distance is the mean over measurements of the absolute deviation from the class's median, each in units of
-    the class's median absolute deviation; measurements that are missing in a cell do not count for it.
+    The distance is the mean, over measurements, of the absolute deviation from the class median in units of the median
+    absolute deviation; measurements that a cell lacks are left out of its mean.
+
+    Parameters
+    ----------
+    table
+        The cells, classified and measured.
+    code
+        Index of the class in `table.class_names`.
+    n
+        Number of cells.
 
     Returns
     -------
     NDArray[np.int64]
-        int64 (k,), k <= n, nearest first; ties by index.
+        int64 (k,), k <= n, indices of cells, closest first; ties in order of index.
     """
     of_class = np.flatnonzero(table.cell_class == code)
     values = table.measurements[of_class].astype(np.float64)
@@ -155,6 +201,7 @@ def typical_cells(table: CellTable, code: int, n: int = 8) -> NDArray[np.int64]:
     values = values[:, filled]
     deviation = np.abs(values - np.nanmedian(values, axis=0))
     spread = np.nanmedian(deviation, axis=0)
+    # A measurement that is equal in at least half of the cells has no spread: its deviations count as they are.
     spread[spread == 0] = 1.0
     scaled = deviation / spread
     measured = np.isfinite(scaled)
@@ -172,20 +219,35 @@ def typical_strips(
     window_um: float = 24.0,
     side_px: int = 132,
 ) -> dict[str, bytes]:
-    """Return a JPEG for each class: `n` typical cells at full resolution, below them the same with outlines.
+    """Draw a strip of typical cells for each class, at full resolution, and below them the same with outlines.
 
     Parameters
     ----------
     slide
-        The image.
+        The open image.
     table
         The cells, classified.
     pixel_size_um
         µm per level-0 pixel.
-    n, window_um, side_px
-        Cells in a strip; side of a crop in µm; its side on the picture.
+    n
+        Cells per strip.
+    window_um
+        Side of the crop around a cell, µm.
+    side_px
+        Side of the crop on the picture, px.
+
+    Returns
+    -------
+    dict[str, bytes]
+        {class name: JPEG}; classes without cells are left out.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
     """
     strips: dict[str, bytes] = {}
+    # The same width in µm on every slide, so that cells of different scanners can be compared by eye.
     side_level0 = max(8, round(window_um / pixel_size_um))
     for code, name in enumerate(table.class_names):
         cells = typical_cells(table, code, n)
@@ -204,9 +266,10 @@ def typical_strips(
 def _crop(
     slide: Slide, table: CellTable, cell: int, side_level0: int, side_px: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return one cell enlarged, without and with its outlines, uint8 (side, side, 3) each."""
+    """Return the enlarged crop around a cell without and with outlines, each uint8 (side, side, 3)."""
     x, y = (math.floor(value - side_level0 / 2 + 0.5) for value in table.centroid_xy[cell])
     pixels = slide.read(x, y, side_level0, side_level0)
+    # Cubic, for the eye only: nothing is measured on enlarged pixels.
     enlarged = cv2.resize(pixels, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
     plain = cast("NDArray[np.uint8]", enlarged)
     outlined = plain.copy()

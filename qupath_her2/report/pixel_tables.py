@@ -1,4 +1,4 @@
-"""Figures of segmenters as tables: one network beside the other, by class and by HER2 score."""
+"""Tables of segmentation metrics: networks compared overall, by class and by HER2 score."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SegmenterRow", "pixel_csv", "pixel_tables"]
 
-_RESEARCH = "research use only; pixels of unknown class count nowhere"
-#: Columns of a class in the text, with their attribute; the paper's names.
+_RESEARCH = "research use only; pixels of unknown class are not counted"
+#: Columns of the table by class, named as in the Her2Net paper (Saha & Chakraborty 2018), and their attributes.
 _OF_CLASS = (
     ("precision", "precision"),
     ("recall", "recall"),
@@ -44,22 +44,24 @@ _OF_ALL = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmenterRow:
-    """A trained network and its figures on the test part.
+    """A trained network and its metrics on the test set.
 
     Attributes
     ----------
     name
-        Of the network.
+        Name of the network.
     window_px
-        Side of the windows it was trained and judged on.
+        Side of the windows for training and evaluation, px.
     n_parameters
-        That learn.
+        Number of trainable parameters.
     seconds_per_crop
-        For 2048 x 2048 px, on `device`, without reading.
+        Inference time for 2048 x 2048 px on `device`, without reading the image, s.
+    device
+        Device on which the time was measured.
     best_epoch
-        Whose weights these are.
+        Epoch of the evaluated weights.
     tally
-        Of the test part, grouped by the HER2 score of the images ("" where nobody gave one).
+        Pixel counts on the test set, grouped by the HER2 score of the images ("" for images without one).
     """
 
     name: str
@@ -71,7 +73,7 @@ class SegmenterRow:
     tally: PixelTally
 
     def scores(self) -> tuple[str, ...]:
-        """Return the scores that its images have."""
+        """Return the HER2 scores that occur among the images."""
         return tuple(group for group in self.tally.groups if group)
 
 
@@ -80,12 +82,17 @@ def _number(value: float) -> str:
 
 
 def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
-    """Return the summary, the figures of each class, and the summary for each HER2 score.
+    """Return the summary table, the table by class and, if scores are known, the table by HER2 score.
 
     Parameters
     ----------
     rows
-        Of networks that were judged on the same test part, or of one at several window sizes.
+        Networks evaluated on the same test set, or one network at several window sizes.
+
+    Returns
+    -------
+    tuple[Table, ...]
+        Two or three tables.
     """
     head = ("network", "window, px", "parameters", "s per 2048 x 2048", "best epoch")
     summary = tuple(
@@ -101,8 +108,9 @@ def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
     )
     devices = ", ".join(sorted({row.device for row in rows}))
     names = tuple(name for name, _ in _OF_ALL)
-    tables = [Table("Segmenters on the test part", (*head, *names), summary, (f"on {devices}", _RESEARCH))]
+    tables = [Table("Segmentation on the test set", (*head, *names), summary, (f"on {devices}", _RESEARCH))]
     header = ("class", "network", "window, px", *(name for name, _ in _OF_CLASS))
+    # Networks are listed under each class, not the reverse: one reads which network is best for a class.
     tables.append(Table("Each class against the rest", header, _classes(rows)))
     by_score = tuple(
         (score, row.name, str(row.window_px), *_pooled(row, score))
@@ -130,9 +138,9 @@ def _classes(rows: Sequence[SegmenterRow]) -> tuple[tuple[str, ...], ...]:
 
 
 def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
-    """Return every figure: a line for each network, score (``all`` first) and class (``all`` first).
+    """Return all metrics as CSV: a line for each network, score (``all`` first) and class (``all`` first).
 
-    Empty where a figure has no value; counts of a class are pixels.
+    A cell is empty if the metric is undefined; the counts of a class are pixels.
     """
     own = (
         "network",
@@ -144,6 +152,7 @@ def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
         "score",
         "class",
     )
+    # Columns from the dataclasses, so that a new metric appears here by itself; pooled ones shared by name come once.
     of_class = [column.name for column in fields(ClassMeasures) if column.name != "name"]
     of_all = [column.name for column in fields(PooledMeasures) if column.name not in of_class]
     text = io.StringIO(newline="")
@@ -164,6 +173,7 @@ def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
                 ("all", row.tally.pooled(chosen)),
                 *((one.name, one) for one in row.tally.measures(chosen)),
             ):
+                # Pooled rows lack the columns of a class and the reverse: those cells stay empty.
                 values = [_value(getattr(found, column, "")) for column in (*of_all, *of_class)]
                 lines.writerow((*first, group or "all", name, *values))
     return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""Two registered slides side by side, to see with one's own eyes whether they lie on each other."""
+"""Registration picture: two registered slides side by side, to check the registration by eye."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["registration_picture"]
 
-#: Squares along the longer side of the chequered panel.
+#: Squares along the longer side of the checkerboard.
 _SQUARES = 8
 _GAP_PX = 6
 
@@ -38,39 +38,46 @@ def registration_picture(
     box: Box | None = None,
     max_side_px: int = 900,
 ) -> NDArray[np.uint8]:
-    """Draw three panels of one place: the fixed slide, the moving one laid on it, and both in turns like a chessboard.
+    """Draw three panels of the same area: the fixed slide, the moving slide warped onto it, and a checkerboard of both.
 
-    Where the map is right, tissue runs on across the squares, and an outline holds the same tissue in each panel.
+    If the registration is right, structures continue across the squares, and each outline encloses the same tissue in
+    every panel.
 
     Parameters
     ----------
     fixed, moving
         The open slides.
     registration
-        From `register_slides`, of these two in this order.
+        Result of `register_slides` for these two, in this order.
     regions
-        In level-0 px of the fixed slide; drawn on every panel.
+        Regions in level-0 px of the fixed slide; drawn on every panel.
     box
-        The part of the fixed slide to show, level-0 px; None shows all of it.
+        Part of the fixed slide to show, level-0 px; None shows all of it.
     max_side_px
-        Longest side of a panel.
+        Longest side of a panel, px.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (H, 3 W + 12, 3) RGB.
+        uint8 (H, 3 W + 12, 3), RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If a slide cannot be read.
     """
     part = box or Box(0, 0, fixed.width, fixed.height)
     left, frame = read_overview(fixed, max_side_px, part)
-    laid = _laid(moving, registration, part, frame, left.shape, max_side_px)
-    panels = [left, laid, _chequered(left, laid)]
+    warped = _warp_to_fixed(moving, registration, part, frame, left.shape, max_side_px)
+    # The board is made first: squares of it are copies, so outlines drawn on one panel do not show on another.
+    panels = [left, warped, _checkerboard(left, warped)]
     for panel in panels:
         draw_regions(panel, regions, frame, thickness_px=2)
     gap = np.full((left.shape[0], _GAP_PX, 3), 255, np.uint8)
     return np.hstack([panels[0], gap, panels[1], gap, panels[2]])
 
 
-def _laid(
+def _warp_to_fixed(
     moving: Slide,
     registration: Registration,
     part: Box,
@@ -78,12 +85,13 @@ def _laid(
     shape: tuple[int, ...],
     max_side_px: int,
 ) -> NDArray[np.uint8]:
-    """Return the moving slide on the pixels of the fixed one's picture; white where it does not reach."""
+    """Return the moving slide resampled to the pixels of the fixed slide's picture; white where there is none."""
+    # Only the part of the moving slide under the picture is read.
     there = transfer_geometry(rectangle(*_corners(part)), registration, "to moving")
     x0, y0, x1, y1 = there.intersection(rectangle(0, 0, moving.width, moving.height)).bounds or (0, 0, 0, 0)
     if not (x1 - x0 >= 1 and y1 - y0 >= 1):
         return np.full(shape, 255, np.uint8)
-    # A turned rectangle is longer across: more pixels keep the panel as sharp as its neighbour.
+    # The bounding box of a rotated rectangle is larger: more pixels keep the panel as sharp as its neighbour.
     picture, own = read_overview(
         moving,
         round(1.5 * max_side_px),
@@ -92,7 +100,7 @@ def _laid(
     a, b, c, d, e, f = registration.matrix
     to_moving = np.array([[a, b, e], [c, d, f], [0, 0, 1]])
     matrix = _to_picture(own) @ to_moving @ np.linalg.inv(_to_picture(frame))
-    laid = cv2.warpAffine(
+    warped = cv2.warpAffine(
         picture,
         matrix[:2],
         shape[1::-1],
@@ -100,7 +108,7 @@ def _laid(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(255, 255, 255),
     )
-    return cast("NDArray[np.uint8]", laid)
+    return cast("NDArray[np.uint8]", warped)
 
 
 def _corners(part: Box) -> tuple[float, float, float, float]:
@@ -108,12 +116,12 @@ def _corners(part: Box) -> tuple[float, float, float, float]:
 
 
 def _to_picture(frame: Frame) -> NDArray[np.float64]:
-    """Return float64 (3, 3), from level-0 px (corners) to picture pixels (centres)."""
+    """Return float64 (3, 3), from level-0 coordinates to picture pixel indices (pixel centres at whole numbers)."""
     s = frame.scale
     return np.array([[s, 0, -frame.x * s - 0.5], [0, s, -frame.y * s - 0.5], [0, 0, 1]])
 
 
-def _chequered(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _checkerboard(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
     high, wide = one.shape[:2]
     side = max(1, max(high, wide) // _SQUARES)
     odd = (np.arange(high)[:, None] // side + np.arange(wide) // side) % 2 == 1

@@ -1,4 +1,4 @@
-"""The regions of a finished run, read back from it."""
+"""Regions of a finished run, read from its ``regions.geojson``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["stored_regions"]
 
 
 def stored_regions(run_dir: Path, record: RunRecord) -> tuple[Region, ...]:
-    """Return the scored regions of a run, in the order that the cells' `region` column indexes.
+    """Return the scored regions of a run, in the order to which the cells' `region` column refers.
 
-    `project.geojson.regions` is for people's files and leaves our own objects out; here the region that stands for
-    the whole tissue, which is ours, counts too.
+    Not read with `project.geojson.regions`, which is for users' files and skips objects of our own: the region that
+    stands for the whole tissue is ours, and is needed here.
 
     Raises
     ------
     ExchangeError
-        ``regions.geojson`` does not hold the regions that ``run.json`` lists.
+        If ``regions.geojson`` does not hold the regions listed in ``run.json``.
     """
     path = run_dir / "regions.geojson"
     try:
@@ -40,5 +40,6 @@ def stored_regions(run_dir: Path, record: RunRecord) -> tuple[Region, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as error:
         raise ExchangeError(
-            f"'{path}' is not what its run says ({type(error).__name__}: {error}). Score again with --force."
+            f"'{path}' does not match its run.json ({type(error).__name__}: {error}). "
+            "Score the image again with --force."
         ) from error

@@ -1,4 +1,4 @@
-"""The table over all images: the rows, and ``summary.csv``."""
+"""Result tables over all images: ``summary.csv`` and ``predictions.csv``."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """What one image says in the tables.
+    """One image in the tables.
 
     Attributes
     ----------
     image
-        Its folder name in the exchange folder.
+        Name of its folder in the exchange folder.
     name
-        The file name that people know.
-    case
-        What is known of its case.
+        File name of the image.
     state
-        ``scored``, ``not assessable`` or ``failed``.
+        ``scored``, ``predicted``, ``not assessable`` or ``failed``.
+    case
+        Data of its case.
     score
-        The score with its explanation, None where the image failed.
+        The score with its explanation; None if the image failed.
     run
-        Id of the run that counts, None where the image failed.
+        Id of the current run; None if the image failed.
     error
-        The message, where the image failed.
+        Error message if the image failed.
     """
 
     image: str
@@ -53,7 +53,7 @@ class SummaryRow:
 
 
 def short_class(name: str) -> str:
-    """Return the last name of a QuPath class: ``Tumor: 2+`` gives ``2+``."""
+    """Return the last component of a QuPath class name: ``2+`` for ``Tumor: 2+``."""
     return name.rsplit(": ", 1)[-1]
 
 
@@ -92,11 +92,14 @@ PREDICTION_COLUMNS: tuple[str, ...] = (
 )
 
 
+# Two decimals keep the 10 % cut-offs of the guidelines readable: 9.96 % must not appear as 10 %.
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
 
 def _cells(row: SummaryRow) -> Sequence[str | None]:
+    """Return the values of one line, in the order of `SUMMARY_COLUMNS`."""
+    # An empty score stands in for a failed image: its cells stay empty, and the message is the reason.
     score = row.score or Score(status="not assessable", score=None, reason=row.error or "", guideline="")
     next_score = score.cells_to_next_score
     return (
@@ -120,23 +123,30 @@ def _cells(row: SummaryRow) -> Sequence[str | None]:
 
 
 def predictions_csv(rows: Iterable[SummaryRow]) -> bytes:
-    """Return ``predictions.csv``: a line for each image and class of the network, columns `PREDICTION_COLUMNS`."""
+    """Return ``predictions.csv``: one line per image and class of the network, columns `PREDICTION_COLUMNS`."""
     lines: list[Sequence[str | None]] = [PREDICTION_COLUMNS]
     for row in rows:
-        said = None if row.score is None else row.score.prediction
-        if said is None or row.score is None:
+        prediction = None if row.score is None else row.score.prediction
+        if prediction is None or row.score is None:
             continue
-        first = (row.name, row.case.case, said.model, said.task, said.class_name, str(said.n_patches))
+        first = (
+            row.name,
+            row.case.case,
+            prediction.model,
+            prediction.task,
+            prediction.class_name,
+            str(prediction.n_patches),
+        )
         lines += [
-            (*first, name, f"{value:.4f}", said.rule, row.score.reason, row.run)
-            for name, value in said.probabilities.items()
+            (*first, name, f"{value:.4f}", prediction.rule, row.score.reason, row.run)
+            for name, value in prediction.probabilities.items()
         ]
     return csv_bytes(lines)
 
 
 def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
-    """Return ``summary.csv``: a line an image, columns `SUMMARY_COLUMNS`, shares in per cent.
+    """Return ``summary.csv``: one line per image, columns `SUMMARY_COLUMNS`, shares in per cent.
 
-    Warnings and tags are joined by `` | ``. An empty cell means "not measured".
+    Warnings and tags are joined by `` | ``. An empty cell means "not measured", which differs from 0.
     """
     return csv_bytes([SUMMARY_COLUMNS, *(_cells(row) for row in rows)])

@@ -1,4 +1,4 @@
-"""``report.html`` of a training: curves, figures on unseen cases, and the worst mistakes with what spoke for them."""
+"""Training report as HTML: learning curves, metrics on the test set, and the worst errors with their Grad-CAM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ __all__ = ["Part", "Picture", "write_training_page"]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of the page: `caption` below it, its `data`, and of which `kind` (``image/jpeg`` …) these are."""
+    """A picture on the page.
+
+    Attributes
+    ----------
+    caption
+        Text below the picture.
+    data
+        Content of the picture file.
+    kind
+        MIME type, for example ``image/jpeg``.
+    """
 
     caption: str
     data: bytes
@@ -29,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the page under one title: pictures, then tables."""
+    """A section of the page under one title: pictures, then tables."""
 
     title: str
     pictures: tuple[Picture, ...] = ()
@@ -45,27 +55,27 @@ def write_training_page(
     version: str,
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write the page of a training; it loads nothing from anywhere, as the report of images does not.
+    """Write the report of a training run; like the report of images, it loads nothing from elsewhere.
 
     Parameters
     ----------
     path
-        The file to replace.
+        File to write or replace.
     title
-        Its heading.
+        Heading of the page.
     facts
-        {what: value} of the first table.
+        {name: value}, the first table.
     parts
-        In the order to show them; those without pictures and tables are left out.
+        Sections in the order in which they are shown; empty ones are left out.
     version
-        Of this package.
+        Version of this package.
     warnings
-        Sentences below the facts.
+        Sentences below the first table.
 
     Raises
     ------
     OutputError
-        When `path` cannot be written.
+        If `path` cannot be written.
     """
     page = (
         report_templates()
@@ -73,6 +83,7 @@ def write_training_page(
         .render(
             title=title,
             facts=facts,
+            # A run may lack whole sections, such as the errors of a network that made none.
             parts=[part for part in parts if part.pictures or part.tables],
             warnings=warnings,
             version=version,

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import orjson
 import pytest
 
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.errors import ExchangeError
 from qupath_her2.report import build
 from qupath_her2.report.build import write_report
-from qupath_her2.report.stored import stored_regions
 from qupath_her2.runs.plan import plan_jobs
 
 
@@ -61,16 +59,3 @@ def test_many_images_have_small_overlays_alone(scored: Path, monkeypatch: pytest
 def test_nothing_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="qupath-her2 run"):
         write_report(tmp_path)
-
-
-def test_stored_regions_that_do_not_fit_their_record(scored: Path) -> None:
-    run_dir = next((scored / "results").glob("*pale*/*/run.json")).parent
-    record = build.read_record(run_dir)
-    regions = stored_regions(run_dir, record)
-    assert [str(region.uuid) for region in regions] == [entry["uuid"] for entry in record.regions]
-    path = run_dir / "regions.geojson"
-    content = orjson.loads(path.read_bytes())
-    content["features"].pop()
-    path.write_bytes(orjson.dumps(content))
-    with pytest.raises(ExchangeError, match="--force"):
-        stored_regions(run_dir, record)

@@ -16,10 +16,10 @@ from qupath_her2.provenance import object_uuids
 from qupath_her2.records import PatchTable
 from qupath_her2.report.heat import (
     Overlay,
+    blend_overlay,
     heat_planes,
     heat_pyramid,
     heat_step,
-    lay_over,
     map_slice,
     overlays_json,
     read_overlays,
@@ -56,7 +56,7 @@ def test_overlapping_patches_are_averaged_and_unread_ones_left_out() -> None:
     table = patches([(0, 0, 4, 4), (2, 0, 4, 4), (4, 0, 4, 4)], [0.2, 0.6, np.nan])
     heat = heat_planes(table, 8, 4, most_px=4)
     np.testing.assert_allclose(heat.values[1, 0], [0.2, 0.2, 0.4, 0.4, 0.6, 0.6, np.nan, np.nan], atol=1e-6)
-    with pytest.raises(OutputError, match="needs a patch"):
+    with pytest.raises(OutputError, match="needs at least one patch"):
         heat_planes(_none(), 8, 4)
 
 
@@ -124,7 +124,7 @@ def test_what_lies_over_a_picture_lies_where_it_should() -> None:
     png = heat_map_png(heat.values[1], 1)
     overlay = Overlay("probability", "heatmap.png", 0, 0, 200, 100)
     white = np.full((50, 100, 3), 255, np.uint8)
-    drawn = lay_over(white, overlay, png, 0.5, opacity=1.0)
+    drawn = blend_overlay(white, overlay, png, 0.5, opacity=1.0)
     changed = (drawn != 255).any(axis=2)
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 29, 50, 59)
@@ -132,13 +132,15 @@ def test_what_lies_over_a_picture_lies_where_it_should() -> None:
     red, green, blue = drawn[25, 55].tolist()
     assert red > 100
     assert max(green, blue) < 30
-    half = lay_over(white, overlay, png, 0.5, opacity=0.5)
+    half = blend_overlay(white, overlay, png, 0.5, opacity=0.5)
     assert abs(int(half[25, 55, 2]) - (255 + blue) / 2) <= 1
 
 
 def test_a_clear_map_hides_nothing_where_nothing_is() -> None:
     grid = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
-    drawn = cv2.imdecode(np.frombuffer(heat_map_png(grid, 1, opacity_by_value=True), np.uint8), cv2.IMREAD_UNCHANGED)
+    drawn = cv2.imdecode(
+        np.frombuffer(heat_map_png(grid, 1, opacity_by_value=True), np.uint8), cv2.IMREAD_UNCHANGED
+    )
     assert drawn[0, :, 3].tolist() == [0, 127, 255, 0]
 
 
@@ -150,5 +152,5 @@ def test_overlays_come_back_as_they_went() -> None:
             read_overlays(damaged)
     with pytest.raises(OutputError, match="format 2"):
         read_overlays(b'{"format": 2, "overlays": []}')
-    with pytest.raises(OutputError, match="no picture with transparency"):
-        lay_over(np.zeros((4, 4, 3), np.uint8), overlays[0], b"no png", 1.0)
+    with pytest.raises(OutputError, match=r"'heatmap\.png' is not a PNG with transparency"):
+        blend_overlay(np.zeros((4, 4, 3), np.uint8), overlays[0], b"no png", 1.0)

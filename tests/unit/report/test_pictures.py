@@ -80,7 +80,7 @@ def test_jpeg_round_trip_and_shrinking() -> None:
     small = decode(pictures.shrink_jpeg(data, 100))
     assert small.shape[:2] == (60, 100)
     assert pictures.shrink_jpeg(data, 500) == data
-    with pytest.raises(OutputError, match="not a JPEG"):
+    with pytest.raises(OutputError, match="not a valid JPEG"):
         pictures.shrink_jpeg(b"no picture", 100)
 
 

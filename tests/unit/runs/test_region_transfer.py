@@ -77,7 +77,7 @@ def test_the_command_says_the_error_and_where_to_look(study):
     assert done.exit_code == 0
     said = done.stdout
     assert "case_HE.png → case_HER2.png: rotated by" in said
-    assert "mirrored, error" in said
+    assert "mirrored; median error" in said
     assert "2 regions transferred; check" in said
 
 

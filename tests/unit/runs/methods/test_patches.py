@@ -185,7 +185,7 @@ def test_where_the_network_looked_lies_over_the_image(study: Path, trained: Trai
     page = write_report(study / "her2" / "predictions").html.read_text(encoding="utf-8")
     assert "Where the network looked" in page
     assert "No thumbnail" not in page
-    assert "What the network says" in page
+    assert "Predicted class" in page
     assert "H-score" not in page
     assert overlays[1].name in html.unescape(page)
     # Asked for or not are two results.
