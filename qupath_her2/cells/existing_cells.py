@@ -179,21 +179,21 @@ def existing_in_tile(
     chosen = np.flatnonzero(((centres >= 0) & (centres <= reach)).all(1))
     centres = centres[chosen]
 
-    def radii(xy: NDArray[np.float32], offsets: NDArray[np.int64], n_angles: int) -> NDArray[np.float32]:
+    def _radii(xy: NDArray[np.float32], offsets: NDArray[np.int64], n_angles: int) -> NDArray[np.float32]:
         """Return the rings of the chosen cells as `n_angles` radii around their centres, pixels of the tile."""
         ring, starts = select_rings(xy, offsets, chosen)
         local = ring / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
         return polar_radii(local, starts, centres, n_angles)
 
     is_cell = existing.is_cell[chosen]
-    own_nucleus = radii(existing.nucleus_xy, existing.nucleus_offsets, N_ANGLES)
-    own_outline = radii(existing.cell_xy, existing.cell_offsets, N_ANGLES)
+    own_nucleus = _radii(existing.nucleus_xy, existing.nucleus_offsets, N_ANGLES)
+    own_outline = _radii(existing.cell_xy, existing.cell_offsets, N_ANGLES)
     nucleus = np.where(is_cell[:, None], own_nucleus, own_outline)
     has_nucleus = np.asarray((nucleus > 0).any(1))
     # All cells are outlined, also those that keep their own outline: the neighbour beyond each sector comes with it.
     stand_in = np.where(has_nucleus[:, None], nucleus, own_outline * _STAND_IN_SHARE)
     outlines = outline_cells(planes, centres, np.maximum(stand_in, 1).astype(np.float32), settings)
-    existing_radii = radii(existing.cell_xy, existing.cell_offsets, N_SECTORS)
+    existing_radii = _radii(existing.cell_xy, existing.cell_offsets, N_SECTORS)
     kept = np.where(is_cell[:, None], np.maximum(existing_radii, 1), outlines.radii).astype(np.float32)
     return (
         Nuclei(centres, nucleus.astype(np.float32)),

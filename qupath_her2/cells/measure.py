@@ -147,6 +147,7 @@ def _finish(
     table = (
         new_cell_table(found, columns) if existing is None else existing_cell_table(found, existing, columns)
     )
+    # Needs measured cells, so it comes last; existing cells are checked as well.
     if refusal is None and quality is not None and len(found):
         refusal = check_membranes(found.profiles, found.ridge_share, quality, s.quality)
     return MeasuredCells(
@@ -194,6 +195,7 @@ def find_cells(
         Cells of all tiles, from top to bottom.
     """
     s = settings
+    # Samples are independent of tiles, so the detector is adapted once, before the threads start.
     tiles_of_samples = [sample.tile for sample in samples]
     # Also used with a network, to reject nuclei of the wrong colour; other detectors bring their own criteria.
     stain_filter = ClassicalDetector(s.detection)

@@ -136,9 +136,11 @@ def cells_from_map(
     price = np.rint(_PER_PX * (1 + s.membrane_price * membrane)).astype(np.int32)
     # Growth starts at the edges of the nuclei; negative prices keep it out of all nuclei.
     price[owner != UNOWNED] = -1
+    # Far enough to get to the middle of a membrane at the largest distance of an outline.
     reach_um = s.outlines.reach_um + s.membrane_price * _CROSSED_UM
     limit = int(reach_um / um_px * STRAIGHT_STEP * _PER_PX)
     territory, _ = grow_territories(owner, np.zeros(owner.shape, np.int32), price, limit)
+    # From here on as in the classical chain, with the probability of membrane in place of the DAB ridge.
     ridge = np.float32(s.ridge_od) * membrane
     return nuclei, outline_in_territories(
         ridge, um_px, nuclei.centre, nuclei.radii, territory, owner != UNOWNED, s.outlines
@@ -209,6 +211,7 @@ def network_cells_in_tile(
     nuclei, cells = cells_from_map(nuclear, membrane, classes.um_px * factor, settings, nucleus_filter)
     uncertainty = np.full(len(nuclei), np.nan, np.float32)
     if found.uncertainty is not None:
+        # Stored as uint8 relative to the largest standard deviation that a probability can have.
         plane = _averaged(found.uncertainty, factor) * np.float32(LARGEST_DEVIATION)
         uncertainty = mean_within(plane, nuclei.centre, cells.radii)
     return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour), uncertainty

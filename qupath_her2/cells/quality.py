@@ -154,8 +154,10 @@ def edge_blur_um(rgb: NDArray[np.uint8], stains: StainVectors, um_px: float) -> 
     .. [1] Zhuo S, Sim T. "Defocus map estimation from a single image." Pattern Recognition 44:1852-1858, 2011.
        doi:10.1016/j.patcog.2011.03.009
     """
+    # About the blur to be detected: less would hardly change the slopes, more would merge neighbouring edges.
     again_um = 0.5
     density = optical_density(rgb, stains.background_rgb).mean(2)
+    # A light blur first: otherwise pixel noise and JPEG blocks would be the sharpest edges.
     sharp = blur(density, 0.3 / um_px)
     slope, slope_again = _gradient(sharp), _gradient(blur(sharp, again_um / um_px))
     # Only the crests of the strongest edges: on their flanks the ratio of slopes says nothing about blur.
@@ -177,6 +179,7 @@ def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
     for sample in samples:
         density = optical_density(sample.tile.rgb, stains.background_rgb)[sample.inside]
         total = density.sum(1)
+        # The colour ratio of glass is noise.
         tissue = total > 0.15
         shares.append(density[tissue, 1] / total[tissue])
     pooled = np.concatenate(shares) if shares else np.zeros(0)
@@ -283,7 +286,9 @@ def check_membranes(
     Refusal | None
         With the code ``not_membrane``.
     """
+    # Upper quartile over sectors: an incomplete membrane counts by its stained part.
     membrane = np.percentile(profiles.peak_od, 75, axis=1)
+    # Where nucleus and membrane touch, the level inside the membrane stands in for the cytoplasm.
     cytoplasm_rays = np.where(np.isnan(profiles.cytoplasm_od), profiles.inner_od, profiles.cytoplasm_od)
     nucleus = np.nan_to_num(profiles.nucleus_od).mean(1)
     # The stronger of cytoplasm and nucleus: whichever is stained, the membrane has to exceed it.

@@ -208,10 +208,13 @@ def make_planes(
     """
     s = settings or PlaneSettings()
     stain_planes = unmix(rgb, stains)
+    # Contiguous copies: kernels and OpenCV read them row by row many times.
     hematoxylin, dab = (np.ascontiguousarray(stain_planes[..., k]) for k in (0, 1))
     seed, contour = _evidence(
         hematoxylin, dab, s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour
     )
+    # DAB counts less here than for seeds: the more it counts, the more a contour is drawn from the edge of the nucleus
+    # to the inner side of the membrane.
     nuclear = blur(contour, s.contour_blur_um / um_px)
     # Kept before grey is removed: the detector recognises red blood cells by this DAB.
     all_dab = blur(dab, s.ridge_blur_um / um_px)

@@ -244,6 +244,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     um_px = np.float32(grid.um_px)
     pixel_size_um = grid.um_px / grid.downsample
     features = profile_features(profiles, outlines.neighbour, outlines.radii * um_px, pixel_size_um)
+    # The central zone stood in for a nucleus only for the cytoplasm.
     profiles.nucleus_od[~has_nucleus] = np.nan
     centre_xy = _level0(nuclei.centre, origin, grid)
     # Cores are bounded by pixel corners; tile coordinates refer to pixel centres.

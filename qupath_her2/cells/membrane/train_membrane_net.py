@@ -57,6 +57,7 @@ _MIXES = (
     (0.05, 0.1, 0.15, 0.7),
     (0.25, 0.25, 0.25, 0.25),
 )
+#: Side of a drawn field, µm: a few hundred cells.
 _EXTENT_UM = 320.0
 #: Fraction of fields with a tone curve (gamma) such as other scanners apply.
 _GAMMA_SHARE = 0.25
@@ -93,6 +94,7 @@ def field_settings(seed: int) -> FieldSettings:
     incomplete called the faint but complete membranes of a real 2+ core incomplete.
     """
     rng = np.random.default_rng(seed)
+    # Two thirds at the usual scanner resolutions, one third in between.
     pixel_size_um = float(rng.choice([0.25, 0.5, rng.uniform(0.2, 0.5)]))
     side = round(_EXTENT_UM / pixel_size_um)
     return FieldSettings(
@@ -121,6 +123,7 @@ def field_settings(seed: int) -> FieldSettings:
 
 
 def _stains(slide: Slide, rgb: NDArray[np.uint8], pixel_size_um: float) -> StainVectors:
+    # Estimated from the image as in a run, not taken from the drawing: the network must tolerate errors of unmixing.
     background = find_tissue(slide, pixel_size_um=pixel_size_um).background_rgb
     density = optical_density(rgb, background).reshape(-1, 3)
     return estimate_stains(density[density.sum(1) > 0.15], background_rgb=background)
@@ -144,12 +147,14 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> TrainingCell
     s = settings or CellSettings()
     field = draw_field(field_settings(seed))
     rng = np.random.default_rng(seed)
+    # Scanners apply tone curves, which bend optical densities.
     if rng.random() < _GAMMA_SHARE:
         gamma = float(rng.uniform(0.85, 1.15))
         rgb = perturb(field.rgb, "gamma", gamma, field.settings.pixel_size_um, rng)
         field = replace(field, rgb=rgb)
     regions = map_regions([Region(UUID(int=seed), field.truth.tumour_region, "tumour")])
     grid = make_grid(field.settings.pixel_size_um, s.grid)
+    # Through a file and the slide reader, so that training sees exactly what a run sees.
     with TemporaryDirectory() as folder:
         path = Path(folder) / "field.png"
         cv2.imwrite(str(path), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))

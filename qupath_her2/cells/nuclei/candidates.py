@@ -114,6 +114,7 @@ def _readings(
     """Return the columns of `stains_inside_and_around`; `near_px` and `far_px` are distances outside the contour."""
     n, n_angles = radii.shape
     means = np.empty((n, 7), np.float32)
+    # Sum of the weights over all samples.
     weight = (0.3 + 0.6 + 0.85) * (n_angles // 2)
     for k in range(n):
         h_in, h_square, h_out, h_middle, d_in, d_out, line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -220,6 +221,7 @@ def nucleus_features(
     n = found.edge.shape[1]
     # Low ranks over directions find contours that are open on one side.
     by_rank = np.partition(found.edge, (n // 10, n // 4), axis=1)
+    # Low ranks relative to the mean: how evenly the edge is distributed, independent of its strength.
     own = np.maximum(edge, np.float32(1e-3))
     hematoxylin, dab = found.hematoxylin, found.dab
     columns = [
@@ -231,6 +233,7 @@ def nucleus_features(
         (hematoxylin[:, 0] - hematoxylin[:, 1]) / strong_hematoxylin_od,
         inner[:, 0] / strong_hematoxylin_od,
         inner[:, 1] / strong_hematoxylin_od,
+        # DAB stays absolute: brown is brown, whatever the counterstain.
         dab[:, 0],
         dab[:, 0] - dab[:, 1],
         inner[:, 2],

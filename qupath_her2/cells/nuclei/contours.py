@@ -175,6 +175,7 @@ def _contours(
 
 def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
     """Return the evidence of lying inside a nucleus; a membrane in it means that a contour joins two nuclei."""
+    # Capped on both sides: neither a dark clump nor a strong DAB ring may decide alone.
     limited = np.clip(planes.nuclear_contrast, -s.region_limit_od, s.region_limit_od)
     crossed = np.maximum(planes.ridge - np.float32(s.ridge_noise_od), 0)
     evidence: Plane = limited - np.float32(s.crossing_weight) * crossed
@@ -203,6 +204,7 @@ def _trace(
         s.region_weight,
         max_radius_um / um_px,
         s.step_price_od,
+        # With half the directions neighbours are twice as far apart, so the radius may change twice as much.
         N_ANGLES // n_angles,
         n_angles,
     )
@@ -216,6 +218,7 @@ def _outline(
     height, width = planes.nuclear.shape
     # A first pass with half the directions is enough to find the centre, and to discard seeds without any edge.
     radii, edge, _ = _trace(planes, evidence, start, s, max_radius_um, N_ANGLES // 2)
+    # Half the final limit, since the seed may still be off centre.
     hopeful = edge.mean(1) >= s.min_edge_od / 2
     start, radii = start[hopeful], radii[hopeful]
     # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same centre.

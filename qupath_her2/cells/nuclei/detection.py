@@ -145,6 +145,7 @@ TREES_FILE = "nucleus_trees.npz"
 
 @lru_cache(maxsize=1)
 def _rating_trees() -> Trees:
+    # Read once per process, not once per tile.
     return load_trees(TREES_FILE, ("quality",), NUCLEUS_FEATURES)["quality"]
 
 
@@ -201,6 +202,7 @@ class ClassicalDetector:
         found = [self._outlined(tile) for tile in samples]
         edge = np.concatenate([mean_edge(part) for part in found])
         hematoxylin = np.concatenate([part.hematoxylin[:, 0] for part in found])
+        # Seeds are generous, so most outlines are noise; only those above the scanner's noise floor are counted.
         clear = edge > self.settings.contours.min_edge_od
         if not clear.any():
             return self
@@ -235,6 +237,7 @@ class ClassicalDetector:
         good = rating >= s.min_rating
         found, rating = found.take(good), rating[good]
         size = np.clip(found.area_um2 / s.full_area_um2, 0.1, 1.0) ** np.float32(s.size_growth)
+        # Last, so that an outline already rejected cannot suppress a true nucleus.
         reach_px = s.competition_um / tile.planes.um_px
         found = found.take(keep_best(found.centre, found.radii, rating * size, reach_px))
         return Nuclei(found.centre, found.radii)
@@ -253,6 +256,8 @@ class ClassicalDetector:
             bool (N)
         """
         s = self.settings
+        # Haematoxylin is compared with the image's own nuclei, DAB in absolute terms: its scale does not depend on the
+        # counterstain.
         filled = hematoxylin[:, 0] >= s.min_hematoxylin_share * self.strong_hematoxylin_od
         return np.asarray(filled & _looks_blue(hematoxylin, dab, s))
 

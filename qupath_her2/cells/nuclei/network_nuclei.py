@@ -114,6 +114,7 @@ def _measure_owned(
         for x in range(owner.shape[1]):
             k = owner[y, x]
             if k >= 0:
+                # Weighted by probability, so that the soft rim of a map moves the centroid less than its core.
                 weight = nuclear[y, x]
                 sums[k, 0] += weight * x
                 sums[k, 1] += weight * y
@@ -172,6 +173,7 @@ def _smooth(radii: NDArray[np.float32]) -> NDArray[np.float32]:
 def _maxima(depth: Plane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return x and y of the local maxima by falling depth, ties by position."""
     around = cv2.dilate(depth, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    # Plateaus give several maxima, which are merged later: no neck separates them.
     y, x = np.nonzero((depth >= around) & (depth > 0))
     order = np.lexsort((x, y, -depth[y, x]))
     return x[order], y[order]
@@ -202,6 +204,7 @@ def nuclei_from_map(
     depth = blur(
         cast(Plane, cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)), s.smooth_um / um_px
     )
+    # The blur spreads depth beyond the mask, where no maximum may lie.
     depth[mask == 0] = 0
     x, y = _maxima(depth)
     kept = _separated_maxima(depth, x, y, s.neck_share, 2 * s.max_radius_um / um_px)

@@ -178,6 +178,7 @@ def closed_path(
         for r in range(n_radii):
             if gain[a, r] > most:
                 clear, most = a, gain[a, r]
+    # First pass: half a turn, which fixes the radius at the clear direction.
     quarter = n_angles // 4
     first = clear + n_angles - quarter
     for r in range(n_radii):
@@ -194,6 +195,7 @@ def closed_path(
     for r in range(n_radii):
         best[0, r] = -1e9
     best[0, anchor] = 0.0
+    # Second pass: one full turn from the anchor back to it.
     _advance(gain, clear, n_angles, step_price, max_step, best, back)
     r = anchor
     for i in range(n_angles, 0, -1):

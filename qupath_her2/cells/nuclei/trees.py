@@ -71,6 +71,7 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
         When the trees were trained on other features.
     """
     with resources.files("qupath_her2.cells").joinpath("data", name).open("rb") as file:
+        # A file of weights must not be able to run code.
         stored = np.load(file, allow_pickle=False)
         trained_on = tuple(str(column) for column in stored["features"])
         if trained_on != features:
