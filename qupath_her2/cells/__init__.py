@@ -1,1 +1,1 @@
-"""Cells and their membranes: detection, outlines, measurements, and what must not be measured."""
+"""Cells and their membranes: detection, outlines, measurements, grading and quality checks."""

@@ -117,7 +117,8 @@ def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal 
         return Refusal("pixels_too_coarse", reason), None
     if pixel_size_um > s.warn_pixel_size_um:
         return None, (
-            f"At {pixel_size_um:.2f} µm per pixel a 1+ membrane is about one pixel wide; 0 and 1+ are less certain."
+            f"At {pixel_size_um:.2f} µm per pixel a 1+ membrane is about one pixel wide: 0 and 1+ are hard to tell "
+            "apart."
         )
     return None, None
 
@@ -238,7 +239,7 @@ def check_image(quality: ImageQuality, s: QualitySettings) -> Refusal | None:
     # Comparisons with NaN are false: what could not be measured refuses nothing (blank glass ends as too few cells).
     if quality.green_share > s.max_green_share:
         reason = (
-            f"the colours are those of H&E, not of haematoxylin and DAB (green share of optical density "
+            f"the colours are those of H&E, not of haematoxylin and DAB (green fraction of optical density "
             f"{quality.green_share:.2f}, limit {s.max_green_share:g}). Choose the HER2 IHC slide of this case."
         )
         return Refusal("not_ihc", reason)
@@ -250,7 +251,7 @@ def check_image(quality: ImageQuality, s: QualitySettings) -> Refusal | None:
         return Refusal("blurred", reason)
     if quality.dab_polarity > s.max_dab_polarity and quality.dab_od > s.min_dab_od:
         reason = (
-            f"not a membrane stain: the brown lies in nuclei (dark share of DAB blobs {quality.dab_polarity:.2f}, "
+            f"not a membrane stain: DAB stains the nuclei (dark fraction of DAB blobs {quality.dab_polarity:.2f}, "
             f"limit {s.max_dab_polarity:g})."
         )
         return Refusal("not_membrane", reason)
@@ -306,8 +307,8 @@ def check_membranes(
     if ridges >= least and not doubtful:
         return None
     reason = (
-        f"not a membrane stain: the brown of {n} fills the cytoplasm as much as it lines membranes "
-        f"(share in thin lines {ridges:.2f}, limit {least:.2f}; "
-        f"contrast of membrane to the rest of the cell {contrast:.2f})."
+        f"not a membrane stain: DAB of {n} fills the cytoplasm as much as it outlines membranes "
+        f"(fraction in thin lines {ridges:.2f}, limit {least:.2f}; "
+        f"contrast of the membrane with the rest of the cell {contrast:.2f})."
     )
     return Refusal("not_membrane", reason)

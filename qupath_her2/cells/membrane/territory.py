@@ -102,8 +102,8 @@ def grow_territories(
         Owner and cost, int32 (H, W); pixels that are `UNOWNED` have the cost ``limit + 1``.
     """
     shape = owner.shape
-    begins = (owner != UNOWNED) & (cost <= limit)
-    spent = np.where(begins, cost, limit + 1).astype(np.int32).ravel()
-    owner = np.where(begins, owner, UNOWNED).astype(np.int32).ravel()
+    is_seed = (owner != UNOWNED) & (cost <= limit)
+    spent = np.where(is_seed, cost, limit + 1).astype(np.int32).ravel()
+    owner = np.where(is_seed, owner, UNOWNED).astype(np.int32).ravel()
     _grow(owner, spent, np.ascontiguousarray(price, np.int32).ravel(), shape[1], limit)
     return owner.reshape(shape), spent.reshape(shape)

@@ -22,14 +22,14 @@ def nuclei(*radii_px: float) -> np.ndarray:
 def test_every_pixel_belongs_to_the_nearest_nucleus() -> None:
     centres = np.array([[30.0, 30.0], [90.0, 40.0], [60.0, 100.0]])
     radii = nuclei(8, 12, 6)
-    ground, distance = nearest_nucleus_map(SHAPE, centres, radii, reach_px=40)
+    territory, distance = nearest_nucleus_map(SHAPE, centres, radii, reach_px=40)
     rows, columns = np.mgrid[: SHAPE[0] // 2, : SHAPE[1] // 2] * 2 + 0.5
     away = np.stack(
         [np.hypot(columns - x, rows - y) - r[0] for (x, y), r in zip(centres, radii, strict=True)]
     )
-    owned = ground != NO_NEIGHBOUR
+    owned = territory != NO_NEIGHBOUR
     assert (owned == (away.min(0) < 40)).all()
-    assert (ground[owned] == away.argmin(0)[owned]).all()
+    assert (territory[owned] == away.argmin(0)[owned]).all()
     assert 2 * distance[owned] == pytest.approx(away.min(0)[owned], abs=1e-3)
     assert np.isinf(distance[~owned]).all()
 
@@ -49,16 +49,16 @@ def test_mirrored_nuclei_have_mirrored_territories(turn) -> None:
         angles = 16 - angles
     if flips_rows:
         angles = -angles
-    ground, distance = nearest_nucleus_map(SHAPE, centres, radii, 40)
+    territory, distance = nearest_nucleus_map(SHAPE, centres, radii, 40)
     there, far = nearest_nucleus_map(SHAPE, moved, np.ascontiguousarray(radii[:, angles % 32]), 40)
-    assert (turn(there) == ground).mean() > 0.999
+    assert (turn(there) == territory).mean() > 0.999
     inside = np.isfinite(distance) & np.isfinite(turn(far))
     assert turn(far)[inside] == pytest.approx(distance[inside], abs=1e-3)
 
 
 def test_territories_without_nuclei() -> None:
-    ground, distance = nearest_nucleus_map((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
-    assert (ground == NO_NEIGHBOUR).all()
+    territory, distance = nearest_nucleus_map((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
+    assert (territory == NO_NEIGHBOUR).all()
     assert np.isinf(distance).all()
 
 
