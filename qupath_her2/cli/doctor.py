@@ -45,5 +45,5 @@ def doctor(
         console.print(line.append(check.text))
         if check.fix:
             console.print(Text(f"{'':<24}{check.fix}", style="dim"))
-    console.print(f"{n_failed} failed, {n_warned} to know about")
+    console.print(f"{n_failed} failed, {n_warned} warning{'s' * (n_warned != 1)}")
     return EXIT_ERROR if n_failed else 0

@@ -29,7 +29,7 @@ def test_file_changes_what_it_names(tmp_path: Path) -> None:
     assert settings.cells == Settings().cells
 
 
-def test_flags_win_over_the_file_and_none_is_no_flag(tmp_path: Path) -> None:
+def test_flags_override_the_file_and_none_changes_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, '[scoring]\nguideline = "breast-2013"\nmin_cells = 50\n')
     assert load_settings(path, {"scoring": {"guideline": "csco-2021"}}).scoring.guideline == "csco-2021"
     assert load_settings(path, {"scoring": {"guideline": None}}).scoring.guideline == "breast-2013"
@@ -77,7 +77,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_settings(path)
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "her2.toml"
     path.write_bytes(b"\xef\xbb\xbf[scoring]\nmin_cells = 7\n")
     assert load_settings(path).scoring.min_cells == 7

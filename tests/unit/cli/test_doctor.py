@@ -22,4 +22,4 @@ def test_doctor_shows_each_check_with_its_fix(tmp_path: Path, monkeypatch: pytes
     found.append(Check("Disk", "FAIL", "full", "make room"))
     code, out, _ = call("doctor", tmp_path)
     assert code == 1
-    assert "1 failed, 1 to know about" in out
+    assert "1 failed, 1 warning\n" in out

@@ -165,7 +165,7 @@ def test_mistakes_end_with_their_code_and_a_way_out(
     assert "Traceback" not in out + err
 
 
-def test_a_taken_place_is_no_place(project: Path) -> None:
+def test_a_file_where_the_output_folder_should_be_is_an_error(project: Path) -> None:
     (project / "her2").write_text("a file")
     code, _, err = call("run", project)
     assert code == 1
@@ -211,7 +211,7 @@ def test_ctrl_c_leaves_no_half_result(large: Path, workers: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
-def test_a_killed_run_is_taken_up_again(large: Path) -> None:
+def test_a_killed_run_is_resumed(large: Path) -> None:
     (large / "b.tif").unlink()
     arguments = ("run", large, "--whole-tissue", "--pixel-size-um", "0.5", "--progress", "json")
     process = start(*arguments)

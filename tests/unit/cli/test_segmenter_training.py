@@ -67,7 +67,7 @@ def test_windows_of_a_folder_with_masks(study: Path) -> None:
     assert (folder / "manifest.json").read_bytes() == before
 
 
-def test_rivals_stand_in_one_table(study: Path) -> None:
+def test_comparison_networks_share_one_table(study: Path) -> None:
     code, out = call("train", study, "--width", "2", "--rivals", "--device", "cpu")
     assert code == 0, out
     models = study / "her2" / "models"
@@ -114,7 +114,7 @@ def test_the_window_study_compares_sizes_on_the_same_cases(study: Path) -> None:
     assert sides == {"32", "64"}
 
 
-def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None:
+def test_training_starts_from_a_checkpoint(study: Path) -> None:
     shipped, of_package = load_checkpoint(shipped_checkpoint("unet"))
     still = ("--epochs", "1", "--learning-rate", "1e-9", "--device", "cpu", "--model", "unet")
     code, out = call("train", study, *still, "--weights", "shipped", "--name", "mine")
@@ -147,7 +147,7 @@ def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None
     [
         (
             ("--weights", "shipped"),
-            "No trained 'her2net' comes with the package. Pass --model unet --weights shipped",
+            "The package ships no weights for 'her2net'. Pass --model unet --weights shipped",
         ),
         (("--rivals", "--study", "window"), "Pass one at a time"),
         (("--study", "window", "--windows", "a,b"), "is not a list of sides in px"),
@@ -157,7 +157,7 @@ def test_training_goes_on_with_what_a_checkpoint_has_learnt(study: Path) -> None
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(study: Path, words: tuple[str, ...], said: str) -> None:
+def test_flags_that_exclude_each_other_are_refused(study: Path, words: tuple[str, ...], said: str) -> None:
     code, out = call("train", study, *words)
     assert code == 1
     assert said in " ".join(out.split())

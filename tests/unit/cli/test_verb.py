@@ -59,7 +59,7 @@ def test_debug_lets_the_traceback_of_an_image_through(project: Path) -> None:
     assert isinstance(done.exception, ImageReadError)
 
 
-def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_with_debug(tmp_path: Path) -> None:
     code = (
         "import qupath_her2.batch.doctor as c; c.run_checks = None; from qupath_her2.cli import main; main()"
     )
@@ -73,7 +73,7 @@ def test_an_unforeseen_error_is_one_line_and_a_traceback_only_with_debug(tmp_pat
         assert "TypeError" in done.stderr
 
 
-def test_a_terminal_without_our_signs_is_no_reason_to_fail(project: Path) -> None:
+def test_characters_that_the_terminal_lacks_do_not_stop_the_program(project: Path) -> None:
     ascii_only = subprocess.run(
         [sys.executable, "-m", "qupath_her2", "run", str(project / "größe → µ")],
         capture_output=True, timeout=60, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
