@@ -178,6 +178,7 @@ def image_fingerprint(path: Path) -> str:
     in between). The companion folder of an MRXS slide enters by the names and sizes of its files. The file's
     name and date are left out: a copied slide keeps its results.
     """
+    # Reading gigabytes per slide would dominate a batch run; size, head, tail and samples tell slides apart.
     size = path.stat().st_size
     digest = hashlib.sha256(size.to_bytes(8, "big"))
     with path.open("rb") as file:
@@ -228,6 +229,7 @@ def json_default(value: object) -> object:
 
 def _region_digest(region: Region) -> bytes:
     # The UUID is part of the input because measurements are attached to the annotation with that UUID.
+    # Separated by NUL, so that moving a character from one word to the next changes the digest.
     words = [str(region.uuid), region.role, region.class_name or "", "locked" if region.is_locked else "free"]
     return hashlib.sha256("\0".join(words).encode() + b"\0" + canonical_geometry(region.geometry)).digest()
 
@@ -272,7 +274,9 @@ def input_hash(
     str
         64 hex digits, equal for equal inputs on every machine.
     """
+    # The prefix separates this scheme from later ones: a change of scheme must change every hash.
     digest = hashlib.sha256(b"qupath-her2 input 1\n")
+    # Sorted by digest, since QuPath exports regions in any order.
     for region in sorted(_region_digest(region) for region in regions if not is_ours(region.uuid)):
         digest.update(region)
     rest = {

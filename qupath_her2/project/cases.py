@@ -85,6 +85,7 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
         if not row_problems:
             cases[image] = info
     if problems:
+        # A wrong delimiter or a shifted column makes every row invalid.
         listed = "\n  ".join(problems[:50]) + (
             f"\n  … {len(problems) - 50} more" if len(problems) > 50 else ""
         )
@@ -135,6 +136,7 @@ def _header(cells: list[str], path: Path) -> dict[str, int]:
             problems.append(f"column {cell.strip()!r} occurs twice")
         elif name in _COLUMNS:
             header[name] = position
+        # A cutoff of 0.8 catches transposed and missing letters, but not other words such as "staining".
         elif near := difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=0.8):
             problems.append(f"unknown column {cell.strip()!r}; did you mean {near[0]!r}?")
     if "image" not in header:
@@ -173,6 +175,7 @@ def _number(values: dict[str, str], name: str, problems: list[str]) -> float | N
     text = values.get(name, "")
     if not text:
         return None
+    # Spreadsheets in many languages write decimal commas.
     try:
         number = float(text.replace(",", "."))
     except ValueError:
@@ -275,6 +278,7 @@ def unmatched_cases(cases: dict[str, CaseInfo], names: Iterable[str]) -> tuple[s
 
 def _keys(name: str) -> tuple[str, str]:
     """Return the names under which an image may be listed: as it is, and without its extension."""
+    # Names typed on a Mac may be decomposed; ".ome.tif" is one extension.
     name = unicodedata.normalize("NFC", name)
     base: Callable[[str], str] = lambda text: re.sub(r"(\.ome)?\.[^.]*$", "", text, flags=re.IGNORECASE)  # noqa: E731
     return name, base(name)

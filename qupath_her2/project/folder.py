@@ -105,11 +105,13 @@ def find_images(
     for path in files:
         relative = nfc(path.relative_to(folder).as_posix())
         slide = known.get(relative) or SlideRef(folder_image_id(relative), relative, path)
+        # The path relative to the folder first, since sub-folders may repeat file names.
         case = case_of(cases, relative) or case_of(cases, path.name) or slide.case
         slides.append(
             replace(
                 slide,
                 path=path,
+                # A region file next to the image takes precedence: somebody put it there deliberately.
                 regions_path=regions.get(path) or slide.regions_path,
                 case=case,
             )
@@ -309,6 +311,7 @@ def _geojson_files(folder: Path) -> dict[str, Path]:
     found = {}
     for path in sorted(folder.iterdir()):
         name = nfc(path.name)
+        # The longest ending first; only endings are lowered, as the stem must match the image name exactly.
         for ending in (".roi.geojson.gz", ".geojson.gz", ".roi.geojson", ".geojson"):
             if name.casefold().endswith(ending) and not name.startswith(".") and path.is_file():
                 found[name[: -len(ending)] + ending] = path
@@ -333,6 +336,7 @@ def _select(files: list[Path], names: Sequence[str], folder: Path) -> list[Path]
     selected: list[Path] = []
     for name in wanted:
         found = [path for path in files if name in (nfc(path.name), nfc(path.relative_to(folder).as_posix()))]
+        # Full names first: they are unambiguous, whereas a stem selects every image that has it.
         found = found or [path for path in files if name in _stems(path.name)]
         if not found:
             raise Her2Error(
@@ -347,6 +351,7 @@ def _listing(names: list[str]) -> str:
 
 
 def _refuse_same_ids(slides: Sequence[SlideRef]) -> None:
+    # Linux keeps both forms apart as files, but image ids are derived from the NFC name.
     seen: dict[str, SlideRef] = {}
     for slide in slides:
         other = seen.setdefault(slide.id, slide)

@@ -1,3 +1,5 @@
+"""UUIDs, fingerprints and input hashes."""
+
 from __future__ import annotations
 
 import time
@@ -39,7 +41,7 @@ def hashed(*regions: Region, **changes) -> str:
 
 
 @given(st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 2**32 - 3))
-def test_uuids_are_version_8_and_tell_their_run(run_hash: str, start: int) -> None:
+def test_uuids_are_version_8_and_contain_the_run_key(run_hash: str, start: int) -> None:
     uuids = [UUID(bytes=row.tobytes()) for row in object_uuids(run_hash, 3, start=start)]
     assert len(set(uuids)) == 3
     for number, uuid in enumerate(uuids, start):

@@ -111,6 +111,7 @@ def check_cells(cells: CellTable, *, where: str = "The table of cells", n_region
         )
     if n_regions is not None and n and (cells.region.min() < 0 or cells.region.max() >= n_regions):
         raise ExchangeError(f"{where}: region holds an index outside 0..{n_regions - 1}.")
+    # Checked last, since it sorts all UUIDs.
     repeated = first_duplicate(cells.uuid)
     if repeated is not None:
         raise ExchangeError(

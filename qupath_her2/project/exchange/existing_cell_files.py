@@ -64,6 +64,7 @@ def read_existing_cells(path: Path) -> ExistingCells:
         cell_offsets=columns["cell_offsets"],
         nucleus_xy=columns["nucleus_xy"],
         nucleus_offsets=columns["nucleus_offsets"],
+        # A list of names per cell costs one reference each: equal names share one string.
         class_names=tuple(None if code < 0 else classes[code] for code in columns["cell_class"].tolist()),
         is_cell=columns["is_cell"].astype(bool),
         measurement_names=tuple(map(str, info["measurements"])),

@@ -81,6 +81,7 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
     for key in ("id", "name"):
         if not isinstance(image.get(key), str) or not image[key]:
             raise ExchangeError(f"{where}: {key!r} is {image.get(key)!r}, not text. Pull the project again.")
+    # Without a recorded path, the name is taken for the path.
     path = image.get("path", image["name"])
     if not isinstance(path, str) or not path:
         raise ExchangeError(f"{where}: 'path' is {path!r}, not text. Pull the project again.")

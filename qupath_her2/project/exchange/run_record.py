@@ -112,6 +112,7 @@ class RunRecord:
 
 def _checked(name: str, annotation: str, value: object) -> Any:
     """Return `value` as the field's type, or raise ExchangeError."""
+    # The only field whose entries are records of their own.
     if name == "quarantined" and isinstance(value, list):
         try:
             return tuple(QuarantinedFeature(**feature) for feature in value)
@@ -120,6 +121,7 @@ def _checked(name: str, annotation: str, value: object) -> Any:
                 f"run.json: an entry of 'quarantined' lacks index, id or reason ({error}). "
                 "Score the image again with --force."
             ) from error
+    # JSON has no tuples, and annotations are text here because of the __future__ import.
     wanted: type = {"dict": dict, "tuple": list, "str": str, "int": int}[annotation.split("[")[0]]
     if not isinstance(value, wanted):
         raise ExchangeError(

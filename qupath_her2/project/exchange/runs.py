@@ -112,6 +112,7 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
             )
         with output_errors(writer.final):
             _seal(writer, writer.record)
+    # Ctrl-C must not leave half a run either.
     except BaseException:
         # If the rename succeeded but could not be flushed, undo it; the id was free, so the folder is this run's own.
         if writer.final.exists():
@@ -119,6 +120,7 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
         shutil.rmtree(writer.folder, ignore_errors=True)
         _remove_if_empty(folder)
         raise
+    # Outside the try block: the run is complete by now, and must not be removed if only the pointer cannot be written.
     replace_file(folder / _CURRENT, orjson.dumps({"run": run}) + b"\n")
 
 
@@ -130,6 +132,7 @@ def _seal(writer: RunWriter, record: RunRecord) -> None:
         files={path.name: sha256_file(path) for path in files},
         sizes={path.name: path.stat().st_size for path in files},
     )
+    # The record is written last and flushed before the rename: a folder with a final name always has a whole record.
     write_synced(writer.folder / _RECORD, record.to_json() + b"\n")
     sync_folder(writer.folder)
     writer.folder.rename(writer.final)
@@ -277,6 +280,7 @@ def find_run(her2: Path, image: str, input_hash: str) -> Path | None:
     try:
         current = current_run(her2, image)
     except ExchangeError:
+        # A damaged pointer is repaired below, or by the next run.
         current = None
     # The key is only the head of the hash; the record decides.
     others = (path for path in sorted(folder.glob(f"{run_key(input_hash)}*")) if _RUN_ID.fullmatch(path.name))

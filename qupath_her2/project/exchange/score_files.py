@@ -19,6 +19,7 @@ from qupath_her2.records import Prediction, Region, Score, SlideScore
 __all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson", "score_json"]
 
 SCORE_FORMAT = 1
+# Sorted and indented: the same score gives the same bytes, and people read the file.
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 #: Of coordinates: QuPath's 0.01 px grid.
 _DECIMALS = 2
@@ -65,6 +66,7 @@ def _score_fields(raw: Any, where: str) -> dict[str, Any]:
         raise ExchangeError(
             f"score.json: the entry of {where} is {type(raw).__name__}, expected an object. {_AGAIN}"
         )
+    # Fields added since the first release are optional, so that older runs stay readable.
     missing = [key for key in _REQUIRED if key not in raw]
     if missing:
         raise ExchangeError(f"score.json: {where} lacks {', '.join(missing)}. {_AGAIN}")
@@ -141,6 +143,7 @@ def region_measurements(score: Score) -> dict[str, float]:
         "HER2: complete %": None if score.complete_share is None else 100 * score.complete_share,
         "HER2: H-score": score.h_score,
     }
+    # By the grade alone, e.g. "HER2: 3+ %".
     for name, share in score.shares.items():
         numbers[f"HER2: {(split_class(name) or (name,))[-1]} %"] = 100 * share
     return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}

@@ -21,6 +21,7 @@ _CLOSE = np.frombuffer(b"]]},", np.uint8)
 _PROPERTIES = np.frombuffer(b'"properties":{"objectType":"cell",', np.uint8)
 _MEASUREMENTS = np.frombuffer(b'"measurements":{', np.uint8)
 _TEN = 10.0 ** np.arange(60)
+# Numbers such as 44 or 91 below are ASCII codes; compiled code has no byte literals.
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 # Upper bounds of what is written: "[-20000000.00,-20000000.00]," for a vertex, "-1.23456789e-45," for a measurement.
@@ -159,6 +160,7 @@ def _shortest(value: np.float32) -> tuple[int, int, int]:
     """Return (digits as an integer, their number, decimal exponent of the first) of a positive float32."""
     wide = np.float64(value)
     exponent = int(np.floor(np.log10(wide)))
+    # Fewer than 6 digits are found by stripping zeros at the end.
     digits, size = 0, 5
     while size < 9:
         size += 1
@@ -218,6 +220,7 @@ def _digits(out: _Bytes, at: int, digits: int, size: int, before: int) -> int:
     """Write `size` digits with the decimal point after the first `before`, padded with zeros up to the point."""
     length = max(size, before)
     end = at + length + (1 if size > before else 0)
+    # From the last digit to the first, as the remainders by ten come in that order.
     position = end - 1
     for i in range(length - 1, -1, -1):
         if i + 1 == before and size > before:
@@ -249,6 +252,7 @@ def _format(
 ) -> int:
     at = 0
     for i in range(len(uuid)):
+        # An outline that could not be repaired was emptied.
         if cell_off[i] == cell_off[i + 1]:
             continue
         at = _uuid(out, _copy(out, at, _FEATURE), uuid[i], _HEX)
@@ -263,6 +267,7 @@ def _format(
         at = _copy(out, at, _MEASUREMENTS)
         is_first = True
         for j in range(values.shape[1]):
+            # JSON has no NaN; a missing measurement is what QuPath shows as NaN.
             if not np.isfinite(values[i, j]):
                 continue
             if not is_first:
@@ -270,6 +275,7 @@ def _format(
                 at += 1
             is_first = False
             at = _number(out, _copy(out, at, key_text[key_off[j] : key_off[j + 1]]), values[i, j])
+        # Close measurements, properties and feature.
         for _ in range(3):
             out[at] = 125
             at += 1

@@ -157,6 +157,7 @@ class _FeatureSorter:
             self.quarantined.append(QuarantinedFeature(index, None, reason))
             return
         feature = parse_feature(index, raw, self.names)
+        # Some exports contain the root of the object hierarchy, which is not an annotation.
         if feature.object_type == "root":
             return
         if feature.object_type == "tile":
@@ -197,6 +198,7 @@ class _FeatureSorter:
                 f"{same} of feature {self.seen[uuid]}; results are attached by id, so ids must be unique. "
                 "In QuPath, delete the copy and draw it again"
             )
+        # Only usable features get here, so a broken feature does not block a good one with the same id.
         self.seen[uuid] = feature.index
         return uuid
 
@@ -205,6 +207,7 @@ class _FeatureSorter:
         is_plain = feature.object_type == "annotation" and not is_label
         role: RegionRole = class_role(feature.class_name, self.names) if is_plain else "other"
         region = Region(uuid, shape, role, feature.class_name, feature.name, feature.is_locked)
+        # Callers decide on cores: the frame of the annotations inside, or a region if there are none.
         if feature.object_type == "tma_core":
             self.cores.append(region)
         elif is_label:

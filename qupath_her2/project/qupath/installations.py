@@ -49,6 +49,7 @@ def find_qupaths() -> list[QuPath]:
     for folder in _folders(settings):
         installation = _installation(folder)
         if installation is not None:
+            # The first of two installations of one version wins: conda comes before the default places.
             by_version.setdefault(installation.version, installation)
     return sorted(by_version.values(), key=lambda qupath: qupath.order, reverse=True)
 

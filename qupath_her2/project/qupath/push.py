@@ -95,11 +95,14 @@ def push(
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
     runs = _runs(her2)
     qupath = choose_qupath(project.version)
+    # Scores and predictions are separate layers in QuPath, each with its own run.
     is_prediction = exchange_root(her2) != her2
     shown = {e.id: e.prediction_run if is_prediction else e.run for e in selected}
     pending = [e for e in selected if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
+    # Starting a JVM takes seconds, which a repeated batch run would spend on every project.
     if not pending:
         return Pushed(project.path, qupath)
+    # A dry run saves nothing, so an open window does not matter.
     if not dry_run:
         refuse_open_project(project.path)
     request = {

@@ -54,6 +54,7 @@ class ProjectFile:
         """
         if not patterns:
             return list(self.entries)
+        # In NFC on both sides: a name typed on a Mac must match one stored on Windows.
         ids: set[str] = set()
         for pattern in map(nfc, patterns):
             found = {
@@ -67,6 +68,7 @@ class ProjectFile:
                 available = ", ".join(entry.name for entry in self.entries[:8])
                 raise Her2Error(f"No image in '{self.path}' matches '{pattern}'. Available: {available}.")
             ids |= found
+        # Project order, and every image once, however many patterns match it.
         return [entry for entry in self.entries if entry.id in ids]
 
 

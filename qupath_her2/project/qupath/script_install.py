@@ -68,6 +68,7 @@ def install_into(
     kept = read_preferences(qupath)
     folder = user_folder or Path(kept.user_folder or default_user_folder(qupath.version))
     done = copy_scripts(folder, python=python, version=version, former_startup=kept.startup)
+    # Starting QuPath takes seconds, so the preferences are written only if they differ.
     wanted: dict[str, str | None] = {}
     if kept.user_folder is None and user_folder is None:
         wanted["user_folder"] = str(folder)

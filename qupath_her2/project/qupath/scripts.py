@@ -118,6 +118,7 @@ def copy_scripts(
     before = read_config(folder)
     files = [path.relative_to(source) for path in sorted(source.rglob("*.groovy"))]
     startup = folder / STARTUP if Path(STARTUP) in files else None
+    # At an update the preferences name our own script, which must not run itself.
     if former_startup is not None and startup is not None and Path(former_startup) == startup:
         former_startup = before.get("former_startup")
     with output_errors(folder):
@@ -126,6 +127,7 @@ def copy_scripts(
         for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             replace_file(folder / file, (source / file).read_bytes())
+    # Written last: after an interrupted update the old record still lists the old files.
     config = {
         "files": [file.as_posix() for file in files],
         "former_startup": former_startup,

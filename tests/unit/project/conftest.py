@@ -1,3 +1,5 @@
+"""A drawn table of cells."""
+
 from __future__ import annotations
 
 import numpy as np

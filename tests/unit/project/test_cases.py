@@ -46,11 +46,11 @@ FULL = CaseInfo("K7", "gastric", "biopsy", "HER2 4B5", 2.1, 6.5, is_control=True
     ],
     ids=["plain", "BOM", "Excel", "sep", "Unicode text", "quoted"],
 )
-def test_every_way_excel_saves(data: bytes, tmp_path: Path) -> None:
+def test_every_dialect_that_excel_writes(data: bytes, tmp_path: Path) -> None:
     assert cases(tmp_path, data) == {"a.png": FULL}
 
 
-def test_only_the_image_is_needed(tmp_path: Path) -> None:
+def test_only_the_image_column_is_required(tmp_path: Path) -> None:
     assert cases(tmp_path, "image,remark\na.png,nice\n") == {"a.png": CaseInfo()}
 
 
@@ -122,7 +122,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_first_column_that_is_there_counts(tmp_path: Path) -> None:
+def test_the_first_existing_column_is_returned(tmp_path: Path) -> None:
     path = write(tmp_path, "Image;HER2 IHC;Label\na.svs;2+;x\nb;;y\nc.svs;0\n")
     assert read_case_column(path, ("her2-ihc", "label")) == ("her2-ihc", {"a.svs": "2+", "c.svs": "0"})
     assert read_case_column(path, ("none", "LABEL")) == ("LABEL", {"a.svs": "x", "b": "y"})
@@ -140,7 +140,7 @@ def test_values_are_found_with_and_without_extension(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "label\n1\n"])
-def test_no_image_column_has_no_values(text: str, tmp_path: Path) -> None:
+def test_without_image_column_there_are_no_values(text: str, tmp_path: Path) -> None:
     assert read_case_column(write(tmp_path, text), ("label",)) == (None, {})
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read_case_column(tmp_path / "cases.csv", ("label",))
 
 
-def test_metadata_by_the_same_rule() -> None:
+def test_metadata_columns_are_matched_alike() -> None:
     metadata = {"HER2 IHC": " 2+ ", "Label": "", "x": "y"}
     assert metadata_column(metadata, ("label", "her2_ihc")) == "2+"
     assert metadata_column(metadata, ("label",)) is None

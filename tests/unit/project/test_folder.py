@@ -74,7 +74,7 @@ def test_awkward_names(tmp_path: Path) -> None:
     assert len({slide.id for slide in found}) == len(names)
 
 
-def test_macos_spelling_finds_its_regions_and_keeps_its_id(tmp_path: Path) -> None:
+def test_decomposed_names_from_macos_match_and_keep_their_id(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "Käse.png")
     make(tmp_path, decomposed, unicodedata.normalize("NFC", "Käse.geojson"))
     (slide,) = find_images(tmp_path)
@@ -86,7 +86,7 @@ def test_macos_spelling_finds_its_regions_and_keeps_its_id(tmp_path: Path) -> No
             find_images(tmp_path)
 
 
-def test_what_is_not_clear_is_asked_not_guessed(tmp_path: Path) -> None:
+def test_ambiguous_region_files_are_an_error(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a.tif", "a.geojson", "b.png", "b.geojson", "b.roi.geojson")
     with pytest.raises(RegionFileError) as caught:
         find_images(tmp_path)
@@ -96,14 +96,14 @@ def test_what_is_not_clear_is_asked_not_guessed(tmp_path: Path) -> None:
     assert "image 'b.png' has two region files, 'b.geojson' and 'b.roi.geojson'" in str(caught.value)
 
 
-def test_the_full_name_settles_it(tmp_path: Path) -> None:
+def test_a_region_file_with_the_full_image_name_resolves_the_ambiguity(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a.tif", "a.png.geojson", "a.tif.geojson")
     assert pairs(tmp_path) == {"a.png": "a.png.geojson", "a.tif": "a.tif.geojson"}
     (tmp_path / "a.tif.geojson").rename(tmp_path / "a.geojson")
     assert pairs(tmp_path) == {"a.png": "a.png.geojson", "a.tif": "a.geojson"}
 
 
-def test_hamamatsu_tiles_are_no_images(tmp_path: Path) -> None:
+def test_hamamatsu_tiles_are_not_images(tmp_path: Path) -> None:
     make(tmp_path, "s.jpg", "s(1,0).jpg", "other.jpg")
     (tmp_path / "s.vms").write_text(
         "[Virtual Microscope Specimen]\nImageFile=s.jpg\nImageFile(1,0)=s(1,0).jpg\n"
@@ -113,7 +113,7 @@ def test_hamamatsu_tiles_are_no_images(tmp_path: Path) -> None:
     assert "broken.vms" in pairs(tmp_path)
 
 
-def test_some_images_only(tmp_path: Path) -> None:
+def test_a_selection_of_images(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.png", "c.png")
     assert set(pairs(tmp_path, names=["c", "a.png"])) == {"a.png", "c.png"}
     with pytest.raises(Her2Error, match=r"No image 'd' in .* Available: a.png, b.png, c.png"):
@@ -139,10 +139,10 @@ def test_no_images_and_no_folder(tmp_path: Path) -> None:
         find_images(tmp_path / "nowhere")
 
 
-# --- what QuPath and people know of them
+# --- calibration and case data
 
 
-def test_images_json_and_cases_are_joined_in(tmp_path: Path) -> None:
+def test_calibration_and_case_data_are_merged_in(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.png", "her2/regions/3_a.geojson")
     images = [{"id": "3_a", "name": "a.png", "pixel_size_um": 0.25, "stains": {"H": [1, 0, 0]}, "later": 1}]
     (tmp_path / "her2" / "images.json").write_text(json.dumps({"format": 1, "images": images}))

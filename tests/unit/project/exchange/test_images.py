@@ -47,9 +47,7 @@ def test_the_fields_of_an_image_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recorded", ["C:/slides/case.svs", "//server/share/case.svs", "/far/case.svs"])
 @pytest.mark.parametrize("folder", ["", "slides", "images"])
-def test_an_image_with_a_path_of_another_machine_is_found_near_the_project(
-    tmp_path: Path, recorded: str, folder: str
-) -> None:
+def test_an_image_moved_with_its_project_is_found(tmp_path: Path, recorded: str, folder: str) -> None:
     place = tmp_path / folder / "case.svs"
     place.parent.mkdir(exist_ok=True)
     place.touch()

@@ -1,3 +1,5 @@
+"""``patches.npz``: round trip, format, invalid tables."""
+
 from __future__ import annotations
 
 import io
@@ -68,7 +70,7 @@ def test_format_is_plain_numpy_stored(patches: PatchTable) -> None:
         }
 
 
-def test_a_run_says_whether_it_has_patches(patches: PatchTable, tmp_path: Path) -> None:
+def test_patches_of_a_run_with_and_without_them(patches: PatchTable, tmp_path: Path) -> None:
     (tmp_path / "patches.npz").write_bytes(pack(patches))
     record = RunRecord("r", "5a" * 32, {"name": "a"}, regions=({}, {}), patches={"classes": list(CLASSES)})
     assert patches_of_run(tmp_path, record) is None
@@ -106,13 +108,15 @@ def put(index: Any, value: Any) -> Callable[[Any], Any]:
         ("patch_class", put(0, 3), "patch_class holds 3"),
     ],
 )
-def test_broken_tables(patches: PatchTable, name: str, change: Callable[[Any], Any], word: str) -> None:
+def test_invalid_tables_are_refused(
+    patches: PatchTable, name: str, change: Callable[[Any], Any], word: str
+) -> None:
     with pytest.raises(ExchangeError, match=word):
         check_patches(replace(patches, **{name: change(getattr(patches, name))}), n_regions=2)
 
 
 @pytest.mark.parametrize("name", ["Tumor: 3+", "Negative", "1+", "HER2 patch: 2+", "Positive"])
-def test_classes_that_qupath_would_count_as_cells(patches: PatchTable, name: str) -> None:
+def test_classes_that_qupath_would_count_as_cells_are_refused(patches: PatchTable, name: str) -> None:
     with pytest.raises(ExchangeError, match="count a patch"):
         check_patches(replace(patches, class_names=(*CLASSES[:2], name)))
 

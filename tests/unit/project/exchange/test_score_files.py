@@ -1,3 +1,5 @@
+"""``score.json`` and ``regions.geojson``: round trip, damage, measurements."""
+
 from __future__ import annotations
 
 import json
@@ -113,7 +115,7 @@ def test_damage_is_named(old: bytes, new: bytes, message: str) -> None:
         read_score(data.replace(old, new, 1) if old != b'"regions": {' else data.replace(old, new))
 
 
-def test_measurements_are_numbers_that_wear_our_prefix() -> None:
+def test_measurements_are_numbers_with_our_prefix() -> None:
     numbers = region_measurements(ONE)
     assert numbers == {
         "HER2: Score": 2.0,
@@ -128,7 +130,7 @@ def test_measurements_are_numbers_that_wear_our_prefix() -> None:
     assert region_measurements(replace(REFUSED, h_score=float("nan"))) == {"HER2: Num tumour cells": 0.0}
 
 
-def test_regions_come_back_through_our_reader(tmp_path: Path) -> None:
+def test_written_regions_are_read_back(tmp_path: Path) -> None:
     shape = shapely.box(10, 10, 210.123, 110).difference(shapely.box(20, 20, 40, 40))
     both = shapely.MultiPolygon([shape, shapely.box(300, 300, 400, 400)])
     regions = [

@@ -67,7 +67,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("properties", SPELLINGS.values(), ids=SPELLINGS.keys())
-def test_spellings(properties: dict) -> None:
+def test_all_spellings_of_an_annotation_give_the_same_region(properties: dict) -> None:
     found = parse(feature(properties=properties, id=ID))
     assert not found.quarantined
     (region,) = found.regions
@@ -77,7 +77,7 @@ def test_spellings(properties: dict) -> None:
     assert region.is_locked == (properties.get("isLocked") is True)
 
 
-def test_old_id_is_a_type() -> None:
+def test_an_id_of_old_qupath_is_read_as_object_type() -> None:
     old = feature(properties={"classification": {"name": "Tumor", "colorRGB": -1}}, id="PathAnnotationObject")
     cell = feature(square(5, 5, 20), properties={}, id="PathCellObject")
     found = parse(old, cell)
@@ -102,7 +102,7 @@ def test_top_level_forms(tmp_path: Path) -> None:
     assert [bad.reason[:12] for bad in read(tmp_path / "bare.geojson").quarantined] == ["has no class"]
 
 
-# --- each bad feature is set aside with its place, id and reason; the good one beside it is used
+# --- an unusable feature is quarantined with its position, id and reason; the other one is used
 
 BAD = {
     "bow-tie": (feature([[[0, 0], [100, 100], [100, 0], [0, 100], [0, 0]]]), "crosses itself"),
@@ -159,7 +159,7 @@ def test_bad_feature_is_quarantined_and_the_rest_is_used(bad: dict, reason: str,
 
 
 @pytest.mark.parametrize("thing", [None, 5, "text", [], True])
-def test_what_is_no_feature_is_quarantined(thing) -> None:
+def test_values_that_are_not_features_are_quarantined(thing) -> None:
     found = parse(thing, feature())
     assert len(found.regions) == 1
     assert [(bad.index, bad.id) for bad in found.quarantined] == [(0, None)]
@@ -172,7 +172,7 @@ def test_duplicates_keep_the_first() -> None:
     assert "has the id of feature 0" in found.quarantined[0].reason
 
 
-def test_crs_of_the_file_concerns_all_features(tmp_path: Path) -> None:
+def test_the_crs_of_the_file_applies_to_all_features(tmp_path: Path) -> None:
     path = tmp_path / "map.geojson"
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
     collection = {"type": "FeatureCollection", "crs": crs, "features": [feature(), feature(square(900))]}
@@ -183,12 +183,12 @@ def test_crs_of_the_file_concerns_all_features(tmp_path: Path) -> None:
         assert len(read(path).regions) == 2
 
 
-def test_small_annotation_at_the_corner_of_a_small_image_is_no_degrees() -> None:
+def test_small_coordinates_in_a_small_image_are_not_taken_for_degrees() -> None:
     shape = [[[10.5, 10.5], [80.5, 10.5], [80.5, 60.5], [10.5, 10.5]]]
     assert len(parse_regions([feature(shape)], Frame(500, 500), ClassNames()).regions) == 1
 
 
-# --- what is mended, with a note
+# --- repairs, with a note
 
 
 def test_slight_self_crossing_is_repaired() -> None:
@@ -212,7 +212,7 @@ def test_slight_self_crossing_is_repaired() -> None:
 
 
 @given(st.floats(-2000, 6000), st.floats(-2000, 6000), st.floats(1, 3000))
-def test_clipping_keeps_exactly_what_is_inside(x: float, y: float, side: float) -> None:
+def test_clipping_keeps_the_part_inside_the_image(x: float, y: float, side: float) -> None:
     found = parse(feature(square(round(x), round(y), side)))
     inside = shapely.box(round(x), round(y), round(x) + side, round(y) + side).intersection(
         shapely.box(0, 0, FRAME.width, FRAME.height)
@@ -226,7 +226,7 @@ def test_clipping_keeps_exactly_what_is_inside(x: float, y: float, side: float) 
         assert inside.area < 1e-3 or "longitude" in found.quarantined[0].reason
 
 
-def test_height_of_zero_is_dropped() -> None:
+def test_a_third_coordinate_of_zero_is_dropped() -> None:
     found = parse(feature([[[*point, 0.0] for point in square()[0]]]))
     assert found.regions[0].geometry.equals(shapely.box(100, 100, 600, 600))
     assert not shapely.has_z(found.regions[0].geometry)
@@ -242,14 +242,14 @@ def test_holes_and_parts_are_kept() -> None:
 # --- roles
 
 
-def test_graded_annotation_is_a_label_never_a_region() -> None:
+def test_an_annotation_of_an_intensity_class_is_a_label() -> None:
     graded = {"objectType": "annotation", "classification": {"names": ["Tumor", "3+"], "color": [1, 2, 3]}}
     found = parse(feature(properties=graded))
     assert not found.regions
     assert found.labels[0].class_name == "Tumor: 3+"
 
 
-def test_unclassified_is_tumour_only_where_asked_and_alone() -> None:
+def test_unclassified_annotations_are_tumour_only_by_setting_and_without_other_tumour() -> None:
     plain = feature(square(900), properties={})
     willing = ClassNames(unclassified_is_tumour=True)
     assert [region.role for region in parse(plain, names=willing).regions] == ["tumour"]
@@ -257,7 +257,7 @@ def test_unclassified_is_tumour_only_where_asked_and_alone() -> None:
     assert "unclassified_is_tumour = true under [regions] in her2.toml" in parse(plain).quarantined[0].reason
 
 
-def test_objects_of_ours_tiles_and_missing_cores_are_left_out() -> None:
+def test_our_objects_tiles_and_missing_cores_are_skipped() -> None:
     own = str(UUID(bytes=object_uuids("ab" * 32, 1)[0].tobytes()))
     tile = feature(square(9), properties={"objectType": "tile", "classification": "Tumor"})
     core = feature(properties={"objectType": "tmaCore", "name": "A-1"})
@@ -272,7 +272,7 @@ def test_objects_of_ours_tiles_and_missing_cores_are_left_out() -> None:
     }
 
 
-def test_children_are_read() -> None:
+def test_nested_features_are_read() -> None:
     parent = feature()
     parent["properties"]["childObjects"] = [feature(square(200, 200, 10), properties={"objectType": "cell"})]
     found = parse(parent)
@@ -309,7 +309,7 @@ def test_existing_cells_are_columns() -> None:
 # --- UUIDs of features without one
 
 
-def test_uuid_follows_shape_or_own_id() -> None:
+def test_uuids_follow_the_own_id_or_the_shape() -> None:
     turned = [square()[0][2:4] + square()[0][0:3]]
     (one,), (same,), (moved,) = (parse(feature(shape)).regions for shape in (square(), turned, square(101)))
     assert one.uuid == same.uuid != moved.uuid
@@ -335,7 +335,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-def test_bare_nan_tokens_are_read(tmp_path: Path) -> None:
+def test_bare_nan_in_measurements_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "lenient.geojson"
     good = feature()
     good["properties"]["measurements"] = {"a": float("nan"), "b": float("inf")}
@@ -344,7 +344,7 @@ def test_bare_nan_tokens_are_read(tmp_path: Path) -> None:
     assert len(read(path).regions) == 1
 
 
-# --- anything at all
+# --- arbitrary input
 
 numbers = st.one_of(
     st.integers(-(10**400), 10**400), st.floats(), st.booleans(), st.none(), st.text(max_size=3)
@@ -395,7 +395,7 @@ features = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(features, anything), max_size=4))
-def test_any_features_are_sorted_never_raised(things: list) -> None:
+def test_no_input_raises(things: list) -> None:
     found = parse(*things)
     assert all(region.geometry.is_valid and region.geometry.area > 0 for region in found.regions)
     assert all(bad.reason for bad in found.quarantined)
@@ -406,7 +406,7 @@ points = st.tuples(st.integers(-50, 200), st.integers(-50, 200))
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(points, min_size=3, max_size=9), min_size=1, max_size=3))
-def test_any_closed_rings_give_a_sound_region_or_a_reason(outlines: list) -> None:
+def test_closed_rings_give_a_valid_region_or_a_reason(outlines: list) -> None:
     closed = [[list(point) for point in [*ring, ring[0]]] for ring in outlines]
     found = parse_regions([feature(closed)], Frame(150, 150), ClassNames())
     assert len(found.regions) + len(found.quarantined) == 1

@@ -1,3 +1,5 @@
+"""Cells as GeoJSON: form, validity, exact numbers, streaming."""
+
 from __future__ import annotations
 
 import errno
@@ -66,7 +68,7 @@ BOW_TIE = [(0, 0), (10, 10), (10, 0), (0, 10)]
 SPIKE = [(0, 0), (10, 0), (10, 10), (15, 15), (10, 10), (0, 10)]
 
 
-def test_everything_is_said_as_qupath_says_it(cells: CellTable) -> None:
+def test_features_have_the_form_that_qupath_writes(cells: CellTable) -> None:
     cells.cell_class[3] = NOT_MEASURED
     found = features(cells)
     assert len(found) == len(cells)
@@ -100,7 +102,7 @@ def test_everything_is_said_as_qupath_says_it(cells: CellTable) -> None:
             assert all(round(value, 2) == value for point in ring for value in point)
 
 
-def test_our_own_reader_finds_the_cells_again(cells: CellTable, tmp_path: Path) -> None:
+def test_written_cells_are_read_back(cells: CellTable, tmp_path: Path) -> None:
     foreign = cells.uuid.copy()
     foreign[:, 0] = 0  # without our tag, so that the reader does not leave them out as our own
     path = tmp_path / "cells.geojson.gz"
@@ -112,14 +114,14 @@ def test_our_own_reader_finds_the_cells_again(cells: CellTable, tmp_path: Path) 
     np.testing.assert_array_equal(found.existing_cells.nucleus_offsets, cells.nucleus_offsets)
 
 
-def test_gzip_holds_the_same_bytes_and_is_repeatable(cells: CellTable) -> None:
+def test_gzip_has_the_same_content_and_is_reproducible(cells: CellTable) -> None:
     plain, _ = write(cells)
     packed, _ = write(cells, compress=True)
     assert gzip.decompress(packed) == plain
     assert packed == write(cells, compress=True)[0]
 
 
-def test_chunks_join(cells: CellTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_joined_into_one_collection(cells: CellTable, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = write(cells)
     steps = []
     for size in (1, 7, 40):
@@ -133,11 +135,11 @@ def test_chunks_join(cells: CellTable, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(steps) == 40 + 6 + 1
 
 
-def test_no_cells() -> None:
+def test_an_empty_table_gives_an_empty_collection() -> None:
     assert json.loads(write(table([]))[0]) == {"type": "FeatureCollection", "features": []}
 
 
-def test_outlines_that_qupath_would_refuse() -> None:
+def test_outlines_that_qupath_refuses_are_repaired_or_omitted() -> None:
     """One of them fails QuPath 0.6's whole import."""
     line = [(0, 0), (10, 0), (5, 0)]
     nan = [(0, 0), (np.nan, 0), (5, 5)]
@@ -151,7 +153,7 @@ def test_outlines_that_qupath_would_refuse() -> None:
         assert shapely.Polygon(feature["geometry"]["coordinates"][0]).equals(shapely.box(0, 0, 10, 10))
 
 
-def test_all_cells_bad_is_still_a_file() -> None:
+def test_a_table_without_usable_cells_gives_an_empty_collection() -> None:
     data, done = write(table([BOW_TIE, BOW_TIE]))
     assert json.loads(data)["features"] == []
     assert done.n_omitted == 2
@@ -163,7 +165,7 @@ points = st.tuples(st.integers(-300, 300), st.integers(-300, 300))
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(points, min_size=3, max_size=8), min_size=1, max_size=5))
-def test_whatever_is_written_is_valid(rings: list) -> None:
+def test_every_written_outline_is_valid(rings: list) -> None:
     rings = [[(x / 100, y / 100) for x, y in ring] for ring in rings]
     data, done = write(table(rings))
     found = json.loads(data)["features"]
@@ -203,7 +205,7 @@ def test_coordinates_are_exact_hundredths(x: float) -> None:
     assert outline[0][0] == round(float(np.float32(x)), 2) + 0.0
 
 
-def test_a_full_disk_in_the_packing_thread_is_raised(cells: CellTable) -> None:
+def test_a_full_disk_in_the_compression_thread_is_raised(cells: CellTable) -> None:
     class Full(io.BytesIO):
         def write(self, data) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,3 +1,5 @@
+"""Finding QuPath installations, with folders laid out like them."""
+
 from __future__ import annotations
 
 import os
