@@ -1,5 +1,5 @@
-"""Drawn HER2 fields with known truth: tests, examples, doctor, accuracy checks.
+"""Synthetic HER2 fields with known ground truth, for tests, examples, the doctor command and accuracy checks.
 
-A field is drawn from its optics: amounts of stain on a grid finer than the picture, summed by Beer–Lambert,
-blurred and integrated as light, then sensor noise and JPEG. No detector's assumption enters.
+A field is rendered as a microscope would image it: amounts of stain on a grid finer than the picture, summed by
+Beer–Lambert, blurred and integrated as light, then sensor noise and JPEG. No assumption of a detector enters.
 """

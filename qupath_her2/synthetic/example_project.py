@@ -1,6 +1,6 @@
-"""A small project of drawn HER2 fields, as a pathologist would leave it.
+"""Example project: a few synthetic HER2 fields with regions and cases, as a pathologist would prepare them.
 
-The fields are drawn by `synthetic`, so what every cell is, is known. Nothing in them comes from a patient.
+The class of every cell is known, since the fields are drawn by this package. Nothing in them comes from a patient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["EXAMPLE", "ExampleImage", "write_example", "write_field"]
 
 @dataclass(frozen=True, slots=True)
 class ExampleImage:
-    """One drawn image: its name, the score it is drawn for, what ``cases.csv`` says of it."""
+    """One image of the example: file stem, intended score, seed, and its fields in ``cases.csv``."""
 
     name: str
     score: str
@@ -41,7 +41,7 @@ class ExampleImage:
     her2_copies: str = ""
 
 
-#: The four scores; the 2+ case has an ISH result, which then decides.
+#: One image per score; the 2+ case has an ISH result, which decides such a case.
 EXAMPLE: tuple[ExampleImage, ...] = (
     ExampleImage("case01", "0", 101, "K-01"),
     ExampleImage("case02", "1+", 102, "K-02", "biopsy"),
@@ -54,15 +54,14 @@ _COLUMNS = ("image", "case", "site", "specimen", "stain", "ish_ratio", "her2_cop
 
 
 def write_example(folder: Path) -> tuple[Path, ...]:
-    """Write the example project into `folder` and return the files, images first.
+    """Write the example project into `folder` and return its files, images first.
 
-    The same version of the package writes the same pixels; JPEG bytes may differ between versions of its
-    codec.
+    The same version of the package draws the same pixels; the JPEG bytes may differ between versions of the codec.
 
     Raises
     ------
     OutputError
-        The folder cannot be written.
+        If the folder cannot be written.
     """
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,18 +85,34 @@ def write_example(folder: Path) -> tuple[Path, ...]:
 def write_field(
     folder: Path, name: str, *, score: str, seed: int, side_px: int = _SIDE_PX, **changes: Any
 ) -> tuple[Path, Path]:
-    """Draw one field of `score` and write it as ``<name>.ome.tif`` with ``<name>.geojson``.
+    """Draw a field of `score` and write it as ``<name>.ome.tif`` with its regions in ``<name>.geojson``.
 
     Parameters
     ----------
     folder
         An existing folder.
     name
-        Stem of both files.
-    score, seed, side_px
-        Of the drawing, 0.5 µm per pixel.
-    changes
-        Any other setting of `synthetic.FieldSettings`.
+        Stem of both file names.
+    score
+        Intended HER2 score.
+    seed
+        Seed of the field.
+    side_px
+        Width and height, px of 0.5 µm.
+    **changes
+        Any other setting of `FieldSettings`.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        The image and its regions.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    SettingsError
+        If the score or a setting is unknown or out of range.
     """
     settings = preset(
         "score",
@@ -128,8 +143,7 @@ def write_field(
                 "PhysicalSizeY": settings.pixel_size_um,
                 "PhysicalSizeXUnit": "µm",
                 "PhysicalSizeYUnit": "µm",
-                # tifffile puts a fresh UUID into the XML otherwise, and the same drawing would not be the
-                # same file.
+                # Otherwise tifffile writes a random UUID, and the same drawing would not give the same file.
                 "UUID": f"urn:uuid:{uuid5(NAMESPACE_URL, f'qupath-her2/example/{name}')}",
             },
         )
@@ -138,7 +152,8 @@ def write_field(
 
 
 def _regions(field: Field, name: str) -> bytes:
-    """Return the tumour nests as QuPath exports annotations (File → Export objects as GeoJSON)."""
+    """Return the tumour nests in the form in which QuPath exports annotations (File → Export objects as GeoJSON)."""
+    # Simplified by half a pixel: an outline by hand has no vertex at every pixel.
     parts = shapely.get_parts(shapely.simplify(field.truth.tumour_region, 0.5))
     features = [
         {
@@ -151,6 +166,7 @@ def _regions(field: Field, name: str) -> bytes:
             },
         }
         for number, part in enumerate(parts)
+        # Slivers at the image's edge, below 400 px² (100 µm²): nobody would annotate them.
         if part.area > 400
     ]
     return orjson.dumps({"type": "FeatureCollection", "features": features}) + b"\n"

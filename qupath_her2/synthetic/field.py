@@ -1,4 +1,4 @@
-"""Draw a HER2 field and keep its truth."""
+"""Rendering of a synthetic HER2 field together with its ground truth."""
 
 from __future__ import annotations
 
@@ -31,34 +31,37 @@ Rings = list[NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class FieldTruth:
-    """What was drawn: N tumour cells whose nucleus centre lies in the picture, and everything around them.
+    """Ground truth of a field: N tumour cells whose nucleus centre lies in the image, and all other nuclei.
 
-    Level-0 pixels of the picture, x right, y down, (0, 0) its top-left corner (not a pixel's centre).
+    Coordinates are level-0 pixels of the image, x right, y down; (0, 0) is its top-left corner, not a pixel's centre.
 
     Attributes
     ----------
     centroid_xy
-        float32 (N, 2), nucleus centroid.
+        float32 (N, 2), centroid of the nucleus.
     cells, nuclei
-        N open rings, float32 (k, 2); they may reach beyond the picture.
+        N open rings each, float32 (k, 2); they may extend beyond the image.
     intensity, pattern
-        uint8 (N), indices into `records.INTENSITIES` and `records.PATTERNS`.
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`.
     completeness
-        float32 (N), share of directions from the cell's middle that meet its own stained membrane.
+        float32 (N,), 0..1, share of directions from the cell's centre that meet its own stained membrane.
     membrane_od
-        float32 (N), median peak OD of the cell's own stained membrane, before the optics, times
-        `stain_scale`; neighbours' membranes are not in it.
+        float32 (N,), median peak OD of the cell's own stained membrane, before the optics, times `stain_scale`;
+        neighbours' membranes are not included.
     width_um
-        float32 (N), mean FWHM of the cell's own membrane before the optics; 0 without membrane.
+        float32 (N,), mean FWHM of the cell's own membrane before the optics, µm; 0 without membrane.
     cytoplasm_od
-        float32 (N), DAB OD of the cytoplasm. haematoxylin_od : float32 (N), of the nucleus.
+        float32 (N,), DAB OD of the cytoplasm.
+    haematoxylin_od
+        float32 (N,), haematoxylin OD of the nucleus.
     cell_class
-        uint8 (N), 0..3 by the ASCO/CAP breast reading of intensity and pattern.
+        uint8 (N,), 0..3 from intensity and pattern by the ASCO/CAP breast guideline, see `cells.class_of`.
     other_nuclei
-        Rings of nuclei that are no counted tumour cell; other_kinds : ``stroma``, ``lymphocyte``,
-        or ``border`` for a tumour nucleus whose centre lies outside the picture.
+        Rings of all nuclei that are not counted tumour cells.
+    other_kinds
+        Kind of each: ``stroma``, ``lymphocyte``, or ``border`` for a tumour nucleus centred outside the image.
     tumour_region
-        The tumour nests within the picture.
+        Outline of the tumour nests within the image.
     """
 
     centroid_xy: NDArray[np.float32]
@@ -81,14 +84,14 @@ class FieldTruth:
 
     @property
     def class_shares(self) -> tuple[float, float, float, float]:
-        """Share of the counted cells in the classes 0, 1+, 2+, 3+; zeros without cells."""
+        """Shares of the counted cells in the classes 0, 1+, 2+, 3+; zeros if there are no cells."""
         counts = np.bincount(self.cell_class, minlength=4) / max(len(self), 1)
         return float(counts[0]), float(counts[1]), float(counts[2]), float(counts[3])
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A drawn field: `rgb` uint8 (H, W, 3), its truth and the settings that made it."""
+    """A synthetic field: `rgb` uint8 (H, W, 3), its ground truth, and the settings it was drawn with."""
 
     rgb: NDArray[np.uint8]
     truth: FieldTruth
@@ -96,13 +99,8 @@ class Field:
 
 
 def draw_field(settings: FieldSettings) -> Field:
-    """Draw the field that `settings` describe; the same settings give the same bytes.
-
-    Raises
-    ------
-    SettingsError
-        From `FieldSettings`, for what cannot be drawn.
-    """
+    """Draw a field; the same settings give the same bytes."""
+    # The truth is fixed by the plan before anything is painted, so nothing that is painted can bend it.
     layout = lay_out(settings)
     plan = plan_cells(settings, layout)
     others = other_nuclei(settings, layout)
@@ -112,13 +110,14 @@ def draw_field(settings: FieldSettings) -> Field:
     paint_cytoplasm(canvas, plan)
     paint_nuclei(canvas, plan.nuclei, plan.haematoxylin_od, "tumour", dense=0.08)
     paint_membranes(canvas, plan.membranes)
+    # Before the red cells are painted: their yellow is not DAB, and must not follow the stain's strength.
     canvas.dab[:] *= settings.stain_scale
     paint_red_cells_and_dirt(canvas, layout)
     return Field(expose(canvas), _truth(settings, layout, plan, others), settings)
 
 
 def _truth(settings: FieldSettings, layout: Layout, plan: CellPlan, others: OtherNuclei) -> FieldTruth:
-    """Turn the plan into pixels and keep the counted cells."""
+    """Convert the plan from µm to pixels, and keep the counted cells."""
 
     def px(ring: NDArray[np.float64]) -> NDArray[np.float32]:
         return np.asarray(ring / settings.pixel_size_um, np.float32)
@@ -128,6 +127,7 @@ def _truth(settings: FieldSettings, layout: Layout, plan: CellPlan, others: Othe
     border = [px(plan.nuclei[i]) for i in np.flatnonzero(~plan.is_counted)]
     around = [(px(ring), kind) for ring, kind in zip(others.nuclei, others.kinds, strict=True)]
     around += [(ring, "border") for ring in border]
+    # The margin holds nuclei that the image does not show.
     seen = [(ring, kind) for ring, kind in around if Polygon(ring).intersects(frame)]
     scale = settings.stain_scale
     return FieldTruth(
@@ -149,8 +149,8 @@ def _truth(settings: FieldSettings, layout: Layout, plan: CellPlan, others: Othe
 
 
 def _tumour_region(settings: FieldSettings, layout: Layout, frame: Polygon) -> Polygon | MultiPolygon:
-    """Outline the tumour nests in pixels, cut to the picture, holes kept."""
-    # A one-sample closing takes the slits between cells into the nest, as a person would outline it.
+    """Return the outline of the tumour nests, level-0 px, clipped to the image, with holes."""
+    # A closing by one sample includes the slits between cells, as a person's outline would.
     mask = cv2.morphologyEx(
         (layout.region == TUMOUR).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
     )
@@ -159,6 +159,7 @@ def _tumour_region(settings: FieldSettings, layout: Layout, frame: Polygon) -> P
     holes: list[Polygon] = []
     for ring, (_, _, _, parent) in zip(found, tree[0] if tree is not None else [], strict=True):
         if len(ring) >= 4:
+            # Contours run through the centres of layout samples: hence the half.
             xy = ((ring[:, 0, :] + 0.5) * LAYOUT_UM - MARGIN_UM) / settings.pixel_size_um
             (shells if parent < 0 else holes).append(Polygon(xy).buffer(0))
     region = shapely.union_all(shells).difference(shapely.union_all(holes))

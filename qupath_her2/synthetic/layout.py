@@ -1,4 +1,4 @@
-"""Where things lie: tumour nests, stroma, lumens, glass, and a tessellation of deformed cells."""
+"""Tissue layout: tumour nests, stroma, lumens, glass, and a tessellation of the nests into deformed cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qupath_her2.synthetic.settings import FieldSettings
 
 __all__ = ["GLASS", "LAYOUT_UM", "LUMEN", "STROMA", "TUMOUR", "Layout", "depth_in", "keep_apart", "lay_out"]
 
-#: Spacing of the layout raster. Outlines are smoothed, so it limits detail of shape, not of position.
+#: Spacing of the layout raster, µm. Outlines are smoothed, so it limits the detail of shapes, not of positions.
 LAYOUT_UM = 0.5
 GLASS, STROMA, TUMOUR, LUMEN = 0, 1, 2, 3
 
@@ -28,18 +28,18 @@ Seeds = tuple[Column, Column, Column, Column]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The plan of a field, µm with the picture's corner at the origin.
+    """Layout of a field in µm, with the image's top-left corner at the origin.
 
     Attributes
     ----------
     region
-        uint8 (H, W), region codes at `LAYOUT_UM`, including the margin.
+        uint8 (H, W), region codes at a spacing of `LAYOUT_UM`, margin included.
     outlines
-        One float64 (K, 2) open ring a cell, µm.
+        N open rings, one per cell, float64 (K, 2), µm.
     axis
-        float64 (N), direction of each cell's long axis in radians; in glands it points to the lumen.
+        float64 (N,), direction of each cell's long axis, radians; in glands it points to the lumen.
     aspect
-        float64 (N), elongation the cell was laid out with.
+        float64 (N,), aspect ratio the cell was laid out with; its outline may differ.
     """
 
     region: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Layout:
 
 
 def lay_out(settings: FieldSettings) -> Layout:
-    """Lay out regions and cell outlines; depends on extent in µm and seed, never on the pixel size."""
+    """Lay out regions and cell outlines; the result depends on extent in µm and seed, never on the pixel size."""
     region = _regions(settings)
     seeds, axis, aspect, diameter = _seeds(settings, region)
     warp_x, warp_y = (
@@ -58,8 +58,10 @@ def lay_out(settings: FieldSettings) -> Layout:
         )
         for name in ("warp x", "warp y")
     )
+    # Radius of a free-standing cell in diameters: below 0.5 neighbours do not touch, at 0.74 they fill every gap.
     reach = 0.42 + 0.32 * settings.crowding
     inside = region == TUMOUR
+    # Two of Lloyd's steps even out the sizes of randomly placed cells; more would make a honeycomb.
     for _ in range(2):
         labels = _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside)
         seeds = _centres(labels, seeds)
@@ -72,14 +74,15 @@ def lay_out(settings: FieldSettings) -> Layout:
 
 
 def depth_in(region: NDArray[np.uint8], code: int) -> Floats:
-    """How far, in µm, each layout sample lies inside a region; at most 200."""
-    # OpenCV answers the largest float where a region has no border at all.
+    """Return the depth of each layout sample inside a region, float32 (H, W), µm, at most 200; 0 outside."""
+    # OpenCV returns the largest float where a region has no border at all.
     depth = cv2.distanceTransform((region == code).astype(np.uint8), cv2.DIST_L2, 5) * LAYOUT_UM
     return np.asarray(np.minimum(depth, 200), np.float32)
 
 
 def _regions(settings: FieldSettings) -> NDArray[np.uint8]:
-    """Draw septa of stroma between nests, lumens inside them and a torn tissue edge."""
+    """Return region codes: septa of stroma between nests, lumens inside nests, and a torn tissue edge."""
+    # Where a smooth random field is near zero lie the septa: connected bands of even width.
     extent = settings.extent_um
     bands = np.abs(smooth_field(stream(settings.seed, "nests"), extent, 28.0, LAYOUT_UM))
     region = np.full(bands.shape, TUMOUR, np.uint8)
@@ -97,7 +100,7 @@ def _regions(settings: FieldSettings) -> NDArray[np.uint8]:
 
 
 def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
-    """Open a lumen in the middle of some wide nests."""
+    """Cut lumens into the middle of some wide nests, in place."""
     rng = stream(settings.seed, "lumens")
     depth = depth_in(region, TUMOUR)
     ripple = smooth_field(rng, settings.extent_um, 4.0, LAYOUT_UM)
@@ -112,11 +115,12 @@ def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
         x, y = (columns + left - column) * LAYOUT_UM, (rows + top - row) * LAYOUT_UM
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         region[window][np.hypot(along / aspect, across) < radius + 1.5 * ripple[window]] = LUMEN
+        # No second lumen within 55 µm of the rim of this one.
         depth[window][np.hypot(x, y) < 55 + radius] = 0
 
 
 def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:
-    """Throw darts: cell centres, axes, aspects and diameters that keep apart under each cell's own metric."""
+    """Place cells by dart throwing: centres, axes, aspect ratios and diameters that keep a minimum distance."""
     rng = stream(settings.seed, "seeds")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
     n = int(40 * extent.prod() / settings.cell_diameter_um**2)
@@ -140,7 +144,7 @@ def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:
 
 @njit(cache=True)
 def _apart(dx: float, dy: float, axis: float, aspect: float, diameter: float) -> float:
-    """Distance in units of a cell's own diameter along its own axes."""
+    """Return the distance of a point from a cell's centre in units of the cell's diameter along each axis."""
     along = dx * np.cos(axis) + dy * np.sin(axis)
     across = dy * np.cos(axis) - dx * np.sin(axis)
     root = np.sqrt(aspect)
@@ -149,7 +153,26 @@ def _apart(dx: float, dy: float, axis: float, aspect: float, diameter: float) ->
 
 @njit(cache=True)
 def keep_apart(xy: Column, axis: Column, aspect: Column, diameter: Column, apart: float) -> NDArray[np.int64]:
-    """Throw darts in order and keep those that stay `apart` under the mean of both metrics; their indices."""
+    """Keep the elliptical darts, in order, that lie far enough from all darts kept before.
+
+    Parameters
+    ----------
+    xy
+        float64 (N, 2), centres, µm.
+    axis
+        float64 (N,), direction of the long axis, radians.
+    aspect
+        float64 (N,), aspect ratio.
+    diameter
+        float64 (N,), diameter of the circle of equal area, µm.
+    apart
+        Minimum distance, in diameters, as the mean of the distances in either dart's own metric.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (K,), indices of the darts kept.
+    """
     kept = np.empty(len(xy), np.int64)
     n = 0
     for i in range(len(xy)):
@@ -157,6 +180,7 @@ def keep_apart(xy: Column, axis: Column, aspect: Column, diameter: Column, apart
         for k in range(n):
             j = kept[k]
             dx, dy = xy[i, 0] - xy[j, 0], xy[i, 1] - xy[j, 1]
+            # Beyond 50 µm no cell reaches: skip the costly metric.
             if dx * dx + dy * dy > 2500.0:
                 continue
             mean = 0.5 * (
@@ -174,7 +198,7 @@ def keep_apart(xy: Column, axis: Column, aspect: Column, diameter: Column, apart
 
 @njit(cache=True)
 def _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside):  # type: ignore[no-untyped-def]
-    """Give each layout pixel to the nearest cell by that cell's metric, up to `reach` diameters; else -1."""
+    """Assign each layout sample to the nearest cell in that cell's metric, up to `reach` diameters; else -1."""
     height, width = inside.shape
     best = np.full((height, width), np.float32(reach))
     labels = np.full((height, width), -1, np.int32)
@@ -186,6 +210,7 @@ def _tessellate(seeds, axis, aspect, diameter, reach, warp_x, warp_y, inside):  
             for c in range(max(0, int(column - span)), min(width, int(column + span) + 1)):
                 if not inside[r, c]:
                     continue
+                # The warp bends borders, which would be straight or conic between ideal ellipses.
                 dx = (c + 0.5) * LAYOUT_UM - MARGIN_UM + warp_x[r, c] - seeds[i, 0]
                 dy = (r + 0.5) * LAYOUT_UM - MARGIN_UM + warp_y[r, c] - seeds[i, 1]
                 d = _apart(dx, dy, axis[i], aspect[i], diameter[i])
@@ -207,13 +232,13 @@ def _centres(labels: NDArray[np.int32], seeds: NDArray[np.float64]) -> NDArray[n
 
 
 def _outlines(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Smooth outline of every cell large enough to hold a nucleus, and the cells' numbers."""
+    """Return the numbers and smoothed outlines (µm) of all cells large enough to hold a nucleus."""
     kept, outlines = [], []
     for number, box in enumerate(ndimage.find_objects(labels + 1)):
         if box is None:
             continue
         ring = smoothed_contour(labels[box] == number, LAYOUT_UM, 0.7)
-        # 25 µm² is below any tumour cell: such slivers are crumbs of the tessellation.
+        # Any tumour cell is larger than 25 µm²: smaller pieces are slivers of the tessellation.
         if ring is None or cv2.contourArea(ring.astype(np.float32)) < 25:
             continue
         origin = np.array([box[1].start, box[0].start]) * LAYOUT_UM - MARGIN_UM
@@ -225,7 +250,7 @@ def _outlines(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[NDArra
 def _nearest(
     settings: FieldSettings, kept: NDArray[np.int64], outlines: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
-    """Keep the `n_target` cells nearest to the picture's middle."""
+    """Keep the `n_target` cells nearest to the centre of the image."""
     middle = np.array(settings.extent_um) / 2
     distance = np.array([np.hypot(*(ring.mean(0) - middle)) for ring in outlines])
     order = np.sort(np.argsort(distance)[: settings.n_target])

@@ -1,4 +1,4 @@
-"""Closed rings: contours of masks, resampling, smoothing, wobbling, and where a ring lies."""
+"""Closed outlines: contours of masks, resampling, offsets, centroids and irregular ellipses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ring = NDArray[np.float64]
 
 
 def resampled(ring: Ring, step: float) -> Ring:
-    """Resample an open ring to even steps of about `step`, at least 8 vertices."""
+    """Resample an open ring, float64 (K, 2), to equal steps of about `step`, at least 8 vertices."""
     closed = np.vstack([ring, ring[:1]])
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
     n = max(8, round(length[-1] / step))
@@ -22,18 +22,24 @@ def resampled(ring: Ring, step: float) -> Ring:
 
 
 def smoothed_contour(mask: NDArray[np.bool_], step_um: float, sigma_um: float) -> Ring | None:
-    """Outline of the largest part of a mask, smoothed along its length; None for an empty mask.
+    """Return the outline of the largest part of a mask, smoothed along its length.
 
     Parameters
     ----------
     mask
-        bool (H, W). step_um : its pixel size. sigma_um : smoothing along the outline.
+        bool (H, W).
+    step_um
+        Pixel size of the mask, µm.
+    sigma_um
+        Sigma of the smoothing along the outline, µm.
 
     Returns
     -------
     Ring | None
-        float64 (K, 2) open ring in µm from the mask's corner, counter-clockwise or clockwise as OpenCV gives it.
+        float64 (K, 2), open ring in µm from the mask's corner, oriented as OpenCV returns it; None if the mask is empty
+        or its outline has fewer than 8 pixels.
     """
+    # Padded, so that parts at the mask's edge have a closed outline; the ring is shifted back below.
     padded = np.pad(mask, 1).astype(np.uint8)
     found, _ = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not found:
@@ -43,16 +49,17 @@ def smoothed_contour(mask: NDArray[np.bool_], step_um: float, sigma_um: float) -
         return None
     ring = resampled((largest - 0.5) * step_um, 0.5)
     ring = ndimage.gaussian_filter1d(ring, sigma_um / 0.5, axis=0, mode="wrap")
-    # OpenCV's contour runs through pixel centres, half a pixel inside the true border.
+    # OpenCV's contour runs through pixel centres, half a pixel inside the mask's border.
     return inset(ring, -0.5 * step_um)
 
 
 def normals(ring: Ring) -> Ring:
-    """Return the unit outward normal at each vertex, (K, 2)."""
+    """Return the unit outward normal at each vertex, float64 (K, 2), for either orientation of the ring."""
     tangent = np.roll(ring, -1, 0) - np.roll(ring, 1, 0)
     normal = np.stack([tangent[:, 1], -tangent[:, 0]], 1)
     normal /= np.maximum(np.hypot(*normal.T), 1e-9)[:, None]
     x, y = ring.T
+    # The sign of the shoelace area is the orientation.
     turn = np.sign(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
     return np.asarray(turn * normal)
 
@@ -63,7 +70,8 @@ def inset(ring: Ring, distance: float | NDArray[np.float64]) -> Ring:
 
 
 def centroid(ring: Ring) -> NDArray[np.float64]:
-    """Area centroid of an open ring, (2,)."""
+    """Return the area centroid of an open ring, float64 (2,)."""
+    # Relative to the first vertex, which avoids cancellation far from the origin.
     x, y = (ring - ring[0]).T
     cross = x * np.roll(y, -1) - np.roll(x, -1) * y
     area = cross.sum() / 2
@@ -81,9 +89,31 @@ def wobbly_ellipse(
     axis: float,
     wobble: float,
 ) -> Ring:
-    """Draw an ellipse of given area whose radius wanders by the relative SD `wobble`, 48 vertices."""
+    """Draw an irregular ellipse.
+
+    Parameters
+    ----------
+    rng
+        Random generator.
+    centre
+        float64 (2,), x and y.
+    area
+        Area of the ellipse before it is made irregular, in squared units of `centre`.
+    aspect
+        Aspect ratio, >= 1.
+    axis
+        Direction of the long axis, radians.
+    wobble
+        Relative strength of the irregularity.
+
+    Returns
+    -------
+    Ring
+        float64 (48, 2), open ring.
+    """
     angle = np.arange(48) * 2 * np.pi / 48
     radius = np.ones(48)
+    # Orders 0 and 1 would change size and position, which are given.
     for k in range(2, 6):
         radius += wobble / k * 2 * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
     unit = np.stack([np.cos(angle) * np.sqrt(aspect), np.sin(angle) / np.sqrt(aspect)], 1) * radius[:, None]

@@ -1,4 +1,4 @@
-"""Change a finished picture as scanners and file formats do."""
+"""Perturbations of a finished image, as scanners and file formats cause them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ def perturb(
     pixel_size_um: float,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Return a changed copy of a picture; what lies in the tissue is changed through `FieldSettings` instead.
+    """Return a perturbed copy of an image.
+
+    Changes of tissue and stain act before the optics: set them in `FieldSettings` instead.
 
     Parameters
     ----------
     rgb
         uint8 (H, W, 3).
     kind
-        ``jpeg`` (amount: quality 1..100), ``tint`` (each channel's gain is drawn from 1 - amount to
-        1 + amount), ``gamma`` (amount: exponent on 0..1), ``blur`` (amount: sigma in µm), ``noise`` (amount:
-        SD in grey levels). Stain scale and stain jitter act before the optics: see `FieldSettings`.
+        ``jpeg`` (amount: quality 1..100), ``tint`` (each channel's gain is drawn from 1 - amount to 1 + amount),
+        ``gamma`` (amount: exponent on 0..1), ``blur`` (amount: sigma in µm), ``noise`` (amount: SD in grey levels).
+    amount
+        Strength of the perturbation, in the unit of its kind.
     pixel_size_um
         µm/px, used by ``blur``.
     rng
-        Used by ``tint`` and ``noise``.
+        Random generator, used by ``tint`` and ``noise``.
 
     Returns
     -------
@@ -46,14 +49,17 @@ def perturb(
     Raises
     ------
     SettingsError
-        For an unknown kind or an amount that has no meaning.
+        If the kind is unknown or the amount is out of its range.
     """
     if kind not in get_args(Perturbation):
-        raise SettingsError(f"Unknown perturbation {kind!r}; there are: {', '.join(get_args(Perturbation))}.")
+        raise SettingsError(
+            f"Unknown perturbation {kind!r}. Choose one of: {', '.join(get_args(Perturbation))}."
+        )
     if amount < 0 or (kind in ("gamma", "jpeg") and amount == 0):
-        raise SettingsError(f"Perturbation {kind!r} cannot take the amount {amount}; give a positive one.")
+        raise SettingsError(f"Perturbation {kind!r} cannot have the amount {amount}. Give a positive number.")
     if kind == "jpeg":
         return jpeg(rgb, int(amount))
+    # OpenCV refuses a sigma of 0 where it is to choose the kernel's size.
     if kind == "blur" and amount == 0:
         return rgb.copy()
     light: NDArray[np.float32] = rgb.astype(np.float32)

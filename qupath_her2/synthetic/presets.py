@@ -1,4 +1,4 @@
-"""Named fields: plain scores, fields near a cut, and pictures that deserve refusal."""
+"""Presets of synthetic fields: clear scores, scores near a cut-off, and images that must be refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PLAIN_SHARES", "PRESETS", "preset"]
 
 Shares = tuple[float, float, float, float]
 
-#: Shares of 0, 1+, 2+, 3+ that lie well away from every 10 % cut of the breast guideline (2018/2023).
+#: Shares of 0, 1+, 2+, 3+ well away from every 10 % cut-off of the ASCO/CAP breast guideline (2018/2023).
 PLAIN_SHARES: dict[str, Shares] = {
     "0": (0.97, 0.03, 0.0, 0.0),
     "1+": (0.57, 0.40, 0.03, 0.0),
@@ -20,6 +20,7 @@ PLAIN_SHARES: dict[str, Shares] = {
     "3+": (0.15, 0.15, 0.25, 0.45),
 }
 
+#: Fields that scoring must refuse, by the reason for it.
 _REFUSED: dict[str, dict[str, Any]] = {
     "cytoplasmic": {"shares": (1.0, 0.0, 0.0, 0.0), "diffuse_dab_od": (0.12, 0.45)},
     "nuclear": {"shares": (1.0, 0.0, 0.0, 0.0), "nuclear_dab_od": (0.1, 0.7)},
@@ -30,7 +31,7 @@ _REFUSED: dict[str, dict[str, Any]] = {
     "blurred": {"psf_um": 1.1, "sharpening": 0.0},
 }
 
-#: What `preset` knows.
+#: Names that `preset` accepts.
 PRESETS: tuple[str, ...] = ("score", "near cut", "unstained", *_REFUSED)
 
 
@@ -42,26 +43,34 @@ def preset(
     Parameters
     ----------
     name
-        One of `PRESETS`. ``score`` is a plain field of `score`; ``near cut`` has a share of 10 % +
-        `offset` at the lower cut of `score` (``1+``, ``2+`` or ``3+``): it scores `score` for a positive
-        offset, one less for a negative one; ``unstained`` has no membrane at all. The others deserve
-        refusal: ``cytoplasmic``, ``nuclear``, ``h&e``, ``glass``, ``coarse`` (1 µm/px), ``few cells`` (20),
-        ``blurred``.
+        One of `PRESETS`. ``score`` is a clear field of `score`. ``near cut`` has a share of 10 % + `offset` at the
+        lower cut-off of `score` (``1+``, ``2+`` or ``3+``), so that it scores `score` for a positive offset and one
+        less for a negative one. ``unstained`` has no stained membrane. All others must be refused: ``cytoplasmic``,
+        ``nuclear``, ``h&e``, ``glass``, ``coarse`` (1 µm/px), ``few cells`` (20), ``blurred``.
     seed
-        The field's seed.
-    score, offset
-        Used by ``score`` and ``near cut``.
-    changes
-        Any other `FieldSettings`, winning over the preset's.
+        Seed of the field.
+    score
+        HER2 score, used by ``score`` and ``near cut``.
+    offset
+        Distance of the deciding share from 10 %, -0.1..0.2, used by ``near cut``.
+    **changes
+        Any `FieldSettings`; they take precedence over the preset.
+
+    Returns
+    -------
+    FieldSettings
+        The settings.
 
     Raises
     ------
     SettingsError
-        For an unknown preset, score or setting.
+        If the preset, the score or a setting is unknown, or a value is out of range.
     """
     known = {one.name for one in fields(FieldSettings)}
     if unknown := sorted(set(changes) - known):
-        raise SettingsError(f"FieldSettings has no {', '.join(unknown)}; it has: {', '.join(sorted(known))}.")
+        raise SettingsError(
+            f"FieldSettings has no {', '.join(unknown)}. Available settings: {', '.join(sorted(known))}."
+        )
     if name == "score":
         base: dict[str, Any] = {"shares": _plain(score)}
     elif name == "near cut":
@@ -71,21 +80,22 @@ def preset(
     elif name in _REFUSED:
         base = _REFUSED[name]
     else:
-        raise SettingsError(f"Unknown preset {name!r}; there are: {', '.join(PRESETS)}.")
+        raise SettingsError(f"Unknown preset {name!r}. Choose one of: {', '.join(PRESETS)}.")
     return replace(FieldSettings(seed=seed), **{**base, **changes})
 
 
 def _plain(score: str) -> Shares:
-    """Shares of a plain field."""
+    """Return the class shares of a clear field of `score`."""
     if score not in PLAIN_SHARES:
-        raise SettingsError(f"Unknown score {score!r}; there are: {', '.join(PLAIN_SHARES)}.")
+        raise SettingsError(f"Unknown score {score!r}. Choose one of: {', '.join(PLAIN_SHARES)}.")
     return PLAIN_SHARES[score]
 
 
 def _near(score: str, offset: float) -> Shares:
-    """Shares with the deciding class at 10 % + offset and the classes below well filled."""
+    """Return class shares with the deciding class at 10 % + offset and all lower cut-offs clearly exceeded."""
     if not -0.1 <= offset <= 0.2:
-        raise SettingsError(f"offset must lie in -0.1..0.2 of the cells, not {offset}.")
+        raise SettingsError(f"offset must lie in -0.1..0.2 (a share of the cells), not {offset}.")
+    # The classes below the deciding one are filled far above 10 %, so that only one cut-off decides the score.
     share = 0.10 + offset
     if score == "3+":
         return 0.60 - share, 0.20, 0.20, share
@@ -93,4 +103,4 @@ def _near(score: str, offset: float) -> Shares:
         return 0.65 - share, 0.35, share, 0.0
     if score == "1+":
         return 1 - share, share, 0.0, 0.0
-    raise SettingsError(f"No cut lies below score {score!r}; choose 1+, 2+ or 3+.")
+    raise SettingsError(f"There is no cut-off below score {score!r}. Choose 1+, 2+ or 3+.")

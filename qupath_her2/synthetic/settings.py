@@ -1,4 +1,4 @@
-"""What a drawn field is made of: every physical choice, in one frozen record."""
+"""Settings of a synthetic field: tissue, stain, optics and sensor in one frozen record."""
 
 from __future__ import annotations
 
@@ -14,70 +14,99 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class FieldSettings:
-    """The tissue, the stain and the scanner of one drawn HER2 field.
+    """Tissue, stain and scanner of one synthetic HER2 field.
 
-    Geometry is laid out in µm from `seed` alone: the same seed drawn at 0.25 and at 0.5 µm/px over the same
-    extent shows the same tissue. A ``(low, high)`` pair is a range drawn from evenly for each cell. Optical
-    densities are log10 amounts along a unit stain vector, before the blur of the optics.
+    Geometry is laid out in µm and depends on `seed` and the extent only: the same seed at 0.25 and at 0.5 µm/px over
+    the same extent shows the same tissue. A ``(low, high)`` pair is a range from which each cell's value is drawn
+    uniformly. Optical densities are log10 amounts along a unit stain vector, before the blur of the optics.
 
     Attributes
     ----------
     width_px, height_px
-        Size of the picture. pixel_size_um : µm/px. seed : all randomness follows from it.
+        Size of the image, px.
+    pixel_size_um
+        µm per pixel, 0.05..4.
+    seed
+        Seed of all random numbers.
     shares
         Shares of the counted tumour cells in the classes 0, 1+, 2+, 3+; they sum to 1.
     n_target
-        Keep only this many tumour cells, nearest to one nest centre; None fills the tumour.
+        Keep only this many tumour cells, those nearest to the centre of the image; None fills the tumour.
     crowding
         0..1; 1 leaves no gap between cells.
     class_patchiness
-        0..1; 0 mixes classes like salt and pepper, 1 sorts them into patches.
+        0..1; 0 mixes the classes like salt and pepper, 1 sorts them into patches.
     cell_diameter_um, cell_diameter_cv
-        Mean diameter of a tumour cell and its coefficient of variation.
+        Mean diameter of a tumour cell, µm, and its coefficient of variation.
     cell_aspect
-        Elongation of cells. gland : 0..1, columnar arrangement around lumens.
+        Aspect ratio of cells, >= 1.
+    gland
+        Share of cells arranged as columns around lumens, 0..1.
     nucleus_area_share
-        Nucleus area as a share of the cell's. nucleus_aspect : elongation of nuclei.
+        Area of the nucleus as a share of the cell's area.
+    nucleus_aspect
+        Aspect ratio of nuclei, >= 1.
     haematoxylin_od
         Mean OD of a tumour nucleus; real IHC counterstain is pale, 0.06 to 0.15.
     overlap
-        Share of cells that lie partly over or under a neighbour.
+        Share of cells that lie partly over or under a neighbour, 0..1.
     faint_od, moderate_od, intense_od
-        Peak DAB OD of one cell's own membrane. No guideline gives densities;
-        these ranges are ours, about the published cuts 0.10 / 0.25 / 0.45 (her2_rules: settings, not facts).
+        Peak DAB OD of a cell's own membrane. No guideline states densities; these ranges are ours, around the
+        published cut-offs 0.10 / 0.25 / 0.45 (her2_rules: settings, not facts).
     width_1_um, width_2_um, width_3_um
-        (mean, SD) of the membrane's full width at half maximum in 1+, 2+ and
-        3+ cells, Scheel et al. 2018 (n = 120).
-    incomplete_share
-        Completeness of incomplete membranes. complete_share : of complete ones.
+        (mean, SD) of the membrane's full width at half maximum in 1+, 2+ and 3+ cells, µm; Scheel et al. 2018
+        (n = 120).
+    incomplete_share, complete_share
+        Completeness of membranes that are drawn as incomplete and as complete, 0..1.
     faint_complete
-        Share of 2+ cells that are faint but complete. uncommon : share of 2+ cells that are
-        moderate and incomplete. lateral : share of incomplete cells with a lateral or basolateral pattern.
+        Share of 2+ cells that are faint but complete.
+    uncommon
+        Share of 2+ cells that are moderate or intense and incomplete.
+    lateral
+        Share of incomplete cells with a lateral or basolateral pattern.
     contact
-        How the deposits of touching cells add. ``quadrature``: a border stained from both sides
-        integrates about 1.4 times a single one, as measured (1.4 to 1.5); ``sum``: twice.
+        How the deposits of touching cells add up. ``quadrature``: a border stained from both sides integrates to about
+        1.4 times a single one, as measured (1.4 to 1.5); ``sum``: to twice.
     granularity
-        SD of the log-normal unevenness of DAB, along a membrane and grain by grain.
+        SD of the log-normal unevenness of DAB, along a membrane and from grain to grain.
     cytoplasm_fraction
-        Highest cytoplasm DAB OD as a share of the cell's own membrane OD; a cell has 0.4 to
-        1.0 of it. tangential : share of stained cells whose membrane is cut flat somewhere: a pale brown
-        sheet beside the border, not part of any truth.
+        Highest DAB OD of the cytoplasm as a share of the cell's own membrane OD; a cell has 0.4 to 1.0 of it.
+    tangential
+        Share of stained cells whose membrane is cut tangentially somewhere: a pale brown sheet beside the border, not
+        part of any ground truth.
     diffuse_dab_od
-        DAB OD laid into all tumour cytoplasm. nuclear_dab_od : DAB OD of all tumour nuclei.
+        Additional DAB OD of the cytoplasm of every tumour cell.
+    nuclear_dab_od
+        DAB OD of every tumour nucleus.
     stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge
-        How much of each, 0..1.
+        Amount of each, 0..1.
     background_od
-        OD of unstained tissue. stain_scale : multiplies all DAB.
+        OD of unstained tissue.
+    stain_scale
+        Factor on all DAB.
     haematoxylin_vector, dab_vector
-        Stain vectors (R, G, B), made unit length; the defaults are close to
-        those of public HER2 cores. stain_jitter : SD by which each component is moved, once per field.
+        Stain vectors (R, G, B), scaled to unit length; the defaults are close to those of public HER2 cores.
+    stain_jitter
+        SD of the random change of each vector component, drawn once per field.
     palette
-        ``H-DAB``, or ``H&E`` for a picture that must be refused.
+        ``H-DAB``, or ``H&E`` for an image that must be refused.
     psf_um
-        Sigma of the optics' point spread. glare : stray light as a share of white.
+        Sigma of the optics' Gaussian point spread function, µm.
+    glare
+        Stray light as a share of white.
     sharpening
-        Unsharp gain of the scanner. noise : SD in grey levels at white. white : sensor value of
-        empty glass. jpeg_quality : None leaves JPEG out.
+        Gain of the scanner's unsharp masking.
+    noise
+        SD of the sensor noise at white, grey levels.
+    white
+        Sensor value (R, G, B) of empty glass.
+    jpeg_quality
+        1..100; None skips JPEG.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range; the message names it.
     """
 
     width_px: int = 1024
@@ -99,6 +128,7 @@ class FieldSettings:
     faint_od: Range = (0.10, 0.19)
     moderate_od: Range = (0.22, 0.40)
     intense_od: Range = (0.46, 0.9)
+    # (mean, SD), not ranges; kept in the same type because both are pairs of numbers in a settings file.
     width_1_um: Range = (0.64, 0.10)
     width_2_um: Range = (1.0, 0.23)
     width_3_um: Range = (2.14, 0.40)
@@ -134,21 +164,24 @@ class FieldSettings:
     jpeg_quality: int | None = 85
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn, naming the setting and its value."""
+        """Check ranges; the error names the setting and its value."""
         if min(self.width_px, self.height_px) < 16 or not 0.05 <= self.pixel_size_um <= 4:
             raise SettingsError(
                 f"A field of {self.width_px} x {self.height_px} px at {self.pixel_size_um} µm/px cannot be "
-                "drawn. Use at least 16 px a side and 0.05 to 4 µm/px."
+                "drawn. Use at least 16 px per side and 0.05 to 4 µm/px."
             )
+        # 0.9999999 is 1 with the rounding of four decimal fractions.
         if abs(sum(self.shares) - 1) > 1e-6 or min(self.shares) < 0:
             raise SettingsError(f"shares must be four numbers >= 0 that sum to 1, not {self.shares}.")
         if self.n_target is not None and self.n_target < 0:
             raise SettingsError(f"n_target must be >= 0 or None, not {self.n_target}.")
         for one in fields(self):
             value = getattr(self, one.name)
+            # Annotations are strings here. The widths are (mean, SD), not ranges, though of the same type.
             is_range = one.type == "Range" and not one.name.startswith("width_")
             if is_range and not 0 <= value[0] <= value[1]:
                 raise SettingsError(f"{one.name} must be (low, high) with 0 <= low <= high, not {value}.")
+        # Shares and amounts that enter as probabilities or weights; others may exceed 1 without harm.
         for name in (
             "crowding",
             "class_patchiness",

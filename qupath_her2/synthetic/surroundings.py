@@ -1,4 +1,4 @@
-"""What is not a tumour cell: tissue ground, collagen, stromal nuclei, lymphocytes, red cells, dirt."""
+"""Surroundings of the tumour cells: background tissue, collagen, stromal nuclei, lymphocytes, red cells, dirt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,17 @@ Flow = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class OtherNuclei:
-    """Nuclei that are not tumour: outline in µm, kind (``stroma`` or ``lymphocyte``) and OD of each."""
+    """Nuclei of other cells.
+
+    Attributes
+    ----------
+    nuclei
+        N open rings, float64 (K, 2), µm.
+    kinds
+        ``stroma`` or ``lymphocyte``, one per nucleus.
+    od
+        float64 (N,), haematoxylin OD.
+    """
 
     nuclei: list[Ring]
     kinds: list[str]
@@ -40,12 +50,12 @@ class OtherNuclei:
 
 
 def _inside(region: NDArray[np.uint8], code: int, xy: Ring, depth_um: float) -> NDArray[np.bool_]:
-    """Which points lie at least `depth_um` inside a region."""
+    """Return which points (N, 2; µm) lie at least `depth_um` inside a region, bool (N,)."""
     return np.asarray(sample(depth_in(region, code), xy, LAYOUT_UM) >= depth_um)
 
 
 def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
-    """Scatter spindle nuclei along the stroma, lymphocytes in crowds, and a few between tumour cells."""
+    """Place spindle-shaped nuclei along the stroma, lymphocytes in crowds, and a few between tumour cells."""
     rng = stream(settings.seed, "other nuclei")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
     n = int(extent.prod() / 30)
@@ -56,6 +66,7 @@ def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
     in_tumour = (layout.region.max() > 0) & _inside(layout.region, TUMOUR, xy, 2.0)
     density = np.where(in_stroma, np.where(is_lymphocyte, 0.8, 0.16), 0.0)
     density = np.where(in_tumour & is_lymphocyte, 0.012, density)
+    # Thinning: candidates are kept with the local density as probability.
     taken = rng.random(n) < density
     xy, is_lymphocyte = xy[taken], is_lymphocyte[taken]
     flow = _flow(layout)(xy) + rng.normal(0, 0.25, len(xy))
@@ -74,7 +85,8 @@ def other_nuclei(settings: FieldSettings, layout: Layout) -> OtherNuclei:
 
 
 def _flow(layout: Layout) -> Flow:
-    """Make a function from points to the direction along the stroma's bands there, radians."""
+    """Return a function from points (N, 2; µm) to the direction of the stromal bands there, radians."""
+    # The bands run perpendicular to the gradient of their depth.
     slopes = np.gradient(cv2.GaussianBlur(depth_in(layout.region, STROMA), (0, 0), 8))
     slope_y, slope_x = (np.asarray(slope, np.float32) for slope in slopes)
 
@@ -86,13 +98,13 @@ def _flow(layout: Layout) -> Flow:
 
 
 def paint_ground(canvas: Canvas, layout: Layout) -> None:
-    """Lay the pale ground of unstained tissue: smooth in tumour cells, holey in stroma, none on glass."""
+    """Paint the pale background of unstained tissue: smooth in tumour cells, porous in stroma, none on glass."""
     settings = canvas.settings
     tumour, stroma, lumen = (
         blurred(canvas, _to_canvas(canvas, layout.region == code), 0.4) for code in (TUMOUR, STROMA, LUMEN)
     )
     grain, drift = texture(canvas, "ground grain", 0.3), texture(canvas, "ground drift", 3.0)
-    # Loose stroma is a web with empty meshes: ridges of a random field make the strands.
+    # Loose stroma is a web with empty meshes; its strands lie where a random field is near zero.
     web = np.exp(-((texture(canvas, "web", 0.9) / 0.45) ** 2)) + 0.7 * np.exp(
         -((texture(canvas, "mesh", 2.2) / 0.3) ** 2)
     )
@@ -107,7 +119,7 @@ def paint_ground(canvas: Canvas, layout: Layout) -> None:
 
 
 def _clefts(canvas: Canvas, layout: Layout) -> NDArray[np.float32]:
-    """Where tissue shrank off the stroma beside it, 0..1: slits along parts of the nests' borders."""
+    """Return retraction clefts, 0..1: slits along parts of the nests' borders where tissue shrank off the stroma."""
     settings = canvas.settings
     depth = depth_in(layout.region, STROMA)
     gate = smooth_field(stream(settings.seed, "clefts"), settings.extent_um, 8.0, LAYOUT_UM)
@@ -116,7 +128,7 @@ def _clefts(canvas: Canvas, layout: Layout) -> NDArray[np.float32]:
 
 
 def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32]) -> None:
-    """Draw wavy fibrils along the stroma: thin, some darker than the ground, some refracting light."""
+    """Paint thin, wavy collagen fibrils along the stroma, some darker than the background, some refracting light."""
     settings = canvas.settings
     rng = stream(settings.seed, "collagen")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
@@ -130,6 +142,7 @@ def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32])
     bend = rng.normal(0, 0.12, len(starts))
     along = _flow(layout)
     for k in range(1, steps):
+        # An autoregressive bend makes waves; independent angles would make a jagged line.
         bend = 0.8 * bend + rng.normal(0, 0.1, len(starts))
         angle = along(paths[:, k - 1]) + bend
         paths[:, k] = paths[:, k - 1] + 1.5 * np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -145,14 +158,14 @@ def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32])
 
 
 def paint_others(canvas: Canvas, others: OtherNuclei) -> None:
-    """Add the nuclei that are not tumour: lymphocytes dense, spindles in between."""
+    """Paint the nuclei of other cells; more lymphocytes than stromal nuclei are dense."""
     for kind, dense in (("lymphocyte", 0.6), ("stroma", 0.4)):
         these = [i for i, name in enumerate(others.kinds) if name == kind]
         paint_nuclei(canvas, [others.nuclei[i] for i in these], others.od[these], kind, dense)
 
 
 def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
-    """Add clusters of grey refractile red cells in the stroma and a few blurred specks anywhere on tissue."""
+    """Paint clusters of refractile red cells in the stroma and a few blurred specks of dirt anywhere."""
     settings = canvas.settings
     rng = stream(settings.seed, "red cells")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
@@ -169,12 +182,12 @@ def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
             fill(canvas, halo, middle + 1.22 * (ring - middle), 0.06)
             fill(canvas, halo, ring, 0.0)
             fill(canvas, body, ring, rng.uniform(0.02, 0.2))
-            # A red cell bends light: one flank is dark, the other bright.
+            # A red cell refracts light: one flank appears dark, the other bright.
             first, length = int(rng.integers(0, len(ring))), int(rng.integers(len(ring) // 4, len(ring)))
             flank = np.roll(ring, -first, 0)[:length]
             stroke(canvas, edge, flank, rng.uniform(0.2, 0.6), rng.uniform(0.4, 1.0), closed=False)
     canvas.grey[:] += blurred(canvas, body + edge, 0.22) - blurred(canvas, halo, 0.3)
-    # Haemoglobin keeps a trace of yellow: part of it unmixes as DAB, which detectors must stand.
+    # Haemoglobin keeps a trace of yellow, part of which unmixes as DAB: detectors must tolerate it.
     canvas.dab[:] += 0.12 * blurred(canvas, body + edge, 0.22)
     specks = np.zeros_like(canvas.dab)
     for _ in range(int(rng.poisson(settings.out_of_focus * extent.prod() / 9000))):
@@ -183,7 +196,8 @@ def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
 
 
 def _to_canvas(canvas: Canvas, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Resample a layout mask onto the canvas, 0..1."""
+    """Resample a layout mask onto the canvas grid, float32 (H, W), 0..1."""
+    # Pixel centres of the canvas in layout indices; both grids start at their own margin.
     height, width = canvas.dab.shape
     scale = canvas.grid_um / LAYOUT_UM
     start = (MARGIN_UM - PAD_UM) / LAYOUT_UM + scale / 2 - 0.5
