@@ -1,4 +1,4 @@
-"""ROOM 5: learning from labels and from drawn truth: training, prediction, calibration, and looking at why.
+"""ROOM 5: training, prediction, segmentation of slides, calibration, metrics and Grad-CAM.
 
-Names are resolved on first use. torch is imported inside the functions that need it.
+torch is imported inside the functions that need it.
 """

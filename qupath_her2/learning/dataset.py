@@ -1,8 +1,10 @@
-"""From rows of a manifest to what a network sees.
+"""Data loading: from rows of a manifest to the input of a network.
 
-Threads read 8-bit pixels into one buffer a batch (pinned where a GPU waits for it); everything after that,
-stain maps, augmentation, scaling to the network's mean and deviation, happens on the device, on the whole batch.
-Batches come in the order asked for, however many threads read.
+Threads read 8-bit pixels into one buffer per batch (page-locked for a GPU). Everything after that, stain normalisation,
+augmentation and scaling to the network's mean and standard deviation, happens on the device, for the whole batch.
+Batches arrive in the requested order, with any number of threads.
+
+Own code: torch's DataLoader starts processes, each of which would open every slide again and copy its pixels.
 """
 
 from __future__ import annotations
@@ -39,30 +41,40 @@ __all__ = [
 
 
 class PatchReader(Protocol):
-    """What hands out pixels: `patches.PatchPixels`, or anything that reads like it, from several threads."""
+    """Source of patches, safe to read from several threads, such as `patches.pixels.patch_pixels.PatchPixels`."""
 
     def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
-        """Return uint8 (n, side, side, 3), and an error with its `row` for each patch that cannot be read."""
+        """Return uint8 (n, side, side, 3) RGB, and an error with its `row` for each patch that cannot be read."""
         ...
 
 
 class TargetReader(Protocol):
-    """What hands out the truth of every pixel: `patches.Targets`, or anything like it, from several threads."""
+    """Source of pixel classes, safe to read from several threads, such as `patches.targets.targets.Targets`."""
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return uint8 (n, side, side): class indices, 255 where nobody knows."""
+        """Return uint8 (n, side, side), class indices, 255 = unlabelled."""
         ...
 
     def pixel_counts(self) -> NDArray[np.int64]:
-        """Return how many pixels of each class each patch has, int64 (N, C)."""
+        """Return the number of pixels of each class in each patch, int64 (N, C)."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Patches that were read: `rows` int64 (n,), `patches` uint8 (n, side, side, 3) in the computer's memory,
-    an error for each row that was asked for and is not among them, and `targets` uint8 (n, side, side) if any.
-    """  # noqa: D205
+    """A batch of patches in host memory.
+
+    Attributes
+    ----------
+    rows
+        int64 (n,), rows of the manifest.
+    patches
+        uint8 (n, side, side, 3) RGB.
+    unread
+        An error for each requested row that could not be read, and is not among `rows`.
+    targets
+        uint8 (n, side, side), pixel classes, or None.
+    """
 
     rows: NDArray[np.int64]
     patches: Tensor
@@ -71,7 +83,22 @@ class Batch:
 
 
 def batch_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArray[np.int64]]:
-    """Cut rows into batches of `size`; a remainder under `least` joins the last one (see `train`)."""
+    """Divide rows into batches.
+
+    Parameters
+    ----------
+    rows
+        int64 (N,).
+    size
+        Rows per batch.
+    least
+        A last batch with fewer rows is merged into the one before it, see `TrainSettings.batch_size`.
+
+    Returns
+    -------
+    list
+        int64 arrays.
+    """
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [np.concatenate(batches[-2:])]
@@ -79,8 +106,8 @@ def batch_rows(rows: NDArray[np.int64], size: int, least: int = 1) -> list[NDArr
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """A batch whose parts are being read."""
+class _PendingBatch:
+    """A batch whose parts are still being read."""
 
     rows: NDArray[np.int64]
     patches: Tensor
@@ -97,39 +124,45 @@ def read_batches(
     targets: TargetReader | None = None,
     pinned: bool = False,
 ) -> Generator[Batch, None, None]:
-    """Read batches by threads and yield them in order.
+    """Read batches with several threads, and yield them in order.
 
     Parameters
     ----------
     pixels
-        The reader.
+        Reader of the patches.
     batches
         Rows of each batch.
     side_px
-        Side of a patch.
+        Side of a patch, px.
     settings
         Threads and buffers.
     targets
-        Reader of the truth of every pixel, where that is wanted too.
+        Reader of the pixel classes, or None.
     pinned
-        into page-locked memory, from which a GPU fetches by itself.
+        Read into page-locked memory, from which a GPU copies asynchronously.
+
+    Yields
+    ------
+    Batch
+        One for each of `batches`, without the rows that could not be read.
 
     Raises
     ------
     Her2Error
-        Whatever the reader raises but for single patches: those are in `Batch.unread`.
+        Errors of the reader, except those of single patches, which are in `Batch.unread`.
     """
     import torch
 
-    def part(
+    def _read_part(
         rows: NDArray[np.int64], out: NDArray[np.uint8], truth: NDArray[np.uint8] | None
     ) -> list[PatchReadError]:
+        """Read some rows straight into their places in the batch's buffers; return the errors of single patches."""
         out[:], failed = pixels.read_readable(rows)
         if targets is not None and truth is not None:
             truth[:] = targets.read(rows)
         return failed
 
-    def begin(pool: ThreadPoolExecutor, rows: NDArray[np.int64]) -> _Waiting:
+    def submit(pool: ThreadPoolExecutor, rows: NDArray[np.int64]) -> _PendingBatch:
         patches = torch.empty((len(rows), side_px, side_px, 3), dtype=torch.uint8, pin_memory=pinned)
         truth = None
         if targets is not None:
@@ -139,52 +172,54 @@ def read_batches(
         starts = range(0, len(rows), step)
         parts = [
             pool.submit(
-                part, rows[k : k + step], out[k : k + step], None if own is None else own[k : k + step]
+                _read_part, rows[k : k + step], out[k : k + step], None if own is None else own[k : k + step]
             )
             for k in starts
         ]
-        return _Waiting(rows, patches, truth, parts)
+        return _PendingBatch(rows, patches, truth, parts)
 
     with ThreadPoolExecutor(settings.threads, "her2-patches") as pool:
-        waiting: deque[_Waiting] = deque()
+        pending: deque[_PendingBatch] = deque()
         try:
             for rows in batches:
-                waiting.append(begin(pool, rows))
-                if len(waiting) > settings.batches_ahead:
-                    yield _finish(waiting.popleft())
-            while waiting:
-                yield _finish(waiting.popleft())
+                pending.append(submit(pool, rows))
+                # Memory is bounded by the batches submitted, not by the speed of the consumer.
+                if len(pending) > settings.batches_ahead:
+                    yield _finish(pending.popleft())
+            while pending:
+                yield _finish(pending.popleft())
         finally:
-            for batch in waiting:
+            # The consumer stopped early: parts not yet begun are dropped, or closing would wait for all of them.
+            for batch in pending:
                 for future in batch.parts:
                     future.cancel()
 
 
-def _finish(batch: _Waiting) -> Batch:
+def _finish(batch: _PendingBatch) -> Batch:
     unread = tuple(error for future in batch.parts for error in future.result())
     if not unread:
         return Batch(batch.rows, batch.patches, (), batch.targets)
     good = np.flatnonzero(~np.isin(batch.rows, [error.row for error in unread]))
-    # Fancy indexing would give memory that is not pinned; the few batches with a hole may pay for that.
+    # Indexing gives memory that is not page-locked; only the few batches with unreadable patches pay for that.
     truth = None if batch.targets is None else batch.targets[good.tolist()]
     return Batch(batch.rows[good], batch.patches[good.tolist()], unread, truth)
 
 
 class Preparation:
-    """Turns 8-bit patches into a network's input, on the device.
+    """Preprocessing: turns 8-bit patches into the input of a network, on the device.
 
     Parameters
     ----------
     manifest
-        The patches' images.
+        Manifest of the patches.
     mean, std
-        Of the network, for red, green, blue in 0..1.
+        Normalisation of the network, for RGB in 0..1.
     stain_maps
-        One map of densities for each image of the manifest (Macenko's, say), or None.
+        Stain normalisation of each image of the manifest, e.g. by Macenko, or None.
     augment
-        What may happen in training, or None.
+        Augmentation in training, or None.
     seed
-        Of the augmentation.
+        Seed of the augmentation.
     """
 
     def __init__(
@@ -199,10 +234,10 @@ class Preparation:
     ) -> None:
         if stain_maps is not None and len(stain_maps) != len(manifest.images):
             raise SettingsError(
-                f"{len(stain_maps)} stain maps were given for {len(manifest.images)} images. Give one an image."
+                f"{len(stain_maps)} stain maps were given for {len(manifest.images)} images. Give one per image."
             )
         self._image = manifest.image
-        # value * scale + shift, of 0..255, is (value / 255 - mean) / std.
+        # For values 0..255, value * scale + shift equals (value / 255 - mean) / std.
         self._scale = [1 / (255 * s) for s in std]
         self._shift = [-m / s for m, s in zip(mean, std, strict=True)]
         self._scratch: Tensor | None = None
@@ -218,21 +253,20 @@ class Preparation:
         patches
             uint8 (n, side, side, 3) RGB, on the device.
         rows
-            int64 (n,), their rows.
+            int64 (n,), their rows in the manifest.
         epoch
-            Of the training; chooses the augmentation together with seed and row.
+            Epoch of the training, which determines the augmentation together with seed and row.
 
         Returns
         -------
         Tensor
-            float32 (n, 3, side, side), normalised; its memory is channels-last. On a processor it may be overwritten by
-            the next call.
+            float32 (n, 3, side, side), normalised, in channels-last layout. On a CPU the next call may overwrite it.
         """
         import torch
 
         if patches.device.type == "cpu" and self._augment is None and self._maps is None:
             return self._by_table(patches)
-        # A permuted view of interleaved pixels is what torch calls channels-last: nothing is moved.
+        # A permuted view of interleaved RGB is what torch calls channels-last: nothing is copied.
         values = patches.permute(0, 3, 1, 2).float()
         drawn = None if self._augment is None else draw_augmentation(self._augment, self._seed, epoch, rows)
         maps = self._maps_of(rows)
@@ -246,13 +280,31 @@ class Preparation:
         return values * scale[:, None, None] + shift[:, None, None]
 
     def targets(self, targets: Tensor, rows: NDArray[np.int64], epoch: int = 0) -> Tensor:
-        """Return targets, uint8 (n, side, side) on the device, moved as `__call__` moves the same rows' patches."""
+        """Augment pixel classes as `__call__` augments the same rows' patches.
+
+        Parameters
+        ----------
+        targets
+            uint8 (n, side, side), on the device.
+        rows
+            int64 (n,), their rows in the manifest.
+        epoch
+            Epoch of the training.
+
+        Returns
+        -------
+        Tensor
+            uint8 (n, side, side), 255 = unlabelled.
+        """
         if self._augment is None:
             return targets
         return transform_targets(targets, draw_augmentation(self._augment, self._seed, epoch, rows))
 
     def _by_table(self, patches: Tensor) -> Tensor:
-        """Look the 256 values up, into memory that is used again: new memory costs more than the arithmetic."""
+        """Normalise with a table of the 256 values, into a buffer that is reused.
+
+        On a CPU this is faster than arithmetic: allocating a new batch costs more than computing it.
+        """
         import torch
 
         n, high, wide, _ = patches.shape
@@ -261,7 +313,7 @@ class Preparation:
             or self._scratch.shape[0] < n
             or self._scratch.shape[1:] != patches.shape[1:]
         ):
-            # A tensor born in inference mode could never take part in a gradient.
+            # A tensor created in inference mode could not take part in a later backward pass.
             with torch.inference_mode(False):
                 self._scratch = torch.empty((n, high, wide, 3))
         out = self._scratch[:n]
@@ -277,6 +329,7 @@ class Preparation:
             return None
         image = self._image[rows]
         every = self._maps
+        # One map per image is stored, one per patch is needed.
         return DensityMaps(
             every.matrix[image], every.offset[image], every.white_in[image], every.white_out[image]
         )

@@ -1,4 +1,4 @@
-"""Where a network runs and with how many digits; what to do when its memory is full."""
+"""Devices: choice of GPU or CPU, numeric precision, memory layout, and detection of full memory."""
 
 from __future__ import annotations
 
@@ -26,17 +26,22 @@ PRECISIONS: tuple[str, ...] = ("auto", "fp32", "bf16", "fp16")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`.
+    """Return a device by name.
 
     Parameters
     ----------
     name
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the first GPU, else the processor.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto``: the first NVIDIA GPU, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
 
     Raises
     ------
     SettingsError
-        There is no such device here.
+        This computer has no such device.
     """
     need("torch")
     import torch
@@ -47,16 +52,16 @@ def choose_device(name: str = "auto") -> torch.device:
     kind, _, number = name.partition(":")
     if not has.get(kind, False) or (number and not number.isdecimal()):
         there = ", ".join(kind for kind, is_there in has.items() if is_there)
-        raise SettingsError(f"Device {name!r} is not to be had here; there is: {there}. Or say auto.")
+        raise SettingsError(f"Device {name!r} is not available here; available: {there}. Or choose auto.")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise SettingsError(
-            f"Device {name!r} is not to be had here: {torch.cuda.device_count()} GPU, counted from cuda:0."
+            f"Device {name!r} is not available here: there are {torch.cuda.device_count()} GPUs, numbered from cuda:0."
         )
     return torch.device(name)
 
 
 def describe_device(device: torch.device) -> str:
-    """Return what the device is called: the GPU's name, or ``cpu``."""
+    """Return the name of the GPU, or the kind of any other device."""
     import torch
 
     return str(torch.cuda.get_device_name(device) if device.type == "cuda" else device.type)
@@ -65,13 +70,25 @@ def describe_device(device: torch.device) -> str:
 def half_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:
     """Return the 16-bit type for a network's arithmetic, or None for float32.
 
-    ``auto`` is bf16 on a GPU that has it, fp16 on an older one, and float32 elsewhere: on a processor halves gain
-    little, and torch's bf16 ends in an illegal instruction on virtual machines that name AMX but forbid it.
+    ``auto`` is bf16 on a GPU that supports it, fp16 on an older one, and float32 elsewhere: on a CPU 16-bit types gain
+    little, and torch's bf16 crashes with an illegal instruction on virtual machines that report AMX but forbid it.
+
+    Parameters
+    ----------
+    device
+        The device to compute on.
+    precision
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+
+    Returns
+    -------
+    torch.dtype or None
+        The type for `autocast`.
 
     Raises
     ------
     SettingsError
-        When `precision` is unknown.
+        `precision` is unknown.
     """
     import torch
 
@@ -80,25 +97,29 @@ def half_dtype(device: torch.device, precision: Precision) -> torch.dtype | None
     if precision == "auto":
         if device.type != "cuda":
             return None
-        # Older GPUs emulate bf16, slower than float32.
+        # Before compute capability 8.0 (Ampere), bf16 is emulated and slower than float32.
         has_bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if has_bf16 else torch.float16
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def memory_layout(device: torch.device, *, is_dense: bool) -> torch.memory_format:
-    """Return how weights and patches lie in memory.
+    """Return the memory layout for weights and patches.
 
-    Tensor cores want channels last. A processor's core takes half the time so for a network that names pixels (U-Net of
-    width 8: 3.3 Mpx/s in place of 1.6) and three quarters of it for a training step; for those that name patches it
-    gains nothing (ResNet-50).
+    Tensor cores prefer channels last. On a CPU core it halves the time of a segmenter (U-Net of width 8: 3.3 instead of
+    1.6 Mpx/s) and takes a quarter off a training step; classifiers gain nothing (ResNet-50).
 
     Parameters
     ----------
     device
-        It runs on.
+        Device of the network.
     is_dense
-        It names pixels.
+        The network is a segmenter.
+
+    Returns
+    -------
+    torch.memory_format
+        Channels last, or contiguous.
     """
     import torch
 
@@ -107,7 +128,7 @@ def memory_layout(device: torch.device, *, is_dense: bool) -> torch.memory_forma
 
 
 def autocast(device: torch.device, half: torch.dtype | None) -> AbstractContextManager[None]:
-    """Return the context in which a network computes in `half`, or as it is for None."""
+    """Return the context in which a network computes in `half`, or in float32 for None."""
     import torch
 
     context: AbstractContextManager[None] = torch.autocast(device.type, dtype=half, enabled=half is not None)
@@ -115,8 +136,8 @@ def autocast(device: torch.device, half: torch.dtype | None) -> AbstractContextM
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` says that the device's memory is full."""
+    """Return whether `error` means that the device's memory is full."""
     import torch
 
-    # The general name came with torch 2.5; before there was CUDA's alone.
+    # The general class came with torch 2.5; before, only CUDA had one.
     return isinstance(error, getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError))

@@ -1,4 +1,4 @@
-"""After training, on validation patches: probabilities that mean what they say, and when to say nothing."""
+"""Calibration on validation patches: temperature scaling, and the threshold below which no class is assigned."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
+from scipy.special import softmax
 
 from qupath_her2.errors import SettingsError
 
 __all__ = ["abstention_threshold", "fit_temperature", "mean_log_loss", "apply_temperature"]
 
-#: Temperatures looked at: beyond a hundredfold a network knows nothing, and calibration cannot help it.
+#: Range of temperatures searched: a network that would need more than a factor of 100 has learned nothing.
 _RANGE = (0.01, 100.0)
+#: Smallest probability before taking logarithms; float32 reaches 1e-38.
 _TINY = 1e-30
 
 
 def apply_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Return probabilities at another temperature: those of ``log p / temperature``.
+    """Return probabilities at another temperature: the softmax of ``log p / temperature``.
 
     Parameters
     ----------
     probabilities
-        float (N, C), rows sum to 1; a row of NaN stays one.
+        float (N, C), rows sum to 1; rows of NaN stay NaN.
     temperature
-        Above 0; over 1 makes them less sure, the order of classes stays.
+        Above 0; values over 1 make the network less confident. The order of the classes does not change.
 
     Returns
     -------
@@ -33,8 +35,7 @@ def apply_temperature(probabilities: NDArray[np.float32], temperature: float) ->
         float32 (N, C)
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), _TINY)) / temperature
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scaled: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    scaled: NDArray[np.float32] = softmax(logits, axis=1).astype(np.float32)
     return scaled
 
 
@@ -45,22 +46,27 @@ def mean_log_loss(probabilities: NDArray[np.float32], labels: NDArray[np.int16])
 
 
 def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int16]) -> float:
-    """Return the temperature under which probabilities are most likely, after Guo et al. [1]_.
+    """Return the temperature that minimises the negative log-likelihood of the labels [1]_.
 
-    One number for all classes: it cannot change which class is chosen. Fit it on patches the network did not
-    learn from, and multiply the card's own temperature by it.
+    One temperature for all classes cannot change which class is predicted. Fit it on patches that the network was not
+    trained on, and multiply the card's temperature by it.
 
     Parameters
     ----------
     probabilities
-        float (N, C), of patches that were read; rows of NaN are left out.
+        float (N, C); rows of NaN are ignored.
     labels
-        int (N,), -1 (no label) is left out.
+        int (N,), true classes; -1 (unlabelled) is ignored.
+
+    Returns
+    -------
+    float
+        The temperature; 1 if no other one is better.
 
     Raises
     ------
     SettingsError
-        No labelled patch with probabilities.
+        No patch has both a label and probabilities.
 
     References
     ----------
@@ -72,43 +78,44 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int16
     def loss(log_temperature: float) -> float:
         return mean_log_loss(apply_temperature(known, math.exp(log_temperature)), truth)
 
+    # On a log scale, on which halving and doubling confidence are equally far.
     bounds = (math.log(_RANGE[0]), math.log(_RANGE[1]))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    # A search by brackets may stop beside the very value that changes nothing.
+    # The bounded search may stop next to 1, where no calibration is the better answer.
     return float(math.exp(found.x)) if loss(found.x) < loss(0.0) else 1.0
 
 
 def abstention_threshold(
     probabilities: NDArray[np.float32], labels: NDArray[np.int16], least_accuracy: float
 ) -> float:
-    """Return the least probability from which on named classes are right often enough.
+    """Return the smallest probability at which the accuracy of the remaining patches is high enough.
 
     Parameters
     ----------
     probabilities
-        float (N, C), calibrated; rows of NaN are left out.
+        float (N, C), calibrated; rows of NaN are ignored.
     labels
-        int (N,), -1 (no label) is left out.
+        int (N,), true classes; -1 (unlabelled) is ignored.
     least_accuracy
-        Share of right ones wanted among the patches that are named, 0..1.
+        Required accuracy of the patches that get a class, 0..1.
 
     Returns
     -------
     float
-        In 0..1, for `ModelCard.abstain_below`: 0 where all may be named, 1 where no threshold does.
+        0..1, for `ModelCard.abstain_below`: 0 if all patches may get a class, 1 if no threshold suffices.
 
     Raises
     ------
     SettingsError
-        No labelled patch with probabilities, or `least_accuracy` outside 0..1.
+        No patch has both a label and probabilities, or `least_accuracy` is outside 0..1.
     """
     if not 0 <= least_accuracy <= 1:
-        raise SettingsError(f"least_accuracy = {least_accuracy!r} is not in 0..1.")
+        raise SettingsError(f"least_accuracy = {least_accuracy!r} must be in 0..1.")
     known, truth = _labelled(probabilities, labels)
     best = known.max(axis=1).astype(np.float64)
     falling = np.argsort(-best, kind="stable")
     right = np.cumsum((known.argmax(axis=1) == truth)[falling]) / np.arange(1, len(truth) + 1)
-    # Patches of one probability are named together or not at all.
+    # Patches of equal probability are on the same side of any threshold.
     last_of_its_kind = np.append(np.diff(best[falling]) != 0, True)
     enough = np.flatnonzero(last_of_its_kind & (right >= least_accuracy))
     if len(enough) == 0:
@@ -122,6 +129,6 @@ def _labelled(
     use = (labels >= 0) & np.isfinite(probabilities).all(axis=1)
     if not use.any():
         raise SettingsError(
-            f"None of {len(labels)} patches has both a label and probabilities. Give labelled validation patches."
+            f"None of {len(labels)} patches has both a label and probabilities. Provide labelled validation patches."
         )
     return probabilities[use], labels[use]

@@ -1,4 +1,4 @@
-"""TrainingState a network that does not learn: in half precision, in parts that fit into memory."""
+"""Forward pass of a trained network: in 16-bit precision, in parts that fit into memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["Forward"]
 
 @dataclass(slots=True, eq=False)
 class Forward:
-    """A network ready to answer.
+    """A network ready for prediction.
 
     Attributes
     ----------
     net
-        In evaluation mode, on the device.
+        The network, in evaluation mode, on the device.
     prepare
-        Makes its input from 8-bit patches.
+        Preprocessing of 8-bit patches.
     device, half
-        Where, and in which 16-bit type (None: float32).
+        Device, and 16-bit type of the arithmetic (None: float32).
     at_once
-        Patches in the network together; halved by itself when the memory is full, and stays so.
+        Patches per forward pass; halved automatically, and permanently, when the memory is full.
     pad
-        Fill the last part of a batch up to `at_once` with blank patches: a compiled network keeps its shape.
+        Fill the last part of a batch up to `at_once` with blank patches, for compiled networks.
     """
 
     net: Any
@@ -45,12 +45,24 @@ class Forward:
     pad: bool = False
 
     def __call__(self, patches: Tensor, rows: NDArray[np.int64]) -> Tensor:
-        """Return logits, float32 (n, C) on the device, of uint8 (n, side, side, 3) on the device.
+        """Return the logits of patches.
+
+        Parameters
+        ----------
+        patches
+            uint8 (n, side, side, 3) RGB, on the device.
+        rows
+            int64 (n,), their rows in the manifest.
+
+        Returns
+        -------
+        Tensor
+            float32 (n, C), or (n, C, side, side) for segmenters, on the device.
 
         Raises
         ------
         ModelError
-            One patch alone is too much for the device's memory.
+            A single patch exceeds the device's memory.
         """
         import torch
 
@@ -67,9 +79,10 @@ class Forward:
                 if self.at_once == 1:
                     raise ModelError(
                         f"The memory of {self.device} is full with a single patch of {patches.shape[1]} px in the "
-                        "network. Run it with device cpu, or free the memory that others use."
+                        "network. Run it with device cpu, or free memory used by other programs."
                     ) from error
                 self.at_once = (min(self.at_once, stop - start) + 1) // 2
+                # torch keeps the blocks of the larger attempt; they would be missing for the smaller one.
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
         return torch.cat(done)
@@ -78,6 +91,7 @@ class Forward:
         import torch
 
         n = len(rows)
+        # A compiled network is compiled anew, for minutes, when the shape of its input changes.
         if self.pad and n < self.at_once:
             blank = patches.new_zeros((self.at_once - n, *patches.shape[1:]))
             patches, rows = (

@@ -1,4 +1,8 @@
-"""Where a network looks: Grad-CAM of convolutional networks and of vision transformers, written out."""
+"""Grad-CAM of convolutional networks and vision transformers.
+
+Own code: pytorch-grad-cam keeps gradients of every layer, and scales each map to 0..1, so that the strength of the
+evidence in different patches cannot be compared.
+"""
 
 from __future__ import annotations
 
@@ -25,35 +29,36 @@ def explain(
     rows: NDArray[np.int64],
     classes: NDArray[np.int16] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what in each patch speaks for a class: Grad-CAM [1]_.
+    """Compute which pixels of each patch support a class: Grad-CAM [1]_.
 
-    The gradients of the class's logit, averaged over the map, weigh the channels of the last convolution; what is
-    negative is dropped. A vision transformer's map are the tokens that enter its last block, class token left out.
+    The channels of the last feature map are weighted by the gradients of the class's logit, averaged over the map;
+    negative values are set to 0. For a vision transformer, the map consists of the tokens that enter its last block,
+    without the class token.
 
     Parameters
     ----------
     model
-        Of `models.build_model` or `load_checkpoint`; on any device, left in evaluation mode.
+        From `models.build_model` or `load_checkpoint`; on any device, left in evaluation mode.
     patches
         uint8 (n, side, side, 3) RGB.
     prepare
-        How patches become the network's input.
+        Preprocessing of the patches.
     rows
         int64 (n,), their rows in the manifest.
     classes
-        int (n,), the class to ask for; None asks for the one the network chooses.
+        int (n,), the class to explain; None explains the predicted one.
 
     Returns
     -------
     heat
-        float32 (n, side, side), 0..1, the largest of each patch is 1; all 0 where nothing speaks for the class.
+        float32 (n, side, side), 0..1, scaled to a maximum of 1 in each patch; all 0 where nothing supports the class.
     strength
-        float32 (n), that largest value before scaling: comparable between patches of one network.
+        float32 (n), that maximum before scaling: comparable between patches of one network.
 
     Raises
     ------
     ModelError
-        The network names no layer to look at.
+        The network has no layer for Grad-CAM.
 
     References
     ----------
@@ -65,18 +70,21 @@ def explain(
     from torch.nn import functional
 
     if model.cam_layer is None:
-        raise ModelError(f"Model '{model.model_name}' names no layer whose map Grad-CAM could read.")
+        raise ModelError(
+            f"Model '{model.model_name}' has no feature map for Grad-CAM. Switch the maps off: [cam] is_on = false."
+        )
     seen: list[Tensor] = []
     hook = model.get_submodule(model.cam_layer).register_forward_hook(lambda _m, _i, out: _keep(seen, out))
     device = next(model.parameters()).device
     model.eval()
     try:
-        # Gradients are wanted of what follows the map alone: the layers before it, frozen or not, keep nothing.
+        # Gradients are needed only from the map onwards: the layers before it, frozen or not, store nothing.
         with torch.no_grad():
             logits = model(prepare(torch.from_numpy(np.ascontiguousarray(patches)).to(device), rows))
             wanted = (
                 logits.argmax(1) if classes is None else torch.from_numpy(classes.astype(np.int64)).to(device)
             )
+            # The logits of different patches do not depend on each other, so one backward pass of their sum serves all.
             (gradient,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), seen[0])
     finally:
         hook.remove()
@@ -90,18 +98,18 @@ def explain(
 
 
 def _keep(seen: list[Tensor], out: Tensor) -> Tensor:
-    """Keep a layer's output, follow gradients from it on, and hand on a copy: what follows may write into it."""
+    """Store a layer's output, track gradients from here on, and pass on a copy: in-place layers may overwrite it."""
     import torch
 
     leaf = out.detach().requires_grad_(True)
     seen.append(leaf)
-    # Until the end of the caller's context, which sets it back.
+    # The caller's no_grad context restores the mode at its end.
     torch.set_grad_enabled(True)
     return leaf.clone()
 
 
 def _as_map(values: Tensor, prefix_tokens: int | None) -> Tensor:
-    """Return (N, C, h, w); tokens (N, T, C) of a square patch are laid out in rows."""
+    """Return a feature map (N, C, h, w); tokens (N, T, C) of a square patch are arranged row by row."""
     if prefix_tokens is None:
         return values
     tokens = values[:, prefix_tokens:]
@@ -112,7 +120,7 @@ def _as_map(values: Tensor, prefix_tokens: int | None) -> Tensor:
 def heat_overlay(
     patch: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return a patch with its heat laid over it in colours, clear where there is none.
+    """Overlay a heat map on a patch, transparent where the heat is 0.
 
     Parameters
     ----------
@@ -121,7 +129,7 @@ def heat_overlay(
     heat
         float32 (H, W), 0..1.
     opacity
-        Of the hottest place, 0..1.
+        Opacity where the heat is 1, 0..1.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Keeping a GPU busy: pixels arrive on a stream of their own, results leave without being waited for."""
+"""GPU pipeline: asynchronous uploads and downloads that keep the GPU busy during prediction."""
 
 from __future__ import annotations
 
@@ -19,14 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = ["DeviceClock", "DeviceResults", "upload_batches"]
 
-#: Batches whose work may be queued on the GPU at once.
+#: Batches queued on the GPU at most: enough to hide the CPU's work, few enough to bound memory.
 _IN_FLIGHT = 3
 
 
 def upload_batches(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield batches with their patches on the device; a GPU fetches them while it computes the ones before.
+    """Upload batches; a GPU receives each one while it computes the batch before.
 
-    Their host memory must be page-locked for that; torch keeps it from being used again until they are there.
+    Parameters
+    ----------
+    batches
+        Batches in host memory, which must be page-locked for asynchronous copies; torch does not reuse it before they
+        are done.
+    device
+        The device.
+
+    Yields
+    ------
+    batch
+        The batch in host memory.
+    patches
+        Its patches on the device, uint8 (n, side, side, 3).
     """
     import torch
 
@@ -39,13 +52,13 @@ def upload_batches(batches: Iterable[Batch], device: torch.device) -> Iterator[t
             patches = batch.patches.to(device, non_blocking=True)
         computing = torch.cuda.current_stream(device)
         computing.wait_stream(fetching)
-        # Its memory belongs to the other stream, which must not hand it out again while it is computed with.
+        # The memory belongs to the upload stream, which must not reuse it while the network still reads it.
         patches.record_stream(computing)
         yield batch, patches
 
 
 class DeviceResults:
-    """Probabilities that stay on the device until their slide is done, and leave it without being waited for."""
+    """Probabilities that stay on the device until their slide is done, and are then downloaded asynchronously."""
 
     def __init__(self, image: NDArray[np.int32], device: torch.device) -> None:
         self._image = image
@@ -54,7 +67,7 @@ class DeviceResults:
         self._left: list[tuple[NDArray[np.int64], Tensor]] = []
 
     def add(self, rows: NDArray[np.int64], probabilities: Tensor) -> None:
-        """Keep a batch, float32 (n, C); batches come slide by slide."""
+        """Store the probabilities of a batch, float32 (n, C); batches must arrive slide by slide."""
         if self._held and self._image[self._held[-1][0][-1]] != self._image[rows[0]]:
             self._send()
         self._held.append((rows, probabilities))
@@ -69,11 +82,12 @@ class DeviceResults:
         self._held.clear()
 
     def collected(self, n: int, n_classes: int) -> NDArray[np.float32]:
-        """Return all of them, float32 (n, n_classes), NaN in rows that were never added."""
+        """Return all probabilities, float32 (n, n_classes), NaN in rows that were not added."""
         import torch
 
         if self._held:
             self._send()
+        # The only point at which the CPU waits for the downloads.
         if self._pinned:
             torch.cuda.synchronize(self._device)
         out = np.full((n, n_classes), np.nan, np.float32)
@@ -83,7 +97,7 @@ class DeviceResults:
 
 
 class DeviceClock:
-    """Keeps the GPU's queue short, and adds up the time it computes."""
+    """Bounds the queue of the GPU, and measures its computing time."""
 
     def __init__(self, device: torch.device) -> None:
         self._is_gpu = device.type == "cuda"
@@ -92,12 +106,19 @@ class DeviceClock:
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """Count what is computed in this block; wait if too many blocks are queued."""
+        """Measure what is computed in the context; wait at its end if too many are queued.
+
+        Yields
+        ------
+        None
+            The context adds its computing time to `busy_s`.
+        """
         if not self._is_gpu:
             yield
             return
         import torch
 
+        # Events are recorded by the GPU itself: measuring does not make the CPU wait.
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         yield
@@ -112,7 +133,7 @@ class DeviceClock:
         self._busy_ms += start.elapsed_time(end)
 
     def busy_s(self) -> float:
-        """Return the seconds counted; NaN on a processor."""
+        """Return the measured computing time, seconds; NaN on a CPU."""
         if not self._is_gpu:
             return math.nan
         while self._open:

@@ -1,8 +1,8 @@
-"""Prediction: threads read, the device normalises and computes, results stay there until a slide ends.
+"""Prediction of patches: threads read, the device normalises and computes, results stay there until a slide is done.
 
-Nothing waits for anything it does not need: pixels go to the GPU as 8-bit values through page-locked memory on a
-stream of their own, the next slide is being read while the last patches of this one are in the network, and the
-processor hears from the GPU only to keep it from running too far ahead.
+All stages overlap: 8-bit pixels are copied to the GPU through page-locked memory on a separate stream, the next slide
+is read while the network processes the last patches of this one, and the CPU waits for the GPU only to bound its
+queue.
 """
 
 from __future__ import annotations
@@ -33,30 +33,32 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_CLASS", "Prediction", "choose_classes", "predict"]
 
-#: Class index of a patch that was not read, or of which the network is not sure enough.
+#: Class index of a patch that could not be read, or whose probabilities are too low for a class.
 NO_CLASS = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What a network says of N patches.
+    """Predictions for N patches.
 
     Attributes
     ----------
     probabilities
         float32 (N, C), in the order of the manifest; NaN where the patch could not be read.
     chosen
-        int16 (N), index of the class; `NO_CLASS` where not read, or less probable than the card asks for.
+        int16 (N), class index; `NO_CLASS` where the patch could not be read, or below the card's `abstain_below`.
     unread_rows
-        int64 (k,), the patches that could not be read, ascending; `unread` says why, one sentence each.
+        int64 (k,), rows of the patches that could not be read, ascending.
+    unread
+        The reason for each of them, one sentence.
     batch_size
-        Patches in the network at once, in the end.
+        Patches per forward pass at the end, after any halving.
     device
-        Where it ran.
+        Name of the device.
     seconds
-        From the first reading to the last result.
+        Time from the first read to the last result.
     busy_share
-        Of that time in which the GPU was computing, 0..1; NaN on a processor.
+        Share of that time in which the GPU was computing, 0..1; NaN on a CPU.
     """
 
     probabilities: NDArray[np.float32]
@@ -79,33 +81,30 @@ def predict(
     stain_maps: Sequence[DensityMap] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
-    """Return the class probabilities of every patch of a manifest.
+    """Predict the class probabilities of every patch of a manifest.
 
     Parameters
     ----------
     model, card
-        Of `models.load_checkpoint`; the model is moved to the device.
-    manifest
-        Patches, labelled or not; one image or many.
-    pixels
-        Its reader.
+        From `models.load_checkpoint`; the model is moved to the device.
+    manifest, pixels
+        Patches of one or more images, labelled or not, and their reader.
     settings
-        See `PredictSettings`.
+        Settings; None takes the defaults.
     stain_maps
-        For each image the map of the normalisation that the card names, if it names one.
+        For each image, the map of the stain normalisation that the card names, if it names one.
     progress
-        Called with patches done and in all; may raise KeyboardInterrupt to cancel.
+        Called with (patches done, patches); may raise KeyboardInterrupt to cancel.
 
     Returns
     -------
     Prediction
-        The same whatever the number of threads. Halves, another batch size or another device change the last
-        digits.
+        The same for any number of threads. 16-bit types, another batch size or another device change the last digits.
 
     Raises
     ------
     ModelError
-        The card disagrees with the patches' scale, size or stain normalisation, or with the network.
+        The card does not fit the patches' scale, size or stain normalisation, or not the network.
     MissingExtraError
         torch is not installed.
     """
@@ -114,8 +113,7 @@ def predict(
 
     s = settings or PredictSettings()
     _check(model, card, manifest, stain_maps)
-    device = choose_device(s.device)
-    begun = time.monotonic()
+    started, device = time.monotonic(), choose_device(s.device)
     model.to(device, memory_format=memory_layout(device, is_dense=False)).eval()
     forward = Forward(
         torch.compile(model) if s.is_compiled else model,
@@ -125,14 +123,14 @@ def predict(
         s.batch_size,
         pad=s.is_compiled,
     )
-    # Slide by slide and tile by tile, whatever the manifest's order; results are put back by row.
+    # Slide by slide and tile by tile, whatever the manifest's order; results are stored by row.
     order = reading_order(manifest)
-    results = DeviceResults(manifest.image, device)
-    clock = DeviceClock(device)
+    results, clock = DeviceResults(manifest.image, device), DeviceClock(device)
     unread: dict[int, str] = {}
     done = 0
+    is_gpu = device.type == "cuda"
     batches = read_batches(
-        pixels, batch_rows(order, s.batch_size), manifest.patch_size_px, s.read, pinned=device.type == "cuda"
+        pixels, batch_rows(order, s.batch_size), manifest.patch_size_px, s.read, pinned=is_gpu
     )
     with torch.inference_mode(), contextlib.closing(batches):
         for batch, patches in upload_batches(batches, device):
@@ -145,18 +143,13 @@ def predict(
             if progress is not None:
                 progress(done, len(manifest))
         probabilities = results.collected(len(manifest), len(card.class_names))
-    seconds = time.monotonic() - begun
-    unread_rows = np.array(sorted(unread), np.int64)
-    return Prediction(
-        probabilities,
-        choose_classes(probabilities, card.abstain_below),
-        unread_rows,
-        tuple(unread[row] for row in unread_rows.tolist()),
-        forward.at_once,
-        describe_device(device),
-        seconds,
-        clock.busy_s() / seconds if seconds > 0 else math.nan,
-    )
+    seconds = time.monotonic() - started
+    busy_share = clock.busy_s() / seconds if seconds > 0 else math.nan
+    chosen = choose_classes(probabilities, card.abstain_below)
+    rows = np.array(sorted(unread), np.int64)
+    reasons = tuple(unread[row] for row in rows.tolist())
+    name = describe_device(device)
+    return Prediction(probabilities, chosen, rows, reasons, forward.at_once, name, seconds, busy_share)
 
 
 def choose_classes(probabilities: NDArray[np.float32], abstain_below: float = 0.0) -> NDArray[np.int16]:
@@ -165,14 +158,14 @@ def choose_classes(probabilities: NDArray[np.float32], abstain_below: float = 0.
     Parameters
     ----------
     probabilities
-        float (N, C); a row of NaN was not read.
+        float (N, C); rows of NaN are patches that could not be read.
     abstain_below
-        A class less probable than this is not named.
+        Smallest probability of a class to be assigned, 0..1.
 
     Returns
     -------
     NDArray[np.int16]
-        int16 (N), `NO_CLASS` where none is named; of equal classes the first.
+        int16 (N), `NO_CLASS` where no class is assigned; the first of equally probable classes.
     """
     known = np.isfinite(probabilities.sum(axis=1))
     filled = np.where(known[:, None], probabilities, -1.0)
@@ -185,15 +178,18 @@ def _check(
 ) -> None:
     where = manifest.images[0].name if len(manifest.images) == 1 else f"{len(manifest.images)} images"
     check_patch_scale(card, manifest.pixel_size_um, manifest.patch_size_px, where=where)
+    # A missing or superfluous normalisation raises no error by itself, but shifts every probability.
     if (card.stain is None) != (stain_maps is None):
-        wanted = f"patches normalised by {card.stain}" if card.stain else "patches as they are"
-        given = "normalised" if stain_maps is not None else "as they are"
+        wanted = (
+            f"patches normalised by {card.stain}" if card.stain else "patches without stain normalisation"
+        )
+        given = "are normalised" if stain_maps is not None else "are not"
         raise ModelError(
-            f"{where}: model '{card.model}' was trained on {wanted}, and these are {given}. "
-            + ("Pass stain_maps, one an image." if card.stain else "Leave stain_maps out, or train again.")
+            f"{where}: model '{card.model}' was trained on {wanted}, but these {given}. "
+            + ("Pass stain_maps, one per image." if card.stain else "Leave stain_maps out, or train again.")
         )
     if model.n_classes != len(card.class_names):
         raise ModelError(
-            f"The card names {len(card.class_names)} classes and the network has {model.n_classes}. "
-            "Load both from one checkpoint."
+            f"The card names {len(card.class_names)} classes, but the network has {model.n_classes}. "
+            "Load both from the same checkpoint."
         )

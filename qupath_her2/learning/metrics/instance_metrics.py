@@ -1,4 +1,7 @@
-"""How well things are found: which found cell or nucleus is which true one, F1 and panoptic quality."""
+"""Instance metrics: matching of detected to true cells or nuclei, F1 and panoptic quality.
+
+Own code: torchmetrics and panopticapi count neither unlabelled pixels nor polygons that overlap each other.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,16 @@ from qupath_her2.errors import TrainingError
 
 __all__ = ["InstanceCounts", "match_labels", "match_polygons"]
 
-#: Areas are sums of floats: an overlap of exactly a half must reach it.
+#: Areas are sums of floats: rounding must not turn an overlap of exactly one half into less.
 _EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceCounts:
-    """Matched and unmatched instances; counts of several images add up with ``+``.
+    """Numbers of matched and unmatched instances; those of several images add up with ``+``.
 
-    `tp` pairs, `fp` found and not true, `fn` true and not found; `iou_sum` of the pairs' overlaps.
+    `tp` matched pairs, `fp` detections without partner, `fn` true instances without partner; `iou_sum` the sum of the
+    pairs' IoU.
     """
 
     tp: int = 0
@@ -37,17 +41,17 @@ class InstanceCounts:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP), 0..1; NaN where nothing was found."""
+        """TP / (TP + FP), 0..1; NaN if nothing was detected."""
         return self.tp / (self.tp + self.fp) if self.tp + self.fp else math.nan
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN), 0..1; NaN where there is nothing to find."""
+        """TP / (TP + FN), 0..1; NaN if there are no true instances."""
         return self.tp / (self.tp + self.fn) if self.tp + self.fn else math.nan
 
     @property
     def f1(self) -> float:
-        """TP / (TP + FP / 2 + FN / 2), 0..1, the recognition quality of Kirillov et al.; NaN of nothing."""
+        """TP / (TP + FP / 2 + FN / 2), 0..1, the recognition quality of Kirillov et al.; NaN if empty."""
         around = self.tp + (self.fp + self.fn) / 2
         return self.tp / around if around else math.nan
 
@@ -58,7 +62,7 @@ class InstanceCounts:
 
     @property
     def pq(self) -> float:
-        """Panoptic quality, 0..1: sum of IoU / (TP + FP / 2 + FN / 2); NaN of nothing.
+        """Panoptic quality, 0..1: sum of IoU / (TP + FP / 2 + FN / 2); NaN if empty.
 
         Kirillov et al., CVPR 2019, arXiv:1801.00868, eq. 1.
         """
@@ -75,18 +79,23 @@ def match_labels(
 ) -> InstanceCounts:
     """Match the instances of two label images by their IoU.
 
-    Kirillov et al. ask for an IoU above 0.5, which makes pairs unique; here exactly 0.5 is enough, as is usual for F1,
-    and of several such partners one counts. Pixels of `ignore` are taken out of both images, as there; a found
-    instance that has more than `least_iou` of its pixels among them, and no partner, is no false one.
+    Kirillov et al. (arXiv:1801.00868) require an IoU above 0.5, which makes pairs unique; here exactly 0.5 is enough,
+    as is usual for F1, and one of several such partners counts. As there, pixels of `ignore` are removed from both
+    images; a detection without partner that has more than `least_iou` of its pixels among them is not a false positive.
 
     Parameters
     ----------
     truth, found
-        int (H, W), 0 = nothing, each other value one instance.
+        int (H, W), true and detected instances; 0 = background, any other value one instance.
     least_iou
-        0.5..1.
+        Smallest IoU of a pair, 0.5..1.
     ignore
-        bool (H, W), pixels whose truth is not known.
+        bool (H, W), unlabelled pixels.
+
+    Returns
+    -------
+    InstanceCounts
+        Matched and unmatched instances.
 
     Raises
     ------
@@ -96,11 +105,11 @@ def match_labels(
     _check_least(least_iou)
     if truth.shape != found.shape or (ignore is not None and ignore.shape != truth.shape):
         raise TrainingError(
-            f"The truth has shape {truth.shape} and what was found {found.shape}; they must agree."
+            f"True labels have shape {truth.shape}, but detected ones {found.shape}; they must be equal."
         )
     is_known = np.ones(truth.shape, bool) if ignore is None else ~ignore
     found_ids, found_all = np.unique(found[found != 0], return_counts=True)
-    # From here on places in the lists of instances, 0 = nothing.
+    # Labels are replaced by indices into the list of instances, 0 = background: one bincount then gives all overlaps.
     t_ids, t = np.unique(np.append(0, truth[is_known]), return_inverse=True)
     f_ids, f = np.unique(np.append(0, found[is_known]), return_inverse=True)
     table = np.bincount(t[1:] * len(f_ids) + f[1:], minlength=len(t_ids) * len(f_ids))
@@ -126,15 +135,20 @@ def match_polygons(
 ) -> InstanceCounts:
     """Match the polygons of two lists by their IoU; see `match_labels`.
 
-    Polygons of one list may overlap each other: the best pairs are taken first, each polygon once. Outlines that cross
-    themselves are mended.
+    Polygons of one list may overlap each other: the best pairs are matched first, each polygon once. Self-intersecting
+    outlines are repaired.
 
     Parameters
     ----------
     truth, found
-        Polygons in one frame.
+        True and detected polygons in the same coordinates.
     least_iou
-        0.5..1.
+        Smallest IoU of a pair, 0.5..1.
+
+    Returns
+    -------
+    InstanceCounts
+        Matched and unmatched instances.
 
     Raises
     ------
@@ -156,18 +170,22 @@ def match_polygons(
 def _check_least(least_iou: float) -> None:
     if not 0.5 <= least_iou <= 1:
         raise TrainingError(
-            f"least_iou is {least_iou:g}; below 0.5 a thing has several partners. Pass 0.5 to 1."
+            f"least_iou is {least_iou:g}; below 0.5 an instance can have several partners. Pass 0.5 to 1."
         )
 
 
 def _pair(
     row: NDArray[np.int64], column: NDArray[np.int64], iou: NDArray[np.float64], least: float
 ) -> tuple[list[int], float]:
-    """Return which candidates become pairs, the best first and each instance once, and the sum of their IoU."""
+    """Return the indices of the candidates that become pairs, best first, and the sum of their IoU.
+
+    Greedy matching suffices: above an IoU of 0.5 no instance has two candidates, except for overlapping polygons.
+    """
     rows: set[int] = set()
     columns: set[int] = set()
     pairs: list[int] = []
     enough = np.flatnonzero(iou >= least - _EPSILON)
+    # Ties are broken by index, so that the result does not depend on the order of the candidates.
     for pair in enough[np.lexsort((column[enough], row[enough], -iou[enough]))].tolist():
         if row[pair] not in rows and column[pair] not in columns:
             rows.add(int(row[pair]))

@@ -1,4 +1,4 @@
-"""How well a segmenter names the pixels of labelled windows, all together and by score; and how fast it is."""
+"""Evaluation of segmenters on labelled windows, overall and per HER2 score, and their speed."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 
 __all__ = ["MONTE_CARLO_SAMPLES", "logit_function", "sample_pixels", "seconds_per_crop", "tally_pixels"]
 
-#: Nets drawn by dropout for one answer of Bayesian SegNet; its authors find little gain beyond 6 (figure 3 there).
+#: Dropout samples per prediction of Bayesian SegNet; its authors find little gain beyond 6 (figure 3 there).
 MONTE_CARLO_SAMPLES = 8
-#: Side of the crops that the time is given for, px: the images of Saha & Chakraborty 2018.
+#: Side of the crops that times refer to, px: the images of Saha & Chakraborty 2018.
 _CROP_PX = 2048
 
 
 def logit_function(model: Any, samples: int = MONTE_CARLO_SAMPLES) -> Callable[[Any], Any]:
-    """Return what turns normalised patches into logits as the network is meant to be asked.
+    """Return the function from normalised windows to logits, as the network is meant to be used.
 
-    Of ``bayesian-segnet`` that is the logarithm of the mean probability of `samples` nets drawn by dropout
-    (`models.unet_segnet.monte_carlo_dropout`); of all others the network itself.
+    For ``bayesian-segnet`` that is the logarithm of the mean probability over `samples` dropout samples
+    (`models.unet_segnet.monte_carlo_dropout`), for all others the network itself.
     """
     if model.model_name != "bayesian-segnet":
         answer: Callable[[Any], Any] = model
         return answer
     from qupath_her2.models.unet_segnet import monte_carlo_dropout
 
-    def mean_of_nets(patches: Any) -> Any:
+    def log_mean_probability(patches: Any) -> Any:
         mean, _ = monte_carlo_dropout(model, patches, samples)
         return mean.clamp(min=1e-8).log()
 
-    return mean_of_nets
+    return log_mean_probability
 
 
 def tally_pixels(
@@ -59,32 +59,37 @@ def tally_pixels(
     scores: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PixelTally:
-    """Ask a segmenter about labelled windows and count what it says.
+    """Run a segmenter on labelled windows and count its predictions.
 
     Parameters
     ----------
     model, card
-        The network; put into evaluation mode on the device of `settings`.
+        The network, set to evaluation mode on the device of `settings`, and its card.
     manifest, pixels, targets
-        The windows, row by row alike.
+        The windows, their reader and their pixel classes, row by row.
     settings
-        Device, precision, windows at once.
+        Device, precision, batch size.
     scores
         HER2 score of each image of the manifest, the groups of the tally; None makes one group.
     progress
         Called with (windows done, windows).
 
+    Returns
+    -------
+    PixelTally
+        Pixels by true and predicted class.
+
     Raises
     ------
     TrainingError
-        There are windows and none of them could be read.
+        There are windows, but none could be read.
     ModelError
-        The windows are of another scale or size than the network's.
+        The scale or size of the windows is not the network's.
     """
     tally = PixelTally(card.class_names)
     groups = [""] * len(manifest.images) if scores is None else scores
     done = 0
-    for rows, truth, found in _named(model, card, manifest, pixels, targets, settings, None):
+    for rows, truth, found in _predictions(model, card, manifest, pixels, targets, settings, None):
         for row, known, probabilities in zip(rows.tolist(), truth, found, strict=True):
             tally.add(known, probabilities, group=groups[manifest.image[row]])
         done += len(rows)
@@ -104,33 +109,35 @@ def sample_pixels(
     rows: NDArray[np.int64],
     most: int = 200_000,
 ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """Return what a segmenter says of known pixels, evenly taken from windows, for `fit_temperature`.
+    """Return a segmenter's probabilities at labelled pixels, evenly sampled from windows, for `fit_temperature`.
 
     Parameters
     ----------
     model, card, manifest, pixels, targets, settings
         See `tally_pixels`.
     rows
-        int64 (n,), the windows to look at.
+        int64 (n,), the windows to sample.
     most
-        About as many pixels.
+        Approximate number of pixels.
 
     Returns
     -------
-    tuple[NDArray[np.float32], NDArray[np.int16]]
-        float32 (m, C) and int16 (m,)
+    probabilities
+        float32 (m, C), 0..1.
+    labels
+        int16 (m,), true classes.
     """
     known_px = int(targets.pixel_counts()[rows].sum())
     step = max(1, known_px // most)
     probabilities, labels = [], []
-    for _, truth, found in _named(model, card, manifest, pixels, targets, settings, rows):
+    for _, truth, found in _predictions(model, card, manifest, pixels, targets, settings, rows):
         is_known = truth != UNKNOWN
         probabilities.append(found.transpose(0, 2, 3, 1)[is_known][::step])
         labels.append(truth[is_known][::step].astype(np.int16))
     return np.concatenate(probabilities), np.concatenate(labels)
 
 
-def _named(
+def _predictions(
     model: Any,
     card: ModelCard,
     manifest: PatchManifest,
@@ -160,7 +167,7 @@ def _named(
                 continue
             n_read += len(batch.rows)
             with torch.inference_mode(), torch.random.fork_rng():
-                # Nets drawn by dropout are the same each time.
+                # Dropout samples must be the same in every call.
                 torch.manual_seed(number)
                 logits = forward(batch.patches.to(device), batch.rows) / card.temperature
                 found = torch.softmax(logits, 1).cpu().numpy()
@@ -172,29 +179,43 @@ def _named(
 def seconds_per_crop(
     model: Any, side_px: int, settings: PredictSettings | None = None, *, windows: int = 8
 ) -> float:
-    """Return the seconds a network takes for 2048 x 2048 px in windows of `side_px`, from `windows` of them.
+    """Measure the time a network needs for 2048 x 2048 px, without reading, cutting and counting.
 
-    Reading, cutting and counting are not in it. One batch goes ahead unmeasured.
+    Parameters
+    ----------
+    model
+        The network.
+    side_px
+        Side of its windows, px.
+    settings
+        Device, precision, batch size.
+    windows
+        Number of windows to measure, after one batch to warm up.
+
+    Returns
+    -------
+    float
+        Seconds.
     """
     import torch
 
     s = settings or PredictSettings()
     device = choose_device(s.device)
     model.to(device, memory_format=memory_layout(device, is_dense=True)).eval()
-    ask = logit_function(model)
+    logits_of = logit_function(model)
     at_once = min(windows, s.batch_size)
     patches = torch.zeros((at_once, 3, side_px, side_px), device=device)
 
-    def waited() -> float:
+    def synchronised_time() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
     with torch.inference_mode(), autocast(device, half_dtype(device, s.precision)):
-        ask(patches)
-        begun = waited()
+        logits_of(patches)
+        started = synchronised_time()
         for _ in range(max(1, windows // at_once)):
-            ask(patches)
-        seconds = waited() - begun
+            logits_of(patches)
+        seconds = synchronised_time() - started
     n = at_once * max(1, windows // at_once)
     return float(seconds / n * (_CROP_PX / side_px) ** 2)

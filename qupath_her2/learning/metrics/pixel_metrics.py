@@ -1,8 +1,11 @@
-"""How well pixels are named: Her2Net's measures, per class, from counts that add up over images.
+"""Pixel metrics: the measures of Her2Net's paper, per class, from counts that add up over images.
 
 Each measure is a ratio of the counts TP, FP, FN, TN of one class against the rest (Saha & Chakraborty, IEEE TIP
-27(5), 2018, doi 10.1109/TIP.2018.2795742, eq. 8-15); where its denominator is zero it is NaN. Pixels whose truth is
-not known count nowhere.
+27(5), 2018, doi 10.1109/TIP.2018.2795742, eq. 8-15), or NaN where the denominator is zero. Unlabelled pixels are not
+counted.
+
+Own code: scikit-learn's metrics take one label per pixel and sort them, which is many times slower than a bincount, and
+cannot start from counts. Tests compare the two.
 """
 
 from __future__ import annotations
@@ -39,9 +42,11 @@ class ClassMeasures:
     name
         The class.
     tp, fp, fn, tn
-        pixels.
+        Numbers of pixels.
     precision
-        TP / (TP + FP), eq. 8. recall : TP / (TP + FN), eq. 9.
+        TP / (TP + FP), eq. 8.
+    recall
+        TP / (TP + FN), eq. 9.
     f_score
         2 precision recall / (precision + recall), eq. 10; as counts 2 TP / (2 TP + FP + FN).
     npv
@@ -49,22 +54,21 @@ class ClassMeasures:
     accuracy
         (TP + TN) / all, eq. 12.
     fpr
-        FP / (FP + TN), named without a formula; the usual one (Fawcett 2006, doi 10.1016/j.patrec.2005.10.010).
+        FP / (FP + TN); the paper gives no formula, this is the usual one (Fawcett 2006, doi
+        10.1016/j.patrec.2005.10.010).
     dice
         2 TP / (2 TP + FP + FN) (Dice 1945, doi 10.2307/1932409), equal to `f_score` for pixels.
     dice_without_factor_2
-        TP / (2 TP + FP + FN), as eq. 13 is printed; at most 0.5, so the paper's 0.88 to 0.97
-        cannot come from it.
+        TP / (2 TP + FP + FN), as eq. 13 is printed; at most 0.5, so it cannot give the paper's 0.88 to 0.97.
     correlation
-        -1..1, eq. 15, Pearson's of the two images. Of masks of one class that is Matthews' coefficient
-        (Matthews 1975, doi 10.1016/0005-2795(75)90109-9). The paper says "based on pixel intensity" and not how
+        -1..1, eq. 15, Pearson's correlation of the two images. For masks of one class this is Matthews' coefficient
+        (Matthews 1975, doi 10.1016/0005-2795(75)90109-9). The paper says "based on pixel intensity" without saying how
         classes become intensities.
     segmentation_accuracy
-        1 - misclassified / pixels in the segmented regions, eq. 14, read as 1 - (FP + FN) /
-        (TP + FP); at most 1, and below 0 where errors outnumber the region.
+        1 - misclassified / pixels in the segmented regions, eq. 14, interpreted as 1 - (FP + FN) / (TP + FP); at most
+        1, and negative where errors outnumber the region.
     roc_auc
-        Area under the ROC curve of the class's probability; NaN without probabilities. See
-        `pixel_tally.PixelTally`.
+        Area under the ROC curve of the class's probability; NaN without probabilities. See `pixel_counts.PixelTally`.
     """
 
     name: str
@@ -87,22 +91,20 @@ class ClassMeasures:
 
 @dataclass(frozen=True, slots=True)
 class PooledMeasures:
-    """All classes together.
+    """Metrics over all classes.
 
     Attributes
     ----------
     n_pixels
-        Of known truth.
+        Number of labelled pixels.
     accuracy
-        Share named rightly, 0..1.
+        Share classified correctly, 0..1.
     mean_f_score, mean_dice_without_factor_2, mean_roc_auc
-        Over the classes whose measure is not NaN.
+        Means over the classes whose measure is not NaN.
     correlation
-        -1..1, Matthews' coefficient of several classes (Gorodkin 2004, doi
-        10.1016/j.compbiolchem.2004.09.006).
+        -1..1, Matthews' coefficient for several classes (Gorodkin 2004, doi 10.1016/j.compbiolchem.2004.09.006).
     segmentation_accuracy
-        eq. 14 read over all classes but the background: 1 - all misclassified pixels / all pixels
-        named otherwise than background.
+        Eq. 14 over all classes but the background: 1 - misclassified pixels / pixels not predicted as background.
     """
 
     n_pixels: int
@@ -121,32 +123,37 @@ def _ratio(part: float, whole: float) -> float:
 def pixel_confusion(
     truth: NDArray[np.uint8], chosen: NDArray[np.uint8], n_classes: int, *, ignore: int = _IGNORE
 ) -> _Counts:
-    """Return int64 (C, C): row the true class, column the chosen one.
+    """Count pixels by true and predicted class.
 
     Parameters
     ----------
     truth, chosen
-        uint8 of one shape; class indices, in `truth` also `ignore`.
+        uint8 of one shape, class indices; in `truth` also `ignore`.
     n_classes
         C.
     ignore
-        Value in `truth` of pixels that count nowhere.
+        Value of unlabelled pixels in `truth`.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (C, C), rows are the true classes, columns the predicted ones.
 
     Raises
     ------
     TrainingError
-        The shapes differ, or an index is no class.
+        The shapes differ, or an index is not a class.
     """
     if truth.shape != chosen.shape:
         raise TrainingError(
-            f"The truth has shape {truth.shape} and the choice {chosen.shape}; they must agree."
+            f"True classes have shape {truth.shape}, but predicted ones {chosen.shape}; they must be equal."
         )
     is_known = truth != ignore
     rows, columns = truth[is_known].astype(np.int64), chosen[is_known].astype(np.int64)
     largest = max(rows.max(initial=0), columns.max(initial=0))
     if largest >= n_classes or min(rows.min(initial=0), columns.min(initial=0)) < 0:
         raise TrainingError(
-            f"Class index {largest} is none of {n_classes} classes; was another mask mapping meant?"
+            f"Class index {largest} is not one of {n_classes} classes. Check the mapping of mask values to classes."
         )
     return np.bincount(rows * n_classes + columns, minlength=n_classes**2).reshape(n_classes, n_classes)
 
@@ -154,16 +161,21 @@ def pixel_confusion(
 def class_measures(
     confusion: _Counts, class_names: Sequence[str], roc_auc: Sequence[float] | None = None
 ) -> tuple[ClassMeasures, ...]:
-    """Return each class's measures.
+    """Return the metrics of each class.
 
     Parameters
     ----------
     confusion
-        int64 (C, C), rows the truth.
+        int64 (C, C), rows are the true classes.
     class_names
         The C names.
     roc_auc
-        Each class's, from `pixel_tally.PixelTally`.
+        Area under the ROC curve of each class, from `pixel_counts.PixelTally`.
+
+    Returns
+    -------
+    tuple of ClassMeasures
+        One for each class.
     """
     areas = [math.nan] * len(class_names) if roc_auc is None else roc_auc
     return tuple(
@@ -177,7 +189,7 @@ def _of_class(confusion: _Counts, code: int, name: str, roc_auc: float) -> Class
     fn, fp = int(confusion[code].sum()) - tp, int(confusion[:, code].sum()) - tp
     n = int(confusion.sum())
     tn = n - tp - fn - fp
-    # Four marginals of a slide's pixels exceed 64 bits; Python's integers do not overflow.
+    # The product of four marginals of a slide's pixels exceeds 64 bits; Python's integers do not overflow.
     root = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return ClassMeasures(
         name,
@@ -202,7 +214,23 @@ def _of_class(confusion: _Counts, code: int, name: str, roc_auc: float) -> Class
 def pooled_measures(
     confusion: _Counts, *, background: int = 0, roc_auc: Sequence[float] = ()
 ) -> PooledMeasures:
-    """Return the measures of all classes together; `confusion` int64 (C, C), `background` its index."""
+    """Return the metrics over all classes.
+
+    Parameters
+    ----------
+    confusion
+        int64 (C, C), rows are the true classes.
+    background
+        Index of the class that is not a segmented region.
+    roc_auc
+        Area under the ROC curve of each class; empty without probabilities.
+
+    Returns
+    -------
+    PooledMeasures
+        The metrics.
+    """
+    # Python's integers, which do not overflow: squares of a slide's pixels exceed 64 bits.
     counts = [[int(count) for count in row] for row in confusion.tolist()]
     n = sum(map(sum, counts))
     right = sum(counts[i][i] for i in range(len(counts)))

@@ -1,6 +1,6 @@
-"""A segmenter at work: rows of windows go through the network, and their answers are blended as they come.
+"""Pixel network: runs a segmenter over rows of windows and blends their outputs.
 
-What is finished leaves as 8-bit values, and a row of windows is all that is held besides.
+Finished rows of pixels are stored as 8-bit values; besides them, only one row of windows is kept in memory.
 """
 
 from __future__ import annotations
@@ -33,14 +33,19 @@ _BAYESIAN = "bayesian-segnet"
 
 
 def check_segmenter(card: ModelCard, where: str) -> None:
-    """Raise ModelError unless a network names membrane, nucleus and background of images as they are.
+    """Check that a network segments membrane, nucleus and background in images without stain normalisation.
 
     Parameters
     ----------
     card
-        Of the network.
+        Card of the network.
     where
-        Whose card it is, for the message.
+        Origin of the card, for the message.
+
+    Raises
+    ------
+    ModelError
+        Task, classes, stain normalisation or scale do not allow it to find cells.
     """
     if card.task != SEGMENTATION.name or card.class_names != TARGET_CLASSES:
         raise ModelError(
@@ -50,24 +55,28 @@ def check_segmenter(card: ModelCard, where: str) -> None:
         )
     if card.stain is not None:
         raise ModelError(
-            f"{where} was trained on images normalised by {card.stain}; cells are found in images as they are. "
-            "Train it without a normalisation."
+            f"{where} was trained on images normalised by {card.stain}, but cells are found in images without stain "
+            "normalisation. Train it without."
         )
     if not math.isfinite(card.pixel_size_um):
         raise ModelError(
-            f"{where} names no scale (pixel_size_um). Train it on images of one, e.g. 0.25 µm/px."
+            f"{where} states no scale (pixel_size_um). Train it on images of one scale, e.g. 0.25 µm/px."
         )
 
 
 class PixelNetwork:
-    """A segmenter on its device, ready to look at the slides of a batch; one thread at a time.
+    """A segmenter on its device, shared by all slides of a batch; threads use it one at a time.
 
     Attributes
     ----------
     card
-        What it was trained for. lattice : how its windows lie. is_bayesian : it answers as several drawn nets.
+        Its card.
+    lattice
+        Lattice of its windows.
+    is_bayesian
+        Its output is the mean over several dropout samples.
     at_once
-        Windows in the network together; halved by itself when the device's memory is full, and stays so.
+        Windows per forward pass; halved automatically, and permanently, when the device's memory is full.
     """
 
     def __init__(
@@ -79,12 +88,12 @@ class PixelNetwork:
         device: str = "auto",
         precision: Precision = "auto",
     ) -> None:
-        """Move `model`, of `models.load_checkpoint`, to the device.
+        """Move `model`, from `models.load_checkpoint`, to the device.
 
         Raises
         ------
         ModelError
-            The network is no segmenter of membranes and nuclei.
+            The network is not a segmenter of membranes and nuclei.
         MissingExtraError
             torch is not installed.
         """
@@ -101,16 +110,21 @@ class PixelNetwork:
         self._lock = threading.Lock()
 
     def blend(self, rgb: NDArray[np.uint8], box: Box, columns: range, rows: range) -> PixelMap:
-        """Ask about all windows of a image and blend their answers.
+        """Run the network on a rectangle of windows and blend their outputs.
 
         Parameters
         ----------
         rgb
-            uint8, the ground of all windows of `columns` and `rows`.
+            uint8 (H, W, 3) RGB, the area of all windows of `columns` and `rows`.
         box
-            The part wanted, network pixels from the image's corner.
+            The part to return, network pixels from the image's corner.
         columns, rows
-            Windows of the lattice, see `WindowLattice.covering`.
+            Numbers of the windows, see `WindowLattice.covering`.
+
+        Returns
+        -------
+        PixelMap
+            Class probabilities of `box`.
         """
         import torch
 
@@ -129,14 +143,14 @@ class PixelNetwork:
         strip = torch.zeros((n_maps, side, rgb.shape[1]), device=self._device)
         shared = side - stride
         for row in rows:
-            ground = rgb[row * stride - top : row * stride - top + side]
-            # The lower rows of the windows above are the upper rows of these.
+            area = rgb[row * stride - top : row * stride - top + side]
+            # The strip moves down: the lower part of the windows above overlaps the upper part of these.
             strip = torch.cat((strip[:, stride:], torch.zeros_like(strip[:, shared:])), dim=1)
-            windows = [ground[:, c * stride - left : c * stride - left + side] for c in columns]
-            for column, answer in zip(columns, self._answers(windows), strict=True):
+            windows = [area[:, c * stride - left : c * stride - left + side] for c in columns]
+            for column, output in zip(columns, self._outputs(windows), strict=True):
                 x = column * stride - left
-                strip[:, :, x : x + side] += answer * weight
-            # No window below reaches these rows; of the last row of windows, all that is wanted.
+                strip[:, :, x : x + side] += output * weight
+            # These rows are complete, as no window below reaches them; of the last windows, all rows are.
             y = row * stride
             first, last = max(y, box.y), min(y + (side if row == rows[-1] else stride), box.y + box.height)
             if first < last:
@@ -146,10 +160,10 @@ class PixelNetwork:
         probabilities = np.ascontiguousarray(np.moveaxis(out[: len(TARGET_CLASSES)], 0, -1))
         return PixelMap(probabilities, out[-1] if self.is_bayesian else None)
 
-    def _answers(self, windows: list[NDArray[np.uint8]]) -> Iterator[Tensor]:
-        """Yield what the network says of each window, float32 (3, side, side) on the device.
+    def _outputs(self, windows: list[NDArray[np.uint8]]) -> Iterator[Tensor]:
+        """Yield the class probabilities of each window, float32 (3, side, side) on the device.
 
-        The fourth map of a Bayesian network is its standard deviation, 1 = the largest there can be.
+        The fourth map of a Bayesian network is its standard deviation, as a share of `LARGEST_DEVIATION`.
         """
         import torch
 
@@ -157,15 +171,15 @@ class PixelNetwork:
         while start < len(windows):
             stop = min(len(windows), start + self.at_once)
             try:
-                found = self._ask(np.stack(windows[start:stop]))
+                found = self._forward(np.stack(windows[start:stop]))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if stop - start == 1:
                     raise ModelError(
                         f"The memory of {self._device} is full with a single window of {self.lattice.side} px in the "
-                        'network. Run it with device = "cpu" in her2.toml\'s [predict], or free the memory that '
-                        "others use."
+                        'network. Run it with device = "cpu" in her2.toml\'s [predict], or free memory used by other '
+                        "programs."
                     ) from error
                 self.at_once = (stop - start + 1) // 2
                 if self._device.type == "cuda":
@@ -174,8 +188,8 @@ class PixelNetwork:
             yield from found
             start = stop
 
-    def _ask(self, windows: NDArray[np.uint8]) -> Tensor:
-        """Return what the network says of windows (n, side, side, 3); see `_answers`."""
+    def _forward(self, windows: NDArray[np.uint8]) -> Tensor:
+        """Return the maps of windows, uint8 (n, side, side, 3); see `_outputs`."""
         import torch
 
         card, s = self.card, self.settings
@@ -186,11 +200,12 @@ class PixelNetwork:
             return self._softmax(seen)
         from qupath_her2.models.unet_segnet import dropout_sample
 
+        # Sums instead of a stack: memory does not grow with the number of samples.
         total, squares = torch.zeros(()), torch.zeros(())
         for sample in range(s.samples):
             with dropout_sample(self._model, s.seed + sample):
-                said = self._softmax(seen)
-            total, squares = total.to(said) + said, squares.to(said) + said**2
+                sampled = self._softmax(seen)
+            total, squares = total.to(sampled) + sampled, squares.to(sampled) + sampled**2
         average = total / s.samples
         variance = (squares / s.samples - average**2).mean(dim=1, keepdim=True).clamp_(min=0)
         return torch.cat((average, variance.sqrt() / LARGEST_DEVIATION), dim=1)

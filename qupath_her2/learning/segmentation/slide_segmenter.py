@@ -1,7 +1,7 @@
-"""Segmentation of whole slides: the class of every pixel, in bounded memory and without seams.
+"""Segmentation of whole slides: class probabilities of every pixel, in bounded memory and without seams.
 
-A place is seen by the same windows whatever is asked for (`seg_windows`), so that its answer does not depend on the
-tile it was asked for in, but for the last digits of float sums.
+A pixel is covered by the same windows in whatever tile it is requested (see `windows`), so that tiles agree up to the
+last digits of floating-point sums.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
-from qupath_her2.learning.segmentation.windows import mirrored
+from qupath_her2.learning.segmentation.windows import reflected_indices
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.targets import BACKGROUND, TARGET_CLASSES
@@ -23,21 +23,26 @@ from qupath_her2.slides.readers.slide import Slide, read_scaled
 
 __all__ = ["SCALE_TOLERANCE", "SlideSegmenter", "network_downsample"]
 
-#: Slides are shown at steps of 1/8 of their own scale: this far from the network's scale at most, as a share.
+#: Slides are read at multiples of 1/8 of their scale: largest relative difference from the network's scale.
 SCALE_TOLERANCE = 0.065
 
 _STEPS = 8
 
 
 def network_downsample(pixel_size_um: float, card: ModelCard) -> float | None:
-    """Return how a slide is scaled down for a network, in steps of 1/8; None where its pixels are too coarse.
+    """Return the factor by which a slide is downsampled for a network.
 
     Parameters
     ----------
     pixel_size_um
-        Of level 0, µm.
+        Pixel size of level 0, µm.
     card
-        Says the scale the network was trained at.
+        Card with the scale the network was trained at.
+
+    Returns
+    -------
+    float or None
+        A multiple of 1/8, at least 1; None if the slide's pixels are too coarse.
     """
     downsample = max(_STEPS, round(_STEPS * card.pixel_size_um / pixel_size_um)) / _STEPS
     off = abs(pixel_size_um * downsample / card.pixel_size_um - 1)
@@ -45,12 +50,14 @@ def network_downsample(pixel_size_um: float, card: ModelCard) -> float | None:
 
 
 class SlideSegmenter:
-    """A network's view of one slide, in network pixels from the image's corner.
+    """Segmentation of one slide, in network pixels from its top left corner.
 
     Attributes
     ----------
     downsample
-        Level-0 pixels per network pixel. um_px : size of a network pixel, µm.
+        Level-0 pixels per network pixel.
+    um_px
+        Size of a network pixel, µm.
     """
 
     def __init__(self, network: PixelNetwork, slide: Slide, pixel_size_um: float) -> None:
@@ -58,8 +65,8 @@ class SlideSegmenter:
         if downsample is None:
             raise ModelError(
                 f"'{slide.path.name}' has pixels of {pixel_size_um:g} µm, too coarse for model "
-                f"'{network.card.model}', which was trained at {network.card.pixel_size_um:g} µm/px. Take a finer "
-                "scan, or train it at this scale."
+                f"'{network.card.model}', which was trained at {network.card.pixel_size_um:g} µm/px. Use a finer "
+                "scan, or a network trained at this scale."
             )
         self.downsample = downsample
         self.um_px = pixel_size_um * downsample
@@ -67,9 +74,17 @@ class SlideSegmenter:
         self._size = [max(1, math.floor(side / downsample)) for side in (slide.width, slide.height)]
 
     def segment(self, box: Box) -> PixelMap:
-        """Segment a box, network pixels; what reaches beyond the image is background.
+        """Segment a box.
 
-        Memory grows with the box: about 15 bytes for each of its pixels.
+        Parameters
+        ----------
+        box
+            In network pixels; its part outside the image is background.
+
+        Returns
+        -------
+        PixelMap
+            Of the box's size. About 15 bytes per pixel are needed to compute it.
         """
         width, height = self._size
         x, y = max(box.x, 0), max(box.y, 0)
@@ -81,7 +96,7 @@ class SlideSegmenter:
             return PixelMap(probabilities, uncertainty)
         lattice = self._network.lattice
         columns, rows = lattice.covering(x, x + inside.width), lattice.covering(y, y + inside.height)
-        found = self._network.blend(self._ground(columns, rows), inside, columns, rows)
+        found = self._network.blend(self._window_pixels(columns, rows), inside, columns, rows)
         place = (slice(y - box.y, y - box.y + inside.height), slice(x - box.x, x - box.x + inside.width))
         probabilities[place] = found.probabilities
         if uncertainty is not None and found.uncertainty is not None:
@@ -89,12 +104,19 @@ class SlideSegmenter:
         return PixelMap(probabilities, uncertainty)
 
     def tiles(self, tile_px: int = 2048) -> Iterator[tuple[Box, PixelMap]]:
-        """Yield the whole slide tile by tile, row by row, as (box, map); one tile is held at a time.
+        """Segment the whole slide tile by tile, row by row, with one tile in memory at a time.
 
         Parameters
         ----------
         tile_px
             Side of a tile, network pixels; the maps do not depend on it.
+
+        Yields
+        ------
+        box
+            The tile, network pixels.
+        pixel_map
+            Its class probabilities.
         """
         width, height = self._size
         for y in range(0, height, tile_px):
@@ -102,14 +124,14 @@ class SlideSegmenter:
                 box = Box(x, y, min(tile_px, width - x), min(tile_px, height - y))
                 yield box, self.segment(box)
 
-    def _ground(self, columns: range, rows: range) -> NDArray[np.uint8]:
-        """Return the image of all windows of a box, read once."""
+    def _window_pixels(self, columns: range, rows: range) -> NDArray[np.uint8]:
+        """Read the pixels of all windows of a box at once, uint8 RGB, reflected beyond the edges."""
         lattice = self._network.lattice
         places = []
         for windows, size in zip((columns, rows), self._size, strict=True):
             low, high = windows.start * lattice.stride, windows[-1] * lattice.stride + lattice.side
-            places.append(mirrored(low, high, size))
-        # Windows of whole groups of 8 pixels are scaled alike wherever they begin.
+            places.append(reflected_indices(low, high, size))
+        # Downsampled grids coincide only if reading starts at a multiple of 8 pixels.
         x, y = (int(place.min()) // _STEPS * _STEPS for place in places)
         width, height = int(places[0].max()) + 1 - x, int(places[1].max()) + 1 - y
         d = self.downsample

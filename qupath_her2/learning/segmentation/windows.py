@@ -1,8 +1,11 @@
-"""Windows over a slide of any size, and how their answers are blended.
+"""Sliding windows over a slide of any size, and the weights with which their outputs are blended.
 
-Windows lie on a lattice counted from the image's corner and not from a tile's, so that a place is always seen by the
-same windows. What a window says counts fully in its middle, nothing at its rim, where it saw one side only, and goes
-over to its neighbour by a raised cosine in between: at every place the weights add up to 1.
+The lattice of windows starts at the corner of the image, not of a tile, so that a pixel is always covered by the same
+windows. The output of a window has full weight in its middle and none at its rim, where the network lacks context; in
+between, a raised cosine hands over to the neighbour. The weights of all windows add up to 1 at every pixel.
+
+Own code: MONAI's sliding windows start at the corner of the array they are given, so that neighbouring tiles of a slide
+would disagree at their seams.
 """
 
 from __future__ import annotations
@@ -15,19 +18,22 @@ from numpy.typing import NDArray
 
 from qupath_her2.models.settings import SegmentSettings
 
-__all__ = ["WindowLattice", "mirrored", "window_lattice"]
+__all__ = ["WindowLattice", "reflected_indices", "window_lattice"]
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLattice:
-    """Window k of an axis covers `stride` * k to `stride` * k + `side`, px; `weight` float32 (side), 0..1."""
+    """Windows along one axis: number k covers the pixels from `stride` * k to `stride` * k + `side`.
+
+    `weight` float32 (side), 0..1, is the weight of a window's output along the axis.
+    """
 
     side: int
     stride: int
     weight: NDArray[np.float32]
 
     def covering(self, low: int, high: int) -> range:
-        """Return the windows of one axis that say something about the pixels `low` to `high` - 1."""
+        """Return the numbers of the windows with a weight above 0 anywhere in the pixels `low` to `high` - 1."""
         used = np.flatnonzero(self.weight)
         first = math.ceil((low - int(used[-1])) / self.stride)
         last = math.floor((high - 1 - int(used[0])) / self.stride)
@@ -35,22 +41,34 @@ class WindowLattice:
 
 
 def window_lattice(side_px: int, settings: SegmentSettings) -> WindowLattice:
-    """Return where windows of `side_px` lie along an axis, and how much their pixels count."""
+    """Return the lattice of windows of `side_px` along an axis."""
     shared = math.floor(side_px * settings.overlap_share)
     rim = min(math.floor(side_px * settings.rim_share), shared // 2)
     along = (np.arange(shared, dtype=np.float64) - rim + 0.5) / max(shared - 2 * rim, 1)
     rise = np.sin(np.pi / 2 * np.clip(along, 0, 1)) ** 2
     weight = np.ones(side_px)
     weight[:shared] = rise
-    # The mirrored rise, as 1 - rise, so that rounding leaves their sum at 1.
+    # 1 - rise, instead of the reversed rise that it equals, so that rounding leaves the sum at exactly 1.
     weight[side_px - shared :] = 1 - rise
     return WindowLattice(side_px, side_px - shared, weight.astype(np.float32))
 
 
-def mirrored(low: int, high: int, size: int) -> NDArray[np.int64]:
-    """Return the places of an axis of `size` px that stand for the pixels `low` to `high` - 1.
+def reflected_indices(low: int, high: int, size: int) -> NDArray[np.int64]:
+    """Return the pixel indices of an axis for the range `low` to `high` - 1, reflected at the edges of the image.
 
-    Beyond its edges a image goes on as in a mirror: white ground is not what a network expects beside a cell.
+    Reflection continues the tissue; with a white border, cells at the edge would look like cells at the edge of glass.
+
+    Parameters
+    ----------
+    low, high
+        Range of pixels, may extend beyond the image on either side.
+    size
+        Length of the axis, px.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (high - low,), in 0 .. size - 1.
     """
     place = np.arange(low, high) % (2 * size)
     return np.where(place < size, place, 2 * size - 1 - place)

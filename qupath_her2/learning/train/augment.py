@@ -1,4 +1,8 @@
-"""Augmentation on the device: flips, right-angle turns, angle and size, shear, jitter of the stains."""
+"""Augmentation on the device: flips, right-angle rotations, affine transforms, and stain jitter.
+
+Own code: torchvision.transforms.v2 draws from torch's global generator, one transform for a whole batch, so a patch's
+augmentation would depend on its batch and change when a training is resumed. Resampling is torch's `grid_sample`.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Augmentation", "apply_geometry", "draw_augmentation", "transform_targets"]
 
-#: Value of a target where nobody knows what the pixel is.
+#: Target value of an unlabelled pixel.
 _UNKNOWN = 255
 
-#: Numbers that one patch draws, whatever is switched on: a setting does not shift what the others draw.
+#: Random numbers per patch, whatever is switched on: changing one setting leaves the draws of the others as they are.
 _DRAWS = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What was drawn for N patches.
+    """Augmentation drawn for N patches.
 
-    `turns` int64 (N), right angles against the clock, 0..3; `flipped` bool (N), left-right, before the turn;
-    `affine` float32 (N, 2, 3) or None, from output to input in the frame -1..1 (x, y); `stains` or None.
+    Attributes
+    ----------
+    turns
+        int64 (N), counter-clockwise right-angle rotations, 0..3.
+    flipped
+        bool (N), left-right flip, before the rotation.
+    affine
+        float32 (N, 2, 3), maps output to input coordinates (x, y) in the frame -1..1; None without resampling.
+    stains
+        Stain jitter, or None.
     """
 
     turns: NDArray[np.int64]
@@ -42,16 +54,21 @@ class Augmentation:
 def draw_augmentation(
     settings: AugmentSettings, seed: int, epoch: int, rows: NDArray[np.int64]
 ) -> Augmentation:
-    """Draw what happens to patches; the same (seed, epoch, row) draws the same.
+    """Draw the augmentation of patches; it depends only on seed, epoch and row.
 
     Parameters
     ----------
     settings
-        What may happen.
+        Ranges of the augmentation.
     seed, epoch
-        Of the training.
+        Seed of the training, and the epoch.
     rows
         int64 (N,), rows of the manifest.
+
+    Returns
+    -------
+    Augmentation
+        For each of the N rows.
     """
     drawn = uniforms(seed, epoch, rows, _DRAWS)
     turns = (
@@ -68,13 +85,13 @@ def _affine(s: AugmentSettings, drawn: NDArray[np.float64]) -> NDArray[np.float3
         return None
     way = 2 * drawn - 1
     angle, slant = np.deg2rad(s.angle_deg * way[:, 0]), np.tan(np.deg2rad(s.shear_deg * way[:, 1]))
-    # Both sides grow alike: a cell may be larger, but not flattened.
+    # One factor for both axes: cells may be larger, but must not be flattened.
     step = 1 / (1 + s.scale * way[:, 2])
     cos, sin = np.cos(angle) * step, np.sin(angle) * step
     matrix = np.empty((len(drawn), 2, 3))
     matrix[:, 0, 0], matrix[:, 0, 1] = cos, slant * cos - sin
     matrix[:, 1, 0], matrix[:, 1, 1] = sin, slant * sin + cos
-    # The frame is two sides wide.
+    # The frame -1..1 is 2 wide, so a shift by a share of the side is twice that.
     matrix[:, :, 2] = 2 * s.shift * way[:, 3:5]
     return matrix.astype(np.float32)
 
@@ -87,63 +104,64 @@ def _stain_jitter(settings: JitterSettings | None, drawn: NDArray[np.float64]) -
 
 
 def apply_geometry(patches: Tensor, drawn: Augmentation) -> Tensor:
-    """Flip, turn and resample square patches.
+    """Flip, rotate and resample square patches.
 
     Parameters
     ----------
     patches
         float (N, 3, S, S).
     drawn
-        For the same N patches.
+        Augmentation of the same N patches.
 
     Returns
     -------
     Tensor
-        float (N, 3, S, S); without an affine part every value is one of the input's.
+        float (N, 3, S, S); without an affine transform the values are exactly the input's, rearranged.
     """
     from torch.nn import functional
 
-    turned = _turned(patches, drawn)
+    turned = _oriented(patches, drawn)
     if drawn.affine is None:
         return turned
     return functional.grid_sample(
-        turned, _where_from(turned, drawn), mode="bilinear", padding_mode="reflection", align_corners=False
+        turned, _sampling_grid(turned, drawn), mode="bilinear", padding_mode="reflection", align_corners=False
     )
 
 
 def transform_targets(targets: Tensor, drawn: Augmentation) -> Tensor:
-    """Flip, turn and resample targets as `apply_geometry` does their patches.
+    """Flip, rotate and resample targets as `apply_geometry` does their patches.
 
     Parameters
     ----------
     targets
-        uint8 (N, S, S), class indices, 255 where not known.
+        uint8 (N, S, S), class indices, 255 = unlabelled.
     drawn
-        For the same N patches.
+        Augmentation of the same N patches.
 
     Returns
     -------
     Tensor
-        uint8 (N, S, S); each value is the nearest one of the input's, and 255 for what comes in from outside.
+        uint8 (N, S, S), by nearest neighbour; 255 where the sample lies outside the input.
     """
     from torch.nn import functional
 
-    turned = _turned(targets[:, None], drawn)
+    turned = _oriented(targets[:, None], drawn)
     if drawn.affine is None:
         return turned[:, 0]
-    # Zeros come in from outside; counted from there, "not known" is zero.
+    # grid_sample pads with zeros only: values are inverted, so that "unlabelled" is zero.
     values = _UNKNOWN - turned.float()
     found = functional.grid_sample(
-        values, _where_from(values, drawn), mode="nearest", padding_mode="zeros", align_corners=False
+        values, _sampling_grid(values, drawn), mode="nearest", padding_mode="zeros", align_corners=False
     )
     return (_UNKNOWN - found[:, 0]).to(targets.dtype)
 
 
-def _turned(patches: Tensor, drawn: Augmentation) -> Tensor:
-    """Return patches (N, C, S, S) flipped and turned by right angles."""
+def _oriented(patches: Tensor, drawn: Augmentation) -> Tensor:
+    """Return patches (N, C, S, S) flipped and rotated by right angles."""
     import torch
 
     turned = torch.empty_like(patches)
+    # At most eight calls for a batch of any size, one for each orientation.
     for code in range(8):
         quarter, is_flipped = code % 4, code >= 4
         where = np.flatnonzero((drawn.turns == quarter) & (drawn.flipped == is_flipped))
@@ -156,8 +174,8 @@ def _turned(patches: Tensor, drawn: Augmentation) -> Tensor:
     return turned
 
 
-def _where_from(patches: Tensor, drawn: Augmentation) -> Tensor:
-    """Return for each pixel the place it comes from, (N, S, S, 2) in the frame -1..1."""
+def _sampling_grid(patches: Tensor, drawn: Augmentation) -> Tensor:
+    """Return for each output pixel its input coordinates (x, y) in the frame -1..1, (N, S, S, 2)."""
     import torch
     from torch.nn import functional
 

@@ -1,11 +1,11 @@
-"""Training: one visible loop over epochs, batches, and the parts of a batch that fit into memory."""
+"""Training loop: epochs, batches, validation, and the best checkpoint."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,17 +32,17 @@ from qupath_her2.learning.train.setup import (
     make_setup,
     new_state,
 )
-from qupath_her2.learning.train.state_file import averaged
 from qupath_her2.learning.train.training_state import TrainingState
-from qupath_her2.learning.train.validation import validate
+from qupath_her2.learning.train.validation import ValidationResult, validate
 from qupath_her2.models.card import ModelCard, read_card
 from qupath_her2.models.checkpoint import save_checkpoint
 from qupath_her2.models.optional import need
 from qupath_her2.models.settings import TrainSettings
-from qupath_her2.patches.pixels.patch_pixels import reading_order
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 
 if TYPE_CHECKING:
+    import torch
+
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.slides.stains.density_map import DensityMap
 
@@ -50,14 +50,23 @@ __all__ = ["TrainProgress", "TrainResult", "train"]
 
 #: Name of the checkpoint in the output folder.
 _BEST = "best"
-Progress = Callable[["TrainProgress"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainProgress:
-    """Where a training is: `epoch` of `epochs` from 1, `step` of `steps` within it, the mean loss of the epoch so
-    far, and the record of the last finished epoch.
-    """  # noqa: D205
+    """Progress of a training.
+
+    Attributes
+    ----------
+    epoch, epochs
+        Current epoch, from 1, and their number.
+    step, steps
+        Steps done in it, and their number.
+    loss
+        Mean training loss of the epoch so far.
+    last
+        Record of the last finished epoch, if any.
+    """
 
     epoch: int
     epochs: int
@@ -67,30 +76,33 @@ class TrainProgress:
     last: EpochRecord | None
 
 
+Progress = Callable[[TrainProgress], None]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What came out.
+    """Result of a training.
 
     Attributes
     ----------
     checkpoint
         The best weights, path without suffix; ``.safetensors`` and ``.json``.
     card
-        Of the best weights.
+        Card of the best weights.
     history
-        One record an epoch, taken-up epochs included.
+        One record per epoch, those before a resumption included.
     best_epoch
-        From 1.
+        Epoch of the best weights, from 1.
     confusion
-        int64 (C, C) of the validation with the best weights, row the truth; zeros without a validation.
+        int64 (C, C), validation with the best weights, rows are the true classes; zeros without a validation split.
     unread
         One sentence for each patch that could not be read and was left out.
     warnings
-        What a reader of the figures must know.
+        Limits on what the metrics mean.
     device
-        Where it ran.
+        Name of the device.
     seconds
-        Of this call.
+        Duration of this call.
     """
 
     checkpoint: Path
@@ -115,161 +127,176 @@ def train(
     recipe: str = "",
     stain: str | None = None,
     stain_maps: Sequence[DensityMap] | None = None,
-    progress: Callable[[TrainProgress], None] | None = None,
+    progress: Progress | None = None,
     resume: bool = True,
 ) -> TrainResult:
     """Train a network on the patches of split 0 and keep the weights that do best on those of split 1.
 
-    The curve depends on the data, the settings and the model's first weights alone: a training that was killed
-    and is called again with the same goes on to the same curve (bit for bit on a processor with as many threads of
-    torch; a GPU adds up in an order of its own). Its state lies in `out_dir` and is never unpickled.
+    The result depends only on the data, the settings and the initial weights: a training that was killed and is called
+    again with the same arguments ends with the same weights (bit for bit on a CPU with the same number of torch
+    threads; sums on a GPU vary in the last digits). Its state is kept in `out_dir` and is never unpickled.
 
     Parameters
     ----------
     model
-        Of `models.build_model`; changed in place, and left with its last weights.
+        From `models.build_model`; changed in place, and left with its last weights.
     manifest
-        Labelled and split; unlabelled patches and split -1 are left out.
+        Labelled patches with splits; unlabelled patches and split -1 are ignored.
     pixels
-        Its reader.
+        Reader of the patches.
     settings
-        See `TrainSettings`.
-    targets
-        Of a segmenter: the truth of every pixel, row by row as `manifest`; the labels are then not looked at.
+        Settings; None takes the defaults.
     out_dir
-        Gets ``best.safetensors``, ``best.json``, ``state.safetensors``, ``history.json``, ``curves.svg``.
+        Folder for ``best.safetensors``, ``best.json``, ``state.safetensors``, ``history.json`` and ``curves.svg``.
+    targets
+        For a segmenter, the class of every pixel, row by row as in `manifest`, whose labels are then ignored.
     recipe
-        Its name, for the card.
+        Name of the recipe, for the card.
     stain, stain_maps
-        The name of a stain normalisation for the card ("macenko"), and its map for each image.
+        Name of a stain normalisation for the card ("macenko"), and its map for each image.
     progress
-        Called after every step; may raise KeyboardInterrupt to end: the next call goes on.
+        Called after every step; may raise KeyboardInterrupt to stop, to be resumed by the next call.
     resume
-        Go on from the state in `out_dir` if there is one.
+        Resume from the state in `out_dir`, if there is one.
 
     Returns
     -------
     TrainResult
-        TrainResult
+        Best weights, history and warnings.
 
     Raises
     ------
     TrainingError
-        A case in two splits; too few patches; a loss that is not a number, with step and patches; a state of
-        another training; no patch that can be read.
-    MissingExtraError
-        torch is not installed.
+        A case in two splits, too few patches, a loss that is not finite, the state of another training, or no
+        readable patch.
     OutputError
-        `out_dir` cannot be written; what was there is still there.
+        `out_dir` cannot be written; earlier files there are intact.
     """
     need("torch", "timm", "safetensors")
-    import torch
-
-    begun = time.monotonic()
-    s = settings or TrainSettings()
+    started, s = time.monotonic(), settings or TrainSettings()
     check_supervision(model, targets)
     rows, validation, warnings = check_data(manifest, s, targets)
-    # Nothing depends on the order of validation, so it is the quickest to read.
-    order = reading_order(manifest)
-    validation = order[np.isin(order, validation)]
     with output_errors(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
-    with join_process_group(s.device) as world:
-        gpus = [world.device.index or 0] if world.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            layout = memory_layout(world.device, is_dense=targets is not None)
-            model.to(world.device, memory_format=layout)
-            setup = make_setup(model, manifest, pixels, s, world, rows, stain_maps, targets)
-            card = initial_card(model, manifest, recipe, stain)
-            run = new_state(model, setup, out_dir, card)
-            if resume:
-                run.resume()
-            while not run.is_over:
-                _train_epoch(setup, run, progress)
-                _close_epoch(setup, run, validation, card, warnings)
-            # Nobody reads the best weights before they are written.
-            world.wait()
-            device = describe_device(world.device)
+    with join_process_group(s.device) as processes, _own_randomness(processes.device):
+        layout = memory_layout(processes.device, is_dense=targets is not None)
+        model.to(processes.device, memory_format=layout)
+        setup = make_setup(model, manifest, pixels, s, processes, rows, stain_maps, targets)
+        card = initial_card(model, manifest, recipe, stain)
+        state = new_state(model, setup, out_dir, card)
+        if resume:
+            state.resume()
+        while not state.is_over:
+            _train_epoch(setup, state, progress)
+            _close_epoch(setup, state, validation, card, warnings)
+        # The first process writes the best weights; the others must not read them before.
+        processes.barrier()
+    return _result(state, warnings, describe_device(processes.device), time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random numbers as they were: training seeds torch's global generators at every step."""
+    import torch
+
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+        yield
+
+
+def _result(state: TrainingState, warnings: Sequence[str], device: str, seconds: float) -> TrainResult:
     return TrainResult(
-        out_dir / _BEST,
-        read_card(out_dir / _BEST),
-        tuple(run.history),
-        run.watch.best_epoch,
-        np.array(run.confusion, np.int64),
-        tuple(run.unread[row] for row in sorted(run.unread)),
+        state.folder / _BEST,
+        read_card(state.folder / _BEST),
+        tuple(state.history),
+        state.monitor.best_epoch,
+        np.array(state.confusion, np.int64),
+        tuple(state.unread[row] for row in sorted(state.unread)),
         tuple(warnings),
         device,
-        time.monotonic() - begun,
+        seconds,
     )
 
 
-def _train_epoch(setup: Setup, run: TrainingState, progress: Progress | None) -> None:
-    """Go through the training patches once, from `run.step` on."""
-    s, world = setup.settings, setup.world
-    order = epoch_order(setup.rows, s.seed, run.epoch)
-    batches = batch_rows(order, s.batch_size, least=2 * world.size)
-    own = [world.share(rows) for rows in batches[run.step :]]
-    side, is_gpu = setup.manifest.patch_size_px, world.device.type == "cuda"
+def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) -> None:
+    """Train on all training patches once, starting at `state.step`."""
+    s, processes = setup.settings, setup.processes
+    order = epoch_order(setup.rows, s.seed, state.epoch)
+    batches = batch_rows(order, s.batch_size, least=2 * processes.size)
+    own = [processes.shard(rows) for rows in batches[state.step :]]
+    side, is_gpu = setup.manifest.patch_size_px, processes.device.type == "cuda"
     setup.net.train()
     reading = read_batches(setup.pixels, own, side, s.read, targets=setup.targets, pinned=is_gpu)
+    # Closed at once on an exception, or the reader threads would run on until garbage collection.
     with contextlib.closing(reading):
         for batch in reading:
-            done = run.epoch * len(batches) + run.step
-            rate = learning_rate(s.schedule, done, len(batches), s.epochs, run.watch.share)
-            for group in run.optimiser.param_groups:
+            done = state.epoch * len(batches) + state.step
+            rate = learning_rate(s.schedule, done, len(batches), s.epochs, state.monitor.share)
+            for group in state.optimiser.param_groups:
                 group["lr"] = rate
-            run.unread |= {error.row: str(error) for error in batch.unread}
-            sums = train_step(setup, run, batch)
-            run.sums = [before + new for before, new in zip(run.sums, sums, strict=True)]
-            run.step += 1
-            if progress is not None and world.rank == 0:
-                loss = run.sums[0] / max(run.sums[1], 1e-12)
-                last = run.history[-1] if run.history else None
-                progress(TrainProgress(run.epoch + 1, s.epochs, run.step, len(batches), loss, last))
-            if s.save_every_steps and run.step % s.save_every_steps == 0:
-                _save(setup, run)
+            state.unread |= {error.row: str(error) for error in batch.unread}
+            sums = train_step(setup, state, batch)
+            state.sums = [before + new for before, new in zip(state.sums, sums, strict=True)]
+            state.step += 1
+            if progress is not None and processes.rank == 0:
+                loss = state.sums[0] / max(state.sums[1], 1e-12)
+                last = state.history[-1] if state.history else None
+                progress(TrainProgress(state.epoch + 1, s.epochs, state.step, len(batches), loss, last))
+            if s.save_every_steps and state.step % s.save_every_steps == 0:
+                _save_state(setup, state)
 
 
-def _save(setup: Setup, run: TrainingState) -> None:
-    run.unread = setup.world.merged(run.unread)
-    if setup.world.rank == 0:
-        run.save()
+def _save_state(setup: Setup, state: TrainingState) -> None:
+    state.unread = setup.processes.gather(state.unread)
+    if setup.processes.rank == 0:
+        state.save()
 
 
 def _close_epoch(
-    setup: Setup, run: TrainingState, validation: NDArray[np.int64], card: ModelCard, warnings: Sequence[str]
+    setup: Setup,
+    state: TrainingState,
+    validation: NDArray[np.int64],
+    card: ModelCard,
+    warnings: Sequence[str],
 ) -> None:
-    """Validate, keep the weights if they are the best so far, and put the state on the disk."""
-    loss, weight, right, seen = run.sums
+    """Validate, save the weights if they are the best so far, and save the state."""
+    loss, weight, correct, seen = state.sums
     if seen == 0:
-        reason = next(iter(setup.world.merged(run.unread).values()), "")
+        reason = next(iter(setup.processes.gather(state.unread).values()), "")
         raise TrainingError(
             f"None of the {len(setup.rows)} training patches could be read. The first: {reason}"
         )
-    rate = run.optimiser.param_groups[0]["lr"]
-    is_first = setup.world.rank == 0
-    # Batch statistics are each process's own; what is validated must be what is kept.
-    setup.world.align([*run.model.buffers(), *(run.average or {}).values()])
-    with averaged(run.model, run.average):
-        found = validate(setup, run.model, validation, run.micro)
-        run.unread |= found.unread
-        record = EpochRecord(run.epoch + 1, rate, loss / weight, right / seen, *found.figures())
-        if run.close_epoch(record):
-            run.confusion = found.counts.tolist()
-            if is_first:
-                figures: dict[str, Any] = {
-                    **record.to_dict(),
-                    "confusion": run.confusion,
-                    "warnings": list(warnings),
-                }
-                if setup.targets is not None:
-                    figures["classes"] = [
-                        dataclasses.asdict(one) for one in class_measures(found.counts, card.class_names)
-                    ]
-                save_checkpoint(run.folder / _BEST, run.model, dataclasses.replace(card, metrics=figures))
-    # What people look at comes before the state: a kill in between leaves nothing behind that is never written.
+    rate = state.optimiser.param_groups[0]["lr"]
+    is_first = setup.processes.rank == 0
+    # Batch statistics differ between processes; the weights that are validated must be those that are saved.
+    average = {} if state.average is None else state.average.module.state_dict()
+    setup.processes.broadcast([*state.model.buffers(), *average.values()])
+    found = validate(setup, state.evaluated_model, validation, state.micro)
+    state.unread |= found.unread
+    record = EpochRecord(state.epoch + 1, rate, loss / weight, correct / seen, *found.metrics())
+    if state.close_epoch(record):
+        state.confusion = found.counts.tolist()
+        if is_first:
+            metrics = _card_metrics(setup, record, found, warnings)
+            save_checkpoint(
+                state.folder / _BEST, state.evaluated_model, dataclasses.replace(card, metrics=metrics)
+            )
+    # The state comes last: a process killed before it redoes the epoch, and writes these files again.
     if is_first:
-        history = [one.to_dict() for one in run.history]
-        replace_file(run.folder / "history.json", orjson.dumps(history, option=orjson.OPT_INDENT_2))
-        replace_file(run.folder / "curves.svg", training_curves(run.history).encode())
-    _save(setup, run)
+        history = [one.to_dict() for one in state.history]
+        replace_file(state.folder / "history.json", orjson.dumps(history, option=orjson.OPT_INDENT_2))
+        replace_file(state.folder / "curves.svg", training_curves(state.history).encode())
+    _save_state(setup, state)
+
+
+def _card_metrics(
+    setup: Setup, record: EpochRecord, found: ValidationResult, warnings: Sequence[str]
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        **record.to_dict(),
+        "confusion": found.counts.tolist(),
+        "warnings": list(warnings),
+    }
+    if setup.targets is not None:
+        measures = class_measures(found.counts, setup.manifest.class_names)
+        metrics["classes"] = [dataclasses.asdict(one) for one in measures]
+    return metrics

@@ -1,4 +1,8 @@
-"""Losses of patches and of their pixels: cross-entropy, focal, Dice, with weights of the classes."""
+"""Losses of labelled patches, and class weights.
+
+Own code for the focal loss: torchvision's and segmentation-models-pytorch's are sums of one-against-rest logistic
+losses; this one is of the softmax, like the cross-entropy that it equals at gamma 0.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +28,25 @@ def class_weights(labels: NDArray[np.int16], n_classes: int, settings: LossSetti
     labels
         int16 (N,), classes of the training patches, 0 .. n_classes - 1.
     n_classes
-        How many there are.
+        Number of classes.
     settings
-        Which weights.
+        Kind of weights.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (n_classes,); a class without a patch has weight 1, which nothing then uses.
+        float32 (n_classes,); a class without patches has weight 1, which has no effect.
 
     Raises
     ------
     SettingsError
-        The numbers given are not one positive number a class.
+        The weights given are not one positive number per class.
     """
     return weights_of_counts(np.bincount(labels, minlength=n_classes), settings)
 
 
 def weights_of_counts(counts: NDArray[np.int64], settings: LossSettings) -> NDArray[np.float32]:
-    """Return the weight of each class, as `class_weights`; `counts` int64 (C,), patches or pixels of each."""
+    """Return the weights of `class_weights`, given the number of patches or pixels of each class, int64 (C,)."""
     how, n_classes = settings.class_weights, len(counts)
     if how == "none":
         return np.ones(n_classes, np.float32)
@@ -53,17 +57,17 @@ def weights_of_counts(counts: NDArray[np.int64], settings: LossSettings) -> NDAr
     given = np.asarray(how, np.float32)
     if given.shape != (n_classes,) or not np.all(np.isfinite(given) & (given > 0)):
         raise SettingsError(
-            f"class_weights {how!r} are not {n_classes} positive numbers, one for each class. "
-            "Give as many as the task has classes, or 'balanced'."
+            f"class_weights {how!r} are not {n_classes} positive numbers, one per class. "
+            "Give one for each class of the task, or 'balanced'."
         )
     return given
 
 
 def patch_losses(logits: Tensor, labels: Tensor, weights: Tensor, settings: LossSettings) -> Tensor:
-    """Return the weighted loss of each patch, not yet averaged.
+    """Return the weighted loss of each patch, not averaged.
 
-    The mean over a batch is their sum over the sum of ``weights[labels]``: batches that are worked through in
-    parts, or by several processes, add up to the whole.
+    The mean over a batch is their sum divided by the sum of ``weights[labels]``. Not averaging here is what lets parts
+    of a batch, and several processes, add up to the whole batch.
 
     Parameters
     ----------
@@ -74,7 +78,7 @@ def patch_losses(logits: Tensor, labels: Tensor, weights: Tensor, settings: Loss
     weights
         float32 (C,).
     settings
-        Cross-entropy, or focal ``-(1 - p)^gamma log p``.
+        Cross-entropy, or focal loss ``-(1 - p)^gamma log p`` (Lin et al. 2017, doi:10.1109/ICCV.2017.324).
 
     Returns
     -------
@@ -83,10 +87,9 @@ def patch_losses(logits: Tensor, labels: Tensor, weights: Tensor, settings: Loss
     """
     from torch.nn import functional
 
-    # Half precision has three digits; a loss needs more.
-    log_p = functional.log_softmax(logits.float(), 1).gather(1, labels[:, None])[:, 0]
-    losses = -log_p
+    # In float32: half precision has three digits only.
+    losses = functional.cross_entropy(logits.float(), labels, reduction="none")
     if settings.kind == "focal":
         # The floor keeps the slope of x^gamma finite at x = 0 for gamma < 1.
-        losses = losses * (1 - log_p.exp()).clamp(min=1e-7) ** settings.focal_gamma
+        losses = losses * (1 - (-losses).exp()).clamp(min=1e-7) ** settings.focal_gamma
     return losses * weights[labels]

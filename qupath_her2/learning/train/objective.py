@@ -1,4 +1,4 @@
-"""What a network is asked, one class a patch or one a pixel: all in which the two kinds of training differ."""
+"""Training objectives: everything in which training a classifier and training a segmenter differ."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Objective", "PatchObjective", "PixelObjective", "make_objective"]
 
-#: Label of a patch that counts nothing.
+#: Label of an unlabelled patch.
 _NO_LABEL = -1
 
 
 class Objective(Protocol):
-    """What the loop asks for; N patches, C classes. Truth that nobody knows weighs nothing and counts nowhere."""
+    """Loss and metrics of N patches with C classes. What is unlabelled has weight 0 and is not counted."""
 
     def truth(self, batch: Batch) -> Tensor:
-        """Return what is true of a batch, in the computer's memory: (N) labels, or (N, H, W) targets."""
+        """Return the true classes of a batch, in host memory: labels (N,), or pixel classes (N, H, W)."""
         ...
 
-    def blank(self, n: int, side: int) -> Tensor:
-        """Return the truth of `n` patches of which nothing is known."""
+    def unlabelled(self, n: int, side: int) -> Tensor:
+        """Return the truth of `n` unlabelled patches of `side` px."""
         ...
 
     def weight(self, truth: Tensor) -> Tensor:
@@ -41,25 +41,25 @@ class Objective(Protocol):
         ...
 
     def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return the loss of each patch, weighted and not averaged, float32 (N,)."""
+        """Return the loss of each patch, weighted but not averaged, float32 (N,)."""
         ...
 
     def n_known(self, truth: Tensor) -> Tensor:
-        """Return how many labels or pixels are known, a whole number as a tensor."""
+        """Return the number of labelled patches or pixels, as an integer tensor."""
         ...
 
     def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return how many known ones the largest logit names rightly."""
+        """Return the number of labelled ones whose largest logit is the true class."""
         ...
 
     def counts(self, logits: Tensor, truth: Tensor) -> NDArray[np.int64]:
-        """Return int64 (C, C), row the truth, column the largest logit."""
+        """Return int64 (C, C): rows are the true classes, columns the predicted ones."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchObjective:
-    """One class a patch: `label` int16 (all rows); `weights` float32 (C,) of the classes."""
+    """One class per patch: `label` int16 of all rows of the manifest, `weights` float32 (C,) of the classes."""
 
     label: NDArray[np.int16]
     weights: NDArray[np.float32]
@@ -71,7 +71,7 @@ class PatchObjective:
 
         return torch.from_numpy(self.label[batch.rows].astype(np.int64))
 
-    def blank(self, n: int, side: int) -> Tensor:
+    def unlabelled(self, n: int, side: int) -> Tensor:
         """Return int64 (N,)."""
         import torch
 
@@ -85,28 +85,28 @@ class PatchObjective:
         return weights[truth.clamp(min=0)] * (truth != _NO_LABEL)
 
     def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return `patch_losses`, 0 of patches without label."""
+        """Return `patch_losses`; 0 for unlabelled patches."""
         import torch
 
         weights = torch.from_numpy(self.weights).to(logits.device)
         return patch_losses(logits, truth.clamp(min=0), weights, self.loss) * (truth != _NO_LABEL)
 
     def n_known(self, truth: Tensor) -> Tensor:
-        """Return how many patches have a label."""
+        """Return the number of labelled patches."""
         return (truth != _NO_LABEL).sum()
 
     def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return how many are named rightly."""
+        """Return the number of correct predictions."""
         return (logits.argmax(1) == truth).sum()
 
     def counts(self, logits: Tensor, truth: Tensor) -> NDArray[np.int64]:
-        """Return patches by truth and choice."""
+        """Return patches by true and predicted class."""
         return _counts(logits, truth, truth != _NO_LABEL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelObjective:
-    """One class a pixel; `weights` float32 (C,) of the classes."""
+    """One class per pixel: `weights` float32 (C,) of the classes."""
 
     weights: NDArray[np.float32]
     loss: LossSettings
@@ -115,18 +115,18 @@ class PixelObjective:
         """Return uint8 (N, H, W)."""
         if batch.targets is None:
             raise TrainingError(
-                "A segmenter was given patches without targets. Pass their reader as `targets`."
+                "A segmenter was given patches without pixel classes. Pass their reader as `targets`."
             )
         return batch.targets
 
-    def blank(self, n: int, side: int) -> Tensor:
+    def unlabelled(self, n: int, side: int) -> Tensor:
         """Return uint8 (N, H, W)."""
         import torch
 
         return torch.full((n, side, side), UNKNOWN, dtype=torch.uint8)
 
     def weight(self, truth: Tensor) -> Tensor:
-        """Return the weights of each patch's known pixels, summed up."""
+        """Return the sum of the weights of each patch's labelled pixels."""
         import torch
 
         return patch_weights(truth, torch.from_numpy(self.weights).to(truth.device))
@@ -138,19 +138,20 @@ class PixelObjective:
         return pixel_losses(logits, truth, torch.from_numpy(self.weights).to(logits.device), self.loss)
 
     def n_known(self, truth: Tensor) -> Tensor:
-        """Return how many pixels are known."""
+        """Return the number of labelled pixels."""
         return (truth != UNKNOWN).sum()
 
     def n_correct(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return how many known pixels are named rightly."""
+        """Return the number of labelled pixels predicted correctly."""
         return ((logits.argmax(1) == truth) & (truth != UNKNOWN)).sum()
 
     def counts(self, logits: Tensor, truth: Tensor) -> NDArray[np.int64]:
-        """Return pixels by truth and choice."""
+        """Return pixels by true and predicted class."""
         return _counts(logits, truth, truth != UNKNOWN)
 
 
 def _counts(logits: Tensor, truth: Tensor, is_known: Tensor) -> NDArray[np.int64]:
+    """Return the confusion matrix, counted on the device: only C x C numbers leave it, not a class per pixel."""
     import torch
 
     n = logits.shape[1]
@@ -167,22 +168,27 @@ def make_objective(
     Parameters
     ----------
     manifest, rows
-        The patches, and those to train on.
+        The patches, and the rows to train on.
     targets
-        Of a segmenter; None asks for the patches' labels.
+        Pixel classes for a segmenter; None uses the labels of the patches.
     loss
-        What is minimised; classes are weighed by their patches, or by their pixels.
+        Settings of the loss; balanced class weights follow from the training patches, or from their pixels.
+
+    Returns
+    -------
+    PatchObjective or PixelObjective
+        The objective.
 
     Raises
     ------
     TrainingError
-        Dice is asked for of patches that have one label each.
+        Dice was requested for patches that have one label each.
     """
     if targets is not None:
         return PixelObjective(weights_of_counts(targets.pixel_counts()[rows].sum(0), loss), loss)
     if loss.kind not in ("cross_entropy", "focal"):
         raise TrainingError(
-            f"Loss {loss.kind!r} is of segmenters; patches with one label each take cross_entropy or focal."
+            f"Loss {loss.kind!r} is for segmenters; for patches with one label each, choose cross_entropy or focal."
         )
     return PatchObjective(
         manifest.label, class_weights(manifest.label[rows], len(manifest.class_names), loss), loss

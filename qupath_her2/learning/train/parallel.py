@@ -1,8 +1,8 @@
-"""One training on several GPUs or processes, started by torch's own launcher.
+"""Training on several GPUs or processes, started by torch's own launcher.
 
-``torchrun --nproc-per-node 4 -m qupath_her2 train …`` starts four processes that find each other through the
-variables it sets; every process takes each fourth patch of a batch, and the gradients are averaged by torch's
-DistributedDataParallel. Batch norm sees the patches of its own process only, as is usual there.
+``torchrun --nproc-per-node 4 -m qupath_her2 train …`` starts four processes that find each other through environment
+variables. Each process takes every fourth patch of a batch, and torch's DistributedDataParallel averages the gradients.
+As usual there, batch norm sees only the patches of its own process.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ __all__ = ["ProcessGroup", "join_process_group"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes of one training: this one is number `rank` of `size`, and works on `device`."""
+    """The processes of one training, as seen by one of them: number `rank` of `size`, computing on `device`."""
 
     rank: int
     size: int
     device: torch.device
 
-    def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of a batch that are this process's."""
+    def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return this process's part of the rows of a batch."""
         return rows[self.rank :: self.size]
 
-    def total(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum over all processes, element by element."""
+    def sum(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum over all processes, element by element, float64 (n,)."""
         own = np.asarray(values, np.float64)
         if self.size == 1:
             return own
         import torch
         from torch import distributed
 
-        # NCCL knows tensors of GPUs alone.
+        # NCCL accepts tensors on GPUs only.
         summed = torch.from_numpy(own.copy()).to(self.device)
         distributed.all_reduce(summed)
-        all_of_them: NDArray[np.float64] = summed.cpu().numpy()
-        return all_of_them
+        total: NDArray[np.float64] = summed.cpu().numpy()
+        return total
 
-    def merged(self, found: dict[int, str]) -> dict[int, str]:
+    def gather(self, found: dict[int, str]) -> dict[int, str]:
         """Return the entries of all processes."""
         if self.size == 1:
             return found
@@ -62,8 +62,8 @@ class ProcessGroup:
         distributed.all_gather_object(everyone, found)
         return {row: text for part in everyone for row, text in part.items()}
 
-    def wrapped(self, model: Any) -> Any:
-        """Return the model, its gradients averaged over the processes where there are several."""
+    def wrap(self, model: Any) -> Any:
+        """Return the model, wrapped so that gradients are averaged where there are several processes."""
         if self.size == 1:
             return model
         from torch.nn.parallel import DistributedDataParallel
@@ -71,23 +71,36 @@ class ProcessGroup:
         numbers = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=numbers)
 
-    def apart(self, net: Any, is_apart: bool) -> contextlib.AbstractContextManager[None]:
-        """Return the context in which gradients stay with their process, to be averaged with the next ones."""
-        if self.size == 1 or not is_apart:
+    def accumulate(self, net: Any, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Return the context of one part of a batch.
+
+        Parameters
+        ----------
+        net
+            From `wrap`.
+        is_last
+            The last part: only here are the gradients, accumulated over all parts, averaged over the processes.
+
+        Returns
+        -------
+        AbstractContextManager
+            Wraps forward and backward pass of the part.
+        """
+        if self.size == 1 or is_last:
             return contextlib.nullcontext()
         context: contextlib.AbstractContextManager[None] = net.no_sync()
         return context
 
-    def align(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the values of the first one, in place."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors with the values of the first process, in place."""
         if self.size > 1:
             from torch import distributed
 
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
+    def barrier(self) -> None:
+        """Wait until all processes have arrived here."""
         if self.size > 1:
             from torch import distributed
 
@@ -96,12 +109,17 @@ class ProcessGroup:
 
 @contextlib.contextmanager
 def join_process_group(device: str) -> Iterator[ProcessGroup]:
-    """Join the processes that ``torchrun`` started, or be alone; leave them at the end.
+    """Join the processes started by ``torchrun``, and leave them at the end; without it, be a group of one.
 
     Parameters
     ----------
     device
-        As `choose_device` takes it; ``auto`` and ``cuda`` give each process its own GPU.
+        As for `choose_device`; ``auto`` and ``cuda`` give each process its own GPU.
+
+    Yields
+    ------
+    ProcessGroup
+        The group, as seen by this process.
     """
     need("torch")
     size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -115,6 +133,7 @@ def join_process_group(device: str) -> Iterator[ProcessGroup]:
     own = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" else kind)
     if kind == "cuda":
         torch.cuda.set_device(own)
+    # A caller that set up the group itself, such as a notebook's launcher, also ends it.
     is_ours = not distributed.is_initialized()
     if is_ours:
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo")

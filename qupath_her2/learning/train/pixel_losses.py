@@ -1,4 +1,8 @@
-"""Losses by pixel, summed up by patch, so that a batch in parts adds up to the whole."""
+"""Losses of labelled pixels, summed per patch, so that the parts of a batch add up to the whole.
+
+Own code: the Dice loss of segmentation-models-pytorch pools the pixels of a batch and has no class weights, so that it
+changes with the way a batch is divided; for the focal loss see `losses`.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["UNKNOWN", "patch_weights", "pixel_losses"]
 
-#: Value of a target where nobody knows what the pixel is; `patches.targets.targets.IGNORE`.
+#: Target value of an unlabelled pixel; `patches.targets.targets.IGNORE`.
 UNKNOWN = 255
-#: Added to both sides of a Dice ratio, px: a class that is neither there nor named has 1, not 0 / 0.
+#: Added to numerator and denominator of Dice, px: a class that is neither true nor predicted scores 1, not 0 / 0.
 _SMOOTH_PX = 1.0
 
 
 def patch_weights(targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the weight of each patch: the sum of the weights of its known pixels.
+    """Return the weight of each patch: the sum of the weights of its labelled pixels.
 
     Parameters
     ----------
     targets
         uint8 (N, H, W), classes or `UNKNOWN`.
     weights
-        float32 (C,), of the classes.
+        float32 (C,), weights of the classes.
 
     Returns
     -------
@@ -41,12 +45,12 @@ def _pixel_weights(targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: LossSettings) -> Tensor:
-    """Return the loss of each patch, not yet averaged.
+    """Return the loss of each patch, not averaged.
 
-    The loss of a batch is their sum over the sum of `patch_weights`. For cross-entropy and focal loss that is the
-    weighted mean over known pixels. Dice is a figure of a patch: ``1 - mean over classes of (2 sum(p t) + 1) /
-    (sum(p) + sum(t) + 1)`` (Milletari et al. 2016, doi 10.1109/3DV.2016.79, without their squares) over its known
-    pixels, and counts as much as the patch weighs.
+    The loss of a batch is their sum divided by the sum of `patch_weights`. For cross-entropy and focal loss that is the
+    weighted mean over labelled pixels. The Dice loss of a patch, ``1 - mean over classes of (2 sum(p t) + 1) /
+    (sum(p) + sum(t) + 1)`` over its labelled pixels (Milletari et al. 2016, doi 10.1109/3DV.2016.79, without their
+    squares), is multiplied by the weight of the patch.
 
     Parameters
     ----------
@@ -57,7 +61,7 @@ def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: Los
     weights
         float32 (C,).
     settings
-        Which loss.
+        Kind of loss.
 
     Returns
     -------
@@ -66,17 +70,15 @@ def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: Los
     """
     from torch.nn import functional
 
-    # Half precision has three digits; a loss needs more.
+    # In float32: half precision has three digits only.
     log_p = functional.log_softmax(logits.float(), 1)
     by_pixel = _pixel_weights(targets, weights)
     total = by_pixel.new_zeros(len(targets))
     if settings.kind != "dice":
-        is_known = targets != UNKNOWN
-        own = log_p.gather(1, targets.masked_fill(~is_known, 0).long()[:, None])[:, 0]
-        losses = -own
+        losses = functional.nll_loss(log_p, targets.long(), ignore_index=UNKNOWN, reduction="none")
         if settings.kind == "focal":
             # The floor keeps the slope of x^gamma finite at x = 0 for gamma < 1.
-            losses = losses * (1 - own.exp()).clamp(min=1e-7) ** settings.focal_gamma
+            losses = losses * (1 - (-losses).exp()).clamp(min=1e-7) ** settings.focal_gamma
         total = total + (losses * by_pixel).flatten(1).sum(1)
     if settings.kind in ("dice", "cross_entropy_dice"):
         total = total + _dice_losses(log_p, targets, weights) * by_pixel.flatten(1).sum(1)
@@ -84,11 +86,12 @@ def pixel_losses(logits: Tensor, targets: Tensor, weights: Tensor, settings: Los
 
 
 def _dice_losses(log_p: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return 1 - soft Dice of each patch, the mean over classes by their weights, float32 (N,)."""
+    """Return 1 - soft Dice of each patch, the weighted mean over classes, float32 (N,)."""
     import torch
 
     is_known = (targets != UNKNOWN).flatten(1)
     ratios = []
+    # Class by class: one-hot targets of all classes at once would take as much memory as the logits.
     for code in range(len(weights)):
         p = log_p[:, code].exp().flatten(1) * is_known
         t = (targets == code).flatten(1).float()

@@ -1,4 +1,4 @@
-"""What must be right before a training begins, and what stays the same while it runs."""
+"""Training setup: checks of model and data before the first step, and the constants of the training."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from qupath_her2.models.card import ModelCard
 from qupath_her2.models.registry import check_input, find_model
 from qupath_her2.models.settings import TrainSettings
 from qupath_her2.patches.manifest import manifest_hash
+from qupath_her2.patches.pixels.patch_pixels import reading_order
 from qupath_her2.patches.splits import PATCH_LEVEL, count_unknown_cases, leaked_cases, split_warning
 from qupath_her2.provenance import versions
 
@@ -35,17 +36,34 @@ __all__ = ["Setup", "initial_card", "new_state", "check_data", "check_supervisio
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setup:
-    """What stays the same during a training.
+    """Constants of a training.
 
-    `net` is the model, wrapped where there are several processes; `prepare` makes the network's input for training,
-    `prepare_validation` without augmentation; `objective` is what it is asked; `rows` int64 of the training patches;
-    `targets` of a segmenter.
+    Attributes
+    ----------
+    manifest, pixels
+        Patches and their reader.
+    settings
+        Settings of the training.
+    processes
+        Processes that share the training.
+    net
+        The network, wrapped where there are several processes.
+    prepare, prepare_validation
+        Preprocessing with and without augmentation.
+    objective
+        Loss and metrics.
+    rows
+        int64 (n,), the training patches.
+    half
+        16-bit type of the arithmetic, or None for float32.
+    targets
+        Pixel classes, for a segmenter.
     """
 
     manifest: PatchManifest
     pixels: PatchReader
     settings: TrainSettings
-    world: ProcessGroup
+    processes: ProcessGroup
     net: Any
     prepare: Preparation
     prepare_validation: Preparation
@@ -56,35 +74,49 @@ class Setup:
 
 
 def check_supervision(model: Any, targets: TargetReader | None) -> None:
-    """Raise TrainingError where a network names pixels and the truth is of patches, or the other way round."""
+    """Raise TrainingError unless segmenters get labelled pixels, and classifiers labelled patches."""
     is_dense = find_model(model.model_name).kind == "segmentation"
     if is_dense != (targets is not None):
         names, has = ("pixels", "patches") if is_dense else ("patches", "pixels")
         raise TrainingError(
-            f"Model '{model.model_name}' names {names}, and the truth given is of {has}. Choose another network, or "
-            "another recipe."
+            f"Model '{model.model_name}' classifies {names}, but the labels given are of {has}. Choose another model, "
+            "or another recipe."
         )
 
 
 def check_data(
     manifest: PatchManifest, s: TrainSettings, targets: TargetReader | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    """Return the rows to train on and to validate on, and what is to be said of them.
+    """Select the patches to train and to validate on, after checking splits and labels.
 
-    With `targets` it is the pixels that must be of two classes, and a patch is labelled where any pixel is.
+    Parameters
+    ----------
+    manifest
+        Patches with labels and splits.
+    s
+        Settings of the training.
+    targets
+        Pixel classes, for a segmenter: a patch is then labelled if any of its pixels is.
+
+    Returns
+    -------
+    train, validation
+        int64 (n,) and (m,), rows of the manifest, the latter in the fastest reading order.
+    warnings
+        Limits on what the metrics will mean.
 
     Raises
     ------
     TrainingError
-        A case stands in two splits, or fewer than two classes have training patches.
+        A case is in two splits, or the training patches (pixels) are of fewer than two classes.
     """
     leaked = leaked_cases(manifest)
-    # A split by patch says what it is, and its figures carry that; any other split with a leak is a mistake.
+    # A split by patch was asked for, and its metrics carry a warning; a leak in any other split is an error.
     if leaked and manifest.settings.get("split", {}).get("kind") != "by patch":
         listed = ", ".join(leaked[:10]) + (f" and {len(leaked) - 10} more" if len(leaked) > 10 else "")
         raise TrainingError(
-            f"{len(leaked)} cases have patches in more than one split: {listed}. The figures would be those of "
-            "memory. Split by case."
+            f"{len(leaked)} cases have patches in more than one split: {listed}. Validation would measure memorised "
+            "cases. Split by case."
         )
     pixels = None if targets is None else targets.pixel_counts()
     labelled = manifest.label >= 0 if pixels is None else pixels.any(axis=1)
@@ -99,8 +131,11 @@ def check_data(
         found = ", ".join(f"{count} of {name}" for name, count in of_class.items())
         raise TrainingError(
             f"The training split needs labelled {what} of at least two classes and has {found}. "
-            "Label more regions, or split again."
+            "Annotate more regions, or split again."
         )
+    # The order of validation does not affect its result, so it is the order that is read fastest.
+    order = reading_order(manifest)
+    validation = order[np.isin(order, validation)]
     return train, validation, _warnings(manifest, of_class, len(validation), s, targets is not None)
 
 
@@ -111,16 +146,16 @@ def _warnings(
     absent = [name for name, count in of_class.items() if count == 0]
     if absent:
         found.append(
-            f"No training {'pixel' if is_dense else 'patch'} of class {', '.join(absent)}: it cannot be learnt."
+            f"No training {'pixel' if is_dense else 'patch'} of class {', '.join(absent)}: it cannot be learned."
         )
     leak = split_warning(manifest)
     if leak is None and count_unknown_cases(manifest):
-        leak = f"{count_unknown_cases(manifest)} images have no known case: figures are {PATCH_LEVEL}."
+        leak = f"{count_unknown_cases(manifest)} images have no known case: metrics are {PATCH_LEVEL}."
     if leak is not None:
         found.append(leak)
     if n_validation == 0:
         best = "lowest training loss" if s.schedule.monitor == "loss" else "highest training accuracy"
-        found.append(f"No labelled validation patches: the weights kept are those of the {best}.")
+        found.append(f"No labelled validation patches: the weights with the {best} are kept.")
     return found
 
 
@@ -129,44 +164,67 @@ def make_setup(
     manifest: PatchManifest,
     pixels: PatchReader,
     s: TrainSettings,
-    world: ProcessGroup,
+    processes: ProcessGroup,
     rows: NDArray[np.int64],
     stain_maps: Sequence[DensityMap] | None,
     targets: TargetReader | None = None,
 ) -> Setup:
-    """Return what stays the same; `model` is on its device already.
+    """Return the constants of a training.
+
+    Parameters
+    ----------
+    model
+        The network, already on its device.
+    manifest, pixels
+        Patches and their reader.
+    s
+        Settings of the training.
+    processes
+        Processes that share it.
+    rows
+        int64 (n,), the training patches.
+    stain_maps
+        Stain normalisation of each image, or None.
+    targets
+        Pixel classes, for a segmenter.
+
+    Returns
+    -------
+    Setup
+        The constants.
 
     Raises
     ------
     TrainingError
-        The network does not fit the patches, or there are fewer patches than processes can share.
+        The network does not fit the patches, or there are too few patches for the processes.
     """
     _check_model(model, manifest)
-    if len(rows) < 2 * world.size:
-        raise TrainingError(f"{len(rows)} training patches are too few for {world.size} processes.")
+    # Two per process: batch norm has no variance of a single patch.
+    if len(rows) < 2 * processes.size:
+        raise TrainingError(f"{len(rows)} training patches are too few for {processes.size} processes.")
     mean, std = model.normalisation
     plain = Preparation(manifest, mean, std, stain_maps=stain_maps)
     return Setup(
         manifest,
         pixels,
         s,
-        world,
-        world.wrapped(model),
+        processes,
+        processes.wrap(model),
         Preparation(manifest, mean, std, stain_maps=stain_maps, augment=s.augment, seed=s.seed),
         plain,
         make_objective(manifest, rows, targets, s.loss),
         rows,
-        half_dtype(world.device, s.precision),
+        half_dtype(processes.device, s.precision),
         targets,
     )
 
 
 def _check_model(model: Any, manifest: PatchManifest) -> None:
-    """Raise TrainingError or SettingsError unless the network takes these patches and knows as many classes."""
+    """Raise TrainingError or SettingsError unless the network fits the patches in size and number of classes."""
     if model.n_classes != len(manifest.class_names):
         raise TrainingError(
             f"The network has {model.n_classes} classes and the patches have {len(manifest.class_names)}: "
-            f"{', '.join(manifest.class_names)}. Build it for as many."
+            f"{', '.join(manifest.class_names)}. Build it with that number of classes."
         )
     spec = find_model(model.model_name)
     check_input(spec, manifest.patch_size_px)
@@ -178,7 +236,24 @@ def _check_model(model: Any, manifest: PatchManifest) -> None:
 
 
 def initial_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | None) -> ModelCard:
-    """Return the card of a training that has no figures yet."""
+    """Return the card of a training, without metrics yet.
+
+    Parameters
+    ----------
+    model
+        The network.
+    manifest
+        The training patches.
+    recipe
+        Name of the recipe, or "".
+    stain
+        Name of the stain normalisation, or None.
+
+    Returns
+    -------
+    ModelCard
+        The card.
+    """
     import torch
 
     mean, std = model.normalisation
@@ -200,12 +275,31 @@ def initial_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | 
 
 
 def new_state(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> TrainingState:
-    """Return a training at its first step."""
+    """Return the state of a training before its first step.
+
+    Parameters
+    ----------
+    model
+        The network, not wrapped for several processes.
+    setup
+        Constants of the training.
+    out_dir
+        Output folder.
+    card
+        From `initial_card`.
+
+    Returns
+    -------
+    TrainingState
+        The state.
+    """
     import torch
+    from timm.utils import ModelEmaV3
 
     s = setup.settings
-    scaler = torch.amp.GradScaler(setup.world.device.type, enabled=setup.half == torch.float16)
-    average = {name: value.clone() for name, value in model.state_dict().items()} if s.ema_decay else None
+    # Only fp16 needs scaled gradients: bf16 has the exponent range of float32.
+    scaler = torch.amp.GradScaler(setup.processes.device.type, enabled=setup.half == torch.float16)
+    average = ModelEmaV3(model, decay=s.ema_decay) if s.ema_decay else None
     identity = {
         "model": card.model,
         "options": orjson.loads(orjson.dumps(dict(card.options))),
@@ -214,7 +308,7 @@ def new_state(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Train
         "patches": card.data_hash,
         "settings": identity_settings(s),
     }
-    run = TrainingState(out_dir, model, make_optimiser(model, s), scaler, s, identity, average)
+    state = TrainingState(out_dir, model, make_optimiser(model, s), scaler, s, identity, average)
     if s.micro_batch_size:
-        run.micro = s.micro_batch_size
-    return run
+        state.micro = s.micro_batch_size
+    return state

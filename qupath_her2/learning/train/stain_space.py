@@ -1,4 +1,4 @@
-"""Changing stains of a whole batch on the device: one affine map a patch, in optical density."""
+"""Stain normalisation and jitter of a whole batch on the device: an affine map in optical density for each patch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LN_10 = math.log(10.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DensityMaps:
-    """`slides.stains.density_map.DensityMap`, one for each of N patches, as columns.
+    """One `slides.stains.density_map.DensityMap` for each of N patches, as arrays.
 
     `matrix` float64 (N, 3, 3), `offset` float64 (N, 3), `white_in` and `white_out` float64 (N,).
     """
@@ -35,7 +35,7 @@ class DensityMaps:
 
     @classmethod
     def stack(cls, maps: Sequence[DensityMap]) -> DensityMaps:
-        """Return columns of single maps."""
+        """Return single maps as arrays."""
         return cls(
             np.array([m.matrix for m in maps]).reshape(-1, 3, 3),
             np.array([m.offset for m in maps]).reshape(-1, 3),
@@ -44,14 +44,14 @@ class DensityMaps:
         )
 
     def then(self, other: DensityMaps) -> DensityMaps:
-        """Return the maps that do these and then `other`, patch by patch, as `DensityMap.then` does."""
+        """Return the composition of these maps and then `other`, patch by patch, as `DensityMap.then` does."""
         step = np.log10(other.white_in / self.white_out)[:, None]
         offset = (other.matrix @ (self.offset + step)[:, :, None])[:, :, 0] + other.offset
         return DensityMaps(other.matrix @ self.matrix, offset, self.white_in, other.white_out)
 
 
 def hed_maps(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> DensityMaps:
-    """Return `slides.stains.jitter.hed_jitter` of N patches at once; `alpha`, `beta` float64 (N, 3)."""
+    """Return `slides.stains.jitter.hed_jitter` for N patches at once; `alpha`, `beta` float64 (N, 3)."""
     mixing = HED_STAINS.T
     white = np.full(len(alpha), HED_WHITE)
     return DensityMaps(
@@ -60,29 +60,31 @@ def hed_maps(alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> DensityMa
 
 
 def map_densities(patches: Tensor, maps: DensityMaps) -> Tensor:
-    """Return patches with their densities mapped: `slides.stains.density_map.apply_density_map` of a batch.
+    """Map the optical densities of a batch, as `slides.stains.density_map.apply_density_map` does for one image.
 
     Parameters
     ----------
     patches
-        float (N, 3, H, W), red, green, blue, 0..255.
+        float (N, 3, H, W), RGB, 0..255.
     maps
-        Of the same N patches.
+        Maps of the same N patches.
 
     Returns
     -------
     Tensor
-        float (N, 3, H, W), 0..255, not rounded to grey values.
+        float32 (N, 3, H, W), 0..255, not rounded to integers.
     """
     import torch
 
     def on_device(values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(patches.device)
 
-    # log and exp to base e; the constants of base 10 and of both whites go into matrix and offset.
+    # Natural log and exp are faster on the device; the factors of base 10 and of both whites are folded into the
+    # offset, in double precision and once per patch instead of once per pixel.
     white_in = np.log(maps.white_in)[:, None]
     offset = -_LN_10 * maps.offset + np.log(maps.white_out)[:, None]
     offset = offset - (maps.matrix @ np.broadcast_to(white_in, maps.offset.shape)[:, :, None])[:, :, 0]
+    # Plus 1, as in `DensityMap`: black has a finite density.
     light = torch.log(patches.float() + 1.0)
     mapped = torch.einsum("ndc,nchw->ndhw", on_device(maps.matrix), light)
     return (mapped + on_device(offset)[:, :, None, None]).exp().sub(1.0).clamp(0.0, 255.0)

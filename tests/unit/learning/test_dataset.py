@@ -8,9 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ImageReadError, PatchReadError, SettingsError
+from qupath_her2.errors import ImageReadError, PatchReadError
 from qupath_her2.learning.dataset import Preparation, batch_rows, read_batches
-from qupath_her2.learning.device import choose_device, half_dtype
 from qupath_her2.models.settings import AugmentSettings, ReadSettings
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
@@ -42,7 +41,7 @@ class SlowReader:
 
 
 @pytest.mark.parametrize(("threads", "at_once", "ahead"), [(1, 1, 1), (4, 3, 2), (8, 100, 4)])
-def test_batches_come_in_order_and_whole(threads: int, at_once: int, ahead: int) -> None:
+def test_batches_arrive_complete_and_in_order(threads: int, at_once: int, ahead: int) -> None:
     reader = SlowReader()
     rows = np.random.default_rng(0).permutation(100)
     batches = batch_rows(rows, 16)
@@ -55,7 +54,7 @@ def test_batches_come_in_order_and_whole(threads: int, at_once: int, ahead: int)
         assert reader.most_reading > 1
 
 
-def test_reading_does_not_run_further_ahead_than_said() -> None:
+def test_reading_ahead_is_bounded() -> None:
     reader = SlowReader()
     batches = read_batches(reader, batch_rows(np.arange(200), 10), 2, ReadSettings(4, 10, batches_ahead=2))
     next(batches)
@@ -66,7 +65,7 @@ def test_reading_does_not_run_further_ahead_than_said() -> None:
     assert reader.rows_read <= 30
 
 
-def test_broken_rows_are_left_out_and_named() -> None:
+def test_unreadable_rows_are_left_out_and_named() -> None:
     reader = SlowReader(broken=(3, 17))
     got = list(read_batches(reader, batch_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
     assert got[0].rows.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
@@ -74,7 +73,7 @@ def test_broken_rows_are_left_out_and_named() -> None:
     assert np.array_equal(got[0].patches.numpy()[:, 0, 0, 0], got[0].rows)
 
 
-def test_what_breaks_the_reader_reaches_the_caller() -> None:
+def test_errors_of_the_reader_reach_the_caller() -> None:
     class Gone(SlowReader):
         def read_readable(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[PatchReadError]]:
             raise ImageReadError("the disk was pulled out")
@@ -83,7 +82,7 @@ def test_what_breaks_the_reader_reaches_the_caller() -> None:
         list(read_batches(Gone(), batch_rows(np.arange(20), 10), 2, ReadSettings(2, 4)))
 
 
-def test_a_small_remainder_joins_the_last_batch() -> None:
+def test_a_small_last_batch_is_merged() -> None:
     assert [len(part) for part in batch_rows(np.arange(21), 10)] == [10, 10, 1]
     assert [len(part) for part in batch_rows(np.arange(21), 10, least=2)] == [10, 11]
     assert [len(part) for part in batch_rows(np.arange(1), 10, least=2)] == [1]
@@ -102,7 +101,7 @@ def test_input_is_scaled_to_the_networks_mean_and_deviation(
     assert got.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_preparation_serves_prediction_and_gradients_in_turn(
+def test_preprocessing_can_alternate_between_inference_and_gradients(
     drawn: PatchManifest, pixels: PatchPixels
 ) -> None:
     preparation = Preparation(drawn, (0, 0, 0), (1, 1, 1))
@@ -130,13 +129,3 @@ def test_augmentation_depends_on_seed_epoch_and_row_alone(drawn: PatchManifest, 
     assert torch.allclose(prepared(1, 2, every)[7:9], prepared(1, 2, every[7:9]), atol=1e-6)
     assert not torch.allclose(prepared(1, 2, every), prepared(1, 3, every), atol=0.01)
     assert not torch.allclose(prepared(1, 2, every), prepared(2, 2, every), atol=0.01)
-
-
-def test_unknown_devices_and_precisions_are_refused() -> None:
-    for name in ("gpu", "cuda:x", "cuda:99", "tpu"):
-        with pytest.raises(SettingsError, match=f"'{name}' is not to be had here"):
-            choose_device(name)
-    assert half_dtype(choose_device("cpu"), "auto") is None
-    assert half_dtype(choose_device("cpu"), "bf16") == torch.bfloat16
-    with pytest.raises(SettingsError, match="Unknown precision 'fp8'"):
-        half_dtype(choose_device("cpu"), "fp8")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: killed and taken up again, and shared by two."""
+"""Trainings in separate processes: killed and resumed, and shared by two."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def whole(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a training that nobody disturbed."""
+    """Output of a training that was not interrupted."""
     out = tmp_path_factory.mktemp("whole") / "run"
     runpy.run_path(str(SCRIPT))["main"](str(patches), str(out))
     return out
@@ -90,7 +90,7 @@ def kill_after(process: subprocess.Popen[str], state: Path, changes: int) -> Non
     assert process.returncode != 0
 
 
-def test_killed_twice_it_ends_with_the_same_bytes(patches: Path, whole: Path, tmp_path: Path) -> None:
+def test_killed_twice_a_training_ends_with_the_same_bytes(patches: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     for changes in (2, 3):
         kill_after(start(patches, out), out / "state.safetensors", changes)
@@ -103,17 +103,17 @@ def test_killed_twice_it_ends_with_the_same_bytes(patches: Path, whole: Path, tm
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_two_processes_learn_what_one_learns(patches: Path, whole: Path, tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one(patches: Path, whole: Path, tmp_path: Path) -> None:
     """The same batch of eight, four patches in each of two processes, gradients averaged by torch (gloo)."""
     out = tmp_path / "run"
     finish(start(patches, out, *TORCHRUN))
     one, two = (load_file(folder / "best.safetensors") for folder in (whole, out))
-    begun = max(float(np.abs(one[name]).max()) for name in one)
-    assert begun > 0.1
+    largest = max(float(np.abs(one[name]).max()) for name in one)
+    assert largest > 0.1
     assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-5
 
 
-def test_two_processes_validate_the_weights_that_are_kept(patches: Path, tmp_path: Path) -> None:
+def test_two_processes_validate_the_weights_that_are_saved(patches: Path, tmp_path: Path) -> None:
     """Batch norm counts in each process apart, so this fails where each validates with its own statistics."""
     out = tmp_path / "run"
     finish(start(patches, out, *TORCHRUN, model="timm:test_resnet"))

@@ -1,4 +1,4 @@
-"""A small segmenter on drawn fields: it beats a constant answer on fields it never saw, and learns nothing else."""
+"""A small segmenter on synthetic fields: it beats a constant prediction on unseen fields, and learns nothing else."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def constant_f(data: DrawnWindows) -> float:
     return macro_f1(counts)
 
 
-def test_it_beats_a_constant_answer_on_unseen_fields(data: DrawnWindows, tmp_path: Path) -> None:
+def test_it_beats_a_constant_prediction_on_unseen_fields(data: DrawnWindows, tmp_path: Path) -> None:
     result = train(segmenter(), data.manifest, data, SETTINGS, tmp_path, targets=data.targets)
     assert result.history[-1].train_loss < result.history[0].train_loss
     tally = judged(result.checkpoint, data)
@@ -112,7 +112,7 @@ def test_targets_of_other_windows_teach_nothing(data: DrawnWindows, tmp_path: Pa
     assert judged(result.checkpoint, data).pooled().mean_f_score < constant_f(data) + MARGIN
 
 
-def test_killed_and_called_again_it_goes_on_to_the_same_weights(data: DrawnWindows, tmp_path: Path) -> None:
+def test_a_resumed_training_ends_with_the_same_weights(data: DrawnWindows, tmp_path: Path) -> None:
     quick = dataclasses.replace(SETTINGS, epochs=2, save_every_steps=1)
     kept = np.flatnonzero((data.manifest.split == 0) & (data.manifest.image < 2))
     few = DrawnWindows(select(data.manifest, kept), data.targets.select(kept), data.pictures[kept])
@@ -135,7 +135,7 @@ def test_killed_and_called_again_it_goes_on_to_the_same_weights(data: DrawnWindo
     ).read_bytes()
 
 
-def test_parts_of_a_batch_add_up_to_it(data: DrawnWindows, tmp_path: Path) -> None:
+def test_accumulated_parts_equal_the_whole_batch(data: DrawnWindows, tmp_path: Path) -> None:
     rows = np.flatnonzero(data.manifest.split == 0)[:6]
     few = DrawnWindows(select(data.manifest, rows), data.targets.select(rows), data.pictures[rows])
     losses = []
@@ -151,15 +151,15 @@ def test_parts_of_a_batch_add_up_to_it(data: DrawnWindows, tmp_path: Path) -> No
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_truth_and_network_must_be_of_one_kind(data: DrawnWindows, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="names pixels"):
+def test_labels_must_fit_the_kind_of_network(data: DrawnWindows, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="'unet' classifies pixels, but the labels given are of patches"):
         train(segmenter(), data.manifest, data, SETTINGS, tmp_path)
-    nothing = data.targets.of([np.full((SIDE, SIDE), 255, np.uint8)] * len(data.manifest), SIDE, 3)
+    nothing = data.targets.pack([np.full((SIDE, SIDE), 255, np.uint8)] * len(data.manifest), SIDE, 3)
     with pytest.raises(TrainingError, match="labelled pixels of at least two classes"):
         train(segmenter(), data.manifest, data, SETTINGS, tmp_path, targets=nothing)
 
 
-def test_nets_drawn_by_dropout_answer_alike_each_time(data: DrawnWindows, tmp_path: Path) -> None:
+def test_dropout_samples_are_reproducible(data: DrawnWindows, tmp_path: Path) -> None:
     few = part(data, 1)
     settings = dataclasses.replace(SETTINGS, epochs=1)
     whole = dataclasses.replace(few.manifest, split=np.zeros(len(few.manifest), np.int8))
@@ -178,7 +178,7 @@ def test_nets_drawn_by_dropout_answer_alike_each_time(data: DrawnWindows, tmp_pa
     assert set(labels.tolist()) == {0, 1, 2}
 
 
-def test_time_of_a_crop_is_that_of_its_windows() -> None:
+def test_the_time_of_a_crop_is_measured_on_its_windows() -> None:
     class Counting:
         model_name = "unet"
         seen = 0

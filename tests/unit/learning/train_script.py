@@ -1,4 +1,4 @@
-"""Started by tests in processes of their own, to be killed or to share a training: PATCHES OUT [MODEL]."""
+"""Training script for tests in separate processes: PATCHES OUT [MODEL]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qupath_her2.models.settings import AugmentSettings, ReadSettings, ScheduleS
 from qupath_her2.patches.manifest import read_manifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 
-#: No batch norm: what it sees would differ between one process and two.
+#: The default model has no batch norm, whose batches would differ between one process and two.
 SETTINGS = TrainSettings(
     epochs=6,
     batch_size=8,

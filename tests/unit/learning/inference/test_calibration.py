@@ -61,9 +61,7 @@ def test_unread_and_unlabelled_patches_do_not_count() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_named_patches_are_right_as_often_as_asked_and_no_lower_threshold_does(
-    seed: int, asked: float
-) -> None:
+def test_the_threshold_is_the_lowest_that_reaches_the_accuracy(seed: int, asked: float) -> None:
     rng = np.random.default_rng(seed)
     said = np.round(softmax(rng.normal(0, 2, (30, 3))), 2)
     labels = rng.integers(0, 3, 30).astype(np.int16)
@@ -84,5 +82,5 @@ def test_threshold_by_hand() -> None:
     assert abstention_threshold(said, labels, 1.0) == pytest.approx(0.8)
     assert abstention_threshold(said, labels, 0.75) == 0.0
     assert abstention_threshold(said, 1 - labels, 0.9) == 1.0
-    with pytest.raises(SettingsError, match=r"not in 0\.\.1"):
+    with pytest.raises(SettingsError, match=r"must be in 0\.\.1"):
         abstention_threshold(said, labels, 80)

@@ -1,4 +1,4 @@
-"""Grad-CAM of networks whose answer is known by construction: their only evidence is a brown square."""
+"""Grad-CAM of networks with known evidence: their only input that matters is a brown square."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_peak_lies_on_the_evidence(prepare: Preparation, tokens: bool) -> No
 
 
 @pytest.mark.parametrize("tokens", [False, True])
-def test_the_class_asked_for_decides(prepare: Preparation, tokens: bool) -> None:
+def test_the_requested_class_is_explained(prepare: Preparation, tokens: bool) -> None:
     patch = with_square(10, 10)[None]
     for_blue, _ = explain(BrownNet(tokens), patch, prepare, np.arange(1), np.zeros(1, np.int16))
     assert for_blue[0, 12:18, 12:18].mean() < 0.3 < for_blue[0, 40:, 40:].mean()
@@ -95,7 +95,7 @@ def test_the_class_asked_for_decides(prepare: Preparation, tokens: bool) -> None
     assert strength[0] == 0
 
 
-def test_without_a_class_the_chosen_one_is_explained(prepare: Preparation) -> None:
+def test_without_a_class_the_predicted_one_is_explained(prepare: Preparation) -> None:
     patches = np.stack([with_square(10, 10, 44), with_square(10, 10, 4)])
     net = BrownNet(False)
     chosen, _ = explain(net, patches, prepare, np.arange(2))
@@ -103,10 +103,10 @@ def test_without_a_class_the_chosen_one_is_explained(prepare: Preparation) -> No
     assert np.array_equal(chosen, asked)
 
 
-def test_a_network_without_such_a_layer_says_so(prepare: Preparation) -> None:
+def test_a_network_without_a_feature_map_is_refused(prepare: Preparation) -> None:
     net = BrownNet(False)
     net.cam_layer = None
-    with pytest.raises(ModelError, match="'known answer' names no layer"):
+    with pytest.raises(ModelError, match="'known answer' has no feature map for Grad-CAM"):
         explain(net, with_square(0, 0)[None], prepare, np.arange(1))
 
 
@@ -114,7 +114,7 @@ def test_a_network_without_such_a_layer_says_so(prepare: Preparation) -> None:
     ("name", "options"),
     [("timm:test_resnet", {}), ("timm:test_convnext", {}), ("timm:test_vit", {"input_px": SIDE})],
 )
-def test_registered_networks_can_be_looked_into(
+def test_registered_networks_can_be_explained(
     prepare: Preparation, tiny_net: Callable[..., Any], name: str, options: dict[str, int]
 ) -> None:
     net = tiny_net(name, **options)
@@ -126,7 +126,7 @@ def test_registered_networks_can_be_looked_into(
     assert len(net._forward_hooks) == 0
 
 
-def test_overlay_is_clear_where_nothing_is_hot() -> None:
+def test_the_overlay_is_transparent_without_heat() -> None:
     patch = with_square(20, 20)
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[10:30, 10:30] = 1

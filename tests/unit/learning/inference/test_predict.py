@@ -54,14 +54,14 @@ def shuffled(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> PatchManif
     return changed
 
 
-def test_it_learns_what_is_there(
+def test_a_trained_network_classifies_unseen_cases(
     drawn: PatchManifest, pixels: PatchPixels, strangers: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     result = train(tiny_net(), drawn, pixels, QUICK, tmp_path)
     assert accuracy(load_checkpoint(result.checkpoint), strangers) > 0.85
 
 
-def test_shuffled_labels_teach_nothing_of_unseen_cases(
+def test_shuffled_labels_teach_nothing_about_unseen_cases(
     shuffled: PatchManifest, strangers: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(QUICK, schedule=ScheduleSettings("cosine", 2e-3, monitor="accuracy"))
@@ -88,7 +88,7 @@ def scrambled(manifest: PatchManifest) -> tuple[PatchManifest, np.ndarray]:
     return select(manifest, order), order
 
 
-def test_results_stand_in_the_manifests_order_whatever_reads(
+def test_results_are_in_the_order_of_the_manifest(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
@@ -104,7 +104,7 @@ def test_results_stand_in_the_manifests_order_whatever_reads(
             assert np.allclose(said.probabilities, plain[order], atol=1e-6)
 
 
-def test_the_same_patches_give_the_same_bits_with_any_number_of_threads(
+def test_the_number_of_threads_does_not_change_a_bit(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
@@ -116,7 +116,7 @@ def test_the_same_patches_give_the_same_bits_with_any_number_of_threads(
     assert all(np.array_equal(found[0].probabilities, other.probabilities) for other in found[1:])
 
 
-def test_probabilities_are_what_the_network_says(
+def test_probabilities_are_the_softmax_of_the_network(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net().eval()
@@ -130,7 +130,7 @@ def test_probabilities_are_what_the_network_says(
     assert np.allclose(predict(net, card, drawn, pixels, ON_CPU).probabilities[rows], wanted, atol=1e-5)
 
 
-def test_full_memory_simulated_halves_the_batch_and_goes_on(
+def test_full_memory_halves_the_batch(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, full_memory: Callable[..., None]
 ) -> None:
     net = tiny_net()
@@ -147,7 +147,7 @@ def test_full_memory_simulated_halves_the_batch_and_goes_on(
         predict(net, card, drawn, pixels, ON_CPU)
 
 
-def test_corrupt_patches_are_named_skipped_and_counted(
+def test_unreadable_patches_are_named_and_skipped(
     drawn: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
@@ -167,7 +167,7 @@ def test_corrupt_patches_are_named_skipped_and_counted(
     assert told[-1] == (len(manifest), len(manifest))
 
 
-def test_no_patches_give_an_empty_table(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
+def test_no_patches_give_an_empty_result(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
     net = tiny_net()
     nothing = select(drawn, np.zeros(len(drawn), bool))
     said = predict(net, initial_card(net, drawn, "", None), nothing, pixels, ON_CPU)
@@ -175,7 +175,7 @@ def test_no_patches_give_an_empty_table(drawn: PatchManifest, pixels: PatchPixel
     assert said.chosen.shape == (0,)
 
 
-def test_a_card_that_disagrees_is_refused_with_the_cure(
+def test_a_card_that_does_not_fit_is_refused_with_the_remedy(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build
 ) -> None:
     net = tiny_net()
@@ -184,7 +184,7 @@ def test_a_card_that_disagrees_is_refused_with_the_cure(
         ({"pixel_size_um": 0.25}, r"patches have 0\.5 µm/px, but model .* was trained at 0\.25"),
         ({"patch_size_px": 64}, r"patches --size 64"),
         ({"stain": "macenko"}, "Pass stain_maps"),
-        ({"class_names": ("a", "b", "c")}, "names 3 classes and the network has 2"),
+        ({"class_names": ("a", "b", "c")}, "names 3 classes, but the network has 2"),
     ):
         with pytest.raises(ModelError, match=words):
             predict(net, dataclasses.replace(card, **changed), drawn, pixels, ON_CPU)

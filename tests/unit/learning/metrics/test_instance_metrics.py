@@ -127,8 +127,8 @@ def test_nothing_and_sums() -> None:
     assert InstanceCounts(0, 0, 1).pq == 0
 
 
-def test_what_cannot_be_matched() -> None:
+def test_invalid_input_is_refused() -> None:
     with pytest.raises(TrainingError, match="several partners"):
         match_labels(labels([]), labels([]), least_iou=0.4)
-    with pytest.raises(TrainingError, match="must agree"):
+    with pytest.raises(TrainingError, match="must be equal"):
         match_labels(labels([]), labels([], (5, 5)))

@@ -47,7 +47,7 @@ def test_the_area_is_the_exact_one_but_for_ties(seed: int, sureness: float) -> N
     assert tally.pooled().mean_roc_auc == pytest.approx(np.mean(found))
 
 
-def test_a_sure_networks_order_is_kept() -> None:
+def test_the_order_of_confident_predictions_is_kept() -> None:
     """Nine tenths of the pixels have probabilities that differ from the next in the fourth digit or later."""
     images = [drawn(3, 5.0)]
     tally = PixelTally(NAMES)
@@ -96,7 +96,7 @@ def test_groups_add_up_and_tallies_merge() -> None:
     assert whole.measures()[1].roc_auc == whole.roc_auc()[1]
 
 
-def test_what_cannot_be_counted_is_refused_and_leaves_the_tally_as_it_was() -> None:
+def test_invalid_input_is_refused_and_leaves_the_counts_unchanged() -> None:
     tally = PixelTally(NAMES)
     truth, probabilities = drawn(0, 1.0)
     with pytest.raises(TrainingError, match=r"not \(3, 40, 50\)"):
@@ -105,7 +105,7 @@ def test_what_cannot_be_counted_is_refused_and_leaves_the_tally_as_it_was() -> N
         tally.add(truth, 2 * probabilities)
     with pytest.raises(TrainingError, match="NaN"):
         tally.add(truth, np.full_like(probabilities, np.nan))
-    with pytest.raises(TrainingError, match="do not add up"):
+    with pytest.raises(TrainingError, match="cannot be added: the classes differ"):
         tally.merge(PixelTally(("a", "b")))
     assert tally.groups == ()
     # What nobody labelled need not have been predicted.

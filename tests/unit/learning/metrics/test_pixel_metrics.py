@@ -84,7 +84,7 @@ def test_pixels_of_a_whole_slide_do_not_overflow() -> None:
     assert pooled_measures(large).correlation == pytest.approx(pooled_measures(counts).correlation)
 
 
-def test_nothing_measured_is_no_measure() -> None:
+def test_metrics_of_no_pixels_are_nan() -> None:
     none = class_measures(np.zeros((3, 3), np.int64), NAMES)[0]
     values = {name: value for name, value in dataclasses.asdict(none).items() if isinstance(value, float)}
     assert len(values) == 11
@@ -96,8 +96,8 @@ def test_nothing_measured_is_no_measure() -> None:
     assert math.isnan(pooled.segmentation_accuracy)
 
 
-def test_pictures_that_do_not_fit() -> None:
-    with pytest.raises(TrainingError, match="must agree"):
+def test_shapes_and_classes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(TrainingError, match="must be equal"):
         pixel_confusion(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), 3)
     with pytest.raises(TrainingError, match="Class index 3"):
         pixel_confusion(np.full((2, 2), 3, np.uint8), np.zeros((2, 2), np.uint8), 3)

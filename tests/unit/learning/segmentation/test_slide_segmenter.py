@@ -215,7 +215,7 @@ def test_memory_is_that_of_a_tile_whatever_the_slide() -> None:
             "needed is 'segmentation' with Background, Membrane",
         ),
         ({"stain": "macenko"}, "normalised by macenko"),
-        ({"pixel_size_um": float("nan")}, "names no scale"),
+        ({"pixel_size_um": float("nan")}, "states no scale"),
     ],
 )
 def test_a_card_that_is_no_segmenters_is_refused(change: dict[str, Any], words: str) -> None:
@@ -232,5 +232,5 @@ def test_slides_are_shown_near_the_networks_scale(pixel_size_um: float, downsamp
 
 
 def test_a_coarse_slide_is_an_error_with_the_cure(image: np.ndarray) -> None:
-    with pytest.raises(ModelError, match=r"pixels of 0\.5 µm, too coarse .* 0\.25 µm/px. Take a finer scan"):
+    with pytest.raises(ModelError, match=r"pixels of 0\.5 µm, too coarse .* 0\.25 µm/px. Use a finer scan"):
         SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(image), 0.5)

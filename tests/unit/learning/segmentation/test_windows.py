@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qupath_her2.errors import SettingsError
-from qupath_her2.learning.segmentation.windows import mirrored, window_lattice
+from qupath_her2.learning.segmentation.windows import reflected_indices, window_lattice
 from qupath_her2.models.settings import SegmentSettings
 
 SHARES = st.floats(0, 0.5)
@@ -22,19 +21,21 @@ def test_weights_add_up_to_one_everywhere(side: int, overlap: float, rim: float)
     assert whole == pytest.approx(1, abs=1e-6)
 
 
-def test_a_rim_says_nothing_and_a_middle_all() -> None:
+def test_weights_are_0_at_the_rim_and_1_in_the_middle() -> None:
     lattice = window_lattice(251, SegmentSettings(overlap_share=0.25, rim_share=0.04))
     assert lattice.stride == 251 - 62
     assert (lattice.weight[:10] == 0).all()
     assert (lattice.weight[-10:] == 0).all()
     assert (lattice.weight[62:-62] == 1).all()
     assert (np.diff(lattice.weight[10:52]) > 0).all()
-    # No step anywhere: a raised cosine over 42 px rises by 4 % at most.
+    # Smooth: a raised cosine over 42 px rises by at most 4 % per pixel.
     assert np.abs(np.diff(lattice.weight)).max() < 0.04
 
 
 @given(side=st.integers(16, 120), overlap=SHARES, low=st.integers(-500, 500), length=st.integers(1, 400))
-def test_covering_names_every_window_that_counts(side: int, overlap: float, low: int, length: int) -> None:
+def test_covering_returns_every_window_with_a_weight(
+    side: int, overlap: float, low: int, length: int
+) -> None:
     lattice = window_lattice(side, SegmentSettings(overlap_share=overlap, rim_share=overlap / 8))
     found = lattice.covering(low, low + length)
     counts = [
@@ -49,17 +50,8 @@ def test_covering_names_every_window_that_counts(side: int, overlap: float, low:
 
 
 @given(size=st.integers(1, 20), before=st.integers(0, 60), after=st.integers(0, 60))
-def test_beyond_its_edge_a_picture_goes_on_as_in_a_mirror(size: int, before: int, after: int) -> None:
+def test_pixels_beyond_the_edge_are_reflected(size: int, before: int, after: int) -> None:
     row = np.arange(size)
     assert (
-        row[mirrored(-before, size + after, size)] == np.pad(row, (before, after), mode="symmetric")
+        row[reflected_indices(-before, size + after, size)] == np.pad(row, (before, after), mode="symmetric")
     ).all()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"overlap_share": 0.6}, {"overlap_share": 0.1, "rim_share": 0.06}, {"samples": 0}, {"batch_size": 0}],
-)
-def test_settings_out_of_range_say_what_is_taken(wrong: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match=r"must (lie in|be at least)"):
-        SegmentSettings(**wrong)  # type: ignore[arg-type]

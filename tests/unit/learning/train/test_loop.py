@@ -51,7 +51,7 @@ def small(manifest: PatchManifest) -> PatchManifest:
     )
 
 
-def test_it_writes_what_it_says(
+def test_a_training_writes_its_files(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     told: list[TrainProgress] = []
@@ -75,7 +75,7 @@ def test_it_writes_what_it_says(
     assert [(t.epoch, t.step) for t in told] == [(e, k) for e in (1, 2) for k in range(1, 7)]
 
 
-def test_the_history_is_what_the_saved_weights_give(
+def test_the_history_matches_the_saved_weights(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     """The recorded validation loss, computed again from the checkpoint by the other road, `predict`."""
@@ -105,7 +105,7 @@ def test_threads_and_read_sizes_do_not_change_the_curve(
 
 
 @pytest.mark.parametrize("loss", [LossSettings(), LossSettings("focal", class_weights=(0.5, 4.0))])
-def test_parts_of_a_batch_add_up_to_the_batch(
+def test_accumulated_parts_equal_the_whole_batch(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, loss: LossSettings
 ) -> None:
     curves, weights = [], []
@@ -114,13 +114,13 @@ def test_parts_of_a_batch_add_up_to_the_batch(
         settings = dataclasses.replace(QUICK, micro_batch_size=micro, optimiser="sgd", loss=loss)
         curves.append(train(net, small(drawn), pixels, settings, tmp_path / str(micro)).history)
         weights.append(weights_of(net))
-    assert np.abs(weights[0] - weights_of(tiny_net(PLAIN_NET))).max() > 1e-3, "nothing was learnt"
+    assert np.abs(weights[0] - weights_of(tiny_net(PLAIN_NET))).max() > 1e-3, "nothing was learned"
     assert np.abs(weights[0] - weights[1]).max() < 2e-6
     for whole, parts in zip(*curves, strict=True):
         assert whole.train_loss == pytest.approx(parts.train_loss, rel=1e-5)
 
 
-def test_full_memory_simulated_halves_the_parts_and_goes_on(
+def test_full_memory_halves_the_parts(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, full_memory: Build
 ) -> None:
     nets = [tiny_net(PLAIN_NET), tiny_net(PLAIN_NET)]
@@ -134,7 +134,7 @@ def test_full_memory_simulated_halves_the_parts_and_goes_on(
     assert max(seen[3:]) <= 5
 
 
-def test_one_patch_too_much_says_the_way_out(
+def test_a_single_patch_too_large_is_an_error_with_the_remedy(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, full_memory: Build
 ) -> None:
     net = tiny_net()
@@ -143,7 +143,7 @@ def test_one_patch_too_much_says_the_way_out(
         train(net, drawn, pixels, QUICK, tmp_path)
 
 
-def test_a_loss_that_is_no_number_stops_with_step_and_patches(
+def test_a_loss_that_is_not_finite_stops_with_step_and_patches(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     net = tiny_net()
@@ -183,7 +183,7 @@ def test_a_case_in_two_splits_is_refused(
     assert result.card.metrics["warnings"] == list(result.warnings)
 
 
-def test_unknown_cases_and_missing_classes_are_said(
+def test_unknown_cases_and_missing_classes_give_warnings(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     strangers = tuple(dataclasses.replace(image, case=None) for image in drawn.images)
@@ -201,7 +201,7 @@ def test_unknown_cases_and_missing_classes_are_said(
         train(tiny_net(), one_class, pixels, QUICK, tmp_path / "none")
 
 
-def test_it_ends_early_and_the_plateau_lowers_the_rate(
+def test_early_stopping_and_plateau(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     # A gain of 10 never comes, so every epoch after the first waits.
@@ -223,7 +223,7 @@ def interrupted(at: tuple[int, int]) -> Callable[[TrainProgress], None]:
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_an_interrupted_training_goes_on_to_the_same_curve(
+def test_a_resumed_training_ends_with_the_same_bytes(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, ema_decay: float
 ) -> None:
     settings = dataclasses.replace(
@@ -251,23 +251,26 @@ def test_an_interrupted_training_goes_on_to_the_same_curve(
     assert again.history == whole.history
 
 
-def test_another_training_is_not_taken_up(
+def test_another_training_is_not_resumed(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     train(tiny_net(), small(drawn), pixels, QUICK, tmp_path)
     other = dataclasses.replace(QUICK, seed=7, batch_size=8, device="auto", save_every_steps=3)
-    with pytest.raises(TrainingError, match=r"settings.batch_size: 16 → 8, settings.seed: 0 → 7"):
+    with pytest.raises(
+        TrainingError,
+        match=r"Cannot resume .* settings differ \(settings.batch_size: 16 → 8, settings.seed: 0 → 7\)",
+    ):
         train(tiny_net(), small(drawn), pixels, other, tmp_path)
     with pytest.raises(TrainingError, match="patches"):
         train(tiny_net(), drawn, pixels, QUICK, tmp_path)
     assert len(train(tiny_net(), small(drawn), pixels, other, tmp_path, resume=False).history) == 2
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])
-    with pytest.raises(TrainingError, match="is not the state of a training"):
+    with pytest.raises(TrainingError, match="is not a training state"):
         train(tiny_net(), small(drawn), pixels, other, tmp_path)
 
 
-def test_patches_that_cannot_be_read_are_named_left_out_and_counted(
+def test_unreadable_patches_are_named_and_left_out(
     drawn: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     broken = {0: "train", 2: "validation"}
@@ -309,7 +312,7 @@ def test_a_network_that_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_halves_learn_too_and_are_taken_up_again(
+def test_16_bit_types_learn_and_resume(
     drawn: PatchManifest,
     pixels: PatchPixels,
     tiny_net: Build,
@@ -340,7 +343,7 @@ def test_halves_learn_too_and_are_taken_up_again(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT TESTED: needs an NVIDIA GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_gpu_learns_and_goes_on(
+def test_a_gpu_learns_and_resumes(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path, precision: Any
 ) -> None:
     settings = dataclasses.replace(QUICK, device="cuda", precision=precision, epochs=6)
@@ -351,7 +354,7 @@ def test_a_gpu_learns_and_goes_on(
     assert result.history[-1].validation_accuracy > 0.85
 
 
-def test_an_untouched_part_of_the_network_stays(
+def test_a_fully_frozen_network_is_refused(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
     net = tiny_net()

@@ -47,7 +47,7 @@ def test_focal_loss_against_hand_worked_values() -> None:
     assert zero.tolist() == pytest.approx([math.log(4 / 3), math.log(10)])
 
 
-def test_focal_slope_stays_finite_on_a_sure_patch() -> None:
+def test_the_gradient_of_the_focal_loss_is_finite_at_certainty() -> None:
     logits = torch.tensor([[80.0, -80.0]], requires_grad=True)
     patch_losses(
         logits, torch.tensor([0]), torch.ones(2), LossSettings("focal", focal_gamma=0.5)

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import Batch
 from qupath_her2.learning.train.losses import weights_of_counts
-from qupath_her2.learning.train.objective import PatchObjective, PixelObjective, make_objective
 from qupath_her2.learning.train.pixel_losses import UNKNOWN, patch_weights, pixel_losses
 from qupath_her2.models.settings import LossSettings
 
@@ -36,7 +33,7 @@ def test_focal_against_hand_worked_values() -> None:
     assert losses("focal") == pytest.approx([first, 0.5**2 * math.log(2)], rel=1e-5)
 
 
-def test_dice_is_a_picture_s_figure_that_counts_its_known_pixels() -> None:
+def test_dice_is_per_patch_and_over_labelled_pixels() -> None:
     # Picture 1: class 0 is not there, p sums to 1.15; class 1 is all, p sums to 0.85.
     first = 1 - (1 / (1.15 + 1) + (2 * 0.85 + 1) / (0.85 + 2 + 1)) / 2
     # Picture 2: one known pixel; the other counts neither as p nor as t.
@@ -47,7 +44,7 @@ def test_dice_is_a_picture_s_figure_that_counts_its_known_pixels() -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "focal", "dice", "cross_entropy_dice"])
-def test_unknown_pixels_have_no_gradient(kind: str) -> None:
+def test_unlabelled_pixels_have_no_gradient(kind: str) -> None:
     logits = LOGITS.clone().requires_grad_()
     pixel_losses(logits, TARGETS, EVEN, LossSettings(kind)).sum().backward()
     assert logits.grad is not None
@@ -56,7 +53,7 @@ def test_unknown_pixels_have_no_gradient(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "dice"])
-def test_a_picture_of_which_nothing_is_known_weighs_nothing(kind: str) -> None:
+def test_an_unlabelled_patch_has_weight_0(kind: str) -> None:
     nothing = torch.full_like(TARGETS, UNKNOWN)
     assert pixel_losses(LOGITS, nothing, EVEN, LossSettings(kind)).tolist() == [0.0, 0.0]
     assert patch_weights(nothing, EVEN).tolist() == [0.0, 0.0]
@@ -66,30 +63,3 @@ def test_balanced_weights_follow_the_pixels() -> None:
     counts = np.array([60, 30, 10])
     weights = weights_of_counts(counts, LossSettings(class_weights="balanced"))
     assert weights == pytest.approx(100 / (3 * counts))
-
-
-def test_objectives_count_only_what_is_known() -> None:
-    pixels = PixelObjective(np.ones(2, np.float32), LossSettings())
-    batch = Batch(np.arange(2), torch.zeros(2, 1, 2, 3), (), TARGETS)
-    assert torch.equal(pixels.truth(batch), TARGETS)
-    assert int(pixels.n_known(TARGETS)) == 3
-    # Chosen: 1, 0 in the first patch; of equals the first, 0, in the second.
-    assert int(pixels.n_correct(LOGITS, TARGETS)) == 2
-    assert pixels.counts(LOGITS, TARGETS).tolist() == [[1, 0], [1, 1]]
-    blank = pixels.blank(2, 1)
-    assert float(pixels.weight(blank).sum()) == 0
-    with pytest.raises(TrainingError, match="without targets"):
-        pixels.truth(Batch(np.arange(2), torch.zeros(2, 1, 2, 3), ()))
-
-    labels = PatchObjective(np.array([1, -1], np.int16), np.array([1, 4], np.float32), LossSettings())
-    truth = labels.truth(batch)
-    logits = LOGITS[:, :, 0, 0]
-    assert labels.weight(truth).tolist() == [4.0, 0.0]
-    assert labels.losses(logits, truth).tolist() == pytest.approx([4 * math.log(4 / 3), 0.0])
-    assert (int(labels.n_known(truth)), int(labels.n_correct(logits, truth))) == (1, 1)
-    assert labels.counts(logits, truth).tolist() == [[0, 0], [0, 1]]
-
-
-def test_dice_of_labelled_patches_is_refused(drawn: object) -> None:
-    with pytest.raises(TrainingError, match="of segmenters"):
-        make_objective(drawn, np.arange(4), None, LossSettings("dice"))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 @given(SEEDS, st.integers(0, 1000), st.lists(st.integers(0, 2**40), min_size=1, max_size=30, unique=True))
-def test_a_row_draws_the_same_whatever_stands_beside_it(seed: int, epoch: int, rows: list[int]) -> None:
+def test_a_row_draws_the_same_in_any_batch(seed: int, epoch: int, rows: list[int]) -> None:
     together = uniforms(seed, epoch, np.array(rows), 5)
     alone = np.concatenate([uniforms(seed, epoch, np.array([row]), 5) for row in rows])
     assert np.array_equal(together, alone)
@@ -19,7 +19,7 @@ def test_a_row_draws_the_same_whatever_stands_beside_it(seed: int, epoch: int, r
     assert together.max() < 1
 
 
-def test_numbers_are_uniform_and_unlike_between_neighbours() -> None:
+def test_numbers_are_uniform_and_uncorrelated() -> None:
     rows = np.arange(20_000)
     first, other_epoch, other_seed = (uniforms(*names, rows, 3) for names in ((0, 0), (0, 1), (1, 0)))
     for column in (*first.T, *other_epoch.T, *other_seed.T):
@@ -31,7 +31,7 @@ def test_numbers_are_uniform_and_unlike_between_neighbours() -> None:
 
 
 @given(SEEDS, st.integers(0, 1000))
-def test_an_epoch_is_a_permutation_of_its_own(seed: int, epoch: int) -> None:
+def test_each_epoch_is_another_permutation(seed: int, epoch: int) -> None:
     rows = np.arange(100, 150)
     order = epoch_order(rows, seed, epoch)
     assert sorted(order) == sorted(rows)

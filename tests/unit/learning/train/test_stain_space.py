@@ -57,6 +57,6 @@ def test_jitter_of_a_batch_equals_numpy_and_composes_after_macenko() -> None:
     assert np.abs(got - np.stack(wanted)).max() <= 1.0
 
 
-def test_a_map_that_does_nothing_gives_the_picture_back() -> None:
+def test_the_identity_map_changes_nothing() -> None:
     nothing = DensityMaps.stack([DensityMap(np.eye(3), np.zeros(3), 256.0, 256.0)])
     assert np.abs(by_torch(every_colour()[None], nothing) - every_colour()[None]).max() < 0.01
