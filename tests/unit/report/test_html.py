@@ -90,6 +90,8 @@ def test_page_shows_what_the_score_holds(tmp_path: Path) -> None:
     assert "Not assessable: blurred." in text
     assert "Image 'c.png' cannot be read." in text
     assert "HER2-low" in text
+    assert "the score would change if 12 cells were in another class" in text
+    assert "complete membrane in 30.0 % of cells" in text
     assert sum(tag == "img" for tag, _ in parsed.tags) == 3
     assert not list(tmp_path.glob("*.tmp"))
 
