@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, UNCERTAINTY_NAME
-from qupath_her2.cells.tile import TileCells
+from qupath_her2.cells.tile_cells import TileCells
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import NOT_MEASURED, CellTable
 

@@ -32,7 +32,8 @@ from qupath_her2.cells.quality import (
 )
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
-from qupath_her2.cells.tile import TileCells, TileWork, join, measure_tile
+from qupath_her2.cells.tile import TileWork, measure_tile
+from qupath_her2.cells.tile_cells import TileCells, join
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Refusal, Region
 from qupath_her2.regions import RegionMap, map_regions

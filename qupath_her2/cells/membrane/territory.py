@@ -1,17 +1,22 @@
-"""Territories: every pixel belongs to the seed from which the cheapest path leads to it.
+"""Territories: which nucleus owns each pixel, by the cheapest path (`grow_territories`) or the nearest contour.
 
 A priority-flood watershed breaks ties by the order in which pixels happened to be queued, so borders would depend on
-the tile. Here the owner follows from path costs alone, which are integers, with ties going to the lower seed number: a
-pixel has the same owner in every tile that contains the seeds within reach of it.
+the tile. Here the owner follows from costs or distances alone, with ties going to the lower number: a pixel has the
+same owner in every tile that contains the seeds within reach of it.
 """
 
 from __future__ import annotations
+
+import math
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNOWNED", "STRAIGHT_STEP", "grow_territories"]
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
+from qupath_her2.cells.stain_planes import Plane
+
+__all__ = ["STRAIGHT_STEP", "UNOWNED", "grow_territories", "nearest_nucleus_map"]
 
 #: Owner of pixels that no seed reaches.
 UNOWNED = -1
@@ -107,3 +112,62 @@ def grow_territories(
     owner = np.where(is_seed, owner, UNOWNED).astype(np.int32).ravel()
     _grow(owner, spent, np.ascontiguousarray(price, np.int32).ravel(), shape[1], limit)
     return owner.reshape(shape), spent.reshape(shape)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _claim(
+    centres: NDArray[np.float64],
+    radii: NDArray[np.float32],
+    reach: float,
+    owner: NDArray[np.int32],
+    distance: Plane,
+) -> None:
+    """Enter the nearest nucleus and the distance to its contour for every pixel within `reach`, in place."""
+    height, width = owner.shape
+    for k in range(len(radii)):
+        largest = radii[k].max()
+        x, y, far = centres[k, 0], centres[k, 1], largest + reach
+        for row in range(max(int(y - far), 0), min(int(y + far) + 2, height)):
+            for column in range(max(int(x - far), 0), min(int(x + far) + 2, width)):
+                dx, dy = column - x, row - y
+                from_centre = math.sqrt(dx * dx + dy * dy)
+                # A lower bound of the distance: most pixels are rejected without the costly angle.
+                if from_centre - largest >= min(distance[row, column], reach):
+                    continue
+                turn = math.atan2(dy, dx) / (2 * math.pi)
+                away = from_centre - radius_at(radii[k], turn + 1 if turn < 0 else turn)
+                if away < min(distance[row, column], reach):
+                    distance[row, column] = away
+                    owner[row, column] = k
+
+
+def nearest_nucleus_map(
+    shape: tuple[int, int], centres: NDArray[np.float64], radii: NDArray[np.float32], reach_px: float
+) -> tuple[NDArray[np.int32], Plane]:
+    """Assign every pixel to the nucleus whose contour is nearest, at half the resolution.
+
+    Half the resolution is enough because the border between two nuclei is only the expected position of an outline.
+    Distances are measured along rays from the nuclei instead of by a distance transform of a label image: the sweeps of
+    a distance transform settle near-ties by their direction, so that a rotated image got different borders.
+
+    Parameters
+    ----------
+    shape
+        (H, W) of the tile.
+    centres, radii
+        float64 (N, 2) and (N, A), nuclear contours, pixels of the tile.
+    reach_px
+        Pixels farther than this from every contour belong to no nucleus.
+
+    Returns
+    -------
+    tuple[NDArray[np.int32], Plane]
+        int32 (ceil(H / 2), ceil(W / 2)), index of the nucleus, `UNOWNED` for none; and float32 of the same shape,
+        distance to its contour, pixels of the half grid, negative inside, infinite where there is no nucleus.
+    """
+    height, width = shape
+    owner = np.full((-(-height // 2), -(-width // 2)), UNOWNED, np.int32)
+    distance = np.full(owner.shape, np.inf, np.float32)
+    # Pixel centres of the tile to those of the half grid.
+    _claim((centres + 0.5) / 2 - 0.5, radii / np.float32(2), reach_px / 2, owner, distance)
+    return owner, distance

@@ -11,7 +11,7 @@ import shapely
 
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
 from qupath_her2.cells.membrane.radial_profiles import N_READINGS, RadialProfiles
-from qupath_her2.cells.tile import NEW_CELL, TileCells
+from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
 from qupath_her2.records import Region
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.synthetic.field import Field, draw_field

@@ -5,11 +5,12 @@ import pytest
 
 from qupath_her2.cells.grid import GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane.outlines import OutlineSettings
-from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, RadialProfileSettings
+from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei, Tile
 from qupath_her2.cells.stain_planes import PlaneSettings
-from qupath_her2.cells.tile import NEW_CELL, TileCells, TileWork, _ridge_shares, join, measure_tile
+from qupath_her2.cells.tile import TileWork, _ridge_shares, measure_tile
+from qupath_her2.cells.tile_cells import NEW_CELL
 from qupath_her2.records import Box
 from qupath_her2.regions import map_regions
 from tests.helpers.drawn_planes import STAINS, ArraySlide, ring
@@ -87,24 +88,3 @@ def test_no_nuclei_give_no_cells(tumour) -> None:
     detector.centres = np.zeros((0, 2))
     tile = TileBox(Box(0, 0, 64, 64), Box(-16, -16, 96, 96))
     assert len(measured(detector, tumour(0, 0, 400, 400), tile)) == 0
-
-
-def test_joined_cells_do_not_depend_on_the_parts(tile_cells) -> None:
-    whole = tile_cells(3, 40)
-
-    def part(chosen: np.ndarray) -> TileCells:
-        def take(name: str) -> object:
-            value = getattr(whole, name)
-            if isinstance(value, RadialProfiles):
-                return RadialProfiles(*(getattr(value, s)[chosen] for s in RadialProfiles.__slots__))
-            return value[chosen]
-
-        return TileCells(**{name: take(name) for name in TileCells.__slots__})
-
-    order = np.random.default_rng(3).permutation(40)
-    one, two = join([whole]), join([part(order[:11]), TileCells.none(), part(order[11:])])
-    assert (np.diff(one.centre_xy[:, 1]) >= 0).all()
-    for name in ("centre_xy", "cell_xy", "features", "region", "ridge_share"):
-        assert (getattr(one, name) == getattr(two, name)).all()
-    assert (one.profiles.peak_od == two.profiles.peak_od).all()
-    assert len(join([])) == 0

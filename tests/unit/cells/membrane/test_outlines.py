@@ -6,7 +6,6 @@ import pytest
 from qupath_her2.cells.membrane.outlines import (
     NO_NEIGHBOUR,
     OutlineSettings,
-    nearest_nucleus_map,
     outline_cells,
 )
 from tests.helpers.drawn_planes import planes_of, ring
@@ -17,49 +16,6 @@ UM_PX = 0.5
 
 def nuclei(*radii_px: float) -> np.ndarray:
     return np.repeat(np.array(radii_px, np.float32)[:, None], 32, axis=1)
-
-
-def test_every_pixel_belongs_to_the_nearest_nucleus() -> None:
-    centres = np.array([[30.0, 30.0], [90.0, 40.0], [60.0, 100.0]])
-    radii = nuclei(8, 12, 6)
-    territory, distance = nearest_nucleus_map(SHAPE, centres, radii, reach_px=40)
-    rows, columns = np.mgrid[: SHAPE[0] // 2, : SHAPE[1] // 2] * 2 + 0.5
-    away = np.stack(
-        [np.hypot(columns - x, rows - y) - r[0] for (x, y), r in zip(centres, radii, strict=True)]
-    )
-    owned = territory != NO_NEIGHBOUR
-    assert (owned == (away.min(0) < 40)).all()
-    assert (territory[owned] == away.argmin(0)[owned]).all()
-    assert 2 * distance[owned] == pytest.approx(away.min(0)[owned], abs=1e-3)
-    assert np.isinf(distance[~owned]).all()
-
-
-@pytest.mark.parametrize("turn", [lambda a: a[:, ::-1], lambda a: a[::-1], lambda a: a[::-1, ::-1]])
-def test_mirrored_nuclei_have_mirrored_territories(turn) -> None:
-    """Irregular nuclei in a frame of whole half-grid pixels."""
-    rng = np.random.default_rng(4)
-    centres = rng.uniform(25, 100, (6, 2))
-    radii = rng.uniform(5, 9, (6, 32)).astype(np.float32)
-    probe = np.arange(128 * 160).reshape(SHAPE)
-    corner = turn(probe)[0, 0]
-    flips_rows, flips_columns = corner // 160 > 0, corner % 160 > 0
-    moved = np.where([flips_columns, flips_rows], [159, 127] - centres, centres)
-    angles = np.arange(32)
-    if flips_columns:
-        angles = 16 - angles
-    if flips_rows:
-        angles = -angles
-    territory, distance = nearest_nucleus_map(SHAPE, centres, radii, 40)
-    there, far = nearest_nucleus_map(SHAPE, moved, np.ascontiguousarray(radii[:, angles % 32]), 40)
-    assert (turn(there) == territory).mean() > 0.999
-    inside = np.isfinite(distance) & np.isfinite(turn(far))
-    assert turn(far)[inside] == pytest.approx(distance[inside], abs=1e-3)
-
-
-def test_territories_without_nuclei() -> None:
-    territory, distance = nearest_nucleus_map((16, 24), np.zeros((0, 2)), np.zeros((0, 32), np.float32), 40)
-    assert (territory == NO_NEIGHBOUR).all()
-    assert np.isinf(distance).all()
 
 
 @pytest.mark.parametrize("od", [0.1, 0.5])

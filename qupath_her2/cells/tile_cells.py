@@ -1,0 +1,113 @@
+"""Measured cells as columns: the result of a tile, and of an image once its tiles are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qupath_her2.cells.membrane.outlines import N_SECTORS
+from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures
+from qupath_her2.cells.membrane.radial_profiles import N_READINGS, RadialProfiles
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+
+__all__ = ["NEW_CELL", "TileCells", "join"]
+
+#: `TileCells.existing_index` of a newly detected cell.
+NEW_CELL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class TileCells:
+    """N measured cells, as columns.
+
+    Attributes
+    ----------
+    centre_xy
+        float64 (N, 2), centre of the nucleus, level-0 pixels.
+    cell_xy, nucleus_xy
+        float32 (N, 36, 2) and (N, 32, 2), outlines, level-0 pixels.
+    radii_um, nucleus_radii_um
+        float32 (N, 36) and (N, 32), the same outlines as radii; a cell without nucleus has nuclear radii of 0.
+    region
+        int32 (N), index of the scored region.
+    existing_index
+        int64 (N), index of the existing cell that was measured, `NEW_CELL` for a detected one.
+    features
+        float16 (N, 36, C), input of the membrane network, see `profile_features`.
+    profiles
+        Radial profiles of the cells.
+    ridge_share
+        float32 (N), fraction of the cell's DAB that lies in thin lines, 0..1; NaN without DAB.
+    uncertainty
+        float32 (N), of a Bayesian network, see `network_cells_in_tile`; NaN for all other sources.
+    """
+
+    centre_xy: NDArray[np.float64]
+    cell_xy: NDArray[np.float32]
+    nucleus_xy: NDArray[np.float32]
+    radii_um: NDArray[np.float32]
+    nucleus_radii_um: NDArray[np.float32]
+    region: NDArray[np.int32]
+    existing_index: NDArray[np.int64]
+    features: ProfileFeatures
+    profiles: RadialProfiles
+    ridge_share: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.centre_xy)
+
+    @classmethod
+    def none(cls) -> TileCells:
+        """Return no cells."""
+        f32 = np.float32
+        return cls(
+            np.zeros((0, 2)),
+            np.zeros((0, N_SECTORS, 2), f32),
+            np.zeros((0, N_ANGLES, 2), f32),
+            np.zeros((0, N_SECTORS), f32),
+            np.zeros((0, N_ANGLES), f32),
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int64),
+            np.zeros((0, N_SECTORS, len(FEATURE_NAMES)), np.float16),
+            RadialProfiles(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
+            np.zeros(0, f32),
+            np.zeros(0, f32),
+        )
+
+
+def join(parts: Sequence[TileCells]) -> TileCells:
+    """Join the cells of all tiles and sort them from top to bottom, so that their order does not depend on the tiling.
+
+    Parameters
+    ----------
+    parts
+        The cells of each tile, in any order; may be empty.
+
+    Returns
+    -------
+    TileCells
+        All cells, sorted by y, then x.
+    """
+    if not parts:
+        return TileCells.none()
+    y = np.concatenate([part.centre_xy[:, 1] for part in parts])
+    x = np.concatenate([part.centre_xy[:, 0] for part in parts])
+    # Coordinates were computed relative to a tile: those of existing cells, which lie on no grid, differ between
+    # tilings in their last digits.
+    order = np.lexsort((x.round(3), y.round(3)))
+
+    def column(name: str) -> NDArray[np.generic]:
+        return np.concatenate([getattr(part, name) for part in parts])[order]
+
+    profiles = RadialProfiles(
+        *(
+            np.concatenate([getattr(part.profiles, f.name) for part in parts])[order]
+            for f in fields(RadialProfiles)
+        )
+    )
+    names = [f.name for f in fields(TileCells)]
+    return TileCells(**{name: profiles if name == "profiles" else column(name) for name in names})  # type: ignore[arg-type]
