@@ -49,6 +49,7 @@ def choose_device(name: str = "auto") -> torch.device:
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if has["cuda"] else "cpu")
+    # Checked here, as torch.device accepts names of absent devices and fails much later.
     kind, _, number = name.partition(":")
     if not has.get(kind, False) or (number and not number.isdecimal()):
         there = ", ".join(kind for kind, is_there in has.items() if is_there)

@@ -123,6 +123,7 @@ def card_bytes(card: ModelCard) -> bytes:
         A value cannot be written as JSON, or `read_card` would refuse it.
     """
     values = {name: getattr(card, name) for name in _FIELDS}
+    # orjson writes NaN as null without being asked; explicit here, as reading relies on it.
     values["pixel_size_um"] = None if math.isnan(card.pixel_size_um) else card.pixel_size_um
     values = {name: dict(v) if isinstance(v, Mapping) else v for name, v in values.items()}
     try:
@@ -148,6 +149,7 @@ def read_card(path: Path) -> ModelCard:
     """
     file = card_path(path)
     try:
+        # One byte more than allowed is read, to tell a file of the largest size from a larger one.
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
@@ -175,6 +177,7 @@ def _parse(data: bytes, source: str) -> ModelCard:
             "card or was written by a newer qupath-her2: upgrade, or train again."
         )
     del content["format"]
+    # All faults are collected, so that a card edited by hand is corrected in one round.
     faults = [f"{name!r} is missing" for name in _FIELDS if name not in content]
     faults += [f"{name!r} is unknown" for name in content if name not in _FIELDS]
     faults += [
@@ -217,6 +220,7 @@ def check_patch_scale(card: ModelCard, pixel_size_um: float, patch_size_px: int,
                 f"{where}: the pixel size is unknown, but model '{card.model}' was trained at "
                 f"{card.pixel_size_um:g} µm/px. Set it in QuPath (Image tab → Pixel width)."
             )
+        # A ratio: rounding errors of pixel sizes are relative.
         if abs(pixel_size_um / card.pixel_size_um - 1) > _SCALE_TOLERANCE:
             raise ModelError(
                 f"{where}: patches have {pixel_size_um:g} µm/px, but model '{card.model}' was trained at "

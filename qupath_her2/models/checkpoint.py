@@ -57,6 +57,7 @@ def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
             f"The card describes model '{card.model}' with {len(card.class_names)} classes, but the network is "
             f"'{model.model_name}' with {model.n_classes}. Pass the card of this network."
         )
+    # Serialised in memory before anything is written: its hash belongs into the card that is written first.
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
     card = dataclasses.replace(
         card,
@@ -122,6 +123,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
     need("torch", "timm", "safetensors")
     weights = weights_path(path)
     card = _matching_card(path)
+    # `weights=None`: pretrained weights would be loaded, or downloaded, only to be overwritten.
     model = build_model(card.model, len(card.class_names), weights=None, **card.options)
     state = read_weights(weights)
     if hasattr(model, "current_names"):

@@ -163,6 +163,7 @@ def _last_feature_map(net: nn.Module) -> str | None:
 
 
 def _backbone(name: str) -> nn.Module:
+    # Without head and pooling; weights are loaded later, by `weights.initialise_weights`, which checks them.
     return timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
 
 
@@ -174,6 +175,7 @@ def convoher2(n_classes: int, *, backbone: str) -> Classifier:
     """Return a frozen InceptionV3 with the head of Mridha et al. 2023, table I (DOI 10.53799/ajse.v22i1.477)."""
     net = _backbone(backbone)
     wide = int(net.num_features)
+    # The order of the layers is that of the paper's table; its parameter counts fit line by line.
     head = nn.Sequential(
         nn.BatchNorm1d(wide, eps=_KERAS_EPSILON),
         *_dense(wide, 2048),
@@ -246,6 +248,7 @@ def se_resnet50(
     """
     net = _backbone(backbone)
     wide = int(net.num_features)
+    # Biases would be cancelled by the batch norm that follows.
     neck = nn.Sequential(
         SqueezeExcitation(wide, max(1, wide // reduction)),
         nn.Conv2d(wide, wide, kernel_size=3, padding=1, groups=wide, bias=False),

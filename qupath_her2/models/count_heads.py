@@ -190,6 +190,7 @@ def _fit(estimator: Any, shares: NDArray[np.float64], labels: NDArray[np.int64])
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
+        # A perceptron that did not converge depends on its last iterations, and would not be refitted alike.
         warnings.simplefilter("error", ConvergenceWarning)
         try:
             estimator.fit(shares, labels)
@@ -211,8 +212,10 @@ def _estimator(kind: CountKind, settings: CountSettings) -> Any:
         return RandomForestClassifier(
             settings.trees, min_samples_leaf=2, class_weight="balanced", random_state=settings.seed, n_jobs=1
         )
+    # No `probability=True`: its calibration draws random folds.
     if kind == "svm":
         return make_pipeline(StandardScaler(), SVC(C=settings.svm_c, class_weight="balanced"))
+    # L-BFGS rather than stochastic gradients: with some hundred slides it converges to the same result every time.
     net = MLPClassifier(
         (settings.hidden,),
         solver="lbfgs",
@@ -348,6 +351,7 @@ def count_classes_per_image(
     NDArray[np.int64]
         int64 (n_images, n_classes)
     """
+    # np.add.at, since repeated index pairs must all be counted.
     counts = np.zeros((n_images, n_classes), np.int64)
     named = chosen >= 0
     np.add.at(counts, (image[named], chosen[named].astype(np.int64)), 1)

@@ -50,6 +50,7 @@ def find_model(name: str) -> ModelSpec:
         return MODELS[name]
     if name.startswith(TIMM_PREFIX):
         return _timm_spec(name)
+    # Compared with registered names only: timm has more than a thousand.
     near = difflib.get_close_matches(name, MODELS, n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise SettingsError(
@@ -146,6 +147,7 @@ def build_model(
     builder = getattr(importlib.import_module(f"qupath_her2.models.{module}"), function)
     own = {"backbone": spec.backbone} if spec.backbone else {}
     net: nn.Module = builder(n_classes, **own, **chosen)
+    # Registered networks are tested; an arbitrary one may have no usable map.
     if name.startswith(TIMM_PREFIX):
         net.check_cam_layer(chosen.get("input_px", spec.input.default))
     net.model_name = spec.name

@@ -77,6 +77,7 @@ class SpatialPyramid(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (N, C, H, W) of maps (N, C, H, W)."""
         size = maps.shape[2:]
+        # Adaptive pooling divides maps of any size into n x n nearly equal parts.
         maxima = (functional.adaptive_max_pool2d(maps, n) for n in _PARTITIONS)
         levels = [functional.interpolate(partition, size=size) for partition in maxima]
         return self.join(torch.cat((maps, *levels), dim=1))
@@ -107,6 +108,7 @@ class Her2Net(Segmenter):
         maps, places, sizes = images, [], []
         for number, level in enumerate(self.down):
             maps = level(maps)
+            # Pyramids after the third and fourth level, as in figure 5.
             if number >= 2:
                 maps = self.pyramids[number - 2](maps)
             if number < len(self.down) - 1:

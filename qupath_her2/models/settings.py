@@ -87,6 +87,7 @@ class AugmentSettings:
     stains: JitterSettings | None = None
 
     def __post_init__(self) -> None:
+        # `not 0 <= value`, so that NaN is refused as well.
         limits = {"angle_deg": 180.0, "scale": 0.9, "shift": 0.5, "shear_deg": 60.0}
         for name, most in limits.items():
             value = getattr(self, name)
@@ -174,6 +175,7 @@ class ScheduleSettings:
             raise SettingsError(f"Unknown schedule {self.kind!r}. Choose constant, cosine or plateau.")
         if self.monitor not in ("loss", "accuracy", "macro_f1"):
             raise SettingsError(f"Unknown monitor {self.monitor!r}. Choose loss, accuracy or macro_f1.")
+        # With equal rates a cosine is constant, which is allowed; a rate of 0 would train nothing.
         if not 0 <= self.least_learning_rate <= self.learning_rate < math.inf or self.learning_rate == 0:
             raise SettingsError(
                 f"Learning rates: learning_rate {self.learning_rate!r} must be above 0 and finite, least_learning_rate "
@@ -304,6 +306,7 @@ class SegmentSettings:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
+        # Beyond half, three windows would overlap, and their weights no longer add up to 1.
         if not 0 <= self.overlap_share <= 0.5 or not 0 <= 2 * self.rim_share <= self.overlap_share:
             raise SettingsError(
                 f"overlap_share {self.overlap_share:g} must lie in 0..0.5, and rim_share {self.rim_share:g} between 0 "

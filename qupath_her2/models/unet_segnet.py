@@ -94,6 +94,7 @@ class SegNet(Segmenter):
         maps, places, sizes = images, [], []
         for level, after in zip(self.down, self.after_pool, strict=True):
             maps = level(maps)
+            # Odd sides lose a row in pooling; the size is stored, so that unpooling restores it.
             sizes.append(maps.shape[2:])
             maps, place = functional.max_pool2d(maps, 2, return_indices=True)
             maps = after(maps)
@@ -104,6 +105,7 @@ class SegNet(Segmenter):
 
 
 def _layer(before: int, after: int) -> tuple[nn.Module, ...]:
+    # A bias would be cancelled by the batch norm that follows.
     conv = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
     # He initialisation: with torch's default the signal would fade over SegNet's 26 layers.
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -218,6 +220,7 @@ class _Mask:
         self._kept: Tensor | None = None
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], maps: Tensor) -> Tensor:
+        # Drawn at the first call, when the size of the feature map is known.
         if self._kept is None:
             drawn = torch.rand(maps.shape[1:], generator=self._source) >= self._p
             self._kept = (drawn.float() / (1 - self._p)).to(maps)

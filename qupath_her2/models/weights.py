@@ -201,6 +201,7 @@ def load_backbone(net: nn.Module, path: Path) -> None:
         state = adapt(state, net)
     own = net.state_dict()
     classifier = tuple(f"{name}." for name in _names(net.pretrained_cfg.get("classifier")))
+    # A classifier of the same size is loaded: then the file was trained on the same task.
     spare = (*classifier, *_SPARE)
     kept = {k: v for k, v in state.items() if not (k.startswith(spare) and _shape(own.get(k)) != _shape(v))}
     faults = [f"{k} is unexpected" for k in kept if k not in own]

@@ -113,6 +113,7 @@ def abstention_threshold(
         raise SettingsError(f"least_accuracy = {least_accuracy!r} must be in 0..1.")
     known, truth = _labelled(probabilities, labels)
     best = known.max(axis=1).astype(np.float64)
+    # Accuracy of the k most confident patches, for every k.
     falling = np.argsort(-best, kind="stable")
     right = np.cumsum((known.argmax(axis=1) == truth)[falling]) / np.arange(1, len(truth) + 1)
     # Patches of equal probability are on the same side of any threshold.

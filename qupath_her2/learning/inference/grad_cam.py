@@ -88,11 +88,13 @@ def explain(
             (gradient,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), seen[0])
     finally:
         hook.remove()
+    # Equation 1 of the paper: weights are the gradients averaged over the map; equation 2: their ReLU combination.
     maps, slopes = (_as_map(values.detach(), model.cam_prefix_tokens) for values in (seen[0], gradient))
     heat = (maps * slopes.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
     side = patches.shape[1]
     heat = functional.interpolate(heat.float(), (side, side), mode="bilinear", align_corners=False)[:, 0]
     strength = heat.amax((1, 2))
+    # Where nothing supports the class the maximum is 0, and so is the map.
     scaled = heat / strength.clamp(min=torch.finfo(heat.dtype).tiny)[:, None, None]
     return scaled.cpu().numpy(), strength.cpu().numpy()
 
@@ -138,5 +140,6 @@ def heat_overlay(
     """
     grey = np.rint(255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    # Opacity grows with the heat, so that the tissue stays visible where it is low.
     share = (opacity * np.clip(heat, 0, 1))[..., None]
     return cast("NDArray[np.uint8]", np.rint(patch * (1 - share) + colours * share).astype(np.uint8))

@@ -139,6 +139,7 @@ def predict(
                 with clock.measured():
                     logits = forward(patches, batch.rows)
                     results.add(batch.rows, torch.softmax(logits / card.temperature, 1))
+            # Unreadable patches count as done, or the progress would never be complete.
             done += len(batch.rows) + len(batch.unread)
             if progress is not None:
                 progress(done, len(manifest))
@@ -167,6 +168,7 @@ def choose_classes(probabilities: NDArray[np.float32], abstain_below: float = 0.
     NDArray[np.int16]
         int16 (N), `NO_CLASS` where no class is assigned; the first of equally probable classes.
     """
+    # A sum is NaN if any of its terms is; argmax of a row of NaN would be class 0.
     known = np.isfinite(probabilities.sum(axis=1))
     filled = np.where(known[:, None], probabilities, -1.0)
     named = known & (filled.max(axis=1, initial=-1.0) >= abstain_below)

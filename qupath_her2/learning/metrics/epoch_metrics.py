@@ -37,12 +37,14 @@ class EpochRecord:
     def monitored(self, monitor: Literal["loss", "accuracy", "macro_f1"]) -> float:
         """Return the metric to improve: of the validation, or of the training where there is no validation."""
         value: float = getattr(self, f"validation_{monitor}")
+        # The loss decides: validation F1 alone can be NaN with a validation split.
         if not math.isnan(self.validation_loss):
             return value
         return self.train_loss if monitor == "loss" else self.train_accuracy
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON, where NaN is None."""
+        # NaN is not JSON.
         values = dataclasses.asdict(self)
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
@@ -82,6 +84,7 @@ def accuracy(counts: NDArray[np.int64]) -> float:
 
 def macro_f1(counts: NDArray[np.int64]) -> float:
     """Return the mean F1 of the classes that occur, as true or as predicted class; NaN if none does."""
+    # F1 = 2 TP / (2 TP + FP + FN), and the denominator is the sum of the class's row and column.
     both = counts.sum(0) + counts.sum(1)
     there = both > 0
     return float(np.mean(2 * np.diag(counts)[there] / both[there])) if there.any() else math.nan

@@ -120,6 +120,7 @@ def match_labels(
     iou = shared / (t_area[row] + f_area[column] - shared)
     pairs, iou_sum = _pair(row, column, iou, least_iou)
     seen = dict(zip(f_ids[1:].tolist(), f_area.tolist(), strict=True))
+    # Detections in unlabelled areas are judged by all their pixels, also those outside the labelled area.
     matched = {int(f_ids[1:][column[pair]]) for pair in pairs}
     excused = [
         number
@@ -158,9 +159,11 @@ def match_polygons(
     _check_least(least_iou)
     true = shapely.make_valid(np.array(truth, object).reshape(-1))
     other = shapely.make_valid(np.array(found, object).reshape(-1))
+    # Only pairs whose bounding boxes meet are intersected: their number grows with the cells, not with their square.
     row, column = shapely.STRtree(other).query(true, "intersects")
     shared = shapely.area(shapely.intersection(true[row], other[column]))
     around = shapely.area(true)[row] + shapely.area(other)[column] - shared
+    # Degenerate outlines have no area.
     iou = np.divide(shared, around, out=np.zeros(len(row)), where=around > 0)
     pairs, iou_sum = _pair(row, column, iou, least_iou)
     n = len(pairs)

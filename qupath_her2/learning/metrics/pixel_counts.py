@@ -117,6 +117,7 @@ class PixelTally:
         """Return false and true positive rates at falling thresholds, from (0, 0) to (1, 1); NaN if undefined."""
         found = [h[code] for name, h in self._histograms.items() if group in (None, name)]
         rest, own = np.sum(found, axis=0) if found else np.zeros((2, _N_BINS), np.int64)
+        # From the highest bin downwards: the cumulative counts are those above a falling threshold.
         false, true = (np.append(0, np.cumsum(bins[::-1])).astype(np.float64) for bins in (rest, own))
         if not false[-1] or not true[-1]:
             return np.full(len(false), np.nan), np.full(len(true), np.nan)
@@ -140,8 +141,10 @@ class PixelTally:
 
 def _histogram(probability: NDArray[np.float64], is_class: NDArray[np.bool_]) -> _Counts:
     """Return the histogram of log odds, int64 (2, bins): of pixels of other classes, and of this one."""
+    # Probabilities of exactly 0 and 1 have infinite log odds, which the clipping puts into the outermost bins.
     with np.errstate(divide="ignore"):
         logit = np.log(probability) - np.log1p(-probability)
     place = np.floor((np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT) + _MOST_LOGIT) * _BINS_A_UNIT)
+    # One bincount for both histograms: pixels of the class are shifted by the number of bins.
     bins = np.minimum(place.astype(np.int64), _N_BINS - 1) + _N_BINS * is_class
     return np.bincount(bins, minlength=2 * _N_BINS).reshape(2, _N_BINS)

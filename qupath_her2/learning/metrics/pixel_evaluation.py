@@ -43,6 +43,7 @@ def logit_function(model: Any, samples: int = MONTE_CARLO_SAMPLES) -> Callable[[
 
     def log_mean_probability(patches: Any) -> Any:
         mean, _ = monte_carlo_dropout(model, patches, samples)
+        # The softmax of log probabilities gives them back, so that callers treat all networks alike.
         return mean.clamp(min=1e-8).log()
 
     return log_mean_probability
@@ -127,6 +128,7 @@ def sample_pixels(
     labels
         int16 (m,), true classes.
     """
+    # Every k-th pixel over all windows: a fixed number per window would favour sparsely labelled ones.
     known_px = int(targets.pixel_counts()[rows].sum())
     step = max(1, known_px // most)
     probabilities, labels = [], []
@@ -207,6 +209,7 @@ def seconds_per_crop(
     patches = torch.zeros((at_once, 3, side_px, side_px), device=device)
 
     def synchronised_time() -> float:
+        # A GPU returns from a call before it has computed anything.
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()

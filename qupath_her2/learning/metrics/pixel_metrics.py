@@ -149,6 +149,7 @@ def pixel_confusion(
             f"True classes have shape {truth.shape}, but predicted ones {chosen.shape}; they must be equal."
         )
     is_known = truth != ignore
+    # Widened first: class times number of classes overflows uint8.
     rows, columns = truth[is_known].astype(np.int64), chosen[is_known].astype(np.int64)
     largest = max(rows.max(initial=0), columns.max(initial=0))
     if largest >= n_classes or min(rows.min(initial=0), columns.min(initial=0)) < 0:
@@ -236,6 +237,7 @@ def pooled_measures(
     right = sum(counts[i][i] for i in range(len(counts)))
     chosen = [sum(column) for column in zip(*counts, strict=True)]
     truth = [sum(row) for row in counts]
+    # Gorodkin's R_K as covariance of true and predicted class over the root of their variances.
     spread = (n**2 - sum(c * c for c in chosen)) * (n**2 - sum(t * t for t in truth))
     shared = sum(c * t for c, t in zip(chosen, truth, strict=True))
     each = class_measures(confusion, [""] * len(counts))

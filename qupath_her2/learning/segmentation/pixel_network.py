@@ -107,6 +107,7 @@ class PixelNetwork:
         self._device = choose_device(device)
         self._half = half_dtype(self._device, precision)
         self._model = model.to(self._device, memory_format=memory_layout(self._device, is_dense=True)).eval()
+        # Slides are scored by several threads, but one network fills the device by itself.
         self._lock = threading.Lock()
 
     def blend(self, rgb: NDArray[np.uint8], box: Box, columns: range, rows: range) -> PixelMap:
@@ -139,6 +140,7 @@ class PixelNetwork:
         n_maps = len(TARGET_CLASSES) + self.is_bayesian
         out = np.empty((n_maps, box.height, box.width), np.uint8)
         weight = torch.from_numpy(self.lattice.weight).to(self._device)
+        # The product of weights that add up to 1 along each axis adds up to 1 in the plane.
         weight = weight[:, None] * weight[None, :]
         strip = torch.zeros((n_maps, side, rgb.shape[1]), device=self._device)
         shared = side - stride
@@ -155,6 +157,7 @@ class PixelNetwork:
             first, last = max(y, box.y), min(y + (side if row == rows[-1] else stride), box.y + box.height)
             if first < last:
                 done = strip[:, first - y : last - y, box.x - left : box.x - left + box.width]
+                # Rounded to nearest; a sum of weights may exceed 1 by a last digit.
                 whole = (done * 255 + 0.5).clamp_(0, 255).to(torch.uint8)
                 out[:, first - box.y : last - box.y] = whole.cpu().numpy()
         probabilities = np.ascontiguousarray(np.moveaxis(out[: len(TARGET_CLASSES)], 0, -1))
@@ -207,6 +210,7 @@ class PixelNetwork:
                 sampled = self._softmax(seen)
             total, squares = total.to(sampled) + sampled, squares.to(sampled) + sampled**2
         average = total / s.samples
+        # Differences of rounded sums can be slightly negative.
         variance = (squares / s.samples - average**2).mean(dim=1, keepdim=True).clamp_(min=0)
         return torch.cat((average, variance.sqrt() / LARGEST_DEVIATION), dim=1)
 

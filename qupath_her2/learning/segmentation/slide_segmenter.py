@@ -44,6 +44,7 @@ def network_downsample(pixel_size_um: float, card: ModelCard) -> float | None:
     float or None
         A multiple of 1/8, at least 1; None if the slide's pixels are too coarse.
     """
+    # At least 1: enlarging pixels adds no detail that the network was trained on.
     downsample = max(_STEPS, round(_STEPS * card.pixel_size_um / pixel_size_um)) / _STEPS
     off = abs(pixel_size_um * downsample / card.pixel_size_um - 1)
     return downsample if off <= SCALE_TOLERANCE else None
@@ -90,6 +91,7 @@ class SlideSegmenter:
         x, y = max(box.x, 0), max(box.y, 0)
         inside = Box(x, y, min(box.x + box.width, width) - x, min(box.y + box.height, height) - y)
         probabilities = np.zeros((box.height, box.width, len(TARGET_CLASSES)), np.uint8)
+        # Outside the image there are no cells.
         probabilities[..., BACKGROUND] = 255
         uncertainty = np.zeros(probabilities.shape[:2], np.uint8) if self._network.is_bayesian else None
         if min(inside.width, inside.height) < 1:
@@ -134,6 +136,7 @@ class SlideSegmenter:
         # Downsampled grids coincide only if reading starts at a multiple of 8 pixels.
         x, y = (int(place.min()) // _STEPS * _STEPS for place in places)
         width, height = int(places[0].max()) + 1 - x, int(places[1].max()) + 1 - y
+        # Reflected indices repeat pixels that were read once.
         d = self.downsample
         rgb = read_scaled(self._slide, round(x * d), round(y * d), width, height, d)
         image: NDArray[np.uint8] = rgb[np.ix_(places[1] - y, places[0] - x)]

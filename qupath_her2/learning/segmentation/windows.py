@@ -34,6 +34,7 @@ class WindowLattice:
 
     def covering(self, low: int, high: int) -> range:
         """Return the numbers of the windows with a weight above 0 anywhere in the pixels `low` to `high` - 1."""
+        # The rim, of weight 0, does not count: windows that reach a pixel only with it need not be computed.
         used = np.flatnonzero(self.weight)
         first = math.ceil((low - int(used[-1])) / self.stride)
         last = math.floor((high - 1 - int(used[0])) / self.stride)
@@ -70,5 +71,6 @@ def reflected_indices(low: int, high: int, size: int) -> NDArray[np.int64]:
     NDArray[np.int64]
         int64 (high - low,), in 0 .. size - 1.
     """
+    # A reflected axis repeats after twice its length; the modulo is never negative in numpy.
     place = np.arange(low, high) % (2 * size)
     return np.where(place < size, place, 2 * size - 1 - place)

@@ -220,6 +220,7 @@ def _result(state: TrainingState, warnings: Sequence[str], device: str, seconds:
 def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) -> None:
     """Train on all training patches once, starting at `state.step`."""
     s, processes = setup.settings, setup.processes
+    # All processes compute the same order and take their shares of it, without communication.
     order = epoch_order(setup.rows, s.seed, state.epoch)
     batches = batch_rows(order, s.batch_size, least=2 * processes.size)
     own = [processes.shard(rows) for rows in batches[state.step :]]
@@ -230,6 +231,7 @@ def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) 
     with contextlib.closing(reading):
         for batch in reading:
             done = state.epoch * len(batches) + state.step
+            # Set for every step from its number, never carried over: see `schedule`.
             rate = learning_rate(s.schedule, done, len(batches), s.epochs, state.monitor.share)
             for group in state.optimiser.param_groups:
                 group["lr"] = rate
@@ -238,6 +240,7 @@ def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) 
             state.sums = [before + new for before, new in zip(state.sums, sums, strict=True)]
             state.step += 1
             if progress is not None and processes.rank == 0:
+                # Batches without labelled pixels have weight 0.
                 loss = state.sums[0] / max(state.sums[1], 1e-12)
                 last = state.history[-1] if state.history else None
                 progress(TrainProgress(state.epoch + 1, s.epochs, state.step, len(batches), loss, last))
@@ -246,6 +249,7 @@ def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) 
 
 
 def _save_state(setup: Setup, state: TrainingState) -> None:
+    # Gathered by all processes, though only the first one writes: a collective call that one skipped would hang.
     state.unread = setup.processes.gather(state.unread)
     if setup.processes.rank == 0:
         state.save()
@@ -272,6 +276,7 @@ def _close_epoch(
     setup.processes.broadcast([*state.model.buffers(), *average.values()])
     found = validate(setup, state.evaluated_model, validation, state.micro)
     state.unread |= found.unread
+    # Training metrics are those of the steps, taken for free, not of another pass over the training patches.
     record = EpochRecord(state.epoch + 1, rate, loss / weight, correct / seen, *found.metrics())
     if state.close_epoch(record):
         state.confusion = found.counts.tolist()

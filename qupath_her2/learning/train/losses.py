@@ -50,6 +50,7 @@ def weights_of_counts(counts: NDArray[np.int64], settings: LossSettings) -> NDAr
     how, n_classes = settings.class_weights, len(counts)
     if how == "none":
         return np.ones(n_classes, np.float32)
+    # As scikit-learn's compute_class_weight, but from counts: segmenters have millions of pixels per class.
     if how == "balanced":
         weights = np.ones(n_classes)
         weights[counts > 0] = counts.sum() / (n_classes * counts[counts > 0])

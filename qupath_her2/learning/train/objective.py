@@ -69,6 +69,7 @@ class PatchObjective:
         """Return int64 (N,)."""
         import torch
 
+        # int64, the only type that torch accepts as an index of classes.
         return torch.from_numpy(self.label[batch.rows].astype(np.int64))
 
     def unlabelled(self, n: int, side: int) -> Tensor:
@@ -82,6 +83,7 @@ class PatchObjective:
         import torch
 
         weights = torch.from_numpy(self.weights).to(truth.device)
+        # Index -1 would take the last class; clamped, its weight is multiplied by 0.
         return weights[truth.clamp(min=0)] * (truth != _NO_LABEL)
 
     def losses(self, logits: Tensor, truth: Tensor) -> Tensor:
@@ -123,6 +125,7 @@ class PixelObjective:
         """Return uint8 (N, H, W)."""
         import torch
 
+        # 8 bits per pixel until the loss: the targets of a batch are as large as one of its colour channels.
         return torch.full((n, side, side), UNKNOWN, dtype=torch.uint8)
 
     def weight(self, truth: Tensor) -> Tensor:
@@ -155,6 +158,7 @@ def _counts(logits: Tensor, truth: Tensor, is_known: Tensor) -> NDArray[np.int64
     import torch
 
     n = logits.shape[1]
+    # True and predicted class as one number, so that a single bincount counts all pairs.
     pairs = truth[is_known].long() * n + logits.argmax(1)[is_known]
     found: NDArray[np.int64] = torch.bincount(pairs, minlength=n * n).reshape(n, n).cpu().numpy()
     return found
@@ -184,6 +188,7 @@ def make_objective(
     TrainingError
         Dice was requested for patches that have one label each.
     """
+    # Balanced weights from the training rows only: those of validation must not leak in.
     if targets is not None:
         return PixelObjective(weights_of_counts(targets.pixel_counts()[rows].sum(0), loss), loss)
     if loss.kind not in ("cross_entropy", "focal"):

@@ -36,6 +36,7 @@ class ProcessGroup:
 
     def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return this process's part of the rows of a batch."""
+        # Interleaved rather than in blocks, so that shares differ by one patch at most.
         return rows[self.rank :: self.size]
 
     def sum(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -58,6 +59,7 @@ class ProcessGroup:
             return found
         from torch import distributed
 
+        # Python objects are pickled, but only between processes that this launcher started.
         everyone: list[dict[int, str]] = [{} for _ in range(self.size)]
         distributed.all_gather_object(everyone, found)
         return {row: text for part in everyone for row, text in part.items()}

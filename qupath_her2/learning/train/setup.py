@@ -143,6 +143,7 @@ def _warnings(
     manifest: PatchManifest, of_class: dict[str, int], n_validation: int, s: TrainSettings, is_dense: bool
 ) -> list[str]:
     found = []
+    # Weighted or not, a class without examples gets no gradient.
     absent = [name for name, count in of_class.items() if count == 0]
     if absent:
         found.append(
@@ -226,6 +227,7 @@ def _check_model(model: Any, manifest: PatchManifest) -> None:
             f"The network has {model.n_classes} classes and the patches have {len(manifest.class_names)}: "
             f"{', '.join(manifest.class_names)}. Build it with that number of classes."
         )
+    # A network of variable size may still need a multiple of its stride, which would fail deep inside torch.
     spec = find_model(model.model_name)
     check_input(spec, manifest.patch_size_px)
     if spec.input.is_fixed and model.options.get("input_px") != manifest.patch_size_px:
@@ -297,11 +299,14 @@ def new_state(model: Any, setup: Setup, out_dir: Path, card: ModelCard) -> Train
     from timm.utils import ModelEmaV3
 
     s = setup.settings
+    # A deep copy made after the model is on its device, so that both are in the same memory layout.
+    average = ModelEmaV3(model, decay=s.ema_decay) if s.ema_decay else None
     # Only fp16 needs scaled gradients: bf16 has the exponent range of float32.
     scaler = torch.amp.GradScaler(setup.processes.device.type, enabled=setup.half == torch.float16)
-    average = ModelEmaV3(model, decay=s.ema_decay) if s.ema_decay else None
+    # What must be equal for a resumption to end with the same weights as an uninterrupted training.
     identity = {
         "model": card.model,
+        # Through JSON, since it is compared with values read from a file.
         "options": orjson.loads(orjson.dumps(dict(card.options))),
         "initial_weights": card.initial_weights,
         "stain": card.stain,

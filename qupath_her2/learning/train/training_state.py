@@ -102,6 +102,7 @@ class TrainingState:
     monitor: MonitorState = field(default_factory=MonitorState)
     unread: dict[int, str] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
+    # More than any batch: parts are made smaller only when the memory is full.
     micro: int = 1 << 30
 
     @property
@@ -134,6 +135,7 @@ class TrainingState:
         self.monitor = update_monitor(
             self.monitor, record.epoch, record.monitored(schedule.monitor), schedule
         )
+        # The state saved next starts the following epoch: a closed epoch is never trained again.
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0, 0.0, 0.0]
         return self.monitor.best_epoch == record.epoch
 
@@ -177,6 +179,7 @@ class TrainingState:
             return False
         tensors, values = load_state(path)
         self._check_identity(path, values)
+        # Weights are resumed whatever the model held: its new random initialisation has no influence.
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}, "average": {}}
         for name, value in tensors.items():
             part, rest = name.split("/", 1)
@@ -185,6 +188,7 @@ class TrainingState:
         restore_optimiser(self.optimiser, parts["optimiser"], values["optimiser"])
         if self.average is not None:
             self.average.module.load_state_dict(parts["average"])
+        # Empty unless fp16 was used; precision may differ, as another computer may resume.
         if values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
         self.epoch, self.step, self.steps_done = values["epoch"], values["step"], values["steps_done"]

@@ -76,6 +76,7 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
     forward = Forward(model, setup.prepare_validation, processes.device, setup.half, at_once)
     objective = setup.objective
     loss = weight = 0.0
+    # Sharded like training batches, though nothing is averaged: each patch is evaluated exactly once.
     batches = [processes.shard(part) for part in batch_rows(rows, s.batch_size)]
     side, is_gpu = setup.manifest.patch_size_px, processes.device.type == "cuda"
     with torch.inference_mode():
@@ -89,6 +90,7 @@ def validate(setup: Setup, model: Any, rows: NDArray[np.int64], at_once: int) ->
             loss += float(objective.losses(logits, truth).cpu().double().sum())
             weight += float(objective.weight(truth).cpu().double().sum())
             counts += objective.counts(logits, truth)
+    # One collective call for everything: loss, weight and confusion matrix.
     total = processes.sum([loss, weight, *counts.ravel()])
     if total[1] == 0:
         reason = next(iter(processes.gather(unread).values()), "")

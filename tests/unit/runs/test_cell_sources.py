@@ -240,7 +240,7 @@ def test_damaged_weights_fail_the_image_and_say_so(study: Path) -> None:
     result = score_image(plan_jobs(study, options).jobs[0])
     assert result.state == "failed"
     assert result.error is not None
-    assert "are not those of their card" in result.error
+    assert "do not match their card" in result.error
 
 
 def test_without_torch_the_pip_line_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

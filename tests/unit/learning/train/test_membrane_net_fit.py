@@ -23,7 +23,7 @@ def truth_of(n: int) -> MembraneTruth:
     )
 
 
-def test_without_torch_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SettingsError, match=r"pip install 'qupath-her2\[learn\]'"):
         fit_membrane_net(np.zeros((600, 36, 3), np.float16), truth_of(600), CUTS)
@@ -36,8 +36,8 @@ def test_fewer_cells_than_a_batch_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("cut_weight", "side"), [(0.0, "above"), (2.0, "below")])
-def test_what_is_uncertain_falls_on_the_likelier_side_of_a_cut(cut_weight: float, side: str) -> None:
-    """Three of five cells lie a little below the cut, two farther above; nothing tells them apart.
+def test_an_uncertain_estimate_falls_on_the_likelier_side_of_a_cut(cut_weight: float, side: str) -> None:
+    """Three of five cells lie a little below the cut, two farther above; their inputs are the same.
 
     The mean of their roots, which squared errors seek, is above: it would call most of them wrongly.
     """
