@@ -1,12 +1,12 @@
 /**
- * Add the classes that qupath-her2 speaks of to the class list of the open project.
+ * Add the classes that qupath-her2 uses to the class list of the open project.
  *
- * REQUIRES  an open project: in QuPath's window, or `QuPath script create_classes.groovy -p project.qpproj`
- *           (QuPath then runs it once per image, so add `-i "one image name"`; a project without images runs nothing)
+ * REQUIRES  an open project in QuPath's window, or headless: `QuPath script create_classes.groovy -p project.qpproj`
+ *           (QuPath runs it once per image, so add `-i "one image name"`; it never runs on a project without images)
  * READS     the project's class list
- * WRITES    the missing classes at the end of that list, and saves the project; nothing where none is missing.
- *           Classes already listed keep their place and their colour.
- * STEPS     1. find the missing classes  2. give them their colours  3. save  4. show them in QuPath's window
+ * WRITES    the missing classes at the end of that list, and saves the project; nothing if none is missing. Classes
+ *           already listed keep their place and colour.
+ * STEPS     1. find the missing classes  2. set their colours  3. save  4. show them in QuPath's window
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import java.awt.image.BufferedImage
@@ -20,17 +20,17 @@ import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
-// Class: [red, green, blue], 0..255. All but the last two are QuPath's own defaults.
+// Class: [red, green, blue], 0..255. All but the last two have QuPath's default colours.
 def colours = [
     "Tumor"          : [200, 0, 0],
-    "Tumor: Negative": [90, 90, 180],      // score 0; QuPath knows no class "0"
+    "Tumor: Negative": [90, 90, 180],      // score 0; QuPath has no class "0"
     "Tumor: 1+"      : [255, 215, 0],
     "Tumor: 2+"      : [225, 150, 50],
     "Tumor: 3+"      : [200, 50, 50],
     "Stroma"         : [150, 200, 150],
-    "Ignore*"        : [180, 180, 180],    // taken out, as everything whose name ends in *
-    "In situ"        : [0, 160, 200],      // taken out: only invasive tumour is scored
-    "Control"        : [255, 105, 180],    // taken out: control tissue on the slide
+    "Ignore*"        : [180, 180, 180],    // excluded, like every class whose name ends in *
+    "In situ"        : [0, 160, 200],      // excluded: only invasive tumour is scored
+    "Control"        : [255, 105, 180],    // excluded: control tissue on the slide
 ]
 // ---- nothing to edit below -----------------------------------------------
 
@@ -49,25 +49,24 @@ if (!added.isEmpty()) {
     showInWindow(project, added)
     logger.info("Added classes {}", added)
 }
-Dialogs.showInfoNotification("HER2", "${added.size()} classes added to the list, ${colours.size() - added.size()} " +
-    "were there.")
+Dialogs.showInfoNotification("HER2", "${added.size()} classes added, ${colours.size() - added.size()} already listed.")
 println "HER2_CREATE_CLASSES_OK added=${added.size()} kept=${kept.size()}"
 
-/** The project's classes in their order; QuPath's window puts its "Unclassified" among them, which is no class. */
+/** The project's classes in order, without the "Unclassified" entry that QuPath's window adds. */
 List<PathClass> listedClasses(Project<BufferedImage> project) {
     return project.getPathClasses().findAll { it != null && it != PathClass.NULL_CLASS }
 }
 
-/** Those of `colours` that are not `listed`, in the colours wanted. */
+/** The classes of `colours` that are not `listed`, with their colours set. */
 List<PathClass> missingClasses(Map<String, List<Integer>> colours, List<PathClass> listed) {
-    // `Tumor: 3+` makes QuPath invent a `Tumor` of a random colour, so a colour given on creation may come too late.
+    // Creating `Tumor: 3+` also creates `Tumor`, in a random colour, and a colour passed on creation is then ignored.
     def missing = colours.collectEntries { name, rgb -> [(PathClass.fromString(name, null)): rgb] }
     missing.keySet().removeAll(listed)
     missing.each { pathClass, rgb -> pathClass.setColor(ColorTools.packRGB(rgb[0], rgb[1], rgb[2])) }
     return new ArrayList<PathClass>(missing.keySet())
 }
 
-/** Append the classes to the project's list and save it; a project that cannot be saved is left as it was. */
+/** Append the classes to the project's list and save it; if saving fails, the list stays as it was. */
 void saveClasses(Project<BufferedImage> project, List<PathClass> added) {
     def before = new ArrayList<PathClass>(project.getPathClasses())
     project.setPathClasses(before + added)
@@ -76,9 +75,9 @@ void saveClasses(Project<BufferedImage> project, List<PathClass> added) {
         project.syncChanges()
     } catch (IOException e) {
         project.setPathClasses(before)
-        // No cause is passed on: QuPath would show the cause's message in place of this one.
+        // No cause is passed on: QuPath would show the cause's message instead of this one.
         throw new IOException("The classes could not be saved in ${project.getPath()}: ${e}. Close other programs " +
-            "that have the project open and check that its folder can be written to, then run this again.")
+            "that have the project open and check that its folder is writable, then run this again.")
     }
 }
 

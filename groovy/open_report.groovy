@@ -1,10 +1,10 @@
 /**
  * Open the HER2 report of the project in the web browser.
  *
- * REQUIRES  an open project that was scored; in QuPath's window, or headless, where it only says where the report is
- * READS     her2/report.html beside the project
+ * REQUIRES  an open project that has been scored; without QuPath's window it only prints where the report is
+ * READS     her2/report.html next to the project
  * WRITES    nothing
- * STEPS     1. find it  2. open it
+ * STEPS     1. find the report  2. open it
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import java.awt.image.BufferedImage
@@ -14,7 +14,7 @@ import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
-def exchangeFolder = ""     // where the results are; "" is the folder her2 beside the project file
+def exchangeFolder = ""     // folder of the results; "" is the folder her2 next to the project file
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")

@@ -1,14 +1,14 @@
 /**
- * Score HER2 in all images of the open project.
+ * Score HER2 in every image of the open project.
  *
- * REQUIRES  an open project (menu Extensions > HER2, or Run), or headless `QuPath script score_project.groovy
- *           -p project.qpproj` (QuPath runs it for each image; the first run does all of them). The folder `lib` lies
- *           beside this script, and a Python has qupath-her2 (see check_setup.groovy).
- * READS     annotations, pixel size, stains of the images; their pixels (by Python)
- * WRITES    her2/ beside the project; each image's objects, data file and metadata, all of it or nothing. Objects of
- *           yours stay as they are; cells of ours that you changed stay as you changed them.
- * STEPS     1. export the regions  2. find, measure and score cells in Python  3. cells, classes, measurements, score
- *           into each image  4. say what became of them
+ * REQUIRES  an open project (Extensions > HER2, or Run), or headless: `QuPath script score_project.groovy
+ *           -p project.qpproj` (QuPath runs the script once per image; the first run scores them all). The `lib` folder
+ *           next to this script, and a Python with qupath-her2 (see check_setup.groovy).
+ * READS     annotations, pixel size and stains of the images; their pixels (in Python)
+ * WRITES    her2/ next to the project; each image's objects, data file and metadata, all of it or nothing. Your own
+ *           objects stay as they are, and HER2 cells that you edited keep your edits.
+ * STEPS     1. export the regions  2. detect, measure and score cells in Python  3. write cells, classes, measurements
+ *           and score to each image  4. show how many were scored
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -17,10 +17,10 @@ import qupath.lib.objects.PathObject
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
-def exchangeFolder = ""     // where results go; "" is the folder her2 beside the project file
+def exchangeFolder = ""     // folder for the results; "" is the folder her2 next to the project file
 // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]
 def options = []
-// Headless they can be given as `--args`: --args her2=/data/her2 --args site=gastric
+// Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
@@ -28,36 +28,37 @@ if (getProject() == null)
     throw new IllegalStateException("No project is open, so there is nothing to score. Open one " +
         "(File > Project > Open project).")
 
-def words = options + (args as List<String>)
-def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, words)
-// Over a project QuPath runs this once per image; the first run has done them all.
+def settings = options + (args as List<String>)
+def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, settings)
+// Over a project QuPath runs this script once per image; the first run has scored them all.
 def isLater = (binding.variables["qupath.script.batchIndex"] ?: 0) > 0
-def found = isLater ? [] : scoring.all()
-def failed = found.findAll { it.state == "failed" }
-def scored = found.findAll { it.score != null && it.score != "not assessable" }
-def message = "${found.size()} images: ${scored.size()} scored, ${found.size() - scored.size() - failed.size()} " +
-    "without a score, ${failed.size()} failed." + failed.collect { "\n${it.name}: ${it.reason}" }.join("")
+def results = isLater ? [] : scoring.scoreAll()
+def failed = results.findAll { it.state == "failed" }
+def scored = results.findAll { it.score != null && it.score != "not assessable" }
+def message = "${results.size()} images: ${scored.size()} scored, " +
+    "${results.size() - scored.size() - failed.size()} without a score, ${failed.size()} failed." +
+    failed.collect { "\n${it.name}: ${it.reason}" }.join("")
 if (failed)
     throw new IllegalStateException(message)
 if (!isLater)
-    her2("Her2Window").tell("HER2", message + " Research use only.")
-println "HER2_SCORE_PROJECT_OK images=${found.size()} scored=${scored.size()} failed=${failed.size()}"
+    her2("Her2Window").show("HER2", message + " Research use only.")
+println "HER2_SCORE_PROJECT_OK images=${results.size()} scored=${scored.size()} failed=${failed.size()}"
 
 // ---- the library: the same lines in every script --------------------------
 
-/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+/** A class of the `lib` folder. One class loader serves the whole JVM, so that all scripts share the same classes. */
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
-    def told = System.getProperty("qupath_her2.groovy")
+    def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
-        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
-            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
-    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +
+            "Keep the 'lib' folder next to the script, or install the scripts: qupath-her2 install-scripts")
+    // The library may be updated while QuPath is open; each version gets a class loader of its own.
     def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
     def shared = System.getProperties()
     synchronized (shared) {

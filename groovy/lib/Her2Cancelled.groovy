@@ -1,7 +1,7 @@
 import groovy.transform.CompileStatic
 
 /**
- * The person pressed Cancel; nothing was changed, or everything was put back.
+ * The user pressed Cancel: nothing was changed, or every change was undone.
  */
 @CompileStatic
 class Her2Cancelled extends RuntimeException {

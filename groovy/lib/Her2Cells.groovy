@@ -2,10 +2,10 @@ import groovy.transform.CompileStatic
 import java.nio.LongBuffer
 
 /**
- * The table of cells of a run, cells.npz format 1.
+ * The cell table of a run, cells.npz format 1.
  *
- * Coordinates are level-0 pixels of the image as QuPath shows it. Outlines are open rings; an empty ring of a
- * nucleus means that there is none.
+ * Coordinates are level-0 pixels of the image as QuPath shows it. Outlines are open rings; a cell without a nucleus has
+ * an empty nucleus ring.
  */
 @CompileStatic
 class Her2Cells extends Her2Table {
@@ -30,7 +30,7 @@ class Her2Cells extends Her2Table {
     final Her2Column measurements
     final List<String> measurementNames
 
-    /** Read `file`; the names and the number of regions stand in the run's record. */
+    /** Read `file`; the names and the number of regions come from run.json. */
     Her2Cells(File file, List<String> measurementNames, List<String> classNames, int regions) {
         super(file, "cell", COLUMNS, classNames, regions)
         this.measurementNames = measurementNames
@@ -63,7 +63,7 @@ class Her2Cells extends Her2Table {
             bad = vertices < 0 || (vertices == 0 && !mayBeEmpty)
         }
         if (bad || before != xy.rows)
-            throw problem("${part}_offsets do not rise from 0 to the ${xy.rows} vertices there are")
+            throw problem("${part}_offsets do not increase from 0 to the ${xy.rows} vertices")
         checkFinite(xy)
     }
 

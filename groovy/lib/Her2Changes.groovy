@@ -11,7 +11,7 @@ import qupath.lib.roi.GeometryTools
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * A plan carried out on a hierarchy in memory: all of it and one event, or nothing of it.
+ * Applies a plan to a hierarchy in memory: all of it with one event at the end, or nothing.
  */
 @CompileStatic
 class Her2Changes {
@@ -23,14 +23,14 @@ class Her2Changes {
     private final PathClass[] patchClasses
     private final BooleanSupplier cancelled
     private final Her2Undo undo
-    /** Of every region of the result, those that we make included. */
+    /** The parent object of each region of the result, annotations that we create included. */
     private PathObject[] parents = new PathObject[0]
 
     /**
-     * @param cellClasses by the codes of the result's cells
-     * @param patchClasses by the codes of its patches
-     * @param cancelled asked between steps; true puts everything back
-     * @param undo filled with what takes the changes back
+     * @param cellClasses indexed by the class codes of the result's cells
+     * @param patchClasses indexed by the class codes of its patches
+     * @param cancelled asked between steps; true undoes everything
+     * @param undo collects the steps that undo the changes
      */
     Her2Changes(Her2Plan plan, PathClass[] cellClasses, PathClass[] patchClasses, BooleanSupplier cancelled,
             Her2Undo undo) {
@@ -43,33 +43,33 @@ class Her2Changes {
         hierarchy = image.getHierarchy()
     }
 
-    /** Do it. On an exception, what was done is in `undo` and has still to be taken back. */
+    /** Apply the plan. On an exception the caller must run `undo`, which holds what has been done so far. */
     void apply() {
         boolean wasChanged = image.isChanged()
         parents = allParents()
-        // Building takes nearly all of the time, and nothing is touched before it is done.
+        // Building the objects takes nearly all of the time, and nothing is changed before it is done.
         PathObject[] cells = plan.cells.chosen.length == 0 ? new PathObject[0] :
             Her2Objects.cells(plan.result.cells, plan.cells.chosen, cellClasses, planes(), cancelled)
         PathObject[] tiles = plan.patches.chosen.length == 0 ? new PathObject[0] :
             Her2Objects.tiles(plan.result.patches, plan.patches.chosen, patchClasses, planes(), cancelled)
-        undo.remember { image.setChanged(wasChanged) }
+        undo.add { image.setChanged(wasChanged) }
         synchronized (hierarchy) {
-            // Remembered first, so that it comes last when all is taken back.
-            undo.remember { hierarchy.fireHierarchyChangedEvent(this) }
-            PathObject[] homes = homesOfOrphans()
-            takeOut(plan.leaving())
+            // Recorded first, so that the event is fired last when everything is undone.
+            undo.add { hierarchy.fireHierarchyChangedEvent(this) }
+            PathObject[] newParents = parentsOfOrphans()
+            removeFromParents(plan.leaving())
             check()
-            putRegions()
-            for (int i = 0; i < homes.length; i++)
-                put(homes[i], [plan.orphans[i]])
-            putBelowRegions(tiles, plan.patches.chosen, plan.result?.patches)
-            putBelowRegions(cells, plan.cells.chosen, plan.result?.cells)
+            addRegions()
+            for (int i = 0; i < newParents.length; i++)
+                add(newParents[i], [plan.orphans[i]])
+            addToRegions(tiles, plan.patches.chosen, plan.result?.patches)
+            addToRegions(cells, plan.cells.chosen, plan.result?.cells)
             check()
-            strip()
-            putMeasurements()
+            removeOldMeasurements()
+            addMeasurements()
             check()
-            putClasses()
-            putMemory()
+            setClasses()
+            setImageProperties()
             check()
         }
         hierarchy.fireHierarchyChangedEvent(this)
@@ -80,7 +80,7 @@ class Her2Changes {
             throw new Her2Cancelled()
     }
 
-    /** The parents of the plan, with an annotation made for each region that is ours. */
+    /** The parents of the plan, with a new annotation for each region that is ours. */
     private PathObject[] allParents() {
         PathObject[] found = plan.parents.clone()
         for (int i = 0; i < found.length; i++)
@@ -89,7 +89,7 @@ class Her2Changes {
         return found
     }
 
-    private static PathObject annotation(Her2Region region) {
+    private static PathObject annotation(Her2Result.Region region) {
         PathObject made = PathObjects.createAnnotationObject(
             GeometryTools.geometryToROI(region.shape, ImagePlane.getDefaultPlane()))
         made.setID(region.id)
@@ -104,26 +104,27 @@ class Her2Changes {
         return planes
     }
 
-    /** Where orphans go: into the smallest scored region that holds them, else to the root. */
-    private PathObject[] homesOfOrphans() {
-        PathObject[] homes = new PathObject[plan.orphans.size()]
-        for (int i = 0; i < homes.length; i++) {
+    /** The new parent of each orphan: the smallest scored region that contains it, or the root. */
+    private PathObject[] parentsOfOrphans() {
+        PathObject[] newParents = new PathObject[plan.orphans.size()]
+        for (int i = 0; i < newParents.length; i++) {
             ROI orphan = plan.orphans[i].getROI()
-            homes[i] = hierarchy.getRootObject()
+            newParents[i] = hierarchy.getRootObject()
             for (PathObject region : parents) {
-                boolean isNearer = homes[i].isRootObject() || region.getROI().getArea() < homes[i].getROI().getArea()
-                if (isNearer && region.getROI().contains(orphan.getCentroidX(), orphan.getCentroidY()))
-                    homes[i] = region
+                boolean isSmaller = newParents[i].isRootObject() ||
+                    region.getROI().getArea() < newParents[i].getROI().getArea()
+                if (isSmaller && region.getROI().contains(orphan.getCentroidX(), orphan.getCentroidY()))
+                    newParents[i] = region
             }
         }
-        return homes
+        return newParents
     }
 
-    private void takeOut(List<PathObject> objects) {
+    private void removeFromParents(List<PathObject> objects) {
         for (Map.Entry<PathObject, List<PathObject>> entry : byParent(objects).entrySet()) {
             PathObject parent = entry.key
             List<PathObject> children = entry.value
-            undo.remember { parent.addChildObjects(children) }
+            undo.add { parent.addChildObjects(children) }
             parent.removeChildObjects(children)
         }
     }
@@ -143,17 +144,17 @@ class Her2Changes {
         return found
     }
 
-    private void putRegions() {
+    private void addRegions() {
         List<PathObject> made = []
         for (int i = 0; i < parents.length; i++)
             if (plan.parents[i] == null)
                 made.add(parents[i])
-        put(hierarchy.getRootObject(), made)
+        add(hierarchy.getRootObject(), made)
     }
 
-    private void putBelowRegions(PathObject[] made, int[] rows, Her2Table table) {
+    private void addToRegions(PathObject[] made, int[] rows, Her2Table table) {
         if (parents.length == 1) {
-            put(parents[0], Arrays.asList(made))
+            add(parents[0], Arrays.asList(made))
             return
         }
         List<List<PathObject>> children = []
@@ -162,21 +163,21 @@ class Her2Changes {
         for (int i = 0; i < made.length; i++)
             children[table.regionOf(rows[i])].add(made[i])
         for (int i = 0; i < parents.length; i++)
-            put(parents[i], children[i])
+            add(parents[i], children[i])
     }
 
-    private void put(PathObject parent, List<PathObject> children) {
+    private void add(PathObject parent, List<PathObject> children) {
         if (children.isEmpty())
             return
-        undo.remember { parent.removeChildObjects(children) }
+        undo.add { parent.removeChildObjects(children) }
         parent.addChildObjects(children)
     }
 
-    /** Take our measurements of earlier runs from people's objects. */
-    private void strip() {
+    /** Remove our measurements of earlier runs from the user's objects. */
+    private void removeOldMeasurements() {
         for (PathObject object : plan.measured) {
             MeasurementList list = object.getMeasurementList()
-            String[] names = plan.layer.names(list.getMeasurementNames()) as String[]
+            String[] names = plan.kind.names(list.getMeasurementNames()) as String[]
             rememberMeasurements(list, names)
             list.removeMeasurements(names)
         }
@@ -186,16 +187,16 @@ class Her2Changes {
         double[] values = new double[names.length]
         for (int i = 0; i < names.length; i++)
             values[i] = list.get(names[i])
-        undo.remember {
-            // Whatever was put in between goes; the order of a person's own measurements was never touched.
-            list.removeMeasurements(plan.layer.names(list.getMeasurementNames()) as String[])
+        undo.add {
+            // Removes whatever we added since; the user's own measurements never changed their order.
+            list.removeMeasurements(plan.kind.names(list.getMeasurementNames()) as String[])
             for (int i = 0; i < names.length; i++)
                 list.put(names[i], values[i])
             list.close()
         }
     }
 
-    private void putMeasurements() {
+    private void addMeasurements() {
         for (int i = 0; i < plan.parents.length; i++) {
             MeasurementList list = parents[i].getMeasurementList()
             rememberMeasurements(list, new String[0])
@@ -203,50 +204,50 @@ class Her2Changes {
                 list.put(value.key, value.value)
             list.close()
         }
-        if (plan.others.classified.isEmpty())
+        if (plan.existing.classified.isEmpty())
             return
         Her2Cells table = plan.result.cells
         Her2Objects.Name names = Her2Objects.Name.chain(table.measurementNames)
-        for (Map.Entry<PathObject, Integer> entry : plan.others.classified.entrySet()) {
+        for (Map.Entry<PathObject, Integer> entry : plan.existing.classified.entrySet()) {
             MeasurementList list = entry.key.getMeasurementList()
             rememberMeasurements(list, new String[0])
             Her2Objects.put(table.measurements, entry.value, names, list)
         }
     }
 
-    private void putClasses() {
-        for (PathObject cell : plan.others.classified.keySet()) {
-            Her2Earlier wanted = plan.others.wantedFor(cell)
+    private void setClasses() {
+        for (PathObject cell : plan.existing.classified.keySet()) {
+            Her2PreviousClass wanted = plan.existing.wantedFor(cell)
             if (wanted == null)
                 continue
             rememberClass(cell)
-            int code = plan.result.cells.classCode(plan.others.classified.get(cell))
+            int code = plan.result.cells.classCode(plan.existing.classified.get(cell))
             if (code < 0)
                 wanted.restore(cell)
             else
                 cell.setPathClass(cellClasses[code])
         }
-        for (Map.Entry<PathObject, Her2Earlier> entry : plan.others.restored.entrySet()) {
+        for (Map.Entry<PathObject, Her2PreviousClass> entry : plan.existing.restored.entrySet()) {
             rememberClass(entry.key)
             entry.value.restore(entry.key)
         }
     }
 
     private void rememberClass(PathObject cell) {
-        Her2Earlier now = Her2Earlier.of(cell)
-        undo.remember { now.restore(cell) }
+        Her2PreviousClass now = Her2PreviousClass.of(cell)
+        undo.add { now.restore(cell) }
     }
 
-    private void putMemory() {
+    private void setImageProperties() {
         for (Map.Entry<String, Object> entry : plan.after.properties().entrySet()) {
             String key = entry.key
             Object before = image.getProperty(key)
-            undo.remember { keepProperty(key, before) }
-            keepProperty(key, entry.value)
+            undo.add { setImageProperty(key, before) }
+            setImageProperty(key, entry.value)
         }
     }
 
-    private void keepProperty(String key, Object value) {
+    private void setImageProperty(String key, Object value) {
         if (value == null)
             image.removeProperty(key)
         else

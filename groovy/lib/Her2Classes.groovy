@@ -4,12 +4,12 @@ import qupath.lib.objects.classes.PathClass
 import qupath.lib.projects.Project
 
 /**
- * QuPath's classes by their names, in QuPath's own colours. A class that the project lists keeps its colour.
+ * QuPath classes by name, in QuPath's default colours. A class that the project already lists keeps its colour.
  */
 @CompileStatic
 class Her2Classes {
 
-    /** Classes of cells and ground: red, green, blue, as QuPath has them. */
+    /** Classes of cells and regions: red, green, blue, as in QuPath. */
     static final Map<String, List<Integer>> COLOURS = [
         "Tumor"          : [200, 0, 0],
         "Stroma"         : [150, 200, 150],
@@ -18,7 +18,7 @@ class Her2Classes {
         "Tumor: 2+"      : [225, 150, 50],
         "Tumor: 3+"      : [200, 50, 50],
     ]
-    /** What a network calls patches, and the class of cells whose colour they have. */
+    /** The label of a patch class, and the cell class whose colour it takes. */
     static final Map<String, String> OF_PATCHES = [
         "0"         : "Tumor: Negative",
         "negative"  : "Tumor: Negative",
@@ -34,14 +34,14 @@ class Her2Classes {
     ]
     private static final String PATCH = "HER2 patch "
 
-    /** The class of that name; null for null. */
+    /** The class of this name; null if there is no name. */
     static PathClass named(String name, Collection<PathClass> listed) {
         if (name == null || name.isEmpty())
             return null
         PathClass found = PathClass.fromString(name, null)
         String known = name.startsWith(PATCH) ? OF_PATCHES.get(name.substring(PATCH.length())) : name
         List<Integer> colour = COLOURS.get(known)
-        // `Tumor: 3+` makes QuPath invent a `Tumor`, so a colour given on creation may come too late.
+        // Creating `Tumor: 3+` also creates `Tumor`, and a colour passed on creation is then ignored.
         if (colour != null && !listed.contains(found))
             found.setColor(ColorTools.packRGB(colour[0], colour[1], colour[2]))
         return found
@@ -55,7 +55,7 @@ class Her2Classes {
         return found
     }
 
-    /** The name of an object's class; null where it has none. */
+    /** The name of an object's class; null if it has none. */
     static String nameOf(PathClass pathClass) {
         return pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
     }

@@ -10,17 +10,17 @@ import org.slf4j.LoggerFactory
 import qupath.lib.objects.PathObject
 
 /**
- * This library's classes, compiled and kept in QuPath's user folder under the sums of their sources and of themselves,
- * for Her2Loader to find at later starts.
+ * Caches this library's compiled classes in QuPath's user directory, under the checksums of their sources and of the
+ * classes themselves; Her2Loader finds them at later starts.
  */
 @CompileStatic
 class Her2Compiled {
 
-    /** Of more libraries or QuPaths than this the oldest are forgotten. */
-    private static final int MOST = 6
+    /** Number of cached libraries (one per version of the library and of QuPath); older ones are deleted. */
+    private static final int MAX_CACHED = 6
     private static final long DELAY_MS = 30_000
 
-    /** Keep them, in the background, if they are not kept yet; when QuPath has come up and its person has begun. */
+    /** Cache them in the background, some time after QuPath has started, if they are not cached yet. */
     static void keepLater() {
         Thread thread = new Thread({
             Thread.sleep(DELAY_MS)
@@ -31,9 +31,9 @@ class Her2Compiled {
         thread.start()
     }
 
-    /** Keep them if they are not kept yet; returns whether they are kept now. */
+    /** Cache them if they are not cached yet; returns whether they are cached now. */
     static boolean keep() {
-        File lib = new File(Her2Installed.running(), "lib")
+        File lib = new File(Her2Installation.running(), "lib")
         File folder = Her2Loader.folder()
         if (folder == null || Her2Loader.kept(lib) != null)
             return folder != null
@@ -43,11 +43,11 @@ class Her2Compiled {
             write(lib, draft)
             String name = "${Her2Loader.nameOf(lib)}-${Her2Loader.digest([draft.toFile()])}.jar"
             Files.move(draft, folder.toPath().resolve(name))
-            forgetOldest(folder)
+            deleteOldest(folder)
             return true
         } catch (IOException problem) {
-            // Nothing depends on it but the time that a start takes.
-            LoggerFactory.getLogger("qupath-her2").debug("No compiled library is kept in {}", folder, problem)
+            // Without the cache a start only takes longer.
+            LoggerFactory.getLogger("qupath-her2").debug("Could not cache the compiled library in {}", folder, problem)
             return false
         }
     }
@@ -67,10 +67,10 @@ class Her2Compiled {
         }
     }
 
-    private static void forgetOldest(File folder) {
+    private static void deleteOldest(File folder) {
         List<File> files = (folder.listFiles() as List<File>).sort { File it -> -it.lastModified() }
-        for (File file : files.drop(MOST))
-            // One that another QuPath has open stays, on Windows.
+        for (File file : files.drop(MAX_CACHED))
+            // On Windows a jar that another QuPath has open cannot be deleted, and stays.
             file.delete()
     }
 }

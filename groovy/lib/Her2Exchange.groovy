@@ -4,7 +4,7 @@ import groovy.transform.CompileStatic
 import java.util.regex.Pattern
 
 /**
- * Where things lie in the exchange folder her2/, as qupath_her2/project/exchange.py lays it out.
+ * The layout of the exchange folder her2/, as defined in qupath_her2/project/exchange/.
  */
 @CompileStatic
 class Her2Exchange {
@@ -14,7 +14,7 @@ class Her2Exchange {
     private static final String PULL = "Export the project's regions (export_regions.groovy, or qupath-her2 pull) " +
         "and score it."
 
-    /** The entry of images.json with this entry id; null where the image was never exported. */
+    /** The entry of images.json with this QuPath entry ID; null if the image was never exported. */
     static JsonObject imageOfEntry(File her2, String entryId) {
         for (JsonObject image : images(her2))
             if (Her2Json.text(image, "entry_id") == entryId)
@@ -22,7 +22,7 @@ class Her2Exchange {
         return null
     }
 
-    /** The entry of images.json with this folder name; null where there is none. */
+    /** The entry of images.json with this folder name; null if there is none. */
     static JsonObject imageNamed(File her2, String id) {
         for (JsonObject image : images(her2))
             if (Her2Json.text(image, "id") == id)
@@ -30,7 +30,7 @@ class Her2Exchange {
         return null
     }
 
-    /** Folder names of all exported images, by entry id. */
+    /** Folder names of all exported images, by entry ID. */
     static Map<String, String> idsByEntry(File her2) {
         Map<String, String> found = new HashMap<String, String>()
         for (JsonObject image : images(her2))
@@ -39,7 +39,7 @@ class Her2Exchange {
     }
 
     private static List<JsonObject> images(File her2) {
-        File file = new File(Her2Layer.root(her2), "images.json")
+        File file = new File(Her2ResultKind.root(her2), "images.json")
         if (!file.isFile())
             throw new Her2Refusal("'$file' does not exist. $PULL")
         JsonObject content = Her2Json.read(file, PULL)
@@ -51,14 +51,14 @@ class Her2Exchange {
         return found
     }
 
-    /** The folder of an image's results; its name comes from a file and must not lead out of her2/. */
+    /** The results folder of an image. Its name comes from a file, so it is checked not to lead out of her2/. */
     static File resultsOf(File her2, String image) {
         if (image == null || !IMAGE.matcher(image).matches())
-            throw new Her2Refusal("'$image' is not the name of an image in an exchange folder. $PULL")
+            throw new Her2Refusal("'$image' is not a valid image folder name. $PULL")
         return new File(new File(her2, "results"), image)
     }
 
-    /** The folder of the run that counts; null where the image has no result. */
+    /** The folder of the current run; null if the image has no result. */
     static File currentRun(File her2, String image) {
         File folder = resultsOf(her2, image)
         File pointer = new File(folder, "current.json")
@@ -67,11 +67,11 @@ class Her2Exchange {
         String remedy = "Delete it and score the image again."
         String run = Her2Json.text(Her2Json.read(pointer, remedy), "run")
         if (run == null || !RUN.matcher(run).matches() || !new File(folder, run).isDirectory())
-            throw new Her2Refusal("'$pointer' names the run '$run', which is not there. $remedy")
+            throw new Her2Refusal("'$pointer' names the run '$run', which does not exist. $remedy")
         return new File(folder, run)
     }
 
-    /** The finished run `run` of an image; null where it is not there any more. */
+    /** The finished run `run` of an image; null if it no longer exists. */
     static File runNamed(File her2, String image, String run) {
         if (run == null || !RUN.matcher(run).matches())
             return null
@@ -79,7 +79,7 @@ class Her2Exchange {
         return new File(folder, "run.json").isFile() ? folder : null
     }
 
-    /** Any finished run of the same input hash; null where none is left. */
+    /** Any finished run with this run key, that is with the same input; null if none is left. */
     static File runOfKey(File her2, String image, long key) {
         String name = Her2Ids.runName(key)
         File[] found = resultsOf(her2, image).listFiles()

@@ -19,9 +19,9 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * The way out of QuPath: a project's images and people's regions into the exchange folder (images.json, regions/).
- * Nothing of the project is changed but what a killed program of ours left half done. The saved state of a project
- * gives the same bytes whoever asks.
+ * Exports a project's images and annotations to the exchange folder (images.json, regions/). The project itself is not
+ * changed, except that metadata which a killed import left unsaved are completed. The same saved state gives the same
+ * bytes, from a script or from Python.
  */
 @CompileStatic
 class Her2Export {
@@ -33,31 +33,31 @@ class Her2Export {
     private final boolean isMasked
     private final Map<String, JsonObject> known
 
-    /** Also write the cells that people's tools have made, for measuring them in place. */
+    /** Also export existing cells, to measure them in place. */
     boolean withCells = false
-    /** Write the regions of images that Python cannot open as OME-TIFF, instead of refusing them. */
+    /** Export the regions of images that Python cannot open as OME-TIFF, instead of refusing the images. */
     boolean withPixels = false
-    /** Images whose state in the window counts instead of the saved one, by entry id. */
+    /** Images exported as they are in the window instead of as saved, by entry ID. */
     Map<String, ImageData<BufferedImage>> open = [:]
-    /** Told a JSON object for each finished image. */
+    /** Receives a JSON object for each finished image. */
     Consumer<String> listener
-    /** Asked between images. */
+    /** Checked between images. */
     BooleanSupplier cancelled
 
     Her2Export(Project<BufferedImage> project, File her2) {
         this.project = project
         this.her2 = her2.getAbsoluteFile()
-        // A project opened without a window does not know of the preference; file names must not leak by that way.
+        // A project opened without a window ignores the preference; file names must not leak that way.
         isMasked = project.getMaskImageNames() || PathPrefs.maskImageNamesProperty().get()
         known = readKnown(new File(her2, "images.json"))
     }
 
     /**
-     * Export all images, or those whose entry ids are given; the others keep what images.json said of them.
-     * Returns the counts: images, regions, cells, and refused, the sentences by image.
+     * Export all images, or those with the given entry IDs; the others keep their entries in images.json.
+     * Returns the counts `images`, `regions` and `cells`, and `refused`, the reasons by image.
      */
     Map<String, Object> run(Collection<String> only = null) {
-        Her2Pending.finish(project)
+        Her2PendingSave.finish(project)
         Files.createDirectories(new File(her2, "regions").toPath())
         loadOpenSlide()
         List<Object> listed = []
@@ -70,7 +70,7 @@ class Her2Export {
                 continue
             }
             if (cancelled != null && cancelled.getAsBoolean())
-                throw new CancellationException("Cancelled; images.json is as it was.")
+                throw new CancellationException("Cancelled. images.json was not changed.")
             Map<String, Object> facts = export(entry)
             Map<String, Object> found = (Map<String, Object>) facts.remove("found")
             counts["images"] = (int) counts["images"] + 1
@@ -80,14 +80,14 @@ class Her2Export {
             if (refusal != null)
                 refused[facts["name"].toString() + " (" + facts["entry_id"] + ")"] = refusal["reason"]
             listed.add(facts)
-            tell([event: (Object) "image", name: facts["name"], image: facts["id"],
+            report([event: (Object) "image", name: facts["name"], image: facts["id"],
                   refused: refusal?.get("reason")] + found)
         }
         write(new File(her2, "images.json"), Her2Json.bytes([format: FORMAT, images: listed]))
         return counts + [refused: (Object) refused]
     }
 
-    /** One image: its regions into their file, and what images.json is to say of it. */
+    /** Export the regions of one image; returns its entry of images.json. */
     private Map<String, Object> export(ProjectImageEntry<BufferedImage> entry) {
         Her2ExportSource source = new Her2ExportSource(project, entry.getServerBuilder())
         String id = known[entry.getID()]?.get("id")?.getAsString() ?:
@@ -101,14 +101,14 @@ class Her2Export {
         try {
             if (shown == null)
                 server = source.connect()
-            fill(facts, source, shown ?: Her2ExportData.read(entry, server))
+            fill(facts, source, shown ?: Her2DataFile.readImage(entry, server))
         } catch (Her2Refusal problem) {
             facts["refusal"] = Her2ExportImage.refusal("not_exported", problem.message)
         } finally {
             server?.close()
         }
         if (facts["refusal"] != null)
-            forget(id)
+            deleteFiles(id)
         return facts
     }
 
@@ -123,30 +123,31 @@ class Her2Export {
             facts.putAll(Her2ExportPixels.write(data.getServer(), objects, her2, facts["id"].toString()))
         else if (reason != null)
             facts["refusal"] = Her2ExportImage.refusal("not_readable", "Python cannot read the image as QuPath " +
-                "shows it: ${reason}. Export it with pixels: qupath-her2 pull --pixels, or withPixels = true in " +
+                "shows it: ${reason}. Export its pixels with: qupath-her2 pull --pixels, or withPixels = true in " +
                 "export_regions.groovy")
         if (facts["refusal"] != null)
             return
         Map<String, Object> found = [regions: (Object) objects.size()]
         write(new File(her2, "regions/${facts["id"]}.geojson"), Her2ExportRegions.bytes(objects))
         if (withCells)
-            found["cells"] = Her2CellsOut.write(data.getHierarchy(), new File(her2, "regions/${facts["id"]}.cells.npz"))
+            found["cells"] =
+                Her2ExportCells.write(data.getHierarchy(), new File(her2, "regions/${facts["id"]}.cells.npz"))
         facts["found"] = found
     }
 
-    /** Whether its pixels were asked for before: they are kept up with its regions. */
+    /** Whether its pixels were exported before: then they are updated together with its regions. */
     private boolean hasPixels(Map<String, Object> facts) {
         JsonObject before = known[facts["entry_id"].toString()]
         return before?.get("path")?.getAsString()?.endsWith("/images/${facts["id"]}.ome.tif")
     }
 
-    /** Remove the regions of an image that is refused now: they would speak of another state. */
-    private void forget(String id) {
+    /** Remove the files of an image that is refused now: they would describe an earlier state. */
+    private void deleteFiles(String id) {
         for (String ending : [".geojson", ".cells.npz"])
             Files.deleteIfExists(new File(her2, "regions/${id}${ending}").toPath())
     }
 
-    /** Without a window QuPath 0.5 tries OpenSlide only once something has loaded it. */
+    /** Without a window QuPath 0.5 uses OpenSlide only after something has loaded it. */
     private static void loadOpenSlide() {
         try {
             Class.forName("qupath.lib.images.servers.openslide.jna.OpenSlideLoader")
@@ -156,19 +157,19 @@ class Her2Export {
         }
     }
 
-    private void tell(Map<String, Object> event) {
+    private void report(Map<String, Object> event) {
         if (listener != null)
             listener.accept(new GsonBuilder().serializeNulls().create().toJson(event))
     }
 
-    /** Give a file its content in one step; one that has it already is not touched. */
+    /** Write a file in one step; a file that already has this content keeps its modification time. */
     private static void write(File file, byte[] content) {
         Path path = file.toPath()
         if (!file.isFile() || !Arrays.equals(Files.readAllBytes(path), content))
             Her2Status.replace(path, content)
     }
 
-    /** What an earlier export said, by entry id: folder names stay as they were first given. */
+    /** The entries of an earlier export, by entry ID: an image keeps the folder name it was first given. */
     private static Map<String, JsonObject> readKnown(File file) {
         if (!file.isFile())
             return [:]
@@ -176,13 +177,14 @@ class Her2Export {
             JsonObject content = JsonParser.parseString(Files.readString(file.toPath())).getAsJsonObject()
             if (content.get("format").getAsInt() != FORMAT)
                 throw new Her2Refusal("'${file}' has format ${content.get("format")}; this version writes ${FORMAT}. " +
-                    "Update qupath-her2 in QuPath (install-scripts), or move the folder '${file.getParent()}' away.")
+                    "Update the scripts in QuPath (qupath-her2 install-scripts), or move the folder " +
+                    "'${file.getParent()}' away.")
             return content.getAsJsonArray("images").collect { JsonElement image -> image.getAsJsonObject() }
                 .findAll { JsonObject image -> image.has("entry_id") }
                 .collectEntries { JsonObject image -> [(image.get("entry_id").getAsString()): image] }
         } catch (JsonParseException | IllegalStateException | NullPointerException problem) {
             throw new Her2Refusal("'${file}' is damaged (${problem.message}). Delete it and export again; " +
-                "results are kept, they are found by the names of their folders.")
+                "existing results are kept, as they are found by folder name.")
         }
     }
 }

@@ -14,7 +14,7 @@ import qupath.lib.images.servers.PixelCalibration
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * What images.json says of an image; the fields are read by qupath_her2/project/images.py.
+ * The entry of an image in images.json; qupath_her2/project/exchange/images.py reads the fields.
  */
 @CompileStatic
 class Her2ExportImage {
@@ -24,13 +24,13 @@ class Her2ExportImage {
     private static final long WHOLE_FILE = 64L << 20
     private static final int BLOCKS = 18
 
-    /** What is known of an image without opening it. */
+    /** Facts about an image that need no opening of it. */
     static Map<String, Object> facts(
             ProjectImageEntry<BufferedImage> entry, Her2ExportSource source, File beside, String id,
             boolean isMasked) {
         Map<String, String> metadata = new TreeMap<String, String>(entry.getMetadataMap())
         metadata.keySet().removeAll(Her2Import.KEYS)
-        // The name a masked entry shows is drawn anew each time the project is opened.
+        // A masked entry shows another random name each time the project is opened.
         String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
         Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]
         facts["path"] = source.file == null ? source.address : relative(source.file, beside)
@@ -41,7 +41,7 @@ class Her2ExportImage {
         return facts
     }
 
-    /** What QuPath knows of an open image: size, scale, stains, type. */
+    /** Facts about an open image: size, pixel size, stains, type. */
     static Map<String, Object> measures(ImageData<BufferedImage> data) {
         ImageServer<BufferedImage> server = data.getServer()
         PixelCalibration scale = server.getPixelCalibration()
@@ -56,7 +56,7 @@ class Her2ExportImage {
         ]
     }
 
-    /** Why QuPath's image is not one that HER2 can be scored on; null where it is. */
+    /** Why HER2 cannot be scored on this image; null if it can. */
     static Map<String, String> refusalOf(ImageData<BufferedImage> data) {
         ImageServer<BufferedImage> server = data.getServer()
         if (data.isFluorescence() || !server.isRGB())
@@ -64,7 +64,7 @@ class Her2ExportImage {
                 "${server.nChannels()} channel(s). HER2 immunohistochemistry is scored on brightfield RGB scans")
         if (server.nZSlices() > 1 || server.nTimepoints() > 1)
             return refusal("z_stack", "the image is a stack (${server.nZSlices()} focal planes, " +
-                "${server.nTimepoints()} time points). Export one plane as an image of its own and score that")
+                "${server.nTimepoints()} time points). Export one plane as a separate image and score that")
         return null
     }
 
@@ -73,7 +73,7 @@ class Her2ExportImage {
         return [code: code, reason: reason]
     }
 
-    /** The name of an image's files, as qupath_her2.project.exchange.image_id makes it; the id alone where masked. */
+    /** The folder name of an image, as qupath_her2.project.exchange.runs.image_id; the entry ID alone if masked. */
     static String identity(String entryId, String name) {
         if (name == null)
             return entryId
@@ -85,22 +85,22 @@ class Her2ExportImage {
         return slug.isEmpty() ? entryId : "${entryId}_${slug}".toString()
     }
 
-    /** The path from the folder around her2 where the file lies at most two folders up: both are moved together. */
+    /** Relative to the folder of her2 if that leads at most two folders up: such files move with the project. */
     static String relative(File file, File beside) {
         Path path = file.toPath().toAbsolutePath().normalize()
         Path from = beside.toPath().toAbsolutePath().normalize()
         if (path.getRoot() != from.getRoot())
             return path.toString().replace("\\", "/")
         Path way = from.relativize(path)
-        boolean isFar = way.startsWith("../../..") || from.getNameCount() <= climbs(way)
+        boolean isFar = way.startsWith("../../..") || from.getNameCount() <= parentSteps(way)
         return (isFar ? path : way).toString().replace("\\", "/")
     }
 
-    private static int climbs(Path way) {
+    private static int parentSteps(Path way) {
         return way.findAll { Path step -> step.toString() == ".." }.size()
     }
 
-    /** The fingerprint of qupath_her2.provenance.image_fingerprint: the whole file, or 18 blocks of a large one. */
+    /** As qupath_her2.provenance.image_fingerprint: the SHA-256 of the whole file, or of 18 blocks of a large one. */
     static String fingerprint(Path path) {
         long size = Files.size(path)
         MessageDigest digest = MessageDigest.getInstance("SHA-256")
@@ -134,7 +134,7 @@ class Her2ExportImage {
         }
     }
 
-    /** The pixels of an MRXS slide lie in a folder beside it, which counts by the names and sizes of its files. */
+    /** An MRXS slide's pixels are in a folder next to it, which is represented by its files' names and sizes. */
     private static void addParts(MessageDigest digest, Path path) {
         String name = path.getFileName().toString()
         File[] parts = name.toLowerCase(Locale.ROOT).endsWith(".mrxs") ?

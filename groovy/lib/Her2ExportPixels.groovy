@@ -8,46 +8,46 @@ import qupath.lib.objects.PathObject
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Images that Python cannot open, as tiled OME-TIFF of the part that holds people's regions. The file is put back into
- * the frame of the whole image by a step of the chain, so that coordinates stay QuPath's.
+ * Exports images that Python cannot open as tiled OME-TIFF of the part with the annotations. A crop step in the image's
+ * chain maps the file back into the whole image, so that coordinates remain QuPath's.
  */
 @CompileStatic
 class Her2ExportPixels {
 
-    /** What qupath_her2/project/folder.py opens, by the end of the name. */
+    /** File name endings that qupath_her2/project/folder.py opens. */
     static final List<String> READABLE = [
         ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"]
 
-    /** Around the regions, px: cells on their edge are seen with what surrounds them. */
+    /** Margin around the regions in px, so that cells on their edges are seen in context. */
     private static final int MARGIN = 128
     private static final int TILE = 512
 
-    /** Why Python cannot open a file of this kind; null where it can. */
+    /** Why Python cannot open a file of this kind; null if it can. */
     static String unreadable(File file) {
         if (file == null)
-            return "its file is not known"
+            return "its file is unknown"
         String name = file.getName().toLowerCase(Locale.ROOT)
         return READABLE.any { String ending -> name.endsWith(ending) } ? null :
             "only QuPath opens files ending in '${name.substring(Math.max(0, name.lastIndexOf(".")))}'".toString()
     }
 
-    /** Write the part of the image that holds the objects; returns what images.json is to say of the new file. */
+    /** Write the part of the image that contains the objects; returns the fields of images.json for the new file. */
     static Map<String, Object> write(
             ImageServer<BufferedImage> server, List<PathObject> objects, File her2, String id) {
         List<Integer> box = boxOf(objects, server.getWidth(), server.getHeight())
         if (box == null)
-            throw new Her2Refusal("the pixels of the regions were to be exported, but there is no region. " +
-                "Draw one around the tumour and set its class to Tumor")
+            throw new Her2Refusal("there is no region, so there are no pixels to export. " +
+                "Draw an annotation around the tumour and set its class to Tumor")
         File file = new File(her2, "images/${id}.ome.tif")
         Files.createDirectories(file.getParentFile().toPath())
-        // The writer goes by the end of the name.
+        // The writer chooses the format by the ending of the name.
         File draft = new File(file.getParentFile(), "${id}.draft.ome.tif")
         try {
             writeTiff(server, box, draft)
             Files.move(draft.toPath(), file.toPath(), StandardCopyOption.REPLACE_EXISTING)
         } catch (ClassNotFoundException ignored) {
-            throw new Her2Refusal("this QuPath has no Bio-Formats extension to write the pixels with. Use QuPath's " +
-                "own installer, or save the image as OME-TIFF elsewhere and add that file to the project")
+            throw new Her2Refusal("this QuPath lacks the Bio-Formats extension, which writes OME-TIFF. Install " +
+                "QuPath with its own installer, or convert the image to OME-TIFF and add that file to the project")
         } finally {
             Files.deleteIfExists(draft.toPath())
         }
@@ -59,7 +59,7 @@ class Her2ExportPixels {
         ]
     }
 
-    /** x, y, width and height around all objects that cover an area, in whole pixels inside the image. */
+    /** Bounding box of all area objects as x, y, width, height, in whole pixels inside the image. */
     private static List<Integer> boxOf(List<PathObject> objects, int width, int height) {
         List<ROI> areas = objects.collect { PathObject object -> object.getROI() }.findAll { ROI roi -> roi.isArea() }
         if (areas.isEmpty())
@@ -75,7 +75,7 @@ class Her2ExportPixels {
         return x1 > x && y1 > y ? [x, y, x1 - x, y1 - y] : null
     }
 
-    /** By name, because not every QuPath carries the extension and a class that is not there cannot be compiled. */
+    /** The writer is called by name, because code that uses a missing class directly would not compile. */
     private static void writeTiff(ImageServer<BufferedImage> server, List<Integer> box, File file) {
         Class<?> kind = Class.forName('qupath.lib.images.writers.ome.OMEPyramidWriter$Builder')
         Object builder = kind.getConstructor(ImageServer).newInstance(server)

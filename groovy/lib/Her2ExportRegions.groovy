@@ -17,18 +17,18 @@ import qupath.lib.roi.EllipseROI
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * People's annotations and TMA cores as GeoJSON: outline, class, name and lock, and nothing that changes when cells are
- * scored. The same shapes give the same bytes in every QuPath, so that a changed file means changed regions.
+ * Exports the user's annotations and TMA cores as GeoJSON: outline, class, name and lock, and nothing that scoring
+ * changes. The same shapes give the same bytes in every QuPath version, so a changed file means changed regions.
  *
- * QuPath's own writer is not used: its colours depend on which classes a session met first, its order on the hierarchy,
- * and it cannot write several lines in one annotation (qupath#2115). What is written here QuPath reads.
+ * QuPath's own writer is not used: its colours depend on the classes seen earlier in the session, its order depends on
+ * the hierarchy, and it cannot write several lines in one annotation (qupath#2115). QuPath can read these files.
  */
 @CompileStatic
 class Her2ExportRegions {
 
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create()
 
-    /** The objects that are exported, in the order of their ids: annotations of people, TMA cores that are there. */
+    /** The objects to export, sorted by ID: the user's annotations, and TMA cores that are not missing. */
     static List<PathObject> objectsOf(PathObjectHierarchy hierarchy) {
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject annotation : hierarchy.getAnnotationObjects())
@@ -42,7 +42,7 @@ class Her2ExportRegions {
         return found
     }
 
-    /** A feature collection, UTF-8, a feature a line, keys sorted, coordinates to 0.01 px. */
+    /** A feature collection in UTF-8: one feature per line, sorted keys, coordinates rounded to 0.01 px. */
     static byte[] bytes(List<PathObject> objects) {
         StringBuilder out = new StringBuilder("{\"features\":[")
         String end = "\n"
@@ -69,7 +69,7 @@ class Her2ExportRegions {
         out.append("\"},\"type\":\"Feature\"}")
     }
 
-    /** QuPath refuses a class without colour, and takes null for one; a colour would differ from session to session. */
+    /** QuPath rejects a class without a colour but accepts null; a real colour could differ between sessions. */
     private static void classification(StringBuilder out, PathClass pathClass) {
         List<String> names = new ArrayList<String>()
         for (PathClass at = pathClass; at != null; at = at.getParentClass())
@@ -85,7 +85,7 @@ class Her2ExportRegions {
     private static void shape(StringBuilder out, PathObject object) {
         ROI roi = object.getROI()
         Geometry geometry = roi.getGeometry()
-        // Repaired and combined outlines begin at another vertex from session to session, and QuPath 0.6 sorts points.
+        // Repaired and merged outlines start at different vertices in different sessions, and QuPath 0.6 sorts points.
         if (geometry.getDimension() != 1)
             geometry = geometry.norm()
         out.append("{\"coordinates\":")
@@ -145,7 +145,7 @@ class Her2ExportRegions {
         out.append("]")
     }
 
-    /** A number to two decimals by whole-number arithmetic: Java's own digits differ between its versions. */
+    /** A number with two decimals by integer arithmetic: Java versions print floating-point numbers differently. */
     private static void number(StringBuilder out, double value) {
         long hundredths = Math.round(value * 100d)
         if (hundredths < 0)

@@ -13,26 +13,26 @@ import qupath.lib.io.GsonTools
 import qupath.lib.projects.Project
 
 /**
- * Where the pixels of an image come from: the file, found again where the project was moved, and what QuPath does to it
- * before it shows it (crop, rotation), from the file outward.
+ * The source of an image's pixels: the file, found again if the project was moved, and the steps from the file to the
+ * image that QuPath shows (crop, rotation).
  */
 @CompileStatic
 class Her2ExportSource {
 
-    /** How deep below the project a file of the same name is looked for; QuPath itself looks as deep. */
+    /** Depth below the project folder to which a file of the same name is searched, as in QuPath. */
     private static final int SEARCH_DEPTH = 4
 
-    /** What QuPath reads, with its files where they are now. */
+    /** QuPath's server builder, with the files at their current places. */
     final ServerBuilder<BufferedImage> builder
-    /** The image file; null where it is no file or not there. */
+    /** The image file; null if the source is not a file, or the file is missing. */
     final File file
-    /** What to call the file in words: its name where it is one, else the whole address. */
+    /** The source as shown in messages: the path of a file, or the whole URI. */
     final String address
-    /** Steps from the file to what QuPath shows: {crop: [x, y, width, height]} and {rotate: degrees clockwise}. */
+    /** Steps from the file to QuPath's image: {crop: [x, y, width, height]} and {rotate: degrees clockwise}. */
     final List<Map<String, Object>> chain = []
-    /** Which image of the file: its number, or null where the file holds one. */
+    /** Which image of a file with several: its number or name; null if the file holds one. */
     final String series
-    /** Why Python cannot follow QuPath from the file to what is shown; null where it can. */
+    /** Why Python cannot reproduce QuPath's image from the file; null if it can. */
     final String problem
 
     private final ServerBuilder<BufferedImage> recorded
@@ -56,25 +56,25 @@ class Her2ExportSource {
         problem = problemOf(end, uris)
     }
 
-    /** Whether the project says another place than where the file is. */
+    /** Whether the file is at another place than the project has recorded. */
     boolean isMoved() {
         return !builder.is(recorded)
     }
 
-    /** Open the image, where it is now. */
+    /** Open the image at its current place. */
     ImageServer<BufferedImage> connect() {
         if (file == null && problem == null)
-            throw new Her2Refusal("the image file '${address}' is not there. In QuPath: open the project and let it " +
+            throw new Her2Refusal("the image file '${address}' does not exist. Open the project in QuPath and let it " +
                 "search for the image, or put the file back")
         try {
             return builder.build()
         } catch (Exception reason) {
             throw new Her2Refusal("QuPath cannot open the image file '${address}' (${reason.message ?: reason}). " +
-                "Open it in QuPath to see why; it may be damaged or its reader not installed")
+                "Open it in QuPath to see why: it may be damaged, or the extension that reads it may be missing")
         }
     }
 
-    /** Walk from the outermost server to the file, noting the steps; null where a step is not crop or rotation. */
+    /** Walk from the outermost builder to the file, collecting the steps; null if one is not a crop or rotation. */
     private JsonObject follow(JsonObject outer) {
         JsonObject at = outer
         while (at.has("builder")) {
@@ -103,7 +103,7 @@ class Her2ExportSource {
         return listed.collect { JsonElement word -> word.getAsString() }
     }
 
-    /** The value of `--series` or `--name`, by which Bio-Formats tells the images of one file apart. */
+    /** The value of `--series` or `--name`, by which Bio-Formats selects one of several images in a file. */
     private static String seriesOf(JsonObject end) {
         List<String> words = argumentsOf(end)
         for (String key : ["--series", "--name"]) {
@@ -116,15 +116,15 @@ class Her2ExportSource {
 
     private String problemOf(JsonObject end, List<URI> uris) {
         if (uris.size() != 1)
-            return "it is put together from ${uris.size()} files".toString()
+            return "it is composed of ${uris.size()} files".toString()
         if (end == null)
-            return "QuPath changes it on the way to the screen by more than cropping and turning"
+            return "QuPath transforms it by more than cropping and rotation"
         if (!isFile(uris[0]))
-            return "it is no file but '${uris[0]}'".toString()
+            return "its source is not a file but '${uris[0]}'".toString()
         if (series != null && series != "0")
             return "it is image '${series}' of several in one file".toString()
         if ("--no-crop" in argumentsOf(end))
-            return "it was opened with --no-crop, that is with the empty glass around the scanned area"
+            return "it was opened with --no-crop, that is, with the empty glass around the scanned area"
         return null
     }
 
@@ -132,7 +132,7 @@ class Her2ExportSource {
         return uri.getScheme() == null || uri.getScheme().equalsIgnoreCase("file")
     }
 
-    /** A file's address as a path, of whichever system wrote it: `C:/slides/a.svs`, `//server/share/a.svs`. */
+    /** A file URI as a path, whichever system wrote it: `C:/slides/a.svs`, `//server/share/a.svs`. */
     static String textOf(URI uri) {
         String path = uri.getPath() ?: uri.toString()
         if (uri.getAuthority())
@@ -140,7 +140,7 @@ class Her2ExportSource {
         return path.matches("/[A-Za-z]:.*") ? path.substring(1) : path
     }
 
-    /** The file where it is now: as recorded, as it lay to the project, or the one of its name below the project. */
+    /** Find the file: as recorded, at its old place relative to the project, or by its name below the project. */
     private static File locate(URI uri, Project<BufferedImage> project) {
         if (!isFile(uri))
             return null
@@ -159,14 +159,14 @@ class Her2ExportSource {
         return path.substring(0, Math.max(0, path.lastIndexOf("/")))
     }
 
-    /** The way from a folder to a file, both as text; null where they share nothing. Drives differ in case alone. */
+    /** The relative path from a folder to a file; null if they share no parent. Drive letters ignore case. */
     static String between(String folder, String path) {
         List<String> from = folder.split("/") as List<String>
         List<String> to = path.split("/") as List<String>
         int same = 0
         while (same < from.size() && same < to.size() - 1 && sameStep(from[same], to[same]))
             same++
-        // Nothing but the empty step before the first slash in common says nothing about where files lie.
+        // Sharing only the root says nothing about where the files are relative to each other.
         if (same == 0 || (same == 1 && from[0].isEmpty()))
             return null
         return ((List<String>) [".."] * (from.size() - same) + to.drop(same)).join("/")
@@ -182,10 +182,10 @@ class Her2ExportSource {
             List<Path> found = below
                 .filter { Path path -> path.getFileName().toString() == name && Files.isRegularFile(path) }
                 .limit(2).collect(Collectors.toList())
-            // Two files of one name: a guess could measure the wrong patient's slide.
+            // With two files of the same name, a guess could measure the wrong patient's slide.
             return found.size() == 1 ? found[0].toFile() : null
         } catch (UncheckedIOException ignored) {
-            // A folder that may not be read holds nothing that could be used.
+            // A folder that cannot be read contains nothing usable.
             return null
         } finally {
             below.close()

@@ -1,8 +1,8 @@
 import groovy.transform.CompileStatic
 
 /**
- * Whose an object is, by its UUID alone (RFC 9562, version 8), as qupath_her2/provenance.py makes them:
- * 48 bits "QPHER2", version, run key (42 bits around the variant), running number (32 bits).
+ * Object UUIDs (RFC 9562, version 8) that show whether we made an object, as made by qupath_her2/provenance.py:
+ * 48 bits "QPHER2", version, run key (42 bits around the variant), serial number (32 bits).
  */
 @CompileStatic
 class Her2Ids {
@@ -12,7 +12,7 @@ class Her2Ids {
 
     private static final long LOW_KEY = (1L << 30) - 1
 
-    /** Whether we made the object: a test of bits, whatever became of it since. */
+    /** Whether we made the object: a test of bits only, so it still holds after the object was edited. */
     static boolean isOurs(UUID id) {
         long high = id.getMostSignificantBits()
         return (high >>> 16) == TAG && ((high >>> 12) & 0xF) == 8 && (id.getLeastSignificantBits() >>> 62) == 2
@@ -23,12 +23,12 @@ class Her2Ids {
         return ((id.getMostSignificantBits() & 0xFFF) << 30) | ((id.getLeastSignificantBits() >>> 32) & LOW_KEY)
     }
 
-    /** The run key as it begins the name of the run's folder: 11 hex digits. */
+    /** The run key as 11 hex digits, the first part of the run folder's name. */
     static String runName(long key) {
         return String.format("%011x", key)
     }
 
-    /** The running number of an object in its run. */
+    /** The serial number of an object in its run. */
     static long number(UUID id) {
         return id.getLeastSignificantBits() & 0xFFFFFFFFL
     }

@@ -7,47 +7,47 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * The way back into QuPath: results of the exchange folder into a project's images, and out of them again.
+ * Imports results from the exchange folder into a project's images, and removes them again.
  *
- * Each method works on one image and either does all of it or changes nothing and throws: Her2Refusal for what a
- * person can mend, Her2Cancelled. The map it returns is what a closing line and a status file say.
+ * Each method works on one image and either completes or changes nothing and throws: Her2Refusal for a problem that the
+ * user can fix, or Her2Cancelled. The map it returns is the content of the closing line and of the status file.
  */
 @CompileStatic
 class Her2Import {
 
     private static final String SCORE = "HER2 score"
-    /** Where an image has a score that a person wrote there: it stays. */
+    /** Used instead where the user entered a score of their own, which stays. */
     private static final String OTHER_SCORE = "HER2 score (computed)"
     private static final List<String> SCORE_KEYS =
         [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
     private static final List<String> PREDICTION_KEYS =
         ["HER2 predicted class", "HER2 prediction", "HER2 prediction run"].asImmutable()
-    /** All metadata that we write on an image's entry: results, which no export takes for facts about the image. */
+    /** All metadata keys that we write to an image's entry. They are results, so an export leaves them out. */
     static final List<String> KEYS = (SCORE_KEYS + PREDICTION_KEYS).asImmutable()
 
     private final Project<?> project
     private final File her2
-    private final Her2Layer layer
+    private final Her2ResultKind kind
 
-    /** Work out what would change, and change nothing. */
+    /** Work out what would change, without changing anything. */
     boolean dryRun = false
-    /** Save the image's data and the project; else the image is changed in memory only. */
+    /** Save the image's data and the project; otherwise the image is changed in memory only. */
     boolean save = true
-    /** Images that are open, by entry id: what is seen there is what is changed. Others are read from the project. */
+    /** Open images by entry ID: they are changed as they are in memory. Other images are read from the project. */
     Map<String, ImageData<?>> open = [:]
-    /** The step of the image's workflow: its name, and what *Create script* writes for it. */
+    /** The image's workflow step: its name, and the line that *Create script* writes for it. */
     String step = "import results"
     String script = scriptLine("import_results.groovy", [])
-    /** Asked between steps; the thread that is interrupted is cancelled as well. */
+    /** Checked between steps; interrupting the thread cancels as well. */
     BooleanSupplier cancelled = { false } as BooleanSupplier
 
     Her2Import(Project<?> project, File her2) {
         this.project = project
         this.her2 = her2
-        layer = Her2Layer.of(her2)
+        kind = Her2ResultKind.of(her2)
     }
 
-    /** Put the result that counts into an image; returns state (pushed, would-push, no-result), image and counts. */
+    /** Import an image's current result; returns state (pushed, would-push, no-result), image and counts. */
     Map<String, Object> push(ProjectImageEntry<?> entry) {
         finishPending()
         JsonObject pulled = Her2Exchange.imageOfEntry(her2, entry.getID())
@@ -55,26 +55,26 @@ class Her2Import {
         File run = pulled == null ? null : Her2Exchange.currentRun(her2, id)
         if (run != null)
             return pushInto(entry, pulled, run)
-        Map<String, Object> words = said("no-result", id)
-        words.put("message", "There is no result for this image yet. Score it first, here or in a terminal.")
-        return words
+        Map<String, Object> outcome = newOutcome("no-result", id)
+        outcome.put("message", "There is no result for this image yet. Score it first, here or in a terminal.")
+        return outcome
     }
 
-    /** Put one run into the image that it was made for, whichever image is open. */
+    /** Import one run into the image it belongs to, whichever image is open. */
     Map<String, Object> pushRun(File run) {
         finishPending()
         String id = run.getAbsoluteFile().getParentFile()?.name
         JsonObject pulled = Her2Exchange.imageNamed(her2, id)
         ProjectImageEntry<?> entry = pulled == null ? null : entryOf(Her2Json.text(pulled, "entry_id"))
         if (entry == null)
-            throw new Her2Refusal("The result in '$run' is of the image '$id', which this project does not have. " +
-                "Nothing was written. Open the project that it was made for.")
+            throw new Her2Refusal("The result in '$run' belongs to image '$id', which is not in this project. " +
+                "Nothing was written. Open the project that the result was made for.")
         return pushInto(entry, pulled, run)
     }
 
     private void finishPending() {
         if (!dryRun && save)
-            Her2Pending.finish(project)
+            Her2PendingSave.finish(project)
     }
 
     private ProjectImageEntry<?> entryOf(String id) {
@@ -86,12 +86,10 @@ class Her2Import {
 
     private Map<String, Object> pushInto(ProjectImageEntry<?> entry, JsonObject pulled, File run) {
         Her2Result result = Her2Result.read(run)
-        Her2Stamp stamp = new Her2Stamp(entry)
-        ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
-        Her2Saving saving = new Her2Saving(project, entry, image, stamp)
+        Her2Saving saving = new Her2Saving(project, entry, open.get(entry.getID()))
         saving.checkReadable()
-        new Her2Frame(image).check(result, pulled, entry.getImageName())
-        Her2Plan plan = Her2Plan.push(image, her2, result)
+        new Her2ImageSize(saving.image).check(result, pulled, entry.getImageName())
+        Her2Plan plan = Her2Plan.push(saving.image, her2, result)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
             transaction.cellClasses = classes(result.cells)
@@ -99,82 +97,80 @@ class Her2Import {
             transaction.metadata = metadata(result, entry)
             transaction.step = step
             transaction.script = script
-            transact(transaction, saving)
+            apply(transaction, saving)
         }
-        Map<String, Object> words = said(dryRun ? "would-push" : "pushed", result.imageId)
-        words.put("run", result.run)
-        words.put("score", result.scoreText())
-        words.putAll(plan.counts)
-        words.put("message", imported(result, plan))
-        return words
+        Map<String, Object> outcome = newOutcome(dryRun ? "would-push" : "pushed", result.imageId)
+        outcome.put("run", result.run)
+        outcome.put("score", result.scoreText())
+        outcome.putAll(plan.counts)
+        outcome.put("message", imported(result, plan))
+        return outcome
     }
 
     /**
-     * Take everything of ours out of an image: objects that nobody edited, measurements, classes that we gave to other
-     * people's cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
+     * Remove everything of ours from an image: objects that nobody edited, measurements, classes that we gave to
+     * existing cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
         finishPending()
-        JsonObject pulled = new File(Her2Layer.root(her2), "images.json").isFile() ?
+        JsonObject pulled = new File(Her2ResultKind.root(her2), "images.json").isFile() ?
             Her2Exchange.imageOfEntry(her2, entry.getID()) : null
         String id = pulled == null ? entry.getID() : Her2Json.text(pulled, "id")
-        Her2Stamp stamp = new Her2Stamp(entry)
-        ImageData<?> image = open.get(entry.getID()) ?: entry.readImageData()
-        Her2Saving saving = new Her2Saving(project, entry, image, stamp)
+        Her2Saving saving = new Her2Saving(project, entry, open.get(entry.getID()))
         saving.checkReadable()
-        Her2Plan plan = Her2Plan.removal(image, her2, id)
+        Her2Plan plan = Her2Plan.removal(saving.image, her2, id)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
             transaction.metadata = noMetadata(entry)
-            transact(transaction, saving)
+            apply(transaction, saving)
         }
-        Map<String, Object> words = said(dryRun ? "would-remove" : "removed", id)
+        Map<String, Object> outcome = newOutcome(dryRun ? "would-remove" : "removed", id)
         for (String name : ["removed", "edited", "restored", "lost"])
-            words.put(name, plan.counts.get(name))
-        words.put("message", removed(plan))
-        return words
+            outcome.put(name, plan.counts.get(name))
+        outcome.put("message", removed(plan))
+        return outcome
     }
 
-    /** What an import did, or would do, for people. */
+    /** The message after an import or a dry run. */
     private String imported(Her2Result result, Her2Plan plan) {
         Map<String, Integer> n = plan.counts
-        return "${dryRun ? 'Only tried: ' : ''}${layer.isPrediction ? 'Predicted' : 'Score'} ${result.scoreText()}. " +
-            "${n.get('added')} cells added, ${n.get('classified')} given classes, ${n.get('removed')} of earlier " +
-            "runs removed, ${n.get('edited')} that you changed kept. Research use only."
+        return "${dryRun ? 'Dry run: ' : ''}${kind.isPrediction ? 'Prediction' : 'Score'} ${result.scoreText()}. " +
+            "${n.get('added')} cells added, ${n.get('classified')} existing cells classified, ${n.get('removed')} " +
+            "objects of earlier runs removed, ${n.get('edited')} that you edited kept. Research use only."
     }
 
-    /** What a removal did, or would do, for people. */
+    /** The message after a removal or a dry run. */
     private String removed(Her2Plan plan) {
         Map<String, Integer> n = plan.counts
-        String said = "${dryRun ? 'Only tried: ' : ''}${n.get('removed')} of our objects removed, ${n.get('edited')} " +
-            "that you changed kept, ${n.get('restored')} of yours have their earlier class again."
-        return n.get("lost") == 0 ? said : "$said ${n.get('lost')} were left as yours: the folder of the run that " +
-            "made them is gone, so what you changed in them cannot be told. Delete them in QuPath if nobody needs them."
+        String message = "${dryRun ? 'Dry run: ' : ''}${n.get('removed')} HER2 objects removed, ${n.get('edited')} " +
+            "that you edited kept, ${n.get('restored')} existing cells have their previous class again."
+        return n.get("lost") == 0 ? message : "$message ${n.get('lost')} were kept because the folder of their run " +
+            "is gone, so your edits cannot be told from the result. Delete them in QuPath if they are not needed."
     }
 
     private PathClass[] classes(Her2Table table) {
         return table == null ? new PathClass[0] : Her2Classes.named(table.classNames, project)
     }
 
-    private void transact(Her2Transaction transaction, Her2Saving saving) {
+    private void apply(Her2Transaction transaction, Her2Saving saving) {
         Thread caller = Thread.currentThread()
         transaction.cancelled = { cancelled.getAsBoolean() || caller.isInterrupted() } as BooleanSupplier
         transaction.saving = save ? saving : null
         transaction.run()
     }
 
-    private static Map<String, Object> said(String state, String image) {
-        Map<String, Object> words = new LinkedHashMap<String, Object>()
-        words.put("state", state)
-        words.put("image", image)
-        return words
+    private static Map<String, Object> newOutcome(String state, String image) {
+        Map<String, Object> outcome = new LinkedHashMap<String, Object>()
+        outcome.put("state", state)
+        outcome.put("image", image)
+        return outcome
     }
 
-    /** What the project browser shows: columns that can be sorted. */
+    /** Metadata for the project browser, where images can be sorted by them. */
     private Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
         Map<String, String> found = noMetadata(entry)
-        // What a network says never stands as the score.
-        if (layer.isPrediction) {
+        // A network's prediction is never shown as the score.
+        if (kind.isPrediction) {
             found.put("HER2 predicted class", result.scoreText())
             found.put("HER2 prediction", Her2Json.text(result.score, "reason"))
             found.put("HER2 prediction run", result.run)
@@ -192,23 +188,23 @@ class Her2Import {
 
     private static String scoreKey(ProjectImageEntry<?> entry) {
         Map<String, String> now = entry.getMetadataMap()
-        boolean isTheirs = now.containsKey(SCORE) && (!now.containsKey("HER2 run") || now.containsKey(OTHER_SCORE))
-        return isTheirs ? OTHER_SCORE : SCORE
+        boolean isUsers = now.containsKey(SCORE) && (!now.containsKey("HER2 run") || now.containsKey(OTHER_SCORE))
+        return isUsers ? OTHER_SCORE : SCORE
     }
 
     private Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
         Map<String, String> found = new LinkedHashMap<String, String>()
-        for (String key : layer.isPrediction ? PREDICTION_KEYS : SCORE_KEYS)
+        for (String key : kind.isPrediction ? PREDICTION_KEYS : SCORE_KEYS)
             if (key != SCORE || scoreKey(entry) == SCORE)
                 found.put(key, null)
         return found
     }
 
-    /** A line of Groovy that runs one of our scripts, from where this library lies, with these words. */
-    static String scriptLine(String name, List<String> words) {
-        String path = quoted(new File(Her2Installed.running(), name).getPath().replace("\\", "/"))
-        String given = words.collect { String it -> quoted(it) }.join(", ")
-        return "run(new File($path), ${words.isEmpty() ? 'new String[0]' : "[$given] as String[]"})"
+    /** A line of Groovy that runs one of our scripts, in the folder of this library, with these arguments. */
+    static String scriptLine(String name, List<String> arguments) {
+        String path = quoted(new File(Her2Installation.running(), name).getPath().replace("\\", "/"))
+        String listed = arguments.collect { String it -> quoted(it) }.join(", ")
+        return "run(new File($path), ${arguments.isEmpty() ? 'new String[0]' : "[$listed] as String[]"})"
     }
 
     private static String quoted(String text) {

@@ -8,12 +8,12 @@ import groovy.transform.CompileStatic
 import java.nio.charset.StandardCharsets
 
 /**
- * Files of JSON, and members of them that may be missing or null.
+ * Reads and writes JSON files, and reads members that may be missing or null.
  */
 @CompileStatic
 class Her2Json {
 
-    /** The object in a file; `remedy` ends the sentence when there is none. */
+    /** Read the object in a file; `remedy` ends the error message if there is none. */
     static JsonObject read(File file, String remedy) {
         String text
         try {
@@ -28,11 +28,11 @@ class Her2Json {
             throw new Her2Refusal("'$file' is not JSON (${problem.message}). $remedy")
         }
         if (!found.isJsonObject())
-            throw new Her2Refusal("'$file' holds no JSON object. $remedy")
+            throw new Her2Refusal("'$file' contains no JSON object. $remedy")
         return found.getAsJsonObject()
     }
 
-    /** What a file is to hold: keys sorted, nulls kept, because "not known" is a fact too. */
+    /** The bytes of a JSON file: sorted keys; nulls are kept, as they mean "not known". */
     static byte[] bytes(Map<String, ?> content) {
         String text = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().serializeNulls().create()
             .toJson(sorted(content))
@@ -53,16 +53,16 @@ class Her2Json {
         return value instanceof List ? ((List<?>) value).collect { sorted(it) } : value
     }
 
-    /** Refuse a file of another format than 1. */
+    /** Refuse a file whose format is not 1. */
     static void checkFormat(JsonObject content, File file, String remedy) {
         Double format = number(content, "format")
         if (format == 1.0d)
             return
         if (format != null && format > 1)
-            throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1: it was written " +
-                "by a newer qupath-her2. Install the scripts of that version (qupath-her2 install-scripts), then run " +
-                "this again.")
-        throw new Her2Refusal("'$file' has format ${content.get('format')}, this version reads 1. $remedy")
+            throw new Her2Refusal("'$file' has format ${content.get('format')}, but this version reads format 1: it " +
+                "was written by a newer qupath-her2. Install the scripts of that version (qupath-her2 " +
+                "install-scripts), then run this again.")
+        throw new Her2Refusal("'$file' has format ${content.get('format')}, but this version reads format 1. $remedy")
     }
 
     static String text(JsonObject object, String name) {
@@ -77,13 +77,13 @@ class Her2Json {
         return value.getAsDouble()
     }
 
-    /** The member called `name`; an empty object where there is none. */
+    /** The member `name`; an empty object if there is none. */
     static JsonObject object(JsonObject object, String name) {
         JsonElement value = object.get(name)
         return value == null || !value.isJsonObject() ? new JsonObject() : value.getAsJsonObject()
     }
 
-    /** The member called `name`; an empty array where there is none. */
+    /** The member `name`; an empty array if there is none. */
     static JsonArray array(JsonObject object, String name) {
         JsonElement value = object.get(name)
         return value == null || !value.isJsonArray() ? new JsonArray() : value.getAsJsonArray()

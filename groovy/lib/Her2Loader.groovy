@@ -4,18 +4,19 @@ import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.objects.PathObject
 
 /**
- * The class loader of this library. Compiling it takes seconds, so what Her2Compiled kept in QuPath's user folder is
- * taken where it is of the very sources that lie here. Not compiled statically: this alone is compiled at every start.
+ * The class loader of this library. Compiling the library takes seconds, so the classes that Her2Compiled cached in
+ * QuPath's user directory are used if they were compiled from exactly these sources. This class alone is compiled at
+ * every start, and not statically: that would take longer than it saves.
  */
 class Her2Loader {
 
-    /** A loader of the classes whose sources lie in `lib`. */
+    /** A loader of the classes whose sources are in `lib`. */
     static ClassLoader of(File lib) {
         def loader = new GroovyClassLoader(PathObject.classLoader, options())
         def kept = kept(lib)
         if (kept != null)
             loader.addURL(kept.toURI().toURL())
-        // After the classes, so that these win; it also says where the library lies.
+        // Added after the jar, so that compiled classes win; Her2Installation finds the library's folder by it.
         loader.addClasspath(lib.path)
         return loader
     }
@@ -28,7 +29,7 @@ class Her2Loader {
         return lib.listFiles().findAll { it.name.endsWith(".groovy") }.sort { it.name }
     }
 
-    /** Where compiled classes are kept (`-Dqupath_her2.compiled` names another place); null without a user folder. */
+    /** Folder of cached classes (`-Dqupath_her2.compiled` overrides it); null without a user directory. */
     static File folder() {
         def named = System.getProperty("qupath_her2.compiled")
         if (named)
@@ -37,7 +38,7 @@ class Her2Loader {
         return user == null ? null : new File(user.toFile(), "her2-compiled")
     }
 
-    /** The compiled classes of these sources; null where there are none, or where they are not as they were written. */
+    /** The cached jar of these sources; null if there is none, or if it is damaged. */
     static File kept(File lib) {
         def files = folder()?.listFiles() ?: new File[0]
         if (files.length == 0)
@@ -46,7 +47,7 @@ class Her2Loader {
         return files.find { it.name.startsWith(name) && it.name == "${name}-${digest([it])}.jar".toString() }
     }
 
-    /** By what compiled classes are known: the sources, Groovy, Java and QuPath's own classes. */
+    /** What a cached jar is named after: the sources, the versions of Groovy and Java, and QuPath's core jar. */
     static String nameOf(File lib) {
         def core = new File(PathObject.protectionDomain.codeSource.location.toURI())
         def made = "${GroovySystem.version} ${System.getProperty("java.specification.version")} ${core.name} " +
@@ -54,7 +55,7 @@ class Her2Loader {
         return digest(sources(lib), made)
     }
 
-    /** SHA-256 of words and files, shortened: it guards against damage, not against the folder's owner. */
+    /** SHA-256 of a text and files, shortened: it detects damage, not tampering by the folder's owner. */
     static String digest(List<File> files, String words = null) {
         def sum = MessageDigest.getInstance("SHA-256")
         if (words != null)

@@ -13,8 +13,8 @@ import qupath.lib.projects.Project
 import qupath.lib.scripting.ScriptParameters
 
 /**
- * The menu Extensions > HER2: each item runs one script in a thread of its own, for the image that was open when it
- * was clicked, and shows in plain words what went wrong.
+ * The menu Extensions > HER2. Each item runs one script in a background thread, for the image that was open when it was
+ * clicked, and shows errors in a dialog.
  */
 @CompileStatic
 class Her2Menu {
@@ -22,10 +22,10 @@ class Her2Menu {
     private static final Logger LOGGER = LoggerFactory.getLogger("qupath-her2")
     private static final String PLACE = "Extensions>HER2>"
     private static final String TITLE = "HER2"
-    /** One piece of work at a time: they would change the same project. */
+    /** Only one script runs at a time, as two would change the same project. */
     private static final AtomicBoolean BUSY = new AtomicBoolean()
 
-    /** Text of the item: script. */
+    /** Menu item: script. */
     static final Map<String, String> ITEMS = [
         "Score open image"       : "score_image.groovy",
         "Score project"          : "score_project.groovy",
@@ -39,18 +39,18 @@ class Her2Menu {
         "Check set-up"           : "check_setup.groovy",
     ].asImmutable()
 
-    /** Put the menu into the window, or renew it; `folder` holds the scripts. */
+    /** Add the menu to the window, or replace it; `folder` contains the scripts. */
     static void install(QuPathGUI window, File folder) {
         for (Map.Entry<String, String> item : ITEMS.entrySet()) {
             File script = new File(folder, item.value)
-            window.installCommand(PLACE + item.key, { begin(window, script) } as Runnable)
+            window.installCommand(PLACE + item.key, { start(window, script) } as Runnable)
         }
         window.installCommand(PLACE + "Set Python…", { setPython() } as Runnable)
         Her2Compiled.keepLater()
     }
 
-    /** On the thread of the window: take what is open now, and leave. */
-    private static void begin(QuPathGUI window, File script) {
+    /** On the JavaFX thread: take the open project and image, and run the script in the background. */
+    private static void start(QuPathGUI window, File script) {
         Project<BufferedImage> project = window.getProject()
         ImageData<BufferedImage> image = window.getImageData()
         inBackground { execute(script, project, image) }
@@ -58,21 +58,22 @@ class Her2Menu {
 
     private static void inBackground(Runnable work) {
         if (!BUSY.compareAndSet(false, true)) {
-            Dialogs.showInfoNotification(TITLE, "Still at work. Wait, or press Cancel in the progress window.")
+            Dialogs.showInfoNotification(TITLE, "Another HER2 command is still running. Wait, or press Cancel in its " +
+                "progress window.")
             return
         }
         Thread.startDaemon("HER2 menu") {
             try {
                 work.run()
             } catch (Throwable problem) {
-                show(problem)
+                report(problem)
             } finally {
                 BUSY.set(false)
             }
         }
     }
 
-    /** As QuPath's script editor runs a script, but without the event after its end: it marks images as changed. */
+    /** Like QuPath's script editor, but without its hierarchy event at the end, which marks the image as changed. */
     private static void execute(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
         ScriptParameters parameters = ScriptParameters.builder()
             .setProject(project)
@@ -87,21 +88,21 @@ class Her2Menu {
         GroovyLanguage.getInstance().execute(parameters)
     }
 
-    private static void show(Throwable problem) {
+    private static void report(Throwable problem) {
         Throwable root = problem
         while (root.cause != null && !root.cause.is(root))
             root = root.cause
-        // By its name: a library that was replaced meanwhile has another class of that name.
+        // By name: after an update within one session, the former library has another class of that name.
         if (root.class.simpleName == "Her2Cancelled") {
             Dialogs.showInfoNotification(TITLE, root.message)
             return
         }
         LOGGER.error("{}", root.message, problem)
-        boolean isForPeople = root.class.simpleName == "Her2Refusal" || root instanceof IllegalStateException ||
+        boolean isForUser = root.class.simpleName == "Her2Refusal" || root instanceof IllegalStateException ||
             root instanceof FileNotFoundException
-        String unforeseen = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the " +
+        String unexpected = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the " +
             "details. Please report them."
-        Dialogs.showErrorMessage(TITLE, isForPeople ? root.message : unforeseen)
+        Dialogs.showErrorMessage(TITLE, isForUser ? root.message : unexpected)
     }
 
     private static void setPython() {
@@ -110,10 +111,10 @@ class Her2Menu {
         if (program == null)
             return
         inBackground {
-            Her2Python found = Her2Python.ask(program)
-            Her2Installed.usePython(program)
-            Her2Window.tell(TITLE, "Python ${found.version} with qupath-her2 ${found.packageVersion} is used from " +
-                "now on.")
+            Her2Python found = Her2Python.check(program)
+            Her2Installation.usePython(program)
+            Her2Window.show(TITLE, "Python ${found.version} with qupath-her2 ${found.packageVersion} is used " +
+                "from now on.")
         }
     }
 }

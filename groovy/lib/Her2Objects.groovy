@@ -14,20 +14,20 @@ import qupath.lib.roi.ROIs
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Rows of a run's tables as QuPath's own cells and tiles, built on all processors and not yet in any hierarchy.
+ * Builds QuPath cells and tiles from the rows of a run's tables, in parallel; they are not yet in any hierarchy.
  */
 @CompileStatic
 class Her2Objects {
 
-    /** Cells between two questions whether it was cancelled; one less than a power of two. */
-    private static final int ASK_EVERY = 2047
+    /** Bit mask, one less than a power of two: cancellation is checked once per 2048 cells. */
+    private static final int CHECK_MASK = 2047
 
     /**
      * Cells of the given rows.
      *
-     * @param classes by the codes of the table
-     * @param planes of each region
-     * @param cancelled asked now and then
+     * @param classes indexed by the class codes of the table
+     * @param planes the image plane of each region
+     * @param cancelled checked from time to time
      */
     static PathObject[] cells(Her2Cells table, int[] rows, PathClass[] classes, ImagePlane[] planes,
             BooleanSupplier cancelled) {
@@ -35,13 +35,13 @@ class Her2Objects {
         try {
             Arrays.parallelSetAll(built, new Builder(table, rows, classes, planes, cancelled))
         } catch (RuntimeException problem) {
-            // Java hands on a copy of what another thread threw, with the original as its cause and other words.
+            // Java rethrows a copy of another thread's exception, with another message and the original as its cause.
             throw problem.cause?.class == problem.class ? (RuntimeException) problem.cause : problem
         }
         return built
     }
 
-    /** Builds the cells of a table. It has fields, as what a closure shares is cast anew for each cell. */
+    /** Builds the cells of a table. It has fields because variables captured by a closure are cast for each cell. */
     @CompileStatic
     static final class Builder implements IntFunction<PathObject> {
         final Her2Cells table
@@ -62,7 +62,7 @@ class Her2Objects {
 
         @Override
         PathObject apply(int i) {
-            if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
+            if ((i & CHECK_MASK) == 0 && cancelled.getAsBoolean())
                 throw new Her2Cancelled()
             int row = rows.get(i)
             ImagePlane plane = planes.get(table.regionOf(row))
@@ -77,8 +77,8 @@ class Her2Objects {
     }
 
     /**
-     * The names of measurements, each with the next. What a list returns, Groovy casts when it runs: ten casts for each
-     * cell, and slow ones until Java has compiled them.
+     * Measurement names as a linked chain. Groovy casts every element read from a list: ten casts per cell, which are
+     * slow until Java has compiled them.
      */
     @CompileStatic
     static final class Name {
@@ -92,13 +92,13 @@ class Her2Objects {
 
         static Name chain(List<String> names) {
             Name first = null
-            // QuPath shares a list of names among lists of measurements only if the names are the same strings.
+            // QuPath shares one list of names among measurement lists only if the names are identical string objects.
             for (String text : names.reverse())
                 first = new Name(text.intern(), first)
             return first
         }
 
-        /** How many there are from a name on; none from null. */
+        /** The length of a chain; 0 for null. */
         static int count(Name first) {
             int n = 0
             for (Name name = first; name != null; name = name.next)
@@ -123,13 +123,13 @@ class Her2Objects {
         return ROIs.createPolygonROI(x.array(), y.array(), plane)
     }
 
-    /** Tiles of the given rows; the other parameters as for cells. */
+    /** Tiles of the given rows; parameters as for `cells`. */
     static PathObject[] tiles(Her2Patches table, int[] rows, PathClass[] classes, ImagePlane[] planes,
             BooleanSupplier cancelled) {
         PathObject[] built = new PathObject[rows.length]
         Name names = Name.chain(table.measurementNames)
         for (int i = 0; i < rows.length; i++) {
-            if ((i & ASK_EVERY) == 0 && cancelled.getAsBoolean())
+            if ((i & CHECK_MASK) == 0 && cancelled.getAsBoolean())
                 throw new Her2Cancelled()
             int row = rows[i]
             ROI box = ROIs.createRectangleROI(table.side(row, 0), table.side(row, 1), table.side(row, 2),
@@ -149,13 +149,13 @@ class Her2Objects {
         return list
     }
 
-    /** Set the measurements of a row on a list; `names` of all columns. */
+    /** Put the measurements of a row on a list; `names` are those of all columns. */
     static void put(Her2Column column, int row, Name names, MeasurementList list) {
         FloatBuffer values = column.floats
         int at = row * Name.count(names)
         for (Name name = names; name != null; name = name.next) {
             float value = values.get(at++)
-            // NaN is "not measured": no measurement, rather than one that is no number.
+            // NaN means "not measured": the measurement is left out rather than stored as NaN.
             if (!Float.isNaN(value))
                 list.put(name.text, value)
         }

@@ -1,8 +1,8 @@
 import groovy.transform.CompileStatic
 
 /**
- * The table of patches of a run, patches.npz format 1, as qupath_her2/project/patch_files.py writes it: boxes in
- * level-0 pixels of the image as QuPath shows it, and the probability of each class (NaN where there is none).
+ * The patch table of a run, patches.npz format 1, as written by qupath_her2/project/exchange/patch_files.py: boxes in
+ * level-0 pixels of the image as QuPath shows it, and class probabilities (NaN for a patch that was not predicted).
  */
 @CompileStatic
 class Her2Patches extends Her2Table {
@@ -14,15 +14,15 @@ class Her2Patches extends Her2Table {
         probabilities: "<f4 2",
         patch_class  : "|u1 1",
     ]
-    /** Last parts of the names by which QuPath takes a detection for a counted cell. */
+    /** Last parts of class names by which QuPath counts a detection as a cell, e.g. in its H-score. */
     private static final List<String> COUNTED = ["Negative", "Positive", "1+", "2+", "3+"]
 
     final Her2Column box
     final Her2Column probabilities
-    /** Of the probabilities, in their order. */
+    /** Names of the probabilities, in column order. */
     final List<String> measurementNames = []
 
-    /** Read `file`; the names of classes and the number of regions stand in the run's record. */
+    /** Read `file`; the class names and the number of regions come from run.json. */
     Her2Patches(File file, List<String> classNames, int regions) {
         super(file, "patch", COLUMNS, classNames, regions)
         box = column("box_xywh")
@@ -32,7 +32,7 @@ class Her2Patches extends Her2Table {
         for (String name : classNames) {
             if (name.substring(name.lastIndexOf(": ") < 0 ? 0 : name.lastIndexOf(": ") + 2) in COUNTED)
                 throw problem("QuPath would count a patch of the class '$name' as a cell")
-            // QuPath shares a list of names among lists of measurements only if the names are the same strings.
+            // QuPath shares one list of names among measurement lists only if the names are identical string objects.
             measurementNames.add("HER2: probability $name".toString().intern())
         }
         checkRows()
@@ -44,17 +44,17 @@ class Her2Patches extends Her2Table {
             if (side(row, 2) < 1 || side(row, 3) < 1)
                 throw problem("box_xywh holds a width or height below 1 px")
             if (!Her2Ids.isOurs(uuid.uuid(row)))
-                throw problem("uuid holds ${uuid.uuid(row)}, which is not of our making")
+                throw problem("uuid holds ${uuid.uuid(row)}, which is not one of our UUIDs")
             for (int i = 0; i < classes; i++) {
                 float value = probabilities.floats.get(row * classes + i)
-                // Groovy takes NaN, which is "not predicted", for more than 1.
+                // Groovy compares NaN, which means "not predicted", as greater than 1.
                 if (!Float.isNaN(value) && (value < 0 || value > 1))
                     throw problem("probabilities holds $value, outside 0..1")
             }
         }
     }
 
-    /** Of a box: 0 its left, 1 its top, 2 its width, 3 its height. */
+    /** One number of a box: 0 left, 1 top, 2 width, 3 height. */
     int side(int row, int which) {
         return box.ints.get(4 * row + which)
     }

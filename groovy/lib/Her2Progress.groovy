@@ -9,7 +9,7 @@ import qupath.lib.gui.TaskRunnerFX
 import qupath.lib.plugins.SimpleProgressMonitor
 
 /**
- * How far a piece of work is: in QuPath's own progress window with its Cancel, or as lines of the log without one.
+ * Reports progress: in QuPath's own progress window with its Cancel button, or as lines of the log without a window.
  */
 @CompileStatic
 class Her2Progress implements BooleanSupplier, Closeable {
@@ -23,21 +23,21 @@ class Her2Progress implements BooleanSupplier, Closeable {
     private int done = 0
     private int logged = -1
 
-    /** `isShown`: in a window, where there is one; the thread must not be the one that draws it. */
+    /** `isShown`: use the window if there is one; then the caller must not run on the JavaFX thread. */
     Her2Progress(String title, boolean isShown) {
         this.title = title
         QuPathGUI window = isShown ? QuPathGUI.getInstance() : null
         if (window != null && Platform.isFxApplicationThread())
-            throw new Her2Refusal("This would hold up QuPath's window. Start it from Extensions > HER2, or by Run in " +
-                "the script editor, without 'guiscript=true'.")
-        // A task runner shows text only when a task has ended; its window by itself shows it at any time.
+            throw new Her2Refusal("This would freeze QuPath's window. Start it from Extensions > HER2, or with Run " +
+                "in the script editor, without 'guiscript=true'.")
+        // A task runner updates its text only when a task ends; its progress monitor alone shows text at any time.
         monitor = window == null ? null : new TaskRunnerFX(window).makeProgressMonitor()
         monitor?.startMonitoring(title, STEPS, true)
     }
 
-    /** Show a text; `share` of all is done, 0..1. */
-    void say(String text, double share) {
-        // The window closes itself at the last step; closing is ours.
+    /** Show a message; `share` is the fraction done, 0..1. */
+    void show(String text, double share) {
+        // The window closes itself at the last step, but `close` does that, so stop one step before.
         int now = Math.max(done, Math.min(STEPS - 1, (int) Math.round(share * STEPS)))
         if (monitor != null)
             monitor.updateProgress(now - done, text, null)
@@ -47,25 +47,25 @@ class Her2Progress implements BooleanSupplier, Closeable {
         done = now
     }
 
-    /** What a line of `--progress json` says: text and share; null where it says nothing to show. */
-    static Map.Entry<String, Double> shown(JsonObject event) {
+    /** Message and fraction done of an event of `--progress json`; null for an event that is not shown. */
+    static Map.Entry<String, Double> messageOf(JsonObject event) {
         if (Her2Json.text(event, "event") != "tiles")
             return null
         double images = number(event, "images", 1)
         double part = number(event, "done", 0) / Math.max(1.0d, number(event, "total", 1))
         double share = (number(event, "images_done", 0) + part) / Math.max(1.0d, images)
-        List<String> words = [String.format(Locale.ROOT, "Cells: %,d", (long) number(event, "cells", 0))]
+        List<String> parts = [String.format(Locale.ROOT, "Cells: %,d", (long) number(event, "cells", 0))]
         if (images > 1)
-            words.add(0, Her2Json.text(event, "name"))
+            parts.add(0, Her2Json.text(event, "name"))
         Double left = Her2Json.number(event, "seconds_left")
         if (left != null)
-            words.add(duration(left.doubleValue()))
-        return Map.entry(words.join(" · "), share)
+            parts.add(duration(left.doubleValue()))
+        return Map.entry(parts.join(" · "), share)
     }
 
-    private static double number(JsonObject event, String name, double otherwise) {
+    private static double number(JsonObject event, String name, double fallback) {
         Double found = Her2Json.number(event, name)
-        return found == null ? otherwise : found.doubleValue()
+        return found == null ? fallback : found.doubleValue()
     }
 
     private static String duration(double seconds) {
@@ -74,7 +74,7 @@ class Her2Progress implements BooleanSupplier, Closeable {
         return "about ${Math.round(seconds / 60.0d)} min left"
     }
 
-    /** Whether the person pressed Cancel, or the thread was interrupted (Kill in the script editor). */
+    /** Whether the user pressed Cancel, or the thread was interrupted (Kill in the script editor). */
     @Override
     boolean getAsBoolean() {
         return worker.isInterrupted() || (monitor != null && monitor.cancelled())

@@ -11,14 +11,33 @@ import qupath.lib.io.GsonTools
 import qupath.lib.projects.Project
 
 /**
- * The project file, replaced in one step. QuPath's own syncChanges (seen in 0.5 to 0.7) moves the old file away before
- * the new one is in its place, and empties classes.json and metadata.json before it fills them: killed in between it
- * leaves a project that does not open any more.
+ * The project file, saved in one step, and the heartbeat beside it that says a window has the project open.
+ *
+ * QuPath's own syncChanges (seen in 0.5 to 0.7) moves the old file away before the new one is in place, and truncates
+ * classes.json and metadata.json before it writes them: killed in between, it leaves a project that no longer opens.
  */
 @CompileStatic
 class Her2ProjectFile {
 
-    /** Save images and their metadata; classes and the project's own metadata are untouched by results. */
+    /** Added to the name of the project file. */
+    private static final String HEARTBEAT = ".her2-open"
+    /** Age in seconds after which the window counts as gone, as in qupath_her2/project/qupath/open_window.py. */
+    private static final int FRESH_S = 45
+
+    /** The file that Her2Heartbeat touches while a window has the project open; null for no project. */
+    static Path heartbeat(Project<?> project) {
+        Path file = project?.getPath()
+        return file == null ? null : beside(file, HEARTBEAT)
+    }
+
+    /** Whether a window has the project open: its heartbeat is fresh by this machine's clock. */
+    static boolean isOpenInWindow(Project<?> project) {
+        Path file = heartbeat(project)
+        return file != null && Files.exists(file) &&
+            System.currentTimeMillis() - Files.getLastModifiedTime(file).toMillis() < FRESH_S * 1000L
+    }
+
+    /** Save the images and their metadata; results never change the classes or the project's own metadata. */
     static void save(Project<?> project) {
         Method writer = writer(project)
         if (writer == null) {
@@ -26,16 +45,16 @@ class Her2ProjectFile {
             return
         }
         Path file = project.getPath()
-        List<Path> drafts = ["", ".tmp", ".backup"].collect { String end -> besides(file, ".her2" + end) }
+        List<Path> drafts = ["", ".tmp", ".backup"].collect { String end -> beside(file, ".her2" + end) }
         drafts.each { Path it -> Files.deleteIfExists(it) }
         try {
             writer.invoke(project, drafts[0].toFile())
             Gson gson = GsonTools.getInstance(true)
             JsonObject content = gson.fromJson(Files.readString(drafts[0]), JsonObject)
-            // QuPath names the file that it writes, to tell later whether the project was moved.
+            // QuPath writes the file's own address into it, by which it later notices that the project was moved.
             content.addProperty("uri", file.toFile().toURI().toString())
             if (Files.exists(file))
-                Files.copy(file, besides(file, ".backup"), StandardCopyOption.REPLACE_EXISTING)
+                Files.copy(file, beside(file, ".backup"), StandardCopyOption.REPLACE_EXISTING)
             Her2Status.replace(file, gson.toJson(content).getBytes(StandardCharsets.UTF_8))
         } catch (InvocationTargetException problem) {
             throw problem.cause
@@ -44,18 +63,18 @@ class Her2ProjectFile {
         }
     }
 
-    private static Path besides(Path file, String end) {
+    private static Path beside(Path file, String end) {
         return file.resolveSibling(file.getFileName().toString() + end)
     }
 
-    /** QuPath's writer of a project file of any name; null where this QuPath has it no more. */
+    /** QuPath's private method that writes a project to a given file; null if this QuPath no longer has it. */
     private static Method writer(Project<?> project) {
         try {
             Method found = project.getClass().getDeclaredMethod("writeProject", File)
             found.setAccessible(true)
             return found
         } catch (ReflectiveOperationException | RuntimeException ignored) {
-            // A later QuPath may have it changed or closed; its own way is then the only one.
+            // A later QuPath may change or close it; syncChanges is the fallback.
             return null
         }
     }

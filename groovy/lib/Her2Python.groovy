@@ -3,13 +3,13 @@ import java.nio.charset.StandardCharsets
 import java.util.concurrent.TimeUnit
 
 /**
- * A Python with qupath-her2, and how it is started: by a list of arguments, in an environment without what the shell
- * that started QuPath left there, in UTF-8.
+ * A Python with qupath-her2: found, checked and started. It is started with a list of arguments, in UTF-8, in an
+ * environment cleared of what other Pythons and QuPath's Java set there.
  */
 @CompileStatic
 class Her2Python {
 
-    /** Chooses the Python for one start of QuPath: `-Dqupath_her2.python=FILE`. */
+    /** Property that sets the Python for one session of QuPath: `-Dqupath_her2.python=FILE`. */
     static final String CHOSEN = "qupath_her2.python"
 
     private static final int PROBE_S = 60
@@ -20,11 +20,10 @@ class Her2Python {
 
     private static Her2Python known
 
-    /** The program. */
     final File program
-    /** As `3.11`. */
+    /** Python's version, such as `3.11`. */
     final String version
-    /** Of qupath-her2. */
+    /** The version of qupath-her2. */
     final String packageVersion
 
     private Her2Python(File program, String version, String packageVersion) {
@@ -33,47 +32,47 @@ class Her2Python {
         this.packageVersion = packageVersion
     }
 
-    /** The Python that was chosen, else the first of the usual places; Her2Refusal where there is none. */
+    /** The chosen Python, else the first one found in the usual places; throws Her2Refusal if there is none. */
     static synchronized Her2Python find() {
         File chosen = chosen()
         if (known != null && known.program.isFile() && (chosen == null || chosen == known.program))
             return known
-        known = chosen == null ? search() : ask(chosen)
+        known = chosen == null ? search() : check(chosen)
         return known
     }
 
-    /** What the user chose; null where nothing was chosen. */
+    /** The Python that the user chose; null if none was chosen. */
     static File chosen() {
-        String named = System.getProperty(CHOSEN) ?: (String) Her2Installed.config().get("python")
+        String named = System.getProperty(CHOSEN) ?: (String) Her2Installation.config().get("python")
         return named ? new File(named) : null
     }
 
-    /** The first of the usual places; Her2Refusal where none has it. */
+    /** The first Python with qupath-her2 in the usual places; throws Her2Refusal if there is none. */
     static Her2Python search() {
-        List<File> places = Her2PythonPlaces.here().all()
+        List<File> places = Places.here().all()
         for (File program : places) {
             try {
-                return ask(program)
+                return check(program)
             } catch (Her2Refusal ignored) {
-                // The next place may have it; that none has is said below, with the places.
+                // The next place may have it; if none has, the refusal below lists them all.
                 continue
             }
         }
-        throw new Her2Refusal("Python with qupath-her2 was not found. Looked at " +
+        throw new Her2Refusal("Python with qupath-her2 was not found. Looked in " +
             "${places ? places.join(', ') : 'all usual places'}. $INSTALL")
     }
 
-    /** Ask a Python for its version and that of qupath-her2; Her2Refusal where it has none. */
-    static Her2Python ask(File program) {
+    /** Check a Python: its version and that of qupath-her2; throws Her2Refusal if it has none. */
+    static Her2Python check(File program) {
         if (!program.isFile())
-            throw new Her2Refusal("The Python that was chosen, '$program', is not there any more. $INSTALL")
+            throw new Her2Refusal("The chosen Python '$program' does not exist any more. $INSTALL")
         Process process = launch(program, ["-c", PROBE], new File(System.getProperty("java.io.tmpdir")), true)
-        StringBuilder said = new StringBuilder()
+        StringBuilder output = new StringBuilder()
         Thread reader = Thread.startDaemon {
             try (Reader stream = process.inputReader(StandardCharsets.UTF_8)) {
-                said.append(stream.text)
+                output.append(stream.text)
             } catch (IOException ignored) {
-                // The process was ended; what it said so far has been taken.
+                // The process was ended; its output up to then has been read.
                 return
             }
         }
@@ -82,23 +81,23 @@ class Her2Python {
             throw new Her2Refusal("'$program' did not answer within $PROBE_S s. $INSTALL")
         }
         reader.join(2000)
-        String[] words = said.toString().trim().split(" ", 2)
+        String[] words = output.toString().trim().split(" ", 2)
         if (process.exitValue() == 0 && words.length == 2)
             return new Her2Python(program, words[0], words[1])
-        List<String> lines = said.toString().readLines().findAll { String it -> it.trim() }
-        String last = lines.isEmpty() ? "it said nothing" : lines.last()
+        List<String> lines = output.toString().readLines().findAll { String it -> it.trim() }
+        String last = lines.isEmpty() ? "no output" : lines.last()
         throw new Her2Refusal("'$program' cannot use qupath-her2 ($last). $INSTALL")
     }
 
-    /** Start `python -m qupath_her2 …`; standard error is apart. */
-    Process start(List<String> words, File folder) {
-        return launch(program, ["-m", "qupath_her2"] + words, folder, false)
+    /** Start `python -m qupath_her2 …`, with separate standard error. */
+    Process start(List<String> arguments, File folder) {
+        return launch(program, ["-m", "qupath_her2"] + arguments, folder, false)
     }
 
-    private static Process launch(File program, List<String> words, File folder, boolean isOneStream) {
-        ProcessBuilder builder = new ProcessBuilder([program.getPath()] + words)
+    private static Process launch(File program, List<String> arguments, File folder, boolean mergeErrors) {
+        ProcessBuilder builder = new ProcessBuilder([program.getPath()] + arguments)
         builder.directory(folder)
-        builder.redirectErrorStream(isOneStream)
+        builder.redirectErrorStream(mergeErrors)
         clean(builder.environment(), program)
         try {
             Process process = builder.start()
@@ -109,7 +108,7 @@ class Her2Python {
         }
     }
 
-    /** Take out what belongs to other Pythons and to QuPath's own Java. */
+    /** Remove variables that belong to other Pythons and to QuPath's own Java. */
     static void clean(Map<String, String> environment, File program) {
         environment.keySet().removeIf { String it ->
             String name = it.toUpperCase(Locale.ROOT)
@@ -118,17 +117,17 @@ class Her2Python {
         }
         environment.put("PYTHONUTF8", "1")
         environment.put("PYTHONUNBUFFERED", "1")
-        // A folder of images may hold a file that is called like a module.
+        // Keeps a file in the image folder that is named like a module from being imported.
         environment.put("PYTHONSAFEPATH", "1")
         if (environment.containsKey("Path") || environment.containsKey("SystemRoot")) {
-            // conda's libraries on Windows are found by the path only.
+            // On Windows conda's libraries are found through PATH only.
             String path = environment.keySet().find { String it -> it.equalsIgnoreCase("PATH") } ?: "Path"
             String own = program.getParentFile().getPath()
             environment.put(path, "$own;$own\\Library\\bin;$own\\Scripts;${environment.get(path) ?: ''}".toString())
         }
     }
 
-    /** End a process and all that it has started. */
+    /** End a process and all its descendants. */
     static void endTree(Process process) {
         List<ProcessHandle> started = process.descendants().toList()
         process.destroy()
@@ -142,5 +141,91 @@ class Her2Python {
             process.destroyForcibly()
         for (ProcessHandle child : started)
             child.destroyForcibly()
+    }
+
+    /**
+     * The usual places of a Python with qupath-her2 on each operating system.
+     */
+    @CompileStatic
+    static final class Places {
+
+        /** Name of the package's own environment, as pipx and uv create it. */
+        private static final String TOOL = "qupath-her2"
+        private static final List<String> FLAVOURS =
+            ["miniforge3", "mambaforge", "miniconda3", "anaconda3"].asImmutable()
+
+        private final Map<String, String> environment
+        private final File home
+        private final boolean isWindows
+
+        Places(Map<String, String> environment, File home, boolean isWindows) {
+            this.environment = environment
+            this.home = home
+            this.isWindows = isWindows
+        }
+
+        /** The places of this machine. */
+        static Places here() {
+            return new Places(System.getenv(), new File(System.getProperty("user.home")),
+                System.getProperty("os.name").toLowerCase(Locale.ROOT).contains("win"))
+        }
+
+        /** The Python programs that exist, likeliest first, without duplicates. */
+        List<File> all() {
+            Set<File> found = new LinkedHashSet<File>()
+            for (File place : environments())
+                add(found, isWindows ? new File(place, "python.exe") : new File(place, "bin/python"))
+            if (isWindows)
+                for (File place : environments())
+                    add(found, new File(place, "Scripts/python.exe"))
+            for (File folder : folders())
+                for (String name : isWindows ? ["python.exe"] : ["python3", "python"])
+                    add(found, new File(folder, name))
+            return new ArrayList<File>(found)
+        }
+
+        private static void add(Set<File> found, File program) {
+            if (program.isFile() && program.canExecute())
+                found.add(program)
+        }
+
+        /** Folders of virtual and conda environments. */
+        private List<File> environments() {
+            List<File> found = []
+            for (String name : ["VIRTUAL_ENV", "CONDA_PREFIX"])
+                if (environment.get(name))
+                    found.add(new File(environment.get(name)))
+            for (String place : [".local/share/pipx/venvs/$TOOL", "pipx/venvs/$TOOL", ".local/share/uv/tools/$TOOL",
+                                 "AppData/Roaming/uv/tools/$TOOL", "Library/Application Support/uv/tools/$TOOL",
+                                 ".venv", "venv", TOOL] as List<String>)
+                found.add(new File(home, place))
+            for (String flavour : FLAVOURS) {
+                File base = new File(home, flavour)
+                found.addAll(below(new File(base, "envs")))
+                found.add(base)
+            }
+            if (isWindows)
+                found.addAll(below(new File(home, "AppData/Local/Programs/Python")))
+            return found
+        }
+
+        /** Folders of programs: those in PATH, and those that a program started from the desktop lacks in its PATH. */
+        private List<File> folders() {
+            List<String> listed = (environment.get("PATH") ?: "").tokenize(isWindows ? ";" : ":")
+            List<File> found = listed.collect { String it -> new File(it) }
+            if (!isWindows)
+                for (String place : ["/usr/local/bin", "/opt/homebrew/bin", "/usr/bin",
+                                     "/Library/Frameworks/Python.framework/Versions/Current/bin"])
+                    found.add(new File(place))
+            return found
+        }
+
+        private static List<File> below(File folder) {
+            File[] found = folder.listFiles()
+            if (found == null)
+                return []
+            Arrays.sort(found, Collections.reverseOrder())
+            return found.findAll { File it -> it.isDirectory() }
+        }
     }
 }

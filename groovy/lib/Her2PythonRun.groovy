@@ -11,14 +11,14 @@ import java.util.function.BooleanSupplier
 import java.util.function.Consumer
 
 /**
- * One run of qupath-her2: its JSON lines as they come, Cancel, and its last words where it fails.
+ * One run of qupath-her2: passes its JSON events on, can be cancelled, and reports its last lines if it fails.
  */
 @CompileStatic
 class Her2PythonRun {
 
-    /** Lines of the log that are kept for the message of an error. */
-    private static final int LAST = 12
-    private static final int LINE = 400
+    /** Log lines kept for error messages, and their length. */
+    private static final int LAST_LINES = 12
+    private static final int LINE_CHARS = 400
     private static final String END = new String("end")
 
     private final Process process
@@ -27,12 +27,12 @@ class Her2PythonRun {
     private final Deque<String> errors = new ArrayDeque<String>()
     private final Thread errorReader
     private final int kept
-    /** Exit codes that stand for a result: done, and some images failed. */
+    /** Exit codes that count as a result: 0 done, 3 some images failed. */
     List<Integer> results = [0, 3]
 
-    Her2PythonRun(Her2Python python, List<String> words, File folder, int kept = LAST) {
+    Her2PythonRun(Her2Python python, List<String> arguments, File folder, int kept = LAST_LINES) {
         this.kept = kept
-        process = python.start(words, folder)
+        process = python.start(arguments, folder)
         errorReader = Thread.startDaemon("HER2 errors") {
             read(process.getErrorStream()) { String line -> keep(line, errors) }
         }
@@ -43,8 +43,8 @@ class Her2PythonRun {
     }
 
     /**
-     * Wait for the end and hand on each event. Cancelled or interrupted, the whole tree of processes is ended.
-     * Returns the exit code; Her2Refusal with Python's words where it is not one of `results`.
+     * Wait for the end and pass each event on. If cancelled or interrupted, end the whole process tree.
+     * Returns the exit code; throws Her2Refusal with Python's message if it is not one of `results`.
      */
     int await(BooleanSupplier cancelled, Consumer<JsonObject> listener) {
         Thread end = new Thread({ Her2Python.endTree(process) })
@@ -62,7 +62,7 @@ class Her2PythonRun {
         } finally {
             if (process.isAlive())
                 Her2Python.endTree(process)
-            forget(end)
+            removeHook(end)
         }
     }
 
@@ -85,11 +85,11 @@ class Her2PythonRun {
         }
     }
 
-    private static void forget(Thread end) {
+    private static void removeHook(Thread end) {
         try {
             Runtime.getRuntime().removeShutdownHook(end)
         } catch (IllegalStateException ignored) {
-            // QuPath is being closed, and the hook does its work.
+            // QuPath is shutting down, and the hook ends the process.
             return
         }
     }
@@ -99,18 +99,18 @@ class Her2PythonRun {
             JsonElement found = line.startsWith("{") ? JsonParser.parseString(line) : null
             return found != null && found.isJsonObject() ? found.getAsJsonObject() : null
         } catch (JsonParseException ignored) {
-            // A line that only looks like one is part of the log.
+            // A line that only looks like JSON belongs to the log.
             return null
         }
     }
 
-    private static void read(InputStream stream, Consumer<String> take) {
+    private static void read(InputStream stream, Consumer<String> listener) {
         try (BufferedReader reader = new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8))) {
             String line
             while ((line = reader.readLine()) != null)
-                take.accept(line)
+                listener.accept(line)
         } catch (IOException ignored) {
-            // The process was ended.
+            // The process was ended and its stream closed.
             return
         }
     }
@@ -119,13 +119,13 @@ class Her2PythonRun {
         if (line.isBlank())
             return
         synchronized (into) {
-            into.addLast(line.length() > LINE ? line.substring(0, LINE) + "…" : line)
+            into.addLast(line.length() > LINE_CHARS ? line.substring(0, LINE_CHARS) + "…" : line)
             while (into.size() > kept)
                 into.removeFirst()
         }
     }
 
-    /** The last lines that Python wrote: what it printed, then its errors. */
+    /** The last lines that Python wrote: standard output, then standard error. */
     List<String> lastLines() {
         return listed(log) + listed(errors)
     }
@@ -136,16 +136,16 @@ class Her2PythonRun {
         }
     }
 
-    /** What went wrong: qupath-her2's own sentence where it has one, and the last lines of its log. */
+    /** The error message: qupath-her2's own if it printed one, with the last lines of its log unless it came first. */
     private String problem(int code) {
         List<String> last = listed(errors)
         int first = last.findLastIndexOf { String it -> it.startsWith("Error: ") }
-        String said = first < 0 ? null : last.subList(first, last.size()).join("\n").substring("Error: ".length())
+        String message = first < 0 ? null : last.subList(first, last.size()).join("\n").substring("Error: ".length())
         if (first == 0)
-            return said
-        String how = code > 128 || code < 0 ? " (it was ended from outside)" : ""
-        String words = said ?: "qupath-her2 ended with code $code$how."
+            return message
+        String how = code > 128 || code < 0 ? " (killed from outside)" : ""
+        String text = message ?: "qupath-her2 ended with exit code $code$how."
         List<String> lines = lastLines()
-        return lines.isEmpty() ? words : "$words\n\nThe last lines of Python:\n${lines.join('\n')}"
+        return lines.isEmpty() ? text : "$text\n\nLast lines of its output:\n${lines.join('\n')}"
     }
 }

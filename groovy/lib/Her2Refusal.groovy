@@ -1,8 +1,8 @@
 import groovy.transform.CompileStatic
 
 /**
- * Something that cannot be done, said so that its reader can go on: what, the value met, where, the way out.
- * It takes no cause: QuPath shows the message of the innermost cause in place of the one thrown.
+ * Something that cannot be done, in a message for the user: what is wrong, the value found, where, and what to do.
+ * It takes no cause: QuPath shows the message of the innermost cause instead of the one thrown.
  */
 @CompileStatic
 class Her2Refusal extends RuntimeException {

@@ -9,32 +9,32 @@ import qupath.lib.images.ImageData
 import qupath.lib.objects.PathObject
 
 /**
- * Whether the regions of an image are still those that were scored; if not, nothing may be written.
+ * Checks that an image's regions are still those that were scored; otherwise no result may be imported.
  */
 @CompileStatic
 class Her2RegionCheck {
 
     private static final String AGAIN =
         "Nothing was written. Export the regions and score the image again (Score open image, or qupath-her2 run)."
-    /** An annotation of one of these is a label, never a region. */
+    /** Last parts of class names that make an annotation a label, not a region. */
     private static final List<String> GRADES = ["Negative", "1+", "2+", "3+"]
 
-    private final Her2Census census
+    private final Her2HierarchyScan scan
     private final double width
     private final double height
 
-    Her2RegionCheck(Her2Census census, ImageData<?> image) {
-        this.census = census
-        Her2Frame frame = new Her2Frame(image)
-        width = frame.width
-        height = frame.height
+    Her2RegionCheck(Her2HierarchyScan scan, ImageData<?> image) {
+        this.scan = scan
+        Her2ImageSize size = new Her2ImageSize(image)
+        width = size.width
+        height = size.height
     }
 
-    /** The annotation or core of each region of a result, null for regions that we made; refuses any change. */
+    /** The annotation or TMA core of each region of a result, null for regions of ours; refuses if one has changed. */
     PathObject[] parents(Her2Result result) {
         PathObject[] found = new PathObject[result.regions.size()]
         for (int i = 0; i < found.length; i++) {
-            Her2Region region = result.regions[i]
+            Her2Result.Region region = result.regions[i]
             if (!region.isOurs())
                 found[i] = same(region.id, region.label(), region.shape, region.className)
         }
@@ -42,22 +42,22 @@ class Her2RegionCheck {
     }
 
     private PathObject same(UUID id, String label, Geometry shape, String className) {
-        PathObject object = census.regions.get(id)
+        PathObject object = scan.regions.get(id)
         if (object == null)
             throw new Her2Refusal("The scored region $label is not in the image any more. $AGAIN")
-        if (census.twice.contains(id))
+        if (scan.duplicates.contains(id))
             throw new Her2Refusal("Two annotations have the UUID of the scored region $label. " +
-                "In QuPath: Objects > Refresh duplicate object IDs. $AGAIN")
+                "In QuPath choose Objects > Refresh duplicate object IDs. $AGAIN")
         if (Her2Classes.nameOf(object.getPathClass()) != className)
             throw new Her2Refusal("The region $label has the class " +
                 "${Her2Classes.nameOf(object.getPathClass()) ?: 'none'} now; it was scored as " +
                 "${className ?: 'none'}. $AGAIN")
         if (!Her2Shapes.same(object.getROI().getGeometry(), shape, width, height))
-            throw new Her2Refusal("The outline of the region $label was changed since it was exported. $AGAIN")
+            throw new Her2Refusal("The outline of the region $label has changed since it was exported. $AGAIN")
         return object
     }
 
-    /** Compare all classed annotations with the file that was scored; only that file, byte for byte, is evidence. */
+    /** Compare all classified annotations with the exported file, if it is byte for byte the one that was scored. */
     void compareWithFile(File her2, Her2Result result) {
         File file = regionFile(her2, result.imageId)
         if (result.regionsHash == null || file == null || Her2Result.sha256(file) != result.regionsHash)
@@ -73,23 +73,23 @@ class Her2RegionCheck {
             if (id == null || !isAnnotation || Her2Ids.isOurs(id))
                 continue
             exported.add(id)
-            if (shape != null && counts(className))
+            if (shape != null && isRegionClass(className))
                 same(id, "$className ($id)", shape, className)
         }
-        refuseNew(exported)
+        refuseNewRegions(exported)
     }
 
-    private void refuseNew(Set<UUID> exported) {
-        for (PathObject object : census.regions.values()) {
+    private void refuseNewRegions(Set<UUID> exported) {
+        for (PathObject object : scan.regions.values()) {
             String className = Her2Classes.nameOf(object.getPathClass())
-            boolean isRegion = object.isAnnotation() && object.getROI().isArea() && counts(className)
+            boolean isRegion = object.isAnnotation() && object.getROI().isArea() && isRegionClass(className)
             if (isRegion && !exported.contains(object.getID()))
-                throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn since the regions " +
+                throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn after the regions " +
                     "were exported. $AGAIN")
         }
     }
 
-    private static boolean counts(String className) {
+    private static boolean isRegionClass(String className) {
         return className != null && !GRADES.contains(className.tokenize(":").last().trim())
     }
 
@@ -102,14 +102,14 @@ class Her2RegionCheck {
         try {
             return text == null ? null : UUID.fromString(text)
         } catch (IllegalArgumentException ignored) {
-            // QuPath gives such an object a UUID of its own, so it cannot be found again by this one.
+            // QuPath gives such an object a new UUID, so it cannot be matched by this one.
             return null
         }
     }
 
     private static File regionFile(File her2, String image) {
         for (String ending : [".geojson", ".geojson.gz"]) {
-            File file = new File(new File(Her2Layer.root(her2), "regions"), image + ending)
+            File file = new File(new File(Her2ResultKind.root(her2), "regions"), image + ending)
             if (file.isFile())
                 return file
         }

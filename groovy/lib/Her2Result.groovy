@@ -5,35 +5,36 @@ import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 import java.nio.file.StandardOpenOption
 import java.security.MessageDigest
+import org.locationtech.jts.geom.Geometry
 
 /**
- * One finished run of an image, read and checked whole: its record, regions, score and cells. Nothing of a run
- * that is damaged, changed, newer or of another image ever reaches a hierarchy.
+ * A finished run of an image, read and checked completely: its record, regions, score, cells and patches. Nothing of a
+ * run that is damaged, modified or of a newer format ever reaches a hierarchy.
  */
 @CompileStatic
 class Her2Result {
 
     private static final String AGAIN = "Score the image again with --force."
-    /** Bytes hashed in one call. Only calls after Java compiled the method take the processor's own SHA-256. */
+    /** Bytes hashed per call. Java uses the processor's SHA-256 only in calls after it has compiled the method. */
     private static final int BLOCK = 1 << 16
 
     final File folder
     final String run
-    /** Folder name of the image in the exchange folder, and the name that people know. */
+    /** The image's folder name in the exchange folder, and its name in QuPath. */
     final String imageId
     final String imageName
     final int width
     final int height
-    /** µm per pixel that was scored with, NaN where there was none; and whether it was QuPath's own. */
+    /** µm per pixel used for scoring (NaN for none), and whether it came from QuPath. */
     final double pixelSize
     final boolean pixelSizeIsQuPaths
-    final List<Her2Region> regions
-    /** SHA-256 of the file of regions that was scored; null where there was none. */
+    final List<Region> regions
+    /** SHA-256 of the region file that was scored; null if there was none. */
     final String regionsHash
     final JsonObject score
-    /** Null where the run holds no cells. */
+    /** Null if the run has no cells. */
     final Her2Cells cells
-    /** Null where the run holds no patches. */
+    /** Null if the run has no patches. */
     final Her2Patches patches
 
     private Her2Result(File folder) {
@@ -61,14 +62,14 @@ class Her2Result {
         checkOneUuidEach()
     }
 
-    /** Read a run and check all of it; Her2Refusal says what is wrong and the way out. */
+    /** Read and check a run; throws Her2Refusal if anything is wrong. */
     static Her2Result read(File folder) {
         try {
             return new Her2Result(folder)
         } catch (IllegalStateException | NumberFormatException | UnsupportedOperationException |
             ClassCastException problem) {
-            // What gson throws on a member of another kind than the format says.
-            throw new Her2Refusal("'$folder' holds a file that is not as format 1 says ($problem). $AGAIN")
+            // Thrown by gson for a member of another type than the format specifies.
+            throw new Her2Refusal("'$folder' contains a file that does not follow format 1 ($problem). $AGAIN")
         }
     }
 
@@ -81,13 +82,13 @@ class Her2Result {
 
     private static void checkFiles(File folder, JsonObject record) {
         if (Her2Json.text(record, "run") != folder.name)
-            throw new Her2Refusal("'$folder' holds the record of run '${Her2Json.text(record, 'run')}'. $AGAIN")
+            throw new Her2Refusal("'$folder' contains the record of run '${Her2Json.text(record, 'run')}'. $AGAIN")
         JsonObject hashes = Her2Json.object(record, "files")
         JsonObject sizes = Her2Json.object(record, "sizes")
         Set<String> found = new TreeSet<String>(folder.list() as List<String>)
         found.remove("run.json")
         if (found != new TreeSet<String>(hashes.keySet()))
-            throw new Her2Refusal("'$folder' holds the files ${found.join(', ')}; its record lists " +
+            throw new Her2Refusal("'$folder' contains the files ${found.join(', ')}, but its record lists " +
                 "${hashes.keySet().join(', ')}. $AGAIN")
         for (String name : found) {
             File file = new File(folder, name)
@@ -111,34 +112,34 @@ class Her2Result {
         return HexFormat.of().formatHex(digest.digest())
     }
 
-    private static List<Her2Region> readRegions(File folder, JsonObject record) {
+    private static List<Region> readRegions(File folder, JsonObject record) {
         Map<UUID, JsonObject> features = [:]
         File file = new File(folder, "regions.geojson")
         for (JsonElement element : Her2Json.array(Her2Json.read(file, AGAIN), "features")) {
             JsonObject feature = element.getAsJsonObject()
             features.put(UUID.fromString(Her2Json.text(feature, "id")), feature)
         }
-        List<Her2Region> found = []
+        List<Region> found = []
         for (JsonElement element : Her2Json.array(record, "regions")) {
             JsonObject entry = element.getAsJsonObject()
             UUID id = UUID.fromString(Her2Json.text(entry, "uuid"))
             if (!features.containsKey(id))
-                throw new Her2Refusal("'$file' lacks the region $id of run.json. $AGAIN")
+                throw new Her2Refusal("'$file' lacks region $id of run.json. $AGAIN")
             found.add(region(id, entry, features.get(id)))
         }
         return found
     }
 
-    private static Her2Region region(UUID id, JsonObject entry, JsonObject feature) {
+    private static Region region(UUID id, JsonObject entry, JsonObject feature) {
         JsonObject properties = Her2Json.object(feature, "properties")
-        Her2Region region = new Her2Region(id: id, name: Her2Json.text(entry, "name"),
+        Region region = new Region(id: id, name: Her2Json.text(entry, "name"),
             className: Her2Json.text(entry, "class"), shape: Her2Shapes.read(Her2Json.object(feature, "geometry")))
         if (region.shape == null)
-            throw new Her2Refusal("regions.geojson: region $id is no polygon. $AGAIN")
+            throw new Her2Refusal("regions.geojson: region $id is not a polygon. $AGAIN")
         JsonObject values = Her2Json.object(properties, "measurements")
         for (String name : values.keySet()) {
-            if (!name.startsWith(Her2Layer.PREFIX))
-                throw new Her2Refusal("regions.geojson: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
+            if (!name.startsWith(Her2ResultKind.PREFIX))
+                throw new Her2Refusal("regions.geojson: the measurement '$name' does not start with 'HER2: '. $AGAIN")
             region.measurements.put(name, values.get(name).getAsDouble())
         }
         return region
@@ -150,7 +151,7 @@ class Her2Result {
         Her2Json.checkFormat(score, file, AGAIN)
         boolean isKnown = Her2Json.text(score, "status") in ["scored", "not assessable", "predicted"]
         if (!isKnown || Her2Json.text(score, "reason") == null)
-            throw new Her2Refusal("'$file' holds no HER2 result (status ${score.get('status')}). $AGAIN")
+            throw new Her2Refusal("'$file' is not a HER2 result (status ${score.get('status')}). $AGAIN")
         return score
     }
 
@@ -161,8 +162,8 @@ class Her2Result {
         JsonObject names = Her2Json.object(record, "cells")
         List<String> measurements = Her2Json.texts(names, "measurements")
         for (String name : measurements)
-            if (!name.startsWith(Her2Layer.PREFIX))
-                throw new Her2Refusal("run.json: the measurement '$name' does not begin with 'HER2: '. $AGAIN")
+            if (!name.startsWith(Her2ResultKind.PREFIX))
+                throw new Her2Refusal("run.json: the measurement '$name' does not start with 'HER2: '. $AGAIN")
         return new Her2Cells(file, measurements, Her2Json.texts(names, "classes"), regions)
     }
 
@@ -176,29 +177,53 @@ class Her2Result {
         Double count = Her2Json.number(Her2Json.object(record, "counts"), kind)
         int found = table == null ? 0 : table.count
         if (count != null && count.intValue() != found)
-            throw new Her2Refusal("'$folder' holds $found $kind, its record counts ${count.intValue()}. $AGAIN")
+            throw new Her2Refusal("'$folder' has $found $kind, but its record counts ${count.intValue()}. $AGAIN")
     }
 
     private void checkOneUuidEach() {
         if (cells == null || patches == null)
             return
-        Set<UUID> met = new HashSet<UUID>()
+        Set<UUID> seen = new HashSet<UUID>()
         for (int row = 0; row < patches.count; row++)
-            met.add(patches.uuid.uuid(row))
+            seen.add(patches.uuid.uuid(row))
         for (int row = 0; row < cells.count; row++)
-            if (met.contains(cells.uuid.uuid(row)))
-                throw new Her2Refusal("'$folder' has the UUID ${cells.uuid.uuid(row)} for a cell and for a patch. " +
+            if (seen.contains(cells.uuid.uuid(row)))
+                throw new Her2Refusal("'$folder' has the UUID ${cells.uuid.uuid(row)} for both a cell and a patch. " +
                     AGAIN)
     }
 
-    /** The score, or the class that a network predicted, in one word or two, as it stands in the project browser. */
+    /** The score, or the class predicted by a network, as shown in the project browser. */
     String scoreText() {
         return Her2Json.text(score, "score") ?: !isPrediction() ? "not assessable" :
             Her2Json.text(Her2Json.object(score, "prediction"), "class_name") ?: "no class"
     }
 
-    /** Whether a network predicted it; it is no score by a guideline then. */
+    /** Whether it was predicted by a network, and is thus not a score by a guideline. */
     boolean isPrediction() {
         return Her2Json.text(score, "status") == "predicted"
+    }
+
+    /**
+     * A scored region: its annotation, the outline that was scored, and its measurements.
+     */
+    @CompileStatic
+    static final class Region {
+
+        UUID id
+        String name
+        String className
+        Geometry shape
+        /** Names start with "HER2: ". */
+        Map<String, Double> measurements = [:]
+
+        /** Whether we made the region (whole tissue), so that it has no annotation of the user. */
+        boolean isOurs() {
+            return Her2Ids.isOurs(id)
+        }
+
+        /** The region as shown in messages. */
+        String label() {
+            return "${className ?: 'annotation'}${name ? " '" + name + "'" : ''} ($id)"
+        }
     }
 }

@@ -7,8 +7,8 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * An image's data and then its entry's metadata on disk: both, or both as they were. QuPath itself keeps the file
- * it is replacing as data.qpdata.bkp until the new one is whole.
+ * Saves an image's data and then its entry's metadata: both are saved, or both stay as they were. QuPath itself keeps
+ * the data file it is replacing as data.qpdata.bkp until the new one is complete.
  */
 @CompileStatic
 class Her2Saving {
@@ -17,34 +17,39 @@ class Her2Saving {
 
     private final Project<?> project
     private final ProjectImageEntry<?> entry
-    private final ImageData<?> image
-    private final Her2Stamp stamp
+    final ImageData<?> image
+    /** Size and time of the data file before the image was read: saving over a newer file would lose that work. */
+    private final String stamp
     private final Path data
     private final Path interrupted
     private final Path summary
 
-    /** `stamp` was taken before the image was read. */
-    Her2Saving(Project<?> project, ProjectImageEntry<?> entry, ImageData<?> image, Her2Stamp stamp) {
-        this.stamp = stamp
+    /** `open` is the image as it is in memory; null to read it from the project. */
+    Her2Saving(Project<?> project, ProjectImageEntry<?> entry, ImageData<?> open) {
         this.project = project
         this.entry = entry
-        this.image = image
         data = entry.getEntryPath().resolve("data.qpdata")
         interrupted = entry.getEntryPath().resolve("data.qpdata.bkp")
         summary = entry.getEntryPath().resolve("summary.json")
+        stamp = stampNow()
+        image = open ?: entry.readImageData()
     }
 
-    /** Refuse an image whose data QuPath could not read: saving it would lose what is in the file. */
+    private String stampNow() {
+        return Files.exists(data) ? "${Files.size(data)} ${Files.getLastModifiedTime(data)}" : ""
+    }
+
+    /** Refuse an image whose data QuPath could not read: saving it would lose the file's content. */
     void checkReadable() {
-        boolean doubtful = image.getHierarchy().isEmpty() || Files.exists(interrupted)
-        if (!doubtful || isReadable(data) || isReadable(interrupted))
+        boolean isSuspect = image.getHierarchy().isEmpty() || Files.exists(interrupted)
+        if (!isSuspect || isReadable(data) || isReadable(interrupted))
             return
         if (Files.exists(data) || Files.exists(interrupted))
-            throw new Her2Refusal("The data of image '${entry.getImageName()}' cannot be read ('$data'); QuPath " +
-                "shows it as empty. Nothing was written. Put back a copy of that file, then run this again.")
+            throw new Her2Refusal("The data of image '${entry.getImageName()}' cannot be read ('$data'), so QuPath " +
+                "shows no objects. Nothing was written. Restore that file from a backup, then run this again.")
     }
 
-    /** Refuse a project that cannot be written, before anything is changed. */
+    /** Refuse a read-only project before anything is changed. */
     void checkWritable() {
         Path folder = Files.exists(entry.getEntryPath()) ? entry.getEntryPath() : entry.getEntryPath().getParent()
         Path file = project.getPath()
@@ -58,9 +63,9 @@ class Her2Saving {
         return Her2DataFile.read(file) != null
     }
 
-    /** Keep the data as they were before our first results, beside them. */
+    /** Keep a copy of the data file as it was before our first results. */
     void keepBackup() {
-        if (!Files.exists(data) || Her2Memory.isOfAny(image))
+        if (!Files.exists(data) || Her2ImageProperties.isOfAny(image))
             return
         Path backup = entry.getEntryPath().resolve(BACKUP)
         Path draft = entry.getEntryPath().resolve(BACKUP + ".tmp")
@@ -76,36 +81,38 @@ class Her2Saving {
     /**
      * Save the data, then the metadata.
      *
-     * @param memory what the image remembers now
+     * @param properties the image's properties now
      * @param metadata values by key; null removes a key
-     * @param undo filled with what brings the files and the metadata back
+     * @param undo collects the steps that restore the files and the metadata
      */
-    void save(Her2Memory memory, Map<String, String> metadata, Her2Undo undo) {
-        stamp.check()
+    void save(Her2ImageProperties properties, Map<String, String> metadata, Her2Undo undo) {
+        if (stampNow() != stamp)
+            throw new Her2Refusal("The data of image '${entry.getImageName()}' was saved by another program in the " +
+                "meantime ('$data'). Nothing was changed. Close the image there, then run this again.")
         try {
-            saveBoth(memory, metadata, undo)
+            saveBoth(properties, metadata, undo)
         } catch (IOException problem) {
             throw notSaved(problem)
         }
     }
 
-    private void saveBoth(Her2Memory memory, Map<String, String> metadata, Her2Undo undo) {
-        mendInterrupted()
+    private void saveBoth(Her2ImageProperties properties, Map<String, String> metadata, Her2Undo undo) {
+        repairInterrupted()
         byte[] summaryBefore = Files.exists(summary) ? Files.readAllBytes(summary) : null
-        undo.remember { Her2Pending.remove(entry) }
-        Her2Pending.write(entry, memory, metadata)
+        undo.add { Her2PendingSave.remove(entry) }
+        Her2PendingSave.write(entry, properties, metadata)
         Path previous = keepPrevious()
-        undo.remember { bringBack(previous, summaryBefore) }
+        undo.add { restoreFiles(previous, summaryBefore) }
         ((ProjectImageEntry) entry).saveImageData((ImageData) image)
         if (putMetadata(metadata, undo))
             syncProject()
         if (previous != null)
             Files.deleteIfExists(previous)
-        Her2Pending.remove(entry)
+        Her2PendingSave.remove(entry)
     }
 
-    /** A save that was killed leaves half a file, and the whole one beside it; QuPath would overwrite the latter. */
-    private void mendInterrupted() {
+    /** A killed save leaves a truncated file and its complete backup, which QuPath's next save would overwrite. */
+    private void repairInterrupted() {
         if (Files.exists(interrupted) && !isReadable(data))
             Files.move(interrupted, data, StandardCopyOption.REPLACE_EXISTING)
     }
@@ -113,17 +120,17 @@ class Her2Saving {
     private Path keepPrevious() {
         if (!Files.exists(data))
             return null
-        Path previous = entry.getEntryPath().resolve(Her2Pending.PREVIOUS)
+        Path previous = entry.getEntryPath().resolve(Her2PendingSave.PREVIOUS)
         Files.deleteIfExists(previous)
         try {
-            // QuPath writes a new file each time, so a second name for the old one is a copy that costs nothing.
+            // QuPath writes a new file each time, so a hard link is a copy of the old one that costs nothing.
             return Files.createLink(previous, data)
         } catch (UnsupportedOperationException | IOException ignored) {
             return Files.copy(data, previous)
         }
     }
 
-    private void bringBack(Path previous, byte[] summaryBefore) {
+    private void restoreFiles(Path previous, byte[] summaryBefore) {
         if (previous == null)
             Files.deleteIfExists(data)
         else if (Files.exists(previous))
@@ -136,16 +143,16 @@ class Her2Saving {
             Files.write(summary, summaryBefore)
     }
 
-    /** What to throw at a file that could not be written: an interrupted thread cannot write any. */
+    /** The exception for a file that could not be written: Cancel if it failed because the thread was interrupted. */
     private RuntimeException notSaved(IOException problem) {
         if (Thread.currentThread().isInterrupted())
             return new Her2Cancelled()
         return new Her2Refusal("The data of image '${entry.getImageName()}' could not be saved ($problem). " +
-            "Nothing was changed. Check that the disk is not full and that '${entry.getEntryPath()}' can be " +
-            "written, then run this again.")
+            "Nothing was changed. Check that the disk is not full and that '${entry.getEntryPath()}' is " +
+            "writable, then run this again.")
     }
 
-    /** Whether anything had to be changed. */
+    /** Set the metadata; returns whether any value changed. */
     private boolean putMetadata(Map<String, String> metadata, Her2Undo undo) {
         boolean changed = false
         for (Map.Entry<String, String> item : metadata.entrySet()) {
@@ -154,8 +161,8 @@ class Her2Saving {
             if (before == item.value)
                 continue
             changed = true
-            undo.remember { Her2Pending.put(entry, key, before) }
-            Her2Pending.put(entry, key, item.value)
+            undo.add { Her2PendingSave.put(entry, key, before) }
+            Her2PendingSave.put(entry, key, item.value)
         }
         return changed
     }
@@ -165,8 +172,8 @@ class Her2Saving {
             Her2ProjectFile.save(project)
         } catch (IOException problem) {
             throw new Her2Refusal("The project file '${project.getPath()}' could not be saved ($problem). Nothing " +
-                "was changed. Close other programs that have the project open and check that its folder can be " +
-                "written to, then run this again.")
+                "was changed. Close other programs that have the project open and check that its folder is " +
+                "writable, then run this again.")
         }
     }
 }

@@ -8,155 +8,158 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * Images of a project out of QuPath, through Python, and their results back in: each into the image that it was made
- * for, whichever is open by then.
+ * Scores images of a project: exports them, runs qupath-her2 in Python, and imports each result into the image that it
+ * was made for, whichever image is open by then.
  */
 @CompileStatic
 class Her2Scoring {
 
-    /** Share of the bar that reading takes, and where writing begins. */
-    private static final double READ = 0.05d
-    private static final double WRITE = 0.9d
+    /** Fractions of the progress bar: end of exporting, start of importing. */
+    private static final double EXPORTED = 0.05d
+    private static final double IMPORT_FROM = 0.9d
     private static final String FOLDER = "her2="
     private static final String NOTE = "Research use only."
-    /** Options of `qupath-her2 run` that a script hands on. */
-    private static final List<String> VALUES = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
-    private static final List<String> WORDS = ["whole-tissue", "force"].asImmutable()
+    /** Options of `qupath-her2 run` that a script passes on: with a value, and without. */
+    private static final List<String> OPTIONS = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
+    private static final List<String> FLAGS = ["whole-tissue", "force"].asImmutable()
 
     private final Project<BufferedImage> project
     private final File her2
-    /** The image that a script runs for; null where there is none. */
+    /** The image that the script runs for; null if there is none. */
     private final ImageData<BufferedImage> own
     private final boolean wasShown
 
-    /** Measure the cells that are there, and give these their classes, instead of finding cells. */
+    /** Measure and classify existing cells instead of detecting cells. */
     boolean inPlace = false
-    /** More words for `qupath-her2 run`. */
+    /** Further arguments of `qupath-her2 run`. */
     private final List<String> options = []
-    /** The same as they were told to the script, and the exchange folder where it is not the usual one. */
-    private final List<String> told = []
+    /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
+    private final List<String> given = []
 
     private Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own) {
         this.project = project
         this.her2 = her2.getAbsoluteFile()
         this.own = own
-        wasShown = Her2Window.shows(own)
+        wasShown = Her2Window.isShown(own)
     }
 
     /**
-     * Scoring as a script's settings have it.
+     * Scoring with a script's settings.
      *
-     * @param own the image that the script runs for; null where there is none
-     * @param folder the exchange folder; "" is the folder her2 beside the project file
-     * @param words `her2=FOLDER`, which counts instead of `folder`, and what `option` knows
+     * @param own the image that the script runs for; null if there is none
+     * @param folder the exchange folder; "" is the folder her2 next to the project file
+     * @param arguments `her2=FOLDER`, which overrides `folder`, and options such as `site=gastric`
      */
     static Her2Scoring of(
-            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> words) {
-        String named = words.reverse().find { String it -> it.startsWith(FOLDER) }?.substring(FOLDER.length()) ?: folder
-        Her2Scoring scoring = new Her2Scoring(project, Her2Words.exchangeFolder(project, named), own)
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        String last = arguments.reverse().find { String it -> it.startsWith(FOLDER) }
+        String named = last?.substring(FOLDER.length()) ?: folder
+        Her2Scoring scoring = new Her2Scoring(project, Her2Arguments.exchangeFolder(project, named), own)
         if (named)
-            scoring.told.add(FOLDER + scoring.her2.getPath())
-        for (String word : words) {
+            scoring.given.add(FOLDER + scoring.her2.getPath())
+        for (String word : arguments) {
             if (word.startsWith(FOLDER))
                 continue
             List<String> option = option(word)
             if (option == null)
-                throw Her2Words.unknown(word, [FOLDER + "FOLDER"] + VALUES.collect { String it -> it + "=…" } + WORDS)
-            scoring.told.add(word)
+                throw Her2Arguments.unknown(word,
+                    [FOLDER + "FOLDER"] + OPTIONS.collect { String it -> it + "=…" } + FLAGS)
+            scoring.given.add(word)
             scoring.options.addAll(option)
         }
         return scoring
     }
 
-    /** `site=gastric` or `whole-tissue` as words for the command; null for another word. */
+    /** `site=gastric` or `whole-tissue` as arguments of the command; null if unknown. */
     private static List<String> option(String word) {
         int at = word.indexOf("=")
         String name = at < 0 ? word : word.substring(0, at)
-        if (at < 0 && name in WORDS)
+        if (at < 0 && name in FLAGS)
             return ["--$name".toString()]
-        return at > 0 && name in VALUES ? ["--$name".toString(), word.substring(at + 1)] : null
+        return at > 0 && name in OPTIONS ? ["--$name".toString(), word.substring(at + 1)] : null
     }
 
     /**
-     * Score one image, and say so in its status and in the window. Returns what its closing line says: state, image,
-     * run, score, counts; and `message`, the result in a sentence.
+     * Score one image, write its status and show the result. Returns the content of the closing line: state, image,
+     * run, score, counts; and `message`, the result as a sentence.
      */
-    Map<String, Object> one(ProjectImageEntry<BufferedImage> entry) {
-        Map<String, Object> found = Her2Status.of(her2, inPlace ? "classify" : "score", entry.getID()) { score(entry) }
-        Her2Window.refresh()
+    Map<String, Object> scoreOne(ProjectImageEntry<BufferedImage> entry) {
+        String verb = inPlace ? "classify" : "score"
+        Map<String, Object> found = Her2Status.record(her2, verb, entry.getID()) { score(entry) }
+        Her2Window.refreshProject()
         if (wasShown)
-            Her2Window.tell("HER2: ${entry.getImageName()}", (String) found.get("message"))
+            Her2Window.show("HER2: ${entry.getImageName()}", (String) found.get("message"))
         return found
     }
 
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
-        Her2Window.askAboutChanges(own == null ? [] : [own], "the results")
+        Her2Window.confirmSaving(own == null ? [] : [own], "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
             if (!failed.isEmpty())
                 throw new Her2Refusal(failed.values().first())
-            progress.say("Writing cells", WRITE)
-            return write(entry, progress)
+            progress.show("Writing cells", IMPORT_FROM)
+            return importResult(entry, progress)
         }
     }
 
     /**
-     * Score all images, each for itself, and say so in their statuses and in the window's list. Returns what became of
-     * each, in order, with `reason` where it failed.
+     * Score all images independently and write their statuses. Returns the outcome of each in order, with `reason` if
+     * it failed.
      */
-    List<Map<String, Object>> all() {
-        List<Map<String, Object>> found = scoreAll()
-        for (Map<String, Object> words : found)
-            Her2Status.done(her2, "score", (words.get("image") ?: words.get("name")).toString(), words)
-        Her2Window.refresh()
+    List<Map<String, Object>> scoreAll() {
+        List<Map<String, Object>> found = scoreEntries(project.getImageList())
+        for (Map<String, Object> outcome : found)
+            Her2Status.writeDone(her2, "score", (outcome.get("image") ?: outcome.get("name")).toString(), outcome)
+        Her2Window.refreshProject()
         return found
     }
 
-    private List<Map<String, Object>> scoreAll() {
-        List<ProjectImageEntry<BufferedImage>> entries = project.getImageList()
-        Her2Window.askAboutChanges(open().values(), "the results")
+    private List<Map<String, Object>> scoreEntries(List<ProjectImageEntry<BufferedImage>> entries) {
+        Her2Window.confirmSaving(open().values(), "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", own == null || wasShown)) {
             Map<String, String> failed = compute(entries, progress)
             List<Map<String, Object>> found = []
             for (ProjectImageEntry<BufferedImage> entry : entries) {
-                progress.say("Writing ${entry.getImageName()}", WRITE + (1 - WRITE) * found.size() / entries.size())
+                double share = (double) found.size() / entries.size()
+                progress.show("Writing ${entry.getImageName()}", IMPORT_FROM + (1 - IMPORT_FROM) * share)
                 String reason = failed.get(entry.getID())
-                found.add(reason == null ? tryWrite(entry, progress) : fault(entry, reason))
+                found.add(reason == null ? importOrFail(entry, progress) : failure(entry, reason))
             }
             return found
         }
     }
 
-    private Map<String, Object> tryWrite(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
+    private Map<String, Object> importOrFail(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
         try {
-            return write(entry, progress)
+            return importResult(entry, progress)
         } catch (Her2Refusal problem) {
-            return fault(entry, problem.message)
+            return failure(entry, problem.message)
         }
     }
 
-    /** The images whose state in memory counts: one that was closed meanwhile was saved or given up by the person. */
+    /** Images used as they are in memory. One that was closed meanwhile was saved or discarded by the user. */
     private Map<String, ImageData<?>> open() {
-        return Her2Window.open(project, wasShown && !Her2Window.shows(own) ? null : own)
+        return Her2Window.openImages(project, wasShown && !Her2Window.isShown(own) ? null : own)
     }
 
-    private static Map<String, Object> fault(ProjectImageEntry<BufferedImage> entry, String reason) {
-        Map<String, Object> words = new LinkedHashMap<String, Object>()
-        words.put("state", "failed")
-        words.put("name", entry.getImageName())
-        words.put("reason", reason)
-        return words
+    private static Map<String, Object> failure(ProjectImageEntry<BufferedImage> entry, String reason) {
+        Map<String, Object> outcome = new LinkedHashMap<String, Object>()
+        outcome.put("state", "failed")
+        outcome.put("name", entry.getImageName())
+        outcome.put("reason", reason)
+        return outcome
     }
 
-    /** Export and score; returns why images failed, by entry id. */
+    /** Export and score; returns the reasons of failed images, by entry ID. */
     private Map<String, String> compute(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress) {
-        progress.say("Starting Python", 0)
+        progress.show("Starting Python", 0)
         Her2Python python = Her2Python.find()
-        progress.say("Reading", 0.01d)
+        progress.show("Reading", 0.01d)
         export(entries, progress)
         Map<String, String> byImage = new LinkedHashMap<String, String>()
         Map<String, String> ids = Her2Exchange.idsByEntry(her2)
-        new Her2PythonRun(python, words(entries, ids), her2).await(progress) { JsonObject event ->
+        new Her2PythonRun(python, arguments(entries, ids), her2).await(progress) { JsonObject event ->
             follow(event, progress, byImage)
         }
         Map<String, String> failed = new LinkedHashMap<String, String>()
@@ -183,38 +186,38 @@ class Her2Scoring {
         }
     }
 
-    private List<String> words(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
-        List<String> words = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json"]
-        words.addAll(["--out", her2.getPath()])
-        words.addAll(inPlace ? ["--cells", "from-regions"] : [])
-        words.addAll(options)
+    private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
+        List<String> found = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json"]
+        found.addAll(["--out", her2.getPath()])
+        found.addAll(inPlace ? ["--cells", "from-regions"] : [])
+        found.addAll(options)
         if (entries.size() < project.getImageList().size())
             for (ProjectImageEntry<BufferedImage> entry : entries)
-                words.addAll(["--images", ids.get(entry.getID())])
-        return words
+                found.addAll(["--images", ids.get(entry.getID())])
+        return found
     }
 
     private static void follow(JsonObject event, Her2Progress progress, Map<String, String> failed) {
-        Map.Entry<String, Double> shown = Her2Progress.shown(event)
+        Map.Entry<String, Double> shown = Her2Progress.messageOf(event)
         if (shown != null)
-            progress.say(shown.key, READ + (WRITE - READ) * shown.value)
+            progress.show(shown.key, EXPORTED + (IMPORT_FROM - EXPORTED) * shown.value)
         if (Her2Json.text(event, "event") == "finished" && Her2Json.text(event, "state") == "failed")
-            failed.put(Her2Json.text(event, "image"), Her2Json.text(event, "reason") ?: "It failed without a word.")
+            failed.put(Her2Json.text(event, "image"), Her2Json.text(event, "reason") ?: "It failed without a message.")
     }
 
-    private Map<String, Object> write(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
-        Her2Import door = new Her2Import(project, her2)
-        door.open = open()
-        door.cancelled = progress
-        door.step = inPlace ? "classify existing cells" : "score open image"
-        door.script = Her2Import.scriptLine(inPlace ? "classify_cells.groovy" : "score_image.groovy", told)
-        Map<String, Object> words = door.push(entry)
-        words.put("name", entry.getImageName())
-        words.put("message", sentence((String) words.get("image")))
-        return words
+    private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
+        Her2Import importer = new Her2Import(project, her2)
+        importer.open = open()
+        importer.cancelled = progress
+        importer.step = inPlace ? "classify existing cells" : "score open image"
+        importer.script = Her2Import.scriptLine(inPlace ? "classify_cells.groovy" : "score_image.groovy", given)
+        Map<String, Object> outcome = importer.push(entry)
+        outcome.put("name", entry.getImageName())
+        outcome.put("message", sentence((String) outcome.get("image")))
+        return outcome
     }
 
-    /** The result as a sentence, e.g. `2+: 23.0 % of …`. */
+    /** The result as a sentence, such as `2+: 23.0 % of …`. */
     private String sentence(String image) {
         File run = Her2Exchange.currentRun(her2, image)
         if (run == null)

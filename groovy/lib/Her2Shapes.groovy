@@ -10,17 +10,17 @@ import org.locationtech.jts.geom.Polygon
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Shapes of regions: read from GeoJSON, and compared as QuPath's grid of 0.01 px allows.
+ * Region geometries: read from GeoJSON, and compared within the 0.01 px to which QuPath rounds coordinates.
  */
 @CompileStatic
 class Her2Shapes {
 
-    /** Outlines nearer than this everywhere are the same: QuPath rounds to 0.01 px, Python to its nearest. */
+    /** Outlines that differ by less than this are equal: both QuPath and Python round to 0.01 px. */
     static final double SAME_PX = 0.05
 
     private static final GeometryFactory FACTORY = new GeometryFactory()
 
-    /** A GeoJSON polygon or multipolygon; null for anything else. */
+    /** Read a GeoJSON polygon or multipolygon; null for anything else. */
     static Geometry read(JsonObject geometry) {
         String kind = Her2Json.text(geometry, "type")
         JsonArray coordinates = Her2Json.array(geometry, "coordinates")
@@ -50,18 +50,18 @@ class Her2Shapes {
         return FACTORY.createLinearRing(coordinates)
     }
 
-    /** Whether two shapes are the same region of an image of this size, however their points are ordered. */
+    /** Whether two shapes are the same region of an image of this size, in whatever order their vertices are. */
     static boolean same(Geometry a, Geometry b, double width, double height) {
         if (a.norm().equalsExact(b.norm(), SAME_PX))
             return true
-        // What reaches beyond the image is cut off before it is scored.
+        // Regions are clipped to the image before scoring, so only the part inside counts.
         Geometry image = rectangle(width, height)
         Geometry inA = within(a, image)
         Geometry inB = within(b, image)
         return inA.buffer(SAME_PX).covers(inB) && inB.buffer(SAME_PX).covers(inA)
     }
 
-    /** The outline of a ROI as x, y, x, y, …; its bounding box where it is not one polygon. */
+    /** The outline of a ROI as x, y, x, y, …; its bounding box if it is not a single polygon. */
     static float[] outline(ROI roi) {
         Geometry shape = roi.getGeometry()
         Coordinate[] points = shape instanceof Polygon ? ((Polygon) shape).getExteriorRing().getCoordinates() :

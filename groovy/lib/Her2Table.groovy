@@ -5,8 +5,8 @@ import java.util.zip.ZipException
 import java.util.zip.ZipFile
 
 /**
- * A table of a run, read whole and checked whole: rows with a UUID, a region of the run and a class. What is not as
- * format 1 says is refused before anything of it reaches a hierarchy.
+ * A table of a run, read and checked completely: rows with a UUID, a region of the run and a class. A table that does
+ * not follow format 1 is refused before anything of it reaches a hierarchy.
  */
 @CompileStatic
 abstract class Her2Table {
@@ -19,7 +19,7 @@ abstract class Her2Table {
     final Her2Column uuid
     final List<String> classNames
 
-    /** Names the file in a refusal. */
+    /** The file as named in error messages. */
     protected final String where
     private final String kind
     private final Map<String, Her2Column> columns = new LinkedHashMap<String, Her2Column>()
@@ -27,8 +27,8 @@ abstract class Her2Table {
     private final Her2Column codes
 
     /**
-     * Read `file`. `kind` is what a row is called; `types` are the columns with their types and numbers of axes;
-     * the names of classes and the number of regions stand in the run's record.
+     * Read `file`. `kind` is the name of a row; `types` are the columns with their types and numbers of axes; the class
+     * names and the number of regions come from run.json.
      */
     protected Her2Table(File file, String kind, Map<String, String> types, List<String> classNames, int regions) {
         where = "'$file'"
@@ -67,7 +67,7 @@ abstract class Her2Table {
     protected final void checkFinite(Her2Column column) {
         FloatBuffer values = column.floats
         int n = values.capacity()
-        // The sum of absolute values is finite only if every value is: one test for all of them.
+        // The sum of absolute values is finite only if every value is: one test instead of one per value.
         double sum = 0
         for (int i = 0; i < n; i++)
             sum += Math.abs(values.get(i))
@@ -89,31 +89,32 @@ abstract class Her2Table {
 
     private void checkUuids() {
         LongBuffer ids = uuid.longs
-        boolean rising = true
-        for (int i = 2; i < 2 * count && rising; i += 2) {
+        // Sorted UUIDs, the usual case, need no set: comparing neighbours is far quicker.
+        boolean isSorted = true
+        for (int i = 2; i < 2 * count && isSorted; i += 2) {
             int high = Long.compareUnsigned(ids.get(i - 2), ids.get(i))
-            rising = high < 0 || (high == 0 && Long.compareUnsigned(ids.get(i - 1), ids.get(i + 1)) < 0)
+            isSorted = high < 0 || (high == 0 && Long.compareUnsigned(ids.get(i - 1), ids.get(i + 1)) < 0)
         }
-        if (rising)
+        if (isSorted)
             return
-        Set<UUID> met = new HashSet<UUID>(count * 2)
+        Set<UUID> seen = new HashSet<UUID>(count * 2)
         for (int i = 0; i < count; i++)
-            if (!met.add(uuid.uuid(i)))
-                throw problem("the UUID of $kind $i, ${uuid.uuid(i)}, occurs twice; results are attached by UUID")
+            if (!seen.add(uuid.uuid(i)))
+                throw problem("the UUID of $kind $i, ${uuid.uuid(i)}, occurs twice, but results are matched by UUID")
     }
 
-    /** The class of a row by its index in `classNames`, -1 where it has none. */
+    /** The class of a row as an index into `classNames`; -1 for none. */
     final int classCode(int row) {
         int code = codes.bytes.get(row) & 0xFF
         return code == NOT_MEASURED ? -1 : code
     }
 
-    /** Which region of the run's record a row lies in. */
+    /** The index of a row's region in run.json. */
     final int regionOf(int row) {
         return region.ints.get(row)
     }
 
-    /** The point by which a row is said to lie in an outline: level-0 pixels. */
+    /** The point that decides whether a row lies in an outline, in level-0 pixels. */
     abstract float x(int row)
 
     abstract float y(int row)

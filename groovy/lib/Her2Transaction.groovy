@@ -7,8 +7,8 @@ import qupath.lib.plugins.workflow.Workflow
 import qupath.lib.plugins.workflow.WorkflowStep
 
 /**
- * A plan carried out: objects, classes and measurements in memory, the step of the workflow, data on disk, metadata on
- * disk. Whatever fails or is cancelled, all of it is as before.
+ * Carries out a plan: objects, classes and measurements in memory, the workflow step, then data and metadata on disk.
+ * If anything fails or is cancelled, everything is restored.
  */
 @CompileStatic
 class Her2Transaction {
@@ -17,16 +17,16 @@ class Her2Transaction {
 
     private final Her2Plan plan
     private final ImageData<?> image
-    /** By the codes of the result's cells. */
+    /** Indexed by the class codes of the result's cells. */
     PathClass[] cellClasses = new PathClass[0]
-    /** By the codes of the result's patches. */
+    /** Indexed by the class codes of the result's patches. */
     PathClass[] patchClasses = new PathClass[0]
-    /** For the image's entry in the project; null values remove. */
+    /** For the image's entry in the project; a null value removes a key. */
     Map<String, String> metadata = [:]
-    /** The name of the step in the workflow, and what *Create script* is to write for it; null takes ours out. */
+    /** The workflow step's name, and the line that *Create script* writes for it; null only removes our old step. */
     String step
     String script
-    /** Null leaves the files alone: the image is changed in memory only. */
+    /** Null changes the image in memory only. */
     Her2Saving saving
     BooleanSupplier cancelled = { false } as BooleanSupplier
 
@@ -41,35 +41,35 @@ class Her2Transaction {
             saving?.checkWritable()
             saving?.keepBackup()
             new Her2Changes(plan, cellClasses, patchClasses, cancelled, undo).apply()
-            putStep(undo)
+            replaceStep(undo)
             saving?.save(plan.after, metadata, undo)
         } catch (OutOfMemoryError problem) {
-            takeBack(undo, problem)
-            throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are too little " +
-                "for ${plan.cells.chosen.length} cells. Nothing was changed. Give it more: " +
+            undoAll(undo, problem)
+            throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are not enough " +
+                "for ${plan.cells.chosen.length} cells. Nothing was changed. Increase it: " +
                 "Edit > Preferences > General > Maximum memory.")
         } catch (Throwable problem) {
-            takeBack(undo, problem)
+            undoAll(undo, problem)
             throw problem
         }
     }
 
-    /** An interrupted thread cannot write files, and files have to be put back too. */
-    private static void takeBack(Her2Undo undo, Throwable problem) {
+    /** Undo everything. An interrupted thread cannot write files, so the interruption waits until they are restored. */
+    private static void undoAll(Her2Undo undo, Throwable problem) {
         boolean interrupted = Thread.interrupted()
-        undo.takeBack(problem)
+        undo.run(problem)
         if (interrupted)
             Thread.currentThread().interrupt()
     }
 
-    private void putStep(Her2Undo undo) {
+    private void replaceStep(Her2Undo undo) {
         Workflow workflow = image.getHistoryWorkflow()
         List<WorkflowStep> before = new ArrayList<WorkflowStep>(workflow.getSteps())
         List<WorkflowStep> ours = before.findAll { WorkflowStep it ->
             it.getName().startsWith(STEP)
         } as List<WorkflowStep>
         boolean wasChanged = image.isChanged()
-        undo.remember {
+        undo.add {
             workflow.clear()
             workflow.addSteps(before)
             image.setChanged(wasChanged)

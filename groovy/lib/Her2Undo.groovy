@@ -1,20 +1,20 @@
 import groovy.transform.CompileStatic
 
 /**
- * How to take back what was done, newest first.
+ * Steps that undo what was done, newest first.
  */
 @CompileStatic
 class Her2Undo {
 
     private final Deque<Runnable> steps = new ArrayDeque<Runnable>()
 
-    /** Remember how to take back what is about to be done. */
-    void remember(Runnable step) {
+    /** Add a step that undoes what is about to be done. */
+    void add(Runnable step) {
         steps.push(step)
     }
 
-    /** Take everything back; a step that fails does not keep the others from being taken back. */
-    void takeBack(Throwable reason) {
+    /** Undo everything; a step that fails does not stop the others. */
+    void run(Throwable reason) {
         while (!steps.isEmpty()) {
             try {
                 steps.pop().run()

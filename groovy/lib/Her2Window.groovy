@@ -10,17 +10,17 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * QuPath's window, where there is one: which images are open in it, what a person is asked and told there.
+ * QuPath's window, if there is one: the images open in it, and the dialogs shown there.
  */
 @CompileStatic
 class Her2Window {
 
-    /** Whether an image is open in the window; those that *Run for project* opens for a script are not. */
-    static boolean shows(ImageData<?> image) {
-        return image != null && shown().any { ImageData<BufferedImage> it -> it.is(image) }
+    /** Whether an image is open in the window; images that *Run for project* opens for a script are not. */
+    static boolean isShown(ImageData<?> image) {
+        return image != null && shownImages().any { ImageData<BufferedImage> it -> it.is(image) }
     }
 
-    private static List<ImageData<BufferedImage>> shown() {
+    private static List<ImageData<BufferedImage>> shownImages() {
         QuPathGUI window = QuPathGUI.getInstance()
         if (window == null)
             return []
@@ -28,11 +28,11 @@ class Her2Window {
             .findAll { ImageData<BufferedImage> it -> it != null }
     }
 
-    /** Images of a project by entry id: those open in the window now, and the one a script runs for (may be null). */
-    static Map<String, ImageData<?>> open(Project<BufferedImage> project, ImageData<BufferedImage> own) {
+    /** Images of a project by entry ID: those open in the window, and the one that a script runs for (may be null). */
+    static Map<String, ImageData<?>> openImages(Project<BufferedImage> project, ImageData<BufferedImage> own) {
         Map<String, ImageData<?>> found = new LinkedHashMap<String, ImageData<?>>()
         // Last, so that it wins: *Run for project* saves its own copy, not the one in the window.
-        for (ImageData<BufferedImage> image : shown() + [own]) {
+        for (ImageData<BufferedImage> image : shownImages() + [own]) {
             ProjectImageEntry<BufferedImage> entry = image == null ? null : project.getEntry(image)
             if (entry != null)
                 found.put(entry.getID(), image)
@@ -40,28 +40,27 @@ class Her2Window {
         return found
     }
 
-    /** Saving results saves what a person changed before as well: they are asked; Her2Cancelled where they say no. */
-    static void askAboutChanges(Collection<? extends ImageData<?>> images, String what) {
+    /** Ask before saving, because it also saves the user's own unsaved changes; throws Her2Cancelled on No. */
+    static void confirmSaving(Collection<? extends ImageData<?>> images, String what) {
         Project<BufferedImage> project = QuPathGUI.getInstance()?.getProject()
         int changed = images.count { ImageData<?> it ->
-            shows(it) && Her2Unsaved.isIn(it, project?.getEntry((ImageData<BufferedImage>) it))
+            isShown(it) && Her2UnsavedChanges.isIn(it, project?.getEntry((ImageData<BufferedImage>) it))
         }.intValue()
         if (changed == 0)
             return
-        String these = changed == 1 ? "This image has changes that are not saved yet. They are" :
-            "$changed open images have changes that are not saved yet. They are"
-        if (!Dialogs.showYesNoDialog("HER2", "$these saved together with $what. Go on?"))
+        String subject = changed == 1 ? "This image has" : "$changed open images have"
+        if (!Dialogs.showYesNoDialog("HER2", "$subject unsaved changes, which will be saved with $what. Continue?"))
             throw new Her2Cancelled()
     }
 
-    /** Tell something that stays until it is read; the script goes on. */
-    static void tell(String title, String text) {
+    /** Show a message that stays until it is closed; the script continues. */
+    static void show(String title, String text) {
         if (QuPathGUI.getInstance() != null)
             Platform.runLater { Dialogs.showMessageDialog(title, text) }
     }
 
-    /** Tell a table: its columns stand below each other. */
-    static void tellTable(String title, String text) {
+    /** Show a table in a monospaced font, so that its columns line up. */
+    static void showTable(String title, String text) {
         if (QuPathGUI.getInstance() == null)
             return
         Platform.runLater {
@@ -71,8 +70,8 @@ class Her2Window {
         }
     }
 
-    /** Show new metadata in the project's list. */
-    static void refresh() {
+    /** Update the project browser, so that it shows new metadata. */
+    static void refreshProject() {
         QuPathGUI window = QuPathGUI.getInstance()
         if (window != null)
             Platform.runLater { window.refreshProject() }

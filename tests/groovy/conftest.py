@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tests.groovy.studies import Study
 
 HERE = Path(__file__).parent / "scripts"
-#: A QuPath that takes 3 s to start took 60 s on a machine at ten times its load.
+#: A QuPath that starts in 3 s took 60 s on a machine with ten times its load.
 PATIENCE_S = 900
 SCRIPTS = Path(__file__).parents[2] / "groovy"
 NONE_FOUND = (
     "NOT TESTED: no QuPath in PAQUO_QUPATH_DIR or in paquo's usual folders (/opt, /Applications, ~ …)"
 )
 
-#: Makes a project in the folder args[0] with the image args[1].
+#: Makes a project in folder args[0] with image args[1].
 MAKE_PROJECT = """
 import java.awt.image.BufferedImage
 import qupath.lib.images.servers.ImageServerProvider
@@ -40,7 +40,7 @@ project.syncChanges()
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One QuPath with a project of its own."""
+    """A QuPath with a project of its own."""
 
     qupath: QuPath
     project: Path
@@ -58,7 +58,7 @@ class Bench:
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep our library compiled for each QuPath: to compile it takes longer than to start one."""
+    """Compile our library once for each QuPath: compiling takes longer than starting QuPath."""
     started = [item for item in request.session.items if "qupath" in getattr(item, "fixturenames", ())]
     if COMPILED in os.environ or not started:
         yield
@@ -84,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one small drawn image and no class, made by this QuPath."""
+    """A project with one small synthetic image and no classes, made by this QuPath."""
     folder = tmp_path_factory.mktemp("made") / "study"
     folder.mkdir()
     picture = Image.new("RGB", (64, 48), "white")
@@ -101,7 +101,7 @@ def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def bench(qupath: QuPath, _made_once: Path, tmp_path: Path) -> Bench:
-    """This QuPath with a fresh copy of that project, in a folder whose name has a space."""
+    """This QuPath with a fresh copy of that project, in a folder with a space in its name."""
     folder = shutil.copytree(_made_once, tmp_path / "a study")
     return Bench(qupath, folder / "project.qpproj", tmp_path / "preferences")
 
@@ -118,7 +118,7 @@ def _study_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def study(qupath: QuPath, _study_once: Path, tmp_path: Path) -> Study:
-    """A fresh copy of that project, where QuPath finds its image again."""
+    """A fresh copy of that project, in which QuPath finds its image again."""
     from tests.groovy.studies import Study
 
     return Study(qupath, shutil.copytree(_study_once, tmp_path / "a study"), tmp_path / "private")

@@ -1,4 +1,4 @@
-"""Projects of drawn HER2 fields, a Python that QuPath can start, and scripts run with that Python."""
+"""Projects of synthetic HER2 fields, a Python that QuPath can start, and scripts run with that Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE_PX = 320
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A QuPath, a project of drawn fields, and a place for what QuPath keeps of its own."""
+    """A QuPath, a project of synthetic fields, and a folder for QuPath's preferences."""
 
     qupath: QuPath
     folder: Path
@@ -37,7 +37,7 @@ class Fields:
         return self.folder / "her2"
 
     def run(self, script: Path | str, *words: str, python: Path | None = None) -> str:
-        """Run a script headless with a Python for it to start; what it printed, its exit code first."""
+        """Run a script headless with a Python for it to start; return its exit code and output."""
         path = SCRIPTS / script if isinstance(script, str) else script
         options = {
             "java.util.prefs.userRoot": self.private,
@@ -52,7 +52,7 @@ class Fields:
 
 
 def run_with(qupath: QuPath, script: Path, words: Sequence[str], options: dict[str, object]) -> str:
-    """Run a script with properties of Java; its exit code and what it printed."""
+    """Run a script with Java properties; return its exit code and output."""
     done = subprocess.run(
         [str(qupath.launcher), "script", str(script), *words],
         env={**os.environ, "JAVA_TOOL_OPTIONS": java_options(options)},
@@ -69,7 +69,7 @@ def run_with(qupath: QuPath, script: Path, words: Sequence[str], options: dict[s
 def python_program(folder: Path) -> Path:
     """Return a program that is this Python with this checkout, as an installed one would be.
 
-    QuPath takes PYTHONPATH away from what it starts, so a checkout that is not installed has to be named inside.
+    Our scripts remove PYTHONPATH from what they start, so the program sets it to a checkout that is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "python"
@@ -77,21 +77,21 @@ def python_program(folder: Path) -> Path:
 
 
 def program_of(program: Path, line: str) -> Path:
-    """Write a program of one line of shell."""
+    """Write a program that runs one line of shell."""
     program.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
     program.chmod(0o755)
     return program
 
 
 def closing(said: str) -> dict[str, str]:
-    """Return the words of a script's closing line."""
+    """Return the values of a script's closing line."""
     lines = re.findall(r"^HER2_[A-Z_]+_OK (.*)$", said, re.MULTILINE)
     assert len(lines) == 1, said
     return dict(re.findall(r"(\S+?)=(\S*)", lines[0]))
 
 
 def make_fields(qupath: QuPath, folder: Path, private: Path, scores: Sequence[str] = ("3+",)) -> Fields:
-    """Draw fields case01, case02 … of these scores, and make a project of them in `folder`."""
+    """Draw fields case01, case02 … with these scores, and make a project of them in `folder`."""
     folder.mkdir(parents=True)
     for number, score in enumerate(scores, start=1):
         write_field(folder, f"case{number:02}", score=score, seed=103 + number, side_px=SIDE_PX)

@@ -1,4 +1,4 @@
-"""A project with every kind of object, runs written into its exchange folder, and steps replayed on it in QuPath."""
+"""A project with every kind of object, runs written to its exchange folder, and steps replayed on it in QuPath."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.helpers.qupath import QuPath, java_options
 
 HERE = Path(__file__).parent / "scripts"
 WIDTH, HEIGHT = 400, 300
-#: The locked region and the one with other people's cells, as make_study.groovy draws them.
+#: The locked region and the one with existing cells, as make_study.groovy draws them.
 BIG = Region(
     UUID("10000000-0000-4000-8000-000000000001"),
     shapely.box(20, 20, 180, 180),
@@ -51,7 +51,7 @@ NAMES = ("HER2: m1", "HER2: m2", "HER2: m3")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a replay said and dumped."""
+    """The output and the dumps of a replay."""
 
     output: str
     dumps: Path
@@ -66,7 +66,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A project of one QuPath, exported."""
+    """An exported project of one QuPath."""
 
     qupath: QuPath
     folder: Path
@@ -87,23 +87,23 @@ class Study:
         return self.folder / "data" / "1" / "data.qpdata"
 
     def replay(self, *steps: str) -> Seen:
-        """Do the steps of replay.groovy in one QuPath."""
+        """Run steps of replay.groovy in one QuPath."""
         done = self.attempt(*steps)
         assert "REPLAYED" in done, done
         return Seen(done, self.private / "dumps")
 
     def attempt(self, *steps: str) -> str:
-        """Do the steps of replay.groovy in one QuPath, which may not come to the end of them; what it printed."""
+        """Run steps of replay.groovy in one QuPath, which may end before the last; return its output."""
         dumps = self.private / "dumps"
         dumps.mkdir(parents=True, exist_ok=True)
         words = [word for step in (str(self.folder), str(dumps), *steps) for word in ("--args", step)]
-        # The test's script lies elsewhere, so the library is found by the property.
+        # The script is run from a copy next to the library.
         return run_with_library(self.qupath, HERE / "replay.groovy", words, self.private)
 
     def replay_and_kill(self, done: int, share: float, *steps: str) -> None:
-        """Do the steps, and kill QuPath (signal 9) in the midst of the one after the first and `done` more of them.
+        """Run the steps, and kill QuPath (signal 9) during a step, after `done` + 1 others.
 
-        After a `share` of the time that the last one took, so that the kill meets work on a slow machine too.
+        The kill comes after a `share` of the time of the step before, so that it hits a step on slow machines too.
         """
         dumps = self.private / "dumps"
         dumps.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class Study:
                 process.kill()
 
     def run(self, script: str, *options: str) -> str:
-        """Run one of our scripts on the project's image; what it printed."""
+        """Run one of our scripts on the project's image; return its output."""
         on = ("-p", str(self.project), "-i", "drawn")
         done = self.qupath.run(SCRIPTS / script, *on, *options, private=self.private, timeout_s=PATIENCE_S)
         return f"exit {done.returncode}\n{done.stdout}{done.stderr}"
@@ -145,7 +145,7 @@ class Study:
         patches: PatchTable | None = None,
         prediction: Prediction | None = None,
     ) -> Path:
-        """Write a run as the package does, a prediction among the predictions; it counts from now on."""
+        """Write a run as the package does, a prediction to the predictions; it becomes the current run."""
         out = self.her2 if prediction is None else self.her2 / PREDICTIONS
         run_hash = f"{key << 2:011x}" + "0" * 53
         table = drawn_cells(run_hash) if cells is None else cells
@@ -203,13 +203,13 @@ class Study:
 
 
 def run_with_library(qupath: QuPath, script: Path, words: Sequence[str], private: Path) -> str:
-    """Run a script of the tests' own with our library; what it printed."""
+    """Run one of the tests' scripts with our library; return its output."""
     done = qupath.run(copy_with_library(script, private), *words, private=private, timeout_s=PATIENCE_S)
     return done.stdout + done.stderr
 
 
 def copy_with_library(script: Path, private: Path) -> Path:
-    """Copy a script to where the library lies beside it."""
+    """Copy a script next to a copy of the library."""
     copy = private / "scripts" / script.name
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(script, copy)
@@ -225,7 +225,7 @@ def draw_image(path: Path) -> None:
 
 
 def make_study(qupath: QuPath, folder: Path, private: Path) -> None:
-    """Make the project in `folder` with QuPath's own classes, and export it with our script."""
+    """Make the project in `folder` with QuPath's own API, and export it with our script."""
     folder.mkdir(parents=True)
     draw_image(folder / "drawn.png")
     words = ("--args", str(folder), "--args", str(folder / "drawn.png"))
@@ -238,7 +238,7 @@ def make_study(qupath: QuPath, folder: Path, private: Path) -> None:
 def drawn_cells(
     run_hash: str, *, shift_px: float = 0.0, foreign: bool = False, regions: int = 2
 ) -> CellTable:
-    """Cells on a grid of 8 px in the first regions, clear of nested ones, and other people's cells."""
+    """Cells on an 8 px grid in the first regions, outside nested ones, and existing cells if `foreign`."""
     centres = [(0, x, y) for y in range(60, 96, 8) for x in range(28, 92, 8)]
     centres += [(1, x, y) for y in range(80, 120, 8) for x in range(208, 272, 8)]
     centres = [centre for centre in centres if centre[0] < regions]

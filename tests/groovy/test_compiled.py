@@ -1,4 +1,4 @@
-"""The library kept compiled: taken for these very sources alone, and only as it was written."""
+"""The cache of compiled classes: used only for exactly these sources, and only if it is undamaged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the scripts, and a folder of its own for what is compiled."""
+    """A copy of the scripts, and a cache folder of its own."""
     monkeypatch.setenv(COMPILED, str(tmp_path / "kept"))
     return shutil.copytree(SCRIPTS, tmp_path / "some scripts")
 
 
-def said(qupath: QuPath, scripts: Path, *words: str) -> str:
+def output(qupath: QuPath, scripts: Path, *words: str) -> str:
     options = [option for word in (str(scripts), *words) for option in ("--args", word)]
     private = scripts.parent / "private"
     done = qupath.run(HERE / "keep_compiled.groovy", *options, private=private, timeout_s=PATIENCE_S)
@@ -29,19 +29,21 @@ def said(qupath: QuPath, scripts: Path, *words: str) -> str:
 
 
 def source(qupath: QuPath, scripts: Path) -> str:
-    """Where the classes come from."""
-    output = said(qupath, scripts, "look")
-    found = re.findall(r"^FROM file:(\S*?) RUNNING (.*)$", output, re.MULTILINE)
-    assert found, output
-    # However they were compiled, the scripts that run are these.
+    """The file that the classes are loaded from."""
+    text = output(qupath, scripts, "look")
+    found = re.findall(r"^FROM file:(\S*?) RUNNING (.*)$", text, re.MULTILINE)
+    assert found, text
+    # Wherever the classes come from, these are the scripts that run.
     assert Path(found[0][1]) == scripts
     return str(found[0][0]).replace("%20", " ")
 
 
-def test_kept_classes_are_taken_until_anything_differs(qupath: QuPath, scripts: Path, tmp_path: Path) -> None:
-    lib = scripts / "lib" / "Her2Installed.groovy"
+def test_cached_classes_are_used_until_anything_differs(
+    qupath: QuPath, scripts: Path, tmp_path: Path
+) -> None:
+    lib = scripts / "lib" / "Her2Installation.groovy"
     assert source(qupath, scripts) == str(lib)
-    assert "KEPT true" in said(qupath, scripts)
+    assert "KEPT true" in output(qupath, scripts)
     jars = list((tmp_path / "kept").iterdir())
     assert [jar.suffix for jar in jars] == [".jar"]
     assert source(qupath, scripts) == str(jars[0])

@@ -1,4 +1,4 @@
-"""Every QuPath reads what every version wrote, writes it again the same, and our exporter gives the same bytes."""
+"""Every QuPath reads what every version wrote and writes it back unchanged; our exporter gives the same bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.helpers.qupath import QuPath
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The sets as they were read, and what this QuPath wrote of each."""
+    """The sets that were read, and what this QuPath wrote for each."""
 
     sets: Path
     out: Path
@@ -39,7 +39,7 @@ class Replayed:
 
 @pytest.fixture(scope="session")
 def replayed(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    """All sets, and our own regions written from each, replayed in one start."""
+    """All sets, and the regions that we export from each, replayed in one session."""
     folder = tmp_path_factory.mktemp("conformance")
     for version in VERSIONS:
         copy = shutil.copytree(FOLDER / version, folder / "sets" / version)
@@ -56,13 +56,11 @@ def replayed(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Replay
 @pytest.mark.parametrize("version", VERSIONS)
 class TestReplay:
     @pytest.mark.parametrize("name", FILES)
-    def test_a_file_read_and_written_again_is_equal(
-        self, replayed: Replayed, version: str, name: str
-    ) -> None:
+    def test_file_read_and_written_again_is_equal(self, replayed: Replayed, version: str, name: str) -> None:
         again = features(replayed.out / version / name)
         assert differences(features(FOLDER / version / name), again) == []
 
-    def test_a_saved_image_read_and_written_is_the_file(self, replayed: Replayed, version: str) -> None:
+    def test_saved_image_equals_its_exported_file(self, replayed: Replayed, version: str) -> None:
         saved = features(replayed.out / version / "saved.geojson")
         assert differences(features(FOLDER / version / FILES[0]), saved) == []
 
@@ -73,7 +71,7 @@ class TestReplay:
         expected = {object_id(*child): object_id(*parent) for child, parent in PARENTS.items()}
         assert dict(line.split(" ") for line in lines) == expected
 
-    def test_what_python_writes_qupath_reads(self, replayed: Replayed, version: str) -> None:
+    def test_qupath_reads_what_python_writes(self, replayed: Replayed, version: str) -> None:
         ours = features(replayed.sets / version / "ours.geojson")
         again = features(replayed.out / version / "ours.geojson")
         assert len(ours) == 7

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 Colour = tuple[int, int, int]
 
-#: What the project spoke of before: a class of the user's, a Tumor of the user's colour, and a derived class.
+#: The project's classes before: one of the user's, a Tumor in the user's colour, and a derived class.
 BEFORE: dict[str, Colour] = {"Zebra": (1, 2, 3), "Tumor": (10, 20, 30), "Stroma: Fat": (4, 5, 6)}
 OURS = {
     "Tumor": "tumour",
@@ -30,7 +30,7 @@ OURS = {
 
 
 def listed(classes_file: Path) -> list[tuple[str, Colour]]:
-    """The classes of a project, in order, as name and colour."""
+    """A project's classes in order, as names and colours."""
     entries = json.loads(classes_file.read_text(encoding="utf-8"))["pathClasses"]
     return [
         (e["name"], ((e["color"] >> 16) & 255, (e["color"] >> 8) & 255, e["color"] & 255)) for e in entries
@@ -38,7 +38,7 @@ def listed(classes_file: Path) -> list[tuple[str, Colour]]:
 
 
 def list_classes(classes_file: Path, classes: dict[str, Colour]) -> None:
-    """Write the classes as QuPath does: colours are Java's signed 32 bit, opaque."""
+    """Write the classes as QuPath does: colours are opaque, as Java's signed 32-bit integers."""
     entries = [{"name": n, "color": (r << 16 | g << 8 | b) - (1 << 24)} for n, (r, g, b) in classes.items()]
     classes_file.parent.mkdir(exist_ok=True)
     classes_file.write_text(json.dumps({"pathClasses": entries}), encoding="utf-8")
@@ -49,12 +49,12 @@ def closing_lines(output: str) -> list[str]:
 
 
 def written(project: Path) -> dict[str, bytes]:
-    """The content of the files that hold a project's own settings."""
+    """The content of a project's settings files."""
     files = [*project.parent.glob("project.qpproj*"), *(project.parent / "classifiers").rglob("*.json")]
     return {str(f): f.read_bytes() for f in files}
 
 
-def test_missing_classes_are_added_once_and_the_others_kept(bench: Bench) -> None:
+def test_missing_classes_are_added_once_and_others_kept(bench: Bench) -> None:
     list_classes(bench.classes_file, BEFORE)
     assert listed(bench.classes_file) == list(BEFORE.items())
     new = [name for name in OURS if name not in BEFORE]
@@ -65,7 +65,7 @@ def test_missing_classes_are_added_once_and_the_others_kept(bench: Bench) -> Non
     after = listed(bench.classes_file)
     assert after[: len(BEFORE)] == list(BEFORE.items())
     assert [name for name, _ in after[len(BEFORE) :]] == new
-    # QuPath invents a colour for the Stroma of "Stroma: Fat"; the one added here must not be that.
+    # QuPath makes up a colour for the Stroma of "Stroma: Fat"; the added class must have its own instead.
     assert all(CLASS_COLOURS.get(name, colour) == colour for name, colour in after[len(BEFORE) :])
     saved = written(bench.project)
 
@@ -75,7 +75,7 @@ def test_missing_classes_are_added_once_and_the_others_kept(bench: Bench) -> Non
     assert written(bench.project) == saved
 
 
-def test_a_project_without_classes_gets_those_the_readers_know(bench: Bench) -> None:
+def test_project_without_classes_gets_those_the_readers_know(bench: Bench) -> None:
     assert not bench.classes_file.exists()
     done = bench.run("create_classes.groovy")
     assert closing_lines(done.stdout) == [f"HER2_CREATE_CLASSES_OK added={len(OURS)} kept=0"], done.stdout
@@ -89,7 +89,7 @@ def test_a_project_without_classes_gets_those_the_readers_know(bench: Bench) -> 
     assert len(set(after.values())) == len(after)
 
 
-def test_without_a_project_the_way_out_is_said(qupath: QuPath, tmp_path: Path) -> None:
+def test_without_a_project_the_message_says_what_to_do(qupath: QuPath, tmp_path: Path) -> None:
     done = qupath.run(SCRIPTS / "create_classes.groovy", private=tmp_path)
     assert done.returncode != 0
     assert "No project is open" in done.stdout + done.stderr
@@ -97,8 +97,8 @@ def test_without_a_project_the_way_out_is_said(qupath: QuPath, tmp_path: Path) -
     assert not closing_lines(done.stdout)
 
 
-def test_a_list_that_cannot_be_written_is_an_error(bench: Bench) -> None:
-    """A folder in the place of the file cannot be written by any user; QuPath itself only logs this."""
+def test_unwritable_class_list_is_an_error(bench: Bench) -> None:
+    """No user can write to a folder in place of the file; QuPath itself only logs the failure."""
     bench.classes_file.mkdir(parents=True)
     done = bench.run("create_classes.groovy")
     assert done.returncode == 1

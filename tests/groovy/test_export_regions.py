@@ -34,14 +34,14 @@ WAYS = [
     ("/old/study", "/new/a.svs", None),
     ("C:/study", "D:/study/a.svs", None),
 ]
-#: Asks the library what only it can say, for facts that Python knows too.
-ASK = """
+#: Prints values that the library computes and Python computes too.
+PROBE = """
 import com.google.gson.Gson
 def loader = new GroovyClassLoader(qupath.lib.objects.PathObject.classLoader)
 loader.addClasspath(args[0])
 def asked = new Gson().fromJson(new File(args[1]).getText("UTF-8"), Map)
 def image = loader.loadClass("Her2ExportImage"), source = loader.loadClass("Her2ExportSource")
-println "TOLD " + new Gson().newBuilder().serializeNulls().create().toJson([
+println "VALUES " + new Gson().newBuilder().serializeNulls().create().toJson([
     names: asked.names.collect { image.identity("7", it) },
     paths: asked.paths.collect { source.textOf(new URI(it)) },
     ways: asked.ways.collect { source.between(it[0], it[1]) },
@@ -49,8 +49,8 @@ println "TOLD " + new Gson().newBuilder().serializeNulls().create().toJson([
 """
 
 
-def test_the_list_of_kinds_is_pythons() -> None:
-    """One fact in two languages: what Python opens."""
+def test_readable_endings_are_pythons() -> None:
+    """The endings that Python opens are listed in both languages."""
     text = (SCRIPTS / "lib" / "Her2ExportPixels.groovy").read_text(encoding="utf-8")
     listed = re.search(r"READABLE = \[([^\]]*)\]", text)
     assert listed is not None
@@ -61,7 +61,7 @@ def test_the_list_of_kinds_is_pythons() -> None:
 @pytest.mark.qupath
 @pytest.mark.slow
 class TestExport:
-    def test_an_image_and_its_closing_line(self, bench: Bench) -> None:
+    def test_exports_an_image_and_prints_the_closing_line(self, bench: Bench) -> None:
         done = bench.run("export_regions.groovy")
         assert done.returncode == 0, done.stdout + done.stderr
         assert re.findall(r"^HER2_.*$", done.stdout, re.MULTILINE) == [
@@ -77,13 +77,13 @@ class TestExport:
         status = json.loads((her2 / "status" / "export" / "1.json").read_bytes())
         assert (status["ok"], status["images"]) == (True, 1)
 
-    def test_what_it_does_not_know_it_says(self, bench: Bench) -> None:
+    def test_unknown_arguments_are_refused(self, bench: Bench) -> None:
         done = bench.run("export_regions.groovy", "--args", "cels")
         assert done.returncode == 1
-        assert "Unknown argument 'cels'. There are: out=FOLDER, cells, pixels" in done.stdout + done.stderr
+        assert "Unknown argument 'cels'. Available: out=FOLDER, cells, pixels" in done.stdout + done.stderr
         assert not (bench.project.parent / "her2").exists()
 
-    def test_a_list_of_a_newer_format_is_left_alone(self, bench: Bench) -> None:
+    def test_images_json_of_a_newer_format_is_not_changed(self, bench: Bench) -> None:
         images = bench.project.parent / "her2" / "images.json"
         images.parent.mkdir()
         images.write_text('{"format": 2, "images": []}')
@@ -92,12 +92,12 @@ class TestExport:
         assert "has format 2" in done.stdout
         assert images.read_text() == '{"format": 2, "images": []}'
 
-    def test_without_a_project_the_way_out_is_said(self, qupath: QuPath, tmp_path: Path) -> None:
+    def test_without_a_project_the_message_says_what_to_do(self, qupath: QuPath, tmp_path: Path) -> None:
         done = qupath.run(SCRIPTS / "export_regions.groovy", private=tmp_path)
         assert done.returncode != 0
         assert "No project is open" in done.stdout + done.stderr
 
-    def test_names_paths_and_fingerprints_are_pythons(self, qupath: QuPath, tmp_path: Path) -> None:
+    def test_names_paths_and_fingerprints_equal_pythons(self, qupath: QuPath, tmp_path: Path) -> None:
         files = {"small.bin": b"abc", "none.bin": b"", "s.mrxs": b"index"}
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
@@ -105,7 +105,7 @@ class TestExport:
         for name in ("Data0002.dat", "Data0001.dat", "Slidedat.ini"):
             (tmp_path / "s" / name).write_text(name)
         with (tmp_path / "large.bin").open("wb") as file:
-            # Sparse: 18 blocks of a file over 64 MiB are read, and no more.
+            # A sparse file of more than 64 MiB, of which only 18 blocks are hashed.
             for at in range(0, 90 << 20, 5_000_017):
                 file.seek(at)
                 file.write(at.to_bytes(8, "big"))
@@ -118,11 +118,11 @@ class TestExport:
         }
         (tmp_path / "asked.json").write_text(json.dumps(question), encoding="utf-8")
         script = tmp_path / "ask.groovy"
-        script.write_text(ASK, encoding="utf-8")
+        script.write_text(PROBE, encoding="utf-8")
         words = ("--args", str(SCRIPTS / "lib"), "--args", str(tmp_path / "asked.json"))
         done = qupath.run(script, *words, private=tmp_path)
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("TOLD ")]
-        told = json.loads(line[5:])
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("VALUES ")]
+        told = json.loads(line[7:])
         assert told["names"] == [image_id("7", name) for name in NAMES]
         assert told["paths"] == [text for _, text in PATHS]
         assert told["ways"] == [way for _, _, way in WAYS]

@@ -1,4 +1,4 @@
-"""The tests below need no QuPath: the folders they find are empty files laid out as QuPath's installers do it."""
+"""How the tests find QuPath installations; needs no QuPath, as the folders hold empty files in QuPath's layout."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def lay_out(folder: Path, version: str, platform: str = "linux") -> Path:
 
 
 @pytest.mark.parametrize("platform", sorted(LAYOUTS))
-def test_every_version_is_found_in_order(
-    tmp_path: Path, platform: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_are_found_in_order(tmp_path: Path, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     for name, version in (("QuPath-b", "0.10.0"), ("qupath-a", "0.9.1"), ("Other", "0.1.0")):
         lay_out(tmp_path / name, version, platform)
@@ -37,7 +35,7 @@ def test_every_version_is_found_in_order(
     assert all(q.launcher == q.folder / LAYOUTS[platform][1] for q in found)
 
 
-def test_the_named_folder_comes_before_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_folder_comes_before_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     lay_out(tmp_path / "place" / "QuPath", "0.6.0")
     named = lay_out(tmp_path / "mine", "0.6.0")
@@ -46,7 +44,7 @@ def test_the_named_folder_comes_before_the_search(tmp_path: Path, monkeypatch: p
     assert [q.folder for q in find_qupaths(environment, [tmp_path / "place"])] == [conda, named]
 
 
-def test_an_incomplete_folder_is_no_qupath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_folder_is_not_a_qupath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     whole = lay_out(tmp_path / "QuPath-1", "0.6.0")
     assert [q.folder for q in find_qupaths({}, [tmp_path])] == [whole]
@@ -59,7 +57,7 @@ def test_an_incomplete_folder_is_no_qupath(tmp_path: Path, monkeypatch: pytest.M
     ("named", "tested"),
     [("", ["0.5.1", "0.6.0"]), ("0.6", ["0.6.0"]), ("0.5, 0.6.0", ["0.5.1", "0.6.0"]), ("0.7", [])],
 )
-def test_tests_run_on_the_versions_that_are_named(
+def test_tests_run_on_the_named_versions(
     tmp_path: Path, named: str, tested: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")

@@ -23,8 +23,8 @@ def status(study: Study, verb: str = "import") -> dict[str, object]:
     return content
 
 
-def test_the_result_that_counts_is_imported_and_said(study: Study) -> None:
-    """Whether QuPath saves as well (-s) or not."""
+def test_current_result_is_imported_and_reported(study: Study) -> None:
+    """With and without QuPath saving too (-s)."""
     before = study.data.read_bytes()
     nothing = study.run("import_results.groovy")
     assert closing_lines(nothing) == ["HER2_IMPORT_RESULTS_OK state=no-result image=1_drawn"]
@@ -48,8 +48,8 @@ def test_the_result_that_counts_is_imported_and_said(study: Study) -> None:
     assert metadata["Case"] == "7"
 
 
-def test_a_refused_result_is_an_error_and_leaves_a_status(study: Study) -> None:
-    """Over all images QuPath's exit code is 0 in both cases; -s saves nothing of ours."""
+def test_refused_result_is_an_error_and_leaves_a_status(study: Study) -> None:
+    """The status matters because over a whole project QuPath's exit code is 0; -s saves nothing of ours."""
     run = study.write_run()
     (run / "cells.npz").write_bytes(b"x")
     said = study.run("import_results.groovy", "-s")
@@ -61,7 +61,7 @@ def test_a_refused_result_is_an_error_and_leaves_a_status(study: Study) -> None:
     assert ours_in(study.replay("dump=after").dump("after")) == []
 
 
-def test_the_score_that_a_person_wrote_stays(study: Study) -> None:
+def test_score_entered_by_the_user_stays(study: Study) -> None:
     study.write_run()
     seen = study.replay(
         "edit=own-score", "save", "push", "push", "dump=pushed", "remove", "reopen", "dump=gone"
@@ -71,8 +71,8 @@ def test_the_score_that_a_person_wrote_stays(study: Study) -> None:
     assert seen.dump("gone")["metadata"] == {"Case": "7", "HER2 score": "1+ (Dr. X)"}
 
 
-def test_the_workflow_step_imports_again(study: Study, tmp_path: Path) -> None:
-    """What *Create script* writes is run as a script of its own, on an image without results."""
+def test_workflow_step_imports_again(study: Study, tmp_path: Path) -> None:
+    """The line that *Create script* writes, run as a script on an image without results."""
     study.write_run()
     script = tmp_path / "created.groovy"
     script.write_text(f"run(new File('{SCRIPTS}/import_results.groovy'), new String[0])\n", encoding="utf-8")
@@ -87,7 +87,7 @@ def test_the_workflow_step_imports_again(study: Study, tmp_path: Path) -> None:
     ], done.stdout
 
 
-def test_without_a_project_the_way_out_is_said(qupath: QuPath, tmp_path: Path) -> None:
+def test_without_a_project_the_message_says_what_to_do(qupath: QuPath, tmp_path: Path) -> None:
     done = qupath.run(SCRIPTS / "import_results.groovy", private=tmp_path)
     assert done.returncode != 0
     assert "-p project.qpproj" in done.stdout + done.stderr

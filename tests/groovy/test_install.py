@@ -18,8 +18,8 @@ pytestmark = [
 ]
 
 
-def test_installs_what_the_terminal_installs(qupath: QuPath, tmp_path: Path) -> None:
-    """The same files and facts, so that either door can renew or remove what the other has installed."""
+def test_installs_the_same_as_the_command_line(qupath: QuPath, tmp_path: Path) -> None:
+    """Same files and her2.json, so that either can update or remove what the other installed."""
     python = python_program(tmp_path)
     home = tmp_path / "home of Ö"
     mine = tmp_path / "mine.groovy"

@@ -1,4 +1,4 @@
-"""What holds for every class of the library and for the lines that load it, seen without a QuPath."""
+"""Conventions for every class of the Groovy library and for the lines that load it; needs no QuPath."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from qupath_her2.patches.tasks import TASKS
 from qupath_her2.project.class_names import PATCH_CLASS, patch_colour
 from tests.groovy.conftest import SCRIPTS
 
-#: Compiled at every start, before what is kept compiled can be found: quicker to compile than to run.
+#: Compiled at every start, before cached classes can be found, so not statically: that takes longer than it saves.
 FIRST = "Her2Loader"
 LIBRARY = sorted((SCRIPTS / "lib").glob("*.groovy"))
 LOADER = "// ---- the library: the same lines in every script"
 
 
 def loaders() -> dict[str, str]:
-    """Script: the lines that load the library, which end every script that uses it."""
+    """The lines that load the library, by script; they are the last lines of every script that uses it."""
     texts = {script.name: script.read_text(encoding="utf-8") for script in sorted(SCRIPTS.glob("*.groovy"))}
     return {name: text[text.index(LOADER) :] for name, text in texts.items() if "her2(" in text}
 
 
-def test_the_library_is_loaded_in_one_way() -> None:
+def test_all_scripts_load_the_library_in_the_same_way() -> None:
     assert len(set(loaders().values())) <= 1, f"{' and '.join(loaders())} load the library in different ways"
 
 
-def test_every_class_that_is_asked_for_is_there() -> None:
+def test_every_class_used_by_a_script_exists() -> None:
     for script in SCRIPTS.glob("*.groovy"):
         asked = re.findall(r'her2\("(\w+)"\)', script.read_text(encoding="utf-8"))
         assert {f"{name}.groovy" for name in asked} <= {file.name for file in LIBRARY}, script.name
 
 
-def test_the_metadata_that_is_ours_is_listed_once() -> None:
-    """What a push writes there and an export leaves out must be the same list."""
+def test_our_metadata_keys_are_listed_once() -> None:
+    """An import writes these keys and an export leaves them out, so both must use the same list."""
     listing = [file.name for file in LIBRARY if "HER2 score (computed)" in file.read_text(encoding="utf-8")]
     assert listing == ["Her2Import.groovy"]
 
@@ -56,8 +56,8 @@ def test_patches_have_the_same_colours_in_qupath_and_in_reports() -> None:
 
 @pytest.mark.parametrize("file", LIBRARY, ids=lambda f: f.stem)
 class TestLibraryClass:
-    def test_one_compiled_class_of_the_files_name(self, file: Path) -> None:
-        """A class is found by the name of its file, and only what is compiled statically is quick."""
+    def test_one_statically_compiled_class_named_after_the_file(self, file: Path) -> None:
+        """A class is found by its file name, and only statically compiled classes are fast."""
         text = file.read_text(encoding="utf-8")
         compiled = r"" if file.stem == FIRST else r"@CompileStatic\n"
         assert re.search(rf"^{compiled}(final |abstract )?class {file.stem}\b", text, re.MULTILINE)
@@ -65,12 +65,12 @@ class TestLibraryClass:
         assert "@CompileDynamic" not in text
         assert max(len(line) for line in text.splitlines()) <= 120
 
-    def test_says_what_it_is_for(self, file: Path) -> None:
+    def test_has_a_comment_above_the_class(self, file: Path) -> None:
         assert re.search(r"\*/\n(@CompileStatic\n)?(abstract )?class", file.read_text(encoding="utf-8")), (
             "no comment above the class"
         )
 
-    def test_nothing_that_qupath_lacks_or_that_breaks_a_hierarchy(self, file: Path) -> None:
+    def test_avoids_what_qupath_lacks_and_what_breaks_a_hierarchy(self, file: Path) -> None:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"groovy\.(json|yaml)", text)
         assert not re.search(r"\b(resolveHierarchy|clearChildObjects|clearAll)\(", text)

@@ -14,8 +14,8 @@ pytestmark = [
 ]
 
 
-def test_cancel_ends_python_and_all_that_it_started(qupath: QuPath, tmp_path: Path) -> None:
-    """One grandchild ignores a polite end."""
+def test_cancel_ends_python_and_all_its_descendants(qupath: QuPath, tmp_path: Path) -> None:
+    """One grandchild ignores the signal to terminate."""
     probe = "case $1 in -c) echo 3.12 9.9; exit 0;; esac"
     tree = (
         "(trap '' TERM; while true; do sleep 0.2; done) & echo $! > children; sleep 300 & echo $! >> children; "

@@ -11,7 +11,7 @@ from tests.helpers.qupath import QuPath
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
-def test_what_was_imported_is_removed(study: Study) -> None:
+def test_imported_results_are_removed(study: Study) -> None:
     study.write_run()
     before = study.replay("dump=before", "push").dump("before")
     pushed = study.data.read_bytes()
@@ -23,25 +23,25 @@ def test_what_was_imported_is_removed(study: Study) -> None:
     done = study.run("remove_results.groovy")
     assert closing_lines(done) == [f"HER2_REMOVE_RESULTS_OK state=removed {counts}"]
     assert status(study, "remove")["removed"] == 80
-    assert "80 of our objects removed, 0 that you changed kept" in done
+    assert "80 HER2 objects removed, 0 that you edited kept" in done
     after = study.replay("dump=after").dump("after")
     assert ours_in(after) == []
     assert after["objects"] == before["objects"]
     assert after["metadata"] == before["metadata"]
 
 
-def test_what_is_left_of_a_lost_run_is_said(study: Study) -> None:
+def test_objects_of_a_lost_run_are_kept_and_reported(study: Study) -> None:
     run = study.write_run()
     study.replay("push")
     (run / "run.json").unlink()
     done = study.run("remove_results.groovy")
     counts = "image=1_drawn removed=0 edited=0 restored=0 lost=80"
     assert closing_lines(done) == [f"HER2_REMOVE_RESULTS_OK state=removed {counts}"]
-    assert "80 were left as yours: the folder of the run that made them is gone" in done
+    assert "80 were kept because the folder of their run is gone" in done
 
 
-def test_an_image_without_results_stays_as_it_is(study: Study) -> None:
-    """Also where the project was never exported."""
+def test_image_without_results_is_unchanged(study: Study) -> None:
+    """Even if the project was never exported."""
     (study.her2 / "images.json").unlink()
     before = study.replay("dump=before").dump("before")
     done = study.run("remove_results.groovy")
@@ -51,7 +51,7 @@ def test_an_image_without_results_stays_as_it_is(study: Study) -> None:
     assert study.replay("dump=after").dump("after")["objects"] == before["objects"]
 
 
-def test_without_a_project_the_way_out_is_said(
+def test_without_a_project_the_message_says_what_to_do(
     qupath: QuPath, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     done = qupath.run(SCRIPTS / "remove_results.groovy", private=tmp_path_factory.mktemp("private"))

@@ -25,7 +25,7 @@ def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Fiel
 
 @pytest.fixture
 def fields(_made_once: Fields, tmp_path: Path) -> Fields:
-    """A fresh copy of two drawn fields in a project of this QuPath."""
+    """A fresh copy of a project of this QuPath with two synthetic fields."""
     return copy_of(_made_once, tmp_path)
 
 
@@ -37,7 +37,7 @@ def seen(fields: Fields, image: str = "case01") -> dict[str, Any]:
     return content
 
 
-def test_the_open_image_is_scored_and_its_own_cells_classified(fields: Fields) -> None:
+def test_open_image_is_scored_and_existing_cells_are_classified(fields: Fields) -> None:
     said = fields.on_image("score_image.groovy", "-s")
     words = closing(said)
     assert words["state"] == "pushed", said
@@ -68,8 +68,8 @@ def test_the_open_image_is_scored_and_its_own_cells_classified(fields: Fields) -
     )
 
 
-def test_the_script_made_of_the_workflow_scores_the_image_again(fields: Fields, tmp_path: Path) -> None:
-    """What *Create script* gives, run on the image without its results: the same objects and score, as first told."""
+def test_script_created_from_the_workflow_scores_the_image_again(fields: Fields, tmp_path: Path) -> None:
+    """The script from *Create script*, run after the results were removed, gives the same objects and score."""
     said = fields.on_image(
         "score_image.groovy", "--args", "specimen=biopsy", "--args", f"her2={tmp_path}/it's"
     )
@@ -89,7 +89,7 @@ def test_the_script_made_of_the_workflow_scores_the_image_again(fields: Fields, 
     assert {**after, "steps": None, "script": None} == {**before, "steps": None, "script": None}
 
 
-def test_the_whole_project_is_scored_by_the_first_of_qupaths_runs(fields: Fields) -> None:
+def test_first_of_qupaths_runs_scores_the_whole_project(fields: Fields) -> None:
     said = fields.run("score_project.groovy", "-p", str(fields.project), "-s")
     assert "HER2_SCORE_PROJECT_OK images=2 scored=2 failed=0" in said, said
     assert "HER2_SCORE_PROJECT_OK images=0 scored=0 failed=0" in said, said
@@ -101,7 +101,7 @@ def test_the_whole_project_is_scored_by_the_first_of_qupaths_runs(fields: Fields
     assert seen(fields)["cells"] > 50
 
 
-def test_what_python_says_is_the_error_and_nothing_is_changed(fields: Fields, tmp_path: Path) -> None:
+def test_pythons_error_message_is_shown_and_nothing_is_changed(fields: Fields, tmp_path: Path) -> None:
     data = fields.folder / "data" / "1" / "data.qpdata"
     before = data.read_bytes()
     probe = "case $1 in -c) echo 3.12 9.9; exit 0;; esac"
@@ -116,6 +116,6 @@ def test_what_python_says_is_the_error_and_nothing_is_changed(fields: Fields, tm
     assert (status["ok"], status["message"]) == (False, "The disk is full of µm.")
 
     said = fields.on_image("score_image.groovy", python=tmp_path / "no python")
-    assert "is not there any more. Install it with: pip install qupath-her2" in said
+    assert "does not exist any more. Install it with: pip install qupath-her2" in said
     said = fields.on_image("score_image.groovy", "--args", "sight=gastric")
-    assert "Unknown argument 'sight=gastric'. There are: her2=FOLDER, site=…" in said
+    assert "Unknown argument 'sight=gastric'. Available: her2=FOLDER, site=…" in said

@@ -1,4 +1,4 @@
-"""QuPath killed while it has an image scored: the image is as it was or scored whole, and the next run completes."""
+"""QuPath is killed while scoring: the image is unchanged or completely scored, and the next run completes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def start_scoring(fields: Fields, python: Path, pixel_size_um: float) -> subproc
     )
 
 
-def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path) -> None:
+def test_qupath_or_python_killed_while_scoring(qupath: QuPath, tmp_path: Path) -> None:
     fields = make_fields(qupath, tmp_path / "a study", tmp_path / "private")
     python = python_program(tmp_path)
     people = regions(seen(fields))
@@ -75,14 +75,14 @@ def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path
             ]
             met += 1
         else:
-            # The first took longer: it compiled its loops, or the machine had more to do.
+            # The first run took longer: it compiled its loops, or the machine was busier.
             whole = moment
-        # Python alone, both, or QuPath alone: then Python goes on for a while, as nobody tells it.
+        # Kill Python, both, or QuPath alone: then Python continues for a while, as nothing stops it.
         targets = pythons if i % 2 and pythons else [running, *(pythons if i % 4 else [])]
         for process in targets:
             process.kill()
         running.wait(PATIENCE_S)
-        # One that is still at work holds the image; it ends by itself.
+        # A Python that is still working holds the image's lock; it ends by itself.
         _, alive = psutil.wait_procs(pythons, timeout=PATIENCE_S)
         assert not alive
         said = fields.on_image("score_image.groovy", python=python)
@@ -97,5 +97,5 @@ def test_qupath_or_python_is_killed_while_scoring(qupath: QuPath, tmp_path: Path
 
 
 def regions(found: dict[str, Any]) -> list[dict[str, float]]:
-    """Measurements of the regions without ours."""
+    """The regions' measurements, without ours."""
     return [{k: v for k, v in region.items() if not k.startswith("HER2: ")} for region in found["regions"]]

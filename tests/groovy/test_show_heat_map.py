@@ -1,4 +1,4 @@
-"""Heat maps of a prediction as QuPath finds and reads them; how they lie in its window is seen in tests/gui."""
+"""Heat maps of a prediction as QuPath finds and reads them; tests/gui tests how its window shows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
 def with_maps(study: Study) -> tuple[Path, PatchTable, dict[str, bytes]]:
-    """A run of a network with a heat map and a map of where it looked; it counts."""
+    """A prediction with a heat map and a Grad-CAM map, as the image's current run."""
     table = drawn_patches(7)
     said = Prediction("net", "her2-4", "3+", {"0": 0.25, "3+": 0.75}, len(table), "mean of patches")
     run = study.write_run(7, patches=table, prediction=said)
@@ -43,7 +43,7 @@ def with_maps(study: Study) -> tuple[Path, PatchTable, dict[str, bytes]]:
     return writer.final, table, files
 
 
-def test_maps_are_found_and_a_map_of_another_image_is_refused(study: Study) -> None:
+def test_maps_are_found_and_maps_of_another_image_are_refused(study: Study) -> None:
     assert "There is no heat map of this image" in study.run("show_heat_map.groovy")
     run, table, _ = with_maps(study)
     before = study.data.read_bytes()
@@ -59,7 +59,10 @@ def test_maps_are_found_and_a_map_of_another_image_is_refused(study: Study) -> N
     content["image"]["width"] = WIDTH + 1
     path.write_text(json.dumps(content))
     refused = study.run("show_heat_map.groovy")
-    assert f"are of an image of {WIDTH + 1} x {HEIGHT} px, and this one has {WIDTH} x {HEIGHT} px" in refused
+    assert (
+        f"were made for an image of {WIDTH + 1} x {HEIGHT} px, but this image has {WIDTH} x {HEIGHT} px"
+        in refused
+    )
 
 
 def test_qupath_reads_the_pyramid_as_it_was_written(study: Study, qupath: QuPath, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cancelled or failing at any step, in memory or on disk: the image, its file and its metadata are as before."""
+"""Cancelled or failing at any step, in memory or on disk: the image, its file and its metadata are unchanged."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.groovy.studies import Study, drawn_cells
 from tests.groovy.test_writeback_round import our_steps, people
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
-#: How often QuPath is killed at a random moment; more by HER2_KILLS.
+#: Number of kills at random moments; HER2_KILLS sets another one.
 KILLS = int(os.environ.get("HER2_KILLS", "3"))
-#: A push asks whether it is cancelled before the cells are built and after each kind of change.
+#: An import checks for Cancel before the cells are built and after each kind of change.
 MOMENTS = range(1, 6)
 
 
@@ -37,7 +37,7 @@ def test_cancelled_or_failed_at_every_moment(study: Study) -> None:
     tries = [(kind, moment) for kind in ("cancel", "throw") for moment in MOMENTS]
     for kind, moment in tries:
         steps += [f"{kind}={moment}", "push", f"dump={kind}{moment}"]
-    # One moment later there is nothing left to cancel.
+    # One check later there is nothing left to cancel.
     seen = study.replay(
         *steps, "reopen", "dump=disk", f"cancel={MOMENTS[-1] + 1}", "push", "remove", "dump=gone"
     )
@@ -52,8 +52,8 @@ def test_cancelled_or_failed_at_every_moment(study: Study) -> None:
 
 
 @pytest.mark.parametrize("first_push", [True, False], ids=["first", "second"])
-def test_files_that_cannot_be_written(study: Study, first_push: bool) -> None:
-    """Folders in the place of files cannot be written by any user."""
+def test_unwritable_files(study: Study, first_push: bool) -> None:
+    """No user can write to folders in place of files."""
     first = study.write_run(1)
     second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2))
     ready = study.replay(f"current={first}", *([] if first_push else ["push"]), "dump=ready")
@@ -86,7 +86,7 @@ def test_files_that_cannot_be_written(study: Study, first_push: bool) -> None:
 
 
 def test_project_file_is_as_qupath_writes_it(study: Study) -> None:
-    """Apart from what is saved in between it is the same text as after QuPath's own save, the file named in it too."""
+    """The file is the same text as after QuPath's own save, including its own address in it."""
     study.write_run(1)
     study.replay("push")
     ours = project_text(study)
@@ -100,14 +100,14 @@ def test_project_file_is_as_qupath_writes_it(study: Study) -> None:
 
 
 def project_text(study: Study) -> str:
-    """The project file without the name that QuPath makes up each time it opens a project, to mask an image's own."""
+    """The project file without the random names that QuPath makes up for masking each time it opens a project."""
     return re.sub('"randomizedName": "[^"]*"', "", study.project.read_text(encoding="utf-8"))
 
 
-def test_disk_that_is_full(study: Study, tmp_path: Path) -> None:
-    """No file of more than 256 kB can be written: QuPath fails in the middle of the data file."""
+def test_full_disk(study: Study, tmp_path: Path) -> None:
+    """No file of more than 256 kB can be written, so QuPath fails in the middle of the data file."""
     if sys.platform == "win32":
-        pytest.skip("NOT TESTED: no limit for the size of files")
+        pytest.skip("NOT TESTED: no file size limit on Windows")
     study.write_run(1, cells=many_cells(f"{1 << 2:011x}"))
     before = study.replay("dump=before").dump("before")
     files = {path: path.read_bytes() for path in (study.data, study.project)}
@@ -123,7 +123,7 @@ def test_disk_that_is_full(study: Study, tmp_path: Path) -> None:
     assert seen.dump("gone")["objects"] == before["objects"]
 
 
-def test_project_that_is_read_only(study: Study, tmp_path: Path) -> None:
+def test_read_only_project(study: Study, tmp_path: Path) -> None:
     study.write_run(1)
     before = study.replay("dump=before").dump("before")
     files = {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file()}
@@ -141,9 +141,9 @@ def test_project_that_is_read_only(study: Study, tmp_path: Path) -> None:
 
 @contextmanager
 def read_only(study: Study, program: Path) -> Iterator[Study]:
-    """The study as QuPath sees it when its folder cannot be written; the superuser needs a mount for that."""
+    """The study with a read-only folder; for the superuser that takes a mount."""
     if sys.platform == "win32":
-        pytest.skip("NOT TESTED: read-only folders of POSIX")
+        pytest.skip("NOT TESTED: read-only folders are a POSIX feature")
     if os.geteuid() == 0:
         mount = f'mount --bind "{study.folder}" "{study.folder}" && mount -o remount,ro,bind "{study.folder}"'
         if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
@@ -161,13 +161,13 @@ def read_only(study: Study, program: Path) -> Iterator[Study]:
 
 
 def started_by(study: Study, program: Path, line: str) -> Study:
-    """The study with a QuPath that is started by a line of shell."""
+    """The study with a QuPath that is started through a line of shell."""
     launcher = program_of(program, line.format(study.qupath.launcher))
     return dataclasses.replace(study, qupath=dataclasses.replace(study.qupath, launcher=launcher))
 
 
 def many_cells(run_hash: str) -> CellTable:
-    """The drawn cells often enough to make a large file."""
+    """Copies of the drawn cells, enough for a large file."""
     few = drawn_cells(run_hash)
     n = 40
     rows = {
@@ -177,7 +177,7 @@ def many_cells(run_hash: str) -> CellTable:
     moved = {
         name: np.concatenate([getattr(few, name)] * n) for name in ("centroid_xy", "cell_xy", "nucleus_xy")
     }
-    # Nothing that repeats, which would be packed into little.
+    # Random shifts, because repeated data would compress to little.
     moved = {name: xy + random.uniform(0, 0.5, xy.shape).astype(np.float32) for name, xy in moved.items()}
     offsets = {
         name: np.concatenate([[0], np.cumsum(np.tile(np.diff(getattr(few, name)), n))])
@@ -186,8 +186,8 @@ def many_cells(run_hash: str) -> CellTable:
     return dataclasses.replace(few, uuid=object_uuids(run_hash, n * len(few)), **rows, **moved, **offsets)
 
 
-def test_data_that_cannot_be_read(study: Study) -> None:
-    """QuPath shows such an image as empty, and saving it would lose the file; half a save is mended from its backup."""
+def test_unreadable_data(study: Study) -> None:
+    """QuPath shows such an image as empty and saving would lose the data; a killed save is repaired from its backup."""
     study.write_run()
     before = study.replay("dump=before").dump("before")
     whole = study.data.read_bytes()
@@ -196,7 +196,7 @@ def test_data_that_cannot_be_read(study: Study) -> None:
     assert "cannot be read" in seen.lines()[0]
     assert study.data.read_bytes() == whole[: len(whole) // 3]
 
-    # As a kill in the middle of saving leaves it.
+    # The state after a kill in the middle of a save.
     (study.data.parent / "data.qpdata.bkp").write_bytes(whole)
     seen = study.replay("push", "remove", "reopen", "dump=after")
     assert [line.split(":")[0] for line in seen.lines()] == ["DONE push", "DONE remove"]
@@ -204,7 +204,7 @@ def test_data_that_cannot_be_read(study: Study) -> None:
 
 
 def test_killed_between_data_and_metadata(study: Study) -> None:
-    """The next script that opens the project completes the pair; a note of data that never came is forgotten."""
+    """The next script on the project completes the metadata; a note whose data were never saved is dropped."""
     run = study.write_run()
     note = study.data.parents[1] / "1.her2-pending.json"
     assert "REPLAYED" not in study.attempt("push-halted")
@@ -229,13 +229,13 @@ def test_killed_between_data_and_metadata(study: Study) -> None:
 
 
 def metadata(study: Study) -> dict[str, str]:
-    """What the project file says of the image."""
+    """The image's metadata in the project file."""
     found: dict[str, str] = json.loads(study.project.read_bytes())["images"][0]["metadata"]
     return found
 
 
 def test_killed_at_any_moment(study: Study) -> None:
-    """Everything of the person's is there when the project is opened again, and the next push completes."""
+    """All the user's objects are there when the project is reopened, and the next push completes."""
     first = study.write_run(1, cells=drawn_cells(f"{1 << 2:011x}", foreign=True))
     second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2, foreign=True))
     before = study.replay("dump=before").dump("before")
@@ -256,7 +256,7 @@ def test_killed_at_any_moment(study: Study) -> None:
 
 
 def outlines(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Where people's objects are and how they look; cells that were classified have another class meanwhile."""
+    """Parents, outlines and names of the user's objects; their classes differ while they are classified."""
     return [
         (
             found["id"],

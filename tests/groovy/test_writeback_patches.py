@@ -1,4 +1,4 @@
-"""Patches of a run become tiles of the regions they were cut from, and go as cells do."""
+"""Patches of a run become tiles of the regions they were cut from, and are removed like cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.groovy.test_writeback_round import ours_in, people
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 CLASSES = ("HER2 patch 0", "HER2 patch 3+")
-#: Left, top, width, height, region: the drawn study's first regions, the last tile beyond its region's edge.
+#: Left, top, width, height, region index; the last tile extends beyond its region.
 BOXES = [(20 + 40 * i, 20 + 40 * j, 40, 40, 0) for j in range(2) for i in range(4)] + [
     (200, 20, 60, 50, 1),
     (330, 100, 60, 50, 1),
@@ -35,7 +35,7 @@ def drawn_patches(key: int, *, shift_px: int = 0) -> PatchTable:
     probabilities = np.stack([first, 1 - first], axis=1)
     codes = probabilities.argmax(axis=1).astype(np.uint8)
     probabilities[3], codes[3] = np.nan, NOT_MEASURED
-    # The study's cells take the numbers below.
+    # Serial numbers below 100 belong to the study's cells.
     uuid = object_uuids(f"{key << 2:011x}", len(boxes), start=100)
     return PatchTable(uuid, boxes[:, :4], boxes[:, 4], probabilities, codes, CLASSES)
 
@@ -53,8 +53,8 @@ def corners(found: dict[str, Any]) -> NDArray[np.float64]:
     return np.array([*ring.min(axis=0), *(ring.max(axis=0) - ring.min(axis=0))])
 
 
-def test_patches_come_stay_and_go(study: Study) -> None:
-    """The second run cuts its patches 6 px further right."""
+def test_patches_are_added_kept_and_removed(study: Study) -> None:
+    """The patches of the second run lie 6 px further right."""
     table = {1: drawn_patches(1), 2: drawn_patches(2, shift_px=6)}
     run = {key: study.write_run(key, patches=table[key]) for key in table}
     broken = study.write_run(3, patches=drawn_patches(3))
@@ -94,7 +94,7 @@ def test_patches_come_stay_and_go(study: Study) -> None:
     assert "patch_class holds 7" in seen.lines()[2]
     assert seen.dump("refused")["objects"] == pushed["objects"]
 
-    # One class changed and one tile deleted: both speak for the patches of the next run whose centres they hold.
+    # One class changed and one tile deleted: both suppress the patches of the next run whose centres they contain.
     edited, second = tiles_in(seen.dump("edited")), tiles_in(seen.dump("second"))
     assert set(edited) == set(ids(table[1])) - {ids(table[1])[1]}
     assert set(second) == {ids(table[1])[0], *ids(table[2])[2:]}
@@ -104,5 +104,5 @@ def test_patches_come_stay_and_go(study: Study) -> None:
     assert seen.dump("third")["objects"] == seen.dump("second")["objects"]
     for name in ("pushed", "refused", "second", "gone"):
         assert people(seen.dump(name)) == people(before), name
-    # What a person changed is a person's; the rest is gone.
+    # What the user edited is kept; the rest is gone.
     assert [found["id"] for found in ours_in(seen.dump("gone"))] == ids(table[1])[:1]

@@ -1,4 +1,4 @@
-"""What a person did to our cells between two runs stays, counts once, and is asked of every later run."""
+"""Edits of our cells by the user are kept, counted once, and respected by every later run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
 def said(seen: Seen) -> list[dict[str, str]]:
-    """The counts of each push and removal, as they were said."""
+    """The printed counts of each push and removal."""
     lines = [line for line in seen.lines() if line.startswith(("DONE push", "DONE remove"))]
     return [dict(word.split("=", 1) for word in line.split(": ", 1)[1].split()) for line in lines]
 
@@ -32,7 +32,7 @@ def ours_by_id(dump: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def held(cells: CellTable, by: list[shapely.Polygon]) -> set[str]:
-    """Cells whose nucleus centre lies in one of the outlines."""
+    """Cells whose centre lies in one of the outlines."""
     points = shapely.points(cells.centroid_xy)
     inside = np.any([shapely.contains(outline, points) for outline in by], axis=0)
     return {uuid for uuid, is_in in zip(ids(cells), inside, strict=True) if is_in}
@@ -43,7 +43,7 @@ def outline(cells: CellTable, i: int) -> shapely.Polygon:
 
 
 def test_edited_deleted_copied_and_merged_cells(study: Study) -> None:
-    """The new run sees the same cells half a cell further right."""
+    """The new run has the same cells, half a cell further right."""
     run = {
         key: study.write_run(key, cells=drawn_cells(f"{key << 2:011x}", shift_px=key - 1.0))
         for key in (1, 2, 3)
@@ -62,24 +62,24 @@ def test_edited_deleted_copied_and_merged_cells(study: Study) -> None:
     assert len(gone) == 2 + int(seen.lines()[1].removeprefix("MERGED "))
     assert all(edited[uuid] != before[uuid] for uuid in changed)
 
-    spoken_for = [outline(first, i) for i in [*gone, 0, 1]]
+    occupied = [outline(first, i) for i in [*gone, 0, 1]]
     for name, cells in (("second", second), ("third", third)):
         found = ours_by_id(seen.dump(name))
         assert {uuid: found[uuid] for uuid in changed} == {uuid: edited[uuid] for uuid in changed}
-        assert set(found) == set(changed) | (set(ids(cells)) - held(cells, spoken_for)), name
+        assert set(found) == set(changed) | (set(ids(cells)) - held(cells, occupied)), name
         assert people(seen.dump(name), without_ours=False) == people(seen.dump("edited"), without_ours=False)
     assert {**seen.dump("again"), "changed": None} == {**seen.dump("second"), "changed": None}
     assert set(ours_by_id(seen.dump("back"))) == set(edited)
     counts = said(seen)
     assert [c["edited"] for c in counts] == ["0", "2", "2", "2", "2", "2"]
-    assert counts[1]["suppressed"] == str(len(held(second, spoken_for)))
+    assert counts[1]["suppressed"] == str(len(held(second, occupied)))
     assert counts[2]["unchanged"] == counts[1]["added"]
-    # What a person changed is a person's; the rest is gone.
+    # What the user edited is kept; the rest is gone.
     assert set(ours_by_id(seen.dump("gone"))) == set(changed)
 
 
 def test_cells_cleared_by_hand_come_back(study: Study) -> None:
-    """Clearing all of them says nothing of any one of them."""
+    """Clearing all cells is no decision about a single one."""
     run = study.write_run()
     seen = study.replay(
         "push", "dump=first", "edit=clear", "save", "reopen", "push", "dump=again", "remove", "dump=gone"
@@ -89,7 +89,7 @@ def test_cells_cleared_by_hand_come_back(study: Study) -> None:
     assert ours_in(seen.dump("gone")) == []
 
 
-def test_objects_of_a_lost_run_are_the_persons(study: Study) -> None:
+def test_objects_of_a_lost_run_are_the_users(study: Study) -> None:
     first = study.write_run(1)
     second = study.write_run(2)
     seen = study.replay(f"current={first}", "push", "dump=first")
@@ -99,13 +99,13 @@ def test_objects_of_a_lost_run_are_the_persons(study: Study) -> None:
     lost = ours_by_id(study.replay("dump=end").dump("end"))
     assert set(lost) == set(ours_by_id(seen.dump("gone")))
     assert len(lost) == 80
-    # Those that nobody can tell any more are named, apart from what a person changed.
+    # Objects whose run is gone are counted separately from edited ones.
     assert (said(seen)[1]["lost"], said(seen)[1]["edited"]) == ("80", "0")
-    # Each of its cells is spoken for, so nothing is doubled.
+    # Their places are occupied, so no cell is added twice.
     assert set(ours_by_id(seen.dump("both"))) == set(lost)
 
 
-def test_a_class_that_a_person_gave_to_a_classified_cell_stays(study: Study) -> None:
+def test_class_set_by_the_user_on_a_classified_cell_stays(study: Study) -> None:
     run = {key: study.write_run(key, cells=drawn_cells(f"{key << 2:011x}", foreign=True)) for key in (1, 2)}
     seen = study.replay(
         "dump=before", f"current={run[1]}", "push", "edit=foreign-class", "save", "reopen", f"current={run[2]}", "push",

@@ -1,4 +1,4 @@
-"""What a network predicts lies beside the scores of an image: neither replaces the other."""
+"""An image has scores and predictions side by side: neither replaces the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cells_in(dump: dict[str, Any]) -> set[str]:
     return {found["id"] for found in ours_in(dump) if found["kind"] == "PathCellObject"}
 
 
-def test_scores_and_predictions_live_side_by_side(study: Study) -> None:
+def test_scores_and_predictions_side_by_side(study: Study) -> None:
     table = {key: drawn_patches(key, shift_px=6 * (key - 7)) for key in (7, 8)}
     scores = [study.write_run(key) for key in (1, 2)]
     nets = [study.write_run(key, patches=table[key], prediction=said(key / 10)) for key in (7, 8)]
@@ -43,7 +43,7 @@ def test_scores_and_predictions_live_side_by_side(study: Study) -> None:
     assert both["metadata"]["HER2 predicted class"] == "3+"
     assert cells_in(one) == cells_in(both) == cells_in(other_net)
     assert set(tiles_in(both)) == set(ids(table[7]))
-    # The next net takes the place of the first; the next score leaves the net's tiles where they are.
+    # The second prediction replaces the first; the second score leaves the prediction's tiles in place.
     assert set(tiles_in(other_net)) == set(tiles_in(other_score)) == set(ids(table[8]))
     assert cells_in(other_score)
     assert not cells_in(other_score) & cells_in(one)
@@ -57,7 +57,7 @@ def test_scores_and_predictions_live_side_by_side(study: Study) -> None:
     assert not our_steps(gone)
 
 
-def test_measurements_of_both_kinds_stand_on_a_region(study: Study) -> None:
+def test_regions_have_measurements_of_both_kinds(study: Study) -> None:
     score, net = study.write_run(1), study.write_run(7, patches=drawn_patches(7), prediction=said(0.75))
     seen = study.replay(
         f"current={score}", "push", "folder=her2/predictions", f"current={net}", "push", "dump=both",

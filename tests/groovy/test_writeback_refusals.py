@@ -1,4 +1,4 @@
-"""What is damaged, newer, of another image or of other regions is refused whole, and says the way out."""
+"""Results that are damaged, newer, of another image or of other regions are refused, with what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
 def seal(run: Path, change: Callable[[dict[str, Any]], None] = lambda record: None) -> None:
-    """Change the record, and make it vouch for the files as they are now."""
+    """Change the record, and update its checksums and sizes to the present files."""
     record = json.loads((run / "run.json").read_bytes())
     for name in record["files"]:
         record["files"][name] = sha256_file(run / name)
@@ -30,7 +30,7 @@ def seal(run: Path, change: Callable[[dict[str, Any]], None] = lambda record: No
 
 
 def column(name: str, change: Callable[[Any], Any], *, packed: bool = False) -> Callable[[Path], None]:
-    """Damage one column of cells.npz so that only its content can tell."""
+    """Damage one column of cells.npz, with matching checksums."""
 
     def damage(run: Path) -> None:
         with np.load(run / "cells.npz") as archive:
@@ -67,7 +67,7 @@ def cut(run: Path) -> None:
     seal(run)
 
 
-#: What was done to a run, and what the refusal speaks of.
+#: Damage to a run, and a part of the refusal.
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a flipped bit": (flip, "was changed after the run"),
     "cut short": (cut, "is damaged"),
@@ -110,7 +110,7 @@ def test_damaged_runs(study: Study) -> None:
     assert seen.dump("reopened")["objects"] == seen.dump("before")["objects"]
 
 
-#: A person's change since the export, and what the refusal speaks of.
+#: Change by the user since the export, and a part of the refusal.
 CHANGES = {
     "outline": "outline of the region Tumor 'big one'",
     "class-of-region": "has the class Stroma now",
@@ -121,7 +121,7 @@ CHANGES = {
 
 
 def test_changed_regions(study: Study) -> None:
-    """And a result is for its image alone, whichever is open; one of another project is refused."""
+    """Also: a run goes only to its own image, and one of another project is refused."""
     run = study.write_run()
     elsewhere = study.her2 / "results" / "9_other" / run.name
     shutil.copytree(run, elsewhere)

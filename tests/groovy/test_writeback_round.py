@@ -1,4 +1,4 @@
-"""Results into an image and out of it again: what is ours comes and goes, everything else stays as it was."""
+"""Results are imported and removed again: our objects come and go, everything else stays unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.project.geojson.regions import read_regions
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import NOT_MEASURED, Region
-from qupath_her2.runs.image_setup import whole_tissue_uuid
+from qupath_her2.runs.whole_tissue import whole_tissue_uuid
 from qupath_her2.scoring.intervals import h_score
 from tests.groovy.studies import BIG, FOREIGN, HEIGHT, SECOND, WIDTH, Study, drawn_cells
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
 def people(dump: dict[str, Any], *, without_ours: bool = True) -> list[dict[str, Any]]:
-    """Everything that is not ours, in QuPath's own words, without our measurements."""
+    """All objects that are not ours, as QuPath writes them, without our measurements."""
     kept = []
     for found in dump["objects"]:
         if not is_ours(UUID(found["id"])):
@@ -62,12 +62,12 @@ def test_pushed_twice_reopened_and_removed(study: Study) -> None:
         assert seen.dump(name)["cores"] == before["cores"]
         assert seen.dump(name)["type"] == before["type"]
     assert {**seen.dump("again"), "changed": None} == {**pushed, "changed": None}
-    # QuPath itself adds a step for image type and stains whenever it reads an image.
+    # QuPath itself adds a workflow step for image type and stains whenever it reads an image.
     unlike = {"properties": None, "steps": None}
     assert {**seen.dump("reopened"), **unlike} == {**pushed, **unlike}
     assert our_steps(seen.dump("reopened")) == ["HER2: import results"]
     assert ours_in(seen.dump("anew")) == ours_in(pushed)
-    # Nothing of ours is left behind, not even a name.
+    # Nothing of ours is left, not even a measurement name.
     assert people(seen.dump("gone"), without_ours=False) == people(before, without_ours=False)
     for part in ("objects", "metadata"):
         assert seen.dump("gone")[part] == before[part]
@@ -118,12 +118,12 @@ def test_cells_are_those_of_the_table(study: Study) -> None:
 
 
 def same_ring(geometry: dict[str, Any], ring: NDArray[np.float32]) -> bool:
-    """Whether QuPath has this outline; it writes two decimals, and begins a ring where it likes."""
+    """Whether QuPath has this outline; it rounds to two decimals and may start at another vertex."""
     found, wanted = shapely.geometry.shape(geometry).normalize(), shapely.Polygon(ring).normalize()
     return bool(found.hausdorff_distance(wanted) < 0.0072 and len(found.exterior.coords) == len(ring) + 1)
 
 
-def test_a_new_run_takes_the_place_of_the_old(study: Study) -> None:
+def test_new_run_replaces_the_old_one(study: Study) -> None:
     first = study.write_run(1)
     second = study.write_run(2, cells=drawn_cells(f"{2 << 2:011x}", shift_px=2.0), score="3+")
     seen = study.replay(
@@ -140,7 +140,7 @@ def test_a_new_run_takes_the_place_of_the_old(study: Study) -> None:
     assert seen.dump("second")["metadata"]["HER2 score"] == "3+"
 
 
-def test_a_refusal_takes_the_cells_out_and_says_so(study: Study) -> None:
+def test_not_assessable_result_removes_the_cells(study: Study) -> None:
     first = study.write_run(1)
     refused = study.write_run(2, cells=drawn_cells("0" * 64, regions=0), regions=(), score=None)
     seen = study.replay("dump=before", f"current={first}", "push", f"current={refused}", "push", "dump=after")
@@ -149,7 +149,7 @@ def test_a_refusal_takes_the_cells_out_and_says_so(study: Study) -> None:
     assert seen.dump("after")["metadata"]["HER2 score"] == "not assessable"
 
 
-def test_cells_of_other_programs_are_classified_in_place(study: Study) -> None:
+def test_existing_cells_are_classified_in_place(study: Study) -> None:
     run = study.write_run(cells=drawn_cells(f"{1 << 2:011x}", foreign=True))
     _, cells, _ = read_run(run)
     assert cells is not None
@@ -173,8 +173,8 @@ def test_cells_of_other_programs_are_classified_in_place(study: Study) -> None:
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
 
 
-def test_a_region_of_ours_comes_and_goes_with_its_cells(study: Study) -> None:
-    """Where nobody drew a tumour, all tissue is the region; what a person then draws in it is theirs."""
+def test_whole_tissue_region_is_added_and_removed_with_its_cells(study: Study) -> None:
+    """Without a tumour annotation the whole tissue is the region; what the user draws in it later is kept."""
     hashes = {key: f"{key << 2:011x}" for key in (1, 2)}
     whole = {
         key: Region(
@@ -200,13 +200,13 @@ def test_a_region_of_ours_comes_and_goes_with_its_cells(study: Study) -> None:
         assert len(cells) == 40
         assert people(seen.dump(name), without_ours=False) == people(seen.dump("before"), without_ours=False)
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
-    # The annotation that holds hers stays where it is.
+    # The annotation that contains the user's object stays.
     assert people(seen.dump("both")) == people(seen.dump("drawn"))
     assert str(whole[2].uuid) in {found["id"] for found in ours_in(seen.dump("both"))}
 
 
-def test_an_edited_cell_below_a_region_of_ours_outlives_it(study: Study) -> None:
-    """A new run has a region of its own, which takes the place of the former and what a person changed in it."""
+def test_edited_cell_outlives_its_whole_tissue_region(study: Study) -> None:
+    """A new run's whole-tissue region replaces the old one and takes over the edited cells."""
     hashes = {key: f"{key << 2:011x}" for key in (1, 2)}
     whole = {
         key: Region(
@@ -233,7 +233,7 @@ def test_an_edited_cell_below_a_region_of_ours_outlives_it(study: Study) -> None
     assert str(whole[1].uuid) not in second
     for uuid in changed:
         assert second[uuid] == {**edited[uuid], "parent": str(whole[2].uuid)}
-    # Each new cell lies where a former one did, so the two that are spoken for are not added.
+    # Each new cell lies where an old one did, so the two in occupied places are not added.
     assert len(second) == 1 + 40
     assert seen.dump("again")["objects"] == seen.dump("second")["objects"]
     gone = {found["id"]: found for found in ours_in(seen.dump("gone"))}
@@ -241,7 +241,7 @@ def test_an_edited_cell_below_a_region_of_ours_outlives_it(study: Study) -> None
 
 
 def test_cells_of_tma_cores_lie_below_their_cores(study: Study) -> None:
-    """The core that is marked missing is no region; the grid stays as it was."""
+    """A core marked as missing is not a region; the grid stays unchanged."""
     exported = read_regions(
         study.her2 / "regions" / f"{study.image}.geojson", image_width=WIDTH, image_height=HEIGHT
     )
@@ -258,8 +258,8 @@ def test_cells_of_tma_cores_lie_below_their_cores(study: Study) -> None:
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
 
 
-def test_qupath_counts_the_same_h_score(study: Study) -> None:
-    """QuPath computes it live from the classes of the cells; ours stands in the score."""
+def test_qupath_computes_the_same_h_score(study: Study) -> None:
+    """QuPath computes it live from the cells' classes."""
     _, cells, _ = read_run(study.write_run())
     assert cells is not None
     said = dict(re.findall(r"^HSCORE (\S+) (\S+)$", study.replay("push", "h-scores").output, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""A screen of its own with one QuPath on it: what it shows, clicks, pictures."""
+"""A virtual screen with one QuPath on it: what it shows, clicks, screenshots."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ from tests.helpers.qupath import QuPath
 WATCH = Path(__file__).parent / "scripts" / "watch.groovy"
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
 SIZE = "1400x900"
-#: A window comes up in 8 s on a free machine; on a busy one it may take minutes.
+#: A window opens in 8 s on an idle machine, but may take minutes on a busy one.
 PATIENCE_S = 300.0
 
 
 def missing_programs() -> list[str]:
-    """Return the programs that these tests need and this machine lacks."""
+    """Return the required programs that this machine lacks."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 _MISSING = missing_programs()
-#: Of every test that opens a window.
+#: Marks of every test that opens a window.
 WINDOW_MARKS = [
     pytest.mark.qupath,
     pytest.mark.slow,
     pytest.mark.window,
-    pytest.mark.skipif(
-        bool(_MISSING), reason=f"NOT TESTED: no {', '.join(_MISSING)} for a screen of its own"
-    ),
+    pytest.mark.skipif(bool(_MISSING), reason=f"NOT TESTED: no {', '.join(_MISSING)} for a virtual screen"),
 ]
 
 
 class Screen:
-    """A QuPath that is running on a display nobody sees."""
+    """A QuPath running on a virtual display."""
 
     def __init__(self, display: str, watch: Path, process: subprocess.Popen[bytes]) -> None:
         self.display = display
@@ -50,7 +48,7 @@ class Screen:
         self._orders = 0
 
     def state(self) -> dict[str, Any]:
-        """What the window shows now."""
+        """The current content of the window."""
         try:
             content: dict[str, Any] = json.loads(self.watch.read_bytes())
         except FileNotFoundError:
@@ -61,14 +59,14 @@ class Screen:
         return [found["text"] for found in self.state()["texts"]]
 
     def box(self, words: str) -> str:
-        """Wait for a text that holds these words, and return the whole of it."""
+        """Wait for a text that contains these words, and return it."""
         state = self.wait(lambda s: any(words in t["text"] for t in s["texts"]), f"a text with '{words}'")
         return str(next(t["text"] for t in state["texts"] if words in t["text"]))
 
     def wait(
         self, is_there: Callable[[dict[str, Any]], Any], what: str, patience_s: float = PATIENCE_S
     ) -> dict[str, Any]:
-        """Wait until the state is as wanted, and return it."""
+        """Wait until `is_there` holds for the state, and return the state."""
         end = time.monotonic() + patience_s
         while time.monotonic() < end:
             state = self.state()
@@ -79,12 +77,12 @@ class Screen:
         raise AssertionError(f"Not seen within {patience_s:.0f} s: {what}. There are {self.texts()}")
 
     def wait_for(self, text: str) -> dict[str, Any]:
-        """Wait until a text stands on the screen, and return the last one put there with its place."""
+        """Wait until a text is on the screen, and return the latest one with its position."""
         state = self.wait(lambda s: _having(s, text), f"'{text}'")
         return _having(state, text)[-1]
 
     def click(self, text: str) -> None:
-        """Click on a text once it is there and stays where it is."""
+        """Click on a text once it is there and no longer moves."""
         before, now = None, self.wait_for(text)
         while before is None or (before["x"], before["y"]) != (now["x"], now["y"]):
             time.sleep(0.7)
@@ -97,9 +95,9 @@ class Screen:
             self.click(text)
 
     def choose_file(self, title: str, path: Path) -> None:
-        """Name a file in the system's own window with this title, which is no window of Java."""
+        """Choose a file in the desktop's file dialog with this title, which is not a Java window."""
         self._xdotool("search", "--sync", "--onlyvisible", "--name", title)
-        # The first slash opens a field for the path, and keys that come before it is there are lost.
+        # The slash opens a field for the path; keys pressed before it is open are lost.
         closed = self._pixels()
         self._xdotool("key", "slash")
         self.until(lambda: self._pixels() != closed, "a field for the path")
@@ -119,14 +117,14 @@ class Screen:
         return subprocess.run(words, check=True, capture_output=True).stdout
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
-        """Wait until something is so."""
+        """Wait until a condition holds."""
         end = time.monotonic() + PATIENCE_S
         while not is_so():
             assert time.monotonic() < end, f"Not seen within {PATIENCE_S:.0f} s: {what}"
             time.sleep(0.3)
 
     def ask(self, groovy: str) -> Any:
-        """Run a line on QuPath's own thread and return what it gives; not for lines that open a dialog."""
+        """Run a line on the JavaFX thread and return its value; not for lines that open a dialog."""
         answer = self.watch.with_name(self.watch.name + ".done")
         number = self.do(groovy)
         self.until(
@@ -138,17 +136,17 @@ class Screen:
         return found["value"]
 
     def do(self, groovy: str) -> int:
-        """Begin a line on QuPath's own thread, where `qupath` is the window; returns its number."""
+        """Start a line on the JavaFX thread, where `qupath` is the window; return its number."""
         self._orders += 1
         order = self.watch.with_name(self.watch.name + ".do")
         draft = order.with_name(order.name + ".tmp")
         draft.write_text(f"{self._orders}\n{groovy}", encoding="utf-8")
         draft.replace(order)
-        self.until(lambda: not order.exists(), f"that QuPath takes up: {groovy}")
+        self.until(lambda: not order.exists(), f"QuPath running: {groovy}")
         return self._orders
 
     def picture(self, path: Path) -> None:
-        """Keep what the screen shows."""
+        """Save a screenshot."""
         subprocess.run(["import", "-display", self.display, "-window", "root", str(path)], check=True)
 
     def _xdotool(self, *words: str) -> None:
@@ -176,8 +174,8 @@ def screen(
 ) -> Iterator[Screen]:
     """Open an image of a project in QuPath's window.
 
-    `first` is a script that runs when it is up; `programs` a folder of programs that come before the system's own,
-    and of what the desktop knows about programs.
+    `first` is a script to run when the window is open; `programs` is a folder of programs that take precedence over
+    the system's, and of the desktop's settings for programs.
     """
     private.mkdir(parents=True, exist_ok=True)
     watch = private / "watch.json"
@@ -215,7 +213,7 @@ def _with_programs(folder: Path | None) -> dict[str, str]:
 
 @contextmanager
 def _display() -> Iterator[str]:
-    """A screen under a number that the X server chooses."""
+    """A virtual display with a number chosen by the X server."""
     read, write = os.pipe()
     words = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{SIZE}x24", "-nolisten", "tcp"]
     process = subprocess.Popen(words, pass_fds=(write,), stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The maps of a prediction over the image in QuPath's window, one after the other."""
+"""A prediction's heat maps on the image in QuPath's window, one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.qupath import QuPath
 
 pytestmark = WINDOW_MARKS
 LAID = "qupath.getViewer().getCustomOverlayLayers().collect { it.toString() }"
-#: Where a corner of the first patch stands on the viewer's picture: what is drawn there is the map's colour.
+#: The colour that the viewer shows at a point of the image.
 COLOUR = (
     "def drawn = qupath.lib.gui.tools.GuiTools.makeViewerSnapshot(qupath.getViewer()); "
     "def at = qupath.getViewer().imagePointToComponentPoint(%s, null, false); "
@@ -25,7 +25,7 @@ COLOUR = (
 )
 
 
-def test_maps_come_one_after_the_other_and_go(qupath: QuPath, tmp_path: Path) -> None:
+def test_maps_are_shown_in_turn_and_hidden_again(qupath: QuPath, tmp_path: Path) -> None:
     folder = tmp_path / "a study"
     make_study(qupath, folder, tmp_path / "private")
     study = Study(qupath, folder, tmp_path / "private")
@@ -56,6 +56,6 @@ def test_maps_come_one_after_the_other_and_go(qupath: QuPath, tmp_path: Path) ->
                 colour = expected[int((y + height / 2) * scale), int((x + width / 2) * scale)]
                 assert np.abs(np.array(shown.ask(COLOUR % middle)) - colour[:3]).max() <= 3
         shown.choose("Extensions", "HER2", "Show heat map")
-        shown.until(lambda: shown.ask(LAID) == [], "no map any more")
+        shown.until(lambda: shown.ask(LAID) == [], "no map")
         assert shown.ask(COLOUR % middle) == bare
         assert not shown.state()["objects"]["unsaved"]

@@ -1,4 +1,4 @@
-"""Every item of the menu, clicked, with what the person sees and what is then in the image."""
+"""Every menu item is clicked: what the user sees, and what is in the image afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.gui.screen import WINDOW_MARKS, Screen, screen
 from tests.helpers.qupath import QuPath
 
 pytestmark = WINDOW_MARKS
-#: What a person drew and did not save.
+#: Draws an annotation that is not saved.
 DRAW = (
     "def drawn = qupath.lib.objects.PathObjects.createAnnotationObject("
     "qupath.lib.roi.ROIs.createRectangleROI(1, 2, 3, 4, qupath.lib.regions.ImagePlane.getDefaultPlane())); "
@@ -29,7 +29,7 @@ SAVED_NAMES = (
 
 @contextmanager
 def opened(fields: Fields, tmp_path: Path, python: Path, image: str = "case01") -> Iterator[Screen]:
-    """QuPath's window with the menu just installed and the box about it closed."""
+    """QuPath's window with the menu just installed and its message closed."""
     user = tmp_path / "user"
     user.mkdir()
     private = tmp_path / "window"
@@ -52,7 +52,7 @@ def opened(fields: Fields, tmp_path: Path, python: Path, image: str = "case01") 
 
 
 def make_browser(folder: Path, opened: Path) -> Path:
-    """A browser that only writes down the address: started by xdg-open, or as the desktop's own choice (Java 25)."""
+    """A browser that only records the address; started by xdg-open, or as the desktop's default (Java 25)."""
     (folder / "applications").mkdir(parents=True)
     browser = program_of(folder / "xdg-open", f'echo "$1" > "{opened}"')
     (folder / "applications" / "browser.desktop").write_text(
@@ -68,7 +68,7 @@ def choose(shown: Screen, item: str) -> None:
     shown.choose("Extensions", "HER2", item)
 
 
-def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
+def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private", ("3+", "1+"))
     python = python_program(tmp_path)
     with opened(fields, tmp_path, python) as shown:
@@ -81,7 +81,7 @@ def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
         choose(shown, "Create classes")
         listed = shown.wait(lambda s: "Tumor: 3+" in s["listed"], "the classes in the list")["listed"]
         assert {"In situ", "Control", "Tumor: Negative"} <= set(listed)
-        shown.box("6 classes added to the list, 3 were there.")
+        shown.box("6 classes added, 3 already listed.")
         shown.picture(tmp_path / "classes.png")
 
         choose(shown, "Check set-up")
@@ -107,7 +107,7 @@ def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
 
         shown.ask(DRAW)
         choose(shown, "Remove results")
-        shown.box("not saved yet")
+        shown.box("This image has unsaved changes, which will be saved with the removal")
         shown.picture(tmp_path / "question.png")
         shown.click("No")
         shown.wait(lambda s: any("Cancelled. Nothing in" in t["text"] for t in s["texts"]), "the notice")
@@ -117,7 +117,7 @@ def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
 
         choose(shown, "Remove results")
         shown.click("Yes")
-        shown.box("of our objects removed, 0 that you changed kept")
+        shown.box("HER2 objects removed, 0 that you edited kept")
         shown.click("OK")
         gone = shown.wait(
             lambda s: s["objects"]["cells"] == 0 and not s["metadata"].get("HER2 score"), "no cells"
@@ -144,8 +144,8 @@ def test_every_item_does_what_it_says(qupath: QuPath, tmp_path: Path) -> None:
         assert sum(graded.values()) > 50
 
 
-def test_another_python_is_chosen(qupath: QuPath, tmp_path: Path) -> None:
-    """With the system's own window for files; one without the package is refused with what it said."""
+def test_set_python(qupath: QuPath, tmp_path: Path) -> None:
+    """With the desktop's file dialog; a Python without the package is refused with its own message."""
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
     good = python_program(tmp_path)
     bad = program_of(tmp_path / "bad python", "echo 'No module named qupath_her2'; exit 1")

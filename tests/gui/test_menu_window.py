@@ -1,4 +1,4 @@
-"""A pathologist's clicks in QuPath's own window, on a screen that nobody sees."""
+"""A pathologist's clicks in QuPath's window, on a virtual screen."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.helpers.qupath import QuPath
 pytestmark = WINDOW_MARKS
 
 
-def test_menu_is_installed_and_scores_the_open_image(qupath: QuPath, tmp_path: Path) -> None:
-    """The install script, each click, the question about unsaved changes, the note, and what is then in the image."""
+def test_installed_menu_scores_the_open_image(qupath: QuPath, tmp_path: Path) -> None:
+    """The install script, each click, the question about unsaved changes, the message, and the image afterwards."""
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
     user = tmp_path / "user"
     user.mkdir()
@@ -28,7 +28,7 @@ def test_menu_is_installed_and_scores_the_open_image(qupath: QuPath, tmp_path: P
         shown.click("OK")
         assert open_in_window(fields.project) is not None
 
-        # A thing that the person did and did not save.
+        # A change by the user that is not saved.
         shown.do("qupath.getImageData().setProperty('mine', 'unsaved')")
         shown.choose("Extensions", "HER2", "Score open image", "Yes")
         done = shown.wait(lambda s: s["objects"].get("cells", 0) > 50, "cells")
@@ -46,8 +46,10 @@ def test_menu_is_installed_and_scores_the_open_image(qupath: QuPath, tmp_path: P
     assert open_in_window(fields.project) is None
 
 
-def test_cancel_leaves_the_image_and_other_start_up_scripts_run(qupath: QuPath, tmp_path: Path) -> None:
-    """Installed as the terminal does it; the next start of QuPath runs the user's own script and puts up the menu."""
+def test_cancel_leaves_the_image_unchanged_and_the_users_start_up_script_runs(
+    qupath: QuPath, tmp_path: Path
+) -> None:
+    """Installed like from a terminal; at its next start QuPath runs the user's own script and adds the menu."""
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
     theirs = tmp_path / "mine.groovy"
     theirs.write_text("new File(System.getProperty('her2.watch') + '.mine').text = 'ran'", encoding="utf-8")
@@ -59,7 +61,7 @@ def test_cancel_leaves_the_image_and_other_start_up_scripts_run(qupath: QuPath, 
         copy.write_bytes(file.read_bytes())
     facts = {"files": [], "former_startup": str(theirs), "python": None, "version": "1"}
     (installed / "her2.json").write_text(json.dumps(facts), encoding="utf-8")
-    # It says how far it is, and never ends.
+    # It reports progress once and never ends.
     event = {"event": "tiles", "done": 41, "total": 100, "cells": 12300, "seconds_left": 20, "images": 1}
     python = program_of(
         tmp_path / "python",
@@ -83,8 +85,8 @@ def test_cancel_leaves_the_image_and_other_start_up_scripts_run(qupath: QuPath, 
         assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_result_goes_to_the_image_it_was_made_for(qupath: QuPath, tmp_path: Path) -> None:
-    """The person opens another image while Python is at work."""
+def test_result_goes_to_the_image_it_was_made_for(qupath: QuPath, tmp_path: Path) -> None:
+    """The user opens another image while Python is running."""
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private", ("3+", "1+"))
     real = python_program(tmp_path)
     python = program_of(

@@ -17,7 +17,7 @@ ALL = "\uf101"
 
 
 def saved(shown: Screen, number: int) -> dict[str, Any]:
-    """What QuPath reads from the files of an image: objects as it writes them, and metadata."""
+    """What QuPath reads from an image's files: objects as QuPath writes them, and metadata."""
     return dict(
         shown.ask(
             f"def e = qupath.getProject().getImageList()[{number}]; def g = qupath.lib.io.GsonTools.getInstance(); "
@@ -29,7 +29,7 @@ def saved(shown: Screen, number: int) -> dict[str, Any]:
 
 
 def run_for_project(shown: Screen, *, first: bool = False) -> None:
-    """Choose all images (QuPath remembers them), wait for the end, and have the open image read again."""
+    """Choose all images (QuPath remembers the choice), wait for the end, and reload the open image."""
     shown.choose("Run", "Run for project")
     shown.wait(lambda s: "Select project images" in s["titles"], "the choice of images")
     if first:
@@ -41,7 +41,7 @@ def run_for_project(shown: Screen, *, first: bool = False) -> None:
     shown.wait(lambda s: not any("Refresh open images?" in t["text"] for t in s["texts"]), "the end of it")
 
 
-def test_nothing_is_half_done_where_a_script_fails(qupath: QuPath, tmp_path: Path) -> None:
+def test_failed_scripts_leave_nothing_half_done(qupath: QuPath, tmp_path: Path) -> None:
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private", ("3+", "1+"))
     real = python_program(tmp_path)
     fault = tmp_path / "fault"
@@ -67,7 +67,7 @@ def test_nothing_is_half_done_where_a_script_fails(qupath: QuPath, tmp_path: Pat
         assert first["metadata"]["HER2 score"] == "3+"
         shown.picture(tmp_path / "first_image.png")
 
-        # The cells are in memory and in the data file by the time when the project file cannot be written.
+        # Saving the project file fails when the cells are already in memory and in the data file.
         fault.unlink()
         (fields.folder / "project.qpproj.tmp").mkdir()
         run_for_project(shown)

@@ -1,4 +1,4 @@
-"""Find every QuPath of this machine, and run scripts in one without a window."""
+"""Finds the QuPath installations of this machine, and runs scripts in them without a window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Names a folder where tests keep our Groovy library compiled; without it each QuPath that is started compiles it.
+#: Variable with the folder where tests cache our compiled Groovy library; without it, every QuPath compiles it.
 COMPILED = "QUPATH_HER2_TEST_COMPILED"
 #: The folders in which paquo 0.9 looks for folders named QuPath* (its ``.paquo.defaults.toml``).
 PLACES = (
@@ -27,7 +27,7 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class QuPath:
-    """One installation: its version as its own core jar says it, its folder and the program to start."""
+    """An installation: the version of its core jar, its folder, and the program that starts it."""
 
     version: str
     folder: Path
@@ -38,7 +38,7 @@ class QuPath:
     ) -> subprocess.CompletedProcess[str]:
         """Run `script` headless; preferences are kept below `private`, away from the user's own.
 
-        A QuPath that starts in 3 s took more than 180 s on a machine at ten times its load.
+        The limit is generous: a QuPath that starts in 3 s took more than 180 s on a machine with ten times its load.
         """
         preferences = java_options({"java.util.prefs.userRoot": private})
         return subprocess.run(
@@ -54,7 +54,7 @@ class QuPath:
 
 
 def java_options(properties: Mapping[str, object]) -> str:
-    """Properties for Java as `JAVA_TOOL_OPTIONS` takes them, and where our library is kept compiled for these tests."""
+    """Java properties in the syntax of `JAVA_TOOL_OPTIONS`, with the cache of our compiled library if there is one."""
     kept = os.environ.get(COMPILED)
     every = {**properties, **({"qupath_her2.compiled": kept} if kept else {})}
     return " ".join(f'-D{name}="{value}"' for name, value in every.items())
@@ -66,7 +66,7 @@ def find_qupaths(
     """Every QuPath found, oldest version first.
 
     Looks at ``PAQUO_QUPATH_DIR``, the active conda environment, and folders named ``QuPath*`` in `places`.
-    A version that stands in several folders is listed once, from the first.
+    A version found in several folders is listed once, with the first.
     """
     found: dict[str, QuPath] = {}
     for folder in _folders(environment, places):
@@ -79,9 +79,9 @@ def find_qupaths(
 def qupaths_to_test(
     environment: Mapping[str, str] = os.environ, places: Sequence[str | Path] = PLACES
 ) -> list[QuPath]:
-    """The QuPaths on which tests run: those found whose version begins with one of `QUPATH_HER2_TEST_QUPATHS`.
+    """The QuPaths that tests run on: those whose version starts with one of `QUPATH_HER2_TEST_QUPATHS`.
 
-    The variable lists beginnings of versions, with commas between; unset or empty it means all.
+    The variable lists version prefixes, separated by commas; unset or empty, it means all.
     """
     wanted = [
         one.strip() for one in environment.get("QUPATH_HER2_TEST_QUPATHS", "").split(",") if one.strip()
@@ -105,10 +105,10 @@ def _folders(environment: Mapping[str, str], places: Sequence[str | Path]) -> It
 
 
 def _read(folder: Path) -> QuPath | None:
-    """Return the installation in `folder`, laid out as QuPath's installers do it; None where it is none."""
+    """Return the installation in `folder`, in the layout of QuPath's installers; None if there is none."""
     jars, starters = {
         "darwin": ("Contents/app", ("Contents/MacOS/QuPath*",)),
-        # Only the console program of Windows waits and passes on what is printed.
+        # On Windows only the console program waits for the end and passes its output on.
         "win32": ("app", ("QuPath*(console).exe", "QuPath*.exe")),
     }.get(sys.platform, ("lib/app", ("bin/QuPath*",)))
     cores = sorted((folder / jars).glob("qupath-core-[0-9]*.jar"))

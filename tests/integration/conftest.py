@@ -21,7 +21,7 @@ __all__ = ["pytest_generate_tests"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-#: One image of each kind that the exporter tells apart, from one drawn field.
+#: One image of each kind that the exporter distinguishes, all from one synthetic field.
 KINDS = (
     "plain", "rotated", "turned", "cropped", "pyramid", "shapes", "tma", "cells", "he", "fluorescence", "twice",
     "twice", "untouched",
@@ -30,7 +30,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A QuPath and a project that it made; `private` keeps its preferences away from the user's own."""
+    """A QuPath and a project made by it; `private` separates its preferences from the user's."""
 
     qupath: QuPath
     folder: Path
@@ -72,7 +72,7 @@ class Study:
         return done
 
     def look(self, her2: str = "her2") -> list[dict[str, Any]]:
-        """What QuPath itself finds in each image: its objects as lines of JSON."""
+        """What QuPath itself finds in each image."""
         done = self.script(HERE / "look.groovy", "-p", str(self.project), "--args", str(self.folder / her2))
         lines = [line[5:] for line in done.stdout.splitlines() if line.startswith("LOOK ")]
         assert lines, done.stdout + done.stderr
@@ -80,7 +80,7 @@ class Study:
 
 
 def runs_java(process: psutil.Process) -> bool:
-    """Whether a process is the one that QuPath runs in; one that has just ended is not."""
+    """Whether QuPath runs in this process; false if it has just ended."""
     try:
         return "jvm_child" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
@@ -88,7 +88,7 @@ def runs_java(process: psutil.Process) -> bool:
 
 
 def make(qupath: QuPath, folder: Path, images: Path, *words: str) -> Study:
-    """A project in `folder` as QuPath saves it; see make_project.groovy."""
+    """Make a project in `folder` as QuPath saves it; see make_project.groovy."""
     study = Study(qupath, folder, folder.parent / "preferences")
     folder.mkdir(parents=True, exist_ok=True)
     options = [word for given in (str(folder), str(images), *words) for word in ("--args", given)]
@@ -103,7 +103,7 @@ def _every_kind(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Stu
     folder = place / "a stüdy" / "project"
     (folder / "slides").mkdir(parents=True)
     write_field(folder / "slides", "field", score="3+", seed=1)
-    # Without loss, so that pixels can be compared exactly.
+    # Lossless, so that pixels can be compared exactly.
     drawn = Image.open(folder / "slides" / "field.ome.tif")
     drawn.convert("RGB").save(folder / "slides" / "field.png")
     study = make(qupath, folder, folder / "slides", *(f"{kind}=field.png" for kind in KINDS))
@@ -112,7 +112,7 @@ def _every_kind(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Stu
 
 @pytest.fixture
 def every_kind(_every_kind: Study, tmp_path: Path) -> Study:
-    """A fresh copy of a project with one image of each kind; the images are read from where it was made."""
+    """A fresh copy of a project with one image of each kind; the image files stay where it was made."""
     folder = shutil.copytree(_every_kind.folder, tmp_path / "a copy" / "project")
     return Study(_every_kind.qupath, folder, tmp_path / "preferences")
 
@@ -127,7 +127,7 @@ def _field(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def field(_field: Study, tmp_path: Path) -> Study:
-    """A fresh copy of a project with two small drawn images, one of them with cells of another tool."""
+    """A fresh copy of a project with two small synthetic images, one of them with existing cells."""
     folder = shutil.copytree(_field.folder, tmp_path / "study")
     (folder / "field.geojson").unlink()
     return Study(_field.qupath, folder, tmp_path / "preferences")

@@ -1,4 +1,4 @@
-/** Print what QuPath itself finds in the image it is run on: a line `LOOK {…}`; args[0] is the exchange folder. */
+/** Print what QuPath itself finds in the image, as a line `LOOK {…}`; args[0] is the exchange folder. */
 import com.google.gson.GsonBuilder
 import javax.imageio.ImageIO
 import qupath.lib.io.PathIO

@@ -1,6 +1,6 @@
 /**
- * Make a project as QuPath saves it: args[0] its folder, args[1] the folder of the images, then one word per image,
- * KIND=FILE with what to do to it. Every image gets the annotations of FILE.geojson, where there is such a file.
+ * Make a project as QuPath saves it: args[0] is its folder, args[1] the folder of the images, then KIND=FILE for each
+ * image, where KIND is what to do to it. Every image gets the annotations of FILE.geojson, if that file exists.
  */
 import java.awt.image.BufferedImage
 import qupath.lib.images.ImageData.ImageType

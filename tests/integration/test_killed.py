@@ -1,4 +1,4 @@
-"""Killed at random moments of scoring and pushing: people's objects are there, and the next command completes."""
+"""Killed at random moments of scoring and pushing: the user's objects are kept and the next command completes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX"),
 ]
-#: Saving this many takes long enough to be met by chance.
+#: Saving this many copies takes long enough for a random kill to hit it.
 COPIES = 80
-#: How often each is killed at a random moment; more by HER2_KILLS.
+#: Number of kills at random moments per command; HER2_KILLS sets another one.
 KILLS = int(os.environ.get("HER2_KILLS", "4"))
 
 
 def many_cells(her2: Path, image: str) -> int:
-    """Give the image a run with `COPIES` times the cells of its present one, a little apart; return how many."""
+    """Give the image a run with `COPIES` slightly shifted copies of its cells; return their number."""
     run_dir = current_run(her2, image)
     assert run_dir is not None
     record, cells, _ = read_run(run_dir)
@@ -74,9 +74,9 @@ def many_cells(her2: Path, image: str) -> int:
 
 
 def kill_within(study: Study, seconds: float, words: tuple[str, ...], *, java: bool) -> bool:
-    """Start a command and kill it with all that it started, or the Java process alone, after some time.
+    """Start a command and, after some time, kill it with its descendants, or the Java process alone.
 
-    Returns whether there was anything left to kill.
+    Returns whether it was still running.
     """
     running = subprocess.Popen(
         study.command(*words),
@@ -89,7 +89,7 @@ def kill_within(study: Study, seconds: float, words: tuple[str, ...], *, java: b
         time.sleep(0.01)
     met = running.poll() is None
     children = psutil.Process(running.pid).children(recursive=True) if met else []
-    # While it scores there is no Java to kill.
+    # While it scores there is no Java process to kill.
     java = java and any(runs_java(child) for child in children)
     for process in children if java else [*children, running]:
         process.kill()
@@ -98,7 +98,7 @@ def kill_within(study: Study, seconds: float, words: tuple[str, ...], *, java: b
     return met
 
 
-def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
+def test_push_killed_at_random_moments(field: Study) -> None:
     before = {image["entry"]: theirs(image["objects"]) for image in field.look()}
     field.her2("pull", str(field.project), "--images", "plain*")
     field.her2("run", str(field.project), "--images", "plain*", "--no-qupath")
@@ -112,7 +112,7 @@ def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
     for i in range(KILLS):
         words = ("push", str(field.project))
         kill_within(field, moments.uniform(0.5, 1.3) * whole, words, java=i % 2 == 0)
-        # It opens, nothing is refused, and people's regions are the same bytes.
+        # The project opens, nothing is refused, and the exported regions are the same bytes.
         done = field.her2("pull", str(field.project), "--images", "plain*")
         assert "refused" not in done.stdout
         assert (her2 / "regions" / "1_plain.geojson").read_bytes() == regions
@@ -124,8 +124,8 @@ def test_a_push_that_is_killed_at_random_moments(field: Study) -> None:
     assert after["1"]["metadata"]["HER2 score"] == "3+"
 
 
-def test_a_run_that_is_killed_at_random_moments(field: Study) -> None:
-    """Each time the very next run completes, and the score of the image is in the project."""
+def test_run_killed_at_random_moments(field: Study) -> None:
+    """Each time the next run completes, and the score is in the project."""
     before = {image["entry"]: theirs(image["objects"]) for image in field.look()}
     data, her2 = field.folder / "data" / "1" / "data.qpdata", field.folder / "her2"
     words = ("run", str(field.project), "--images", "plain*")
@@ -139,13 +139,13 @@ def test_a_run_that_is_killed_at_random_moments(field: Study) -> None:
     for i in range(3 * KILLS):
         if met == KILLS:
             break
-        # Another run each time, into an image with or without an earlier one.
+        # Another run each time, for an image with or without an earlier result.
         again = (*words, "--force", "--pixel-size-um", f"{0.5 + 0.0003 * i:.4f}")
         moment = moments.uniform(0.05, 1.0) * whole
         if kill_within(field, moment, again, java=i % 3 == 0):
             met += 1
         else:
-            # The first took longer: it compiled its loops, or the machine had more to do.
+            # The first run took longer: it compiled its loops, or the machine was busier.
             whole = moment
         done = field.her2(*words)
         assert "refused" not in done.stdout, (i, done.stdout)

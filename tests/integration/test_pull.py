@@ -1,4 +1,4 @@
-"""Projects that real QuPaths saved, through both doors."""
+"""Projects saved by real QuPaths are exported by the script in QuPath and by `qupath-her2 pull`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def saved_state(study: Study) -> dict[str, bytes]:
     return {name: data for name, data in files_below(study.folder).items() if not name.startswith("her2")}
 
 
-def test_both_doors_write_the_same_bytes_and_leave_the_project_alone(every_kind: Study) -> None:
+def test_script_and_pull_write_the_same_bytes_and_leave_the_project_unchanged(every_kind: Study) -> None:
     before = saved_state(every_kind)
     done = exported(every_kind, f"out={every_kind.folder / 'her2_script'}", "cells")
     closing = [line for line in done.stdout.splitlines() if line.startswith("HER2_EXPORT_REGIONS_OK")]
@@ -42,12 +42,12 @@ def test_both_doors_write_the_same_bytes_and_leave_the_project_alone(every_kind:
     assert len(statuses) == len(KINDS)
     assert {name: data for name, data in script.items() if name not in statuses} == paquo
     assert b"\r" not in paquo["images.json"]
-    # The sorted keys of every object.
+    # Every object has sorted keys.
     images = json.loads(paquo["images.json"])["images"]
     assert all(list(image) == sorted(image) for image in images)
 
 
-def test_what_is_said_of_each_kind_and_what_qupath_reads_again(every_kind: Study) -> None:
+def test_facts_of_each_kind_and_regions_that_qupath_reads_back(every_kind: Study) -> None:
     done = every_kind.her2("pull", str(every_kind.project), "--cells")
     assert "13 images, 29 regions, 201 cells, 1 without a tumour region, 1 refused" in done.stdout
     her2 = every_kind.folder / "her2"
@@ -80,7 +80,7 @@ def test_what_is_said_of_each_kind_and_what_qupath_reads_again(every_kind: Study
     assert [o["roi"] for o in found["shapes.tif"]["exported"] if o["name"] == "ellipse"] == ["Ellipse"]
 
 
-def test_tma_cores_that_are_there_are_regions(every_kind: Study) -> None:
+def test_tma_cores_that_are_not_missing_are_regions(every_kind: Study) -> None:
     every_kind.her2("pull", str(every_kind.project), "--images", "tma")
     (image,) = pulled_images(every_kind.folder / "her2") or []
     assert image.regions_path is not None
@@ -88,7 +88,7 @@ def test_tma_cores_that_are_there_are_regions(every_kind: Study) -> None:
     assert sorted(str(core.name) for core in cores) == ["A-1", "A-2", "B-1", "C-1", "C-2"]
 
 
-def test_existing_cells_come_with_nuclei_classes_and_measurements(every_kind: Study) -> None:
+def test_existing_cells_have_nuclei_classes_and_measurements(every_kind: Study) -> None:
     every_kind.her2("pull", str(every_kind.project), "--cells", "--images", "cells")
     (path,) = (every_kind.folder / "her2" / "regions").glob("*.cells.npz")
     cells = read_existing_cells(path)
@@ -108,19 +108,19 @@ def test_existing_cells_come_with_nuclei_classes_and_measurements(every_kind: St
         for name, column in zip(cells.measurement_names, cells.measurements.T, strict=True):
             expected = own["measurements"].get(name)
             assert np.isnan(column[i]) if expected is None else column[i] == pytest.approx(expected)
-    # QuPath 0.6 and later turn the words of this name round.
+    # QuPath 0.6 and later swap the words of this name.
     assert np.isfinite(cells.column("Membrane: DAB: Mean")).sum() == 200
 
 
 def _signed(uuid: bytes) -> tuple[int, int]:
-    """Java compares the halves of a UUID as signed numbers."""
+    """Sort key of a UUID in Java, which compares its halves as signed numbers."""
     return (
         int.from_bytes(uuid[:8], "big", signed=True),
         int.from_bytes(uuid[8:], "big", signed=True),
     )
 
 
-def test_pixels_are_those_that_qupath_shows(every_kind: Study, tmp_path: Path) -> None:
+def test_pixels_equal_those_that_qupath_shows(every_kind: Study, tmp_path: Path) -> None:
     every_kind.her2("pull", str(every_kind.project))
     every_kind.script(
         HERE / "look.groovy", "-p", str(every_kind.project), "--args", "none", "--args", str(tmp_path)
@@ -137,7 +137,9 @@ def test_pixels_are_those_that_qupath_shows(every_kind: Study, tmp_path: Path) -
         assert np.array_equal(window, shown[61:151, 37:157]), image.name
 
 
-def test_what_python_cannot_read_is_refused_or_written_as_pixels(qupath: QuPath, tmp_path: Path) -> None:
+def test_images_that_python_cannot_read_are_refused_or_exported_as_pixels(
+    qupath: QuPath, tmp_path: Path
+) -> None:
     images = tmp_path / "images"
     images.mkdir()
     drawn = np.random.default_rng(2).integers(0, 256, (3, 400, 500, 3), dtype=np.uint8)
@@ -166,13 +168,13 @@ def test_what_python_cannot_read_is_refused_or_written_as_pixels(qupath: QuPath,
         assert image.path.parent == her2 / "images"
         with open_image(image) as slide:
             assert np.array_equal(slide.read(0, 0, 500, 400), pixels)
-    # Once asked for they are kept up, and the others are as they were.
+    # Pixels exported once are updated with every export; the others are unchanged.
     again = study.her2("pull", str(study.project))
     assert "4 images, 3 regions, 1 refused" in again.stdout
     assert stack.refusal is not None
 
 
-def test_masked_names_travel_nowhere(field: Study, tmp_path: Path) -> None:
+def test_masked_names_are_never_exported(field: Study, tmp_path: Path) -> None:
     mask = tmp_path / "mask.groovy"
     mask.write_text(
         "import qupath.lib.gui.prefs.PathPrefs\n"
@@ -189,7 +191,7 @@ def test_masked_names_travel_nowhere(field: Study, tmp_path: Path) -> None:
     assert [image.id for image in pulled_images(her2) or []] == ["1"]
 
 
-def test_damaged_data_are_refused_whole(field: Study) -> None:
+def test_damaged_data_are_refused(field: Study) -> None:
     data = field.folder / "data" / "1" / "data.qpdata"
     data.write_bytes(data.read_bytes()[:900])
     before = saved_state(field)
@@ -199,6 +201,6 @@ def test_damaged_data_are_refused_whole(field: Study) -> None:
     assert saved_state(field) == before
 
 
-def test_a_project_that_is_none_says_so(field: Study) -> None:
+def test_damaged_project_file(field: Study) -> None:
     field.project.write_text("{")
     assert "is damaged" in field.her2("pull", str(field.project), code=1).stderr

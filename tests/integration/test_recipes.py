@@ -1,6 +1,6 @@
 """Each recipe from regions to checkpoint to tiles in a real QuPath project, and back.
 
-With tiny networks, which a processor trains in seconds: the recipes' own are trained by
+The networks are tiny, so that a CPU trains them in seconds; the recipes' own are trained by
 ``python -m tests.quality.recipes``.
 """
 
@@ -22,15 +22,15 @@ TINY = "timm:test_convnext"
 
 
 def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
-    """A project of drawn images with their regions, made by QuPath."""
+    """A project of synthetic images with their regions, made by QuPath."""
     drawn = DRAWN[recipe]
     names = drawn.draw(folder)
     kind = "named-he" if drawn.stain == "H&E" else "named"
     study = make(qupath, folder, folder, *(f"{kind}={name}" for name in names))
     for path in folder.glob("*.geojson"):
-        # QuPath has them now.
+        # QuPath has imported them.
         path.unlink()
-    # A patch an image makes few steps an epoch, and few patches to be right about.
+    # One patch per image gives few steps per epoch and few patches to classify.
     epochs, rate = (80, 1e-3) if drawn.is_whole_image else (50, 3e-3)
     settings = drawn.settings(
         epochs=epochs, batch_size=8, schedule={"learning_rate": rate, "least_learning_rate": 0.0}
@@ -79,7 +79,7 @@ def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: P
     assert "nothing to do" in study.her2(*predict).stdout
     if recipe != "patch-count":
         return
-    # What a network put there is no label of a person: training sees the same patches as before.
+    # A network's tiles are not labels: training uses the same patches as before.
     manifest = (study.folder / "her2" / "patches" / recipe / "manifest.npz").read_bytes()
     study.her2("pull", str(study.project))
     study.her2("patches", str(study.project), "--recipe", recipe)

@@ -1,4 +1,4 @@
-"""From a project that a real QuPath saved to scores in that project, and back."""
+"""A project saved by a real QuPath is scored, and the scores are pushed into it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 
 def objects_of(study: Study, name: str) -> list[dict[str, Any]]:
-    """What QuPath finds in an image, by id."""
+    """The objects that QuPath finds in an image, by ID."""
     (image,) = [image for image in study.look() if image["name"] == name]
     return sorted(image["objects"], key=lambda o: str(o["id"]))
 
@@ -35,7 +35,7 @@ def is_ours(object_: dict[str, Any]) -> bool:
 
 
 def theirs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Other people's objects without what may be added to them."""
+    """The user's objects, without measurements of ours."""
     return [
         {**o, "measurements": {k: v for k, v in o["measurements"].items() if not k.startswith("HER2: ")}}
         for o in objects
@@ -43,7 +43,7 @@ def theirs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_project_is_scored_and_the_score_is_in_it(field: Study) -> None:
+def test_project_is_scored_and_has_the_score(field: Study) -> None:
     before = objects_of(field, "plain.tif")
     done = field.her2("run", str(field.project), "--images", "plain*")
     words = done.stdout.splitlines()
@@ -76,7 +76,7 @@ def test_a_project_is_scored_and_the_score_is_in_it(field: Study) -> None:
     assert objects_of(field, "plain.tif") == sorted(image["objects"], key=lambda o: str(o["id"]))
 
 
-def test_a_dry_run_changes_nothing_and_a_push_twice_is_a_push_once(field: Study) -> None:
+def test_dry_run_changes_nothing_and_a_second_push_neither(field: Study) -> None:
     field.her2("pull", str(field.project), "--images", "plain*")
     field.her2("run", str(field.project), "--images", "plain*", "--no-qupath")
     data = field.folder / "data" / "1" / "data.qpdata"
@@ -91,7 +91,7 @@ def test_a_dry_run_changes_nothing_and_a_push_twice_is_a_push_once(field: Study)
     assert objects_of(field, "plain.tif") == once
 
 
-def test_existing_cells_are_classified_where_they_are(field: Study) -> None:
+def test_existing_cells_are_classified_in_place(field: Study) -> None:
     before = objects_of(field, "cells.tif")
     done = field.her2("run", str(field.project), "--images", "cells*", "--cells", "from-regions")
     assert "201 cells" in done.stdout
@@ -108,7 +108,7 @@ def test_existing_cells_are_classified_where_they_are(field: Study) -> None:
         assert one["measurements"].items() <= other["measurements"].items()
 
 
-def test_regions_that_changed_since_are_not_written_over(field: Study) -> None:
+def test_push_refuses_regions_changed_since_scoring(field: Study) -> None:
     field.her2("pull", str(field.project), "--images", "plain*")
     field.her2("run", str(field.project), "--images", "plain*", "--no-qupath")
     move = field.private.parent / "move.groovy"
@@ -127,7 +127,7 @@ def test_regions_that_changed_since_are_not_written_over(field: Study) -> None:
     assert (field.folder / "data" / "1" / "data.qpdata").read_bytes() == before
 
 
-def test_a_project_that_is_open_in_a_window_is_left_alone(field: Study) -> None:
+def test_project_open_in_a_window_is_not_changed(field: Study) -> None:
     field.her2("run", str(field.project), "--images", "plain*", "--whole-tissue")
     beat = field.project.with_name(field.project.name + HEARTBEAT_SUFFIX)
     beat.write_text(json.dumps({"host": "ward-7", "pid": 1, "version": "0.6.0"}))
@@ -140,7 +140,7 @@ def test_a_project_that_is_open_in_a_window_is_left_alone(field: Study) -> None:
     field.her2("push", str(field.project))
 
 
-def test_a_project_moved_with_its_images_is_scored_and_one_without_is_refused(
+def test_project_moved_with_its_images_is_scored_and_one_without_is_refused(
     qupath: QuPath, tmp_path: Path
 ) -> None:
     first = tmp_path / "drive c" / "stüdy"
@@ -148,7 +148,7 @@ def test_a_project_moved_with_its_images_is_scored_and_one_without_is_refused(
     write_field(first / "slides", "field", score="3+", seed=1)
     made = make(qupath, first / "project", first / "slides", "plain=field.ome.tif")
     moved = Study(qupath, first.rename(tmp_path / "elsewhere") / "project", made.private.parent.parent)
-    # As if another system had saved it: neither the drive nor the folder was ever here.
+    # As if saved on another system: neither the drive nor the folder exists here.
     text = re.sub(
         r'file:[^"]*/drive%20c/[^/"]*/', "file:/C:/drive%20c/", moved.project.read_text(encoding="utf-8")
     )

@@ -1,4 +1,4 @@
-"""Cells with nuclei that a QuPath project holds become the truth that a segmenter is trained on."""
+"""Cells with nuclei in a QuPath project become the reference masks that a segmenter is trained on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTINGS = {
 def polygons(
     xy: NDArray[np.float32], offsets: NDArray[np.int64], wanted: NDArray[np.bool_]
 ) -> list[shapely.Polygon]:
-    """The outlines of some rows; rows without one give none."""
+    """The outlines of some rows; rows without one are skipped."""
     rings = np.split(xy, offsets[1:-1])
     return [
         shapely.Polygon(ring)
@@ -48,7 +48,7 @@ def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
     manifest = read_manifest(folder)
     targets = read_targets(folder, manifest)
     seen = targets.read(np.arange(len(manifest)))
-    # QuPath's own outlines, by shapely: what is drawn twice counts once, and membranes lie over nuclei.
+    # Areas of QuPath's own outlines by shapely: overlaps count once, and membranes cover nuclei.
     (path,) = (field.folder / "her2" / "regions").glob("*.cells.npz")
     cells = read_existing_cells(path)
     outlines = polygons(cells.cell_xy, cells.cell_offsets, cells.is_cell)
@@ -58,7 +58,7 @@ def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
     frame = shapely.box(0, 0, 600, 600)
     assert (seen == MEMBRANE).sum() == pytest.approx(bands.intersection(frame).area, rel=0.02)
     assert (seen == NUCLEUS).sum() == pytest.approx(filled.intersection(frame).area, rel=0.02)
-    # All of the image is a tumour region; only the inside of cells without a nucleus is not known.
+    # The whole image is a tumour region; only the inside of cells without a nucleus is unlabelled.
     assert 0 < (seen == IGNORE).mean() < 0.1
     assert (seen == BACKGROUND).any()
 
@@ -67,7 +67,7 @@ def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
     assert "Each class against the rest" in done.stdout
     _, card = load_checkpoint(field.folder / "her2" / "models" / "net" / "best")
     assert (card.task, card.patch_size_px, card.data_hash != "") == ("segmentation", SIDE, True)
-    # Going on with a finished training changes nothing.
+    # Resuming a finished training changes nothing.
     weights = (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes()
     field.her2(*train, "--name", "net", "--device", "cpu")
     assert (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes() == weights

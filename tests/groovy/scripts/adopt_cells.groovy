@@ -1,4 +1,5 @@
-// Makes the open image's cells those of another tool: new ids, no class, no measurement of ours; forgets all results.
+// Turns the open image's cells into existing cells of another tool: new IDs, no class, no measurement of ours, and no
+// record of any result.
 import qupath.lib.objects.PathObjects
 
 def image = getCurrentImageData()

@@ -1,4 +1,5 @@
-// With the scripts in args[0]: keeps their library compiled, as QuPath's window does, or (args[1] look) says where it is from.
+// Caches the compiled library of the scripts in args[0], as QuPath's window does, or prints where its classes are loaded
+// from (args[1] look).
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.objects.PathObject
 
@@ -8,5 +9,5 @@ def loader = first.parseClass(new File(lib, "Her2Loader.groovy")).of(lib)
 if (!("look" in args))
     println "KEPT ${loader.loadClass("Her2Compiled").keep()}"
 else
-    println "FROM ${loader.loadClass("Her2Installed").protectionDomain.codeSource.location} " +
-        "RUNNING ${loader.loadClass("Her2Installed").running()}"
+    println "FROM ${loader.loadClass("Her2Installation").protectionDomain.codeSource.location} " +
+        "RUNNING ${loader.loadClass("Her2Installation").running()}"

@@ -1,4 +1,4 @@
-// Writes a conformance set into the folder args[0]: one object of every kind over a drawn image, saved and exported by QuPath.
+// Writes a conformance set to folder args[0]: one object of every kind on a synthetic image, saved and exported by QuPath.
 import java.awt.Color
 import java.awt.image.BufferedImage
 import java.nio.file.Files

@@ -1,4 +1,4 @@
-// Makes a project in the folder args[0] of its drawn images, each with the regions that lie beside it.
+// Makes a project of the images in folder args[0], each with the regions from the GeoJSON file next to it.
 import java.awt.image.BufferedImage
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServerMetadata

@@ -1,4 +1,4 @@
-// Makes a project in the folder args[0] with the image args[1]: every kind of object a pathologist may have drawn.
+// Makes a project in folder args[0] with image args[1] and every kind of object that a pathologist may draw.
 import java.awt.image.BufferedImage
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServerMetadata

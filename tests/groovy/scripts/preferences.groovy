@@ -1,4 +1,4 @@
-// Says which start-up script and user folder QuPath has; sets the start-up script first where args[0] names one.
+// Prints QuPath's start-up script and user directory, after setting the start-up script to args[0] if given.
 import qupath.lib.gui.prefs.PathPrefs
 
 if (args.length > 0) {

@@ -1,4 +1,5 @@
-// Runs the program args[0] as Python and cancels it when it has said something; then says what is still running of it.
+// Runs the configured Python in folder args[0], cancels it after its first event, and prints which of its descendants are
+// still running.
 import com.google.gson.JsonObject
 import java.util.function.BooleanSupplier
 import java.util.function.Consumer
@@ -22,7 +23,7 @@ try {
 }
 def children = new File(args[0], "children").readLines()*.trim()*.toLong()
 def running = { children.count { ProcessHandle.of(it).map { h -> h.isAlive() }.orElse(false) } }
-// The system keeps an ended process until somebody has asked for its exit code, which a busy machine does late.
+// An ended process exists until its exit code is collected, which can take a while on a busy machine.
 for (int i = 0; i < 100 && running() > 0; i++)
     Thread.sleep(200)
 println "CHILDREN ${children.size()} RUNNING ${running()}"

@@ -1,4 +1,4 @@
-// Says what QuPath makes of a heat map's pyramid (args[0]): size, pixel size, levels, channels and a pixel of each.
+// Prints how QuPath reads a heat map's pyramid (args[0]): size, pixel size, levels, channels and a pixel of each.
 import java.awt.image.BufferedImage
 import qupath.lib.images.servers.ImageServers
 import qupath.lib.regions.RegionRequest

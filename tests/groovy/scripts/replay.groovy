@@ -1,4 +1,4 @@
-// Does the steps args[2..] with the library, one after another, on the project args[0]; dumps go to the folder args[1].
+// Runs the steps args[2..] with the library on the project in folder args[0]; dumps go to folder args[1].
 import com.google.gson.GsonBuilder
 import java.awt.image.BufferedImage
 import java.util.function.BooleanSupplier
@@ -26,7 +26,7 @@ void open() {
     shown = slot.readImageData()
 }
 
-/** Every object as QuPath writes it, with where it stands in the hierarchy, in the hierarchy's order. */
+/** Every object as QuPath writes it, with its parent, in hierarchy order. */
 List described(PathObject parent) {
     def found = []
     parent.getChildObjectsAsArray().each { object ->
@@ -46,7 +46,7 @@ void dump(String name) {
     new File(args[1], name + ".json").setText(new GsonBuilder().serializeNulls().create().toJson(all), "UTF-8")
 }
 
-def door() {
+def importer() {
     def made = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(study, new File(args[0], folder))
     made.open = shown == null ? [:] : [(slot.getID()): shown]
     int asked = 0
@@ -111,7 +111,7 @@ void edit(String what) {
 
 void report(String step, Closure work) {
     try {
-        println "DONE ${step}: ${her2("Her2Status").words([state_: 0] + work())}"
+        println "DONE ${step}: ${her2("Her2Status").closingWords([state_: 0] + work())}"
     } catch (Throwable problem) {
         println "FAILED ${step}: ${problem.class.simpleName}: ${problem.message} CAUSE ${problem.cause}"
         problem.suppressed.each { println "SUPPRESSED " + it }
@@ -130,10 +130,10 @@ for (String step : args[2..-1]) {
         case "throw": limit = words[1] as int; thrown = true; break
         case "current": new File(words[1]).with { her2("Her2Status").replace(new File(it.parentFile, "current.json").toPath(), ('{"run":"' + it.name + '"}').bytes) }; break
         case "folder": folder = words[1]; break
-        case "push": report(step) { def d = door(); d.push(slot) }; break
-        case "push-closed": report(step) { shown = null; def d = door(); def r = d.push(slot); open(); r }; break
-        case "push-memory": report(step) { def d = door(); d.save = false; d.push(slot) }; break
-        case "dry": report(step) { def d = door(); d.dryRun = true; d.push(slot) }; break
+        case "push": report(step) { def d = importer(); d.push(slot) }; break
+        case "push-closed": report(step) { shown = null; def d = importer(); def r = d.push(slot); open(); r }; break
+        case "push-memory": report(step) { def d = importer(); d.save = false; d.push(slot) }; break
+        case "dry": report(step) { def d = importer(); d.dryRun = true; d.push(slot) }; break
         case "push-halted":
             // As a kill right before the project file is written.
             def halting = java.lang.reflect.Proxy.newProxyInstance(this.class.classLoader, [qupath.lib.projects.Project] as Class[],
@@ -143,13 +143,13 @@ for (String step : args[2..-1]) {
             break
         case "unsaved":
             shown.setChanged(true)
-            println "UNSAVED ${her2("Her2Unsaved").isIn(shown, slot)}"
+            println "UNSAVED ${her2("Her2UnsavedChanges").isIn(shown, slot)}"
             break
         case "display": shown.setProperty("qupath.lib.display.ImageDisplay", words[1]); break
         case "property": shown.setProperty("mine", words[1]); break
         case "stains": shown.setImageType(qupath.lib.images.ImageData.ImageType.BRIGHTFIELD_H_E); break
-        case "run": report(step) { door().pushRun(new File(words[1])) }; break
-        case "remove": report(step) { door().remove(slot) }; break
+        case "run": report(step) { importer().pushRun(new File(words[1])) }; break
+        case "remove": report(step) { importer().remove(slot) }; break
         case "save": slot.saveImageData(shown); study.syncChanges(); break
         case "reopen": open(); break
         case "h-scores":
@@ -167,19 +167,19 @@ println "REPLAYED"
 
 // ---- the library: the same lines in every script --------------------------
 
-/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+/** A class of the `lib` folder. One class loader serves the whole JVM, so that all scripts share the same classes. */
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
-    def told = System.getProperty("qupath_her2.groovy")
+    def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
-        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
-            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
-    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +
+            "Keep the 'lib' folder next to the script, or install the scripts: qupath-her2 install-scripts")
+    // The library may be updated while QuPath is open; each version gets a class loader of its own.
     def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
     def shared = System.getProperties()
     synchronized (shared) {

@@ -1,4 +1,5 @@
-// Reads every set of the folder args[0] and writes into the folder args[1] what this QuPath makes of it; exports each project.
+// Reads every conformance set of folder args[0], writes to folder args[1] how this QuPath reads it, and exports each
+// project.
 import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.gui.UserDirectoryManager
@@ -19,7 +20,7 @@ new File(args[0]).listFiles().findAll { it.isDirectory() }.sort { it.name }.each
     }
     def project = ProjectIO.loadProject(new File(set, "project/project.qpproj"), BufferedImage)
     def entry = project.getImageList()[0]
-    def data = her2("Her2ExportData").ofMoved(project, entry)
+    def data = her2("Her2DataFile").ofMoved(project, entry)
     PathIO.exportObjectsAsGeoJSON(new File(out, "saved.geojson"), flat(data.getHierarchy().getRootObject().getChildObjects()))
     def parents = flat(data.getHierarchy().getRootObject().getChildObjects()).findAll { !it.getParent().isRootObject() }
     new File(out, "parents.txt").setText(parents.collect { "${it.getID()} ${it.getParent().getID()}\n" }.sort().join(), "UTF-8")
@@ -31,19 +32,19 @@ new File(args[0]).listFiles().findAll { it.isDirectory() }.sort { it.name }.each
 
 // ---- the library: the same lines in every script --------------------------
 
-/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+/** A class of the `lib` folder. One class loader serves the whole JVM, so that all scripts share the same classes. */
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
-    def told = System.getProperty("qupath_her2.groovy")
+    def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
-        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
-            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
-    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +
+            "Keep the 'lib' folder next to the script, or install the scripts: qupath-her2 install-scripts")
+    // The library may be updated while QuPath is open; each version gets a class loader of its own.
     def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
     def shared = System.getProperties()
     synchronized (shared) {

@@ -1,4 +1,4 @@
-// Says what the open image holds.
+// Prints the content of the open image.
 import com.google.gson.GsonBuilder
 
 def hierarchy = getCurrentImageData().getHierarchy()

@@ -1,4 +1,4 @@
-// Times ways of getting cells into a hierarchy, and out of it: args[0] ours|geojson, args[1] folder, args[2] rounds,
+// Times importing cells into a hierarchy and exporting them: args[0] ours|geojson, args[1] folder, args[2] rounds,
 // args[3] file.
 import java.awt.image.BufferedImage
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -20,7 +20,7 @@ int rounds = args[2] as int
 read = []
 machine = java.lang.management.ManagementFactory.getOperatingSystemMXBean()
 
-/** Do it, and say what it was, how many, wall and CPU seconds. */
+/** Run `work` and print its name, the number of cells, wall and CPU seconds. */
 void time(String what, Closure<Integer> work) {
     long start = System.nanoTime()
     long before = machine.getProcessCpuTime()
@@ -62,18 +62,18 @@ time("compile") {
     ["Her2Import", "Her2Plan", "Her2Changes", "Her2Objects", "Her2Transaction"].each { her2(it) }
     return 0
 }
-def door = her2("Her2Import").getConstructor(Project, File).newInstance(made, new File(folder, "her2"))
-door.open = [(slot.getID()): shown]
-door.save = false
+def importer = her2("Her2Import").getConstructor(Project, File).newInstance(made, new File(folder, "her2"))
+importer.open = [(slot.getID()): shown]
+importer.save = false
 rounds.times {
-    time("ours") { door.push(slot).added }
+    time("ours") { importer.push(slot).added }
     if (it < rounds - 1)
-        time("remove") { door.remove(slot).removed }
+        time("remove") { importer.remove(slot).removed }
 }
 System.gc()
 println "HEAP ${(Runtime.runtime.totalMemory() - Runtime.runtime.freeMemory()) >> 20} ${Runtime.runtime.maxMemory() >> 20}"
 
-/** The cells as those of another program: other ids, other names of measurements. */
+/** Copies of the cells as another program would make them: other IDs, other measurement names. */
 PathObjectHierarchy asTheirs(Collection<PathObject> cells) {
     def hierarchy = new PathObjectHierarchy()
     def names = cells[0].getMeasurementList().getMeasurementNames()
@@ -90,29 +90,29 @@ PathObjectHierarchy asTheirs(Collection<PathObject> cells) {
 
 theirs = asTheirs(shown.getHierarchy().getCellObjects())
 rounds.times {
-    time("out") { her2("Her2CellsOut").write(theirs, new File(folder, "out.npz")) as int }
+    time("out") { her2("Her2ExportCells").write(theirs, new File(folder, "out.npz")) as int }
 }
 theirs = null
 
-door.save = true
-door.remove(slot)
-time("saved") { door.push(slot).added }
+importer.save = true
+importer.remove(slot)
+time("saved") { importer.push(slot).added }
 
 // ---- the library: the same lines in every script --------------------------
 
-/** A class of the folder `lib`; one class loader serves the whole JVM, so that the classes know each other. */
+/** A class of the `lib` folder. One class loader serves the whole JVM, so that all scripts share the same classes. */
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
-    def told = System.getProperty("qupath_her2.groovy")
+    def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, told ? new File(told) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
-        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 is in none of ${places.join(', ')}. " +
-            "Keep the folder 'lib' beside the script, or install the scripts: qupath-her2 install-scripts")
-    // A library that was replaced while QuPath is open is another library, and gets a loader of its own.
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +
+            "Keep the 'lib' folder next to the script, or install the scripts: qupath-her2 install-scripts")
+    // The library may be updated while QuPath is open; each version gets a class loader of its own.
     def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
     def shared = System.getProperties()
     synchronized (shared) {

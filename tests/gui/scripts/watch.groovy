@@ -1,7 +1,7 @@
-// Says twice a second, in the file of -Dher2.watch, what QuPath's window shows: texts with their places on the screen,
-// and the objects of the open image. What the file beside it that ends in .do holds, a number and lines of Groovy, is run
-// on the window's own thread, and what they give goes to .done. First it sets the user folder (-Dher2.user) and runs a
-// script (-Dher2.first).
+// Writes to the file of -Dher2.watch, twice a second, what QuPath's window shows: texts with their screen positions, and
+// the objects of the open image. A file of that name plus .do holds a number and lines of Groovy, which are run on the
+// JavaFX thread; their value is written to .done. First it sets the user directory (-Dher2.user) and runs a script
+// (-Dher2.first).
 import com.google.gson.GsonBuilder
 import java.nio.file.Files
 import java.nio.file.Path

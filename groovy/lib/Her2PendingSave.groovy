@@ -10,25 +10,27 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * A note beside an image's folder while its data are saved and the project's metadata are not yet. One that is found
- * later tells of a program that was killed in between: the pair is completed where the data are the new ones.
+ * A note next to an image's data folder, written before its data are saved and removed after the project's metadata
+ * are. A note found later means that a program was killed in between: if the data are the new ones, the metadata are
+ * completed.
  */
 @CompileStatic
-class Her2Pending {
+class Her2PendingSave {
 
     private static final String ENDING = ".her2-pending.json"
-    /** What QuPath reads: the file itself, else the former one that is kept while it is written. */
+    /** The files that QuPath reads: the data file, else the backup that it keeps while saving. */
     private static final List<String> DATA = ["data.qpdata", "data.qpdata.bkp"].asImmutable()
-    /** The former data under a second name, while a save can still be taken back. */
+    /** The previous data file, kept as long as a save can still be undone. */
     static final String PREVIOUS = "data.qpdata.her2-previous"
 
-    /** Note what the metadata are to be once data with this memory are saved; a null value removes a key. */
-    static void write(ProjectImageEntry<?> entry, Her2Memory memory, Map<String, String> metadata) {
-        Map<String, Object> note = [property: (Object) memory.runProperty(), run: memory.run, metadata: metadata]
+    /** Note the metadata that belong to the data about to be saved; a null value removes a key. */
+    static void write(ProjectImageEntry<?> entry, Her2ImageProperties properties, Map<String, String> metadata) {
+        Map<String, Object> note =
+            [property: (Object) properties.runProperty(), run: properties.run, metadata: metadata]
         Her2Status.replace(file(entry), Her2Json.bytes(note))
     }
 
-    /** Both are saved, or both are as before. */
+    /** Remove the note: both are saved, or both are as before. */
     static void remove(ProjectImageEntry<?> entry) {
         Files.deleteIfExists(file(entry))
     }
@@ -38,11 +40,11 @@ class Her2Pending {
     }
 
     /**
-     * Complete what was left half done in a project, unless a window elsewhere has it open and would write over it.
+     * Complete interrupted saves of a project, unless a window elsewhere has it open and would overwrite it.
      * Returns how many images got their metadata.
      */
     static int finish(Project<?> project) {
-        if (!isAny(project) || (QuPathGUI.getInstance() == null && Her2Session.isOpen(project)))
+        if (!isAny(project) || (QuPathGUI.getInstance() == null && Her2ProjectFile.isOpenInWindow(project)))
             return 0
         List<ProjectImageEntry<?>> noted = []
         int done = 0
@@ -61,8 +63,9 @@ class Her2Pending {
                 remove(entry)
             }
         } catch (IOException problem) {
-            // The notes stay, and the next opening tries again; a project that cannot be written can still be read.
-            LoggerFactory.getLogger("qupath-her2").warn("{} cannot be completed", project.getPath(), problem)
+            // The notes stay, and the next run tries again; a project that cannot be written can still be read.
+            LoggerFactory.getLogger("qupath-her2")
+                .warn("Interrupted saves of {} could not be completed", project.getPath(), problem)
         }
         return done
     }
@@ -79,7 +82,7 @@ class Her2Pending {
         return false
     }
 
-    /** Put the metadata where the data are those of the note. */
+    /** Set the metadata if the saved data are those of the note. */
     private static boolean complete(ProjectImageEntry<?> entry) {
         JsonObject note = Her2Json.read(file(entry).toFile(), "Delete it.")
         Her2DataFile data = null
@@ -92,7 +95,7 @@ class Her2Pending {
         return true
     }
 
-    /** Set a value of an image's metadata; null removes the key. */
+    /** Set a metadata value of an image; null removes the key. */
     static void put(ProjectImageEntry<?> entry, String key, String value) {
         if (value == null)
             entry.removeMetadataValue(key)

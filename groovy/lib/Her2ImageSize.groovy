@@ -6,20 +6,20 @@ import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.PixelCalibration
 
 /**
- * Size and scale of an image as QuPath has them now, and whether a result is of that image.
+ * The size and pixel size of an image as they are in QuPath now, and the check that a result belongs to that image.
  */
 @CompileStatic
-class Her2Frame {
+class Her2ImageSize {
 
-    /** Share by which two pixel sizes may differ and be one: what decimals in a file leave open. */
+    /** Relative difference up to which two pixel sizes are equal: the rounding of decimals in a file. */
     private static final double SAME = 1e-6
 
     final int width
     final int height
-    /** µm per pixel; NaN where QuPath has none. */
+    /** µm per pixel; NaN if QuPath has none. */
     final double pixelSize
 
-    Her2Frame(ImageData<?> image) {
+    Her2ImageSize(ImageData<?> image) {
         ImageServerMetadata facts = metadata(image)
         width = facts.getWidth()
         height = facts.getHeight()
@@ -27,7 +27,7 @@ class Her2Frame {
         pixelSize = scale.hasPixelSizeMicrons() ? scale.getAveragedPixelSizeMicrons().doubleValue() : Double.NaN
     }
 
-    /** QuPath 0.6 and later know an image's size without opening its file, which may be on another machine. */
+    /** QuPath 0.6 and later know an image's size without opening the file, which may not be on this machine. */
     private static ImageServerMetadata metadata(ImageData<?> image) {
         for (Method method : image.getClass().getMethods())
             if (method.getName() == "getServerMetadata" && method.getParameterCount() == 0)
@@ -36,17 +36,17 @@ class Her2Frame {
     }
 
     /**
-     * Refuse a result of another image, or of this one at another scale.
+     * Refuse a result of another image, or of this image with another size or pixel size.
      *
-     * @param pulled what images.json says of the image
+     * @param pulled the image's entry in images.json
      */
     void check(Her2Result result, JsonObject pulled, String name) {
         String id = Her2Json.text(pulled, "id")
         if (result.imageId != id)
-            throw new Her2Refusal("The result in '${result.folder}' is of image '${result.imageName}' " +
-                "(${result.imageId}), not of '$name' ($id). Nothing was written. Score this image.")
+            throw new Her2Refusal("The result in '${result.folder}' belongs to image '${result.imageName}' " +
+                "(${result.imageId}), not to '$name' ($id). Nothing was written. Score this image.")
         if (result.width != width || result.height != height)
-            throw new Her2Refusal("Image '$name' is $width x $height px in QuPath, its result was made on " +
+            throw new Her2Refusal("Image '$name' has $width x $height px in QuPath, but its result was made on " +
                 "${result.width} x ${result.height} px. Nothing was written. Export and score the image again.")
         Double before = Her2Json.number(pulled, "pixel_size_um")
         checkScale(before == null ? Double.NaN : before, name)
@@ -57,11 +57,11 @@ class Her2Frame {
     private void checkScale(double before, String name) {
         boolean same = Double.isNaN(before) ? Double.isNaN(pixelSize) : Math.abs(before - pixelSize) <= SAME * before
         if (!same)
-            throw new Her2Refusal("The pixel size of image '$name' is ${words(pixelSize)} in QuPath now; it was " +
-                "${words(before)} when the image was exported. Nothing was written. Export and score the image again.")
+            throw new Her2Refusal("The pixel size of image '$name' is ${text(pixelSize)} in QuPath now; it was " +
+                "${text(before)} when the image was exported. Nothing was written. Export and score the image again.")
     }
 
-    private static String words(double size) {
+    private static String text(double size) {
         return Double.isNaN(size) ? "not set" : "$size µm"
     }
 }

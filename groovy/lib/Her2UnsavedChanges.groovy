@@ -14,36 +14,36 @@ import qupath.lib.projects.ProjectImageEntry
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Whether an open image holds something that a person made and that is not in its data file. QuPath calls an image
- * changed for less: the display settings it notes when it opens one, a name in the project unlike the file's, the end
- * of a script.
+ * Finds out whether an open image has changes by the user that are not in its data file. QuPath marks an image as
+ * changed for less: display settings that it stores on opening, a name in the project other than the file's, the end of
+ * a script.
  */
 @CompileStatic
-class Her2Unsaved {
+class Her2UnsavedChanges {
 
-    /** More objects are not compared: reading them a second time takes seconds and as much memory again. */
-    private static final int MOST = 200_000
-    /** What QuPath notes of its own accord among an image's properties. */
-    private static final List<String> QUPATHS = ["qupath.lib.display.ImageDisplay", "PROJECT_ENTRY_ID"].asImmutable()
-    /** Half a hundredth of a pixel and a bit: QuPath keeps coordinates as 32-bit numbers. */
+    /** Above this number QuPath's mark is trusted: reading all objects again takes seconds and doubles the memory. */
+    private static final int MAX_OBJECTS = 200_000
+    /** Image properties that QuPath sets itself. */
+    private static final List<String> QUPATH_OWN = ["qupath.lib.display.ImageDisplay", "PROJECT_ENTRY_ID"].asImmutable()
+    /** Tolerance in px: QuPath saves coordinates as 32-bit numbers. */
     private static final double SAME_PX = 0.01d
 
-    /** Whether an image has changes that its person has to be asked about; `entry` null where it is in no project. */
+    /** Whether the user has to be asked about unsaved changes; `entry` is null for an image outside the project. */
     static boolean isIn(ImageData<?> image, ProjectImageEntry<?> entry) {
-        if (!image.isChanged() || entry == null || image.getHierarchy().nObjects() > MOST)
+        if (!image.isChanged() || entry == null || image.getHierarchy().nObjects() > MAX_OBJECTS)
             return image.isChanged()
         Path file = entry.getEntryPath().resolve("data.qpdata")
         Her2DataFile saved = file.toFile().isFile() ? Her2DataFile.read(file) : new Her2DataFile()
-        // What cannot be read cannot be compared.
+        // Data that cannot be read cannot be compared, so the answer is yes.
         return saved == null || !isSameScale(image, entry) || !isSameImage(image, saved) ||
             !sameBelow(image.getHierarchy().getRootObject(), saved.hierarchy?.getRootObject())
     }
 
-    /** Type and stains that were never saved may be QuPath's own guess. */
+    /** Compare image type, stains and properties; a type that was never saved may be QuPath's own estimate. */
     private static boolean isSameImage(ImageData<?> image, Her2DataFile saved) {
-        boolean isTyped = saved.type != null && saved.type != ImageData.ImageType.UNSET
-        String stains = words(image.getColorDeconvolutionStains())
-        if (isTyped && (saved.type != image.getImageType() || words(saved.stains) != stains))
+        boolean hasType = saved.type != null && saved.type != ImageData.ImageType.UNSET
+        String stains = stainText(image.getColorDeconvolutionStains())
+        if (hasType && (saved.type != image.getImageType() || stainText(saved.stains) != stains))
             return false
         Map<String, Object> now = kept(image.getProperties())
         Map<String, Object> before = kept(saved.properties)
@@ -51,15 +51,15 @@ class Her2Unsaved {
             now.every { String key, Object value -> Objects.deepEquals(value, before.get(key)) }
     }
 
-    private static String words(ColorDeconvolutionStains stains) {
+    private static String stainText(ColorDeconvolutionStains stains) {
         return stains == null ? null : ColorDeconvolutionStains.getColorDeconvolutionStainsAsString(stains, 5)
     }
 
     private static Map<String, Object> kept(Map<String, Object> properties) {
-        return properties.findAll { String key, Object value -> value instanceof Serializable && !(key in QUPATHS) }
+        return properties.findAll { String key, Object value -> value instanceof Serializable && !(key in QUPATH_OWN) }
     }
 
-    /** The pixel size, as the project has it; as the file says it where the project has none. */
+    /** Compare the pixel size with the project's, or with the file's if the project has none. */
     private static boolean isSameScale(ImageData<?> image, ProjectImageEntry<?> entry) {
         JsonElement now = scale(image.getServer().getBuilder())
         JsonElement before = scale(entry.getServerBuilder())
@@ -80,7 +80,7 @@ class Her2Unsaved {
         return null
     }
 
-    /** Whether the same objects lie below both, `other` being null for nothing. */
+    /** Whether both have the same objects below them; `other` may be null, for none. */
     private static boolean sameBelow(PathObject object, PathObject other) {
         PathObject[] children = object.getChildObjectsAsArray()
         PathObject[] others = other == null ? new PathObject[0] : other.getChildObjectsAsArray()

@@ -5,27 +5,27 @@ import java.nio.file.Path
 import qupath.lib.gui.UserDirectoryManager
 
 /**
- * The place of our scripts in QuPath's user folder, and what her2.json there says: which Python to use, which files
- * are ours, which start-up script the user had before (written alike by qupath_her2/project/scripts.py).
+ * The folder of our scripts in QuPath's user directory, and her2.json in it: which Python to use, which files are ours,
+ * which start-up script the user had before. qupath_her2/project/qupath/scripts.py writes the same file.
  */
 @CompileStatic
-class Her2Installed {
+class Her2Installation {
 
     static final String CONFIG = "her2.json"
 
-    /** <user folder>/scripts/HER2; null where QuPath never asked for a user folder. */
+    /** <user directory>/scripts/HER2; null if QuPath has no user directory yet. */
     static File folder() {
         Path scripts = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
         return scripts == null ? null : new File(scripts.toFile(), "HER2")
     }
 
-    /** The folder whose scripts are running: the one above this library. */
+    /** The folder of the running scripts: the one that contains this library. */
     static File running() {
-        URL source = Her2Installed.classLoader.getResource("Her2Installed.groovy")
+        URL source = Her2Installation.classLoader.getResource("Her2Installation.groovy")
         return new File(source.toURI()).getParentFile().getParentFile()
     }
 
-    /** What was noted when the scripts were installed; empty where they were not. */
+    /** The configuration of the installation; empty if the scripts are not installed. */
     static Map<String, Object> config() {
         for (File place : [running(), folder()])
             if (place != null && new File(place, CONFIG).isFile())
@@ -33,7 +33,7 @@ class Her2Installed {
         return [:]
     }
 
-    /** The content of a her2.json; empty where there is none. */
+    /** The content of a her2.json; empty if there is none. */
     static Map<String, Object> read(File file) {
         if (!file.isFile())
             return [:]
@@ -46,12 +46,12 @@ class Her2Installed {
         Her2Status.replace(new File(folder, CONFIG).toPath(), Her2Json.bytes(config))
     }
 
-    /** Note which Python to use from now on. */
+    /** Save which Python to use from now on. */
     static void usePython(File python) {
         File place = [running(), folder()].find { File it -> it != null && new File(it, CONFIG).isFile() }
         if (place == null)
-            throw new Her2Refusal("The scripts are not installed, so there is no place to note the choice of Python. " +
-                "Run install.groovy first (drag it onto QuPath, then Run).")
+            throw new Her2Refusal("The scripts are not installed, so the choice of Python cannot be saved. " +
+                "Run install.groovy first (drag it onto QuPath, then press Run).")
         Map<String, Object> config = new TreeMap<String, Object>(read(new File(place, CONFIG)))
         config.put("python", python.getPath())
         write(place, config)

@@ -24,18 +24,18 @@ import qupath.lib.roi.PolygonROI
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * The cells that people's tools have made, as columns: regions/<image>.cells.npz, format 1, which
- * qupath_her2/project/existing_files.py reads. Zip members are stored, not packed: uuid |u1 (N, 16), cell_xy <f4
- * (P, 2), cell_offsets <i8 (N + 1), nucleus_xy and nucleus_offsets likewise, cell_class <i4 (N) with -1 for none,
+ * Exports existing cells, detected by QuPath or other tools, as columns: regions/<image>.cells.npz, format 1, read by
+ * qupath_her2/project/exchange/existing_cell_files.py. Zip members are stored uncompressed: uuid |u1 (N, 16), cell_xy
+ * <f4 (P, 2), cell_offsets <i8 (N + 1), nucleus_xy and nucleus_offsets likewise, cell_class <i4 (N) with -1 for none,
  * is_cell |u1 (N), measurements <f4 (N, M), and info.json with the names of classes and measurements.
  */
 @CompileStatic
-class Her2CellsOut {
+class Her2ExportCells {
 
-    /** The first that Java does not write down a second time, with the time zone of the machine. */
+    /** The earliest time for which Java writes no extra field; that field would depend on the machine's time zone. */
     private static final LocalDateTime NO_DATE = LocalDateTime.of(1980, 1, 1, 0, 0, 2)
 
-    /** Write all cells and detections that are not ours; returns how many. The same hierarchy gives the same bytes. */
+    /** Write all cells and detections that are not results of ours; returns their number. Deterministic to the byte. */
     static long write(PathObjectHierarchy hierarchy, File file) {
         PathObject[] cells = cellsOf(hierarchy)
         if (cells.length == 0) {
@@ -69,7 +69,7 @@ class Her2CellsOut {
         return cells.length
     }
 
-    /** Detections with an area, by their ids; tiles are areas of tissue, and ours are results. */
+    /** Detections with an area, sorted by ID. Tiles are patches of tissue, not cells; our own objects are results. */
     private static PathObject[] cellsOf(PathObjectHierarchy hierarchy) {
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject object : hierarchy.getDetectionObjects())
@@ -79,12 +79,12 @@ class Her2CellsOut {
         Arrays.parallelSort(cells, (PathObject one, PathObject other) -> one.getID().compareTo(other.getID()))
         for (int i = 1; i < cells.length; i++)
             if (cells[i].getID().equals(cells[i - 1].getID()))
-                throw new Her2Refusal("two cells have the id ${cells[i].getID()}; results return to cells by their " +
-                    "id. They were imported twice or copied: delete one copy, or all detections and detect again")
+                throw new Her2Refusal("two cells have the ID ${cells[i].getID()}; results are matched by ID. They " +
+                    "were imported twice or copied: delete one copy, or delete all detections and detect again")
         return cells
     }
 
-    /** The outline as x, y, x, y …, open; of a shape in several parts the largest, its holes filled. */
+    /** The outline as an open ring x, y, x, y, …; of several parts the largest, with its holes filled. */
     private static float[] ring(ROI roi) {
         if (roi == null)
             return new float[0]
@@ -101,7 +101,7 @@ class Her2CellsOut {
             }
             return n < 3 ? new float[0] : xy
         }
-        // QuPath 0.5 begins rectangles and ellipses at another vertex than later versions.
+        // QuPath 0.5 starts rectangles and ellipses at another vertex than later versions; norm() makes them equal.
         return ringOf(roi.getGeometry().norm())
     }
 
@@ -121,17 +121,18 @@ class Her2CellsOut {
         return xy
     }
 
-    /** All names that occur, in the order in which they do; ours are left out. */
+    /** All measurement names in order of appearance, without ours. */
     private static List<String> measurementNames(PathObject[] cells) {
         Set<String> names = new LinkedHashSet<String>()
-        List<String> former = null
+        // QuPath shares one list of names among most cells, so comparing with the previous list skips nearly all.
+        List<String> previous = null
         for (PathObject cell : cells) {
             List<String> own = cell.getMeasurementList().getMeasurementNames()
-            if (!own.equals(former))
+            if (!own.equals(previous))
                 names.addAll(own)
-            former = own
+            previous = own
         }
-        names.removeIf { String name -> name.startsWith(Her2Layer.PREFIX) }
+        names.removeIf { String name -> name.startsWith(Her2ResultKind.PREFIX) }
         return new ArrayList<String>(names)
     }
 
@@ -201,12 +202,12 @@ class Her2CellsOut {
         return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN)
     }
 
-    /** A column as NPY 1.0: the header ends so that numbers begin at a multiple of 64 bytes. */
+    /** A column as NPY 1.0, its header padded so that the values start at a multiple of 64 bytes. */
     private static void member(ZipOutputStream out, String name, String kind, List<Integer> shape, byte[] data) {
         String axes = shape.join(", ") + (shape.size() == 1 ? "," : "")
-        String words = "{'descr': '${kind}', 'fortran_order': False, 'shape': (${axes}), }".toString()
-        int length = 10 + words.length() + 1
-        String header = words + " " * ((64 - length % 64) % 64) + "\n"
+        String text = "{'descr': '${kind}', 'fortran_order': False, 'shape': (${axes}), }".toString()
+        int length = 10 + text.length() + 1
+        String header = text + " " * ((64 - length % 64) % 64) + "\n"
         ByteBuffer whole = little(10 + header.length() + data.length)
         whole.put((byte) 0x93).put("NUMPY".getBytes(StandardCharsets.US_ASCII)).put((byte) 1).put((byte) 0)
         whole.putShort((short) header.length()).put(header.getBytes(StandardCharsets.US_ASCII)).put(data)

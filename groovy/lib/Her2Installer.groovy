@@ -4,17 +4,17 @@ import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
 
 /**
- * Our scripts into QuPath's user folder from inside QuPath, as `qupath-her2 install-scripts` does from a terminal.
+ * Installs the scripts in QuPath's user directory from within QuPath, as `qupath-her2 install-scripts` does.
  */
 @CompileStatic
-class Her2Setup {
+class Her2Installer {
 
     private static final String STARTUP = "startup.groovy"
 
-    /** Copy the scripts of `source`, have QuPath run ours when it starts, and return the folder they are in now. */
+    /** Copy the scripts of `source` and set QuPath's start-up script; returns the folder they are in now. */
     static File install(File source) {
-        File target = place()
-        Map<String, Object> before = Her2Installed.read(new File(target, Her2Installed.CONFIG))
+        File target = targetFolder()
+        Map<String, Object> before = Her2Installation.read(new File(target, Her2Installation.CONFIG))
         List<String> files = scripts(source)
         if (target.getCanonicalFile() != source.getCanonicalFile()) {
             for (String stale : ((List<String>) before.getOrDefault("files", [])) - files)
@@ -24,51 +24,51 @@ class Her2Setup {
         }
         Map<String, Object> config = new TreeMap<String, Object>()
         config.put("files", files)
-        config.put("former_startup", takeStartup(new File(target, STARTUP), before))
-        File noted = new File(source, Her2Installed.CONFIG)
-        config.put("python", before.get("python") ?: Her2Installed.read(noted).get("python"))
+        config.put("former_startup", setStartupScript(new File(target, STARTUP), before))
+        File noted = new File(source, Her2Installation.CONFIG)
+        config.put("python", before.get("python") ?: Her2Installation.read(noted).get("python"))
         config.put("version", before.get("version"))
-        Her2Installed.write(target, config)
+        Her2Installation.write(target, config)
         return target
     }
 
-    /** Find Python, note it, and say in a sentence what was found. */
-    static String describePython(File folder) {
-        File noted = new File(folder, Her2Installed.CONFIG)
-        Map<String, Object> config = new TreeMap<String, Object>(Her2Installed.read(noted))
+    /** Find Python and save it in her2.json; returns what was found, as a message. */
+    static String findPython(File folder) {
+        File noted = new File(folder, Her2Installation.CONFIG)
+        Map<String, Object> config = new TreeMap<String, Object>(Her2Installation.read(noted))
         try {
-            Her2Python found = stillThere()
+            Her2Python found = chosenOrFound()
             config.put("python", found.program.getPath())
             config.put("version", found.packageVersion)
-            Her2Installed.write(folder, config)
+            Her2Installation.write(folder, config)
             return "Python found: ${found.version} with qupath-her2 ${found.packageVersion}."
         } catch (Her2Refusal problem) {
             return problem.message
         }
     }
 
-    /** The one that was chosen, or another where that is gone. */
-    private static Her2Python stillThere() {
+    /** The chosen Python, or another one if that is gone. */
+    private static Her2Python chosenOrFound() {
         try {
             return Her2Python.find()
         } catch (Her2Refusal ignored) {
-            // The search ends with a message that names all places.
+            // If the search fails too, its message lists all places.
             return Her2Python.search()
         }
     }
 
-    /** Our folder in the user folder; one that QuPath never asked for is the one that it would propose. */
-    private static File place() {
+    /** Our folder in the user directory; QuPath's default is used if the user never chose one. */
+    private static File targetFolder() {
         UserDirectoryManager manager = UserDirectoryManager.getInstance()
         if (manager.getUserPath() == null) {
             File proposed = PathPrefs.getDefaultQuPathUserDirectory().toFile()
             Files.createDirectories(proposed.toPath())
             manager.setUserPath(proposed.toPath())
         }
-        return Her2Installed.folder()
+        return Her2Installation.folder()
     }
 
-    /** Names of the scripts and of the library's classes below `source`, with / between folders. */
+    /** Relative paths of the scripts and the library's classes below `source`, with / as separator. */
     private static List<String> scripts(File source) {
         List<String> found = []
         for (String folder : ["", "lib/"])
@@ -84,25 +84,25 @@ class Her2Setup {
             Files.createDirectories(to.getParentFile().toPath())
             Her2Status.replace(to.toPath(), Files.readAllBytes(from.toPath()))
         } catch (IOException problem) {
-            throw new Her2Refusal("'$to' cannot be written ($problem). Choose another user folder in QuPath: " +
+            throw new Her2Refusal("'$to' cannot be written ($problem). Choose another user directory in QuPath: " +
                 "Edit > Preferences > Extensions > QuPath user directory.")
         }
     }
 
     private static void remove(File folder, String name) {
         File file = new File(folder, name)
-        // A damaged list must not lead elsewhere.
+        // A damaged list must not delete files elsewhere.
         if (file.getCanonicalPath().startsWith(folder.getCanonicalPath() + File.separator))
             Files.deleteIfExists(file.toPath())
     }
 
-    /** Have QuPath run our start-up script; returns the one that the user had, which ours runs first. */
-    private static String takeStartup(File ours, Map<String, Object> before) {
-        String now = PathPrefs.startupScriptProperty().get()
-        if (now && new File(now).getCanonicalFile() == ours.getCanonicalFile())
+    /** Set our start-up script in QuPath; returns the user's own, which ours runs first. */
+    private static String setStartupScript(File ours, Map<String, Object> before) {
+        String current = PathPrefs.startupScriptProperty().get()
+        if (current && new File(current).getCanonicalFile() == ours.getCanonicalFile())
             return (String) before.get("former_startup")
         PathPrefs.startupScriptProperty().set(ours.getPath())
         PathPrefs.savePreferences()
-        return now ?: null
+        return current ?: null
     }
 }

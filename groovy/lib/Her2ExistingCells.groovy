@@ -1,0 +1,83 @@
+import groovy.transform.CompileStatic
+import qupath.lib.objects.PathObject
+
+/**
+ * Existing cells (not ours) that results refer to: they are classified in place, and get their previous class back
+ * unless the user changed it since.
+ */
+@CompileStatic
+class Her2ExistingCells {
+
+    /** Cells to classify, with their rows. */
+    final Map<PathObject, Integer> classified = new LinkedHashMap<PathObject, Integer>()
+    /** Cells that get their previous class back. */
+    final Map<PathObject, Her2PreviousClass> restored = new LinkedHashMap<PathObject, Her2PreviousClass>()
+    /** The classes to store in the image's properties. */
+    final Map<UUID, Her2PreviousClass> after = new LinkedHashMap<UUID, Her2PreviousClass>()
+    /** Number of cells that the user changed since, and of measured cells that are no longer in the image. */
+    int edited
+    int missing
+
+    private final Her2HierarchyScan scan
+    private final Map<UUID, Her2PreviousClass> before
+
+    Her2ExistingCells(Her2HierarchyScan scan, Map<UUID, Her2PreviousClass> before) {
+        this.scan = scan
+        this.before = before
+    }
+
+    /** Classify the cells of a result; cells that only an earlier result classified get their class back. */
+    void classify(Her2Cells cells) {
+        Set<UUID> measured = new HashSet<UUID>()
+        int n = cells == null ? 0 : cells.count
+        for (int row = 0; row < n; row++) {
+            UUID id = cells.uuid.uuid(row)
+            if (Her2Ids.isOurs(id))
+                continue
+            measured.add(id)
+            if (scan.duplicates.contains(id))
+                throw new Her2Refusal("Two objects have the UUID $id of a measured cell, so it is unclear which one " +
+                    "was measured. Nothing was written. In QuPath choose Objects > Refresh duplicate object IDs, " +
+                    "then export and score the image again.")
+            PathObject cell = scan.cells.get(id)
+            if (cell == null)
+                missing++
+            else
+                classified.put(cell, row)
+        }
+        if (missing > 0 && classified.isEmpty())
+            throw new Her2Refusal("None of the ${missing} measured cells is in the image any more. Nothing was " +
+                "written. Export and score the image again.")
+        for (Map.Entry<PathObject, Integer> entry : classified.entrySet())
+            recordPreviousClass(entry.key, cells, entry.value)
+        restoreExcept(measured)
+    }
+
+    private void recordPreviousClass(PathObject cell, Her2Cells cells, int row) {
+        Her2PreviousClass known = before.get(cell.getID())
+        if (known != null && !known.isUnchanged(cell)) {
+            edited++
+            after.put(cell.getID(), known)
+            return
+        }
+        Her2PreviousClass previous = known ?: Her2PreviousClass.of(cell)
+        int code = cells.classCode(row)
+        after.put(cell.getID(), new Her2PreviousClass(before: previous.before, probability: previous.probability,
+            colour: previous.colour, given: code < 0 ? previous.before : cells.classNames[code]))
+    }
+
+    /** Restore the previous class of cells that are not in `measured`, unless the user changed it since. */
+    void restoreExcept(Set<UUID> measured) {
+        for (Map.Entry<UUID, Her2PreviousClass> entry : before.entrySet()) {
+            PathObject cell = scan.cells.get(entry.key)
+            if (cell != null && !measured.contains(entry.key) && entry.value.isUnchanged(cell))
+                restored.put(cell, entry.value)
+        }
+    }
+
+    /** The class that a cell gets; null to leave it unchanged. */
+    Her2PreviousClass wantedFor(PathObject cell) {
+        Her2PreviousClass known = before.get(cell.getID())
+        return known != null && !known.isUnchanged(cell) ? null : after.get(cell.getID())
+    }
+}
