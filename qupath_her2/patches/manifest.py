@@ -1,6 +1,6 @@
 """The patch manifest on disk: all patches of a data set as columns, with the settings needed to cut them again.
 
-A folder holds ``manifest.npz`` (the columns, stored by `project.exchange.columns`) and ``manifest.json`` (format 1:
+A folder holds ``manifest.npz`` (the columns, stored by `project.exchange.npz_columns`) and ``manifest.json`` (format 1:
 images, class names, scale, settings, counts of dropped patches, SHA-256 of the columns). Pixels stay in the slides;
 `patches.pixels.patch_pixels` reads them.
 """
@@ -30,7 +30,7 @@ from qupath_her2.patches.table import (
     select,
     without_images,
 )
-from qupath_her2.project.exchange.columns import read_columns, write_columns
+from qupath_her2.project.exchange.npz_columns import read_columns, write_columns
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.provenance import canonical_json
 

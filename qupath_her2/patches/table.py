@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError
-from qupath_her2.project.exchange.columns import Columns
+from qupath_her2.project.exchange.npz_columns import Columns
 
 __all__ = [
     "COLUMNS",

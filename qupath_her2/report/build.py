@@ -19,7 +19,7 @@ from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
 from qupath_her2.report.stored import stored_regions
-from qupath_her2.report.tables import SummaryRow, predictions_csv, summary_csv
+from qupath_her2.report.summary_table import SummaryRow, predictions_csv, summary_csv
 from qupath_her2.slides.readers.view import open_view
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from qupath_her2.report.tables import SummaryRow
+    from qupath_her2.report.summary_table import SummaryRow
 
 __all__ = ["ReportPictures", "count_states", "report_templates", "write_html"]
 

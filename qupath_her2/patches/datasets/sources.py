@@ -13,7 +13,7 @@ import orjson
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError, PatchError
-from qupath_her2.patches.datasets.aperio import read_aperio_regions
+from qupath_her2.patches.datasets.aperio_xml import read_aperio_regions
 from qupath_her2.patches.tasks import SEGMENTATION, Task
 from qupath_her2.project.cases import metadata_column, read_case_column, value_of_image
 from qupath_her2.project.class_names import ClassNames

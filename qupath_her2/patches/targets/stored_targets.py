@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError, PatchError
 from qupath_her2.patches.targets.targets import IGNORE
-from qupath_her2.project.exchange.columns import Columns, read_columns, write_columns
+from qupath_her2.project.exchange.npz_columns import Columns, read_columns, write_columns
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.columns import Columns, first_duplicate, read_columns, write_columns
+from qupath_her2.project.exchange.npz_columns import Columns, first_duplicate, read_columns, write_columns
 from qupath_her2.records import NOT_MEASURED, CellTable
 
 __all__ = ["check_cells", "read_cells", "write_cells"]

@@ -1,7 +1,7 @@
 """``regions/<image>.cells.npz``, format 1: cells already present in the QuPath project, one array per column.
 
-Written by ``groovy/lib/Her2ExportCells.groovy`` in the layout described in `project.exchange.columns`, with the names
-of classes and measurements in an additional member ``info.json``.
+Written by ``groovy/lib/Her2ExportCells.groovy`` in the layout described in `project.exchange.npz_columns`, with the
+names of classes and measurements in an additional member ``info.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import RegionFileError
-from qupath_her2.project.exchange.columns import Columns, decode_column
+from qupath_her2.project.exchange.npz_columns import Columns, decode_column
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 
 __all__ = ["EXISTING_FORMAT", "read_existing_cells"]

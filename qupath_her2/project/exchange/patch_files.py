@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.columns import Columns, first_duplicate, read_columns, write_columns
+from qupath_her2.project.exchange.npz_columns import Columns, first_duplicate, read_columns, write_columns
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.provenance import are_ours
 from qupath_her2.records import NOT_MEASURED, PatchTable

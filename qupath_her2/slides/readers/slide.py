@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "Slide", "open_slide", "read_scaled"]
 
-#: Readers by name; "auto" chooses.
+#: Readers by name; "auto" chooses. The file endings that a folder is searched for are in `project.folder`.
 READERS = ("auto", "openslide", "tiff", "plain")
 ReaderName = Literal["auto", "openslide", "tiff", "plain"]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.slides.stains.density_map import DensityMap, density_lut
-from qupath_her2.slides.stains.he_profiles import StainProfile, Vector
+from qupath_her2.slides.stains.macenko_references import StainProfile, Vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ import numpy as np
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.slides.readers.slide import Slide, open_slide, read_scaled
-from qupath_her2.slides.stains.he_profiles import MACENKO_REFERENCES, StainProfile, profile_from_dict
 from qupath_her2.slides.stains.macenko import MacenkoSettings, fit_macenko
+from qupath_her2.slides.stains.macenko_references import MACENKO_REFERENCES, StainProfile, profile_from_dict
 from qupath_her2.slides.tissue import Tissue, find_tissue
 
 if TYPE_CHECKING:

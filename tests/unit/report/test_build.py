@@ -17,7 +17,7 @@ def scored(project: Path) -> Path:
     return project / "her2"
 
 
-def test_report_of_what_is_there(scored: Path) -> None:
+def test_report_lists_all_images_with_a_result(scored: Path) -> None:
     written = write_report(scored)
     assert [row.name for row in written.rows] == ["pale.ome.tif", "strong.ome.tif"]
     assert written.counts == "2 images: 2 scored"
@@ -26,21 +26,21 @@ def test_report_of_what_is_there(scored: Path) -> None:
     assert page.count('class="badge') >= 4
 
 
-def test_failed_images_take_the_place_of_their_earlier_result(scored: Path) -> None:
+def test_a_failure_replaces_the_earlier_result(scored: Path) -> None:
     image = next((scored / "results").glob("*pale*")).name
     written = write_report(scored, {image: ("pale.ome.tif", "it is gone")})
     assert [row.state for row in written.rows] == ["failed", "scored"]
     assert "it is gone" in written.html.read_text(encoding="utf-8")
 
 
-def test_a_damaged_result_is_a_failed_row_and_not_the_end(scored: Path) -> None:
+def test_a_damaged_result_becomes_a_failed_row(scored: Path) -> None:
     pointer = next((scored / "results").glob("*pale*")) / "current.json"
     pointer.write_bytes(b"{")
     written = write_report(scored)
     assert sorted(row.state for row in written.rows) == ["failed", "scored"]
 
 
-def test_a_changed_file_costs_its_pictures_only(scored: Path) -> None:
+def test_a_changed_file_only_costs_the_pictures(scored: Path) -> None:
     for path in (scored / "results").glob("*pale*/*/overlay.jpg"):
         path.write_bytes(b"changed")
     page = write_report(scored).html.read_text(encoding="utf-8")
@@ -48,7 +48,9 @@ def test_a_changed_file_costs_its_pictures_only(scored: Path) -> None:
     assert "was changed after the run" in page
 
 
-def test_many_images_have_small_overlays_alone(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_of_many_images_have_only_small_overlays(
+    scored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = write_report(scored).html.stat().st_size
     monkeypatch.setattr(build, "_MANY_IMAGES", 1)
     page = write_report(scored).html
@@ -56,6 +58,6 @@ def test_many_images_have_small_overlays_alone(scored: Path, monkeypatch: pytest
     assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 2
 
 
-def test_nothing_there_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="qupath-her2 run"):
         write_report(tmp_path)

@@ -1,4 +1,4 @@
-"""Heat maps over an image: values where the patches lie, the pyramid as another program reads it, and its place."""
+"""Heat maps: values at the positions of the patches, the pyramid as tifffile reads it, and blended overlays."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_values_stand_where_the_patches_lie() -> None:
     np.testing.assert_array_equal(heat.values[0], 1 - high)
 
 
-def test_overlapping_patches_are_averaged_and_unread_ones_left_out() -> None:
+def test_overlapping_patches_are_averaged_and_unreadable_ones_left_out() -> None:
     table = patches([(0, 0, 4, 4), (2, 0, 4, 4), (4, 0, 4, 4)], [0.2, 0.6, np.nan])
     heat = heat_planes(table, 8, 4, most_px=4)
     np.testing.assert_allclose(heat.values[1, 0], [0.2, 0.2, 0.4, 0.4, 0.6, 0.6, np.nan, np.nan], atol=1e-6)
@@ -73,7 +73,7 @@ def _none() -> PatchTable:
     most=st.integers(1, 32),
 )
 @settings(deadline=None, max_examples=200)
-def test_patches_of_a_lattice_neither_gap_nor_overlap(
+def test_adjacent_patches_neither_overlap_nor_leave_a_gap(
     side: int, at: tuple[int, int], width: int, most: int
 ) -> None:
     box = np.array([at[0] * side, at[1] * side, side, side], np.int32)
@@ -86,7 +86,7 @@ def test_patches_of_a_lattice_neither_gap_nor_overlap(
     assert width / step <= max(4096, width / side) + 1e-6
 
 
-def test_another_program_reads_the_pyramid() -> None:
+def test_tifffile_reads_the_pyramid() -> None:
     rng = np.random.default_rng(0)
     boxes = [(x * 32, y * 32, 32, 32) for y in range(30) for x in range(40) if (x + y) % 3]
     table = patches(boxes, rng.random(len(boxes)).astype(np.float32).tolist())
@@ -119,7 +119,7 @@ def test_an_image_without_a_pixel_size_has_none_in_its_map() -> None:
         assert "PhysicalSize" not in (tiff.ome_metadata or "")
 
 
-def test_what_lies_over_a_picture_lies_where_it_should() -> None:
+def test_a_blended_overlay_is_in_its_place() -> None:
     heat = heat_planes(patches([(100, 40, 20, 20)], [1.0]), 200, 100, most_px=1)
     png = heat_map_png(heat.values[1], 1)
     overlay = Overlay("probability", "heatmap.png", 0, 0, 200, 100)
@@ -136,7 +136,7 @@ def test_what_lies_over_a_picture_lies_where_it_should() -> None:
     assert abs(int(half[25, 55, 2]) - (255 + blue) / 2) <= 1
 
 
-def test_a_clear_map_hides_nothing_where_nothing_is() -> None:
+def test_a_clear_map_is_transparent_where_its_value_is_zero() -> None:
     grid = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
     drawn = cv2.imdecode(
         np.frombuffer(heat_map_png(grid, 1, opacity_by_value=True), np.uint8), cv2.IMREAD_UNCHANGED
@@ -144,7 +144,7 @@ def test_a_clear_map_hides_nothing_where_nothing_is() -> None:
     assert drawn[0, :, 3].tolist() == [0, 127, 255, 0]
 
 
-def test_overlays_come_back_as_they_went() -> None:
+def test_overlays_survive_json() -> None:
     overlays = (Overlay("Probability of HER2 patch 3+", "heatmap.png", 0, 0, 640, 480),)
     assert read_overlays(overlays_json(overlays)) == overlays
     for damaged in (b"{}", b"[]", b"{", b'{"format": 1, "overlays": [{"name": "x"}]}'):

@@ -10,7 +10,7 @@ from qupath_her2.errors import OutputError
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.pictures import encode_jpeg
-from qupath_her2.report.tables import SummaryRow
+from qupath_her2.report.summary_table import SummaryRow
 
 JPEG = encode_jpeg(np.full((20, 30, 3), 120, np.uint8))
 
@@ -132,12 +132,12 @@ def test_regions_are_listed_where_there_are_several(tmp_path: Path) -> None:
     assert "bbbbbbbb" in page(path).text
 
 
-def test_unwritable_place_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_html(tmp_path / "no" / "report.html", [], [], version="1")
 
 
-def test_a_report_that_stops_half_way_keeps_the_old_one(tmp_path: Path) -> None:
+def test_an_interrupted_report_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
 

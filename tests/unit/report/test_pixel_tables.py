@@ -27,7 +27,7 @@ def row(name: str, seed: int, scores: tuple[str, ...]) -> SegmenterRow:
 ROWS = (row("her2net", 0, ("1+", "3+")), row("unet", 1, ("1+", "3+")))
 
 
-def test_csv_holds_every_figure_of_every_network_score_and_class() -> None:
+def test_csv_holds_every_metric_of_every_network_score_and_class() -> None:
     lines = list(csv.DictReader(io.StringIO(pixel_csv(ROWS).decode())))
     assert len(lines) == 2 * 3 * 4
     for line in lines:

@@ -1,4 +1,4 @@
-"""The check picture: both slides of one place, and what lies under the outlines."""
+"""Registration picture: the same area of both slides, with outlines in the same place on every panel."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def panels(picture: np.ndarray) -> list[np.ndarray]:
     return [picture[:, start : start + wide] for start in (0, wide + 6, 2 * (wide + 6))]
 
 
-def test_the_moving_slide_is_laid_on_the_fixed_one(pair):
+def test_the_moving_slide_is_warped_onto_the_fixed_one(pair):
     left, middle, board = panels(registration_picture(*pair, max_side_px=360))
     inside = (slice(60, 240), slice(80, 280))
     assert left.shape == middle.shape == board.shape == (300, 360, 3)
@@ -46,7 +46,7 @@ def test_the_moving_slide_is_laid_on_the_fixed_one(pair):
     assert 0.3 < np.equal(board, middle)[inside].all(axis=-1).mean() < 0.9
 
 
-def test_a_part_is_shown_larger_and_outlines_stand_at_one_place_on_all_panels(pair):
+def test_a_part_is_enlarged_and_outlines_are_in_the_same_place_on_all_panels(pair):
     region = Region(UUID(int=1), box(120, 110, 200, 170), "tumour", "Tumor")
     picture = registration_picture(*pair, [region], box=Box(100, 90, 120, 100), max_side_px=120)
     for panel in panels(picture):
@@ -56,7 +56,7 @@ def test_a_part_is_shown_larger_and_outlines_stand_at_one_place_on_all_panels(pa
         assert np.abs(reds.max(axis=0) - (80, 100)).max() <= 2
 
 
-def test_a_place_that_the_other_slide_lacks_is_white(pair):
+def test_areas_outside_the_moving_slide_are_white(pair):
     fixed, moving, one = pair
     away = Registration(
         (*one.matrix[:4], 9000.0, 9000.0), *(getattr(one, n) for n in list(one.__dataclass_fields__)[1:])

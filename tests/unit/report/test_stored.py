@@ -20,7 +20,7 @@ def scored(project: Path) -> Path:
     return project / "her2"
 
 
-def test_stored_regions_that_do_not_fit_their_record(scored: Path) -> None:
+def test_stored_regions_that_do_not_match_their_record_are_refused(scored: Path) -> None:
     run_dir = next((scored / "results").glob("*pale*/*/run.json")).parent
     record = read_record(run_dir)
     regions = stored_regions(run_dir, record)

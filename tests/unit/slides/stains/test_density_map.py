@@ -1,4 +1,4 @@
-"""Affine maps of density against the formula pixel by pixel."""
+"""Density maps against their formula, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def some_map(seed: int) -> DensityMap:
 
 @given(st.integers(0, 1000), st.sampled_from([(7, 5, 3), (2, 6, 4, 3), (40_000, 3), (0, 4, 4, 3)]))
 @settings(max_examples=30, deadline=None)
-def test_a_map_is_its_formula_rounded_and_kept_in_range(seed, shape):
+def test_a_density_map_equals_its_formula_rounded_and_clipped(seed, shape):
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     m = some_map(seed)
     out = apply_density_map(pixels, m)
@@ -34,7 +34,7 @@ def test_a_map_is_its_formula_rounded_and_kept_in_range(seed, shape):
     assert (np.abs(out - np.clip(by_hand(pixels, m), 0, 255)) <= 0.5 + 5e-3).all()
 
 
-def test_the_unit_map_changes_nothing():
+def test_the_identity_map_changes_nothing():
     greys = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     assert np.array_equal(apply_density_map(greys, DensityMap(np.eye(3), np.zeros(3), 240, 240)), greys)
 
@@ -50,7 +50,7 @@ def test_a_chain_is_one_map(first, second):
     np.testing.assert_allclose(by_hand(pixels, a.then(b)), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_strided_pixels_are_taken_and_left_alone():
+def test_strided_input_is_accepted_and_not_changed():
     pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     before = pixels.copy()
     m = some_map(3)

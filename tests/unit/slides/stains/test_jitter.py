@@ -17,7 +17,7 @@ from qupath_her2.slides.stains.jitter import (
 )
 
 
-def test_stains_are_those_that_others_unmix_with():
+def test_hed_vectors_equal_scikit_image():
     np.testing.assert_allclose(np.linalg.inv(HED_STAINS), hed_from_rgb, atol=1e-9)
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.slides.stains.density_map import apply_density_map
-from qupath_her2.slides.stains.he_profiles import (
+from qupath_her2.slides.stains.macenko import fit_macenko, macenko_map
+from qupath_her2.slides.stains.macenko_references import (
     MACENKO_REFERENCES,
 )
-from qupath_her2.slides.stains.macenko import fit_macenko, macenko_map
 
 HEMATOXYLIN = np.array([0.65, 0.70, 0.29]) / np.linalg.norm([0.65, 0.70, 0.29])
 EOSIN = np.array([0.07, 0.99, 0.11]) / np.linalg.norm([0.07, 0.99, 0.11])
@@ -51,7 +51,7 @@ def published(pixels, white=240.0, alpha=1.0, beta=0.15, to=REFERENCE):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_vectors_and_maxima_are_those_of_the_published_steps(seed):
+def test_vectors_and_maxima_equal_the_published_code(seed):
     pixels = h_and_e(seed)
     he, maxima, _ = published(pixels)
     found = fit_macenko(pixels)
@@ -59,7 +59,7 @@ def test_vectors_and_maxima_are_those_of_the_published_steps(seed):
     np.testing.assert_allclose(found.maxima() * np.log(10), maxima, rtol=1e-10)
 
 
-def test_one_matrix_gives_the_published_picture():
+def test_the_single_matrix_equals_the_published_normalisation():
     """The published code forgets to take back the 1 it added; ours does, then rounds where that cuts off."""
     pixels = h_and_e(n=90_000).reshape(300, 300, 3)
     _, _, picture = published(pixels)
@@ -72,7 +72,7 @@ def test_one_matrix_gives_the_published_picture():
     )
 
 
-def test_pictures_are_those_of_torchstain():
+def test_normalised_images_equal_torchstain():
     torchstain = pytest.importorskip("torchstain")
     pixels = h_and_e(n=90_000).reshape(300, 300, 3)
     peer = torchstain.normalizers.MacenkoNormalizer("numpy")
@@ -83,7 +83,7 @@ def test_pictures_are_those_of_torchstain():
     assert set(np.unique(difference)) <= {0, 1}
 
 
-def test_colours_drawn_are_found_within_the_angle_that_percentiles_cost():
+def test_true_vectors_are_found_within_the_bias_of_the_percentiles():
     found = fit_macenko(h_and_e(noise=0.5))
     for vector, truth in ((found.hematoxylin, HEMATOXYLIN), (found.eosin, EOSIN)):
         assert np.degrees(np.arccos(min(1.0, float(np.dot(vector, truth))))) < 11
@@ -152,7 +152,7 @@ def test_one_stain_is_refused_at_any_noise(stain, noise):
     ],
     ids=["nothing", "glass", "black", "one colour", "a speck"],
 )
-def test_what_cannot_be_fitted_is_refused_in_words(pixels):
+def test_pixels_that_cannot_be_fitted_are_refused_with_a_reason(pixels):
     with pytest.raises(SettingsError, match=r"are stained, fewer than|does not show"):
         fit_macenko(pixels)
 

@@ -10,8 +10,8 @@ import pytest
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.slides.readers.slide import open_slide
-from qupath_her2.slides.stains.he_profiles import MACENKO_REFERENCES, profile_to_dict
 from qupath_her2.slides.stains.macenko import fit_macenko
+from qupath_her2.slides.stains.macenko_references import MACENKO_REFERENCES, profile_to_dict
 from qupath_her2.slides.stains.tissue_sample import (
     SampleSettings,
     find_reference,
@@ -34,7 +34,7 @@ def picture(tmp_path_factory):
     return path
 
 
-def test_the_sample_is_of_tissue_alone_and_always_the_same(picture):
+def test_the_sample_holds_only_tissue_and_is_reproducible(picture):
     with open_slide(picture) as slide:
         mask = np.zeros((80, 113), bool)
         mask[:, :60] = True
@@ -49,7 +49,7 @@ def test_the_sample_is_of_tissue_alone_and_always_the_same(picture):
     np.testing.assert_allclose(sample.mean(axis=0), whole.mean(axis=0), atol=4)
 
 
-def test_windows_reach_over_neither_mask_nor_image(picture):
+def test_windows_at_the_edge_add_no_pixels_outside_mask_or_image(picture):
     with open_slide(picture) as slide:
         mask = np.zeros((80, 113), bool)
         mask[0, 0] = mask[79, 112] = True
@@ -60,7 +60,7 @@ def test_windows_reach_over_neither_mask_nor_image(picture):
     assert len(sample) == 2 * 64
 
 
-def test_blank_glass_gives_no_pixels_and_a_sentence(tmp_path):
+def test_blank_glass_gives_no_pixels_and_is_refused(tmp_path):
     path = tmp_path / "glass.png"
     cv2.imwrite(str(path), np.full((300, 300, 3), 244, np.uint8))
     with open_slide(path) as slide:
@@ -78,7 +78,7 @@ def test_a_sample_fits_as_the_whole_slide_does(picture):
     np.testing.assert_allclose(few.maxima(), all_of_it.maxima(), rtol=0.06)
 
 
-def test_finer_windows_are_read_at_the_scale_asked_for(picture):
+def test_windows_are_read_at_the_requested_scale(picture):
     with open_slide(picture) as slide:
         mask = np.zeros((80, 113), bool)
         mask[40, 40] = True

@@ -4,7 +4,7 @@ import csv
 import io
 
 from qupath_her2.records import CELL_CLASSES, CaseInfo, SlideScore
-from qupath_her2.report.tables import SUMMARY_COLUMNS, SummaryRow, short_class, summary_csv
+from qupath_her2.report.summary_table import SUMMARY_COLUMNS, SummaryRow, short_class, summary_csv
 
 
 def read(data: bytes) -> list[dict[str, str]]:

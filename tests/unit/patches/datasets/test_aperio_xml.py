@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import RegionFileError
-from qupath_her2.patches.datasets.aperio import read_aperio_regions
+from qupath_her2.patches.datasets.aperio_xml import read_aperio_regions
 from tests.unit.patches.drawn_folders import (
     square,
     xml,

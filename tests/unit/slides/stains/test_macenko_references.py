@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.stains.he_profiles import (
+from qupath_her2.slides.stains.macenko_references import (
     MACENKO_REFERENCES,
     StainProfile,
     profile_from_dict,

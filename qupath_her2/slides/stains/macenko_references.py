@@ -1,4 +1,4 @@
-"""H&E stain profiles: colour and strength of both stains of a slide, and the built-in normalisation references."""
+"""References for Macenko normalisation: the built-in ones, and the H&E stain profile that a reference is."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from qupath_her2.errors import PatchError
 from qupath_her2.patches.cutting.cut_patches import cut_patches
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
-from qupath_her2.patches.datasets.layouts import LAYOUTS, load_layout
+from qupath_her2.patches.datasets.loaders import LAYOUTS, load_layout
 from qupath_her2.patches.datasets.sources import SourceImage
 from qupath_her2.patches.settings import PatchSettings
 from tests.unit.patches.drawn_folders import (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.columns import (
+from qupath_her2.project.exchange.npz_columns import (
     decode_column,
     first_duplicate,
     read_columns,
