@@ -23,7 +23,7 @@ from qupath_her2.runs.plan import find_settings
 from qupath_her2.training import cross_validation as folds_module
 from qupath_her2.training.classifier import train_network
 from qupath_her2.training.cross_validation import train_folds
-from qupath_her2.training.stain_normalisation import UNFIT
+from qupath_her2.training.stain_normalisation import UNFIT, normalise_manifest
 from qupath_her2.training.types import TrainJob
 from tests.helpers.drawn_study import draw_study
 from tests.helpers.recipes import DRAWN
