@@ -61,6 +61,7 @@ def new_cell_table(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
     CellTable
         N rows, class not measured; UUIDs are zero until the run that made the cells is known.
     """
+    # UUIDs contain the hash of the run, which is not known yet.
     uuid = np.zeros((len(found), 16), np.uint8)
     return _table(found, columns, uuid, _ragged(found.cell_xy), _ragged(found.nucleus_xy))
 

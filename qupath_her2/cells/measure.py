@@ -267,6 +267,7 @@ def measure_cells(
         When the membrane network or the regression trees of this installation were trained on other features.
     """
     s = settings or CellSettings()
+    # Cheapest checks first: these need no pixels.
     region_map = map_regions(regions)
     refusal, warning = check_pixel_size(pixel_size_um, s.quality)
     warnings = [warning] if warning else []

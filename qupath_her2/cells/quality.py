@@ -183,6 +183,7 @@ def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
         # The colour ratio of glass is noise.
         tissue = total > 0.15
         shares.append(density[tissue, 1] / total[tissue])
+    # Pooled over all samples: a median of medians would weigh samples with hardly any tissue alike.
     pooled = np.concatenate(shares) if shares else np.zeros(0)
     return float(np.median(pooled)) if len(pooled) > 1000 else float("nan")
 

@@ -91,8 +91,8 @@ def _ridge_shares(
 def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
     """Detect nuclei and outline their cells; also return the network's uncertainty of each, NaN without a network."""
     if work.classes is not None:
-        seen = _segmented_box(work, box)
-        away = np.array([seen.x - box.read.x, seen.y - box.read.y], np.float64)
+        segmented = _segmented_box(work, box)
+        away = np.array([segmented.x - box.read.x, segmented.y - box.read.y], np.float64)
 
         def is_nucleus(found: Nuclei) -> NDArray[np.bool_]:
             """Reject gaps, red blood cells and DAB clumps that the network took for nuclei."""
@@ -100,11 +100,12 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines,
             return work.stain_filter.is_blue(stains[:, :2], stains[:, 2:4])
 
         nuclei, outlines, uncertainty = network_cells_in_tile(
-            work.classes, work.grid, seen, work.network, is_nucleus
+            work.classes, work.grid, segmented, work.network, is_nucleus
         )
         return Nuclei(nuclei.centre + away, nuclei.radii), outlines, uncertainty
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
+    # Nuclei far from all regions are dropped before the costly outlines.
     near = work.regions.near(
         _level0(nuclei.centre, origin, work.grid), _MARGIN_UM / work.grid.um_px * work.grid.downsample
     )

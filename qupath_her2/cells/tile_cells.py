@@ -63,6 +63,7 @@ class TileCells:
     @classmethod
     def none(cls) -> TileCells:
         """Return no cells."""
+        # With the dtypes of measured cells, so that an image without cells gives the same kind of table.
         f32 = np.float32
         return cls(
             np.zeros((0, 2)),
@@ -103,6 +104,7 @@ def join(parts: Sequence[TileCells]) -> TileCells:
     def column(name: str) -> NDArray[np.generic]:
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
+    # Profiles are columns themselves and are joined field by field.
     profiles = RadialProfiles(
         *(
             np.concatenate([getattr(part.profiles, f.name) for part in parts])[order]

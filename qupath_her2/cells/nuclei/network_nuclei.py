@@ -78,6 +78,7 @@ def _separated_maxima(
     height, width = depth.shape
     # Kept maxima are filed in square bins of side `reach` (linked lists), so that each is compared with its neighbours
     # only.
+    # Rounding down is exact: whole pixels two bins apart differ by at least a bin and a pixel, more than `reach`.
     cell = max(int(reach), 1)
     across = width // cell + 1
     heads = np.full((height // cell + 1) * across, -1, np.int64)

@@ -70,6 +70,7 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
     ExchangeError
         When the trees were trained on other features.
     """
+    # Package data may lie in an archive, where a path would not work.
     with resources.files("qupath_her2.cells").joinpath("data", name).open("rb") as file:
         # A file of weights must not be able to run code.
         stored = np.load(file, allow_pickle=False)
