@@ -155,7 +155,7 @@ def train(
     stain, stain_maps
         Name of a stain normalisation for the card ("macenko"), and its map for each image.
     progress
-        Called after every step; may raise KeyboardInterrupt to stop, to be resumed by the next call.
+        Called after every step and every epoch; may raise KeyboardInterrupt to stop, to be resumed by the next call.
     resume
         Resume from the state in `out_dir`, if there is one.
 
@@ -187,8 +187,12 @@ def train(
         if resume:
             state.resume()
         while not state.is_over:
-            _train_epoch(setup, state, progress)
+            steps = _train_epoch(setup, state, progress)
             _close_epoch(setup, state, validation, card, warnings)
+            if progress is not None and processes.rank == 0:
+                # No later step would report the record of the last epoch.
+                last = state.history[-1]
+                progress(TrainProgress(last.epoch, s.epochs, steps, steps, last.train_loss, last))
         # The first process writes the best weights; the others must not read them before.
         processes.barrier()
     return _result(state, warnings, describe_device(processes.device), time.monotonic() - started)
@@ -217,8 +221,8 @@ def _result(state: TrainingState, warnings: Sequence[str], device: str, seconds:
     )
 
 
-def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) -> None:
-    """Train on all training patches once, starting at `state.step`."""
+def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) -> int:
+    """Train on all training patches once, starting at `state.step`; return the number of steps in an epoch."""
     s, processes = setup.settings, setup.processes
     # All processes compute the same order and take their shares of it, without communication.
     order = epoch_order(setup.rows, s.seed, state.epoch)
@@ -246,6 +250,7 @@ def _train_epoch(setup: Setup, state: TrainingState, progress: Progress | None) 
                 progress(TrainProgress(state.epoch + 1, s.epochs, state.step, len(batches), loss, last))
             if s.save_every_steps and state.step % s.save_every_steps == 0:
                 _save_state(setup, state)
+    return len(batches)
 
 
 def _save_state(setup: Setup, state: TrainingState) -> None:

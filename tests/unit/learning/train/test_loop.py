@@ -72,24 +72,26 @@ def test_a_training_writes_its_files(
     best = result.history[result.best_epoch - 1]
     assert best.validation_loss == min(record.validation_loss for record in result.history)
     assert card.metrics["validation_accuracy"] == best.validation_accuracy
-    assert [(t.epoch, t.step) for t in told] == [(e, k) for e in (1, 2) for k in range(1, 7)]
+    # After each step, and once more after each epoch, with its record.
+    assert [(t.epoch, t.step) for t in told] == [(e, k) for e in (1, 2) for k in (*range(1, 7), 6)]
+    assert [told[6].last, told[13].last] == list(result.history)
 
 
 def test_the_history_matches_the_saved_weights(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
-    """The recorded validation loss, computed again from the checkpoint by the other road, `predict`."""
+    """The recorded validation loss equals the one computed from the checkpoint with `predict`."""
     settings = dataclasses.replace(QUICK, loss=LossSettings(class_weights=(1.0, 3.0)), ema_decay=0.5)
     result = train(tiny_net(), drawn, pixels, settings, tmp_path)
-    said = predict(*load_checkpoint(result.checkpoint), drawn, pixels, PredictSettings(device="cpu"))
+    prediction = predict(*load_checkpoint(result.checkpoint), drawn, pixels, PredictSettings(device="cpu"))
     rows = np.flatnonzero(drawn.split == 1)
     labels = drawn.label[rows]
     weights = np.array([1.0, 3.0])[labels]
-    loss = -(weights * np.log(said.probabilities[rows, labels])).sum() / weights.sum()
+    loss = -(weights * np.log(prediction.probabilities[rows, labels])).sum() / weights.sum()
     best = result.history[result.best_epoch - 1]
     assert best.validation_loss == pytest.approx(loss, rel=1e-4)
-    assert best.validation_accuracy == (said.chosen[rows] == labels).mean()
-    assert result.confusion[0, 1] == ((labels == 0) & (said.chosen[rows] == 1)).sum()
+    assert best.validation_accuracy == (prediction.chosen[rows] == labels).mean()
+    assert result.confusion[0, 1] == ((labels == 0) & (prediction.chosen[rows] == 1)).sum()
 
 
 def test_threads_and_read_sizes_do_not_change_the_curve(
@@ -186,9 +188,9 @@ def test_a_case_in_two_splits_is_refused(
 def test_unknown_cases_and_missing_classes_give_warnings(
     drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build, tmp_path: Path
 ) -> None:
-    strangers = tuple(dataclasses.replace(image, case=None) for image in drawn.images)
+    unknown = tuple(dataclasses.replace(image, case=None) for image in drawn.images)
     manifest = dataclasses.replace(
-        small(drawn), images=strangers, class_names=(*drawn.class_names, "unseen"), settings={}
+        small(drawn), images=unknown, class_names=(*drawn.class_names, "unseen"), settings={}
     )
     manifest.split[manifest.split == 1] = -1
     result = train(tiny_net(n_classes=3), manifest, pixels, QUICK, tmp_path)
@@ -232,7 +234,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(
 
     def run(folder: Path, stop: Callable[[TrainProgress], None] | None, seed: int) -> Any:
         net = tiny_net(seed=seed)
-        # Dropout must not depend on what was drawn before the interruption.
+        # Dropout must not depend on the random numbers drawn before the interruption.
         net.backbone.fc.register_forward_pre_hook(
             lambda module, given: (torch.nn.functional.dropout(given[0], 0.5, module.training),)
         )
@@ -242,7 +244,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(
     for at in ((1, 1), (2, 1), (3, 2)):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "parts", interrupted(at), 3)
-    # What it begins with no longer matters: everything comes from the state.
+    # Initial weights no longer matter: everything is restored from the state.
     parts = run(tmp_path / "parts", None, 4)
     assert parts.history == whole.history
     for name in ("best.safetensors", "history.json", "curves.svg", "state.safetensors"):
@@ -320,7 +322,7 @@ def test_16_bit_types_learn_and_resume(
     precision: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On the processor, where torch has the same arithmetic: fp16 with its loss scaled, and the scale in the state."""
+    """On the CPU, with the same arithmetic: fp16 with a scaled loss, whose scale is part of the state."""
     # oneDNN takes AMX for halves, and dies of an illegal instruction where a virtual machine names AMX but forbids it.
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     settings = dataclasses.replace(QUICK, precision=precision, epochs=3)
