@@ -1,4 +1,4 @@
-"""Every reader keeps the same contract, on drawn images whose pixel is a formula of x, y and channel."""
+"""Contract of the readers, tested on drawn images whose pixels are a formula of x, y and channel."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_the_result_belongs_to_the_caller(slide):
     np.testing.assert_array_equal(slide.read(0, 0, 64, 64), drawn.window(WIDTH, HEIGHT, 0, 0, 64, 64))
 
 
-def test_threads_read_the_same(slide):
+def test_reads_in_threads_are_the_same(slide):
     rng = np.random.default_rng(5)
     corners = [(int(x), int(y)) for x, y in rng.integers(-50, 450, (60, 2))]
     with ThreadPoolExecutor(4) as pool:
@@ -172,7 +172,7 @@ def _openslide_pixels(handle, location, level, size):
 
 @pytest.mark.parametrize("kind", drawn.JPEG_KINDS)
 @pytest.mark.parametrize("tile", [256, 240])
-def test_the_fast_reader_gives_openslides_pixels_to_the_bit(kind, tile, tmp_path):
+def test_the_fast_reader_is_bit_identical_to_openslide(kind, tile, tmp_path):
     path = drawn.write_pyramid(tmp_path / "p.tif", 1000, 760, drawn.JPEG_KINDS[kind], tile=tile)
     handle = openslide.OpenSlide(path)
     with open_slide(path) as fast:
@@ -185,7 +185,7 @@ def test_the_fast_reader_gives_openslides_pixels_to_the_bit(kind, tile, tmp_path
     handle.close()
 
 
-def test_levels_that_openslide_interpolates_are_left_to_it(tmp_path):
+def test_levels_that_openslide_interpolates_are_read_through_openslide(tmp_path):
     # 1003 // 4 = 250: OpenSlide's downsample is 4.01, so its pixels lie between those of the file.
     path = drawn.write_pyramid(tmp_path / "p.tif", 1003, 761, drawn.JPEG_KINDS["ycbcr-420"], steps=(1, 4))
     with open_slide(path) as fast, open_slide(path, "openslide") as slow:

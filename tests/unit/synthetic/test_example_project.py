@@ -43,7 +43,7 @@ def test_the_example_scores_as_it_was_drawn(tmp_path: Path) -> None:
     assert found == {image.name: image.score for image in EXAMPLE}
 
 
-def test_a_place_that_is_taken(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError):
         write_example(tmp_path / "taken")

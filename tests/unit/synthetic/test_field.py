@@ -47,7 +47,7 @@ def by_angle(drawn: Field) -> np.ndarray:
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
-def test_completeness_is_what_the_picture_shows(share: float) -> None:
+def test_true_completeness_matches_the_image(share: float) -> None:
     settings = replace(BARE, shares=(0, 1, 0, 0), incomplete_share=(share, share), faint_od=(0.4, 0.4))
     drawn = draw_field(settings)
     assert drawn.truth.completeness[0] == pytest.approx(share, abs=0.003)
@@ -114,7 +114,7 @@ def test_shares_equal_the_settings_to_the_nearest_cell(shares: tuple[float, ...]
     assert np.abs(np.array(truth.class_shares) - shares).max() <= 1 / len(truth)
 
 
-def test_facts_of_a_cell_agree_with_each_other(field: Field) -> None:
+def test_truth_of_a_cell_is_consistent(field: Field) -> None:
     truth, settings = field.truth, field.settings
     assert np.array_equal(class_of(truth.intensity, truth.pattern), truth.cell_class)
     bare = truth.cell_class == 0
@@ -154,7 +154,7 @@ def test_other_nuclei_are_listed_with_their_kind(field: Field) -> None:
     assert not any(frame.contains(shapely.Polygon(ring)) for ring in border)
 
 
-def test_nuclei_are_as_dark_as_said() -> None:
+def test_nuclei_have_the_od_of_their_truth() -> None:
     bare = replace(BARE, n_target=None, shares=(1, 0, 0, 0), haematoxylin_od=(0.06, 0.15))
     drawn = draw_field(bare)
     vector = np.array(bare.haematoxylin_vector) / np.linalg.norm(bare.haematoxylin_vector)

@@ -26,7 +26,7 @@ def test_crowding_closes_the_gaps() -> None:
     assert filled[0] < 0.9 < filled[1]
 
 
-def test_regions_take_the_shares_asked_for() -> None:
+def test_regions_have_the_requested_shares() -> None:
     region = lay_out(FieldSettings(**SMALL, stroma=0.3, lumens=0, tissue_edge=0.25)).region
     assert (region == GLASS).mean() == pytest.approx(0.25, abs=0.01)
     assert (region == STROMA).mean() == pytest.approx(0.3 * 0.75, abs=0.1)

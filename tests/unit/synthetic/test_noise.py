@@ -33,7 +33,7 @@ def test_field_is_the_same_at_every_spacing_and_margin() -> None:
     assert np.allclose(tight, coarse[cut:-cut, cut:-cut], atol=1e-3)
 
 
-def test_sample_reads_the_point_asked_for() -> None:
+def test_sample_reads_the_requested_point() -> None:
     values = np.arange(200 * 200, dtype=np.float32).reshape(200, 200)
     at = np.array([[0.0, 0.0], [10.0, 5.0], [-999.0, -999.0]])
     start = round(MARGIN_UM / 0.5)

@@ -57,7 +57,7 @@ def test_stain_vectors_are_unit_and_jittered_by_the_seed() -> None:
     assert np.allclose(np.linalg.norm(moved[0], axis=1), 1)
 
 
-def test_noise_has_the_level_asked_for_on_white() -> None:
+def test_noise_on_white_has_the_requested_level() -> None:
     noisy = FieldSettings(width_px=200, height_px=200, noise=2.0, jpeg_quality=None, out_of_focus=0)
     assert expose(canvas_for(noisy)).astype(float).std(axis=(0, 1)) == pytest.approx(
         np.full(3, 2.0), rel=0.12

@@ -38,7 +38,7 @@ def test_thick_ridges_have_a_plateau() -> None:
 
 
 @pytest.mark.parametrize(("contact", "gain"), [("quadrature", np.sqrt(2)), ("sum", 2)])
-def test_deposits_of_two_cells_add_as_said(contact: str, gain: float) -> None:
+def test_deposits_of_touching_cells_add_as_configured(contact: str, gain: float) -> None:
     canvas = canvas_for(
         FieldSettings(width_px=128, height_px=128, pixel_size_um=0.25, granularity=0, contact=contact)
     )

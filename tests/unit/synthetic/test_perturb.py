@@ -46,12 +46,12 @@ def test_blur_spreads_a_point_by_its_sigma_in_um(pixel_size_um: float) -> None:
     assert np.array_equal(perturb(line, "blur", 0, 0.5, RNG(0)), line)
 
 
-def test_noise_has_the_sd_asked_for() -> None:
+def test_noise_has_the_requested_sd() -> None:
     flat = np.full((100, 100, 3), 128, np.uint8)
     assert perturb(flat, "noise", 4.0, 0.5, RNG(0)).std() == pytest.approx(4.0, rel=0.05)
 
 
-def test_the_picture_given_is_left_alone(rgb: np.ndarray) -> None:
+def test_the_input_image_is_not_changed(rgb: np.ndarray) -> None:
     before = rgb.copy()
     for kind, amount in (("jpeg", 50), ("tint", 0.2), ("gamma", 1.2), ("blur", 1.0), ("noise", 3.0)):
         assert not np.array_equal(perturb(rgb, kind, amount, 0.5, RNG(0)), rgb)

@@ -33,7 +33,7 @@ def test_plain_fields_lie_well_away_from_cuts(score: str) -> None:
 
 @pytest.mark.parametrize(("score", "below"), [("3+", "2+"), ("2+", "1+"), ("1+", "0")])
 @pytest.mark.parametrize("offset", [0.015, 0.03])
-def test_near_cut_lies_on_the_side_asked_for(score: str, below: str, offset: float) -> None:
+def test_near_cut_lies_on_the_requested_side(score: str, below: str, offset: float) -> None:
     assert breast_score(preset("near cut", score=score, offset=offset).shares) == score
     assert breast_score(preset("near cut", score=score, offset=-offset).shares) == below
 
@@ -45,7 +45,7 @@ def test_every_preset_draws(name: str) -> None:
     assert drawn.rgb.dtype == np.uint8
 
 
-def test_what_each_refusal_shows() -> None:
+def test_each_refused_preset_shows_its_defect() -> None:
     assert len(draw_field(preset("few cells", 1, **SMALL)).truth) == 20
     assert preset("coarse").pixel_size_um == 1.0
     glass = draw_field(preset("glass", 1, **SMALL))

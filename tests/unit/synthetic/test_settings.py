@@ -20,7 +20,7 @@ from qupath_her2.synthetic.settings import FieldSettings
         ({"overlap": 1.5}, "overlap"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_by_name(wrong: dict[str, object], says: str) -> None:
+def test_invalid_settings_are_refused_by_name(wrong: dict[str, object], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         FieldSettings(**wrong)
 

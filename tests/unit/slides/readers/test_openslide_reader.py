@@ -54,7 +54,7 @@ def test_bounds_off_the_level_grid_are_not_exact(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("bounds", [(), (10, 10), (5, 5, 0, 10), ("a", 0, 10, 10)])
-def test_incomplete_bounds_are_no_bounds(monkeypatch, tmp_path, bounds):
+def test_incomplete_bounds_are_ignored(monkeypatch, tmp_path, bounds):
     slide = opened(monkeypatch, tmp_path, FakeHandle(bounds))
     assert (slide.width, slide.height) == (4000, 3000)
 

@@ -88,7 +88,7 @@ def test_one_bit_images_are_black_and_white(tmp_path):
         np.testing.assert_array_equal(read(tmp_path / "b.tif")[..., 2], expected * 255)
 
 
-def test_planes_stored_apart_are_put_together(tmp_path):
+def test_separate_colour_planes_are_combined(tmp_path):
     planes = np.moveaxis(rgb(), -1, 0)
     tifffile.imwrite(tmp_path / "p.tif", planes, photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read(tmp_path / "p.tif"), rgb())

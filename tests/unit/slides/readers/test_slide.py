@@ -23,7 +23,7 @@ def save(path: Path, **options) -> Path:
     return path
 
 
-def test_bad_files_say_which_and_what_to_do(tmp_path):
+def test_errors_of_bad_files_name_the_file_and_the_reason(tmp_path):
     (tmp_path / "empty.svs").touch()
     (tmp_path / "text.png").write_text("patient,score\n1,2+\n")
     cases = {
@@ -89,7 +89,7 @@ def test_a_file_is_compared_with_openslide_once_and_again_when_it_changes(tmp_pa
     assert opened == [path, path]
 
 
-def test_a_damaged_tile_spoils_its_own_windows_only(tmp_path, drawn):
+def test_a_damaged_tile_affects_only_windows_that_need_it(tmp_path, drawn):
     path = drawn.write_pyramid(tmp_path / "p.tif", 900, 700, drawn.JPEG_KINDS["ycbcr-420"], steps=(1,))
     with tifffile.TiffFile(path) as tiff:
         offset = tiff.pages[0].dataoffsets[1]

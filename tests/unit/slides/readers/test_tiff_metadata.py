@@ -34,7 +34,7 @@ def test_resolution_tags_count_in_cm_and_inches(tmp_path, reader, unit, resoluti
     ("size", "unit", "expected"),
     [(0.25, "µm", 0.25), (250, "nm", 0.25), (0.0005, "mm", 0.5), (1, "pixel", None), (0, "µm", None)],
 )
-def test_ome_physical_size_wears_its_unit(tmp_path, size, unit, expected):
+def test_ome_physical_size_is_converted_by_its_unit(tmp_path, size, unit, expected):
     path = tmp_path / "o.ome.tif"
     physical = {f"PhysicalSize{axis}": size for axis in "XY"}
     physical |= {f"PhysicalSize{axis}Unit": unit for axis in "XY"}

@@ -1,4 +1,4 @@
-"""A chain of crops and turns must show what numpy shows of the same pixels."""
+"""Cropped and rotated views against the same steps on numpy arrays."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ steps = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(chain=st.lists(steps, max_size=4), corner=st.tuples(st.integers(-5, 30), st.integers(-5, 30)))
-def test_any_chain_is_numpys(
+def test_any_chain_of_steps_equals_numpy(
     picture: tuple[Path, NDArray[np.uint8]], chain: list[dict[str, Any]], corner: tuple[int, int]
 ) -> None:
     path, pixels = picture
@@ -67,7 +67,7 @@ def test_any_chain_is_numpys(
     assert np.array_equal(window, shown(expected, [{"crop": [*corner, 20, 15]}]))
 
 
-def test_the_size_must_be_qupaths(picture: tuple[Path, NDArray[np.uint8]]) -> None:
+def test_another_size_than_in_qupath_is_refused(picture: tuple[Path, NDArray[np.uint8]]) -> None:
     with pytest.raises(ImageReadError, match=r"90 × 70 px here but 45 × 35 px in QuPath.*--pixels"):
         open_image(SlideRef("1", "a", picture[0], width=45, height=35))
 

@@ -1,4 +1,4 @@
-"""Two stainings of one drawn tissue under known maps: the map comes back within a stated error, or a refusal does."""
+"""Registration of two drawn stains of one tissue: known transforms are recovered, unrelated tissue is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def true_errors_um(found: Registration, truth: np.ndarray, mask: np.ndarray) -> 
         (3, {"angle_deg": 88.0, "is_mirrored": True, "shear": -0.04, "scale": 0.97}),
     ],
 )
-def test_known_maps_are_found_within_half_a_pixel(tmp_path, seed, change):
+def test_known_transforms_are_recovered_to_a_fraction_of_a_pixel(tmp_path, seed, change):
     anatomy = Anatomy.drawn(seed)
     shape = (580, 620)
     truth = affine_px(shape_in=anatomy.mask.shape, shape_out=shape, **change)
@@ -83,7 +83,7 @@ def test_slides_of_different_pixel_sizes_are_found(tmp_path):
 
 
 def test_one_drawn_field_in_two_stains_is_found_at_the_scale_of_cells(tmp_path):
-    """The synthetic room's own field, filling the picture to its edges: nothing but its inside says how it lies."""
+    """A synthetic field that fills the image to its edges, so that no outline helps, only its interior."""
     field = draw_field(preset("score", seed=6, score="2+", width_px=520, height_px=520)).rgb
     density = -np.log10((field.astype(float) + 1) / 241)
     # Brown becomes pink: the same tissue, as an eosin stain of it would look.

@@ -1,4 +1,4 @@
-"""Regions there and back again under any affine map."""
+"""Transfer of regions in both directions under any affine transform."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RING = Polygon(
 
 @given(registrations())
 @settings(max_examples=80, deadline=None)
-def test_there_and_back_is_the_same_outline(one):
+def test_transferring_there_and_back_restores_the_outline(one):
     shape = MultiPolygon([RING, box(800, 800, 900, 950)])
     there = transfer_geometry(shape, one, "to moving")
     back = transfer_geometry(there, one, "to fixed")
@@ -65,7 +65,7 @@ def region(number: int, geometry, **more) -> Region:
     return Region(UUID(int=number), geometry, "tumour", **({"class_name": "Tumor"} | more))
 
 
-def test_regions_keep_what_they_are():
+def test_transferred_regions_keep_identity_class_name_and_lock():
     one = region(1, RING, name="hot spot", is_locked=True)
     (there,), notes = transfer_regions([one], registration((1, 0, 0, 1, 40, -30)), "to moving")
     assert (there.uuid, there.name, there.class_name, there.is_locked, there.role) == (
@@ -79,7 +79,7 @@ def test_regions_keep_what_they_are():
     assert notes == []
 
 
-def test_what_lies_outside_is_cut_off_and_said():
+def test_regions_beyond_the_slide_are_clipped_and_reported():
     regions = [region(1, box(0, 0, 100, 100), name="edge"), region(2, box(0, 500, 40, 600)), region(3, RING)]
     kept, notes = transfer_regions(regions, registration((1, 0, 0, 1, -50, 0)), "to moving")
     assert [one.uuid.int for one in kept] == [1, 3]
