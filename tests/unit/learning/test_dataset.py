@@ -17,7 +17,7 @@ from qupath_her2.slides.stains.jitter import JitterSettings
 
 
 class SlowReader:
-    """Patches whose every pixel is their row number; reading takes a random while; some rows are broken."""
+    """Patches filled with their row number; reading takes varying times, and some rows cannot be read."""
 
     def __init__(self, broken: tuple[int, ...] = ()) -> None:
         self.broken = broken

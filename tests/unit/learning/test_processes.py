@@ -36,7 +36,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 @pytest.fixture(scope="module")
 def patches(drawn: PatchManifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of six cases, 16 patches a split, on the disk."""
+    """A manifest of six cases with 16 patches per split, on disk."""
     folder = tmp_path_factory.mktemp("patches")
     split = np.where((drawn.image < 6) & (np.arange(len(drawn)) % 2 == 0), drawn.split, -1)
     write_manifest(folder, dataclasses.replace(drawn, split=split.astype(np.int8)))
@@ -56,12 +56,12 @@ def start(
 def finish(process: subprocess.Popen[str]) -> None:
     with process:
         try:
-            _, said = process.communicate(timeout=TIMEOUT_S)
+            _, errors = process.communicate(timeout=TIMEOUT_S)
         finally:
             # The launcher's workers are of its session, and outlive it otherwise.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, said
+    assert process.returncode == 0, errors
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def whole(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_after(process: subprocess.Popen[str], state: Path, changes: int) -> None:
-    """Kill -9 as soon as the state on the disk has been replaced `changes` times."""
+    """Kill the process (SIGKILL) as soon as its state file has been replaced `changes` times."""
     seen: set[int] = {state.stat().st_mtime_ns} if state.exists() else set()
     before = len(seen)
     deadline = time.monotonic() + TIMEOUT_S
@@ -85,8 +85,8 @@ def kill_after(process: subprocess.Popen[str], state: Path, changes: int) -> Non
                 time.sleep(0.002)
         finally:
             process.kill()
-        said = process.communicate()[1]
-    assert len(seen) == before + changes, f"it ended before it could be killed: {said}"
+        errors = process.communicate()[1]
+    assert len(seen) == before + changes, f"it ended before it could be killed: {errors}"
     assert process.returncode != 0
 
 
@@ -114,13 +114,13 @@ def test_two_processes_learn_the_same_as_one(patches: Path, whole: Path, tmp_pat
 
 
 def test_two_processes_validate_the_weights_that_are_saved(patches: Path, tmp_path: Path) -> None:
-    """Batch norm counts in each process apart, so this fails where each validates with its own statistics."""
+    """Each process has batch statistics of its own, so this fails if each validates with them."""
     out = tmp_path / "run"
     finish(start(patches, out, *TORCHRUN, model="timm:test_resnet"))
     model, card = load_checkpoint(out / "best")
     manifest = read_manifest(patches)
     with PatchPixels(manifest) as pixels:
-        said = predict(model, card, manifest, pixels, PredictSettings(device="cpu"))
+        prediction = predict(model, card, manifest, pixels, PredictSettings(device="cpu"))
     rows = np.flatnonzero(manifest.split == 1)
-    loss = -np.log(said.probabilities[rows, manifest.label[rows]]).mean()
+    loss = -np.log(prediction.probabilities[rows, manifest.label[rows]]).mean()
     assert card.metrics["validation_loss"] == pytest.approx(loss, rel=1e-4)

@@ -75,7 +75,7 @@ def part(data: DrawnWindows, split: int) -> DrawnWindows:
     return DrawnWindows(select(data.manifest, rows), data.targets.select(rows), data.pictures[rows])
 
 
-def judged(checkpoint: Path, data: DrawnWindows) -> PixelTally:
+def evaluate(checkpoint: Path, data: DrawnWindows) -> PixelTally:
     model, card = load_checkpoint(checkpoint)
     assert (card.task, card.class_names) == ("segmentation", ("Background", "Membrane", "Nucleus"))
     test = part(data, 2)
@@ -85,7 +85,7 @@ def judged(checkpoint: Path, data: DrawnWindows) -> PixelTally:
 
 
 def constant_f(data: DrawnWindows) -> float:
-    """Mean F of naming every test pixel as what is commonest in training."""
+    """Mean F of predicting the most frequent training class for every test pixel."""
     common = int(part(data, 0).targets.counts.sum(0).argmax())
     truth = part(data, 2).targets.counts.sum(0)
     counts = np.zeros((3, 3), np.int64)
@@ -96,7 +96,7 @@ def constant_f(data: DrawnWindows) -> float:
 def test_it_beats_a_constant_prediction_on_unseen_fields(data: DrawnWindows, tmp_path: Path) -> None:
     result = train(segmenter(), data.manifest, data, SETTINGS, tmp_path, targets=data.targets)
     assert result.history[-1].train_loss < result.history[0].train_loss
-    tally = judged(result.checkpoint, data)
+    tally = evaluate(result.checkpoint, data)
     assert tally.groups == ("1+", "3+")
     assert tally.pooled().mean_f_score > constant_f(data) + MARGIN
     assert tally.pooled().mean_roc_auc > 0.7
@@ -109,7 +109,7 @@ def test_targets_of_other_windows_teach_nothing(data: DrawnWindows, tmp_path: Pa
     trained = np.flatnonzero(data.manifest.split < 2)
     rows[trained] = np.roll(trained, 4)
     result = train(segmenter(), data.manifest, data, SETTINGS, tmp_path, targets=data.targets.select(rows))
-    assert judged(result.checkpoint, data).pooled().mean_f_score < constant_f(data) + MARGIN
+    assert evaluate(result.checkpoint, data).pooled().mean_f_score < constant_f(data) + MARGIN
 
 
 def test_a_resumed_training_ends_with_the_same_weights(data: DrawnWindows, tmp_path: Path) -> None:

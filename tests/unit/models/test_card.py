@@ -135,7 +135,7 @@ def test_any_file_is_a_card_or_a_clear_error(tmp_path_factory: pytest.TempPathFa
         card = read_card(path)
     except ModelError:
         return
-    # What was taken can be written, and says the same again.
+    # An accepted card can be written, and is read as the same card.
     again = read_card(write(tmp_path_factory.getbasetemp(), card_bytes(card)))
     assert card_bytes(again) == card_bytes(card)
 
@@ -153,6 +153,8 @@ class TestPatchScale:
             (0.25, 256, "patches have 256 px.*patches --size 512"),
         ],
     )
-    def test_another_scale_or_size_is_refused_with_the_remedy(self, scale: float, side: int, words: str) -> None:
+    def test_another_scale_or_size_is_refused_with_the_remedy(
+        self, scale: float, side: int, words: str
+    ) -> None:
         with pytest.raises(ModelError, match=words):
             check_patch_scale(CARD, scale, side, where="slide.svs")

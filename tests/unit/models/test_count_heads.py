@@ -14,6 +14,7 @@ from qupath_her2.models.count_heads import (
     COUNT_KINDS,
     CountHead,
     CountSettings,
+    count_classes_per_image,
     fit_count_head,
     load_count_head,
     save_count_head,
@@ -177,3 +178,9 @@ def test_a_damaged_file_is_a_clear_error(
         return
     # Only a change of what "majority" does not use can be read.
     assert field in ("counts", "labels", "slide_classes") or content == orjson.loads(path.read_bytes())
+
+
+def test_counts_by_hand() -> None:
+    image = np.array([0, 0, 2, 2, 2], np.int32)
+    chosen = np.array([1, 1, 0, -1, 1], np.int16)
+    assert count_classes_per_image(image, chosen, 3, 2).tolist() == [[0, 2], [0, 0], [1, 1]]

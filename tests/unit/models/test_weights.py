@@ -115,7 +115,9 @@ def test_an_unknown_source_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "not"])
-def test_weights_of_another_network_are_refused(change: str, published: dict[str, Any], tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(
+    change: str, published: dict[str, Any], tmp_path: Path
+) -> None:
     state = dict(published)
     first = next(k for k in state if k.startswith("blocks."))
     if change == "missing":

@@ -23,7 +23,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
 def known_temperature(
     temperature: float, n: int, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """Labels drawn from a softmax, and what a network says that is too sure of itself by `temperature`."""
+    """Labels drawn from a softmax, and the probabilities of a network overconfident by the factor `temperature`."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (n, 4))
     true = softmax(logits)
@@ -32,18 +32,18 @@ def known_temperature(
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_the_drawn_temperature_is_found_and_helps_on_other_patches(temperature: float) -> None:
-    said, labels = known_temperature(temperature, 4000)
-    found = fit_temperature(said[:2000], labels[:2000])
+def test_the_known_temperature_is_found_and_helps_on_held_out_patches(temperature: float) -> None:
+    probabilities, labels = known_temperature(temperature, 4000)
+    found = fit_temperature(probabilities[:2000], labels[:2000])
     assert found == pytest.approx(temperature, rel=0.1)
-    held_out, truth = said[2000:], labels[2000:]
+    held_out, truth = probabilities[2000:], labels[2000:]
     before, after = mean_log_loss(held_out, truth), mean_log_loss(apply_temperature(held_out, found), truth)
     assert after < before + 1e-3
     if temperature != 1.0:
         assert after < before - 0.02
 
 
-def test_temper_is_the_softmax_of_divided_logits_and_keeps_the_order() -> None:
+def test_temperature_divides_the_logits_and_keeps_the_order() -> None:
     logits = np.random.default_rng(1).normal(0, 3, (50, 5))
     assert np.allclose(apply_temperature(softmax(logits), 2.0), softmax(logits / 2), atol=1e-6)
     assert np.array_equal(apply_temperature(softmax(logits), 7.0).argmax(1), softmax(logits).argmax(1))
@@ -52,10 +52,10 @@ def test_temper_is_the_softmax_of_divided_logits_and_keeps_the_order() -> None:
 
 
 def test_unread_and_unlabelled_patches_do_not_count() -> None:
-    said, labels = known_temperature(2.0, 500)
-    more = np.vstack([said, np.full((3, 4), np.nan), np.full((1, 4), 0.25)]).astype(np.float32)
+    probabilities, labels = known_temperature(2.0, 500)
+    more = np.vstack([probabilities, np.full((3, 4), np.nan), np.full((1, 4), 0.25)]).astype(np.float32)
     with_more = np.concatenate([labels, [0, 1, 2, -1]]).astype(np.int16)
-    assert fit_temperature(more, with_more) == fit_temperature(said, labels)
+    assert fit_temperature(more, with_more) == fit_temperature(probabilities, labels)
     with pytest.raises(SettingsError, match="None of 4 patches"):
         fit_temperature(more[-4:], with_more[-4:])
 
@@ -63,10 +63,10 @@ def test_unread_and_unlabelled_patches_do_not_count() -> None:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_the_threshold_is_the_lowest_that_reaches_the_accuracy(seed: int, asked: float) -> None:
     rng = np.random.default_rng(seed)
-    said = np.round(softmax(rng.normal(0, 2, (30, 3))), 2)
+    probabilities = np.round(softmax(rng.normal(0, 2, (30, 3))), 2)
     labels = rng.integers(0, 3, 30).astype(np.int16)
-    threshold = abstention_threshold(said, labels, asked)
-    best, right = said.max(axis=1), said.argmax(axis=1) == labels
+    threshold = abstention_threshold(probabilities, labels, asked)
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     named = best >= threshold
     if named.any() and threshold < 1:
         assert right[named].mean() >= asked
@@ -77,10 +77,10 @@ def test_the_threshold_is_the_lowest_that_reaches_the_accuracy(seed: int, asked:
 
 
 def test_threshold_by_hand() -> None:
-    said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], np.float32)
     labels = np.array([0, 0, 1, 0], np.int16)
-    assert abstention_threshold(said, labels, 1.0) == pytest.approx(0.8)
-    assert abstention_threshold(said, labels, 0.75) == 0.0
-    assert abstention_threshold(said, 1 - labels, 0.9) == 1.0
+    assert abstention_threshold(probabilities, labels, 1.0) == pytest.approx(0.8)
+    assert abstention_threshold(probabilities, labels, 0.75) == 0.0
+    assert abstention_threshold(probabilities, 1 - labels, 0.9) == 1.0
     with pytest.raises(SettingsError, match=r"must be in 0\.\.1"):
-        abstention_threshold(said, labels, 80)
+        abstention_threshold(probabilities, labels, 80)

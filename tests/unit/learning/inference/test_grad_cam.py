@@ -23,7 +23,7 @@ BROWN = (120, 80, 40)
 class BrownNet(nn.Module):
     """Class 1 is "more red than blue somewhere", class 0 the opposite: two channels of one convolution.
 
-    `tokens` lays its map out as a transformer does, behind `prefix` tokens that know nothing.
+    `tokens` lays its map out as a transformer does, after `prefix` tokens without information.
     """
 
     model_name = "known answer"

@@ -31,20 +31,20 @@ ON_CPU = PredictSettings(batch_size=32, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def strangers(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> PatchManifest:
-    """Forty cases that no training has seen."""
-    return draw(tmp_path_factory.mktemp("strangers"), n_cases=40, seed=99)
+def unseen(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> PatchManifest:
+    """Forty cases that no training uses."""
+    return draw(tmp_path_factory.mktemp("unseen"), n_cases=40, seed=99)
 
 
 def accuracy(trained: tuple[Any, ModelCard], manifest: PatchManifest) -> float:
     with PatchPixels(manifest, cache_bytes=64 << 20) as pixels:
-        said = predict(*trained, manifest, pixels, ON_CPU)
-    return float((said.chosen == manifest.label).mean())
+        prediction = predict(*trained, manifest, pixels, ON_CPU)
+    return float((prediction.chosen == manifest.label).mean())
 
 
 @pytest.fixture(scope="module")
 def shuffled(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> PatchManifest:
-    """Cases whose labels say nothing of what is drawn: half of each class, in each split, are swapped."""
+    """Cases whose labels are independent of their content: half of each class, in each split, are swapped."""
     manifest = draw(tmp_path_factory.mktemp("shuffled"), n_cases=24)
     swapped = manifest.image // 6 % 2
     changed = dataclasses.replace(manifest, label=((manifest.label + swapped) % 2).astype(np.int16))
@@ -55,30 +55,30 @@ def shuffled(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> PatchManif
 
 
 def test_a_trained_network_classifies_unseen_cases(
-    drawn: PatchManifest, pixels: PatchPixels, strangers: PatchManifest, tiny_net: Build, tmp_path: Path
+    drawn: PatchManifest, pixels: PatchPixels, unseen: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     result = train(tiny_net(), drawn, pixels, QUICK, tmp_path)
-    assert accuracy(load_checkpoint(result.checkpoint), strangers) > 0.85
+    assert accuracy(load_checkpoint(result.checkpoint), unseen) > 0.85
 
 
 def test_shuffled_labels_teach_nothing_about_unseen_cases(
-    shuffled: PatchManifest, strangers: PatchManifest, tiny_net: Build, tmp_path: Path
+    shuffled: PatchManifest, unseen: PatchManifest, tiny_net: Build, tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(QUICK, schedule=ScheduleSettings("cosine", 2e-3, monitor="accuracy"))
     with PatchPixels(shuffled, cache_bytes=64 << 20) as reader:
         result = train(tiny_net(), shuffled, reader, settings, tmp_path)
-    # Each case has a tint of its own: the labels can be learnt by heart, and a leak would show.
+    # Each case has a tint of its own: the labels can be memorised, and a leak would show.
     assert result.history[-1].train_accuracy > 0.8
     # Forty cases at chance: a case is right or wrong as a whole at worst, deviation 0.08.
-    assert abs(accuracy(load_checkpoint(result.checkpoint), strangers) - 0.5) < 0.25
+    assert abs(accuracy(load_checkpoint(result.checkpoint), unseen) - 0.5) < 0.25
     assert abs(result.history[-1].validation_accuracy - 0.5) < 0.35
 
 
-def test_an_untrained_head_is_near_chance(strangers: PatchManifest, tiny_net: Build) -> None:
+def test_an_untrained_head_is_near_chance(unseen: PatchManifest, tiny_net: Build) -> None:
     found = []
     for seed in range(8):
         net = tiny_net(seed=seed)
-        found.append(accuracy((net, initial_card(net, strangers, "", None)), strangers))
+        found.append(accuracy((net, initial_card(net, unseen, "", None)), unseen))
     # One net may lean on brown by luck; as many lean the other way.
     assert abs(np.mean(found) - 0.5) < 0.2
 
@@ -100,8 +100,8 @@ def test_results_are_in_the_order_of_the_manifest(
     with PatchPixels(mixed) as reader:
         for threads, at_once in ((1, 64), (2, 5), (7, 1)):
             read = ReadSettings(threads=threads, rows_at_once=at_once)
-            said = predict(net, card, mixed, reader, dataclasses.replace(ON_CPU, read=read))
-            assert np.allclose(said.probabilities, plain[order], atol=1e-6)
+            prediction = predict(net, card, mixed, reader, dataclasses.replace(ON_CPU, read=read))
+            assert np.allclose(prediction.probabilities, plain[order], atol=1e-6)
 
 
 def test_the_number_of_threads_does_not_change_a_bit(
@@ -138,9 +138,9 @@ def test_full_memory_halves_the_batch(
     plain = predict(net, card, drawn, pixels, ON_CPU).probabilities
     seen: list[int] = []
     full_memory(net, 9, seen)
-    said = predict(net, card, drawn, pixels, ON_CPU)
-    assert np.allclose(said.probabilities, plain, atol=1e-6)
-    assert said.batch_size == 8
+    prediction = predict(net, card, drawn, pixels, ON_CPU)
+    assert np.allclose(prediction.probabilities, plain, atol=1e-6)
+    assert prediction.batch_size == 8
     assert seen[:4] == [32, 16, 8, 8]
     full_memory(net, 0, [])
     with pytest.raises(ModelError, match="a single patch of 32 px"):
@@ -158,21 +158,21 @@ def test_unreadable_patches_are_named_and_skipped(
     card = initial_card(net, manifest, "", None)
     told: list[tuple[int, int]] = []
     with PatchPixels(manifest) as pixels:
-        said = predict(net, card, manifest, pixels, ON_CPU, progress=lambda *at: told.append(at))
-    assert said.unread_rows.tolist() == np.flatnonzero(manifest.image == 5).tolist()
-    assert np.isnan(said.probabilities[said.unread_rows]).all()
-    assert np.isfinite(np.delete(said.probabilities, said.unread_rows, axis=0)).all()
-    assert (said.chosen[said.unread_rows] == NO_CLASS).all()
-    assert "Patch 80 of image 'case05.png' at x 0, y 0 (32 × 32 px)" in said.unread[0]
+        prediction = predict(net, card, manifest, pixels, ON_CPU, progress=lambda *at: told.append(at))
+    assert prediction.unread_rows.tolist() == np.flatnonzero(manifest.image == 5).tolist()
+    assert np.isnan(prediction.probabilities[prediction.unread_rows]).all()
+    assert np.isfinite(np.delete(prediction.probabilities, prediction.unread_rows, axis=0)).all()
+    assert (prediction.chosen[prediction.unread_rows] == NO_CLASS).all()
+    assert "Patch 80 of image 'case05.png' at x 0, y 0 (32 × 32 px)" in prediction.unread[0]
     assert told[-1] == (len(manifest), len(manifest))
 
 
 def test_no_patches_give_an_empty_result(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
     net = tiny_net()
     nothing = select(drawn, np.zeros(len(drawn), bool))
-    said = predict(net, initial_card(net, drawn, "", None), nothing, pixels, ON_CPU)
-    assert said.probabilities.shape == (0, 2)
-    assert said.chosen.shape == (0,)
+    prediction = predict(net, initial_card(net, drawn, "", None), nothing, pixels, ON_CPU)
+    assert prediction.probabilities.shape == (0, 2)
+    assert prediction.chosen.shape == (0,)
 
 
 def test_a_card_that_does_not_fit_is_refused_with_the_remedy(
@@ -205,10 +205,10 @@ def test_stain_maps_are_those_of_each_patchs_image(
     darker = DensityMap(1.5 * np.eye(3), np.zeros(3), 256.0, 256.0)
     maps = [nothing] * len(drawn.images)
     maps[7] = darker
-    said = predict(net, card, drawn, pixels, ON_CPU, stain_maps=maps).probabilities
+    prediction = predict(net, card, drawn, pixels, ON_CPU, stain_maps=maps).probabilities
     touched = drawn.image == 7
-    assert np.allclose(said[~touched], plain[~touched], atol=1e-4)
-    assert np.abs(said[touched] - plain[touched]).max() > 1e-3
+    assert np.allclose(prediction[~touched], plain[~touched], atol=1e-4)
+    assert np.abs(prediction[touched] - plain[touched]).max() > 1e-3
 
 
 def test_classes_are_named_from_the_probability_asked_for() -> None:
@@ -237,13 +237,13 @@ def test_a_gpu_says_what_the_processor_says(
     plain = predict(net, card, drawn, pixels, ON_CPU).probabilities
     for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05), ("fp16", 0.02)):
         settings = PredictSettings(batch_size=32, device="cuda", precision=precision, is_compiled=is_compiled)
-        said = predict(net, card, drawn, pixels, settings)
-        assert np.abs(said.probabilities - plain).max() < tolerance
-        assert 0 < said.busy_share <= 1
+        prediction = predict(net, card, drawn, pixels, settings)
+        assert np.abs(prediction.probabilities - plain).max() < tolerance
+        assert 0 < prediction.busy_share <= 1
 
 
 def test_a_processor_has_no_busy_share(drawn: PatchManifest, pixels: PatchPixels, tiny_net: Build) -> None:
     net = tiny_net()
-    said = predict(net, initial_card(net, drawn, "", None), drawn, pixels, ON_CPU)
-    assert math.isnan(said.busy_share)
-    assert (said.device, said.unread) == ("cpu", ())
+    prediction = predict(net, initial_card(net, drawn, "", None), drawn, pixels, ON_CPU)
+    assert math.isnan(prediction.busy_share)
+    assert (prediction.device, prediction.unread) == ("cpu", ())

@@ -42,7 +42,7 @@ def test_metrics_are_scikit_learns() -> None:
     assert math.isnan(macro_f1(np.zeros((2, 2), np.int64)))
 
 
-def test_records_survive_json() -> None:
+def test_records_round_trip_through_json() -> None:
     for one in (record(3, 0.1 + 0.2), record(1, 1 / 3, 2 / 3)):
         back = EpochRecord.from_dict(one.to_dict())
         assert repr(back) == repr(one)

@@ -73,7 +73,7 @@ def test_exactly_a_half_is_enough_and_counts_once() -> None:
     assert match_labels(labels(one), labels(halves), least_iou=0.51).tp == 0
 
 
-def test_ground_that_nobody_labelled_neither_helps_nor_harms() -> None:
+def test_unlabelled_pixels_neither_help_nor_harm() -> None:
     truth = labels([(0, 0, 4, 4)])
     found = labels([(0, 0, 4, 8), (10, 0, 14, 4), (18, 0, 22, 4)])
     ignore = np.zeros(truth.shape, bool)
@@ -109,7 +109,7 @@ def test_polygons_and_pixels_agree_on_boxes(seed: int) -> None:
     assert pixels.iou_sum == pytest.approx(polygons.iou_sum)
 
 
-def test_the_best_of_overlapping_polygons_is_taken() -> None:
+def test_the_best_of_overlapping_polygons_is_matched() -> None:
     true = [shapely.box(0, 0, 10, 10)]
     found = [shapely.box(0, 0, 10, 8), shapely.box(0, 0, 10, 9)]
     assert match_polygons(true, found) == InstanceCounts(1, 1, 0, pytest.approx(0.9))
@@ -117,7 +117,7 @@ def test_the_best_of_overlapping_polygons_is_taken() -> None:
     assert match_polygons([crossed], [crossed]) == InstanceCounts(1, 0, 0, pytest.approx(1.0))
 
 
-def test_nothing_and_sums() -> None:
+def test_empty_counts_and_sums() -> None:
     assert match_polygons([], []) == InstanceCounts()
     assert match_polygons(true := [shapely.box(0, 0, 1, 1)], []) == InstanceCounts(0, 0, 1)
     assert match_polygons([], true) == InstanceCounts(0, 1, 0)

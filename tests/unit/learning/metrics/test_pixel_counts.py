@@ -20,7 +20,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def drawn(seed: int, sureness: float, shape: tuple[int, int] = (40, 50)) -> tuple[np.ndarray, np.ndarray]:
-    """A truth with unknown pixels, and probabilities that know something of it."""
+    """True classes with unlabelled pixels, and probabilities correlated with them."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 3, shape).astype(np.uint8)
     logits = rng.normal(size=(3, *shape)) + 1.2 * (np.arange(3)[:, None, None] == truth)
@@ -108,7 +108,7 @@ def test_invalid_input_is_refused_and_leaves_the_counts_unchanged() -> None:
     with pytest.raises(TrainingError, match="cannot be added: the classes differ"):
         tally.merge(PixelTally(("a", "b")))
     assert tally.groups == ()
-    # What nobody labelled need not have been predicted.
+    # Unlabelled pixels need no valid probabilities.
     probabilities[:, truth == 255] = np.nan
     tally.add(truth, probabilities)
     assert tally.pooled().n_pixels == np.count_nonzero(truth != 255)

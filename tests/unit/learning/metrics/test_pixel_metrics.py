@@ -54,22 +54,22 @@ def test_scikit_learn_agrees(lists: tuple[list[int], list[int]]) -> None:
     counts = pixel_confusion(truth, chosen, 3)
     assert np.array_equal(counts, oracle.confusion_matrix(truth, chosen, labels=[0, 1, 2]))
     for code, found in enumerate(class_measures(counts, NAMES)):
-        is_class, said = truth == code, chosen == code
+        is_class, predicted = truth == code, chosen == code
         expected = {
-            "precision": oracle.precision_score(is_class, said, zero_division=np.nan),
-            "recall": oracle.recall_score(is_class, said, zero_division=np.nan),
-            "f_score": oracle.f1_score(is_class, said, zero_division=np.nan),
-            "npv": oracle.precision_score(~is_class, ~said, zero_division=np.nan),
-            "fpr": 1 - oracle.recall_score(~is_class, ~said, zero_division=np.nan),
-            "accuracy": np.mean(is_class == said),
+            "precision": oracle.precision_score(is_class, predicted, zero_division=np.nan),
+            "recall": oracle.recall_score(is_class, predicted, zero_division=np.nan),
+            "f_score": oracle.f1_score(is_class, predicted, zero_division=np.nan),
+            "npv": oracle.precision_score(~is_class, ~predicted, zero_division=np.nan),
+            "fpr": 1 - oracle.recall_score(~is_class, ~predicted, zero_division=np.nan),
+            "accuracy": np.mean(is_class == predicted),
         }
         for name, value in expected.items():
             assert getattr(found, name) == pytest.approx(value, nan_ok=True), name
         assert found.dice == pytest.approx(found.f_score, nan_ok=True)
-        if 0 < is_class.sum() < len(truth) and 0 < said.sum() < len(truth):
-            assert found.correlation == pytest.approx(oracle.matthews_corrcoef(is_class, said))
+        if 0 < is_class.sum() < len(truth) and 0 < predicted.sum() < len(truth):
+            assert found.correlation == pytest.approx(oracle.matthews_corrcoef(is_class, predicted))
             # Equation 15 as printed, of the two masks.
-            assert found.correlation == pytest.approx(np.corrcoef(is_class, said)[0, 1])
+            assert found.correlation == pytest.approx(np.corrcoef(is_class, predicted)[0, 1])
         else:
             assert math.isnan(found.correlation)
     if len(set(truth)) > 1 and len(set(chosen)) > 1:

@@ -1,4 +1,4 @@
-"""Segmentation of slides: without seams, in bounded memory, right where the network is right by construction."""
+"""Segmentation of slides: without seams, in bounded memory, and correct for a network with known output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers.drawn_planes import ArraySlide
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal but for float noise: the next of 256 levels, or, rarely, another of two equal maxima in a pooling."""
+    """Equal up to rounding: one of 256 levels, or, rarely, the other one of two equal maxima in a pooling."""
     off = np.abs(one.astype(int) - other)
     return bool((off > 1).mean() < 1e-3 and (off > 0).mean() < 0.02)
 
@@ -34,7 +34,7 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
 def network(
     name: str = "her2net", side_px: int = 48, settings: SegmentSettings | None = None
 ) -> PixelNetwork:
-    """A network of random weights whose answer hangs on all of its window."""
+    """A network with random weights whose output depends on the whole window."""
     torch.manual_seed(3)
     net = build_model(name, 3, weights="random", width=2).eval()
     return PixelNetwork(net, replace(CARD, model=name, patch_size_px=side_px), settings, device="cpu")
@@ -51,7 +51,7 @@ def image() -> np.ndarray:
 
 
 @pytest.mark.parametrize("pixel_size_um", [0.25, 0.125, 0.2])
-def test_tiles_leave_no_trace(pixel_size_um: float, image: np.ndarray) -> None:
+def test_tiles_leave_no_seams(pixel_size_um: float, image: np.ndarray) -> None:
     seen = SlideSegmenter(network(), ArraySlide(image), pixel_size_um)
     size = [int(side / seen.downsample) for side in image.shape[1::-1]]
     whole = seen.segment(Box(0, 0, *size)).probabilities
@@ -66,8 +66,8 @@ def test_tiles_leave_no_trace(pixel_size_um: float, image: np.ndarray) -> None:
     assert same(part[:, 5:], whole[11:41, :55])
 
 
-def test_blending_hides_where_windows_meet(image: np.ndarray) -> None:
-    """A network that trips over its own window's edge: side by side its windows show, blended they do not."""
+def test_blending_hides_the_edges_of_windows(image: np.ndarray) -> None:
+    """A network with artefacts at the edge of its window: only without blending do they show."""
 
     class Vignette(torch.nn.Module):
         def forward(self, seen: Any) -> Any:
@@ -84,7 +84,7 @@ def test_blending_hides_where_windows_meet(image: np.ndarray) -> None:
     assert np.ptp(seen(0.5, 8 / 48)) <= 1
 
 
-def test_the_nearest_colour_is_named_at_every_pixel() -> None:
+def test_every_pixel_is_assigned_to_the_nearest_colour() -> None:
     rng = np.random.default_rng(1)
     codes = np.kron(rng.integers(0, 3, (23, 31)), np.ones((5, 5), int))
     seen = SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(COLOURS[codes]), 0.25)
@@ -131,7 +131,7 @@ def test_full_memory_halves_the_batch_and_changes_nothing(image: np.ndarray) -> 
         SlideSegmenter(hopeless, ArraySlide(image), 0.25).segment(box)
 
 
-def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(image: np.ndarray) -> None:
+def test_the_uncertainty_of_a_bayesian_network_is_reproducible(image: np.ndarray) -> None:
     def seen(**settings: Any) -> Any:
         one = network("bayesian-segnet", 64, SegmentSettings(samples=4, **settings))
         return SlideSegmenter(one, ArraySlide(image), 0.25)
@@ -154,7 +154,7 @@ def test_a_bayesian_network_says_how_sure_it_is_and_twice_the_same(image: np.nda
 
 
 class EndlessSlide(BaseSlide):
-    """Pixels made when they are read, of a slide that memory could not hold."""
+    """A slide larger than memory, whose pixels are computed when they are read."""
 
     reader = "endless"
 
@@ -169,7 +169,7 @@ class EndlessSlide(BaseSlide):
 
 
 class Colours(torch.nn.Module):
-    """The nearest colour without the rest of a U-Net: quick."""
+    """The nearest colour, without the rest of the U-Net, for speed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Colours(torch.nn.Module):
         return self.layer(seen + 1)
 
 
-def test_memory_is_that_of_a_tile_whatever_the_slide() -> None:
+def test_memory_depends_on_the_tile_not_on_the_slide() -> None:
     def peak(width: int, height: int) -> tuple[int, int, int]:
         slide = EndlessSlide(width, height)
         one = PixelNetwork(Colours(), replace(CARD, patch_size_px=251), device="cpu")
@@ -218,7 +218,7 @@ def test_memory_is_that_of_a_tile_whatever_the_slide() -> None:
         ({"pixel_size_um": float("nan")}, "states no scale"),
     ],
 )
-def test_a_card_that_is_no_segmenters_is_refused(change: dict[str, Any], words: str) -> None:
+def test_a_card_of_another_task_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         PixelNetwork(colour_net(), replace(CARD, **change), device="cpu")
 
@@ -227,10 +227,10 @@ def test_a_card_that_is_no_segmenters_is_refused(change: dict[str, Any], words: 
     ("pixel_size_um", "downsample"),
     [(0.25, 1.0), (0.125, 2.0), (0.22, 1.125), (0.2527, 1.0), (0.0625, 4.0), (0.2425, 1.0), (0.266, 1.0)],
 )
-def test_slides_are_shown_near_the_networks_scale(pixel_size_um: float, downsample: float) -> None:
+def test_slides_are_read_near_the_networks_scale(pixel_size_um: float, downsample: float) -> None:
     assert network_downsample(pixel_size_um, CARD) == downsample
 
 
-def test_a_coarse_slide_is_an_error_with_the_cure(image: np.ndarray) -> None:
+def test_a_coarse_slide_is_an_error_with_the_remedy(image: np.ndarray) -> None:
     with pytest.raises(ModelError, match=r"pixels of 0\.5 µm, too coarse .* 0\.25 µm/px. Use a finer scan"):
         SlideSegmenter(PixelNetwork(colour_net(), CARD, device="cpu"), ArraySlide(image), 0.5)

@@ -52,7 +52,7 @@ def test_switched_off_it_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("angle", "scale"), [(20.0, 0.0), (-35.0, 0.3), (0.0, -0.25)])
 def test_rotation_and_scale_are_those_of_opencv(angle: float, scale: float) -> None:
-    """A smooth blob beside the centre, turned and scaled here and by OpenCV, lands in the same place."""
+    """A smooth blob off the centre, rotated and scaled here and by OpenCV, ends up in the same place."""
     side = 64
     y, x = np.mgrid[:side, :side]
     blob = np.exp(-((x - 40) ** 2 + (y - 28) ** 2) / 50).astype(np.float32)

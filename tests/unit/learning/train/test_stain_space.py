@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from qupath_her2.learning.train.stain_space import DensityMaps, hed_maps, map_densities
 from qupath_her2.slides.stains.density_map import DensityMap, apply_density_map
-from qupath_her2.slides.stains.he_profiles import MACENKO_REFERENCES, StainProfile
 from qupath_her2.slides.stains.jitter import hed_jitter
 from qupath_her2.slides.stains.macenko import macenko_map
+from qupath_her2.slides.stains.macenko_references import MACENKO_REFERENCES, StainProfile
 
 
 def every_colour() -> NDArray[np.uint8]:
