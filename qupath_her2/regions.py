@@ -5,7 +5,7 @@
    again. Equal areas go to the smaller UUID, so that the order of drawing decides nothing.
 3. A region of the role ``other`` decides nothing.
 
-Cells ask it by point (`map_regions`), patches by area (`exclusive_areas`), indicators by pixel (`tumour_mask`).
+Cells apply it by point (`map_regions`), patches by area (`exclusive_areas`), indicators by pixel (`tumour_mask`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
     "tumour_mask",
 ]
 
-#: Region index of a point that is not scored.
+#: Region index of a point that lies in no scored region.
 OUTSIDE = -1
 
-#: Roles whose regions take their area away from every other region, whatever their size.
+#: Roles whose regions are subtracted from every other region, whatever their size.
 SUBTRACTING = ("ignore", "in_situ", "control")
 
 
 def nesting_order(regions: Sequence[Region]) -> list[int]:
-    """Return the indices of `regions` from the one that wins over all others to the one that loses to all."""
+    """Return the indices of `regions` in order of precedence: the first wins over all others."""
     return sorted(
         range(len(regions)),
         key=lambda i: (regions[i].role not in SUBTRACTING, regions[i].geometry.area, regions[i].uuid.int),
@@ -46,12 +46,12 @@ def nesting_order(regions: Sequence[Region]) -> list[int]:
 
 
 def exclusive_areas(regions: Sequence[Region]) -> list[shapely.Geometry]:
-    """Return the part of each region that no region which wins over it covers.
+    """Return each region without the parts covered by regions that take precedence over it.
 
     Parameters
     ----------
     regions
-        Of one image, in any order; leave out those of the role ``other``.
+        Regions of one image, in any order; leave out those of the role ``other``.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def exclusive_areas(regions: Sequence[Region]) -> list[shapely.Geometry]:
     """
     order = nesting_order(regions)
     ordered = [regions[i].geometry for i in order]
-    # The tree keeps a slide with thousands of annotations from comparing each with every other.
+    # Thousands of annotations would otherwise be compared each with every other.
     tree = shapely.STRtree(ordered)
     areas: list[shapely.Geometry] = [shapely.Polygon()] * len(regions)
     for rank, i in enumerate(order):
@@ -81,7 +81,7 @@ def tumour_mask(
     Parameters
     ----------
     regions
-        Of one image, all roles.
+        Regions of one image, all roles.
     shape
         Height and width of the mask, pixels; further entries are ignored.
     to_pixels
@@ -111,10 +111,18 @@ def tumour_mask(
 
 @dataclass(frozen=True, slots=True)
 class RegionMap:
-    """The scored regions of an image, and every region that decides which of them a point belongs to.
+    """Scored regions of an image, with all regions that decide which of them a point belongs to.
 
-    `scored` : the tumour regions, in the order people drew them; `geometries` : every region that decides, smallest
-    first; `index` : for each of them its place in `scored`, or -1; `subtract` : bool, takes away whatever its size.
+    Attributes
+    ----------
+    scored
+        Tumour regions, in the order of the file.
+    geometries
+        Geometries of all deciding regions, in order of precedence.
+    index
+        int32 (K,), place of each of them in `scored`, or -1.
+    subtract
+        bool (K,), whether it is subtracted from all others.
     """
 
     scored: tuple[Region, ...]
@@ -129,7 +137,7 @@ class RegionMap:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def touches(self, box: Box) -> bool:
-        """Tell whether any scored region meets a box.
+        """Return whether any scored region intersects a box.
 
         Parameters
         ----------
@@ -140,7 +148,7 @@ class RegionMap:
         return bool(shapely.intersects([region.geometry for region in self.scored], frame).any())
 
     def bounds_within(self, box: Box) -> tuple[float, float, float, float] | None:
-        """Return min x, min y, max x, max y of what of the scored regions lies in a box; None for nothing.
+        """Return min x, min y, max x, max y of the scored regions within a box; None where there are none.
 
         Parameters
         ----------
@@ -156,14 +164,14 @@ class RegionMap:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def near(self, xy: NDArray[np.float64], distance_px: float) -> NDArray[np.bool_]:
-        """Tell which points lie in a scored region or near one.
+        """Return which points lie in a scored region or within a distance of one.
 
         Parameters
         ----------
         xy
             float64 (N, 2), level-0 pixels.
         distance_px
-            Level-0 pixels; at corners up to 2 % less, where a circle is drawn with 16 sides.
+            Level-0 pixels; up to 2 % less at corners, where the buffer's arcs are polygons of 16 sides.
 
         Returns
         -------
@@ -175,12 +183,13 @@ class RegionMap:
             return hit
         frame = shapely.box(*xy.min(0) - distance_px, *xy.max(0) + distance_px)
         for region in self.scored:
+            # Only the part near these points: buffering a whole slide's outline for each tile would dominate.
             part = shapely.clip_by_rect(region.geometry, *frame.bounds)
             if part.is_empty:
                 continue
-            ground = part.buffer(distance_px, quad_segs=4)
-            shapely.prepare(ground)
-            hit |= shapely.contains_xy(ground, xy[:, 0], xy[:, 1])
+            zone = part.buffer(distance_px, quad_segs=4)
+            shapely.prepare(zone)
+            hit |= shapely.contains_xy(zone, xy[:, 0], xy[:, 1])
         return hit
 
     def assign(self, xy: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -199,6 +208,7 @@ class RegionMap:
         found = np.full(len(xy), OUTSIDE, np.int32)
         undecided = np.ones(len(xy), bool)
         for geometry, index, subtract in zip(self.geometries, self.index, self.subtract, strict=True):
+            # In order of precedence: the first region that holds a point decides it, and subtracting ones come first.
             inside = shapely.contains_xy(geometry, xy[:, 0], xy[:, 1])
             if subtract:
                 found[inside] = OUTSIDE
@@ -210,12 +220,12 @@ class RegionMap:
 
 
 def map_regions(regions: Sequence[Region]) -> RegionMap:
-    """Order the regions of an image by the rule of nesting.
+    """Order the regions of an image by the nesting rule.
 
     Parameters
     ----------
     regions
-        Of all roles; those of the role ``other`` are left out.
+        Regions of all roles; those of the role ``other`` are left out.
 
     Returns
     -------
@@ -223,9 +233,11 @@ def map_regions(regions: Sequence[Region]) -> RegionMap:
         Its `scored` regions are the tumour regions in the order of `regions`.
     """
     scored = tuple(region for region in regions if region.role == "tumour")
+    # By identity: two regions may be equal in every field.
     index_of = {id(region): i for i, region in enumerate(scored)}
     candidates = [region for region in regions if region.role != "other"]
     deciding = [candidates[i] for i in nesting_order(candidates)]
+    # Prepared geometries make the point tests of a million cells many times faster.
     for region in deciding:
         shapely.prepare(region.geometry)
     return RegionMap(

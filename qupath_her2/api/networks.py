@@ -56,11 +56,11 @@ class PatchSet:
     Attributes
     ----------
     manifest
-        Places, labels and splits; pixels stay in the slides.
+        Boxes, labels and splits; pixels stay in the slides.
     folder
-        Where the manifest was written.
+        Folder of the manifest.
     settings
-        By which the patches were cut.
+        Settings by which the patches were cut.
     """
 
     manifest: PatchManifest
@@ -83,7 +83,7 @@ class TrainingRun:
     Attributes
     ----------
     trained
-        The network with all its figures.
+        The network with its metrics.
     """
 
     trained: TrainedNetwork
@@ -95,10 +95,10 @@ class TrainingRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Figures of the test images; empty without test cases.
+        """Metrics of the test images; empty without test cases.
 
-        ``accuracy``, ``macro_f1``, ``macro_auc``, and ``kappa_none``, ``kappa_linear``, ``kappa_quadratic`` as far as
-        the classes are ordered; with 95 % intervals as ``…_low`` and ``…_high`` where there are any.
+        ``accuracy``, ``macro_f1``, ``macro_auc``, ``kappa_none``, and for ordered classes ``kappa_linear`` and
+        ``kappa_quadratic``; 95 % intervals as ``…_low`` and ``…_high`` where they are computed.
         """
         if self.trained.test is None:
             return {}
@@ -120,7 +120,7 @@ class TrainingRun:
 
     @property
     def confusion(self) -> NDArray[Any] | None:
-        """int64 (C, C) of the test images, truth in rows, answers in columns; None without test cases."""
+        """int64 (C, C) of the test images, truth in rows, predictions in columns; None without test cases."""
         return None if self.trained.test is None else self.trained.test.images.matrix
 
 
@@ -131,7 +131,7 @@ class ImagePrediction:
     Attributes
     ----------
     job, inputs, finished
-        For `save_result`.
+        Job, inputs and result, as `save_result` needs them.
     seconds
         Time it took.
     """
@@ -192,6 +192,7 @@ def make_patches(
     PatchError
         No patch is left; the message counts the causes.
     """
+    # The recipe's settings replace the defaults; the folder's her2.toml and `settings` win over them.
     opened = project if isinstance(project, Project) else open_project(project)
     chosen = find_recipe(recipe)
     if chosen.task == SEGMENTATION.name:
@@ -244,15 +245,16 @@ def train(
     Returns
     -------
     TrainingRun
-        Checkpoint and figures on cases that the network never saw.
+        Checkpoint, and metrics on cases that the network never saw.
 
     Raises
     ------
     TrainingError, ModelError, OutputError
         See `training.classifier.train_network`.
     """
-    from qupath_her2.training.types import TrainJob
+    # Here, not above: torch is loaded by whoever trains, not by whoever imports the package.
     from qupath_her2.training.classifier import train_network
+    from qupath_her2.training.types import TrainJob
 
     chosen = find_recipe(recipe)
     used = find_settings(patches.folder, None, settings, recipe=chosen)
@@ -306,6 +308,7 @@ def predict(
     options = RunOptions(
         out=image.her2 / PREDICTIONS,
         method=PatchesMethod(checkpoint),
+        # A recipe for whole images has one patch per image, so it needs no region.
         whole_tissue=whole_tissue or used.patches.whole_image,
     )
     job = ScoreJob(image.ref, image.her2 / PREDICTIONS, used, None, options)
@@ -315,7 +318,7 @@ def predict(
 
 
 def save_result(result: ImagePrediction) -> ImageResult:
-    """Write a prediction into ``her2/predictions``, from where `push` brings it into QuPath.
+    """Write a prediction to ``her2/predictions``, from where `push` takes it into QuPath.
 
     Parameters
     ----------
@@ -330,9 +333,10 @@ def save_result(result: ImagePrediction) -> ImageResult:
     Raises
     ------
     OutputError
-        Read-only folder or full disk; nothing half written is left.
+        Read-only folder or full disk; nothing half-written is left.
     """
     job, finished = result.job, result.finished
+    # Opened again for the overlay; the prediction itself is kept as it was computed.
     with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:
         run_dir = write_run(job, lock, slide, result.inputs, finished, seconds=result.seconds)
     return ImageResult(

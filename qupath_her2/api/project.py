@@ -1,4 +1,4 @@
-"""Opening a project from Python, and exchanging with QuPath."""
+"""Projects from Python: opening a folder, and exchanging data with QuPath."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProjectImage:
     Attributes
     ----------
     ref
-        The image file, its regions and its case.
+        Paths of image and regions, and the case.
     folder
         The project's folder.
     her2
@@ -107,7 +107,7 @@ def open_project(folder: str | Path, *, out: str | Path | None = None, images: S
 
 
 def pull(project: str | Path, *, images: Sequence[str] = (), cells: bool = False) -> Pulled:
-    """Export images and regions of a QuPath project into its exchange folder; starts QuPath without a window.
+    """Export images and regions of a QuPath project to its exchange folder; starts QuPath without a window.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def pull(project: str | Path, *, images: Sequence[str] = (), cells: bool = False
     images
         Names or patterns; empty takes all.
     cells
-        Also export the cells that the project holds already.
+        Also export the project's existing cells.
 
     Returns
     -------
@@ -126,13 +126,13 @@ def pull(project: str | Path, *, images: Sequence[str] = (), cells: bool = False
     Raises
     ------
     QuPathNotFoundError
-        No QuPath is installed, or ``PAQUO_QUPATH_DIR`` names none.
+        No QuPath is installed, or ``PAQUO_QUPATH_DIR`` does not name one.
     """
     return _pull(Path(project), images=images, cells=cells)
 
 
 def push(project: str | Path, *, images: Sequence[str] = (), dry_run: bool = False) -> Pushed:
-    """Write the results in the exchange folder back into a QuPath project, each image whole or not at all.
+    """Write the results of the exchange folder back into a QuPath project, each image completely or not at all.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def push(project: str | Path, *, images: Sequence[str] = (), dry_run: bool = Fal
     Raises
     ------
     QuPathNotFoundError
-        No QuPath is installed, or ``PAQUO_QUPATH_DIR`` names none.
+        No QuPath is installed, or ``PAQUO_QUPATH_DIR`` does not name one.
     ExchangeError
         There is no result to write.
     """

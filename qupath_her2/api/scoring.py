@@ -1,4 +1,4 @@
-"""Scoring from Python: all images of a project, or stored cells by another rule."""
+"""Scoring from Python: images of a project, or their stored cells by another guideline."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
 ) -> list[ImageResult]:
     """Score the images of a project and write ``summary.csv`` and ``report.html``, as ``qupath-her2 run`` does.
 
-    A QuPath project is scored from its exchange folder: `pull` before, `push` afterwards.
+    A QuPath project is scored from its exchange folder: call `pull` before and `push` afterwards.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def run(
     guideline
         ``breast-2018``, ``gastric-biopsy`` …; None takes that of the settings.
     settings
-        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+        Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     workers
-        Processes.
+        Number of processes.
     listen
         Called with each event.
     **options
@@ -65,7 +65,7 @@ def run(
     Raises
     ------
     Her2Error
-        The run cannot start: no image, unclear region files, a folder that cannot be written.
+        The run cannot start: no image, ambiguous region files, a folder that cannot be written.
 
     Examples
     --------
@@ -92,12 +92,12 @@ def score(
     Parameters
     ----------
     project
-        From `open_project`, or a folder; `run` has measured its cells.
+        From `open_project`, or a folder; its cells were measured by `run`.
     guideline
         ``breast-2018``, ``breast-2013``, ``csco-2021``, ``gastric-resection`` or ``gastric-biopsy``; None takes that
         of the settings.
     settings
-        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+        Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     images
         Names or patterns; empty takes all.
     out
@@ -121,9 +121,10 @@ def score(
 
 
 def _place(project: Project | str | Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a project, and the options with its exchange folder and images where they name none."""
+    """Return the folder of a project, and the options completed by its exchange folder and images."""
     out = options.get("out")
     if not isinstance(project, Project):
         return Path(project), {**options, "out": None if out is None else Path(out)}
+    # A project opened with a choice of images stays that choice, unless other images are named.
     chosen = options.get("images") or tuple(image.name for image in project.images)
     return project.folder, {**options, "out": Path(out or project.her2), "images": tuple(chosen)}

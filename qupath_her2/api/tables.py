@@ -1,4 +1,4 @@
-"""Results as data frames."""
+"""Data frames of results: cells, patches, manifests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_cells(result: ImageResult | str | Path, *, frame: Literal["pandas", "ge
     -------
     pandas.DataFrame | geopandas.GeoDataFrame
         Index: UUID. Columns: ``x_px``, ``y_px`` (centroid, level-0 pixels), ``region`` (number of the scored region),
-        ``class`` (QuPath's name; missing where not measured), and the measurements under their own names.
+        ``class`` (QuPath's name; missing where not measured), and the measurements under their QuPath names.
 
     Raises
     ------
@@ -60,6 +60,7 @@ def read_cells(result: ImageResult | str | Path, *, frame: Literal["pandas", "ge
     if table is None:
         raise ExchangeError(f"The run '{run_dir}' holds no cells. Score the image by cells: qupath-her2 run.")
     names = np.array([*table.class_names, None], object)
+    # 255 (not measured) becomes the index of the None at the end: a missing value, never a class.
     codes = np.where(table.cell_class == NOT_MEASURED, len(table.class_names), table.cell_class)
     columns: dict[str, Any] = {
         "x_px": table.centroid_xy[:, 0],
@@ -83,6 +84,7 @@ def manifest_frame(manifest: PatchManifest) -> Any:
     (level-0 pixels), ``overlap`` (share of the patch in regions of its label).
     """
     pandas = _need("pandas")
+    # -1 (unknown) is the index of the None at the end.
     labels = np.array([*manifest.class_names, None], object)[manifest.label]
     splits = np.array([*SPLITS, None], object)[manifest.split]
     x, y, width, height = manifest.box_xywh.T
@@ -109,6 +111,7 @@ def patch_frame(table: PatchTable) -> Any:
     """
     pandas = _need("pandas")
     names = np.array([*table.class_names, None], object)
+    # As for cells: patches that could not be read have a missing class.
     codes = np.where(table.patch_class == NOT_MEASURED, len(table.class_names), table.patch_class)
     x, y, width, height = table.box_xywh.T
     columns = {
@@ -127,6 +130,7 @@ def _polygons(table: CellTable, part: Literal["cell", "nucleus"]) -> list[Any]:
     import shapely
 
     xy, offsets = getattr(table, f"{part}_xy"), getattr(table, f"{part}_offsets")
+    # An empty range is a cell without nucleus; a ring needs three points.
     return [
         shapely.Polygon(xy[start:stop]) if stop - start > 2 else None
         for start, stop in itertools.pairwise(offsets)
@@ -134,6 +138,7 @@ def _polygons(table: CellTable, part: Literal["cell", "nucleus"]) -> list[Any]:
 
 
 def _need(package: Literal["pandas", "geopandas"]) -> Any:
+    # Imported on demand: pandas would double the time of `import qupath_her2`.
     import importlib
 
     try:

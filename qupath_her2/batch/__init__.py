@@ -1,1 +1,1 @@
-"""ROOM 10: many images: plan, one job an image, and the engines that launch jobs."""
+"""ROOM 12: many images: one job per image, and the executors that launch jobs."""

@@ -1,4 +1,4 @@
-"""Checks of this machine for ``doctor``: each one actually does what it reports on."""
+"""Checks of this machine for ``doctor``: each one really performs what it reports on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "run_checks"]
 
-#: A slide's result with its overlay takes some tens of MB; less than this is soon full.
+#: Warn below this: the result of a slide with its overlay takes some tens of MB.
 _LOW_DISK_GB = 2.0
 
 
@@ -41,12 +41,12 @@ def run_checks(folder: Path) -> Iterator[Check]:
     Parameters
     ----------
     folder
-        Where results would be written.
+        Folder where results would be written.
 
     Yields
     ------
     Check
-        As soon as it is done.
+        Each as soon as it is done.
     """
     yield check_python()
     yield check_write(folder)
@@ -61,6 +61,7 @@ def run_checks(folder: Path) -> Iterator[Check]:
 def check_python() -> Check:
     """Check that Python is 3.10 or newer, and 64 bit."""
     text = f"{platform.python_version()} on {platform.system()}"
+    # 32-bit Python cannot address the memory that a slide needs, and there are no wheels for it.
     if sys.version_info < (3, 10) or sys.maxsize < 2**32:
         return Check("Python", "FAIL", text, "Install a 64-bit Python 3.10 or newer.")
     return Check("Python", "PASS", text)
@@ -77,40 +78,41 @@ def check_write(folder: Path) -> Check:
 
 
 def check_disk(folder: Path) -> Check:
-    """Check that there is room for results."""
+    """Check that there is disk space for results."""
     try:
         free_gb = shutil.disk_usage(folder).free / 1e9
     except OSError as error:
-        return Check("Disk", "FAIL", f"'{folder}': {error.strerror or error}", "Give a folder that exists.")
+        return Check("Disk", "FAIL", f"'{folder}': {error.strerror or error}", "Name an existing folder.")
     if free_gb < _LOW_DISK_GB:
         return Check("Disk", "WARN", f"{free_gb:.1f} GB free", "Free some space, or use --out DIR.")
     return Check("Disk", "PASS", f"{free_gb:,.0f} GB free")
 
 
 def check_qupath() -> Check:
-    """Look for the QuPath that pull and push would start; scoring needs none."""
+    """Look for the QuPath that pull and push would start; scoring does not need it."""
     from qupath_her2.project.qupath.installations import find_qupaths
 
     named = os.environ.get("PAQUO_QUPATH_DIR")
     try:
         found = find_qupaths()
     except MissingExtraError as error:
-        return Check("QuPath", "WARN", "not looked for; scoring does not need one", str(error))
+        return Check("QuPath", "WARN", "not searched; scoring does not need it", str(error))
     if found:
         how = "by PAQUO_QUPATH_DIR" if named else f"in '{found[0].folder}'"
         others = f"; also {', '.join(qupath.version for qupath in found[1:])}" if found[1:] else ""
         return Check("QuPath", "PASS", f"{found[0].version}, found {how}{others}")
-    text = f"PAQUO_QUPATH_DIR names '{named}', which is no QuPath" if named else "none found"
+    text = f"PAQUO_QUPATH_DIR names '{named}', which is not a QuPath installation" if named else "none found"
     return Check(
         "QuPath",
         "WARN",
-        f"{text}; scoring does not need one",
+        f"{text}; scoring does not need it",
         "Set PAQUO_QUPATH_DIR to its folder, or use the scripts inside QuPath.",
     )
 
 
 def check_gpu() -> Check:
-    """Look for a GPU; scoring by cells needs none."""
+    """Look for a GPU; scoring by cells does not need one."""
+    # Not by torch: importing it takes seconds, and it may not be installed.
     program = shutil.which("nvidia-smi")
     if program is None:
         return Check("GPU", "WARN", "none; scoring by cells does not need one")
@@ -127,6 +129,7 @@ def check_readers() -> Check:
 
     from qupath_her2.slides.readers.slide import open_slide
 
+    # Smooth gradients, which JPEG keeps within a few grey levels: a larger difference is a broken decoder.
     y, x = np.mgrid[0:512, 0:512]
     drawn = np.stack([x // 2, y // 2, np.full_like(x, 200)], axis=2).astype(np.uint8)
     text = f"openslide {openslide.__library_version__}, tifffile {version('tifffile')}"
@@ -138,6 +141,7 @@ def check_readers() -> Check:
                 one, other = fast.read(100, 50, 300, 400), reference.read(100, 50, 300, 400)
         except Her2Error as error:
             return Check("Slide readers", "FAIL", str(error), "pip install --force-reinstall openslide-bin")
+    # Both readers must agree to the bit, or a result would depend on which one opened the slide.
     if not np.array_equal(one, other) or np.abs(one.astype(int) - drawn[50:450, 100:400]).mean() > 6:
         text = f"{text}: pixels differ"
         return Check("Slide readers", "FAIL", text, "pip install --force-reinstall imagecodecs openslide-bin")
@@ -145,7 +149,7 @@ def check_readers() -> Check:
 
 
 def check_numba() -> Check:
-    """Compile a loop."""
+    """Compile and run a function with numba."""
     import numba
 
     try:
@@ -156,7 +160,7 @@ def check_numba() -> Check:
 
 
 def check_scoring() -> Check:
-    """Score a drawn 3+ field, from the file to the result."""
+    """Score a drawn 3+ field, from image file to result."""
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.runs.options import RunOptions
     from qupath_her2.runs.plan import plan_jobs
@@ -168,10 +172,11 @@ def check_scoring() -> Check:
             write_field(Path(place), "drawn", score="3+", seed=1)
             (result,) = run_jobs(plan_jobs(Path(place), RunOptions()).jobs)
         except Her2Error as error:
-            return Check("Scoring", "FAIL", str(error), "Please report this, with the versions above.")
+            return Check("Scoring", "FAIL", str(error), "Please report this with the versions above.")
     found = result.score.score if result.score else None
     text = f"a drawn 3+ field scored {found}, {result.n_cells} cells, {time.monotonic() - start:.1f} s"
+    # Any other score means a broken installation: the drawn field is far from the cut to 2+.
     if found != "3+":
         why = result.error or (result.score.reason if result.score else "")
-        return Check("Scoring", "FAIL", f"{text} {why}", "Please report this, with the versions above.")
+        return Check("Scoring", "FAIL", f"{text} {why}", "Please report this with the versions above.")
     return Check("Scoring", "PASS", text)

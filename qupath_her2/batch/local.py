@@ -1,7 +1,7 @@
-"""Run jobs on this machine: in this process, or in N worker processes.
+"""Local executor: jobs run in this process or in worker processes of this machine.
 
-The workers are started by spawn on every system, never by fork: a forked copy of a process whose threads hold
-an image library's locks can hang for ever.
+Workers are started by spawn on every system, never by fork: a forked copy of a process whose threads hold the locks of
+an image library can hang forever.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class JobEvent:
     Attributes
     ----------
     kind
-        ``started``, ``tiles`` (some more are done) or ``finished``.
+        ``started``, ``tiles`` (more tiles are done) or ``finished``.
     image
-        Its folder name in the exchange folder.
+        Folder name of the image in the exchange folder.
     name
         The file name that people know.
     done_tiles, total_tiles, n_cells
-        Progress of ``tiles``.
+        Progress, for ``tiles``.
     result
-        Of ``finished``.
+        Result, for ``finished``.
     """
 
     kind: Literal["started", "tiles", "finished"]
@@ -55,8 +55,6 @@ class JobEvent:
     result: ImageResult | None = None
 
 
-Listener = "Callable[[JobEvent], None]"
-
 # Set once when a worker process starts: queues and events cannot be pickled with each job.
 _worker_events: Any = None
 _worker_cancel: Any = None
@@ -67,18 +65,18 @@ def run_jobs(
 ) -> list[ImageResult]:
     """Score all jobs, in this process or in worker processes.
 
-    One image's failure leaves the others alone. A KeyboardInterrupt stops after the tiles in work; images
-    that are not finished then leave nothing behind.
+    A failed image does not affect the others. A KeyboardInterrupt stops after the current tiles; unfinished images
+    leave nothing behind.
 
     Parameters
     ----------
     jobs
-        One an image.
+        One per image.
     workers
-        Processes; with one, everything runs in this process. Where there are fewer images, the rest
-        become threads of each. The results do not depend on it.
+        Number of processes; with one, everything runs in this process. With fewer images than workers, the remaining
+        ones become threads of each image. The results do not depend on it.
     listen
-        Called in this process, in its main thread, with each event.
+        Called in the main thread of this process with each event.
 
     Returns
     -------
@@ -88,7 +86,7 @@ def run_jobs(
     Raises
     ------
     KeyboardInterrupt
-        The user stopped it.
+        The user cancelled.
     """
     tell = listen or _ignore
     processes = max(1, min(workers, len(jobs)))
@@ -99,7 +97,7 @@ def run_jobs(
 
 
 def _ignore(event: JobEvent) -> None:
-    """Drop an event."""
+    """Discard an event."""
 
 
 def _run_here(job: ScoreJob, tell: Callable[[JobEvent], None], threads: int) -> ImageResult:
@@ -129,6 +127,7 @@ def _run_in_pool(
             }
         try:
             pending = set(futures)
+            # Polled, not awaited: events must reach the progress bar while images are being measured.
             while pending:
                 finished, pending = wait(pending, timeout=0.1)
                 _drain(events, tell)
@@ -137,6 +136,7 @@ def _run_in_pool(
                     results[number] = _result_of(future, jobs[number])
                     job = jobs[number]
                     tell(JobEvent("finished", job.image, job.name, result=results[number]))
+        # Not to swallow it, but to stop the workers first: a cancelled run must not leave processes behind.
         except BaseException:
             cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -148,9 +148,10 @@ def _result_of(future: Future[ImageResult], job: ScoreJob) -> ImageResult:
     try:
         return future.result()
     except BrokenProcessPool:
+        # One killed worker breaks the whole pool, so this is told for every image that was not finished.
         return failed_result(
             job,
-            "A worker process ended while this image was waiting or in work, most often for want of memory. "
+            "A worker process died while this image was waiting or being scored, most often for lack of memory. "
             "Run again with fewer --workers; finished images are kept.",
         )
 
@@ -164,6 +165,7 @@ def _drain(events: Any, tell: Callable[[JobEvent], None]) -> None:
 @contextlib.contextmanager
 def _sigint_ignored() -> Iterator[None]:
     """Ignore Ctrl-C while children start: a terminal sends it to them too, but this process stops them in order."""
+    # Signal handlers can be set in the main thread only; elsewhere no Ctrl-C arrives.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -176,9 +178,10 @@ def _sigint_ignored() -> Iterator[None]:
 
 def _start_worker(events: Any, cancel: Any, processes: int) -> None:
     global _worker_events, _worker_cancel
-    # A network takes all cores for each of its processes unless it is told before torch is loaded.
+    # Set before torch is loaded, or each of the processes would start a thread for every core.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     _worker_events, _worker_cancel = events, cancel
+    # Cancelled through the event, between two tiles, where nothing is half written.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

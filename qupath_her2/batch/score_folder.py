@@ -1,4 +1,4 @@
-"""Scoring a folder in one call."""
+"""Scoring of a folder in one call: plan, run, report."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def score_folder(
     folder
         Images with their region files beside them.
     settings
-        Of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+        Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     workers
-        Processes.
+        Number of processes.
     listen
         Called with each event.
     **options
@@ -50,10 +50,11 @@ def score_folder(
     Raises
     ------
     Her2Error
-        Nothing could be started: no image, unclear region files, a folder that cannot be written.
+        The run cannot start: no image, ambiguous region files, a folder that cannot be written.
     """
     plan = plan_jobs(folder, RunOptions(**options), settings)
     results = run_jobs(plan.jobs, workers=workers, listen=listen)
+    # Also when images failed: the report lists them with their reasons.
     write_report(plan.out, failures(results))
     return results
 

@@ -1,4 +1,4 @@
-"""Sources of cells: the classical detector, cells that exist already, a segmenter, or a plug-in detector."""
+"""Sources of cells: the classical detector, existing cells, a segmentation network, or a plug-in detector."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = [
     "split_source",
 ]
 
-#: Networks that find cells, by the name before the checkpoint.
+#: Names of the networks that find cells, as in ``--cells NAME:CHECKPOINT``.
 SEGMENTERS = tuple(name for name, spec in MODELS.items() if spec.kind == "segmentation")
 
 
 @dataclass(frozen=True, slots=True)
 class CellSource:
-    """Where the measured cells come from.
+    """Source of the measured cells.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class CellSource:
 
     @property
     def label(self) -> str:
-        """The word for it in ``run.json``: its kind, or the plug-in's name."""
+        """Name of the source in ``run.json``: its kind, or the plug-in's name."""
         return self.plugin or self.kind
 
 
@@ -71,11 +71,17 @@ def split_source(text: str) -> tuple[str, str]:
         ``detect``, ``from-regions``, a network that comes with the package (`SHIPPED`), a detector of another package
         (`detector_names`), or a segmenter and its checkpoint, ``her2net:models/her2net/best``.
 
+    Returns
+    -------
+    tuple[str, str]
+        Name and checkpoint.
+
     Raises
     ------
     SettingsError
         It is none of these.
     """
+    # At the first colon only: a Windows path has one of its own.
     name, colon, checkpoint = text.partition(":")
     if not colon and name in ("detect", "from-regions", *SHIPPED, *detector_names()):
         return name, ""
@@ -89,12 +95,17 @@ def split_source(text: str) -> tuple[str, str]:
 
 
 def cell_source(text: str) -> CellSource:
-    """Return the source of cells that `text` names, once it is sure to be usable.
+    """Return the source of cells that `text` names, after checking that it can be used.
 
     Parameters
     ----------
     text
         See `split_source`.
+
+    Returns
+    -------
+    CellSource
+        Checkpoints are absolute paths, so that workers in another directory find them.
 
     Raises
     ------
@@ -107,31 +118,34 @@ def cell_source(text: str) -> CellSource:
     if name == "from-regions":
         return CellSource("from-regions")
     if not checkpoint and name not in SHIPPED:
+        # Loaded now, so that a missing package is reported before the first slide.
         load_detector(name)
         return CellSource("plugin", plugin=name)
     path = Path(checkpoint).absolute() if checkpoint else shipped_checkpoint(name)
     card = check_cell_network(path)
+    # The name before the colon is redundant, but it makes a mixed-up path visible.
     if card.model != name:
         raise ModelError(
-            f"Checkpoint '{path}' is of model '{card.model}', not of '{name}'. Write --cells {card.model}:{checkpoint}"
+            f"Checkpoint '{path}' is of model '{card.model}', not of '{name}'. Pass --cells {card.model}:{checkpoint}"
         )
     return CellSource("network", path)
 
 
 def check_cell_network(checkpoint: Path | None) -> ModelCard:
-    """Return the card of a network that finds cells, once it is sure to be a segmenter that can run here.
+    """Return the card of a network that finds cells, after checking that it is a segmenter and can run here.
 
     Raises
     ------
     ModelError
-        There is no card, or it is not that of a segmenter.
+        No checkpoint was named, its card is missing, or it is not a segmenter's.
     MissingExtraError
-        What runs a network is not installed.
+        torch or timm is not installed.
     """
     if checkpoint is None:
         raise ModelError(
-            "No network was named to find cells. Write --cells unet, or --cells her2net:CHECKPOINT."
+            "No network was named to find cells. Pass --cells unet, or --cells her2net:CHECKPOINT."
         )
+    # First, so that a missing package is told by its pip line and not by an ImportError.
     need("torch", "timm", "safetensors")
     card = read_card(checkpoint)
     from qupath_her2.learning.segmentation.pixel_network import check_segmenter
@@ -141,17 +155,22 @@ def check_cell_network(checkpoint: Path | None) -> ModelCard:
 
 
 def cell_network_settings(settings: Settings, card: ModelCard) -> dict[str, Any]:
-    """Return all that the cells of a network depend on, besides the image and the settings of measuring.
+    """Return everything the cells of a network depend on besides the image and the measurement settings.
 
     Parameters
     ----------
     settings
-        Of all rooms.
+        Settings of all rooms.
     card
-        Of the network.
+        Card of the network.
+
+    Returns
+    -------
+    dict[str, Any]
+        Part of the input hash.
     """
     segment = asdict(settings.segment)
-    # The number of windows in a batch changes the last digits at most, as does the device.
+    # Batch size and device change the last digits at most; a result must not go out of date by moving to a GPU.
     del segment["batch_size"]
     return {
         **identity(card),
@@ -161,24 +180,25 @@ def cell_network_settings(settings: Settings, card: ModelCard) -> dict[str, Any]
 
 
 def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal | None:
-    """Return why a network cannot segment an image of this pixel size; None where it can.
+    """Return a refusal if a network cannot segment an image of this pixel size, else None.
 
     Parameters
     ----------
     name
-        Of the image, for the message.
+        File name of the image, for the message.
     pixel_size_um
-        Of its level 0, µm.
+        µm per level-0 pixel.
     card
-        Of the network.
+        Card of the network.
 
     Returns
     -------
     Refusal | None
-        With the way out.
+        Its reason says what to do.
     """
     from qupath_her2.learning.segmentation.slide_segmenter import network_downsample
 
+    # A network never sees enlarged pixels: detail that the scan lacks cannot be interpolated.
     if network_downsample(pixel_size_um, card) is not None:
         return None
     return Refusal(
@@ -192,29 +212,30 @@ def coarse_refusal(name: str, pixel_size_um: float, card: ModelCard) -> Refusal 
 def slide_segmenter(
     checkpoint: Path, card: ModelCard, setup: ImageSetup, pixel_size_um: float
 ) -> SlideSegmenter:
-    """Return a network that segments the tiles of an open image.
+    """Return the segmenter of an open image, which predicts its tiles.
 
     Parameters
     ----------
     checkpoint, card
         The network.
     setup
-        The image.
+        The open image with its settings.
     pixel_size_um
-        Of its level 0, µm.
+        µm per level-0 pixel.
 
     Returns
     -------
     SlideSegmenter
-        Segments boxes of the slide at the network's own pixel size.
+        Reads and predicts boxes of the slide at the network's own pixel size.
 
     Raises
     ------
     ModelError
-        The checkpoint is damaged, or the slide too coarse for it.
+        The checkpoint is damaged, or the slide is too coarse for it.
     """
     from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
 
+    # Device and precision come from the settings of prediction, as for classifiers: one place to set them.
     predict = setup.settings.predict
     network = _loaded_network(
         checkpoint, card.weights_sha256, setup.settings.segment, predict.device, predict.precision
@@ -226,7 +247,7 @@ def slide_segmenter(
 def _loaded_network(
     checkpoint: Path, weights_sha256: str, settings: SegmentSettings, device: str, precision: Precision
 ) -> PixelNetwork:
-    """Load a network once for all images of a process; the hash tells apart two of one file name."""
+    """Load a network once for all images of a process; the hash notices new weights under the same file name."""
     from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
     from qupath_her2.models.checkpoint import load_checkpoint
 

@@ -1,4 +1,4 @@
-"""Setting an image up: its tissue, regions and stains, or why it is not assessable."""
+"""Set-up of an image before it is measured: tissue, regions and stains, or the refusal."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
 
     Parameters
     ----------
-    job, slide
-        The image.
+    job
+        The image with its options and settings.
+    slide
+        The open image.
     inputs
         From `gather_inputs`.
 
@@ -48,12 +50,13 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         if whole is None:
             context = context.refused(Refusal("no_tissue", "no tissue was found on the glass"))
         else:
+            # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context)
 
 
 def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
-    """Return why the image cannot be measured, as far as its inputs tell."""
+    """Return the refusal that follows from the inputs alone, before a pixel is measured."""
     size, card = inputs.pixel_size_um, inputs.card
     # A network that classifies whole images scaled down needs no pixel size.
     if size is None and (card is None or not math.isnan(card.pixel_size_um)):
@@ -62,6 +65,7 @@ def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
             f"image '{job.name}' has no pixel size. Set it in QuPath (Image tab → Pixel width) "
             "or pass --pixel-size-um 0.25",
         )
+    # Never a silent fall-back to all tissue: its score would look like that of a tumour.
     if not inputs.whole_tissue and not any(region.role == "tumour" for region in inputs.regions):
         return Refusal(
             "no_tumour_region",
@@ -71,14 +75,15 @@ def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
 
 
 def _stains(job: ScoreJob, tissue: Tissue) -> StainVectors:
-    """Return the job's vectors with this image's own glass colour, unless QuPath or the user set that too."""
+    """Return the job's stain vectors with the glass colour of this image, unless QuPath or the user set both."""
     stains = job.stains or QUPATH_H_DAB
+    # Vectors are shared by a stain group, but lamp and exposure differ from slide to slide.
     if stains.source in ("QuPath", "user"):
         return stains
     return replace(stains, background_rgb=tissue.background_rgb)
 
 
 def unopened_image(job: ScoreJob) -> FinishedImage:
-    """Return the result of an image that QuPath could not hand over; none of its pixels were read."""
+    """Return the result of an image that could not be exported from QuPath; none of its pixels are read."""
     context = ImageContext((), QUPATH_H_DAB, refusal=job.ref.refusal)
     return refused_image(context, job.ref.case, job.settings.scoring)

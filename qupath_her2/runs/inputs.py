@@ -1,4 +1,9 @@
-"""Inputs of one image: pixel size, regions, cells, settings and weights, gathered and hashed before it is measured."""
+"""Inputs of one image: pixel size, regions, cells, settings and weights, gathered and hashed before it is measured.
+
+The input hash names a run. It covers everything that may change the result and nothing else, so that a run is redone
+when, and only when, its result could differ. Our own objects in QuPath are not part of it: writing a result back must
+not make that result out of date.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ __all__ = ["core_regions", "gather_inputs", "scoring_hash", "unopened_inputs"]
 
 
 def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
-    """Resolve pixel size and regions of a job, and hash all of its inputs.
+    """Determine pixel size and regions of an image, and hash everything that its result depends on.
 
     Parameters
     ----------
@@ -38,28 +43,31 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     Returns
     -------
     Inputs
-        Everything that the result depends on.
+        With the hash of all inputs, and of those of the measurement alone.
 
     Raises
     ------
     RegionFileError
         The region file as a whole cannot be read.
     SettingsError
-        A pixel size that no microscope has.
+        The pixel size is outside 0.01 to 100 µm.
     """
     pixel_size_um, source = _pixel_size(job, slide)
     found = _region_file(job, slide)
     cores = core_regions(found)
     regions = cores or found.regions
     card = job.method.card()
-    # A network that finds the tumour is not bounded by people's tumour regions.
+    # A network that finds the tumour searches all tissue: tumour and stroma annotations would only restrict it.
+    # Ignored, in-situ and control regions still subtract.
     finds_tumour = card is not None and card.task == "tumour"
     if finds_tumour:
         regions = tuple(region for region in regions if region.role not in ("tumour", "stroma"))
+    # A drawn region always wins over --whole-tissue, so that a project may be half annotated.
     has_tumour = any(region.role == "tumour" for region in regions)
     whole_tissue = (job.options.whole_tissue or finds_tumour) and not has_tumour
     fingerprint = image_fingerprint(job.ref.path)
     measurement_hash = input_hash(
+        # As drawn, before cores are cut or roles removed: those steps follow from the settings below.
         (*found.regions, *found.cores),
         settings={
             "method": job.method.name,
@@ -88,7 +96,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
 
 
 def unopened_inputs(job: ScoreJob) -> Inputs:
-    """Return the inputs of an image that QuPath could not hand over; its result depends on the reason alone."""
+    """Return the inputs of an image that could not be exported from QuPath; its result depends on the reason alone."""
     reason = job.ref.refusal
     digest = input_hash(
         (),
@@ -112,9 +120,10 @@ def unopened_inputs(job: ScoreJob) -> Inputs:
 
 
 def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo) -> str:
-    """Return the input hash of a result: that of its measurement together with what scoring depends on.
+    """Return the input hash of a result from the hash of its measurement and what scoring depends on.
 
-    It needs a stored run alone, so that rescoring without pixels gives the very run that scoring with them would give.
+    It can be computed from a stored run alone. Rescoring without pixels thus ends in the same run, under the same name,
+    as scoring with them.
 
     Parameters
     ----------
@@ -135,7 +144,8 @@ def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo
 
 
 def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
-    """Return the pixel size in use: the user's, else QuPath's, else the file's."""
+    """Return the pixel size in use, µm, and its source: the user's flag, else QuPath's value, else the file's."""
+    # QuPath before the file: a person may have corrected there what the scanner wrote wrongly.
     for value, source in (
         (job.options.pixel_size_um, "flag"),
         (job.ref.pixel_size_um, "QuPath"),
@@ -143,9 +153,10 @@ def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
     ):
         if value is not None:
             if not 0.01 <= value <= 100:
+                # Values beyond these are units gone wrong (mm, nm, dpi), and every size in µm would follow them.
                 raise SettingsError(
-                    f"A pixel size of {value:g} µm ({source}) for image '{job.name}' is no microscope's. "
-                    "Typical are 0.25 (40x) and 0.5 (20x)."
+                    f"Pixel size {value:g} µm ({source}) of image '{job.name}' is outside 0.01 to 100 µm. "
+                    "Typical are 0.25 (40x) and 0.5 (20x). Correct it in QuPath (Image tab), or pass --pixel-size-um."
                 )
             return value, source
     return None, "unknown"
@@ -156,7 +167,9 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
     if path is None:
         return RegionFile()
     if not path.is_file():
-        raise RegionFileError(f"The region file '{path}' of image '{job.name}' is gone. Export it again.")
+        raise RegionFileError(
+            f"The region file '{path}' of image '{job.name}' does not exist any more. Export the regions again."
+        )
     found = read_regions(
         path, image_width=slide.width, image_height=slide.height, class_names=job.settings.regions
     )
@@ -171,17 +184,17 @@ def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
         return None
     if found.existing_cells is None:
         raise RegionFileError(
-            f"Image '{job.name}' has no cells in its region file, but --cells from-regions asks for them. "
-            "Export the detections with the annotations (of a QuPath project: qupath-her2 pull --cells), "
-            "or leave the flag out to find cells here."
+            f"Image '{job.name}' has no cells in its region file, but --cells from-regions was given. "
+            "Export the detections with the annotations (QuPath project: qupath-her2 pull --cells), "
+            "or leave the flag out to detect cells."
         )
     return found.existing_cells.digest()
 
 
 def core_regions(found: RegionFile) -> tuple[Region, ...]:
-    """Return TMA cores as tumour regions, each cut with the tumour annotations where there are any.
+    """Return TMA cores as tumour regions, intersected with the tumour annotations if there are any.
 
-    The regions of other roles follow, so that they still subtract. Empty without cores.
+    Regions of other roles follow, so that they still subtract. Empty without cores.
     """
     if not found.cores:
         return ()
@@ -191,6 +204,7 @@ def core_regions(found: RegionFile) -> tuple[Region, ...]:
     cores = []
     for core in found.cores:
         shape = core.geometry if drawn is None else shapely.intersection(core.geometry, drawn)
+        # An intersection may leave lines and points where outlines only touch, and nothing where they are apart.
         polygons = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon" and p.area > 0]
         if polygons:
             whole = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)

@@ -26,23 +26,24 @@ class RunOptions:
     out
         The exchange folder; None takes ``her2`` in the project's folder.
     method
-        How images are scored: `CellsMethod`, `IndicatorsMethod` or `PatchesMethod`.
+        Scoring method: `CellsMethod`, `IndicatorsMethod` or `PatchesMethod`.
     pixel_size_um
         µm per level-0 pixel given by the user; wins over QuPath's and the file's.
     whole_tissue
         Score all tissue where there is no tumour region.
     site, specimen
-        Win over ``cases.csv``.
+        Override ``cases.csv``.
     geojson
         Also write ``cells.geojson.gz``.
     force
         Redo what is up to date.
     command
-        As typed, for ``run.json``.
+        The command line as typed, for ``run.json``.
     debug
-        Let errors through with their traceback.
+        Raise errors with their traceback instead of reporting the image as failed.
     """
 
+    # Tuples and frozen records only: options are pickled to workers, and must not change on the way.
     images: tuple[str, ...] = ()
     out: Path | None = None
     method: Method = field(default_factory=CellsMethod)
@@ -58,7 +59,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """Everything that scoring one image needs; picklable.
+    """Everything that scoring one image needs; picklable, so that any batch engine can send it to a worker.
 
     Attributes
     ----------
@@ -67,12 +68,12 @@ class ScoreJob:
     out
         The exchange folder.
     settings
-        Of all rooms.
+        Settings of all rooms.
     stains
-        Vectors for this image; the colour of its glass is still its own unless they are QuPath's. None where the method
-        needs none, or for QuPath's defaults.
+        Stain vectors for this image. Its glass colour is still measured unless the vectors come from QuPath. None for
+        QuPath's defaults, and where the method needs none.
     options
-        Of the run.
+        Options of the run.
     """
 
     ref: SlideRef
@@ -93,5 +94,5 @@ class ScoreJob:
 
     @property
     def method(self) -> Method:
-        """How the image is scored."""
+        """Scoring method of the run."""
         return self.options.method

@@ -1,4 +1,4 @@
-"""Planning a run: from a folder and its options to one job per image."""
+"""Plan of a run: from a folder and its options to one job per image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-#: Tables of the settings that a recipe fills in.
+#: Tables of the settings whose defaults a recipe replaces.
 _OF_RECIPES = ("patches", "train", "predict", "votes")
 
 
@@ -105,6 +105,7 @@ def find_settings(
     SettingsError
         An unknown key, or a value of the wrong type or range.
     """
+    # Lowest to highest priority: defaults, recipe, file, flags.
     beside = project_folder(folder) / SETTINGS_FILE
     base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
     path = config or (beside if beside.is_file() else None)
@@ -139,6 +140,7 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
         The folder holds no image, or a pattern matches none.
     """
     her2 = exchange_folder(folder, out)
+    # Plain names need no search of the whole folder, which may hold thousands of slides.
     names = [pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")]
     if names and len(names) == len(patterns):
         return _all_images(folder, her2, names)
@@ -147,11 +149,12 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
         return found
     chosen: set[str] = set()
     for pattern in patterns:
+        # macOS stores decomposed umlauts; a name typed in a shell is composed.
         wanted = unicodedata.normalize("NFC", pattern)
         ids = {ref.id for ref in found if fnmatch.fnmatch(ref.name, wanted) or Path(ref.name).stem == wanted}
         if not ids:
             some = ", ".join(ref.name for ref in found[:8])
-            raise Her2Error(f"No image in '{folder}' matches '{pattern}'. There are: {some}.")
+            raise Her2Error(f"No image in '{folder}' matches '{pattern}'. Available: {some}.")
         chosen |= ids
     return [ref for ref in found if ref.id in chosen]
 
@@ -161,6 +164,7 @@ def _all_images(folder: Path, her2: Path, names: Sequence[str] | None = None) ->
     pulled = pulled_images(her2, names)
     if pulled is not None:
         return pulled
+    # Someone who names a project file means its images: scoring the folder around it would be another set.
     if project_folder(folder) != folder:
         raise Her2Error(not_exported_message(folder, "score it"))
     return find_images(folder, her2=her2, names=names)
@@ -173,7 +177,7 @@ def plan_jobs(
     *,
     listen: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Find the images of a folder, and make one job of each.
+    """Find the images of a folder and plan one job for each.
 
     Parameters
     ----------
@@ -194,7 +198,7 @@ def plan_jobs(
     Raises
     ------
     Her2Error
-        No image, unclear region files, bad ``cases.csv``, or a folder that cannot be written.
+        No image, ambiguous region files, an invalid ``cases.csv``, or a folder that cannot be written.
     """
     options = options or RunOptions()
     settings = settings or find_settings(folder)
@@ -202,23 +206,25 @@ def plan_jobs(
     method = options.method
     method.check()
     out = exchange_folder(folder, options.out)
-    # A network takes any stain that it was trained on; the other methods need haematoxylin and DAB.
+    # A classifier may be trained on any stain; the other methods need haematoxylin and DAB.
     is_ihc_only = method.is_ihc_only
     known = _with_known_type if is_ihc_only else _as_it_is
     refs = [known(ref) for ref in select_images(folder, options.images, options.out)]
 
     @functools.cache
     def everything() -> list[SlideRef]:
-        # A folder of thousands is not searched twice, and not at all if one named image is wanted.
+        # A folder of thousands is not searched twice, and not at all where it is not needed.
         if not options.images:
             return refs
         return [known(ref) for ref in select_images(folder, (), options.out)]
 
+    # Mistakes that concern all images stop the run now, not after an hour at the first result.
     check_guideline(settings)
     _check_writable(out)
     stains = {ref.id: _known_stains(ref, settings) if is_ihc_only else None for ref in refs}
     notes: list[str] = []
     if any(value is None for value in stains.values()) and method.pools_stains:
+        # Estimated over the whole folder even if one image is run: a subset must get the same vectors.
         usable = [ref for ref in everything() if ref.refusal is None]
         pooled = pooled_stains(
             usable, out, settings, anew=options.force and not options.images, listen=listen
@@ -252,12 +258,15 @@ def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list
 
 
 def check_guideline(settings: Settings) -> None:
-    """Raise SettingsError for an unknown guideline, once and not for each image."""
+    """Raise SettingsError for an unknown guideline, once instead of for each image."""
     guideline_for(CaseInfo(), settings.scoring.guideline)
 
 
 def _check_writable(out: Path) -> None:
-    """Raise OutputError before the first slide, not after it, if results cannot be written."""
+    """Raise OutputError before the first slide if results cannot be written.
+
+    A file is really created: permission bits do not tell of read-only mounts, quotas or Windows.
+    """
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp"):
@@ -265,7 +274,7 @@ def _check_writable(out: Path) -> None:
 
 
 def _with_known_type(ref: SlideRef) -> SlideRef:
-    """Return the image, refused if its stains in QuPath are not haematoxylin and DAB."""
+    """Return the image, with a refusal if QuPath's stains for it are not haematoxylin and DAB."""
     if ref.refusal is not None or ref.stains is None:
         return ref
     try:
@@ -280,7 +289,8 @@ def _as_it_is(ref: SlideRef) -> SlideRef:
 
 
 def _known_stains(ref: SlideRef, settings: Settings) -> Any:
-    """Return QuPath's vectors, else those of the settings, else None; QuPath's were set for this very image."""
+    """Return QuPath's stain vectors, else those of the settings, else None; QuPath's were set for this very image."""
+    # A refused image is never measured; any vectors keep it from triggering an estimate.
     if ref.refusal is not None:
         return QUPATH_H_DAB
     if ref.stains is not None:

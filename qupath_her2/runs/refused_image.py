@@ -1,4 +1,4 @@
-"""The result of an image that is not assessable."""
+"""Result of an image that is not assessable: a refusal is a result too, and is written like any other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ __all__ = ["empty_table", "refused_image"]
 
 
 def empty_table() -> CellTable:
-    """Return a table without cells."""
+    """Return a cell table of length 0, for results without cells."""
+    # One offset, 0: N cells have N + 1.
     no_points, no_rings = np.empty((0, 2), np.float32), np.zeros(1, np.int64)
     return CellTable(
         uuid=np.empty((0, 16), np.uint8),
@@ -42,7 +43,7 @@ def refused_image(context: ImageContext, case: CaseInfo, scoring: ScoringSetting
     Parameters
     ----------
     context
-        With the refusal, and the warnings to go with it.
+        With the refusal and the warnings.
     case
         Names the guideline that would have applied.
     scoring
@@ -51,8 +52,9 @@ def refused_image(context: ImageContext, case: CaseInfo, scoring: ScoringSetting
     Returns
     -------
     FinishedImage
-        Without cells and without scores of regions.
+        Without cells and region scores.
     """
+    # Through the scoring room, which names the guideline and words the reason as for any other refusal.
     no_cells = np.empty(0, np.uint8)
     _, score = score_cells(
         no_cells,
@@ -64,4 +66,5 @@ def refused_image(context: ImageContext, case: CaseInfo, scoring: ScoringSetting
         refusal=context.refusal,
         warnings=context.warnings,
     )
+    # No core was scored, so the record must not promise scores of cores.
     return FinishedImage(replace(context, by_core=False), score, empty_table())

@@ -1,4 +1,4 @@
-"""Region transfer: annotations of one slide of a case on another, from H&E to IHC or back."""
+"""Region transfer: annotations of one slide brought to another of the same case, from H&E to IHC or back."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Transfer:
     Attributes
     ----------
     folder
-        Contains ``regions.geojson`` (drag it onto the target in QuPath), ``registration.json`` and ``check.jpg``.
+        Holds ``regions.geojson`` (drag it onto the target in QuPath), ``registration.json`` and ``check.jpg``.
     registration
         The map from source to target, and its error.
     regions
-        In level-0 pixels of the target.
+        Geometry in level-0 pixels of the target.
     notes
         Sentences on regions that were clipped or lost.
     """
@@ -57,9 +57,9 @@ def transfer_between(
     pixel_size_um: float | None = None,
     settings: RegistrationSettings | None = None,
 ) -> Transfer:
-    """Register two slides and write the source's regions in the frame of the target.
+    """Register two slides and write the source's regions in the coordinates of the target.
 
-    No region file of a person is changed: the outlines are written to a folder of their own, to be checked and imported
+    No existing region file is changed: the transferred outlines go to a folder of their own, to be checked and imported
     by a person.
 
     Parameters
@@ -67,15 +67,15 @@ def transfer_between(
     source
         The image whose regions are transferred.
     target
-        The other image of the case.
+        Another image of the same case.
     out
         The exchange folder; the result is written to ``registration/<source>_to_<target>`` in it.
     class_names
         Class names and the roles they stand for.
     pixel_size_um
-        Of both images; wins over QuPath's value and the file's.
+        µm per level-0 pixel of both images; overrides QuPath's value and the files'.
     settings
-        Of the registration.
+        Registration settings.
 
     Returns
     -------
@@ -112,7 +112,9 @@ def transfer_between(
             moving_pixel_size_um=pixel_size_um or target.pixel_size_um,
             settings=settings,
         )
+        # Outlines of adjacent sections are guides, not truth: the transfer says what was clipped or lost.
         there, notes = transfer_regions(regions, found, "to moving")
+        # The error in µm is one number for the whole slide; only the picture shows where the fit is poor.
         picture = encode_jpeg(registration_picture(fixed, moving, found, regions))
     folder = out / "registration" / f"{source.id}_to_{target.id}"
     with output_errors(folder):

@@ -1,4 +1,4 @@
-"""Rescoring: stored cells scored by another guideline, other case data or other limits, without pixels."""
+"""Rescoring: stored cells are scored by another guideline, other case data or other limits, without pixels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
     folder
         Folder of images, or a pulled project.
     options
-        Of the run; only images, exchange folder, case, GeoJSON, command and debug count.
+        Options of the run; only images, exchange folder, case, GeoJSON, command and debug are used.
     settings
         Guideline and limits.
 
@@ -54,12 +54,13 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
     Raises
     ------
     Her2Error
-        The folder holds no image of that name, or no measured cells at all.
+        No image matches, or the folder holds no measured cells at all.
     """
     check_guideline(settings)
     out = exchange_folder(folder, options.out)
     if not (out / "results").is_dir():
-        raise ExchangeError(f"There are no measured cells in '{out}'. First run: qupath-her2 run FOLDER.")
+        raise ExchangeError(f"There are no measured cells in '{out}'. Run first: qupath-her2 run FOLDER.")
+    # Every image gets a job, also those never measured: they are reported as failed rather than left out.
     jobs = tuple(
         ScoreJob(
             ref=replace(ref, case=case_with_flags(ref, options)),
@@ -75,11 +76,16 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
 def rescore_image(job: ScoreJob) -> ImageResult:
     """Score the stored cells of one image again; its pixels are read for the new overlay only.
 
+    Parameters
+    ----------
+    job
+        The image with guideline, limits and case.
+
     Returns
     -------
     ImageResult
-        ``up to date`` where nothing would change, also for an image that was refused or scored by
-        indicators; ``failed`` where no cells are stored.
+        ``up to date`` where nothing would change, also for an image that was refused or scored by another method;
+        ``failed`` where no cells are stored.
     """
     start = time.monotonic()
     try:
@@ -93,10 +99,11 @@ def rescore_image(job: ScoreJob) -> ImageResult:
 def _rescore(job: ScoreJob, start: float) -> ImageResult:
     run_dir = current_run(job.out, job.image)
     if run_dir is None:
-        raise ExchangeError(f"Image '{job.name}' has no measured cells. First run: qupath-her2 run FOLDER.")
+        raise ExchangeError(f"Image '{job.name}' has no measured cells. Run first: qupath-her2 run FOLDER.")
     with lock_image(job.out, job.image) as lock:
         record, table, score = read_run(run_dir)
         loaded = load_measured_cells(run_dir, record, table, score)
+        # The same hash as a run with pixels would have: its result, if there is one, is found and kept.
         new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
         done = run_dir if loaded is None else find_run(job.out, job.image, new_hash)
         if loaded is None or done is not None:
@@ -105,8 +112,10 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         finished = score_measured_cells(
             cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
         )
+        # Only the scoring settings change; how the cells were measured stays as it was recorded.
         changed: dict[str, Any] = {"scoring": settings_as_dict(job.settings)["scoring"]}
         with new_run(lock, new_hash) as writer, _OverlayImage(job) as picture:
+            # A run that had its cells as GeoJSON keeps them: people may have tools that read that file.
             geojson = job.options.geojson or CELLS_GEOJSON in record.files
             write_files(writer, finished, picture.slide, geojson=geojson)
             writer.finish(
@@ -133,7 +142,10 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
 
 
 class _OverlayImage:
-    """The image for the overlay if it can be opened, else a warning."""
+    """The image for the overlay if it can be opened, else a warning.
+
+    Slides are often archived after scoring; the score must not depend on them.
+    """
 
     def __init__(self, job: ScoreJob) -> None:
         self._job = job

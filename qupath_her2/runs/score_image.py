@@ -1,7 +1,7 @@
-"""One image, one idempotent job: `score_image` is what every batch engine launches.
+"""Scoring one image: the idempotent job that every batch engine launches.
 
-A job killed at any point is redone or skipped, never half there: its run appears whole or not at all
-(`project.exchange.runs`), and the image's lock keeps two workers apart.
+A job killed at any point is redone or skipped, never left half done: its run appears as a whole or not at all
+(`project.exchange.runs`), and the image's lock keeps two workers from scoring the same image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
 
-#: The lock's time stamp is renewed this often while tiles are measured.
+#: The lock's time stamp is renewed this often while tiles are measured: far below the age at which it counts as stale.
 _TOUCH_AFTER_S = 60.0
 
 
@@ -42,17 +42,16 @@ def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int
     Parameters
     ----------
     job
-        What to score and how.
+        The image with its options and settings.
     progress
-        Called with tiles done, tiles in all, cells so far; may raise KeyboardInterrupt to cancel.
+        Called with tiles done, tiles in total, cells so far; may raise KeyboardInterrupt to cancel.
     threads
-        Threads for this image; the result does not depend on it.
+        Threads for this image; the result does not depend on their number.
 
     Returns
     -------
     ImageResult
-        ``scored``, ``not assessable`` (a result too), ``up to date`` or ``failed`` with its
-        message.
+        ``scored``, ``predicted``, ``not assessable`` (a result too), ``up to date``, or ``failed`` with its message.
     """
     start = time.monotonic()
     try:
@@ -62,9 +61,8 @@ def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int
             raise
         return failed_result(job, str(error), time.monotonic() - start)
     except Exception as error:
-        # The one broad except of this package: in a batch of a thousand slides one surprise must cost one
-        # slide. Nothing is swallowed: the image is reported as failed, and --debug lets the traceback
-        # through.
+        # The one broad except of this package: in a batch of a thousand slides an unexpected error may cost one
+        # slide only. Nothing is swallowed: the image is reported as failed, and --debug shows the traceback.
         if job.options.debug:
             raise
         text = f"unexpected {type(error).__name__}: {error}. Please report it with the output of --debug."
@@ -77,16 +75,16 @@ def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageRes
     Parameters
     ----------
     job
-        Of the image.
+        The image.
     message
         Reason, for the user.
     seconds
-        Time spent on it.
+        Time spent on the image.
 
     Returns
     -------
     ImageResult
-        With the state ``failed``.
+        In the state ``failed``.
     """
     return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds)
 
@@ -94,6 +92,7 @@ def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageRes
 def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: float) -> ImageResult:
     if job.ref.refusal is not None:
         return _refuse(job, start)
+    # Opened before it is locked: a missing or broken file then leaves no folder for a result.
     with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:
         inputs = gather_inputs(job, slide)
         done = _up_to_date(job, inputs)
@@ -101,6 +100,7 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
             if job.options.geojson:
                 done = add_geojson(lock, done)
             return unchanged_result(job, done, time.monotonic() - start)
+        # --force measures again: it is the way out where stored cells are doubted.
         finished = None if job.options.force else _from_stored(job, inputs)
         if finished is None:
             _, finished = measure_image(job, slide, inputs, progress=_alive(lock, progress), threads=threads)
@@ -120,8 +120,10 @@ def measure_image(
 
     Parameters
     ----------
-    job, slide
-        The image.
+    job
+        The image with its options and settings.
+    slide
+        The open image.
     inputs
         From `gather_inputs`; gathered here where None.
     progress
@@ -132,7 +134,7 @@ def measure_image(
     Returns
     -------
     tuple[Inputs, FinishedImage]
-        What the result depends on, and the result, which may be a refusal.
+        Everything the result depends on, and the result, which may be a refusal.
     """
     inputs = inputs or gather_inputs(job, slide)
     setup = set_up_image(job, slide, inputs)
@@ -146,7 +148,7 @@ def _up_to_date(job: ScoreJob, inputs: Inputs) -> Path | None:
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:
-    """Leave a run that says why the image could not be scored; it is not opened."""
+    """Write a run with the reason why QuPath could not export the image; the image is not opened."""
     inputs = unopened_inputs(job)
     with lock_image(job.out, job.image) as lock:
         done = _up_to_date(job, inputs)
@@ -170,7 +172,7 @@ def _result(job: ScoreJob, finished: FinishedImage, run_dir: Path, start: float)
 
 
 def _alive(lock: ImageLock, progress: Progress | None) -> Progress:
-    """Return a `progress` that also keeps the lock fresh, or another machine would take over a slow slide."""
+    """Return a `progress` that also renews the lock, or another machine would take over a slow slide."""
     touched = time.monotonic()
 
     def tell(done: int, total: int, n_cells: int) -> None:
@@ -185,19 +187,21 @@ def _alive(lock: ImageLock, progress: Progress | None) -> Progress:
 
 
 def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:
-    """Score the cells that the current run has measured already; None where it measured with other inputs."""
+    """Score the cells stored in the current run; None where they were measured with other inputs."""
     try:
         run_dir = current_run(job.out, job.image)
         if run_dir is None or read_record(run_dir).inputs.get("measurement") != inputs.measurement_hash:
             return None
         record, table, score = read_run(run_dir)
     except ExchangeError:
-        # A damaged former run is no reason not to make a sound one.
+        # A damaged earlier run must not keep the image from being measured again.
         return None
     loaded = load_measured_cells(run_dir, record, table, score)
     if loaded is None:
         return None
     cells, context = loaded
+    # The stored regions list only the scored ones; the overlay also draws the ignored ones of the region file. A
+    # whole-tissue region exists in the stored run alone.
     if not inputs.whole_tissue:
         context = replace(context, regions=inputs.regions)
     return score_measured_cells(
@@ -211,16 +215,16 @@ def unchanged_result(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResul
     Parameters
     ----------
     job
-        Of the image.
+        The image.
     run_dir
-        The finished run.
+        Folder of the finished run.
     seconds
-        Time spent on finding that out.
+        Time spent on the image.
 
     Returns
     -------
     ImageResult
-        With the state ``up to date``.
+        In the state ``up to date``, with the score of that run.
     """
     score = read_score((run_dir / "score.json").read_bytes())
     return ImageResult(

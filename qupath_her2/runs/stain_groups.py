@@ -1,10 +1,10 @@
 """Stain groups: one pair of stain vectors for all images of a scanner and stain, kept in ``stains.json``.
 
-An estimate per image is worse than none: without DAB it takes grey for DAB (false 1+ in up to 4.5 % of cells, against
-0 to 0.3 % with a pooled one). So the tissue of all images of a group is sampled once and the estimate is **kept**: an
-image added later is scored with the vectors of its group, and earlier results stay valid. The vectors are part of every
-result's input hash. They are estimated again by ``--force`` over the whole folder, when the settings of the estimate
-change, or when ``stains.json`` is deleted; all images of the group are then scored again.
+An estimate per image is worse than none: in an unstained image it takes grey for DAB (false 1+ in up to 4.5 % of cells,
+against 0 to 0.3 % with pooled vectors). So the tissue of all images of a group is sampled once and the estimate is
+**kept**: an image added later is scored with the vectors of its group, and earlier results stay valid. The vectors are
+part of every result's input hash. They are estimated again by ``--force`` over the whole folder, when the settings of
+the estimate change, or when ``stains.json`` is deleted; all images of the group are then scored again.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ __all__ = ["STAINS_FILE", "PooledStains", "pooled_stains", "sample_tissue", "sta
 STAINS_FILE = "stains.json"
 _FORMAT = 1
 _WAY_OUT = "Delete it to estimate the stains again."
-#: A direction in colour space needs no more images than this.
+#: Images sampled per group at most: a direction in colour space is settled long before.
 _MAX_IMAGES = 40
 _WINDOWS = 12
 _WINDOW_PX = 256
-#: Each image has the same weight, however large it is.
+#: At most so many pixels per image, so that a whole slide does not outweigh a core.
 _PIXELS_AN_IMAGE = 40_000
 
 
@@ -76,13 +76,13 @@ def pooled_stains(
     Parameters
     ----------
     refs
-        All images of the project: a run over some of them must give the same vectors.
+        All images of the project, also where only some are run: the vectors must not depend on that choice.
     out
         The exchange folder; its ``stains.json`` is read and, if a group is new, replaced.
     settings
-        Of the estimate and of the tissue.
+        Settings of the estimate and of the tissue search.
     anew
-        Ignore the kept vectors.
+        Ignore the stored vectors.
     listen
         Called with a line of text before the images are sampled.
 
@@ -98,10 +98,12 @@ def pooled_stains(
     """
     groups: dict[str, list[SlideRef]] = {}
     for ref in refs:
+        # QuPath's own vectors, if set, apply to that image and are never pooled.
         if ref.stains is None:
             group = _group(ref)
             if group is not None:
                 groups.setdefault(group, []).append(ref)
+    # Stored with the vectors: other settings of the estimate make it void.
     recipe = canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
     kept = {} if anew else _read(out / STAINS_FILE)
     notes, changed = [], False
@@ -111,6 +113,7 @@ def pooled_stains(
                 listen(f"stains  sampling {len(members)} images ({group})")
             kept[group] = {**_estimate(members, settings), "recipe": recipe}
             changed = True
+        # Only a hint: estimating again without being asked would change earlier results.
         elif len(members) > 2 * kept[group]["n_images"]:
             notes.append(
                 f"The stain vectors of '{group}' come from {kept[group]['n_images']} images; there are now "
@@ -132,7 +135,7 @@ def pooled_stains(
 
 
 def _group(ref: SlideRef) -> str | None:
-    """Return an image's group; None if it cannot be opened, which its own job reports."""
+    """Return an image's group; None if it cannot be opened, which the job of that image will report."""
     try:
         with open_image(ref) as slide:
             return stain_group(ref, slide)
@@ -141,6 +144,7 @@ def _group(ref: SlideRef) -> str | None:
 
 
 def _estimate(members: Sequence[SlideRef], settings: Settings) -> dict[str, Any]:
+    # Every step-th image, so that the sample spans the whole list, which is often in the order of staining batches.
     step = max(1, -(-len(members) // _MAX_IMAGES))
     samples = []
     for ref in members[::step]:
@@ -164,13 +168,13 @@ def _estimate(members: Sequence[SlideRef], settings: Settings) -> dict[str, Any]
 def sample_tissue(slide: Slide, tissue: Tissue, pixel_size_um: float | None) -> NDArray[np.float32]:
     """Return optical densities of tissue against the image's own glass, float32 (N, 3), evenly spread.
 
-    Windows lie at even steps through the tissue mask, at about 1 µm per pixel; the same image always gives the same
-    pixels.
+    Windows at about 1 µm per pixel, at even steps through the tissue mask: no random numbers, so the same image always
+    gives the same pixels.
 
     Parameters
     ----------
     slide
-        An open image.
+        The open image.
     tissue
         Its tissue mask and glass colour.
     pixel_size_um

@@ -1,7 +1,7 @@
 """Records of a run, and the protocol of a scoring method.
 
-An image travels through a run in one carrier: `ImageSetup` before it is measured, `FinishedImage` after it. Both hold
-the same `ImageContext`, the only place where warnings and a refusal are kept; a step that adds to it returns a new one.
+An image passes through a run in one carrier: `ImageSetup` before it is measured, `FinishedImage` afterwards. Both hold
+the same `ImageContext`, the only place for warnings and a refusal; a step that adds to it returns a new one.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Inputs:
     whole_tissue
         No tumour region was drawn, and all tissue is to be measured.
     fingerprint
-        Of the image file.
+        Fingerprint of the image file's content.
     region_hash
         SHA-256 of the region file; None without one.
     hash
         The input hash, 64 hex digits.
     measurement_hash
-        The input hash without what only the scoring of measured cells depends on.
+        The input hash without guideline, limits and case, on which only the scoring of measured cells depends.
     card
         Card of the network that predicts patches, finds cells or finds the tumour; None without one.
     """
@@ -70,7 +70,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class ImageContext:
-    """Facts about an image that stay with it from set-up to the finished run.
+    """Regions, stains, warnings and refusal of an image, from set-up to the finished run.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class ImageContext:
     by_core
         Each region is a TMA core with a score of its own.
     warnings
-        Sentences for the score and the report, in the order in which they arose.
+        Sentences for the score and the report, in order of appearance.
     refusal
         Reason why the image is not assessable; None where it is.
     """
@@ -96,28 +96,29 @@ class ImageContext:
     refusal: Refusal | None = None
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
-        """Return this context with a refusal; the first one stands."""
+        """Return this context with a refusal; the first one is kept."""
+        # The first is the cause: an image without a pixel size also has no cells, but that is not what to tell.
         return self if refusal is None or self.refusal is not None else replace(self, refusal=refusal)
 
     def warned(self, *warnings: str) -> ImageContext:
-        """Return this context with more warnings."""
+        """Return this context with more warnings; order is kept, as run and rescore must write the same bytes."""
         return replace(self, warnings=(*self.warnings, *warnings)) if warnings else self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSetup:
-    """One opened image with all that a method needs to measure it.
+    """An open image with everything that a method needs to measure it.
 
     Attributes
     ----------
     ref
         The image and its case.
     settings
-        Of all rooms.
+        Settings of all rooms.
     slide
         The open image.
     inputs
-        From `gather_inputs`.
+        Pixel size, region file and hashes, from `runs.inputs.gather_inputs`.
     tissue
         Tissue mask of the image.
     context
@@ -134,7 +135,7 @@ class ImageSetup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedImage:
-    """One measured and scored, or refused, image, ready to be written.
+    """A measured and scored, or refused, image, ready to be written.
 
     Attributes
     ----------
@@ -164,7 +165,10 @@ class FinishedImage:
 
 
 class Method(Protocol):
-    """A way to score an image: by cells, by IHC indicators, or by the patches of a network. Picklable."""
+    """A scoring method: by cells, by IHC indicators, or by the patches of a network. Picklable.
+
+    Everything that distinguishes the methods stands in their objects: the rest of a run never asks for a name.
+    """
 
     @property
     def name(self) -> str:
@@ -173,17 +177,17 @@ class Method(Protocol):
 
     @property
     def is_ihc_only(self) -> bool:
-        """Whether it needs haematoxylin and DAB; a network takes any stain that it was trained on."""
+        """Whether it needs haematoxylin and DAB; a classifier may be trained on any stain."""
         ...
 
     @property
     def pools_stains(self) -> bool:
-        """Whether images without stain vectors of their own share those of their group."""
+        """Whether images without stain vectors of their own use those of their stain group."""
         ...
 
     @property
     def uses_existing_cells(self) -> bool:
-        """Whether it measures the cells of the region file."""
+        """Whether it measures the existing cells of the region file instead of finding cells."""
         ...
 
     def check(self) -> None:
@@ -200,9 +204,9 @@ class Method(Protocol):
         Parameters
         ----------
         settings
-            Of all rooms.
+            Settings of all rooms.
         card
-            From `card`.
+            Card of its network, from `card`.
 
         Returns
         -------
@@ -212,21 +216,21 @@ class Method(Protocol):
         ...
 
     def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return why an image of this pixel size cannot be measured; None where it can.
+        """Return a refusal if an image of this pixel size cannot be measured, else None.
 
         Parameters
         ----------
         name
-            Of the image, for the message.
+            File name of the image, for the message.
         pixel_size_um
-            Of level 0, µm; None where unknown.
+            µm per level-0 pixel; None where unknown.
         card
-            From `card`.
+            Card of its network, from `card`.
 
         Returns
         -------
         Refusal | None
-            With the way out.
+            Its reason says what to do.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The whole tissue as a region, where no tumour region was drawn."""
+"""Whole-tissue region: stands in for the tumour where no tumour region was drawn."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_ONE_CHOSE", "whole_tissue_region", "whole_tissue_uuid"]
 
-#: Warning wherever all tissue stands in for the tumour: with a whole core as denominator many a 1+ becomes 0.
+#: Warning wherever all tissue stands in for the tumour. Stroma and normal cells enlarge the denominator of every share,
+#: so many a 1+ becomes 0.
 NO_ONE_CHOSE = (
     "No one chose the tumour: all tissue was scored, stroma and normal cells included. "
     "Draw Tumor regions for a score of the tumour."
 )
-#: Running number in the UUID of the whole-tissue region: the last one, which no cell reaches.
+#: Running number of the whole-tissue region in its UUID. The last of 32 bits, as cells and patches count up from 0.
 _WHOLE_TISSUE_NUMBER = (1 << 32) - 1
 
 
 def whole_tissue_region(tissue: Tissue, input_hash: str) -> Region | None:
-    """Return all tissue as one tumour region of the run of `input_hash`; None where there is no tissue."""
+    """Return all tissue as one tumour region of the run with this input hash; None where there is no tissue."""
     pieces = tissue_polygons(tissue)
     if not pieces:
         return None
@@ -35,5 +36,5 @@ def whole_tissue_region(tissue: Tissue, input_hash: str) -> Region | None:
 
 
 def whole_tissue_uuid(input_hash: str) -> UUID:
-    """Return the UUID of the region that stands for all tissue in the run of `input_hash`."""
+    """Return the UUID of the whole-tissue region in the run with this input hash: ours, as its tag proves."""
     return UUID(bytes=object_uuids(input_hash, 1, start=_WHOLE_TISSUE_NUMBER)[0].tobytes())

@@ -1,4 +1,4 @@
-"""Writing a finished run: cells, score, overlay, and the record needed to check and repeat it."""
+"""Writing of a finished run: cells, score, overlay, and the record by which it can be checked and repeated."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CELLS_GEOJSON", "add_geojson", "cell_counts", "write_files", "write_run"]
 
+#: Name of the cells as GeoJSON, written on request: it is many times the size of ``cells.npz``.
 CELLS_GEOJSON = "cells.geojson.gz"
 
 
@@ -44,17 +45,17 @@ def write_run(
     Parameters
     ----------
     job
-        Of the image.
+        Image, case and options.
     lock
-        Held by this process.
+        Lock of the image, held by this process.
     slide
-        For the overlay; None for an image that was refused before it was opened.
+        Read for the overlay; None for an image that was refused before it was opened.
     inputs
         Pixel size, hashes and card for the record.
     finished
-        The result.
+        The result to write.
     seconds
-        Time it took.
+        Time spent on the image.
 
     Returns
     -------
@@ -66,6 +67,7 @@ def write_run(
     OutputError
         Read-only folder, full disk; the image keeps its former run.
     """
+    # Written under a temporary name and renamed at the end: a killed process leaves no half-written run.
     with new_run(lock, inputs.hash) as writer:
         write_files(writer, finished, slide, geojson=job.options.geojson)
         writer.finish(_record(job, slide, inputs, finished, seconds))
@@ -78,11 +80,11 @@ def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None,
     Parameters
     ----------
     writer
-        Of the run.
+        Writes into the folder of the run and hashes each file for its record.
     finished
-        The result.
+        The result to write.
     slide
-        For the overlay; None writes none.
+        Read for the overlay; None writes no overlay.
     geojson
         Also write the cells as GeoJSON.
     """
@@ -96,6 +98,7 @@ def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None,
     if slide is not None:
         overlay = draw_overlay(slide, finished.table, finished.context.regions, patches=finished.patches)
         writer.write("overlay.jpg", encode_jpeg(overlay))
+    # Files of one method only, such as heat maps; the record lists them like all others.
     for name, data in finished.extra_files.items():
         writer.write(name, data)
     if geojson:
@@ -103,10 +106,24 @@ def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None,
 
 
 def add_geojson(lock: ImageLock, run_dir: Path) -> Path:
-    """Return a run with `CELLS_GEOJSON`: `run_dir` itself, or a copy with the file, which becomes the current run."""
+    """Return a run with `CELLS_GEOJSON`: `run_dir` itself, or a copy with the file, which becomes the current run.
+
+    Parameters
+    ----------
+    lock
+        Lock of the image, held by this process.
+    run_dir
+        A finished run.
+
+    Returns
+    -------
+    Path
+        Folder of the run with the file.
+    """
     record, table, _ = read_run(run_dir)
     if CELLS_GEOJSON in record.files or table is None:
         return run_dir
+    # A finished run is never changed: QuPath, or another process, may be reading it.
     with new_run(lock, record.input_hash) as writer:
         for name in record.files:
             shutil.copyfile(run_dir / name, writer.folder / name)
@@ -123,12 +140,14 @@ def _write_geojson(writer: RunWriter, table: CellTable) -> None:
 def _record(
     job: ScoreJob, slide: Slide | None, inputs: Inputs, finished: FinishedImage, seconds: float
 ) -> RunRecord:
+    # "measurement" finds stored cells that another guideline can score again without pixels.
     hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
     if inputs.card is not None:
         hashes["weights"] = inputs.card.weights_sha256
     return RunRecord(
+        # The writer names the run when it is finished.
         run="",
         input_hash=inputs.hash,
         image={
@@ -140,6 +159,7 @@ def _record(
             "width": job.ref.width if slide is None else slide.width,
             "height": job.ref.height if slide is None else slide.height,
             "reader": None if slide is None else slide.reader,
+            # As QuPath had it at the export: a push refuses an image whose calibration was changed since.
             "qupath_pixel_size_um": job.ref.pixel_size_um,
             "pixel_size_um": inputs.pixel_size_um,
             "pixel_size_source": inputs.pixel_size_source,
@@ -170,7 +190,7 @@ def _record(
 
 
 def cell_counts(finished: FinishedImage) -> dict[str, int]:
-    """Return the counts for ``run.json``: cells, measured cells, cells of each class."""
+    """Return the counts of ``run.json``: cells, measured cells, patches if any, and cells of each class."""
     table = finished.table
     counts = {"cells": len(table), "cells_measured": finished.score.n_cells}
     if finished.patches is not None:
@@ -181,7 +201,7 @@ def cell_counts(finished: FinishedImage) -> dict[str, int]:
 
 
 def _relative(path: Path, out: Path) -> str:
-    """Path of the image from the exchange folder's parent where it lies there: projects are moved."""
+    """Return the image's path relative to the project where it lies inside, so that a moved project still works."""
     project = exchange_root(out.resolve()).parent
     resolved = path.resolve()
     return (resolved.relative_to(project) if resolved.is_relative_to(project) else resolved).as_posix()

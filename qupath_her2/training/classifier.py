@@ -67,6 +67,7 @@ def train_network(
     TrainingError, ModelError, OutputError
         See `learning.train.loop.train` and `models.registry.build_model`.
     """
+    # Before the first epoch: slides whose stains cannot be normalised leave all three parts.
     data = normalise_manifest(job.manifest, job.recipe.stain)
     maps = data.maps
     manifest = shuffled_labels(data.manifest, job.settings.train.seed) if job.is_control else data.manifest
@@ -85,10 +86,11 @@ def train_network(
             resume=job.resume,
         )
     replace_file(job.out / "confusion.svg", confusion_figure(result.confusion, manifest.class_names).encode())
+    # The best epoch, not the last one, which `model` holds now.
     model, card = load_checkpoint(result.checkpoint)
     card = _calibrated(job, model, card, manifest, maps)
     save_card(result.checkpoint, card)
-    # Evaluated against the true labels, also where it was trained on shuffled ones: the control must fail here.
+    # Against the true labels, also where it was trained on shuffled ones: the control must fail here.
     test = evaluate(
         model,
         card,
@@ -110,12 +112,8 @@ def train_network(
     )
     for kind, figures in heads.items():
         write_agreement(job.out / "test" / f"head-{kind}", figures)
-    record = training_record(
-        replace(job, manifest=data.manifest),
-        result,
-        None if test is None else len(test.manifest),
-        data.left_out,
-    )
+    n_test = None if test is None else len(test.manifest)
+    record = training_record(replace(job, manifest=data.manifest), result, n_test, data.left_out)
     replace_file(job.out / "training.json", record)
     found = TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
     write_training_report(job, found, has_cam=model.cam_layer is not None)
@@ -124,6 +122,7 @@ def train_network(
 
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
     """Return the manifest with the labels of training and validation permuted; the test part keeps its own."""
+    # Permuted within each part, so that the class frequencies, and with them the weights of the loss, stay as they are.
     rng = np.random.default_rng(seed)
     label = manifest.label.copy()
     for part in (0, 1):
@@ -135,7 +134,12 @@ def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:
 def _calibrated(
     job: TrainJob, model: Any, card: ModelCard, manifest: PatchManifest, maps: Sequence[DensityMap] | None
 ) -> ModelCard:
-    """Return the card with the temperature that maximises the likelihood of the validation labels."""
+    """Return the card with the temperature that maximises the likelihood of the validation labels.
+
+    Guo C, et al. On calibration of modern neural networks. ICML 2017: one scalar that divides the logits, so the
+    predicted classes stay the same. On shuffled labels too: their validation labels are shuffled with them.
+    """
+    # Never on the training part, where the network is overconfident, nor on the test part, which must stay unseen.
     rows = (manifest.split == 1) & (manifest.label >= 0)
     if not rows.any():
         return card
@@ -143,7 +147,8 @@ def _calibrated(
     with PatchPixels(chosen) as pixels:
         found = predict(model, card, chosen, pixels, job.settings.predict, stain_maps=maps)
     if not np.isfinite(found.probabilities).all(axis=1).any():
-        raise TrainingError(f"No validation patch could be read. The first: {found.unread[0]}")
+        raise TrainingError(f"No validation patch could be read. The first error: {found.unread[0]}")
+    # The probabilities were predicted at the card's own temperature, so the new one multiplies it.
     return replace(card, temperature=card.temperature * fit_temperature(found.probabilities, chosen.label))
 
 
@@ -155,7 +160,7 @@ def training_record(
     Parameters
     ----------
     job
-        As trained.
+        The training, with the manifest that was used.
     result
         From `learning.train.loop.train`.
     n_test
@@ -190,6 +195,7 @@ def training_record(
         "test_patches": n_test,
         "deviations": [asdict(one) for one in job.recipe.deviations],
     }
+    # Sorted keys: two records of the same training can be compared line by line.
     options = (
         orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
     )

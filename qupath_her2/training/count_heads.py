@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HEADS", "fit_heads", "head_path"]
 
-#: Folder of the heads beside their network.
+#: Folder of the heads, beside the checkpoint of their network.
 HEADS = "heads"
 
 
 def head_path(checkpoint: Path, kind: str) -> Path:
-    """Return the file of a head of a network."""
+    """Return the file of a network's head of this kind."""
     return checkpoint.parent / HEADS / f"{kind}.json"
 
 
@@ -51,15 +51,15 @@ def fit_heads(
     Parameters
     ----------
     model, card
-        The network.
+        The trained network.
     manifest
         Labelled and split patches.
     kinds
         Classifiers to fit.
     checkpoint
-        Of the network, path without ending.
+        Checkpoint of the network, path without ending.
     settings
-        Of the prediction.
+        Settings of the prediction.
     stain_maps
         One per image; None without stain normalisation.
 
@@ -74,8 +74,10 @@ def fit_heads(
     n_images, n_classes = len(labelled.images), len(card.class_names)
     counts = count_classes_per_image(labelled.image, found.chosen, n_images, n_classes)
     truth = count_classes_per_image(labelled.image, labelled.label, n_images, n_classes)
+    # Split by case, so an image lies in one part as a whole.
     is_test = np.zeros(n_images, bool)
     is_test[labelled.image[labelled.split == 2]] = True
+    # An image none of whose patches could be read has no counts, and would look like a class of its own.
     has_patches = counts.sum(axis=1) > 0
     learning, testing = np.flatnonzero(has_patches & ~is_test), np.flatnonzero(has_patches & is_test)
     figures: dict[str, Agreement] = {}

@@ -54,19 +54,19 @@ def train_folds(
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
 ) -> TrainedFolds:
-    """Train and evaluate one network per fold, and write ``folds.json`` and ``folds.csv`` beside them.
+    """Train and evaluate one network per fold, and write ``folds.json`` and ``folds.csv``.
 
-    Every case is tested once, by a network that saw it neither in training nor in validation. The networks are in
-    ``fold-01``, ``fold-02`` … of the job's folder; a stopped cross-validation resumes.
+    Every case is tested once, by a network that saw it neither in training nor in validation. The networks are written
+    to ``fold-01``, ``fold-02`` … in the job's folder; a stopped cross-validation resumes.
 
     Parameters
     ----------
     job
-        As for a single training; its manifest is split anew.
+        As for a single training; its manifest is split again, by case.
     k
-        Number of folds, >= 3.
+        Number of folds, >= 3: one to test, one to validate, the rest to train.
     begin
-        Called with the number of each fold, from 1.
+        Called with the number of each fold, from 1, before it starts.
     progress, predicting
         See `train_network`.
 
@@ -80,7 +80,7 @@ def train_folds(
     PatchError
         Fewer cases than folds.
     TrainingError
-        A fold holds no labelled patch to test.
+        A fold has no labelled test patch, or shares a case between its parts.
     """
     splits = fold_splits(job.manifest, k, job.settings.patches.seed)
     for number, manifest in enumerate(splits, start=1):
@@ -93,6 +93,7 @@ def train_folds(
     for number, manifest in enumerate(splits, start=1):
         if begin is not None:
             begin(number)
+        # A folder of its own for each fold: a finished one is found and not trained again.
         one = replace(job, manifest=manifest, out=job.out / f"fold-{number:02d}")
         networks.append(train_network(one, progress=progress, predicting=predicting))
     found = TrainedFolds(tuple(networks), _figures(networks))
@@ -101,11 +102,12 @@ def train_folds(
 
 
 def _figures(networks: Sequence[TrainedNetwork]) -> dict[str, tuple[FoldFigure, ...]]:
+    # A mean over fewer folds than planned would leave out the most difficult slides without saying so.
     tests = [one.test for one in networks if one.test is not None]
     if len(tests) < len(networks):
         raise TrainingError(
-            f"{len(networks) - len(tests)} folds have no test patch once slides that cannot be normalised are left "
-            "out. Use fewer folds, or fix those slides."
+            f"{len(networks) - len(tests)} folds have no test patch without the slides whose stains cannot be "
+            "normalised. Use fewer folds, or fix or remove those slides."
         )
     parts: dict[str, list[Agreement]] = {
         "patches": [test.patches for test in tests],
@@ -128,6 +130,7 @@ def _write(folder: Path, job: TrainJob, found: TrainedFolds) -> None:
     rows: list[Sequence[str]] = []
     for name, figures in found.figures.items():
         table = fold_table(figures)
+        # An empty row between the tables, as spreadsheets separate them.
         rows += [[]] if rows else []
         rows += [[f"{name}: {table.title}"], table.header, *table.rows, *([note] for note in table.notes)]
     with output_errors(folder):

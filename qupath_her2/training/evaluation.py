@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "agreement_of_images", "evaluate", "write_evaluation"]
 
-#: Number of misclassified patches shown.
+#: Number of misclassified patches on the contact sheet: few enough to be looked at one by one.
 _WORST = 24
 
 
@@ -79,15 +79,21 @@ def evaluate(
     Parameters
     ----------
     model, card
-        The network.
+        The trained network.
     manifest
-        Split and labelled.
+        Labelled and split patches.
     pixels
-        Opens the reader of a manifest.
+        Opens a reader of the manifest's patches.
     split
-        Index into `patches.manifest.SPLITS`.
-    settings, votes, stain_maps, progress
-        See `learning.inference.predict` and `scoring.votes`.
+        Index into `patches.manifest.SPLITS`; 2 is the test part.
+    settings
+        Settings of the prediction.
+    votes
+        Voting rule for images.
+    stain_maps
+        One per image; None without stain normalisation.
+    progress
+        Called with patches done and in total.
 
     Returns
     -------
@@ -99,8 +105,10 @@ def evaluate(
         return None
     with pixels(chosen) as reader:
         found = predict(model, card, chosen, reader, settings, stain_maps=stain_maps, progress=progress)
+    # A patch that could not be read has no class (-1): that is missing, not wrong.
     wrong = np.flatnonzero((found.chosen >= 0) & (found.chosen != chosen.label))
     confidence = found.probabilities[wrong, found.chosen[wrong]]
+    # Most confident first: those are label errors, or what the network has misunderstood.
     return Evaluation(
         chosen,
         found,
@@ -111,6 +119,7 @@ def evaluate(
 
 
 def _is_split_by_case(manifest: PatchManifest) -> bool:
+    # An image without a case may show the same patient as another, so one is enough to suspect leakage.
     return manifest.settings.get("split", {}).get("kind") == "by case" and None not in manifest.cases
 
 
@@ -124,6 +133,7 @@ def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard) 
         cases=cases,
         probabilities=_summing_to_one(found.probabilities),
         level="patch",
+        # Grades are ordered, so weighted kappa applies; two classes have no order that matters.
         is_ordered=len(names) > 2,
     )
     return agreement(
@@ -158,19 +168,22 @@ def agreement_of_images(
     Parameters
     ----------
     manifest
-        Labelled patches, at least one of each image.
+        Labelled patches, at least one per image.
     images
         Indices into its images.
     names
-        The classes.
-    answer, probabilities
-        Predicted class of each image, None for none; class probabilities, (n, C).
+        Class names.
+    answer
+        Predicted class of each image; None where there is none.
+    probabilities
+        float (n, C), class probabilities of each image.
 
     Returns
     -------
     Agreement
-        At the level of slides.
+        At slide level.
     """
+    # The truth of an image is the class of most of its patches: annotations label regions, not slides.
     labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
     pairs = make_pairs(
         [names[int(label)] for label in labels],
@@ -186,7 +199,8 @@ def agreement_of_images(
 
 
 def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return probabilities whose sums half precision has left slightly off 1, normalised."""
+    """Return probabilities normalised to sum 1."""
+    # Half precision leaves sums slightly off 1, which `make_pairs` may reject.
     wide = probabilities.astype(np.float64)
     return np.asarray(wide / wide.sum(axis=1, keepdims=True))
 
@@ -201,7 +215,7 @@ def write_evaluation(
     stain_maps: Sequence[DensityMap] | None = None,
     cam: CamSettings | None = None,
 ) -> None:
-    """Write tables, confusion matrices and the worst mistakes into `folder`.
+    """Write tables, confusion matrices and the most confident mistakes into `folder`.
 
     ``patches/`` and ``images/`` with ``agreement.json`` and ``agreement.csv``, ``confusion.svg`` of both, and
     ``mistakes.jpg`` where there are any: each patch beside the Grad-CAM of the wrong class, or alone where the network
@@ -211,12 +225,16 @@ def write_evaluation(
     ----------
     folder
         Created where missing.
-    found, card, pixels
-        See `evaluate`.
+    found
+        From `evaluate`.
+    card
+        Card of the network.
+    pixels
+        Opens a reader of the manifest's patches.
     model
-        The network.
+        The trained network.
     stain_maps
-        See `evaluate`.
+        One per image; None without stain normalisation.
     cam
         Opacity of the heat map.
 
@@ -232,9 +250,11 @@ def write_evaluation(
     mistakes = folder / "mistakes.jpg"
     worst = found.worst[:_WORST]
     if len(worst) == 0:
+        # A sheet of an earlier training in this folder would show mistakes that this network does not make.
         with output_errors(mistakes):
             mistakes.unlink(missing_ok=True)
         return
+    # Before stain normalisation: a person should see the patch as it looks in the slide.
     with pixels(found.manifest) as reader:
         pictures = reader.read(worst)
     captions = [_caption(found, card, row) for row in worst.tolist()]

@@ -1,4 +1,4 @@
-"""Training segmenters: from labelled windows to checkpoints and a table of test metrics."""
+"""Training a segmenter: from windows with pixel labels to a checkpoint with its card and table of test metrics."""
 
 from __future__ import annotations
 
@@ -44,13 +44,23 @@ __all__ = [
     "write_table",
 ]
 
-#: Memory for windows once read, bytes; beyond it, each epoch reads them from disk again.
+#: Memory for decoded windows, bytes. Windows beyond it are read from the slides again in each epoch.
 _CACHE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedSegmenter:
-    """A trained segmenter: checkpoint, card, history, and its `row` of test metrics (None without a test part)."""
+    """A trained segmenter.
+
+    Attributes
+    ----------
+    checkpoint, card
+        The network; path without ending.
+    result
+        History of the training.
+    row
+        Metrics of the test part; None without one.
+    """
 
     checkpoint: Path
     card: ModelCard
@@ -59,7 +69,7 @@ class TrainedSegmenter:
 
 
 def check_model_fits_task(model: str, task: str) -> None:
-    """Raise SettingsError if a segmenter is given a task that labels patches, or a classifier one for pixels."""
+    """Raise SettingsError if a segmenter is given a task with patch labels, or a classifier one with pixel labels."""
     is_dense = find_model(model).kind == "segmentation"
     if is_dense != (task == SEGMENTATION.name):
         kinds = ("segments pixels", "patches") if is_dense else ("classifies patches", "pixels")
@@ -83,9 +93,11 @@ def train_segmenter(
     Parameters
     ----------
     job
-        With `targets`.
-    progress, predicting
-        Called after each step of the training; called with test windows done and in total.
+        The training, with `targets`.
+    progress
+        Called after each step of the training.
+    predicting
+        Called with test windows done and in total.
 
     Returns
     -------
@@ -99,7 +111,8 @@ def train_segmenter(
     """
     if job.targets is None:
         raise TrainingError(
-            f"Recipe '{job.recipe.name}' trains a segmenter, but these patches have no pixel targets."
+            f"Recipe '{job.recipe.name}' trains a segmenter, but these patches have no pixel labels. Cut windows with "
+            f"them: qupath-her2 patches FOLDER --recipe {job.recipe.name}."
         )
     manifest, targets = job.manifest, job.targets
     if job.is_control:
@@ -117,6 +130,7 @@ def train_segmenter(
             progress=progress,
             resume=job.resume,
         )
+        # The best epoch, not the last one, which `model` holds now. Calibrated in here, where the windows are cached.
         model, card = load_checkpoint(result.checkpoint)
         card = _calibrated(model, card, manifest, pixels, targets, job)
     save_card(result.checkpoint, card)
@@ -127,28 +141,30 @@ def train_segmenter(
         write_table(job.out / "test" / "pixels", [row])
         test_picture = confusion_figure(row.tally.confusion(), card.class_names, "Test pixels")
         replace_file(job.out / "test" / "confusion.svg", test_picture.encode())
+    # The job's own manifest, not the shuffled one of a control: the record describes the data set.
     n_test = int((job.manifest.split == 2).sum())
     replace_file(job.out / "training.json", training_record(job, result, n_test))
     return TrainedSegmenter(result.checkpoint, card, result, row)
 
 
 def shuffled_targets(manifest: PatchManifest, targets: Targets, seed: int) -> tuple[PatchManifest, Targets]:
-    """Return the windows with the targets of training and validation permuted; the test part keeps its own.
+    """Return the windows with the pixel labels of training and validation permuted; the test part keeps its own.
 
     Parameters
     ----------
     manifest
-        Windows, split.
+        Windows with their split.
     targets
-        In the order of its rows.
+        Pixel labels, in the order of its rows.
     seed
-        Of the permutation.
+        Seed of the permutation.
 
     Returns
     -------
     tuple[PatchManifest, Targets]
-        The manifest says so in its settings.
+        The manifest records the permutation in its settings.
     """
+    # Whole label images are exchanged between windows: the pixel counts of the classes stay as they are.
     rng = np.random.default_rng(seed)
     rows = np.arange(len(manifest))
     for part in (0, 1):
@@ -162,6 +178,7 @@ def _calibrated(
     model: Any, card: ModelCard, manifest: PatchManifest, pixels: PatchPixels, targets: Targets, job: TrainJob
 ) -> ModelCard:
     """Return the card with the temperature that maximises the likelihood of the validation pixels."""
+    # A window without a labelled pixel says nothing, but would take its share of the sample.
     rows = np.flatnonzero((manifest.split == 1) & targets.counts.any(axis=1))
     if len(rows) == 0:
         return card
@@ -199,6 +216,7 @@ def _test_row(
         name=job.model,
         window_px=part.patch_size_px,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        # Measured on this machine, which the row names: a figure to compare networks, not computers.
         seconds_per_crop=seconds_per_crop(model, part.patch_size_px, predict),
         device=result.device,
         best_epoch=result.best_epoch,
@@ -214,12 +232,12 @@ def train_rivals(
     predicting: Callable[[int, int], None] | None = None,
     beginning: Callable[[TrainJob], None] | None = None,
 ) -> tuple[TrainedSegmenter, ...]:
-    """Train several segmenters in turn, and write one table of all of them.
+    """Train several segmenters in turn, and write one table that compares them.
 
     Parameters
     ----------
     jobs
-        Of different networks on the same windows, or of one network on windows of different sizes.
+        Trainings of different networks on the same windows, or of one network on windows of different sizes.
     table
         Path of the table without ending: ``.csv``, ``.txt`` and ``.json`` are written.
     progress, predicting
@@ -237,6 +255,7 @@ def train_rivals(
     TrainingError
         There is no test part, so the table would be empty.
     """
+    # Before the first training, which may take hours.
     for job in jobs:
         if not (job.manifest.split == 2).any():
             raise TrainingError(
@@ -249,13 +268,13 @@ def train_rivals(
             beginning(job)
         done.append(train_segmenter(job, progress=progress, predicting=predicting))
         rows = [one.row for one in done if one.row is not None]
-        # Written after each network, so that whoever stops half-way keeps the results so far.
+        # After each network, so that a stopped comparison keeps its results so far.
         write_table(table, rows)
     return tuple(done)
 
 
 def write_table(path: Path, rows: Sequence[SegmenterRow]) -> None:
-    """Write metrics as ``.csv`` (all of them), ``.txt`` (to read) and ``.json``; raises OutputError."""
+    """Write metrics as ``.csv`` (all figures), ``.txt`` (a selection, to read) and ``.json``; raises OutputError."""
     with output_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     text = "\n".join(table_text(table) for table in pixel_tables(rows))

@@ -16,24 +16,24 @@ from qupath_her2.slides.stains.tissue_sample import fit_slide_macenko, normalisa
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import ManifestImage
     from qupath_her2.slides.stains.density_map import DensityMap
-    from qupath_her2.slides.stains.he_profiles import StainProfile
+    from qupath_her2.slides.stains.macenko_references import StainProfile
 
 __all__ = ["NormalisedManifest", "normalise_manifest"]
 
-#: Cause under which patches of such slides are counted as dropped.
+#: Cause under which the patches of slides that cannot be normalised are counted as dropped.
 UNFIT = "image: stains cannot be normalised"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalisedManifest:
-    """A data set of slides that can all be normalised.
+    """A data set whose slides can all be normalised.
 
     Attributes
     ----------
     manifest
-        Without the patches of slides that cannot be normalised, which it counts as dropped.
+        Without the patches of slides that cannot be normalised, which are counted as dropped.
     maps
-        One per image; None where nothing is normalised.
+        One per image of the manifest; None without normalisation.
     left_out
         A sentence for each slide that was left out.
     """
@@ -51,14 +51,19 @@ def normalise_manifest(manifest: PatchManifest, stain: str | None) -> Normalised
     manifest
         Patches of any slides.
     stain
-        As in `models.card.ModelCard`; None leaves the data set as it is.
+        Name of the normalisation, as in `models.card.ModelCard`; None leaves the data set as it is.
+
+    Returns
+    -------
+    NormalisedManifest
+        The data set with its maps.
 
     Raises
     ------
     TrainingError
-        No slide can be normalised; the message holds the first reason.
+        No slide can be normalised; the message gives the first reason.
     SettingsError
-        There is no such normalisation.
+        Unknown normalisation.
     """
     if stain is None:
         return NormalisedManifest(manifest, None)
@@ -75,6 +80,7 @@ def normalise_manifest(manifest: PatchManifest, stain: str | None) -> Normalised
         try:
             maps.append(macenko_map(_profile(image), reference))
         except (SettingsError, ImageReadError) as error:
+            # Reported and counted, not trained on as it is: unnormalised patches would teach the scanner.
             unfit.add(index)
             left_out.append(f"Left out: '{image.name}' cannot be normalised by {stain}: {error}")
     if not maps:
@@ -86,6 +92,7 @@ def normalise_manifest(manifest: PatchManifest, stain: str | None) -> Normalised
 
 
 def _profile(image: ManifestImage) -> StainProfile:
+    # Fitted to the tissue of the whole slide: the few patches of a slide may all be of one stain.
     with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
         size_um = None if np.isnan(image.pixel_size_um) else image.pixel_size_um
         return fit_slide_macenko(slide, pixel_size_um=size_um)

@@ -1,4 +1,4 @@
-"""The report of a training: one page built from the files in its folder."""
+"""Report of a training: one HTML page built from the files in its folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
 
     Parameters
     ----------
-    job, found
-        The training and its result; the figures are in the job's folder.
+    job
+        The training; its figures are read from its folder.
+    found
+        The result.
     has_cam
         Whether the network has a layer for Grad-CAM.
 
@@ -34,6 +36,7 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
         The page cannot be written.
     """
     result, test = found.result, job.out / "test"
+    # Pictures are embedded, so that the page can be mailed as one file.
     figures = [] if found.test is None else [("patches", found.test.patches), ("images", found.test.images)]
     parts = [Part("Training", _pictures((job.out / "curves.svg", "Loss and accuracy of each epoch", _SVG)))]
     for name, one in figures:
@@ -43,8 +46,9 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
         rows = tuple((kind, f"{one.accuracy.k} of {one.accuracy.n}") for kind, one in found.heads.items())
         parts.append(Part("Images by patch counts", (), (Table("Correct", ("head", "images"), rows),)))
     parts.append(
-        Part("Worst mistakes", _pictures((test / "mistakes.jpg", _of_mistakes(found, has_cam), _JPEG)))
+        Part("Worst mistakes", _pictures((test / "mistakes.jpg", _mistakes_caption(found, has_cam), _JPEG)))
     )
+    # What a reader of the figures must know to judge them; a split other than by case above all.
     split = job.manifest.settings.get("split", {})
     facts = {
         "recipe": f"{job.recipe.name}: {job.recipe.title}",
@@ -66,14 +70,14 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
     )
 
 
-def _of_mistakes(found: TrainedNetwork, has_cam: bool) -> str:
+def _mistakes_caption(found: TrainedNetwork, has_cam: bool) -> str:
     n = 0 if found.test is None else len(found.test.worst)
     text = f"Misclassified patches of unseen cases, most confident first ({n} in total)"
     return f"{text}; beside each the Grad-CAM of the predicted class" if has_cam else text
 
 
 def _pictures(*listed: tuple[Path, str, str]) -> tuple[Picture, ...]:
-    """Return the figures that exist: a training without mistakes has none of them."""
+    """Return the pictures that exist: a network without mistakes has no sheet of them."""
     return tuple(
         Picture(caption, path.read_bytes(), kind) for path, caption, kind in listed if path.is_file()
     )

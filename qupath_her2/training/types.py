@@ -35,23 +35,23 @@ class TrainJob:
     recipe
         The published system that is trained.
     settings
-        The recipe's, overridden by the user's.
+        Those of the recipe, overridden by the user's.
     out
         Folder of the checkpoint.
     model
-        Name of the network: the recipe's, or one that its paper compares it with.
+        Name of the network: the recipe's own, or one that its paper compares it with.
     weights
         Initial weights.
     is_control
-        Train on shuffled labels, from which nothing can be learnt: what it reaches is chance, or a leak.
+        Train on shuffled labels as a negative control: accuracy above chance on the test part means leakage.
     resume
         Continue the training in `out`.
     command
-        As typed.
+        The command line as typed.
     targets
-        Of a segmenter, in the order of the manifest's rows.
+        Pixel labels for a segmenter, in the order of the manifest's rows; None for a classifier.
     options
-        Of the network, in place of the recipe's.
+        Options of the network that override the recipe's.
     """
 
     manifest: PatchManifest
@@ -80,7 +80,7 @@ class TrainedNetwork:
     test
         Metrics of the test part; None without one.
     heads
-        {kind: metrics of the test images} of the recipe's heads over patch counts.
+        {kind: metrics of the test images} for the recipe's heads over patch counts.
     left_out
         A sentence for each slide that could not be used.
     """

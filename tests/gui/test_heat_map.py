@@ -47,7 +47,7 @@ def test_maps_are_shown_in_turn_and_hidden_again(qupath: QuPath, tmp_path: Path)
         shown.ask("qupath.getViewer().getOverlayOptions().setOpacity(1.0f); true")
         bare = shown.ask(COLOUR % middle)
         last = table.class_names[-1]
-        for name in (f"Probability of {last}", "What speaks for 3+ (Grad-CAM)"):
+        for name in (f"Probability of {last}", "Grad-CAM for 3+"):
             shown.choose("Extensions", "HER2", "Show heat map")
             shown.until(lambda name=name: shown.ask(LAID) == [name], name)
             shown.picture(tmp_path / f"{name[:4]}.png")

@@ -1,7 +1,7 @@
-"""The method ``cells``: an image's cells are measured, then scored by a guideline.
+"""The method ``cells``: the cells of an image are measured, then scored by a guideline.
 
-The two halves are apart because the second needs no pixels: a run keeps the estimates that intensity and pattern of
-each cell are graded from, so that another guideline, other case data or other limits take moments.
+Measuring and scoring are separate because scoring needs no pixels: a run stores the estimates from which intensity and
+pattern of each cell are graded, so that another guideline, other case data or other limits take moments.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CellsMethod", "load_measured_cells", "score_measured_cells"]
 
-#: Refusals by the scoring room, None among them: other limits or another guideline may lift them.
+#: Refusal codes of images whose cells were measured (None: not refused). Another guideline or other limits may lift
+#: them; every other refusal came before the measurement, and there are no cells to score again.
 _SCORED_AGAIN = (None, "too_few_cells", "tma_cores")
 
 
@@ -67,7 +68,7 @@ class CellsMethod:
 
     @property
     def is_ihc_only(self) -> bool:
-        """Membranes are measured in haematoxylin and DAB."""
+        """Membranes are measured in the DAB of HER2 IHC."""
         return True
 
     @property
@@ -81,7 +82,7 @@ class CellsMethod:
         return self.source.kind == "from-regions"
 
     def check(self) -> None:
-        """Raise where the network or plug-in that finds cells cannot be used."""
+        """Raise ModelError, SettingsError or MissingExtraError where the source of cells cannot be used."""
         if self.source.kind == "network":
             check_cell_network(self.source.checkpoint)
         elif self.source.kind == "plugin":
@@ -92,7 +93,7 @@ class CellsMethod:
         return check_cell_network(self.source.checkpoint) if self.source.kind == "network" else None
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
-        """Return all that the measured cells depend on besides image, regions, stains and tissue."""
+        """Return everything the measured cells depend on besides image, regions, stains and tissue."""
         used: dict[str, Any] = {"cells": settings.cells}
         if card is not None:
             used |= cell_network_settings(settings, card)
@@ -143,7 +144,7 @@ class CellsMethod:
 def score_measured_cells(
     cells: MeasuredCells, context: ImageContext, *, case: CaseInfo, scoring: ScoringSettings, input_hash: str
 ) -> FinishedImage:
-    """Score measured cells by the guideline of `scoring` and `case`, and give our own cells their UUIDs.
+    """Score measured cells by a guideline, and give our own cells their UUIDs.
 
     Parameters
     ----------
@@ -161,16 +162,18 @@ def score_measured_cells(
     Returns
     -------
     FinishedImage
-        With the classified cells; UUIDs of cells that people brought stay.
+        With the classified cells; existing cells from QuPath keep their UUIDs.
     """
     start = time.monotonic()
-    # The region that we made ourselves belongs to this run, and its UUID says so as those of our cells do.
+    # The whole-tissue region is ours: its UUID carries the hash of this run, as those of our cells do, so that a later
+    # run knows it as an object to replace.
     regions = tuple(
         replace(region, uuid=whole_tissue_uuid(input_hash)) if is_ours(region.uuid) else region
         for region in cells.scored_regions
     )
     intensity, pattern = cells.regrade(0.0)
     table = cells.table
+    # NaN coordinates without a pixel size: distances are then "not measured" rather than wrong.
     centroid_xy_um = table.centroid_xy * (context.pixel_size_um or np.nan)
     classes, score = score_cells(
         intensity,
@@ -185,7 +188,7 @@ def score_measured_cells(
         warnings=context.warnings,
     )
     uuid = table.uuid.copy()
-    # Cells that people brought keep their own identity; a table of ours has all-zero or our tagged UUIDs.
+    # Existing cells keep their identity. Cells of ours have no UUID yet (all zero), or one of an earlier score.
     mine = are_ours(uuid) | ~uuid.any(axis=1)
     uuid[mine] = object_uuids(input_hash, int(mine.sum()))
     return FinishedImage(
@@ -200,7 +203,7 @@ def score_measured_cells(
 def load_measured_cells(
     run_dir: Path, record: RunRecord, table: CellTable | None, score: SlideScore
 ) -> tuple[MeasuredCells, ImageContext] | None:
-    """Return the measured cells that a run keeps; None where it was refused or scored by another method.
+    """Return the measured cells stored in a run; None where it was refused or scored by another method.
 
     Parameters
     ----------
@@ -215,13 +218,14 @@ def load_measured_cells(
     Raises
     ------
     ExchangeError
-        The run's files do not fit together.
+        The run's files are damaged or do not match.
     """
     if table is None or not len(table) or score.refusal_code not in _SCORED_AGAIN:
         return None
     try:
         used = record.settings["used"]
         regions = stored_regions(run_dir, record)
+        # Graded by the settings of the stored run, not today's: those are part of the measurement hash.
         grading = GradingSettings(**record.settings["cells"]["grading"])
         estimates = stored_estimates(table)
         intensity, pattern = grade(estimates, grading)
@@ -257,7 +261,7 @@ def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
 
 
 def _file_warnings(inputs: Inputs) -> list[str]:
-    """Return a sentence on features set aside; ``run.json`` and `qupath-her2 regions` list them all."""
+    """Return a warning on unusable features of the region file; ``run.json`` and `qupath-her2 regions` list all."""
     n = len(inputs.region_file.quarantined)
     if n == 0:
         return []

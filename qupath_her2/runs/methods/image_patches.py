@@ -1,4 +1,4 @@
-"""Patches of one image, laid for a prediction."""
+"""Patch grid of one image for a prediction."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ __all__ = ["image_manifest"]
 
 
 def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, NDArray[np.int32]]:
-    """Lay patches over the tumour regions of an image, as the network was trained on them.
+    """Lay a grid of patches over the tumour regions of an image, cut as in the network's training.
 
     Parameters
     ----------
     setup
-        The image; its tumour regions are numbered in their order.
+        The image.
     card
         Patch size and pixel size of the network.
 
     Returns
     -------
     tuple[PatchManifest, NDArray[np.int32]]
-        The patches that the rules leave, and the tumour region of each, int32 (N,).
+        The patches that pass the drop rules, and the tumour region of each, int32 (N,), counted in the order of the
+        image's regions.
 
     Raises
     ------
@@ -63,18 +64,21 @@ def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, N
         inputs.fingerprint,
     )
     cut = _cut(setup, settings)
+    # Bright, white and black patches are dropped as in training; a whole image is predicted whatever it shows.
     if not settings.whole_image:
         cut = drop_patches(cut, image, None, settings)
     number = {region.uuid.bytes: index for index, region in enumerate(tumour)}
-    # The one patch of a whole image belongs to no region; it hangs below the first.
+    # The one patch of a whole image belongs to no region; it is listed under the first.
     owner = [number.get(uuid.tobytes(), 0) for uuid in cut.region_uuid]
     return _manifest(cut, image, card, settings), np.array(owner, np.int32)
 
 
 def _settings(settings: PatchSettings, card: ModelCard) -> PatchSettings:
-    """Return how patches are laid for a prediction: the training's way, but every place and no label."""
+    """Return the patch settings of a prediction: those of the training, but without labels or random subsets."""
+    # A network trained on whole images scaled down has no pixel size: its patches are cut at level 0.
     target = 0.0 if math.isnan(card.pixel_size_um) else card.pixel_size_um
-    # What overlaps by 5 % labels a partial annotation; a prediction of it would speak of what nobody chose.
+    # An overlap of 5 % may label a patch of a partial annotation in training. To predict such a patch would judge
+    # tissue that nobody chose, so here most of the patch must lie in the region.
     rule = LabelRule("majority") if settings.rule.rule == "overlap" else settings.rule
     grid = replace(settings.grid, patch_size_px=card.patch_size_px, target_um_px=target)
     return replace(settings, grid=grid, rule=rule, random_per_image=0)

@@ -1,7 +1,7 @@
-"""The method ``indicators``: three IHC indicators of an image's patches are measured and scored.
+"""The method ``indicators``: three IHC indicators are measured in an image's patches and scored by a decision table.
 
 Che et al. 2023 (doi 10.3390/diagnostics13020263). The tumour is annotated, found by a network of the recipe
-``tumour-resnet34``, or all tissue stands in for it. Control tissue (detached, much browner pieces) is left out unless
+``tumour-resnet34``, or replaced by all tissue. Control tissue (detached, much browner pieces) is left out unless
 regions were annotated.
 """
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IndicatorsMethod"]
 
-#: Pieces are looked for at about this scale, µm per pixel.
+#: Scale of the overview, µm per pixel: pieces of tissue span hundreds of µm, so finer only costs time.
 _OVERVIEW_UM = 8.0
 
 
@@ -57,9 +57,9 @@ class IndicatorsMethod:
     Attributes
     ----------
     tumour_from
-        Checkpoint of a network that finds the tumour, path without ending; None takes regions or all tissue.
+        Checkpoint of a network that finds the tumour, path without ending; None uses the regions or all tissue.
     keep_controls
-        Measure pieces that look like control tissue too, where no one chose the regions.
+        Where no region was drawn, also measure pieces that look like control tissue.
     ranges
         Decision table; None takes the published one.
     """
@@ -80,16 +80,16 @@ class IndicatorsMethod:
 
     @property
     def pools_stains(self) -> bool:
-        """The paper's thresholds are those of fixed vectors: none are estimated."""
+        """The paper's thresholds hold for fixed stain vectors, so none are estimated."""
         return False
 
     @property
     def uses_existing_cells(self) -> bool:
-        """Indicators look at no cells of the region file."""
+        """Indicators find their own nuclei."""
         return False
 
     def check(self) -> None:
-        """Raise where the network that finds the tumour is no tumour network."""
+        """Raise ModelError where the checkpoint is not that of a tumour network."""
         self.card()
 
     def card(self) -> ModelCard | None:
@@ -97,7 +97,7 @@ class IndicatorsMethod:
         return None if self.tumour_from is None else tumour_card(self.tumour_from)
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
-        """Return all that the indicators depend on besides image, regions, stains and tissue."""
+        """Return everything the indicators depend on besides image, regions, stains and tissue."""
         used: dict[str, Any] = {
             "indicators": settings.indicators,
             "control": settings.control,
@@ -119,7 +119,7 @@ class IndicatorsMethod:
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
         """Measure the patches of an image and score it; see `Method.measure`.
 
-        A heat map of the staining intensity goes with the result.
+        The result includes a heat map of the staining intensity.
         """
         start = time.monotonic()
         slide, settings = setup.slide, setup.settings.indicators
@@ -133,6 +133,7 @@ class IndicatorsMethod:
         boxes = patch_boxes(slide.width, slide.height, size_um, settings, area.mask)
         patches: list[PatchIndicators] = []
         for box in boxes:
+            # One patch at a time: all of a whole slide in memory would be its full-resolution pixels.
             patches.append(indicators_of_patch(_read(slide, box, settings), settings, context.stains))
             if progress is not None:
                 progress(len(patches), len(boxes), sum(patch.n_cells for patch in patches))
@@ -143,6 +144,7 @@ class IndicatorsMethod:
             warnings=context.warnings,
         )
         return FinishedImage(
+            # Patches are pooled over all regions, as in the paper, so TMA cores have no scores of their own.
             replace(context, by_core=False),
             score,
             empty_table(),
@@ -153,12 +155,13 @@ class IndicatorsMethod:
 
 
 def _maps(boxes: Sequence[Box], intensities: Sequence[float], tumour: TumourMap | None) -> dict[str, bytes]:
-    """Return what is laid over the image: staining, and the tumour as a network found it."""
+    """Return the overlay files: map of the staining intensity, and probability map of the tumour if there is one."""
     files = {} if tumour is None else {tumour.overlay.file: tumour.png}
     places = [] if tumour is None else [tumour.overlay]
     if boxes:
         place, png = _heat_map(boxes, intensities)
         files[place.file] = png
+        # The first overlay is the one that the report and QuPath show first.
         places.insert(0, place)
     return files | {OVERLAYS: overlays_json(places)} if files else {}
 
@@ -178,7 +181,17 @@ def _heat_map(boxes: Sequence[Box], intensities: Sequence[float]) -> tuple[Overl
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _MeasuredArea:
-    """`mask` of what is measured, bool over the overview; the `tumour` map of a network; the `context` after both."""
+    """The measured area.
+
+    Attributes
+    ----------
+    mask
+        bool (H, W) over the overview picture.
+    tumour
+        Tumour map of a network; None without one.
+    context
+        Of the image, with the warnings or the refusal that finding the area added.
+    """
 
     mask: NDArray[np.bool_]
     tumour: TumourMap | None
@@ -188,12 +201,13 @@ class _MeasuredArea:
 def _measured_area(
     method: IndicatorsMethod, setup: ImageSetup, pixel_size_um: float, progress: Progress | None
 ) -> _MeasuredArea:
-    """Return the area to measure: the regions, or the tissue without control pieces.
+    """Return the area to measure: the regions, or all tissue without control pieces, cut with the network's tumour map.
 
-    Where a network looks for the tumour, the tumour alone; its context holds the refusal where the network found none.
+    Its context holds a refusal where the network found no tumour.
     """
     slide, context = setup.slide, setup.context
     longest_um = max(slide.width, slide.height) * pixel_size_um
+    # At least 256 px, or a single TMA core would be a handful of pixels at 8 µm.
     rgb, frame = read_overview(slide, max(256, round(longest_um / _OVERVIEW_UM)))
     mask = tumour_mask(context.regions, rgb.shape, frame.to_picture)
     tumour = None
@@ -204,6 +218,7 @@ def _measured_area(
             return _MeasuredArea(mask, None, context.refused(found))
         tumour = found
         mask &= tumour.mask
+        # Replaced, not added to: the warning that no one chose the tumour no longer holds.
         context = replace(context, warnings=tumour.warnings)
     if setup.inputs.whole_tissue:
         area, warnings = measured_area(
@@ -224,6 +239,7 @@ def _read(slide: Slide, box: Box, settings: IndicatorSettings) -> NDArray[np.uin
     side = (settings.patch_px, settings.patch_px)
     if pixels.shape[:2] == side:
         return pixels
+    # Area averaging keeps the mean stain when shrinking; it would leave blocks when enlarging.
     shrinks = box.width > settings.patch_px
     scaled = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(scaled, np.uint8)

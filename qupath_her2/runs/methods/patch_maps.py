@@ -1,4 +1,4 @@
-"""What is laid over an image after a prediction: heat map, its pyramid, and where the network looked."""
+"""Overlays of a prediction: heat map of the class probabilities, its pyramid for QuPath, and Grad-CAM."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
     from qupath_her2.records import PatchTable
     from qupath_her2.slides.stains.density_map import DensityMap
 
-__all__ = ["Looked", "look", "overlay_files"]
+__all__ = ["CamMap", "cam_map", "overlay_files"]
 
 HEAT_PYRAMID = "heatmap.ome.tif"
 CAM_SHEET = "cam.jpg"
-#: Patches whose maps are made at once: their pictures lie in memory too, and a sheet shows few.
+#: Patches explained at once. Few: a batch keeps its pictures and the gradients of their last feature map in memory.
 _AT_ONCE = 16
-#: Pixels along a patch on the map of where the network looked; a last map has 7 to 16.
+#: Pixels along a patch on the Grad-CAM map; more would be interpolation, as the last feature map has 7 to 16.
 _CAM_PX = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
-    """Where a network looked on one image.
+class CamMap:
+    """Grad-CAM of one class over a whole image.
 
     Attributes
     ----------
     class_name
-        The class it was asked for.
+        The class explained.
     heat
-        One plane, 1 where it was hottest on the whole image, NaN where no patch lies.
+        One plane, 0 to 1; 1 is the hottest place of the whole image, NaN where no patch lies.
     sheet
-        JPEG of its surest and its least sure patches, each beside the same with its heat.
+        JPEG of the patches with the highest and the lowest probability, each beside itself with the heat over it.
     """
 
     class_name: str
@@ -64,12 +64,12 @@ class Looked:
 
 
 def overlay_files(
-    table: PatchTable, size: tuple[int, int], pixel_size_um: float | None, looked: Looked | None
+    table: PatchTable, size: tuple[int, int], pixel_size_um: float | None, cam: CamMap | None
 ) -> dict[str, bytes]:
-    """Return the files that show an image's patches over it: {name: bytes}.
+    """Return the overlay files of an image's patches.
 
     ``heatmap.png`` with the probability of the last class, ``heatmap.ome.tif`` with those of all classes, ``cam.png``
-    and ``cam.jpg`` where the network was asked where it looked, and ``overlays.json`` with their places.
+    and ``cam.jpg`` where Grad-CAM was computed, and ``overlays.json`` with their places on the image.
 
     Parameters
     ----------
@@ -78,24 +78,30 @@ def overlay_files(
     size
         Width and height of the image, level-0 pixels.
     pixel_size_um
-        µm of a level-0 pixel; None where nobody knows it.
-    looked
-        Of `look`.
+        µm per level-0 pixel; None where unknown.
+    cam
+        From `cam_map`; None without Grad-CAM.
+
+    Returns
+    -------
+    dict[str, bytes]
+        {file name: content}.
     """
     planes = heat_planes(table, *size)
+    # Grades are in ascending order, so the last class is the strongest one, or "tumour".
     last = table.class_names[-1]
     files = {"heatmap.png": heat_map_png(planes.values[-1], 1)}
     overlays = [planes.overlay(f"Probability of {last}", "heatmap.png")]
     colours = {name: patch_colour(name) for name in table.class_names}
     files[HEAT_PYRAMID] = heat_pyramid(planes, pixel_size_um, colours)
-    if looked is not None:
-        files["cam.png"] = heat_map_png(looked.heat.values[0], 1, opacity_by_value=True)
-        files[CAM_SHEET] = looked.sheet
-        overlays.append(looked.heat.overlay(f"What speaks for {looked.class_name} (Grad-CAM)", "cam.png"))
+    if cam is not None:
+        files["cam.png"] = heat_map_png(cam.heat.values[0], 1, opacity_by_value=True)
+        files[CAM_SHEET] = cam.sheet
+        overlays.append(cam.heat.overlay(f"Grad-CAM for {cam.class_name}", "cam.png"))
     return files | {OVERLAYS: overlays_json(overlays)}
 
 
-def look(
+def cam_map(
     model: Any,
     card: ModelCard,
     manifest: PatchManifest,
@@ -107,30 +113,37 @@ def look(
     *,
     stain_maps: Sequence[DensityMap] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Looked:
-    """Ask a network what in each patch of an image speaks for one class.
+) -> CamMap:
+    """Compute Grad-CAM of one class for all patches of an image, and assemble it into one map.
 
     Parameters
     ----------
     model, card
-        The network, where it made the prediction.
+        The network, on the device of the prediction.
     manifest, pixels
         The patches of one image.
     probabilities
-        float (N, C), what it said of them; NaN where a patch could not be read.
+        float (N, C), predicted for them; NaN where a patch could not be read.
     wanted
-        Index of the class.
+        Index of the class to explain.
     size
         Width and height of the image, level-0 pixels.
     settings
-        How many patches are shown.
-    stain_maps, progress
-        As in `learning.predict`.
+        Number of patches on the sheet, and opacity of the heat.
+    stain_maps
+        One per image, as in the prediction; None without stain normalisation.
+    progress
+        Called with patches done and in total.
+
+    Returns
+    -------
+    CamMap
+        Comparable over the whole image: one scale, not one per patch.
 
     Raises
     ------
     ModelError
-        The network has no map to look at.
+        The network has no layer for Grad-CAM.
     """
     from qupath_her2.learning.dataset import Preparation
     from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
@@ -142,6 +155,7 @@ def look(
     known = np.isfinite(probabilities[:, wanted])
     shown = _shown(probabilities[:, wanted], known, settings.shown)
     kept: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    # In the order of the slide's tiles, so that each tile is decoded once.
     order = [row for row in reading_order(manifest).tolist() if known[row]]
     for start in range(0, len(order), _AT_ONCE):
         rows = np.array(order[start : start + _AT_ONCE])
@@ -153,9 +167,10 @@ def look(
                 kept[row] = picture, heat_overlay(picture, one, settings.opacity)
         if progress is not None:
             progress(start + len(rows), len(order))
+    # Grad-CAM has no unit: scaled by the whole image, a patch without evidence stays cold beside one full of it.
     hottest = np.nanmax(heat)
     name = card.class_names[wanted]
-    return Looked(
+    return CamMap(
         name,
         HeatPlanes((name,), (heat / hottest if hottest > 0 else heat)[None], step),
         paired_sheet(
@@ -165,9 +180,9 @@ def look(
 
 
 def _put(heat: NDArray[np.float32], box: NDArray[np.int32], found: NDArray[np.float32], step: float) -> None:
-    """Lay a patch's heat into the map of its image; where patches overlap, the hotter counts."""
+    """Write a patch's heat into the map of its image; where patches overlap, the maximum counts."""
     rows, columns = map_slice(box, step)
-    # A patch may reach over the image's edge, the map does not.
+    # A patch may reach beyond the image's edge, the map does not.
     part = heat[rows, columns]
     wide, high = columns.stop - columns.start, rows.stop - rows.start
     small = cv2.resize(found, (wide, high), interpolation=cv2.INTER_AREA)
@@ -175,7 +190,7 @@ def _put(heat: NDArray[np.float32], box: NDArray[np.int32], found: NDArray[np.fl
 
 
 def _shown(probability: NDArray[np.float32], known: NDArray[np.bool_], n: int) -> tuple[int, ...]:
-    """Return the rows to show: those surest of the class, then those least sure, each at most once."""
+    """Return the rows on the sheet: highest probabilities of the class, then the lowest, each patch at most once."""
     order = [int(row) for row in np.argsort(-probability, kind="stable") if known[row]]
     surest = order[:n]
     return (*surest, *order[max(len(surest), len(order) - n) :][::-1])

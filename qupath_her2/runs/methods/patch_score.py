@@ -1,4 +1,4 @@
-"""Patch votes: from the classes of an image's patches to one class for each region and for the image."""
+"""Patch votes: from the predicted classes of patches to one class for each region and for the image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["score_of_patches"]
 
 _NO_GUIDELINE = "none"
-_NOT_A_SCORE = "It is what a network says, not a score by a guideline. Research use only."
+#: Ends every reason: a predicted class must never be mistaken for a guideline score.
+_NOT_A_SCORE = "This is the prediction of a network, not a score by a guideline. Research use only."
 
 
 def score_of_patches(
@@ -38,33 +39,39 @@ def score_of_patches(
     by_core: bool,
     warnings: tuple[str, ...],
 ) -> SlideScore:
-    """Return what the patches of an image say together, and those of each region.
+    """Combine the predicted patches of an image into one class for it and one for each region.
 
     Parameters
     ----------
     votes
-        Rule of voting.
+        Voting rule.
     head
         File of a head over patch counts, which then classifies the image; None lets the patches vote.
     card
-        The network.
+        Of the network.
     table
-        Its patches.
+        Predicted patches.
     regions
-        That the table's `region` column indexes.
+        Indexed by the table's `region` column.
     by_core
         Each region is a TMA core, and the slide has no class.
     warnings
-        Sentences that the image's score carries.
+        Sentences for the image's score.
+
+    Returns
+    -------
+    SlideScore
+        With the status ``predicted``, or ``not assessable`` where no patch could be read.
 
     Raises
     ------
     ModelError
-        The head belongs to another network.
+        The head was trained with another network.
     """
     rows = {str(region.uuid): table.region == number for number, region in enumerate(regions)}
     of_regions = {uuid: _score(votes, card, table, mask, ()) for uuid, mask in rows.items()}
     whole = _score(votes, card, table, np.ones(len(table), bool), warnings)
+    # Heads are trained on the counts of whole images, so regions are always voted.
     if head is not None and whole.prediction is not None:
         whole = _by_head(head, card, table, whole)
     if by_core:
@@ -78,38 +85,41 @@ def score_of_patches(
 
 
 def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
-    """Return the score of an image whose class a head over its patch counts names."""
+    """Return the voted score with the class of a head over the image's patch counts in place of the vote's."""
     assert voted.prediction is not None
     head = load_count_head(path)
     if head.patch_classes != card.class_names:
         raise ModelError(
-            f"Head '{path}' counts {', '.join(head.patch_classes)}, and the network names "
-            f"{', '.join(card.class_names)}. Take the head that was trained with it."
+            f"Head '{path}' counts the classes {', '.join(head.patch_classes)}, but the network predicts "
+            f"{', '.join(card.class_names)}. Use the head that was trained with this network."
         )
-    counts = count_classes_per_image(np.zeros(len(table), np.int32), _named(table), 1, len(card.class_names))
+    counts = count_classes_per_image(np.zeros(len(table), np.int32), _codes(table), 1, len(card.class_names))
     probabilities = head.predict(counts)[0]
+    # NaN: no patch has a class, so there is nothing to count and the vote stands.
     if not np.isfinite(probabilities).all():
         return voted
     name = head.slide_classes[int(probabilities.argmax())]
     rule = f"{head.kind} over the counts of its patches"
-    said = replace(
+    prediction = replace(
         voted.prediction,
         class_name=name,
         probabilities=dict(zip(head.slide_classes, map(float, probabilities), strict=True)),
         rule=rule,
     )
     best = f"'{name}' ({rule}, {probabilities.max():.2f})"
-    reason = f"{_patches(said.n_patches)} by '{said.model}': {best}. {_NOT_A_SCORE}"
-    return replace(voted, reason=reason, prediction=said)
+    reason = f"{_patches(prediction.n_patches)} by '{prediction.model}': {best}. {_NOT_A_SCORE}"
+    return replace(voted, reason=reason, prediction=prediction)
 
 
 def _patches(n: int) -> str:
     return f"{n:,} patch{'' if n == 1 else 'es'}"
 
 
-def _named(table: PatchTable) -> NDArray[np.int16]:
-    """Return the class of each patch as the rules of voting have it, -1 for none."""
-    return np.where(table.patch_class == NOT_MEASURED, -1, table.patch_class).astype(np.int16)
+def _codes(table: PatchTable) -> NDArray[np.int16]:
+    """Return the class of each patch, int16 (N,), -1 for none, as `scoring.votes` expects."""
+    # Widened first: in uint8, -1 would wrap around to 255.
+    codes = table.patch_class.astype(np.int16)
+    return np.where(codes == NOT_MEASURED, np.int16(-1), codes)
 
 
 def _score(
@@ -119,26 +129,28 @@ def _score(
     mask: NDArray[np.bool_],
     warnings: tuple[str, ...],
 ) -> Score:
-    """Return what the patches of `mask` say together."""
-    found = vote(table.probabilities[mask], _named(table)[mask], settings=votes)
+    """Return the class that the patches of `mask` vote for."""
+    found = vote(table.probabilities[mask], _codes(table)[mask], settings=votes)
     if found.n_patches == 0:
-        reason = f"Not assessable: no patch that could be read lies here. {_NOT_A_SCORE}"
+        reason = f"Not assessable: there is no readable patch here. {_NOT_A_SCORE}"
         return Score(
             "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="no_patches"
         )
     name = None if found.class_index is None else card.class_names[found.class_index]
+    # JSON has no NaN: a class without a probability is left out.
     shares = {
         other: float(value)
         for other, value in zip(card.class_names, found.probabilities, strict=True)
         if math.isfinite(value)
     }
+    # The recipe tells more than the architecture, which several recipes may share.
     who = card.recipe or card.model
-    said = "no class" if name is None else f"'{name}'"
+    voted = "no class" if name is None else f"'{name}'"
     share = "" if name is None else f", {shares[name]:.2f}"
     return Score(
         "predicted",
         None,
-        f"{_patches(found.n_patches)} by '{who}': {said} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
+        f"{_patches(found.n_patches)} by '{who}': {voted} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
         _NO_GUIDELINE,
         warnings=warnings,
         prediction=Prediction(who, card.task, name, shares, found.n_patches, RULES[votes.rule]),

@@ -1,4 +1,4 @@
-"""The method ``network``: patches are predicted by a trained network, and vote for one class of region and image."""
+"""The method ``network``: a trained network predicts patches, which vote for the class of each region and image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qupath_her2.project.class_names import PATCH_CLASS
 from qupath_her2.provenance import object_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
 from qupath_her2.runs.methods.image_patches import image_manifest
-from qupath_her2.runs.methods.patch_maps import Looked, look, overlay_files
+from qupath_her2.runs.methods.patch_maps import CamMap, cam_map, overlay_files
 from qupath_her2.runs.methods.patch_score import score_of_patches
 from qupath_her2.runs.refused_image import empty_table, refused_image
 from qupath_her2.runs.types import FinishedImage
@@ -44,19 +44,19 @@ def patch_card(checkpoint: Path) -> ModelCard:
     Raises
     ------
     ModelError
-        There is no card, it is damaged, or it is that of a segmenter.
+        The card is missing, damaged, or belongs to a segmenter.
     """
     card = read_card(checkpoint)
     if card.task == SEGMENTATION.name:
         raise ModelError(
-            f"Network '{checkpoint}' is a segmenter and classifies no patches. It finds cells: qupath-her2 run --cells "
-            f"her2net:{checkpoint}."
+            f"Network '{checkpoint}' is a segmenter, which does not classify patches. Use it to find cells: "
+            f"qupath-her2 run FOLDER --cells {card.model}:{checkpoint}."
         )
     return card
 
 
 def patch_settings(settings: Settings, card: ModelCard, head: Path | None) -> dict[str, Any]:
-    """Return all that the patches of a network and their classes depend on, besides image and regions.
+    """Return everything the predicted patches depend on besides image and regions.
 
     Parameters
     ----------
@@ -77,13 +77,14 @@ def patch_settings(settings: Settings, card: ModelCard, head: Path | None) -> di
         "patches": settings.patches,
         "votes": settings.votes,
         "head": None if head is None else sha256_file(head),
+        # Only where it is on: opacity and the number of shown patches matter to nothing else.
         **({"cam": settings.cam} if settings.cam.is_on else {}),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class PatchesMethod:
-    """Classes of patches, regions and images by a trained network.
+    """Classification of patches, regions and images by a trained network.
 
     Attributes
     ----------
@@ -103,21 +104,21 @@ class PatchesMethod:
 
     @property
     def is_ihc_only(self) -> bool:
-        """A network takes any stain that it was trained on."""
+        """A network may be trained on any stain, H&E included."""
         return False
 
     @property
     def pools_stains(self) -> bool:
-        """A network normalises stains itself where it was trained so."""
+        """Stains are normalised by the network's own reference where it was trained with one."""
         return False
 
     @property
     def uses_existing_cells(self) -> bool:
-        """A network looks at patches, not at cells."""
+        """A classifier sees patches, not cells."""
         return False
 
     def check(self) -> None:
-        """Raise where the checkpoint is none of a classifier."""
+        """Raise ModelError where the checkpoint is not a classifier's."""
         self.card()
 
     def card(self) -> ModelCard:
@@ -125,7 +126,7 @@ class PatchesMethod:
         return patch_card(self.checkpoint)
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
-        """Return all that the patches and their classes depend on besides image and regions."""
+        """Return everything the predicted patches depend on besides image and regions."""
         return {} if card is None else patch_settings(settings, card, self.head)
 
     def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
@@ -152,19 +153,20 @@ class PatchesMethod:
         if isinstance(found, Refusal):
             return refused_image(setup.context.refused(found), case, settings.scoring)
         context = setup.context.warned(*found.warnings)
+        # The same order as in `image_manifest`, which the table's column `region` indexes.
         regions = tuple(region for region in context.regions if region.role == "tumour")
         score = score_of_patches(
             settings.votes, self.head, found.card, found.table, regions, context.by_core, context.warnings
         )
         size = (setup.slide.width, setup.slide.height)
-        looked = _looked(setup, found, score, size, progress) if settings.cam.is_on else None
+        cam = _cam_map(setup, found, score, size, progress) if settings.cam.is_on else None
         return FinishedImage(
             context,
             score,
             empty_table(),
             regions,
             timings_s={"network": round(time.monotonic() - start, 3)},
-            extra_files=overlay_files(found.table, size, setup.inputs.pixel_size_um, looked),
+            extra_files=overlay_files(found.table, size, setup.inputs.pixel_size_um, cam),
             patches=found.table,
         )
 
@@ -182,7 +184,7 @@ class PredictedPatches:
     table
         Class probabilities of each patch.
     warnings
-        On patches that could not be read.
+        Sentences on patches that could not be read.
     """
 
     model: Any
@@ -221,12 +223,14 @@ def predict_patches(
     """
     from qupath_her2.learning.inference.predict import predict
 
+    # A method with a checkpoint always has a card among its inputs.
     assert setup.inputs.card is not None
     model, card = _loaded(checkpoint, setup.inputs.card.weights_sha256)
     manifest, owner = image_manifest(setup, card)
     if len(manifest) == 0:
         return _no_patches(manifest)
     stain_maps = _stain_maps(setup, card)
+    # Read through a manifest, so that cutting, resizing and CLAHE are those of the training.
     with PatchPixels(manifest) as pixels:
         found = predict(
             model,
@@ -245,35 +249,35 @@ def _without_cells(progress: Progress | None) -> Callable[[int, int], None] | No
     return None if progress is None else lambda done, total: progress(done, total, 0)
 
 
-def _looked(
+def _cam_map(
     setup: ImageSetup,
-    asked: PredictedPatches,
+    found: PredictedPatches,
     score: SlideScore,
     size: tuple[int, int],
     progress: Progress | None,
-) -> Looked | None:
-    """Return the Grad-CAM of the image's class; None where no patch could be read."""
-    probabilities = asked.table.probabilities
+) -> CamMap | None:
+    """Return the Grad-CAM map of the image's class; None where no patch could be read."""
+    probabilities = found.table.probabilities
     if not np.isfinite(probabilities).any():
         return None
-    with PatchPixels(asked.manifest) as pixels:
-        return look(
-            asked.model,
-            asked.card,
-            asked.manifest,
+    with PatchPixels(found.manifest) as pixels:
+        return cam_map(
+            found.model,
+            found.card,
+            found.manifest,
             pixels,
             probabilities,
-            _wanted(score, asked.card, probabilities),
+            _cam_class(score, found.card, probabilities),
             size,
             setup.settings.cam,
-            stain_maps=asked.stain_maps,
+            stain_maps=found.stain_maps,
             progress=_without_cells(progress),
         )
 
 
 @functools.lru_cache(maxsize=1)
 def _loaded(checkpoint: Path, weights_sha256: str) -> tuple[Any, ModelCard]:
-    """Load a network once for all images of a process; the hash tells apart two of one file name."""
+    """Load a network once for all images of a process; the hash notices new weights under the same file name."""
     from qupath_her2.models.checkpoint import load_checkpoint
 
     return load_checkpoint(checkpoint)
@@ -292,15 +296,16 @@ def _unread(problems: Sequence[str]) -> tuple[str, ...]:
         return ()
     n = len(problems)
     return (
-        f"{n} patch{'' if n == 1 else 'es'} could not be read, and {'has' if n == 1 else 'have'} no class. "
+        f"{n} patch{'' if n == 1 else 'es'} could not be read and {'has' if n == 1 else 'have'} no class. "
         f"The first: {problems[0]}",
     )
 
 
 def _stain_maps(setup: ImageSetup, card: ModelCard) -> tuple[DensityMap, ...] | None:
-    """Return the normalisation that the network was trained with, fitted to this slide."""
+    """Return the stain normalisation that the network was trained with, fitted to this slide."""
     if card.stain is None:
         return None
+    # Fitted to the tissue of the whole slide, as in training, not to the regions that happen to be drawn.
     reference = normalisation_reference(card.stain)
     profile = fit_slide_macenko(
         setup.slide,
@@ -320,18 +325,21 @@ def _table(
     run_hash: str,
 ) -> PatchTable:
     return PatchTable(
+        # From the input hash and a running number, so that the same inputs give the same UUIDs and a push finds them.
         uuid=object_uuids(run_hash, len(manifest)),
         box_xywh=manifest.box_xywh,
         region=owner,
         # Softmax in half precision may end a hair above 1.
         probabilities=np.clip(probabilities, 0, 1),
         patch_class=np.where(chosen < 0, NOT_MEASURED, chosen).astype(np.uint8),
+        # Prefixed, or QuPath would take a predicted patch of class "3+" for one of its own scored cells.
         class_names=tuple(PATCH_CLASS + name for name in card.class_names),
     )
 
 
-def _wanted(score: SlideScore, card: ModelCard, probabilities: NDArray[np.float32]) -> int:
-    """Return the class that a map of where the network looked is made for: the image's, else the likeliest."""
+def _cam_class(score: SlideScore, card: ModelCard, probabilities: NDArray[np.float32]) -> int:
+    """Return the index of the class that Grad-CAM explains: the image's, else the most probable one."""
+    # TMA cores leave the slide without a class of its own.
     named = None if score.prediction is None else score.prediction.class_name
     if named in card.class_names:
         return card.class_names.index(named)

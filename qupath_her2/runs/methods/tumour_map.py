@@ -1,4 +1,4 @@
-"""The tumour as a network finds it: the measured area of ``--method indicators --tumour-from CHECKPOINT``."""
+"""Tumour map by a network: the measured area of ``--method indicators --tumour-from CHECKPOINT``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TUMOUR", "TumourMap", "find_tumour", "tumour_card"]
 
-#: The positive class of the task of the same name.
+#: Name of the task and of its positive class.
 TUMOUR = "tumour"
 
 
@@ -37,11 +37,11 @@ class TumourMap:
     Attributes
     ----------
     mask
-        bool (H, W), on the picture that was asked for.
+        bool (H, W), at the requested scale.
     overlay, png
-        Its probability, to be shown over the image.
+        Map of the tumour probability, to be shown over the image.
     warnings
-        All warnings of the image, in place of those before: a network, not "no one", chose the tumour.
+        All warnings of the image; they replace the earlier ones, as "no one chose the tumour" no longer holds.
     """
 
     mask: NDArray[np.bool_]
@@ -56,13 +56,13 @@ def tumour_card(checkpoint: Path) -> ModelCard:
     Raises
     ------
     ModelError
-        There is no card, or it is that of a network of another task.
+        The card is missing, or its network was trained for another task.
     """
     card = patch_card(checkpoint)
     if card.task != TUMOUR:
         raise ModelError(
-            f"--tumour-from '{checkpoint}' names a network of the task '{card.task}'. Train one that finds tumour: "
-            "qupath-her2 train FOLDER --recipe tumour-resnet34."
+            f"--tumour-from '{checkpoint}' is a network of the task '{card.task}', not '{TUMOUR}'. Train one that "
+            "finds tumour: qupath-her2 train FOLDER --recipe tumour-resnet34."
         )
     return card
 
@@ -75,7 +75,7 @@ def find_tumour(
     *,
     progress: Progress | None,
 ) -> TumourMap | Refusal:
-    """Return the tumour area of an image by a network; a refusal where it finds none.
+    """Predict the tumour area of an image; a refusal where the network finds none.
 
     Parameters
     ----------
@@ -105,12 +105,14 @@ def find_tumour(
         return found
     table, card = found.table, found.card
     code = card.class_names.index(TUMOUR)
+    # Without a pixel size the image was refused at set-up.
     assert setup.inputs.pixel_size_um is not None
     settings = setup.settings.tumour
     mask = tumour_area(
         table.box_xywh, table.probabilities[:, code], shape, scale, setup.inputs.pixel_size_um, settings
     )
     network = card.recipe or card.model
+    # A negative core and a failed network look the same; neither may be scored by all of its tissue instead.
     if not mask.any():
         return Refusal(
             "no_tumour_region",
@@ -120,7 +122,7 @@ def find_tumour(
     warnings = (
         *(text for text in setup.context.warnings if text != NO_ONE_CHOSE),
         *found.warnings,
-        f"The tumour was found by the network '{network}', not by a person. Look at its map first.",
+        f"The tumour was found by the network '{network}', not by a person. Check its probability map first.",
     )
     planes = heat_planes(table, setup.slide.width, setup.slide.height)
     overlay = planes.overlay("Probability of tumour", "tumour.png")

@@ -1,4 +1,4 @@
-"""Cells of a network from the command to the report, with a network that is right by construction."""
+"""Sources of cells, from the command to the report, with a network that is correct by construction."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def field() -> Field:
 
 @pytest.fixture(scope="module")
 def drawn(field: Field, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one picture in flat colours, its region, and a checkpoint that knows the colours."""
+    """A folder with one picture in flat colours, its region, and a checkpoint that segments these colours."""
     folder = tmp_path_factory.mktemp("flat") / "study"
     folder.mkdir()
-    # Real optics blur a little; edges without any would be no picture.
+    # Slightly blurred, as by real optics.
     rgb = cv2.GaussianBlur(flat_picture(field), (0, 0), 0.8)
     cv2.imwrite(str(folder / "flat.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     outline = shapely.geometry.mapping(shapely.box(0, 0, SIDE_PX, SIDE_PX))
@@ -103,13 +103,13 @@ def test_run_measures_and_scores_a_networks_cells(field: Field, study: Path) -> 
     assert (run_dir / "overlay.jpg").is_file()
     code, out = call("run", study, "--pixel-size-um", 0.25, "--cells", f"unet:{study / 'models' / 'best'}")
     assert "up to date" in out
-    # The guideline is another matter than the cells.
+    # Another guideline uses the same cells.
     code, out = call("score", study, "--guideline", "breast-2013")
     assert code == 0, out
     assert len(list((study / "her2" / "results").glob("*/*/run.json"))) >= 1
 
 
-def test_other_weights_are_another_result_and_their_name_is_none(study: Path) -> None:
+def test_other_weights_make_another_result_but_another_file_name_does_not(study: Path) -> None:
     first = scored(study)
     assert first.state == "scored"
     for ending in ("json", "safetensors"):
@@ -125,7 +125,7 @@ def scored_state(study: Path, checkpoint: Path | None) -> str:
     return score_image(plan_jobs(study, options).jobs[0]).state
 
 
-def test_settings_of_the_network_count_but_not_how_it_is_run(study: Path) -> None:
+def test_settings_of_the_network_make_another_result_but_batch_size_and_device_do_not(study: Path) -> None:
     toml = study / "her2.toml"
     toml.write_text("[segment]\nbatch_size = 3\n[predict]\ndevice = 'cpu'\n")
     assert scored(study).state == "scored"
@@ -135,7 +135,9 @@ def test_settings_of_the_network_count_but_not_how_it_is_run(study: Path) -> Non
     assert scored(study).state == "scored"
 
 
-def test_her2_toml_names_the_network_beside_itself(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_in_her2_toml_is_relative_to_that_file(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (study / "her2.toml").write_text('cell_source = "unet:models/best"\n')
     monkeypatch.chdir("/")
     code, out = call("cells", study, "--pixel-size-um", 0.25)
@@ -152,7 +154,7 @@ def test_her2_toml_names_the_network_beside_itself(study: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("pixel_size_um", "said"), [(0.5, "0.5 µm, and network 'unet'"), (0.3, "0.3 µm, and")]
 )
-def test_pixels_the_network_cannot_have_are_refused_with_the_cure(
+def test_pixels_too_coarse_for_the_network_are_refused_with_the_way_out(
     pixel_size_um: float, said: str, study: Path
 ) -> None:
     result = scored(study, pixel_size_um=pixel_size_um)
@@ -192,7 +194,7 @@ def test_a_network_and_indicators_do_not_go_together(study: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["her3net:x", "segnet", "unet:", "detekt", "from-regions:x", "se-resnet50:x", ""]
 )
-def test_a_slip_in_the_source_is_one_of_usage(text: str, tmp_path: Path) -> None:
+def test_a_mistyped_source_is_a_usage_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="MODEL:CHECKPOINT with MODEL one of her2net, unet"):
         split_source(text)
     code, out = call("run", tmp_path, "--cells", text)
@@ -200,7 +202,7 @@ def test_a_slip_in_the_source_is_one_of_usage(text: str, tmp_path: Path) -> None
     assert "her2net" in out
 
 
-def test_sources_are_read_as_they_are_written(study: Path) -> None:
+def test_sources_are_parsed(study: Path) -> None:
     assert cell_source("detect") == CellSource()
     assert cell_source("from-regions") == CellSource("from-regions")
     # A Windows path has a colon of its own.
@@ -212,14 +214,14 @@ def test_sources_are_read_as_they_are_written(study: Path) -> None:
     )
 
 
-def test_another_networks_checkpoint_is_named(study: Path) -> None:
+def test_a_checkpoint_of_another_network_is_named(study: Path) -> None:
     code, out = call("run", study, "--cells", f"her2net:{study / 'models' / 'best'}")
     assert code == 1
     assert "is of model 'unet', not of 'her2net'" in out
     assert "--cells unet:" in out
 
 
-def test_a_checkpoint_that_is_not_there_or_no_segmenter_is_said_once(study: Path) -> None:
+def test_a_missing_checkpoint_or_a_classifiers_is_an_error(study: Path) -> None:
     code, out = call("run", study, "--cells", f"unet:{study / 'models' / 'none'}")
     assert code == 1
     assert "has no card" in out
@@ -231,7 +233,7 @@ def test_a_checkpoint_that_is_not_there_or_no_segmenter_is_said_once(study: Path
         plan_jobs(study, RunOptions(method=CellsMethod(CellSource("network"))))
 
 
-def test_damaged_weights_fail_the_image_and_say_so(study: Path) -> None:
+def test_damaged_weights_fail_the_image(study: Path) -> None:
     weights = study / "models" / "best.safetensors"
     source = cell_source(f"unet:{study / 'models' / 'best'}")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -243,7 +245,7 @@ def test_damaged_weights_fail_the_image_and_say_so(study: Path) -> None:
     assert "do not match their card" in result.error
 
 
-def test_without_torch_the_pip_line_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_pip_line_is_printed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def need(*packages: str) -> None:
         raise MissingExtraError('pip install "qupath-her2[learn]"')
 
@@ -254,7 +256,7 @@ def test_without_torch_the_pip_line_is_said(study: Path, monkeypatch: pytest.Mon
         assert 'pip install "qupath-her2[learn]"' in out
 
 
-def test_the_network_of_the_package_needs_no_name_of_a_file(study: Path, field: Field) -> None:
+def test_the_shipped_network_needs_no_file_name(study: Path, field: Field) -> None:
     cv2.imwrite(str(study / "flat.png"), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
     (study / "her2.toml").write_text('cell_source = "unet"\n')
     code, out = call("run", study, "--pixel-size-um", 0.25)
@@ -277,8 +279,8 @@ def test_scoring_without_a_network_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize("name", ["her2net", "segnet", "bayesian-segnet"])
-def test_every_segmenter_can_be_named(name: str, study: Path, tmp_path: Path) -> None:
-    """Untrained ones: whatever they see, the run ends with a result."""
+def test_every_segmenter_runs(name: str, study: Path, tmp_path: Path) -> None:
+    """With random weights: whatever they predict, the run ends with a result."""
     (study / "her2.toml").write_text("[segment]\nsamples = 2\n")
     net = build_model(name, 3, weights="random", width=2)
     save_checkpoint(tmp_path / "net", net, replace(CARD, model=name, patch_size_px=64))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import orjson
@@ -9,9 +10,10 @@ from qupath_her2.errors import Her2Error, ModelError, OutputError, SettingsError
 from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import exchange_folder, find_settings, plan_jobs, select_images
+from tests.helpers.pulled_project import pull_image
 
 
-def test_one_job_an_image_with_its_regions(project: Path) -> None:
+def test_one_job_per_image_with_its_regions(project: Path) -> None:
     plan = plan_jobs(project)
     assert [job.name for job in plan.jobs] == ["pale.ome.tif", "strong.ome.tif"]
     assert all(job.ref.regions_path is not None for job in plan.jobs)
@@ -34,7 +36,7 @@ def test_patterns_choose_images(project: Path, patterns: tuple[str, ...], names:
 
 
 @pytest.mark.parametrize("pattern", ["x*", "nothing.tif"])
-def test_a_pattern_that_matches_nothing_says_what_there_is(project: Path, pattern: str) -> None:
+def test_a_pattern_without_a_match_lists_the_images(project: Path, pattern: str) -> None:
     with pytest.raises(Her2Error, match=r"pale\.ome\.tif"):
         select_images(project, (pattern,))
 
@@ -49,14 +51,14 @@ def test_cases_and_flags(project: Path) -> None:
     assert (strong.case, strong.site, strong.specimen) == ("K7", "breast", "resection")
 
 
-def test_cases_without_an_image_are_said(project: Path) -> None:
+def test_cases_without_an_image_get_a_note(project: Path) -> None:
     (project / "cases.csv").write_text("image,case\nstrong.ome.tif,K7\nstorng2.tif,K8\n")
     (note,) = plan_jobs(project).notes
     assert "storng2.tif" in note
     assert "strong.ome.tif" not in note
 
 
-def test_settings_beside_the_images_hold_unless_others_are_named(project: Path, tmp_path: Path) -> None:
+def test_her2_toml_of_the_folder_is_used_unless_another_is_named(project: Path, tmp_path: Path) -> None:
     (project / "her2.toml").write_text("[scoring]\nmin_cells = 33\n")
     other = tmp_path / "other.toml"
     other.write_text("[scoring]\nmin_cells = 44\n")
@@ -75,7 +77,7 @@ def test_mistakes_stop_the_run_before_the_first_image(project: Path) -> None:
     assert not (project / "her2" / "results").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_found_out_first(project: Path) -> None:
+def test_a_folder_that_cannot_be_written_stops_the_run_at_once(project: Path) -> None:
     (project / "taken").write_text("a file")
     with pytest.raises(OutputError, match="--out DIR"):
         plan_jobs(project, RunOptions(out=project / "taken" / "her2"))
@@ -97,16 +99,16 @@ def test_a_read_only_folder(project: Path) -> None:
         project.chmod(0o755)
 
 
-def test_a_project_file_means_its_folder(project: Path) -> None:
+def test_a_project_file_stands_for_its_folder(project: Path) -> None:
     (project / "project.qpproj").write_text("{}")
     assert exchange_folder(project / "project.qpproj") == project / "her2"
     with pytest.raises(Her2Error, match="not been exported yet"):
         plan_jobs(project / "project.qpproj")
-    # A folder that also holds a project is a plain folder still.
+    # A folder named as such is a plain folder, also if it holds a project file.
     assert len(plan_jobs(project).jobs) == 2
 
 
-def test_what_qupath_says_of_an_image_wins_over_the_file(project: Path) -> None:
+def test_qupaths_pixel_size_and_stains_win_over_the_files(project: Path) -> None:
     stains = '{"Name":"mine","Stain 1":"Hematoxylin","Values 1":"0.6 0.7 0.3","Stain 2":"DAB",'
     stains += '"Values 2":"0.3 0.5 0.8","Background":"240 240 240"}'
     (project / "her2").mkdir()
@@ -120,8 +122,16 @@ def test_what_qupath_says_of_an_image_wins_over_the_file(project: Path) -> None:
     assert strong.stains.source != "QuPath"
 
 
-def test_stain_vectors_of_the_user_hold_for_all(project: Path) -> None:
+def test_stain_vectors_of_the_settings_apply_to_all_images(project: Path) -> None:
     vectors = {"hematoxylin": [0.6, 0.7, 0.3], "dab": [0.3, 0.5, 0.8]}
     settings = find_settings(project, None, {"stain_vectors": vectors})
     assert [job.stains for job in plan_jobs(project, settings=settings).jobs] == [settings.stain_vectors] * 2
     assert not (project / "her2" / "stains.json").exists()
+
+
+def test_a_pulled_project_has_its_own_images_and_no_others(project: Path) -> None:
+    pull_image(project)
+    shutil.copy(project / "strong.ome.tif", project / "other.ome.tif")
+    assert [ref.name for ref in select_images(project)] == ["strong"]
+    (job,) = plan_jobs(project).jobs
+    assert (job.image, job.ref.pixel_size_um) == ("1_strong", 0.5)

@@ -1,4 +1,4 @@
-"""Regions of the H&E brought to the IHC of the same case, from files to files."""
+"""Transfer of regions from the H&E to the IHC section of the same case, from files to files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def truth():
 
 @pytest.fixture
 def study(tmp_path, truth):
-    """A folder with an H&E, its regions, and the IHC of the next section, turned and mirrored."""
+    """A folder with an H&E slide, its regions, and the IHC of the next section, rotated and mirrored."""
     anatomy = Anatomy.drawn(2, high=330, wide=390)
     write_png(tmp_path / "case_HE.png", stained(anatomy, "H&E", 2))
     write_png(tmp_path / "case_HER2.png", laid(stained(anatomy, "IHC", 102), truth, SHAPE))
@@ -43,7 +43,7 @@ def study(tmp_path, truth):
     return tmp_path
 
 
-def test_regions_arrive_where_their_tissue_is_and_lie_beside(study, truth, tree):
+def test_regions_arrive_on_their_tissue_in_a_folder_of_their_own(study, truth, tree):
     before = tree(study)
     source, target = (select_images(study, (name,))[0] for name in ("case_HE.png", "case_HER2.png"))
     found = transfer_between(source, target, study / "her2", class_names=ClassNames(), pixel_size_um=10.0)
@@ -67,11 +67,11 @@ def test_regions_arrive_where_their_tissue_is_and_lie_beside(study, truth, tree)
     record = json.loads((found.folder / "registration.json").read_bytes())
     assert (record["fixed"], record["moving"]) == ("case_HE.png", "case_HER2.png")
     assert registration_from_dict(record) == found.registration
-    # Nobody's file was changed.
+    # No existing file was changed.
     assert {path: tree(study)[path] for path in before} == before
 
 
-def test_the_command_says_the_error_and_where_to_look(study):
+def test_the_command_prints_the_error_and_the_picture_to_check(study):
     flags = ["--transfer-from", "case_HE.png", "--transfer-to", "case_HER2.png", "--pixel-size-um", "10"]
     done = CliRunner().invoke(app, ["regions", str(study), *flags])
     assert done.exit_code == 0
@@ -87,10 +87,10 @@ def test_the_command_says_the_error_and_where_to_look(study):
         (["--transfer-from", "case_HE.png"], "needs both"),
         (["--transfer-from", "case_HE.png", "--transfer-to", "*.png"], "matches 2 images"),
         (["--transfer-from", "case_HE.png", "--transfer-to", "case_HER2.png"], "has no pixel size"),
-        (["--transfer-from", "case_HER2.png", "--transfer-to", "case_HE.png"], "no regions to bring over"),
+        (["--transfer-from", "case_HER2.png", "--transfer-to", "case_HE.png"], "no regions to transfer"),
     ],
 )
-def test_what_is_missing_is_said(study, flags, message):
+def test_missing_inputs_are_named(study, flags, message):
     done = CliRunner().invoke(app, ["regions", str(study), *flags])
     assert done.exit_code == 1
     assert message in " ".join(done.stderr.split())

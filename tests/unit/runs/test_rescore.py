@@ -54,7 +54,7 @@ def read_run_of(project: Path, name: str):
     return read_run(run_dir)[1]
 
 
-def test_scoring_again_is_the_run_that_run_would_have_made(scored: Path, tmp_path: Path) -> None:
+def test_rescoring_ends_in_the_run_that_scoring_with_pixels_would_write(scored: Path, tmp_path: Path) -> None:
     again = by_guideline(scored, "breast-2013")
     settings = find_settings(scored, None, {"scoring": {"guideline": "breast-2013"}})
     assert [r.state for r in run_jobs(plan_jobs(scored, settings=settings).jobs)] == ["up to date"] * 2
@@ -67,14 +67,14 @@ def test_scoring_again_is_the_run_that_run_would_have_made(scored: Path, tmp_pat
             assert (one.run_dir / name).read_bytes() == (two.run_dir / name).read_bytes()
 
 
-def test_whole_tissue_scored_again_is_also_the_same(project: Path, tmp_path: Path) -> None:
+def test_whole_tissue_is_rescored_to_the_same_run(project: Path, tmp_path: Path) -> None:
     for path in project.glob("*.geojson"):
         path.unlink()
     options = RunOptions(whole_tissue=True, images=("strong",))
     run_jobs(plan_jobs(project, options).jobs)
     again = next(r for r in by_guideline(project, "csco-2021") if r.name.startswith("strong"))
     settings = find_settings(project, None, {"scoring": {"guideline": "csco-2021"}})
-    # Where stains are estimated from, and so their vectors, must be the same in both places.
+    # The same stain vectors in both folders, so that only the way of scoring differs.
     (tmp_path / "fresh").mkdir()
     shutil.copy(project / "her2" / "stains.json", tmp_path / "fresh")
     (fresh,) = run_jobs(plan_jobs(project, replace(options, out=tmp_path / "fresh"), settings).jobs)
@@ -90,12 +90,12 @@ def test_back_to_the_first_guideline_is_up_to_date(scored: Path) -> None:
     assert [result.state for result in by_guideline(scored, None)] == ["up to date"] * 2
 
 
-def test_case_data_count(scored: Path) -> None:
+def test_case_data_change_the_guideline(scored: Path) -> None:
     results = by_guideline(scored, None, site="gastric", specimen="biopsy")
     assert {r.score.guideline for r in results if r.score} == {"CAP/ASCP/ASCO gastric 2016, biopsy"}
 
 
-def test_unmeasured_refused_and_unknown(project: Path) -> None:
+def test_images_without_cells_and_an_unknown_guideline(project: Path) -> None:
     with pytest.raises(ExchangeError, match="qupath-her2 run"):
         by_guideline(project, None)
     run_jobs(plan_jobs(project, RunOptions(images=("pale",))).jobs)
@@ -112,7 +112,7 @@ def test_unmeasured_refused_and_unknown(project: Path) -> None:
         by_guideline(project, "none")
 
 
-def test_damaged_cells_are_named(scored: Path) -> None:
+def test_damaged_cells_fail_with_the_way_out(scored: Path) -> None:
     for path in (scored / "her2" / "results").glob("pale*/*/cells.npz"):
         path.write_bytes(b"junk")
     for path in (scored / "her2" / "results").glob("*/*/cells.npz"):

@@ -1,7 +1,9 @@
+"""Scoring one image: idempotent, cancellable, and in the frame in which QuPath shows it."""
+
 from __future__ import annotations
 
 import json
-import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 import shapely
 
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.project.exchange.runs import read_record, read_run
 from qupath_her2.provenance import are_ours, is_ours
 from qupath_her2.records import ImageResult
+from qupath_her2.report.build import write_report
 from qupath_her2.runs import score_image as job_module
 from qupath_her2.runs.cell_sources import CellSource
 from qupath_her2.runs.methods.cells import CellsMethod
@@ -24,6 +27,7 @@ from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
+from tests.helpers.pulled_project import pull_image
 
 
 def jobs(project: Path, **options: object) -> dict[str, ScoreJob]:
@@ -76,12 +80,7 @@ def test_a_job_leaves_a_finished_run(project: Path) -> None:
     assert cv2.imread(str(result.run_dir / "overlay.jpg")) is not None
 
 
-def test_a_job_can_be_sent_to_another_process(project: Path) -> None:
-    job = jobs(project)["pale"]
-    assert pickle.loads(pickle.dumps(job)) == job
-
-
-def test_again_is_up_to_date_and_touches_nothing(
+def test_scoring_again_is_up_to_date_and_changes_no_file(
     project: Path, tree: Callable[[Path], dict[str, bytes]]
 ) -> None:
     job = jobs(project)["pale"]
@@ -94,7 +93,7 @@ def test_again_is_up_to_date_and_touches_nothing(
     assert tree(job.out) == before
 
 
-def test_force_gives_the_same_cells_under_the_same_ids(project: Path) -> None:
+def test_force_gives_the_same_cells_with_the_same_uuids(project: Path) -> None:
     job = jobs(project)["strong"]
     first, again = score_image(job), score_image(changed(job, force=True))
     assert again.state == "scored"
@@ -113,7 +112,7 @@ def test_a_moved_region_makes_a_new_run(project: Path) -> None:
     assert again.run_dir != first.run_dir
 
 
-def test_image_without_regions_is_refused_unless_all_tissue_is_asked_for(project: Path) -> None:
+def test_an_image_without_regions_is_refused_unless_whole_tissue_is_requested(project: Path) -> None:
     (project / "strong.geojson").unlink()
     refused = score_image(jobs(project)["strong"])
     assert refused.state == "not assessable"
@@ -157,7 +156,7 @@ def test_pixel_size_is_never_guessed_and_the_flag_wins(project: Path) -> None:
     assert read_run(result.run_dir)[0].image["pixel_size_source"] == "flag"
 
 
-def test_missing_image_fails_in_words(project: Path) -> None:
+def test_a_missing_image_fails_and_is_named(project: Path) -> None:
     job = jobs(project)["pale"]
     job.ref.path.unlink()
     result = score_image(job)
@@ -167,7 +166,7 @@ def test_missing_image_fails_in_words(project: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["deleted", "emptied"])
-def test_image_that_goes_half_way_leaves_a_result_or_none(project: Path, damage: str) -> None:
+def test_an_image_lost_while_it_is_scored_leaves_a_whole_result_or_none(project: Path, damage: str) -> None:
     job = jobs(project)["pale"]
 
     def progress(done: int, total: int, cells: int) -> None:
@@ -196,7 +195,9 @@ def test_cancelling_leaves_nothing(project: Path) -> None:
     assert score_image(job).state == "scored"
 
 
-def test_a_surprise_costs_one_image_and_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_fails_one_image_and_is_reported(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def surprise(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("never thought of")
 
@@ -211,24 +212,13 @@ def test_a_surprise_costs_one_image_and_is_reported(project: Path, monkeypatch: 
         score_image(changed(job, debug=True))
 
 
-def test_an_image_in_work_elsewhere_is_left_alone(project: Path) -> None:
+def test_an_image_that_another_process_is_scoring_is_left_alone(project: Path) -> None:
     job = jobs(project)["pale"]
     with lock_image(job.out, job.image):
         result = score_image(job)
     assert result.state == "failed"
     assert result.error is not None
     assert "is being scored by process" in result.error
-
-
-def test_geojson_can_be_had_later_without_measuring(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = jobs(project)["pale"]
-    score_image(job)
-    monkeypatch.setattr(job_module, "set_up_image", None)
-    result = score_image(changed(job, geojson=True))
-    assert result.state == "up to date"
-    assert result.run_dir is not None
-    assert "cells.geojson.gz" in read_run(result.run_dir)[0].files
-    assert score_image(changed(job, geojson=True)).run_dir == result.run_dir
 
 
 def test_another_guideline_uses_the_measured_cells(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +232,7 @@ def test_another_guideline_uses_the_measured_cells(project: Path, monkeypatch: p
     assert result.score.guideline == "CSCO breast 2021"
 
 
-def test_bad_features_are_set_aside_and_said(project: Path) -> None:
+def test_bad_features_are_set_aside_with_a_warning(project: Path) -> None:
     bow_tie = shapely.Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
     set_regions(project, "strong", [feature(shapely.box(10, 10, 410, 410)), feature(bow_tie)])
     result = score_image(jobs(project)["strong"])
@@ -253,7 +243,7 @@ def test_bad_features_are_set_aside_and_said(project: Path) -> None:
     assert len(read_run(result.run_dir)[0].quarantined) == 1
 
 
-def test_unreadable_region_file_fails_the_image(project: Path) -> None:
+def test_an_unreadable_region_file_fails_the_image(project: Path) -> None:
     (project / "strong.geojson").write_text("{")
     result = score_image(jobs(project)["strong"])
     assert result.state == "failed"
@@ -298,7 +288,7 @@ def existing_cells(project: Path) -> list[dict[str, object]]:
     return cells
 
 
-def test_existing_cells_are_measured_in_place(project: Path) -> None:
+def test_existing_cells_keep_their_uuids(project: Path) -> None:
     cells = existing_cells(project)
     set_regions(project, "strong", [feature(shapely.box(0, 0, 420, 420)), *cells])
     result = score_image(jobs(project, cells="from-regions")["strong"])
@@ -311,7 +301,7 @@ def test_existing_cells_are_measured_in_place(project: Path) -> None:
     assert {row.tobytes() for row in table.uuid} <= known
 
 
-def test_from_regions_without_cells_says_so(project: Path) -> None:
+def test_from_regions_without_cells_names_the_flag(project: Path) -> None:
     result = score_image(jobs(project, cells="from-regions")["strong"])
     assert result.state == "failed"
     assert result.error is not None
@@ -321,7 +311,7 @@ def test_from_regions_without_cells_says_so(project: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["ein Größen-Fall (2)", 'it\'s "quoted"', "日本語", "a" * 120, "-dash", "a.b.c"]
 )
-def test_awkward_names_are_scored_like_any_other(project: Path, name: str) -> None:
+def test_unusual_file_names_are_scored(project: Path, name: str) -> None:
     (project / "strong.ome.tif").rename(project / f"{name}.ome.tif")
     (project / "strong.geojson").rename(project / f"{name}.geojson")
     (job,) = plan_jobs(project, RunOptions(images=(f"{name}.ome.tif",))).jobs
@@ -331,7 +321,7 @@ def test_awkward_names_are_scored_like_any_other(project: Path, name: str) -> No
     assert result.run_dir.parent.name.isascii()
 
 
-def test_result_says_how_long_and_how_many(project: Path) -> None:
+def test_time_and_progress_are_reported(project: Path) -> None:
     seen: list[tuple[int, int, int]] = []
     result: ImageResult = score_image(jobs(project)["strong"], progress=lambda *numbers: seen.append(numbers))
     assert result.seconds > 0
@@ -339,3 +329,45 @@ def test_result_says_how_long_and_how_many(project: Path) -> None:
     assert seen[-1][0] == seen[-1][1]
     assert result.run_dir is not None
     assert orjson.loads((result.run_dir / "run.json").read_bytes())["timings_s"]["total"] > 0
+
+
+def score_pulled(project: Path) -> ImageResult:
+    (job,) = plan_jobs(project).jobs
+    return score_image(job)
+
+
+def test_a_rotated_crop_is_measured_in_its_own_frame(project: Path) -> None:
+    pull_image(project)
+    plain = score_pulled(project)
+    assert plain.run_dir is not None
+    _, whole, _ = read_run(plain.run_dir)
+    shutil.rmtree(project / "her2")
+    box = [40, 24, 360, 320]
+    pull_image(project, chain=[{"crop": box}, {"rotate": 270}], width=320, height=360)
+    turned = score_pulled(project)
+    assert turned.run_dir is not None
+    _, cells, _ = read_run(turned.run_dir)
+    assert whole is not None
+    assert cells is not None
+    x, y = cells.centroid_xy.T
+    inner = (x > 30) & (x < 290) & (y > 30) & (y < 330)
+    assert inner.sum() > 100
+    # Rotated back by a quarter turn, and back into the whole image.
+    back = np.stack([box[0] + box[2] - y, box[1] + x], axis=1)[inner]
+    away = np.linalg.norm(back[:, None] - whole.centroid_xy[None], axis=2).min(axis=1)
+    assert np.mean(away < 2) > 0.9
+    image = read_record(turned.run_dir).image
+    assert (image["width"], image["height"], image["entry_id"]) == (320, 360, "1")
+    assert image["chain"] == [{"crop": box}, {"rotate": 270}]
+    assert turned.score is not None
+    assert turned.score.score == "3+"
+    # The report opens the image again, in the same frame.
+    html = write_report(project / "her2").html.read_text(encoding="utf-8")
+    assert "No thumbnail" not in html
+
+
+def test_a_size_other_than_in_qupath_fails_and_names_both(project: Path) -> None:
+    pull_image(project, width=419)
+    result = score_pulled(project)
+    assert result.state == "failed"
+    assert "420 × 420 px here but 419 × 420 px in QuPath" in (result.error or "")

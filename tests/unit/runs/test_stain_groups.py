@@ -46,7 +46,7 @@ def test_the_estimate_is_kept_when_an_image_is_added(project: Path, out: Path) -
     assert (out / STAINS_FILE).read_bytes() == kept
 
 
-def test_a_group_that_has_doubled_is_said(project: Path, out: Path) -> None:
+def test_a_group_that_has_doubled_gets_a_note(project: Path, out: Path) -> None:
     pool(project)
     for number in range(3):
         shutil.copy(project / "pale.ome.tif", project / f"later{number}.ome.tif")
@@ -56,21 +56,21 @@ def test_a_group_that_has_doubled_is_said(project: Path, out: Path) -> None:
     assert pool(project, anew=True).notes == ()
 
 
-def test_other_settings_of_the_estimate_make_it_anew(project: Path, out: Path) -> None:
+def test_other_settings_of_the_estimate_void_it(project: Path, out: Path) -> None:
     pool(project)
     strict = Settings(stains=replace(Settings().stains, min_dab_share=1.0))
     found = pool(project, strict)
     assert all("QuPath" in vectors.source for vectors in found.stains.values())
-    # A colour that nobody measured is said, with the way out, each time.
+    # Default vectors are reported each time, with the way out.
     assert found == pool(project, strict)
     (note,) = found.notes
     assert re.search(
         r"QuPath H-DAB defaults \(DAB in [\d.]+ % .* haematoxylin about \d+° from QuPath's", note
     )
-    assert "set them in QuPath" in note
+    assert "set the vectors in QuPath or in her2.toml" in note
 
 
-def test_images_that_cannot_be_opened_are_left_to_their_own_job(project: Path, out: Path) -> None:
+def test_images_that_cannot_be_opened_are_left_out(project: Path, out: Path) -> None:
     (project / "broken.png").write_bytes(b"not a picture")
     assert len(pool(project).stains) == 2
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named_with_the_way_out(project: Path, out: Path, cont
         pool(project)
 
 
-def test_null_vectors_in_the_file_are_damage_too(project: Path, out: Path) -> None:
+def test_null_vectors_in_the_file_are_reported_as_damage(project: Path, out: Path) -> None:
     pool(project)
     content = orjson.loads((out / STAINS_FILE).read_bytes())
     for group in content["groups"].values():
@@ -95,7 +95,7 @@ def test_null_vectors_in_the_file_are_damage_too(project: Path, out: Path) -> No
         pool(project)
 
 
-def test_sample_is_the_same_each_time_and_of_tissue(project: Path) -> None:
+def test_the_sample_is_reproducible_and_of_tissue(project: Path) -> None:
     with open_slide(project / "strong.ome.tif") as slide:
         tissue = find_tissue(slide)
         one, two = sample_tissue(slide, tissue, 0.5), sample_tissue(slide, tissue, 0.5)

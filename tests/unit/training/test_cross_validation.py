@@ -1,11 +1,10 @@
-"""A cross-validation by case with a tiny network, and slides that cannot be normalised."""
+"""Cross-validation by case with a tiny network."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,28 +15,14 @@ pytest.importorskip("torch")
 
 from qupath_her2.errors import PatchError, TrainingError
 from qupath_her2.models.card import read_card
-from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
-from qupath_her2.recipes import RECIPES
-from qupath_her2.runs.plan import find_settings
 from qupath_her2.training import cross_validation as folds_module
-from qupath_her2.training.classifier import train_network
 from qupath_her2.training.cross_validation import train_folds
-from qupath_her2.training.stain_normalisation import UNFIT, normalise_manifest
-from qupath_her2.training.types import TrainJob
 from tests.helpers.drawn_study import draw_study
-from tests.helpers.recipes import DRAWN
+from tests.unit.training.jobs import job_of
 
 pytestmark = pytest.mark.slow
-TINY = "timm:test_convnext"
 GRADES = ("0", "1+", "2+", "3+")
-SHORT = {"epochs": 1, "schedule": {"learning_rate": 3e-3, "least_learning_rate": 0.0}}
-
-
-def job_of(folder: Path, recipe: str, manifest: PatchManifest | None = None) -> TrainJob:
-    settings = find_settings(folder, None, DRAWN[recipe].settings(**SHORT), recipe=RECIPES[recipe])
-    patches = manifest or manifest_from_regions(folder, settings.patches)
-    return TrainJob(patches, RECIPES[recipe], settings, folder / "her2" / "models" / "net", TINY, "random")
 
 
 def test_each_case_is_tested_once_and_the_table_is_of_these_tests(tmp_path: Path) -> None:
@@ -81,52 +66,10 @@ def test_a_split_that_leaks_is_not_trained_on(tmp_path: Path, monkeypatch: pytes
     split = np.where(np.arange(len(job.manifest)) % 2, 0, 2).astype(np.int8)
     leaking = replace(job.manifest, split=split)
     monkeypatch.setattr(folds_module, "fold_splits", lambda *_: (leaking,))
-    with pytest.raises(TrainingError, match="cases on two sides: case 0 0"):
+    with pytest.raises(TrainingError, match="cases in more than one part: case 0 0"):
         train_folds(job, 3)
     bare = replace(job.manifest, label=np.full(len(job.manifest), -1, np.int16))
     monkeypatch.undo()
-    with pytest.raises(TrainingError, match="no labelled patch to test"):
+    with pytest.raises(TrainingError, match="Fold 1 of 3 has no labelled test patch"):
         train_folds(replace(job, manifest=bare), 3)
     assert not job.out.exists()
-
-
-def test_a_slide_that_cannot_be_normalised_is_left_out_and_counted(tmp_path: Path) -> None:
-    DRAWN["se-resnet50"].draw(tmp_path)
-    job = job_of(tmp_path, "se-resnet50")
-    gone, ihc = "g0_0.ome.tif", "g1_1.ome.tif"
-    (tmp_path / gone).unlink()
-    other = tmp_path / "other"
-    draw_study(other, ("0", "3+"), cases=1)
-    shutil.copyfile(other / "g1_0.ome.tif", tmp_path / ihc)
-    lost = {
-        name: int((job.manifest.image == [image.name for image in job.manifest.images].index(name)).sum())
-        for name in (gone, ihc)
-    }
-    data = normalise_manifest(job.manifest, job.recipe.stain)
-    assert {name for name in (gone, ihc) if any(name in text for text in data.left_out)} == {gone, ihc}
-    assert len(data.left_out) == 2
-    assert data.manifest.dropped[UNFIT] == sum(lost.values()) > 0
-    assert len(data.manifest) == len(job.manifest) - sum(lost.values())
-    assert data.maps is not None
-    assert len(data.maps) == len(data.manifest.images) == len(job.manifest.images) - 2
-    # Each patch is still of its own image.
-    names = [data.manifest.images[index].name for index in data.manifest.image.tolist()]
-    before = [job.manifest.images[index].name for index in job.manifest.image.tolist()]
-    assert names == [name for name in before if name not in lost]
-
-    trained = train_network(replace(job, manifest=job.manifest))
-    assert trained.left_out == data.left_out
-    assert not trained.result.unread
-    record = json.loads((job.out / "training.json").read_bytes())
-    assert len(record["left_out"]) == 2
-    assert record["patches"]["dropped"][UNFIT] == sum(lost.values())
-
-
-def test_nothing_is_trained_where_no_slide_is_left(tmp_path: Path) -> None:
-    DRAWN["se-resnet50"].draw(tmp_path)
-    job = job_of(tmp_path, "se-resnet50")
-    for image in job.manifest.images:
-        image.path.unlink()
-    with pytest.raises(TrainingError, match="None of 18 slides can be normalised"):
-        normalise_manifest(job.manifest, job.recipe.stain)
-    assert normalise_manifest(job.manifest, None).manifest is job.manifest

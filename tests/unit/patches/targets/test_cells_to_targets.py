@@ -1,15 +1,13 @@
-"""Windows for a segmenter from a pulled project's own cells, and from the cells of our run."""
+"""Windows for a segmenter: cells pulled from QuPath and the same cells of a run give the same pixel labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 from typer.testing import CliRunner
 
 from qupath_her2.cli import app
-from qupath_her2.errors import ModelError
 from qupath_her2.patches.cutting.cut_windows import cut_windows
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.datasets.sources import project_source
@@ -20,7 +18,9 @@ from qupath_her2.patches.targets.stored_targets import Targets, read_targets
 from qupath_her2.patches.targets.targets import IGNORE, NUCLEUS, TARGET_CLASSES, TargetFrame, cell_target
 from qupath_her2.patches.tasks import find_task
 from qupath_her2.project.exchange.runs import current_run, read_run
-from tests.unit.batch.test_pulled import pull, run
+from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.score_image import score_image
+from tests.helpers.pulled_project import pull_image
 from tests.unit.project.exchange.test_existing_cell_files import write
 
 SIDE = 70
@@ -36,8 +36,8 @@ def cut(project: Path, her2: Path, truth: str) -> tuple[PatchManifest, Targets]:
 
 
 def test_cells_of_a_run_and_pulled_cells_make_the_same_windows(project: Path) -> None:
-    her2 = pull(project)
-    run(project)
+    her2 = pull_image(project)
+    score_image(plan_jobs(project).jobs[0])
     place = current_run(her2, "1_strong")
     assert place is not None
     _, cells, _ = read_run(place)
@@ -87,16 +87,3 @@ def test_cells_of_a_run_and_pulled_cells_make_the_same_windows(project: Path) ->
     again = read_manifest(folder)
     assert np.array_equal(read_targets(folder, again).read(np.arange(36)), seen)
     assert again.class_names == TARGET_CLASSES
-
-
-def test_a_network_that_names_pixels_predicts_no_patches(project: Path, tmp_path: Path) -> None:
-    from qupath_her2.models.card import ModelCard, card_bytes
-    from qupath_her2.runs.methods.patches import PatchesMethod
-    from qupath_her2.runs.options import RunOptions
-    from qupath_her2.runs.plan import plan_jobs
-
-    half = (0.5, 0.5, 0.5)
-    card = ModelCard("unet", TARGET_CLASSES, "segmentation", 0.5, 64, half, half, {"width": 2})
-    (tmp_path / "net.json").write_bytes(card_bytes(card))
-    with pytest.raises(ModelError, match="--cells her2net:"):
-        plan_jobs(project, RunOptions(method=PatchesMethod(tmp_path / "net")))

@@ -1,0 +1,97 @@
+"""Set-up of an image: every refusal that needs no measurement, and what a whole-tissue region replaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from qupath_her2.project.exchange.runs import read_record
+from qupath_her2.records import ImageResult
+from qupath_her2.report.build import write_report
+from qupath_her2.runs.image_setup import set_up_image
+from qupath_her2.runs.inputs import gather_inputs
+from qupath_her2.runs.options import RunOptions, ScoreJob
+from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.score_image import score_image
+from qupath_her2.runs.types import ImageSetup
+from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
+from qupath_her2.slides.readers.view import open_image
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
+from tests.helpers.pulled_project import pull_image
+
+H_AND_E = '{"Stain 1":"Hematoxylin","Values 1":"0.65 0.7 0.29","Stain 2":"Eosin","Values 2":"0.2 0.8 0.5"}'
+
+
+def score(project: Path) -> ImageResult:
+    (job,) = plan_jobs(project).jobs
+    return score_image(job)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"refusal": {"code": "z_stack", "reason": "the image is a stack"}}, "z_stack"),
+        ({"refusal": {"code": "not_exported", "reason": "it is gone"}, "path": "gone.svs"}, "not_exported"),
+        ({"stains": H_AND_E}, "not_ihc"),
+    ],
+)
+def test_an_image_refused_by_qupath_is_a_result(project: Path, changes: dict[str, Any], code: str) -> None:
+    her2 = pull_image(project, **changes)
+    result = score(project)
+    assert result.state == "not assessable"
+    assert result.score is not None
+    assert result.score.refusal_code == code
+    assert result.run_dir is not None
+    # Its pixels were not read, so there is nothing to draw.
+    assert "overlay.jpg" not in read_record(result.run_dir).files
+    assert score(project).state == "up to date"
+    report = write_report(her2)
+    assert "strong" in report.csv.read_text(encoding="utf-8")
+
+
+def set_up(job: ScoreJob) -> ImageSetup:
+    with open_image(job.ref) as slide:
+        return set_up_image(job, slide, gather_inputs(job, slide))
+
+
+def job_of(project: Path, **options: Any) -> ScoreJob:
+    (job,) = plan_jobs(project, RunOptions(images=("strong*",), **options)).jobs
+    return job
+
+
+def test_drawn_regions_are_used_as_they_are(project: Path) -> None:
+    setup = set_up(job_of(project))
+    assert setup.context.refusal is None
+    assert setup.context.regions == setup.inputs.regions
+    assert setup.context.warnings == ()
+
+
+def test_whole_tissue_comes_first_with_a_warning(project: Path) -> None:
+    (project / "strong.geojson").unlink()
+    assert set_up(job_of(project)).context.refusal is not None
+    setup = set_up(job_of(project, whole_tissue=True))
+    assert setup.context.refusal is None
+    assert setup.context.warnings == (NO_ONE_CHOSE,)
+    assert [region.name for region in setup.context.regions] == ["Whole tissue"]
+
+
+def test_bare_glass_is_refused(project: Path) -> None:
+    for path in project.iterdir():
+        path.unlink()
+    cv2.imwrite(str(project / "strong.png"), np.full((300, 300, 3), 243, np.uint8))
+    refusal = set_up(job_of(project, whole_tissue=True, pixel_size_um=0.5)).context.refusal
+    assert refusal is not None
+    assert refusal.code == "no_tissue"
+
+
+def test_glass_colour_is_the_images_own_unless_qupath_or_the_user_set_it(project: Path) -> None:
+    job = job_of(project)
+    setup = set_up(replace(job, stains=QUPATH_H_DAB))
+    assert setup.context.stains.background_rgb == setup.tissue.background_rgb
+    fixed = replace(QUPATH_H_DAB, background_rgb=(200.0, 201.0, 202.0), source="user")
+    assert set_up(replace(job, stains=fixed)).context.stains == fixed

@@ -1,0 +1,148 @@
+"""Inputs of an image and their hash: it changes with whatever may change the result, and with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import shapely
+
+from qupath_her2.errors import RegionFileError, SettingsError
+from qupath_her2.project.exchange.score_files import regions_geojson
+from qupath_her2.project.geojson.regions import RegionFile
+from qupath_her2.records import CaseInfo, Refusal, Region
+from qupath_her2.runs.inputs import core_regions, gather_inputs, scoring_hash, unopened_inputs
+from qupath_her2.runs.options import RunOptions, ScoreJob
+from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.types import Inputs
+from qupath_her2.scoring.score_cells import ScoringSettings
+from qupath_her2.slides.readers.view import open_image
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
+
+
+def job_of(project: Path, **options: Any) -> ScoreJob:
+    (job,) = plan_jobs(project, RunOptions(images=("strong*",), **options)).jobs
+    return job
+
+
+def gather(job: ScoreJob) -> Inputs:
+    with open_image(job.ref) as slide:
+        return gather_inputs(job, slide)
+
+
+def test_pixel_size_is_the_flags_then_qupaths_then_the_files(project: Path) -> None:
+    job = job_of(project)
+    in_qupath = replace(job, ref=replace(job.ref, pixel_size_um=0.45))
+    flagged = replace(in_qupath, options=replace(job.options, pixel_size_um=0.4))
+    found = [gather(one) for one in (job, in_qupath, flagged)]
+    assert [(one.pixel_size_um, one.pixel_size_source) for one in found] == [
+        (0.5, "file"),
+        (0.45, "QuPath"),
+        (0.4, "flag"),
+    ]
+    assert len({one.hash for one in found}) == 3
+
+
+@pytest.mark.parametrize("size", [0.001, 250.0])
+def test_a_pixel_size_in_another_unit_is_refused(project: Path, size: float) -> None:
+    job = job_of(project)
+    with pytest.raises(
+        SettingsError, match=r"\(QuPath\) of image 'strong\.ome\.tif' is outside 0\.01 to 100"
+    ):
+        gather(replace(job, ref=replace(job.ref, pixel_size_um=size)))
+
+
+def test_the_hash_follows_region_settings_and_stains(project: Path) -> None:
+    job = job_of(project)
+    first = gather(job)
+    assert gather(job) == first
+    other = replace(QUPATH_H_DAB, dab=(0.3, 0.5, 0.8))
+    tissue = replace(job.settings.tissue, min_piece_um2=20_000.0)
+    changed = [
+        replace(job, stains=other),
+        replace(job, settings=replace(job.settings, tissue=tissue)),
+    ]
+    hashes = {gather(one).measurement_hash for one in changed}
+    assert len(hashes | {first.measurement_hash}) == 3
+    path = project / "strong.geojson"
+    content = json.loads(path.read_text())
+    content["features"][0]["geometry"]["coordinates"][0][1][0] -= 1
+    path.write_text(json.dumps(content))
+    assert gather(job).measurement_hash not in hashes | {first.measurement_hash}
+
+
+def test_the_hash_ignores_options_that_change_no_result(project: Path) -> None:
+    job = job_of(project)
+    first = gather(job)
+    options = replace(job.options, geojson=True, force=True, command=("x",), debug=True)
+    assert gather(replace(job, options=options)).hash == first.hash
+    # A copied file has another time stamp and the same content.
+    os.utime(job.ref.path, (1, 1))
+    assert gather(job).hash == first.hash
+
+
+def test_a_guideline_changes_the_hash_but_not_that_of_the_measurement(project: Path) -> None:
+    job = job_of(project)
+    scoring = replace(job.settings.scoring, guideline="csco-2021")
+    first, other = gather(job), gather(replace(job, settings=replace(job.settings, scoring=scoring)))
+    assert first.measurement_hash == other.measurement_hash
+    assert first.hash != other.hash == scoring_hash(first.measurement_hash, scoring, job.ref.case)
+
+
+def test_the_scoring_hash_depends_on_measurement_limits_and_case() -> None:
+    found = {
+        scoring_hash(measured, scoring, case)
+        for measured in ("a" * 64, "b" * 64)
+        for scoring in (ScoringSettings(), ScoringSettings(min_cells=7))
+        for case in (CaseInfo(), CaseInfo(site="gastric"))
+    }
+    assert len(found) == 8
+    assert all(len(value) == 64 for value in found)
+
+
+def test_an_image_that_was_not_exported_is_hashed_by_its_reason_alone(project: Path) -> None:
+    job = job_of(project)
+    stack = replace(job, ref=replace(job.ref, refusal=Refusal("z_stack", "a stack"), path=Path("gone.svs")))
+    other = replace(job, ref=replace(stack.ref, refusal=Refusal("not_exported", "it is gone")))
+    found = unopened_inputs(stack)
+    assert (found.regions, found.fingerprint, found.region_hash) == ((), "", None)
+    assert found.hash == unopened_inputs(stack).hash != unopened_inputs(other).hash
+
+
+def test_a_region_file_that_disappeared_is_named(project: Path) -> None:
+    job = job_of(project)
+    (project / "strong.geojson").unlink()
+    with pytest.raises(RegionFileError, match=r"strong\.geojson.*does not exist any more"):
+        gather(job)
+
+
+def region(number: int, shape: shapely.Geometry, role: str) -> Region:
+    return Region(UUID(int=number), shape, role)  # type: ignore[arg-type]
+
+
+def test_cores_are_cut_with_the_tumour_annotations() -> None:
+    core = region(1, shapely.box(0, 0, 10, 10), "other")
+    far = region(2, shapely.box(50, 50, 60, 60), "other")
+    tumour = region(3, shapely.box(5, 0, 30, 10), "tumour")
+    ignored = region(4, shapely.box(0, 0, 2, 2), "ignore")
+    found = core_regions(RegionFile(regions=(tumour, ignored), cores=(core, far)))
+    # The far core holds no tumour, and the tumour itself is not scored beside its core.
+    assert [(one.uuid.int, one.role, one.geometry.area) for one in found] == [
+        (1, "tumour", 50.0),
+        (4, "ignore", 4.0),
+    ]
+    whole = core_regions(RegionFile(regions=(ignored,), cores=(core, far)))
+    assert [one.geometry.area for one in whole] == [100.0, 100.0, 4.0]
+    assert core_regions(RegionFile(regions=(tumour,))) == ()
+
+
+def test_a_drawn_region_wins_over_whole_tissue(project: Path) -> None:
+    assert not gather(job_of(project, whole_tissue=True)).whole_tissue
+    stroma = region(5, shapely.box(0, 0, 50, 50), "stroma")
+    (project / "strong.geojson").write_bytes(regions_geojson([replace(stroma, class_name="Stroma")], {}))
+    assert gather(job_of(project, whole_tissue=True)).whole_tissue
