@@ -14,7 +14,7 @@ from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import new_run, read_record
 from qupath_her2.records import PatchTable, Prediction
 from qupath_her2.report.heat import HeatPlanes, heat_planes, map_slice
-from qupath_her2.runs.methods.patch_maps import Looked, overlay_files
+from qupath_her2.runs.methods.patch_maps import CamMap, overlay_files
 from tests.groovy.conftest import HERE, PATIENCE_S
 from tests.groovy.studies import HEIGHT, WIDTH, Study
 from tests.groovy.test_writeback_patches import drawn_patches
@@ -28,8 +28,8 @@ def with_maps(study: Study) -> tuple[Path, PatchTable, dict[str, bytes]]:
     table = drawn_patches(7)
     said = Prediction("net", "her2-4", "3+", {"0": 0.25, "3+": 0.75}, len(table), "mean of patches")
     run = study.write_run(7, patches=table, prediction=said)
-    looked = Looked("3+", HeatPlanes(("3+",), np.full((1, 30, 40), 0.5, np.float32), 10.0), b"jpeg")
-    files = overlay_files(table, (WIDTH, HEIGHT), 0.5, looked)
+    cam = CamMap("3+", HeatPlanes(("3+",), np.full((1, 30, 40), 0.5, np.float32), 10.0), b"jpeg")
+    files = overlay_files(table, (WIDTH, HEIGHT), 0.5, cam)
     record = read_record(run)
     with (
         lock_image(study.her2 / PREDICTIONS, study.image) as lock,
@@ -51,7 +51,7 @@ def test_maps_are_found_and_maps_of_another_image_are_refused(study: Study) -> N
     last = table.class_names[-1]
     assert re.findall("^HER2_.*$", said, re.MULTILINE) == [
         "HER2_SHOW_HEAT_MAP_OK maps=2 shown=none, there is no window "
-        f"of=[Probability of {last}, What speaks for 3+ (Grad-CAM)]"
+        f"of=[Probability of {last}, Grad-CAM for 3+]"
     ]
     assert study.data.read_bytes() == before
     path = run / "run.json"
