@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.learning.dataset import Preparation
 from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
 from qupath_her2.learning.inference.predict import predict
 from qupath_her2.learning.metrics.curves import confusion_figure
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.project.exchange.writing import output_errors, replace_file

@@ -37,12 +37,12 @@ def scenes(draw: st.DrawFn) -> list[Region]:
     return [region(i + 1, shape, role) for i, (shape, role) in enumerate(found)]
 
 
-#: Off the whole numbers, where no boundary lies.
+#: Between whole numbers, so that no point lies on an outline.
 POINTS = np.stack(np.meshgrid(np.arange(-2.5, 104, 3), np.arange(-2.5, 104, 3)), -1).reshape(-1, 2)
 
 
 def owner(regions: list[Region], x: float, y: float) -> int:
-    """By the rule in words, one point at a time: subtracting regions first, then the smallest that holds it."""
+    """The rule written out, one point at a time: subtracting regions first, then the smallest that holds it."""
     point = shapely.Point(x, y)
     holding = [r for r in regions if r.role != "other" and r.geometry.contains(point)]
     if not holding or any(r.role in ("ignore", "in_situ", "control") for r in holding):
@@ -73,7 +73,7 @@ def test_the_order_of_drawing_decides_nothing(regions: list[Region], random: obj
     assert owners(first) == owners(second)
 
 
-def test_a_hole_belongs_to_what_lies_around_it() -> None:
+def test_a_hole_belongs_to_the_region_around_it() -> None:
     ring = shapely.box(0, 0, 100, 100).difference(shapely.box(40, 40, 60, 60))
     regions = map_regions([region(1, ring), region(2, shapely.box(-50, -50, 200, 200))])
     assert regions.assign(np.array([[10.0, 10.0], [50.0, 50.0], [150.0, 50.0], [300.0, 0.0]])).tolist() == [
@@ -166,7 +166,7 @@ def test_cells_patches_and_indicators_agree_on_nested_regions(case: str) -> None
 
 
 def _interior(regions: list[Region], wanted: str) -> np.ndarray:
-    """bool (100, 100), pixels whose owner is (or is not) tumour by the rule in words, 2 px off every outline."""
+    """bool (100, 100), pixels at least 2 px from every outline whose owner by `owner` is (or is not) tumour."""
     edges = shapely.union_all([r.geometry.boundary for r in regions]).buffer(2)
     y, x = np.mgrid[0:100, 0:100] + 0.5
     is_tumour = [owner(regions, a, b) != OUTSIDE for a, b in zip(x.ravel(), y.ravel(), strict=True)]
@@ -176,7 +176,7 @@ def _interior(regions: list[Region], wanted: str) -> np.ndarray:
 
 @settings(deadline=None, max_examples=60)
 @given(scenes())
-def test_exclusive_areas_share_out_the_union_by_the_rule(regions: list[Region]) -> None:
+def test_exclusive_areas_partition_the_union(regions: list[Region]) -> None:
     deciding = [r for r in regions if r.role != "other"]
     areas = exclusive_areas(deciding)
     total = shapely.union_all([r.geometry for r in deciding]).area
@@ -197,7 +197,7 @@ def test_exclusive_areas_share_out_the_union_by_the_rule(regions: list[Region]) 
 
 @settings(deadline=None, max_examples=40)
 @given(scenes())
-def test_patches_own_what_cells_own(regions: list[Region]) -> None:
+def test_patches_and_cells_agree(regions: list[Region]) -> None:
     deciding = [r for r in regions if r.role != "other"]
     labelled = label_regions(deciding, [0 if r.role == "tumour" else None for r in deciding])
     by_area = np.zeros(len(POINTS), bool)
@@ -206,7 +206,7 @@ def test_patches_own_what_cells_own(regions: list[Region]) -> None:
     assert np.array_equal(by_area, map_regions(regions).assign(POINTS) != OUTSIDE)
 
 
-def test_mask_is_the_regions_area() -> None:
+def test_the_mask_has_the_area_of_its_region() -> None:
     hole = shapely.Polygon(
         [(0, 0), (100, 0), (100, 100), (0, 100)], [[(20, 20), (40, 20), (40, 40), (20, 40)]]
     )
@@ -216,7 +216,7 @@ def test_mask_is_the_regions_area() -> None:
     assert not mask[:, 110:].any()
 
 
-def test_what_subtracts_wins_whatever_the_order() -> None:
+def test_subtracting_regions_win_in_any_order() -> None:
     tumour, ignored = region(1, shapely.box(0, 0, 100, 100)), region(2, shapely.box(0, 0, 50, 100), "ignore")
     masks = [
         tumour_mask(both, (100, 100), Frame(0, 0, 1.0).to_picture)

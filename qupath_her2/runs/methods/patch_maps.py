@@ -145,8 +145,8 @@ def cam_map(
     ModelError
         The network has no layer for Grad-CAM.
     """
-    from qupath_her2.learning.dataset import Preparation
     from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
+    from qupath_her2.learning.preprocessing import Preparation
 
     step = heat_step(manifest.box_xywh, *size, _CAM_PX)
     shape = (int(np.ceil(size[1] / step)), int(np.ceil(size[0] / step)))

@@ -1,4 +1,4 @@
-"""From annotations to a saved prediction in Python, with the tiny network of the command line's own tests."""
+"""From annotations to a saved prediction in Python, on few small patches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from tests.helpers.drawn_study import draw_study
 
 RECIPE = "se-resnet50"
 TINY = {
-    "patches": {"grid": {"patch_size_px": 32, "target_um_px": 0.0}, "drop": {"white_share": 0.0}},
+    "patches": {
+        "grid": {"patch_size_px": 32, "target_um_px": 0.0},
+        "drop": {"white_share": 0.0},
+        "random_per_image": 4,
+    },
     "train": {"epochs": 1, "batch_size": 8},
 }
 
@@ -62,7 +66,7 @@ def test_from_annotations_to_a_saved_prediction(study: Path) -> None:
     assert np.array_equal(stored.box_xywh, found.patches.box_xywh)
 
 
-def test_a_segmenters_recipe_says_the_way(study: Path) -> None:
+def test_the_recipe_of_a_segmenter_is_refused_with_the_command_to_use(study: Path) -> None:
     with pytest.raises(qh.Her2Error, match="qupath-her2 patches FOLDER --recipe her2net"):
         qh.make_patches(study, recipe="her2net")
 

@@ -17,12 +17,14 @@ def test_a_folder_opens_with_its_images_and_cases(project: Path) -> None:
     assert len(qh.open_project(str(project), images=["str*"], out=project / "other")) == 1
 
 
-def test_what_is_no_project_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_her2error(tmp_path: Path) -> None:
     with pytest.raises(qh.Her2Error, match="none"):
         qh.open_project(tmp_path / "none")
 
 
-def test_pull_and_push_need_a_qupath(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pull_and_push_without_qupath_raise_her2error(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PAQUO_QUPATH_DIR", str(tmp_path / "no QuPath"))
     for verb in (qh.pull, qh.push):
         with pytest.raises(qh.Her2Error, match=r"qpproj|QuPath"):

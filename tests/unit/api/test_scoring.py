@@ -6,7 +6,7 @@ import qupath_her2 as qh
 from qupath_her2.runs.methods.indicators import IndicatorsMethod
 
 
-def test_run_gives_what_the_command_gives_and_score_needs_no_pixels(project: Path) -> None:
+def test_run_writes_the_report_and_score_needs_no_pixels(project: Path) -> None:
     opened = qh.open_project(project)
     results = qh.run(opened)
     assert [result.name for result in results] == ["pale.ome.tif", "strong.ome.tif"]

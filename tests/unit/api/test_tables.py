@@ -22,7 +22,7 @@ def result(project: Path) -> qh.ImageResult:
     return found
 
 
-def test_a_row_a_cell_with_its_measurements(result: qh.ImageResult) -> None:
+def test_one_row_per_cell_with_its_measurements(result: qh.ImageResult) -> None:
     assert result.run_dir is not None
     _, table, _ = read_run(result.run_dir)
     assert table is not None
@@ -48,7 +48,9 @@ def test_outlines_as_a_geodataframe(result: qh.ImageResult) -> None:
     assert cells.geometry.centroid.distance(cells["nucleus"].centroid).median() < 8
 
 
-def test_without_pandas_the_pip_line_is_said(result: qh.ImageResult, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_geopandas_the_pip_line_is_given(
+    result: qh.ImageResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "geopandas", None)
@@ -56,7 +58,7 @@ def test_without_pandas_the_pip_line_is_said(result: qh.ImageResult, monkeypatch
         qh.read_cells(result, frame="geopandas")
 
 
-def test_no_run_and_no_cells_are_errors_of_ours(project: Path) -> None:
+def test_a_result_without_a_run_raises_her2error(project: Path) -> None:
     failed = qh.ImageResult("a", "a.tif", "failed", error="the file is empty")
     with pytest.raises(qh.Her2Error, match=r"'a\.tif' has no finished run: the file is empty"):
         qh.read_cells(failed)

@@ -11,7 +11,7 @@ from qupath_her2.runs.plan import Plan
 from tests.helpers.layout import lay_out
 
 
-def test_this_machine_is_fit(tmp_path: Path) -> None:
+def test_this_machine_passes(tmp_path: Path) -> None:
     found = {check.name: check for check in checks.run_checks(tmp_path)}
     assert [name for name, check in found.items() if check.state == "FAIL"] == []
     for name in ("Python", "Write permission", "Slide readers", "Compiler", "Scoring"):
@@ -20,13 +20,13 @@ def test_this_machine_is_fit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_fails_with_the_fix(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_fails_with_the_fix(tmp_path: Path) -> None:
     check = checks.check_write(tmp_path / "none")
     assert (check.state, "--out" in check.fix) == ("FAIL", True)
     assert checks.check_disk(tmp_path / "none").state == "FAIL"
 
 
-def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_disk_space_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_LOW_DISK_GB", 1e9)
     assert checks.check_disk(tmp_path).state == "WARN"
 
@@ -36,7 +36,7 @@ def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.check_python().state == "FAIL"
 
 
-def test_qupath_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qupath_is_found_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAQUO_QUPATH_DIR", str(lay_out(tmp_path / "mine", "0.6.0")))
     found = checks.check_qupath()
     assert (found.state, found.text) == ("PASS", "0.6.0, found by PAQUO_QUPATH_DIR")

@@ -39,13 +39,13 @@ def test_worker_processes_give_the_same_bytes(project: Path, tmp_path: Path) -> 
             assert (a.run_dir / name).read_bytes() == (b.run_dir / name).read_bytes()
 
 
-def test_one_bad_image_leaves_the_others_alone(project: Path) -> None:
+def test_one_bad_image_does_not_affect_the_others(project: Path) -> None:
     jobs = plan_jobs(project).jobs
     gone = replace(jobs[0], ref=replace(jobs[0].ref, path=project / "gone.tif"))
     assert [result.state for result in run_jobs([gone, jobs[1]])] == ["failed", "scored"]
 
 
-def test_a_dead_worker_is_a_failed_image_with_the_way_out(project: Path) -> None:
+def test_a_dead_worker_fails_its_image_with_the_way_out(project: Path) -> None:
     future: Future[object] = Future()
     future.set_exception(BrokenProcessPool("killed"))
     result = local._result_of(future, plan_jobs(project).jobs[0])  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def test_a_dead_worker_is_a_failed_image_with_the_way_out(project: Path) -> None
     assert "fewer --workers" in (result.error or "")
 
 
-def test_cancel_from_the_listener_stops_the_workers_and_leaves_nothing_half(project: Path) -> None:
+def test_cancelling_from_the_listener_stops_the_workers_and_leaves_nothing_half_done(project: Path) -> None:
     jobs = plan_jobs(project).jobs
 
     def stop(event: JobEvent) -> None:
@@ -66,5 +66,5 @@ def test_cancel_from_the_listener_stops_the_workers_and_leaves_nothing_half(proj
     assert [result.state in ("scored", "up to date") for result in run_jobs(jobs)] == [True, True]
 
 
-def test_nothing_to_do() -> None:
+def test_no_job_is_no_result() -> None:
     assert run_jobs([]) == []

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 GRADES = ("0", "1+", "2+", "3+")
 
 
-def test_each_case_is_tested_once_and_the_table_is_of_these_tests(tmp_path: Path) -> None:
+def test_each_case_is_tested_once_and_the_table_summarises_these_tests(tmp_path: Path) -> None:
     draw_study(tmp_path, GRADES, cases=3)
     job = job_of(tmp_path, "patch-count")
     begun: list[int] = []
@@ -58,7 +58,7 @@ def _images(manifest: PatchManifest) -> list[ManifestImage]:
     return [manifest.images[index] for index in np.unique(manifest.image).tolist()]
 
 
-def test_a_split_that_leaks_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leaking_split_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_study(tmp_path, GRADES, cases=2)
     job = job_of(tmp_path, "patch-count")
     with pytest.raises(PatchError, match="8 cases cannot make 9 folds"):
