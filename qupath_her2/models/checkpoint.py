@@ -126,6 +126,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
     # `weights=None`: pretrained weights would be loaded, or downloaded, only to be overwritten.
     model = build_model(card.model, len(card.class_names), weights=None, **card.options)
     state = read_weights(weights)
+    # Classifiers know the weight names of earlier versions.
     if hasattr(model, "current_names"):
         state = model.current_names(state)
     # Compared here rather than by load_state_dict, whose message lists every one of some hundred names.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.dataset import Preparation
 from qupath_her2.learning.device import autocast, is_out_of_memory
+from qupath_her2.learning.preprocessing import Preparation
 
 if TYPE_CHECKING:
     import torch

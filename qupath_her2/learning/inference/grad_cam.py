@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.dataset import Preparation
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.models.optional import need
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.dataset import PatchReader, Preparation, batch_rows, read_batches
+from qupath_her2.learning.dataset import PatchReader, batch_rows, read_batches
 from qupath_her2.learning.device import choose_device, describe_device, half_dtype, memory_layout
 from qupath_her2.learning.inference.forward import Forward
 from qupath_her2.learning.inference.pipeline import DeviceClock, DeviceResults, upload_batches
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.models.card import ModelCard, check_patch_scale
 from qupath_her2.models.optional import need
 from qupath_her2.models.settings import PredictSettings

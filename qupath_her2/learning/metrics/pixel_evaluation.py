@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader, batch_rows, read_batches
+from qupath_her2.learning.dataset import PatchReader, TargetReader, batch_rows, read_batches
 from qupath_her2.learning.device import autocast, choose_device, half_dtype, memory_layout
 from qupath_her2.learning.inference.forward import Forward
 from qupath_her2.learning.metrics.pixel_counts import PixelTally
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.learning.train.pixel_losses import UNKNOWN
 from qupath_her2.models.card import ModelCard, check_patch_scale
 from qupath_her2.models.settings import PredictSettings

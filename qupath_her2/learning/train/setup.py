@@ -12,8 +12,9 @@ import orjson
 from numpy.typing import NDArray
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.dataset import PatchReader, Preparation, TargetReader
+from qupath_her2.learning.dataset import PatchReader, TargetReader
 from qupath_her2.learning.device import half_dtype
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.learning.train.objective import Objective, make_objective
 from qupath_her2.learning.train.parallel import ProcessGroup
 from qupath_her2.learning.train.training_state import TrainingState, identity_settings, make_optimiser

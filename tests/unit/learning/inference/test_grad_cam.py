@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qupath_her2.errors import ModelError
-from qupath_her2.learning.dataset import Preparation
 from qupath_her2.learning.inference.grad_cam import explain, heat_overlay
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.patches.manifest import PatchManifest
 
 SIDE = 64
