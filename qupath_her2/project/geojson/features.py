@@ -7,6 +7,8 @@ of names or a string. The ``geojson`` package has no notion of these members, he
 
 from __future__ import annotations
 
+import ast
+import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +42,8 @@ _TYPES: dict[str, ObjectType] = {
 _CLASS_KEYS = ("class", "label", "type", "category", "class_name", "classification_name")
 #: Namespace of the UUIDs of features without one. Never change it: results are attached by these UUIDs.
 _NAMESPACE = UUID("6f0c8d4e-3a51-5a0e-9d43-4e2b7c1a9f60")
+#: Nesting of a classification, and characters of one written as text; more is damage.
+_MAX_CLASS_DEPTH, _MAX_CLASS_TEXT = 8, 10_000
 _PIXEL_CRS = ("pixel", "image", "local", "none", "undefined", "unknown")
 
 
@@ -196,11 +200,33 @@ def _class_name(properties: dict[str, Any]) -> str | None:
 
 
 def _class_text(value: object) -> str | None:
-    if isinstance(value, dict):
-        return _class_text(value.get("names") or value.get("name"))
+    # A loop with a limit: in damaged files a classification may hold itself a thousand times.
+    for _ in range(_MAX_CLASS_DEPTH):
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            parsed = _parsed_class(value)
+            if parsed is None:
+                break
+            value = parsed
+        if not isinstance(value, dict):
+            break
+        value = value.get("names") or value.get("name")
     if isinstance(value, list):
         return ": ".join(filter(None, map(_text, value))) or None
     return _text(value)
+
+
+def _parsed_class(text: str) -> dict[str, Any] | None:
+    """Return a classification written as text: JSON, or a Python dictionary as ``str()`` of a GeoDataFrame cell."""
+    if len(text) > _MAX_CLASS_TEXT:
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
 
 
 def _text(value: object) -> str | None:

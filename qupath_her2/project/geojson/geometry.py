@@ -8,6 +8,7 @@ self-intersections nor images.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from shapely import MultiPolygon, Polygon
 
 __all__ = ["BadGeometryError", "Frame", "clip_to_image", "parse_polygon", "polygon_parts", "snap"]
 
-#: A self-intersection is repaired if the repair changes the area by less than this share.
+#: A self-intersection is repaired if less than this share of its area depends on the rule of filling.
 MAX_REPAIR_SHARE = 0.01
 #: More vertices than this in one feature are taken for damage: it is 40 times the densest pixel-traced outline
 #: seen so far.
@@ -37,10 +38,14 @@ class BadGeometryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Width and height of the image, in level-0 pixels."""
+    """Width and height of the image, in level-0 pixels.
+
+    `is_pixels` : coordinates elsewhere in the file prove that they are pixels, not longitude and latitude.
+    """
 
     width: int
     height: int
+    is_pixels: bool = False
 
 
 def parse_polygon(geometry: object) -> tuple[Polygon | MultiPolygon, list[str]]:
@@ -61,25 +66,41 @@ def parse_polygon(geometry: object) -> tuple[Polygon | MultiPolygon, list[str]]:
     Raises
     ------
     BadGeometryError
-        Not a polygon, on another plane of a stack, empty, an open ring, NaN, three-dimensional, or a
-        self-intersection whose repair would change the area by 1 % or more.
+        Without any polygon, on another plane of a stack, empty, open by more than an edge, NaN, three-dimensional, or
+        a self-intersection of which 1 % or more is inside by one rule of filling and outside by another.
     """
     if not isinstance(geometry, dict):
         raise BadGeometryError("has no geometry")
-    kind = geometry.get("type")
-    if kind not in _POLYGON_TYPES:
-        raise BadGeometryError(f"is a {_shortened(kind)}, which has no area; draw a polygon or use the brush")
     _refuse_other_plane(geometry.get("plane"))
-    coordinates = geometry.get("coordinates")
-    parts = [coordinates] if kind == "Polygon" else coordinates
-    if not isinstance(parts, list) or not parts or not all(isinstance(part, list) for part in parts):
-        raise BadGeometryError("has empty or missing coordinates")
     notes: list[str] = []
+    parts = list(_polygon_coordinates(geometry, notes))
+    if not parts:
+        kind = _shortened(geometry.get("type"))
+        raise BadGeometryError(f"is a {kind}, which has no area; draw a polygon or use the brush")
     polygons = [_polygon(part, notes) for part in parts]
     if sum(shapely.get_num_coordinates(polygon) for polygon in polygons) > MAX_VERTICES:
         raise BadGeometryError(f"has more than {MAX_VERTICES:,} vertices; simplify it in QuPath")
     shape = polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
     return _valid(shape, notes), notes
+
+
+def _polygon_coordinates(geometry: dict[str, Any], notes: list[str]) -> Iterator[list[Any]]:
+    """Yield the rings of each polygon of a geometry; points and lines of a collection are left out, with a note."""
+    pending: list[Any] = [geometry]
+    while pending:
+        item = pending.pop()
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind == "GeometryCollection":
+            members = item.get("geometries")
+            pending.extend(reversed(members) if isinstance(members, list) else ())
+        elif kind in _POLYGON_TYPES:
+            coordinates = item.get("coordinates")
+            parts = [coordinates] if kind == "Polygon" else coordinates
+            if not isinstance(parts, list) or not parts or not all(isinstance(part, list) for part in parts):
+                raise BadGeometryError("has empty or missing coordinates")
+            yield from parts
+        elif item is not geometry:
+            _note(notes, f"a {_shortened(kind)} in its collection has no area and was left out")
 
 
 def _refuse_other_plane(plane: object) -> None:
@@ -120,13 +141,23 @@ def _ring(ring: object, notes: list[str]) -> NDArray[np.float64]:
     if np.abs(points).max() > 1e9:
         raise BadGeometryError(f"has a coordinate of {np.abs(points).max():.3g}, far beyond any image")
     if not (points[0] == points[-1]).all():
-        # Not closed automatically: the closing vertex may be missing, or half the outline.
-        raise BadGeometryError(
-            "has an open outline; repeat its first point as its last (QuPath refuses open outlines too)"
-        )
+        points = _closed(points, notes)
     if len(points) < 4:
         raise BadGeometryError(f"has an outline of {len(points)} points; a closed one needs at least 4")
     return points
+
+
+def _closed(points: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    """Return an open ring with its first point repeated, if only that is missing, as QuPath 0.5 closed it."""
+    steps = np.hypot(*np.diff(points, axis=0).T)
+    gap = float(np.hypot(*(points[-1] - points[0])))
+    # A closing edge longer than all others may stand for half an outline that is lost.
+    if len(points) < 3 or gap > steps.max() * (1 + 1e-9):
+        raise BadGeometryError(
+            f"has an open outline with a gap of {gap:.0f} px, longer than any of its edges; close it in QuPath"
+        )
+    _note(notes, f"open outline was closed (gap of {gap:.1f} px)")
+    return np.concatenate([points, points[:1]])
 
 
 def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPolygon:
@@ -136,34 +167,52 @@ def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPo
     if shape.is_valid:
         return shape
     reason = shapely.is_valid_reason(shape)
+    # The reason goes into a note, and only its kind and place are of use there.
     repaired = polygon_parts(shapely.make_valid(shape))
-    # Lobes of opposite direction cancel in the shoelace area, so the difference is what a repair would add.
-    drawn = _signed_area(shape)
     if repaired is None or repaired.area < GRID_PX**2:
         raise BadGeometryError("has no area")
-    change = abs(repaired.area - drawn) / repaired.area
-    if change >= MAX_REPAIR_SHARE:
+    # The lobes of a bow-tie are inside by both rules of filling. An area that an outline encloses twice is not: the
+    # even-odd rule of make_valid leaves it out, the winding rule of the drawn outline keeps it.
+    filled = polygon_parts(_filled_by_winding(shape))
+    area = 0.0 if filled is None else filled.area
+    doubt = abs(repaired.area - area) / max(repaired.area, area)
+    if doubt >= MAX_REPAIR_SHARE:
         raise BadGeometryError(
-            f"crosses itself ({reason}), and a repair would change its area by {change:.0%}; redraw it"
+            f"crosses itself ({reason}), and {doubt:.0%} of its area is inside or outside depending on the rule of "
+            "filling; redraw it"
         )
-    _note(notes, f"self-intersecting outline was repaired ({reason}; area changed by {change:.2%})")
+    _note(notes, f"self-intersecting outline was repaired ({reason}; area now {repaired.area:,.0f} px²)")
     return repaired
 
 
-def _signed_area(shape: Polygon | MultiPolygon) -> float:
-    """Return outer minus inner shoelace areas: the lobes of a figure of eight cancel, those of a valid ring do not."""
-    total = 0.0
+def _filled_by_winding(shape: Polygon | MultiPolygon) -> shapely.Geometry:
+    """Return the area that the outlines of a shape wind around at least once, less that of its holes."""
+    parts = []
     for polygon in getattr(shape, "geoms", [shape]):
-        rings = (polygon.exterior, *polygon.interiors)
-        areas = [abs(_shoelace(shapely.get_coordinates(ring))) for ring in rings]
-        total += areas[0] - sum(areas[1:])
-    return total
+        outer = _ring_area(polygon.exterior)
+        holes = shapely.union_all([_ring_area(ring) for ring in polygon.interiors])
+        parts.append(shapely.difference(outer, holes))
+    return shapely.union_all(parts)
 
 
-def _shoelace(points: NDArray[np.float64]) -> float:
-    # Relative to the first vertex, against cancellation far from the origin.
-    x, y = (points - points[0]).T
-    return float(0.5 * (x[:-1] * y[1:] - x[1:] * y[:-1]).sum())
+def _ring_area(ring: shapely.LinearRing) -> shapely.Geometry:
+    """Return all faces that a ring encloses, however often it crosses itself."""
+    noded = shapely.union_all(shapely.LineString(ring.coords))
+    faces = shapely.get_parts(shapely.polygonize([noded]))
+    # A face that the ring surrounds without winding around it is a hole between strands.
+    points = [shapely.point_on_surface(face) for face in faces]
+    xy = np.asarray(ring.coords)[:, :2]
+    wound = [face for face, point in zip(faces, points, strict=True) if _winding_number(xy, point.x, point.y)]
+    return shapely.union_all(wound)
+
+
+def _winding_number(ring: NDArray[np.float64], x: float, y: float) -> int:
+    """Return how often a closed ring, float64 (K, 2), winds around a point that is not on it."""
+    (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
+    is_left = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
+    upward = (y0 <= y) & (y1 > y) & (is_left > 0)
+    downward = (y0 > y) & (y1 <= y) & (is_left < 0)
+    return int(upward.sum()) - int(downward.sum())
 
 
 def polygon_parts(shape: shapely.Geometry) -> Polygon | MultiPolygon | None:
@@ -219,7 +268,7 @@ def clip_to_image(
 
 
 def _refuse_degrees(shape: Polygon | MultiPolygon, frame: Frame) -> None:
-    if max(frame.width, frame.height) < LONLAT_IMAGE_PX:
+    if frame.is_pixels or max(frame.width, frame.height) < LONLAT_IMAGE_PX:
         return
     points = shapely.get_coordinates(shape)
     within = (np.abs(points) <= (180, 90)).all()
@@ -236,7 +285,9 @@ def snap(shape: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     # set_precision may start rings at another vertex; a region that is read back and written again must not change.
     if len(xy) and shape.is_valid and np.abs(xy - np.rint(xy / GRID_PX) * GRID_PX).max() < 1e-9:
         return shape
-    return polygon_parts(shapely.set_precision(shape, GRID_PX)) or shape
+    # Coordinates near the smallest floats make GEOS divide by zero, which changes nothing on this grid.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return polygon_parts(shapely.set_precision(shape, GRID_PX)) or shape
 
 
 def _note(notes: list[str], text: str) -> None:

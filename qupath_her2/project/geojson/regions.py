@@ -4,10 +4,11 @@ QuPath 0.6 and later refuse a whole file for one invalid feature; here the other
 ``geojson`` package does not parse the file: it builds an object per feature, too much for a million cells, and its
 strict mode refuses the whole file as well.
 
-* Quarantined, with a reason: not a polygon, empty, open outline, NaN, outside the image, three-dimensional, on
-  another plane of a stack, duplicate id, no class, map projection, or a self-intersection whose repair changes the
-  area by 1 % or more.
-* Repaired, with a note: slight self-intersections, parts outside the image, a third coordinate of 0.
+* Quarantined, with a reason: without a polygon, empty, half an outline, NaN, outside the image, three-dimensional, on
+  another plane of a stack, duplicate id, no class, map coordinates, or a self-intersection that can be filled in two
+  ways.
+* Repaired, with a note: bow-ties and slight self-intersections, open outlines, points and lines in a collection, parts
+  outside the image, a third coordinate of 0, a ``crs`` on pixel coordinates.
 * An annotation of an intensity class (``Tumor: 3+``) is a label, never a region.
 * An annotation without a class is quarantined, unless `ClassNames.unclassified_is_tumour` is on and no annotation has
   a tumour class.
@@ -50,6 +51,8 @@ _GEOMETRIES = {
     "MultiPolygon",
     "GeometryCollection",
 }
+#: Largest longitude and latitude.
+_DEGREES = (180, 90)
 _NO_CLASS = (
     "has no class; set its class to Tumor in QuPath, or score annotations without a class as tumour: "
     "unclassified_is_tumour = true under [regions] in her2.toml"
@@ -177,10 +180,11 @@ class _FeatureSorter:
                 self.quarantined.append(QuarantinedFeature(index, feature.id, reason))
 
     def _add_object(self, feature: Feature, problem: str | None) -> None:
-        if problem:
-            raise BadGeometryError(problem)
         is_region = feature.object_type in ("annotation", "tma_core") and grade_of(feature.class_name) is None
         shape, notes = parse_polygon(feature.geometry)
+        if problem is not None:
+            self._require_pixels(shape, problem)
+            notes.append("its 'crs' was ignored, because its coordinates are pixels of the image")
         shape = clip_to_image(shape, self.frame, notes, is_region=is_region)
         uuid = self._unique_uuid(feature, shape)
         if feature.object_type in ("cell", "detection"):
@@ -189,6 +193,13 @@ class _FeatureSorter:
             self._add_annotation(feature, shape, uuid)
         where = f"Feature {feature.index} ({feature.id or 'no id'})"
         self.notes.extend(f"{where}: {note}." for note in (*feature.notes, *notes))
+
+    def _require_pixels(self, shape: Polygon | MultiPolygon, problem: str) -> None:
+        """Raise where a map projection is declared, unless the coordinates can only be pixels of this image."""
+        x0, y0, x1, y1 = shape.bounds
+        is_inside = x0 >= 0 and y0 >= 0 and x1 <= self.frame.width and y1 <= self.frame.height
+        if not is_inside or not (self.frame.is_pixels or x1 > _DEGREES[0] or y1 > _DEGREES[1]):
+            raise BadGeometryError(problem)
 
     def _unique_uuid(self, feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
         uuid = stable_uuid(feature, shape)
@@ -259,6 +270,23 @@ class _FeatureSorter:
         )
 
 
+def _beyond_degrees(features: list[Any]) -> bool:
+    """Return whether any coordinate of a file is too large for longitude and latitude; stops at the first."""
+    for _, raw in iterate_features(features):
+        geometry = raw.get("geometry") if isinstance(raw, dict) else None
+        pending = [geometry.get("coordinates")] if isinstance(geometry, dict) else []
+        while pending:
+            item = pending.pop()
+            if not isinstance(item, list):
+                continue
+            if len(item) >= 2 and all(isinstance(value, int | float) for value in item[:2]):
+                if abs(item[0]) > _DEGREES[0] or abs(item[1]) > _DEGREES[1]:
+                    return True
+            else:
+                pending.extend(item)
+    return False
+
+
 def parse_regions(
     features: list[Any], frame: Frame, names: ClassNames, *, file_problem: str | None = None
 ) -> RegionFile:
@@ -280,7 +308,7 @@ def parse_regions(
     RegionFile
         Regions, labels, cores and existing cells, and what was quarantined, repaired or skipped.
     """
-    sorter = _FeatureSorter(frame, names, file_problem)
+    sorter = _FeatureSorter(replace(frame, is_pixels=_beyond_degrees(features)), names, file_problem)
     for index, raw in iterate_features(features):
         sorter.add(index, raw)
     return sorter.result()

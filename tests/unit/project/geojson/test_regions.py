@@ -105,8 +105,11 @@ def test_top_level_forms(tmp_path: Path) -> None:
 # --- an unusable feature is quarantined with its position, id and reason; the other one is used
 
 BAD = {
-    "bow-tie": (feature([[[0, 0], [100, 100], [100, 0], [0, 100], [0, 0]]]), "crosses itself"),
-    "unclosed": (feature([[[0, 0], [100, 0], [100, 100], [0, 100]]]), "open outline"),
+    "pentagram": (
+        feature([[[100, 0], [159, 181], [5, 69], [195, 69], [41, 181], [100, 0]]]),
+        "crosses itself",
+    ),
+    "half an outline": (feature([[[0, 0], [50, 5], [100, 0], [150, 5], [200, 0]]]), "open outline"),
     "two points": (feature([[[0, 0], [100, 0], [0, 0]]]), "3 points"),
     "empty": (feature([]), "empty"),
     "empty ring": (feature([[]]), "empty"),
@@ -141,9 +144,17 @@ BAD = {
     ),
     "words": (feature([[["a", "b"], ["c", "d"], ["e", "f"], ["a", "b"]]]), "pairs of numbers"),
     "ragged": (feature([[[0, 0], [100], [100, 100], [0, 0]]]), "pairs of numbers"),
-    "degrees": (feature([[[12.5, 48.1], [12.6, 48.1], [12.6, 48.2], [12.5, 48.1]]]), "longitude"),
-    "own crs": ({**feature(), "crs": {"type": "name", "properties": {"name": "EPSG:3857"}}}, "EPSG:3857"),
-    "open part": (feature([square(), [[[0, 0], [9, 0], [9, 9]]]], kind="MultiPolygon"), "open outline"),
+    "own crs": (
+        {
+            **feature([[[1e6, 6e6], [1.1e6, 6e6], [1.1e6, 6.1e6], [1e6, 6e6]]]),
+            "crs": {"type": "name", "properties": {"name": "EPSG:3857"}},
+        },
+        "EPSG:3857",
+    ),
+    "open part": (
+        feature([square(), [[[0, 0], [9, 0], [18, 0], [27, 1], [36, 0]]]], kind="MultiPolygon"),
+        "open outline",
+    ),
 }
 
 
@@ -175,9 +186,19 @@ def test_duplicates_keep_the_first() -> None:
 def test_the_crs_of_the_file_applies_to_all_features(tmp_path: Path) -> None:
     path = tmp_path / "map.geojson"
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    degrees = [
+        [[[12.5, 48.1], [12.6, 48.1], [12.6, 48.2], [12.5, 48.1]]],
+        [[[2.5, 8.1], [2.6, 8.1], [2.6, 8.2], [2.5, 8.1]]],
+    ]
+    on_a_map = {"type": "FeatureCollection", "crs": crs, "features": [feature(one) for one in degrees]}
+    path.write_text(json.dumps(on_a_map))
+    assert [bad.index for bad in read(path).quarantined] == [0, 1]
+    assert "map projection 'urn:ogc:def:crs:OGC:1.3:CRS84'" in read(path).quarantined[0].reason
     collection = {"type": "FeatureCollection", "crs": crs, "features": [feature(), feature(square(900))]}
     path.write_text(json.dumps(collection))
-    assert [bad.index for bad in read(path).quarantined] == [0, 1]
+    found = read(path)
+    assert len(found.regions) == 2
+    assert "its 'crs' was ignored, because its coordinates are pixels" in found.notes[0]
     for harmless in (None, {"type": "name", "properties": {"name": "pixel"}}):
         path.write_text(json.dumps({**collection, "crs": harmless}))
         assert len(read(path).regions) == 2
@@ -426,3 +447,38 @@ def test_any_bytes_give_regions_or_a_region_file_error(tmp_path: Path, data: byt
     except RegionFileError as error:
         found = str(error)
     assert isinstance(found, RegionFile) or "any.geojson" in found
+
+
+def test_degrees_are_refused_unless_the_file_proves_pixels() -> None:
+    corner = [[[1.5, 2.25], [150.5, 2.25], [150.5, 80.75], [1.5, 80.75], [1.5, 2.25]]]
+    alone = parse(feature(corner))
+    assert "longitude" in alone.quarantined[0].reason
+    beside = parse(feature(), feature(corner, properties={"classification": {"name": "Ignore*"}}))
+    assert beside.quarantined == ()
+    assert beside.regions[1].role == "ignore"
+    assert beside.regions[1].geometry.area == pytest.approx(149 * 78.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{ "name": "Tumor", "color": [ 200, 0, 0 ] }',
+        "{'name': 'Tumor', 'color': [200, 0, 0]}",
+        '{"names": ["Tumor"]}',
+        '{"name": {"name": "Tumor"}}',
+    ],
+)
+def test_a_classification_written_as_text_is_read(text: str) -> None:
+    (found,) = parse(feature(properties={"classification": text})).regions
+    assert (found.class_name, found.role) == ("Tumor", "tumour")
+
+
+def test_a_classification_that_holds_itself_ends() -> None:
+    nested: dict = {"name": "Tumor"}
+    for _ in range(5000):
+        nested = {"name": nested}
+    found = parse(feature(properties={"classification": nested}), feature())
+    assert len(found.regions) == 1
+    assert "has no class" in found.quarantined[0].reason
+    hostile = "{" * 5000
+    assert parse(feature(properties={"classification": hostile})).regions[0].role == "other"
