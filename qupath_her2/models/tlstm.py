@@ -16,7 +16,7 @@ wherever the forget gates are open. Outside the image both are 0. There is one p
 al. 2013).
 
 Pixels of one diagonal do not depend on each other, so H x W pixels take H + W - 1 steps; the four corners are computed
-as one batch. Own code: torch's LSTMs and those of timm scan sequences in one direction and have no peepholes.
+as one batch. Own code: torch's LSTM scans sequences, not the diagonals of an image, and has no peepholes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Instance metrics: matching of detected to true cells or nuclei, F1 and panoptic quality.
 
-Own code: torchmetrics and panopticapi count neither unlabelled pixels nor polygons that overlap each other.
+Own code: panopticapi reads COCO's image files and torchmetrics takes pixel maps only; cells are also compared as
+polygons, which may overlap.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class PatchObjective:
         """Return int64 (N,)."""
         import torch
 
-        # int64, the only type that torch accepts as an index of classes.
+        # int64, as torch's losses require.
         return torch.from_numpy(self.label[batch.rows].astype(np.int64))
 
     def unlabelled(self, n: int, side: int) -> Tensor:
@@ -79,7 +79,7 @@ class PatchObjective:
         return torch.full((n,), _NO_LABEL)
 
     def weight(self, truth: Tensor) -> Tensor:
-        """Return the weight of each patch's class."""
+        """Return the weight of each patch's class, float32 (N,); 0 for unlabelled patches."""
         import torch
 
         weights = torch.from_numpy(self.weights).to(truth.device)
