@@ -1,12 +1,12 @@
-"""The whole chain, read to classified cells, on one thread and warm, beside its peers; one run, no assertions.
+"""Speed of scoring by cells, from reading to classified cells, compared with peers in one run; one thread, warm.
 
     python -m tests.benchmarks.bench_cells [--real DIR] [--rounds 3] [--geojson-cells 50000]
 
-Timed: open and read the image, unmix, detect, outline, measure, grade, classify and score, over the whole frame.
-Tissue mask and stain vectors are made once an image and are timed apart. Speed is given in level-0 pixels, in
-pixels of the working grid (about 0.5 µm) and in cells, by CPU time, which other programs on the machine hardly
-change, and by wall time. "naive" is the chain people write with scikit-image, on the same picture at the working
-scale, detection and mean DAB of a ring only. OpenSlide and the ``geojson`` package are timed in the same run.
+Timed: open and read the image, unmix, detect, outline, measure, grade, classify and score, over the whole image.
+Tissue mask and stain vectors are computed once per image and timed separately. Speed is given in level-0 pixels, in
+pixels of the working grid (about 0.5 µm) and in cells, by CPU time, which hardly depends on other programs, and by wall
+time. "naive" is a typical pipeline written with scikit-image, on the same image at the working scale, with detection
+and mean DAB of a ring only. OpenSlide and the ``geojson`` package are timed in the same run. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SEED = 590_001
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Best CPU and wall seconds of several rounds, and what the last round gave."""
+    """Best CPU and wall seconds of several rounds, and the result of the last one."""
 
     cpu: float
     wall: float
@@ -64,7 +64,7 @@ class Timed:
 
 
 def best_of(rounds: int, action: Callable[[], Any]) -> Timed:
-    """Run an action several times; the least disturbed round counts."""
+    """Run an action several times and return the fastest round."""
     best = Timed(np.inf, np.inf, None)
     for _ in range(rounds):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -75,7 +75,7 @@ def best_of(rounds: int, action: Callable[[], Any]) -> Timed:
 
 
 def dense_picture(um_px: float, repeat: int) -> Picture:
-    """Return a drawn field full of tumour cells of all classes, repeated so that it fills several tiles."""
+    """Return a drawn field full of tumour cells of all classes, repeated to fill several tiles."""
     side = round(320 / um_px)
     settings = FieldSettings(
         width_px=side,
@@ -92,7 +92,7 @@ def dense_picture(um_px: float, repeat: int) -> Picture:
 
 
 def write_slide(folder: Path, picture: Picture, um_px: float) -> Path:
-    """Write a picture as a JPEG-tiled TIFF, as scanners do."""
+    """Write an image as a JPEG-tiled TIFF, as scanners do."""
     path = folder / f"dense-{um_px}.tif"
     options: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 90}}
     resolution = (1e4 / um_px, 1e4 / um_px)
@@ -103,7 +103,7 @@ def write_slide(folder: Path, picture: Picture, um_px: float) -> Path:
 
 
 def chain(path: Path, um_px: float, stains: StainVectors, frame: shapely.Polygon) -> MeasuredCells:
-    """Read, measure, classify and score an image, one thread."""
+    """Read, measure, classify and score an image on one thread."""
     with open_slide(path) as slide:
         region = Region(UUID(int=1), frame, "tumour")
         found = measure_cells(slide, [region], pixel_size_um=um_px, stains=stains, workers=1)
@@ -128,7 +128,7 @@ def prepare(path: Path, um_px: float) -> StainVectors:
 
 
 def bench_image(name: str, path: Path, um_px: float, rounds: int) -> None:
-    """Print the speed of the chain on one image, where its time goes, and the naive chain beside it."""
+    """Print the speed on one image, the time of each step, and the naive pipeline for comparison."""
     with open_slide(path) as slide:
         width, height, reader = slide.width, slide.height, slide.reader
     frame = shapely.box(0, 0, width, height)
@@ -151,7 +151,9 @@ def bench_image(name: str, path: Path, um_px: float, rounds: int) -> None:
         print(f"{label:34}{amount / ours.cpu:>12,.1f}{amount / ours.wall:>12,.1f}")
     print(f"{'seconds':34}{ours.cpu:>12.2f}{ours.wall:>12.2f}")
     print(f"{'  + tissue and stains, seconds':34}{apart.cpu:>12.2f}{apart.wall:>12.2f}")
-    print(f"{'  first call in this process':34}{first:>12.2f}  (compiled code is loaded, or made and kept)")
+    print(
+        f"{'  first call in this process':34}{first:>12.2f}  (compiled code is loaded, or compiled and cached)"
+    )
     if um_px <= 0.26:
         print(f"{'ratio to QuPath (2.5 Mpx/s)':34}{level0 / ours.cpu / QUPATH_MPX_S:>11.1f}x")
     print_steps(path, um_px, stains, frame)
@@ -159,7 +161,7 @@ def bench_image(name: str, path: Path, um_px: float, rounds: int) -> None:
 
 
 def print_steps(path: Path, um_px: float, stains: StainVectors, frame: shapely.Polygon) -> None:
-    """Print where the time of one more round goes, each step without the steps inside it."""
+    """Print the CPU time of each step of one more round, without the steps inside it."""
     with timed_steps() as steps:
         start = time.process_time()
         chain(path, um_px, stains, frame)
@@ -168,7 +170,7 @@ def print_steps(path: Path, um_px: float, stains: StainVectors, frame: shapely.P
     for step, seconds, calls in _ordered(steps, total):
         print(f"  {step:28}{seconds:>8.3f}{100 * seconds / total:>7.1f}%{calls:>7}")
     if steps.absent:
-        print(f"  not found, so part of the rest: {', '.join(steps.absent)}")
+        print(f"  not found, so counted in the rest: {', '.join(steps.absent)}")
 
 
 def _ordered(steps: Steps, total: float) -> list[tuple[str, float, int]]:
@@ -177,7 +179,7 @@ def _ordered(steps: Steps, total: float) -> list[tuple[str, float, int]]:
 
 
 def print_naive(path: Path, um_px: float, cells_s: float, mpx_s: float, rounds: int) -> None:
-    """Print the naive chain on at most 2048 x 2048 working pixels of the same image, and the ratio."""
+    """Print the speed of the naive pipeline on at most 2048 x 2048 working pixels of the same image, and the ratio."""
     downsample = make_grid(um_px).downsample
 
     def read_and_measure() -> tuple[int, float]:
@@ -197,7 +199,7 @@ def print_naive(path: Path, um_px: float, cells_s: float, mpx_s: float, rounds: 
 
 
 def bench_reading(path: Path) -> None:
-    """Print our reader's patch rate beside OpenSlide's, on a slide that OpenSlide opens."""
+    """Print the patch rates of our reader and of OpenSlide, on a slide that OpenSlide opens."""
     width, height = openslide.OpenSlide(path).dimensions
     side = bench_readers.PATCH
     for order in ("rows", "random"):
@@ -220,7 +222,7 @@ def _patch(slide: TiffSlide, side: int, x: int, y: int) -> Picture:
 
 
 def bench_writing(n: int) -> None:
-    """Print our GeoJSON writer's rate beside the geojson package's."""
+    """Print the rates of our GeoJSON writer and of the geojson package."""
     write_cells_geojson(io.BytesIO(), bench_geojson.draw(100))
     cells, n_peer = bench_geojson.draw(n), min(n, 3000)
     with tempfile.TemporaryDirectory() as folder:
@@ -240,19 +242,21 @@ def _peer_bytes(cells: Any, n: int, compress: bool) -> bytes:
 
 
 def main() -> None:
-    """Bench drawn fields, then the cores if there are any, then reading and writing."""
+    """Benchmark drawn fields, then the real cores if given, then reading and writing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real cores (*.jpg)")
-    parser.add_argument("--pixel-size-um", type=float, default=0.25, help="of the real cores")
+    parser.add_argument("--pixel-size-um", type=float, default=0.25, help="pixel size of the real cores")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeat", type=int, default=3, help="the drawn field, this often each way")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="repetitions of the drawn field in each direction"
+    )
     parser.add_argument("--geojson-cells", type=int, default=50_000)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     print("; ".join(f"{key} {value}" for key, value in about().items() if value is not None))
-    print(f"one thread; best of {given.rounds} rounds; warm; never asserted", flush=True)
+    print(f"one thread; best of {given.rounds} rounds; warm; nothing is asserted", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         slides = {}
         for um_px in (0.25, 0.5):

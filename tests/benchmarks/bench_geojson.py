@@ -1,11 +1,11 @@
-"""Cells to GeoJSON: our writer beside the ``geojson`` package with ``json``, in one run.
+"""Writing cells as GeoJSON: our writer compared with the ``geojson`` package and ``json``, in one run.
 
     python tests/benchmarks/bench_geojson.py [--cells 1000000] [--peer-cells 4000] [--rounds 1]
 
-Both write the same cells: an outline of 24 vertices, a nucleus of 16, 10 measurements, a coloured class. The
+Both write the same cells: an outline of 24 vertices, a nucleus of 16, 10 measurements, a class with its colour. The
 peer gets fewer cells, since its rate does not depend on their number and a million would take minutes. Rounds
-alternate, the best of each counts. Wall time suffers when other programs use the cores; CPU time, which adds
-up all threads, hardly does, so both are printed.
+alternate, and the best of each is reported. CPU time, summed over all threads, hardly depends on other programs; wall
+time does, so both are printed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CELL_VERTICES, NUCLEUS_VERTICES, MEASUREMENTS = 24, 16, 10
 
 
 def draw(n: int) -> CellTable:
-    """Return n cells with wobbly outlines, built column by column so that drawing sets no peak of its own."""
+    """Return n cells with irregular outlines, built column by column to keep the peak memory low."""
     random = np.random.default_rng(1)
     centre = random.uniform(50, 90_000, (n, 2)).astype(np.float32)
 
@@ -66,7 +66,7 @@ def draw(n: int) -> CellTable:
 
 
 def peer(cells: CellTable, n: int) -> bytes:
-    """Return the first n cells as the geojson package writes them."""
+    """Return the first n cells as written by the geojson package."""
 
     def ring(xy: np.ndarray, offsets: np.ndarray, i: int) -> list[list[tuple[float, float]]]:
         points = [(round(x, 2), round(y, 2)) for x, y in xy[offsets[i] : offsets[i + 1]].tolist()]
@@ -105,7 +105,7 @@ def rates(n: int, action: Callable[[], object]) -> np.ndarray:
 
 
 def peak_rss_gb() -> float:
-    """Return the highest memory of this process so far, GB."""
+    """Return the peak memory of this process so far, GB."""
     if sys.platform == "win32":
         import psutil
 
@@ -120,11 +120,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cells", type=int, default=100_000, help="cells for our writer")
-    parser.add_argument("--peer-cells", type=int, default=4_000, help="cells for the geojson package")
+    parser.add_argument("--cells", type=int, default=100_000, help="number of cells for our writer")
+    parser.add_argument(
+        "--peer-cells", type=int, default=4_000, help="number of cells for the geojson package"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    write_cells_geojson(io.BytesIO(), draw(100))  # compile, if not compiled before
+    write_cells_geojson(io.BytesIO(), draw(100))  # compile, if not cached
     cells = draw(options.cells)
     n_peer = min(options.peer_cells, options.cells)
     table_gb = peak_rss_gb()
@@ -140,7 +142,7 @@ def main() -> None:
             for label in peers:
                 ours = functools.partial(write, Path(folder) / label, cells, compress=label != "plain")
                 best[label][0] = np.maximum(best[label][0], rates(len(cells), ours))
-            # The peers come second in a round, and would raise the peak that is asked of ours.
+            # Read before the peers run, which would raise the peak of this process.
             peak_gb = peak_gb or peak_rss_gb()
             for label, other in peers.items():
                 best[label][1] = np.maximum(best[label][1], rates(n_peer, other))

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call"
-"""The chain that people write with scikit-image: the peer of `bench_cells`, written plainly and not tuned."""
+"""A typical pipeline with scikit-image, the peer of `bench_cells`: plainly written and not tuned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["naive_cells"]
 
 
 def naive_cells(rgb: NDArray[np.uint8], um_px: float) -> int:
-    """Find nuclei, grow cells, measure the mean DAB of their rims, cut it into four classes; return how many.
+    """Find nuclei, expand them to cells, grade the mean DAB of their rims into four classes; return their number.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def naive_cells(rgb: NDArray[np.uint8], um_px: float) -> int:
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     nuclei = watershed(-depth, markers, mask=mask)
     cells = expand_labels(nuclei, 4 / um_px)
-    # The rim is what a cell loses when it is eroded by 1.25 µm.
+    # The rim is the part of a cell that an erosion by 1.25 µm removes.
     rim = cells * (ndimage.grey_erosion(cells, size=2 * round(1.25 / um_px) + 1) != cells)
     table = regionprops_table(
         cells, stains[..., 2], properties=("label", "area", "centroid", "intensity_mean")

@@ -1,9 +1,8 @@
-"""Patch rates of the fast TIFF reader beside OpenSlide, on one thread, in one run.
+"""Patch rates of the fast TIFF reader compared with OpenSlide, on one thread, in one run.
 
-Run: ``python tests/benchmarks/bench_readers.py [slide ...]``. Without a slide it draws JPEG pyramids of
-256-px and 240-px tiles. Rates are 256-px patches a second; the ratio is what counts. "openslide" is OpenSlide
-as people call it, ``np.asarray(slide.read_region(...).convert("RGB"))``; "ours" is this package's OpenSlide
-reader.
+Run: ``python tests/benchmarks/bench_readers.py [slide ...]``. Without a slide it draws JPEG pyramids with 256-px and
+240-px tiles. Rates are 256-px patches per second; the ratio is the result. "openslide" is OpenSlide as it is commonly
+called, ``np.asarray(slide.read_region(...).convert("RGB"))``; "ours" is this package's OpenSlide reader.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SECONDS = 2.0
 
 
 def draw_slide(path: Path, tile: int, subsampling: tuple[int, int]) -> Path:
-    """Draw a 8192 px wide H-DAB-like JPEG TIFF: smooth stain with grain, quality 80."""
+    """Draw an H-DAB-like JPEG TIFF, 8192 px wide: smooth stain with grain, quality 80."""
     rng = np.random.default_rng(1)
     coarse = rng.integers(90, 245, (256, 256, 3), dtype=np.uint8)
     image = cv2.resize(coarse, (8192, 8192), interpolation=cv2.INTER_CUBIC)
@@ -49,7 +48,7 @@ def corners(width: int, height: int, offset: int, order: str) -> list[tuple[int,
 
 
 def rate(read: Callable[[int, int], np.ndarray], grid: list[tuple[int, int]]) -> float:
-    """Return patches per second of this thread's processor time, so that other load does not count."""
+    """Return patches per second of CPU time of this thread, which does not depend on other load."""
     read(*grid[0])
     start, count = time.thread_time(), 0
     while time.thread_time() - start < SECONDS:
@@ -99,7 +98,7 @@ def bench_supertile(path: Path, side: int = 2048) -> None:
 
 
 def main(paths: list[str]) -> None:
-    """Bench the given slides, or drawn ones."""
+    """Benchmark the given slides, or drawn ones."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         slides = [Path(p) for p in paths] or [

@@ -1,7 +1,7 @@
-"""The trapezoidal LSTM against its equations as a loop over pixels: same values, forward and backward.
+"""The trapezoidal LSTM compared with its equations as a loop over pixels: same values, forward and backward.
 
 ``python -m tests.benchmarks.bench_tlstm [side] [units]`` prints both times (CPU seconds of one thread) and the ratio.
-The loop goes through its four corners one after the other, each with its own backward pass, for want of memory.
+The loop runs its four corners one after the other, each with its own backward pass, to save memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qupath_her2.models.tlstm import CORNERS, TrapezoidalLSTM
 
 
 def literal_corner(net: Any, maps: Any, k: int) -> Any:
-    """Return H of corner `k` by equations 3 to 7 of Saha & Chakraborty 2018, a pixel at a time."""
+    """Return H of corner `k` by equations 3 to 7 of Saha & Chakraborty 2018, pixel by pixel."""
     n, _, height, width = maps.shape
     axes = [axis for axis, flip in zip((2, 3), CORNERS[k], strict=True) if flip]
     turned = maps.flip(axes).permute(2, 3, 0, 1).unbind(0)

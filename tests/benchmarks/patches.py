@@ -1,10 +1,10 @@
-"""Patches out of a slide: manifest and pixels in memory, beside OpenSlide + PIL + a PNG file a patch, in one run.
+"""Cutting patches: manifest and pixels in memory, compared with OpenSlide + PIL + one PNG file per patch, in one run.
 
-Run: ``python tests/benchmarks/patches.py [slide ...]``. Without a slide it draws JPEG pyramids of 256-px and 240-px
-tiles. Both sides cut the same 256-px patches on one thread and see the same pixels (checked). Rates are patches a
-second of processor time, so that other load does not count; wall time and load stand beside them. "drop" also
-judges each patch by the white and black rule, which reads it once more. Each side has run once on a copy of the slide
-before, and each rate is of one run.
+Run: ``python tests/benchmarks/patches.py [slide ...]``. Without a slide it draws JPEG pyramids with 256-px and 240-px
+tiles. Both sides cut the same 256-px patches on one thread and get the same pixels (checked). Rates are patches per
+second of CPU time, which does not depend on other load; wall time and load are printed too. "drop" also applies the
+rule on white and black pixels, which reads each patch once more. Each side first runs once on a copy of the slide; each
+rate is that of one run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def draw_study(folder: Path, tile: int) -> Path:
 
 
 def study_of(path: Path, folder: Path) -> Path:
-    """Lay the slide beside a region over nearly all of it."""
+    """Link the slide into a folder with a region over nearly all of it."""
     study = folder / f"study_{path.stem}"
     study.mkdir()
     shutil.copy(path, study / path.name)
@@ -63,7 +63,7 @@ def study_of(path: Path, folder: Path) -> Path:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float, object]:
-    """Return processor seconds, wall seconds and the result."""
+    """Return CPU seconds, wall seconds and the result."""
     cpu, wall = time.process_time(), time.perf_counter()
     result = work()
     return time.process_time() - cpu, time.perf_counter() - wall, result
@@ -83,7 +83,7 @@ def ours(study: Path, drop: str, threads: int) -> tuple[PatchManifest, np.ndarra
 
 
 def peer(path: Path, boxes: np.ndarray, folder: Path) -> int:
-    """Read each patch by OpenSlide and save it as PNG by PIL, as the scripts of the papers do."""
+    """Read each patch with OpenSlide and save it as PNG with PIL, as scripts of papers do."""
     with openslide.OpenSlide(str(path)) as slide:
         for x, y, side, _ in boxes.tolist():
             patch = slide.read_region((x, y), 0, (side, side)).convert("RGB")
@@ -93,7 +93,7 @@ def peer(path: Path, boxes: np.ndarray, folder: Path) -> int:
 
 def bench(path: Path, folder: Path) -> None:
     """Print both rates and their ratio for one slide."""
-    # Imports and first pages of memory are nobody's rate; the other file keeps the slide itself unseen.
+    # A first run on a copy: imports and memory allocation belong to neither rate, and the slide itself stays uncached.
     first = folder / "first"
     first.mkdir(exist_ok=True)
     warm = Path(shutil.copy(path, first / f"first_{path.name}"))
@@ -125,7 +125,7 @@ def bench(path: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Benchmark the slides named, or drawn ones."""
+    """Benchmark the given slides, or drawn ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slides = [Path(word) for word in sys.argv[1:]] or [draw_study(folder, tile) for tile in (256, 240)]

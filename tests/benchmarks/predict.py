@@ -1,10 +1,11 @@
-"""Prediction beside the loop that people write: timm, DataLoader, OpenSlide, PIL, torchvision; the same slide, one run.
+"""Prediction compared with the usual loop of timm, DataLoader, OpenSlide, PIL and torchvision, in one run.
 
 Run: ``python tests/benchmarks/predict.py [--model NAME] [--workers N] [slide ...]``. Without a slide it draws a JPEG
-pyramid. Both sides read the same 256-px patches with as many readers (threads here, processes there), run the same
-weights and agree in their answers (checked). "tiny" is a network that costs next to nothing, so that reading decides;
-any ``timm:NAME`` may stand in. Rates are by the clock, and by processor time of all processes, which other load on the
-machine does not change. On a GPU the share of time in which it was busy is printed; without one it says NOT MEASURED.
+pyramid. Both sides read the same 256-px patches of the same slide with the same number of readers (threads here,
+processes there), run the same weights and agree in their predictions (checked). "tiny" is a network that costs next to
+nothing, so that reading dominates; any ``timm:NAME`` can be used instead. Rates are given by wall time and by CPU time
+of all processes, which does not depend on other load. On a GPU the share of time in which it was busy is printed;
+without one, NOT MEASURED.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TinyNet(torch.nn.Module):
-    """Two strided convolutions: some 1 % of the time that reading takes."""
+    """Two strided convolutions: about 1 % of the time of reading."""
 
     model_name, weights_source = "tiny", "random"
     n_classes, normalisation = 3, (MEAN, STD)
@@ -53,7 +54,7 @@ class TinyNet(torch.nn.Module):
 
 
 def draw_slide(path: Path, side: int = 8192) -> Path:
-    """Draw an H-DAB-like JPEG TIFF with 240-px tiles, as Aperio's are, quality 80."""
+    """Draw an H-DAB-like JPEG TIFF with 240-px tiles, like those of Aperio, quality 80."""
     rng = np.random.default_rng(1)
     coarse = rng.integers(90, 245, (256, 256, 3), dtype=np.uint8)
     image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -65,7 +66,7 @@ def draw_slide(path: Path, side: int = 8192) -> Path:
 
 
 def manifest_of(path: Path, most: int) -> PatchManifest:
-    """Return a grid of patches over a slide, at most so many."""
+    """Return a grid of at most `most` patches over a slide."""
     width, height = openslide.OpenSlide(path).dimensions
     grid = [
         (x, y, PATCH, PATCH)
@@ -91,7 +92,7 @@ def manifest_of(path: Path, most: int) -> PatchManifest:
 
 
 class SlidePatches(torch.utils.data.Dataset):
-    """The dataset of the tutorials: a slide opened in each worker, a PIL picture, torchvision's transforms."""
+    """Dataset as in tutorials: a slide opened in each worker, a PIL image, torchvision's transforms."""
 
     def __init__(self, path: Path, boxes: NDArray[np.int32], mean: Any, std: Any) -> None:
         self.path, self.boxes, self.slide = path, boxes, None
@@ -110,7 +111,7 @@ class SlidePatches(torch.utils.data.Dataset):
 
 
 def plain_loop(net: Any, manifest: PatchManifest, workers: int, device: torch.device) -> NDArray[np.float32]:
-    """The loop itself, float32, as the tutorials have it."""
+    """Predict in a plain loop in float32, as in tutorials."""
     data = SlidePatches(manifest.images[0].path, manifest.box_xywh, *net.normalisation)
     loader = torch.utils.data.DataLoader(data, BATCH, num_workers=workers, pin_memory=device.type == "cuda")
     net.to(device).eval()
@@ -122,7 +123,7 @@ def plain_loop(net: Any, manifest: PatchManifest, workers: int, device: torch.de
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Return wall seconds, processor seconds of this process and its children, and the result."""
+    """Return wall seconds, CPU seconds of this process and its children, and the result."""
     before, begun = os.times(), time.perf_counter()
     result = work()
     wall, after = time.perf_counter() - begun, os.times()
@@ -153,26 +154,24 @@ def bench(path: Path, model: str, workers: int, most: int) -> None:
     n = len(manifest)
     print(
         f"{path.name}: {n} patches of {PATCH} px, model {model}, {workers} readers, {said.device}, "
-        f"load {os.getloadavg()[0]:.1f}, answers within {most_off:.1e}"
+        f"load {os.getloadavg()[0]:.1f}, predictions differ by at most {most_off:.1e}"
     )
-    print(
-        f"  timm + DataLoader + PIL  {n / peer_wall:7.0f} patches/s   {n / peer_cpu:7.0f} per processor second"
-    )
-    print(f"  predict                  {n / wall:7.0f} patches/s   {n / cpu:7.0f} per processor second")
+    print(f"  timm + DataLoader + PIL  {n / peer_wall:7.0f} patches/s   {n / peer_cpu:7.0f} per CPU second")
+    print(f"  predict                  {n / wall:7.0f} patches/s   {n / cpu:7.0f} per CPU second")
     print(f"  ratio                    {peer_wall / wall:7.1f}x            {peer_cpu / cpu:7.1f}x")
     busy = "NOT MEASURED: no GPU here" if np.isnan(said.busy_share) else f"{100 * said.busy_share:.0f} %"
     print(f"  GPU busy                 {busy}")
 
 
 def main() -> None:
-    """Benchmark the slides named, or a drawn one."""
+    """Benchmark the given slides, or a drawn one."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("slides", nargs="*", type=Path)
     parser.add_argument("--model", default="tiny", help="tiny, timm:NAME or one of qupath-her2 models")
     parser.add_argument("--workers", type=int, default=2, help="reader threads here, worker processes there")
-    parser.add_argument("--patches", type=int, default=1024, help="at most so many of each slide")
+    parser.add_argument("--patches", type=int, default=1024, help="largest number of patches per slide")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for path in options.slides or [draw_slide(Path(folder) / "drawn.tif")]:

@@ -1,14 +1,13 @@
-"""Cells into a QuPath hierarchy and out of it: ours beside QuPath's GeoJSON and paquo's loops, in one run.
+"""Cells into a QuPath hierarchy and out of it: ours compared with QuPath's GeoJSON and loops with paquo, in one run.
 
     python tests/benchmarks/qupath_transfer.py [--qupath 0.6.0] [--cells 100000] [--peer-cells 10000] [--heap 4g]
 
 The same cells for all: an outline of 24 vertices, a nucleus of 16, 10 measurements, a class. Ours goes from
-``cells.npz`` on disk into the hierarchy with everything in between: hashes, checks, comparison with what is there,
-one event. Cold is the first time in a fresh QuPath, without the time that Groovy takes to compile the library (printed
-apart; once per start of QuPath); warm is the best of the later rounds. The other way round (``pull --cells``) a
-hierarchy of another program's cells becomes a ``cells.npz``. Peers get fewer cells, since their rates
-do not grow with the number. CPU seconds (all threads, Java's compiler included) hardly depend on what
-else the machine does.
+``cells.npz`` on disk into the hierarchy, including hashes, checks, comparison with existing objects, and one event.
+"Cold" is the first round in a fresh QuPath, without the time to compile the Groovy library (printed separately; once
+per start of QuPath); "warm" is the best of the later rounds. In the other direction (``pull --cells``) a hierarchy with
+another program's cells becomes a ``cells.npz``. Peers get fewer cells, since their rates do not grow with the number.
+CPU seconds (all threads, Java's compiler included) hardly depend on other load.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ REGION = Region(
     UUID("10000000-0000-4000-8000-000000000001"), shapely.box(0, 0, WIDTH, HEIGHT), "tumour", "Tumor"
 )
 
-#: paquo's own way, as its documentation shows it.
+#: Adding and reading objects with paquo, as in its documentation.
 PAQUO = """
 import sys, time
 import shapely
@@ -78,19 +77,19 @@ for _ in range(2):
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Cells, and wall and CPU seconds of each round."""
+    """Number of cells, and wall and CPU seconds of each round."""
 
     cells: int
     seconds: list[float]
     cpu_s: list[float]
 
     def rates(self) -> tuple[int, int]:
-        """Cold and best warm rate in cells a second."""
+        """Return the cold and the best warm rate, cells per second."""
         return round(self.cells / self.seconds[0]), round(self.cells / min(self.seconds[1:] or self.seconds))
 
 
 def draw(n: int) -> CellTable:
-    """Return n cells with wobbly outlines anywhere in the image."""
+    """Return n cells with irregular outlines anywhere in the image."""
     random = np.random.default_rng(1)
     centre = random.uniform(30, [WIDTH - 30, HEIGHT - 30], (n, 2)).astype(np.float32)
 
@@ -110,7 +109,7 @@ def draw(n: int) -> CellTable:
 
 
 def prepare(folder: Path, n: int) -> Path:
-    """Write an exchange folder with one run of n cells; returns its cells.npz."""
+    """Write an exchange folder with one run of n cells; return its ``cells.npz``."""
     her2, image = folder / "her2", "1_white"
     her2.mkdir(parents=True)
     Image.new("RGB", (WIDTH, HEIGHT), "white").save(folder / "white.png")
@@ -134,7 +133,7 @@ def prepare(folder: Path, n: int) -> Path:
 
 
 def run_timed(command: list[str], environment: dict[str, str]) -> str:
-    """Run a program; what it printed."""
+    """Run a program and return its output."""
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=1800, check=False
     )
@@ -162,7 +161,7 @@ def in_qupath(qupath: QuPath, folder: Path, heap: str, *words: str) -> str:
 
 
 def keep_compiled(qupath: QuPath, folder: Path) -> float:
-    """Keep the library compiled, as it is after the first start of a QuPath that has it; returns the seconds."""
+    """Compile and cache the library, as at the first start of QuPath after its installation; return the seconds."""
     tool = f'-Djava.util.prefs.userRoot="{folder}" -Dqupath_her2.compiled="{folder / "kept"}"'
     words = ["script", str(SCRIPT.with_name("keep_compiled.groovy")), "--args", str(ROOT / "groovy")]
     start = time.monotonic()
@@ -205,7 +204,7 @@ def compare(qupath: QuPath, folder: Path, asked: argparse.Namespace) -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"QuPath {qupath.version}, {os.cpu_count()} cores, load {load:.1f}, {time.strftime('%H:%M')}")
     ways: dict[str, Timed] = {}
-    print(f"  a first start, which compiles the library and keeps it: {keep_compiled(qupath, folder):.1f} s")
+    print(f"  a first start, which compiles and caches the library: {keep_compiled(qupath, folder):.1f} s")
     for n in asked.cells:
         prepare(folder / str(n), n)
         output = in_qupath(
@@ -217,7 +216,7 @@ def compare(qupath: QuPath, folder: Path, asked: argparse.Namespace) -> None:
         heap, most = re.findall(r"^HEAP (\d+) (\d+)", output, re.MULTILINE)[0]
         compiled, saved = times(output, "compile"), times(output, "saved")
         print(
-            f"  loading the kept library {compiled.seconds[0]:.1f} s; heap after {heap} of {most} MB; "
+            f"  loading the cached library {compiled.seconds[0]:.1f} s; heap after {heap} of {most} MB; "
             f"pushed and saved in {saved.seconds[0]:.1f} s"
         )
     beside = folder / "peers"

@@ -1,4 +1,4 @@
-"""Where the time of the chain goes: CPU time of each step, without the steps that run inside it."""
+"""CPU time of each step of scoring by cells, without the steps that run inside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-#: (name in the table, module, function as that module calls it); one that is gone is listed, never an error.
+#: (name in the table, module, name of the function in that module); one that no longer exists is listed, not an error.
 _STEPS = (
     ("open and decode", "tests.benchmarks.bench_cells", "open_slide"),
     ("read, scale", "qupath_her2.cells.tile", "read_scaled"),
@@ -38,7 +38,7 @@ _STEPS = (
 
 @dataclass(slots=True)
 class Steps:
-    """CPU seconds and calls of each step; `absent` names functions that were not found."""
+    """CPU seconds and calls of each step; `absent` lists functions that were not found."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -46,7 +46,7 @@ class Steps:
     inside: list[float] = field(default_factory=list)
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with a clock that stops while another step runs inside."""
+        """Return the function with a timer that pauses while another step runs inside it."""
 
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -66,7 +66,7 @@ class Steps:
 
 @contextmanager
 def timed_steps() -> Iterator[Steps]:
-    """Put clocks around the steps of the chain, and take them off again."""
+    """Time the steps within this context, and restore the functions afterwards."""
     steps = Steps()
     kept = []
     for name, module_name, attribute in _STEPS:

@@ -1,1 +1,1 @@
-"""Accuracy on freshly drawn fields and on real cores; minutes, so outside the ordinary tests."""
+"""Accuracy on freshly drawn fields and on real cores. Takes minutes, so it is not part of the ordinary tests."""

@@ -1,4 +1,4 @@
-"""The chain of ``qupath-her2 run`` on a picture in memory: tissue, stains, cells, score; nothing is kept."""
+"""The pipeline of ``qupath-her2 run`` on an image in memory: tissue, stains, cells, score. Nothing is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOTHING = np.empty(0, np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the chain says of a picture: `cells` None where it was refused before measuring; CPU `seconds`."""
+    """Result of the pipeline: `cells` is None if the image was refused before measuring; `seconds` of CPU time."""
 
     cells: MeasuredCells | None
     classes: NDArray[np.uint8]
@@ -45,7 +45,7 @@ class Scored:
 
 @contextmanager
 def picture_file(rgb: NDArray[np.uint8]) -> Iterator[Path]:
-    """Write a picture as PNG, pixel by pixel the same, into a folder that is gone afterwards."""
+    """Write an image as lossless PNG to a temporary folder."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "field.png"
         cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -53,7 +53,7 @@ def picture_file(rgb: NDArray[np.uint8]) -> Iterator[Path]:
 
 
 def pooled(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> StainVectors:
-    """One stain estimate over slides, as `runs.stain_groups` makes it; each field is a scanner of its own here."""
+    """Return one pooled stain estimate of several slides, as `runs.stain_groups` computes it for a group."""
     return estimate_stains(np.concatenate([sample_tissue(s, t, pixel_size_um) for s, t in slides]))
 
 
@@ -63,14 +63,14 @@ def score_picture(
     shape: Shape | None = None,
     network: PixelNetwork | None = None,
 ) -> Scored:
-    """Score a picture as a folder of this one image would be.
+    """Score an image as if it were the only one in a folder.
 
     Parameters
     ----------
     rgb : uint8 (H, W, 3).
-    pixel_size_um : µm/px, as a user states it.
-    shape : the Tumor region, px; None scores all tissue, as ``--whole-tissue`` does.
-    network : finds the cells, as ``--cells her2net:CKPT`` does; None takes the classical detector.
+    pixel_size_um : µm/px, as given by a user.
+    shape : the Tumor region, px; None scores all tissue, as with ``--whole-tissue``.
+    network : finds the cells, as with ``--cells her2net:CHECKPOINT``; None uses the classical detector.
     """
     with picture_file(rgb) as path, open_slide(path) as slide:
         start = time.process_time()
@@ -88,7 +88,7 @@ def score_slide(
     shape: Shape | None = None,
     network: PixelNetwork | None = None,
 ) -> Scored:
-    """Score an open image with given stain vectors and the image's own glass."""
+    """Score an open image with given stain vectors and the glass colour of the image."""
     start = time.process_time()
     stains = replace(stains, background_rgb=tissue.background_rgb)
     if shape is None:
@@ -113,7 +113,7 @@ def score_slide(
 def score_facts(
     intensity: NDArray[np.uint8], pattern: NDArray[np.uint8], refusal: Refusal | None = None
 ) -> tuple[NDArray[np.uint8], SlideScore]:
-    """Classes and score of one region's cells, measured or drawn, by the default guideline."""
+    """Return classes and score of the cells of one region, measured or drawn, by the default guideline."""
     region = np.zeros(len(intensity), np.int32)
     return score_cells(
         intensity,

@@ -1,4 +1,4 @@
-"""Which fields are drawn for the quality report, and what is done to their pictures before they are scored."""
+"""Fields drawn for the quality report, and the changes made to their images before scoring."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from qupath_her2.synthetic.perturb import Perturbation, perturb
 from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
 from qupath_her2.synthetic.settings import FieldSettings
 
-#: Below lie the seeds that were looked at while tuning, and those that grew the net and the trees (200 000 to 299 999).
+#: Seeds below were used for tuning, or for training the membrane net and the nucleus trees (200 000 to 299 999).
 FIRST_SEED = 500_000
 EXTENT_UM, NEAR_CUT_EXTENT_UM = 320.0, 500.0
 SCALES_UM_PX = (0.5, 0.25)
 
 AS_DRAWN = "as drawn"
-#: Changes of a finished picture under which the score must stand: name, kind, amount.
+#: Changes of a finished image that must not change the score: name, kind, amount.
 HARMLESS: tuple[tuple[str, Perturbation, float], ...] = (
     ("JPEG 70", "jpeg", 70),
     ("tint 0.06", "tint", 0.06),
@@ -32,7 +32,7 @@ HARMFUL: tuple[tuple[str, Perturbation, float], ...] = (
     ("blur 1.0 µm", "blur", 1.0),
     ("blur 1.5 µm", "blur", 1.5),
 )
-#: Tissue, stain and optics that another generator, laboratory or scanner would give; all else as usual.
+#: Tissue, stain and optics as from another laboratory, scanner or generator; everything else as usual.
 VARIATIONS: dict[str, dict[str, Any]] = {
     "contact sum": {"contact": "sum"},
     "soft optics": {"psf_um": 0.4, "sharpening": 0.0},
@@ -56,7 +56,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One picture to score: its group and name in the report, and how the drawn picture is changed."""
+    """One image to score: group and name in the report, and the change made to the drawn image."""
 
     group: str
     name: str
@@ -64,7 +64,7 @@ class Variant:
     amount: float = 0.0
 
     def apply(self, rgb: NDArray[np.uint8], settings: FieldSettings) -> NDArray[np.uint8]:
-        """Return the picture to score."""
+        """Return the image to score."""
         if self.kind is None:
             return rgb
         rng = np.random.default_rng(settings.seed)
@@ -73,7 +73,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A field to draw and the pictures to make of it; `whole_tissue`: no one draws a region."""
+    """A field to draw and the images to make of it; with `whole_tissue` there is no region."""
 
     settings: FieldSettings
     variants: tuple[Variant, ...]
@@ -91,7 +91,7 @@ def _one(group: str, name: str, settings: FieldSettings, **more: Any) -> Task:
 
 
 def plain_tasks(seed: int, um_px: float, *, changed: bool) -> Iterator[Task]:
-    """A field of each score as drawn; with `changed` also every harmless and harmful change of it."""
+    """Yield a field of each score as drawn; with `changed` also with every harmless and harmful change."""
     for score in PLAIN_SHARES:
         variants = [Variant("plain", score)]
         if changed:
@@ -106,7 +106,7 @@ def plain_tasks(seed: int, um_px: float, *, changed: bool) -> Iterator[Task]:
 
 
 def near_cut_tasks(seed: int, um_px: float) -> Iterator[Task]:
-    """Fields 1.5 to 3 points above and below each cut, large enough that a cell is a small part of a point."""
+    """Yield fields 1.5 to 3 percentage points above and below each cut-off, so large that one cell hardly counts."""
     rng = np.random.default_rng(seed)
     for score in ("1+", "2+", "3+"):
         for sign in (-1, 1):
@@ -118,13 +118,13 @@ def near_cut_tasks(seed: int, um_px: float) -> Iterator[Task]:
 
 
 def other_good_tasks(seed: int, um_px: float) -> Iterator[Task]:
-    """Unstained fields, and fields of all classes."""
+    """Yield an unstained field and a field of all classes."""
     yield _one("unstained", "unstained", preset("unstained", seed, **_size(um_px)))
     yield _one("mixed", "mixed", FieldSettings(seed=seed, shares=(0.25, 0.25, 0.25, 0.25), **_size(um_px)))
 
 
 def folder_tasks(seeds: Iterable[int], um_px: float) -> list[Task]:
-    """The plain and mixed fields of all seeds, as drawn, to be scored as one folder."""
+    """Return the plain and mixed fields of all seeds, as drawn, to be scored as one folder."""
     tasks: list[Task] = []
     for seed in seeds:
         tasks += plain_tasks(seed, um_px, changed=False)
@@ -133,14 +133,14 @@ def folder_tasks(seeds: Iterable[int], um_px: float) -> list[Task]:
 
 
 def varied_tasks(seed: int, um_px: float = 0.5) -> Iterator[Task]:
-    """A mixed field under each of `VARIATIONS`."""
+    """Yield a mixed field with each of `VARIATIONS`."""
     for name, changes in VARIATIONS.items():
         settings = {"shares": (0.4, 0.25, 0.2, 0.15), **_size(um_px), **changes}
         yield _one("varied", name, FieldSettings(seed=seed, **settings))
 
 
 def refused_tasks(seed: int) -> Iterator[Task]:
-    """Pictures that deserve refusal at drawing; blur comes with the plain fields."""
+    """Yield images that are drawn to be refused; blurred ones are among the variants of the plain fields."""
     for um_px in SCALES_UM_PX:
         for name in ("h&e", "cytoplasmic", "nuclear", "few cells"):
             yield _one(f"refuse {name}", f"{um_px} µm/px", preset(name, seed, **_size(um_px)))
@@ -152,7 +152,7 @@ def refused_tasks(seed: int) -> Iterator[Task]:
 
 
 def all_tasks(seeds: Iterable[int], *, quick: bool = False) -> list[Task]:
-    """Every task of the report; `quick` leaves out 0.25 µm/px for all but plain fields."""
+    """Return all tasks of the report; `quick` draws only plain fields at 0.25 µm/px."""
     tasks: list[Task] = []
     for seed in seeds:
         for um_px in SCALES_UM_PX:

@@ -1,7 +1,7 @@
-"""Plain and mixed fields scored as one folder: their stain vectors are one pooled estimate, as `run` makes it.
+"""Plain and mixed fields scored as one folder, with one pooled estimate of the stain vectors, as in a run.
 
-Scored alone, a field too pale for an estimate of its own falls back on QuPath's default vectors. In a folder it does
-not: the others of its scanner and stain speak for it.
+Scored alone, a field too pale for an estimate falls back on QuPath's default vectors. In a folder it uses the estimate
+of its stain group.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def folder_rows(seeds: Iterable[int], um_px: float) -> list[Row]:
 
     Parameters
     ----------
-    seeds : of the fields, as in the report.
+    seeds : seeds of the fields, as in the report.
     um_px : µm/px.
     """
     cv2.setNumThreads(1)

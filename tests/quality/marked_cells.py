@@ -1,7 +1,7 @@
-"""Nuclei of real cores beside those a reader marked (`marked_nuclei.csv`): what a network makes of them.
+"""Nuclei found in real cores, compared with those marked by a reader (`marked_nuclei.csv`).
 
-The classical detector's ratings were grown on these very crops, so that its line flatters it; a network that learnt
-from drawn fields alone has never seen them.
+The trees of the classical detector were trained on these very crops, so its line is optimistic; a network trained on
+drawn fields alone has never seen them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import shapely
 
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, find_cells
-from qupath_her2.regions import map_regions
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
 from qupath_her2.records import Region
+from qupath_her2.regions import map_regions
 from qupath_her2.slides.readers.slide import open_slide
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
@@ -31,21 +31,21 @@ from tests.quality.nucleus_trees import CROP_PX, ellipse, marked_crops
 
 __all__ = ["MarkedFigures", "compare_marked", "marked_table"]
 
-#: Of the cores, as everywhere in this report; their files do not say it.
+#: Pixel size of the cores, as everywhere in this report; their files do not contain it.
 _UM_PX = 0.25
-#: Nuclei nearer to a crop's edge were not marked for certain.
+#: Nuclei closer to the edge of a crop were not marked reliably.
 _EDGE_PX = 6
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFigures:
-    """One way of finding nuclei, for each core: (found, false, missed) of the marked crops."""
+    """Counts of one detector: for each core, (found, false, missed) nuclei of the marked crops."""
 
     name: str
     cores: dict[int, tuple[int, int, int]]
 
     def f1(self, core: int | None = None) -> float:
-        """Harmonic mean of precision and recall, of one core or all."""
+        """Return the harmonic mean of precision and recall for one core or for all."""
         rows = list(self.cores.values()) if core is None else [self.cores[core]]
         found, false, missed = np.sum(rows, axis=0)
         return float(2 * found / (2 * found + false + missed))
@@ -57,7 +57,7 @@ def compare_marked(cores: Path, ways: Sequence[tuple[str, PixelNetwork | None]])
     Parameters
     ----------
     cores : folder of the marked cores, ``<core>_*.jpg``.
-    ways : name and network of each.
+    ways : name and network of each detector; None stands for the classical one.
     """
     slides = [open_slide(path) for path in sorted(cores.glob("*.jpg"))]
     tissues = [find_tissue(slide, pixel_size_um=_UM_PX) for slide in slides]
@@ -82,7 +82,7 @@ def compare_marked(cores: Path, ways: Sequence[tuple[str, PixelNetwork | None]])
 
 
 def _count(xy: np.ndarray, marks: Sequence[dict[str, str]]) -> np.ndarray:
-    """Return found, false and missed nuclei of a crop; those the reader was unsure of are neither."""
+    """Return found, false and missed nuclei of a crop; doubtful marks are ignored."""
     sure = [ellipse(mark) for mark in marks if mark["sure"] == "1"]
     doubtful = [ellipse(mark) for mark in marks if mark["sure"] != "1"]
     inner = shapely.box(_EDGE_PX, _EDGE_PX, CROP_PX - _EDGE_PX, CROP_PX - _EDGE_PX)
@@ -94,7 +94,7 @@ def _count(xy: np.ndarray, marks: Sequence[dict[str, str]]) -> np.ndarray:
 
 
 def marked_table(figures: Sequence[MarkedFigures]) -> str:
-    """Return a line for each way."""
+    """Return the table, one line per detector."""
     lines = [f"{'nuclei marked by a reader':26}{'found':>7}{'false':>7}{'missed':>8}{'F1':>8}   by core"]
     for one in figures:
         found, false, missed = np.sum(list(one.cores.values()), axis=0)

@@ -1,4 +1,4 @@
-"""What one scored picture says beside what was drawn, as plain numbers that add up over pictures."""
+"""Figures of one scored image against what was drawn, as plain numbers that can be summed over images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.helpers.matching import match_nuclei
 from tests.quality.chain import Scored, Shape, score_facts, score_picture
 from tests.quality.fields import Task
 
-#: Nuclei nearer to the picture's edge are left out: their cells are cut.
+#: Nuclei closer to the edge of the image are left out, as their cells are cut off.
 BORDER_UM = 8.0
 _CODES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture.
+    """Figures of one image.
 
     `found`, `false`, `missed` count nuclei; `confusion`, `intensity`, `pattern` count matched cells, 4 drawn codes x
     5 found ones (the last: not measured); `completeness_error` and `completeness_bias` are sums over `n_measured`
     cells, the `stained_` ones over the cells drawn with a membrane; `od_ratio` is the median of found over drawn own
-    membrane OD by drawn intensity (faint, moderate, intense). Scores are None where there is none.
+    membrane OD by drawn intensity (faint, moderate, intense). A score is None where there is none.
     """
 
     group: str
@@ -59,7 +59,7 @@ class Row:
 
 
 def run_task(task: Task) -> list[Row]:
-    """Draw a field, make its pictures, score each; one thread."""
+    """Draw a field, make its variants and score each, on one thread."""
     cv2.setNumThreads(1)
     drawn = draw_field(task.settings)
     shape: Shape | None = drawn.truth.tumour_region
@@ -76,7 +76,7 @@ def run_task(task: Task) -> list[Row]:
 
 
 def measured_row(group: str, name: str, drawn: Field, scored: Scored) -> Row:
-    """Say what a scored picture of a drawn field is worth."""
+    """Return the figures of a scored image of a drawn field."""
     truth, um_px = drawn.truth, drawn.settings.pixel_size_um
     _, wanted = score_facts(truth.intensity, truth.pattern)
     row: dict[str, Any] = {
@@ -100,7 +100,7 @@ def measured_row(group: str, name: str, drawn: Field, scored: Scored) -> Row:
 
 
 def _cell_figures(drawn: Field, scored: Scored) -> dict[str, Any]:
-    """Count nuclei and compare matched cells, border left out."""
+    """Count nuclei and compare matched cells, without the border."""
     truth, s, cells = drawn.truth, drawn.settings, scored.cells
     assert cells is not None
     xy = cells.table.centroid_xy

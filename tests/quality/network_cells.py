@@ -1,9 +1,9 @@
-"""A network's cells beside the classical detector's, on the same freshly drawn fields.
+"""Cells of networks compared with those of the classical detector on the same freshly drawn fields.
 
-``python -m tests.quality.network_cells CHECKPOINT …`` prints a line for each: nuclei F1 (centres, as in the quality
-report), nuclei and cells as instances (IoU 0.5: F1 and panoptic quality), error of membrane completeness, class of the
-matched cells. Both go through the same measuring and scoring. Seeds from 830 000 on are drawn for this alone.
-With ``--cores DIR`` the nuclei that a reader marked on four real cores are looked for instead.
+``python -m tests.quality.network_cells CHECKPOINT …`` prints one line per detector: nuclei F1 (centres, as in the
+quality report), nuclei and cells as instances (IoU 0.5: F1 and panoptic quality), error of membrane completeness,
+accuracy of the class of matched cells. Measurement and scoring are the same for all. Seeds from 830 000 on are used
+for this comparison only. With ``--cores DIR`` the nuclei that a reader marked on four real cores are used instead.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ EXTENT_UM = 200.0
 
 @dataclass(frozen=True, slots=True)
 class CellFigures:
-    """What one way of finding cells gives over all fields.
+    """Figures of one detector over all fields.
 
-    `name` : of the way. `rows` : a field each, see `measures.Row`. `nuclei`, `cells` : instances matched at an IoU of
-    0.5, tumour cells whose nucleus lies 8 µm or more from the edge. `seconds` : of CPU, drawing left out.
+    `name` : name of the detector. `rows` : one per field, see `measures.Row`. `nuclei`, `cells` : instances matched at
+    an IoU of 0.5, of tumour cells whose nucleus is at least 8 µm from the edge. `seconds` : CPU time without drawing.
     """
 
     name: str
@@ -55,7 +55,7 @@ class CellFigures:
 
 
 def fields_of(seeds: Iterable[int], extent_um: float = EXTENT_UM) -> list[FieldSettings]:
-    """A field of each plain score, and one of all classes, for every seed."""
+    """Return a field of each plain score and one of all classes for every seed."""
     side = round(extent_um / UM_PX)
     size = {"pixel_size_um": UM_PX, "width_px": side, "height_px": side}
     chosen = []
@@ -78,10 +78,10 @@ def compare_cells(
     Parameters
     ----------
     checkpoints : segmenters; each is named by its folder and file.
-    seeds : of fields on which none of them was trained.
-    extent_um : side of a field.
-    settings : how the networks look at a picture.
-    tell : called with a line for each field and way.
+    seeds : seeds of fields on which none of them was trained.
+    extent_um : side of a field, µm.
+    settings : settings of the segmentation.
+    tell : called with a line for each field and detector.
     """
     cv2.setNumThreads(1)
     ways: list[tuple[str, PixelNetwork | None]] = [("classical", None)]
@@ -113,7 +113,7 @@ def compare_cells(
 
 
 def _instances(field: Field, scored: Scored) -> tuple[InstanceCounts, InstanceCounts]:
-    """Match nuclei and cells as shapes; what was found outside the tumour is neither right nor wrong."""
+    """Match nuclei and cells as polygons, within the border."""
     truth, s = field.truth, field.settings
     edge = BORDER_UM / s.pixel_size_um
     low, high = edge, np.array([s.width_px, s.height_px]) - edge
@@ -134,7 +134,7 @@ def _instances(field: Field, scored: Scored) -> tuple[InstanceCounts, InstanceCo
 
 
 def comparison_table(figures: Sequence[CellFigures]) -> str:
-    """Return a line for each way of finding cells."""
+    """Return the table, one line per detector."""
     head = (
         f"{'cells by':24}{'fields':>7}{'cells':>8}{'nuclei F1':>11}{'nuc. IoU F1':>12}{'nuc. PQ':>9}{'cell F1':>9}"
         f"{'cell PQ':>9}{'compl. MAE':>12}{'(stained)':>11}{'class acc.':>12}{'share err.':>12}{'score right':>13}"
@@ -157,7 +157,9 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--extent-um", type=float, default=EXTENT_UM)
-    parser.add_argument("--cores", type=Path, help="folder of the real cores: compares with a reader's marks")
+    parser.add_argument(
+        "--cores", type=Path, help="folder of the real cores: compare with a reader's marks instead"
+    )
     given = parser.parse_args()
     if given.cores:
         ways = [

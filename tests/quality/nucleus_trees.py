@@ -1,9 +1,10 @@
-"""Grow the trees that rate nuclear outlines: ``python -m tests.quality.nucleus_trees OUT.npz --cores DIR``.
+"""Train the trees that rate nuclear outlines: ``python -m tests.quality.nucleus_trees OUT.npz --cores DIR``.
 
-They are grown on drawn fields and on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`); how well
-an outline fits is what the trees learn (intersection over union, 0.25 to 0.75). The marks were made by a language model
-looking at enlarged crops, not by a pathologist. A row is one nucleus: the core (first letter of its file), the corner
-of its crop of 256 level-0 pixels of 0.25 µm, the ellipse in pixels of the crop, and whether it is sure (0 = ignored).
+They are trained on drawn fields and on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`). The
+target is the fit of an outline (intersection over union, 0.25 to 0.75). The marks were made by a language model looking
+at enlarged crops, not by a pathologist. Each row of the file is one nucleus: the core (first letter of its file), the
+corner of its crop of 256 level-0 pixels of 0.25 µm, the ellipse in pixels of the crop, and whether it is certain
+(0 = ignored).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ MARKS = Path(__file__).with_name("marked_nuclei.csv")
 
 Rows = tuple[NDArray[np.float32], NDArray[np.float64]]
 _FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
-#: Weight of the real crops; the rest is that of the drawn fields.
+#: Weight of the real crops in the training; drawn fields have the rest.
 _REAL_SHARE = 0.35
 _HALO_PX = 128
 #: Side of a marked crop, level-0 px.
@@ -66,7 +67,7 @@ def _rows(
     sure: Sequence[bool],
     inside: NDArray[np.bool_],
 ) -> Rows:
-    """Measure outlines `inside` and how well each fits; those that fit a doubtful nucleus best are left out."""
+    """Return features and fit of the outlines `inside`, without those that fit a doubtful nucleus best."""
     best = np.zeros((len(found), 2))
     tree = shapely.STRtree(truth)
     for i in np.flatnonzero(inside):
@@ -80,7 +81,7 @@ def _rows(
 
 
 def drawn_rows() -> Iterator[Rows]:
-    """Outlines of drawn fields of every variation and of random mixes of them."""
+    """Yield outlines of drawn fields with every variation and with random combinations."""
     rng = np.random.default_rng(5)
     every = list(VARIATIONS.values())
     for k in range(_FIELDS):
@@ -112,7 +113,7 @@ def drawn_rows() -> Iterator[Rows]:
 
 
 def ellipse(row: dict[str, str]) -> shapely.Polygon:
-    """Return a marked nucleus, px of its crop."""
+    """Return the outline of a marked nucleus, pixels of its crop."""
     x, y, rx, ry = (float(row[name]) for name in ("x_px", "y_px", "rx_px", "ry_px"))
     upright = shapely.affinity.scale(shapely.Point(0, 0).buffer(1, 12), rx, ry)
     turned = shapely.affinity.rotate(upright, float(row["angle_deg"]), origin=(0, 0))
@@ -130,7 +131,7 @@ def marked_crops() -> dict[tuple[int, int, int], list[dict[str, str]]]:
 
 
 def marked_rows(cores: Path) -> Iterator[Rows]:
-    """Outlines of the marked crops, each core with its own samples, all with the stains of all."""
+    """Yield outlines of the marked crops, with samples of each core and pooled stain vectors."""
     slides = [open_slide(path) for path in sorted(cores.glob("*.jpg"))]
     tissues = [find_tissue(slide, pixel_size_um=0.25) for slide in slides]
     shared, grid = pooled(list(zip(slides, tissues, strict=True)), 0.25), make_grid(0.25)
@@ -157,8 +158,8 @@ def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
     """Flatten a fitted HistGradientBoostingRegressor into the arrays of `trees.Trees`."""
     roots, parts = [], []
     total = 0
-    for (grown,) in model._predictors:
-        nodes = grown.nodes
+    for (tree,) in model._predictors:
+        nodes = tree.nodes
         roots.append(total)
         leaf = nodes["is_leaf"].astype(bool)
         parts.append(
@@ -180,8 +181,8 @@ def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def grow(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
-    """Grow the trees and write them as plain arrays."""
+def train_trees(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
+    """Train the trees and write them as plain arrays."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     groups = [(real, _REAL_SHARE), (drawn, 1 - _REAL_SHARE)]
@@ -200,12 +201,12 @@ def grow(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
 
 
 def main() -> None:
-    """Draw, outline, compare, grow, write."""
+    """Collect outlines of marked and drawn nuclei, train, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example nucleus_trees.npz")
     parser.add_argument("--cores", type=Path, required=True, help="folder of the marked cores, <core>_*.jpg")
     given = parser.parse_args()
-    grow(list(marked_rows(given.cores)), list(drawn_rows()), given.out)
+    train_trees(list(marked_rows(given.cores)), list(drawn_rows()), given.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The real cores, read where they lie and never copied: false 1+, rank of complete membranes, flips and turns."""
+"""Real cores, read in place and never copied: false 1+, rank of complete membranes, flips and rotations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Points = NDArray[np.float64]
 _WINDOW_PX = 2048
 _BORDER_UM = 20.0
 _SAME_CELL_UM = 3.0
-#: Name, change of the picture, and where a point (x, y) of the changed picture lay in one of side `n`.
+#: Name, transform of the image, and the map of a point (x, y) back to the original image of side `n`.
 _TURNS: tuple[tuple[str, Callable[[Picture], Picture], Callable[[Points, float], Points]], ...] = (
     ("flip left-right", np.fliplr, lambda p, n: np.stack([n - p[:, 0], p[:, 1]], 1)),
     ("flip up-down", np.flipud, lambda p, n: np.stack([p[:, 0], n - p[:, 1]], 1)),
@@ -42,7 +42,7 @@ def _labels(folder: Path) -> dict[str, int]:
 
 
 def real_report(folder: Path, pixel_size_um: float) -> dict[str, Any]:
-    """Measure the cores of a folder with ``labels.csv``, print a table and return its figures."""
+    """Measure the cores of a folder with ``labels.csv``, print a table and return the figures."""
     labels = _labels(folder)
     paths = sorted((folder / name for name in labels), key=lambda path: labels[path.name])
     slides = [open_slide(path) for path in paths]
@@ -50,7 +50,7 @@ def real_report(folder: Path, pixel_size_um: float) -> dict[str, Any]:
         tissues = [find_tissue(slide, pixel_size_um=pixel_size_um) for slide in slides]
         stains = pooled(list(zip(slides, tissues, strict=True)), pixel_size_um)
         print(
-            f"\nREAL CORES at {pixel_size_um} µm/px (stated, not in the files), whole tissue; stains {stains.source}"
+            f"\nREAL CORES at {pixel_size_um} µm/px (given, not in the files), whole tissue; stains {stains.source}"
         )
         print(f"haematoxylin {np.round(stains.hematoxylin, 3)}, DAB {np.round(stains.dab, 3)}")
         cores = [
@@ -63,9 +63,11 @@ def real_report(folder: Path, pixel_size_um: float) -> dict[str, Any]:
     rank = float(spearmanr([c["label"] for c in cores], [c["complete_share"] or 0 for c in cores]).statistic)
     zero = [1 - c["shares"][0] for c in cores if c["label"] == 0]
     print(f"cells >= 1+ in the core labelled 0: {100 * zero[0]:.2f} % (at most 1 %)")
-    print(f"complete-membrane share by label: rank correlation {rank:.2f} (1 wanted)")
+    print(f"complete-membrane share by label: rank correlation {rank:.2f} (aim: 1)")
     same = [turn["same"] for core in cores for turn in core["turns"].values()]
-    print(f"same class after flips and turns: lowest {100 * min(same):.1f} % of paired cells (at least 97 %)")
+    print(
+        f"same class after flips and rotations: lowest {100 * min(same):.1f} % of paired cells (at least 97 %)"
+    )
     return {"cores": cores, "rank": rank, "false_1_plus": zero[0], "lowest_same_class": min(same)}
 
 
@@ -124,7 +126,7 @@ def _gastric_score(scored: Scored, pixel_size_um: float) -> str | None:
 def _turned(
     slide: Slide, tissue: Tissue, stains: StainVectors, pixel_size_um: float
 ) -> dict[str, dict[str, float]]:
-    """Score the core's middle as it lies and turned, all its cells, and compare cell by cell."""
+    """Score the centre of a core as it is, flipped and rotated, and compare cell by cell."""
     side = min(_WINDOW_PX, slide.width, slide.height) // 16 * 16
     picture = slide.read((slide.width - side) // 2, (slide.height - side) // 2, side, side)
     same = (tissue, stains, pixel_size_um, side)
@@ -141,12 +143,12 @@ def _turned(
 def _cells_of(
     picture: Picture, tissue: Tissue, stains: StainVectors, pixel_size_um: float, side: int
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Centroids and classes of the frame's cells, with the core's own glass and vectors."""
+    """Return centroids and classes of the cells in a window, with the glass colour and stain vectors of the core."""
     with picture_file(picture) as path, open_slide(path) as slide:
         scored = score_slide(slide, tissue, stains, pixel_size_um, shapely.box(0, 0, side, side))
     if scored.cells is None:
         return np.zeros((0, 2)), np.zeros(0, np.uint8)
-    # Classes by the facts alone: a refusal of the window would hide them.
+    # Classified directly: a refusal of the window would hide the classes.
     classes, _ = score_facts(scored.cells.intensity, scored.cells.pattern)
     return scored.cells.table.centroid_xy.astype(np.float64), classes
 
@@ -159,7 +161,7 @@ def _compare(
     pixel_size_um: float,
     side: int,
 ) -> dict[str, float]:
-    """Pair cells that are each other's nearest within 3 µm, the frame's border left out."""
+    """Pair cells that are mutual nearest neighbours within 3 µm, without the border of the window."""
     edge = _BORDER_UM / pixel_size_um
     inner = np.all((xy > edge) & (xy < side - edge), axis=1)
     distance, there = cKDTree(other_xy).query(xy)

@@ -1,7 +1,7 @@
-"""Every recipe with its own network against its shuffled-label control, on drawn cases that neither saw.
+"""Each recipe with its own network against its shuffled-label control, on drawn cases that neither has seen.
 
-``python -m tests.quality.recipes [RECIPE ...]`` prints a line each; minutes on a processor. Weights begin at random,
-so this says that a recipe learns, not how well it does on tissue.
+``python -m tests.quality.recipes [RECIPE ...]`` prints one line per recipe and takes minutes on a CPU. Weights are
+random at the start, so this shows that a recipe learns, not how well it performs on tissue.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
 from qupath_her2.recipes import RECIPES
 from qupath_her2.runs.plan import find_settings
-from qupath_her2.training.types import TrainedNetwork, TrainJob
 from qupath_her2.training.classifier import train_network
+from qupath_her2.training.types import TrainedNetwork, TrainJob
 from tests.helpers.recipes import DRAWN
 
-#: What some networks need more of to learn from random weights than the tests' tiny networks do.
+#: Some networks need more cases or epochs to learn from random weights than the tiny networks of the tests.
 OWN = {
     **DRAWN,
     "patch-count": replace(DRAWN["patch-count"], cases=12, epochs=30, batch_size=16),
@@ -30,7 +30,7 @@ OWN = {
 def train_both(
     name: str, folder: Path, seed: int = 0, model: str | None = None
 ) -> tuple[TrainedNetwork, ...]:
-    """Train a recipe, and its control, on a study drawn into `folder`."""
+    """Train a recipe and its control on a study drawn into `folder`."""
     recipe, drawn = RECIPES[name], OWN[name]
     drawn.draw(folder, seed)
     settings = find_settings(folder, None, drawn.settings(), recipe=recipe)
@@ -48,12 +48,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "recipes", nargs="*", default=list(OWN), metavar="RECIPE", help="all where none is named"
+        "recipes", nargs="*", default=list(OWN), metavar="RECIPE", help="recipes to train; all by default"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing")
-    parser.add_argument("--model", help="another network, e.g. timm:test_convnext")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the drawn study")
+    parser.add_argument("--model", help="network in place of the recipes' own, e.g. timm:test_convnext")
     asked = parser.parse_args()
-    print("right of the test's               patches           images")
+    print("correct of the test part          patches           images")
     print(f"{'recipe':<18}{'network':<25}trained  control   trained  control   CPU s")
     for name in asked.recipes:
         start = time.process_time()

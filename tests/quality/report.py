@@ -1,10 +1,10 @@
-"""Accuracy on freshly drawn fields, beside the targets: ``python -m tests.quality.report``.
+"""Accuracy on freshly drawn fields, compared with the targets: ``python -m tests.quality.report``.
 
-Fields are drawn with seeds on which nothing was tuned or grown. Each is scored as a folder with this one image
-would be (`tests.quality.chain`): its stain vectors are estimated from itself, and are QuPath's defaults where it
-holds little DAB; plain and mixed fields once more as one folder (`tests.quality.folder`). Nuclei within 8 µm of the
-edge are left out; drawn nuclei that are no tumour are neither right nor wrong. The truth of a field's score is the
-same guideline on the drawn intensities and patterns.
+Fields are drawn with seeds that were used neither for tuning nor for training. Each is scored as if it were the only
+image of a folder (`tests.quality.chain`): its stain vectors are estimated from itself, or are QuPath's defaults where
+it contains little DAB. Plain and mixed fields are scored once more as one folder (`tests.quality.folder`). Nuclei
+within 8 µm of the edge are left out; drawn nuclei of other cells than tumour cells are ignored. The true score of a
+field is that of the same guideline on the drawn intensities and patterns.
 With ``--real DIR`` the four real cores are measured as well (`tests.quality.real`).
 """
 
@@ -42,7 +42,7 @@ def _git(*words: str) -> str:
 
 
 def about(seeds: range | None = None) -> dict[str, Any]:
-    """Return what a figure depends on: code, data, machine, seeds."""
+    """Return everything that a figure depends on: code, data, machine, seeds."""
     grown = sorted((ROOT / "qupath_her2" / "cells" / "data").glob("*.npz"))
     changed = _git("status", "--porcelain", "--", "qupath_her2")
     return {
@@ -56,12 +56,12 @@ def about(seeds: range | None = None) -> dict[str, Any]:
 
 
 def _processes(workers: int) -> ProcessPoolExecutor:
-    # Forked, a process inherits locks that this one's threads hold, and waits for ever.
+    # A forked process inherits locks held by threads of this one, and may wait forever.
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 def measure_fields(tasks: list[Task], *, workers: int) -> list[Row]:
-    """Draw and score fields, in processes; rows in the order of the tasks."""
+    """Draw and score fields in worker processes; rows in the order of the tasks."""
     rows: dict[int, list[Row]] = {}
     start = time.monotonic()
     with _processes(workers) as pool:
@@ -84,7 +84,7 @@ def measure_folders(seeds: range, *, workers: int) -> list[Row]:
 
 
 def foreign_rows() -> list[Row]:
-    """Return scikit-image's own IHC picture (mostly cytoplasmic), at the two pixel sizes it could have."""
+    """Score the IHC image of scikit-image (mostly cytoplasmic stain) at the two pixel sizes it may have."""
     from skimage.data import immunohistochemistry
 
     picture = immunohistochemistry()  # type: ignore[no-untyped-call]
@@ -106,9 +106,7 @@ def foreign_rows() -> list[Row]:
 
 def print_fields(rows: list[Row]) -> None:
     """Print all tables of the drawn fields."""
-    print(
-        "\nTARGETS (floor and aim are the issue's; plain and mixed fields unless said)\n" + target_table(rows)
-    )
+    print("\nTARGETS (plain and mixed fields unless stated)\n" + target_table(rows))
     print("\nGROUPS\n" + group_table(rows))
     print("\nERRORS\n" + error_tables(rows))
     print("FIELDS SCORED OR REFUSED WRONGLY (varied fields left out)\n" + failures(rows))
@@ -120,28 +118,28 @@ def print_fields(rows: list[Row]) -> None:
     for group, given in sorted(codes.items()):
         print(f"{group:26} {', '.join(sorted(given))}")
     total = summarise(rows)
-    print(f"\n{total.n_fields} pictures, {sum(r.cpu_seconds for r in rows):.0f} s of CPU time scoring them")
+    print(f"\n{total.n_fields} images, {sum(r.cpu_seconds for r in rows):.0f} s of CPU time scoring them")
 
 
 def main() -> None:
-    """Measure, print, keep."""
+    """Measure, print and, with ``--out``, save."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--seeds", nargs=2, type=int, default=(FIRST_SEED, FIRST_SEED + 5), metavar=("A", "B")
     )
-    parser.add_argument("--quick", action="store_true", help="at 0.25 µm/px plain fields only")
-    parser.add_argument("--plain", action="store_true", help="plain and mixed fields as drawn, nothing else")
+    parser.add_argument("--quick", action="store_true", help="only plain fields at 0.25 µm/px")
+    parser.add_argument("--plain", action="store_true", help="only plain and mixed fields as drawn")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="JSON file for every row")
+    parser.add_argument("--out", type=Path, help="JSON file for all rows")
     parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real cores with labels.csv")
-    parser.add_argument("--pixel-size-um", type=float, default=0.25, help="of the real cores")
-    parser.add_argument("--only-real", action="store_true", help="leave the drawn fields out")
+    parser.add_argument("--pixel-size-um", type=float, default=0.25, help="pixel size of the real cores")
+    parser.add_argument("--only-real", action="store_true", help="leave out the drawn fields")
     given = parser.parse_args()
     seeds = range(given.seeds[0], given.seeds[1] + 1)
     if seeds.start < FIRST_SEED:
-        parser.error(f"seeds below {FIRST_SEED} were used while tuning or growing")
+        parser.error(f"seeds below {FIRST_SEED} were used for tuning or training")
     facts = about(None if given.only_real else seeds)
     print("; ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
     content: dict[str, Any] = {"about": facts}

@@ -1,13 +1,13 @@
-"""The four segmenters side by side on fields they never saw: ``python -m tests.quality.segmenters --out DIR``.
+"""The four segmenters compared on unseen fields: ``python -m tests.quality.segmenters --out DIR``.
 
-Everything is drawn at 0.25 µm/px: training fields under the seeds 810 000 and up, validation 820 000, test 830 000,
-which nothing else learns from; cells are compared on fields from 835 000 on. All four networks see the same windows
-in the same order, as often, at one small width that a processor can afford.
+All fields are drawn at 0.25 µm/px: training fields with seeds from 810 000 on, validation 820 000, test 830 000, which
+are used for no other training; cells are compared on fields from 835 000 on. All four networks see the same windows in
+the same order and equally often, at a small width that a CPU can afford.
 
-Deviations from the recipe ``her2net``, whose defaults are the paper's, for what a processor can do in minutes: width 8
-in place of 32 (Her2Net) and 64, and a dropout of 0.1 in Her2Net; Adam with a rate falling by cosine in place of
-SGD 0.01 with a weight decay of 0.046, which needs the paper's 500,000 steps of 128 windows; batches of 4, first of
-windows of 64 px, for many steps, then of the paper's 251 px.
+Deviations from the recipe ``her2net``, whose defaults are those of the paper, so that a CPU needs minutes: width 8
+instead of 32 (Her2Net) and 64, and a dropout of 0.1 in Her2Net; Adam with cosine decay instead of SGD 0.01 with a
+weight decay of 0.046, which needs the paper's 500,000 steps of 128 windows; batches of 4, first of windows of 64 px,
+for many steps, then of the paper's 251 px.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from qupath_her2.training.segmenter import write_table
 from tests.quality.network_cells import compare_cells, comparison_table
 
 NETWORKS = ("her2net", "unet", "segnet", "bayesian-segnet")
-#: First seed of training, validation and test fields, and fields a score.
+#: First seed of training, validation and test fields, and number of fields per score.
 PARTS = ((810_000, 3), (820_000, 1), (830_000, 1))
 CELL_SEED = 835_000
 SMALL_PX, WINDOW_PX, FIELD_PX, UM_PX = 64, 251, 1004, 0.25
 OPTIONS: dict[str, dict[str, Any]] = {"her2net": {"dropout": 0.1}}
-#: What other laboratories and scanners do; training and validation fields take them in turn, test fields none.
+#: Differences between laboratories and scanners; training and validation fields use them in turn, test fields none.
 VARIED: tuple[dict[str, Any], ...] = (
     {},
     {"haematoxylin_od": (0.15, 0.30)},
@@ -67,8 +67,8 @@ def draw_fields(
 
     Parameters
     ----------
-    parts : first seed and fields a score of each part; a third one is the test's.
-    varied : settings that the fields take in turn, those of the test left out.
+    parts : first seed and number of fields per score of each part; the third part is the test part.
+    varied : settings used in turn by the fields of training and validation.
     """
     fields = []
     size = {"width_px": FIELD_PX, "height_px": FIELD_PX, "pixel_size_um": UM_PX}
@@ -82,7 +82,7 @@ def draw_fields(
 
 
 def settings(epochs: int, learning_rate: float) -> TrainSettings:
-    """Return what suits a small network and a short training."""
+    """Return settings for a small network and a short training."""
     return TrainSettings(
         epochs=epochs,
         batch_size=4,
@@ -101,15 +101,15 @@ def settings(epochs: int, learning_rate: float) -> TrainSettings:
 def train_one(
     name: str, small: DrawnWindows, data: DrawnWindows, folder: Path, *, width: int, epochs: tuple[int, int]
 ) -> float:
-    """Train a network on small windows and then on those of the paper's size, or go on; return processor seconds."""
+    """Train a network on small windows, then on those of the paper's size, or resume; return CPU seconds."""
     import torch
 
-    begun = time.process_time()
+    start = time.process_time()
 
     def tell(where: Any) -> None:
         if where.step % 100 == 0 or where.step == where.steps:
             words = f"{where.epoch}/{where.epochs} {where.step}/{where.steps} {where.loss:.4f}"
-            print(f"{name} {words} {time.process_time() - begun:.0f} s", flush=True)
+            print(f"{name} {words} {time.process_time() - start:.0f} s", flush=True)
 
     torch.manual_seed(7)
     model = build_model(
@@ -126,7 +126,7 @@ def train_one(
     )
     model, _ = load_checkpoint(first.checkpoint)
     train(model, data.manifest, data, settings(epochs[1], 5e-4), folder, targets=data.targets, progress=tell)
-    return time.process_time() - begun
+    return time.process_time() - start
 
 
 def test_part(data: DrawnWindows) -> DrawnWindows:
@@ -134,8 +134,8 @@ def test_part(data: DrawnWindows) -> DrawnWindows:
     return DrawnWindows(select(data.manifest, rows), data.targets.select(rows), data.pictures[rows])
 
 
-def judge(folder: Path, data: DrawnWindows) -> SegmenterRow:
-    """Return the pixel figures of a trained network on the test part."""
+def evaluate(folder: Path, data: DrawnWindows) -> SegmenterRow:
+    """Return the pixel metrics of a trained network on the test part."""
     model, card = load_checkpoint(folder / "best")
     predict = PredictSettings(batch_size=4, device="cpu", read=ReadSettings(threads=1))
     part = test_part(data)
@@ -155,14 +155,18 @@ def judge(folder: Path, data: DrawnWindows) -> SegmenterRow:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder; a training that was stopped goes on")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; a stopped training resumes")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument(
-        "--epochs", type=int, nargs=2, default=(4, 1), help="on small windows, and on large ones"
+        "--epochs", type=int, nargs=2, default=(4, 1), help="epochs on small windows and on large ones"
     )
     parser.add_argument(
-        "--cells", type=int, default=0, metavar="SEEDS", help="compare cells too, on fields of so many seeds"
+        "--cells",
+        type=int,
+        default=0,
+        metavar="SEEDS",
+        help="also compare cells on the fields of this many seeds",
     )
     chosen = parser.parse_args()
     import torch
@@ -180,9 +184,9 @@ def main() -> None:
         seconds = train_one(
             name, small, data, chosen.out / name, width=chosen.width, epochs=tuple(chosen.epochs)
         )
-        rows.append(judge(chosen.out / name, data))
+        rows.append(evaluate(chosen.out / name, data))
         write_table(chosen.out / "segmenters", rows)
-        print(f"{name}: {seconds:.0f} s of one core", flush=True)
+        print(f"{name}: {seconds:.0f} s on one core", flush=True)
     for table in pixel_tables(rows):
         print(table_text(table))
     if chosen.cells:

@@ -1,9 +1,9 @@
-"""Grow the U-Net that the package carries (``--cells unet``): ``python -m tests.quality.shipped_unet --out DIR``.
+"""Train the U-Net that ships with the package (``--cells unet``): ``python -m tests.quality.shipped_unet --out DIR``.
 
-It learns from drawn fields at 0.25 µm/px alone: training fields under the seeds 850 000 and up, validation 860 000,
-which nothing else uses. Training goes as in `segmenters`, on more fields, which differ more: what other laboratories,
-scanners and tissues do. Compare ``DIR/best`` on fresh fields and on real cores with `network_cells`, then put
-``DIR/shipped/unet`` into ``qupath_her2/models/data``: the same network, with a card that says nothing of the machine.
+It is trained on drawn fields at 0.25 µm/px alone: training fields with seeds from 850 000 on, validation 860 000, which
+nothing else uses. The training is that of `segmenters`, on more fields with more differences between laboratories,
+scanners and tissues. Compare ``DIR/best`` on fresh fields and on real cores with `network_cells`, then copy
+``DIR/shipped/unet`` to ``qupath_her2/models/data``: the same network, with a card that does not describe the machine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from qupath_her2.models.checkpoint import load_checkpoint, save_checkpoint
 from qupath_her2.patches.targets.drawn_windows import drawn_windows
 from tests.quality.segmenters import SMALL_PX, VARIED, WINDOW_PX, draw_fields, train_one
 
-#: First seed of training and validation fields, and fields a score.
+#: First seed of training and validation fields, and number of fields per score.
 PARTS = ((850_000, 8), (860_000, 2))
-#: Fields take them in turn; the number is prime to that of the scores, so that each score meets each.
+#: Used in turn. Their number is coprime to that of the scores, so that each score meets each variation.
 MORE_VARIED: tuple[dict[str, Any], ...] = (
     *VARIED,
     # Tall columnar epithelium.
@@ -42,10 +42,10 @@ def write_shipped(checkpoint: Path, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder; a training that was stopped goes on")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; a stopped training resumes")
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument(
-        "--epochs", type=int, nargs=2, default=(14, 5), help="on small windows, and on large ones"
+        "--epochs", type=int, nargs=2, default=(14, 5), help="epochs on small windows and on large ones"
     )
     chosen = parser.parse_args()
     import torch
@@ -55,7 +55,7 @@ def main() -> None:
     small, data = (drawn_windows(fields, window=side) for side in (SMALL_PX, WINDOW_PX))
     seconds = train_one("unet", small, data, chosen.out, width=chosen.width, epochs=tuple(chosen.epochs))
     write_shipped(chosen.out / "best", chosen.out / "shipped" / "unet")
-    print(f"{chosen.out / 'best'}: {seconds:.0f} s of one core", flush=True)
+    print(f"{chosen.out / 'best'}: {seconds:.0f} s on one core", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rows of scored pictures to tables: a line a group, then each target beside what was measured."""
+"""Tables of the quality report: one line per group, and each target with the measured value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Figures of several pictures: cells pooled, fields counted; NaN where there is nothing to say."""
+    """Figures of several images: cells pooled, fields counted; NaN where there is no value."""
 
     n_fields: int
     n_cells: int
@@ -42,7 +42,7 @@ class Summary:
 
 
 def summarise(rows: Sequence[Row]) -> Summary:
-    """Pool pictures."""
+    """Pool the figures of several images."""
     found, wrong = sum(r.found for r in rows), sum(r.false + r.missed for r in rows)
     confusion = pooled_table(rows, "confusion")
     per_class = confusion.sum(1)
@@ -75,19 +75,19 @@ def summarise(rows: Sequence[Row]) -> Summary:
 
 
 def _od_ratio(rows: Sequence[Row]) -> tuple[float, ...]:
-    """Median over pictures of found over drawn membrane density, by drawn intensity."""
+    """Return the median over images of found over drawn membrane density, by drawn intensity."""
     ratios = np.array([r.od_ratio for r in rows if r.od_ratio]).reshape(-1, 3)
     columns = [column[np.isfinite(column)] for column in ratios.T]
     return tuple(float(np.median(column)) if len(column) else _NAN for column in columns)
 
 
 def share_error(row: Row) -> float:
-    """Return the largest difference of a class share of one picture, in points."""
+    """Return the largest difference of a class share in one image, percentage points."""
     return 100 * float(np.abs(np.subtract(row.shares_found, row.shares_drawn)).max())
 
 
 def pooled_table(rows: Iterable[Row], name: str) -> np.ndarray:
-    """Add up a table of counts over pictures: int64 (4, 5), drawn by found."""
+    """Return a table of counts summed over images: int64 (4, 5), drawn by found."""
     tables = [np.array(getattr(r, name)) for r in rows if getattr(r, name)]
     return np.sum(tables, axis=0) if tables else np.zeros((4, 5), np.int64)
 
@@ -97,7 +97,7 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def group_table(rows: Sequence[Row]) -> str:
-    """Return a line a group and scale."""
+    """Return the table, one line per group and scale."""
     head = (
         f"{'group':26}{'µm/px':>6}{'fields':>7}{'cells':>8}{'F1':>8}{'acc.':>7}  {'recall 0 / 1+ / 2+ / 3+':27}"
         f"{'compl. MAE':>11}{'(stained)':>10}{'share err. pts':>15}{'score right':>13}{'off by 2':>9}{'refused':>8}"
@@ -114,7 +114,7 @@ def group_table(rows: Sequence[Row]) -> str:
 
 
 def _place(key: tuple[str, float]) -> tuple[int, str, float]:
-    """Good groups first, in their own order; the finer scale after the coarser."""
+    """Return the sort key of a group: assessable groups first, coarser scale before finer."""
     group, um_px = key
     return GOOD.index(group) if group in GOOD else len(GOOD), group, -um_px
 
@@ -141,7 +141,7 @@ def _number(value: float, digits: int = 3) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure with its floor and aim; `at_most` where less is better."""
+    """A figure with its floor and its aim; `at_most` if smaller is better."""
 
     what: str
     floor: float
@@ -167,7 +167,7 @@ TARGETS: tuple[Target, ...] = (
 
 
 def target_table(rows: Sequence[Row]) -> str:
-    """Return each target beside what was measured, at each scale."""
+    """Return each target with the measured value at each scale."""
     scales = sorted({r.um_px for r in rows if r.group == "plain"}, reverse=True)
     head = f"{'what':42}{'floor':>10}{'aim':>8}" + "".join(f"{f'{um} µm/px':>22}" for um in scales)
     lines = [head, "-" * len(head)]
@@ -188,7 +188,7 @@ def target_table(rows: Sequence[Row]) -> str:
 
 
 def _targets(rows: Sequence[Row]) -> list[Target]:
-    """All targets: those above, and three for each change of a picture."""
+    """Return all targets: those above, and those of each change of an image."""
     made = list(TARGETS)
     seen = {r.group for r in rows}
     for name in CHANGED:
@@ -211,7 +211,7 @@ def verdict(target: Target, value: float) -> str:
 
 
 def error_tables(rows: Sequence[Row]) -> str:
-    """Return who is taken for whom, and where: class, intensity, pattern; cells of the plain and mixed fields."""
+    """Return confusion tables of class, intensity and pattern, for cells of the plain and mixed fields."""
     chosen = [r for r in rows if r.group in ("plain", "mixed")]
     lines = []
     for name, words in (
@@ -232,7 +232,7 @@ def error_tables(rows: Sequence[Row]) -> str:
 
 
 def failures(rows: Sequence[Row]) -> str:
-    """Return a line for every picture that was scored or refused wrongly."""
+    """Return one line for each image that was scored or refused wrongly."""
     lines = []
     for r in rows:
         must_refuse = r.group.startswith("refuse ")

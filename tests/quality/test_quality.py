@@ -1,4 +1,4 @@
-"""The issue's floors on a few fields with fixed seeds; `tests.quality.report` measures many more."""
+"""Lowest acceptable accuracy on a few fields with fixed seeds; `tests.quality.report` measures many more."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _tasks() -> list[Task]:
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """Seven fields and four changed pictures of one of them."""
+    """Seven fields and four changed images of one of them."""
     return [row for task in _tasks() for row in run_task(task)]
 
 
@@ -53,7 +53,7 @@ def test_class_shares_are_near_the_drawn_ones(rows: list[Row]) -> None:
     assert summarise(_of(rows, "plain", "mixed")).share_error <= 3
 
 
-def test_plain_fields_have_their_score(rows: list[Row]) -> None:
+def test_plain_fields_get_their_score(rows: list[Row]) -> None:
     plain = _of(rows, "plain")
     assert [row.score_found for row in plain] == ["0", "1+", "2+", "3+", "2+"]
     assert [row.score_drawn for row in plain] == ["0", "1+", "2+", "3+", "2+"]
@@ -69,13 +69,13 @@ def test_compression_and_slight_blur_keep_the_score(rows: list[Row]) -> None:
     assert min(summarise([row]).accuracy for row in changed) >= 0.87
 
 
-def test_blur_is_refused_and_nothing_else(rows: list[Row]) -> None:
+def test_only_blurred_images_are_refused(rows: list[Row]) -> None:
     refused = {row.group: row.refusal for row in rows if row.refusal is not None}
     assert refused == {"refuse blur 1.0 µm": "blurred", "refuse blur 1.5 µm": "blurred"}
 
 
 def test_every_figure_is_a_number(rows: list[Row]) -> None:
-    """A field without matched cells would pass floors that compare with NaN the wrong way round."""
+    """A field without matched cells would give NaN, which some comparisons let pass."""
     for row in rows:
         if row.refusal is None:
             assert row.found > 100
@@ -83,12 +83,12 @@ def test_every_figure_is_a_number(rows: list[Row]) -> None:
             assert sum(row.shares_found) == pytest.approx(1)
 
 
-def test_a_network_that_knows_nothing_loses_to_the_classical_detector(tmp_path: Path) -> None:
+def test_an_untrained_network_is_worse_than_the_classical_detector(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from tests.helpers.colour_net import save_colour_net
     from tests.quality.network_cells import compare_cells, comparison_table
 
-    # It knows the three colours of flat pictures, which no drawn field has.
+    # It segments the three colours of flat images, which no drawn field has.
     save_colour_net(tmp_path / "flat")
     classical, flat = compare_cells([tmp_path / "flat"], [831_900], extent_um=120.0)
     assert classical.nuclei.f1 > 0.85
