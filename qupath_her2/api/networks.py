@@ -149,6 +149,7 @@ class ImagePrediction:
     @property
     def table(self) -> Any:
         """The patches as a pandas DataFrame, see `patch_frame`."""
+        # The reason of the refusal, not an empty frame that looks like a slide without tumour.
         if self.finished.patches is None:
             raise PatchError(self.finished.score.reason)
         return patch_frame(self.finished.patches)
@@ -192,14 +193,15 @@ def make_patches(
     PatchError
         No patch is left; the message counts the causes.
     """
-    # The recipe's settings replace the defaults; the folder's her2.toml and `settings` win over them.
     opened = project if isinstance(project, Project) else open_project(project)
     chosen = find_recipe(recipe)
+    # Windows for segmenters come from cells, not from labels of regions, and need options of their own.
     if chosen.task == SEGMENTATION.name:
         raise PatchError(
             f"Recipe '{recipe}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER "
             f"--recipe {recipe}."
         )
+    # The recipe's settings replace the defaults; the folder's her2.toml and `settings` win over them.
     used = find_settings(opened.folder, None, settings, recipe=chosen)
     source = project_source(
         opened.folder,
@@ -258,6 +260,7 @@ def train(
 
     chosen = find_recipe(recipe)
     used = find_settings(patches.folder, None, settings, recipe=chosen)
+    # Any other word is a path, whose checkpoint or weights file is checked when the network is built.
     start = weights if weights in ("pretrained", "random", "shipped") else Path(weights)
     job = TrainJob(
         manifest=patches.manifest,
@@ -302,6 +305,7 @@ def predict(
         The checkpoint is damaged, or does not fit the image's pixel size.
     """
     start = time.monotonic()
+    # The card names the recipe it was trained by, whose patches the prediction must lay in the same way.
     checkpoint = Path(model).absolute()
     recipe = RECIPES.get(read_card(checkpoint).recipe)
     used = find_settings(image.folder, None, settings, recipe=recipe)
@@ -311,6 +315,7 @@ def predict(
         # A recipe for whole images has one patch per image, so it needs no region.
         whole_tissue=whole_tissue or used.patches.whole_image,
     )
+    # In a folder of their own: a prediction must never become the current score of an image.
     job = ScoreJob(image.ref, image.her2 / PREDICTIONS, used, None, options)
     with open_image(image.ref) as slide:
         inputs, finished = measure_image(job, slide)

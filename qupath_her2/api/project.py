@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Neither import starts a JVM: that is a process of its own, started by the calls.
 from qupath_her2.project.qupath.pull import pull as _pull
 from qupath_her2.project.qupath.push import push as _push
 from qupath_her2.runs.plan import exchange_folder, select_images
@@ -100,9 +101,11 @@ def open_project(folder: str | Path, *, out: str | Path | None = None, images: S
     >>> [image.name for image in project.images]
     ['case01.ome.tif', 'case02.ome.tif', 'case03.ome.tif', 'case04.ome.tif']
     """
+    # Strings are welcome in a notebook; the rooms below take paths only.
     place, target = Path(folder), None if out is None else Path(out)
     her2 = exchange_folder(place, target)
     refs = select_images(place, tuple(images), target)
+    # The folder is kept with each image: `predict` looks for its her2.toml.
     return Project(place, her2, tuple(ProjectImage(ref, place, her2) for ref in refs))
 
 

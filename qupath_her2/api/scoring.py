@@ -74,7 +74,9 @@ def run(
     ('3+', True)
     """
     folder, options = _place(project, options)
+    # A guideline of None is left out, so the folder's own holds.
     settings = settings or find_settings(folder, None, {"scoring": {"guideline": guideline}})
+    # Checked here: an unknown source or a missing package stops the call before any image is opened.
     options.setdefault("method", CellsMethod(cell_source(cells or settings.cell_source)))
     return score_folder(folder, settings, workers=workers, listen=listen, **options)
 

@@ -57,6 +57,7 @@ class RunOptions:
     debug: bool = False
 
 
+# One image and the options of its run: a worker needs nothing else, and reads no settings file of its own.
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
     """Everything that scoring one image needs; picklable, so that any batch engine can send it to a worker.

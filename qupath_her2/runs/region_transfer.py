@@ -119,6 +119,7 @@ def transfer_between(
     folder = out / "registration" / f"{source.id}_to_{target.id}"
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    # With the file names, as a record that is copied elsewhere must still say which slides it joins.
     record = {**registration_to_dict(found), "fixed": source.name, "moving": target.name}
     replace_file(folder / "registration.json", orjson.dumps(record, option=orjson.OPT_INDENT_2))
     replace_file(folder / "check.jpg", picture)

@@ -55,6 +55,7 @@ class Inputs:
         Card of the network that predicts patches, finds cells or finds the tumour; None without one.
     """
 
+    # The source is recorded with the value: a wrong size in a file and a mistyped flag are corrected differently.
     pixel_size_um: float | None
     pixel_size_source: str
     region_file: RegionFile
@@ -105,6 +106,7 @@ class ImageContext:
         return replace(self, warnings=(*self.warnings, *warnings)) if warnings else self
 
 
+# Compared by identity: arrays and open slides have no equality that would mean anything.
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSetup:
     """An open image with everything that a method needs to measure it.
@@ -157,6 +159,7 @@ class FinishedImage:
 
     context: ImageContext
     score: SlideScore
+    # Never None: a result without cells has an empty table, so that writing needs no special case.
     table: CellTable
     regions: tuple[Region, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -175,6 +178,7 @@ class Method(Protocol):
         """``cells``, ``indicators`` or ``network``, as in ``run.json``."""
         ...
 
+    # Read-only properties, which frozen dataclasses satisfy; plain attributes of a protocol would ask for setters.
     @property
     def is_ihc_only(self) -> bool:
         """Whether it needs haematoxylin and DAB; a classifier may be trained on any stain."""

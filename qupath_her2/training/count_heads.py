@@ -83,6 +83,7 @@ def fit_heads(
     figures: dict[str, Agreement] = {}
     with output_errors(checkpoint.parent / HEADS):
         (checkpoint.parent / HEADS).mkdir(parents=True, exist_ok=True)
+    # Fitted on training and validation images together: heads have no hyperparameter to choose on the latter.
     for kind in kinds:
         head = fit_count_head(
             kind,

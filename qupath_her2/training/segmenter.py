@@ -197,6 +197,7 @@ def _test_row(
 ) -> SegmenterRow | None:
     """Return the metrics of the test part; None where it has no window."""
     assert job.targets is not None
+    # True labels, also for a control: it must fail here.
     rows = np.flatnonzero((job.manifest.split == 2) & job.targets.counts.any(axis=1))
     if len(rows) == 0:
         return None
@@ -280,6 +281,7 @@ def write_table(path: Path, rows: Sequence[SegmenterRow]) -> None:
     text = "\n".join(table_text(table) for table in pixel_tables(rows))
     replace_file(path.with_name(f"{path.name}.csv"), pixel_csv(rows))
     replace_file(path.with_name(f"{path.name}.txt"), text.encode())
+    # The full confusion matrix is stored, so that any other figure can be computed later.
     content = [
         {
             "network": row.name,

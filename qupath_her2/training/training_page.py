@@ -71,6 +71,7 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
 
 
 def _mistakes_caption(found: TrainedNetwork, has_cam: bool) -> str:
+    # The total tells how many more there are than the sheet shows.
     n = 0 if found.test is None else len(found.test.worst)
     text = f"Misclassified patches of unseen cases, most confident first ({n} in total)"
     return f"{text}; beside each the Grad-CAM of the predicted class" if has_cam else text

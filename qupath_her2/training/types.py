@@ -58,6 +58,7 @@ class TrainJob:
     recipe: Recipe
     settings: Settings
     out: Path
+    # Not always the recipe's own: papers compare several networks, and tests use a tiny one.
     model: str
     weights: Weights = "pretrained"
     is_control: bool = False

@@ -124,6 +124,7 @@ def find_tumour(
         *found.warnings,
         f"The tumour was found by the network '{network}', not by a person. Check its probability map first.",
     )
+    # The probability itself, not the mask: a person sees how close the threshold was.
     planes = heat_planes(table, setup.slide.width, setup.slide.height)
     overlay = planes.overlay("Probability of tumour", "tumour.png")
     return TumourMap(mask, overlay, heat_map_png(planes.values[code], 1), warnings)

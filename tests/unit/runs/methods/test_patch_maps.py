@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.learning.inference.grad_cam import explain
+from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint
 from qupath_her2.models.settings import CamSettings
