@@ -48,7 +48,7 @@ def train_classifiers(job: TrainJob, folds: int | None, progress: ProgressKind) 
         crossed = train_folds(
             job,
             folds,
-            begin=lambda number: view.begin(f"fold {number} of {folds}"),
+            on_fold=lambda number: view.begin(f"fold {number} of {folds}"),
             progress=view.training,
             predicting=view.predicting,
         )

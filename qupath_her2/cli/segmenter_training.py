@@ -17,7 +17,7 @@ from qupath_her2.errors import SettingsError
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.report.pixel_tables import pixel_tables
-from qupath_her2.training.segmenter import TrainedSegmenter, train_rivals, train_segmenter
+from qupath_her2.training.segmenter import TrainedSegmenter, train_and_compare, train_segmenter
 from qupath_her2.training.types import TrainJob
 
 __all__ = ["train_segmenters"]
@@ -76,12 +76,12 @@ def train_segmenters(
             _say(done, job, progress)
             return 0
         done = list(
-            train_rivals(
+            train_and_compare(
                 jobs,
                 table,
                 progress=view.training,
                 predicting=view.predicting,
-                beginning=lambda one: _begin(one, progress),
+                on_start=lambda one: _begin(one, progress),
             )
         )
     _say(done, job, progress)

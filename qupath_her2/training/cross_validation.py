@@ -50,7 +50,7 @@ def train_folds(
     job: TrainJob,
     k: int,
     *,
-    begin: Callable[[int], None] | None = None,
+    on_fold: Callable[[int], None] | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
 ) -> TrainedFolds:
@@ -65,7 +65,7 @@ def train_folds(
         As for a single training; its manifest is split again, by case.
     k
         Number of folds, >= 3: one to test, one to validate, the rest to train.
-    begin
+    on_fold
         Called with the number of each fold, from 1, before it starts.
     progress, predicting
         See `train_network`.
@@ -91,8 +91,8 @@ def train_folds(
             raise TrainingError(f"Fold {number} of {k} has no labelled test patch. Use fewer folds.")
     networks = []
     for number, manifest in enumerate(splits, start=1):
-        if begin is not None:
-            begin(number)
+        if on_fold is not None:
+            on_fold(number)
         # A folder of its own for each fold: a finished one is found and not trained again.
         one = replace(job, manifest=manifest, out=job.out / f"fold-{number:02d}")
         networks.append(train_network(one, progress=progress, predicting=predicting))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TrainedSegmenter",
     "check_model_fits_task",
-    "train_rivals",
+    "train_and_compare",
     "train_segmenter",
     "write_table",
 ]
@@ -225,13 +225,13 @@ def _test_row(
     )
 
 
-def train_rivals(
+def train_and_compare(
     jobs: Sequence[TrainJob],
     table: Path,
     *,
     progress: Callable[[TrainProgress], None] | None = None,
     predicting: Callable[[int, int], None] | None = None,
-    beginning: Callable[[TrainJob], None] | None = None,
+    on_start: Callable[[TrainJob], None] | None = None,
 ) -> tuple[TrainedSegmenter, ...]:
     """Train several segmenters in turn, and write one table that compares them.
 
@@ -243,7 +243,7 @@ def train_rivals(
         Path of the table without ending: ``.csv``, ``.txt`` and ``.json`` are written.
     progress, predicting
         See `train_segmenter`.
-    beginning
+    on_start
         Called with each job before it starts.
 
     Returns
@@ -265,8 +265,8 @@ def train_rivals(
             )
     done = []
     for job in jobs:
-        if beginning is not None:
-            beginning(job)
+        if on_start is not None:
+            on_start(job)
         done.append(train_segmenter(job, progress=progress, predicting=predicting))
         rows = [one.row for one in done if one.row is not None]
         # After each network, so that a stopped comparison keeps its results so far.

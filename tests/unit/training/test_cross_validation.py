@@ -28,9 +28,9 @@ GRADES = ("0", "1+", "2+", "3+")
 def test_each_case_is_tested_once_and_the_table_summarises_these_tests(tmp_path: Path) -> None:
     draw_study(tmp_path, GRADES, cases=3)
     job = job_of(tmp_path, "patch-count")
-    begun: list[int] = []
-    found = train_folds(job, 3, begin=begun.append)
-    assert begun == [1, 2, 3]
+    started: list[int] = []
+    found = train_folds(job, 3, on_fold=started.append)
+    assert started == [1, 2, 3]
     tested = [image.name for one in found.networks if one.test for image in _images(one.test.manifest)]
     assert sorted(tested) == sorted(image.name for image in job.manifest.images)
     assert set(found.figures) == {

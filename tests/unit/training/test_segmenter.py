@@ -21,7 +21,7 @@ from qupath_her2.report.pixel_tables import SegmenterRow
 from qupath_her2.training.segmenter import (
     check_model_fits_task,
     shuffled_targets,
-    train_rivals,
+    train_and_compare,
     train_segmenter,
     write_table,
 )
@@ -107,7 +107,7 @@ def test_rivals_are_not_compared_without_a_test_part(
     split = np.minimum(count_manifest.split, 1)
     job = job_of(count_study, "patch-count", replace(count_manifest, split=split))
     with pytest.raises(TrainingError, match=r"There is no test part.*--shares"):
-        train_rivals([job], tmp_path / "table")
+        train_and_compare([job], tmp_path / "table")
     assert not list(tmp_path.iterdir())
 
 
