@@ -20,7 +20,7 @@ from qupath_her2.errors import SettingsError
 from qupath_her2.patches.cutting.cut_patches import CutContext, cut_patches
 from qupath_her2.patches.cutting.cut_windows import cut_windows
 from qupath_her2.patches.cutting.drop import DROP_RULES
-from qupath_her2.patches.datasets.layouts import load_layout
+from qupath_her2.patches.datasets.loaders import load_layout
 from qupath_her2.patches.datasets.sources import Source, project_source
 from qupath_her2.patches.export import export_jpegs
 from qupath_her2.patches.manifest import SPLITS, PatchManifest, write_manifest

@@ -15,7 +15,7 @@ from qupath_her2.cli.progress import progress_view, say_json
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.report.build import write_report
-from qupath_her2.report.tables import short_class
+from qupath_her2.report.summary_table import short_class
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
 

@@ -14,6 +14,7 @@ from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from qupath_her2.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
+    from qupath_her2.project.geojson.regions import RegionFile
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs
     from qupath_her2.slides.readers.slide import Slide
@@ -52,7 +53,25 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         else:
             # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
+    # Said on every way out, refusals included: what was set aside may be the very region that is missing.
+    context = context.warned(*_file_warnings(inputs.region_file))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context)
+
+
+def _file_warnings(found: RegionFile) -> list[str]:
+    """Return warnings on annotations set aside or repaired; ``run.json`` and `qupath-her2 regions` list them all."""
+    warnings = []
+    n = len(found.quarantined)
+    if n:
+        first = found.quarantined[0]
+        warnings.append(
+            f"{n} feature{'s' if n > 1 else ''} of the region file set aside, "
+            f"the first: feature {first.index} ({first.id or 'no id'}) {first.reason}."
+        )
+    if found.repairs:
+        more = f" And {len(found.repairs) - 1} more." if len(found.repairs) > 1 else ""
+        warnings.append(f"Repaired: {found.repairs[0]}{more}")
+    return warnings
 
 
 def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:

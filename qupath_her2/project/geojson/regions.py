@@ -73,6 +73,8 @@ class RegionFile:
         Annotations of an intensity class; their `role` is ``other``.
     existing_cells
         Cells and detections, None if there are none.
+    repairs
+        Sentences on annotations whose outline or class was changed to use them; `notes` begins with them.
     notes
         Sentences on what was repaired or skipped.
     cores
@@ -83,6 +85,7 @@ class RegionFile:
     quarantined: tuple[QuarantinedFeature, ...] = ()
     labels: tuple[Region, ...] = ()
     existing_cells: ExistingCells | None = None
+    repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cores: tuple[Region, ...] = ()
 
@@ -149,6 +152,7 @@ class _FeatureSorter:
     cores: list[Region] = field(default_factory=list)
     cells: CellCollector = field(default_factory=CellCollector)
     unclassified: list[tuple[Feature, Region]] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seen: dict[UUID, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -192,7 +196,9 @@ class _FeatureSorter:
         else:
             self._add_annotation(feature, shape, uuid)
         where = f"Feature {feature.index} ({feature.id or 'no id'})"
-        self.notes.extend(f"{where}: {note}." for note in (*feature.notes, *notes))
+        is_cell = feature.object_type in ("cell", "detection")
+        said = self.notes if is_cell else self.repairs
+        said.extend(f"{where}: {note}." for note in (*feature.notes, *notes))
 
     def _require_pixels(self, shape: Polygon | MultiPolygon, problem: str) -> None:
         """Raise where a map projection is declared, unless the coordinates can only be pixels of this image."""
@@ -265,7 +271,8 @@ class _FeatureSorter:
             quarantined=tuple(sorted(self.quarantined, key=lambda feature: feature.index)),
             labels=tuple(self.labels),
             existing_cells=self.cells.table(),
-            notes=(*self.notes, *skipped),
+            repairs=tuple(self.repairs),
+            notes=(*self.repairs, *self.notes, *skipped),
             cores=tuple(self.cores),
         )
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from qupath_her2.models.card import ModelCard
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.records import CaseInfo, CellTable, Refusal, SlideScore
-    from qupath_her2.runs.types import ImageSetup, Inputs, Progress
+    from qupath_her2.runs.types import ImageSetup, Progress
     from qupath_her2.scoring.score_cells import ScoringSettings
 
 __all__ = ["CellsMethod", "load_measured_cells", "score_measured_cells"]
@@ -133,7 +133,7 @@ class CellsMethod:
             workers=threads,
             progress=progress,
         )
-        context = context.warned(*_file_warnings(inputs), *cells.warnings).refused(cells.refusal)
+        context = context.warned(*cells.warnings).refused(cells.refusal)
         finished = score_measured_cells(
             cells, context, case=setup.ref.case, scoring=settings.scoring, input_hash=inputs.hash
         )
@@ -258,15 +258,3 @@ def _stain_vectors(stored: dict[str, Any]) -> StainVectors:
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }
     return StainVectors(**values)
-
-
-def _file_warnings(inputs: Inputs) -> list[str]:
-    """Return a warning on unusable features of the region file; ``run.json`` and `qupath-her2 regions` list all."""
-    n = len(inputs.region_file.quarantined)
-    if n == 0:
-        return []
-    first = inputs.region_file.quarantined[0]
-    return [
-        f"{n} feature{'s' if n > 1 else ''} of the region file set aside, "
-        f"the first: feature {first.index} ({first.id or 'no id'}) {first.reason}."
-    ]

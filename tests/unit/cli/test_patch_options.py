@@ -13,7 +13,7 @@ from qupath_her2.cli import patch_options as options
 from qupath_her2.patches import settings as patch_settings
 from qupath_her2.patches.cutting import labels
 from qupath_her2.patches.cutting.drop import DROP_RULES
-from qupath_her2.patches.datasets.layouts import LAYOUTS
+from qupath_her2.patches.datasets.loaders import LAYOUTS
 from qupath_her2.patches.targets import settings as target_settings
 from qupath_her2.patches.tasks import SEGMENTATION, TASKS
 from qupath_her2.recipes import RECIPES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from qupath_her2.records import ImageResult
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.image_setup import set_up_image
 from qupath_her2.runs.inputs import gather_inputs
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.methods.indicators import IndicatorsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.score_image import score_image
-from qupath_her2.runs.types import ImageSetup
+from qupath_her2.runs.types import ImageSetup, Method
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
@@ -95,3 +98,42 @@ def test_glass_colour_is_the_images_own_unless_qupath_or_the_user_set_it(project
     assert setup.context.stains.background_rgb == setup.tissue.background_rgb
     fixed = replace(QUPATH_H_DAB, background_rgb=(200.0, 201.0, 202.0), source="user")
     assert set_up(replace(job, stains=fixed)).context.stains == fixed
+
+
+def write_tumour(project: Path, *rings: list[list[float]]) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+        }
+        for ring in rings
+    ]
+    (project / "strong.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+PENTAGRAM = [[200.0, 20], [318, 382], [10, 158], [390, 158], [82, 382], [200, 20]]
+
+
+@pytest.mark.parametrize("method", [CellsMethod(), IndicatorsMethod()], ids=["cells", "indicators"])
+def test_a_region_set_aside_is_said_with_the_refusal_that_follows(project: Path, method: Method) -> None:
+    write_tumour(project, PENTAGRAM)
+    result = score_image(job_of(project, method=method))
+    assert result.score is not None
+    assert result.score.refusal_code == "no_tumour_region"
+    (warning,) = result.score.warnings
+    assert warning.startswith(
+        "1 feature of the region file set aside, the first: feature 0 (no id) crosses itself"
+    )
+
+
+def test_a_repair_is_said_with_the_score(project: Path) -> None:
+    bow_tie = [[10.0, 10], [400, 400], [400, 10], [10, 400], [10, 10]]
+    write_tumour(project, bow_tie)
+    setup = set_up(job_of(project))
+    assert setup.context.refusal is None
+    assert setup.context.regions[0].geometry.area == pytest.approx(390 * 390 / 2)
+    (warning,) = setup.context.warnings
+    assert warning.startswith("Repaired: Feature 0 (no id): self-intersecting outline was repaired")
+    write_tumour(project, bow_tie, [[20.0, 20], [90, 20], [90, 90], [20, 90]])
+    assert set_up(job_of(project)).context.warnings[-1].endswith("And 1 more.")

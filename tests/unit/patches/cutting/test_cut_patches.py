@@ -12,7 +12,7 @@ from qupath_her2.errors import PatchError
 from qupath_her2.patches.cutting.cut_patches import CutContext, cut_patches, manifest_from_regions
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
-from qupath_her2.patches.datasets.layouts import load_layout
+from qupath_her2.patches.datasets.loaders import load_layout
 from qupath_her2.patches.manifest import manifest_hash, read_manifest, write_manifest
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from tests.unit.patches.conftest import noise

@@ -79,7 +79,7 @@ def test_grad_cam_is_laid_over_the_image_on_one_scale(
     assert sheet.shape[:2] == (2 * (192 + 24) + 6, 6 * 198 + 6)
 
     page = write_report(tmp_path).html.read_text(encoding="utf-8")
-    assert "Where the network looked" in page
+    assert "Grad-CAM: patches and what supports their class" in page
     assert "No thumbnail" not in page
     assert "Predicted class" in page
     assert "H-score" not in page
