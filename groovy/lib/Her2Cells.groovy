@@ -51,6 +51,7 @@ class Her2Cells extends Her2Table {
         checkShape(offsets, count + 1, 1)
         checkShape(xy, xy.rows, 2)
         LongBuffer starts = offsets.longs
+        // Existing cells of other tools may have no nucleus, but every cell has an outline.
         boolean mayBeEmpty = part == "nucleus"
         long before = 0
         boolean bad = starts.get(0) != 0

@@ -85,6 +85,7 @@ class Her2Exchange {
         File[] found = resultsOf(her2, image).listFiles()
         if (found == null)
             return null
+        // listFiles returns no defined order.
         Arrays.sort(found)
         for (File folder : found)
             if (folder.name.startsWith(name) && runNamed(her2, image, folder.name) != null)

@@ -60,6 +60,7 @@ class Her2ExistingCells {
             after.put(cell.getID(), known)
             return
         }
+        // A known previous class is kept: the present one may have been given by an earlier run of ours.
         Her2PreviousClass previous = known ?: Her2PreviousClass.of(cell)
         int code = cells.classCode(row)
         after.put(cell.getID(), new Her2PreviousClass(before: previous.before, probability: previous.probability,

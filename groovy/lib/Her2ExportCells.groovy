@@ -50,6 +50,7 @@ class Her2ExportCells {
         })
         Map<String, Integer> classes = new LinkedHashMap<String, Integer>()
         List<String> names = measurementNames(cells)
+        // A draft, so that Python never reads a half-written file.
         Path draft = file.toPath().resolveSibling(file.getName() + ".tmp")
         ZipOutputStream out = new ZipOutputStream(new BufferedOutputStream(Files.newOutputStream(draft), 1 << 20))
         try {

@@ -33,6 +33,7 @@ class Her2Heartbeat implements Closeable {
 
     private Her2Heartbeat(QuPathGUI window) {
         this.window = window
+        // A thread of its own, because a slow network drive must not freeze the window.
         scheduler = Executors.newSingleThreadScheduledExecutor { Runnable work ->
             Thread thread = new Thread(work, "HER2 open project")
             thread.setDaemon(true)
@@ -62,6 +63,7 @@ class Her2Heartbeat implements Closeable {
         window.projectProperty().addListener(listener)
         Project<BufferedImage> open = window.getProject()
         scheduler.submit({ follow(open) } as Runnable)
+        // A fixed delay: after the computer has slept, missed beats are not made up for.
         scheduler.scheduleWithFixedDelay({ touch() } as Runnable, PERIOD_S, PERIOD_S, TimeUnit.SECONDS)
         Runtime.getRuntime().addShutdownHook(shutdownHook)
     }

@@ -20,6 +20,7 @@ class Her2Ids {
 
     /** The run key of an object of ours: 42 bits. */
     static long runKey(UUID id) {
+        // The two variant bits separate the upper 12 bits of the key from the lower 30.
         return ((id.getMostSignificantBits() & 0xFFF) << 30) | ((id.getLeastSignificantBits() >>> 32) & LOW_KEY)
     }
 

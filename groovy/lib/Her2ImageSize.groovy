@@ -50,6 +50,7 @@ class Her2ImageSize {
                 "${result.width} x ${result.height} px. Nothing was written. Export and score the image again.")
         Double before = Her2Json.number(pulled, "pixel_size_um")
         checkScale(before == null ? Double.NaN : before, name)
+        // A pixel size entered for scoring may differ from QuPath's on purpose.
         if (result.pixelSizeIsQuPaths)
             checkScale(result.pixelSize, name)
     }

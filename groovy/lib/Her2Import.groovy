@@ -134,9 +134,15 @@ class Her2Import {
     /** The message after an import or a dry run. */
     private String imported(Her2Result result, Her2Plan plan) {
         Map<String, Integer> n = plan.counts
+        List<String> parts = [kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() :
+            "${n.get('added')} cells added".toString()]
+        Map<String, String> others = [classified: "existing cells classified", edited: "that you edited kept",
+                                      removed: "objects of earlier runs removed"]
+        for (Map.Entry<String, String> other : others.entrySet())
+            if (n.get(other.key) > 0)
+                parts.add("${n.get(other.key)} ${other.value}".toString())
         return "${dryRun ? 'Dry run: ' : ''}${kind.isPrediction ? 'Prediction' : 'Score'} ${result.scoreText()}. " +
-            "${n.get('added')} cells added, ${n.get('classified')} existing cells classified, ${n.get('removed')} " +
-            "objects of earlier runs removed, ${n.get('edited')} that you edited kept. Research use only."
+            "${parts.join(', ')}. Research use only."
     }
 
     /** The message after a removal or a dry run. */

@@ -34,6 +34,7 @@ class Her2PreviousClass {
     }
 
     static byte[] pack(Map<UUID, Her2PreviousClass> all) {
+        // Class names are stored once and referred to by number: a slide can have a million cells.
         List<String> names = new ArrayList<String>(new LinkedHashSet<String>(
             all.values().collectMany { Her2PreviousClass it -> [it.before, it.given] }
                 .findAll { it != null } as List<String>))

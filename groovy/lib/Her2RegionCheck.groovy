@@ -83,6 +83,7 @@ class Her2RegionCheck {
         for (PathObject object : scan.regions.values()) {
             String className = Her2Classes.nameOf(object.getPathClass())
             boolean isRegion = object.isAnnotation() && object.getROI().isArea() && isRegionClass(className)
+            // It could change which cells count, so the score would no longer describe the image.
             if (isRegion && !exported.contains(object.getID()))
                 throw new Her2Refusal("The annotation $className (${object.getID()}) was drawn after the regions " +
                     "were exported. $AGAIN")

@@ -97,6 +97,7 @@ class Her2Saving {
     }
 
     private void saveBoth(Her2ImageProperties properties, Map<String, String> metadata, Her2Undo undo) {
+        // The note is written before the data and removed after the metadata, so a kill in between can be completed.
         repairInterrupted()
         byte[] summaryBefore = Files.exists(summary) ? Files.readAllBytes(summary) : null
         undo.add { Her2PendingSave.remove(entry) }
@@ -135,6 +136,7 @@ class Her2Saving {
             Files.deleteIfExists(data)
         else if (Files.exists(previous))
             Files.move(previous, data, StandardCopyOption.REPLACE_EXISTING)
+        // Left behind by a failed save, it would later look like an interrupted one.
         if (Files.isRegularFile(interrupted))
             Files.delete(interrupted)
         if (summaryBefore == null)

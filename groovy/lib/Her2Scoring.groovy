@@ -134,6 +134,7 @@ class Her2Scoring {
         try {
             return importResult(entry, progress)
         } catch (Her2Refusal problem) {
+            // One refused image must not stop the others.
             return failure(entry, problem.message)
         }
     }
@@ -154,6 +155,7 @@ class Her2Scoring {
     /** Export and score; returns the reasons of failed images, by entry ID. */
     private Map<String, String> compute(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress) {
         progress.show("Starting Python", 0)
+        // Before the export, which can take minutes: a missing Python is reported at once.
         Her2Python python = Her2Python.find()
         progress.show("Reading", 0.01d)
         export(entries, progress)
@@ -191,6 +193,7 @@ class Her2Scoring {
         found.addAll(["--out", her2.getPath()])
         found.addAll(inPlace ? ["--cells", "from-regions"] : [])
         found.addAll(options)
+        // All images are the default; naming hundreds of them could exceed the length limit of a command line.
         if (entries.size() < project.getImageList().size())
             for (ProjectImageEntry<BufferedImage> entry : entries)
                 found.addAll(["--images", ids.get(entry.getID())])

@@ -52,6 +52,7 @@ class Her2Shapes {
 
     /** Whether two shapes are the same region of an image of this size, in whatever order their vertices are. */
     static boolean same(Geometry a, Geometry b, double width, double height) {
+        // The quick test: norm() starts every ring at the same vertex. Buffers are needed only where vertices differ.
         if (a.norm().equalsExact(b.norm(), SAME_PX))
             return true
         // Regions are clipped to the image before scoring, so only the part inside counts.

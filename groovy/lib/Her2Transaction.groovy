@@ -45,6 +45,7 @@ class Her2Transaction {
             saving?.save(plan.after, metadata, undo)
         } catch (OutOfMemoryError problem) {
             undoAll(undo, problem)
+            // Too small a heap is something the user can fix, so it is a refusal and not an unexpected error.
             throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are not enough " +
                 "for ${plan.cells.chosen.length} cells. Nothing was changed. Increase it: " +
                 "Edit > Preferences > General > Maximum memory.")
