@@ -83,7 +83,7 @@ class Source:
     Attributes
     ----------
     layout
-        ``project``, or the data set's name in `layouts.LAYOUTS`.
+        ``project``, or the data set's name in `loaders.LAYOUTS`.
     images
         The images, usable or not.
     has_split

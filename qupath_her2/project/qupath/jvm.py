@@ -1,4 +1,4 @@
-"""QuPath as a child process: sized heap, JSON lines in and out, clean cancellation.
+"""QuPath as a child process: JSON lines in and out, clean cancellation.
 
 The child runs `project.qupath.jvm_child`, in which paquo starts the JVM of a QuPath installation through JPype. It is a
 process of its own because a JVM can be started only once per process, keeps its heap until the end, and must not share
@@ -20,16 +20,10 @@ from typing import IO, Any
 
 from qupath_her2.errors import QuPathError
 from qupath_her2.project.qupath.installations import QuPath
+from qupath_her2.project.qupath.memory import checked_heap_mb
 
-__all__ = ["call_qupath", "estimate_heap_mb", "machine_memory_mb"]
+__all__ = ["call_qupath"]
 
-#: Heap in MB that QuPath needs without any objects: its classes, Groovy, tiles of an open image.
-_BASE_MB = 700
-#: Heap in bytes per object while it is read, changed and saved: a cell with nucleus (24 + 16 vertices) and 10
-#: measurements takes about 2.1 kB, and saving keeps a compressed copy of all objects.
-_OBJECT_BYTES = 3_000
-#: Share of the machine's memory that may be given to Java.
-_MAX_MEMORY_SHARE = 0.8
 #: Seconds a cancelled child may continue, so that an image that is being saved is finished.
 _STOP_S = 30.0
 _LOG_LINES = 12
@@ -42,39 +36,6 @@ _DROPPED_VARIABLES = (
     "_JAVA_OPTIONS",
     "JDK_JAVA_OPTIONS",
 )
-
-
-def estimate_heap_mb(n_objects: int) -> int:
-    """Return the Java heap in MB for images of at most `n_objects` objects, including those to be added."""
-    return _BASE_MB + int(n_objects * _OBJECT_BYTES / 1e6)
-
-
-def machine_memory_mb() -> int | None:
-    """Return the memory of this machine in MB; None if the system does not tell."""
-    if sys.platform == "win32":
-        import ctypes
-
-        size = ctypes.c_ulonglong()
-        known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(size))
-        return size.value // 1024 if known else None
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    except (ValueError, OSError):
-        return None
-
-
-def _checked_heap_mb(wanted_mb: int | None, n_objects: int) -> int:
-    """Return the heap to request; QuPathError, before anything is loaded, if the machine has too little memory."""
-    heap_mb = wanted_mb or estimate_heap_mb(n_objects)
-    memory_mb = machine_memory_mb()
-    # A heap given by the user is not questioned: the estimate may be too high for simple objects.
-    if wanted_mb is None and memory_mb is not None and heap_mb > _MAX_MEMORY_SHARE * memory_mb:
-        raise QuPathError(
-            f"QuPath would need about {heap_mb / 1024:.0f} GB for {n_objects:,} objects in one image; this machine "
-            f"has {memory_mb / 1024:.0f} GB. Use a larger machine, or try with less memory: "
-            f"--heap {int(memory_mb * 0.7)}."
-        )
-    return heap_mb
 
 
 def call_qupath(
@@ -97,7 +58,7 @@ def call_qupath(
     qupath
         The installation to use.
     heap_mb
-        Java heap in MB; None to estimate it from `n_objects`.
+        Java heap in MB; None to estimate it from `n_objects`, see `project.qupath.memory`.
     n_objects
         Largest number of objects in one image, including those to be added.
     listen
@@ -115,7 +76,7 @@ def call_qupath(
     KeyboardInterrupt
         After Ctrl-C. The image being processed was finished or left unchanged, and the child has ended.
     """
-    heap_mb = _checked_heap_mb(heap_mb, n_objects)
+    heap_mb = checked_heap_mb(heap_mb, n_objects)
     first = {"verb": verb, "qupath": str(qupath.folder), "heap_mb": heap_mb, **request}
     # The log goes to a file, not a pipe: nobody reads a second pipe, and a full one would block Java.
     with tempfile.TemporaryFile(prefix="her2-qupath-") as log:
