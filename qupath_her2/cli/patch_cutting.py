@@ -31,11 +31,20 @@ from qupath_her2.recipes import find_recipe
 from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 from qupath_her2.slides.readers.base import checked_pixel_size
 
-__all__ = ["cut_and_write", "cut_source", "find_source", "patch_overrides"]
+__all__ = ["checked_name", "cut_and_write", "cut_source", "find_source", "patch_overrides"]
 
 # Names that every file system takes: no separators, no leading dot, nothing that Windows forbids.
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,60}")
 Tell = Callable[[int, int, str], None]
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it can name a folder; raises SettingsError for a path, which would lead elsewhere."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"--name {name!r} cannot be a folder name: use letters, digits, . _ + and - only."
+        )
+    return name
 
 
 def patch_overrides(*, drop: Any, shares: str | None, **flags: Any) -> dict[str, Any]:
@@ -130,11 +139,7 @@ def cut_and_write(
     settings = find_settings(
         folder, config, overrides, recipe=None if recipe is None else find_recipe(recipe)
     )
-    name = name or recipe or settings.patches.task
-    if not _NAME.fullmatch(name):
-        raise SettingsError(
-            f"--name {name!r} cannot be a folder name: use letters, digits, . _ + and - only."
-        )
+    name = checked_name(name or recipe or settings.patches.task)
     source = find_source(
         folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
     )

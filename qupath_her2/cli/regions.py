@@ -10,13 +10,17 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from qupath_her2.config import Settings
     from qupath_her2.project.geojson.regions import RegionFile
-    from qupath_her2.records import SlideRef
+    from qupath_her2.records import QuarantinedFeature, SlideRef
 
 __all__ = ["regions"]
+
+#: Features set aside for one reason are listed one by one up to this number.
+_LISTED = 5
 
 
 @verb
@@ -133,6 +137,14 @@ def _read(ref: SlideRef, settings: Settings) -> RegionFile:
         )
 
 
+def _by_reason(quarantined: Sequence[QuarantinedFeature]) -> dict[str, list[QuarantinedFeature]]:
+    """Return the features of each reason, in the order in which the reasons first occur."""
+    found: dict[str, list[QuarantinedFeature]] = {}
+    for feature in quarantined:
+        found.setdefault(feature.reason, []).append(feature)
+    return found
+
+
 def _tell(ref: SlideRef, found: RegionFile) -> None:
     typer.echo(f"{ref.name}:")
     for region in found.regions:
@@ -142,7 +154,14 @@ def _tell(ref: SlideRef, found: RegionFile) -> None:
         typer.echo(f"  {region.role:<8} {class_name}{name}, {region.geometry.area:,.0f} px²{lock}")
     if found.existing_cells is not None:
         typer.echo(f"  {len(found.existing_cells):,} cells (use them with --cells from-regions)")
-    for feature in found.quarantined:
-        typer.echo(f"  set aside: feature {feature.index} ({feature.id or 'no id'}) {feature.reason}")
+    for reason, features in _by_reason(found.quarantined).items():
+        first = features[0]
+        if len(features) <= _LISTED:
+            for feature in features:
+                typer.echo(f"  set aside: feature {feature.index} ({feature.id or 'no id'}) {reason}")
+        else:
+            # A file of hundreds of unclassified annotations would push all else off the screen.
+            which = f"{len(features)} features, the first is {first.index} ({first.id or 'no id'})"
+            typer.echo(f"  set aside: {which}, each {reason}")
     for note in found.notes:
         typer.echo(f"  {note}")

@@ -79,7 +79,7 @@ def train(
 
     qupath-her2 train study --recipe her2net --model unet --weights shipped
     """
-    from qupath_her2.cli.patch_cutting import patch_overrides
+    from qupath_her2.cli.patch_cutting import checked_name, patch_overrides
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.types import TrainJob
 
@@ -88,6 +88,7 @@ def train(
         "--label-column": label_column, "--skip-class": skip_class, "--split": split, "--shares": shares,
     }  # fmt: skip
     _check_cutting(cutting, patches)
+    name = None if name is None else checked_name(name)
     chosen = _recipe(recipe, normalise)
     overrides = _training_overrides(epochs, batch_size, learning_rate, device) | patch_overrides(
         grid={"patch_size_px": size, "target_um_px": um_px},

@@ -207,6 +207,8 @@ def _brightest_colour(rgb: NDArray[np.uint8]) -> _White | None:
     """
     # The last row and column of a thumbnail may contain white from beyond the image.
     rgb = rgb[:-1, :-1]
+    if rgb.size == 0:
+        return None
     brightness = rgb.min(axis=2)
     gaps = rgb[brightness >= np.percentile(brightness, 99.5)]
     colour = np.median(gaps, axis=0)

@@ -49,6 +49,11 @@ from tests.unit.patches.drawn_folders import cases, draw_cohort, slide
             "The patches in 'cut' are already cut: --task, --split would change nothing",
         ),
         (("--recipe", "patch-count", "--split", "by-hand"), 2, "by-hand"),
+        (
+            ("--recipe", "patch-count", "--name", "../elsewhere"),
+            1,
+            "--name '../elsewhere' cannot be a folder name",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together(tmp_path: Path, flags: tuple[str, ...], code: int, said: str) -> None:

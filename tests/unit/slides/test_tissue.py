@@ -150,3 +150,14 @@ def test_the_thumbnail_is_the_mean_of_what_each_pixel_covers(tmp_path):
     assert downsample == 10
     assert rgb.shape == (70, 90, 3)
     np.testing.assert_allclose(rgb, image.reshape(70, 10, 90, 10, 3).mean(axis=(1, 3)), atol=0.51)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (9, 1)])
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_an_image_of_a_few_pixels_has_no_tissue_to_speak_of(tmp_path, shape, value):
+    path = tmp_path / "tiny.png"
+    cv2.imwrite(str(path), np.full((*shape, 3), value, np.uint8))
+    with open_slide(path) as slide:
+        tissue = find_tissue(slide, pixel_size_um=0.5)
+    assert tissue.mask.sum() <= tissue.mask.size
+    assert len(tissue.background_rgb) == 3
