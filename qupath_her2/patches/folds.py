@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.splits import case_groups, case_strata, shuffle_key, unknown_case_warning, with_split
+from qupath_her2.patches.splits import (
+    case_groups,
+    case_strata,
+    shuffle_key,
+    split_by_case_warning,
+    with_split,
+)
 from qupath_her2.patches.table import PatchManifest
 
 __all__ = ["fold_splits", "k_folds"]
@@ -94,7 +100,7 @@ def fold_splits(manifest: PatchManifest, k: int, seed: int = 0) -> tuple[PatchMa
     for number, test in enumerate(tests):
         # The validation fold moves with the test fold, so that each case is used once for either.
         part = np.where(test, 2, np.where(tests[(number + 1) % k], 1, 0)).astype(np.int64)
-        one = with_split(manifest, part, "by case", shares, seed, True, unknown_case_warning(manifest))
+        one = with_split(manifest, part, "by case", shares, seed, True, split_by_case_warning(manifest))
         how = {**one.settings["split"], "fold": number + 1, "folds": k}
         found.append(replace(one, settings={**one.settings, "split": how}))
     return tuple(found)

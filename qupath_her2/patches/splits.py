@@ -7,6 +7,8 @@ so it must not change with a library's version, and a case must keep its part wh
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,9 +24,12 @@ __all__ = [
     "case_groups",
     "case_strata",
     "checked_shares",
+    "image_cases",
     "leaked_cases",
+    "look_alike_warning",
     "shuffle_key",
     "split_by_case",
+    "split_by_case_warning",
     "split_by_patch",
     "split_warning",
     "count_unknown_cases",
@@ -42,7 +47,7 @@ def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
     """Return the case of each patch.
 
     An image without a case id counts as a case of its own. That is the best guess available, but two such images may
-    still be of one patient (see `unknown_case_warning`).
+    still be of one patient (see `split_by_case_warning`). Case ids that look alike are one case, see `image_cases`.
 
     Returns
     -------
@@ -52,11 +57,47 @@ def case_groups(manifest: PatchManifest) -> tuple[_Ints, tuple[str, ...]]:
         The case id, or ``image <name>`` where there is none; sorted.
     """
     # The prefix keeps an image's name from colliding with the case id of other images.
-    own = [image.case if image.case is not None else f"image {image.name}" for image in manifest.images]
+    own = [
+        f"image {image.name}" if case is None else case
+        for image, case in zip(manifest.images, image_cases(manifest), strict=True)
+    ]
     names = tuple(sorted({own[index] for index in np.unique(manifest.image).tolist()}))
     place = {name: number for number, name in enumerate(names)}
     by_image = np.array([place.get(name, -1) for name in own], np.int64)
     return by_image[manifest.image] if len(own) else np.zeros(0, np.int64), names
+
+
+def image_cases(manifest: PatchManifest) -> tuple[str | None, ...]:
+    """Return the case id of each image; ids that look alike are written as the first of them in sorted order.
+
+    ``P1``, ``p1`` and ``" P1"``, or ``007`` and ``7``, are most likely one patient typed twice. Taken for two, one
+    could train and the other test, which nobody would see; taken for one, a split loses nothing.
+    """
+    by_key: dict[str, set[str]] = {}
+    for case in {image.case for image in manifest.images} - {None}:
+        by_key.setdefault(_look_alike_key(case), set()).add(case)
+    first = {case: min(group) for group in by_key.values() for case in group}
+    return tuple(None if image.case is None else first[image.case] for image in manifest.images)
+
+
+def _look_alike_key(case: str) -> str:
+    """Return a case id without letter case, compatibility forms, outer and repeated spaces, and leading zeros."""
+    folded = " ".join(unicodedata.normalize("NFKC", case).casefold().split())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", folded)
+
+
+def look_alike_warning(manifest: PatchManifest) -> str | None:
+    """Return a warning that lists case ids taken for one case because they look alike; None without any."""
+    groups: dict[str, set[str]] = {}
+    for image, case in zip(manifest.images, image_cases(manifest), strict=True):
+        if image.case is not None and case is not None:
+            groups.setdefault(case, set()).add(image.case)
+    listed = [" = ".join(map(repr, sorted(group))) for _, group in sorted(groups.items()) if len(group) > 1]
+    if not listed:
+        return None
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    pairs = f"{'; '.join(listed[:5])}{more}"
+    return f"Case ids that look alike were taken for one case: {pairs}. Correct them in cases.csv."
 
 
 def count_unknown_cases(manifest: PatchManifest) -> int:
@@ -115,7 +156,7 @@ def split_by_case(
     strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
     part_of_case = _assign_cases(names, strata, wanted, seed)
     return with_split(
-        manifest, part_of_case[group], "by case", shares, seed, stratify, unknown_case_warning(manifest)
+        manifest, part_of_case[group], "by case", shares, seed, stratify, split_by_case_warning(manifest)
     )
 
 
@@ -167,6 +208,12 @@ def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
     pairs = np.unique(np.stack([group[is_split], manifest.split[is_split].astype(np.int64)], 1), axis=0)
     cases, counts = np.unique(pairs[:, 0], return_counts=True)
     return tuple(names[case] for case in cases[counts > 1].tolist())
+
+
+def split_by_case_warning(manifest: PatchManifest) -> str | None:
+    """Return all that a split by case must warn of, in one text; None where every case is known and distinct."""
+    warnings = [unknown_case_warning(manifest), look_alike_warning(manifest)]
+    return " ".join(text for text in warnings if text is not None) or None
 
 
 def unknown_case_warning(manifest: PatchManifest) -> str | None:

@@ -15,6 +15,7 @@ from qupath_her2.learning.metrics.curves import confusion_figure
 from qupath_her2.learning.preprocessing import Preparation
 from qupath_her2.models.settings import CamSettings
 from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.splits import image_cases
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.report.contact_sheet import contact_sheet, paired_sheet
 from qupath_her2.scoring.agreement.files import write_agreement
@@ -125,7 +126,8 @@ def _is_split_by_case(manifest: PatchManifest) -> bool:
 
 def _patch_figures(manifest: PatchManifest, found: Prediction, card: ModelCard) -> Agreement:
     names = card.class_names
-    cases = [manifest.images[index].case for index in manifest.image.tolist()]
+    by_image = image_cases(manifest)
+    cases = [by_image[index] for index in manifest.image.tolist()]
     pairs = make_pairs(
         [names[label] for label in manifest.label.tolist()],
         [names[code] if code >= 0 else None for code in found.chosen.tolist()],
@@ -185,11 +187,12 @@ def agreement_of_images(
     """
     # The truth of an image is the class of most of its patches: annotations label regions, not slides.
     labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
+    cases = image_cases(manifest)
     pairs = make_pairs(
         [names[int(label)] for label in labels],
         answer,
         names,
-        cases=[manifest.images[image].case for image in images],
+        cases=[cases[image] for image in images],
         probabilities=_summing_to_one(probabilities),
         level="slide",
         is_ordered=len(names) > 2,

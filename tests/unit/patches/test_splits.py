@@ -13,6 +13,7 @@ from qupath_her2.patches.manifest import ManifestImage, select
 from qupath_her2.patches.splits import (
     PATCH_LEVEL,
     case_groups,
+    image_cases,
     leaked_cases,
     split_by_case,
     split_by_patch,
@@ -136,3 +137,39 @@ def test_a_leak_of_one_patch_is_found() -> None:
     assert leaked_cases(made) == ("case 0",)
     made.split[0] = -1
     assert leaked_cases(made) == ()
+
+
+def named(*cases: str | None) -> list[ManifestImage]:
+    return [
+        ManifestImage(f"{i}", f"{i}.svs", Path(f"{i}.svs"), case, math.nan, 64, 64)
+        for i, case in enumerate(cases)
+    ]
+
+
+def test_case_ids_that_look_alike_are_one_case_and_listed() -> None:
+    images = named("P1", "p1", " P1", "007", "7", "P10", "P  2", "P 2", "Ｐ1", None, "K-70")
+    manifest = manifest_of(images, [(i, BOX) for i in range(len(images))])
+    assert image_cases(manifest) == (
+        " P1", " P1", " P1", "007", "007", "P10", "P  2", "P  2", " P1", None, "K-70"
+    )  # fmt: skip
+    made = split_by_case(manifest, seed=1)
+    assert leaked_cases(made) == ()
+    assert len({int(made.split[i]) for i in (0, 1, 2, 8)}) == 1
+    warning = split_warning(made)
+    assert warning is not None
+    assert "1 image has no case id" in warning
+    assert "' P1' = 'P1' = 'p1' = 'Ｐ1'; '007' = '7'; 'P  2' = 'P 2'" in warning
+    assert "K-70" not in warning
+
+
+@given(st.lists(st.sampled_from(["a1", "A1", "a01", "b", " b ", "B", "c10", "c1"]), min_size=6, max_size=30))
+def test_no_split_separates_ids_that_look_alike(cases: list[str]) -> None:
+    manifest = manifest_of(named(*cases), [(i, BOX) for i in range(len(cases))])
+    key = {"a1": "a", "A1": "a", "a01": "a", "b": "b", " b ": "b", "B": "b", "c10": "c10", "c1": "c1"}
+    if len({key[case] for case in cases}) < 3:
+        return
+    made = split_by_case(manifest)
+    parts: dict[str, set[int]] = {}
+    for case, part in zip(cases, made.split.tolist(), strict=True):
+        parts.setdefault(key[case], set()).add(part)
+    assert all(len(found) == 1 for found in parts.values())
