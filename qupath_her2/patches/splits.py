@@ -74,7 +74,7 @@ def image_cases(manifest: PatchManifest) -> tuple[str | None, ...]:
     could train and the other test, which nobody would see; taken for one, a split loses nothing.
     """
     by_key: dict[str, set[str]] = {}
-    for case in {image.case for image in manifest.images} - {None}:
+    for case in {image.case for image in manifest.images if image.case is not None}:
         by_key.setdefault(_look_alike_key(case), set()).add(case)
     first = {case: min(group) for group in by_key.values() for case in group}
     return tuple(None if image.case is None else first[image.case] for image in manifest.images)
