@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["set_up_image", "unopened_image"]
 
+#: Sides of a pixel that differ by less are equal: scanners round them.
+_SQUARE_SHARE = 0.01
+
 
 def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
     """Find the tissue, choose stains and regions, and refuse what cannot be measured.
@@ -53,9 +56,22 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         else:
             # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
+    context = context.warned(*_anisotropy_warning(slide))
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context)
+
+
+def _anisotropy_warning(slide: Slide) -> list[str]:
+    """Return a warning where pixels are not square: one number stands for both sides in all measurements."""
+    x, y = slide.pixel_size_x_um, slide.pixel_size_y_um
+    if x is None or y is None or abs(x - y) <= _SQUARE_SHARE * max(x, y):
+        return []
+    mean = (x + y) / 2
+    return [
+        f"Pixels are not square ({x:g} x {y:g} µm); lengths are measured with their mean, {mean:g} µm, and are off by "
+        f"up to {max(x, y) / mean - 1:.0%}. Resample the image to square pixels."
+    ]
 
 
 def _file_warnings(found: RegionFile) -> list[str]:

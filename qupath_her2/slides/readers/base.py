@@ -24,7 +24,6 @@ __all__ = [
     "BaseSlide",
     "checked_pixel_size",
     "read_error",
-    "usable_pixel_size_um",
     "whole_downsample",
 ]
 
@@ -48,9 +47,6 @@ DECODE_ERRORS: tuple[type[Exception], ...] = (
     struct.error,
     zlib.error,
 )
-
-#: No light microscope image has coarser pixels. Larger values are print resolutions: 72 dpi is 353 µm.
-_MAX_PIXEL_SIZE_UM = 100.0
 
 
 def read_error(path: Path, why: object, way_out: str) -> ImageReadError:
@@ -81,26 +77,6 @@ def checked_pixel_size(pixel_size_um: float | None) -> float | None:
             "Typical values are 0.25 (40x) and 0.5 (20x)."
         )
     return pixel_size_um
-
-
-def usable_pixel_size_um(value: object) -> float | None:
-    """Return a pixel size in µm, or None if it is implausible: not a number, zero, negative or over 100 µm.
-
-    Parameters
-    ----------
-    value
-        Number or text as found in a file.
-
-    Returns
-    -------
-    float | None
-        The pixel size, µm.
-    """
-    try:
-        size = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return size if math.isfinite(size) and 0 < size <= _MAX_PIXEL_SIZE_UM else None
 
 
 def whole_downsample(full: tuple[int, int], level: tuple[int, int]) -> float:

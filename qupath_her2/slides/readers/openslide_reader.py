@@ -19,9 +19,9 @@ from qupath_her2.slides.readers.base import (
     DECODE_ERRORS,
     BaseSlide,
     read_error,
-    usable_pixel_size_um,
     whole_downsample,
 )
+from qupath_her2.slides.readers.pixel_size import tagged_pixel_size_um, usable_pixel_size_um
 from qupath_her2.slides.readers.tiff_metadata import check_tiff_tiles, is_tiff
 
 __all__ = ["OpenSlideSlide", "detect_vendor"]
@@ -139,6 +139,9 @@ def _bounds(properties: Mapping[str, str], full: tuple[int, int]) -> tuple[tuple
 
 def _pixel_size_um(properties: Mapping[str, str]) -> tuple[float | None, float | None]:
     sizes = tuple(usable_pixel_size_um(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    # Of a plain TIFF OpenSlide's mpp is that of the resolution tags, which may be a printer's.
+    if properties.get("openslide.vendor") == "generic-tiff":
+        sizes = tuple(None if size is None else tagged_pixel_size_um(size) for size in sizes)
     if sizes[0] and sizes[1]:
         return sizes[0], sizes[1]
     # For plain TIFF OpenSlide derives mpp from centimetres only; QuPath's TIFF readers also accept inches.
@@ -148,7 +151,7 @@ def _pixel_size_um(properties: Mapping[str, str]) -> tuple[float | None, float |
     found = []
     for axis in "XY":
         per_unit = _positive(properties.get(f"tiff.{axis}Resolution"))
-        found.append(usable_pixel_size_um(unit / per_unit) if per_unit else None)
+        found.append(tagged_pixel_size_um(unit / per_unit) if per_unit else None)
     return found[0], found[1]
 
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from qupath_her2.slides.readers.base import usable_pixel_size_um
+from qupath_her2.slides.readers.pixel_size import IMAGEJ_UNIT_UM, tagged_pixel_size_um, usable_pixel_size_um
 
 __all__ = ["check_tiff_tiles", "is_tiff", "open_tiff", "tiff_pixel_size_um"]
 
@@ -78,8 +78,8 @@ def check_tiff_tiles(path: Path) -> None:
 def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
     """Return width and height of a pixel in µm, each None if the file does not state it.
 
-    Sources in this order: Aperio's ``MPP``, OME-XML ``PhysicalSizeX/Y``, resolution tags in centimetres or inches (as
-    in QuPath; with unit "none" they say nothing). Implausible values, such as those of 72 dpi, become None.
+    The sources and their order are those of `slides.readers.pixel_size`. Implausible values and print resolutions
+    become None.
     """
     page: Any = tiff.pages[0]
     description = page.description or ""
@@ -91,6 +91,10 @@ def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
         size_x, size_y = _ome_size_um(tiff.ome_metadata or "")
         if size_x and size_y:
             return size_x, size_y
+    unit = (tiff.imagej_metadata or {}).get("unit") if tiff.is_imagej else None
+    if unit is not None:
+        factor = IMAGEJ_UNIT_UM.get(str(unit).strip().casefold())
+        return tuple(_pixels_per_unit_um(page, f"{axis}Resolution", factor) for axis in "XY")  # type: ignore[return-value]
     return _resolution_um(page, "XResolution"), _resolution_um(page, "YResolution")
 
 
@@ -119,12 +123,19 @@ def _scaled(text: str | None, factor: float | None) -> float | None:
 
 def _resolution_um(page: Any, tag: str) -> float | None:
     unit = page.tags.get("ResolutionUnit")
-    value = page.tags.get(tag)
     # Baseline TIFF defaults to inches, but writers that omit the unit do not mean a physical size.
-    if unit is None or value is None or int(unit.value) not in _UM_PER_RESOLUTION_UNIT:
+    factor = None if unit is None else _UM_PER_RESOLUTION_UNIT.get(int(unit.value))
+    size = _pixels_per_unit_um(page, tag, factor)
+    return None if size is None else tagged_pixel_size_um(size)
+
+
+def _pixels_per_unit_um(page: Any, tag: str, um_per_unit: float | None) -> float | None:
+    """Return the pixel size of a resolution tag in pixels per unit, µm; None without tag or unit."""
+    value = page.tags.get(tag)
+    if value is None or um_per_unit is None:
         return None
     try:
         numerator, denominator = value.value
-        return usable_pixel_size_um(_UM_PER_RESOLUTION_UNIT[int(unit.value)] * denominator / numerator)
+        return usable_pixel_size_um(um_per_unit * denominator / numerator)
     except (TypeError, ValueError, ZeroDivisionError):
         return None

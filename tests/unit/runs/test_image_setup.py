@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from qupath_her2.project.exchange.runs import read_record
 from qupath_her2.records import ImageResult
@@ -137,3 +138,20 @@ def test_a_repair_is_said_with_the_score(project: Path) -> None:
     assert warning.startswith("Repaired: Feature 0 (no id): self-intersecting outline was repaired")
     write_tumour(project, bow_tie, [[20.0, 20], [90, 20], [90, 90], [20, 90]])
     assert set_up(job_of(project)).context.warnings[-1].endswith("And 1 more.")
+
+
+@pytest.mark.parametrize(("height_um", "is_warned"), [(0.5, False), (0.502, False), (0.25, True)])
+def test_pixels_that_are_not_square_are_said(project: Path, height_um: float, is_warned: bool) -> None:
+    path = project / "strong.ome.tif"
+    size = {
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": height_um,
+        "PhysicalSizeYUnit": "µm",
+    }
+    tifffile.imwrite(
+        path, tifffile.imread(path), photometric="rgb", metadata={"axes": "YXS", **size}, tile=(128, 128)
+    )
+    warnings = set_up(job_of(project)).context.warnings
+    assert any("Pixels are not square (0.5 x 0.25 µm)" in text for text in warnings) == is_warned
+    assert is_warned or warnings == ()

@@ -7,16 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.readers.base import checked_pixel_size, usable_pixel_size_um, whole_downsample
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.25, 0.25), ("0.499", 0.499), (100, 100.0), (0, None), (-1, None), (100.1, None), (352.8, None)]
-    + [(v, None) for v in ("", "nan", "inf", "abc", None, float("nan"))],
-)
-def test_pixel_sizes_no_microscope_has_are_none(value, expected):
-    assert usable_pixel_size_um(value) == expected
+from qupath_her2.slides.readers.base import checked_pixel_size, whole_downsample
 
 
 @given(st.integers(5000, 100_000), st.integers(5000, 100_000), st.sampled_from([2, 4, 8, 16, 32]))

@@ -16,6 +16,9 @@ TILED = {"photometric": "rgb", "tile": (128, 128)}
         ("CENTIMETER", (20_000, 40_000), (0.5, 0.25)),
         ("INCH", (101_600, 101_600), (0.25, 0.25)),
         ("INCH", (72, 72), (None, None)),
+        ("INCH", (300, 300), (None, None)),
+        ("CENTIMETER", (118, 118), (None, None)),
+        ("INCH", (25_400, 25_400), (1.0, 1.0)),
         ("INCH", (0, 0), (None, None)),
         ("NONE", (20_000, 20_000), (None, None)),
     ],
@@ -43,7 +46,9 @@ def test_ome_physical_size_is_converted_by_its_unit(tmp_path, size, unit, expect
         assert slide.pixel_size_um == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("mpp", "expected"), [("0.2527", 0.2527), ("0", None), ("nan", None), ("", None)])
+@pytest.mark.parametrize(
+    ("mpp", "expected"), [("0.2527", 0.2527), ("0,2527", 0.2527), ("0", None), ("nan", None), ("", None)]
+)
 def test_aperio_states_mpp_in_its_description(tmp_path, mpp, expected):
     path = tmp_path / "a.svs"
     text = f"Aperio Image Library v1\n400x300 (128x128) Q=70|AppMag = 40|MPP = {mpp}|Left = 2"
@@ -51,6 +56,25 @@ def test_aperio_states_mpp_in_its_description(tmp_path, mpp, expected):
     for reader in ("auto", "tiff", "openslide"):
         with open_slide(path, reader) as slide:
             assert slide.pixel_size_um == pytest.approx(expected), reader
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "expected"),
+    [
+        ("micron", 2, 0.5),
+        ("um", 4, 0.25),
+        ("\\u00B5m", 2, 0.5),
+        ("nm", 0.004, 0.25),
+        ("mm", 2000, 0.5),
+        ("pixel", 2, None),
+    ],
+)
+@pytest.mark.parametrize("reader", ["auto", "tiff", "plain"])
+def test_imagej_counts_pixels_in_the_unit_of_its_description(tmp_path, reader, unit, per_unit, expected):
+    path = tmp_path / "ij.tif"
+    tifffile.imwrite(path, IMAGE, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    with open_slide(path, reader) as slide:
+        assert slide.pixel_size_um == (None if expected is None else pytest.approx(expected, rel=1e-3))
 
 
 def test_damaged_tile_tables_never_reach_openslide(tmp_path):
