@@ -13,6 +13,7 @@ tests.quality.report``.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import shutil
@@ -83,8 +84,10 @@ def pytest_step(marks: str, arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run the checks; the exit code is that of the first that fails, pytest runs in any case."""
-    is_rest = "--rest" in arguments
-    arguments = [argument for argument in arguments if argument != "--rest"]
+    parser = argparse.ArgumentParser(prog="python -m tests.check", description=__doc__.splitlines()[0])
+    parser.add_argument("--rest", action="store_true", help="the long tests and those in a real QuPath")
+    known, arguments = parser.parse_known_args(arguments)
+    is_rest = known.rest
     choose_qupath()
     for line in optional_parts(is_rest):
         print(line, flush=True)
