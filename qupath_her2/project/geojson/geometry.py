@@ -167,7 +167,6 @@ def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPo
     if shape.is_valid:
         return shape
     reason = shapely.is_valid_reason(shape)
-    # The reason goes into a note, and only its kind and place are of use there.
     repaired = polygon_parts(shapely.make_valid(shape))
     if repaired is None or repaired.area < GRID_PX**2:
         raise BadGeometryError("has no area")
