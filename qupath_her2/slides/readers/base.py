@@ -121,9 +121,12 @@ class BaseSlide(ABC):
         True for levels whose pixels lie on a whole-number grid of level 0, so that reading never interpolates.
     pixel_size_x_um, pixel_size_y_um
         From the file's metadata, µm; None if it states none.
+    scan_offset_nm
+        Centre of the scan from the centre of the glass slide, (x, y), nm; None if the file states none.
     """
 
     reader: str = ""
+    scan_offset_nm: tuple[float, float] | None = None
 
     def __init__(
         self,

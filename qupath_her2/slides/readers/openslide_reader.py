@@ -21,6 +21,7 @@ from qupath_her2.slides.readers.base import (
     read_error,
     whole_downsample,
 )
+from qupath_her2.slides.readers.limits import DAMAGED, LimitError, check_coarsest_level
 from qupath_her2.slides.readers.pixel_size import tagged_pixel_size_um, usable_pixel_size_um
 from qupath_her2.slides.readers.tiff_metadata import check_tiff_tiles, is_tiff
 
@@ -61,8 +62,10 @@ class OpenSlideSlide(BaseSlide):
             # OpenSlide aborts the whole process on absurd tile sizes, which no exception handler could catch.
             if is_tiff(path):
                 check_tiff_tiles(path)
+        except LimitError as error:
+            raise read_error(path, error, error.way_out) from error
         except DECODE_ERRORS as error:
-            raise read_error(path, error, "The file may be damaged: copy or export it again.") from error
+            raise read_error(path, error, DAMAGED) from error
         try:
             handle = openslide.OpenSlide(str(path))
         except (openslide.OpenSlideError, OSError) as error:
@@ -74,6 +77,11 @@ class OpenSlideSlide(BaseSlide):
         self._handle = handle
         properties = handle.properties
         full: tuple[int, int] = handle.dimensions
+        try:
+            check_coarsest_level(handle.level_dimensions)
+        except LimitError as error:
+            handle.close()
+            raise read_error(path, error, error.way_out) from error
         self._origin, cropped = _bounds(properties, full)
         downsamples = tuple(whole_downsample(full, size) for size in handle.level_dimensions)
         sizes = tuple(
@@ -86,6 +94,7 @@ class OpenSlideSlide(BaseSlide):
             for raw, whole in zip(handle.level_downsamples, downsamples, strict=True)
         )
         super().__init__(path, sizes, _pixel_size_um(properties), exact, downsamples)
+        self.scan_offset_nm = _scan_offset_nm(properties)
         self._background = _background(properties)
 
     def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -135,6 +144,14 @@ def _bounds(properties: Mapping[str, str], full: tuple[int, int]) -> tuple[tuple
     except (KeyError, ValueError):
         return (0, 0), full
     return ((x, y), (width, height)) if width > 0 and height > 0 else ((0, 0), full)
+
+
+def _scan_offset_nm(properties: Mapping[str, str]) -> tuple[float, float] | None:
+    try:
+        x, y = (float(properties[f"hamamatsu.{axis}OffsetFromSlideCentre"]) for axis in "XY")
+    except (KeyError, ValueError):
+        return None
+    return (x, y) if math.isfinite(x) and math.isfinite(y) else None
 
 
 def _pixel_size_um(properties: Mapping[str, str]) -> tuple[float | None, float | None]:

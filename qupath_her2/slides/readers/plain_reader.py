@@ -12,6 +12,7 @@ Every image is converted to 8-bit RGB by these rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,19 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
+from qupath_her2.slides.readers.limits import (
+    DAMAGED,
+    MAX_FLAT_PIXELS,
+    LimitError,
+    check_expansion,
+    check_flat_size,
+    check_jpeg_scans,
+    check_tile,
+)
 from qupath_her2.slides.readers.tiff_metadata import is_tiff, open_tiff, tiff_pixel_size_um
 
 __all__ = ["PlainSlide"]
 
-#: About 14,000 x 14,000 px: decoding peaks below 1.4 GB, so the whole process stays under 2 GB.
-_MAX_PIXELS = 200_000_000
 _SIGNATURES: tuple[tuple[bytes, Any], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
@@ -34,9 +42,13 @@ _SIGNATURES: tuple[tuple[bytes, Any], ...] = (
 )
 #: TIFF photometric interpretations.
 _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
-_SMALLER = "Save it as a tiled pyramid: QuPath, File → Export images → OME TIFF."
-_DAMAGED = "The file may be damaged: copy or export it again."
 _FORMATS = "Supported are PNG, JPEG, BMP, TIFF and every format that OpenSlide reads."
+#: TIFF compression codes for which `limits.MAX_EXPANSION` holds: none, LZW, JPEG, deflate (two codes).
+_BOUNDED_CODECS = frozenset({1, 5, 7, 8, 32946})
+#: Red, green, blue and transparency, or four inks.
+_MAX_SAMPLES = 4
+#: Rows converted at once.
+_ROWS_AT_ONCE = 256
 _CONVERT = "Save a single plane of it as 8-bit RGB."
 
 
@@ -70,7 +82,7 @@ class PlainSlide(BaseSlide):
 
     reader = "plain"
 
-    def __init__(self, path: Path | str, *, max_pixels: int = _MAX_PIXELS) -> None:
+    def __init__(self, path: Path | str, *, max_pixels: int = MAX_FLAT_PIXELS) -> None:
         path = Path(path)
         head = _head(path)
         size: tuple[float | None, float | None] = (None, None)
@@ -81,10 +93,12 @@ class PlainSlide(BaseSlide):
                 rgb = _decode_image(path, head, max_pixels)
         except ImageReadError:
             raise
+        except LimitError as error:
+            raise read_error(path, error, error.way_out) from error
         except _UnsupportedPixelsError as error:
             raise read_error(path, error, _CONVERT) from error
         except DECODE_ERRORS as error:
-            raise read_error(path, error or type(error).__name__, _DAMAGED) from error
+            raise read_error(path, error or type(error).__name__, DAMAGED) from error
         self._rgb = rgb
         super().__init__(path, ((rgb.shape[1], rgb.shape[0]),), size)
 
@@ -97,18 +111,6 @@ class PlainSlide(BaseSlide):
         self._rgb = np.empty((0, 0, 3), np.uint8)
 
 
-def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise read_error(path, f"its size is {width} × {height} px", _DAMAGED)
-    if width * height > max_pixels:
-        raise read_error(
-            path,
-            f"it is {width} × {height} px in one piece ({width * height / 1e6:,.0f} megapixels), "
-            f"over the limit of {max_pixels / 1e6:,.0f} megapixels for images decoded into memory",
-            _SMALLER,
-        )
-
-
 def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]:
     plugin = next((plugin for magic, plugin in _SIGNATURES if head.startswith(magic)), None)
     if plugin is None:
@@ -116,9 +118,29 @@ def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]
             path, f"its first bytes {head[:8]!r} are not those of a known image format", _FORMATS
         )
     # The plug-in itself, not Image.open, which warns of "decompression bombs" above 89 megapixels.
-    with path.open("rb") as stream, plugin(stream) as image:
-        _check_size(path, image.width, image.height, max_pixels)
-        return _pil_to_rgb(image)
+    with path.open("rb") as stream:
+        if plugin is JpegImagePlugin.JpegImageFile:
+            check_jpeg_scans(stream)
+        with plugin(stream) as image:
+            check_flat_size(image.width, image.height, max_pixels)
+            check_expansion(image.width * image.height * _bits(image) // 8, path.stat().st_size)
+            image.load()
+            return _by_rows(lambda top, end: _pil_to_rgb(image.crop((0, top, image.width, end))), image.size)
+
+
+def _bits(image: Image.Image) -> int:
+    """Return the fewest bits per pixel that a file of this mode may hold: grey and palettes may have 1."""
+    return 1 if image.mode in ("1", "L", "P") else 8 * len(image.getbands())
+
+
+def _by_rows(convert: Callable[[int, int], NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Convert an image in blocks of rows, lest the decoded pixels lie in memory several times."""
+    width, height = size
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS_AT_ONCE):
+        end = min(top + _ROWS_AT_ONCE, height)
+        rgb[top:end] = convert(top, end)
+    return rgb
 
 
 def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -143,7 +165,8 @@ def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[
         planes = {a: n for a, n in axes.items() if a not in "YXS"}
         if planes and (len(planes) > 1 or next(iter(planes.values())) not in (3, 4) or "S" in axes):
             raise _UnsupportedPixelsError(f"it is a stack (axes {series.axes}, shape {series.shape})")
-        _check_size(path, axes["X"], axes["Y"], max_pixels)
+        check_flat_size(axes["X"], axes["Y"], max_pixels)
+        _check_page(page)
         if page.photometric == _CIELAB or (
             page.photometric == _YCBCR and int(page.compression) not in (6, 7)
         ):
@@ -153,6 +176,20 @@ def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[
         channel = next((i for i, a in enumerate(a for a in series.axes if a in axes) if a not in "YX"), None)
         pixels = pixels if channel is None else np.moveaxis(pixels, channel, -1)
         return _tiff_to_rgb(pixels, page), tiff_pixel_size_um(tiff)
+
+
+def _check_page(page: Any) -> None:
+    """Refuse what decoding would find out only after it has taken gigabytes: giant tiles, many channels, floats."""
+    if page.is_tiled:
+        check_tile(page.tilewidth, page.tilelength)
+    samples, counts = page.samplesperpixel, page.databytecounts
+    if samples > _MAX_SAMPLES:
+        raise _UnsupportedPixelsError(f"it has {samples} channels")
+    if page.dtype is not None and page.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise _UnsupportedPixelsError(f"its pixels are {page.dtype}, which have no defined white")
+    if int(page.compression) in _BOUNDED_CODECS and all(counts):
+        pixels = page.imagewidth * page.imagelength
+        check_expansion(pixels * samples * page.bitspersample // 8, sum(counts))
 
 
 def _tiff_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
@@ -186,8 +223,13 @@ def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     ValueError
         For any other dtype or number of channels.
     """
+    values = pixels[..., None] if pixels.ndim == 2 else pixels
+    size = values.shape[1], values.shape[0]
+    return _by_rows(lambda top, end: _rows_to_rgb8(values[top:end]), size)
+
+
+def _rows_to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     values = _to_uint8(pixels)
-    values = values[..., None] if values.ndim == 2 else values
     channels = values.shape[2]
     if not 1 <= channels <= 4:
         raise _UnsupportedPixelsError(f"it has {channels} channels")
@@ -197,7 +239,7 @@ def to_rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         values = ((values[..., :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     if values.shape[2] == 1:
         values = np.repeat(values, 3, axis=2)
-    return np.ascontiguousarray(values)
+    return values
 
 
 def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError, SettingsError
 from qupath_her2.slides.readers.base import read_error
+from qupath_her2.slides.readers.limits import LimitError
 from qupath_her2.slides.readers.openslide_reader import OpenSlideSlide, detect_vendor
 from qupath_her2.slides.readers.plain_reader import PlainSlide
 from qupath_her2.slides.readers.tiff_metadata import is_tiff
@@ -52,6 +53,8 @@ class Slide(Protocol):
         False for levels that OpenSlide interpolates because their downsample is not a whole number.
     pixel_size_x_um, pixel_size_y_um
         From the file's metadata, µm; None if missing or implausible.
+    scan_offset_nm
+        Centre of the scan from the centre of the glass slide, (x, y), nm, as Hamamatsu's files state it; else None.
     width, height
         Size of level 0, px.
     pixel_size_um
@@ -65,6 +68,7 @@ class Slide(Protocol):
     level_is_exact: tuple[bool, ...]
     pixel_size_x_um: float | None
     pixel_size_y_um: float | None
+    scan_offset_nm: tuple[float, float] | None
 
     @property
     def width(self) -> int: ...  # noqa: D102
@@ -178,8 +182,9 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
     try:
         fast = TiffSlide(path)
     except ImageReadError as error:
-        # A truncated file is refused at once: other readers may open it and fail only where pixels are missing.
-        if isinstance(error.__cause__, EOFError):
+        # A truncated file is refused at once: other readers may open it and fail only where pixels are missing. What
+        # claims too much for one reader does so for all.
+        if isinstance(error.__cause__, EOFError | LimitError):
             raise
         return OpenSlideSlide(path) if vendor else PlainSlide(path)
     key = _file_key(path)

@@ -14,6 +14,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError
+from qupath_her2.slides.readers.limits import (
+    MAX_TILE_PIXELS,
+    MAX_TILES,
+    check_coarsest_level,
+    check_expansion,
+    check_tile,
+)
 
 __all__ = ["Tile", "TiffLevel", "describe_levels"]
 
@@ -21,10 +28,6 @@ __all__ = ["Tile", "TiffLevel", "describe_levels"]
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32946})
 _JPEG = 7
 _MINISBLACK, _RGB, _YCBCR = 1, 2, 6
-#: A larger tile or strip is in effect a flat image: decoding it for a single patch would take seconds.
-_MAX_TILE_PIXELS = 2**24
-#: Bounds the tables of a damaged header: 50 million tiles of 256 x 256 px make an image 1.8 million px wide and high.
-_MAX_TILES = 50_000_000
 #: Rows per read from an uncompressed strip.
 _ROWS_PER_READ = 64
 
@@ -83,9 +86,14 @@ def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel,
         If the layout is not tiled or stripped 8-bit RGB or grey; the message says what was found.
     EOFError
         If a tile ends beyond `file_size` bytes, that is, the file is truncated.
+    LimitError
+        If tiles or levels are larger than any reader should try.
     """
-    levels = (_level(page, file_size) for page in _pyramid_pages(tiff))
-    return tuple(sorted(levels, key=lambda level: -level.width))
+    levels = sorted(
+        (_level(page, file_size) for page in _pyramid_pages(tiff)), key=lambda level: -level.width
+    )
+    check_coarsest_level([(level.width, level.height) for level in levels], len(levels[-1].offsets))
+    return tuple(levels)
 
 
 def _pyramid_pages(tiff: tifffile.TiffFile) -> list[Any]:
@@ -129,17 +137,23 @@ def _level(page: Any, file_size: int) -> TiffLevel:
     )
     tile_height = min(tile_height, height) if not page.is_tiled else tile_height
     _require(min(width, height, tile_width, tile_height) > 0, f"size {width} × {height} px")
+    if page.is_tiled:
+        check_tile(tile_width, tile_height)
     if compression == 1 and not page.is_tiled and page.is_contiguous:
         # Many writers put a whole uncompressed image into one strip; its rows can be read in blocks of any height.
         _check_complete(offsets[:1], (width * samples * height,), file_size)
-        tile_height = max(1, min(_ROWS_PER_READ, _MAX_TILE_PIXELS // width, height))
+        tile_height = max(1, min(_ROWS_PER_READ, MAX_TILE_PIXELS // width, height))
         offsets, counts = _row_blocks(offsets[0], width * samples, height, tile_height)
     n_tiles = math.ceil(width / tile_width) * math.ceil(height / tile_height)
-    _require(tile_width * tile_height <= _MAX_TILE_PIXELS, f"strips of {tile_width} × {tile_height} px")
+    # A larger strip is in effect a flat image: decoding it for a single patch would take seconds.
+    _require(tile_width * tile_height <= MAX_TILE_PIXELS, f"strips of {tile_width} × {tile_height} px")
     _require(
-        n_tiles <= _MAX_TILES and len(offsets) == len(counts) == n_tiles, f"{len(offsets)} of {n_tiles} tiles"
+        n_tiles <= MAX_TILES and len(offsets) == len(counts) == n_tiles, f"{len(offsets)} of {n_tiles} tiles"
     )
     _check_complete(offsets, counts, file_size)
+    # Tiles that were never written hold nothing and claim nothing. Of strips the last may be shorter.
+    written = np.count_nonzero(counts) - (not page.is_tiled)
+    check_expansion(max(0, written) * tile_width * tile_height * samples, sum(counts))
     shape = (tile_height, tile_width, samples)
     if compression == _JPEG:
         space = "rgb" if photometric == _RGB else "ycbcr" if photometric == _YCBCR else "grayscale"

@@ -12,14 +12,13 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
+from qupath_her2.slides.readers.limits import check_page_chain, check_tile
 from qupath_her2.slides.readers.pixel_size import IMAGEJ_UNIT_UM, tagged_pixel_size_um, usable_pixel_size_um
 
 __all__ = ["check_tiff_tiles", "is_tiff", "open_tiff", "tiff_pixel_size_um"]
 
 #: Classic TIFF (42) and BigTIFF (43), each in both byte orders.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-#: 8192 x 8192 px: far larger than any scanner's tiles, far too small to exhaust memory.
-_MAX_TILE_PIXELS = 2**26
 
 #: TIFF 6.0, tag ResolutionUnit: 2 is inch, 3 centimetre.
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
@@ -47,10 +46,14 @@ def is_tiff(path: Path) -> bool:
 
 @contextmanager
 def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file with tifffile such that a damaged header leaves no file open and prints no NumPy warning."""
+    """Open a TIFF file with tifffile such that a damaged header leaves no file open and prints no NumPy warning.
+
+    LimitError if the list of its images loops or is too long.
+    """
     # If a damaged header makes tifffile fail, it does not close a stream that it opened itself; and it subtracts tag
     # values without checking them, which overflows.
     with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
+        check_page_chain(tiff)
         yield tiff
 
 
@@ -66,8 +69,7 @@ def check_tiff_tiles(path: Path) -> None:
             if not page.is_tiled:
                 continue
             width, height = page.tilewidth, page.tilelength
-            if not 0 < width * height <= _MAX_TILE_PIXELS:
-                raise ValueError(f"its header is damaged: tiles of {width} × {height} px in image {index}")
+            check_tile(width, height, index)
             expected = -(-page.imagewidth // width) * -(-page.imagelength // height)
             if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
                 raise ValueError(

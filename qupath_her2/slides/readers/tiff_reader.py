@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
+from qupath_her2.slides.readers.limits import LimitError
 from qupath_her2.slides.readers.tiff_layout import Tile, describe_levels
 from qupath_her2.slides.readers.tiff_metadata import open_tiff, tiff_pixel_size_um
 
@@ -108,6 +109,8 @@ class TiffSlide(BaseSlide):
                 self._levels = describe_levels(tiff, path.stat().st_size)
                 pixel_size = tiff_pixel_size_um(tiff)
             self._file = _File(path)
+        except LimitError as error:
+            raise read_error(path, error, error.way_out) from error
         except DECODE_ERRORS as error:
             raise read_error(path, error or type(error).__name__, way_out) from error
         self._cache = _TileCache(cache_bytes)

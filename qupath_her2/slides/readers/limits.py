@@ -1,0 +1,189 @@
+"""Limits on what an image file may claim, checked before anything is decoded.
+
+A header of a hundred bytes can claim terabytes. The limits lie far above what scanners and export programs write and
+below what exhausts the memory or the patience of a workstation on which several images are read at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import tifffile
+
+__all__ = [
+    "DAMAGED",
+    "MAX_COARSEST_PIXELS",
+    "MAX_FLAT_PIXELS",
+    "MAX_PAGES",
+    "MAX_TILE_PIXELS",
+    "TILED_PYRAMID",
+    "LimitError",
+    "check_coarsest_level",
+    "check_expansion",
+    "check_flat_size",
+    "check_jpeg_scans",
+    "check_page_chain",
+    "check_tile",
+]
+
+#: 10,000 x 10,000 px, 2.5 mm of tissue at 0.25 µm. A flat image is decoded as a whole, which takes 4 bytes per pixel
+#: in Pillow and 3 here: 0.7 GB and some three seconds at the limit.
+MAX_FLAT_PIXELS = 100_000_000
+#: 4,096 x 4,096 px; scanners and export programs write 128 to 2,048 px. Larger ones are decoded anew for each window
+#: of 1,024 px, since caches hold 64 MiB.
+MAX_TILE_PIXELS = 2**24
+#: About 31,600 x 31,600 px. Tissue is sought on the coarsest level that is fine enough, which is read as a whole:
+#: about ten seconds at the limit. Slides of 200,000 x 200,000 px have levels of 64-fold downsample, 10 megapixels.
+MAX_COARSEST_PIXELS = 1_000_000_000
+#: That many pixels in tiles of 64 x 64 px; each tile costs some microseconds, whatever its size.
+MAX_COARSEST_TILES = 250_000
+#: 200,000 x 200,000 px in tiles of 128 x 128 px are 2.4 million.
+MAX_TILES = 4_000_000
+#: Images in one TIFF file. Slides have about ten; the largest stacks of planes some thousands.
+MAX_PAGES = 10_000
+#: No deflate stream holds more than 1,032 bytes in one (RFC 1951: 258 bytes in two bits). LZW reaches 2,558, a string
+#: of 3,837 bytes in 12 bits, and Huffman-coded JPEG 1,365: one bit per block at 4:1:0.
+MAX_EXPANSION = 2_600
+#: Progressive JPEGs have about ten scans. A scan of a few bytes makes a decoder pass over all pixels.
+MAX_JPEG_SCANS = 100
+
+DAMAGED = "The file may be damaged: copy or export it again."
+TILED_PYRAMID = (
+    "Save it as a tiled pyramid: QuPath, File → Export images → OME TIFF, "
+    "or vips copy IN 'OUT.tif[tile,pyramid]'."
+)
+
+
+class LimitError(ValueError):
+    """A file claims more than any reader should try; the message states the value met and the limit.
+
+    Attributes
+    ----------
+    way_out
+        A sentence that tells the user what to do.
+    """
+
+    def __init__(self, message: str, way_out: str = TILED_PYRAMID) -> None:
+        super().__init__(message)
+        self.way_out = way_out
+
+
+def check_flat_size(width: int, height: int, max_pixels: int = MAX_FLAT_PIXELS) -> None:
+    """Raise LimitError if an image without tiles is empty or too large to be decoded in one piece.
+
+    Parameters
+    ----------
+    width, height
+        Size that the file claims, px.
+    max_pixels
+        The limit.
+    """
+    if width < 1 or height < 1:
+        raise LimitError(f"its size is {width} × {height} px", DAMAGED)
+    if width * height > max_pixels:
+        raise LimitError(
+            f"it is {width} × {height} px in one piece ({width * height / 1e6:,.0f} megapixels), "
+            f"over the limit of {max_pixels / 1e6:,.0f} megapixels for images decoded into memory"
+        )
+
+
+def check_tile(width: int, height: int, page: int = 0) -> None:
+    """Raise LimitError if the tiles of a page are empty or too large.
+
+    Parameters
+    ----------
+    width, height
+        Size of a tile, px.
+    page
+        Number of the image in the file, from 0.
+    """
+    if not 0 < width * height <= MAX_TILE_PIXELS or min(width, height) < 1:
+        raise LimitError(
+            f"it has tiles of {width} × {height} px in image {page}, outside the limits of 1 to "
+            f"{MAX_TILE_PIXELS / 1e6:,.1f} megapixels (4,096 × 4,096 px)"
+        )
+
+
+def check_coarsest_level(sizes: Sequence[tuple[int, int]], tiles: int = 0) -> None:
+    """Raise LimitError if even the smallest level of a pyramid is too large to be read as a whole.
+
+    Parameters
+    ----------
+    sizes
+        (width, height) of each level, px, in any order.
+    tiles
+        Number of tiles of the smallest level; 0 if unknown.
+    """
+    width, height = min(sizes, key=lambda size: size[0] * size[1])
+    if width * height > MAX_COARSEST_PIXELS:
+        raise LimitError(
+            f"its coarsest level is {width} × {height} px ({width * height / 1e6:,.0f} megapixels), over the limit of "
+            f"{MAX_COARSEST_PIXELS / 1e6:,.0f} megapixels at which a slide can still be searched for tissue"
+        )
+    if tiles > MAX_COARSEST_TILES:
+        raise LimitError(
+            f"its coarsest level of {width} × {height} px has {tiles:,} tiles, over the limit of "
+            f"{MAX_COARSEST_TILES:,}"
+        )
+
+
+def check_expansion(decoded: int, stored: int, max_expansion: int = MAX_EXPANSION) -> None:
+    """Raise LimitError if pixels cannot come from so few bytes, whatever these are.
+
+    Parameters
+    ----------
+    decoded
+        Bytes that the claimed pixels take.
+    stored
+        Bytes in the file.
+    max_expansion
+        Most bytes that the codec can hold in one.
+    """
+    if decoded > stored * max_expansion:
+        raise LimitError(
+            f"its header claims {decoded / 1e6:,.1f} MB of pixels, but only {stored:,} bytes are stored; "
+            f"no more than {stored * max_expansion / 1e6:,.1f} MB can come from these",
+            DAMAGED,
+        )
+
+
+def check_jpeg_scans(stream: BinaryIO) -> None:
+    """Raise LimitError if a JPEG file has more scans than any camera or program writes; the stream is rewound."""
+    # Compressed data never contain FF DA: a byte FF in them is followed by 00 or a restart marker.
+    scans = stream.read().count(b"\xff\xda")
+    stream.seek(0)
+    if scans > MAX_JPEG_SCANS:
+        raise LimitError(
+            f"it is a JPEG of {scans:,} scans, over the limit of {MAX_JPEG_SCANS}",
+            "Save it again as an ordinary JPEG or PNG.",
+        )
+
+
+def check_page_chain(tiff: tifffile.TiffFile) -> None:
+    """Raise LimitError if the images of a TIFF file are too many, or lead back to an earlier one.
+
+    tifffile follows such a loop for ever, and needs seconds for tens of thousands of images.
+    """
+    form, stream = tiff.tiff, tiff.filehandle
+    offset, seen = tiff.pages.first.offset, dict[int, int]()
+    while 0 < offset < stream.size:
+        if offset in seen:
+            raise LimitError(
+                f"its list of images loops: after image {len(seen) - 1} comes image {seen[offset]} again",
+                DAMAGED,
+            )
+        seen[offset] = len(seen)
+        if len(seen) > MAX_PAGES:
+            raise LimitError(
+                f"it has more than {MAX_PAGES:,} images, which is the limit", "Save the slide's image alone."
+            )
+        try:
+            stream.seek(offset)
+            (tags,) = struct.unpack(form.tagnoformat, stream.read(form.tagnosize))
+            stream.seek(offset + form.tagnosize + tags * form.tagsize)
+            (offset,) = struct.unpack(form.offsetformat, stream.read(form.offsetsize))
+        except (struct.error, OSError, OverflowError):
+            # The chain ends inside the file's last bytes; tifffile stops at the same place.
+            return
