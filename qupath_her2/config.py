@@ -1,7 +1,8 @@
 """Settings of all steps: the tables of ``her2.toml``, read and checked.
 
-Each step keeps its settings in a frozen dataclass next to the function that uses them. `Settings` collects them, one
-table of the file each. An unknown key is an error that names the most similar one. Flags override the file.
+Each step keeps its settings in a frozen dataclass next to the function that uses them, each field with its range (see
+`setting_ranges`). `Settings` collects them, one table of the file each. An unknown key is an error that names the most
+similar one. Flags override the file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import difflib
 import json
 import sys
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import pydantic
 
@@ -25,6 +26,7 @@ from qupath_her2.scoring.indicators.tissue import ControlSettings
 from qupath_her2.scoring.indicators.tumour import TumourSettings
 from qupath_her2.scoring.score_cells import ScoringSettings
 from qupath_her2.scoring.votes import VoteSettings
+from qupath_her2.setting_ranges import Text, check_settings, expected, shown
 from qupath_her2.slides.stains.estimate import StainEstimateSettings
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import TissueSettings
@@ -83,7 +85,10 @@ class Settings:
     stains: StainEstimateSettings = field(default_factory=StainEstimateSettings)
     stain_vectors: StainVectors | None = None
     cells: CellSettings = field(default_factory=CellSettings)
-    cell_source: str = "detect"
+    # Which networks there are is asked when cells are sought: other packages bring more.
+    cell_source: Annotated[
+        str, Text("detect, from-regions, unet or MODEL:CHECKPOINT", r"[^\x00-\x1f]{1,4000}")
+    ] = "detect"
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     network_cells: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
@@ -95,6 +100,9 @@ class Settings:
     predict: PredictSettings = field(default_factory=PredictSettings)
     votes: VoteSettings = field(default_factory=VoteSettings)
     cam: CamSettings = field(default_factory=CamSettings)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def load_settings(
@@ -150,6 +158,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"Settings file '{path}' is not valid TOML: {error}. Correct it.") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"Settings file '{path}' cannot be read: it has a number of thousands of digits or thousands of nested "
+            "brackets. Correct it."
+        ) from error
 
 
 def _has_value(values: Mapping[str, Any]) -> bool:
@@ -169,7 +182,7 @@ def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 
 def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], where: str) -> None:
-    """Refuse keys that `kind` lacks: pydantic ignores unknown keys of a standard dataclass."""
+    """Refuse keys that `kind` lacks, which pydantic ignores in a standard dataclass, and values that JSON lacks."""
     hints = get_type_hints(kind)
     known = [f.name for f in fields(kind)]
     for key, value in values.items():
@@ -183,21 +196,63 @@ def _check_keys(values: Mapping[str, Any], kind: type, above: tuple[str, ...], w
                 else f"known settings: {', '.join(known)}."
             )
             raise SettingsError(f"Unknown setting '{dotted}' in {where}; {near_text}")
-        if isinstance(value, dict) and is_dataclass(hints[key]):
-            _check_keys(value, hints[key], (*above, key), where)
+        table = _table_of(hints[key])
+        if isinstance(value, dict) and table is not None:
+            _check_keys(value, table, (*above, key), where)
+        elif not _is_json(value):
+            raise SettingsError(
+                f"Invalid settings in {where}: {dotted} is {shown(value)}; it must be {expected(kind, key)}."
+            )
+
+
+def _table_of(hint: Any) -> type | None:
+    """Return the settings dataclass of a type hint, also where it may be None; None for other hints."""
+    return next((one for one in (hint, *get_args(hint)) if isinstance(one, type) and is_dataclass(one)), None)
+
+
+def _is_json(value: object) -> bool:
+    """Return whether JSON can hold a value: no dates, no integers over 64 bits, no text that is not Unicode."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    if isinstance(value, str):
+        # Arguments of a command line that are not UTF-8 become lone surrogates.
+        return not any("\ud800" <= one <= "\udfff" for one in value)
+    if isinstance(value, int):
+        return value.bit_length() < 64
+    return value is None or isinstance(value, float)
 
 
 def _validate(values: dict[str, Any], where: str) -> Settings:
     try:
         # Through JSON, where strict mode accepts a list for a tuple but still rejects "5" for a number.
-        text = json.dumps(values, allow_nan=False)
-        return pydantic.TypeAdapter(Settings).validate_json(text, strict=True)
+        return pydantic.TypeAdapter(Settings).validate_json(json.dumps(values), strict=True)
     except pydantic.ValidationError as error:
-        lines = [
-            f"'{'.'.join(str(part) for part in problem['loc'])}' is {problem['input']!r}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise SettingsError(f"Invalid settings in {where}: {'; '.join(lines)}") from error
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"Invalid settings in {where}: {error}.") from error
+        # A number where a union wants text or a list is wrong in both ways: one line for each key.
+        lines = dict(map(_key_and_line, reversed(error.errors())))
+        raise SettingsError(f"Invalid settings in {where}: {' '.join(reversed(lines.values()))}") from error
+
+
+def _key_and_line(problem: Any) -> tuple[str, str]:
+    """Return the dotted key of one of pydantic's problems, and the sentence about it."""
+    above: type = Settings
+    kind: type | None = Settings
+    parts: list[str] = []
+    for part in problem["loc"]:
+        # Below the last setting, pydantic goes on with positions in lists and names of types.
+        if kind is None or part not in (known := get_type_hints(kind)):
+            break
+        parts.append(part)
+        above, kind = kind, _table_of(known[part])
+    text = problem["msg"].removeprefix("Value error, ")
+    # A table's own check begins with the key in it.
+    first, _, rest = text.partition(" ")
+    if problem["type"] == "value_error" and kind is not None and first.lower() in get_type_hints(kind):
+        key = ".".join((*parts, first.lower()))
+        return key, f"{key} {rest}"
+    key = ".".join(parts)
+    if problem["type"] == "value_error":
+        return key, f"{key}: {text}" if key else text
+    value = "missing" if problem["type"] == "missing" and part == parts[-1] else shown(problem["input"])
+    return key, f"{key} is {value}; it must be {expected(above, parts[-1])}."

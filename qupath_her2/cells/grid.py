@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from qupath_her2.records import Box
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = ["Grid", "GridSettings", "TileBox", "make_grid"]
 
@@ -30,14 +32,18 @@ class GridSettings:
     working_um_px
         Target pixel size, µm.
     tile_px
-        Side of a tile's core, working pixels, a multiple of 8.
+        Side of a tile's core, working pixels.
     halo_px
-        Border read around the core, working pixels, a multiple of 8.
+        Border read around the core, working pixels.
     """
 
-    working_um_px: float = 0.5
-    tile_px: int = 2048
-    halo_px: int = 128
+    # No scanner has pixels under 0.1 µm, and on pixels of 2 µm a nucleus is four pixels wide.
+    working_um_px: Annotated[float, Range(0.1, 2, "µm")] = 0.5
+    tile_px: Annotated[int, Range(64, 16_384, "px", multiple=8)] = 2048
+    halo_px: Annotated[int, Range(8, 1024, "px", multiple=8)] = 128
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

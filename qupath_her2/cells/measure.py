@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
 from qupath_her2.cells.existing_cells import centres_of_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
@@ -37,6 +36,7 @@ from qupath_her2.cells.tile_cells import TileCells, join
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Refusal, Region
 from qupath_her2.regions import RegionMap, map_regions
+from qupath_her2.setting_ranges import check_settings
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.stains.vectors import StainVectors
 
@@ -57,6 +57,9 @@ class CellSettings:
     sectors: RadialProfileSettings = field(default_factory=RadialProfileSettings)
     grading: GradingSettings = field(default_factory=GradingSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

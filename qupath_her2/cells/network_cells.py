@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Annotated, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from qupath_her2.cells.stain_planes import Plane
 from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
 from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS
 from qupath_her2.records import Box
+from qupath_her2.setting_ranges import Density, Range, check_settings
 
 __all__ = ["ClassMap", "NetworkCellSettings", "cells_from_map", "network_cells_in_tile"]
 
@@ -88,13 +89,16 @@ class NetworkCellSettings:
         Criteria for nuclei.
     """
 
-    work_um_px: float = 0.5
-    membrane_price: float = 20.0
-    ridge_od: float = 0.15
+    work_um_px: Annotated[float, Range(0.1, 2, "µm")] = 0.5
+    membrane_price: Annotated[float, Range(0, 1000)] = 20.0
+    ridge_od: Density = 0.15
     outlines: OutlineSettings = field(
         default_factory=lambda: OutlineSettings(crossing_weight=0.3, place_price_od_um=0.03)
     )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def _averaged(values: NDArray[np.uint8], factor: int) -> Plane:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from qupath_her2.cells.nuclei.seeds import blob_response
 from qupath_her2.cells.samples import Sample
 from qupath_her2.cells.stain_planes import blur
 from qupath_her2.records import Refusal
+from qupath_her2.setting_ranges import Density, Range, Share, check_order, check_settings
 from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 
 __all__ = [
@@ -66,20 +68,25 @@ class QualitySettings:
         (membrane - rest) / (membrane + rest).
     """
 
-    max_pixel_size_um: float = 0.55
-    warn_pixel_size_um: float = 0.45
-    max_green_share: float = 0.45
-    max_edge_blur_um: float = 0.56
-    min_positive_cells: int = 50
-    min_positive_share: float = 0.10
-    positive_od: float = 0.12
-    max_dab_polarity: float = 0.68
-    min_dab_od: float = 0.03
-    min_ridge_share: float = 0.13
-    min_ridge_share_fine: float = 0.20
-    min_ridge_share_blurred: float = 0.085
-    doubtful_ridge_factor: float = 1.2
-    doubtful_contrast: float = 0.33
+    # At 2 µm (5x) membranes cannot be seen at all.
+    max_pixel_size_um: Annotated[float, Range(0.1, 2, "µm")] = 0.55
+    warn_pixel_size_um: Annotated[float, Range(0.1, 2, "µm")] = 0.45
+    max_green_share: Share = 0.45
+    max_edge_blur_um: Annotated[float, Range(0.05, 10, "µm")] = 0.56
+    min_positive_cells: Annotated[int, Range(1, 1_000_000, "cells")] = 50
+    min_positive_share: Share = 0.10
+    positive_od: Density = 0.12
+    max_dab_polarity: Share = 0.68
+    min_dab_od: Density = 0.03
+    min_ridge_share: Share = 0.13
+    min_ridge_share_fine: Share = 0.20
+    min_ridge_share_blurred: Share = 0.085
+    doubtful_ridge_factor: Annotated[float, Range(1, 10)] = 1.2
+    doubtful_contrast: Share = 0.33
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "warn_pixel_size_um", "max_pixel_size_um", is_strict=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ for membranes of 0.6 to 2.1 µm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numba as nb
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH
+from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 from qupath_her2.slides.stains.vectors import StainVectors, unmix
 
 __all__ = ["Plane", "Planes", "PlaneSettings", "blur", "make_planes"]
@@ -45,15 +46,20 @@ class PlaneSettings:
         refractile edges absorb all colours alike and unmix as both stains.
     """
 
-    hematoxylin_limit_od: float = 0.6
-    dab_half_od: float = 0.35
-    dab_weight_seed: float = 0.6
-    dab_weight_contour: float = 0.35
-    contour_blur_um: float = 0.5
-    background_blur_um: float = 4.0
-    ridge_blur_um: float = 0.3
-    ridge_radius_um: float = 1.25
-    grey_from_od: float = 0.10
+    hematoxylin_limit_od: Density = 0.6
+    dab_half_od: Annotated[float, Range(0.01, 4, "OD")] = 0.35
+    dab_weight_seed: Annotated[float, Range(0, 10)] = 0.6
+    dab_weight_contour: Annotated[float, Range(0, 10)] = 0.35
+    # A blur of 0 µm is no Gaussian.
+    contour_blur_um: Annotated[float, Range(0.05, 10, "µm")] = 0.5
+    background_blur_um: Annotated[float, Range(0.5, 50, "µm")] = 4.0
+    ridge_blur_um: Annotated[float, Range(0.05, 10, "µm")] = 0.3
+    ridge_radius_um: Annotated[float, Range(0.25, 10, "µm")] = 1.25
+    grey_from_od: Density = 0.10
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "contour_blur_um", "background_blur_um")
 
 
 #: DAB per haematoxylin into which grey unmixes under QuPath's H-DAB vectors (0.84 and 0.97 of its optical density).

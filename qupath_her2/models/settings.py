@@ -6,11 +6,11 @@ neither torch nor any module of `learning`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Device, Range, Seed, check_order, check_settings
 from qupath_her2.slides.stains.jitter import JitterSettings
 
 __all__ = [
@@ -46,14 +46,12 @@ class ReadSettings:
         Batches kept ready in advance, so that the device never waits for pixels.
     """
 
-    threads: int = 4
-    rows_at_once: int = 64
-    batches_ahead: int = 3
+    threads: Annotated[int, Range(1, 256, "threads")] = 4
+    rows_at_once: Annotated[int, Range(1, 65_536, "patches")] = 64
+    batches_ahead: Annotated[int, Range(1, 1024, "batches")] = 3
 
     def __post_init__(self) -> None:
-        for name in ("threads", "rows_at_once", "batches_ahead"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} = {getattr(self, name)!r} must be at least 1.")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +65,27 @@ class AugmentSettings:
     flips, right_angle_turns
         Exact, without resampling; with both, all eight orientations are equally likely.
     angle_deg
-        Largest rotation in either direction, degrees, 0..180.
+        Largest rotation in either direction, degrees.
     scale
-        Largest relative change of the side length, 0..0.9.
+        Largest relative change of the side length.
     shift
-        Largest translation as a share of the side, 0..0.5.
+        Largest translation as a share of the side.
     shear_deg
-        Largest shear in either direction, degrees, 0..60.
+        Largest shear in either direction, degrees.
     stains
         Jitter of haematoxylin, eosin and DAB, or None.
     """
 
     flips: bool = True
     right_angle_turns: bool = True
-    angle_deg: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    shear_deg: float = 0.0
+    angle_deg: Annotated[float, Range(0, 180, "degrees")] = 0.0
+    scale: Annotated[float, Range(0, 0.9)] = 0.0
+    shift: Annotated[float, Range(0, 0.5)] = 0.0
+    shear_deg: Annotated[float, Range(0, 60, "degrees")] = 0.0
     stains: JitterSettings | None = None
 
     def __post_init__(self) -> None:
-        # `not 0 <= value`, so that NaN is refused as well.
-        limits = {"angle_deg": 180.0, "scale": 0.9, "shift": 0.5, "shear_deg": 60.0}
-        for name, most in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise SettingsError(f"Augmentation {name} = {value!r} must be between 0 and {most:g}.")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ class LossSettings:
     focal_gamma
         How strongly easy examples are down-weighted; 2 in the paper [1]_. 0 is cross-entropy.
     class_weights
-        ``none``, ``balanced`` (N / (classes · N of the class), as in scikit-learn), or one positive number per class.
+        ``none``, ``balanced`` (N / (classes · N of the class), as in scikit-learn), or one number per class.
 
     References
     ----------
@@ -115,20 +108,13 @@ class LossSettings:
     """
 
     kind: LossKind = "cross_entropy"
-    focal_gamma: float = 2.0
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
+    focal_gamma: Annotated[float, Range(0, 100)] = 2.0
+    class_weights: (
+        Literal["none", "balanced"] | Annotated[tuple[float, ...], Range(0, 1e6, is_open="low")]
+    ) = "none"
 
     def __post_init__(self) -> None:
-        if self.kind not in LOSS_KINDS:
-            raise SettingsError(
-                f"Unknown loss {self.kind!r}. Choose {', '.join(LOSS_KINDS[:-1])} or {LOSS_KINDS[-1]}."
-            )
-        if not (math.isfinite(self.focal_gamma) and self.focal_gamma >= 0):
-            raise SettingsError(f"focal_gamma = {self.focal_gamma!r} must be a number of at least 0.")
-        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "balanced"):
-            raise SettingsError(
-                f"Unknown class_weights {self.class_weights!r}. Choose none, balanced, or one number per class."
-            )
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,33 +147,19 @@ class ScheduleSettings:
     """
 
     kind: Literal["constant", "cosine", "plateau"] = "cosine"
-    learning_rate: float = 1e-4
-    least_learning_rate: float = 1e-7
-    warm_up_epochs: int = 0
-    factor: float = 0.5
-    plateau_epochs: int = 3
+    learning_rate: Annotated[float, Range(0, 100, is_open="low")] = 1e-4
+    least_learning_rate: Annotated[float, Range(0, 100)] = 1e-7
+    warm_up_epochs: Annotated[int, Range(0, 100_000, "epochs")] = 0
+    factor: Annotated[float, Range(0, 1, is_open="both")] = 0.5
+    plateau_epochs: Annotated[int, Range(1, 100_000, "epochs")] = 3
     monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"
-    least_gain: float = 1e-4
-    stop_after_epochs: int = 0
+    least_gain: Annotated[float, Range(0, 1)] = 1e-4
+    stop_after_epochs: Annotated[int, Range(0, 100_000, "epochs")] = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("constant", "cosine", "plateau"):
-            raise SettingsError(f"Unknown schedule {self.kind!r}. Choose constant, cosine or plateau.")
-        if self.monitor not in ("loss", "accuracy", "macro_f1"):
-            raise SettingsError(f"Unknown monitor {self.monitor!r}. Choose loss, accuracy or macro_f1.")
-        # With equal rates a cosine is constant, which is allowed; a rate of 0 would train nothing.
-        if not 0 <= self.least_learning_rate <= self.learning_rate < math.inf or self.learning_rate == 0:
-            raise SettingsError(
-                f"Learning rates: learning_rate {self.learning_rate!r} must be above 0 and finite, least_learning_rate "
-                f"{self.least_learning_rate!r} between 0 and it."
-            )
-        if not 0 < self.factor < 1:
-            raise SettingsError(f"Schedule factor = {self.factor!r} must be between 0 and 1.")
-        if self.plateau_epochs < 1 or self.warm_up_epochs < 0 or self.stop_after_epochs < 0:
-            raise SettingsError(
-                f"plateau_epochs {self.plateau_epochs!r} must be at least 1, warm_up_epochs {self.warm_up_epochs!r} "
-                f"and stop_after_epochs {self.stop_after_epochs!r} at least 0."
-            )
+        check_settings(self)
+        # With equal rates a cosine is constant, which is allowed.
+        check_order(self, "least_learning_rate", "learning_rate", is_strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,35 +194,24 @@ class TrainSettings:
         Optimiser steps between saves of the training state within an epoch; 0 saves at the end of each epoch only.
     """
 
-    epochs: int = 25
-    batch_size: int = 32
-    micro_batch_size: int = 0
+    epochs: Annotated[int, Range(1, 100_000, "epochs")] = 25
+    batch_size: Annotated[int, Range(1, 65_536, "patches")] = 32
+    micro_batch_size: Annotated[int, Range(0, 65_536, "patches")] = 0
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    momentum: Annotated[float, Range(0, 1, is_open="high")] = 0.9
+    weight_decay: Annotated[float, Range(0, 100)] = 0.0
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
-    ema_decay: float = 0.0
-    seed: int = 0
-    device: str = "auto"
+    ema_decay: Annotated[float, Range(0, 1, is_open="high")] = 0.0
+    seed: Seed = 0
+    device: Device = "auto"
     precision: Precision = "auto"
-    save_every_steps: int = 0
+    save_every_steps: Annotated[int, Range(0, 1_000_000_000, "steps")] = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.micro_batch_size < 0 or self.save_every_steps < 0:
-            raise SettingsError(
-                f"epochs {self.epochs!r} and batch_size {self.batch_size!r} must be at least 1, micro_batch_size "
-                f"{self.micro_batch_size!r} and save_every_steps {self.save_every_steps!r} at least 0."
-            )
-        if self.optimiser not in ("adam", "adamw", "sgd"):
-            raise SettingsError(f"Unknown optimiser {self.optimiser!r}. Choose adam, adamw or sgd.")
-        if not (0 <= self.momentum < 1 and 0 <= self.ema_decay < 1 and self.weight_decay >= 0):
-            raise SettingsError(
-                f"momentum {self.momentum!r} and ema_decay {self.ema_decay!r} must be in 0..1, weight_decay "
-                f"{self.weight_decay!r} at least 0."
-            )
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +230,14 @@ class PredictSettings:
         Reader threads and buffers.
     """
 
-    batch_size: int = 64
-    device: str = "auto"
+    batch_size: Annotated[int, Range(1, 65_536, "patches")] = 64
+    device: Device = "auto"
     precision: Precision = "auto"
     is_compiled: bool = False
     read: ReadSettings = field(default_factory=ReadSettings)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise SettingsError(f"batch_size = {self.batch_size!r} must be at least 1.")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +247,7 @@ class SegmentSettings:
     Attributes
     ----------
     overlap_share
-        Overlap of neighbouring windows as a share of their side, 0..0.5. A quarter instead of a sixth takes a third
+        Overlap of neighbouring windows as a share of their side. A quarter instead of a sixth takes a third
         more time and gave the same cells (U-Net, Her2Net, SegNet on synthetic fields).
     rim_share
         Margin of a window whose output is discarded, as a share of its side, at each edge.
@@ -299,22 +259,19 @@ class SegmentSettings:
         Windows per forward pass; halved automatically when the device runs out of memory.
     """
 
-    overlap_share: float = 0.16
-    rim_share: float = 0.04
-    samples: int = 8
-    seed: int = 0
-    batch_size: int = 8
+    # Beyond half, three windows would overlap, and their weights no longer add up to 1.
+    overlap_share: Annotated[float, Range(0, 0.5, "(a share)")] = 0.16
+    rim_share: Annotated[float, Range(0, 0.25, "(a share)")] = 0.04
+    samples: Annotated[int, Range(1, 1000, "samples")] = 8
+    seed: Seed = 0
+    batch_size: Annotated[int, Range(1, 65_536, "windows")] = 8
 
     def __post_init__(self) -> None:
-        # Beyond half, three windows would overlap, and their weights no longer add up to 1.
-        if not 0 <= self.overlap_share <= 0.5 or not 0 <= 2 * self.rim_share <= self.overlap_share:
+        check_settings(self)
+        if 2 * self.rim_share > self.overlap_share:
             raise SettingsError(
-                f"overlap_share {self.overlap_share:g} must lie in 0..0.5, and rim_share {self.rim_share:g} between 0 "
-                "and half of it."
-            )
-        if self.samples < 1 or self.batch_size < 1:
-            raise SettingsError(
-                f"samples {self.samples} and batch_size {self.batch_size} must be at least 1."
+                f"rim_share is {self.rim_share:g}; it must be at most half of overlap_share, which is "
+                f"{self.overlap_share:g}, or windows leave gaps."
             )
 
 
@@ -329,15 +286,12 @@ class CamSettings:
     shown
         Patches of each kind (most and least confident) on an image's contact sheet.
     opacity
-        Opacity of the hottest pixel of the overlay, above 0, at most 1.
+        Opacity of the hottest pixel of the overlay.
     """
 
     is_on: bool = False
-    shown: int = 9
-    opacity: float = 0.5
+    shown: Annotated[int, Range(1, 1000, "patches")] = 9
+    opacity: Annotated[float, Range(0, 1, is_open="low")] = 0.5
 
     def __post_init__(self) -> None:
-        if self.shown < 1 or not 0 < self.opacity <= 1:
-            raise SettingsError(
-                f"cam.shown = {self.shown} must be at least 1, and cam.opacity = {self.opacity} above 0, at most 1."
-            )
+        check_settings(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 
@@ -15,6 +15,7 @@ from qupath_her2.patches.pixels.clahe import ClaheSettings
 from qupath_her2.patches.splits import checked_shares
 from qupath_her2.patches.targets.settings import SegmentationSettings
 from qupath_her2.patches.tasks import SEGMENTATION, find_task
+from qupath_her2.setting_ranges import Range, Seed, Share, Text, check_settings
 
 __all__ = ["PatchSettings", "SplitName", "settings_of_manifest"]
 
@@ -61,26 +62,27 @@ class PatchSettings:
         Settings of task ``segmentation``, where every pixel has a class.
     """
 
-    task: str = "her2-4"
+    task: Annotated[str, Text("the name of a task", may_be_empty=True)] = "her2-4"
     grid: GridSettings = field(default_factory=GridSettings)
     rule: LabelRule = field(default_factory=LabelRule)
     drop: DropSettings = field(default_factory=DropSettings)
     whole_tissue: bool = False
     whole_image: bool = False
-    rest_label: str = ""
-    random_per_image: int = 0
+    rest_label: Annotated[str, Text("a class of the task", may_be_empty=True)] = ""
+    random_per_image: Annotated[int, Range(0, 1_000_000, "patches")] = 0
     equalise: bool = False
     clahe: ClaheSettings = field(default_factory=ClaheSettings)
-    label_column: str = ""
-    skip_classes: tuple[str, ...] = ()
+    label_column: Annotated[str, Text("the name of a column", may_be_empty=True)] = ""
+    skip_classes: Annotated[tuple[str, ...], Text("a class name")] = ()
     keep_unlabelled: bool = False
     split: SplitName = "auto"
-    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    shares: tuple[Share, Share, Share] = (0.6, 0.2, 0.2)
     stratify: bool = True
-    seed: int = 0
+    seed: Seed = 0
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
 
     def __post_init__(self) -> None:
+        check_settings(self)
         task = find_task(self.task)
         if self.rest_label and self.rest_label not in task.class_names:
             raise SettingsError(
@@ -89,10 +91,6 @@ class PatchSettings:
             )
         # Checked here and not only when splitting: cutting a cohort may take hours before that.
         checked_shares(self.shares)
-        if self.random_per_image < 0:
-            raise SettingsError(
-                f"random_per_image is {self.random_per_image}; it must be 0 (patches on a grid) or more."
-            )
 
 
 def settings_of_manifest(settings: PatchSettings, layout: str) -> dict[str, Any]:

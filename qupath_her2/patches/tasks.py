@@ -141,7 +141,7 @@ def find_task(name: str) -> Task:
     """Return the task called `name`; the SettingsError for an unknown one lists all tasks."""
     known = {**TASKS, SEGMENTATION.name: SEGMENTATION}
     if name not in known:
-        raise SettingsError(f"Unknown task {name!r}. Choose one of: {', '.join(known)}.")
+        raise SettingsError(f"Task {name!r} is unknown. Choose one of: {', '.join(known)}.")
     return known[name]
 
 

@@ -11,8 +11,10 @@ import functools
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Annotated
 
 from qupath_her2.records import RegionRole
+from qupath_her2.setting_ranges import Text, check_settings
 
 __all__ = [
     "CLASS_COLOURS",
@@ -46,6 +48,8 @@ CLASS_COLOURS: dict[str, tuple[int, int, int]] = {
 }
 _DEFAULT_COLOUR = (128, 128, 128)
 
+_Names = Annotated[tuple[str, ...], Text("a class name")]
+
 
 @dataclass(frozen=True, slots=True)
 class ClassNames:
@@ -69,7 +73,7 @@ class ClassNames:
         unclassified annotations are quarantined with a reason.
     """
 
-    tumour: tuple[str, ...] = (
+    tumour: _Names = (
         "Tumor",
         "Tumour",
         "Tumor area",
@@ -83,7 +87,7 @@ class ClassNames:
         "IDC",
         "ILC",
     )
-    stroma: tuple[str, ...] = (
+    stroma: _Names = (
         "Stroma*",
         "Normal*",
         "Benign*",
@@ -92,7 +96,7 @@ class ClassNames:
         "Fat",
         "Adipose*",
     )
-    ignore: tuple[str, ...] = (
+    ignore: _Names = (
         "Ignore*",
         "Exclude*",
         "Necrosis*",
@@ -101,9 +105,12 @@ class ClassNames:
         "Artifact*",
         "Fold*",
     )
-    in_situ: tuple[str, ...] = ("DCIS*", "LCIS*", "CIS", "In situ*", "*in situ")
-    control: tuple[str, ...] = ("Control*", "*control", "*control tissue")
+    in_situ: _Names = ("DCIS*", "LCIS*", "CIS", "In situ*", "*in situ")
+    control: _Names = ("Control*", "*control", "*control tissue")
     unclassified_is_tumour: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def split_class(name: str) -> tuple[str, ...]:

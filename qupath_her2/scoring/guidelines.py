@@ -193,6 +193,6 @@ def guideline_for(case: CaseInfo, name: str | None = None) -> Guideline:
     # cutoff=0 always finds a suggestion, even for an empty name.
     nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     raise SettingsError(
-        f"Unknown guideline '{name}'. Did you mean '{known[nearest[0]].key}'? "
+        f"Guideline '{name}' is unknown. Did you mean '{known[nearest[0]].key}'? "
         f"Available: auto, {', '.join(GUIDELINES)}."
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from qupath_her2.errors import ScoringError, SettingsError
+from qupath_her2.errors import ScoringError
 from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, CaseInfo, Refusal, Score, SlideScore
 from qupath_her2.scoring.clusters import cluster_sizes
 from qupath_her2.scoring.guidelines import guideline_for
@@ -21,6 +21,7 @@ from qupath_her2.scoring.next_score import cells_to_next_score
 from qupath_her2.scoring.reason import RESEARCH_USE, explain
 from qupath_her2.scoring.rules import Guideline, cell_classes, evaluate, fact_counts, stained_count
 from qupath_her2.scoring.tags import therapy_tags
+from qupath_her2.setting_ranges import Range, Text, check_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class ScoringSettings:
         Fewest measured tumour cells that get a score. ASCO/CAP gives no number; with 100 cells the 95 %
         interval of a share at the 10 % threshold spans about 6 to 17 %.
     noise_floor
-        Share of cells (0..0.05) expected to be called stained by mistake. Staining below it cannot be told
+        Share of cells expected to be called stained by mistake. Staining below it cannot be told
         from none (HER2-null, heterogeneous 2+). 0 takes every stained cell at face value.
     cluster_distance_um
         Largest distance in µm between the centroids of neighbouring cells in a cluster (gastric biopsies);
@@ -60,26 +61,16 @@ class ScoringSettings:
         False for tissue microarrays: each core gets its own score and the slide gets none.
     """
 
-    guideline: str = "auto"
-    min_cells: int = 100
-    noise_floor: float = 0.005
-    cluster_distance_um: float = 20.0
-    cut_shift: float = 0.10
+    guideline: Annotated[str, Text("auto or the name of a guideline", may_be_empty=True)] = "auto"
+    min_cells: Annotated[int, Range(1, 1_000_000, "cells")] = 100
+    noise_floor: Annotated[float, Range(0, 0.05, "(a share)")] = 0.005
+    cluster_distance_um: Annotated[float, Range(0, 200, "µm", is_open="low")] = 20.0
+    cut_shift: Annotated[float, Range(0, 1, "(a share)", is_open="both")] = 0.10
     pool_regions: bool = True
 
     def __post_init__(self) -> None:
-        if self.min_cells < 1:
-            raise SettingsError(f"min_cells is {self.min_cells}; it must be 1 or more.")
-        if not 0 <= self.noise_floor <= 0.05:
-            raise SettingsError(
-                f"noise_floor is {self.noise_floor}; it must be a share of cells between 0 and 0.05."
-            )
-        if not 0 < self.cluster_distance_um <= 200:
-            raise SettingsError(
-                f"cluster_distance_um is {self.cluster_distance_um}; it must be above 0 and at most 200 µm."
-            )
-        if not 0 < self.cut_shift < 1:
-            raise SettingsError(f"cut_shift is {self.cut_shift}; it must be between 0 and 1 (0.1 = 10 %).")
+        check_settings(self)
+        guideline_for(CaseInfo(), self.guideline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ No guideline is defined on patches: the outcome is a network's prediction, never
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import ScoringError, SettingsError
+from qupath_her2.errors import ScoringError
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = ["RULES", "Vote", "VoteSettings", "vote"]
 
@@ -36,13 +37,10 @@ class VoteSettings:
     """
 
     rule: Literal["mean", "majority"] = "mean"
-    min_patches: int = 1
+    min_patches: Annotated[int, Range(1, 1_000_000, "patches")] = 1
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise SettingsError(f"Unknown rule {self.rule!r}. Available: {', '.join(RULES)}.")
-        if self.min_patches < 1:
-            raise SettingsError(f"min_patches is {self.min_patches}; it must be at least 1.")
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ textured, or clearly darker.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
+from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.stains.vectors import optical_density
 
@@ -47,15 +47,21 @@ class TissueSettings:
         The same in mask pixels, for images without a pixel size.
     """
 
-    pixel_size_um: float = 8.0
-    max_downsample: int = 32
-    faint_od: float = 0.007
-    faint_texture_od: float = 0.0028
-    clear_od: float = 0.03
-    min_piece_um2: float = 10_000.0
-    max_hole_um2: float = 5_000.0
-    min_piece_px: float = 150.0
-    max_hole_px: float = 75.0
+    # Finer, the mask of a slide would not fit into memory; coarser, a core biopsy is a few pixels wide.
+    pixel_size_um: Annotated[float, Range(1, 64, "µm")] = 8.0
+    max_downsample: Annotated[int, Range(1, 1024)] = 32
+    faint_od: Density = 0.007
+    faint_texture_od: Density = 0.0028
+    clear_od: Density = 0.03
+    # 1e8 µm² is a square centimetre.
+    min_piece_um2: Annotated[float, Range(0, 1e8, "µm²")] = 10_000.0
+    max_hole_um2: Annotated[float, Range(0, 1e8, "µm²")] = 5_000.0
+    min_piece_px: Annotated[float, Range(0, 1e6, "px")] = 150.0
+    max_hole_px: Annotated[float, Range(0, 1e6, "px")] = 75.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "faint_od", "clear_od", is_strict=False)
 
 
 @dataclass(frozen=True, slots=True)

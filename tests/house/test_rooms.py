@@ -18,6 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Rooms from left to right; those of one row are strangers to each other.
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("setting_ranges",),
     ("records",),
     ("provenance", "regions"),
     ("project", "slides"),

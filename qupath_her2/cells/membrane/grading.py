@@ -18,6 +18,7 @@ from qupath_her2.cells.membrane.membrane_net import MembraneNet, load_membrane_n
 from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures
 from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.records import NOT_MEASURED
+from qupath_her2.setting_ranges import Density, Share, check_order, check_settings
 
 __all__ = ["Estimates", "GradingSettings", "estimate_membranes", "grade", "is_lateral"]
 
@@ -38,19 +39,24 @@ class GradingSettings:
     faint_od, moderate_od, intense_od
         DAB density of the own membrane from which staining counts as faint, moderate and intense, OD.
     min_completeness
-        Below this stained fraction of the outline a cell has no membrane staining, 0..1.
+        Below this stained fraction of the outline a cell has no membrane staining.
     complete_from
-        From this stained fraction of the outline a membrane is complete, 0..1.
+        From this stained fraction of the outline a membrane is complete.
     lateral_from
-        Smallest stained fraction of a lateral or basolateral pattern, 0..1.
+        Smallest stained fraction of a lateral or basolateral pattern.
     """
 
-    faint_od: float = 0.034
-    moderate_od: float = 0.2
-    intense_od: float = 0.455
-    min_completeness: float = 0.08
-    complete_from: float = 0.7
-    lateral_from: float = 0.35
+    faint_od: Density = 0.034
+    moderate_od: Density = 0.2
+    intense_od: Density = 0.455
+    min_completeness: Share = 0.08
+    complete_from: Share = 0.7
+    lateral_from: Share = 0.35
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "faint_od", "moderate_od", "intense_od")
+        check_order(self, "min_completeness", "lateral_from", "complete_from", is_strict=False)
 
 
 @dataclass(frozen=True, slots=True)

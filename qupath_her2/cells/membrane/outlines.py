@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numba as nb
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from qupath_her2.cells.membrane.territory import nearest_nucleus_map
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, closed_path, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
+from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 
 __all__ = [
     "N_SECTORS",
@@ -58,14 +60,19 @@ class OutlineSettings:
         A ridge below this is noise and costs nothing to cross.
     """
 
-    radius_step_um: float = 0.375
-    max_radius_um: float = 13.0
-    expansion_um: float = 4.5
-    reach_um: float = 8.0
-    crossing_weight: float = 0.6
-    place_price_od_um: float = 0.012
-    step_price_od: float = 0.006
-    ridge_noise_od: float = 0.02
+    # Finer steps than a fifth of a working pixel measure nothing new; the largest tumour cells are 50 µm wide.
+    radius_step_um: Annotated[float, Range(0.1, 2, "µm")] = 0.375
+    max_radius_um: Annotated[float, Range(2, 50, "µm")] = 13.0
+    expansion_um: Annotated[float, Range(0, 20, "µm")] = 4.5
+    reach_um: Annotated[float, Range(0.5, 30, "µm")] = 8.0
+    crossing_weight: Annotated[float, Range(0, 10)] = 0.6
+    place_price_od_um: Annotated[float, Range(0, 4, "OD/µm")] = 0.012
+    step_price_od: Density = 0.006
+    ridge_noise_od: Density = 0.02
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "expansion_um", "reach_um", "max_radius_um", is_strict=False)
 
 
 @dataclass(frozen=True, slots=True)

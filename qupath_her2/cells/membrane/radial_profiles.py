@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numba as nb
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = ["RadialProfiles", "RadialProfileSettings", "measure_radial_profiles", "row_mean"]
 
@@ -38,11 +40,14 @@ class RadialProfileSettings:
         membrane stain this far.
     """
 
-    inside_um: float = 1.25
-    outside_um: float = 1.75
-    base_um: float = 3.0
-    nucleus_gap_um: float = 0.5
-    membrane_gap_um: float = 1.25
+    inside_um: Annotated[float, Range(0, 10, "µm")] = 1.25
+    outside_um: Annotated[float, Range(0, 10, "µm")] = 1.75
+    base_um: Annotated[float, Range(0, 20, "µm")] = 3.0
+    nucleus_gap_um: Annotated[float, Range(0, 10, "µm")] = 0.5
+    membrane_gap_um: Annotated[float, Range(0, 10, "µm")] = 1.25
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

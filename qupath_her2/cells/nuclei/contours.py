@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numba as nb
 import numpy as np
@@ -23,6 +24,7 @@ from qupath_her2.cells.nuclei.star_contours import (
     polygon_areas,
 )
 from qupath_her2.cells.stain_planes import Plane, Planes
+from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 
 __all__ = ["N_ANGLES", "ContourSettings", "outline_seeds"]
 
@@ -59,18 +61,23 @@ class ContourSettings:
         Mean fall of evidence required of a nucleus in any image: the noise floor of a scanner.
     """
 
-    min_radius_um: float = 1.125
-    max_radius_um: float = 7.5
-    small_radius_um: float = 3.375
-    radius_step_um: float = 0.375
-    edge_reach_um: float = 0.75
-    region_weight: float = 0.8
-    region_limit_od: float = 0.035
-    crossing_weight: float = 1.0
-    ridge_noise_od: float = 0.02
-    edge_growth: float = 0.7
-    step_price_od: float = 0.004
-    min_edge_od: float = 0.012
+    # Nuclei of lymphocytes have radii of 3 µm, those of giant tumour cells up to 25.
+    min_radius_um: Annotated[float, Range(0.25, 10, "µm")] = 1.125
+    max_radius_um: Annotated[float, Range(1, 50, "µm")] = 7.5
+    small_radius_um: Annotated[float, Range(0.5, 50, "µm")] = 3.375
+    radius_step_um: Annotated[float, Range(0.1, 2, "µm")] = 0.375
+    edge_reach_um: Annotated[float, Range(0.1, 5, "µm")] = 0.75
+    region_weight: Annotated[float, Range(0, 10)] = 0.8
+    region_limit_od: Density = 0.035
+    crossing_weight: Annotated[float, Range(0, 10)] = 1.0
+    ridge_noise_od: Density = 0.02
+    edge_growth: Annotated[float, Range(0, 3)] = 0.7
+    step_price_od: Density = 0.004
+    min_edge_od: Density = 0.012
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "min_radius_um", "small_radius_um", "max_radius_um")
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)

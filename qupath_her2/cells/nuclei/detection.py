@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from qupath_her2.cells.nuclei.seeds import SeedSettings, find_seeds
 from qupath_her2.cells.nuclei.suppression import keep_best
 from qupath_her2.cells.nuclei.trees import Trees, load_trees, predict
 from qupath_her2.cells.stain_planes import Planes
+from qupath_her2.setting_ranges import Density, Range, Share, check_order, check_settings
 
 __all__ = ["CellDetector", "ClassicalDetector", "DetectionSettings", "Nuclei", "Tile"]
 
@@ -125,18 +126,22 @@ class DetectionSettings:
         Settings of the first two steps.
     """
 
-    min_area_um2: float = 8.0
-    min_rating: float = 0.22
-    full_area_um2: float = 90.0
-    size_growth: float = 0.25
-    min_hematoxylin_share: float = 0.35
-    max_dab_step_od: float = 0.0
-    min_brown_od: float = 0.12
-    max_grey_share: float = 0.55
-    min_grey_step_od: float = 0.02
-    competition_um: float = 16.0
+    min_area_um2: Annotated[float, Range(0.5, 1000, "µm²")] = 8.0
+    min_rating: Share = 0.22
+    full_area_um2: Annotated[float, Range(1, 2000, "µm²")] = 90.0
+    size_growth: Annotated[float, Range(0, 3)] = 0.25
+    min_hematoxylin_share: Share = 0.35
+    max_dab_step_od: Density = 0.0
+    min_brown_od: Density = 0.12
+    max_grey_share: Annotated[float, Range(0, 2)] = 0.55
+    min_grey_step_od: Density = 0.02
+    competition_um: Annotated[float, Range(1, 100, "µm")] = 16.0
     seeds: SeedSettings = field(default_factory=SeedSettings)
     contours: ContourSettings = field(default_factory=ContourSettings)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "min_area_um2", "full_area_um2")
 
 
 #: Trained by `tests.quality.nucleus_trees`.

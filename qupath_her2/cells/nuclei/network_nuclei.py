@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numba as nb
@@ -20,6 +20,7 @@ from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.nuclei.star_contours import bilinear
 from qupath_her2.cells.stain_planes import Plane, blur
+from qupath_her2.setting_ranges import Range, Share, check_order, check_settings
 
 __all__ = ["NucleusMapSettings", "nuclei_from_map"]
 
@@ -36,12 +37,12 @@ class NucleusMapSettings:
     blur_um
         Sigma of the blur that removes pixel noise from the map.
     min_probability
-        Threshold of the nuclear mask, 0..1.
+        Threshold of the nuclear mask.
     min_area_um2
         Smallest nucleus; smaller than for the classical detector, since a network tells tangentially cut nuclei from
         debris.
     min_peak
-        Smallest maximum probability of a nucleus, 0..1.
+        Smallest maximum probability of a nucleus.
     smooth_um
         Sigma of the blur of the distance map, which removes spurious maxima.
     neck_share
@@ -51,13 +52,17 @@ class NucleusMapSettings:
         Largest distance of a contour from its centre.
     """
 
-    blur_um: float = 0.25
-    min_probability: float = 0.45
-    min_area_um2: float = 4.0
-    min_peak: float = 0.6
-    smooth_um: float = 0.5
-    neck_share: float = 0.85
-    max_radius_um: float = 9.0
+    blur_um: Annotated[float, Range(0.05, 5, "µm")] = 0.25
+    min_probability: Share = 0.45
+    min_area_um2: Annotated[float, Range(0.5, 1000, "µm²")] = 4.0
+    min_peak: Share = 0.6
+    smooth_um: Annotated[float, Range(0.05, 5, "µm")] = 0.5
+    neck_share: Share = 0.85
+    max_radius_um: Annotated[float, Range(1, 50, "µm")] = 9.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "min_probability", "min_peak", is_strict=False)
 
 
 @nb.njit(cache=True, nogil=True)

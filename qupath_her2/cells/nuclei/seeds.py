@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numba as nb
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 from qupath_her2.cells.stain_planes import Plane, blur
+from qupath_her2.setting_ranges import Density, Range, check_settings
 
 __all__ = ["SeedSettings", "blob_response", "find_seeds"]
 
@@ -41,8 +42,12 @@ class SeedSettings:
         Weakest blob kept, OD. Deliberately low: a seed only proposes a nucleus, its contour decides.
     """
 
-    sigmas_um: tuple[float, ...] = (1.25, 1.75, 2.5)
-    min_response_od: float = 0.004
+    # Radii of 0.4 to 14 µm.
+    sigmas_um: Annotated[tuple[float, ...], Range(0.3, 10, "µm")] = (1.25, 1.75, 2.5)
+    min_response_od: Density = 0.004
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)

@@ -8,12 +8,13 @@ and black; the values here are those of the CLAM pipeline that it builds on: all
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Range, Share, check_settings
 
 __all__ = ["DROP_RULES", "DropSettings", "PixelShares", "drop_causes", "pixel_shares"]
 
@@ -27,33 +28,26 @@ class DropSettings:
     bright_share
         Drop patches with at least this share of pixels of grey value `bright_from`..255.
     bright_from
-        Grey value, 0..255 (ITU-R BT.601 luma, rounded).
+        Grey value (ITU-R BT.601 luma, rounded).
     white_share
         Drop patches with more than this share of pixels whose channels are all above `white_above`.
     white_above
-        Channel value, 0..254.
+        Channel value.
     black_share
         Drop patches with more than this share of pixels whose channels are all below `black_below`.
     black_below
-        Channel value, 1..255.
+        Channel value.
     """
 
-    bright_share: float = 0.0
-    bright_from: int = 180
-    white_share: float = 0.7
-    white_above: int = 220
-    black_share: float = 0.2
-    black_below: int = 20
+    bright_share: Share = 0.0
+    bright_from: Annotated[int, Range(0, 255)] = 180
+    white_share: Share = 0.7
+    white_above: Annotated[int, Range(0, 254)] = 220
+    black_share: Share = 0.2
+    black_below: Annotated[int, Range(1, 255)] = 20
 
     def __post_init__(self) -> None:
-        for name in ("bright_share", "white_share", "black_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name):g}; it must be a share of pixels, 0 to 1 (0 = rule off)."
-                )
-        for name in ("bright_from", "white_above", "black_below"):
-            if not 0 <= getattr(self, name) <= 255:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be a pixel value, 0 to 255.")
+        check_settings(self)
 
     @property
     def needs_pixels(self) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.errors import PatchError, SettingsError
+from qupath_her2.errors import PatchError
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = ["GridSettings", "PatchScale", "grid_boxes", "patch_scale", "random_boxes"]
 
@@ -40,24 +42,13 @@ class GridSettings:
         0.26 µm/px "40x", and resizing by a few per cent only blurs.
     """
 
-    patch_size_px: int = 512
-    target_um_px: float = 0.25
-    stride_px: int = 0
-    native_within: float = 0.05
+    patch_size_px: Annotated[int, Range(8, 16_384, "px")] = 512
+    target_um_px: Annotated[float, Range(0.05, 100, "µm/px", or_zero=True)] = 0.25
+    stride_px: Annotated[int, Range(0, 16_384, "px")] = 0
+    native_within: Annotated[float, Range(0, 0.5, "(a share)", is_open="high")] = 0.05
 
     def __post_init__(self) -> None:
-        if self.patch_size_px < 8:
-            raise SettingsError(f"patch_size_px is {self.patch_size_px}; it must be at least 8.")
-        if not (self.target_um_px == 0 or 0.05 <= self.target_um_px <= 100):
-            raise SettingsError(
-                f"target_um_px is {self.target_um_px:g}; it must be 0.05 to 100 µm/px, typically 0.25 (40x) or 0.5 "
-                "(20x), or 0 to use images at their own scale."
-            )
-        if self.stride_px < 0 or not 0 <= self.native_within < 0.5:
-            raise SettingsError(
-                f"stride_px is {self.stride_px} and native_within {self.native_within:g}; both must be 0 or more, and "
-                "native_within, a share, below 0.5."
-            )
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.errors import SettingsError
 from qupath_her2.records import Region
 from qupath_her2.regions import SUBTRACTING, exclusive_areas, nesting_order
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = [
     "BoxLabels",
@@ -46,18 +46,14 @@ class LabelRule:
         ``overlap``: at least `min_overlap` of the patch is in regions of the class (Chauhan et al. 2025: 5 %);
         ``majority``: more than half of it; ``contained``: all of it.
     min_overlap
-        Share of the patch, above 0 to 1; only used by ``overlap``.
+        Share of the patch; only used by ``overlap``.
     """
 
     rule: RuleName = "majority"
-    min_overlap: float = 0.05
+    min_overlap: Annotated[float, Range(0, 1, "(a share)", is_open="low")] = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_overlap <= 1:
-            raise SettingsError(
-                f"min_overlap is {self.min_overlap:g}; it must be a share of the patch, above 0 and at most 1. "
-                "The paper's is 0.05."
-            )
+        check_settings(self)
 
     def holds(self, share: NDArray[np.floating]) -> _Bools:
         """Return for each share, 0..1, whether it is large enough."""

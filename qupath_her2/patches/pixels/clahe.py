@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Range, check_settings
 
 __all__ = ["ClaheSettings", "apply_clahe"]
 
@@ -24,20 +24,16 @@ class ClaheSettings:
     Attributes
     ----------
     clip_limit
-        Contrast limit, > 0.
+        Contrast limit.
     tiles
         The histogram is apply_clahe in `tiles` x `tiles` tiles of the patch.
     """
 
-    clip_limit: float = 2.0
-    tiles: int = 8
+    clip_limit: Annotated[float, Range(0, 256, is_open="low")] = 2.0
+    tiles: Annotated[int, Range(1, 64, "tiles")] = 8
 
     def __post_init__(self) -> None:
-        if not (self.clip_limit > 0 and self.tiles >= 1):
-            raise SettingsError(
-                f"CLAHE needs a clip_limit above 0 and at least 1 tile; they are {self.clip_limit} and {self.tiles}. "
-                "Usual values are 2.0 and 8."
-            )
+        check_settings(self)
 
 
 def apply_clahe(rgb: NDArray[np.uint8], settings: ClaheSettings) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import PatchError, SettingsError
 from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS, TargetFrame
+from qupath_her2.setting_ranges import Range, Text, check_settings
 
 __all__ = ["MaskSettings", "mask_path", "mask_target", "read_mask"]
 
 _GREY = 0x010101
+
+
+#: Grey value or colour of a mask.
+MaskValue: TypeAlias = (
+    Annotated[int, Range(0, 255, "(a grey value)")]
+    | Annotated[str, Text("a colour like #ff0000", "#[0-9a-fA-F]{6}")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +36,24 @@ class MaskSettings:
     suffix
         Suffix of the mask's file name, in place of the image's: ``case07.tif``, ``case07_mask.png``.
     background, membrane, nucleus, ignore
-        Values of each class: grey values 0..255, or colours ``#rrggbb``; grey value 1 is the same as ``#010101``.
+        Values of each class: grey values, or colours ``#rrggbb``; grey value 1 is the same as ``#010101``.
         Figure 6 of Saha & Chakraborty (IEEE TIP 27(5), 2018) shows membranes as ``#ff0000``, nuclei as ``#00ff00``
         and background as ``#000000``.
     """
 
-    suffix: str = "_mask.png"
-    background: tuple[int | str, ...] = (0,)
-    membrane: tuple[int | str, ...] = (1,)
-    nucleus: tuple[int | str, ...] = (2,)
-    ignore: tuple[int | str, ...] = (255,)
+    suffix: Annotated[str, Text("the end of a file name, as _mask.png", r"[^\x00-\x1f/\\\\]{1,100}")] = (
+        "_mask.png"
+    )
+    background: tuple[MaskValue, ...] = (0,)
+    membrane: tuple[MaskValue, ...] = (1,)
+    nucleus: tuple[MaskValue, ...] = (2,)
+    ignore: tuple[MaskValue, ...] = (255,)
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not self.suffix.lower().endswith(".png"):
             raise SettingsError(
-                f"The suffix of masks is {self.suffix!r}, but masks must be PNG files, since JPEG changes values. "
+                f"suffix is {self.suffix!r}, but masks must be PNG files, since JPEG changes values. "
                 "Try _mask.png."
             )
         # Compared as colours, since 0 and "#000000" are the same value.

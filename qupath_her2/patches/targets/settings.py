@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from qupath_her2.errors import SettingsError
 from qupath_her2.patches.cutting.crop_windows import PAPER_CROP_PX
 from qupath_her2.patches.targets.mask_targets import MaskSettings
 from qupath_her2.patches.targets.targets import TargetSettings
+from qupath_her2.setting_ranges import Range, Share, check_settings
 
 __all__ = ["SegmentationSettings", "TruthName"]
 
@@ -28,7 +28,7 @@ class SegmentationSettings:
     crop_px
         Side of the crops that windows are cut from, px at the window's scale; 0 takes the image as one crop.
     least_known
-        Minimum share of known pixels in a window, 0..1.
+        Minimum share of known pixels in a window.
     cells_are_complete
         Assume that all cells are outlined in every tumour annotation that contains any, as after QuPath's cell
         detection: the area between cells is then background. If False, it is unknown.
@@ -37,15 +37,11 @@ class SegmentationSettings:
     """
 
     truth: TruthName = "auto"
-    crop_px: int = PAPER_CROP_PX
-    least_known: float = 0.05
+    crop_px: Annotated[int, Range(0, 65_536, "px")] = PAPER_CROP_PX
+    least_known: Share = 0.05
     cells_are_complete: bool = True
     targets: TargetSettings = field(default_factory=TargetSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
 
     def __post_init__(self) -> None:
-        if self.crop_px < 0 or not 0 <= self.least_known <= 1:
-            raise SettingsError(
-                f"crop_px is {self.crop_px} and least_known {self.least_known:g}; crop_px must be 0 or more, and "
-                "least_known a share, 0 to 1."
-            )
+        check_settings(self)

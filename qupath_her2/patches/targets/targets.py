@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import shapely
@@ -22,6 +22,7 @@ from qupath_her2.patches.cutting.labels import label_regions
 from qupath_her2.patches.targets.raster import Rings, coverage, polygon_rings, rings_in_box
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CellTable, Region
+from qupath_her2.setting_ranges import Range, Text, check_settings
 
 __all__ = [
     "BACKGROUND",
@@ -47,6 +48,9 @@ TARGET_CLASSES: Final = ("Background", "Membrane", "Nucleus")
 Target = NDArray[np.uint8]
 
 
+_Names = Annotated[tuple[str, ...], Text("a class name")]
+
+
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """How outlines become targets.
@@ -59,16 +63,13 @@ class TargetSettings:
         QuPath classes of annotations for each target class; case is ignored.
     """
 
-    membrane_width_um: float = 1.0
-    membrane_classes: tuple[str, ...] = ("Membrane",)
-    nucleus_classes: tuple[str, ...] = ("Nucleus",)
-    background_classes: tuple[str, ...] = ("Background",)
+    membrane_width_um: Annotated[float, Range(0.1, 10, "µm")] = 1.0
+    membrane_classes: _Names = ("Membrane",)
+    nucleus_classes: _Names = ("Nucleus",)
+    background_classes: _Names = ("Background",)
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.membrane_width_um <= 10:
-            raise SettingsError(
-                f"membrane_width_um is {self.membrane_width_um:g}; it must be 0.1 to 10 µm, typically 1."
-            )
+        check_settings(self)
         names = [*self.membrane_classes, *self.nucleus_classes, *self.background_classes]
         if len({name.casefold() for name in names}) < len(names):
             raise SettingsError(

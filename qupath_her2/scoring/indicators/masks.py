@@ -15,12 +15,13 @@ same holes and specks: scipy's `binary_fill_holes` and scikit-image's `expand_la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import numpy as np
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Density, Range, Share, check_settings
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, unmix
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class IndicatorSettings:
         (from, to) in degrees, through 0°. The range starts below 0° because DAB over haematoxylin looks
         reddish.
     brown_saturation_min, brown_value_max
-        0..1; paler or brighter pixels are glass or background staining.
+        Paler or brighter pixels are glass or background staining.
     stain_speck_um2
         Brown components smaller than this area are removed.
     stain_close_px
         Kernel diameter of the closing that bridges gaps in contours; 1 switches it off.
     min_brown_share
-        Share of brown pixels, 0..1, below which a patch counts as unstained (intensity 0): a few brown specks
+        Share of brown pixels below which a patch counts as unstained (intensity 0): a few brown specks
         can be as dark as real staining.
     nucleus_od_min, nucleus_contrast_od
         Minimum haematoxylin optical density (log10) of a nucleus, and minimum excess over its surroundings.
@@ -69,34 +70,29 @@ class IndicatorSettings:
     ring_area_um2
         (minimum, maximum) area enclosed by a closed contour around one cell.
     min_tissue_share
-        Minimum share of tissue in a patch, 0..1.
+        Minimum share of tissue in a patch.
     """
 
-    patch_px: int = 512
-    pixel_size_um: float = 0.5
-    brown_hue_deg: tuple[float, float] = (-30.0, 50.0)
-    brown_saturation_min: float = 0.07
-    brown_value_max: float = 0.92
-    stain_speck_um2: float = 2.0
-    stain_close_px: int = 5
-    min_brown_share: float = 0.005
-    nucleus_od_min: float = 0.06
-    nucleus_contrast_od: float = 0.02
-    surround_um: float = 6.0
-    dab_to_nucleus_max: float = 1.5
-    nucleus_area_um2: tuple[float, float] = (12.0, 250.0)
-    nucleus_distance_um: float = 4.0
-    expansion_um: float = 2.0
-    ring_area_um2: tuple[float, float] = (10.0, 400.0)
-    min_tissue_share: float = 0.25
+    patch_px: Annotated[int, Range(16, 16_384, "px")] = 512
+    pixel_size_um: Annotated[float, Range(0.05, 10, "µm")] = 0.5
+    brown_hue_deg: Annotated[tuple[float, float], Range(-180, 360, "degrees")] = (-30.0, 50.0)
+    brown_saturation_min: Share = 0.07
+    brown_value_max: Share = 0.92
+    stain_speck_um2: Annotated[float, Range(0, 1000, "µm²")] = 2.0
+    stain_close_px: Annotated[int, Range(1, 101, "px")] = 5
+    min_brown_share: Share = 0.005
+    nucleus_od_min: Density = 0.06
+    nucleus_contrast_od: Density = 0.02
+    surround_um: Annotated[float, Range(0, 100, "µm", is_open="low")] = 6.0
+    dab_to_nucleus_max: Annotated[float, Range(0, 100, is_open="low")] = 1.5
+    nucleus_area_um2: Annotated[tuple[float, float], Range(0, 5000, "µm²")] = (12.0, 250.0)
+    nucleus_distance_um: Annotated[float, Range(0, 50, "µm", is_open="low")] = 4.0
+    expansion_um: Annotated[float, Range(0, 20, "µm")] = 2.0
+    ring_area_um2: Annotated[tuple[float, float], Range(0, 10_000, "µm²")] = (10.0, 400.0)
+    min_tissue_share: Share = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("patch_px", "pixel_size_um", "stain_close_px", "surround_um", "nucleus_distance_um"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        for name in ("brown_saturation_min", "brown_value_max", "min_brown_share", "min_tissue_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be between 0 and 1.")
+        check_settings(self)
         for name in ("brown_hue_deg", "nucleus_area_um2", "ring_area_um2"):
             low, high = getattr(self, name)
             if not low < high:

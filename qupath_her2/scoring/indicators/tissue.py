@@ -7,13 +7,13 @@ Half of their slides (47 of 95) carry a piece of 3+ control tissue beside the sp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import numpy as np
 
-from qupath_her2.errors import SettingsError
 from qupath_her2.scoring.indicators.masks import IndicatorSettings, brown_mask
+from qupath_her2.setting_ranges import Range, Share, check_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,24 +34,22 @@ class ControlSettings:
     area_ratio_max
         Maximum area of a control, as a multiple of the largest piece.
     brown_share_min
-        Minimum stained share of a control's area, 0..1.
+        Minimum stained share of a control's area.
     brown_ratio_min
         Minimum stained share of a control, as a multiple of that of the largest piece.
     saturation_floor
-        0..1; the hue of paler pixels is noise and does not make them tissue.
+        The hue of paler pixels is noise and does not make them tissue.
     """
 
-    gap_um: float = 300.0
-    piece_area_mm2_min: float = 0.1
-    area_ratio_max: float = 0.5
-    brown_share_min: float = 0.15
-    brown_ratio_min: float = 2.0
-    saturation_floor: float = 0.012
+    gap_um: Annotated[float, Range(0, 10_000, "µm", is_open="low")] = 300.0
+    piece_area_mm2_min: Annotated[float, Range(0, 1000, "mm²", is_open="low")] = 0.1
+    area_ratio_max: Annotated[float, Range(0, 1, is_open="low")] = 0.5
+    brown_share_min: Annotated[float, Range(0, 1, is_open="low")] = 0.15
+    brown_ratio_min: Annotated[float, Range(0, 100, is_open="low")] = 2.0
+    saturation_floor: Share = 0.012
 
     def __post_init__(self) -> None:
-        for name in ("gap_um", "piece_area_mm2_min", "area_ratio_max", "brown_share_min", "brown_ratio_min"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        check_settings(self)
 
 
 #: Saturation (0..255) above which a pixel is certainly stained.

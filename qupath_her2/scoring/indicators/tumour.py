@@ -7,12 +7,12 @@ tumour area.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import numpy as np
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Range, check_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,20 +27,16 @@ class TumourSettings:
     Attributes
     ----------
     threshold
-        Minimum probability of a tumour patch, 0..1.
+        Minimum probability of a tumour patch.
     area_mm2_min
         Smaller areas are discarded as false positives; 0.1 mm² is about six patches of 129 µm.
     """
 
-    threshold: float = 0.5
-    area_mm2_min: float = 0.1
+    threshold: Annotated[float, Range(0, 1, is_open="both")] = 0.5
+    area_mm2_min: Annotated[float, Range(0, 1000, "mm²")] = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1 or not self.area_mm2_min >= 0:
-            raise SettingsError(
-                f"tumour.threshold = {self.threshold:g} must be between 0 and 1, and tumour.area_mm2_min = "
-                f"{self.area_mm2_min:g} must be 0 or more."
-            )
+        check_settings(self)
 
 
 def tumour_area(

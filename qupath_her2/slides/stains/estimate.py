@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
+from qupath_her2.setting_ranges import Density, Percent, Range, Share, check_order, check_settings
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, Vector, unit_vector
 
 __all__ = ["StainEstimateSettings", "estimate_background", "estimate_stains"]
@@ -64,7 +64,7 @@ class StainEstimateSettings:
         DAB is defined by the brown pixels above the first percentile of density, and among those by the ones above the
         second percentile of the angle, %.
     min_dab_share
-        Smallest share of brown pixels among stained pixels for which DAB is estimated, 0..1.
+        Smallest share of brown pixels among stained pixels for which DAB is estimated.
     dab_density
         DAB OD above which a pixel counts as brown.
     max_hematoxylin_deviation_deg, max_dab_deviation_deg
@@ -78,17 +78,22 @@ class StainEstimateSettings:
         Fewest stained pixels for an estimate.
     """
 
-    min_density: float = 0.15
-    max_density: float = 1.2
-    hematoxylin_percentile: float = 2.0
-    dab_dense_percentile: float = 40.0
-    dab_angle_percentile: float = 80.0
-    min_dab_share: float = 0.05
-    dab_density: float = 0.25
-    max_hematoxylin_deviation_deg: float = 20.0
-    max_dab_deviation_deg: float = 18.0
-    min_separation_deg: float = 15.0
-    min_pixels: int = 5_000
+    min_density: Density = 0.15
+    max_density: Density = 1.2
+    hematoxylin_percentile: Percent = 2.0
+    dab_dense_percentile: Percent = 40.0
+    dab_angle_percentile: Percent = 80.0
+    min_dab_share: Share = 0.05
+    dab_density: Density = 0.25
+    # No two colours of positive density are further apart than 90 degrees.
+    max_hematoxylin_deviation_deg: Annotated[float, Range(0, 90, "degrees")] = 20.0
+    max_dab_deviation_deg: Annotated[float, Range(0, 90, "degrees")] = 18.0
+    min_separation_deg: Annotated[float, Range(0, 90, "degrees")] = 15.0
+    min_pixels: Annotated[int, Range(100, 100_000_000, "pixels")] = 5_000
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        check_order(self, "min_density", "max_density")
 
 
 def estimate_stains(

@@ -9,11 +9,11 @@ are those compared in Tellez D et al., Med Image Anal 2019;58:101544, doi 10.101
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Range, check_settings
 from qupath_her2.slides.stains.density_map import DensityMap
 
 if TYPE_CHECKING:
@@ -34,26 +34,23 @@ class JitterSettings:
     Attributes
     ----------
     alpha_range
-        Alpha is drawn uniformly from ``1 - alpha_range .. 1 + alpha_range`` for each stain; 0 <= range < 1.
+        Alpha is drawn uniformly from ``1 - alpha_range .. 1 + alpha_range`` for each stain; at 1 a stain
+        could vanish.
     beta_range_od
-        Beta is drawn uniformly from ``-beta_range_od .. beta_range_od``, OD (log10); 0 <= range < 1. The papers give
+        Beta is drawn uniformly from ``-beta_range_od .. beta_range_od``, OD (log10). The papers give
         their range in the units of one version of scikit-image that no later version shares: ours are densities.
 
     Raises
     ------
     SettingsError
-        If a range is negative or at least 1; with an `alpha_range` of 1 a stain could vanish.
+        If a range is out of bounds.
     """
 
-    alpha_range: float = 0.05
-    beta_range_od: float = 0.01
+    alpha_range: Annotated[float, Range(0, 1, is_open="high")] = 0.05
+    beta_range_od: Annotated[float, Range(0, 1, "OD", is_open="high")] = 0.01
 
     def __post_init__(self) -> None:
-        if not (0 <= self.alpha_range < 1 and 0 <= self.beta_range_od < 1):
-            raise SettingsError(
-                f"Stain jitter: alpha_range {self.alpha_range!r} and beta_range_od {self.beta_range_od!r} must be at "
-                "least 0 and below 1. Light jitter is 0.05 and 0.01, strong jitter 0.2 and 0.05."
-            )
+        check_settings(self)
 
 
 def draw_hed_jitter(

@@ -9,17 +9,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias, cast
+from typing import Annotated, TypeAlias, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.setting_ranges import Range, Text, check_settings, shown
 
 __all__ = ["QUPATH_H_DAB", "StainVectors", "Vector", "optical_density", "unit_vector", "unmix"]
 
 Vector: TypeAlias = tuple[float, float, float]
+
+#: Optical densities; some write them as whole numbers up to 255. Third vectors can be negative.
+_DENSITIES = Range(-255, 255, "OD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class StainVectors:
     hematoxylin, dab
         Optical density of red, green and blue; scaled to unit length on creation.
     background_rgb
-        Red, green, blue of unstained glass, in (0, 255].
+        Red, green, blue of unstained glass.
     source
         Origin of the vectors, in words; saved with the run.
     residual
@@ -40,27 +44,25 @@ class StainVectors:
     Raises
     ------
     SettingsError
-        If a value is not finite, a vector is zero, the vectors are parallel, or the background is not in (0, 255].
+        If a value is out of range, a vector is zero, or the vectors are parallel.
     """
 
-    hematoxylin: Vector
-    dab: Vector
-    background_rgb: Vector = (255.0, 255.0, 255.0)
-    source: str = "user"
-    residual: Vector | None = None
+    hematoxylin: Annotated[Vector, _DENSITIES]
+    dab: Annotated[Vector, _DENSITIES]
+    background_rgb: Annotated[Vector, Range(0, 255, is_open="low")] = (255.0, 255.0, 255.0)
+    source: Annotated[str, Text("the origin of the vectors", r"[^\x00-\x1f]{1,1000}")] = "user"
+    residual: Annotated[Vector, _DENSITIES] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("hematoxylin", "dab", "background_rgb", "residual"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(float(v) for v in value))
+        check_settings(self)
         for name in ("hematoxylin", "dab", "residual"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, unit_vector(value, name))
-        background = tuple(float(v) for v in self.background_rgb)
-        if len(background) != 3 or not all(0 < v <= 255 for v in background):
-            raise SettingsError(
-                f"Stain background {background} is not three values in (0, 255]. "
-                "Give the colour of empty glass, for example 255 255 255."
-            )
-        object.__setattr__(self, "background_rgb", background)
         # A sine below 0.02 (1.1°), or a residual in the plane of both: the inverse would amplify noise without bound.
         cross = float(np.linalg.norm(np.cross(self.hematoxylin, self.dab)))
         if cross < 0.02 or abs(float(np.linalg.det(self.matrix()))) < 1e-3:
@@ -81,8 +83,8 @@ def unit_vector(vector: tuple[float, ...], name: str) -> Vector:
     length = math.sqrt(sum(v * v for v in values)) if len(values) == 3 else 0.0
     if not math.isfinite(length) or length < 1e-9:
         raise SettingsError(
-            f"Stain vector {name} = {values} has no direction. Give three optical densities, "
-            "for example 0.651 0.701 0.290 for haematoxylin."
+            f"{name} is {shown(values)}; it must be three optical densities, for example 0.651 0.701 0.290 for "
+            "haematoxylin."
         )
     return cast(Vector, tuple(v / length for v in values))
 

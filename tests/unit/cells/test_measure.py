@@ -306,7 +306,7 @@ def test_any_detector_can_be_passed(tumour) -> None:
     found = measure_cells(
         ArraySlide(rgb), [tumour(0, 0, 240, 256)], pixel_size_um=0.5, stains=STAINS,
         detector=KnownNuclei(places), settings=CellSettings(
-            grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=9, max_edge_blur_um=99),
+            grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=1, max_edge_blur_um=10),
         ),
     )  # fmt: skip
     expected = sorted(places[:4], key=lambda place: place[1])

@@ -184,7 +184,7 @@ def test_gaps_red_blood_cells_and_dab_clumps_are_rejected(tumour) -> None:
     classes.maps = np.rint(255 * np.stack([1 - nuclear, 0 * nuclear, nuclear], -1)).astype(np.uint8)
     found = measure_cells(
         ArraySlide(rgb), [tumour(0, 0, 256, 256)], pixel_size_um=0.5, stains=STAINS, classes=classes,
-        settings=CellSettings(quality=QualitySettings(max_green_share=9, max_edge_blur_um=99)),
+        settings=CellSettings(quality=QualitySettings(max_green_share=1, max_edge_blur_um=10)),
     )  # fmt: skip
     assert found.refusal is None
     assert found.table.centroid_xy == pytest.approx(np.array([[64.5, 64.5]]), abs=0.2)

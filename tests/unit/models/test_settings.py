@@ -59,21 +59,26 @@ def test_a_value_out_of_range_is_refused_by_name(kind: type, wrong: dict[str, fl
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"learning_rate": 0.0, "least_learning_rate": 0.0}, {"learning_rate": math.inf}]
+    ("wrong", "words"),
+    [
+        ({"learning_rate": 0.0, "least_learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
+        ({"learning_rate": math.inf}, "learning_rate is inf"),
+        ({"learning_rate": 1e-8}, "least_learning_rate is 1e-07; it must be at most learning_rate, which is 1e-08"),
+    ],
 )
-def test_learning_rates_must_be_ordered(wrong: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match="Learning rates"):
+def test_learning_rates_must_be_ordered(wrong: dict[str, float], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
         ScheduleSettings(**wrong)
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong", "words"),
     [
-        (LossSettings, {"kind": "mse"}, "Choose cross_entropy, focal, dice or cross_entropy_dice"),
-        (LossSettings, {"class_weights": "rare"}, "Choose none, balanced, or one number"),
-        (ScheduleSettings, {"kind": "step"}, "Choose constant, cosine or plateau"),
-        (ScheduleSettings, {"monitor": "auc"}, "Choose loss, accuracy or macro_f1"),
-        (TrainSettings, {"optimiser": "lion"}, "Choose adam, adamw or sgd"),
+        (LossSettings, {"kind": "mse"}, "one of cross_entropy, focal, dice, cross_entropy_dice"),
+        (LossSettings, {"class_weights": "rare"}, "one of none, balanced or a list of 1 to 100 values"),
+        (ScheduleSettings, {"kind": "step"}, "one of constant, cosine, plateau"),
+        (ScheduleSettings, {"monitor": "auc"}, "one of loss, accuracy, macro_f1"),
+        (TrainSettings, {"optimiser": "lion"}, "one of adam, adamw, sgd"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(

@@ -32,7 +32,7 @@ def test_a_guideline_is_found_by_key_and_by_name(guideline):
 
 
 def test_unknown_guideline_suggests_the_nearest():
-    with pytest.raises(SettingsError, match=r"'brest-2018'\. Did you mean 'breast-2018'\?"):
+    with pytest.raises(SettingsError, match=r"'brest-2018' is unknown\. Did you mean 'breast-2018'\?"):
         guideline_for(CaseInfo(), "brest-2018")
     with pytest.raises(SettingsError, match="Available: auto, breast-2018"):
         guideline_for(CaseInfo(), "")

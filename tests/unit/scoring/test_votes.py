@@ -67,7 +67,7 @@ def test_invalid_probabilities_are_refused():
         vote(FOUR, NAMED + 1)
     with pytest.raises(ScoringError, match=r"outside 0\.\.1"):
         vote(np.array([[2.0, -1.0]], np.float32), NAMED[:1])
-    with pytest.raises(SettingsError, match="Unknown rule 'best'"):
+    with pytest.raises(SettingsError, match="rule is 'best'; it must be one of mean, majority"):
         VoteSettings("best")
     with pytest.raises(SettingsError, match="min_patches"):
         VoteSettings(min_patches=0)

@@ -31,5 +31,5 @@ def test_clahe_changes_lightness_not_colour(two_images: Make) -> None:
 
 @pytest.mark.parametrize("bad", [{"clip_limit": 0.0}, {"tiles": 0}])
 def test_clahe_settings_that_do_nothing_are_refused(bad: dict) -> None:
-    with pytest.raises(SettingsError, match="CLAHE"):
+    with pytest.raises(SettingsError, match=f"{next(iter(bad))} is {next(iter(bad.values()))}; it must be"):
         ClaheSettings(**bad)

@@ -51,5 +51,5 @@ def test_draws_stay_in_range_fill_it_and_repeat():
 
 @pytest.mark.parametrize("ranges", [(-0.1, 0), (1.0, 0), (0.1, -0.01), (float("nan"), 0)])
 def test_impossible_ranges_are_refused(ranges):
-    with pytest.raises(SettingsError, match="Light jitter is"):
+    with pytest.raises(SettingsError, match="it must be at least 0, below 1"):
         JitterSettings(*ranges)
