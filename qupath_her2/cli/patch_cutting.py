@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from qupath_her2.cli.options import ProgressKind
-from qupath_her2.cli.progress import say_json, wants_bar
+from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
 from qupath_her2.cli.verb import EXIT_SOME_FAILED
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
@@ -269,14 +269,11 @@ def _progress(kind: ProgressKind, what: str) -> Iterator[Tell]:
     if not wants_bar(kind):
         yield lambda done, total, name: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-    shown = TextColumn("{task.fields[name]}", markup=False)
-    with Progress(TextColumn(f"{what:<7}"), *columns, shown, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, name="")
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, name=name)
+    with progress_bar("count", after="name") as bar:
+        task = bar.add_task(f"{what:<7}", total=None, count="", name="")
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, count=f"{done}/{total}", name=name
+        )
 
 
 def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bool) -> None:

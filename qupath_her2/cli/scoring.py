@@ -11,7 +11,8 @@ import typer
 
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.cli.options import ProgressKind
-from qupath_her2.cli.progress import progress_view, say_json
+from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.scoring_progress import progress_view
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.report.build import write_report
@@ -66,7 +67,7 @@ def run_folder(
     progress
         How progress is shown.
     with_report
-        Write summary.csv and report.html afterwards.
+        Write summary.csv, regions.csv and report.html afterwards.
     push
         Pushes the results into a QuPath project and returns its own exit code; None pushes nothing.
 
@@ -134,7 +135,7 @@ def finish(
     is_json
         Print one JSON line instead of table and text.
     with_report
-        Write summary.csv and report.html.
+        Write summary.csv, regions.csv and report.html.
     push
         Pushes the results and returns its own exit code; None pushes nothing.
 
@@ -171,9 +172,10 @@ def finish(
 
 def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[str, str]]) -> Path:
     """Return the path of the report; it is rewritten only if a result is newer than it."""
-    html, table = plan.out / "report.html", plan.out / "summary.csv"
-    if all(result.state == "up to date" for result in results) and html.is_file() and table.is_file():
-        made = min(html.stat().st_mtime_ns, table.stat().st_mtime_ns)
+    html = plan.out / "report.html"
+    written = (html, plan.out / "summary.csv", plan.out / "regions.csv")
+    if all(result.state == "up to date" for result in results) and all(path.is_file() for path in written):
+        made = min(path.stat().st_mtime_ns for path in written)
         # Another process, e.g. on another machine, may have finished images since the report was written.
         pointers = (plan.out / "results").glob("*/current.json")
         if all(pointer.stat().st_mtime_ns < made for pointer in pointers):

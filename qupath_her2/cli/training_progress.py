@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from qupath_her2.cli.options import ProgressKind
-from qupath_her2.cli.progress import say_json, wants_bar
+from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -98,18 +98,7 @@ class _BarView(TrainingView):
     """A bar on standard error: epochs, loss, time left."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
+        self._progress = progress_bar("words")
         self._task = self._progress.add_task("train", total=None, words="")
 
     def __enter__(self) -> TrainingView:

@@ -1,35 +1,36 @@
-"""Progress of a scoring run: bar, JSON lines, one line per image, or nothing."""
-
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from tests.unit.cli.commands import call
+import pytest
 
-
-def test_json_lines_tell_the_same_to_programs(project: Path) -> None:
-    code, out, _ = call("run", project, "--progress", "json")
-    assert code == 0
-    events = [json.loads(line) for line in out.splitlines()]
-    assert [e["event"] for e in events].count("finished") == 2
-    assert events[0]["event"] == "started"
-    last = events[-1]
-    assert (last["event"], last["exit"], last["counts"]) == ("done", 0, {"scored": 2})
-    assert Path(last["report"]).is_file()
-    strong = next(e for e in events if e["event"] == "finished" and e["name"] == "strong.ome.tif")
-    assert (strong["state"], strong["score"]) == ("scored", "3+")
-    assert any(e["event"] == "tiles" and e["seconds_left"] is not None for e in events)
+from qupath_her2.cli.options import ProgressKind
+from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
 
 
-def test_a_bar_shows_images_cells_and_the_time_left(project: Path) -> None:
-    code, out, err = call("run", project, "--progress", "bar")
-    assert code == 0
-    assert "2/2" in err
-    assert "cells/s" in err
-    assert "score" in err
-    assert "2 scored" in out
+def test_a_bar_shows_its_fields_as_text_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("cells", after="name") as bar:
+        task = bar.add_task("score", total=4, cells="", name="")
+        bar.update(task, completed=2, cells="1,200 cells", name="[bold]case07[/bold].svs")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    line = shown.err.splitlines()[-1]
+    assert line.startswith("score")
+    assert "1,200 cells" in line
+    # Brackets of a file name are no markup.
+    assert line.rstrip().endswith("[bold]case07[/bold].svs")
 
 
-def test_progress_off_says_nothing_on_the_way(project: Path) -> None:
-    assert call("run", project, "--progress", "off")[2] == ""
+def test_json_is_one_line_and_seen_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json(event="done", name='a"b\nc')
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"event": "done", "name": 'a"b\nc'}
+
+
+@pytest.mark.parametrize("kind", list(ProgressKind))
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_auto_is_a_bar_on_a_terminal_only(
+    kind: ProgressKind, is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    assert wants_bar(kind) == (kind.value == "bar" or (kind.value == "auto" and is_terminal))
