@@ -14,9 +14,10 @@ import qupath.lib.roi.interfaces.ROI
 @CompileStatic
 class Her2ExportPixels {
 
-    /** File name endings that qupath_her2/project/folder.py opens. */
+    /** File name endings that qupath_her2/project/image_files.py opens. */
     static final List<String> READABLE = [
-        ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"]
+        ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".btf", ".tf2", ".tf8", ".qptiff",
+        ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"]
 
     /** Margin around the regions in px, so that cells on their edges are seen in context. */
     private static final int MARGIN = 128

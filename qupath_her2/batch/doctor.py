@@ -51,6 +51,7 @@ def run_checks(folder: Path) -> Iterator[Check]:
     yield check_python()
     yield check_write(folder)
     yield check_disk(folder)
+    yield from check_images(folder)
     yield check_qupath()
     yield check_gpu()
     yield check_readers()
@@ -86,6 +87,30 @@ def check_disk(folder: Path) -> Check:
     if free_gb < _LOW_DISK_GB:
         return Check("Disk", "WARN", f"{free_gb:.1f} GB free", "Free some space, or use --out DIR.")
     return Check("Disk", "PASS", f"{free_gb:,.0f} GB free")
+
+
+def check_images(folder: Path) -> Iterator[Check]:
+    """Count the images of a folder, and name the files in it that are not read or not used."""
+    from qupath_her2.project.folder import folder_notes, project_folder, pulled_images
+    from qupath_her2.project.image_files import find_image_files
+    from qupath_her2.runs.plan import exchange_folder, select_images
+
+    root, her2 = project_folder(folder), exchange_folder(folder)
+    if not root.is_dir():
+        return
+    try:
+        # By default the folder in which the command is typed, which need not hold images.
+        has_images = pulled_images(her2) is not None or find_image_files(root, her2).images
+        images = select_images(folder) if has_images else []
+        notes = folder_notes(root, her2)
+    except Her2Error as error:
+        yield Check("Images", "FAIL", str(error))
+        return
+    if images:
+        with_regions = sum(image.regions_path is not None for image in images)
+        yield Check("Images", "PASS", f"{len(images)} found, {with_regions} with a region file")
+    for note in notes:
+        yield Check("Images", "WARN", note)
 
 
 def check_qupath() -> Check:

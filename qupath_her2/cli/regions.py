@@ -59,7 +59,8 @@ def regions(
     qupath-her2 regions study --transfer-from case07_HE.svs --transfer-to case07_HER2.svs
     """
     from qupath_her2.errors import Her2Error
-    from qupath_her2.runs.plan import find_settings, select_images
+    from qupath_her2.project.folder import folder_notes, project_folder
+    from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 
     settings = find_settings(folder, config)
     if transfer_from or transfer_to:
@@ -79,6 +80,8 @@ def regions(
         n_regions += len(found.regions)
         n_set_aside += len(found.quarantined)
         _tell(ref, found)
+    for note in folder_notes(project_folder(folder), exchange_folder(folder, out)):
+        typer.echo(note)
     typer.echo(
         f"{n_files} region files: {n_regions} regions, {n_set_aside} features set aside"
         + (f", {n_failed} files unreadable" if n_failed else "")
@@ -125,16 +128,14 @@ def _transfer(
 
 
 def _read(ref: SlideRef, settings: Settings) -> RegionFile:
-    from qupath_her2.project.geojson.regions import read_regions
+    from qupath_her2.project.region_formats import read_region_file
     from qupath_her2.slides.readers.view import open_image
 
     path: Path | None = ref.regions_path
     assert path is not None
     # Region files do not contain the size of their image, against which coordinates are checked.
     with open_image(ref) as slide:
-        return read_regions(
-            path, image_width=slide.width, image_height=slide.height, class_names=settings.regions
-        )
+        return read_region_file(path, slide, class_names=settings.regions)
 
 
 def _by_reason(quarantined: Sequence[QuarantinedFeature]) -> dict[str, list[QuarantinedFeature]]:

@@ -1,58 +1,41 @@
 """Plain image folders as projects, and the images of a pulled QuPath project.
 
-The region file of ``case.png`` is ``case.png.geojson``, else ``case.geojson`` or ``case.roi.geojson``, each also
-with ``.gz``. If both of the last two exist, or two images could claim the same file, that is an error rather
-than a guess. Names are compared in NFC, so that files copied from macOS match.
+Which files are images is said by `project.image_files`, which region file belongs to which by `project.region_files`.
 """
 
 from __future__ import annotations
 
-import configparser
-import os
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qupath_her2.errors import Her2Error, ImageReadError, RegionFileError
+from qupath_her2.errors import Her2Error
 from qupath_her2.project.cases import case_of, read_cases
 from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.images import exchange_root, read_images
+from qupath_her2.project.image_files import (
+    IMAGE_SUFFIXES,
+    OUTPUT_NAME,
+    ImageFiles,
+    dicom_folder,
+    find_image_files,
+    image_stems,
+    image_suffix,
+    nfc,
+)
+from qupath_her2.project.region_files import find_region_files, unclaimed_region_files
 from qupath_her2.records import SlideRef
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "OUTPUT_NAME",
     "find_cases_file",
     "find_images",
+    "folder_notes",
     "not_exported_message",
     "project_file",
     "project_folder",
     "pulled_images",
 ]
-
-#: Name of the exchange folder inside a project or an image folder.
-OUTPUT_NAME = "her2"
-#: Extensions of image files; ``.ome.tif`` before ``.tif``, because the first match is cut off to get the stem.
-IMAGE_SUFFIXES = (
-    ".ome.tiff",
-    ".ome.tif",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".svs",
-    ".ndpi",
-    ".mrxs",
-    ".scn",
-    ".bif",
-    ".vms",
-    ".vmu",
-    ".svslide",
-)
-_REGION_SUFFIXES = (".geojson", ".roi.geojson")
 
 
 def find_images(
@@ -74,7 +57,7 @@ def find_images(
     recursive
         Search sub-folders too.
     names
-        Restrict to these images; names with or without extension. None selects all.
+        Restrict to these images; names with or without extension, or the folder of a DICOM slide. None selects all.
 
     Returns
     -------
@@ -89,15 +72,11 @@ def find_images(
         Two images could claim one region file, or one image has two; every case is listed.
     """
     her2 = her2 or folder / OUTPUT_NAME
-    files = list(_image_files(_check_folder(folder), her2, recursive))
-    if names is not None:
-        files = _select(files, names, folder)
+    listing = find_image_files(_check_folder(folder), her2, recursive=recursive)
+    files = listing.images if names is None else _select(listing.images, names, folder)
     if not files:
-        raise Her2Error(
-            f"No image in '{folder}'. Looked for files ending in {', '.join(IMAGE_SUFFIXES)}."
-            + ("" if recursive else " Sub-folders are not searched.")
-        )
-    regions = _region_files(files)
+        raise Her2Error(_no_image_message(folder, listing, recursive))
+    regions = find_region_files(files, folder)
     known = {image.name: image for image in read_images(her2)} if (her2 / "images.json").is_file() else {}
     cases_path = find_cases_file(folder, her2)
     cases = read_cases(cases_path) if cases_path else {}
@@ -106,18 +85,50 @@ def find_images(
         relative = nfc(path.relative_to(folder).as_posix())
         slide = known.get(relative) or SlideRef(folder_image_id(relative), relative, path)
         # The path relative to the folder first, since sub-folders may repeat file names.
-        case = case_of(cases, relative) or case_of(cases, path.name) or slide.case
+        listed = (case_of(cases, name) for name in (relative, *_short_names(path, folder)))
+        case = next((case for case in listed if case is not None), slide.case)
         slides.append(
             replace(
                 slide,
                 path=path,
                 # A region file next to the image takes precedence: somebody put it there deliberately.
-                regions_path=regions.get(path) or slide.regions_path,
+                regions_path=regions.by_image.get(path) or slide.regions_path,
                 case=case,
             )
         )
     _refuse_same_ids(slides)
     return slides
+
+
+def folder_notes(folder: Path, her2: Path | None = None) -> list[str]:
+    """Return sentences on the files of a plain folder that are not read or not used.
+
+    Parameters
+    ----------
+    folder
+        Folder of images.
+    her2
+        The exchange folder, by default ``folder/her2``.
+
+    Returns
+    -------
+    list[str]
+        One for each kind of files, with the reason and the way out. Empty for a QuPath project, whose images are
+        listed in ``images.json``, and where `folder` is no folder.
+    """
+    her2 = her2 or folder / OUTPUT_NAME
+    if not folder.is_dir() or pulled_images(her2) is not None:
+        return []
+    listing = find_image_files(folder, her2)
+    unread = [path for paths in listing.unread.values() for path in paths]
+    return [*listing.sentences(), *unclaimed_region_files(listing.images, unread, folder)]
+
+
+def _no_image_message(folder: Path, listing: ImageFiles, recursive: bool) -> str:
+    found = listing.sentences()
+    # What is there says more than a list of endings.
+    looked = " ".join(found) or f"Looked for files ending in {', '.join(IMAGE_SUFFIXES)}."
+    return f"No image in '{folder}'. {looked}" + ("" if recursive else " Sub-folders are not searched.")
 
 
 def project_folder(folder: Path) -> Path:
@@ -188,7 +199,7 @@ def pulled_images(her2: Path, names: Sequence[str] | None = None) -> list[SlideR
 
 
 def _accepted_names(image: SlideRef) -> set[str]:
-    return {image.name, image.id, *_stems(image.name), Path(image.name).stem}
+    return {image.name, image.id, *image_stems(image.name), Path(image.name).stem}
 
 
 def find_cases_file(folder: Path, her2: Path) -> Path | None:
@@ -205,14 +216,9 @@ def find_cases_file(folder: Path, her2: Path) -> Path | None:
     return found[0] if found else None
 
 
-def nfc(text: str) -> str:
-    """Return text in composed Unicode (NFC); macOS stores file names decomposed."""
-    return unicodedata.normalize("NFC", text)
-
-
 def _check_folder(folder: Path) -> Path:
     if folder.is_file():
-        suffix = _image_suffix(folder.name)
+        suffix = image_suffix(folder.name)
         if suffix is None:
             raise Her2Error(
                 f"'{folder.name}' is a file, not a folder of images. Pass the folder that contains the images."
@@ -232,112 +238,23 @@ def _quoted(name: str) -> str:
     return f'"{name}"' if " " in name else name
 
 
-def _image_suffix(name: str) -> str | None:
-    lowered = name.casefold()
-    return next((suffix for suffix in IMAGE_SUFFIXES if lowered.endswith(suffix) and lowered != suffix), None)
-
-
-def _image_files(folder: Path, her2: Path, recursive: bool) -> Iterator[Path]:
-    """Yield image files sorted by name, without our own output and without the companion files of slides."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: nfc(entry.name))
-    except OSError as error:
-        raise ImageReadError(f"Folder '{folder}' cannot be read: {error.strerror or error}.") from error
-    # Hidden files include the "._name" resource forks that macOS leaves on network drives.
-    files = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    tiles = {
-        tile
-        for entry in files
-        if entry.name.casefold().endswith((".vms", ".vmu"))
-        for tile in _hamamatsu_tiles(entry.path)
-    }
-    for entry in files:
-        if _image_suffix(entry.name) and entry.name not in tiles:
-            yield Path(entry.path)
-    if not recursive:
-        return
-    # A MIRAX slide keeps its pixels in a folder of the same name.
-    mrxs = {entry.name[:-5] for entry in files if entry.name.casefold().endswith(".mrxs")}
-    for entry in entries:
-        is_output = entry.name == OUTPUT_NAME or Path(entry.path) == her2
-        if entry.is_dir() and not (entry.name.startswith(".") or entry.name in mrxs or is_output):
-            yield from _image_files(Path(entry.path), her2, recursive)
-
-
-def _hamamatsu_tiles(path: str) -> set[str]:
-    """Return the names of the JPEG files listed in a Hamamatsu VMS or VMU index."""
-    index = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        index.read(path, encoding="latin-1")
-    except configparser.Error:
-        # The slide reader reports this slide later; a damaged index must not stop the other images.
-        return set()
-    return {value for section in index.values() for value in section.values() if value}
-
-
-def _region_files(files: Sequence[Path]) -> dict[Path, Path]:
-    """Return {image: region file} for the images that have one."""
-    claims: dict[Path, list[Path]] = defaultdict(list)
-    result: dict[Path, Path] = {}
-    problems = []
-    by_folder: dict[Path, dict[str, Path]] = {}
-    for image in files:
-        if image.parent not in by_folder:
-            by_folder[image.parent] = _geojson_files(image.parent)
-        here = by_folder[image.parent]
-        # A region file named after the whole file name belongs to that image alone, so it settles any ambiguity.
-        own = [here[key] for key in _region_names(nfc(image.name)) if key in here][:1]
-        by_stem = [here[key] for stem in _stems(image.name) for key in _region_names(stem) if key in here]
-        found = own or by_stem
-        if len(found) > 1:
-            listed = "' and '".join(path.name for path in found)
-            problems.append(f"image '{image.name}' has two region files, '{listed}'; keep one of them")
-        elif found:
-            result[image] = found[0]
-            claims[found[0]].append(image)
-    for path, images in claims.items():
-        if len(images) > 1:
-            listed = "' and '".join(image.name for image in images)
-            problems.append(
-                f"'{path.name}' could belong to '{listed}'; rename it to '{images[0].name}.geojson'"
-            )
-    if problems:
-        raise RegionFileError("Ambiguous region files:\n  " + "\n  ".join(problems))
-    return result
-
-
-def _geojson_files(folder: Path) -> dict[str, Path]:
-    """Return {NFC name with its extension in lower case: path} of a folder's region files."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        name = nfc(path.name)
-        # The longest ending first; only endings are lowered, as the stem must match the image name exactly.
-        for ending in (".roi.geojson.gz", ".geojson.gz", ".roi.geojson", ".geojson"):
-            if name.casefold().endswith(ending) and not name.startswith(".") and path.is_file():
-                found[name[: -len(ending)] + ending] = path
-                break
-    return found
-
-
-def _region_names(stem: str) -> list[str]:
-    return [stem + suffix + packed for suffix in _REGION_SUFFIXES for packed in ("", ".gz")]
-
-
-def _stems(name: str) -> list[str]:
-    """Return an image's name without its extension: ``a`` and ``a.ome`` for ``a.ome.tif``."""
-    name = nfc(name)
-    suffix = _image_suffix(name) or ""
-    stem = name[: len(name) - len(suffix)]
-    return [stem, name.rpartition(".")[0]] if suffix.startswith(".ome.") else [stem]
+def _short_names(path: Path, folder: Path) -> list[str]:
+    """Return the names by which an image may be called besides its path: its file name, and its DICOM folder's."""
+    own_folder = dicom_folder(path, folder)
+    return [nfc(path.name), *([] if own_folder is None else [nfc(own_folder.name)])]
 
 
 def _select(files: list[Path], names: Sequence[str], folder: Path) -> list[Path]:
     wanted = [nfc(name) for name in names]
     selected: list[Path] = []
     for name in wanted:
-        found = [path for path in files if name in (nfc(path.name), nfc(path.relative_to(folder).as_posix()))]
+        found = [
+            path
+            for path in files
+            if name in (nfc(path.relative_to(folder).as_posix()), *_short_names(path, folder))
+        ]
         # Full names first: they are unambiguous, whereas a stem selects every image that has it.
-        found = found or [path for path in files if name in _stems(path.name)]
+        found = found or [path for path in files if name in image_stems(path.name)]
         if not found:
             raise Her2Error(
                 f"No image '{name}' in '{folder}'. Available: {_listing([path.name for path in files])}."

@@ -15,7 +15,8 @@ import shapely
 
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
-from qupath_her2.project.geojson.regions import RegionFile, read_regions
+from qupath_her2.project.geojson.regions import RegionFile
+from qupath_her2.project.region_formats import read_region_file
 from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, sha256_file
 from qupath_her2.records import Region
 from qupath_her2.runs.types import Inputs
@@ -170,9 +171,7 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
         raise RegionFileError(
             f"The region file '{path}' of image '{job.name}' does not exist any more. Export the regions again."
         )
-    found = read_regions(
-        path, image_width=slide.width, image_height=slide.height, class_names=job.settings.regions
-    )
+    found = read_region_file(path, slide, class_names=job.settings.regions)
     cells_path = path.with_name(f"{job.image}.cells.npz")
     if not job.method.uses_existing_cells or found.existing_cells is not None or not cells_path.is_file():
         return found

@@ -18,6 +18,7 @@ from qupath_her2.project.folder import (
     OUTPUT_NAME,
     find_cases_file,
     find_images,
+    folder_notes,
     not_exported_message,
     project_folder,
     pulled_images,
@@ -232,6 +233,7 @@ def plan_jobs(
         stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
         notes += pooled.notes
     notes += _unknown_cases(folder, options.out, everything)
+    notes += folder_notes(project_folder(folder), out)
     jobs = tuple(
         ScoreJob(
             ref=replace(ref, case=case_with_flags(ref, options)),

@@ -11,7 +11,7 @@ import orjson
 from qupath_her2.errors import RegistrationError
 from qupath_her2.project.exchange.score_files import regions_geojson
 from qupath_her2.project.exchange.writing import output_errors, replace_file
-from qupath_her2.project.geojson.regions import read_regions
+from qupath_her2.project.region_formats import read_region_file
 from qupath_her2.report.pictures import encode_jpeg
 from qupath_her2.report.registration import registration_picture
 from qupath_her2.slides.readers.view import open_image
@@ -91,12 +91,7 @@ def transfer_between(
     """
     with open_image(source) as fixed, open_image(target) as moving:
         regions = (
-            read_regions(
-                source.regions_path,
-                image_width=fixed.width,
-                image_height=fixed.height,
-                class_names=class_names,
-            ).regions
+            read_region_file(source.regions_path, fixed, class_names=class_names).regions
             if source.regions_path is not None
             else ()
         )

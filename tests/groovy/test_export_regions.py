@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.project.exchange.image_ids import image_id
-from qupath_her2.project.folder import IMAGE_SUFFIXES
+from qupath_her2.project.image_files import IMAGE_SUFFIXES
 from qupath_her2.provenance import image_fingerprint
 from tests.groovy.conftest import SCRIPTS, Bench
 from tests.helpers.qupath import QuPath

@@ -225,7 +225,7 @@ def _labelled_regions(
 
     After the first unknown label cutting will fail in any case; the other images are read only to list all of them.
     """
-    found = regions_of(image, slide.width, slide.height, context.class_names)
+    found = regions_of(image, slide, context.class_names)
     for feature in found.quarantined:
         context.notify(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
     labels = labelled_regions(

@@ -147,7 +147,7 @@ def _cut_image(
         dropped["image: pixels too coarse"] += 1
         context.notify(str(error))
         return
-    regions = regions_of(image, *size, context.class_names)
+    regions = regions_of(image, slide, context.class_names)
     for feature in regions.quarantined:
         context.notify(f"Image '{image.name}', feature {feature.index}: {feature.reason}.")
     truth = image_truth(image, regions, settings.segmentation, size=size, her2=her2)

@@ -142,7 +142,7 @@ def source_image(
     split
         Index into `table.SPLITS`, -1 where the data set publishes no split.
     regions_path
-        The data set's own regions as Aperio XML; a GeoJSON file next to the image takes precedence.
+        The data set's own regions as Aperio XML, all of them tumour; a GeoJSON file next to the image takes precedence.
 
     Returns
     -------
@@ -161,6 +161,6 @@ def source_image(
         case=CaseInfo(case=case),
         label=label,
         regions_path=geojson or regions_path,
-        regions_format="geojson" if geojson or regions_path is None else "aperio",
+        are_all_tumour=geojson is None and regions_path is not None,
         split=split,
     )

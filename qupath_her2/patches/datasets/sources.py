@@ -7,16 +7,16 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError, PatchError
-from qupath_her2.patches.datasets.aperio_xml import read_aperio_regions
 from qupath_her2.patches.tasks import SEGMENTATION, Task
 from qupath_her2.project.cases import metadata_column, read_case_column, value_of_image
 from qupath_her2.project.class_names import ClassNames
+from qupath_her2.project.drawn_xml.aperio import read_aperio_regions
 from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
@@ -27,7 +27,8 @@ from qupath_her2.project.folder import (
     project_folder,
     pulled_images,
 )
-from qupath_her2.project.geojson.regions import RegionFile, read_regions
+from qupath_her2.project.geojson.regions import RegionFile
+from qupath_her2.project.region_formats import DrawnImage, read_region_file
 from qupath_her2.records import CaseInfo, SlideRef
 from qupath_her2.slides.readers.base import checked_pixel_size
 from qupath_her2.slides.readers.view import open_view
@@ -53,8 +54,10 @@ class SourceImage:
         Size at level 0 as QuPath shows the image, px; None where it is only known from the file.
     label
         Label of the whole image, as written; None where there is none.
-    regions_path, regions_format
-        The annotation file: GeoJSON or Aperio XML.
+    regions_path
+        The annotation file, of any format that `project.region_formats` reads.
+    are_all_tumour
+        Every region of that file is tumour, whatever its layer is called.
     split
         Index into `table.SPLITS` where the data set publishes a split, otherwise -1.
     problem
@@ -71,7 +74,7 @@ class SourceImage:
     chain: tuple[dict[str, Any], ...] = ()
     label: str | None = None
     regions_path: Path | None = None
-    regions_format: Literal["geojson", "aperio"] = "geojson"
+    are_all_tumour: bool = False
     split: int = -1
     problem: str | None = None
 
@@ -217,15 +220,15 @@ def _metadata(her2: Path) -> dict[str, Mapping[str, str]]:
     return {image["id"]: image.get("metadata") or {} for image in orjson.loads(path.read_bytes())["images"]}
 
 
-def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | None = None) -> RegionFile:
+def regions_of(image: SourceImage, slide: DrawnImage, names: ClassNames | None = None) -> RegionFile:
     """Read the annotations of an image.
 
     Parameters
     ----------
     image
-        The image, with its annotation file and the file's format.
-    width, height
-        Size of the image at level 0, px.
+        The image, with its annotation file.
+    slide
+        The same image, opened; it may be closed again.
     names
         Roles of annotation classes; None takes the defaults.
 
@@ -241,9 +244,11 @@ def regions_of(image: SourceImage, width: int, height: int, names: ClassNames | 
     """
     if image.regions_path is None:
         return RegionFile()
-    if image.regions_format == "aperio":
-        return read_aperio_regions(image.regions_path, image_width=width, image_height=height)
-    return read_regions(image.regions_path, image_width=width, image_height=height, class_names=names)
+    if image.are_all_tumour:
+        return read_aperio_regions(
+            image.regions_path, image_width=slide.width, image_height=slide.height, every_class="Tumor"
+        )
+    return read_region_file(image.regions_path, slide, class_names=names)
 
 
 def image_size(image: SourceImage) -> tuple[int, int, float]:

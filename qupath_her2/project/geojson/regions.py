@@ -17,6 +17,7 @@ strict mode refuses the whole file as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from qupath_her2.project.json_files import load_json
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import QuarantinedFeature, Region, RegionRole
 
-__all__ = ["RegionFile", "parse_regions", "read_regions"]
+__all__ = ["FeatureOrigin", "RegionFile", "parse_regions", "read_regions"]
 
 _GEOMETRIES = {
     "Point",
@@ -57,6 +58,25 @@ _NO_CLASS = (
     "has no class; set its class to Tumor in QuPath, or score annotations without a class as tumour: "
     "unclassified_is_tumour = true under [regions] in her2.toml"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureOrigin:
+    """The program that drew the features of a file, as far as it matters to sorting them.
+
+    Attributes
+    ----------
+    identity
+        Gives the UUID of a feature with its shape inside the image; the same each time the file is read.
+    no_class
+        Why an annotation without a class is set aside, and the ways out.
+    is_pixels
+        The program only writes pixels of the image, never longitude and latitude.
+    """
+
+    identity: Callable[[Feature, Polygon | MultiPolygon], UUID] = stable_uuid
+    no_class: str = _NO_CLASS
+    is_pixels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +166,7 @@ class _FeatureSorter:
     frame: Frame
     names: ClassNames
     file_problem: str | None
+    origin: FeatureOrigin
     regions: list[Region] = field(default_factory=list)
     quarantined: list[QuarantinedFeature] = field(default_factory=list)
     labels: list[Region] = field(default_factory=list)
@@ -208,9 +229,9 @@ class _FeatureSorter:
             raise BadGeometryError(problem)
 
     def _unique_uuid(self, feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
-        uuid = stable_uuid(feature, shape)
+        uuid = self.origin.identity(feature, shape)
         if uuid in self.seen:
-            same = "has the id" if feature.id else "has the outline and class"
+            same = "has the id" if feature.id and self.origin.identity is stable_uuid else "has the outline and class"
             raise BadGeometryError(
                 f"{same} of feature {self.seen[uuid]}; results are attached by id, so ids must be unique. "
                 "In QuPath, delete the copy and draw it again"
@@ -259,7 +280,7 @@ class _FeatureSorter:
             self.notes.append(f"{len(self.unclassified)} annotations without a class were used as tumour.")
             return
         for feature, _ in self.unclassified:
-            self.quarantined.append(QuarantinedFeature(feature.index, feature.id, _NO_CLASS))
+            self.quarantined.append(QuarantinedFeature(feature.index, feature.id, self.origin.no_class))
 
     def result(self) -> RegionFile:
         """Return the sorted content, once all features were added."""
@@ -295,7 +316,12 @@ def _beyond_degrees(features: list[Any]) -> bool:
 
 
 def parse_regions(
-    features: list[Any], frame: Frame, names: ClassNames, *, file_problem: str | None = None
+    features: list[Any],
+    frame: Frame,
+    names: ClassNames,
+    *,
+    file_problem: str | None = None,
+    origin: FeatureOrigin | None = None,
 ) -> RegionFile:
     """Sort features parsed from JSON by kind; never raises, whatever they contain.
 
@@ -309,13 +335,17 @@ def parse_regions(
         Class names by role.
     file_problem
         Reason to quarantine all of them (a map projection), None if there is none.
+    origin
+        The program that drew them; None for QuPath.
 
     Returns
     -------
     RegionFile
         Regions, labels, cores and existing cells, and what was quarantined, repaired or skipped.
     """
-    sorter = _FeatureSorter(replace(frame, is_pixels=_beyond_degrees(features)), names, file_problem)
+    origin = origin or FeatureOrigin()
+    frame = replace(frame, is_pixels=origin.is_pixels or _beyond_degrees(features))
+    sorter = _FeatureSorter(frame, names, file_problem, origin)
     for index, raw in iterate_features(features):
         sorter.add(index, raw)
     return sorter.result()

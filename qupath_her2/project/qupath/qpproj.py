@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ExchangeError, Her2Error
-from qupath_her2.project.folder import nfc, project_file
+from qupath_her2.project.folder import project_file
+from qupath_her2.project.image_files import nfc
 
 __all__ = ["ProjectEntry", "ProjectFile", "open_project_file"]
 
