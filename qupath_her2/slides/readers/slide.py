@@ -170,6 +170,9 @@ def _check_file(path: Path) -> None:
         ) from error
     if path.is_dir():
         raise read_error(path, "it is a folder", "Give the path of the image file itself.")
+    # A named pipe blocks whoever opens it until something writes to it; a device never ends.
+    if not path.is_file():
+        raise read_error(path, "it is a pipe, socket or device, not a file", "Give the path of an image file.")
     if size == 0:
         raise read_error(path, "the file is empty (0 bytes)", "Copy or export the image again.")
     try:
@@ -186,7 +189,7 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
         # claims too much for one reader does so for all.
         if isinstance(error.__cause__, EOFError | LimitError):
             raise
-        return OpenSlideSlide(path) if vendor else PlainSlide(path)
+        return _open_unusual_tiff(path) if vendor else PlainSlide(path)
     key = _file_key(path)
     if vendor is None or key in _verified:
         return fast
@@ -197,6 +200,12 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
         return fast
     # OpenSlide fills Aperio's missing tiles from the level below; the fast reader leaves them white.
     if (vendor == "aperio" and fast.has_missing_tiles) or not fast.follow(reference):
+        try:
+            _read_last_pixel(reference)
+        except ImageReadError:
+            # A reference that cannot read the file says nothing about this reader's pixels.
+            reference.close()
+            return fast
         fast.close()
         return reference
     if not fast.needs_reference:
@@ -206,6 +215,30 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
             # pop with a default, since another thread may have removed the oldest entry meanwhile.
             _verified.pop(next(iter(_verified)), None)
     return fast
+
+
+def _open_unusual_tiff(path: Path) -> Slide:
+    """Open a TIFF that the fast reader does not support: by OpenSlide, or as a flat image where OpenSlide fails.
+
+    OpenSlide takes any tiled TIFF for its own, but knows neither WebP nor JPEG 2000 in it, nor 1 bit per pixel, and
+    fails on the last tile of some grey ones.
+    """
+    try:
+        slide = OpenSlideSlide(path)
+        _read_last_pixel(slide)
+    except ImageReadError as error:
+        if isinstance(error.__cause__, LimitError):
+            raise
+        try:
+            return PlainSlide(path)
+        except ImageReadError as flat:
+            # That a pyramid is too large to be read as a flat image is not what the user needs to know.
+            raise error if isinstance(flat.__cause__, LimitError) else flat from error
+    return slide
+
+
+def _read_last_pixel(slide: Slide) -> None:
+    slide.read(slide.width - 1, slide.height - 1, 1, 1)
 
 
 def _file_key(path: Path) -> tuple[str, int, int]:

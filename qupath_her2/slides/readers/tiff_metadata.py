@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,10 @@ def is_tiff(path: Path) -> bool:
     """Return whether a file starts as classic TIFF or BigTIFF; OSError if it cannot be opened."""
     with path.open("rb") as stream:
         return stream.read(4) in _TIFF_MAGIC
+
+
+# What tifffile finds odd in a damaged header is said once, by our own error; programs that set up logging still get it.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @contextmanager

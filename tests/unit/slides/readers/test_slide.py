@@ -169,3 +169,78 @@ def test_noise_is_not_an_image(tmp_path, content):
 def test_scales_off_the_grid_are_refused(tmp_path, downsample):
     with open_slide(save(tmp_path / "a.png")) as slide, pytest.raises(SettingsError, match="multiple of 1/8"):
         read_scaled(slide, 0, 0, 5, 5, downsample)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.svs")
+    (tmp_path / "device.tif").symlink_to(os.devnull)
+    for name in ("pipe.svs", "device.tif"):
+        with pytest.raises(ImageReadError, match=rf"'{name}'.*it is a pipe, socket or device"):
+            open_slide(tmp_path / name)
+
+
+def test_links_that_lead_nowhere_are_refused(tmp_path):
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing.png")
+    for name in ("a.png", "gone.png"):
+        with pytest.raises(ImageReadError, match=rf"'{name}'.*does not exist or cannot be reached"):
+            open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind"),
+    [("webp", "rgb"), ("jpeg2000", "rgb"), ("zstd", "rgb"), (None, "minisblack"), (None, "miniswhite")],
+)
+def test_tiled_tiffs_that_openslide_cannot_read_are_read_as_flat_images(tmp_path, codec, kind):
+    # OpenSlide opens any tiled TIFF, but has no WebP or JPEG 2000 in it and no bits; and of uncompressed grey tiles of
+    # 16 px it refuses the last one.
+    path = tmp_path / "t.tif"
+    y, x = np.mgrid[0:205, 0:177]
+    grey = ((x + y) // 2 + 40).astype(np.uint8)
+    pixels = np.dstack([grey, grey, grey])
+    expected, options = pixels, {}
+    if codec in ("webp", "jpeg2000"):
+        options["compressionargs"] = {"level": 100 if codec == "webp" else 60}
+    if kind == "minisblack":
+        expected = np.where(pixels > 120, 255, 0)
+        pixels = grey > 120
+    elif kind == "miniswhite":
+        expected, pixels = 255 - pixels, grey
+    tifffile.imwrite(
+        path, pixels, tile=(16, 16), photometric=kind, compression=codec, metadata=None, **options
+    )
+    with open_slide(path) as slide:
+        found = slide.read(0, 0, slide.width, slide.height)
+    assert found.shape == (205, 177, 3)
+    assert np.abs(found.astype(int) - expected).max() <= (4 if options else 0)
+
+
+def test_of_two_readers_the_one_that_reads_the_last_tile_is_taken(tmp_path):
+    path = tmp_path / "t.tif"
+    pixels = np.random.default_rng(3).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, tile=(16, 16), photometric="rgb", metadata=None)
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 120, 100), pixels)
+
+
+def test_a_pyramid_that_no_reader_knows_is_not_called_too_large(tmp_path, monkeypatch):
+    path = tmp_path / "t.tif"
+    tifffile.imwrite(
+        path, np.zeros((64, 64, 3), np.uint8), tile=(16, 16), photometric="rgb", compression="webp"
+    )
+    monkeypatch.setattr(slide_module.PlainSlide.__init__, "__kwdefaults__", {"max_pixels": 100})
+    with pytest.raises(ImageReadError, match="Unsupported TIFF compression"):
+        open_slide(path)
+
+
+def test_odd_headers_are_not_reported_twice(tmp_path, capfd):
+    path = tmp_path / "t.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), photometric="rgb", compression="zlib")
+    data = bytearray(path.read_bytes())
+    data[10:12] = b"\x07\x07"
+    path.write_bytes(data)
+    with pytest.raises(ImageReadError):
+        open_slide(path)
+    assert capfd.readouterr() == ("", "")
