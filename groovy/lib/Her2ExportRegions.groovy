@@ -28,16 +28,14 @@ class Her2ExportRegions {
 
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create()
 
-    /** The objects to export, sorted by ID: the user's annotations, and TMA cores that are not missing. */
+    /** The objects to export, sorted by ID: the user's annotations, and all TMA cores, those marked missing included. */
     static List<PathObject> objectsOf(PathObjectHierarchy hierarchy) {
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject annotation : hierarchy.getAnnotationObjects())
             if (!Her2Ids.isOurs(annotation.getID()) && annotation.getROI() != null)
                 found.add(annotation)
         if (hierarchy.getTMAGrid() != null)
-            for (TMACoreObject core : hierarchy.getTMAGrid().getTMACoreList())
-                if (!core.isMissing())
-                    found.add(core)
+            found.addAll(hierarchy.getTMAGrid().getTMACoreList())
         found.sort { PathObject one, PathObject other -> one.getID().toString() <=> other.getID().toString() }
         return found
     }
@@ -63,6 +61,9 @@ class Her2ExportRegions {
             classification(out, object.getPathClass())
         if (object.isLocked())
             out.append("\"isLocked\":true,")
+        // As QuPath writes it: results list a missing core, and never score it.
+        if (object instanceof TMACoreObject && ((TMACoreObject) object).isMissing())
+            out.append("\"isMissing\":true,")
         if (object.getName())
             out.append("\"name\":").append(GSON.toJson(object.getName())).append(",")
         out.append("\"objectType\":\"").append(object.isTMACore() ? "tmaCore" : "annotation")

@@ -19,6 +19,8 @@ class Her2Scoring {
     private static final double IMPORT_FROM = 0.9d
     private static final String FOLDER = "her2="
     private static final String NOTE = "Research use only."
+    /** Warnings shown with a result; more would not fit into a dialog, and the report has them all. */
+    private static final int SHOWN_WARNINGS = 5
     /** Options of `qupath-her2 run` that a script passes on: with a value, and without. */
     private static final List<String> OPTIONS = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
     private static final List<String> FLAGS = ["whole-tissue", "force"].asImmutable()
@@ -220,7 +222,7 @@ class Her2Scoring {
         return outcome
     }
 
-    /** The result as a sentence, such as `2+: 23.0 % of …`. */
+    /** The result as a sentence, such as `2+: 23.0 % of …`, and below it what was set aside, repaired or in doubt. */
     private String sentence(String image) {
         File run = Her2Exchange.currentRun(her2, image)
         if (run == null)
@@ -229,6 +231,14 @@ class Her2Scoring {
         String head = Her2Json.text(score, "score") ?: "Not assessable"
         String reason = Her2Json.text(score, "reason") ?: ""
         String sentence = reason.startsWith(head) ? reason : "$head: $reason"
-        return sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
+        String noted = sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
+        return ([noted] + warnings(score)).join("\n")
+    }
+
+    private static List<String> warnings(JsonObject score) {
+        List<String> found = Her2Json.texts(score, "warnings")
+        int more = found.size() - SHOWN_WARNINGS
+        List<String> shown = found.take(SHOWN_WARNINGS).collect { String it -> "- $it".toString() }
+        return more > 0 ? shown + ["- and $more more, all in the report".toString()] : shown
     }
 }

@@ -34,7 +34,7 @@ def run(
     listen: Callable[[JobEvent], None] | None = None,
     **options: Any,
 ) -> list[ImageResult]:
-    """Score the images of a project and write ``summary.csv`` and ``report.html``, as ``qupath-her2 run`` does.
+    """Score the images of a project and write its tables and report, as ``qupath-her2 run`` does.
 
     A QuPath project is scored from its exchange folder: call `pull` before and `push` afterwards.
 

@@ -27,7 +27,7 @@ def score_folder(
     listen: Callable[[JobEvent], None] | None = None,
     **options: Any,
 ) -> list[ImageResult]:
-    """Score all images of a folder and write ``summary.csv`` and ``report.html``.
+    """Score all images of a folder and write ``summary.csv``, ``regions.csv`` and ``report.html``.
 
     Parameters
     ----------

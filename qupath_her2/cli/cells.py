@@ -25,7 +25,7 @@ def cells(
 ) -> int:
     """Measure and score the cells of all images without writing the report.
 
-    Writes the same files per image as run (cells.npz, score.json, overlay.jpg), but neither summary.csv nor
+    Writes the same files per image as run (cells.npz, score.json, overlay.jpg), but no summary.csv, regions.csv or
     report.html, so that several machines can share the images of a folder. Afterwards: qupath-her2 report FOLDER.
 
     [bold]Examples[/bold]

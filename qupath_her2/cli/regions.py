@@ -65,7 +65,7 @@ def regions(
     settings = find_settings(folder, config)
     if transfer_from or transfer_to:
         return _transfer(folder, transfer_from, transfer_to, out, pixel_size_um, settings)
-    n_files = n_regions = n_set_aside = n_failed = 0
+    n_files = n_regions = n_cores = n_set_aside = n_failed = 0
     for ref in select_images(folder, tuple(images or ()), out):
         if ref.regions_path is None:
             typer.echo(f"{ref.name}: no region file")
@@ -78,12 +78,15 @@ def regions(
             continue
         n_files += 1
         n_regions += len(found.regions)
+        n_cores += len(found.cores) + len(found.missing_cores)
         n_set_aside += len(found.quarantined)
         _tell(ref, found)
     for note in folder_notes(project_folder(folder), exchange_folder(folder, out)):
         typer.echo(note)
     typer.echo(
-        f"{n_files} region files: {n_regions} regions, {n_set_aside} features set aside"
+        f"{n_files} region files: {n_regions} regions, "
+        + (f"{n_cores} TMA cores, " if n_cores else "")
+        + f"{n_set_aside} features set aside"
         + (f", {n_failed} files unreadable" if n_failed else "")
     )
     return EXIT_SOME_FAILED if n_failed else 0
@@ -146,6 +149,27 @@ def _by_reason(quarantined: Sequence[QuarantinedFeature]) -> dict[str, list[Quar
     return found
 
 
+def _core_lines(found: RegionFile) -> list[str]:
+    """Return a line for each TMA core, with the area that is scored in it."""
+    from qupath_her2.runs.inputs import core_regions
+
+    is_drawn = any(region.role == "tumour" for region in found.regions)
+    areas = {core.uuid: core.geometry.area for core in core_regions(found)}
+    lines = []
+    for core in (*found.cores, *found.missing_cores):
+        if core in found.missing_cores:
+            use = "marked missing"
+        elif not is_drawn:
+            use = "scored as a whole"
+        elif core.uuid in areas:
+            use = f"tumour in {areas[core.uuid]:,.0f} px²"
+        else:
+            use = "no tumour region in it"
+        name = f"'{core.name}'" if core.name else str(core.uuid)
+        lines.append(f"  TMA core {name}, {core.geometry.area:,.0f} px², {use}")
+    return lines
+
+
 def _tell(ref: SlideRef, found: RegionFile) -> None:
     typer.echo(f"{ref.name}:")
     for region in found.regions:
@@ -153,6 +177,8 @@ def _tell(ref: SlideRef, found: RegionFile) -> None:
         lock = ", locked" if region.is_locked else ""
         class_name = region.class_name or "no class"
         typer.echo(f"  {region.role:<8} {class_name}{name}, {region.geometry.area:,.0f} px²{lock}")
+    for line in _core_lines(found):
+        typer.echo(line)
     if found.existing_cells is not None:
         typer.echo(f"  {len(found.existing_cells):,} cells (use them with --cells from-regions)")
     for reason, features in _by_reason(found.quarantined).items():

@@ -1,4 +1,4 @@
-"""``report``: summary.csv and report.html from the stored results."""
+"""``report``: summary.csv, regions.csv and report.html from the stored results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["report"]
 
 @verb
 def report(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
-    """Write summary.csv and report.html from the stored results, without scoring anything.
+    """Write summary.csv, regions.csv and report.html from the stored results, without scoring anything.
 
     For images that were scored by several machines (qupath-her2 cells), or after files were deleted.
 

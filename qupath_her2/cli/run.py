@@ -42,8 +42,8 @@ def run(
     """Score all images of a folder or a QuPath project, and write the report.
 
     Tumour regions come from the project, or from case.geojson next to case.svs. Results go to FOLDER/her2:
-    summary.csv, report.html and, for each image, cells, score and overlay; those of a project are also imported into
-    it. A second run only processes what changed.
+    summary.csv, regions.csv, report.html and, for each image, cells, score and overlay; those of a project are also
+    imported into it. A second run only processes what changed.
 
     [bold]Examples[/bold]
 

@@ -1,10 +1,10 @@
-"""Report builder: ``summary.csv``, ``predictions.csv`` and ``report.html`` from the results in an exchange folder."""
+"""Report builder: the tables of `report.summary_table` and `report.region_table`, and ``report.html``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError, OutputError
 from qupath_her2.project.class_names import patch_colour
@@ -18,6 +18,7 @@ from qupath_her2.report.heat import OVERLAYS, Overlay, blend_overlay, read_overl
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
+from qupath_her2.report.region_table import region_rows, regions_csv
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.report.summary_table import SummaryRow, predictions_csv, summary_csv
 from qupath_her2.slides.readers.view import open_view
@@ -44,8 +45,8 @@ class WrittenReport:
 
     Attributes
     ----------
-    html, csv
-        Paths of ``report.html`` and ``summary.csv``.
+    html, csv, regions_csv
+        Paths of ``report.html``, ``summary.csv`` and ``regions.csv``.
     rows
         One row per image, sorted by name.
     counts
@@ -54,12 +55,13 @@ class WrittenReport:
 
     html: Path
     csv: Path
+    regions_csv: Path
     rows: tuple[SummaryRow, ...]
     counts: str
 
 
 def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None) -> WrittenReport:
-    """Write ``summary.csv`` and ``report.html`` for all images with a result in `out`.
+    """Write ``summary.csv``, ``regions.csv`` and ``report.html`` for all images with a result in `out`.
 
     Parameters
     ----------
@@ -85,13 +87,15 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     if not rows:
         raise ExchangeError(f"No results in '{out}'. Score the images first: qupath-her2 run FOLDER.")
     replace_file(out / "summary.csv", summary_csv(rows))
+    replace_file(out / "regions.csv", regions_csv(rows))
     if any(row.score is not None and row.score.prediction is not None for row in rows):
         replace_file(out / "predictions.csv", predictions_csv(rows))
     show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
     # A generator: the pictures of only one image are in memory at a time.
     pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
     write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"])
-    return WrittenReport(out / "report.html", out / "summary.csv", tuple(rows), count_states(rows))
+    html, csv, regions = (out / name for name in ("report.html", "summary.csv", "regions.csv"))
+    return WrittenReport(html, csv, regions, tuple(rows), count_states(rows))
 
 
 def read_rows(out: Path, failed: Mapping[str, tuple[str, str]]) -> tuple[list[SummaryRow], list[Path | None]]:
@@ -137,7 +141,15 @@ def _row(image: str, run_dir: Path) -> SummaryRow:
         raise ExchangeError(
             f"The score of run '{run_dir}' cannot be read: {error.strerror}. Score the image again."
         ) from error
-    return SummaryRow(image, str(record.image["name"]), score.status, _case(record), score, record.run)
+    return SummaryRow(
+        image,
+        str(record.image["name"]),
+        score.status,
+        _case(record),
+        score,
+        record.run,
+        regions=region_rows(record, score),
+    )
 
 
 def _case(record: RunRecord) -> CaseInfo:
@@ -163,7 +175,6 @@ def _pictures(out: Path, row: SummaryRow, run_dir: Path | None) -> ReportPicture
         overlay=overlay,
         grad_cam=grad_cam,
         key={name: patch_colour(name) for name in record.patches.get("classes", ())},
-        region_names=_region_names(record),
         window_um=_WINDOW_UM,
     )
     try:
@@ -221,13 +232,3 @@ def _image_path(out: Path, record: RunRecord) -> Path:
     # Relative paths are stored from the project's folder, so that the project can be moved as a whole.
     path = Path(str(record.image.get("path", record.image["name"])))
     return path if path.is_absolute() else exchange_root(out.resolve()).parent / path
-
-
-def _region_names(record: RunRecord) -> dict[str, str]:
-    """Return {region UUID: name}; regions without a name are called by class and number."""
-    names: dict[str, str] = {}
-    for number, region in enumerate(record.regions, start=1):
-        entry: dict[str, Any] = region
-        label = entry.get("name") or entry.get("class") or "Region"
-        names[str(entry.get("uuid"))] = str(label) if entry.get("name") else f"{label} {number}"
-    return names

@@ -38,8 +38,6 @@ class ReportPictures:
         {cell class: strip of typical cells}.
     window_um
         Width of the crop around each typical cell, µm.
-    region_names
-        {region UUID as text: name}.
     notes
         Sentences about missing pictures.
     overlays
@@ -54,7 +52,6 @@ class ReportPictures:
     overlay: bytes | None = None
     typical: Mapping[str, bytes] = field(default_factory=dict)
     window_um: float = 0.0
-    region_names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     overlays: Mapping[str, bytes] = field(default_factory=dict)
     grad_cam: bytes | None = None

@@ -1,4 +1,4 @@
-"""Result tables over all images: ``summary.csv`` and ``predictions.csv``."""
+"""Result tables over all images: ``summary.csv``, a line per image, and ``predictions.csv``, a line per class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from qupath_her2.report.region_table import RegionRow
+
 __all__ = [
     "PREDICTION_COLUMNS",
     "SUMMARY_COLUMNS",
     "SummaryRow",
+    "percent",
     "predictions_csv",
     "short_class",
     "summary_csv",
@@ -41,6 +44,8 @@ class SummaryRow:
         Id of the current run; None if the image failed.
     error
         Error message if the image failed.
+    regions
+        Its regions and TMA cores, those without a score included.
     """
 
     image: str
@@ -50,6 +55,7 @@ class SummaryRow:
     score: Score | None = None
     run: str | None = None
     error: str | None = None
+    regions: tuple[RegionRow, ...] = ()
 
 
 def short_class(name: str) -> str:
@@ -92,8 +98,9 @@ PREDICTION_COLUMNS: tuple[str, ...] = (
 )
 
 
-# Two decimals keep the 10 % cut-offs of the guidelines readable: 9.96 % must not appear as 10 %.
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Return a share, 0..1, as a percentage for a table; empty if it is unknown."""
+    # Two decimals keep the 10 % cut-offs of the guidelines readable: 9.96 % must not appear as 10 %.
     return "" if share is None else f"{100 * share:.2f}"
 
 
@@ -109,8 +116,8 @@ def _cells(row: SummaryRow) -> Sequence[str | None]:
         row.case.specimen,
         row.state,
         score.score,
-        *(_percent(score.shares.get(name)) for name in CELL_CLASSES),
-        _percent(score.complete_share),
+        *(percent(score.shares.get(name)) for name in CELL_CLASSES),
+        percent(score.complete_share),
         "" if score.h_score is None else f"{score.h_score:.1f}",
         "" if row.score is None else str(score.n_cells),
         "" if next_score is None else str(next_score),

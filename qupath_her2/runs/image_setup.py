@@ -25,6 +25,8 @@ __all__ = ["set_up_image", "unopened_image"]
 
 #: Sides of a pixel that differ by less are equal: scanners round them.
 _SQUARE_SHARE = 0.01
+#: Pen marks that cover less of an image cannot be its only tissue.
+_NOTABLE_INK_SHARE = 0.02
 
 
 def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
@@ -52,7 +54,7 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         context = context.warned(NO_ONE_CHOSE)
         whole = whole_tissue_region(tissue, inputs.hash)
         if whole is None:
-            context = context.refused(Refusal("no_tissue", "no tissue was found on the glass"))
+            context = context.refused(_no_tissue(tissue))
         else:
             # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
@@ -60,6 +62,17 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context)
+
+
+def _no_tissue(tissue: Tissue) -> Refusal:
+    """Return the refusal of glass without tissue; it says so where something was taken for pen marks."""
+    if tissue.ink_share < _NOTABLE_INK_SHARE:
+        return Refusal("no_tissue", "no tissue was found on the glass")
+    return Refusal(
+        "no_tissue",
+        f"no tissue was found on the glass: {tissue.ink_share:.0%} of the image has the colour of pen marks. "
+        "If that is tissue, draw a region around it and set its class to Tumor",
+    )
 
 
 def _anisotropy_warning(slide: Slide) -> list[str]:

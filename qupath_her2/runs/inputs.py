@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import shapely
 
@@ -55,8 +55,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     """
     pixel_size_um, source = _pixel_size(job, slide)
     found = _region_file(job, slide)
-    cores = core_regions(found)
-    regions = cores or found.regions
+    regions = core_regions(found) if found.cores else found.regions
     card = job.method.card()
     # A network that finds the tumour searches all tissue: tumour and stroma annotations would only restrict it.
     # Ignored, in-situ and control regions still subtract.
@@ -65,7 +64,8 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         regions = tuple(region for region in regions if region.role not in ("tumour", "stroma"))
     # A drawn region always wins over --whole-tissue, so that a project may be half annotated.
     has_tumour = any(region.role == "tumour" for region in regions)
-    whole_tissue = (job.options.whole_tissue or finds_tumour) and not has_tumour
+    # Tumour drawn outside all cores is a mistake to point out, no reason to score the glass between the cores.
+    whole_tissue = ((job.options.whole_tissue and not found.cores) or finds_tumour) and not has_tumour
     fingerprint = image_fingerprint(job.ref.path)
     measurement_hash = input_hash(
         # As drawn, before cores are cut or roles removed: those steps follow from the settings below.
@@ -74,6 +74,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             "method": job.method.name,
             "whole_tissue": whole_tissue,
             "tissue": job.settings.tissue,
+            **_listed_only(found),
             **job.method.measurement_settings(job.settings, card),
         },
         image_fingerprint=fingerprint,
@@ -86,14 +87,33 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         pixel_size_source=source,
         region_file=found,
         regions=regions,
-        by_core=bool(cores),
+        by_core=bool(found.cores),
         whole_tissue=whole_tissue,
         fingerprint=fingerprint,
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
         hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
         measurement_hash=measurement_hash,
         card=card,
+        empty_cores=() if finds_tumour else _empty_cores(found, regions),
     )
+
+
+def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    in_use = {region.uuid for region in regions}
+    return tuple(core for core in found.cores if core.uuid not in in_use)
+
+
+def _listed_only(found: RegionFile) -> dict[str, list[Any]]:
+    """Return what a result lists without measuring it: features set aside and missing cores, for the input hash.
+
+    Without them, a result would count as up to date that does not mention what was added to the file since. Keys are
+    left out where there is nothing to list.
+    """
+    listed = {
+        "set_aside": sorted((feature.id or "", feature.reason) for feature in found.quarantined),
+        "missing_cores": sorted((str(core.uuid), core.name or "") for core in found.missing_cores),
+    }
+    return {name: entries for name, entries in listed.items() if entries}
 
 
 def unopened_inputs(job: ScoreJob) -> Inputs:

@@ -41,6 +41,8 @@ class Inputs:
         Regions in use, all roles; TMA cores are already intersected with the tumour annotations.
     by_core
         Each region is a TMA core with a score of its own, and the slide has none.
+    empty_cores
+        TMA cores without tumour: no tumour annotation lies in them.
     whole_tissue
         No tumour region was drawn, and all tissue is to be measured.
     fingerprint
@@ -67,6 +69,7 @@ class Inputs:
     hash: str
     measurement_hash: str
     card: ModelCard | None = None
+    empty_cores: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

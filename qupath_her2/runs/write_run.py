@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qupath_her2.config import settings_as_dict
 from qupath_her2.project.exchange.cell_files import write_cells
@@ -14,13 +14,14 @@ from qupath_her2.project.exchange.runs import new_run, read_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.report.pictures import draw_overlay, encode_jpeg
+from qupath_her2.runs.unscored_regions import region_entry, unscored_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.project.exchange.locks import ImageLock
     from qupath_her2.project.exchange.runs import RunWriter
-    from qupath_her2.records import CellTable, Region
+    from qupath_her2.records import CellTable
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs
     from qupath_her2.slides.readers.slide import Slide
@@ -179,7 +180,8 @@ def _record(
         counts=cell_counts(finished),
         timings_s={**finished.timings_s, "total": round(seconds, 3)},
         warnings=finished.context.warnings,
-        regions=tuple(_region_entry(region, inputs.pixel_size_um) for region in finished.regions),
+        regions=tuple(region_entry(region, inputs) for region in finished.regions),
+        unscored=unscored_entries(inputs, finished),
         cells={
             "measurements": list(finished.table.measurement_names),
             "classes": list(finished.table.class_names),
@@ -205,15 +207,3 @@ def _relative(path: Path, out: Path) -> str:
     project = exchange_root(out.resolve()).parent
     resolved = path.resolve()
     return (resolved.relative_to(project) if resolved.is_relative_to(project) else resolved).as_posix()
-
-
-def _region_entry(region: Region, pixel_size_um: float | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "uuid": str(region.uuid),
-        "name": region.name,
-        "class": region.class_name,
-        "role": region.role,
-    }
-    if pixel_size_um is not None:
-        entry["area_um2"] = round(region.geometry.area * pixel_size_um**2, 1)
-    return entry

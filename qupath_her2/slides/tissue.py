@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.stains.vectors import optical_density
@@ -25,6 +26,20 @@ _Mask = NDArray[np.bool_]
 _STRIP_BYTES = 96 * 2**20
 #: Fewest thumbnail pixels from which the colour of the glass is taken.
 _MIN_GLASS_PIXELS = 20
+#: A piece that makes up this share of the image is tissue, not dust, however small the image.
+_DUST_SHARE = 0.02
+#: A gap that makes up this share of the image is glass, not a hole in the tissue, however small the image.
+_GLASS_SHARE = 0.25
+#: Side of the windows in which ink is even, µm: narrower than any pen stroke, wider than several nuclei.
+_INK_WINDOW_UM = 40.0
+#: Gaps between nuclei in tissue whose stroma or cytoplasm is nearly clear, µm.
+_NUCLEAR_GAP_UM = 24.0
+#: Largest coefficient of variation of the optical density in such a window of ink. Streaky strokes have up to 0.06;
+#: the nuclei of a dense lymphoid infiltrate have 0.24 at 8 µm per pixel, and more on finer pixels.
+_MAX_INK_VARIATION = 0.2
+#: Pixel size taken for these two alone where none is known, µm: that of 40x. On coarser pixels they cover more, up to a
+#: tenth of a millimetre, still less than a pen stroke.
+_USUAL_PIXEL_SIZE_UM = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,8 @@ class TissueSettings:
     clear_od
         A pixel is tissue, whatever its texture, if its mean OD above the glass exceeds this, OD.
     min_piece_um2, max_hole_um2
-        Smaller pieces count as dust and are dropped; smaller holes are filled; µm².
+        Smaller pieces count as dust and are dropped, unless they make up 2 % of the image, as in a crop that is all
+        tissue; smaller holes are filled; µm².
     min_piece_px, max_hole_px
         The same in mask pixels, for images without a pixel size.
     """
@@ -79,6 +95,8 @@ class Tissue:
         are not white either.
     width, height
         Size of the image, level-0 px.
+    ink_share
+        Share of the image that was taken for pen marks, 0 to 1.
     """
 
     mask: NDArray[np.bool_]
@@ -86,6 +104,7 @@ class Tissue:
     background_rgb: tuple[float, float, float]
     width: int
     height: int
+    ink_share: float = 0.0
 
 
 def read_thumbnail(slide: Slide, downsample: int) -> tuple[NDArray[np.uint8], float]:
@@ -156,36 +175,44 @@ def find_tissue(
     # Small fields get at least 128 mask pixels across, or their outlines would be coarser than their cells.
     wanted = max(1, min(wanted, max(slide.width, slide.height) // 128))
     rgb, downsample = read_thumbnail(slide, wanted)
-    background, mask = _tissue_mask(rgb, s)
+    background, mask, ink = _tissue_mask(rgb, s, (size_um or _USUAL_PIXEL_SIZE_UM) * downsample)
     area = (size_um * downsample) ** 2 if size_um else None
     min_piece = s.min_piece_um2 / area if area else s.min_piece_px
     max_hole = s.max_hole_um2 / area if area else s.max_hole_px
-    mask = _without_small(mask, min_piece)
-    mask = ~_without_small(~mask, max_hole)
-    return Tissue(mask, downsample, background, slide.width, slide.height)
+    mask = _without_small(mask, min(min_piece, _DUST_SHARE * mask.size))
+    mask = ~_without_small(~mask, min(max_hole, _GLASS_SHARE * mask.size))
+    return Tissue(mask, downsample, background, slide.width, slide.height, float(ink.mean()))
 
 
-def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings) -> tuple[_White, _Mask]:
-    """Return the background colour and the tissue mask, before small pieces and holes are removed."""
+def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings, mask_um: float) -> tuple[_White, _Mask, _Mask]:
+    """Return background colour, tissue and ink, before small pieces and holes are removed; `mask_um` as `_is_pen`."""
     grey = optical_density(rgb).mean(axis=2)
     texture = _local_std(grey)
     background = _glass_colour(rgb, texture < s.faint_texture_od)
     if background is None:
         gaps = _brightest_colour(rgb) or (255.0, 255.0, 255.0)
-        return gaps, ~_is_pen(optical_density(rgb, gaps))
+        ink = _is_pen(optical_density(rgb, gaps), mask_um)
+        return gaps, ~ink, ink
     od = optical_density(rgb, background)
     # A light blur suppresses single noisy pixels of glass but keeps thin strands of tissue.
     darkness = cv2.GaussianBlur(od.mean(axis=2), (0, 0), 1.0)
     faint = (darkness > s.faint_od) & (texture > s.faint_texture_od)
-    # Pale gaps between nuclei have no texture; closing bridges gaps of up to four pixels.
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    # Pale gaps between nuclei have no texture; closing bridges gaps of up to four pixels, and finer ones of 24 µm.
+    width = _odd_px(_NUCLEAR_GAP_UM, mask_um)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     mask = (faint | (darkness > s.clear_od)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     # Blur and closing extend dark tissue by one or two pixels onto the glass; remove that rim where it is bright.
     rim = (mask > 0) & (cv2.erode(mask, np.ones((5, 5), np.uint8)) == 0)
     rim &= od.mean(axis=2) < s.faint_od
-    return background, (mask > 0) & ~rim & ~_is_pen(od)
+    ink = _is_pen(od, mask_um)
+    return background, (mask > 0) & ~rim & ~ink, ink
+
+
+def _odd_px(width_um: float, mask_um: float) -> int:
+    """Return a width in whole mask pixels, odd and at least 5."""
+    return max(5, round(width_um / mask_um) | 1)
 
 
 def _local_std(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -230,23 +257,44 @@ def _is_white(rgb: NDArray[Any]) -> _Mask:
     return cast(_Mask, (low >= 195) & (high - low <= 30))
 
 
-def _is_pen(od: NDArray[np.float32]) -> _Mask:
-    """Return where the colour is that of pen ink: no mixture of haematoxylin, DAB and eosin gives these ratios.
+def _is_pen(od: NDArray[np.float32], mask_um: float) -> _Mask:
+    """Return where a pen has drawn: the colour is that of ink, evenly over more than a few nuclei.
 
     Haematoxylin absorbs red and green about equally (0.65 : 0.70), DAB and eosin absorb green more than red. Blue ink
     absorbs red much more than green, green ink absorbs green least, red ink absorbs no red, and black ink absorbs all
-    three equally and strongly.
+    three equally and strongly. Some laboratories' haematoxylin is as blue as ink, but lies in nuclei.
+
+    Parameters
+    ----------
+    od
+        Optical density above the glass, float32 (h, w, 3).
+    mask_um
+        Pixel size, µm.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        (h, w), True on ink and its blurred rim.
     """
-    od = cast("NDArray[np.float32]", cv2.blur(od, (3, 3)))
-    red, green, blue = od[..., 0], od[..., 1], od[..., 2]
-    strongest = np.maximum(od.max(axis=2), 1e-6)
+    smooth = cast("NDArray[np.float32]", cv2.blur(od, (3, 3)))
+    red, green, blue = smooth[..., 0], smooth[..., 1], smooth[..., 2]
+    strongest = np.maximum(smooth.max(axis=2), 1e-6)
     blue_ink = (red > 0.2) & (red > 1.2 * green)
     green_ink = (strongest > 0.2) & (green < 0.8 * red) & (green < 0.8 * blue)
     red_ink = (green > 0.4) & (red < 0.12 * green) & (blue > 0.75 * green)
-    black_ink = (od.min(axis=2) > 0.65) & (od.min(axis=2) > 0.85 * strongest)
+    black_ink = (smooth.min(axis=2) > 0.65) & (smooth.min(axis=2) > 0.85 * strongest)
     ink = (blue_ink | green_ink | red_ink | black_ink).astype(np.uint8)
     # Single pixels of these colours are pigment; a pen stroke is at least three pixels wide, plus its blurred rim.
     ink = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if not ink.any():
+        return ink.astype(bool)
+    window = _odd_px(_INK_WINDOW_UM, mask_um)
+    darkness = od.max(axis=2)
+    mean = cv2.blur(darkness, (window, window))
+    spread = np.sqrt(np.maximum(cv2.blur(darkness * darkness, (window, window)) - mean * mean, 0))
+    core = ink & (spread < _MAX_INK_VARIATION * mean)
+    # Windows at the edge of a stroke contain glass: the stroke reaches half a window beyond its even core.
+    ink &= cv2.dilate(core, np.ones((window + 2, window + 2), np.uint8))
     return cast(_Mask, cv2.dilate(ink, np.ones((5, 5), np.uint8)).astype(bool))
 
 

@@ -46,6 +46,9 @@ class RunRecord:
     regions
         The scored regions in order, each with ``uuid``, ``name``, ``class``, ``area_um2`` …; a cell's
         `region` is an index into it.
+    unscored
+        Regions and TMA cores that were not measured, each with ``uuid``, ``name``, ``class``, ``area_um2`` …, and with
+        ``status`` (``missing``, ``no tumour``, ``not assessable``) and ``reason``.
     cells
         ``measurements`` and ``classes``: the names of the measurement columns and class codes of ``cells.npz``.
     patches
@@ -70,6 +73,7 @@ class RunRecord:
     timings_s: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     regions: tuple[dict[str, Any], ...] = ()
+    unscored: tuple[dict[str, Any], ...] = ()
     cells: dict[str, list[str]] = field(default_factory=lambda: {"measurements": [], "classes": []})
     patches: dict[str, list[str]] = field(default_factory=lambda: {"classes": []})
     quarantined: tuple[QuarantinedFeature, ...] = ()

@@ -132,7 +132,7 @@ def parse_feature(index: int, raw: dict[str, Any], names: ClassNames) -> Feature
         class_name=class_name,
         name=name,
         is_locked=any(properties.get(key) is True for key in ("isLocked", "is_locked", "locked")),
-        is_missing=properties.get("isMissing") is True,
+        is_missing=any(properties.get(key) is True for key in ("isMissing", "is_missing", "missing")),
         geometry=raw.get("geometry"),
         # QuPath 0.2 and earlier wrote the nucleus into the properties; later versions no longer read it from there.
         nucleus=raw.get("nucleusGeometry") or properties.get("nucleusGeometry"),

@@ -99,6 +99,8 @@ class RegionFile:
         Sentences on what was repaired or skipped.
     cores
         TMA cores that are not marked missing, as regions of role ``other``; `name` is that of the core.
+    missing_cores
+        TMA cores marked missing in QuPath; they are listed, never scored.
     """
 
     regions: tuple[Region, ...] = ()
@@ -108,6 +110,7 @@ class RegionFile:
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cores: tuple[Region, ...] = ()
+    missing_cores: tuple[Region, ...] = ()
 
 
 def read_regions(
@@ -171,6 +174,7 @@ class _FeatureSorter:
     quarantined: list[QuarantinedFeature] = field(default_factory=list)
     labels: list[Region] = field(default_factory=list)
     cores: list[Region] = field(default_factory=list)
+    missing_cores: list[Region] = field(default_factory=list)
     cells: CellCollector = field(default_factory=CellCollector)
     unclassified: list[tuple[Feature, Region]] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
@@ -190,8 +194,6 @@ class _FeatureSorter:
             return
         if feature.object_type == "tile":
             self._count_skipped("tiles")
-        elif feature.object_type == "tma_core" and feature.is_missing:
-            self._count_skipped("TMA cores marked missing")
         elif feature.uuid is not None and is_ours(feature.uuid):
             self._count_skipped("objects of an earlier HER2 run")
         else:
@@ -247,7 +249,7 @@ class _FeatureSorter:
         region = Region(uuid, shape, role, feature.class_name, feature.name, feature.is_locked)
         # Callers decide on cores: the frame of the annotations inside, or a region if there are none.
         if feature.object_type == "tma_core":
-            self.cores.append(region)
+            (self.missing_cores if feature.is_missing else self.cores).append(region)
         elif is_label:
             self.labels.append(region)
         elif feature.class_name is None:
@@ -295,6 +297,7 @@ class _FeatureSorter:
             repairs=tuple(self.repairs),
             notes=(*self.repairs, *self.notes, *skipped),
             cores=tuple(self.cores),
+            missing_cores=tuple(self.missing_cores),
         )
 
 

@@ -46,3 +46,31 @@ def test_many_features_of_one_reason_are_one_line(project: Path) -> None:
     )
     assert "unclassified_is_tumour = true" in lines[0]
     assert "320 features set aside" in out
+
+
+def test_every_tma_core_has_a_line(project: Path) -> None:
+    def core(name: str, x: int, **more: bool) -> dict[str, object]:
+        ring = [[x, 10], [x + 100, 10], [x + 100, 110], [x, 110], [x, 10]]
+        return {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"objectType": "tma_core", "name": name, **more},
+        }
+
+    (project / "pale.geojson").unlink()
+    path = project / "strong.geojson"
+    cores = [core("A-1", 0), core("A-2", 105), core("A-3", 210), core("A-4", 315, isMissing=True)]
+    tumour = {**core("", 50), "properties": {"classification": {"name": "Tumor"}}}
+    path.write_text(json.dumps([*cores, tumour]))
+    _, out, _ = call("regions", project)
+    # The tumour reaches from 50 to 150: half of the first core, and 45 of 100 px of the second.
+    assert [line.strip() for line in out.splitlines() if "TMA core '" in line] == [
+        "TMA core 'A-1', 10,000 px², tumour in 5,000 px²",
+        "TMA core 'A-2', 10,000 px², tumour in 4,500 px²",
+        "TMA core 'A-3', 10,000 px², no tumour region in it",
+        "TMA core 'A-4', 10,000 px², marked missing",
+    ]
+    assert "1 region files: 1 regions, 4 TMA cores, 0 features set aside" in out
+    path.write_text(json.dumps(cores))
+    _, out, _ = call("regions", project)
+    assert out.count("scored as a whole") == 3

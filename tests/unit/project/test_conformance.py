@@ -126,7 +126,9 @@ class TestEveryKind:
         for number, reason in QUARANTINED.items():
             assert reason in found[object_id(1, number)]
 
-    def test_tma_cores_not_marked_missing_are_read(self, path: Path) -> None:
+    def test_tma_cores_are_read_and_those_marked_missing_kept_apart(self, path: Path) -> None:
+        (missing,) = read(path).missing_cores
+        assert (missing.uuid, missing.name) == (UUID(object_id(3, 2)), "A-2")
         (core,) = read(path).cores
         assert (core.uuid, core.name, core.role) == (UUID(object_id(3, 1)), "A-1", "other")
         distance = np.hypot(*(shapely.get_coordinates(core.geometry.exterior) - (40, 125)).T)
@@ -156,7 +158,7 @@ class TestAsQuPathWrites:
 
     def test_skipped_objects_are_noted(self, path: Path) -> None:
         notes = read(path).notes
-        assert notes == ("1 TMA cores marked missing were left out.", "1 tiles were left out.")
+        assert notes == ("1 tiles were left out.",)
 
     def test_every_version_and_form_has_the_same_content(self, path: Path) -> None:
         assert differences(features(path), features(WRITTEN[0])) == []

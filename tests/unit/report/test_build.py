@@ -21,6 +21,10 @@ def test_report_lists_all_images_with_a_result(scored: Path) -> None:
     written = write_report(scored)
     assert [row.name for row in written.rows] == ["pale.ome.tif", "strong.ome.tif"]
     assert written.counts == "2 images: 2 scored"
+    regions = written.regions_csv.read_text(encoding="utf-8-sig").splitlines()
+    assert {line.split(",")[0] for line in regions} == {"image", "pale.ome.tif", "strong.ome.tif"}
+    # A line for each scored region, and the header.
+    assert len(regions) == 1 + sum(len(row.regions) for row in written.rows)
     page = written.html.read_text(encoding="utf-8")
     assert "typical cells" in page
     assert page.count('class="badge') >= 4
@@ -38,6 +42,7 @@ def test_a_damaged_result_becomes_a_failed_row(scored: Path) -> None:
     pointer.write_bytes(b"{")
     written = write_report(scored)
     assert sorted(row.state for row in written.rows) == ["failed", "scored"]
+    assert ",failed," in written.regions_csv.read_text(encoding="utf-8-sig")
 
 
 def test_a_changed_file_only_costs_the_pictures(scored: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from qupath_her2.errors import OutputError
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.pictures import encode_jpeg
+from qupath_her2.report.region_table import RegionRow
 from qupath_her2.report.summary_table import SummaryRow
 
 JPEG = encode_jpeg(np.full((20, 30, 3), 120, np.uint8))
@@ -121,15 +123,20 @@ def test_bars_are_as_long_as_the_shares(tmp_path: Path) -> None:
 
 def test_regions_are_listed_where_there_are_several(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    one = Score("scored", "1+", "because", "g", n_cells=120)
-    both = score(regions={"aaaaaaaa-1": one, "bbbbbbbb-2": one})
-    row = SummaryRow("1", "a", "scored", score=both, run="r")
-    names = {"bbbbbbbb-2": "Core A1", "aaaaaaaa-1": "Core A2"}
-    write_html(path, [row], [ReportPictures(region_names=names)], version="1")
-    text = page(path).text
-    assert text.index("Core A1") < text.index("Core A2"), "in the order of the region file"
+    one = Score("scored", "1+", "because", "g", n_cells=120, h_score=41.0)
+    regions = (
+        RegionRow("b", "Core A1", "TMA core", None, "scored", "because", score=one),
+        RegionRow("a", "Core <A2>", "TMA core", None, "missing", "It is marked missing."),
+    )
+    row = SummaryRow("1", "a", "scored", score=score(), run="r", regions=regions)
     write_html(path, [row], [ReportPictures()], version="1")
-    assert "bbbbbbbb" in page(path).text
+    text = page(path).text
+    assert "TMA cores" in text
+    words = ("Core A1", "1+", "41", "120", "because", "Core <A2>", "missing", "It is marked missing.")
+    places = [text.index(word, text.index("TMA cores")) for word in words]
+    assert places == sorted(places)
+    write_html(path, [replace(row, regions=regions[:1])], [ReportPictures()], version="1")
+    assert "Core A1" not in page(path).text
 
 
 def test_an_unwritable_path_is_refused_and_leaves_no_file(tmp_path: Path) -> None:

@@ -141,6 +141,45 @@ def test_cores_are_cut_with_the_tumour_annotations() -> None:
     assert core_regions(RegionFile(regions=(tumour,))) == ()
 
 
+def test_what_is_only_listed_belongs_to_the_hash(project: Path) -> None:
+    path = project / "strong.geojson"
+    clean = json.loads(path.read_text())
+    first = gather(job_of(project))
+    hashes = [first.measurement_hash]
+    square = {"type": "Polygon", "coordinates": [[[5, 5], [60, 5], [60, 60], [5, 60], [5, 5]]]}
+    core = {"objectType": "tma_core", "name": "A-1", "isMissing": True}
+    for geometry, properties in ((None, {}), (square, {}), (square, core), (square, {**core, "name": "A-2"})):
+        more = {"type": "Feature", "id": "extra", "geometry": geometry, "properties": properties}
+        path.write_text(json.dumps({**clean, "features": [*clean["features"], more]}))
+        hashes.append(gather(job_of(project)).measurement_hash)
+    assert len(set(hashes)) == 5
+    # The place of a feature in its file changes nothing.
+    path.write_text(json.dumps({**clean, "features": [more, *clean["features"]]}))
+    assert gather(job_of(project)).measurement_hash == hashes[-1]
+    path.write_text(json.dumps(clean))
+    assert gather(job_of(project)).hash == first.hash
+
+
+def test_cores_without_tumour_are_known_as_empty(project: Path) -> None:
+    job = job_of(project)
+    drawn = json.loads((project / "strong.geojson").read_text())["features"]
+    cores = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shape),
+            "properties": {"objectType": "tma_core", "name": name},
+        }
+        for name, shape in (("full", shapely.box(0, 0, 400, 400)), ("bare", shapely.box(0, 0, 1, 1)))
+    ]
+    far = [{**one, "geometry": shapely.geometry.mapping(shapely.box(2, 2, 420, 420))} for one in drawn]
+    (project / "strong.geojson").write_text(json.dumps(far + cores))
+    found = gather(job)
+    assert found.by_core
+    assert [core.name for core in found.empty_cores] == ["bare"]
+    (project / "strong.geojson").write_text(json.dumps(cores))
+    assert gather(job).empty_cores == ()
+
+
 def test_a_drawn_region_wins_over_whole_tissue(project: Path) -> None:
     assert not gather(job_of(project, whole_tissue=True)).whole_tissue
     stroma = region(5, shapely.box(0, 0, 50, 50), "stroma")

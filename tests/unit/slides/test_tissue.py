@@ -99,6 +99,79 @@ def test_pen_is_not_tissue(tmp_path, ink):
     assert overlap(tissue, truth) > 0.9
 
 
+#: Of a laboratory whose haematoxylin is as blue as ink: it absorbs red 1.34 times as much as green.
+BLUE_HAEMATOXYLIN = np.array([0.78, 0.58, 0.22]) / np.linalg.norm([0.78, 0.58, 0.22])
+
+
+def add_blue_nuclei(image, rng, spacing_um, pixel_um):
+    """Cells of pale cytoplasm with blue nuclei 7 µm wide on a shaken grid; 7 µm apart, they touch."""
+    side = image.shape[0]
+    density = np.full((side, side), 0.05, np.float32)
+    for x, y in np.mgrid[0 : side : spacing_um / pixel_um, 0 : side : spacing_um / pixel_um].reshape(2, -1).T:
+        at = (int(x + rng.normal(0, 1.5 / pixel_um)), int(y + rng.normal(0, 1.5 / pixel_um)))
+        cv2.circle(density, at, round(3.5 / pixel_um), float(rng.normal(0.7, 0.15)), -1)
+    image *= 10 ** (-density[..., None] * BLUE_HAEMATOXYLIN)
+
+
+@pytest.mark.parametrize("pixel_um", [0.25, 0.5])
+@pytest.mark.parametrize("spacing_um", [7, 12], ids=["touching", "loose"])
+@pytest.mark.parametrize("side", [420, 1200])
+def test_blue_nuclei_are_not_pen(tmp_path, side, spacing_um, pixel_um):
+    rng = np.random.default_rng(8)
+    image = glass(rng, side)
+    add_blue_nuclei(image, rng, spacing_um, pixel_um)
+    with opened(tmp_path, image) as slide:
+        for size_um in (pixel_um, None):
+            tissue = find_tissue(slide, pixel_size_um=size_um)
+            assert tissue.mask.mean() > 0.98
+            assert tissue.ink_share == 0
+
+
+@pytest.mark.parametrize(
+    ("ink", "strength"),
+    [((30, 50, 190), 1.0), ((30, 50, 190), 0.5), ((20, 140, 60), 0.5), ((25, 25, 28), 1.0)],
+    ids=["blue", "faded-blue", "faded-green", "black"],
+)
+def test_a_stroke_over_blue_nuclei_and_over_glass_is_pen(tmp_path, ink, strength):
+    rng = np.random.default_rng(8)
+    image = glass(rng, 2048)
+    truth = np.zeros((2048, 2048), bool)
+    truth[400:1400, 400:1400] = True
+    stained = glass(rng, 2048)
+    add_blue_nuclei(stained, rng, 9, PIXEL_UM)
+    image[truth] = stained[truth]
+    pen = np.zeros((2048, 2048), np.uint8)
+    # 150 µm wide, as a fine marker draws.
+    cv2.line(pen, (100, 1000), (1900, 800), 1, 300)
+    image[pen > 0] *= (np.array(ink) / GLASS) ** strength
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    left = cv2.resize(pen, tissue.mask.shape[::-1], interpolation=cv2.INTER_AREA) > 0
+    assert (tissue.mask & left).sum() < 0.03 * left.sum()
+    # The rim of a stroke is taken off with it, up to three mask pixels on either side.
+    assert overlap(tissue, truth & (cv2.dilate(pen, np.ones((97, 97), np.uint8)) == 0)) > 0.9
+    assert 0.9 < tissue.ink_share / (pen > 0).mean() < 1.5
+
+
+def test_a_small_crop_of_a_field_is_tissue(tmp_path):
+    """A crop of 11,025 µm² was dropped as dust, which is anything below 10,000 µm²."""
+    field = draw_field(
+        FieldSettings(width_px=600, height_px=600, pixel_size_um=0.25, seed=5, shares=(0.1, 0.1, 0.2, 0.6))
+    )
+    for side in (150, 300, 420, 600):
+        with opened(tmp_path, field.rgb[:side, -side:].astype(np.float64)) as slide:
+            for size_um in (0.25, None):
+                assert find_tissue(slide, pixel_size_um=size_um).mask.mean() > 0.9, side
+
+
+@pytest.mark.parametrize("grain", [0.0, 2.0])
+@pytest.mark.parametrize("side", [60, 200, 420])
+def test_a_small_crop_of_blank_glass_has_no_tissue(tmp_path, side, grain):
+    image = GLASS + np.random.default_rng(1).normal(0, grain, (side, side, 3))
+    with opened(tmp_path, image) as slide:
+        assert not find_tissue(slide, pixel_size_um=0.25).mask.any()
+
+
 def test_dust_is_not_tissue_and_dab_is_not_pen(tmp_path):
     rng = np.random.default_rng(3)
     image = glass(rng, 2048)

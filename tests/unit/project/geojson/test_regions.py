@@ -278,16 +278,20 @@ def test_unclassified_annotations_are_tumour_only_by_setting_and_without_other_t
     assert "unclassified_is_tumour = true under [regions] in her2.toml" in parse(plain).quarantined[0].reason
 
 
-def test_our_objects_tiles_and_missing_cores_are_skipped() -> None:
+def test_our_objects_and_tiles_are_skipped_and_missing_cores_kept_apart() -> None:
     own = str(UUID(bytes=object_uuids("ab" * 32, 1)[0].tobytes()))
     tile = feature(square(9), properties={"objectType": "tile", "classification": "Tumor"})
     core = feature(properties={"objectType": "tmaCore", "name": "A-1"})
-    missing = feature(square(800), properties={"objectType": "tmaCore", "isMissing": True})
-    found = parse(feature(id=own), tile, core, missing)
+    keys = ("isMissing", "is_missing", "missing")
+    missing = [
+        feature(square(600 + 90 * i), properties={"objectType": "tmaCore", "name": f"B-{i}", key: True})
+        for i, key in enumerate(keys)
+    ]
+    found = parse(feature(id=own), tile, core, *missing)
     assert not found.regions
     assert [region.name for region in found.cores] == ["A-1"]
+    assert [region.name for region in found.missing_cores] == ["B-0", "B-1", "B-2"]
     assert {note.split(" ", 1)[1] for note in found.notes} == {
-        "TMA cores marked missing were left out.",
         "objects of an earlier HER2 run were left out.",
         "tiles were left out.",
     }
