@@ -178,7 +178,9 @@ def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[
         made = min(path.stat().st_mtime_ns for path in written)
         # Another process, e.g. on another machine, may have finished images since the report was written.
         pointers = (plan.out / "results").glob("*/current.json")
-        if all(pointer.stat().st_mtime_ns < made for pointer in pointers):
+        # Files that are not read are named in the report, too: they may have come or gone.
+        places = (plan.out.absolute().parent, *pointers)
+        if all(place.stat().st_mtime_ns < made for place in places):
             return html
     return write_report(plan.out, failed).html
 

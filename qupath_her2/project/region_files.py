@@ -92,7 +92,9 @@ def unclaimed_region_files(images: Sequence[Path], unread: Iterable[Path], folde
     """
     found, _ = _match(images, folder)
     others, _ = _match(list(unread), folder)
-    stems = [stem for image in images if image not in found.by_image for stem in image_stems(image.name)]
+    # A file typed wrongly is missing somewhere: only there is it worth a hint.
+    without = [image for image in images if image not in found.by_image or _is_other(found.by_image[image])]
+    stems = [stem for image in without for stem in image_stems(image.name)]
     orphans, foreign = [], []
     for place in sorted({folder, *(image.parent for image in images)}):
         for key, path in _named_files(place).items():

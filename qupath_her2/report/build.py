@@ -12,6 +12,7 @@ from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.project.exchange.runs import current_run, read_record, read_run
 from qupath_her2.project.exchange.score_files import read_score
 from qupath_her2.project.exchange.writing import replace_file
+from qupath_her2.project.folder import OUTPUT_NAME, folder_notes
 from qupath_her2.provenance import versions
 from qupath_her2.records import CaseInfo
 from qupath_her2.report.heat import OVERLAYS, Overlay, blend_overlay, read_overlays
@@ -93,9 +94,17 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
     # A generator: the pictures of only one image are in memory at a time.
     pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
-    write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"])
+    notes = _folder_notes(out)
+    write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"], notes=notes)
     html, csv, regions = (out / name for name in ("report.html", "summary.csv", "regions.csv"))
     return WrittenReport(html, csv, regions, tuple(rows), count_states(rows))
+
+
+def _folder_notes(out: Path) -> list[str]:
+    """Return sentences on files of the image folder that are not read, where `out` lies in it."""
+    her2 = exchange_root(out.absolute())
+    # Results written elsewhere with --out do not tell which folder their images came from.
+    return folder_notes(her2.parent, her2) if her2.name == OUTPUT_NAME else []
 
 
 def read_rows(out: Path, failed: Mapping[str, tuple[str, str]]) -> tuple[list[SummaryRow], list[Path | None]]:

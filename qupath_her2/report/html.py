@@ -100,6 +100,7 @@ def write_html(
     *,
     version: str,
     title: str = "HER2 report",
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the report for `rows` to `path`.
 
@@ -118,6 +119,8 @@ def write_html(
         Version of this package.
     title
         Heading of the page.
+    notes
+        Sentences on the folder as a whole, shown below the table of images.
 
     Raises
     ------
@@ -131,6 +134,7 @@ def write_html(
         .stream(
             title=title,
             rows=rows,
+            notes=notes,
             images=zip(rows, pictures, strict=True),
             counts=count_states(rows),
             classes=CELL_CLASSES,

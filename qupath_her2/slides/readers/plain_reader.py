@@ -50,6 +50,7 @@ _MAX_SAMPLES = 4
 #: Rows converted at once.
 _ROWS_AT_ONCE = 256
 _CONVERT = "Save a single plane of it as 8-bit RGB."
+_RECODE = "Export it again, compressed with JPEG, LZW or not at all."
 
 
 class _UnsupportedPixelsError(ValueError):
@@ -97,6 +98,9 @@ class PlainSlide(BaseSlide):
             raise read_error(path, error, error.way_out) from error
         except _UnsupportedPixelsError as error:
             raise read_error(path, error, _CONVERT) from error
+        except ImportError as error:
+            # imagecodecs is built without some rare codecs, and tifffile knows codecs that it has no decoder for.
+            raise read_error(path, f"there is no decoder for its compression ({error})", _RECODE) from error
         except DECODE_ERRORS as error:
             raise read_error(path, error or type(error).__name__, DAMAGED) from error
         self._rgb = rgb

@@ -17,6 +17,7 @@ from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.limits import (
     MAX_TILE_PIXELS,
     MAX_TILES,
+    LimitError,
     check_coarsest_level,
     check_expansion,
     check_tile,
@@ -87,13 +88,29 @@ def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel,
     EOFError
         If a tile ends beyond `file_size` bytes, that is, the file is truncated.
     LimitError
-        If tiles or levels are larger than any reader should try.
+        If tiles or levels are larger than any reader should try, or the file holds fluorescence channels.
     """
+    _refuse_fluorescence(tiff)
     levels = sorted(
         (_level(page, file_size) for page in _pyramid_pages(tiff)), key=lambda level: -level.width
     )
     check_coarsest_level([(level.width, level.height) for level in levels], len(levels[-1].offsets))
     return tuple(levels)
+
+
+def _refuse_fluorescence(tiff: tifffile.TiffFile) -> None:
+    """Refuse a QPTIFF of several channels: its first page alone looks like a grey brightfield scan."""
+    if not tiff.is_qpi:
+        return
+    first: Any = tiff.pages[0]
+    pages: list[Any] = [tiff.pages[number] for number in range(len(tiff.pages))]
+    # Frames have the layout of the page that they were read after.
+    channels = [page for page in pages if page.shape == first.shape and len(page.shape) == 2]
+    if len(channels) > 1:
+        raise LimitError(
+            f"it is a fluorescence scan of {len(channels)} channels, and HER2 is scored on brightfield scans",
+            "Scan the HER2 IHC slide in brightfield.",
+        )
 
 
 def _pyramid_pages(tiff: tifffile.TiffFile) -> list[Any]:

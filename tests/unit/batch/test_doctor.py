@@ -53,3 +53,19 @@ def test_a_wrong_score_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         "qupath_her2.batch.local.run_jobs", lambda jobs: [ImageResult("a", "a", "failed", error="x")]
     )
     assert checks.check_scoring().state == "FAIL"
+
+
+def test_images_are_counted_and_what_is_not_read_is_named(tmp_path: Path) -> None:
+    assert list(checks.check_images(tmp_path / "none")) == []
+    (tmp_path / "notes.txt").touch()
+    assert list(checks.check_images(tmp_path)) == []
+    for name in ("a.png", "b.png", "a.geojson", "c.czi"):
+        (tmp_path / name).touch()
+    count, unread = checks.check_images(tmp_path)
+    assert (count.state, count.text) == ("PASS", "2 found, 1 with a region file")
+    assert unread.state == "WARN"
+    assert unread.text.startswith("Not read: 'c.czi' (Zeiss CZI).")
+    (tmp_path / "a.tif").touch()
+    (failed,) = checks.check_images(tmp_path)
+    assert failed.state == "FAIL"
+    assert "'a.geojson' could belong to 'a.png' and 'a.tif'" in failed.text

@@ -80,3 +80,13 @@ def test_closing_twice_is_harmless(monkeypatch, tmp_path):
     slide = opened(monkeypatch, tmp_path, FakeHandle(()))
     slide.close()
     slide.close()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [("1000", "-2000", (1000.0, -2000.0)), ("nan", "1", None), ("a", "1", None), (None, "1", None)],
+)
+def test_the_place_on_the_glass_is_hamamatsus(monkeypatch, tmp_path, x, y, expected):
+    stated = {"hamamatsu.XOffsetFromSlideCentre": x, "hamamatsu.YOffsetFromSlideCentre": y}
+    properties = {name: value for name, value in stated.items() if value is not None}
+    assert opened(monkeypatch, tmp_path, FakeHandle((), **properties)).scan_offset_nm == expected

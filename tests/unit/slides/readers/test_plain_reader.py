@@ -134,3 +134,17 @@ def test_a_giant_flat_image_is_refused_before_decoding(tmp_path, suffix):
 def test_other_channel_counts_are_refused():
     with pytest.raises(ValueError, match="5 channels"):
         to_rgb8(np.zeros((4, 4, 5), np.uint8))
+
+
+def test_a_compression_without_a_decoder_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, rgb(), photometric="rgb", compression="zstd")
+
+    def decode(*_, **__):
+        raise ImportError("could not import name 'zstd_decode' from 'imagecodecs'")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", decode)
+    with pytest.raises(
+        ImageReadError, match=r"no decoder for its compression.*zstd.*Export it again, compressed"
+    ):
+        PlainSlide(path)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from qupath_her2.errors import ImageReadError
+from qupath_her2.slides.readers.slide import open_slide
 from qupath_her2.slides.readers.tiff_layout import describe_levels
 
 
@@ -59,3 +61,19 @@ def test_unsupported_layouts_are_named(tmp_path, pixels, options, found):
     tifffile.imwrite(path, pixels, tile=(16, 16), **options)
     with pytest.raises(ValueError, match=rf"{found}.*not supported by the fast reader"):
         levels_of(path)
+
+
+@pytest.mark.parametrize(("photometric", "n_pages"), [("minisblack", 3), ("rgb", 1), ("minisblack", 1)])
+def test_fluorescence_channels_of_a_qptiff_are_refused(tmp_path, photometric, n_pages):
+    path = tmp_path / "a.qptiff"
+    shape = (256, 512, 3) if photometric == "rgb" else (256, 512)
+    options = {"software": "PerkinElmer-QPI", "metadata": None, "photometric": photometric}
+    with tifffile.TiffWriter(path) as writer:
+        for _ in range(n_pages):
+            writer.write(np.zeros(shape, np.uint8), tile=(256, 256), **options)
+        writer.write(np.zeros((64, 64), np.uint8), software="PerkinElmer-QPI", metadata=None)
+    if n_pages == 1:
+        assert (levels_of(path)[0].width, levels_of(path)[0].height) == (512, 256)
+        return
+    with pytest.raises(ImageReadError, match=r"fluorescence scan of 3 channels.*in brightfield"):
+        open_slide(path)
