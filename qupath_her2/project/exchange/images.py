@@ -18,11 +18,14 @@ import orjson
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.cases import case_from_metadata
+from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.records import CaseInfo, Refusal, SlideRef
 
 __all__ = ["IMAGES_FORMAT", "PREDICTIONS", "exchange_root", "read_images"]
 
 IMAGES_FORMAT = 1
+#: Largest coordinate of a crop, px: QuPath's own coordinates are 32-bit integers.
+_MAX_SIDE = 2**31
 #: Subfolder of the exchange folder for predictions of networks, with the same layout of ``results``.
 PREDICTIONS = "predictions"
 
@@ -81,6 +84,11 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
     for key in ("id", "name"):
         if not isinstance(image.get(key), str) or not image[key]:
             raise ExchangeError(f"{where}: {key!r} is {image.get(key)!r}, not text. Pull the project again.")
+    # Results and regions are named after the id: it must not lead out of the exchange folder.
+    try:
+        image_folder(her2, image["id"])
+    except ExchangeError as error:
+        raise ExchangeError(f"{where}: {error} Pull the project again.") from error
     # Without a recorded path, the name is taken for the path.
     path = image.get("path", image["name"])
     if not isinstance(path, str) or not path:
@@ -93,12 +101,12 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
         regions_path=next((candidate for candidate in candidates if candidate.is_file()), None),
         pixel_size_um=_pixel_size(image.get("pixel_size_um"), where),
         stains=image.get("stains"),
-        case=case_from_metadata(image.get("metadata") or {}, image["name"]) or CaseInfo(),
-        entry_id=image.get("entry_id"),
+        case=case_from_metadata(_metadata(image.get("metadata"), where), image["name"]) or CaseInfo(),
+        entry_id=_text(image.get("entry_id"), "entry_id", where),
         width=_size(image.get("width"), "width", where),
         height=_size(image.get("height"), "height", where),
         chain=_chain(image.get("chain") or [], where),
-        image_type=image.get("image_type"),
+        image_type=_text(image.get("image_type"), "image_type", where),
         refusal=_refusal(image.get("refusal"), where),
     )
 
@@ -117,6 +125,22 @@ def _locate(recorded: str, her2: Path) -> Path:
     return next((candidate for candidate in nearby if candidate.is_file()), path)
 
 
+def _text(value: Any, key: str, where: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ExchangeError(f"{where}: {key!r} is {value!r}, not text. Pull the project again.")
+    return value
+
+
+def _metadata(value: Any, where: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ExchangeError(
+            f"{where}: 'metadata' is {value!r}, not an object of texts. Pull the project again."
+        )
+    return value
+
+
 def _size(value: Any, key: str, where: str) -> int | None:
     if value is None:
         return None
@@ -130,6 +154,7 @@ def _chain(value: Any, where: str) -> tuple[dict[str, Any], ...]:
     for step in value if isinstance(value, list) else [value]:
         box = step.get("crop") if isinstance(step, dict) else None
         is_crop = isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box)
+        is_crop = is_crop and min(box[2:]) >= 1 and max(map(abs, box)) < _MAX_SIDE
         is_rotation = isinstance(step, dict) and step.get("rotate") in (90, 180, 270)
         if not is_crop and not is_rotation:
             raise ExchangeError(

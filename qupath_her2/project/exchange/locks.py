@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ExchangeError
+from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.project.exchange.writing import output_errors
 
 __all__ = ["STALE_AFTER_S", "ImageBusyError", "ImageLock", "lock_image"]
@@ -72,8 +73,10 @@ def lock_image(her2: Path, image: str) -> Iterator[ImageLock]:
         Another live worker holds the lock; the message says which.
     OutputError
         The exchange folder cannot be written.
+    ExchangeError
+        `image` is not an image id.
     """
-    results = her2 / "results"
+    results = image_folder(her2, image).parent
     path = results / f"{image}.lock"
     with output_errors(results):
         results.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,8 @@ def _acquire(path: Path, image: str) -> str:
         raise ImageBusyError(_busy_message(image, holder, path))
     guard = path.with_suffix(".takeover")
     if not _create(guard, token):
-        if _age_s(guard) > _TAKEOVER_STALE_S:
+        # Either way: if the clock was set back, what a killed process left is dated in the future.
+        if abs(_age_s(guard)) > _TAKEOVER_STALE_S:
             guard.unlink(missing_ok=True)
         raise ImageBusyError(_busy_message(image, holder, path))
     try:
@@ -150,7 +154,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
     if holder is None or not isinstance(holder.get("pid"), int):
         # Killed between creating the file and filling it, unless it is so young that it may yet be filled.
-        return _UNFINISHED_AFTER_S < _age_s(path) < float("inf")
+        return _UNFINISHED_AFTER_S < abs(_age_s(path)) < float("inf")
     if holder.get("host") != socket.gethostname():
         return _age_s(path) > STALE_AFTER_S
     pid = holder["pid"]

@@ -151,7 +151,8 @@ def _free_run_id(folder: Path, key: str) -> str:
 def _remove_leftovers(folder: Path) -> None:
     """Remove unfinished runs and drafts; the lock guarantees that nobody is writing them."""
     for path in folder.glob("*.tmp"):
-        if path.is_dir():
+        # Of a link the link is removed, never what it leads to.
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
@@ -172,7 +173,7 @@ def read_record(run_dir: Path) -> RunRecord:
     except OSError as error:
         raise ExchangeError(
             f"'{run_dir}' is not a finished run: {_RECORD} cannot be read ({error.strerror}). "
-            "Score the image again with --force."
+            "Score the image again with --force (run or predict)."
         ) from error
     return RunRecord.from_json(data)
 
@@ -225,18 +226,21 @@ def validate_run(run_dir: Path, *, deep: bool = True) -> RunRecord:
     record = read_record(run_dir)
     if record.run != run_dir.name:
         raise ExchangeError(
-            f"'{run_dir}' contains the record of run {record.run!r}. Score the image again with --force."
+            f"'{run_dir}' contains the record of run {record.run!r}. "
+            "Score the image again with --force (run or predict)."
         )
     found = {path.name: path for path in run_dir.iterdir() if path.name != _RECORD}
     if found.keys() != record.files.keys():
         different = ", ".join(sorted(found.keys() ^ record.files.keys()))
         raise ExchangeError(
-            f"'{run_dir}': files missing or extra: {different}. Score the image again with --force."
+            f"'{run_dir}': files missing or extra: {different}. Score the image again with --force (run or predict)."
         )
     for name, path in found.items():
         is_same = path.stat().st_size == record.sizes.get(name)
         if not is_same or (deep and sha256_file(path) != record.files[name]):
-            raise ExchangeError(f"'{path}' was changed after the run. Score the image again with --force.")
+            raise ExchangeError(
+                f"'{path}' was changed after the run. Score the image again with --force (run or predict)."
+            )
     return record
 
 
@@ -324,6 +328,6 @@ def remove_old_runs(lock: ImageLock, *, keep: frozenset[str] = frozenset()) -> l
                 # Renamed first: if killed while deleting, what remains is a leftover draft, not half a run.
                 doomed = path.with_name(f"{path.name}.tmp")
                 path.rename(doomed)
-                shutil.rmtree(doomed)
+                _remove_leftovers(folder)
                 removed.append(path.name)
     return removed

@@ -124,3 +124,34 @@ def test_damaged_images_json(content: str, message: str, tmp_path: Path) -> None
     (tmp_path / "images.json").write_text(content)
     with pytest.raises(ExchangeError, match=message):
         read_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "identity", ["../../elsewhere", "a/b", "..", ".", "/tmp/x", "C:\\x", "a\0b", "x" * 200]
+)
+def test_ids_that_lead_out_of_the_folder_are_refused(tmp_path: Path, identity: str) -> None:
+    with pytest.raises(ExchangeError, match=r"images\.json', image 0: .* is not the id of an image"):
+        read_images(write(tmp_path / "her2", {**IMAGE, "id": identity}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("metadata", ["Case"], "'metadata' is"),
+        ("metadata", {"Case": 7}, "'metadata' is"),
+        ("entry_id", 7, "'entry_id' is 7"),
+        ("image_type", {}, "'image_type' is"),
+        ("width", 0, "'width' is 0"),
+        ("width", True, "'width' is True"),
+        ("chain", [{"crop": [0, 0, 0, 10]}], "neither a crop"),
+        ("chain", [{"crop": [0, 0, -5, 10]}], "neither a crop"),
+        ("chain", [{"crop": [0, 0, 2**40, 10]}], "neither a crop"),
+        ("chain", [{"crop": [0, 0, 1.5, 10]}], "neither a crop"),
+        ("chain", [{"rotate": 45}], "neither a crop"),
+        ("chain", "crop", "neither a crop"),
+        ("refusal", "no", "'refusal' is"),
+    ],
+)
+def test_values_of_another_kind_are_named(tmp_path: Path, field: str, value: Any, message: str) -> None:
+    with pytest.raises(ExchangeError, match=message):
+        read_images(write(tmp_path / "her2", {**IMAGE, field: value}))

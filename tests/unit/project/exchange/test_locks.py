@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange import locks
 from qupath_her2.project.exchange.locks import ImageBusyError, lock_image
 
@@ -127,4 +128,32 @@ def test_a_dead_lock_is_taken_over_once(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert most[0] == 1
+    assert not list((tmp_path / "results").iterdir())
+
+
+@pytest.mark.parametrize("image", ["../../elsewhere", "a/b", "..", "", "a\\b", "/tmp/x"])
+def test_a_lock_never_lies_outside_the_exchange_folder(tmp_path: Path, image: str) -> None:
+    with (
+        pytest.raises(ExchangeError, match="is not the id of an image"),
+        lock_image(tmp_path / "her2", image),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_left_before_the_clock_was_set_back_does_not_block(tmp_path: Path) -> None:
+    path = write_lock(tmp_path, age_s=-86_400)
+    path.write_bytes(b"")
+    os.utime(path, (time.time() + 86_400,) * 2)
+    with lock_image(tmp_path, "7"):
+        pass
+    # A takeover that was killed half-way: the first attempt clears it away.
+    write_lock(tmp_path, age_s=-86_400, host=socket.gethostname(), pid=dead_pid(), born=None, token="x")
+    guard = path.with_suffix(".takeover")
+    guard.write_text("{}")
+    os.utime(guard, (time.time() + 86_400,) * 2)
+    with pytest.raises(ImageBusyError), lock_image(tmp_path, "7"):
+        pass
+    with lock_image(tmp_path, "7"):
+        pass
     assert not list((tmp_path / "results").iterdir())

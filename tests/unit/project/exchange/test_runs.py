@@ -366,3 +366,32 @@ def test_a_record_keeps_its_run_id(tmp_path: Path) -> None:
     with lock_image(tmp_path, IMAGE) as lock, new_run(lock, HASH) as run:
         run.finish(dataclasses.replace(record(), run="something else"))
     assert validate_run(run.final).run == run_key(HASH)
+
+
+# --- links
+
+
+def test_links_among_the_runs_are_removed_without_what_they_lead_to(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "her2")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.txt").write_text("mine")
+    folder = first.parent
+    (folder / f"{run_key(OTHER)}-7").symlink_to(outside, target_is_directory=True)
+    (folder / "half.tmp").symlink_to(outside, target_is_directory=True)
+    (folder / "gone.tmp").symlink_to(tmp_path / "nothing")
+    second = make_run(tmp_path / "her2", OTHER)
+    with lock_image(tmp_path / "her2", IMAGE) as lock:
+        assert remove_old_runs(lock) == sorted([first.name, f"{run_key(OTHER)}-7"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([second.name, "current.json"])
+    assert (outside / "precious.txt").read_text() == "mine"
+
+
+def test_a_link_in_place_of_a_result_is_a_changed_result(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path)
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_bytes((run_dir / "score.json").read_bytes().replace(b"2+", b"3+"))
+    (run_dir / "score.json").unlink()
+    (run_dir / "score.json").symlink_to(elsewhere)
+    with pytest.raises(ExchangeError, match="was changed after the run"):
+        validate_run(run_dir)
