@@ -8,6 +8,7 @@ similar one. Flags override the file.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import sys
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -227,11 +228,16 @@ def _is_json(value: object) -> bool:
 def _validate(values: dict[str, Any], where: str) -> Settings:
     try:
         # Through JSON, where strict mode accepts a list for a tuple but still rejects "5" for a number.
-        return pydantic.TypeAdapter(Settings).validate_json(json.dumps(values), strict=True)
+        return _adapter().validate_json(json.dumps(values), strict=True)
     except pydantic.ValidationError as error:
         # A number where a union wants text or a list is wrong in both ways: one line for each key.
         lines = dict(map(_key_and_line, reversed(error.errors())))
         raise SettingsError(f"Invalid settings in {where}: {' '.join(reversed(lines.values()))}") from error
+
+
+@functools.cache
+def _adapter() -> pydantic.TypeAdapter[Settings]:
+    return pydantic.TypeAdapter(Settings)
 
 
 def _key_and_line(problem: Any) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from qupath_her2.config import Settings, load_settings, settings_as_dict
 from qupath_her2.errors import SettingsError
+from tests.fuzz import settings as fuzzed_settings
+from tests.fuzz.report import run_check
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -44,7 +47,10 @@ def test_flags_override_the_file_and_none_changes_nothing(tmp_path: Path) -> Non
         ("[scoring]\nzzzzzz = 5\n", ["scoring.zzzzzz", "known settings: ", "min_cells"]),
         ('[scoring]\nmin_cells = "5"\n', ["scoring.min_cells is '5'", "a whole number, 1 to"]),
         ("[scoring]\nmin_cells = 0\n", ["scoring.min_cells is 0", "1 to 1,000,000"]),
-        ("[scoring]\nnoise_floor = nan\n", ["Invalid settings in", "her2.toml", "scoring.noise_floor is nan", "0 to 0.05"]),
+        (
+            "[scoring]\nnoise_floor = nan\n",
+            ["Invalid settings in", "her2.toml", "scoring.noise_floor is nan", "0 to 0.05"],
+        ),
         ("scoring = 5\n", ["scoring"]),
         ("[scoring\n", ["not valid TOML"]),
         ("[regions]\ntumour = [5]\n", ["regions.tumour"]),
@@ -111,3 +117,32 @@ def test_any_table_is_read_or_refused_in_words(table: dict[str, object]) -> None
     if set(table) - known:
         with pytest.raises(SettingsError, match="Unknown setting"):
             load_settings(None, {"scoring": table})
+
+
+def test_nonsense_in_each_key_is_refused_by_name_or_lies_in_range(tmp_path: Path) -> None:
+    wrong = []
+    for case in range(2 * len(fuzzed_settings.KEYS)):
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        kind = fuzzed_settings.draw(random.Random(case), folder)
+        outcome = run_check(fuzzed_settings.check, folder)
+        if outcome.losses or outcome.verdict == "traceback":
+            wrong.append((kind, outcome.losses, outcome.detail))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000, "[scoring]\nmin_cells = " + "9" * 5000])
+def test_text_that_no_parser_takes_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="thousands of digits or thousands of nested brackets"):
+        load_settings(write(tmp_path, text))
+
+
+def test_dates_and_integers_beyond_json_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"scoring\.min_cells is datetime\.date\(2026, 1, 1\); it must be a whole"
+    ):
+        load_settings(write(tmp_path, "[scoring]\nmin_cells = 2026-01-01\n"))
+    with pytest.raises(SettingsError, match="min_cells is an integer of 333 bits"):
+        load_settings(None, {"scoring": {"min_cells": 10**100}})
+    with pytest.raises(SettingsError, match="guideline is"):
+        load_settings(None, {"scoring": {"guideline": "\udcff"}})
