@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
-from qupath_her2.cells.existing_cells import centres_of_existing
+from qupath_her2.cells.existing_cells import place_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
 from qupath_her2.cells.membrane.measurements import measurement_columns
@@ -30,6 +31,7 @@ from qupath_her2.cells.quality import (
     check_pixel_size,
 )
 from qupath_her2.cells.samples import Sample, read_samples
+from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileWork, measure_tile
 from qupath_her2.cells.tile_cells import TileCells, join
@@ -57,6 +59,7 @@ class CellSettings:
     sectors: RadialProfileSettings = field(default_factory=RadialProfileSettings)
     grading: GradingSettings = field(default_factory=GradingSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -173,6 +176,7 @@ def find_cells(
     network: NetworkCellSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    tiles: Sequence[TileBox] | None = None,
 ) -> TileCells:
     """Detect, outline and measure the cells of the scored regions, without quality checks and grading.
 
@@ -192,6 +196,8 @@ def find_cells(
         Settings of every step.
     existing, detector, classes, network, workers, progress
         As in `measure_cells`.
+    tiles
+        Tiles to measure; None for all that touch a scored region.
 
     Returns
     -------
@@ -203,16 +209,17 @@ def find_cells(
     tiles_of_samples = [sample.tile for sample in samples]
     # Also used with a network, to reject nuclei of the wrong colour; other detectors bring their own criteria.
     stain_filter = ClassicalDetector(s.detection)
-    if existing is None and (classes is not None or detector is None):
+    if classes is not None or detector is None:
         stain_filter = stain_filter.prepared(tiles_of_samples)
     chosen = stain_filter if detector is None else detector.prepared(tiles_of_samples)
-    centres = None if existing is None else centres_of_existing(existing)
+    placed = None if existing is None else place_existing(existing, chosen, tiles_of_samples)
     work = TileWork(
-        slide, regions, grid, stains, chosen, existing, centres, s.planes, s.outlines, s.sectors,
+        slide, regions, grid, stains, chosen, placed, s.planes, s.outlines, s.sectors,
         classes, network or NetworkCellSettings(), stain_filter,
     )  # fmt: skip
     # Tiles without any scored region are not even read.
-    tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
+    if tiles is None:
+        tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     return join(list(_run_tiles(tiles, work, workers, progress)))
 
 
@@ -245,7 +252,8 @@ def measure_cells(
     settings
         Settings of every step.
     existing
-        Existing cells, to be measured as they are instead of detecting cells.
+        Existing cells, to be measured in place: each keeps its UUID and outline, and its membrane is sought from the
+        nucleus that `detector` finds in it (see `cells.existing_nuclei`).
     detector
         Nucleus detector; None = the classical one.
     classes
@@ -270,7 +278,7 @@ def measure_cells(
         When the membrane network or the regression trees of this installation were trained on other features.
     """
     s = settings or CellSettings()
-    # Cheapest checks first: these need no pixels.
+    # Cheapest checks first, without pixels.
     region_map = map_regions(regions)
     refusal, warning = check_pixel_size(pixel_size_um, s.quality)
     warnings = [warning] if warning else []
@@ -283,8 +291,9 @@ def measure_cells(
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
     quality = assess_image(samples, stains, pixel_size_um)
-    # Checked on samples, before the costly part: a refused image takes seconds.
-    refusal = check_image(quality, s.quality)
+    # On samples, so that a refusal takes seconds; the scale first, since a wrong one makes any image look blurred.
+    blobs_um = blob_diameter_um(slide, samples, grid, stains, pixel_size_um)
+    refusal = check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
     if refusal is not None:
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     found = find_cells(
@@ -292,4 +301,5 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress,
     )  # fmt: skip
+    warnings += check_nuclei(found.nucleus_radii_um, pixel_size_um, s.scale)
     return _finish(found, existing, region_map, refusal, warnings, s, quality)

@@ -31,10 +31,21 @@ _BLOCK_PX = 8
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A window of the working grid: its `tile`, and `inside`, bool (H, W), the pixels within a scored region."""
+    """A window of the working grid.
+
+    Attributes
+    ----------
+    tile
+        Its pixels and stain planes.
+    inside
+        bool (H, W), the pixels within a scored region.
+    corner
+        Top-left corner, x, y, working pixels.
+    """
 
     tile: Tile
     inside: NDArray[np.bool_]
+    corner: tuple[int, int] = (0, 0)
 
 
 def _spread(places: NDArray[np.float64], wanted: int) -> list[int]:
@@ -112,5 +123,5 @@ def read_samples(
         left, top = round(x * grid.downsample), round(y * grid.downsample)
         rgb = read_scaled(slide, left, top, _WINDOW_PX, _WINDOW_PX, grid.downsample)
         tile = Tile(rgb, make_planes(rgb, stains, grid.um_px, planes))
-        samples.append(Sample(tile, _inside(regions, grid, x, y)))
+        samples.append(Sample(tile, _inside(regions, grid, x, y), (x, y)))
     return samples

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.records import Refusal
 from qupath_her2.runs.refused_image import refused_image
+from qupath_her2.runs.stain_choice import choose_stains
 from qupath_her2.runs.types import ImageContext, ImageSetup
+from qupath_her2.runs.unscored_regions import core_warnings
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE, whole_tissue_region
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from qupath_her2.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
     from qupath_her2.project.geojson.regions import RegionFile
+    from qupath_her2.records import QuarantinedFeature
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs
     from qupath_her2.slides.readers.slide import Slide
-    from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import Tissue
 
 __all__ = ["set_up_image", "unopened_image"]
@@ -27,6 +29,8 @@ __all__ = ["set_up_image", "unopened_image"]
 _SQUARE_SHARE = 0.01
 #: Pen marks that cover less of an image cannot be its only tissue.
 _NOTABLE_INK_SHARE = 0.02
+#: Reasons listed as warnings; a damaged file may have one for each feature.
+_MAX_REASONS = 5
 
 
 def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
@@ -47,9 +51,12 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         With a refusal in its context where the image is not assessable.
     """
     tissue = find_tissue(slide, pixel_size_um=inputs.pixel_size_um, settings=job.settings.tissue)
+    stains = choose_stains(job, slide, tissue, inputs.pixel_size_um)
     context = ImageContext(
-        inputs.regions, _stains(job, tissue), inputs.pixel_size_um, inputs.by_core
+        inputs.regions, stains.vectors, inputs.pixel_size_um, inputs.by_core, stain_origin=stains.origin
     ).refused(_refusal(job, inputs))
+    if stains.warning and context.refusal is None:
+        context = context.warned(stains.warning)
     if inputs.whole_tissue:
         context = context.warned(NO_ONE_CHOSE)
         whole = whole_tissue_region(tissue, inputs.hash)
@@ -60,8 +67,8 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
             context = replace(context, regions=(whole, *inputs.regions))
     context = context.warned(*_anisotropy_warning(slide))
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
-    context = context.warned(*_file_warnings(inputs.region_file))
-    return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context)
+    context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))
+    return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context, stains.alternatives)
 
 
 def _no_tissue(tissue: Tissue) -> Refusal:
@@ -89,13 +96,19 @@ def _anisotropy_warning(slide: Slide) -> list[str]:
 
 def _file_warnings(found: RegionFile) -> list[str]:
     """Return warnings on annotations set aside or repaired; ``run.json`` and `qupath-her2 regions` list them all."""
-    warnings = []
-    n = len(found.quarantined)
-    if n:
-        first = found.quarantined[0]
+    by_reason: dict[str, list[QuarantinedFeature]] = {}
+    for feature in found.quarantined:
+        by_reason.setdefault(feature.reason, []).append(feature)
+    # A line for each reason: of hundreds of annotations without a class, none may hide the one that is damaged.
+    warnings = [
+        f"{len(features)} feature{'s' if len(features) > 1 else ''} of the region file set aside, "
+        f"the first: feature {features[0].index} ({features[0].id or 'no id'}) {reason}."
+        for reason, features in list(by_reason.items())[:_MAX_REASONS]
+    ]
+    left = sum(map(len, list(by_reason.values())[_MAX_REASONS:]))
+    if left:
         warnings.append(
-            f"{n} feature{'s' if n > 1 else ''} of the region file set aside, "
-            f"the first: feature {first.index} ({first.id or 'no id'}) {first.reason}."
+            f"{left} more features were set aside for other reasons; `qupath-her2 regions` lists them."
         )
     if found.repairs:
         more = f" And {len(found.repairs) - 1} more." if len(found.repairs) > 1 else ""
@@ -115,20 +128,25 @@ def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
         )
     # Never a silent fall-back to all tissue: its score would look like that of a tumour.
     if not inputs.whole_tissue and not any(region.role == "tumour" for region in inputs.regions):
+        if inputs.empty_cores:
+            return Refusal(
+                "no_tumour_region",
+                "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score "
+                "whole cores",
+            )
+        n = inputs.region_file.n_unclassified
+        if n:
+            return Refusal(
+                "no_tumour_region",
+                f"no tumour region: {n:,} annotation{'s have' if n > 1 else ' has'} no class. Set the class of those "
+                "that hold tumour to Tumor, score annotations without a class as tumour with unclassified_is_tumour = "
+                "true under [regions] in her2.toml, or pass --whole-tissue",
+            )
         return Refusal(
             "no_tumour_region",
             "no tumour region: draw one and set its class to Tumor, or pass --whole-tissue",
         )
     return job.method.scale_refusal(job.name, size, card)
-
-
-def _stains(job: ScoreJob, tissue: Tissue) -> StainVectors:
-    """Return the job's stain vectors with the glass colour of this image, unless QuPath or the user set both."""
-    stains = job.stains or QUPATH_H_DAB
-    # Vectors are shared by a stain group, but lamp and exposure differ from slide to slide.
-    if stains.source in ("QuPath", "user"):
-        return stains
-    return replace(stains, background_rgb=tissue.background_rgb)
 
 
 def unopened_image(job: ScoreJob) -> FinishedImage:

@@ -23,12 +23,13 @@ from qupath_her2.runs.types import Inputs
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
 if TYPE_CHECKING:
-    from qupath_her2.records import CaseInfo
+    from qupath_her2.config import Settings
+    from qupath_her2.records import CaseInfo, SlideRef
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.scoring.score_cells import ScoringSettings
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["core_regions", "gather_inputs", "scoring_hash", "unopened_inputs"]
+__all__ = ["core_regions", "gather_inputs", "scoring_hash", "tumour_is_drawn", "unopened_inputs"]
 
 
 def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
@@ -196,6 +197,35 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
     if not job.method.uses_existing_cells or found.existing_cells is not None or not cells_path.is_file():
         return found
     return replace(found, existing_cells=read_existing_cells(cells_path))
+
+
+def tumour_is_drawn(ref: SlideRef, slide: Slide, settings: Settings) -> bool:
+    """Return whether an image has a tumour region or a TMA core to score.
+
+    Parameters
+    ----------
+    ref
+        The image and its region file.
+    slide
+        The open image.
+    settings
+        Class names by role.
+
+    Returns
+    -------
+    bool
+        False without a region file.
+
+    Raises
+    ------
+    RegionFileError
+        The region file cannot be read.
+    """
+    path = ref.regions_path
+    if path is None or not path.is_file():
+        return False
+    found = read_region_file(path, slide, class_names=settings.regions)
+    return bool(core_regions(found)) or any(region.role == "tumour" for region in found.regions)
 
 
 def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:

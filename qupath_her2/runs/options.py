@@ -10,6 +10,7 @@ from qupath_her2.config import Settings
 from qupath_her2.records import SlideRef
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.types import Method
+from qupath_her2.slides.stains.estimate import StainDirections
 from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["RunOptions", "ScoreJob"]
@@ -75,6 +76,8 @@ class ScoreJob:
         QuPath's defaults, and where the method needs none.
     options
         Options of the run.
+    own_stains
+        Stain directions found in this image alone; None where it was not sampled for its group.
     """
 
     ref: SlideRef
@@ -82,6 +85,7 @@ class ScoreJob:
     settings: Settings = field(default_factory=Settings)
     stains: StainVectors | None = None
     options: RunOptions = field(default_factory=RunOptions)
+    own_stains: StainDirections | None = None
 
     @property
     def image(self) -> str:

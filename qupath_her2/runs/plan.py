@@ -26,7 +26,7 @@ from qupath_her2.project.folder import (
 from qupath_her2.records import CaseInfo, Refusal
 from qupath_her2.runs.cell_sources import split_source
 from qupath_her2.runs.options import RunOptions, ScoreJob
-from qupath_her2.runs.stain_groups import pooled_stains
+from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.slides.readers.base import checked_pixel_size
 from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
@@ -222,16 +222,8 @@ def plan_jobs(
     # Mistakes that concern all images stop the run now, not after an hour at the first result.
     check_guideline(settings)
     _check_writable(out)
-    stains = {ref.id: _known_stains(ref, settings) if is_ihc_only else None for ref in refs}
-    notes: list[str] = []
-    if any(value is None for value in stains.values()) and method.pools_stains:
-        # Estimated over the whole folder even if one image is run: a subset must get the same vectors.
-        usable = [ref for ref in everything() if ref.refusal is None]
-        pooled = pooled_stains(
-            usable, out, settings, anew=options.force and not options.images, listen=listen
-        )
-        stains = {image: value or pooled.stains.get(image) for image, value in stains.items()}
-        notes += pooled.notes
+    pooled = _stains(refs, everything, out, options, settings, listen)
+    notes = list(pooled.notes)
     notes += _unknown_cases(folder, options.out, everything)
     notes += folder_notes(project_folder(folder), out)
     jobs = tuple(
@@ -239,12 +231,46 @@ def plan_jobs(
             ref=replace(ref, case=case_with_flags(ref, options)),
             out=out,
             settings=settings,
-            stains=stains[ref.id],
+            stains=pooled.stains.get(ref.id),
             options=options,
+            own_stains=pooled.own.get(ref.id),
         )
         for ref in refs
     )
     return Plan(out, jobs, tuple(notes))
+
+
+def _stains(
+    refs: Sequence[SlideRef],
+    everything: Callable[[], list[SlideRef]],
+    out: Path,
+    options: RunOptions,
+    settings: Settings,
+    listen: Callable[[str], None] | None,
+) -> PooledStains:
+    """Return the stain vectors of the images of a run: those that were set, else those of their groups."""
+    method = options.method
+    known = {ref.id: _known_stains(ref, settings) for ref in refs} if method.is_ihc_only else {}
+    known = {image: stains for image, stains in known.items() if stains is not None}
+    if not method.pools_stains or len(known) == len(refs):
+        return PooledStains(known)
+    # Estimated over the whole folder even if one image is run: a subset must get the same vectors.
+    usable = [
+        ref if options.pixel_size_um is None else replace(ref, pixel_size_um=options.pixel_size_um)
+        for ref in everything()
+        if ref.refusal is None
+    ]
+    # A network that finds the tumour itself scores images without a drawn one.
+    card = method.card()
+    pooled = pooled_stains(
+        usable,
+        out,
+        settings,
+        whole_tissue=options.whole_tissue or (card is not None and card.task == "tumour"),
+        anew=options.force and not options.images,
+        listen=listen,
+    )
+    return replace(pooled, stains=pooled.stains | known)
 
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:

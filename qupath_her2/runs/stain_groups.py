@@ -1,63 +1,92 @@
-"""Stain groups: one pair of stain vectors for all images of a scanner and stain, kept in ``stains.json``.
+"""Stain groups of a folder: which images share their stain vectors, kept in ``stains.json``.
 
-An estimate per image is worse than none: in an unstained image it takes grey for DAB (false 1+ in up to 4.5 % of cells,
-against 0 to 0.3 % with pooled vectors). So the tissue of all images of a group is sampled once and the estimate is
-**kept**: an image added later is scored with the vectors of its group, and earlier results stay valid. The vectors are
-part of every result's input hash. They are estimated again by ``--force`` over the whole folder, when the settings of
-the estimate change, or when ``stains.json`` is deleted; all images of the group are then scored again.
+Only images that are scored take part: those with a tumour region, or all with ``--whole-tissue``. Each is sampled once;
+its own stain directions are kept with the fingerprint of its file, so that a folder that grows is not sampled again.
+Images of one kind (file type, pixel size, stain) are then grouped by their own directions (`slides.stains.groups`).
+
+Vectors in use are **kept** while that is safe, since they are part of every result's input hash and new ones mean
+scoring all images of the group again: they stay where images that are added would move them by at most 1°. They are
+estimated again when an image they came from is gone or changed, when additions move them further, by ``--force`` over
+the whole folder, and when the settings of the estimate change; a note says which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-import orjson
-
-from qupath_her2.errors import ExchangeError, ImageReadError, SettingsError
-from qupath_her2.project.exchange.writing import replace_file
-from qupath_her2.provenance import canonical_json
-from qupath_her2.slides.readers.slide import read_scaled
+from qupath_her2.errors import Her2Error, ImageReadError
+from qupath_her2.provenance import canonical_json, image_fingerprint
+from qupath_her2.runs.inputs import tumour_is_drawn
+from qupath_her2.runs.stains_file import (
+    STAINS_FILE,
+    KeptGroup,
+    StainsFile,
+    read_stains_file,
+    write_stains_file,
+)
 from qupath_her2.slides.readers.view import open_image
-from qupath_her2.slides.stains.estimate import estimate_stains
-from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, optical_density
+from qupath_her2.slides.stains.density_sample import sample_tissue
+from qupath_her2.slides.stains.estimate import StainDirections, stain_directions
+from qupath_her2.slides.stains.groups import StainGroup, deviation_deg, group_images
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors
 from qupath_her2.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from qupath_her2.config import Settings
     from qupath_her2.records import SlideRef
     from qupath_her2.slides.readers.slide import Slide
-    from qupath_her2.slides.tissue import Tissue
 
-__all__ = ["STAINS_FILE", "PooledStains", "pooled_stains", "sample_tissue", "stain_group"]
+__all__ = ["PooledStains", "pooled_stains", "stain_kind"]
 
-STAINS_FILE = "stains.json"
-_FORMAT = 1
-_WAY_OUT = "Delete it to estimate the stains again."
-#: Images sampled per group at most: a direction in colour space is settled long before.
+#: Images sampled per kind at most: medians of more directions do not move.
 _MAX_IMAGES = 40
-_WINDOWS = 12
-_WINDOW_PX = 256
-#: At most so many pixels per image, so that a whole slide does not outweigh a core.
-_PIXELS_AN_IMAGE = 40_000
+#: Additions that move no vector further than this keep the vectors in use, degrees; 1° moves class shares of drawn
+#: fields by less than a percentage point.
+_KEPT_WITHIN_DEG = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PooledStains:
-    """Stain vectors by image id, and notes for the user."""
+    """Stain vectors of the images of a folder.
+
+    Attributes
+    ----------
+    stains
+        {image id: vectors of its group}.
+    own
+        {image id: directions found in that image alone}, of the images that were sampled.
+    notes
+        Sentences for the user.
+    """
 
     stains: dict[str, StainVectors]
+    own: dict[str, StainDirections] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def stain_group(ref: SlideRef, slide: Slide) -> str:
-    """Return the group of an image: its file type and pixel size, which stand for the scanner, and its stain."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Images of one kind: all of them, those that are scored, and the fingerprints of the latter."""
+
+    name: str
+    members: list[SlideRef] = field(default_factory=list)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def named(self, images: Collection[str]) -> str:
+        """Return the names of up to three images, and how many more there are."""
+        # An image that is gone has its folder name left, which holds its name.
+        names = {ref.id: ref.name for ref in self.members}
+        some = ", ".join(f"'{names.get(image, image)}'" for image in sorted(images)[:3])
+        return some + (f" and {len(images) - 3} more" if len(images) > 3 else "")
+
+
+def stain_kind(ref: SlideRef, slide: Slide) -> str:
+    """Return the kind of an image: its file type and pixel size, which stand for the scanner, and its stain."""
     size = ref.pixel_size_um or slide.pixel_size_um
     kind = ref.path.suffix.lower().lstrip(".")
     return f"{kind}, {'unknown size' if size is None else f'{size:.2f} µm'}, {ref.case.stain}"
@@ -68,23 +97,26 @@ def pooled_stains(
     out: Path,
     settings: Settings,
     *,
+    whole_tissue: bool = False,
     anew: bool = False,
     listen: Callable[[str], None] | None = None,
 ) -> PooledStains:
-    """Return the stain vectors of each image's group; groups not in ``stains.json`` yet are estimated.
+    """Return the stain vectors of each image's group; what is not in ``stains.json`` yet is estimated.
 
     Parameters
     ----------
     refs
         All images of the project, also where only some are run: the vectors must not depend on that choice.
     out
-        The exchange folder; its ``stains.json`` is read and, if a group is new, replaced.
+        The exchange folder; its ``stains.json`` is read and, where anything changed, replaced.
     settings
-        Settings of the estimate and of the tissue search.
+        Settings of the estimate, of the tissue search and of the region classes.
+    whole_tissue
+        Images without a tumour region are scored too.
     anew
         Ignore the stored vectors.
     listen
-        Called with a line of text before the images are sampled.
+        Called with a line of text before images are sampled.
 
     Returns
     -------
@@ -96,132 +128,159 @@ def pooled_stains(
     ExchangeError
         ``stains.json`` is damaged.
     """
-    groups: dict[str, list[SlideRef]] = {}
+    kinds = _kinds(refs, settings, whole_tissue)
+    recipe = canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
+    stored = StainsFile(recipe) if anew else read_stains_file(out / STAINS_FILE, recipe)
+    own = _own_directions(kinds, stored, settings, listen)
+    notes: list[str] = []
+    groups: dict[str, list[KeptGroup]] = {}
+    for kind in kinds:
+        estimated = _kept_groups(kind, own, settings)
+        groups[kind.name], said = _kept_or_new(kind, stored.groups.get(kind.name), estimated, own)
+        notes += said + _group_notes(kind, groups[kind.name], own)
+    fresh = StainsFile(recipe, groups, {name: (_fingerprint(kinds, name), own[name]) for name in sorted(own)})
+    if fresh != stored:
+        write_stains_file(out / STAINS_FILE, fresh)
+    vectors = {ref.id: _vectors_of(ref.id, groups[kind.name]) for kind in kinds for ref in kind.members}
+    return PooledStains(vectors, own, tuple(notes))
+
+
+def _fingerprint(kinds: Sequence[_Kind], image: str) -> str:
+    """Return the fingerprint of a sampled image."""
+    return next(kind.fingerprints[image] for kind in kinds if image in kind.fingerprints)
+
+
+def _kinds(refs: Sequence[SlideRef], settings: Settings, whole_tissue: bool) -> list[_Kind]:
+    """Sort images by their kind; those that cannot be opened are left to their jobs, which report them."""
+    kinds: dict[str, _Kind] = {}
     for ref in refs:
         # QuPath's own vectors, if set, apply to that image and are never pooled.
-        if ref.stains is None:
-            group = _group(ref)
-            if group is not None:
-                groups.setdefault(group, []).append(ref)
-    # Stored with the vectors: other settings of the estimate make it void.
-    recipe = canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
-    kept = {} if anew else _read(out / STAINS_FILE)
-    notes, changed = [], False
-    for group, members in groups.items():
-        if group not in kept or kept[group].get("recipe") != recipe:
-            if listen is not None:
-                listen(f"stains  sampling {len(members)} images ({group})")
-            kept[group] = {**_estimate(members, settings), "recipe": recipe}
-            changed = True
-        # Only a hint: estimating again without being asked would change earlier results.
-        elif len(members) > 2 * kept[group]["n_images"]:
-            notes.append(
-                f"The stain vectors of '{group}' come from {kept[group]['n_images']} images; there are now "
-                f"{len(members)}. --force estimates them again and rescores all images."
-            )
-    if changed:
-        content = {"format": _FORMAT, "groups": kept}
-        replace_file(out / STAINS_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
-    vectors = {group: _vectors(kept[group], out) for group in groups}
-    notes += [
-        f"The stain vectors of '{group}' are {found.source}. If the colours of these images differ from QuPath's "
-        "defaults, set the vectors in QuPath or in her2.toml, or score the images together with strongly stained ones "
-        "of the same batch."
-        for group, found in vectors.items()
-        if found.source.startswith(QUPATH_H_DAB.source)
-    ]
-    by_image = {ref.id: vectors[group] for group, members in groups.items() for ref in members}
-    return PooledStains(by_image, tuple(notes))
-
-
-def _group(ref: SlideRef) -> str | None:
-    """Return an image's group; None if it cannot be opened, which the job of that image will report."""
-    try:
-        with open_image(ref) as slide:
-            return stain_group(ref, slide)
-    except ImageReadError:
-        return None
-
-
-def _estimate(members: Sequence[SlideRef], settings: Settings) -> dict[str, Any]:
-    # Every step-th image, so that the sample spans the whole list, which is often in the order of staining batches.
-    step = max(1, -(-len(members) // _MAX_IMAGES))
-    samples = []
-    for ref in members[::step]:
+        if ref.stains is not None:
+            continue
         try:
             with open_image(ref) as slide:
-                size = ref.pixel_size_um or slide.pixel_size_um
-                tissue = find_tissue(slide, pixel_size_um=size, settings=settings.tissue)
-                samples.append(sample_tissue(slide, tissue, size))
-        except ImageReadError:
+                name = stain_kind(ref, slide)
+                kind = kinds.setdefault(name, _Kind(name))
+                kind.members.append(ref)
+                if whole_tissue or tumour_is_drawn(ref, slide, settings):
+                    kind.fingerprints[ref.id] = image_fingerprint(ref.path)
+        except Her2Error:
             continue
-    pixels = np.concatenate(samples) if samples else np.empty((0, 3), np.float32)
-    found = estimate_stains(pixels, settings=settings.stains)
-    return {
-        "hematoxylin": found.hematoxylin,
-        "dab": found.dab,
-        "source": found.source,
-        "n_images": len(members),
-    }
+    return [kinds[name] for name in sorted(kinds)]
 
 
-def sample_tissue(slide: Slide, tissue: Tissue, pixel_size_um: float | None) -> NDArray[np.float32]:
-    """Return optical densities of tissue against the image's own glass, float32 (N, 3), evenly spread.
-
-    Windows at about 1 µm per pixel, at even steps through the tissue mask: no random numbers, so the same image always
-    gives the same pixels.
-
-    Parameters
-    ----------
-    slide
-        The open image.
-    tissue
-        Its tissue mask and glass colour.
-    pixel_size_um
-        µm per level-0 pixel; None samples at level 0.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        At most `_PIXELS_AN_IMAGE` rows of R, G, B.
-    """
-    where = np.flatnonzero(tissue.mask)
-    if len(where) == 0:
-        return np.empty((0, 3), np.float32)
-    downsample = float(max(1, int(1.0 / pixel_size_um))) if pixel_size_um else 1.0
-    half = _WINDOW_PX * downsample / 2
-    picked = where[np.linspace(0, len(where) - 1, min(_WINDOWS, len(where))).astype(np.int64)]
-    densities = []
-    for flat in picked:
-        row, column = divmod(int(flat), tissue.mask.shape[1])
-        x, y = (round((place + 0.5) * tissue.downsample - half) for place in (column, row))
-        rgb = read_scaled(slide, x, y, _WINDOW_PX, _WINDOW_PX, downsample)
-        densities.append(optical_density(rgb, tissue.background_rgb).reshape(-1, 3))
-    pixels: NDArray[np.float32] = np.concatenate(densities)
-    # Glass in the windows carries no stain and would only dilute the sample.
-    pixels = pixels[pixels.sum(axis=1) > 0.15]
-    sample: NDArray[np.float32] = pixels[:: max(1, len(pixels) // _PIXELS_AN_IMAGE)]
-    return sample
+def _sampled(kind: _Kind) -> list[SlideRef]:
+    """Return the scored images to sample: the same ones however many are added or listed, spread over all."""
+    scored = [ref for ref in kind.members if ref.id in kind.fingerprints]
+    # By a digest of the name, not by position: an image added in front must not exchange all others.
+    scored.sort(key=lambda ref: hashlib.sha256(ref.id.encode()).digest())
+    return sorted(scored[:_MAX_IMAGES], key=lambda ref: ref.id)
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ExchangeError(f"'{path}' cannot be read: {error}. {_WAY_OUT}") from error
-    groups = content.get("groups") if isinstance(content, dict) and content.get("format") == _FORMAT else None
-    if not isinstance(groups, dict) or not all(
-        isinstance(group, dict) and isinstance(group.get("n_images"), int) for group in groups.values()
-    ):
-        raise ExchangeError(f"'{path}' is not of format {_FORMAT}. {_WAY_OUT}")
-    return groups
+def _own_directions(
+    kinds: Sequence[_Kind],
+    stored: StainsFile,
+    settings: Settings,
+    listen: Callable[[str], None] | None,
+) -> dict[str, StainDirections]:
+    """Return the own directions of the sampled images, read from the file where the image is unchanged."""
+    own: dict[str, StainDirections] = {}
+    for kind in kinds:
+        wanted = _sampled(kind)
+        known = {
+            ref.id: stored.images[ref.id][1]
+            for ref in wanted
+            if stored.images.get(ref.id, ("",))[0] == kind.fingerprints[ref.id]
+        }
+        left = [ref for ref in wanted if ref.id not in known]
+        if left and listen is not None:
+            listen(f"stains  sampling {len(left)} images ({kind.name})")
+        own |= known
+        for ref in left:
+            try:
+                with open_image(ref) as slide:
+                    size = ref.pixel_size_um or slide.pixel_size_um
+                    tissue = find_tissue(slide, pixel_size_um=size, settings=settings.tissue)
+                    own[ref.id] = stain_directions(sample_tissue(slide, tissue, size), settings.stains)
+            except ImageReadError:
+                # Its own job reports the damage; the others must not fail with it.
+                continue
+    return own
 
 
-def _vectors(group: dict[str, Any], out: Path) -> StainVectors:
-    try:
-        return StainVectors(tuple(group["hematoxylin"]), tuple(group["dab"]), source=str(group["source"]))
-    except (KeyError, TypeError, SettingsError) as error:
-        path = out / STAINS_FILE
-        raise ExchangeError(f"'{path}' is damaged ({error}). {_WAY_OUT}") from error
+def _kept_groups(kind: _Kind, own: Mapping[str, StainDirections], settings: Settings) -> list[KeptGroup]:
+    """Estimate the groups of a kind; one group with QuPath's defaults where no image could be sampled."""
+    found = group_images({ref.id: own[ref.id] for ref in _sampled(kind) if ref.id in own}, settings.stains)
+    if not found:
+        found = [StainGroup((), QUPATH_H_DAB)]
+    return [
+        KeptGroup(
+            group.vectors.hematoxylin,
+            group.vectors.dab,
+            group.vectors.source,
+            {name: kind.fingerprints[name] for name in group.members},
+        )
+        for group in found
+    ]
+
+
+def _kept_or_new(
+    kind: _Kind, kept: list[KeptGroup] | None, estimated: list[KeptGroup], own: Mapping[str, StainDirections]
+) -> tuple[list[KeptGroup], list[str]]:
+    """Return the groups to use, kept or estimated anew, and the note that says why."""
+    if not kept or kept == estimated:
+        return estimated, []
+    came_from = {name: mark for group in kept for name, mark in group.members.items()}
+    gone = [name for name, mark in came_from.items() if kind.fingerprints.get(name) != mark]
+    if gone:
+        return estimated, [
+            f"The stain vectors of '{kind.name}' are estimated again: {kind.named(gone)}, which they came from, "
+            f"{'is' if len(gone) == 1 else 'are'} gone, changed or not scored any more. Its images are scored again."
+        ]
+    sampled = {name for group in estimated for name in group.members}
+    if not sampled - set(came_from):
+        return estimated, []
+    moved = max(_angles(_vectors_of(name, kept), _vectors_of(name, estimated)) for name in sampled)
+    n_added = len(sampled - set(came_from))
+    added = f"{n_added} image{'s' if n_added > 1 else ''} added since"
+    if moved <= _KEPT_WITHIN_DEG:
+        return kept, [
+            f"The stain vectors of '{kind.name}' are kept: {added} would move them by {moved:.1f}°. "
+            "--force estimates them again and scores all images again."
+        ]
+    return estimated, [
+        f"The stain vectors of '{kind.name}' are estimated again: {added} move them by {moved:.1f}°. "
+        "Its images are scored again."
+    ]
+
+
+def _group_notes(kind: _Kind, groups: list[KeptGroup], own: Mapping[str, StainDirections]) -> list[str]:
+    """Return notes on images that left the group of their kind, and on groups with QuPath's default vectors."""
+    notes = []
+    main = groups[0]
+    for group in groups[1:]:
+        away = max(
+            (deviation_deg(own[name], main.vectors) for name in group.members if name in own), default=0.0
+        )
+        has, are = ("has", "is") if len(group.members) == 1 else ("have", "are")
+        notes.append(
+            f"{kind.named(group.members)} {has} other stain vectors than the {len(main.members)} other images of "
+            f"'{kind.name}' ({away:.0f}° away) and {are} scored with vectors of their own."
+        )
+    notes += [
+        f"The stain vectors of '{kind.name}' are {group.vectors.source}. If the colours of these images differ from "
+        "QuPath's defaults, set the vectors in QuPath or under [stain_vectors] in her2.toml, or score the images "
+        "together with strongly stained ones of the same batch."
+        for group in groups
+        if group.vectors.source.startswith(QUPATH_H_DAB.source) and group.members
+    ]
+    return notes
+
+
+def _vectors_of(image: str, groups: Sequence[KeptGroup]) -> StainVectors:
+    """Return the vectors of an image: those of its group, or of the largest group where it was not sampled."""
+    return next((group.vectors for group in groups if image in group.members), groups[0].vectors)
+
+
+def _angles(one: StainVectors, other: StainVectors) -> float:
+    return deviation_deg(StainDirections(one.hematoxylin, one.dab, 1.0, 0), other)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qupath_her2.models.card import ModelCard
     from qupath_her2.project.geojson.regions import RegionFile
     from qupath_her2.records import CellTable, PatchTable, Refusal, Region, SlideRef, SlideScore
+    from qupath_her2.scoring.stain_stability import Restained
     from qupath_her2.slides.readers.slide import Slide
     from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import Tissue
@@ -90,6 +91,11 @@ class ImageContext:
         Sentences for the score and the report, in order of appearance.
     refusal
         Reason why the image is not assessable; None where it is.
+    stain_origin
+        Where the stain vectors come from and how far the image's own lie, for the score's tags; "" where it does not
+        matter.
+    restained
+        Cells measured again with other stain vectors, for the score's stability.
     """
 
     regions: tuple[Region, ...]
@@ -98,6 +104,8 @@ class ImageContext:
     by_core: bool = False
     warnings: tuple[str, ...] = ()
     refusal: Refusal | None = None
+    stain_origin: str = ""
+    restained: tuple[Restained, ...] = ()
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
         """Return this context with a refusal; the first one is kept."""
@@ -128,6 +136,8 @@ class ImageSetup:
         Tissue mask of the image.
     context
         Regions, stains, warnings, refusal.
+    alternative_stains
+        {name: vectors}, other plausible stain vectors of this image.
     """
 
     ref: SlideRef
@@ -136,6 +146,7 @@ class ImageSetup:
     inputs: Inputs
     tissue: Tissue
     context: ImageContext
+    alternative_stains: dict[str, StainVectors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -174,6 +174,8 @@ def _record(
                 "whole_tissue": inputs.whole_tissue,
                 "by_core": finished.context.by_core,
                 "stains": finished.context.stains,
+                "stain_origin": finished.context.stain_origin,
+                "restained": finished.context.restained,
             },
         },
         inputs=hashes,

@@ -34,10 +34,10 @@ from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import MeasuredCells, measure_cells
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.records import CaseInfo, Region
-from qupath_her2.runs.stain_groups import sample_tissue
 from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
 from qupath_her2.slides.readers.slide import open_slide, read_scaled
 from qupath_her2.slides.readers.tiff_reader import TiffSlide
+from qupath_her2.slides.stains.density_sample import sample_tissue
 from qupath_her2.slides.stains.estimate import estimate_stains
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import find_tissue

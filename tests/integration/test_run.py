@@ -163,7 +163,7 @@ def test_project_moved_with_its_images_is_scored_and_one_without_is_refused(
     (tmp_path / "elsewhere" / "slides" / "field.ome.tif").unlink()
     done = moved.her2("pull", str(moved.project))
     assert "1 refused" in done.stdout
-    assert "is not there" in done.stderr
+    assert "does not exist" in done.stderr
     scored = moved.her2("run", str(moved.project), "--no-qupath")
     assert "1 not assessable: 1 not exported" in scored.stdout
 

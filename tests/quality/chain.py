@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
 from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
+from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import CaseInfo, Refusal, Region, SlideScore
-from qupath_her2.runs.stain_groups import sample_tissue
 from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
 from qupath_her2.slides.readers.slide import Slide, open_slide
-from qupath_her2.slides.stains.estimate import estimate_stains
+from qupath_her2.slides.stains.density_sample import sample_tissue
+from qupath_her2.slides.stains.estimate import stain_directions
+from qupath_her2.slides.stains.groups import group_images
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import Tissue, find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
@@ -52,9 +54,14 @@ def picture_file(rgb: NDArray[np.uint8]) -> Iterator[Path]:
         yield path
 
 
-def pooled(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> StainVectors:
-    """Return one pooled stain estimate of several slides, as `runs.stain_groups` computes it for a group."""
-    return estimate_stains(np.concatenate([sample_tissue(s, t, pixel_size_um) for s, t in slides]))
+def group_vectors(slides: Sequence[tuple[Slide, Tissue]], pixel_size_um: float) -> list[StainVectors]:
+    """Return the stain vectors of each of several slides, as `runs.stain_groups` finds them for a folder."""
+    own = {
+        f"{number:04d}": stain_directions(sample_tissue(slide, tissue, pixel_size_um))
+        for number, (slide, tissue) in enumerate(slides)
+    }
+    by_name = {name: group.vectors for group in group_images(own) for name in group.members}
+    return [by_name[name] for name in own]
 
 
 def score_picture(
@@ -75,7 +82,7 @@ def score_picture(
     with picture_file(rgb) as path, open_slide(path) as slide:
         start = time.process_time()
         tissue = find_tissue(slide, pixel_size_um=pixel_size_um)
-        stains = pooled([(slide, tissue)], pixel_size_um)
+        (stains,) = group_vectors([(slide, tissue)], pixel_size_um)
         scored = score_slide(slide, tissue, stains, pixel_size_um, shape, network)
         return replace(scored, seconds=time.process_time() - start)
 
@@ -87,8 +94,9 @@ def score_slide(
     pixel_size_um: float,
     shape: Shape | None = None,
     network: PixelNetwork | None = None,
+    existing: ExistingCells | None = None,
 ) -> Scored:
-    """Score an open image with given stain vectors and the glass colour of the image."""
+    """Score an open image with given stain vectors and the glass colour of the image; `existing` cells in place."""
     start = time.process_time()
     stains = replace(stains, background_rgb=tissue.background_rgb)
     if shape is None:
@@ -104,6 +112,7 @@ def score_slide(
         pixel_size_um=pixel_size_um,
         stains=stains,
         settings=CellSettings(),
+        existing=existing,
         classes=None if network is None else SlideSegmenter(network, slide, pixel_size_um),
     )
     classes, score = score_facts(found.intensity, found.pattern, found.refusal)

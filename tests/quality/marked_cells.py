@@ -26,7 +26,7 @@ from qupath_her2.slides.readers.slide import open_slide
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 from tests.helpers.matching import match_nuclei
-from tests.quality.chain import pooled
+from tests.quality.chain import group_vectors
 from tests.quality.nucleus_trees import CROP_PX, ellipse, marked_crops
 
 __all__ = ["MarkedFigures", "compare_marked", "marked_table"]
@@ -61,11 +61,11 @@ def compare_marked(cores: Path, ways: Sequence[tuple[str, PixelNetwork | None]])
     """
     slides = [open_slide(path) for path in sorted(cores.glob("*.jpg"))]
     tissues = [find_tissue(slide, pixel_size_um=_UM_PX) for slide in slides]
-    shared, grid = pooled(list(zip(slides, tissues, strict=True)), _UM_PX), make_grid(_UM_PX)
+    vectors, grid = group_vectors(list(zip(slides, tissues, strict=True)), _UM_PX), make_grid(_UM_PX)
     settings = CellSettings()
     found: dict[str, dict[int, tuple[int, int, int]]] = {name: {} for name, _ in ways}
     for core, (slide, tissue) in enumerate(zip(slides, tissues, strict=True)):
-        stains = replace(shared, background_rgb=tissue.background_rgb)
+        stains = replace(vectors[core], background_rgb=tissue.background_rgb)
         whole = Region(UUID(int=1), shapely.MultiPolygon(tissue_polygons(tissue)), "tumour")
         samples = read_samples(slide, map_regions([whole]), grid, stains, PlaneSettings())
         for name, network in ways:

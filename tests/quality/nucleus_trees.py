@@ -34,13 +34,13 @@ from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.records import Region
 from qupath_her2.regions import map_regions
 from qupath_her2.slides.readers.slide import open_slide, read_scaled
+from qupath_her2.slides.stains.density_sample import sample_tissue
 from qupath_her2.slides.stains.estimate import estimate_stains
 from qupath_her2.slides.stains.vectors import optical_density
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 from qupath_her2.synthetic.field import draw_field
 from qupath_her2.synthetic.settings import FieldSettings
-from tests.quality.chain import pooled
 from tests.quality.fields import VARIATIONS
 
 MARKS = Path(__file__).with_name("marked_nuclei.csv")
@@ -134,7 +134,9 @@ def marked_rows(cores: Path) -> Iterator[Rows]:
     """Yield outlines of the marked crops, with samples of each core and pooled stain vectors."""
     slides = [open_slide(path) for path in sorted(cores.glob("*.jpg"))]
     tissues = [find_tissue(slide, pixel_size_um=0.25) for slide in slides]
-    shared, grid = pooled(list(zip(slides, tissues, strict=True)), 0.25), make_grid(0.25)
+    # Pooled pixels, not medians of images: the trees of the package were trained with these vectors.
+    pixels = [sample_tissue(slide, tissue, 0.25) for slide, tissue in zip(slides, tissues, strict=True)]
+    shared, grid = estimate_stains(np.concatenate(pixels)), make_grid(0.25)
     for core, (slide, tissue) in enumerate(zip(slides, tissues, strict=True)):
         stains = replace(shared, background_rgb=tissue.background_rgb)
         whole = Region(UUID(int=1), shapely.MultiPolygon(tissue_polygons(tissue)), "tumour")

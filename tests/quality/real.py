@@ -18,7 +18,7 @@ from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
 from qupath_her2.slides.readers.slide import Slide, open_slide
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import Tissue, find_tissue
-from tests.quality.chain import Scored, picture_file, pooled, score_facts, score_slide
+from tests.quality.chain import Scored, group_vectors, picture_file, score_facts, score_slide
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -48,14 +48,15 @@ def real_report(folder: Path, pixel_size_um: float) -> dict[str, Any]:
     slides = [open_slide(path) for path in paths]
     try:
         tissues = [find_tissue(slide, pixel_size_um=pixel_size_um) for slide in slides]
-        stains = pooled(list(zip(slides, tissues, strict=True)), pixel_size_um)
+        vectors = group_vectors(list(zip(slides, tissues, strict=True)), pixel_size_um)
+        stains = vectors[0]
         print(
-            f"\nREAL CORES at {pixel_size_um} µm/px (given, not in the files), whole tissue; stains {stains.source}"
+            f"\nREAL CORES at {pixel_size_um} µm/px (given, not in the files), whole tissue; stains: {stains.source}"
         )
         print(f"haematoxylin {np.round(stains.hematoxylin, 3)}, DAB {np.round(stains.dab, 3)}")
         cores = [
-            _core(path.name[:10], labels[path.name], slide, tissue, stains, pixel_size_um)
-            for path, slide, tissue in zip(paths, slides, tissues, strict=True)
+            _core(path.name[:10], labels[path.name], slide, tissue, found, pixel_size_um)
+            for path, slide, tissue, found in zip(paths, slides, tissues, vectors, strict=True)
         ]
     finally:
         for slide in slides:

@@ -16,6 +16,7 @@ from qupath_her2.cells.detectors.plugins import load_detector
 from qupath_her2.cells.measure import MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
+from qupath_her2.cells.restaining import RestainedCells, restain_cells
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import are_ours, is_ours, object_uuids
 from qupath_her2.records import NOT_MEASURED
@@ -29,11 +30,19 @@ from qupath_her2.runs.cell_sources import (
 )
 from qupath_her2.runs.types import FinishedImage, ImageContext
 from qupath_her2.runs.whole_tissue import whole_tissue_uuid
+from qupath_her2.scoring.guidelines import guideline_for
+from qupath_her2.scoring.rules import fact_counts
 from qupath_her2.scoring.score_cells import score_cells
+from qupath_her2.scoring.stain_stability import Restained, with_stain_stability
+from qupath_her2.slides.stains.estimate import StainDirections
+from qupath_her2.slides.stains.groups import deviation_deg
 from qupath_her2.slides.stains.vectors import StainVectors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from qupath_her2.config import Settings
     from qupath_her2.models.card import ModelCard
@@ -120,25 +129,59 @@ class CellsMethod:
         segmenter = None
         if inputs.card is not None and self.source.checkpoint is not None:
             segmenter = slide_segmenter(self.source.checkpoint, inputs.card, setup, inputs.pixel_size_um)
+        sources: dict[str, Any] = {
+            "existing": inputs.region_file.existing_cells if self.uses_existing_cells else None,
+            "detector": load_detector(self.source.plugin) if self.source.kind == "plugin" else None,
+            "classes": segmenter,
+            "network": settings.network_cells,
+        }
         cells = measure_cells(
             setup.slide,
             context.regions,
             pixel_size_um=inputs.pixel_size_um,
             stains=context.stains,
             settings=settings.cells,
-            existing=inputs.region_file.existing_cells if self.uses_existing_cells else None,
-            detector=load_detector(self.source.plugin) if self.source.kind == "plugin" else None,
-            classes=segmenter,
-            network=settings.network_cells,
             workers=threads,
             progress=progress,
+            **sources,
         )
         context = context.warned(*cells.warnings).refused(cells.refusal)
+        if cells.refusal is None:
+            found = restain_cells(
+                setup.slide,
+                cells,
+                context.regions,
+                setup.alternative_stains,
+                pixel_size_um=inputs.pixel_size_um,
+                settings=settings.cells,
+                workers=threads,
+                **sources,
+            )
+            context = replace(context, restained=_counted(cells, found, setup))
         finished = score_measured_cells(
             cells, context, case=setup.ref.case, scoring=settings.scoring, input_hash=inputs.hash
         )
         measured_s = round(time.monotonic() - start - finished.timings_s["score"], 3)
         return replace(finished, timings_s={"cells": measured_s, **finished.timings_s})
+
+
+def _counted(
+    cells: MeasuredCells, found: Mapping[str, RestainedCells], setup: ImageSetup
+) -> tuple[Restained, ...]:
+    """Count the cells that were measured again, by intensity and pattern, with those of the same tiles before."""
+    used = setup.context.stains
+    restained = []
+    for name, again in found.items():
+        other = setup.alternative_stains[name]
+        away = deviation_deg(StainDirections(other.hematoxylin, other.dab, 1.0, 0), used)
+        before = fact_counts(cells.intensity[again.before], cells.pattern[again.before])
+        after = fact_counts(again.intensity, again.pattern)
+        restained.append(Restained(name, round(away, 1), _rows(before), _rows(after)))
+    return tuple(restained)
+
+
+def _rows(counts: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def score_measured_cells(
@@ -187,6 +230,7 @@ def score_measured_cells(
         regrade=cells.regrade,
         warnings=context.warnings,
     )
+    score = _with_stains(score, fact_counts(intensity, pattern), context, case, scoring)
     uuid = table.uuid.copy()
     # Existing cells keep their identity. Cells of ours have no UUID yet (all zero), or one of an earlier score.
     mine = are_ours(uuid) | ~uuid.any(axis=1)
@@ -198,6 +242,22 @@ def score_measured_cells(
         regions,
         timings_s={"score": round(time.monotonic() - start, 3)},
     )
+
+
+def _with_stains(
+    score: SlideScore,
+    counts: NDArray[np.int64],
+    context: ImageContext,
+    case: CaseInfo,
+    scoring: ScoringSettings,
+) -> SlideScore:
+    """Return a score that states its stain vectors, and whether others would have changed it."""
+    if score.score is None and not context.by_core:
+        return score
+    if context.stain_origin:
+        score = replace(score, tags=(*score.tags, context.stain_origin))
+    guideline = guideline_for(case, scoring.guideline)
+    return with_stain_stability(score, counts, guideline, context.restained, noise_floor=scoring.noise_floor)
 
 
 def load_measured_cells(
@@ -245,10 +305,15 @@ def load_measured_cells(
             float(record.image["pixel_size_um"]),
             bool(used["by_core"]),
             record.warnings,
+            stain_origin=str(used["stain_origin"]),
+            restained=tuple(
+                Restained(str(other["name"]), float(other["deviation_deg"]), other["before"], other["after"])
+                for other in used["restained"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExchangeError(
-            f"'{run_dir}' is damaged ({error}). Score the image again with --force."
+            f"'{run_dir}' is damaged ({error}). Score the image again with --force (run or predict)."
         ) from error
     return cells, context
 

@@ -143,6 +143,8 @@ class IndicatorsMethod:
             min_cells=setup.settings.scoring.min_cells,
             warnings=context.warnings,
         )
+        if score.score is not None and context.stain_origin:
+            score = replace(score, tags=(*score.tags, context.stain_origin))
         return FinishedImage(
             # Patches are pooled over all regions, as in the paper, so TMA cores have no scores of their own.
             replace(context, by_core=False),

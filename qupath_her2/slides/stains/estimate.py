@@ -9,10 +9,19 @@ from typing import Annotated, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from qupath_her2.setting_ranges import Density, Percent, Range, Share, check_order, check_settings
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, Vector, unit_vector
 
-__all__ = ["StainEstimateSettings", "estimate_background", "estimate_stains"]
+__all__ = [
+    "StainDirections",
+    "StainEstimateSettings",
+    "accepted_vectors",
+    "angle_deg",
+    "estimate_background",
+    "estimate_stains",
+    "stain_directions",
+]
 
 #: With fewer glass pixels the background colour is not estimated; QuPath's default of 255 is used.
 _MIN_GLASS_PIXELS = 200
@@ -74,6 +83,10 @@ class StainEstimateSettings:
     min_separation_deg
         Smallest accepted angle between the two estimates, degrees; QuPath's defaults are 37 apart. Closer vectors
         cannot be unmixed reliably.
+    max_member_deviation_deg
+        Largest accepted angle between an image's own vectors and those of its group, degrees; beyond it the image
+        leaves the group. Own estimates of one laboratory's images lie within 7 of their median (12 real pictures of
+        three sources, cores and fields), those of another laboratory 13 to 20 away.
     min_pixels
         Fewest stained pixels for an estimate.
     """
@@ -89,11 +102,124 @@ class StainEstimateSettings:
     max_hematoxylin_deviation_deg: Annotated[float, Range(0, 90, "degrees")] = 20.0
     max_dab_deviation_deg: Annotated[float, Range(0, 90, "degrees")] = 18.0
     min_separation_deg: Annotated[float, Range(0, 90, "degrees")] = 15.0
+    max_member_deviation_deg: Annotated[float, Range(1, 90, "degrees")] = 10.0
     min_pixels: Annotated[int, Range(100, 100_000_000, "pixels")] = 5_000
 
     def __post_init__(self) -> None:
         check_settings(self)
         check_order(self, "min_density", "max_density")
+
+
+@dataclass(frozen=True, slots=True)
+class StainDirections:
+    """Stain directions found in the tissue pixels of one image or of several, before they are accepted or not.
+
+    Attributes
+    ----------
+    hematoxylin
+        Unit vector of optical density, R, G, B; None with too few stained pixels.
+    dab
+        Likewise; None where DAB is scarce.
+    dab_share
+        Share of brown pixels among stained pixels, 0..1.
+    n_pixels
+        Stained pixels.
+    """
+
+    hematoxylin: Vector | None
+    dab: Vector | None
+    dab_share: float
+    n_pixels: int
+
+
+def stain_directions(
+    od_pixels: NDArray[np.float32], settings: StainEstimateSettings | None = None
+) -> StainDirections:
+    """Find the directions of haematoxylin and DAB in tissue pixels.
+
+    Pixels are ranked by their angle from haematoxylin to DAB in the plane of QuPath's default vectors, then again in
+    the plane of the vectors found; each stain is the median direction, in all three channels, of the pixels at its end.
+    DAB is estimated from dense brown pixels only: thin DAB is yellower than thick DAB, and the extreme angles of all
+    brown pixels gave a vector 12° off on a real 3+ core, with which every dark membrane seemed to hold haematoxylin.
+
+    This is not Macenko's SVD, which returns the two widest directions whatever they are: without DAB it calls grey
+    "DAB".
+
+    Parameters
+    ----------
+    od_pixels
+        float32 (N, 3), optical density of tissue pixels against the background of their own image.
+    settings
+        Settings and acceptance limits.
+
+    Returns
+    -------
+    StainDirections
+        Of these pixels alone.
+    """
+    s = settings or StainEstimateSettings()
+    od = np.asarray(od_pixels, dtype=np.float32).reshape(-1, 3)
+    length = np.linalg.norm(od, axis=1)
+    usable = np.isfinite(length) & (length >= s.min_density) & (od.max(axis=1) <= s.max_density)
+    od, length = od[usable], length[usable]
+    if len(od) < s.min_pixels:
+        return StainDirections(None, None, 0.0, len(od))
+    hematoxylin, dab, dab_share = QUPATH_H_DAB.hematoxylin, QUPATH_H_DAB.dab, 0.0
+    # Brown pixels are selected again with the vectors found: with QuPath's, DAB of another make may not count as brown.
+    for _ in range(_PASSES):
+        hematoxylin, dab, dab_share = _directions(od, length, StainVectors(hematoxylin, dab), s)
+    is_scarce = dab_share == 0 or dab_share < s.min_dab_share
+    return StainDirections(hematoxylin, None if is_scarce else dab, dab_share, len(od))
+
+
+def accepted_vectors(
+    found: StainDirections,
+    *,
+    background_rgb: tuple[float, float, float] = (255.0, 255.0, 255.0),
+    settings: StainEstimateSettings | None = None,
+    source: str = "",
+) -> StainVectors:
+    """Return directions as stain vectors, or QuPath's defaults where they are no plausible haematoxylin and DAB.
+
+    Haematoxylin alone is not taken where DAB is scarce: combined with QuPath's DAB, a haematoxylin vector that leans
+    towards DAB hides what DAB there is (drawn fields of 1+ were read as 0).
+
+    Parameters
+    ----------
+    found
+        Directions of one image or of a group.
+    background_rgb
+        Background colour for the result, (0, 255] per channel.
+    settings
+        Acceptance limits.
+    source
+        Origin in words, for the vectors' `source` where they are accepted.
+
+    Returns
+    -------
+    StainVectors
+        `source` says where they come from, and why they are the defaults.
+    """
+    s = settings or StainEstimateSettings()
+    background = cast(Vector, tuple(float(v) for v in background_rgb))
+    if found.hematoxylin is None:
+        return _defaults(background, f"{found.n_pixels} stained pixels, fewer than {s.min_pixels}")
+    if found.dab is None:
+        off = angle_deg(found.hematoxylin, QUPATH_H_DAB.hematoxylin)
+        scarce = f"DAB in {100 * found.dab_share:.1f} % of stained pixels, under {100 * s.min_dab_share:g} %"
+        return _defaults(background, f"{scarce}; haematoxylin about {off:.0f}° from QuPath's")
+    for name, direction, expected, limit in (
+        ("haematoxylin", found.hematoxylin, QUPATH_H_DAB.hematoxylin, s.max_hematoxylin_deviation_deg),
+        ("DAB", found.dab, QUPATH_H_DAB.dab, s.max_dab_deviation_deg),
+    ):
+        off = angle_deg(direction, expected)
+        if off > limit:
+            return _defaults(background, f"{name} estimate {off:.0f}° from QuPath's, over {limit:g}°")
+    apart = angle_deg(found.hematoxylin, found.dab)
+    if apart < s.min_separation_deg:
+        return _defaults(background, f"estimates {apart:.0f}° apart, under {s.min_separation_deg:g}°")
+    source = source or f"estimate over {found.n_pixels} stained pixels"
+    return StainVectors(found.hematoxylin, found.dab, background, source)
 
 
 def estimate_stains(
@@ -102,18 +228,10 @@ def estimate_stains(
     background_rgb: tuple[float, float, float] = (255.0, 255.0, 255.0),
     settings: StainEstimateSettings | None = None,
 ) -> StainVectors:
-    """Estimate one pair of stain vectors from tissue pixels pooled over all images of one scanner and stain.
+    """Estimate the stain vectors of one image from its tissue pixels.
 
-    Pixels are ranked by their angle from haematoxylin to DAB in the plane of QuPath's default vectors, then again in
-    the plane of the vectors found; each stain is the median direction, in all three channels, of the pixels at its end.
-    DAB is estimated from dense brown pixels only: thin DAB is yellower than thick DAB, and the extreme angles of all
-    brown pixels gave a vector 12° off on a real 3+ core, with which every dark membrane seemed to hold haematoxylin.
-
-    This is not Macenko's SVD, which returns the two widest directions whatever they are: without DAB it calls grey
-    "DAB". For the same reason never pass a single patch, or a single image that may hold no DAB: in a prototype on real
-    cores labelled 0, false 1+ rose from 0.3 % to 4.5 % of cells. Nor is haematoxylin alone estimated where DAB is
-    scarce: combined with QuPath's DAB, a haematoxylin vector that leans towards DAB hides what DAB there is (drawn
-    fields of 1+ were read as 0).
+    An image that may hold no DAB is better scored with the vectors of its group (`slides.stains.groups`): with its own,
+    false 1+ rose from 0.3 % to 4.5 % of cells on real cores labelled 0.
 
     Parameters
     ----------
@@ -129,33 +247,9 @@ def estimate_stains(
     StainVectors
         The estimate, or QuPath's defaults if DAB is scarce or a vector is implausible; `source` says which and why.
     """
-    s = settings or StainEstimateSettings()
-    background = cast(Vector, tuple(float(v) for v in background_rgb))
-    od = np.asarray(od_pixels, dtype=np.float32).reshape(-1, 3)
-    length = np.linalg.norm(od, axis=1)
-    usable = np.isfinite(length) & (length >= s.min_density) & (od.max(axis=1) <= s.max_density)
-    od, length = od[usable], length[usable]
-    if len(od) < s.min_pixels:
-        return _defaults(background, f"{len(od)} stained pixels, fewer than {s.min_pixels}")
-    hematoxylin, dab = QUPATH_H_DAB.hematoxylin, QUPATH_H_DAB.dab
-    # Brown pixels are selected again with the vectors found: with QuPath's, DAB of another make may not count as brown.
-    for _ in range(_PASSES):
-        hematoxylin, dab, dab_share = _directions(od, length, StainVectors(hematoxylin, dab), s)
-    if dab_share < s.min_dab_share:
-        off = _angle_deg(hematoxylin, QUPATH_H_DAB.hematoxylin)
-        scarce = f"DAB in {100 * dab_share:.1f} % of stained pixels, under {100 * s.min_dab_share:g} %"
-        return _defaults(background, f"{scarce}; haematoxylin about {off:.0f}° from QuPath's")
-    for name, found, expected, limit in (
-        ("haematoxylin", hematoxylin, QUPATH_H_DAB.hematoxylin, s.max_hematoxylin_deviation_deg),
-        ("DAB", dab, QUPATH_H_DAB.dab, s.max_dab_deviation_deg),
-    ):
-        off = _angle_deg(found, expected)
-        if off > limit:
-            return _defaults(background, f"{name} estimate {off:.0f}° from QuPath's, over {limit:g}°")
-    apart = _angle_deg(hematoxylin, dab)
-    if apart < s.min_separation_deg:
-        return _defaults(background, f"estimates {apart:.0f}° apart, under {s.min_separation_deg:g}°")
-    return StainVectors(hematoxylin, dab, background, f"pooled estimate over {len(od)} stained pixels")
+    return accepted_vectors(
+        stain_directions(od_pixels, settings), background_rgb=background_rgb, settings=settings
+    )
 
 
 def _directions(
@@ -170,14 +264,15 @@ def _directions(
     direction = od / length[:, None]
     blue = angle <= np.percentile(angle, s.hematoxylin_percentile)
     hematoxylin = unit_vector(tuple(np.median(direction[blue], axis=0)), "hematoxylin")
-    if brown.mean() < s.min_dab_share:
+    if not brown.any() or brown.mean() < s.min_dab_share:
         return hematoxylin, start.dab, float(brown.mean())
     dense = brown & (length >= np.percentile(length[brown], s.dab_dense_percentile))
     pure = dense & (angle >= np.percentile(angle[dense], s.dab_angle_percentile))
     return hematoxylin, unit_vector(tuple(np.median(direction[pure], axis=0)), "dab"), float(brown.mean())
 
 
-def _angle_deg(one: Vector, other: Vector) -> float:
+def angle_deg(one: Vector, other: Vector) -> float:
+    """Return the angle between two unit vectors, degrees."""
     # Rounding may lift the product of two equal unit vectors above 1.
     return math.degrees(math.acos(min(1.0, float(np.dot(one, other)))))
 

@@ -17,6 +17,7 @@ from qupath_her2.cells.membrane.outlines import N_SECTORS
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.quality import QualitySettings
+from qupath_her2.cells.scale import ScaleSettings
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
 from qupath_her2.scoring.guidelines import GUIDELINES
 from qupath_her2.scoring.rules import cell_classes
@@ -306,7 +307,7 @@ def test_any_detector_can_be_passed(tumour) -> None:
     found = measure_cells(
         ArraySlide(rgb), [tumour(0, 0, 240, 256)], pixel_size_um=0.5, stains=STAINS,
         detector=KnownNuclei(places), settings=CellSettings(
-            grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=1, max_edge_blur_um=10),
+            grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=1, max_edge_blur_um=10), scale=ScaleSettings(max_blob_um=1000),
         ),
     )  # fmt: skip
     expected = sorted(places[:4], key=lambda place: place[1])

@@ -59,7 +59,7 @@ def stained_pixels(rng, n, dab_share, stains):
 def test_estimate_recovers_the_directions_the_pixels_were_mixed_from(dab_share, truth):
     od = stained_pixels(np.random.default_rng(7), 40_000, dab_share, truth)
     found = estimate_stains(od, background_rgb=(240, 241, 242))
-    assert found.source.startswith("pooled estimate")
+    assert found.source.startswith("estimate over")
     assert found.background_rgb == (240, 241, 242)
     assert angle_deg(found.hematoxylin, truth.hematoxylin) < 3
     assert angle_deg(found.dab, truth.dab) < 3

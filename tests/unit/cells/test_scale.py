@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from qupath_her2.cells.grid import make_grid
+from qupath_her2.cells.measure import CellSettings, measure_cells
+from qupath_her2.cells.samples import read_samples
+from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
+from qupath_her2.cells.stain_planes import PlaneSettings
+from qupath_her2.regions import map_regions
+from tests.helpers.drawn_planes import STAINS, ArraySlide
+
+LIMITS = ScaleSettings()
+
+
+def discs(diameter_px: float, side: int = 1024) -> np.ndarray:
+    """Blue discs on white, apart from each other by their diameter."""
+    picture = np.full((side, side, 3), 245, np.uint8)
+    step = 2 * diameter_px
+    for y in np.arange(step, side, step):
+        for x in np.arange(step, side, step):
+            cv2.circle(picture, (round(x), round(y)), round(diameter_px / 2), (110, 90, 160), -1)
+    return picture
+
+
+@pytest.mark.parametrize("diameter_px", [12, 20, 34, 60])
+@pytest.mark.parametrize("pixel_size_um", [0.05, 0.25, 0.5])
+def test_the_diameter_of_drawn_discs_is_found_whatever_the_tags_say(
+    tumour, diameter_px: float, pixel_size_um: float
+) -> None:
+    slide, grid = ArraySlide(discs(diameter_px)), make_grid(pixel_size_um)
+    samples = read_samples(slide, map_regions([tumour(0, 0, 1024, 1024)]), grid, STAINS, PlaneSettings())
+    found = blob_diameter_um(slide, samples, grid, STAINS, pixel_size_um)
+    # Scales are a quarter octave apart, and neighbours add to the response of a disc.
+    assert found == pytest.approx(diameter_px * pixel_size_um, rel=0.3)
+
+
+def test_without_samples_nothing_is_said() -> None:
+    slide, grid = ArraySlide(discs(20)), make_grid(0.5)
+    assert blob_diameter_um(slide, [], grid, STAINS, 0.5) is None
+    assert check_blobs(None, 0.5, LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("diameter_um", "is_refused"), [(0.9, True), (1.7, False), (12.0, False), (21.0, True)]
+)
+def test_blobs_of_no_nucleus_are_refused_with_the_way_out(diameter_um: float, is_refused: bool) -> None:
+    refusal = check_blobs(diameter_um, 0.05, LIMITS)
+    assert (refusal is not None) == is_refused
+    if refusal is not None:
+        assert refusal.code == "pixel_size_implausible"
+        assert f"at 0.05 µm they measure about {diameter_um:.2g} µm" in refusal.reason
+        assert "--pixel-size-um" in refusal.reason
+
+
+def radii(n: int, diameter_um: float) -> np.ndarray:
+    return np.full((n, 32), diameter_um / 2, np.float32)
+
+
+@pytest.mark.parametrize(("diameter_um", "words"), [(4.2, "small"), (6.5, ""), (9.0, ""), (14.0, "large")])
+def test_nuclei_that_do_not_fit_are_a_warning_with_a_pixel_size_that_would(
+    diameter_um: float, words: str
+) -> None:
+    warnings = check_nuclei(radii(200, diameter_um), 0.25, LIMITS)
+    assert len(warnings) == bool(words)
+    if words:
+        assert warnings[0].startswith(f"Nuclei are {words} for pixels of 0.25 µm: their median diameter is")
+        assert (
+            f"near {0.25 * 7 / diameter_um:.1g}" in warnings[0]
+            or f"{0.25 * 7 / diameter_um:.2g} µm" in warnings[0]
+        )
+
+
+def test_few_nuclei_and_cells_without_nucleus_say_nothing() -> None:
+    assert check_nuclei(radii(49, 4.0), 0.25, LIMITS) == []
+    assert check_nuclei(np.concatenate([radii(40, 4.0), np.zeros((300, 32), np.float32)]), 0.25, LIMITS) == []
+
+
+@pytest.fixture(scope="module")
+def field(drawn):
+    return drawn("2+", width_px=700, height_px=700, seed=36)
+
+
+def test_tags_off_by_ten_are_refused_and_by_two_warned(field, stains_of, tumour) -> None:
+    # Three by three copies, so that there are pixels enough for a working grid ten times coarser.
+    rgb = np.tile(field.rgb, (3, 3, 1))
+    slide, region = ArraySlide(rgb), tumour(0, 0, rgb.shape[1], rgb.shape[0])
+
+    def measured(pixel_size_um: float):
+        return measure_cells(
+            slide, [region], pixel_size_um=pixel_size_um, stains=stains_of(field), settings=CellSettings()
+        )
+
+    tenth = measured(0.05)
+    assert tenth.refusal is not None
+    assert tenth.refusal.code == "pixel_size_implausible"
+    (warning,) = measured(0.25).warnings
+    assert warning.startswith("Nuclei are small for pixels of 0.25 µm")
+    right = measured(0.5)
+    assert right.refusal is None
+    assert not any("Nuclei" in warning for warning in right.warnings)
