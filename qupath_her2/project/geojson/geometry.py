@@ -8,14 +8,22 @@ self-intersections nor images.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
+
+from qupath_her2.project.geojson.self_crossings import (
+    MAX_CROSSINGS,
+    crosses_too_often,
+    fill_even_odd,
+    fill_non_zero,
+)
 
 __all__ = ["BadGeometryError", "Frame", "clip_to_image", "parse_polygon", "polygon_parts", "snap"]
 
@@ -24,6 +32,11 @@ MAX_REPAIR_SHARE = 0.01
 #: More vertices than this in one feature are taken for damage: it is 40 times the densest pixel-traced outline
 #: seen so far.
 MAX_VERTICES = 4_000_000
+#: Outlines that cross themselves are repaired up to this number of vertices; beyond, looking for the crossings takes
+#: too long.
+MAX_REPAIR_VERTICES = 500_000
+#: A change of area by more than this share is said.
+SAID_SHARE = 0.001
 #: In images at least this wide or high, coordinates that all fit into longitude and latitude are suspicious.
 LONLAT_IMAGE_PX = 2000
 #: QuPath's coordinate grid (0.6 and later).
@@ -72,20 +85,55 @@ def parse_polygon(geometry: object) -> tuple[Polygon | MultiPolygon, list[str]]:
     if not isinstance(geometry, dict):
         raise BadGeometryError("has no geometry")
     _refuse_other_plane(geometry.get("plane"))
-    notes: list[str] = []
-    parts = list(_polygon_coordinates(geometry, notes))
+    oddities = _Oddities()
+    parts = list(_polygon_coordinates(geometry, oddities))
     if not parts:
         kind = _shortened(geometry.get("type"))
         raise BadGeometryError(f"is a {kind}, which has no area; draw a polygon or use the brush")
-    polygons = [_polygon(part, notes) for part in parts]
+    polygons = [_polygon(part, oddities) for part in parts]
+    notes = oddities.notes()
     if sum(shapely.get_num_coordinates(polygon) for polygon in polygons) > MAX_VERTICES:
         raise BadGeometryError(f"has more than {MAX_VERTICES:,} vertices; simplify it in QuPath")
     shape = polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
     return _valid(shape, notes), notes
 
 
-def _polygon_coordinates(geometry: dict[str, Any], notes: list[str]) -> Iterator[list[Any]]:
-    """Yield the rings of each polygon of a geometry; points and lines of a collection are left out, with a note."""
+@dataclass(slots=True)
+class _Oddities:
+    """What was odd about the coordinates of a geometry, over all of its rings.
+
+    Counted rather than noted one by one: thousands of rings may be open.
+    """
+
+    is_flat: bool = False
+    gaps_px: list[float] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """Return a sentence fragment for each kind."""
+        notes = []
+        for kind, count in self.left_out.most_common(3):
+            what = (
+                f"a {kind} in its collection has"
+                if count == 1
+                else f"{count} x {kind} in its collection have"
+            )
+            notes.append(f"{what} no area and {'was' if count == 1 else 'were'} left out")
+        if len(self.left_out) > 3:
+            notes.append(f"{len(self.left_out) - 3} other kinds of geometry in its collection were left out")
+        if self.is_flat:
+            notes.append("third coordinate of zero was dropped")
+        if len(self.gaps_px) == 1:
+            notes.append(f"open outline was closed (gap of {self.gaps_px[0]:.1f} px)")
+        elif self.gaps_px:
+            notes.append(
+                f"{len(self.gaps_px)} open outlines were closed (gaps of up to {max(self.gaps_px):.1f} px)"
+            )
+        return notes
+
+
+def _polygon_coordinates(geometry: dict[str, Any], oddities: _Oddities) -> Iterator[list[Any]]:
+    """Yield the rings of each polygon of a geometry; points and lines of a collection are left out and counted."""
     pending: list[Any] = [geometry]
     while pending:
         item = pending.pop()
@@ -99,8 +147,11 @@ def _polygon_coordinates(geometry: dict[str, Any], notes: list[str]) -> Iterator
             if not isinstance(parts, list) or not parts or not all(isinstance(part, list) for part in parts):
                 raise BadGeometryError("has empty or missing coordinates")
             yield from parts
+        elif kind in ("Feature", "FeatureCollection"):
+            # It may have a class of its own, so its area is not simply part of this one.
+            raise BadGeometryError(f"holds a {kind} in its geometry; write that beside it, not into it")
         elif item is not geometry:
-            _note(notes, f"a {_shortened(kind)} in its collection has no area and was left out")
+            oddities.left_out[_shortened(kind)] += 1
 
 
 def _refuse_other_plane(plane: object) -> None:
@@ -113,14 +164,14 @@ def _refuse_other_plane(plane: object) -> None:
         )
 
 
-def _polygon(rings: list[Any], notes: list[str]) -> Polygon:
+def _polygon(rings: list[Any], oddities: _Oddities) -> Polygon:
     if not rings:
         raise BadGeometryError("is empty")
-    arrays = [_ring(ring, notes) for ring in rings]
+    arrays = [_ring(ring, oddities) for ring in rings]
     return Polygon(arrays[0], arrays[1:])
 
 
-def _ring(ring: object, notes: list[str]) -> NDArray[np.float64]:
+def _ring(ring: object, oddities: _Oddities) -> NDArray[np.float64]:
     """Return one ring as float64 (K, 2), closed."""
     if not isinstance(ring, list) or not ring:
         raise BadGeometryError("is empty")
@@ -137,17 +188,17 @@ def _ring(ring: object, notes: list[str]) -> NDArray[np.float64]:
         if points[:, 2].any():
             raise BadGeometryError("is three-dimensional; export it as flat pixel coordinates (x, y)")
         points = points[:, :2]
-        _note(notes, "third coordinate of zero was dropped")
+        oddities.is_flat = True
     if np.abs(points).max() > 1e9:
         raise BadGeometryError(f"has a coordinate of {np.abs(points).max():.3g}, far beyond any image")
     if not (points[0] == points[-1]).all():
-        points = _closed(points, notes)
+        points = _closed(points, oddities)
     if len(points) < 4:
         raise BadGeometryError(f"has an outline of {len(points)} points; a closed one needs at least 4")
     return points
 
 
-def _closed(points: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+def _closed(points: NDArray[np.float64], oddities: _Oddities) -> NDArray[np.float64]:
     """Return an open ring with its first point repeated, if only that is missing, as QuPath 0.5 closed it."""
     steps = np.hypot(*np.diff(points, axis=0).T)
     gap = float(np.hypot(*(points[-1] - points[0])))
@@ -156,7 +207,7 @@ def _closed(points: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64
         raise BadGeometryError(
             f"has an open outline with a gap of {gap:.0f} px, longer than any of its edges; close it in QuPath"
         )
-    _note(notes, f"open outline was closed (gap of {gap:.1f} px)")
+    oddities.gaps_px.append(gap)
     return np.concatenate([points, points[:1]])
 
 
@@ -167,12 +218,18 @@ def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPo
     if shape.is_valid:
         return shape
     reason = shapely.is_valid_reason(shape)
-    repaired = polygon_parts(shapely.make_valid(shape))
+    if shapely.get_num_coordinates(shape) > MAX_REPAIR_VERTICES:
+        raise BadGeometryError(
+            f"crosses itself ({reason}) and has more than {MAX_REPAIR_VERTICES:,} vertices; simplify it in QuPath"
+        )
+    if crosses_too_often(shape):
+        raise BadGeometryError(f"crosses itself in more than {MAX_CROSSINGS:,} places ({reason}); redraw it")
+    repaired = polygon_parts(fill_even_odd(shape))
     if repaired is None or repaired.area < GRID_PX**2:
         raise BadGeometryError("has no area")
     # The lobes of a bow-tie are inside by both rules of filling. An area that an outline encloses twice is not: the
-    # even-odd rule of make_valid leaves it out, the winding rule of the drawn outline keeps it.
-    filled = polygon_parts(_filled_by_winding(shape))
+    # even-odd rule leaves it out, the winding rule of the drawn outline keeps it.
+    filled = polygon_parts(fill_non_zero(shape))
     area = 0.0 if filled is None else filled.area
     doubt = abs(repaired.area - area) / max(repaired.area, area)
     if doubt >= MAX_REPAIR_SHARE:
@@ -180,38 +237,14 @@ def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPo
             f"crosses itself ({reason}), and {doubt:.0%} of its area is inside or outside depending on the rule of "
             "filling; redraw it"
         )
-    _note(notes, f"self-intersecting outline was repaired ({reason}; area now {repaired.area:,.0f} px²)")
+    others = [
+        f"{other:,.0f} px² {how}"
+        for other, how in ((shape.area, "as drawn"), (area, "if what it encloses twice counts as inside"))
+        if abs(other - repaired.area) > SAID_SHARE * repaired.area
+    ]
+    said = f"area now {repaired.area:,.0f} px²" + (f", was {' or '.join(others)}" if others else "")
+    _note(notes, f"self-intersecting outline was repaired ({reason}; {said})")
     return repaired
-
-
-def _filled_by_winding(shape: Polygon | MultiPolygon) -> shapely.Geometry:
-    """Return the area that the outlines of a shape wind around at least once, less that of its holes."""
-    parts = []
-    for polygon in getattr(shape, "geoms", [shape]):
-        outer = _ring_area(polygon.exterior)
-        holes = shapely.union_all([_ring_area(ring) for ring in polygon.interiors])
-        parts.append(shapely.difference(outer, holes))
-    return shapely.union_all(parts)
-
-
-def _ring_area(ring: shapely.LinearRing) -> shapely.Geometry:
-    """Return all faces that a ring encloses, however often it crosses itself."""
-    noded = shapely.union_all(shapely.LineString(ring.coords))
-    faces = shapely.get_parts(shapely.polygonize([noded]))
-    # A face that the ring surrounds without winding around it is a hole between strands.
-    points = [shapely.point_on_surface(face) for face in faces]
-    xy = np.asarray(ring.coords)[:, :2]
-    wound = [face for face, point in zip(faces, points, strict=True) if _winding_number(xy, point.x, point.y)]
-    return shapely.union_all(wound)
-
-
-def _winding_number(ring: NDArray[np.float64], x: float, y: float) -> int:
-    """Return how often a closed ring, float64 (K, 2), winds around a point that is not on it."""
-    (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
-    is_left = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
-    upward = (y0 <= y) & (y1 > y) & (is_left > 0)
-    downward = (y0 > y) & (y1 <= y) & (is_left < 0)
-    return int(upward.sum()) - int(downward.sum())
 
 
 def polygon_parts(shape: shapely.Geometry) -> Polygon | MultiPolygon | None:
