@@ -81,7 +81,8 @@ class Her2Column {
     }
 
     private static Her2Refusal damaged(String where, String name, String what) {
-        return new Her2Refusal("$where: column '$name' $what. Score the image again with --force.")
+        return new Her2Refusal("$where: column '$name' $what. Score the image again with the option force " +
+            "(a setting of the script; qupath-her2 run --force).")
     }
 
     /** Offset of the values; -1 if this is not an NPY 1.0 array. */

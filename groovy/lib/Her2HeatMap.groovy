@@ -19,7 +19,7 @@ import qupath.lib.regions.ImageRegion
 class Her2HeatMap {
 
     private static final String FILE = "overlays.json"
-    private static final String AGAIN = "Run the prediction again with --force."
+    private static final String AGAIN = "Predict the image again: qupath-her2 predict --force."
 
     final String name
     private final File picture

@@ -14,7 +14,8 @@ import org.locationtech.jts.geom.Geometry
 @CompileStatic
 class Her2Result {
 
-    private static final String AGAIN = "Score the image again with --force."
+    private static final String AGAIN = "Score the image again with the option force (a setting of the script; " +
+        "qupath-her2 run --force)."
     /** Bytes hashed per call. Java uses the processor's SHA-256 only in calls after it has compiled the method. */
     private static final int BLOCK = 1 << 16
 

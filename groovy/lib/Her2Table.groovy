@@ -13,7 +13,8 @@ abstract class Her2Table {
 
     static final int NOT_MEASURED = 255
 
-    private static final String AGAIN = "Score the image again with --force."
+    private static final String AGAIN = "Score the image again with the option force (a setting of the script; " +
+        "qupath-her2 run --force)."
 
     final int count
     final Her2Column uuid

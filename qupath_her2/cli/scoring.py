@@ -16,9 +16,10 @@ from qupath_her2.cli.scoring_progress import progress_view
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.report.build import write_report
-from qupath_her2.report.summary_table import short_class
+from qupath_her2.report.summary_table import lists_failures, short_class
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
+from qupath_her2.scoring.reason import RESEARCH_USE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,7 +181,9 @@ def _report(plan: Plan, results: Sequence[ImageResult], failed: dict[str, tuple[
         pointers = (plan.out / "results").glob("*/current.json")
         # Files that are not read are named in the report, too: they may have come or gone.
         places = (plan.out.absolute().parent, *pointers)
-        if all(place.stat().st_mtime_ns < made for place in places):
+        is_newest = all(place.stat().st_mtime_ns < made for place in places)
+        # An image that failed and is up to date now, e.g. one that was locked, has no new result to be newer.
+        if is_newest and not lists_failures(written[1].read_bytes()):
             return html
     return write_report(plan.out, failed).html
 
@@ -189,7 +192,7 @@ def closing_line(results: Sequence[ImageResult]) -> str:
     """Return the counts of a run in one line, with the reasons of refusals."""
     counts: Counter[str] = Counter(result.state for result in results)
     if counts["up to date"] == len(results):
-        return f"{len(results)}/{len(results)} up to date; nothing to do (--force to redo)"
+        return f"{len(results)}/{len(results)} up to date; nothing to do (to redo: run or predict --force)"
     parts = [f"{counts[state]} {state}" for state in _STATES if counts[state]]
     refused = Counter(
         (result.score.refusal_code or "").replace("_", " ")
@@ -205,11 +208,20 @@ def closing_line(results: Sequence[ImageResult]) -> str:
 
 
 def show_table(results: Sequence[ImageResult]) -> None:
-    """Print a row for each image on standard output."""
+    """Print a row for each image on standard output, with the reason below it where there is no score."""
     is_predicted = any(result.score is not None and result.score.prediction for result in results)
     header = ("Image", *(_PREDICTION_COLUMNS if is_predicted else _SCORE_COLUMNS))
     columns = _prediction_cells if is_predicted else _score_cells
-    say_table("Research use only", header, [(result.name, *columns(result)) for result in results], left=(1,))
+    rows = [(result.name, *columns(result)) for result in results]
+    say_table("Research use only", header, rows, left=(1,), details=[_refusal(result) for result in results])
+
+
+def _refusal(result: ImageResult) -> list[str]:
+    """Return the reason of an image that is not assessable, which names the way out; empty for any other."""
+    if result.score is None or result.score.status != "not assessable":
+        return []
+    # Its row and the line above the table have said the rest.
+    return [result.score.reason.removeprefix("Not assessable: ").removesuffix(RESEARCH_USE).rstrip()]
 
 
 def _prediction_cells(result: ImageResult) -> list[str]:

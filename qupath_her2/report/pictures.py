@@ -62,7 +62,7 @@ def shrink_jpeg(data: bytes, max_side_px: int, quality: int = 82) -> bytes:
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise OutputError(
-            "The overlay.jpg of the run is not a valid JPEG. Score the image again with --force."
+            "The overlay.jpg of the run is not a valid JPEG. Score the image again with --force (run or predict)."
         )
     factor = max_side_px / max(bgr.shape[:2])
     if factor >= 1:

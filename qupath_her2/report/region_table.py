@@ -120,7 +120,7 @@ def region_rows(record: RunRecord, score: SlideScore) -> tuple[RegionRow, ...]:
     except (ValueError, TypeError, AttributeError) as error:
         raise ExchangeError(
             f"run.json of run {record.run}: an entry of 'regions' or 'unscored' is damaged ({error}). "
-            "Score the image again with --force."
+            "Score the image again with --force (run or predict)."
         ) from error
     if any(row.kind == "TMA core" for row in rows):
         # QuPath exports cores sorted by id; people look for A-2 after A-1 and before A-10.

@@ -41,5 +41,5 @@ def stored_regions(run_dir: Path, record: RunRecord) -> tuple[Region, ...]:
     except (OSError, ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as error:
         raise ExchangeError(
             f"'{path}' does not match its run.json ({type(error).__name__}: {error}). "
-            "Score the image again with --force."
+            "Score the image again with --force (run or predict)."
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ __all__ = [
     "PREDICTION_COLUMNS",
     "SUMMARY_COLUMNS",
     "SummaryRow",
+    "lists_failures",
     "percent",
     "predictions_csv",
     "short_class",
@@ -157,3 +160,9 @@ def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
     Warnings and tags are joined by `` | ``. An empty cell means "not measured", which differs from 0.
     """
     return csv_bytes([SUMMARY_COLUMNS, *(_cells(row) for row in rows)])
+
+
+def lists_failures(summary: bytes) -> bool:
+    """Return whether a ``summary.csv`` has a line of a failed image."""
+    text = io.StringIO(summary.decode("utf-8-sig", "replace"), newline="")
+    return any(row.get("status") == "failed" for row in csv.DictReader(text))

@@ -66,7 +66,9 @@ def read_columns(path: Path, columns: Columns) -> dict[str, NDArray[Any]]:
         raise ExchangeError(f"'{path}' does not exist; score the image again.") from error
     # zipfile raises NotImplementedError and RuntimeError where damage hits the version or encryption field.
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise ExchangeError(f"'{path}' is damaged ({error}); score the image again with --force.") from error
+        raise ExchangeError(
+            f"'{path}' is damaged ({error}); score the image again with --force (run or predict)."
+        ) from error
 
 
 def _column(archive: zipfile.ZipFile, name: str, dtype: str, ndim: int) -> NDArray[Any]:

@@ -92,7 +92,7 @@ class RunRecord:
             raw = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise ExchangeError(
-                f"run.json is not JSON ({error}). Score the image again with --force."
+                f"run.json is not JSON ({error}). Score the image again with --force (run or predict)."
             ) from error
         if not isinstance(raw, dict) or raw.get("format") != RUN_FORMAT:
             found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
@@ -109,7 +109,8 @@ class RunRecord:
         missing = [name for name in ("run", "input_hash", "image") if name not in values]
         if missing or "name" not in values["image"]:
             raise ExchangeError(
-                f"run.json lacks {', '.join(missing) or 'image.name'}. Score the image again with --force."
+                f"run.json lacks {', '.join(missing) or 'image.name'}. "
+                "Score the image again with --force (run or predict)."
             )
         return cls(**values)
 
@@ -123,12 +124,12 @@ def _checked(name: str, annotation: str, value: object) -> Any:
         except TypeError as error:
             raise ExchangeError(
                 f"run.json: an entry of 'quarantined' lacks index, id or reason ({error}). "
-                "Score the image again with --force."
+                "Score the image again with --force (run or predict)."
             ) from error
     # JSON has no tuples, and annotations are text here because of the __future__ import.
     wanted: type = {"dict": dict, "tuple": list, "str": str, "int": int}[annotation.split("[")[0]]
     if not isinstance(value, wanted):
         raise ExchangeError(
-            f"run.json: {name!r} is {value!r}, not a {annotation}. Score the image again with --force."
+            f"run.json: {name!r} is {value!r}, not a {annotation}. Score the image again with --force (run or predict)."
         )
     return tuple(value) if isinstance(value, list) else value

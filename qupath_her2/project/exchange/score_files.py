@@ -25,7 +25,7 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUM
 _DECIMALS = 2
 _REQUIRED = ("status", "score", "reason", "guideline", "shares", "intervals", "n_cells", "tags", "warnings")
 _SCORES = ("0", "1+", "2+", "3+")
-_AGAIN = "Score the image again with --force."
+_AGAIN = "Score the image again with --force (run or predict)."
 
 
 def score_json(score: SlideScore) -> bytes:

@@ -37,7 +37,7 @@ def test_second_run_does_nothing_and_third_only_what_changed(project: Path) -> N
     before = page.stat().st_mtime_ns
     code, out, _ = call("run", project)
     assert code == 0
-    assert "2/2 up to date; nothing to do (--force to redo)" in out
+    assert "2/2 up to date; nothing to do (to redo: run or predict --force)" in out
     assert page.stat().st_mtime_ns == before
     shutil.copy(project / "pale.ome.tif", project / "third.ome.tif")
     shutil.copy(project / "pale.geojson", project / "third.geojson")
@@ -64,6 +64,9 @@ def test_refused_is_a_result_not_a_failure(project: Path) -> None:
     code, out, _ = call("run", project)
     assert code == 0
     assert "2 not assessable: 2 no tumour region; 0 cells" in out
+    assert (
+        out.count("  no tumour region: draw one and set its class to Tumor, or pass --whole-tissue.\n") == 2
+    )
     assert [row["status"] for row in summary(project / "her2")] == ["not assessable"] * 2
     code, out, _ = call("run", project, "--whole-tissue")
     assert code == 0

@@ -34,7 +34,7 @@ def test_the_closing_line_counts_states_reasons_and_cells() -> None:
         == "2 scored, 3 not assessable, 1 failed: 2 blurred, 1 too few cells; 1,200 cells"
     )
     done = [scored(state="up to date")] * 2
-    assert closing_line(done) == "2/2 up to date; nothing to do (--force to redo)"
+    assert closing_line(done) == "2/2 up to date; nothing to do (to redo: run or predict --force)"
 
 
 def test_predictions_count_patches() -> None:

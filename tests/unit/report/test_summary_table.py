@@ -4,7 +4,14 @@ import csv
 import io
 
 from qupath_her2.records import CELL_CLASSES, CaseInfo, SlideScore
-from qupath_her2.report.summary_table import SUMMARY_COLUMNS, SummaryRow, short_class, summary_csv
+from qupath_her2.report.summary_table import (
+    SUMMARY_COLUMNS,
+    SummaryRow,
+    lists_failures,
+    percent,
+    short_class,
+    summary_csv,
+)
 
 
 def read(data: bytes) -> list[dict[str, str]]:
@@ -55,3 +62,16 @@ def test_failed_image_has_its_message_and_no_invented_number() -> None:
 
 def test_short_class() -> None:
     assert [short_class(name) for name in CELL_CLASSES] == ["Negative", "1+", "2+", "3+"]
+
+
+def test_failures_are_found_in_a_written_table() -> None:
+    failed = SummaryRow("2_b", "b.tif", "failed", error="cannot be\nread")
+    # A file name says nothing of its state.
+    named = SummaryRow("3_c", "failed", "scored")
+    assert not lists_failures(summary_csv([scored(), named]))
+    assert lists_failures(summary_csv([scored(), failed]))
+    assert not lists_failures(b"\xff,status\r\n")
+
+
+def test_percentages_keep_the_cut_offs_readable() -> None:
+    assert [percent(share) for share in (None, 0.0, 0.0996, 1.0)] == ["", "0.00", "9.96", "100.00"]

@@ -128,6 +128,40 @@ def test_a_region_set_aside_is_said_with_the_refusal_that_follows(project: Path,
     )
 
 
+def test_annotations_without_a_class_are_one_line_with_the_three_ways_out(project: Path) -> None:
+    write_tumour(project, *[[[x, 5.0], [x + 4, 5], [x + 4, 9], [x, 9], [x, 5.0]] for x in range(0, 400, 5)])
+    path = project / "strong.geojson"
+    content = json.loads(path.read_text())
+    for feature in content["features"]:
+        feature["properties"]["classification"] = None
+    content["features"].append({"type": "Feature", "id": "odd", "geometry": None, "properties": {}})
+    path.write_text(json.dumps(content))
+    context = set_up(job_of(project)).context
+    assert context.refusal is not None
+    assert context.refusal.reason == (
+        "no tumour region: 80 annotations have no class. Set the class of those that hold tumour to Tumor, score "
+        "annotations without a class as tumour with unclassified_is_tumour = true under [regions] in her2.toml, or "
+        "pass --whole-tissue"
+    )
+    assert len(context.warnings) == 2
+    # Its own line: among the eighty it would be lost.
+    assert context.warnings[0].startswith("80 features of the region file set aside, the first: feature 0")
+    assert context.warnings[1].startswith(
+        "1 feature of the region file set aside, the first: feature 80 (odd)"
+    )
+
+
+def test_reasons_beyond_a_few_are_counted(project: Path) -> None:
+    # Each pentagram crosses itself at a place of its own, which its reason names.
+    rings = [[[x + shift, y] for x, y in PENTAGRAM] for shift in range(8)]
+    write_tumour(project, *rings)
+    warnings = set_up(job_of(project)).context.warnings
+    assert len(warnings) == 6
+    assert (
+        warnings[-1] == "3 more features were set aside for other reasons; `qupath-her2 regions` lists them."
+    )
+
+
 def test_a_repair_is_said_with_the_score(project: Path) -> None:
     bow_tie = [[10.0, 10], [400, 400], [400, 10], [10, 400], [10, 10]]
     write_tumour(project, bow_tie)

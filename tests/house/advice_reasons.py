@@ -1,0 +1,167 @@
+"""Advice that `tests.unit.cli.test_advice` does not type, each with the reason or with the test that types it."""
+
+from __future__ import annotations
+
+__all__ = ["NOT_ADVICE", "TYPED_ELSEWHERE", "UNTYPED"]
+
+_TRAINS = "Typing it trains a network; that the flag exists is checked by tests/house/test_flags.py."
+_NETWORK = "Needs a trained network that does not fit; its flags are checked by tests/house/test_flags.py."
+_QUPATH = "Needs a QuPath; tests/integration runs pull, run and push with one."
+_DISK = "Needs a disk that is full or read-only, which a test as administrator cannot make."
+_INSTALLATION = "Needs a damaged installation."
+_HIDDEN = "Met from Python alone, or by files that the hash check before it lets through."
+_RECIPE = "A remark on how a recipe differs from its paper; tests/house/test_flags.py checks its flags."
+
+#: {piece of a text: why it is no advice on a fault}.
+NOT_ADVICE = {
+    "{} files in {}. Next: qupath-her2 run {}": "The closing line of a verb; tests/unit/cli/test_example.py runs it.",
+    "  {} cells (use them with --cells from-regions)": "A line of a list; tests/unit/cli/test_cells.py uses it.",
+    "up to date; nothing to do (to redo: run or predict --force)": "A closing line; tests/unit/cli/test_run.py has it.",
+    "more features were set aside for other reasons; `qupath-her2 regions` lists them.": (
+        "Where the rest of a list stands; tests/unit/cli/test_regions.py reads it."
+    ),
+    "No scripts of qupath-her2 are installed in '{}'.": "The name of the package, not a command.",
+    "set in her2.toml": "Says where stain vectors come from.",
+    "the user chooses the images of a training with --images": _RECIPE,
+    "width 32 in the first layers, 2.9 million parameters; --width changes it": _RECIPE,
+    "fits a GPU of 16 GB; train.micro_batch_size in her2.toml changes it": _RECIPE,
+    "--task er and --task pr for ER and PR.": _RECIPE,
+    "80/10/10 by case; --folds 10 gives the paper's ten folds, also by case": _RECIPE,
+    'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss': _RECIPE,
+    "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it": _RECIPE,
+    "60/20/20 by case; --split by-patch gives the paper's split, and its figures carry a warning": _RECIPE,
+}
+
+#: {piece of a text: the test that follows the advice}.
+TYPED_ELSEWHERE = {
+    "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score whole cores": (
+        "tests/unit/runs/test_unscored_regions.py::test_tumour_outside_all_cores_is_refused_and_says_so"
+    ),
+    "excluded; pass --keep-controls to include it": (
+        "tests/unit/scoring/indicators/test_tissue.py::test_controls_are_excluded_with_a_warning_unless_kept"
+    ),
+}
+
+#: {piece of a text: why no test types it}.
+UNTYPED = {
+    # Training and prediction.
+    "Recipe '{}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER --recipe {}.": _TRAINS,
+    "'{}' does not exist. Run qupath-her2 train FOLDER --recipe patch-count, or pass --rule majority.": _NETWORK,
+    "--rivals compares networks and --study window sizes. Pass one at a time.": _TRAINS,
+    "--study window cuts windows of several sizes itself. Leave --patches out.": _TRAINS,
+    "--windows {} is not a list of sides in px. Write e.g. 151,251.": _TRAINS,
+    "--normalise applies to networks that classify patches, and --recipe her2net segments. Leave it out.": _TRAINS,
+    "Task '{}' labels pixels, and recipe '{}' classifies patches. Use --recipe her2net.": _TRAINS,
+    "Leave out --patches to cut them anew, or cut them with qupath-her2 patches.": _TRAINS,
+    "--rivals, --study and --width need --recipe her2net. Leave them out.": _TRAINS,
+    "--folds applies to networks that classify patches, and --recipe her2net segments. Leave it out.": _TRAINS,
+    "Name the checkpoint of a segmenter: qupath-her2 models PROJECT lists them.": _NETWORK,
+    'Run it with device = "cpu" in her2.toml\'s [predict], or free memory used by other programs.': (
+        "Needs a GPU with too little memory."
+    ),
+    "'{}' is not a training state ({}). Choose another output folder, or pass --restart.": _TRAINS,
+    "'{}' has format {}; this version reads {}. Choose another output folder, or pass --restart.": _TRAINS,
+    "settings differ ({}). Restore them, choose another output folder, or pass --restart.": _TRAINS,
+    "Cut them again (qupath-her2 patches --size {}), or train again.": _NETWORK,
+    "Cut them at that scale (qupath-her2 patches --um-px {}), or train again.": _NETWORK,
+    "Pass the card of this network.": _HIDDEN,
+    "Pass a file (--weights FILE.safetensors), or start from random weights (--weights random).": _TRAINS,
+    "Model '{}' has no pretrained part that '{}' could fill. Leave --weights out.": _TRAINS,
+    "The ImageNet weights '{}'{} cannot be downloaded ({}).": _TRAINS,
+    "its model is '{}', not '{}' (--model {})": _TRAINS,
+    "The package ships no weights for '{}'. Pass --model {} --weights shipped, or a checkpoint:": _TRAINS,
+    "Choose another --model or another --recipe.": _TRAINS,
+    "Recipe '{}' trains a segmenter, but these patches have no pixel labels. Cut windows with them:": _TRAINS,
+    "Split with a test share (--shares), or leave --rivals out.": _TRAINS,
+    "There are no patches in '{}' ({} is missing). Cut them with: qupath-her2 patches PROJECT.": _TRAINS,
+    "Cut them with: qupath-her2 patches PROJECT --recipe her2net.": _TRAINS,
+    "Use a finer scan, leave --cells out for the classical detector, or train the network": _NETWORK,
+    "Checkpoint '{}' is of model '{}', not of '{}'. Pass --cells {}:{}": _NETWORK,
+    "No network was named to find cells. Pass --cells unet, or --cells her2net:CHECKPOINT.": _HIDDEN,
+    "is a segmenter, which does not classify patches. Use it to find cells: qupath-her2 run FOLDER --cells": _NETWORK,
+    "Train one that finds tumour: qupath-her2 train FOLDER --recipe tumour-resnet34.": _TRAINS,
+    "{} is damaged ({}). Predict the image again with --force.": _NETWORK,
+    "'{}' is not a PNG with transparency. Predict the image again with --force.": _NETWORK,
+    # Patches.
+    "Add a column 'label' to cases.csv, or pass --keep-unlabelled.": "The flag is typed for regions without a label.",
+    "Pull cells with nuclei (qupath-her2 pull --cells), annotate Membrane, Nucleus and Background": _QUPATH,
+    "Set crop_px in [patches.segmentation] of her2.toml, 0 for whole images.": (
+        "tests/unit/patches/cutting sets it; that the setting exists is checked by tests/house/test_advice.py."
+    ),
+    "Annotate more, or lower least_known in [patches.segmentation] of her2.toml.": (
+        "tests/unit/patches/cutting sets it; that the setting exists is checked by tests/house/test_advice.py."
+    ),
+    "Add cases, or try another --seed.": "Whether another seed helps is chance, as the message says.",
+    "Task 'segmentation' has one class per pixel. Use `cut_windows`, or pass --recipe her2net.": _HIDDEN,
+    "has no pixel size, but the membrane width is in µm.": "The same flag is typed for patches without targets.",
+    "pass --pixel-size-um 0.25, or use images at their own scale with --um-px 0.": (
+        "A folder counts such images instead, and its message is typed."
+    ),
+    "too coarse for patches at {} µm/px. Pass --um-px {} or more, or leave the image out.": (
+        "A folder counts such images instead, and its message is typed."
+    ),
+    "Pass the folder that contains train and test.": "Naming another folder is typed for images and projects.",
+    "'{}' is not named like {}, so its label is unknown. Check --layout.": "Leaving --layout out is typed.",
+    "No target can be drawn at {} µm/px, because the membrane width is in µm.": (
+        "The same flag is typed for patches without targets."
+    ),
+    "is part of a published data set. Set another truth in [patches.segmentation] of her2.toml.": _HIDDEN,
+    # QuPath.
+    "Export it again: qupath-her2 pull --cells.": _QUPATH,
+    "Project '{}' has not been exported yet. Run qupath-her2 pull": _QUPATH,
+    "Pass the path of one of them.": _QUPATH,
+    "QuPath {} ran out of memory ({} MB). Give it more: --heap {}.": _QUPATH,
+    "Use a larger machine, or try with less memory: --heap {}.": _QUPATH,
+    "There is nothing to push in '{}': the project was never pulled.": _QUPATH,
+    "No image has a result in '{}'. Run first: qupath-her2 run PROJECT.qpproj.": _QUPATH,
+    "is not a QuPath project. Pass a project.qpproj, or the folder that contains it.": _QUPATH,
+    "Export QuPath's own pixels: qupath-her2 pull PROJECT --pixels.": _QUPATH,
+    "or add to a QuPath project and run qupath-her2 pull PROJECT --pixels": _QUPATH,
+    "'{}' lists '{}', which is not in its folder. Delete '{}' and the scripts there.": (
+        "tests/unit/project/qupath/test_scripts.py installs after each damage."
+    ),
+    "'{}' cannot be read ({}). Delete it and install the scripts again.": (
+        "tests/unit/project/qupath/test_scripts.py installs after each damage."
+    ),
+    "has no class that is known here; name its layer": "The setting is typed for GeoJSON; one rule reads both.",
+    "has no class that is known here; give it the title": "The setting is typed for GeoJSON; one rule reads both.",
+    # Images of a file.
+    "Leave out --series and --plane.": "The tests of the readers choose series and planes, and leave them out.",
+    "Choose one with --series": "The tests of the readers choose the series that the message names.",
+    "Choose one of the planes 0 to {} with --plane, e.g. --plane {}.": "The tests of the readers choose the plane.",
+    "Correct or leave out --plane.": "The tests of the readers choose planes, and leave them out.",
+    # Disks, installations, results.
+    "Free some space, or use --out DIR.": _DISK,
+    "Choose another folder, or run with --out DIR.": _DISK,
+    "No space left to write {}. Free some space, or write to another disk with --out DIR.": _DISK,
+    "Cannot write {}: the folder is read-only. Choose another folder with --out DIR.": _DISK,
+    "Cannot write {}: the path is too long. Choose a shorter folder with --out DIR.": _DISK,
+    "Cannot write {}: {}. Choose another folder with --out DIR.": _DISK,
+    "The report '{}' cannot be written: {}. Free disk space, or choose another folder with --out.": _DISK,
+    "pip install --force-reinstall imagecodecs openslide-bin": _INSTALLATION,
+    "pip install --upgrade numba": _INSTALLATION,
+    "pip install --force-reinstall openslide-bin": _INSTALLATION,
+    "--cells {} needs the package '{}', which is not installed: pip install {}": _INSTALLATION,
+    "Run again with fewer --workers; finished images are kept.": "Needs a machine that runs out of memory.",
+    "unexpected {}: {}. Please report it with the output of --debug.": "An error that is a fault of the program.",
+    "The run '{}' holds no cells. Score the image by cells: qupath-her2 run.": _HIDDEN,
+    "'{}' is damaged ({}); score the image again with --force (run or predict).": _HIDDEN,
+    "The overlay.jpg of the run is not a valid JPEG.": _HIDDEN,
+    "'{}' does not match its run.json ({}: {}).": _HIDDEN,
+    "'{}' is damaged ({}). Score the image again with --force (run or predict).": _HIDDEN,
+    # Scoring.
+    "nuclei do not fit the pixel size: at {} µm they measure about {} µm": (
+        "tests/unit/cells/test_scale.py measures at the pixel size that the message names."
+    ),
+    "A pixel size near {} µm would fit; check it in QuPath (Image tab), or pass --pixel-size-um.": (
+        "tests/unit/cells/test_scale.py measures at the pixel size that the message names."
+    ),
+    "Run hash {} is not hexadecimal; pass the value of input_hash().": _HIDDEN,
+    "no tumour region: annotate one, or score the whole tissue with --whole-tissue": _HIDDEN,
+    "in her2.toml, or score the images together with strongly stained ones": (
+        "Vectors in her2.toml are read by tests/unit/test_config.py."
+    ),
+    "--force estimates them again and": (
+        "tests/unit/runs/test_stain_groups.py estimates stored stain vectors again."
+    ),
+}
