@@ -66,7 +66,19 @@ def read_error(path: Path, why: object, way_out: str) -> ImageReadError:
     ImageReadError
         The error, not yet raised.
     """
-    return ImageReadError(f"Image '{path.name}' cannot be read: {str(why).rstrip('.')} ({path}). {way_out}")
+    text = _reason(why) if isinstance(why, Exception) else str(why)
+    return ImageReadError(f"Image '{path.name}' cannot be read: {text.rstrip('.')} ({path}). {way_out}")
+
+
+def _reason(error: Exception) -> str:
+    """Return what a decoder's exception says, in words that make sense to someone who only has the file."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    if text and isinstance(error, EOFError | OSError | SyntaxError | ValueError):
+        return text
+    # "unhashable type" or "division by zero" is not a reason, but helps whoever is asked for one.
+    return f"what it says of itself contradicts itself ({type(error).__name__}{': ' if text else ''}{text})"
 
 
 def checked_pixel_size(pixel_size_um: float | None) -> float | None:
@@ -123,10 +135,13 @@ class BaseSlide(ABC):
         From the file's metadata, µm; None if it states none.
     scan_offset_nm
         Centre of the scan from the centre of the glass slide, (x, y), nm; None if the file states none.
+    notes
+        Sentences for the user on how the file was read.
     """
 
     reader: str = ""
     scan_offset_nm: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

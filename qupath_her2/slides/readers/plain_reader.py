@@ -2,7 +2,7 @@
 
 Every image is converted to 8-bit RGB by these rules:
 
-- 16 bit: the high byte. The full range 0 to 65535 is used; intensities are not stretched to the brightest pixel.
+- 16 bit: the upper 8 of the used bits, see `slides.readers.bit_depth`; nothing is stretched to the brightest pixel.
 - 1 bit: 0 or 255. Grey: three equal channels. Palette: its colours. Float and 32-bit pixels are refused.
 - Transparency: blended onto white, the colour of glass.
 - CMYK: ``255 - min(255, ink + black)``; Adobe's inverted CMYK JPEG is inverted first. Colour profiles are ignored.
@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
+from qupath_her2.slides.readers.bit_depth import declared_bits, in_8_bits, used_bits
 from qupath_her2.slides.readers.limits import (
     DAMAGED,
     MAX_FLAT_PIXELS,
@@ -32,6 +34,7 @@ from qupath_her2.slides.readers.limits import (
     check_tile,
 )
 from qupath_her2.slides.readers.tiff_metadata import is_tiff, open_tiff, tiff_pixel_size_um
+from qupath_her2.slides.readers.tiff_series import TiffPicture, choose_picture
 
 __all__ = ["PlainSlide"]
 
@@ -47,6 +50,8 @@ _FORMATS = "Supported are PNG, JPEG, BMP, TIFF and every format that OpenSlide r
 _BOUNDED_CODECS = frozenset({1, 5, 7, 8, 32946})
 #: Red, green, blue and transparency, or four inks.
 _MAX_SAMPLES = 4
+#: Three channels stored apart whose median is darker, of 255, show no glass: they are fluorescence.
+_DARK = 50
 #: Rows converted at once.
 _ROWS_AT_ONCE = 256
 _CONVERT = "Save a single plane of it as 8-bit RGB."
@@ -74,6 +79,8 @@ class PlainSlide(BaseSlide):
         The image file; its format is told from its first bytes, not from its name.
     max_pixels
         Larger images are refused before anything is decoded.
+    series, plane
+        Picture and plane of a TIFF file as in `choose_picture`; other files have one.
 
     Raises
     ------
@@ -83,15 +90,22 @@ class PlainSlide(BaseSlide):
 
     reader = "plain"
 
-    def __init__(self, path: Path | str, *, max_pixels: int = MAX_FLAT_PIXELS) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        max_pixels: int = MAX_FLAT_PIXELS,
+        series: int | None = None,
+        plane: int | None = None,
+    ) -> None:
         path = Path(path)
         head = _head(path)
         size: tuple[float | None, float | None] = (None, None)
         try:
             if is_tiff(path):
-                rgb, size = _decode_tiff(path, max_pixels)
+                rgb, note, size = _decode_tiff(path, max_pixels, series, plane)
             else:
-                rgb = _decode_image(path, head, max_pixels)
+                rgb, note = _decode_image(path, head, max_pixels)
         except ImageReadError:
             raise
         except LimitError as error:
@@ -105,6 +119,7 @@ class PlainSlide(BaseSlide):
             raise read_error(path, error or type(error).__name__, DAMAGED) from error
         self._rgb = rgb
         super().__init__(path, ((rgb.shape[1], rgb.shape[0]),), size)
+        self.notes = (note,) if note else ()
 
     def _decode(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         return self._rgb[y : y + height, x : x + width].copy()
@@ -115,7 +130,7 @@ class PlainSlide(BaseSlide):
         self._rgb = np.empty((0, 0, 3), np.uint8)
 
 
-def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]:
+def _decode_image(path: Path, head: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], str | None]:
     plugin = next((plugin for magic, plugin in _SIGNATURES if head.startswith(magic)), None)
     if plugin is None:
         raise read_error(
@@ -128,8 +143,39 @@ def _decode_image(path: Path, head: bytes, max_pixels: int) -> NDArray[np.uint8]
         with plugin(stream) as image:
             check_flat_size(image.width, image.height, max_pixels)
             check_expansion(image.width * image.height * _bits(image) // 8, path.stat().st_size)
+            if _is_16_bit_png(path):
+                return _decode_16_bit_png(path)
             image.load()
-            return _by_rows(lambda top, end: _pil_to_rgb(image.crop((0, top, image.width, end))), image.size)
+            crops = _by_rows(lambda top, end: _pil_to_rgb(image.crop((0, top, image.width, end))), image.size)
+            return crops, None
+
+
+def _is_16_bit_png(path: Path) -> bool:
+    """Return whether a PNG has 16 bits per channel, as the 25th byte of the file says."""
+    with path.open("rb") as stream:
+        head = stream.read(25)
+    return head.startswith(_SIGNATURES[0][0]) and head[24:] == b"\x10"
+
+
+def _decode_16_bit_png(path: Path) -> tuple[NDArray[np.uint8], str | None]:
+    # Pillow keeps the high byte of 16-bit colours alone, in which an image of 12 bits is black.
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("its PNG data are damaged")
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    narrow, note = _used_8_bits(pixels, None)
+    return to_rgb8(narrow), note
+
+
+def _used_8_bits(pixels: NDArray[Any], declared: int | None) -> tuple[NDArray[Any], str | None]:
+    """Return the upper 8 of the used bits of 16-bit pixels, and a note where their number was inferred."""
+    if pixels.dtype != np.uint16 or not pixels.size:
+        return pixels, None
+    # Transparency is not brightness.
+    colours = pixels[..., :3] if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
+    bits, note = used_bits(int(colours.max()), declared)
+    return in_8_bits(pixels, bits), note
 
 
 def _bits(image: Image.Image) -> int:
@@ -160,26 +206,43 @@ def _pil_to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return to_rgb8(np.asarray(image.convert("RGB")))
 
 
-def _decode_tiff(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], tuple[float | None, float | None]]:
+def _decode_tiff(
+    path: Path, max_pixels: int, series: int | None, plane: int | None
+) -> tuple[NDArray[np.uint8], str | None, tuple[float | None, float | None]]:
     with open_tiff(path) as tiff:
-        series = tiff.series[0]
-        page: Any = series.keyframe
-        # Axes of length 1 (a single z plane or time point) do not make a stack.
-        axes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "XY"}
-        planes = {a: n for a, n in axes.items() if a not in "YXS"}
-        if planes and (len(planes) > 1 or next(iter(planes.values())) not in (3, 4) or "S" in axes):
-            raise _UnsupportedPixelsError(f"it is a stack (axes {series.axes}, shape {series.shape})")
-        check_flat_size(axes["X"], axes["Y"], max_pixels)
+        chosen = choose_picture(tiff, series, plane)
+        page = chosen.page
+        check_flat_size(page.imagewidth, page.imagelength, max_pixels)
         _check_page(page)
         if page.photometric == _CIELAB or (
             page.photometric == _YCBCR and int(page.compression) not in (6, 7)
         ):
             raise _UnsupportedPixelsError(f"its colour space is {page.photometric.name}")
-        pixels = np.squeeze(series.asarray())
-        pixels = pixels.reshape([axes[a] for a in series.axes if a in axes])
-        channel = next((i for i, a in enumerate(a for a in series.axes if a in axes) if a not in "YX"), None)
-        pixels = pixels if channel is None else np.moveaxis(pixels, channel, -1)
-        return _tiff_to_rgb(pixels, page), tiff_pixel_size_um(tiff)
+        pixels = _plane_pixels(chosen)
+        note = None
+        if int(page.photometric) != _PALETTE:
+            xml = tiff.ome_metadata or "" if tiff.is_ome else ""
+            pixels, note = _used_8_bits(pixels, declared_bits(page, xml, chosen.series))
+        if len(chosen.pages) > 1 and np.median(pixels.max(axis=-1)) < _DARK:
+            raise _UnsupportedPixelsError(
+                "its three channels have a dark background, as fluorescence images have, not glass"
+            )
+        return _tiff_to_rgb(pixels, page), note, tiff_pixel_size_um(tiff, page, chosen.series)
+
+
+def _plane_pixels(chosen: TiffPicture) -> NDArray[Any]:
+    """Return the pixels of a plane, (H, W) or (H, W, channels)."""
+    if chosen.is_volume:
+        whole = chosen.parent.asarray()
+        shape = chosen.page.shape
+        pixels = whole.reshape(-1, *shape)[chosen.plane]
+    elif len(chosen.pages) > 1:
+        return np.stack([page.asarray() for page in chosen.pages], axis=-1)
+    else:
+        pixels = chosen.page.asarray()
+    if chosen.page.axes.startswith("S"):
+        pixels = np.moveaxis(pixels, 0, -1)
+    return np.squeeze(pixels, axis=-1) if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
 
 
 def _check_page(page: Any) -> None:
@@ -252,8 +315,7 @@ def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
-        # No stretching to the brightest pixel: an optical density must not depend on what else is in the image.
-        return (pixels >> 8).astype(np.uint8)
+        return in_8_bits(pixels, 16)
     raise _UnsupportedPixelsError(f"its pixels are {pixels.dtype}, which have no defined white")
 
 

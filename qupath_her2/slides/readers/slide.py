@@ -17,6 +17,7 @@ from qupath_her2.slides.readers.openslide_reader import OpenSlideSlide, detect_v
 from qupath_her2.slides.readers.plain_reader import PlainSlide
 from qupath_her2.slides.readers.tiff_metadata import is_tiff
 from qupath_her2.slides.readers.tiff_reader import TiffSlide
+from qupath_her2.slides.readers.tiff_series import needs_choice
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,6 +56,8 @@ class Slide(Protocol):
         From the file's metadata, µm; None if missing or implausible.
     scan_offset_nm
         Centre of the scan from the centre of the glass slide, (x, y), nm, as Hamamatsu's files state it; else None.
+    notes
+        Sentences for the user on how the file was read, such as an inferred bit depth.
     width, height
         Size of level 0, px.
     pixel_size_um
@@ -69,6 +72,7 @@ class Slide(Protocol):
     pixel_size_x_um: float | None
     pixel_size_y_um: float | None
     scan_offset_nm: tuple[float, float] | None
+    notes: tuple[str, ...]
 
     @property
     def width(self) -> int: ...  # noqa: D102
@@ -117,7 +121,9 @@ _verified: dict[tuple[str, int, int], None] = {}
 _MAX_VERIFIED = 4096
 
 
-def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
+def open_slide(
+    path: Path | str, reader: ReaderName = "auto", *, series: int | None = None, plane: int | None = None
+) -> Slide:
     """Open an image.
 
     Parameters
@@ -128,6 +134,9 @@ def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
         ``auto`` takes the fast TIFF reader if its pixels equal OpenSlide's (compared on a few windows of each level
         when the file is opened) or if OpenSlide cannot open the file; otherwise OpenSlide; otherwise the reader for
         flat images.
+    series, plane
+        Which picture of a TIFF file with several, and which plane of a stack, from 0. None takes the largest colour
+        picture that is no label or macro photograph, and the only plane.
 
     Returns
     -------
@@ -137,7 +146,8 @@ def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
     Raises
     ------
     ImageReadError
-        If the file is missing, empty, a folder, damaged or of an unknown format.
+        If the file is missing, empty, a folder, damaged or of an unknown format, or holds several pictures or planes of
+        which one must be chosen.
     SettingsError
         If `reader` is unknown.
     """
@@ -148,15 +158,20 @@ def open_slide(path: Path | str, reader: ReaderName = "auto") -> Slide:
     if reader == "openslide":
         return OpenSlideSlide(path)
     if reader == "tiff":
-        return TiffSlide(path)
+        return TiffSlide(path, series=series, plane=plane)
     if reader == "plain":
-        return PlainSlide(path)
+        return PlainSlide(path, series=series, plane=plane)
     vendor = detect_vendor(path)
-    if vendor is None and not is_tiff(path):
-        return PlainSlide(path)
-    if vendor is None or vendor in _FAST_VENDORS:
-        return _open_tiff(path, vendor)
-    return OpenSlideSlide(path)
+    if is_tiff(path) and (vendor is None or vendor in _FAST_VENDORS):
+        return _open_tiff(path, vendor, series, plane)
+    if series or plane:
+        raise read_error(
+            path,
+            f"it has no series {series or 0}, plane {plane or 0} to choose: "
+            f"{'it is a flat image' if vendor is None else f'of {vendor} files OpenSlide reads the scan itself'}",
+            "Leave out --series and --plane.",
+        )
+    return PlainSlide(path) if vendor is None else OpenSlideSlide(path)
 
 
 def _check_file(path: Path) -> None:
@@ -172,7 +187,9 @@ def _check_file(path: Path) -> None:
         raise read_error(path, "it is a folder", "Give the path of the image file itself.")
     # A named pipe blocks whoever opens it until something writes to it; a device never ends.
     if not path.is_file():
-        raise read_error(path, "it is a pipe, socket or device, not a file", "Give the path of an image file.")
+        raise read_error(
+            path, "it is a pipe, socket or device, not a file", "Give the path of an image file."
+        )
     if size == 0:
         raise read_error(path, "the file is empty (0 bytes)", "Copy or export the image again.")
     try:
@@ -181,15 +198,18 @@ def _check_file(path: Path) -> None:
         raise read_error(path, error.strerror or error, "Check that you may read it.") from error
 
 
-def _open_tiff(path: Path, vendor: str | None) -> Slide:
+def _open_tiff(path: Path, vendor: str | None, series: int | None, plane: int | None) -> Slide:
     try:
-        fast = TiffSlide(path)
+        fast = TiffSlide(path, series=series, plane=plane)
     except ImageReadError as error:
         # A truncated file is refused at once: other readers may open it and fail only where pixels are missing. What
         # claims too much for one reader does so for all.
         if isinstance(error.__cause__, EOFError | LimitError):
             raise
-        return _open_unusual_tiff(path) if vendor else PlainSlide(path)
+        return _open_unusual_tiff(path, vendor, series, plane)
+    # OpenSlide reads the first page of a plain TIFF, which says nothing about another one.
+    if not fast.is_first_page:
+        return fast
     key = _file_key(path)
     if vendor is None or key in _verified:
         return fast
@@ -217,12 +237,14 @@ def _open_tiff(path: Path, vendor: str | None) -> Slide:
     return fast
 
 
-def _open_unusual_tiff(path: Path) -> Slide:
+def _open_unusual_tiff(path: Path, vendor: str | None, series: int | None, plane: int | None) -> Slide:
     """Open a TIFF that the fast reader does not support: by OpenSlide, or as a flat image where OpenSlide fails.
 
     OpenSlide takes any tiled TIFF for its own, but knows neither WebP nor JPEG 2000 in it, nor 1 bit per pixel, and
-    fails on the last tile of some grey ones.
+    fails on the last tile of some grey ones. Of more than 8 bits it takes the high byte, of several pages the first.
     """
+    if vendor is None or needs_choice(path, series, plane):
+        return PlainSlide(path, series=series, plane=plane)
     try:
         slide = OpenSlideSlide(path)
         _read_last_pixel(slide)

@@ -63,10 +63,10 @@ class TiffLevel:
         return -(-self.width // self.tile_width)
 
 
-def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel, ...]:
-    """Return the pyramid levels of the first image, finest first.
+def describe_levels(tiff: tifffile.TiffFile, file_size: int, first: Any = None) -> tuple[TiffLevel, ...]:
+    """Return the pyramid levels of one image, finest first.
 
-    The levels are the first page, its SubIFDs, and every later tiled page of the same aspect ratio that is marked as
+    The levels are its page, the SubIFDs of that, and every later tiled page of the same aspect ratio that is marked as
     reduced resolution (in Aperio files, whether marked or not).
 
     Parameters
@@ -75,6 +75,8 @@ def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel,
         The open file.
     file_size
         Its size in bytes.
+    first
+        tifffile's page of the image; None takes the first of the file.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def describe_levels(tiff: tifffile.TiffFile, file_size: int) -> tuple[TiffLevel,
     """
     _refuse_fluorescence(tiff)
     levels = sorted(
-        (_level(page, file_size) for page in _pyramid_pages(tiff)), key=lambda level: -level.width
+        (_level(page, file_size) for page in _pyramid_pages(tiff, first)), key=lambda level: -level.width
     )
     check_coarsest_level([(level.width, level.height) for level in levels], len(levels[-1].offsets))
     return tuple(levels)
@@ -113,11 +115,11 @@ def _refuse_fluorescence(tiff: tifffile.TiffFile) -> None:
         )
 
 
-def _pyramid_pages(tiff: tifffile.TiffFile) -> list[Any]:
-    """Return the pages that hold the first image at any resolution, in file order."""
-    first: Any = tiff.pages[0]
+def _pyramid_pages(tiff: tifffile.TiffFile, first: Any) -> list[Any]:
+    """Return the pages that hold an image at any resolution, in file order."""
+    first = tiff.pages[0] if first is None else first
     pages = [first, *(first.pages or ())]
-    for number in range(1, len(tiff.pages)):
+    for number in range(first.index + 1, len(tiff.pages)):
         page: Any = tiff.pages[number]
         if isinstance(page, tifffile.TiffFrame):
             page = page.aspage()

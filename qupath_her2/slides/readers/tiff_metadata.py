@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from qupath_her2.slides.readers.limits import check_page_chain, check_tile
+from qupath_her2.slides.readers.ome_xml import pixels_element
 from qupath_her2.slides.readers.pixel_size import IMAGEJ_UNIT_UM, tagged_pixel_size_um, usable_pixel_size_um
 
 __all__ = ["check_tiff_tiles", "is_tiff", "open_tiff", "tiff_pixel_size_um"]
@@ -82,20 +82,34 @@ def check_tiff_tiles(path: Path) -> None:
                 )
 
 
-def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
+def tiff_pixel_size_um(tiff: tifffile.TiffFile, page: Any = None, picture: int = 0) -> _Size:
     """Return width and height of a pixel in µm, each None if the file does not state it.
 
     The sources and their order are those of `slides.readers.pixel_size`. Implausible values and print resolutions
     become None.
+
+    Parameters
+    ----------
+    tiff
+        The open file.
+    page
+        tifffile's page of the picture; None takes the first.
+    picture
+        Number of the picture in the OME-XML, from 0.
+
+    Returns
+    -------
+    tuple[float | None, float | None]
+        Width and height, µm.
     """
-    page: Any = tiff.pages[0]
+    page = tiff.pages[0] if page is None else page
     description = page.description or ""
     if tiff.is_svs:
         found = re.search(r"\|\s*MPP\s*=\s*([^|\s]+)", description)
         size = usable_pixel_size_um(found.group(1)) if found else None
         return size, size
     if tiff.is_ome:
-        size_x, size_y = _ome_size_um(tiff.ome_metadata or "")
+        size_x, size_y = _ome_size_um(tiff.ome_metadata or "", picture)
         if size_x and size_y:
             return size_x, size_y
     unit = (tiff.imagej_metadata or {}).get("unit") if tiff.is_imagej else None
@@ -105,12 +119,8 @@ def tiff_pixel_size_um(tiff: tifffile.TiffFile) -> _Size:
     return _resolution_um(page, "XResolution"), _resolution_um(page, "YResolution")
 
 
-def _ome_size_um(xml: str) -> _Size:
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return None, None
-    pixels = next((e for e in root.iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
+def _ome_size_um(xml: str, picture: int) -> _Size:
+    pixels = pixels_element(xml, picture)
     if pixels is None:
         return None, None
     found = []

@@ -19,6 +19,7 @@ from qupath_her2.slides.readers.base import DECODE_ERRORS, BaseSlide, read_error
 from qupath_her2.slides.readers.limits import LimitError
 from qupath_her2.slides.readers.tiff_layout import Tile, describe_levels
 from qupath_her2.slides.readers.tiff_metadata import open_tiff, tiff_pixel_size_um
+from qupath_her2.slides.readers.tiff_series import choose_picture
 
 __all__ = ["TiffSlide"]
 
@@ -91,6 +92,8 @@ class TiffSlide(BaseSlide):
     cache_bytes
         Size limit of the tile cache. Only tiles that a read covers in part are kept: those are needed again by the
         neighbouring window.
+    series, plane
+        Picture and plane as in `choose_picture`.
 
     Raises
     ------
@@ -101,13 +104,26 @@ class TiffSlide(BaseSlide):
 
     reader = "tiff"
 
-    def __init__(self, path: Path | str, *, cache_bytes: int = 64 * 2**20) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        cache_bytes: int = 64 * 2**20,
+        series: int | None = None,
+        plane: int | None = None,
+    ) -> None:
         path = Path(path)
         way_out = "Open it with reader='openslide', or export it as 8-bit RGB OME-TIFF from QuPath."
         try:
             with open_tiff(path) as tiff:
-                self._levels = describe_levels(tiff, path.stat().st_size)
-                pixel_size = tiff_pixel_size_um(tiff)
+                chosen = choose_picture(tiff, series, plane)
+                self._levels = describe_levels(tiff, path.stat().st_size, chosen.page)
+                if len(chosen.pages) > 1 or chosen.is_volume:
+                    raise ValueError(
+                        "its planes or colours lie apart, which the fast reader does not support"
+                    )
+                pixel_size = tiff_pixel_size_um(tiff, chosen.page, chosen.series)
+            self.is_first_page = chosen.is_first
             self._file = _File(path)
         except LimitError as error:
             raise read_error(path, error, error.way_out) from error

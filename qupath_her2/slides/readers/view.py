@@ -1,7 +1,8 @@
-"""Cropped and rotated images: the view that QuPath shows where it is not the whole file as stored.
+"""Cropped and rotated images, and pictures of files with several: what is shown where it is not the file as stored.
 
 QuPath's regions and cells are in the coordinates of the view, so pixels are read in those coordinates too. The chain
-of crops and rotations comes from ``images.json``, in the order in which it is applied to the file.
+of crops and rotations comes from ``images.json``, in the order in which it is applied to the file. Of an image folder
+the chain may begin with the picture and the plane that the user chose.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _View(BaseSlide):
             tuple(inner.level_is_exact[level] for level in self._levels),
             tuple(inner.level_downsamples[level] for level in self._levels),
         )
+        self.notes = inner.notes
 
     def close(self) -> None:
         """Release the file."""
@@ -135,7 +137,8 @@ def open_view(
     path
         The image file.
     chain
-        Steps from the file to the view: ``{"crop": [x, y, width, height]}``, ``{"rotate": 90}``.
+        Steps from the file to the view: ``{"series": 1}`` and ``{"plane": 3}`` as in `open_slide`, then
+        ``{"crop": [x, y, width, height]}`` and ``{"rotate": 90}``.
     width, height
         Size of the view in QuPath, level-0 px; None if unknown.
 
@@ -149,7 +152,8 @@ def open_view(
     ImageReadError
         As for `open_slide`; also if the size differs from the one in QuPath.
     """
-    slide = open_slide(path)
+    chosen = {key: step[key] for step in chain for key in ("series", "plane") if key in step}
+    slide = open_slide(path, **chosen)
     # Closing the outermost view closes the file, so a failure half-way along the chain leaves nothing open.
     try:
         for step in chain:
@@ -168,6 +172,8 @@ def open_view(
 
 
 def _apply_step(slide: Slide, step: dict[str, Any]) -> Slide:
+    if step.keys() & {"series", "plane"}:
+        return slide
     return CroppedSlide(slide, *step["crop"]) if "crop" in step else RotatedSlide(slide, step["rotate"])
 
 

@@ -28,3 +28,21 @@ def test_implausible_pixel_sizes_of_the_user_are_refused(size):
         checked_pixel_size(size)
     assert checked_pixel_size(None) is None
     assert checked_pixel_size(0.25) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such tag."), "no such tag"),
+        (EOFError("it is truncated"), "it is truncated"),
+        (TypeError("unhashable type: 'list'"), "contradicts itself (TypeError: unhashable type: 'list')"),
+        (ZeroDivisionError(), "contradicts itself (ZeroDivisionError)"),
+        (ValueError(), "contradicts itself (ValueError)"),
+        (MemoryError(), "more memory than there is"),
+        ("it is empty", "it is empty"),
+    ],
+)
+def test_reasons_make_sense_to_someone_who_only_has_the_file(error, text):
+    message = str(read_error(Path("folder/a.svs"), error, "Copy it again."))
+    assert message.startswith("Image 'a.svs' cannot be read: ")
+    assert message.endswith(f"{text} ({Path('folder/a.svs')}). Copy it again.")

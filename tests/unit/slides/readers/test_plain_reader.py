@@ -113,7 +113,11 @@ def test_print_resolutions_are_not_pixel_sizes(tmp_path):
     ("pixels", "options", "message"),
     [
         (np.zeros((*SHAPE, 3), np.float32), {"photometric": "rgb"}, "no defined white.*Save a single plane"),
-        (np.zeros((5, *SHAPE), np.uint8), {"photometric": "minisblack"}, "stack .*Save a single plane"),
+        (
+            np.zeros((5, *SHAPE), np.uint8),
+            {"photometric": "minisblack"},
+            "stack of 5 pages of equal size.*--plane",
+        ),
         (np.zeros(SHAPE, np.int16), {"photometric": "minisblack"}, "no defined white.*Save a single plane"),
     ],
 )
@@ -143,7 +147,7 @@ def test_a_compression_without_a_decoder_is_named(tmp_path, monkeypatch):
     def decode(*_, **__):
         raise ImportError("could not import name 'zstd_decode' from 'imagecodecs'")
 
-    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", decode)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", decode)
     with pytest.raises(
         ImageReadError, match=r"no decoder for its compression.*zstd.*Export it again, compressed"
     ):

@@ -230,7 +230,9 @@ def test_a_pyramid_that_no_reader_knows_is_not_called_too_large(tmp_path, monkey
     tifffile.imwrite(
         path, np.zeros((64, 64, 3), np.uint8), tile=(16, 16), photometric="rgb", compression="webp"
     )
-    monkeypatch.setattr(slide_module.PlainSlide.__init__, "__kwdefaults__", {"max_pixels": 100})
+    monkeypatch.setattr(
+        slide_module.PlainSlide.__init__, "__kwdefaults__", {"max_pixels": 100, "series": None, "plane": None}
+    )
     with pytest.raises(ImageReadError, match="Unsupported TIFF compression"):
         open_slide(path)
 
