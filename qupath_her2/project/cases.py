@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from qupath_her2.errors import CasesFileError
 from qupath_her2.records import CaseInfo
+from qupath_her2.setting_ranges import shown
 
 __all__ = [
     "case_from_metadata",
@@ -50,6 +51,13 @@ _SPECIMENS = {"biopsy": "biopsy", "core": "biopsy", "resection": "resection", "e
 _YES_NO = {"": False, "no": False, "n": False, "false": False, "0": False}
 _YES_NO |= {"yes": True, "y": True, "true": True, "1": True, "x": True}
 
+#: What Excel and LibreOffice write where a formula has no value.
+_SPREADSHEET_ERRORS = frozenset(
+    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#NV", "#BEZUG!"}
+)
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(E[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
 V = TypeVar("V")
 
 
@@ -75,12 +83,12 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
             continue
         values = {name: row[i].strip() if i < len(row) else "" for name, i in header.items()}
         image = unicodedata.normalize("NFC", values.get("image", ""))
-        row_problems: list[str] = []
+        row_problems = _row_problems(row, len(rows[0][1]), values)
         info = _parse_case(values, row_problems)
         if not image:
             row_problems.append("no image name")
         elif image in cases:
-            row_problems.append(f"image {image!r} occurs twice")
+            row_problems.append(f"image {shown(image)} occurs twice")
         problems.extend(f"line {line}: {problem}" for problem in row_problems)
         if not row_problems:
             cases[image] = info
@@ -93,6 +101,31 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
             f"'{path}' has {len(problems)} bad entries. Correct them and run again:\n  {listed}"
         )
     return cases
+
+
+def _row_problems(row: list[str], n_columns: int, values: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with a row whatever its values mean: shifted cells, and texts that a program damaged."""
+    problems = []
+    spare = [cell for cell in row[n_columns:] if cell.strip()]
+    if spare:
+        # Without quotes, "2,1" in a file with commas is two cells, and the ratio would be read as 2.
+        problems.append(
+            f"{len(row)} cells under {n_columns} columns, the last {shown(spare[-1])}; put decimal commas in quotes"
+        )
+    for name in ("image", "case", "stain"):
+        value = values.get(name, "")
+        if any(unicodedata.category(one) == "Cc" for one in value):
+            problems.append(
+                f"{name} is {shown(value)}, with a line break or control character; close its quotes"
+            )
+        elif value in _SPREADSHEET_ERRORS:
+            problems.append(f"{name} is {value!r}, an error of the spreadsheet; write the {name} itself")
+        elif name == "case" and _ROUNDED.fullmatch(value):
+            # Excel writes long numbers so, and many ids become one.
+            problems.append(
+                f"case is {value!r}, a rounded number; format the column as text and write the id again"
+            )
+    return problems
 
 
 def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -109,6 +142,11 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
         raise CasesFileError(
             f"'{path}' is not UTF-8. In Excel, save it as 'CSV UTF-8 (comma delimited)'."
         ) from error
+    if "\0" in text:
+        raise CasesFileError(
+            f"'{path}' is not text, or UTF-16 without a byte order mark. In Excel, save it as 'CSV UTF-8 (comma "
+            "delimited)'."
+        )
     lines = text.splitlines(keepends=True)
     skipped = 0
     delimiter = None
@@ -118,11 +156,19 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     first = next((line for line in lines[skipped:] if line.strip()), "")
     # csv.Sniffer guesses from the values and is fooled by decimal commas; the header line decides here.
     delimiter = delimiter or max(";\t,", key=first.count)
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
+    if delimiter in '"\r':
+        raise CasesFileError(
+            f"'{path}' names {delimiter!r} as its separator. Write sep=; or leave the line out."
+        )
+    # Strict, as a quote that is not closed would make one cell of the rest of the file.
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
     try:
         return [(reader.line_num + skipped, row) for row in reader if row]
     except csv.Error as error:
-        raise CasesFileError(f"'{path}' line {reader.line_num + skipped} is not CSV: {error}.") from error
+        raise CasesFileError(
+            f"'{path}' line {reader.line_num + skipped} is not CSV: {error}. Check its quotes: each that opens must "
+            "close, at the end of the cell."
+        ) from error
 
 
 def _header(cells: list[str], path: Path) -> dict[str, int]:
@@ -155,12 +201,12 @@ def _parse_case(values: dict[str, str], problems: list[str]) -> CaseInfo:
         field, table = ("site", _SITES) if word in _SITES else ("specimen", _SPECIMENS)
         value = table.get(word)
         if value is None:
-            problems.append(f"{word!r} is neither breast, gastric, biopsy nor resection")
+            problems.append(f"{shown(word)} is neither breast, gastric, biopsy nor resection")
         elif known.setdefault(field, value) != value:
             problems.append(f"{field} is both {known[field]} and {value}")
     control = _YES_NO.get(values.get("control", "").casefold())
     if control is None:
-        problems.append(f"control is {values['control']!r}, not yes or no")
+        problems.append(f"control is {shown(values['control'])}, not yes or no")
     return CaseInfo(
         case=values.get("case") or None,
         stain=values.get("stain") or "HER2",
@@ -176,13 +222,12 @@ def _number(values: dict[str, str], name: str, problems: list[str]) -> float | N
     if not text:
         return None
     # Spreadsheets in many languages write decimal commas.
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = math.nan
+    number = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan
     # No nucleus has a hundred HER2 copies or a ratio over 100: the decimal point was misplaced.
     if not 0 <= number <= 100:
-        problems.append(f"{name} is {text!r}, not a number from 0 to 100")
+        problems.append(
+            f"{name} is {shown(text)}, not a number from 0 to 100; leave it empty if it was not measured"
+        )
         return None
     return number
 

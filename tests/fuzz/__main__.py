@@ -11,7 +11,7 @@ import tests.fuzz
 from tests.fuzz.report import FuzzReport
 
 #: Each is a module of this package with ``run(n, seed, keep, is_verbose=...) -> FuzzReport``.
-KINDS = ("geojson", "images", "settings")
+KINDS = ("geojson", "images", "settings", "cases")
 
 
 def main(arguments: list[str]) -> int:

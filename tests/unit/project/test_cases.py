@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from qupath_her2.project.cases import (
     value_of_image,
 )
 from qupath_her2.records import CaseInfo
+from tests.fuzz import cases as fuzzed_cases
+from tests.fuzz.report import run_check
 
 HEADER = "image,case,site,specimen,stain,ish_ratio,her2_copies,control\n"
 
@@ -72,8 +75,60 @@ def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.png,K1,,,,2,1,,no", r"9 cells under 8 columns, the last 'no'; put decimal commas in quotes"),
+        ("a.png,K1,,,,-1.2,,", r"line 2: ish_ratio is '-1\.2', not a number from 0 to 100; leave it empty"),
+        ("a.png,K1,,,,1e308,,", "ish_ratio is '1e308', not a number"),
+        ("a.png,K1,,,,nan,,", "ish_ratio is 'nan'"),
+        ("a.png,K1,,,,,inf,", "her2_copies is 'inf'"),
+        ("a.png,K1,,,,1_0,,", "ish_ratio is '1_0'"),
+        ("a.png,K1,,,,amplified,,", "ish_ratio is 'amplified'"),
+        ("a.png,K1,,,,>2.2,,", r"ish_ratio is '>2\.2'"),
+        ("a.png,K1,,,,02. Jan,,", r"ish_ratio is '02\. Jan'"),
+        ("a.png,#N/A,,,,,,", "case is '#N/A', an error of the spreadsheet"),
+        ("a.png,2.02312E+14,,,,,,", r"case is '2\.02312E\+14', a rounded number; format the column as text"),
+        ('a.png,"K1\nb.png,K2",,,,,,', r"case is 'K1\\nb\.png,K2', with a line break"),
+        ("a.png,K\x071,,,,,,", r"case is 'K\\x071', with a line break or control character"),
+        ('a.png,"K1,,,,,,\nb.png,K2,,,,,,', "line 3 is not CSV: unexpected end of data. Check its quotes"),
+        ('a.png,"K"1,,,,,,', "line 2 is not CSV.*Check its quotes"),
+        (f"a.png,{'K' * 200_000},,,,,,", "line 2 is not CSV: field larger than field limit"),
+        (f"a.png,K1,{'x' * 90_000},,,,,", r"line 2: 'x+\.\.\.x+' is neither breast"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_line_and_value(row: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CasesFileError, match=message) as caught:
+        cases(tmp_path, HEADER + row)
+    assert "cases.csv" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("row", "info"),
+    [
+        ("a.png,=cmd|' /C calc'!A0,,,,,,", CaseInfo("=cmd|' /C calc'!A0")),
+        ("a.png,K1,,,,0,,", CaseInfo("K1", her2_cep17_ratio=0.0)),
+        ('a.png,K1,,,,"2,15","6,",', CaseInfo("K1", her2_cep17_ratio=2.15, her2_copies=6.0)),
+        ("a.png,K1,,,,.5,1.5E1,", CaseInfo("K1", her2_cep17_ratio=0.5, her2_copies=15.0)),
+        ('a.png,"K ""1"", left",,,,,,,,,', CaseInfo('K "1", left')),
+        ("a.png,007", CaseInfo("007")),
+    ],
+)
+def test_an_odd_row_is_read_as_it_is_meant(row: str, info: CaseInfo, tmp_path: Path) -> None:
+    assert cases(tmp_path, HEADER + row + "\n,,,\n\n") == {"a.png": info}
+
+
+def test_a_column_of_notes_between_others_is_ignored(tmp_path: Path) -> None:
+    text = "Nr;image;notes (free, text);case\n1;a.png;no, yes;K1\n"
+    assert cases(tmp_path, text) == {"a.png": CaseInfo("K1")}
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('sep="\nimage,case\n', "as its separator"),
+        ((HEADER + "a.png,K1\n").encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (b"image,case\na.png,K\0\n", "is not text"),
         ("", "is empty"),
         ("case,stain\n1,2\n", "no column 'image'"),
         ("image,ish_raito\na,1\n", "did you mean 'ish_ratio'"),
@@ -153,3 +208,15 @@ def test_metadata_columns_are_matched_alike() -> None:
     metadata = {"HER2 IHC": " 2+ ", "Label": "", "x": "y"}
     assert metadata_column(metadata, ("label", "her2_ihc")) == "2+"
     assert metadata_column(metadata, ("label",)) is None
+
+
+def test_drawn_files_are_read_as_drawn_and_faults_are_refused(tmp_path: Path) -> None:
+    wrong = []
+    for case in range(300):
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        kind = fuzzed_cases.draw(random.Random(case), folder)
+        outcome = run_check(fuzzed_cases.check, folder)
+        if outcome.losses or outcome.verdict == "traceback":
+            wrong.append((case, kind, outcome.losses, outcome.detail))
+    assert wrong == []
