@@ -133,7 +133,7 @@ def _shape(mark: Mark, kind: str) -> None:
     if kind in _ELLIPSE and len(mark.xy) >= 2:
         # With the extremes, the number and order of the stored corners do not matter.
         xs, ys = [x for x, _ in mark.xy], [y for _, y in mark.xy]
-        mark.xy = ellipse(min(xs), min(ys), max(xs), max(ys))
+        mark.xy = ellipse((min(xs), min(ys)), (max(xs), max(ys)))
     elif kind in _RECTANGLE and len(mark.xy) == 2:
         (x0, y0), (x1, y1) = mark.xy
         mark.xy = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]

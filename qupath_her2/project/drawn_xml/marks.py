@@ -144,8 +144,9 @@ def decimal(text: str | None) -> float:
         return math.nan
 
 
-def ellipse(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
-    """Return the vertices of an ellipse from opposite corners of its bounding box, px."""
+def ellipse(corner: tuple[float, float], opposite: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return the vertices of an ellipse, (x, y) in px, from two opposite corners of its bounding box."""
+    (x0, y0), (x1, y1) = corner, opposite
     centre = (x0 + x1) / 2, (y0 + y1) / 2
     radii = abs(x1 - x0) / 2, abs(y1 - y0) / 2
     angles = [2 * math.pi * i / _ELLIPSE_VERTICES for i in range(_ELLIPSE_VERTICES)]

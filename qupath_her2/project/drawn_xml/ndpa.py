@@ -157,7 +157,7 @@ def _mark(view: _View, place: _Place) -> Mark:
         mark.problem = f"is in {unit[:20]!r}, not in nanometres; save it again from NDP.view"
     elif view.kind == "circle":
         x, y, radius = (decimal(view.texts.get(f"annotation {key}")) for key in ("x", "y", "radius"))
-        mark.xy = ellipse(*place.pixel(x - radius, y - radius), *place.pixel(x + radius, y + radius))
+        mark.xy = ellipse(place.pixel(x - radius, y - radius), place.pixel(x + radius, y + radius))
     elif view.kind != "freehand":
         mark.problem = without_area(_WITHOUT_AREA.get(view.kind, f"mark of type {view.kind[:20]!r}"))
     else:

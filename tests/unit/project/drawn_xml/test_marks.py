@@ -89,6 +89,6 @@ def test_texts_that_are_no_numbers_are_nan(text: str | None) -> None:
 
 
 def test_an_ellipse_fills_its_box() -> None:
-    shape = Polygon(ellipse(10, 20, 50, 30))
+    shape = Polygon(ellipse((10, 20), (50, 30)))
     assert shape.bounds == pytest.approx((10, 20, 50, 30))
     assert shape.area == pytest.approx(math.pi * 20 * 5, rel=5e-4)
