@@ -116,10 +116,13 @@ class ImageFiles:
         Sorted by name.
     unread
         {(what they are, way out): files}.
+    searched
+        Folders that have been searched, without links: one that leads to a folder above it would be searched for ever.
     """
 
     images: list[Path] = field(default_factory=list)
     unread: dict[tuple[str, str], list[Path]] = field(default_factory=lambda: defaultdict(list))
+    searched: set[str] = field(default_factory=set)
 
     def sentences(self) -> list[str]:
         """Return a sentence for each kind of files that are not read: how many, which, why, and the way out."""
@@ -201,8 +204,13 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _search(folder: Path, her2: Path, found: ImageFiles, *, recursive: bool, only_dicom: bool) -> None:
+    real = os.path.realpath(folder)
+    if real in found.searched:
+        return
+    found.searched.add(real)
     entries = _scan(folder)
-    files = [entry for entry in entries if entry.is_file()]
+    # Path.is_file, since that of the entry fails on links that lead in a circle.
+    files = [entry for entry in entries if Path(entry.path).is_file()]
     tiles = {
         tile
         for entry in files
@@ -229,7 +237,7 @@ def _search(folder: Path, her2: Path, found: ImageFiles, *, recursive: bool, onl
     mrxs = {entry.name[:-5] for entry in files if entry.name.casefold().endswith(".mrxs")}
     for entry in entries:
         path = Path(entry.path)
-        if not entry.is_dir() or entry.name in mrxs or entry.name == OUTPUT_NAME or path == her2:
+        if not path.is_dir() or entry.name in mrxs or entry.name == OUTPUT_NAME or path == her2:
             continue
         if path.suffix.casefold() == ".zarr":
             _is_other_image(path, found)
@@ -274,7 +282,7 @@ def _is_dicom_folder(folder: Path) -> bool:
         first = None
         with names:
             for entry in names:
-                if entry.name.startswith(".") or not entry.is_file():
+                if entry.name.startswith(".") or not Path(entry.path).is_file():
                     continue
                 if entry.name.casefold().endswith(_DICOM):
                     return True

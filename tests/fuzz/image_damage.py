@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.fuzz.image_files import png_chunk
 
-__all__ = ["BYTE_DAMAGE", "JPEG_DAMAGE", "ODD_FILES", "PNG_DAMAGE", "TIFF_DAMAGE"]
+__all__ = ["BYTE_DAMAGE", "JPEG_DAMAGE", "ODD_FILES", "PNG_DAMAGE", "TIFF_DAMAGE", "Damage"]
 
 #: Numbers at which parsers go wrong.
 NUMBERS = (0, 1, 2, 3, 255, 4097, 65_535, 40_000, 200_000, 2**31 - 1, 2**31, 2**32 - 1)

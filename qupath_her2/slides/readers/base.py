@@ -78,7 +78,7 @@ def _reason(error: Exception) -> str:
     if text and isinstance(error, EOFError | OSError | SyntaxError | ValueError):
         return text
     # "unhashable type" or "division by zero" is not a reason, but helps whoever is asked for one.
-    return f"what it says of itself contradicts itself ({type(error).__name__}{': ' if text else ''}{text})"
+    return f"its contents contradict each other ({type(error).__name__}{': ' if text else ''}{text})"
 
 
 def checked_pixel_size(pixel_size_um: float | None) -> float | None:

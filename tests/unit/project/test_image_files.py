@@ -104,3 +104,19 @@ def test_endings_and_stems(name: str, suffix: str | None, stems: list[str]) -> N
 def test_long_lists_are_cut() -> None:
     assert quoted_names(["a"]) == "'a'"
     assert quoted_names("abcde") == "'a', 'b', 'c' and 2 more"
+
+
+def test_links_in_a_circle_are_named_and_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "a.svs").symlink_to("b.svs")
+    (tmp_path / "b.svs").symlink_to("a.svs")
+    for name in ("up", "round"):
+        (tmp_path / name).symlink_to(".", target_is_directory=True)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "top").symlink_to("..", target_is_directory=True)
+    make(tmp_path, "c.png", "deeper/d.png")
+    for recursive, names in ((False, ["c.png"]), (True, ["c.png", "d.png"])):
+        found = find_image_files(tmp_path, tmp_path / "her2", recursive=recursive)
+        assert [path.name for path in found.images] == names
+        assert found.sentences()[0].startswith(
+            "Not read: 'a.svs', 'b.svs' (links to a file that is not there)."
+        )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.readers.base import checked_pixel_size, whole_downsample
+from qupath_her2.slides.readers.base import checked_pixel_size, read_error, whole_downsample
 
 
 @given(st.integers(5000, 100_000), st.integers(5000, 100_000), st.sampled_from([2, 4, 8, 16, 32]))
@@ -35,9 +37,9 @@ def test_implausible_pixel_sizes_of_the_user_are_refused(size):
     [
         (ValueError("no such tag."), "no such tag"),
         (EOFError("it is truncated"), "it is truncated"),
-        (TypeError("unhashable type: 'list'"), "contradicts itself (TypeError: unhashable type: 'list')"),
-        (ZeroDivisionError(), "contradicts itself (ZeroDivisionError)"),
-        (ValueError(), "contradicts itself (ValueError)"),
+        (TypeError("unhashable type: 'list'"), "contradict each other (TypeError: unhashable type: 'list')"),
+        (ZeroDivisionError(), "contradict each other (ZeroDivisionError)"),
+        (ValueError(), "contradict each other (ValueError)"),
         (MemoryError(), "more memory than there is"),
         ("it is empty", "it is empty"),
     ],
