@@ -321,9 +321,12 @@ def unmatched_cases(cases: dict[str, CaseInfo], names: Iterable[str]) -> tuple[s
     return tuple(key for key in cases if key not in known)
 
 
-def _keys(name: str) -> tuple[str, str]:
-    """Return the names under which an image may be listed: as it is, and without its extension."""
+def _keys(name: str) -> tuple[str, ...]:
+    """Return the names under which an image may be listed: as it is, without its extension, a DICOM slide's folder."""
     # Names typed on a Mac may be decomposed; ".ome.tif" is one extension.
     name = unicodedata.normalize("NFC", name)
     base: Callable[[str], str] = lambda text: re.sub(r"(\.ome)?\.[^.]*$", "", text, flags=re.IGNORECASE)  # noqa: E731
-    return name, base(name)
+    # The files of a DICOM slide are named by numbers; people know the slide by its folder.
+    place, _, file = name.rpartition("/")
+    is_dicom = file.casefold().endswith(".dcm") or not re.search(r"\.[^.]*[^.\d]", file)
+    return name, base(name), *([place] if place and is_dicom else [])

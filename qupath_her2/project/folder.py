@@ -85,8 +85,7 @@ def find_images(
         relative = nfc(path.relative_to(folder).as_posix())
         slide = known.get(relative) or SlideRef(folder_image_id(relative), relative, path)
         # The path relative to the folder first, since sub-folders may repeat file names.
-        listed = (case_of(cases, name) for name in (relative, *_short_names(path, folder)))
-        case = next((case for case in listed if case is not None), slide.case)
+        case = case_of(cases, relative) or case_of(cases, path.name) or slide.case
         slides.append(
             replace(
                 slide,

@@ -6,12 +6,15 @@ import json
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qupath_her2.errors import Her2Error, RegionFileError
+from qupath_her2.project.cases import read_cases, unmatched_cases
 from qupath_her2.project.exchange.image_ids import folder_image_id
-from qupath_her2.project.folder import find_images
+from qupath_her2.project.folder import find_images, folder_notes
 from qupath_her2.records import CaseInfo
+from tests.helpers.dicom_slide import write_dicom_slide
 
 
 def make(folder: Path, *names: str) -> None:
@@ -137,6 +140,44 @@ def test_no_images_and_no_folder(tmp_path: Path) -> None:
         find_images(tmp_path)
     with pytest.raises(Her2Error, match="does not exist"):
         find_images(tmp_path / "nowhere")
+
+
+def test_a_dicom_slide_is_known_by_its_folder(tmp_path: Path) -> None:
+    pixels = np.full((200, 200, 3), 230, np.uint8)
+    write_dicom_slide(tmp_path / "S1", pixels, series="2.25.1")
+    write_dicom_slide(tmp_path / "S2", pixels, series="2.25.2", names=("1.2.840.3",))
+    make(tmp_path, "S1.geojson", "c.png")
+    (tmp_path / "cases.csv").write_text("image,case\nS1,K1\nS2,K2\nc,K3\n")
+    found = find_images(tmp_path)
+    assert [(slide.name, slide.case.case) for slide in found] == [
+        ("c.png", "K3"),
+        ("S1/a.dcm", "K1"),
+        ("S2/1.2.840.3", "K2"),
+    ]
+    assert [slide.regions_path for slide in found] == [None, tmp_path / "S1.geojson", None]
+    assert unmatched_cases(read_cases(tmp_path / "cases.csv"), [slide.name for slide in found]) == ()
+    assert set(pairs(tmp_path, names=["S2"])) == {"S2/1.2.840.3"}
+
+
+def test_notes_name_what_is_not_read_and_are_empty_elsewhere(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "a.geojson")
+    assert folder_notes(tmp_path) == []
+    make(tmp_path, "b.czi", "c.geojson")
+    unread, unclaimed = folder_notes(tmp_path)
+    assert unread.startswith("Not read: 'b.czi' (Zeiss CZI).")
+    assert unclaimed.startswith("Region files without an image of that name: 'c.geojson'.")
+    assert folder_notes(tmp_path / "nowhere") == []
+    # The images of a QuPath project are those of its list, wherever they lie.
+    (tmp_path / "her2").mkdir()
+    images = [{"id": "1_a", "name": "a.png", "path": "a.png", "entry_id": "1"}]
+    (tmp_path / "her2" / "images.json").write_text(json.dumps({"format": 1, "images": images}))
+    assert folder_notes(tmp_path) == []
+
+
+def test_a_folder_of_formats_that_are_not_read_says_which(tmp_path: Path) -> None:
+    make(tmp_path, "b.czi")
+    with pytest.raises(Her2Error, match=r"No image in .*\. Not read: 'b\.czi' \(Zeiss CZI\)"):
+        find_images(tmp_path)
 
 
 # --- calibration and case data
