@@ -12,6 +12,7 @@ from qupath_her2.runs.stain_choice import choose_stains
 from qupath_her2.runs.types import ImageContext, ImageSetup
 from qupath_her2.runs.unscored_regions import core_warnings
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE, whole_tissue_region
+from qupath_her2.slides.readers.objective import objective_hint
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from qupath_her2.slides.tissue import find_tissue
 
@@ -124,7 +125,7 @@ def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
         return Refusal(
             "pixel_size_missing",
             f"image '{job.name}' has no pixel size. Set it in QuPath (Image tab → Pixel width) "
-            "or pass --pixel-size-um 0.25",
+            f"or pass --pixel-size-um 0.25{objective_hint(job.ref.path)}",
         )
     # Never a silent fall-back to all tissue: its score would look like that of a tumour.
     if not inputs.whole_tissue and not any(region.role == "tumour" for region in inputs.regions):

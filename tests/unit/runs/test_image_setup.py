@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from qupath_her2.models.card import ModelCard, card_bytes
 from qupath_her2.project.exchange.runs import read_record
 from qupath_her2.records import ImageResult
 from qupath_her2.report.build import write_report
@@ -19,6 +21,7 @@ from qupath_her2.runs.image_setup import set_up_image
 from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.methods.indicators import IndicatorsMethod
+from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.score_image import score_image
@@ -116,16 +119,34 @@ def write_tumour(project: Path, *rings: list[list[float]]) -> None:
 PENTAGRAM = [[200.0, 20], [318, 382], [10, 158], [390, 158], [82, 382], [200, 20]]
 
 
-@pytest.mark.parametrize("method", [CellsMethod(), IndicatorsMethod()], ids=["cells", "indicators"])
-def test_a_region_set_aside_is_said_with_the_refusal_that_follows(project: Path, method: Method) -> None:
+def classifier(folder: Path) -> PatchesMethod:
+    """A network with a card and no weights: enough where the image is refused before the network runs."""
+    half = (0.5, 0.5, 0.5)
+    card = ModelCard("timm:test_convnext", ("negative", "positive"), "her2-binary", 0.5, 64, half, half)
+    (folder / "net.json").write_bytes(card_bytes(card))
+    return PatchesMethod(folder / "net")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [lambda _: CellsMethod(), lambda _: IndicatorsMethod(), classifier],
+    ids=["cells", "indicators", "network"],
+)
+def test_a_region_set_aside_is_said_with_the_refusal_that_follows(
+    project: Path, tmp_path: Path, method: Callable[[Path], Method]
+) -> None:
     write_tumour(project, PENTAGRAM)
-    result = score_image(job_of(project, method=method))
+    result = score_image(job_of(project, method=method(tmp_path)))
     assert result.score is not None
     assert result.score.refusal_code == "no_tumour_region"
     (warning,) = result.score.warnings
     assert warning.startswith(
         "1 feature of the region file set aside, the first: feature 0 (no id) crosses itself"
     )
+    # Where people look: the tables and the report.
+    report = write_report(project / "her2")
+    for path in (report.csv, report.html):
+        assert "feature 0 (no id) crosses itself" in path.read_text(encoding="utf-8")
 
 
 def test_annotations_without_a_class_are_one_line_with_the_three_ways_out(project: Path) -> None:
@@ -189,3 +210,18 @@ def test_pixels_that_are_not_square_are_said(project: Path, height_um: float, is
     warnings = set_up(job_of(project)).context.warnings
     assert any("Pixels are not square (0.5 x 0.25 µm)" in text for text in warnings) == is_warned
     assert is_warned or warnings == ()
+
+
+def test_a_missing_pixel_size_is_refused_with_the_objective_as_a_hint(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "case.tif", np.full((200, 200, 3), 200, np.uint8), photometric="rgb",
+        description="AppMag = 20", metadata=None,
+    )  # fmt: skip
+    (job,) = plan_jobs(tmp_path, RunOptions(whole_tissue=True)).jobs
+    result = score_image(job)
+    assert result.score is not None
+    assert result.score.refusal_code == "pixel_size_missing"
+    assert (
+        "--pixel-size-um 0.25 (its file states a 20x objective, which usually means about 0.5 µm)"
+        in result.score.reason
+    )
