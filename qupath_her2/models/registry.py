@@ -103,6 +103,7 @@ def build_model(
     n_classes: int,
     *,
     weights: Literal["pretrained", "auto", "random"] | Path | None = "pretrained",
+    seed: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a network.
@@ -117,6 +118,9 @@ def build_model(
         Initial weights of the backbone: "pretrained" = ImageNet's (see `weights.find_pretrained`), a weights file, or
         "random"; "auto" = pretrained if available, else random with a `weights.RandomWeightsWarning` that says why.
         None leaves the network as initialised, for callers that load a checkpoint into it next.
+    seed
+        Seed of all weights that are drawn, a new head's too; torch's own generator is left as it was. None draws from
+        that.
     **options
         Values that replace those of `ModelSpec.options`.
 
@@ -146,7 +150,13 @@ def build_model(
     module, function = spec.builder.split(":")
     builder = getattr(importlib.import_module(f"qupath_her2.models.{module}"), function)
     own = {"backbone": spec.backbone} if spec.backbone else {}
-    net: nn.Module = builder(n_classes, **own, **chosen)
+    import torch
+
+    # Networks are built on the CPU, whatever they are trained on.
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        net: nn.Module = builder(n_classes, **own, **chosen)
     # Registered networks are tested; an arbitrary one may have no usable map.
     if name.startswith(TIMM_PREFIX):
         net.check_cam_layer(chosen.get("input_px", spec.input.default))

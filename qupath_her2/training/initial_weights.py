@@ -41,7 +41,13 @@ def build_initial_model(job: TrainJob) -> Any:
         # A recipe's options belong to its own network; another one of the paper has its own defaults.
         of_recipe = job.recipe.options if job.model == job.recipe.model else {}
         options = {**of_recipe, **wanted}
-        model = build_model(job.model, len(job.manifest.class_names), weights=job.weights, **options)
+        model = build_model(
+            job.model,
+            len(job.manifest.class_names),
+            weights=job.weights,
+            seed=job.settings.train.seed,
+            **options,
+        )
     # Last, once the job has proved sound: a mistyped option must not cost the earlier training.
     if not job.resume:
         _clear(job.out)

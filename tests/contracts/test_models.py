@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,26 @@ def test_its_registry_entry_is_complete(spec: ModelSpec) -> None:
     assert len(set(spec.class_names)) == len(spec.class_names) >= 2
     assert (spec.backbone is None) == (spec.backbone_licence == "")
     assert spec.input.default % spec.input.multiple == 0
+
+
+def test_a_seed_gives_the_same_weights_and_another_seed_others(spec: ModelSpec) -> None:
+    sized = {"input_px": side_of(spec)} if spec.input.is_fixed else {}
+
+    def digest(seed: int) -> str:
+        net = build_model(spec.name, len(spec.class_names), weights="random", seed=seed, **sized)
+        found = hashlib.sha256()
+        for name, value in sorted(net.state_dict().items()):
+            found.update(name.encode() + value.numpy().tobytes())
+        return found.hexdigest()
+
+    state = torch.random.get_rng_state()
+    first = digest(5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    # Numbers drawn by others in between change nothing.
+    torch.rand(7)
+    assert digest(5) == first
+    if spec.name in WRITTEN:
+        assert digest(6) != first
 
 
 def test_logits_have_their_shape_and_each_image_its_own(spec: ModelSpec, net: Any) -> None:

@@ -14,6 +14,7 @@ import torch
 from qupath_her2.errors import ModelError
 from qupath_her2.patches.manifest import PatchManifest
 from qupath_her2.recipes import RECIPES
+from qupath_her2.training.classifier import train_network
 from qupath_her2.training.initial_weights import build_initial_model
 from qupath_her2.training.types import TrainedNetwork, TrainJob
 from tests.unit.training.jobs import job_of
@@ -65,3 +66,27 @@ def test_an_earlier_training_is_removed_only_by_a_sound_job_that_does_not_resume
     build_initial_model(replace(job, resume=False))
     assert not job.out.exists()
     assert job.recipe is RECIPES["patch-count"]
+
+
+def test_one_seed_gives_one_network(job: TrainJob) -> None:
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        train = replace(job.settings.train, seed=seed)
+        return build_initial_model(replace(job, settings=replace(job.settings, train=train))).state_dict()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_two_trainings_with_one_seed_write_the_same_checkpoint(job: TrainJob, tmp_path: Path) -> None:
+    def checkpoint(name: str, seed: int) -> bytes:
+        train = replace(job.settings.train, seed=seed)
+        settings = replace(job.settings, train=train)
+        done = train_network(replace(job, settings=settings, out=tmp_path / name))
+        return done.checkpoint.with_suffix(".safetensors").read_bytes()
+
+    first = checkpoint("a", 1)
+    # What else drew random numbers in the same process changes nothing.
+    torch.rand(13)
+    assert checkpoint("b", 1) == first
+    assert checkpoint("c", 2) != first
