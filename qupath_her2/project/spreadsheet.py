@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING
+
+from qupath_her2.project.visible_text import visible_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,15 +16,21 @@ __all__ = ["csv_bytes", "spreadsheet_text"]
 
 #: A spreadsheet runs a text cell that starts with one of these as a formula (OWASP "CSV injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: Where a list separator is a semicolon, Excel begins a cell after it, also within our quotes.
+_INNER_FORMULA = re.compile(r";(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_NEGATIVE = re.compile(r"-\d+(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 def spreadsheet_text(text: str | None) -> str:
     """Return `text` on one line, escaped so that no spreadsheet runs it as a formula.
 
     A cell that starts with a formula character gets a leading apostrophe, which spreadsheets read as "text".
-    A score such as ``1+`` starts with a digit and is left unchanged.
+    So does what follows a semicolon. A score such as ``1+`` starts with a digit and is left unchanged, and a negative
+    number is left a number. Hidden characters are shown (`visible_text`).
     """
-    line = " ".join((text or "").split())
+    line = _INNER_FORMULA.sub(";'", " ".join(visible_text(text or "").split()))
+    if _NEGATIVE.fullmatch(line):
+        return line
     # The raw text is checked too: joining the words drops a leading tab, but the cell was still dangerous.
     is_formula = line.startswith(_FORMULA_STARTS) or (text or "").startswith(_FORMULA_STARTS)
     return f"'{line}" if is_formula else line

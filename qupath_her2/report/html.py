@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from qupath_her2.errors import OutputError
 from qupath_her2.project.class_names import class_colour
+from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
 
@@ -78,11 +79,13 @@ def _base64(data: bytes) -> Markup:
 
 
 def report_templates() -> jinja2.Environment:
-    """Return the template environment of all pages: values are escaped, undefined names are errors."""
+    """Return the template environment of all pages: values are escaped, and undefined names are errors."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("qupath_her2.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # Before escaping; `Markup` is our own text and left alone.
+        finalize=lambda value: visible_text(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from qupath_her2.learning.metrics.pixel_metrics import ClassMeasures, PooledMeasures
+from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.scoring.agreement.tables import NO_VALUE, Table
 
 if TYPE_CHECKING:
@@ -155,9 +154,7 @@ def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
     # Columns from the dataclasses, so that a new metric appears here by itself; pooled ones shared by name come once.
     of_class = [column.name for column in fields(ClassMeasures) if column.name != "name"]
     of_all = [column.name for column in fields(PooledMeasures) if column.name not in of_class]
-    text = io.StringIO(newline="")
-    lines = csv.writer(text)
-    lines.writerow((*own, *of_all, *of_class))
+    lines: list[tuple[str, ...]] = [(*own, *of_all, *of_class)]
     for row in rows:
         first = (
             row.name,
@@ -175,8 +172,8 @@ def pixel_csv(rows: Sequence[SegmenterRow]) -> bytes:
             ):
                 # Pooled rows lack the columns of a class and the reverse: those cells stay empty.
                 values = [_value(getattr(found, column, "")) for column in (*of_all, *of_class)]
-                lines.writerow((*first, group or "all", name, *values))
-    return text.getvalue().encode()
+                lines.append(tuple(map(str, (*first, group or "all", name, *values))))
+    return csv_bytes(lines)
 
 
 def _value(value: object) -> object:

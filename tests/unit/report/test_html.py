@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qupath_her2.errors import OutputError
+from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.pictures import encode_jpeg
@@ -162,3 +163,47 @@ def test_an_interrupted_report_keeps_the_old_one(tmp_path: Path) -> None:
 def test_counts_in_words() -> None:
     assert count_states([]) == "0 images"
     assert count_states([SummaryRow("1", "a", "failed")]) == "1 image: 1 failed"
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'onmouseover='alert(1)",
+    "</style><script>alert(1)</script>",
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "=cmd|' /C calc'!A0",
+    "slide\u202egpj.exe",
+    "a\x00b\x1b[31m\r\nc",
+    "K\udce4se.svs",
+    "x" * 255,
+    "&lt;b&gt;",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_name_becomes_markup_and_none_is_lost(name: str, tmp_path: Path) -> None:
+    rows = [
+        SummaryRow(
+            "1_a",
+            name,
+            "scored",
+            CaseInfo(name, stain=name),
+            score(warnings=(name,), tags=(name,), reason=name),
+            run=name,
+            regions=(RegionRow("u", name, "annotation", name, "scored", name),),
+        ),
+        SummaryRow("2_b", name, "failed", CaseInfo(name), error=name),
+    ]
+    plain = [replace(row, name="plain", case=CaseInfo("plain")) for row in rows]
+    for file, some in (("a", rows), ("b", plain)):
+        pictures = [ReportPictures(JPEG, JPEG, {}, 24.0), ReportPictures()]
+        write_html(tmp_path / file, some, pictures, version="1", title=some[0].name, notes=(some[0].name,))
+    parsed, other = page(tmp_path / "a"), page(tmp_path / "b")
+    # A name changes no tag of the page and adds no attribute.
+    assert [(tag, sorted(held)) for tag, held in parsed.tags] == [
+        (tag, sorted(held)) for tag, held in other.tags
+    ]
+    assert "script" not in {tag for tag, _ in parsed.tags}
+    assert " ".join(visible_text(name).split()) in " ".join(parsed.text.split())
+    assert not set("\u202e\x00\x1b") & set((tmp_path / "a").read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ ROWS = (row("her2net", 0, ("1+", "3+")), row("unet", 1, ("1+", "3+")))
 
 
 def test_csv_holds_every_metric_of_every_network_score_and_class() -> None:
-    lines = list(csv.DictReader(io.StringIO(pixel_csv(ROWS).decode())))
+    lines = list(csv.DictReader(io.StringIO(pixel_csv(ROWS).decode("utf-8-sig"))))
     assert len(lines) == 2 * 3 * 4
     for line in lines:
         source = next(one for one in ROWS if one.name == line["network"])
