@@ -69,7 +69,8 @@ def new_cell_table(found: TileCells, columns: NDArray[np.float32]) -> CellTable:
 def existing_cell_table(found: TileCells, existing: ExistingCells, columns: NDArray[np.float32]) -> CellTable:
     """Return existing cells as a table, with their own UUIDs and outlines.
 
-    A plain detection is measured as a nucleus, but its outline in the table is the one it has in QuPath.
+    The outlines in the table are those that the cells have in QuPath. The measurements, areas included, are those of
+    the nucleus and the membrane that were found in them, and mean the same as for our own cells.
 
     Parameters
     ----------

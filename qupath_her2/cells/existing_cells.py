@@ -1,22 +1,51 @@
-"""Existing cells (of QuPath, StarDist, InstanSeg, Cellpose or a person), converted to be measured as they are."""
+"""Existing cells (of QuPath, StarDist, InstanSeg, Cellpose or a person), placed in an image to be measured."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.existing_nuclei import NucleiOfExisting, nuclei_of_existing
 from qupath_her2.cells.grid import Grid, TileBox
-from qupath_her2.cells.membrane.outlines import N_SECTORS, Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.nuclei.contours import N_ANGLES
-from qupath_her2.cells.nuclei.detection import Nuclei
-from qupath_her2.cells.stain_planes import Planes
+from qupath_her2.cells.nuclei.detection import CellDetector, Nuclei, Tile
+from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 
-__all__ = ["centres_of_existing", "existing_in_tile", "polar_radii", "select_rings"]
+__all__ = [
+    "PlacedCells",
+    "centres_of_existing",
+    "existing_in_tile",
+    "place_existing",
+    "polar_radii",
+    "select_rings",
+]
 
-#: Radius of the stand-in nucleus of a cell without one, as a fraction of the cell radius; only used to find neighbours.
-_STAND_IN_SHARE = 0.4
+#: Area of a nucleus where none is detected in the samples of an image, µm²: a radius of 4 µm.
+_USUAL_AREA_UM2 = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCells:
+    """Existing cells of an image, ready to be measured.
+
+    Attributes
+    ----------
+    cells
+        N cells, level-0 pixels.
+    centres_xy
+        float64 (N, 2), level-0 pixels, see `centres_of_existing`.
+    usual_nucleus_um2
+        Median area of the nuclei detected in the image's samples, µm²; tells nuclei from cells among plain detections.
+    """
+
+    cells: ExistingCells
+    centres_xy: NDArray[np.float64]
+    usual_nucleus_um2: float
 
 
 @nb.njit(cache=True, nogil=True)
@@ -143,60 +172,70 @@ def select_rings(
     return xy[index], starts
 
 
-def existing_in_tile(
-    existing: ExistingCells,
-    centres_xy: NDArray[np.float64],
-    planes: Planes,
-    grid: Grid,
-    box: TileBox,
-    settings: OutlineSettings,
-) -> tuple[Nuclei, Outlines, NDArray[np.int64]]:
-    """Convert the existing cells of a tile to nuclei and outlines in its frame.
-
-    A plain detection is taken for a nucleus, around which a cell is outlined; a cell keeps its own outline.
+def place_existing(existing: ExistingCells, detector: CellDetector, samples: Sequence[Tile]) -> PlacedCells:
+    """Locate existing cells, and measure the usual size of a nucleus in their image.
 
     Parameters
     ----------
     existing
-        Cells of the whole image.
-    centres_xy
-        float64 (N, 2), level-0 pixels, see `centres_of_existing`.
-    planes
-        Stain planes of the tile.
-    grid, box
-        Working grid, and the tile's position on it.
-    settings
-        Outlines of plain detections.
+        N cells, level-0 pixels.
+    detector
+        Adapted to the image.
+    samples
+        Tiles spread over the scored regions.
 
     Returns
     -------
-    tuple[Nuclei, Outlines, NDArray[np.int64]]
-        M nuclei (radii of 0 where a cell has none) and outlines, pixels of the tile, and int64 (M), their indices in
-        `existing`.
+    PlacedCells
+        The cells with their centres.
     """
-    centres = centres_xy / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
+    areas = [polygon_areas(detector.detect(tile).radii) * tile.planes.um_px**2 for tile in samples]
+    found = np.concatenate(areas) if areas else np.zeros(0)
+    usual = float(np.median(found)) if len(found) else _USUAL_AREA_UM2
+    return PlacedCells(existing, centres_of_existing(existing), usual)
+
+
+def existing_in_tile(
+    placed: PlacedCells, own: Nuclei, grid: Grid, box: TileBox
+) -> tuple[NucleiOfExisting, NDArray[np.float64], NDArray[np.int64]]:
+    """Find the nuclei of the existing cells of a tile, see `nuclei_of_existing`.
+
+    Parameters
+    ----------
+    placed
+        Existing cells of the whole image.
+    own
+        Nuclei detected in the tile.
+    grid, box
+        Working grid, and the tile's position on it.
+
+    Returns
+    -------
+    tuple[NucleiOfExisting, NDArray[np.float64], NDArray[np.int64]]
+        The nuclei of the K cells centred in the tile, float64 (K, 2), the cells' centres, pixels of the tile, and
+        int64 (K), their indices in `placed.cells`.
+    """
+    existing = placed.cells
+    corner = np.array([box.read.x, box.read.y])
+    centres = placed.centres_xy / grid.downsample - 0.5 - corner
     reach = np.array([box.read.width - 1, box.read.height - 1])
     chosen = np.flatnonzero(((centres >= 0) & (centres <= reach)).all(1))
     centres = centres[chosen]
 
-    def _radii(xy: NDArray[np.float32], offsets: NDArray[np.int64], n_angles: int) -> NDArray[np.float32]:
-        """Return the rings of the chosen cells as `n_angles` radii around their centres, pixels of the tile."""
+    def _radii(xy: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the rings of the chosen cells as radii around their centres, pixels of the tile."""
         ring, starts = select_rings(xy, offsets, chosen)
-        local = ring / grid.downsample - 0.5 - np.array([box.read.x, box.read.y])
-        return polar_radii(local, starts, centres, n_angles)
+        return polar_radii(ring / grid.downsample - 0.5 - corner, starts, centres, N_ANGLES)
 
-    is_cell = existing.is_cell[chosen]
-    own_nucleus = _radii(existing.nucleus_xy, existing.nucleus_offsets, N_ANGLES)
-    own_outline = _radii(existing.cell_xy, existing.cell_offsets, N_ANGLES)
-    nucleus = np.where(is_cell[:, None], own_nucleus, own_outline)
+    nucleus = _radii(existing.nucleus_xy, existing.nucleus_offsets)
     has_nucleus = np.asarray((nucleus > 0).any(1))
-    # All cells are outlined, also those that keep their own outline: the neighbour beyond each sector comes with it.
-    stand_in = np.where(has_nucleus[:, None], nucleus, own_outline * _STAND_IN_SHARE)
-    outlines = outline_cells(planes, centres, np.maximum(stand_in, 1).astype(np.float32), settings)
-    existing_radii = _radii(existing.cell_xy, existing.cell_offsets, N_SECTORS)
-    kept = np.where(is_cell[:, None], np.maximum(existing_radii, 1), outlines.radii).astype(np.float32)
-    return (
-        Nuclei(centres, nucleus.astype(np.float32)),
-        Outlines(kept, outlines.neighbour),
-        chosen.astype(np.int64),
+    outline = np.where(has_nucleus[:, None], nucleus, _radii(existing.cell_xy, existing.cell_offsets))
+    may_be_nucleus = np.asarray(has_nucleus | ~existing.is_cell[chosen])
+    found = nuclei_of_existing(
+        centres,
+        outline.astype(np.float32),
+        may_be_nucleus,
+        own,
+        placed.usual_nucleus_um2 / grid.um_px**2,
     )
+    return found, centres, chosen.astype(np.int64)

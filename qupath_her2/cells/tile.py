@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.existing_cells import existing_in_tile
+from qupath_her2.cells.existing_cells import PlacedCells, existing_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
 from qupath_her2.cells.membrane.outlines import Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.membrane.profile_features import ProfileFeatures, profile_features
@@ -28,7 +28,6 @@ from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, polygons, rays_to_box
 from qupath_her2.cells.stain_planes import Plane, Planes, PlaneSettings, make_planes
 from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
-from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Box
 from qupath_her2.regions import RegionMap
 from qupath_her2.slides.readers.slide import Slide, read_scaled
@@ -47,9 +46,9 @@ _MIDDLE_SHARE = 0.4
 class TileWork:
     """Inputs and settings shared by all tiles of an image.
 
-    Cells come from one of three sources: `existing` cells (with `existing_centres` from `centres_of_existing`), the
-    probability maps of `classes`, or `detector`. Nuclei from probability maps must also pass the stain check of
-    `stain_filter`.
+    Cells come from one of three sources: `existing` cells, measured around the nuclei that `detector` finds in them;
+    the probability maps of `classes`; or `detector` alone. Nuclei from probability maps must also pass the stain check
+    of `stain_filter`.
     """
 
     slide: Slide
@@ -57,14 +56,39 @@ class TileWork:
     grid: Grid
     stains: StainVectors
     detector: CellDetector
-    existing: ExistingCells | None
-    existing_centres: NDArray[np.float64] | None
+    existing: PlacedCells | None
     planes: PlaneSettings
     outlines: OutlineSettings
     profiles: RadialProfileSettings
     classes: ClassMap | None = None
     network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     stain_filter: ClassicalDetector = field(default_factory=ClassicalDetector)
+
+
+@dataclass(frozen=True, slots=True)
+class _OutlinedCells:
+    """M outlined nuclei of a tile, and the K cells measured on them; the other nuclei only bound these.
+
+    Attributes
+    ----------
+    nuclei, outlines
+        Of all M; radii of 0 where a nucleus is only a stand-in.
+    of_cell
+        int64 (K), index of each cell's nucleus.
+    place
+        float64 (K, 2), where the cell lies, pixels of the tile: the centre of its nucleus as its source gives it.
+    existing_index
+        int64 (K), index of the existing cell, `NEW_CELL` for a detected one.
+    uncertainty
+        float32 (K), see `TileCells.uncertainty`.
+    """
+
+    nuclei: Nuclei
+    outlines: Outlines
+    of_cell: NDArray[np.int64]
+    place: NDArray[np.float64]
+    existing_index: NDArray[np.int64]
+    uncertainty: NDArray[np.float32]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -88,9 +112,9 @@ def _ridge_shares(
     return shares
 
 
-def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
-    """Detect nuclei and outline their cells; also return the network's uncertainty of each, NaN without a network."""
-    if work.classes is not None:
+def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
+    """Detect nuclei and outline their cells, or those of the existing cells."""
+    if work.classes is not None and work.existing is None:
         segmented = _segmented_box(work, box)
         away = np.array([segmented.x - box.read.x, segmented.y - box.read.y], np.float64)
 
@@ -102,7 +126,7 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines,
         nuclei, outlines, uncertainty = network_cells_in_tile(
             work.classes, work.grid, segmented, work.network, is_nucleus
         )
-        return Nuclei(nuclei.centre + away, nuclei.radii), outlines, uncertainty
+        return _all_new(Nuclei(nuclei.centre + away, nuclei.radii), outlines, uncertainty)
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
     # Nuclei far from all regions are dropped before the costly outlines.
@@ -110,8 +134,24 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> tuple[Nuclei, Outlines,
         _level0(nuclei.centre, origin, work.grid), _MARGIN_UM / work.grid.um_px * work.grid.downsample
     )
     nuclei = Nuclei(nuclei.centre[near], nuclei.radii[near])
-    outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
-    return nuclei, outlines, np.full(len(nuclei), np.nan, np.float32)
+    if work.existing is None:
+        outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
+        return _all_new(nuclei, outlines, np.full(len(nuclei), np.nan, np.float32))
+    found, place, index = existing_in_tile(work.existing, nuclei, work.grid, box)
+    outlines = outline_cells(tile.planes, found.nuclei.centre, found.nuclei.radii, work.outlines)
+    # A stand-in led to the membrane; it is no nucleus to be measured.
+    radii = np.where(found.is_stand_in[:, None], np.float32(0), found.nuclei.radii)
+    nuclei = Nuclei(found.nuclei.centre, radii)
+    return _OutlinedCells(
+        nuclei, outlines, found.of_cell, place, index, np.full(len(place), np.nan, np.float32)
+    )
+
+
+def _all_new(nuclei: Nuclei, outlines: Outlines, uncertainty: NDArray[np.float32]) -> _OutlinedCells:
+    """Return newly detected cells, one for each nucleus."""
+    n = len(nuclei)
+    new = np.full(n, NEW_CELL, np.int64)
+    return _OutlinedCells(nuclei, outlines, np.arange(n), nuclei.centre, new, uncertainty)
 
 
 def _segmented_box(work: TileWork, box: TileBox) -> Box:
@@ -163,14 +203,8 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     rgb = read_scaled(work.slide, corner.x, corner.y, width, height, grid.downsample)
     planes = make_planes(rgb, work.stains, grid.um_px, work.planes)
     origin = np.array([x, y], np.float64)
-    if work.existing is None or work.existing_centres is None:
-        nuclei, outlines, uncertainty = _detect(work, Tile(rgb, planes), box)
-        existing_index = np.full(len(nuclei), NEW_CELL, np.int64)
-    else:
-        nuclei, outlines, existing_index = existing_in_tile(
-            work.existing, work.existing_centres, planes, grid, box, work.outlines
-        )
-        uncertainty = np.full(len(nuclei), np.nan, np.float32)
+    cells = _detect(work, Tile(rgb, planes), box)
+    nuclei, outlines = cells.nuclei, cells.outlines
     has_nucleus = np.asarray((nuclei.radii > 0).any(1))
     # A cell without nucleus gets a central zone in its place, so that its cytoplasm is measured where that of other
     # cells is.
@@ -182,69 +216,52 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     features = profile_features(profiles, outlines.neighbour, outlines.radii * um_px, pixel_size_um)
     # The central zone stood in for a nucleus only for the cytoplasm.
     profiles.nucleus_od[~has_nucleus] = np.nan
-    centre_xy = _level0(nuclei.centre, origin, grid)
+    centre_xy = _level0(cells.place, origin, grid)
     # Cores are bounded by pixel corners; tile coordinates refer to pixel centres.
-    place = nuclei.centre + origin + 0.5
+    place = cells.place + origin + 0.5
     core = box.core
     mine = (place[:, 0] >= core.x) & (place[:, 0] < core.x + core.width)
     mine &= (place[:, 1] >= core.y) & (place[:, 1] < core.y + core.height)
     size = np.array([work.slide.width, work.slide.height], np.float64)
     # Existing cells may be centred beside the image; they are measured and returned like all others.
-    mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (existing_index != NEW_CELL)
+    mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (cells.existing_index != NEW_CELL)
     region = work.regions.assign(centre_xy)
     keep = np.flatnonzero(mine & (region >= 0))
-    return _take(
-        keep,
-        planes,
-        nuclei,
-        outlines,
-        profiles,
-        features,
-        region,
-        existing_index,
-        uncertainty,
-        origin,
-        grid,
-        size,
-    )
+    return _take(keep, planes, cells, profiles, features, region, origin, grid, size)
 
 
 def _take(
     keep: NDArray[np.intp],
     planes: Planes,
-    nuclei: Nuclei,
-    outlines: Outlines,
+    cells: _OutlinedCells,
     profiles: RadialProfiles,
     features: ProfileFeatures,
     region: NDArray[np.int32],
-    existing_index: NDArray[np.int64],
-    uncertainty: NDArray[np.float32],
     origin: NDArray[np.float64],
     grid: Grid,
     size: NDArray[np.float64],
 ) -> TileCells:
     """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `size` that of the image."""
-    centre, radii, nucleus = nuclei.centre[keep], outlines.radii[keep], nuclei.radii[keep]
-    # Outlines drawn here are clipped to the image; an existing cell keeps its own.
-    is_new = existing_index[keep] == NEW_CELL
+    row = cells.of_cell[keep]
+    centre, radii, nucleus = cells.nuclei.centre[row], cells.outlines.radii[row], cells.nuclei.radii[row]
+    # Outlines are clipped to the image; those of existing cells centred beside it are measured whole.
     low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
+    inside = np.all((centre > low) & (centre < high), axis=1)[:, None]
     radii, nucleus = (
-        np.where(is_new[:, None], np.minimum(r, rays_to_box(centre, low, high, r.shape[1])), r).astype(
-            np.float32
-        )
+        np.where(inside, np.minimum(r, rays_to_box(centre, low, high, r.shape[1])), r).astype(np.float32)
         for r in (radii, nucleus)
     )
     um_px = np.float32(grid.um_px)
     return TileCells(
-        _level0(centre, origin, grid),
+        _level0(cells.place[keep], origin, grid),
         _level0(polygons(centre, radii), origin, grid).astype(np.float32),
         _level0(polygons(centre, nucleus), origin, grid).astype(np.float32),
         radii * um_px,
         nucleus * um_px,
         region[keep],
-        existing_index[keep],
-        features[keep],
-        RadialProfiles(*(getattr(profiles, f.name)[keep] for f in fields(RadialProfiles))),
+        cells.existing_index[keep],
+        features[row],
+        RadialProfiles(*(getattr(profiles, f.name)[row] for f in fields(RadialProfiles))),
         _ridge_shares(planes.dab, planes.ridge, centre, radii),
-        uncertainty[keep],
+        cells.uncertainty[keep],
     )

@@ -5,6 +5,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from qupath_her2.cells.measure import CellSettings, measure_cells
 from qupath_her2.cells.nuclei.star_contours import polygons
 from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
 from tests.helpers.drawn_planes import STAINS, ArraySlide
+from tests.quality.foreign_outlines import compare_outlines, fields_of, figures_of
 
 
 def existing(*cells: tuple[shapely.Polygon, shapely.Polygon | None, bool]) -> ExistingCells:
@@ -124,20 +126,82 @@ def test_existing_cells_keep_outlines_and_uuids_and_are_measured(kind: str, draw
             ring = new_xy[new_offsets[row] : new_offsets[row + 1]]
             assert (ring == xy[offsets[i] : offsets[i + 1]]).all()
     truth = field.truth
-    cell_area = np.array([shapely.Polygon(truth.cells[i]).area for i in order]) / 4
-    nucleus_area = np.array([shapely.Polygon(truth.nuclei[i]).area for i in order]) / 4
-    if kind == "without nuclei":
-        assert np.isnan(table.column("HER2: Nucleus area µm^2")).all()
-        assert np.isnan(table.column("HER2: Nucleus DAB OD mean")).all()
-    else:
-        ratio = table.column("HER2: Nucleus area µm^2") / nucleus_area
-        assert np.median(ratio) == pytest.approx(1, abs=0.03)
-    ratio = table.column("HER2: Cell area µm^2") / cell_area
-    assert np.median(ratio) == pytest.approx(1, abs=0.25 if kind == "detections" else 0.05)
+    # Ours are larger than the drawn ones: a nucleus ends in the middle of its blurred edge, and without a membrane a
+    # cell reaches half-way to the next nucleus.
+    for name, drawn_rings in (("Cell", truth.cells), ("Nucleus", truth.nuclei)):
+        area = np.array([shapely.Polygon(drawn_rings[i]).area for i in order]) / 4
+        ratio = table.column(f"HER2: {name} area µm^2") / area
+        assert np.nanmedian(ratio) == pytest.approx(1, abs=0.25)
+        # Few nuclei are too pale to be detected in the outline of a cell.
+        assert np.isnan(ratio).mean() <= (0.05 if (kind, name) == ("without nuclei", "Nucleus") else 0)
     assert np.isfinite(table.column("HER2: Membrane completeness")).all()
-    # Membranes of foreign outlines are measured as well as those of our own.
     error = np.abs(table.column("HER2: Membrane completeness") - truth.completeness[order])
-    assert np.median(error) < 0.2
+    assert np.median(error) < 0.1
+
+
+@pytest.fixture
+def own_and_field(drawn, stains_of, tumour):
+    """A drawn field, our own detection in it, and a function that measures existing cells in it by their numbers."""
+    field = drawn("2+")
+
+    def in_place(cells: ExistingCells) -> tuple[list[int], np.ndarray]:
+        table = measured(field, cells, stains_of(field), tumour).table
+        numbers = [int.from_bytes(row.tobytes(), "big") - 1 for row in table.uuid]
+        return numbers, table.measurements
+
+    return measured(field, None, stains_of(field), tumour).table, in_place
+
+
+def rings(xy: np.ndarray, offsets: np.ndarray) -> list[shapely.Polygon]:
+    return [shapely.Polygon(ring).buffer(0) for ring in np.split(xy, offsets[1:-1])]
+
+
+@pytest.mark.parametrize("outline", ["nuclei", "expanded", "bare cells", "cell detections", "shifted"])
+def test_any_outline_of_our_own_nuclei_gives_our_own_measurements(outline: str, own_and_field) -> None:
+    own, in_place = own_and_field
+    nuclei, cells = rings(own.nucleus_xy, own.nucleus_offsets), rings(own.cell_xy, own.cell_offsets)
+    one_um = 2.0
+    rows = []
+    for nucleus, cell in zip(nuclei, cells, strict=True):
+        aside = shapely.affinity.translate(nucleus.buffer(one_um / 2), one_um / 2, -one_um / 2)
+        rows.append(
+            {
+                "nuclei": (nucleus, None, False),
+                "expanded": (nucleus.buffer(3 * one_um), nucleus, True),
+                "bare cells": (cell, None, True),
+                "cell detections": (cell, None, False),
+                "shifted": (cell, aside, True),
+            }[outline]
+        )
+    numbers, measurements = in_place(existing(*rows))
+    # Nuclei at the border of the image may be centred beside it once they are shifted.
+    same = (measurements == own.measurements[numbers]) | np.isnan(own.measurements[numbers])
+    assert len(numbers) >= 0.98 * len(own)
+    assert same.all(1).mean() >= 0.98
+
+
+def test_cells_that_the_other_program_missed_still_bound_their_neighbours(own_and_field) -> None:
+    own, in_place = own_and_field
+    nuclei = rings(own.nucleus_xy, own.nucleus_offsets)
+    kept = np.random.default_rng(3).permutation(len(own))[: len(own) // 3]
+    numbers, measurements = in_place(existing(*((nuclei[i], None, False) for i in kept)))
+    wanted = own.measurements[kept[numbers]]
+    assert len(numbers) == len(kept)
+    assert ((measurements == wanted) | np.isnan(wanted)).all(1).mean() >= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("um_px", [0.5, 0.25])
+def test_classes_in_foreign_outlines_are_as_right_as_our_own(um_px: float) -> None:
+    """At most two points below our own detection; `tests.quality.foreign_outlines` has more fields."""
+    kinds = ("QuPath expansion 5 µm", "Cellpose-like detections", "InstanSeg-like cells and nuclei")
+    fields = [one for one in fields_of([847_000], um_px, 200.0) if one.shares[2] > 0.2]
+    own, *others = figures_of(compare_outlines(fields, kinds))
+    assert len(others) == 6
+    for one in others:
+        assert one.accuracy >= own.accuracy - 2, one
+        assert one.called_3 <= own.called_3 + 2, one
+        assert one.right == one.n_fields, one
 
 
 @pytest.mark.parametrize("tile_px", [256, 2048])

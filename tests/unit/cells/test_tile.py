@@ -36,7 +36,7 @@ class FixedNuclei:
 def measured(detector: FixedNuclei, region, tile: TileBox, pixel_size_um: float = 0.5, side: int = 400):
     work = TileWork(
         ArraySlide(np.full((side, side, 3), 235, np.uint8)), map_regions([region]),
-        make_grid(pixel_size_um, GridSettings(tile_px=64, halo_px=16)), STAINS, detector, None, None,
+        make_grid(pixel_size_um, GridSettings(tile_px=64, halo_px=16)), STAINS, detector, None,
         PlaneSettings(), OutlineSettings(), RadialProfileSettings(),
     )  # fmt: skip
     return measure_tile(work, tile)
