@@ -56,8 +56,12 @@ def test_a_network_finds_the_tumour(
     )
     prediction = PredictedPatches(None, read_card(checkpoint), None, None, table, ())  # type: ignore[arg-type]
     monkeypatch.setattr(tumour_map, "predict_patches", lambda *_, **__: prediction)
+    (project / "a.geojson").write_text(
+        '[{"type": "Feature", "id": "odd", "geometry": null, "properties": {}}]'
+    )
     result = run_with_finder(project, checkpoint)
     assert result.score is not None
+    assert any("1 feature of the region file set aside" in text for text in result.score.warnings)
     if not found:
         assert result.score.refusal_code == "no_tumour_region"
         assert (
