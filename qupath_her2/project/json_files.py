@@ -1,9 +1,11 @@
-"""Reading JSON region files: plain or gzipped, size-limited, with a clear error for every kind of damage."""
+"""Reading JSON region files: plain, gzipped or zipped, size-limited, with a clear error for every kind of damage."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import lzma
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ __all__ = ["load_json", "read_limited"]
 
 #: 1 GiB of GeoJSON is about 800,000 QuPath cells, and takes some 10 GB of memory as Python objects.
 MAX_BYTES = 1 << 30
-_GZIP_MAGIC = b"\x1f\x8b"
+#: Unpacked, a file is at most this many times as large (GeoJSON: 5 to 20), unless it is small all the same.
+_MAX_EXPANSION, _SMALL_BYTES = 200, 1 << 26
+_GZIP_MAGIC, _ZIP_MAGIC = b"\x1f\x8b", b"PK\x03\x04"
 
 
 def load_json(path: Path) -> Any:
-    """Return the content of a ``.json`` or ``.geojson`` file, or of either gzipped.
+    """Return the content of a ``.json`` or ``.geojson`` file, or of either gzipped or zipped.
 
     A byte order mark is accepted, and so are bare ``NaN`` and ``Infinity``, as in QuPath's own reader.
 
@@ -69,19 +73,30 @@ def _load_lenient(path: Path, data: bytes) -> Any:
 
 
 def read_limited(path: Path) -> bytes:
-    """Return the content of a file, decompressed if it is gzip, without a UTF-8 byte order mark.
+    """Return the content of a file, decompressed if it is gzip or zip, without a UTF-8 byte order mark.
 
     Raises
     ------
     RegionFileError
-        The file cannot be read, is damaged gzip, or holds more than `MAX_BYTES`.
+        The file cannot be read, is no regular file, is damaged gzip or zip, or holds more than `MAX_BYTES` or 200
+        times its size on disk.
     """
     try:
+        # A pipe would be waited for, a device read without end; a folder has its own error.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise RegionFileError(
+                f"Region file '{path}' is a pipe or a device, not a file. Rename or delete it."
+            )
+        limit = MAX_BYTES
         # Recognised by content: files are renamed, and browsers unpack downloads without dropping the ".gz".
         with path.open("rb") as file:
-            is_gzip = file.read(2) == _GZIP_MAGIC
-        with gzip.open(path) if is_gzip else path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            magic = file.read(4)
+        if magic[:2] == _GZIP_MAGIC:
+            limit = min(limit, max(_SMALL_BYTES, _MAX_EXPANSION * path.stat().st_size))
+        elif magic == _ZIP_MAGIC:
+            return _read_zip(path).removeprefix(b"\xef\xbb\xbf")
+        with gzip.open(path) if magic[:2] == _GZIP_MAGIC else path.open("rb") as file:
+            data = file.read(limit + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RegionFileError(
             f"Region file '{path.name}' is a damaged or incomplete gzip file ({error}). Copy it again."
@@ -90,9 +105,37 @@ def read_limited(path: Path) -> bytes:
         raise RegionFileError(
             f"Region file '{path}' cannot be read: {error.strerror or error}. Check its path and permissions."
         ) from error
-    if len(data) > MAX_BYTES:
-        raise RegionFileError(
-            f"Region file '{path.name}' holds more than {MAX_BYTES / 2**30:.1f} GiB. "
-            "Export the annotations without the detections."
-        )
+    if len(data) > limit:
+        raise _too_large(path, limit)
     return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _read_zip(path: Path) -> bytes:
+    """Return the one GeoJSON file of an archive, as QuPath 0.3 and later export it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.casefold().endswith((".geojson", ".json"))]
+            if len(members) != 1:
+                raise RegionFileError(
+                    f"Region file '{path.name}' is a zip archive of {len(members)} GeoJSON files, not one. Unpack it."
+                )
+            limit = min(MAX_BYTES, max(_SMALL_BYTES, _MAX_EXPANSION * path.stat().st_size))
+            with archive.open(members[0]) as file:
+                data = file.read(limit + 1)
+    # RuntimeError: encrypted, or a compression that Python does not know.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
+        if isinstance(error, RegionFileError):
+            raise
+        raise RegionFileError(
+            f"Region file '{path.name}' is a damaged or encrypted zip archive ({error}). Unpack it or copy it again."
+        ) from error
+    if len(data) > limit:
+        raise _too_large(path, limit)
+    return data
+
+
+def _too_large(path: Path, limit: int) -> RegionFileError:
+    return RegionFileError(
+        f"Region file '{path.name}' holds more than {limit / 2**20:,.0f} MiB, against {path.stat().st_size:,} bytes on "
+        "disk. Export the annotations without the detections."
+    )

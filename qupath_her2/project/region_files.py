@@ -1,9 +1,10 @@
 """Region files of a folder: which one belongs to which image, and which belong to none.
 
 The region file of ``case.png`` is ``case.png.geojson``, else ``case.geojson`` or ``case.roi.geojson``, each also with
-``.gz``; without any of them ``case.png.xml`` or ``case.xml`` (Aperio ImageScope, ASAP), or ``case.png.ndpa`` or
-``case.ndpa`` (Hamamatsu). If both names without the image's extension exist, or two images could claim the same file,
-that is an error rather than a guess. Names are compared in NFC, so that files copied from macOS match.
+``.gz`` or ``.zip``; without any of them ``case.png.xml`` or ``case.xml`` (Aperio ImageScope, ASAP), or
+``case.png.ndpa`` or ``case.ndpa`` (Hamamatsu). If both names without the image's extension exist, if two images could
+claim the same file, or if it is a folder, a pipe or a broken link, that is an error rather than a guess. Names are
+compared in NFC, so that files copied from macOS match.
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ from qupath_her2.project.image_files import dicom_folder, image_stems, nfc, quot
 __all__ = ["RegionFiles", "find_region_files", "unclaimed_region_files"]
 
 #: Endings of region files, the longest first; only endings are lowered, as the stem must match the image's exactly.
-_ENDINGS = (".roi.geojson.gz", ".geojson.gz", ".roi.geojson", ".geojson", ".xml", ".ndpa")
+_ENDINGS = (
+    *(".roi.geojson.gz", ".geojson.gz", ".roi.geojson.zip", ".geojson.zip", ".roi.geojson", ".geojson"),
+    *(".xml", ".ndpa"),
+)
 #: Endings in order of precedence: people correct in QuPath what they drew elsewhere.
-_GEOJSON = (".geojson", ".geojson.gz", ".roi.geojson", ".roi.geojson.gz")
+_GEOJSON = (
+    *(".geojson", ".geojson.gz", ".geojson.zip"),
+    *(".roi.geojson", ".roi.geojson.gz", ".roi.geojson.zip"),
+)
 _OTHERS = (".xml", ".ndpa")
 
 
@@ -69,7 +76,7 @@ def find_region_files(images: Sequence[Path], folder: Path) -> RegionFiles:
     """
     found, problems = _match(images, folder)
     if problems:
-        raise RegionFileError("Ambiguous region files:\n  " + "\n  ".join(problems))
+        raise RegionFileError("Region files that cannot be used:\n  " + "\n  ".join(problems))
     return found
 
 
@@ -98,7 +105,7 @@ def unclaimed_region_files(images: Sequence[Path], unread: Iterable[Path], folde
     orphans, foreign = [], []
     for place in sorted({folder, *(image.parent for image in images)}):
         for key, path in _named_files(place).items():
-            if path in found.claimed or path in others.claimed:
+            if path in found.claimed or path in others.claimed or not path.is_file():
                 continue
             ending = next(ending for ending in _ENDINGS if key.endswith(ending))
             if ending == ".xml" and root_element(path) not in ROOTS:
@@ -149,6 +156,11 @@ def _match(images: Sequence[Path], folder: Path) -> tuple[RegionFiles, list[str]
         if len(chosen) > 1:
             listed = "' and '".join(path.name for path in chosen)
             problems.append(f"image '{image.name}' has two region files, '{listed}'; keep one of them")
+        elif chosen and not chosen[0].is_file():
+            # Left out, its image would count as one without regions.
+            problems.append(
+                f"'{chosen[0].name}' is {_not_a_file(chosen[0])}, not a file; rename or delete it"
+            )
         elif chosen:
             found.by_image[image] = chosen[0]
             claims[chosen[0]].append(image)
@@ -192,10 +204,18 @@ def _is_other(path: Path) -> bool:
     return path.suffix.casefold() in _OTHERS
 
 
+def _not_a_file(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "a pipe or a device" if path.exists() else "a broken link"
+
+
 def _holds_regions(path: Path) -> bool:
     """Return False for XML of another kind beside an image: scanners and viewers write some, too."""
+    if path.suffix.casefold() != ".xml" or not path.is_file():
+        return True
     # Damaged XML counts as a region file, whose reader says so: leaving it out would lose regions silently.
-    return path.suffix.casefold() != ".xml" or root_element(path) in (*ROOTS, None)
+    return root_element(path) in (*ROOTS, None)
 
 
 def _named_files(folder: Path) -> dict[str, Path]:
@@ -208,6 +228,6 @@ def _named_files(folder: Path) -> dict[str, Path]:
     for path in paths:
         name = nfc(path.name)
         ending = next((ending for ending in _ENDINGS if name.casefold().endswith(ending)), None)
-        if ending is not None and not name.startswith(".") and path.is_file():
+        if ending is not None and not name.startswith("."):
             found[name[: -len(ending)] + ending] = path
     return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import json
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -20,7 +19,7 @@ from shapely import MultiPolygon, Polygon
 from qupath_her2.project.class_names import ClassNames, class_role
 from qupath_her2.provenance import canonical_geometry
 
-__all__ = ["Feature", "ObjectType", "crs_problem", "iterate_features", "parse_feature", "stable_uuid"]
+__all__ = ["Feature", "ObjectType", "crs_problem", "parse_feature", "stable_uuid"]
 
 ObjectType = Literal["annotation", "detection", "cell", "tile", "tma_core", "root"]
 
@@ -78,21 +77,6 @@ class Feature:
     geometry: Any
     nucleus: Any
     notes: tuple[str, ...] = ()
-
-
-def iterate_features(top_level: list[Any]) -> Iterator[tuple[int, Any]]:
-    """Yield (index in the file, raw feature); nested children follow their parent and share its index."""
-    for index, feature in enumerate(top_level):
-        # A stack rather than recursion, as the nesting of a damaged file may exceed Python's limit.
-        pending = [feature]
-        while pending:
-            item = pending.pop()
-            yield index, item
-            if isinstance(item, dict):
-                for holder in (item, item.get("properties")):
-                    for key in ("childObjects", "children"):
-                        children = holder.get(key) if isinstance(holder, dict) else None
-                        pending.extend(reversed(children) if isinstance(children, list) else ())
 
 
 def parse_feature(index: int, raw: dict[str, Any], names: ClassNames) -> Feature:
@@ -222,7 +206,8 @@ def _parsed_class(text: str) -> dict[str, Any] | None:
     for parse in (json.loads, ast.literal_eval):
         try:
             value = parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        # TypeError: a list as a key of a Python dictionary.
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         if isinstance(value, dict):
             return value
@@ -233,6 +218,7 @@ def _text(value: object) -> str | None:
     """Return a string or number as stripped NFC text of at most 1,000 characters; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    # Lone surrogates are legal in JSON but cannot be encoded in UTF-8.
-    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    # Cut first: composing 60,000 combining characters takes seconds, as they are sorted by insertion. Lone surrogates
+    # are legal in JSON but cannot be encoded in UTF-8.
+    text = str(value).strip()[:1000].encode("utf-8", "replace").decode("utf-8")
     return unicodedata.normalize("NFC", text).strip()[:1000] or None

@@ -26,32 +26,28 @@ from uuid import UUID
 from shapely import MultiPolygon, Polygon
 from shapely.errors import ShapelyError
 
-from qupath_her2.errors import RegionFileError
 from qupath_her2.project.class_names import ClassNames, class_role, grade_of
-from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
+from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells, largest_ring
 from qupath_her2.project.geojson.features import (
     Feature,
     crs_problem,
-    iterate_features,
     parse_feature,
     stable_uuid,
 )
-from qupath_her2.project.geojson.geometry import BadGeometryError, Frame, clip_to_image, parse_polygon
+from qupath_her2.project.geojson.geometry import (
+    SAID_SHARE,
+    BadGeometryError,
+    Frame,
+    clip_to_image,
+    parse_polygon,
+)
+from qupath_her2.project.geojson.nesting import iterate_features, top_level_features
 from qupath_her2.project.json_files import load_json
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import QuarantinedFeature, Region, RegionRole
 
 __all__ = ["FeatureOrigin", "RegionFile", "parse_regions", "read_regions"]
 
-_GEOMETRIES = {
-    "Point",
-    "MultiPoint",
-    "LineString",
-    "MultiLineString",
-    "Polygon",
-    "MultiPolygon",
-    "GeometryCollection",
-}
 #: Largest longitude and latitude.
 _DEGREES = (180, 90)
 _NO_CLASS = (
@@ -140,29 +136,9 @@ def read_regions(
     RegionFileError
         The file as a whole cannot be read: missing, empty, truncated, not JSON, not GeoJSON.
     """
-    features, problem = _top_level(load_json(path), path.name)
+    features, problem = top_level_features(load_json(path), path.name)
     frame = Frame(image_width, image_height)
     return parse_regions(features, frame, class_names or ClassNames(), file_problem=problem)
-
-
-def _top_level(data: Any, file_name: str) -> tuple[list[Any], str | None]:
-    """Return the features of a file in any of its four forms, and the problem with its ``crs`` if there is one."""
-    if isinstance(data, list):
-        return data, None
-    kind = data.get("type") if isinstance(data, dict) else None
-    if isinstance(data, dict):
-        problem = crs_problem(data)
-        if isinstance(data.get("features"), list) and kind in ("FeatureCollection", None):
-            return data["features"], problem
-        if kind == "Feature":
-            return [data], problem
-        if isinstance(kind, str) and kind in _GEOMETRIES:
-            return [{"type": "Feature", "geometry": data}], problem
-    raise RegionFileError(
-        f"Region file '{file_name}' is JSON but not GeoJSON ({type(data).__name__} of type {kind!r:.60}). "
-        "Expected a FeatureCollection, an array of features, a feature or a geometry: "
-        "in QuPath, File → Export objects as GeoJSON."
-    )
 
 
 @dataclass(slots=True)
@@ -185,7 +161,7 @@ class _FeatureSorter:
     seen: dict[UUID, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def add(self, index: int, raw: Any) -> None:
+    def add(self, index: int, raw: Any, outer_problem: str | None = None) -> None:
         """Sort one feature, as parsed from JSON; never raises."""
         if not isinstance(raw, dict):
             reason = f"is {type(raw).__name__ if raw is not None else 'null'}, not a feature"
@@ -194,14 +170,15 @@ class _FeatureSorter:
         feature = parse_feature(index, raw, self.names)
         # Some exports contain the root of the object hierarchy, which is not an annotation.
         if feature.object_type == "root":
-            return
-        if feature.object_type == "tile":
+            if feature.geometry:
+                self._count_skipped("roots of QuPath's object hierarchy")
+        elif feature.object_type == "tile":
             self._count_skipped("tiles")
         elif feature.uuid is not None and is_ours(feature.uuid):
             self._count_skipped("objects of an earlier HER2 run")
         else:
             try:
-                self._add_object(feature, crs_problem(raw) or self.file_problem)
+                self._add_object(feature, crs_problem(raw) or outer_problem or self.file_problem)
             except BadGeometryError as error:
                 self.quarantined.append(QuarantinedFeature(index, feature.id, str(error)))
             except ShapelyError as error:
@@ -236,7 +213,11 @@ class _FeatureSorter:
     def _unique_uuid(self, feature: Feature, shape: Polygon | MultiPolygon) -> UUID:
         uuid = self.origin.identity(feature, shape)
         if uuid in self.seen:
-            same = "has the id" if feature.id and self.origin.identity is stable_uuid else "has the outline and class"
+            same = (
+                "has the id"
+                if feature.id and self.origin.identity is stable_uuid
+                else "has the outline and class"
+            )
             raise BadGeometryError(
                 f"{same} of feature {self.seen[uuid]}; results are attached by id, so ids must be unique. "
                 "In QuPath, delete the copy and draw it again"
@@ -270,6 +251,11 @@ class _FeatureSorter:
             except BadGeometryError as error:
                 # The cell is still usable without it.
                 notes.append(f"its nucleus was left out, because it {error}")
+        if isinstance(shape, MultiPolygon) or shape.interiors:
+            kept = Polygon(largest_ring(shape)).area
+            if abs(kept - shape.area) > SAID_SHARE * shape.area:
+                areas = f"area now {kept:,.0f} px², was {shape.area:,.0f} px²"
+                notes.append(f"its largest part was kept, without holes ({areas})")
         self.cells.add(uuid, shape, nucleus, feature.class_name, is_cell=feature.object_type == "cell")
 
     def _count_skipped(self, what: str) -> None:
@@ -307,7 +293,7 @@ class _FeatureSorter:
 
 def _beyond_degrees(features: list[Any]) -> bool:
     """Return whether any coordinate of a file is too large for longitude and latitude; stops at the first."""
-    for _, raw in iterate_features(features):
+    for _, raw, _ in iterate_features(features):
         geometry = raw.get("geometry") if isinstance(raw, dict) else None
         pending = [geometry.get("coordinates")] if isinstance(geometry, dict) else []
         while pending:
@@ -353,6 +339,6 @@ def parse_regions(
     origin = origin or FeatureOrigin()
     frame = replace(frame, is_pixels=origin.is_pixels or _beyond_degrees(features))
     sorter = _FeatureSorter(frame, names, file_problem, origin)
-    for index, raw in iterate_features(features):
-        sorter.add(index, raw)
+    for index, raw, problem in iterate_features(features):
+        sorter.add(index, raw, problem)
     return sorter.result()

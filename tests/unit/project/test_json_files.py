@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from qupath_her2.project.json_files import load_json, read_limited
         (b"[1" + b"0" * 5000 + b"]", "a number that cannot be read"),
         (gzip.compress(b"[" + b" " * 5000, mtime=0)[:-20], "damaged or incomplete gzip"),
         (b"\x1f\x8b\x08\x00garbage here", "damaged or incomplete gzip"),
+        (b"PK\x03\x04garbage here", "damaged or encrypted zip"),
     ],
 )
 def test_damage_is_named_with_the_file(data: bytes, message: str, tmp_path: Path) -> None:
@@ -76,3 +79,37 @@ def test_lone_surrogates_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "surrogate.geojson"
     path.write_text('["\\ud800"]')
     assert load_json(path) == ["\ud800"]
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name + ".geojson", data)
+    return path
+
+
+def test_a_zip_archive_of_one_file_is_read_as_qupath_exports_it(tmp_path: Path) -> None:
+    assert load_json(zipped(tmp_path / "case.geojson.zip", case=b"[1, 2]")) == [1, 2]
+    with pytest.raises(RegionFileError, match="zip archive of 2 GeoJSON files, not one"):
+        load_json(zipped(tmp_path / "two.geojson", a=b"[]", b=b"[]"))
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip"])
+def test_a_bomb_is_refused_by_what_it_expands_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_files, "_SMALL_BYTES", 100_000)
+    path = tmp_path / "bomb.geojson"
+    if kind == "gzip":
+        path.write_bytes(gzip.compress(b" " * 5_000_000))
+    else:
+        zipped(path, bomb=b" " * 5_000_000)
+    with pytest.raises(RegionFileError, match=r"holds more than 1 MiB, against \d,\d+ bytes on disk"):
+        read_limited(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "case.geojson")
+    with pytest.raises(RegionFileError, match="a pipe or a device, not a file"):
+        read_limited(tmp_path / "case.geojson")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,27 @@ def test_the_regions_of_a_dicom_slide_lie_beside_its_folder_or_its_file(tmp_path
     make(tmp_path, "S1/level0.geojson")
     with pytest.raises(RegionFileError, match="has two region files"):
         find_region_files([slide], tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_folder_a_pipe_and_a_broken_link_named_like_a_region_file_are_refused(tmp_path: Path) -> None:
+    """Passed over, their images would count as images without regions."""
+    images = make(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    (tmp_path / "a.geojson").mkdir()
+    (tmp_path / "b.geojson.gz").symlink_to(tmp_path / "b.geojson.gz")
+    os.mkfifo(tmp_path / "c.png.geojson")
+    (tmp_path / "d.xml").mkdir()
+    with pytest.raises(RegionFileError) as caught:
+        find_region_files(images, tmp_path)
+    assert str(caught.value).splitlines()[1:] == [
+        "  'a.geojson' is a folder, not a file; rename or delete it",
+        "  'b.geojson.gz' is a broken link, not a file; rename or delete it",
+        "  'c.png.geojson' is a pipe or a device, not a file; rename or delete it",
+        "  'd.xml' is a folder, not a file; rename or delete it",
+    ]
+    assert unclaimed_region_files(images, [], tmp_path) == []
+
+
+def test_a_zipped_region_file_is_found(tmp_path: Path) -> None:
+    (image,) = make(tmp_path, "case.png", "case.geojson.zip")[:1]
+    assert find_region_files([image], tmp_path).by_image == {image: tmp_path / "case.geojson.zip"}

@@ -12,7 +12,6 @@ from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.geojson.features import (
     Feature,
     crs_problem,
-    iterate_features,
     parse_feature,
     stable_uuid,
 )
@@ -23,19 +22,6 @@ SQUARE = shapely.box(0, 0, 10, 10)
 
 def parse(**raw: Any) -> Feature:
     return parse_feature(0, raw, ClassNames())
-
-
-def test_children_follow_their_parent_and_share_its_index() -> None:
-    grandchild = {"id": "c"}
-    child = {"id": "b", "properties": {"childObjects": [grandchild]}}
-    found = list(iterate_features([{"id": "a", "children": [child]}, 5, {"id": "d"}]))
-    assert [(index, item["id"] if isinstance(item, dict) else item) for index, item in found] == [
-        (0, "a"),
-        (0, "b"),
-        (0, "c"),
-        (1, 5),
-        (2, "d"),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -115,3 +101,14 @@ def test_derived_uuids_never_change() -> None:
 )
 def test_map_projections_are_a_problem(crs: object, is_problem: bool) -> None:
     assert (crs_problem({"crs": crs}) is not None) == is_problem
+
+
+def test_a_python_dictionary_with_a_list_as_key_is_no_class() -> None:
+    assert parse(properties={"classification": "{[1]: 2}"}).class_name == "{[1]: 2}"
+
+
+def test_endless_combining_characters_are_cut_before_they_are_composed() -> None:
+    """Composing 60,000 of them takes seconds; a cut one takes none, and its first 1,000 characters are kept."""
+    name = parse(properties={"name": "a" + "\u0315" * 30_000 + "\u0316" * 30_000}).name
+    assert name is not None
+    assert len(name) == 1000
