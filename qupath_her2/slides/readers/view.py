@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.slides.readers.base import BaseSlide, read_error
+from qupath_her2.slides.readers.limits import MAX_FLAT_PIXELS
 from qupath_her2.slides.readers.slide import Slide, open_slide
 
 if TYPE_CHECKING:
@@ -174,7 +175,17 @@ def open_view(
 def _apply_step(slide: Slide, step: dict[str, Any]) -> Slide:
     if step.keys() & {"series", "plane"}:
         return slide
-    return CroppedSlide(slide, *step["crop"]) if "crop" in step else RotatedSlide(slide, step["rotate"])
+    if "rotate" in step:
+        return RotatedSlide(slide, step["rotate"])
+    x, y, width, height = step["crop"]
+    # QuPath crops within the image, give or take its edge. A damaged entry could claim any number of white pixels.
+    if (width > slide.width or height > slide.height) and width * height > MAX_FLAT_PIXELS:
+        raise read_error(
+            slide.path,
+            f"its crop of {width} × {height} px is larger than the image, {slide.width} × {slide.height} px",
+            "Pull the project again.",
+        )
+    return CroppedSlide(slide, x, y, width, height)
 
 
 def open_image(ref: SlideRef) -> Slide:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -219,6 +221,28 @@ def test_an_image_that_another_process_is_scoring_is_left_alone(project: Path) -
     assert result.state == "failed"
     assert result.error is not None
     assert "is being scored by process" in result.error
+
+
+def test_two_runs_at_once_leave_one_whole_result(
+    project: Path, tree: Callable[[Path], dict[str, bytes]]
+) -> None:
+    job = jobs(project)["pale"]
+    together = threading.Barrier(2)
+
+    def score() -> ImageResult:
+        together.wait()
+        return score_image(job)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [future.result() for future in [pool.submit(score) for _ in range(2)]]
+    for result in results:
+        # The slower one finds the image locked, or finished.
+        assert result.state in ("scored", "up to date") or "is being scored by" in (result.error or "")
+    (done,) = {result.run_dir for result in results if result.run_dir is not None}
+    read_run(done)
+    files = tree(job.out)
+    assert not [name for name in files if name.endswith((".lock", ".tmp", ".takeover"))]
+    assert sum(name.endswith("run.json") for name in files) == 1
 
 
 def test_another_guideline_uses_the_measured_cells(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,3 +106,13 @@ def test_a_level_off_the_crops_grid_is_not_used(tmp_path: Path) -> None:
         assert slide.level_downsamples == (1.0,)
     with open_view(path, [{"crop": [4, 8, 66, 64]}, {"rotate": 180}]) as slide:
         assert slide.level_downsamples == (1.0,)
+
+
+@pytest.mark.parametrize("box", [[0, 0, 2**31 - 1, 10], [0, 0, 10, 2**30], [-5, -5, 2**20, 2**20]])
+def test_a_crop_larger_than_the_image_is_refused(tmp_path: Path, box: list[int]) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.zeros((60, 256, 3), np.uint8)).save(path)
+    with pytest.raises(
+        ImageReadError, match=rf"crop of {box[2]} × {box[3]} px is larger than the image, 256 × 60"
+    ):
+        open_view(path, [{"crop": box}])
