@@ -15,6 +15,7 @@ from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.scoring_progress import progress_view
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
+from qupath_her2.project.visible_text import visible_name
 from qupath_her2.report.build import write_report
 from qupath_her2.report.summary_table import lists_failures, short_class
 from qupath_her2.runs.options import RunOptions
@@ -212,7 +213,7 @@ def show_table(results: Sequence[ImageResult]) -> None:
     is_predicted = any(result.score is not None and result.score.prediction for result in results)
     header = ("Image", *(_PREDICTION_COLUMNS if is_predicted else _SCORE_COLUMNS))
     columns = _prediction_cells if is_predicted else _score_cells
-    rows = [(result.name, *columns(result)) for result in results]
+    rows = [(visible_name(result.name), *columns(result)) for result in results]
     say_table("Research use only", header, rows, left=(1,), details=[_refusal(result) for result in results])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
+from qupath_her2.project.visible_text import visible_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -71,7 +72,7 @@ class LineView(QuietView):
         self._finished += 1
         is_new = event.result.state in ("scored", "predicted")
         what = event.result.score.answer if is_new and event.result.score else event.result.state
-        typer.echo(f"{self._finished}/{self._n_images} {event.name}: {what}", err=True)
+        typer.echo(f"{self._finished}/{self._n_images} {visible_name(event.name)}: {what}", err=True)
 
 
 class _Tally:
@@ -168,5 +169,5 @@ class BarView(QuietView):
             completed=tally.images,
             images=f"{tally.finished}/{tally.n_images}",
             cells=f"{tally.cells:,} cells  {tally.cells_per_s:,.0f} cells/s",
-            name=event.name if event.result is None else "",
+            name=visible_name(event.name) if event.result is None else "",
         )

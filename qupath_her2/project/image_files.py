@@ -17,6 +17,7 @@ from pathlib import Path
 
 from qupath_her2.errors import ImageReadError
 from qupath_her2.project.dicom_series import find_dicom_slides, is_dicom
+from qupath_her2.project.visible_text import visible_name
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -136,7 +137,7 @@ def quoted_names(names: Iterable[str]) -> str:
     """Return names in quotes, e.g. ``'a.czi', 'b.czi', 'c.czi' and 4 more``."""
     every = list(names)
     more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
-    return ", ".join(f"'{name}'" for name in every[:_LISTED]) + more
+    return ", ".join(f"'{visible_name(name)}'" for name in every[:_LISTED]) + more
 
 
 def find_image_files(folder: Path, her2: Path, *, recursive: bool = False) -> ImageFiles:
@@ -227,7 +228,12 @@ def _search(folder: Path, her2: Path, found: ImageFiles, *, recursive: bool, onl
         elif suffix is not None or _is_other_image(path, found):
             images.append(path)
     slides = find_dicom_slides(dicom)
-    found.images += sorted((*images, *slides.slides), key=lambda path: nfc(path.name))
+    for path in sorted((*images, *slides.slides), key=lambda path: nfc(path.name)):
+        # JSON, and with it every result, can only name files that are Unicode.
+        if not any("\ud800" <= one <= "\udfff" for one in path.name):
+            found.images.append(path)
+        else:
+            found.unread["a name that is not UTF-8", "rename, and its region file with it"].append(path)
     for path, why in slides.unread.items():
         found.unread[f"DICOM: {why}", "export the slide again, with all files of its series"].append(path)
     if only_dicom:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from qupath_her2.batch.local import JobEvent
+from qupath_her2.cli.scoring import show_table
+from qupath_her2.cli.scoring_progress import BarView, LineView
+from qupath_her2.records import ImageResult
 from tests.unit.cli.commands import call
 
 
@@ -33,3 +39,17 @@ def test_a_bar_shows_images_cells_and_the_time_left(project: Path) -> None:
 
 def test_progress_off_says_nothing_on_the_way(project: Path) -> None:
     assert call("run", project, "--progress", "off")[2] == ""
+
+
+def test_a_name_writes_nothing_else_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[2J\nb\u202egpj.exe[/].png"
+    result = ImageResult(image="1_a", name=name, state="failed")
+    event = JobEvent(kind="finished", image="1_a", name=name, result=result)
+    LineView(1).show(event)
+    assert capsys.readouterr().err == "1/1 a\\x1b[2J\\nb\\u202egpj.exe[/].png: failed\n"
+    with BarView(1) as view:
+        view.show(event)
+    show_table([result])
+    captured = capsys.readouterr()
+    assert "a\\x1b[2J\\nb\\u202egpj.exe[/].png" in captured.out
+    assert "\x1b[2J" not in captured.out + captured.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +122,13 @@ def test_links_in_a_circle_are_named_and_followed_once(tmp_path: Path) -> None:
         assert found.sentences()[0].startswith(
             "Not read: 'a.svs', 'b.svs' (links to a file that is not there)."
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: other systems have no such names")
+def test_a_name_that_is_not_utf8_is_left_out_and_named(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", os.fsdecode(b"K\xe4se.png"))
+    found = find_image_files(tmp_path, tmp_path / "her2")
+    assert [path.name for path in found.images] == ["a.png"]
+    assert found.sentences() == [
+        r"Not read: 'K\udce4se.png' (a name that is not UTF-8). Rename, and its region file with it."
+    ]

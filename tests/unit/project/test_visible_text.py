@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qupath_her2.project.visible_text import visible_text
+from qupath_her2.project.visible_text import visible_name, visible_text
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ from qupath_her2.project.visible_text import visible_text
 )
 def test_hidden_characters_are_shown(text: str, shown: str) -> None:
     assert visible_text(text) == shown
+
+
+def test_a_name_stays_on_its_line() -> None:
+    assert visible_name("a\nb\r\tc\x1b[2J ü") == r"a\nb\r\tc\x1b[2J ü"
 
 
 @given(st.text(st.characters(exclude_characters="\\'\t\n\r"), max_size=30))
