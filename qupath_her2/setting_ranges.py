@@ -125,7 +125,7 @@ Seed = Annotated[int, Range(0, 2**32 - 1)]
 Device = Annotated[str, Text("auto, cpu, mps, cuda or cuda:0", r"auto|cpu|mps|cuda(:\d{1,3})?")]
 
 
-def check_settings(settings: Any) -> None:
+def check_settings(settings: object) -> None:
     """Refuse a settings dataclass with a field of another type or outside its range.
 
     Parameters
@@ -146,7 +146,7 @@ def check_settings(settings: Any) -> None:
             raise SettingsError(f"{name} is {shown(value)}; it must be {rule}.")
 
 
-def check_order(settings: Any, *names: str, is_strict: bool = True) -> None:
+def check_order(settings: object, *names: str, is_strict: bool = True) -> None:
     """Refuse settings whose fields `names` do not rise in this order.
 
     Parameters

@@ -12,11 +12,10 @@ probabilities on that table are stored as well, so that a scikit-learn that fits
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import orjson
@@ -26,6 +25,7 @@ from scipy.special import softmax
 from qupath_her2.errors import ModelError
 from qupath_her2.models.optional import need
 from qupath_her2.project.exchange.writing import replace_file
+from qupath_her2.setting_ranges import Range, Seed, check_settings
 
 __all__ = [
     "COUNT_KINDS",
@@ -57,20 +57,24 @@ class CountSettings:
     trees
         Trees of the random forest; their leaves hold at least 2 slides.
     svm_c
-        Penalty C of the support vector machine, above 0; radial kernel, class weights balanced.
+        Penalty C of the support vector machine; radial kernel, class weights balanced.
     hidden
         Units of the perceptron's one hidden layer.
     mlp_alpha
-        L2 penalty of the perceptron, above 0.
+        L2 penalty of the perceptron.
     seed
         Seed of forest and perceptron.
     """
 
-    trees: int = 200
-    svm_c: float = 1.0
-    hidden: int = 16
-    mlp_alpha: float = 0.1
-    seed: int = 0
+    # Heads come from files: a crafted one must not exhaust the memory.
+    trees: Annotated[int, Range(1, 10_000, "trees")] = 200
+    svm_c: Annotated[float, Range(0, 1e6, is_open="low")] = 1.0
+    hidden: Annotated[int, Range(1, 4096, "units")] = 16
+    mlp_alpha: Annotated[float, Range(0, 1e6, is_open="low")] = 0.1
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -301,7 +305,7 @@ def load_count_head(path: Path) -> CountHead:
             np.asarray(content["labels"], dtype=np.int64),
             patch_classes=_names(content["patch_classes"]),
             slide_classes=_names(content["slide_classes"]),
-            settings=_settings(content["settings"]),
+            settings=CountSettings(**content["settings"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         # ModelError is a ValueError: its message is kept, with the file named before it.
@@ -319,17 +323,6 @@ def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise TypeError("class names must be a list of strings")
     return tuple(value)
-
-
-def _settings(value: Mapping[str, Any]) -> CountSettings:
-    settings = CountSettings(**value)
-    for name, default in dataclasses.asdict(CountSettings()).items():
-        found = getattr(settings, name)
-        if type(found) not in ((int, float) if isinstance(default, float) else (int,)) or not math.isfinite(
-            found
-        ):
-            raise TypeError(f"{name} must be a number like {default}, not {found!r}")
-    return settings
 
 
 def count_classes_per_image(

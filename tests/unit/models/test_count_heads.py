@@ -8,11 +8,13 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.count_heads import (
     COUNT_KINDS,
     CountHead,
+    CountKind,
     CountSettings,
     count_classes_per_image,
     fit_count_head,
@@ -184,3 +186,21 @@ def test_counts_by_hand() -> None:
     image = np.array([0, 0, 2, 2, 2], np.int32)
     chosen = np.array([1, 1, 0, -1, 1], np.int16)
     assert count_classes_per_image(image, chosen, 3, 2).tolist() == [[0, 2], [0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("kind", ["random-forest", "mlp", "svm"])
+def test_a_seed_gives_the_same_head(kind: CountKind) -> None:
+    rng = np.random.default_rng(0)
+    counts, labels = rng.integers(1, 50, (40, 3)), np.arange(40) % 3
+
+    def fitted(seed: int) -> NDArray[np.float32]:
+        names = ("a", "b", "c")
+        settings = CountSettings(trees=20, seed=seed)
+        head = fit_count_head(
+            kind, counts, labels, patch_classes=names, slide_classes=names, settings=settings
+        )
+        return head.predict(counts[::3] + 1)
+
+    assert np.array_equal(fitted(1), fitted(1))
+    # The support vector machine draws nothing.
+    assert np.array_equal(fitted(1), fitted(2)) == (kind == "svm")
