@@ -7,24 +7,23 @@ failed, is a line of its own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import CELL_CLASSES, Score
-from qupath_her2.report.summary_table import percent, short_class
+from qupath_her2.report.summary_table import RegionRow, percent, short_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.records import SlideScore
-    from qupath_her2.report.summary_table import SummaryRow
+    from qupath_her2.report.summary_table import RegionKind, SummaryRow
 
-__all__ = ["REGION_COLUMNS", "RegionRow", "region_rows", "regions_csv"]
+__all__ = ["REGION_COLUMNS", "region_rows", "regions_csv"]
 
 _POOLED = "Measured together with the other regions of its image, which has the score."
 _UM2_PER_MM2 = 1e6
@@ -50,46 +49,6 @@ REGION_COLUMNS: tuple[str, ...] = (
     "region id",
     "run",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RegionRow:
-    """One region of an image in the tables.
-
-    Attributes
-    ----------
-    id
-        Its UUID as text, the id of the annotation or core in QuPath.
-    name
-        Its name; class and number if it has none.
-    kind
-        ``TMA core``, ``annotation``, or ``whole tissue`` where no region was drawn.
-    class_name
-        Its QuPath class.
-    status
-        ``scored``, ``predicted``, ``not assessable``, ``no tumour`` (an empty core), ``missing`` (a core marked so in
-        QuPath), or ``pooled``: measured, but only the image has a score.
-    reason
-        The sentence that explains the score, or why there is none.
-    area_um2
-        Its area, µm²; None without a pixel size.
-    score
-        None for an unscored region.
-    """
-
-    id: str
-    name: str
-    kind: Literal["TMA core", "annotation", "whole tissue"]
-    class_name: str | None
-    status: str
-    reason: str
-    area_um2: float | None = None
-    score: Score | None = None
-
-    @property
-    def answer(self) -> str:
-        """The result in a word or two: the score, the predicted class, or the status."""
-        return self.status if self.score is None else self.score.answer
 
 
 def region_rows(record: RunRecord, score: SlideScore) -> tuple[RegionRow, ...]:
@@ -149,7 +108,7 @@ def _row(entry: dict[str, Any], number: int, image: SlideScore) -> RegionRow:
     )
 
 
-def _kind(entry: dict[str, Any], uuid: str) -> Literal["TMA core", "annotation", "whole tissue"]:
+def _kind(entry: dict[str, Any], uuid: str) -> RegionKind:
     if entry.get("is_core"):
         return "TMA core"
     # The only region of our own is the one that stands for all tissue.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
@@ -13,11 +13,11 @@ from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qupath_her2.report.region_table import RegionRow
-
 __all__ = [
     "PREDICTION_COLUMNS",
     "SUMMARY_COLUMNS",
+    "RegionKind",
+    "RegionRow",
     "SummaryRow",
     "lists_failures",
     "percent",
@@ -25,6 +25,49 @@ __all__ = [
     "short_class",
     "summary_csv",
 ]
+
+
+RegionKind = Literal["TMA core", "annotation", "whole tissue"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRow:
+    """One region of an image in the tables.
+
+    Attributes
+    ----------
+    id
+        Its UUID as text, the id of the annotation or core in QuPath.
+    name
+        Its name; class and number if it has none.
+    kind
+        ``TMA core``, ``annotation``, or ``whole tissue`` where no region was drawn.
+    class_name
+        Its QuPath class.
+    status
+        ``scored``, ``predicted``, ``not assessable``, ``no tumour`` (an empty core), ``missing`` (a core marked so in
+        QuPath), or ``pooled``: measured, but only the image has a score.
+    reason
+        The sentence that explains the score, or why there is none.
+    area_um2
+        Its area, µm²; None without a pixel size.
+    score
+        None for an unscored region.
+    """
+
+    id: str
+    name: str
+    kind: RegionKind
+    class_name: str | None
+    status: str
+    reason: str
+    area_um2: float | None = None
+    score: Score | None = None
+
+    @property
+    def answer(self) -> str:
+        """The result in a word or two: the score, the predicted class, or the status."""
+        return self.status if self.score is None else self.score.answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,10 +126,18 @@ UNTYPED = {
     "has no class that is known here; name its layer": "The setting is typed for GeoJSON; one rule reads both.",
     "has no class that is known here; give it the title": "The setting is typed for GeoJSON; one rule reads both.",
     # Images of a file.
+    "--series and --plane choose in projects and folders, not with --layout {}. Leave them out.": (
+        "Leaving flags out is typed for others that --layout excludes."
+    ),
+    "images.named has {}, which is no image with --series or --plane.": "A setting that its own check refuses by name.",
+    "which shows one picture and plane of its file; --series and --plane choose in folders of images.": _QUPATH,
+    "an image with its choice, 'case07.ome.tif --series 1 --plane 0'": "The form of a setting, in its own refusal.",
     "Leave out --series and --plane.": "The tests of the readers choose series and planes, and leave them out.",
     "Choose one with --series": "The tests of the readers choose the series that the message names.",
     "Choose one of the planes 0 to {} with --plane, e.g. --plane {}.": "The tests of the readers choose the plane.",
     "Correct or leave out --plane.": "The tests of the readers choose planes, and leave them out.",
+    "is a pipe or a device, not a file. Rename or delete it.": "Needs a pipe; tests/fuzz reads folders that hold some.",
+    "'{}' is {}, not a file; rename or delete it": "Needs a pipe; tests/fuzz reads folders that hold some.",
     # Disks, installations, results.
     "Free some space, or use --out DIR.": _DISK,
     "Choose another folder, or run with --out DIR.": _DISK,

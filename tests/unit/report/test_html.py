@@ -12,8 +12,7 @@ from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.html import ReportPictures, count_states, write_html
 from qupath_her2.report.pictures import encode_jpeg
-from qupath_her2.report.region_table import RegionRow
-from qupath_her2.report.summary_table import SummaryRow
+from qupath_her2.report.summary_table import RegionRow, SummaryRow
 
 JPEG = encode_jpeg(np.full((20, 30, 3), 120, np.uint8))
 

@@ -13,8 +13,8 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Prediction, Score, SlideScore
-from qupath_her2.report.region_table import REGION_COLUMNS, RegionRow, region_rows, regions_csv
-from qupath_her2.report.summary_table import SUMMARY_COLUMNS, SummaryRow
+from qupath_her2.report.region_table import REGION_COLUMNS, region_rows, regions_csv
+from qupath_her2.report.summary_table import SUMMARY_COLUMNS, RegionRow, SummaryRow
 
 ONE, TWO, THREE = (str(UUID(int=number)) for number in (1, 2, 3))
 

@@ -86,10 +86,12 @@ def test_images_without_a_region_or_a_patch_are_refused(
     assert predicted(folder, count_network, folder / "her2", whole_tissue=True)[0].state == "predicted"
     region = json.loads((count_study / "g3_0.geojson").read_text())
     region["features"][0]["geometry"]["coordinates"] = [[[0, 0], [20, 0], [20, 20], [0, 20], [0, 0]]]
+    region["features"].append({"type": "Feature", "id": "odd", "geometry": None, "properties": {}})
     (folder / "g3_0.geojson").write_text(json.dumps(region))
     small = predicted(folder, count_network, folder / "her2")[0]
     assert small.score is not None
     assert small.score.refusal_code == "no_patches"
+    assert "1 feature of the region file set aside, the first: feature 1 (odd)" in small.score.warnings[0]
 
 
 def test_a_missing_checkpoint_stops_before_the_first_image(count_study: Path, tmp_path: Path) -> None:
