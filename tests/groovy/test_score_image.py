@@ -43,6 +43,11 @@ def test_open_image_is_scored_and_existing_cells_are_classified(fields: Fields) 
     assert words["state"] == "pushed", said
     assert words["score"] == "3+"
     assert "Research use only." in said
+    (run,) = (fields.her2 / "results").glob("1_*/*/score.json")
+    warnings = json.loads(run.read_bytes())["warnings"]
+    assert warnings
+    # The notice in QuPath says them too.
+    assert all(f"- {text}" in said for text in warnings[:5])
 
     found = seen(fields)
     assert found["cells"] == int(words["added"]) > 50
