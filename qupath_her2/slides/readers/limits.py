@@ -6,6 +6,8 @@ below what exhausts the memory or the patience of a workstation on which several
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -21,9 +23,11 @@ __all__ = [
     "TILED_PYRAMID",
     "LimitError",
     "check_coarsest_level",
+    "check_coded_size",
     "check_expansion",
     "check_flat_size",
     "check_jpeg_scans",
+    "check_ome_planes",
     "check_page_chain",
     "check_tile",
 ]
@@ -43,11 +47,17 @@ MAX_COARSEST_TILES = 250_000
 MAX_TILES = 4_000_000
 #: Images in one TIFF file. Slides have about ten; the largest stacks of planes some thousands.
 MAX_PAGES = 10_000
+#: Planes that OME-XML describes; tifffile lists each, which takes seconds and gigabytes for a claim of 1e9.
+MAX_OME_PLANES = 1_000_000
 #: No deflate stream holds more than 1,032 bytes in one (RFC 1951: 258 bytes in two bits). LZW reaches 2,558, a string
 #: of 3,837 bytes in 12 bits, and Huffman-coded JPEG 1,365: one bit per block at 4:1:0.
 MAX_EXPANSION = 2_600
 #: Progressive JPEGs have about ten scans. A scan of a few bytes makes a decoder pass over all pixels.
 MAX_JPEG_SCANS = 100
+
+_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*")
+_PLANE_COUNTS = re.compile(r"\bSize[CTZ]\s*=\s*[\"']\s*(\d+)")
+_TIFF_DATA_COUNTS = re.compile(r"\bPlaneCount\s*=\s*[\"']\s*(\d+)")
 
 DAMAGED = "The file may be damaged: copy or export it again."
 TILED_PYRAMID = (
@@ -187,3 +197,51 @@ def check_page_chain(tiff: tifffile.TiffFile) -> None:
         except (struct.error, OSError, OverflowError):
             # The chain ends inside the file's last bytes; tifffile stops at the same place.
             return
+
+
+def check_ome_planes(xml: str) -> None:
+    """Raise LimitError if OME-XML describes more planes than any microscope takes."""
+    sizes = [math.prod(map(int, _PLANE_COUNTS.findall(pixels))) for pixels in _PIXELS.findall(xml)]
+    planes = max(sum(sizes), *map(int, _TIFF_DATA_COUNTS.findall(xml)), 0)
+    if planes > MAX_OME_PLANES:
+        raise LimitError(
+            f"its OME-XML describes {planes:,} planes, over the limit of {MAX_OME_PLANES:,}",
+            "Save the slide's image alone.",
+        )
+
+
+def check_coded_size(data: bytes, width: int, height: int) -> None:
+    """Raise LimitError if a JPEG or JPEG 2000 stream is far larger than the tile that it is stored for.
+
+    Decoders allocate what the stream claims, not what the tile needs: 65,000 x 65,000 px are 12 GB.
+
+    Parameters
+    ----------
+    data
+        The stream, or its beginning.
+    width, height
+        Size of the tile or strip, px.
+    """
+    coded_width, coded_height = _coded_size(data)
+    # Writers round tiles up to whole blocks, and some strips to more rows than they hold.
+    if coded_width * coded_height > 4 * width * height + 2**16:
+        raise LimitError(
+            f"a tile of {width} × {height} px is stored as {coded_width} × {coded_height} px", DAMAGED
+        )
+
+
+def _coded_size(data: bytes) -> tuple[int, int]:
+    """Return width and height in the header of a JPEG or JPEG 2000 stream; zeros if there is none."""
+    # JPEG 2000 begins with the markers SOC and SIZ (ISO/IEC 15444-1, annex A), maybe within a box.
+    start = data.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if start >= 0 and len(data) >= start + 16:
+        return struct.unpack_from(">II", data, start + 8)
+    at = 2
+    # JPEG segments (ITU-T T.81, annex B) up to the frame header, SOF0 to SOF15 without DHT, JPG and DAC.
+    while data[:2] == b"\xff\xd8" and at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0, 0

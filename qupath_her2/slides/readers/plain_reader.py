@@ -28,6 +28,7 @@ from qupath_her2.slides.readers.limits import (
     DAMAGED,
     MAX_FLAT_PIXELS,
     LimitError,
+    check_coded_size,
     check_expansion,
     check_flat_size,
     check_jpeg_scans,
@@ -48,6 +49,10 @@ _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _FORMATS = "Supported are PNG, JPEG, BMP, TIFF and every format that OpenSlide reads."
 #: TIFF compression codes for which `limits.MAX_EXPANSION` holds: none, LZW, JPEG, deflate (two codes).
 _BOUNDED_CODECS = frozenset({1, 5, 7, 8, 32946})
+#: Those whose streams have a size of their own: JPEG (two codes) and JPEG 2000 (Aperio's and three others).
+_CODED_SIZES = frozenset({6, 7, 33_003, 33_004, 33_005, 34_712})
+#: Enough for the header of such a stream.
+_HEAD_BYTES = 2**16
 #: Red, green, blue and transparency, or four inks.
 _MAX_SAMPLES = 4
 #: Three channels stored apart whose median is darker, of 255, show no glass: they are fluorescence.
@@ -257,6 +262,14 @@ def _check_page(page: Any) -> None:
     if int(page.compression) in _BOUNDED_CODECS and all(counts):
         pixels = page.imagewidth * page.imagelength
         check_expansion(pixels * samples * page.bitspersample // 8, sum(counts))
+    if int(page.compression) in _CODED_SIZES:
+        width, height = (
+            (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.imagelength)
+        )
+        stream = page.parent.filehandle
+        for offset, count in zip(page.dataoffsets, counts, strict=False):
+            stream.seek(offset)
+            check_coded_size(stream.read(min(count, _HEAD_BYTES)), width, height)
 
 
 def _tiff_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:

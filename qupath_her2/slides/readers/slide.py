@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ImageReadError, SettingsError
 from qupath_her2.slides.readers.base import read_error
-from qupath_her2.slides.readers.limits import LimitError
+from qupath_her2.slides.readers.limits import TILED_PYRAMID, LimitError
 from qupath_her2.slides.readers.openslide_reader import OpenSlideSlide, detect_vendor
 from qupath_her2.slides.readers.plain_reader import PlainSlide
 from qupath_her2.slides.readers.tiff_metadata import is_tiff
@@ -255,7 +255,9 @@ def _open_unusual_tiff(path: Path, vendor: str | None, series: int | None, plane
             return PlainSlide(path)
         except ImageReadError as flat:
             # That a pyramid is too large to be read as a flat image is not what the user needs to know.
-            raise error if isinstance(flat.__cause__, LimitError) else flat from error
+            cause = flat.__cause__
+            is_too_large = isinstance(cause, LimitError) and cause.way_out == TILED_PYRAMID
+            raise error if is_too_large else flat from error
     return slide
 
 

@@ -19,6 +19,7 @@ from qupath_her2.slides.readers.limits import (
     MAX_TILES,
     LimitError,
     check_coarsest_level,
+    check_coded_size,
     check_expansion,
     check_tile,
 )
@@ -213,6 +214,7 @@ def _check_complete(offsets: tuple[int, ...], counts: tuple[int, ...], file_size
 def _decode_jpeg(
     data: bytes, index: int, *, tables: bytes | None, space: str, shape: tuple[int, int, int]
 ) -> Tile:
+    check_coded_size(data, shape[1], shape[0])
     wanted = "grayscale" if space == "grayscale" else "rgb"
     # The colour space comes from the TIFF tag: RGB tiles may lack the Adobe marker, and libjpeg would guess YCbCr.
     tile = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=space, outcolorspace=wanted)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tifffile
 
-from qupath_her2.slides.readers.limits import check_page_chain, check_tile
+from qupath_her2.slides.readers.limits import check_ome_planes, check_page_chain, check_tile
 from qupath_her2.slides.readers.ome_xml import pixels_element
 from qupath_her2.slides.readers.pixel_size import IMAGEJ_UNIT_UM, tagged_pixel_size_um, usable_pixel_size_um
 
@@ -59,6 +59,8 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     # values without checking them, which overflows.
     with path.open("rb") as stream, np.errstate(over="ignore"), tifffile.TiffFile(stream) as tiff:
         check_page_chain(tiff)
+        if tiff.is_ome:
+            check_ome_planes(tiff.ome_metadata or "")
         yield tiff
 
 

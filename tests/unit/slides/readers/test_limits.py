@@ -240,3 +240,44 @@ def test_expansion_at_the_limit_passes():
     with pytest.raises(LimitError, match="only 10 bytes are stored"):
         check_expansion(MAX_EXPANSION * 10 + 1, 10)
     assert MAX_PAGES >= 1000
+
+
+@pytest.mark.parametrize(
+    ("codec", "reader"), [("jpeg", "tiff"), ("jpeg", "plain"), ("jpeg2000", "plain"), ("jpeg2000", "auto")]
+)
+def test_streams_larger_than_their_tile_are_refused(tmp_path, codec, reader):
+    path = tmp_path / "t.tif"
+    pixels = np.full((200, 200, 3), 200, np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", compression=codec, tile=(64, 64), metadata=None)
+    with open_slide(path, reader) as slide:
+        assert np.abs(slide.read(0, 0, 200, 200).astype(int) - 200).max() <= 2
+    data = bytearray(path.read_bytes())
+    marker, skip, form = (b"\xff\xc0", 5, ">HH") if codec == "jpeg" else (b"\xff\x51", 6, ">II")
+    place = data.find(marker)
+    while place >= 0:
+        struct.pack_into(form, data, place + skip, 60_000, 60_000)
+        place = data.find(marker, place + 1)
+    path.write_bytes(data)
+    with (
+        pytest.raises(ImageReadError, match="tile of 64 × 64 px is stored as 60000 × 60000 px"),
+        open_slide(path, reader) as slide,
+    ):
+        slide.read(0, 0, 10, 10)
+
+
+@pytest.mark.parametrize(
+    "claim", [{"SizeZ": 10**9}, {"SizeT": 50_000, "SizeZ": 50_000}, {"PlaneCount": 10**9}]
+)
+def test_planes_that_ome_xml_only_claims_are_refused(tmp_path, claim):
+    sizes = {"SizeX": 30, "SizeY": 20, "SizeC": 3, "SizeZ": 1, "SizeT": 1, "PlaneCount": 1, **claim}
+    planes = sizes.pop("PlaneCount")
+    attributes = " ".join(f'{key}="{value}"' for key, value in sizes.items())
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" {attributes}>'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="{planes}"/>'
+        "</Pixels></Image></OME>"
+    )
+    path = tmp_path / "o.ome.tif"
+    tifffile.imwrite(path, np.zeros((20, 30, 3), np.uint8), photometric="rgb", description=xml, metadata=None)
+    assert "planes, over the limit of 1,000,000" in refusal(path)
