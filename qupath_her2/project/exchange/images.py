@@ -153,8 +153,12 @@ def _chain(value: Any, where: str) -> tuple[dict[str, Any], ...]:
     # An unknown step would shift every coordinate, so it is an error rather than ignored.
     for step in value if isinstance(value, list) else [value]:
         box = step.get("crop") if isinstance(step, dict) else None
-        is_crop = isinstance(box, list) and len(box) == 4 and all(type(n) is int for n in box)
-        is_crop = is_crop and min(box[2:]) >= 1 and max(map(abs, box)) < _MAX_SIDE
+        is_crop = (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(type(n) is int and abs(n) < _MAX_SIDE for n in box)
+        )
+        is_crop = is_crop and box is not None and min(box[2:]) >= 1
         is_rotation = isinstance(step, dict) and step.get("rotate") in (90, 180, 270)
         if not is_crop and not is_rotation:
             raise ExchangeError(
