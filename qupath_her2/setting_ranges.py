@@ -139,7 +139,8 @@ def check_settings(settings: object) -> None:
     SettingsError
         The message begins with the first wrong field, its value and its range.
     """
-    for name, hint in _hints(type(settings)).items():
+    kind: type = type(settings)
+    for name, hint in _hints(kind).items():
         value = getattr(settings, name)
         rule = _broken_rule(hint, value)
         if rule is not None:
@@ -153,7 +154,7 @@ def check_order(settings: object, *names: str, is_strict: bool = True) -> None:
     ----------
     settings
         Instance of a dataclass.
-    names
+    *names
         Fields with numbers, the smallest first.
     is_strict
         Equal neighbours are refused too.
