@@ -244,13 +244,8 @@ def _take(
     """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `size` that of the image."""
     row = cells.of_cell[keep]
     centre, radii, nucleus = cells.nuclei.centre[row], cells.outlines.radii[row], cells.nuclei.radii[row]
-    # Outlines are clipped to the image; those of existing cells centred beside it are measured whole.
     low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
-    inside = np.all((centre > low) & (centre < high), axis=1)[:, None]
-    radii, nucleus = (
-        np.where(inside, np.minimum(r, rays_to_box(centre, low, high, r.shape[1])), r).astype(np.float32)
-        for r in (radii, nucleus)
-    )
+    radii, nucleus = (_clipped(centre, r, low, high) for r in (radii, nucleus))
     um_px = np.float32(grid.um_px)
     return TileCells(
         _level0(cells.place[keep], origin, grid),
@@ -265,3 +260,18 @@ def _take(
         _ridge_shares(planes.dab, planes.ridge, centre, radii),
         cells.uncertainty[keep],
     )
+
+
+def _clipped(
+    centre: NDArray[np.float64],
+    radii: NDArray[np.float32],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Return outlines clipped to the image, whose corners are `low` and `high`."""
+    clipped = radii.copy()
+    # Existing cells may be centred on or beyond its edge, where there is nothing to clip them to.
+    inside = np.all((centre > low) & (centre < high), axis=1)
+    rays = rays_to_box(centre[inside], low, high, radii.shape[1])
+    clipped[inside] = np.minimum(radii[inside], rays).astype(np.float32)
+    return clipped

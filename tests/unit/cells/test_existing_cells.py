@@ -228,6 +228,18 @@ def test_cell_in_the_first_half_pixel_of_a_region_is_kept(x: float, tumour) -> N
     assert len(found.table) == 1
 
 
+@pytest.mark.parametrize("x", [-2.0, 0.0, 64.0])
+def test_cell_centred_on_or_beyond_the_edge_of_the_image_is_measured(x: float, tumour) -> None:
+    cells = existing((shapely.box(x - 4, 20, x + 4, 28), None, False))
+    found = measure_cells(
+        ArraySlide(np.full((64, 64, 3), 235, np.uint8)), [tumour(-20, 0, 90, 64)],
+        pixel_size_um=0.5, stains=STAINS, existing=cells,
+    )  # fmt: skip
+    assert len(found.table) == 1
+    assert np.isfinite(found.table.column("HER2: Membrane completeness")).all()
+    assert found.table.column("HER2: Nucleus area µm^2") == pytest.approx([16], rel=0.1)
+
+
 def test_existing_cells_outside_the_regions_are_left_out(tumour) -> None:
     cells = existing(*((shapely.Point(x, 30).buffer(6), None, True) for x in (10, 30, 50)))
     found = measure_cells(

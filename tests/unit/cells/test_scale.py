@@ -37,6 +37,14 @@ def test_the_diameter_of_drawn_discs_is_found_whatever_the_tags_say(
     assert found == pytest.approx(diameter_px * pixel_size_um, rel=0.3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_blank_glass_says_nothing_about_the_scale(tumour, noise: float) -> None:
+    glass = np.random.default_rng(2).normal(235, noise, (600, 600, 3)).clip(0, 255).astype(np.uint8)
+    slide, grid = ArraySlide(glass), make_grid(0.5)
+    samples = read_samples(slide, map_regions([tumour(0, 0, 600, 600)]), grid, STAINS, PlaneSettings())
+    assert blob_diameter_um(slide, samples, grid, STAINS, 0.5) is None
+
+
 def test_without_samples_nothing_is_said() -> None:
     slide, grid = ArraySlide(discs(20)), make_grid(0.5)
     assert blob_diameter_um(slide, [], grid, STAINS, 0.5) is None
