@@ -27,9 +27,9 @@ __all__ = ["NucleiOfExisting", "nuclei_of_existing"]
 _TRIED = 8
 #: A nucleus fits an outline that holds this fraction of it, ...
 _MIN_COVER = 0.6
-#: ... or less, down to this (outlines may be drawn too small), where the centres nearly agree: within this fraction of
-#: the nuclear radius. Half a nucleus covers 0.5, its centroid 0.42 radii off centre: two halves are two nuclei.
-_LEAST_COVER, _SAME_CENTRE = 0.15, 0.3
+#: ... or has about the same centre, within this fraction of the nuclear radius: outlines may be drawn too small. Half a
+#: nucleus covers 0.5, its centroid 0.42 radii off centre: two halves are two nuclei.
+_SAME_CENTRE = 0.3
 #: An outline beyond this multiple of the usual nuclear area is that of a cell: nuclei of one tumour rarely differ more.
 _CELL_AREA_RATIO = 2.0
 #: A stand-in takes up at most this fraction of the cell's area.
@@ -85,21 +85,21 @@ def _best_nuclei(
     own_centres: NDArray[np.float64],
     own_radii: NDArray[np.float32],
     tried: NDArray[np.int64],
-    limits: tuple[float, float, float],
+    min_cover: float,
+    same_centre: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the index of the nucleus that fits each outline best, -1 for none, and how well it fits."""
-    min_cover, least_cover, same_centre = limits
     n = len(centres)
     best, fit = np.full(n, -1, np.int64), np.full(n, -np.inf)
     for k in range(n):
         for j in tried[k]:
             dx, dy = own_centres[j, 0] - centres[k, 0], own_centres[j, 1] - centres[k, 1]
-            if not _holds(outlines[k], dx, dy):
-                continue
-            cover = _cover(outlines[k], own_radii[j], dx, dy)
             distance = math.hypot(dx, dy)
             near = distance < same_centre * own_radii[j].mean()
-            if cover < (least_cover if near else min_cover):
+            if not near and not _holds(outlines[k], dx, dy):
+                continue
+            cover = _cover(outlines[k], own_radii[j], dx, dy)
+            if not near and cover < min_cover:
                 continue
             # The most central one: a cell outline may also hold part of its neighbour's nucleus.
             here = cover - distance / outlines[k].mean()
@@ -186,8 +186,9 @@ def nuclei_of_existing(
     best = np.full(len(centres), -1, np.int64)
     if len(own) and len(centres):
         _, tried = cKDTree(own.centre).query(centres, k=np.arange(1, min(_TRIED, len(own)) + 1))
-        limits = (_MIN_COVER, _LEAST_COVER, _SAME_CENTRE)
-        best, fit = _best_nuclei(centres, outlines, own.centre, own.radii, tried.astype(np.int64), limits)
+        best, fit = _best_nuclei(
+            centres, outlines, own.centre, own.radii, tried.astype(np.int64), _MIN_COVER, _SAME_CENTRE
+        )
         best = _release_contested(best, fit, centres, outlines)
     alone = np.flatnonzero(best < 0)
     radii, is_stand_in = _stand_ins(outlines[alone], may_be_nucleus[alone], usual_area)

@@ -30,7 +30,7 @@ def of_cells(result: NucleiOfExisting) -> tuple[list[list[float]], NDArray[np.fl
     return result.nuclei.centre[result.of_cell].tolist(), result.nuclei.radii[result.of_cell].mean(1)
 
 
-@pytest.mark.parametrize("radius", [5.0, 8.0, 12.0, 16.0])
+@pytest.mark.parametrize("radius", [1.0, 5.0, 8.0, 12.0, 16.0])
 def test_the_detected_nucleus_is_measured_whatever_the_size_of_the_outline(radius: float) -> None:
     own = circles((50, 50, RADIUS), (90, 50, RADIUS))
     result = found(circles((51, 49.5, radius)), own)
