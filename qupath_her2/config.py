@@ -11,7 +11,7 @@ import difflib
 import functools
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import pydantic
@@ -28,6 +28,7 @@ from qupath_her2.scoring.indicators.tumour import TumourSettings
 from qupath_her2.scoring.score_cells import ScoringSettings
 from qupath_her2.scoring.votes import VoteSettings
 from qupath_her2.setting_ranges import Text, check_settings, expected, shown
+from qupath_her2.slides.readers.image_choice import ImageSettings
 from qupath_her2.slides.stains.estimate import StainEstimateSettings
 from qupath_her2.slides.stains.vectors import StainVectors
 from qupath_her2.slides.tissue import TissueSettings
@@ -55,6 +56,8 @@ class Settings:
     ----------
     regions
         Annotation class names that mean tumour, stroma, ignore, in situ and control.
+    images
+        Which picture and plane is read of files that hold several.
     tissue
         Detection of tissue against glass.
     stains
@@ -82,6 +85,7 @@ class Settings:
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
+    images: ImageSettings = field(default_factory=ImageSettings)
     tissue: TissueSettings = field(default_factory=TissueSettings)
     stains: StainEstimateSettings = field(default_factory=StainEstimateSettings)
     stain_vectors: StainVectors | None = None
@@ -104,6 +108,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    def with_images(self, series: int | None, plane: int | None) -> Settings:
+        """Return the settings with the flags ``--series`` and ``--plane``, where they were given."""
+        return replace(self, images=self.images.with_flags(series, plane))
 
 
 def load_settings(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 # Neither import starts a JVM: that is a process of its own, started by the calls.
 from qupath_her2.project.qupath.pull import pull as _pull
 from qupath_her2.project.qupath.push import push as _push
-from qupath_her2.runs.plan import exchange_folder, select_images
+from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,8 @@ def open_project(folder: str | Path, *, out: str | Path | None = None, images: S
     # Strings are welcome in a notebook; the rooms below take paths only.
     place, target = Path(folder), None if out is None else Path(out)
     her2 = exchange_folder(place, target)
-    refs = select_images(place, tuple(images), target)
+    # Which picture of a file is meant belongs to the image, before anything is done with it.
+    refs = select_images(place, tuple(images), target, choice=find_settings(place).images)
     # The folder is kept with each image: `predict` looks for its her2.toml.
     return Project(place, her2, tuple(ProjectImage(ref, place, her2) for ref in refs))
 

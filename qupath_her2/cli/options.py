@@ -28,8 +28,10 @@ __all__ = [
     "PixelSize",
     "Progress",
     "ProgressKind",
+    "Plane",
     "Project",
     "Ranges",
+    "Series",
     "Site",
     "SiteName",
     "Specimen",
@@ -126,6 +128,30 @@ PixelSize = Annotated[
         metavar="UM",
         rich_help_panel=_WHAT,
         help="Pixel size of all images, in µm. Overrides the value in QuPath and in the file.",
+    ),
+]
+Series = Annotated[
+    int | None,
+    typer.Option(
+        "--series",
+        metavar="N",
+        min=0,
+        max=999_999,
+        rich_help_panel=_WHAT,
+        help="Picture to read of files that hold several, from 0 in the order of the file, as in QuPath. Default: the "
+        "largest colour picture that is no label. For single images: setting images.named in her2.toml.",
+    ),
+]
+Plane = Annotated[
+    int | None,
+    typer.Option(
+        "--plane",
+        metavar="N",
+        min=0,
+        max=999_999,
+        rich_help_panel=_WHAT,
+        help="Plane to read of stacks (z-planes, time points, pages of equal size), from 0. Without it, stacks are "
+        "refused.",
     ),
 ]
 

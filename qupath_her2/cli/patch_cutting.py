@@ -98,6 +98,8 @@ def cut_and_write(
     name: str | None,
     recipe: str | None,
     pixel_size_um: float | None,
+    series: int | None,
+    plane: int | None,
     export_jpeg: bool,
     config: Path | None,
     progress: ProgressKind,
@@ -124,6 +126,8 @@ def cut_and_write(
         Name of the recipe whose settings are the defaults.
     pixel_size_um
         Pixel size of all images, µm.
+    series, plane
+        Picture and plane of files with several; None leaves them to the settings.
     export_jpeg
         Also write each patch as a JPEG file.
     config
@@ -138,7 +142,7 @@ def cut_and_write(
     """
     settings = find_settings(
         folder, config, overrides, recipe=None if recipe is None else find_recipe(recipe)
-    )
+    ).with_images(series, plane)
     name = checked_name(name or recipe or settings.patches.task)
     source = find_source(
         folder, settings, layout=layout, stain=stain, images=images, out=out, pixel_size_um=pixel_size_um
@@ -243,7 +247,7 @@ def find_source(
         return project_source(
             folder,
             task=find_task(chosen.task),
-            refs=select_images(folder, images, out),
+            refs=select_images(folder, images, out, choice=settings.images),
             her2=exchange_folder(folder, out),
             label_column=chosen.label_column,
             pixel_size_um=pixel_size_um,
@@ -251,6 +255,10 @@ def find_source(
     if images:
         raise SettingsError(
             f"--images selects from projects and folders, not with --layout {layout}. Leave it out."
+        )
+    if settings.images.series is not None or settings.images.plane is not None:
+        raise SettingsError(
+            f"--series and --plane choose in projects and folders, not with --layout {layout}. Leave them out."
         )
     source = load_layout(layout, folder, cast('Literal["HE", "IHC"] | None', stain))
     if checked_pixel_size(pixel_size_um) is None:

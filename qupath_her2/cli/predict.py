@@ -60,6 +60,8 @@ def predict(
     images: o.Images = None,
     out: o.Out = None,
     pixel_size_um: o.PixelSize = None,
+    series: o.Series = None,
+    plane: o.Plane = None,
     whole_tissue: o.WholeTissue = False,
     rule: Rule = None,
     cam: Cam = None,
@@ -104,6 +106,8 @@ def predict(
         images=images,
         out=exchange_folder(folder, out) / PREDICTIONS,
         pixel_size_um=pixel_size_um,
+        series=series,
+        plane=plane,
         # A network that takes whole images needs no tumour region.
         whole_tissue=whole_tissue or settings.patches.whole_image,
         method=PatchesMethod(model.absolute(), _head(model.absolute(), recipe, rule)),

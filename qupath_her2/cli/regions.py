@@ -41,6 +41,8 @@ def regions(
         typer.Option("--transfer-to", metavar="IMAGE", help="The image that receives the regions."),
     ] = None,
     pixel_size_um: o.PixelSize = None,
+    series: o.Series = None,
+    plane: o.Plane = None,
     config: o.Config = None,
     debug: o.Debug = False,
 ) -> int:
@@ -62,11 +64,11 @@ def regions(
     from qupath_her2.project.folder import folder_notes, project_folder
     from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 
-    settings = find_settings(folder, config)
+    settings = find_settings(folder, config).with_images(series, plane)
     if transfer_from or transfer_to:
         return _transfer(folder, transfer_from, transfer_to, out, pixel_size_um, settings)
     n_files = n_regions = n_cores = n_set_aside = n_failed = 0
-    for ref in select_images(folder, tuple(images or ()), out):
+    for ref in select_images(folder, tuple(images or ()), out, choice=settings.images):
         if ref.regions_path is None:
             typer.echo(f"{ref.name}: no region file")
             continue
@@ -108,7 +110,7 @@ def _transfer(
         raise SettingsError("A transfer of regions needs both --transfer-from IMAGE and --transfer-to IMAGE.")
     pair = []
     for pattern in (source, target):
-        found = select_images(folder, (pattern,), out)
+        found = select_images(folder, (pattern,), out, choice=settings.images)
         if len(found) > 1:
             raise SettingsError(
                 f"'{pattern}' matches {len(found)} images. Name one: regions are transferred from image to image."

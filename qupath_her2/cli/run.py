@@ -21,6 +21,8 @@ def run(
     images: o.Images = None,
     out: o.Out = None,
     pixel_size_um: o.PixelSize = None,
+    series: o.Series = None,
+    plane: o.Plane = None,
     whole_tissue: o.WholeTissue = False,
     cells: o.Cells = None,
     method: o.Method = o.MethodName.cells,
@@ -71,6 +73,8 @@ def run(
         images=images,
         out=out,
         pixel_size_um=pixel_size_um,
+        series=series,
+        plane=plane,
         whole_tissue=whole_tissue,
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells

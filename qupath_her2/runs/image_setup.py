@@ -66,7 +66,7 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         else:
             # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
-    context = context.warned(*_anisotropy_warning(slide))
+    context = context.warned(*slide.notes, *_anisotropy_warning(slide))
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context, stains.alternatives)

@@ -76,6 +76,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             "whole_tissue": whole_tissue,
             "tissue": job.settings.tissue,
             **_listed_only(found),
+            **_chosen_picture(job.ref),
             **job.method.measurement_settings(job.settings, card),
         },
         image_fingerprint=fingerprint,
@@ -102,6 +103,11 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
 def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region, ...]:
     in_use = {region.uuid for region in regions}
     return tuple(core for core in found.cores if core.uuid not in in_use)
+
+
+def _chosen_picture(ref: SlideRef) -> dict[str, int]:
+    """Return the chosen picture and plane for the input hash: the file, and so its fingerprint, is the same for all."""
+    return {key: step[key] for step in ref.chain for key in ("series", "plane") if key in step}
 
 
 def _listed_only(found: RegionFile) -> dict[str, list[Any]]:

@@ -30,6 +30,8 @@ class RunOptions:
         Scoring method: `CellsMethod`, `IndicatorsMethod` or `PatchesMethod`.
     pixel_size_um
         µm per level-0 pixel given by the user; wins over QuPath's and the file's.
+    series, plane
+        Picture and plane of the images in `images`, where files hold several; None leaves them to the settings.
     whole_tissue
         Score all tissue where there is no tumour region.
     site, specimen
@@ -49,6 +51,8 @@ class RunOptions:
     out: Path | None = None
     method: Method = field(default_factory=CellsMethod)
     pixel_size_um: float | None = None
+    series: int | None = None
+    plane: int | None = None
     whole_tissue: bool = False
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None

@@ -29,6 +29,7 @@ from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.slides.readers.base import checked_pixel_size
+from qupath_her2.slides.readers.image_choice import chosen_image, unmatched_names
 from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.recipes.recipe import Recipe
     from qupath_her2.records import SlideRef
+    from qupath_her2.slides.readers.image_choice import ImageSettings
 
 __all__ = [
     "Plan",
@@ -118,7 +120,13 @@ def find_settings(
     return replace(settings, cell_source=f"{name}:{path.absolute().parent / checkpoint}")
 
 
-def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None = None) -> list[SlideRef]:
+def select_images(
+    folder: Path,
+    patterns: Sequence[str] = (),
+    out: Path | None = None,
+    *,
+    choice: ImageSettings | None = None,
+) -> list[SlideRef]:
     """Return the images of a folder whose names match any of `patterns`.
 
     Parameters
@@ -129,6 +137,8 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
         Names or patterns such as ``case0*.svs``; empty takes all.
     out
         The exchange folder; None takes ``her2`` in `folder`.
+    choice
+        Pictures and planes of files with several; None leaves them to the reader.
 
     Returns
     -------
@@ -139,8 +149,14 @@ def select_images(folder: Path, patterns: Sequence[str] = (), out: Path | None =
     ------
     Her2Error
         The folder holds no image, or a pattern matches none.
+    SettingsError
+        `choice` is for an image of a QuPath project.
     """
-    her2 = exchange_folder(folder, out)
+    found = _matching_images(folder, patterns, exchange_folder(folder, out))
+    return found if choice is None else [chosen_image(ref, choice) for ref in found]
+
+
+def _matching_images(folder: Path, patterns: Sequence[str], her2: Path) -> list[SlideRef]:
     # Plain names need no search of the whole folder, which may hold thousands of slides.
     names = [pattern for pattern in patterns if not any(sign in pattern for sign in "*?[")]
     if names and len(names) == len(patterns):
@@ -210,14 +226,18 @@ def plan_jobs(
     # A classifier may be trained on any stain; the other methods need haematoxylin and DAB.
     is_ihc_only = method.is_ihc_only
     known = _with_known_type if is_ihc_only else _as_it_is
-    refs = [known(ref) for ref in select_images(folder, options.images, options.out)]
+    choice = settings.images.with_flags(options.series, options.plane)
+    refs = [known(ref) for ref in select_images(folder, options.images, options.out, choice=choice)]
 
     @functools.cache
     def everything() -> list[SlideRef]:
         # A folder of thousands is not searched twice, and not at all where it is not needed.
         if not options.images:
             return refs
-        return [known(ref) for ref in select_images(folder, (), options.out)]
+        # The flags choose for the images of this run; others keep what the settings say.
+        own = {ref.id: ref for ref in refs}
+        found = select_images(folder, (), options.out, choice=settings.images)
+        return [own.get(ref.id) or known(ref) for ref in found]
 
     # Mistakes that concern all images stop the run now, not after an hour at the first result.
     check_guideline(settings)
@@ -225,6 +245,7 @@ def plan_jobs(
     pooled = _stains(refs, everything, out, options, settings, listen)
     notes = list(pooled.notes)
     notes += _unknown_cases(folder, options.out, everything)
+    notes += _unknown_choices(settings.images, everything)
     notes += folder_notes(project_folder(folder), out)
     jobs = tuple(
         ScoreJob(
@@ -283,6 +304,12 @@ def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list
         return []
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     return [f"'{path}' names images that do not exist: {', '.join(unknown[:5])}{more}."]
+
+
+def _unknown_choices(choice: ImageSettings, everything: Callable[[], list[SlideRef]]) -> list[str]:
+    """Return a note on names in ``images.named`` that no image has: a typo there would leave the choice unmade."""
+    unknown = unmatched_names(everything(), choice) if choice.named else []
+    return [f"Setting images.named names images that do not exist: {', '.join(unknown)}."] if unknown else []
 
 
 def check_guideline(settings: Settings) -> None:

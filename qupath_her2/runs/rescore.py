@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.config import Settings
+    from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["rescore_folder", "rescore_image"]
@@ -114,7 +115,7 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         )
         # Only the scoring settings change; how the cells were measured stays as it was recorded.
         changed: dict[str, Any] = {"scoring": settings_as_dict(job.settings)["scoring"]}
-        with new_run(lock, new_hash) as writer, _OverlayImage(job) as picture:
+        with new_run(lock, new_hash) as writer, _OverlayImage(job, record) as picture:
             # A run that had its cells as GeoJSON keeps them: people may have tools that read that file.
             geojson = job.options.geojson or CELLS_GEOJSON in record.files
             write_files(writer, finished, picture.slide, geojson=geojson)
@@ -147,14 +148,15 @@ class _OverlayImage:
     Slides are often archived after scoring; the score must not depend on them.
     """
 
-    def __init__(self, job: ScoreJob) -> None:
-        self._job = job
+    def __init__(self, job: ScoreJob, record: RunRecord) -> None:
+        # Of a file with several pictures, the one whose cells are stored.
+        self._ref = replace(job.ref, chain=tuple(record.image.get("chain") or ()))
         self.slide: Slide | None = None
         self.warnings: tuple[str, ...] = ()
 
     def __enter__(self) -> _OverlayImage:
         try:
-            self.slide = open_image(self._job.ref)
+            self.slide = open_image(self._ref)
         except ImageReadError as error:
             self.warnings = (f"No overlay was drawn: {error}",)
         return self

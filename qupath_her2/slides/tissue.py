@@ -294,7 +294,7 @@ def _is_pen(od: NDArray[np.float32], mask_um: float) -> _Mask:
     spread = np.sqrt(np.maximum(cv2.blur(darkness * darkness, (window, window)) - mean * mean, 0))
     core = ink & (spread < _MAX_INK_VARIATION * mean)
     # Windows at the edge of a stroke contain glass: the stroke reaches half a window beyond its even core.
-    ink &= cv2.dilate(core, np.ones((window + 2, window + 2), np.uint8))
+    ink = cv2.bitwise_and(ink, cv2.dilate(core, np.ones((window + 2, window + 2), np.uint8)))
     return cast(_Mask, cv2.dilate(ink, np.ones((5, 5), np.uint8)).astype(bool))
 
 

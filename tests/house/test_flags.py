@@ -26,7 +26,6 @@ READMES = [ROOT / "README.md", ROOT / "example_projects" / "README.md"]
 #: Flags of other programs, and whose they are.
 FOREIGN = {
     "--args": "QuPath script: what it hands to a Groovy script",
-    "--series": "Bio-Formats, an argument of an image server in a QuPath project: which image of the file",
     "--no-crop": "OpenSlide, an argument of an image server in a QuPath project: keep the empty glass",
     "--upgrade": "pip install",
     "--force-reinstall": "pip install",

@@ -95,4 +95,5 @@ def in_8_bits(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
         Of the same shape. Nothing is stretched to the brightest pixel: an optical density must not depend on what else
         is in the image.
     """
-    return np.minimum(pixels >> np.uint16(bits - 8), 255).astype(np.uint8)
+    upper: NDArray[np.uint8] = np.minimum(pixels >> np.uint16(bits - 8), 255).astype(np.uint8)
+    return upper

@@ -238,16 +238,16 @@ def _decode_tiff(
 def _plane_pixels(chosen: TiffPicture) -> NDArray[Any]:
     """Return the pixels of a plane, (H, W) or (H, W, channels)."""
     if chosen.is_volume:
-        whole = chosen.parent.asarray()
-        shape = chosen.page.shape
-        pixels = whole.reshape(-1, *shape)[chosen.plane]
+        # Mapped, not read: a stack of hundreds of planes may be larger than the memory.
+        whole = chosen.parent.asarray(out="memmap")
+        pixels = np.array(whole.reshape(-1, *chosen.page.shape)[chosen.plane])
     elif len(chosen.pages) > 1:
-        return np.stack([page.asarray() for page in chosen.pages], axis=-1)
+        pixels = np.stack([page.asarray() for page in chosen.pages], axis=-1)
     else:
         pixels = chosen.page.asarray()
-    if chosen.page.axes.startswith("S"):
+    if len(chosen.pages) == 1 and chosen.page.axes.startswith("S"):
         pixels = np.moveaxis(pixels, 0, -1)
-    return np.squeeze(pixels, axis=-1) if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
+    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
 
 
 def _check_page(page: Any) -> None:

@@ -6,6 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import tifffile
+
 from tests.unit.cli.commands import call
 
 
@@ -74,3 +77,12 @@ def test_every_tma_core_has_a_line(project: Path) -> None:
     path.write_text(json.dumps(cores))
     _, out, _ = call("regions", project)
     assert out.count("scored as a whole") == 3
+
+
+def test_regions_of_a_stack_name_its_planes(project: Path) -> None:
+    stack = np.full((3, 420, 420, 3), 240, np.uint8)
+    tifffile.imwrite(project / "strong.ome.tif", stack, photometric="rgb", metadata={"axes": "ZYXS"})
+    code, _, err = call("regions", project, "--images", "strong*")
+    assert code == 3
+    assert "planes 0 to 2 with --plane" in err
+    assert call("regions", project, "--images", "strong*", "--plane", 2)[0] == 0

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
+from qupath_her2.project.exchange.runs import current_run, read_run
+from qupath_her2.runs.plan import select_images
+from qupath_her2.slides.readers.slide import open_slide
 from tests.unit.cli.commands import call, start, summary
 
 
@@ -229,3 +233,64 @@ def test_a_killed_run_is_resumed(large: Path) -> None:
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["exit"] == 0
     assert not [p for p in (large / "her2").rglob("*") if p.name.endswith((".tmp", ".lock"))]
+
+
+def _field(folder: Path) -> np.ndarray:
+    """Pixels of the 3+ field, to be written in another container."""
+    with open_slide(folder / "strong.ome.tif") as slide:
+        return slide.read(0, 0, slide.width, slide.height)
+
+
+def _write(path: Path, pixels: np.ndarray, **metadata: object) -> None:
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(128, 128), metadata={**sizes, **metadata})
+
+
+def test_pictures_of_files_with_several_are_scored_or_the_choice_is_named(
+    project: Path, tmp_path: Path
+) -> None:
+    pixels, folder = _field(project), tmp_path / "several"
+    folder.mkdir()
+    _write(folder / "plain.ome.tif", pixels, axes="YXS")
+    with tifffile.TiffWriter(folder / "label_first.ome.tif", ome=True) as writer:
+        for name, part in (("label", np.full((700, 600, 3), 180, np.uint8)), ("scan", pixels)):
+            sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "axes": "YXS", "Name": name}
+            writer.write(part, photometric="rgb", tile=(128, 128), metadata=sizes)
+    blurred = np.full_like(pixels, 240)
+    _write(folder / "stack.ome.tif", np.stack([blurred, pixels]), axes="ZYXS")
+    _write(folder / "twelve.ome.tif", pixels.astype(np.uint16) << 4, axes="YXS")
+    for name in ("plain", "label_first", "stack", "twelve"):
+        shutil.copy(project / "strong.geojson", folder / f"{name}.geojson")
+    code, _, err = call("run", folder)
+    assert code == 3
+    assert "'stack.ome.tif' cannot be read: it is a stack of 2 z-planes" in err
+    assert "planes 0 to 1 with --plane" in err
+    rows = {row["image"]: row for row in summary(folder / "her2")}
+    scored = ("score", "H-score", "cells", "2+ %", "3+ %")
+    truth = [rows["plain.ome.tif"][key] for key in scored]
+    assert truth[0] == "3+"
+    for name in ("label_first.ome.tif", "twelve.ome.tif"):
+        assert [rows[name][key] for key in scored] == truth, name
+    assert "read as a 12-bit image" in rows["twelve.ome.tif"]["warnings"]
+    # The choice typed as advised; then another one, which is no longer the same input.
+    code, _, err = call("run", folder, "--images", "stack*", "--plane", 1)
+    assert code == 0, err
+    rows = {row["image"]: row for row in summary(folder / "her2")}
+    assert [rows["stack.ome.tif"][key] for key in scored] == truth
+    record = read_run(current_run(folder / "her2", _image_id(folder, "stack.ome.tif")))[0]
+    assert list(record.image["chain"]) == [{"plane": 1}]
+    assert "up to date" in call("run", folder, "--images", "stack*", "--plane", 1)[1]
+    _, out, _ = call("run", folder, "--images", "stack*", "--plane", 0)
+    assert "up to date" not in out
+    assert "1 not assessable" in out
+    # What was measured is what is drawn when cells are scored again.
+    call("run", folder, "--images", "stack*", "--plane", 1, "--force")
+    code, out, err = call("score", folder, "--images", "stack*", "--guideline", "breast-2013")
+    assert code == 0, err
+    record = read_run(current_run(folder / "her2", _image_id(folder, "stack.ome.tif")))[0]
+    assert not any("No overlay" in warning for warning in record.warnings)
+
+
+def _image_id(folder: Path, name: str) -> str:
+    (ref,) = select_images(folder, (name,))
+    return ref.id

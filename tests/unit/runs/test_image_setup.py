@@ -17,7 +17,7 @@ from qupath_her2.models.card import ModelCard, card_bytes
 from qupath_her2.project.exchange.runs import read_record
 from qupath_her2.records import ImageResult
 from qupath_her2.report.build import write_report
-from qupath_her2.runs.image_setup import set_up_image
+from qupath_her2.runs.image_setup import _no_tissue, set_up_image
 from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.methods.indicators import IndicatorsMethod
@@ -29,6 +29,7 @@ from qupath_her2.runs.types import ImageSetup, Method
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
+from qupath_her2.slides.tissue import Tissue
 from tests.helpers.pulled_project import pull_image
 
 H_AND_E = '{"Stain 1":"Hematoxylin","Values 1":"0.65 0.7 0.29","Stain 2":"Eosin","Values 2":"0.2 0.8 0.5"}'
@@ -225,3 +226,12 @@ def test_a_missing_pixel_size_is_refused_with_the_objective_as_a_hint(tmp_path: 
         "--pixel-size-um 0.25 (its file states a 20x objective, which usually means about 0.5 µm)"
         in result.score.reason
     )
+
+
+def test_the_refusal_without_tissue_names_pen_marks() -> None:
+    glass = np.zeros((4, 4), bool)
+    no_ink, ink = (_no_tissue(Tissue(glass, 8.0, (240.0,) * 3, 32, 32, share)) for share in (0.0, 0.31))
+    assert (no_ink.code, no_ink.reason) == ("no_tissue", "no tissue was found on the glass")
+    assert ink.code == "no_tissue"
+    assert "31% of the image has the colour of pen marks" in ink.reason
+    assert "class to Tumor" in ink.reason

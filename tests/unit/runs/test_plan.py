@@ -135,3 +135,15 @@ def test_a_pulled_project_has_its_own_images_and_no_others(project: Path) -> Non
     assert [ref.name for ref in select_images(project)] == ["strong"]
     (job,) = plan_jobs(project).jobs
     assert (job.image, job.ref.pixel_size_um) == ("1_strong", 0.5)
+
+
+def test_pictures_and_planes_are_chosen_for_the_images_of_the_run(project: Path) -> None:
+    (project / "her2.toml").write_text('[images]\nnamed = ["pale.ome.tif --plane 0", "gone.tif --plane 4"]\n')
+    plan = plan_jobs(project)
+    assert [job.ref.chain for job in plan.jobs] == [({"plane": 0},), ()]
+    assert any("gone.tif" in note and "pale.ome.tif" not in note for note in plan.notes)
+    (strong,) = plan_jobs(project, RunOptions(images=("strong*",), series=0, plane=0)).jobs
+    assert strong.ref.chain == ({"series": 0, "plane": 0},)
+    pull_image(project)
+    with pytest.raises(SettingsError, match="belongs to a QuPath project"):
+        plan_jobs(project, RunOptions(plane=0))

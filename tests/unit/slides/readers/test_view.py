@@ -116,3 +116,22 @@ def test_a_crop_larger_than_the_image_is_refused(tmp_path: Path, box: list[int])
         ImageReadError, match=rf"crop of {box[2]} × {box[3]} px is larger than the image, 256 × 60"
     ):
         open_view(path, [{"crop": box}])
+
+
+def test_a_chosen_picture_and_plane_come_before_crops(tmp_path: Path) -> None:
+    stack = np.random.default_rng(3).integers(60, 256, (3, 80, 96, 3), dtype=np.uint8)
+    path = tmp_path / "z.ome.tif"
+    tifffile.imwrite(path, stack, photometric="rgb", metadata={"axes": "ZYXS"})
+    with open_view(
+        path, [{"series": 0, "plane": 2}, {"crop": [8, 16, 40, 30]}], width=40, height=30
+    ) as slide:
+        np.testing.assert_array_equal(slide.read(0, 0, 40, 30), stack[2, 16:46, 8:48])
+    with pytest.raises(ImageReadError, match="--plane"):
+        open_view(path, [{"crop": [8, 16, 40, 30]}])
+
+
+def test_notes_on_reading_pass_through_views(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((64, 64, 3), 4000, np.uint16), photometric="rgb")
+    with open_view(path, [{"rotate": 90}]) as slide:
+        assert "read as a 12-bit image" in slide.notes[0]
