@@ -19,7 +19,7 @@ from qupath_her2.errors import Her2Error
 __all__ = ["SLOW_S", "FuzzReport", "Outcome", "run_cases"]
 
 #: A case that takes longer is slow, which is a failure; one that takes `HANG_S` is ended.
-SLOW_S, HANG_S = 10.0, 60.0
+SLOW_S, HANG_S = 10.0, 180.0
 #: Seconds between two lines of progress.
 PROGRESS_S = 10.0
 

@@ -127,3 +127,9 @@ def test_thousands_of_open_outlines_are_one_note() -> None:
     parts = [[square(2 * x, 0, 1 + x * 1e-4)[:-1]] for x in range(3000)]
     _, notes = parse_polygon({"type": "MultiPolygon", "coordinates": parts})
     assert notes == ["3000 open outlines were closed (gaps of up to 1.3 px)"]
+
+
+def test_crossings_count_as_often_as_they_are_drawn() -> None:
+    """A bow-tie drawn a hundred times over crosses itself 10,000 times."""
+    assert not crosses_too_often(Polygon(BOW_TIE))
+    assert crosses_too_often(Polygon(BOW_TIE[:-1] * 100 + BOW_TIE[-1:]))
