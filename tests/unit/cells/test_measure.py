@@ -307,7 +307,10 @@ def test_any_detector_can_be_passed(tumour) -> None:
     found = measure_cells(
         ArraySlide(rgb), [tumour(0, 0, 240, 256)], pixel_size_um=0.5, stains=STAINS,
         detector=KnownNuclei(places), settings=CellSettings(
-            grid=GridSettings(tile_px=128), quality=QualitySettings(max_green_share=1, max_edge_blur_um=10), scale=ScaleSettings(max_blob_um=1000),
+            grid=GridSettings(tile_px=128),
+            quality=QualitySettings(max_green_share=1, max_edge_blur_um=10),
+            # A colour gradient is one large blob.
+            scale=ScaleSettings(max_blob_um=1000),
         ),
     )  # fmt: skip
     expected = sorted(places[:4], key=lambda place: place[1])

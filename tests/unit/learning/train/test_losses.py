@@ -58,5 +58,5 @@ def test_the_gradient_of_the_focal_loss_is_finite_at_certainty() -> None:
 
 @pytest.mark.parametrize("given", [(1.0,), (1.0, 0.0), (1.0, math.nan), (1.0, 2.0, 3.0)])
 def test_weights_that_do_not_fit_are_refused(given: tuple[float, ...]) -> None:
-    with pytest.raises(SettingsError, match="2 positive numbers|each above 0"):
+    with pytest.raises(SettingsError, match=r"2 positive numbers|each above 0"):
         class_weights(np.array([0, 1], np.int16), 2, LossSettings(class_weights=given))

@@ -252,5 +252,5 @@ def test_bounds_are_those_of_the_remaining_area() -> None:
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
 def test_an_invalid_min_overlap_is_refused(share: float) -> None:
-    with pytest.raises(SettingsError, match="min_overlap is .* above 0, at most 1"):
+    with pytest.raises(SettingsError, match=r"min_overlap is .* above 0, at most 1"):
         LabelRule("overlap", share)
