@@ -124,7 +124,7 @@ class _Worker:
         try:
             if self.pipe.poll(HANG_S):
                 return self.pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return Outcome("traceback", detail=f"the process died with code {self._end()}")
         self._end()
         return Outcome("hang", seconds=HANG_S)
