@@ -153,7 +153,7 @@ class ScheduleSettings:
     factor: Annotated[float, Range(0, 1, is_open="both")] = 0.5
     plateau_epochs: Annotated[int, Range(1, 100_000, "epochs")] = 3
     monitor: Literal["loss", "accuracy", "macro_f1"] = "loss"
-    least_gain: Annotated[float, Range(0, 1)] = 1e-4
+    least_gain: Annotated[float, Range(0, 100)] = 1e-4
     stop_after_epochs: Annotated[int, Range(0, 100_000, "epochs")] = 0
 
     def __post_init__(self) -> None:

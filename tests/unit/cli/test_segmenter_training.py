@@ -80,7 +80,7 @@ def test_comparison_networks_share_one_table(study: Path) -> None:
         assert card.temperature > 0
         assert json.loads((models / name / "training.json").read_bytes())["test_patches"] == 8
     table = models / "her2net-rivals" / "rivals"
-    with table.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+    with table.with_suffix(".csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     assert [line["network"] for line in lines if (line["score"], line["class"]) == ("all", "all")] == [
         "her2net",

@@ -37,7 +37,7 @@ from tests.unit.patches.drawn_folders import cases, draw_cohort, slide
         (("--recipe", "patch-count", "--normalise", "macenko:x"), 1, "veta-2013"),
         (("--recipe", "patch-count", "--rivals"), 1, "--rivals, --study and --width need --recipe her2net"),
         (("--recipe", "her2net", "--task", "er"), 1, "Model 'her2net'"),
-        (("--recipe", "patch-count", "--task", "her2"), 1, "Task 'her2' is unknown"),
+        (("--recipe", "patch-count", "--task", "her2"), 1, "patches.task 'her2' is unknown"),
         (
             ("--recipe", "patch-count", "--task", "segmentation", "--model", "unet"),
             1,
