@@ -242,7 +242,7 @@ def _valid(shape: Polygon | MultiPolygon, notes: list[str]) -> Polygon | MultiPo
         for other, how in ((shape.area, "as drawn"), (area, "if what it encloses twice counts as inside"))
         if abs(other - repaired.area) > SAID_SHARE * repaired.area
     ]
-    said = f"area now {repaired.area:,.0f} px²" + (f", was {' or '.join(others)}" if others else "")
+    said = f"area now {repaired.area:,.0f} px²" + (f", against {' and '.join(others)}" if others else "")
     _note(notes, f"self-intersecting outline was repaired ({reason}; {said})")
     return repaired
 

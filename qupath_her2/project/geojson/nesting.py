@@ -14,7 +14,7 @@ from qupath_her2.project.geojson.features import crs_problem
 
 __all__ = ["iterate_features", "top_level_features"]
 
-GEOMETRIES = (
+_GEOMETRIES = (
     "Point",
     "MultiPoint",
     "LineString",
@@ -60,7 +60,7 @@ def top_level_features(data: Any, file_name: str) -> tuple[list[Any], str | None
             # A position in the file is one in this list, hence what stands beside it comes last.
             is_more = any(rest.get(name) for name in (*_OF_FEATURES, *_CHILDREN))
             return [*data["features"], *([{**rest, "type": "Feature"}] if is_more else [])], problem
-        if kind == "Feature" or kind in GEOMETRIES or isinstance(data.get("features"), list | dict):
+        if kind == "Feature" or kind in _GEOMETRIES or isinstance(data.get("features"), list | dict):
             return [data], problem
     raise RegionFileError(
         f"Region file '{file_name}' is JSON but not GeoJSON ({type(data).__name__} of type {kind!r:.60}). "
@@ -102,7 +102,7 @@ def _is_feature(item: dict[str, Any]) -> bool:
 def _wrapped(item: dict[str, Any]) -> dict[str, Any]:
     """Return a geometry that stands in place of a feature as a feature; any other object as it is."""
     kind = item.get("type")
-    if isinstance(kind, str) and kind in GEOMETRIES and "geometry" not in item:
+    if isinstance(kind, str) and kind in _GEOMETRIES and "geometry" not in item:
         return {
             "type": "Feature",
             "geometry": item,
@@ -118,8 +118,9 @@ def _nested(item: dict[str, Any]) -> Iterator[Any]:
     geometry = item.get("geometry")
     if isinstance(geometry, dict) and ("geometry" in geometry or "features" in geometry):
         yield geometry
-    for holder in (item, item.get("properties")):
-        for key in _CHILDREN if isinstance(holder, dict) else ():
+    properties = item.get("properties")
+    for holder in (item, properties if isinstance(properties, dict) else {}):
+        for key in _CHILDREN:
             children = holder.get(key)
             # An empty list is no loss.
             if isinstance(children, list | dict) and children:

@@ -7,6 +7,7 @@ strict mode refuses the whole file as well.
 * Quarantined, with a reason: without a polygon, empty, half an outline, NaN, outside the image, three-dimensional, on
   another plane of a stack, duplicate id, no class, map coordinates, or a self-intersection that can be filled in two
   ways.
+* Features are found at any nesting (`nesting`); none vanishes without a region, a count or a reason.
 * Repaired, with a note: bow-ties and slight self-intersections, open outlines, points and lines in a collection, parts
   outside the image, a third coordinate of 0, a ``crs`` on pixel coordinates.
 * An annotation of an intensity class (``Tumor: 3+``) is a label, never a region.
@@ -162,7 +163,17 @@ class _FeatureSorter:
     skipped: dict[str, int] = field(default_factory=dict)
 
     def add(self, index: int, raw: Any, outer_problem: str | None = None) -> None:
-        """Sort one feature, as parsed from JSON; never raises."""
+        """Sort one feature; never raises.
+
+        Parameters
+        ----------
+        index
+            0-based position in the file.
+        raw
+            As parsed from JSON.
+        outer_problem
+            Problem with the ``crs`` of the collection around it, None if there is none.
+        """
         if not isinstance(raw, dict):
             reason = f"is {type(raw).__name__ if raw is not None else 'null'}, not a feature"
             self.quarantined.append(QuarantinedFeature(index, None, reason))

@@ -53,7 +53,8 @@ def _share_end(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[
     """Return which segments, float64 (K, 4) each, have an end in common."""
     ends = (slice(0, 2), slice(2, 4))
     shared = [(one[:, i] == other[:, j]).all(1) for i in ends for j in ends]
-    return np.logical_or.reduce(shared)
+    result: NDArray[np.bool_] = np.logical_or.reduce(shared)
+    return result
 
 
 def _unique_segments(shape: Polygon | MultiPolygon) -> NDArray[np.float64]:
@@ -100,13 +101,14 @@ def _depths(faces: NDArray[np.object_]) -> NDArray[np.int64]:
     n = len(faces) + 1
     graph = scipy.sparse.coo_array((np.ones(len(one)), (one, other)), (n, n))
     depths = scipy.sparse.csgraph.dijkstra(graph.tocsr(), directed=False, indices=len(faces), unweighted=True)
-    return np.rint(depths[:-1]).astype(np.int64)
+    rounded: NDArray[np.int64] = np.rint(depths[:-1]).astype(np.int64)
+    return rounded
 
 
 def _numbered(rows: NDArray[np.generic]) -> NDArray[np.int64]:
     """Return a number for each row, equal for equal rows, int64 (K,)."""
-    _, number = np.unique(rows, axis=0, return_inverse=True)
-    return number.ravel()
+    number: NDArray[np.int64] = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+    return number
 
 
 def fill_non_zero(shape: Polygon | MultiPolygon) -> shapely.Geometry:
