@@ -17,7 +17,7 @@ from typing import Any
 
 from qupath_her2.project.folder import find_images
 from qupath_her2.project.geojson.regions import read_regions
-from tests.fuzz.geojson_oracle import losses
+from tests.fuzz.geojson_oracle import deep_recursion, losses
 from tests.fuzz.geojson_shapes import SIDE_PX, draw_geometry
 from tests.fuzz.report import FuzzReport, Outcome, run_cases
 
@@ -56,6 +56,14 @@ _LONG = (
 
 def draw(rng: random.Random, folder: Path) -> str:
     """Write one damaged region file."""
+    with deep_recursion():
+        raw, how = _content(rng)
+    name = _write(rng, folder, raw)
+    return ", ".join(dict.fromkeys([*how, name]))
+
+
+def _content(rng: random.Random) -> tuple[bytes, list[str]]:
+    """Return the text of a file, and what was done to it."""
     features = [_feature(rng, depth=0) for _ in range(rng.choice((0, 1, 2, 5, 20)))]
     data, nesting = _arranged(rng, features)
     damages = []
@@ -63,8 +71,7 @@ def draw(rng: random.Random, folder: Path) -> str:
         damages.append(_damage(rng, data))
     raw = json.dumps(data).encode("utf-8", "surrogatepass")
     raw, text = _text_damage(rng, raw)
-    name = _write(rng, folder, raw)
-    return ", ".join(dict.fromkeys([nesting, *damages, text, name]))
+    return raw, [nesting, *damages, text]
 
 
 def _feature(rng: random.Random, depth: int) -> dict[str, Any]:

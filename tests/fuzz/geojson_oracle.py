@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from shapely import Polygon
 from qupath_her2.project.geojson.regions import RegionFile
 from tests.fuzz.geojson_shapes import SIDE_PX
 
-__all__ = ["losses"]
+__all__ = ["deep_recursion", "losses"]
 
 #: Sentences of `RegionFile.notes` on features that are counted, not listed.
 _COUNTED = "were left out."
@@ -27,7 +29,8 @@ _MOST_VERTICES = 150
 
 def losses(path: Path, found: RegionFile) -> Iterator[str]:
     """Yield sentences on features that vanished, and on areas that changed without a word."""
-    data = json.loads(_content(path))
+    with deep_recursion():
+        data = json.loads(_content(path))
     features = list(_features(data))
     skipped = [note for note in found.notes if note.endswith(_COUNTED) and note.split(" ", 1)[0].isdecimal()]
     cells = 0 if found.existing_cells is None else len(found.existing_cells)
@@ -44,6 +47,17 @@ def losses(path: Path, found: RegionFile) -> Iterator[str]:
             yield f"a region of {area:.1f} px² stands nowhere in the file: {sorted(areas)[:5]}"
         if not region.geometry.is_valid:
             yield "a region is not valid"
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Let ``json`` write and read what is nested deeper than Python's usual limit."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _content(path: Path) -> str:
