@@ -116,8 +116,10 @@ def _nested(item: dict[str, Any]) -> Iterator[Any]:
     if isinstance(item.get("features"), list | dict):
         yield item["features"]
     geometry = item.get("geometry")
-    if isinstance(geometry, dict) and ("geometry" in geometry or "features" in geometry):
-        yield geometry
+    if isinstance(geometry, dict):
+        is_typed = geometry.get("type") in ("Feature", "FeatureCollection")
+        if is_typed or "geometry" in geometry or "features" in geometry:
+            yield geometry
     properties = item.get("properties")
     for holder in (item, properties if isinstance(properties, dict) else {}):
         for key in _CHILDREN:

@@ -155,3 +155,12 @@ def test_a_cell_with_a_hole_says_that_it_was_filled(tmp_path: Path) -> None:
     assert len(found.existing_cells or ()) == 1
     # 9 x 8.5 px with a hole of 3 x 3.
     assert "without holes (area now 76 px², was 68 px²)" in found.notes[0]
+
+
+def test_a_bare_feature_in_place_of_a_geometry_is_a_row_of_its_own(tmp_path: Path) -> None:
+    inner = {"type": "Feature", "coordinates": "x"}
+    found = read(collection({"type": "Feature", "geometry": inner}), tmp_path)
+    assert [bad.reason.split(";")[0] for bad in found.quarantined] == [
+        "holds a Feature in its geometry",
+        "has no geometry",
+    ]
