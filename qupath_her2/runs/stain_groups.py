@@ -162,7 +162,9 @@ def _kinds(refs: Sequence[SlideRef], settings: Settings, whole_tissue: bool) -> 
                 name = stain_kind(ref, slide)
                 kind = kinds.setdefault(name, _Kind(name))
                 kind.members.append(ref)
-                if whole_tissue or tumour_is_drawn(ref, slide, settings):
+                has_size = (ref.pixel_size_um or slide.pixel_size_um) is not None
+                # Without a pixel size an image is refused, and gives no vectors either.
+                if has_size and (whole_tissue or tumour_is_drawn(ref, slide, settings)):
                     kind.fingerprints[ref.id] = image_fingerprint(ref.path)
         except Her2Error:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+import tifffile
 
 from qupath_her2.config import Settings
 from qupath_her2.runs.plan import select_images
@@ -192,3 +193,13 @@ def test_a_folder_without_scored_images_has_the_defaults(project: Path, out: Pat
     assert {vectors.source for vectors in found.stains.values()} == {QUPATH_H_DAB.source}
     assert found.notes == ()
     assert orjson.loads((out / STAINS_FILE).read_bytes())["images"] == {}
+
+
+def test_images_without_a_pixel_size_are_not_scored_and_give_no_vectors(project: Path, out: Path) -> None:
+    with tifffile.TiffFile(project / "strong.ome.tif") as tiff:
+        pixels = tiff.asarray()
+    tifffile.imwrite(project / "bare.tif", pixels, photometric="rgb", metadata=None)
+    shutil.copy(project / "strong.geojson", project / "bare.geojson")
+    found = pool(project)
+    assert not any("bare" in image for image in found.own)
+    assert found.notes == ()
