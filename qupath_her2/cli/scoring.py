@@ -17,7 +17,7 @@ from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.project.visible_text import visible_name
 from qupath_her2.report.build import write_report
-from qupath_her2.report.summary_table import lists_failures, short_class
+from qupath_her2.report.summary_table import lists_failures, short_class, shown_score
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
 from qupath_her2.scoring.reason import RESEARCH_USE
@@ -234,9 +234,9 @@ def _prediction_cells(result: ImageResult) -> list[str]:
 
 
 def _score_cells(result: ImageResult) -> list[str]:
-    score = result.score
-    if score is None:
+    if result.score is None:
         return [result.state, *[""] * 6]
+    score = shown_score(result.score)
     shares = {short_class(name): share for name, share in score.shares.items()}
     percents = [
         f"{100 * shares[name]:.1f}" if name in shares else "" for name in ("Negative", "1+", "2+", "3+")

@@ -14,7 +14,7 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import CELL_CLASSES, Score
-from qupath_her2.report.summary_table import RegionRow, percent, short_class
+from qupath_her2.report.summary_table import RegionRow, percent, short_class, shown_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,7 +122,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _cells(image: SummaryRow, region: RegionRow) -> Sequence[str | None]:
     """Return the values of one line, in the order of `REGION_COLUMNS`."""
-    score = region.score or Score("not assessable", None, region.reason, "")
+    score = shown_score(region.score or Score("not assessable", None, region.reason, ""))
     return (
         image.name,
         image.case.case,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.project.spreadsheet import csv_bytes
@@ -23,6 +23,7 @@ __all__ = [
     "percent",
     "predictions_csv",
     "short_class",
+    "shown_score",
     "summary_csv",
 ]
 
@@ -150,10 +151,19 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
 
+def shown_score(score: Score) -> Score:
+    """Return a score as tables show it: without shares and H-score where it is not assessable."""
+    # Few cells or the wrong stain make them meaningless, and in a table they would be read like those of any other row.
+    if score.status != "not assessable":
+        return score
+    return replace(score, shares={}, intervals={}, complete_share=None, h_score=None)
+
+
 def _cells(row: SummaryRow) -> Sequence[str | None]:
     """Return the values of one line, in the order of `SUMMARY_COLUMNS`."""
     # An empty score stands in for a failed image: its cells stay empty, and the message is the reason.
-    score = row.score or Score(status="not assessable", score=None, reason=row.error or "", guideline="")
+    failed = Score(status="not assessable", score=None, reason=row.error or "", guideline="")
+    score = shown_score(row.score or failed)
     next_score = score.cells_to_next_score
     return (
         row.name,

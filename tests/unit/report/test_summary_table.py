@@ -10,6 +10,7 @@ from qupath_her2.report.summary_table import (
     lists_failures,
     percent,
     short_class,
+    shown_score,
     summary_csv,
 )
 
@@ -75,3 +76,22 @@ def test_failures_are_found_in_a_written_table() -> None:
 
 def test_percentages_keep_the_cut_offs_readable() -> None:
     assert [percent(share) for share in (None, 0.0, 0.0996, 1.0)] == ["", "0.00", "9.96", "100.00"]
+
+
+def test_figures_of_an_image_that_is_not_assessable_are_not_shown() -> None:
+    few = SlideScore(
+        "not assessable", None, "too few cells", "g", shares=dict.fromkeys(CELL_CLASSES, 0.25), h_score=150.0,
+        complete_share=0.5, n_cells=40,
+    )  # fmt: skip
+    (line,) = read(summary_csv([SummaryRow("1", "a", "not assessable", score=few)]))
+    assert set(line.values()) - {""} == {
+        "a",
+        "breast",
+        "resection",
+        "not assessable",
+        "40",
+        "too few cells",
+        "g",
+    }
+    # The stored score keeps them: other limits may make it a score.
+    assert few.shares != shown_score(few).shares == {}
