@@ -18,6 +18,8 @@ __all__ = ["MAX_CROSSINGS", "crosses_too_often", "fill_even_odd", "fill_non_zero
 
 #: Most crossings of an outline that is repaired; a hand that slips leaves a few, and each costs some 0.05 ms.
 MAX_CROSSINGS = 2_000
+#: Most pairs of segments on one another where a ring goes round and round; a million take some 3 s.
+_MAX_REPEATED = 400_000
 #: Segments compared with all others in the first step; each step has twice as many.
 _FIRST_STEP = 64
 
@@ -31,8 +33,12 @@ def crosses_too_often(shape: Polygon | MultiPolygon) -> bool:
     segments = np.random.default_rng(0).permutation(_unique_segments(shape))
     lines = shapely.linestrings(segments.reshape(-1, 2, 2))
     tree = shapely.STRtree(lines)
-    # A crossing of two stretches that are each drawn sixty times is noded 3,600 times.
-    repeats = (shapely.get_num_coordinates(shape) / max(len(segments), 1)) ** 2
+    # A crossing of two stretches that are each drawn sixty times is noded 3,600 times, and each stretch with itself.
+    drawn = _distinct(shapely.polygons(shapely.get_rings(shapely.get_parts(shape))))
+    n_drawn = int(shapely.get_num_coordinates(drawn).sum())
+    repeats = n_drawn / max(len(segments), 1)
+    if repeats > 2 and n_drawn * repeats > _MAX_REPEATED:
+        return True
     crossings, touches, first, step = 0, 0, 0, _FIRST_STEP
     while first < len(segments):
         one, other = tree.query(lines[first : first + step], "intersects")
@@ -43,7 +49,10 @@ def crosses_too_often(shape: Polygon | MultiPolygon) -> bool:
         touches += int(share_end.sum())
         # Each pair is met twice. A vertex makes one pair of its two segments, or six of four where an outline touches
         # itself; more than that at every vertex is a star of spikes.
-        if crossings * max(repeats, 1) > 2 * MAX_CROSSINGS or touches > 8 * len(segments) + 2 * MAX_CROSSINGS:
+        if (
+            crossings * max(repeats, 1) ** 2 > 2 * MAX_CROSSINGS
+            or touches > 8 * len(segments) + 2 * MAX_CROSSINGS
+        ):
             return True
         first, step = first + step, 2 * step
     return False

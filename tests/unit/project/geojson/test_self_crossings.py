@@ -133,3 +133,10 @@ def test_crossings_count_as_often_as_they_are_drawn() -> None:
     """A bow-tie drawn a hundred times over crosses itself 10,000 times."""
     assert not crosses_too_often(Polygon(BOW_TIE))
     assert crosses_too_often(Polygon(BOW_TIE[:-1] * 100 + BOW_TIE[-1:]))
+
+
+def test_a_ring_that_goes_round_and_round_is_bounded() -> None:
+    angles = np.linspace(0, 2 * np.pi, 1000, endpoint=False)
+    ring = np.stack([np.cos(angles), np.sin(angles)], 1) * 500
+    assert not crosses_too_often(Polygon(np.tile(ring, (2, 1))))
+    assert crosses_too_often(Polygon(np.tile(ring, (60, 1))))
