@@ -3,8 +3,8 @@
 The IHC indicators of Che et al. 2023 are measured and not trained: ``qupath-her2 run --method indicators``. Their
 tumour network is the recipe ``tumour-resnet34``.
 
-A new recipe is a file here, listed in `RECIPES`; a network that is new with it, also one of timm, gets an entry in
-`models.specs`.
+A new recipe is a file here, listed in `RECIPES`. It names any network of timm as ``timm:NAME``; a network of our own
+gets an entry in `models.specs`.
 """
 
 from __future__ import annotations

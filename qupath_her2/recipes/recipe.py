@@ -51,7 +51,7 @@ class Recipe:
     patches
         How patches are cut, labelled, dropped and split.
     model
-        The paper's network, a key of `models.specs.MODELS`.
+        The paper's network: a key of `models.specs.MODELS`, or ``timm:NAME`` for any network of timm.
     rivals
         Networks that the paper compares with, for ``--model`` and, for segmenters, ``--rivals``.
     options

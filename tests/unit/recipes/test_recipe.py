@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.registry import MODELS
+from qupath_her2.models.registry import find_model
 from qupath_her2.patches.tasks import find_task
 from qupath_her2.recipes import RECIPES, Recipe, find_recipe
+
+if TYPE_CHECKING:
+    from qupath_her2.patches.manifest import PatchManifest
 
 
 @pytest.fixture(params=RECIPES)
@@ -31,7 +36,7 @@ def test_recipes_are_found_by_name_and_near_misses_are_suggested() -> None:
 def test_task_and_networks_exist(recipe: Recipe) -> None:
     assert recipe.patches.task == recipe.task
     assert find_task(recipe.task).name == recipe.task
-    assert {recipe.model, *recipe.rivals} <= set(MODELS)
+    assert [find_model(name).name for name in (recipe.model, *recipe.rivals)] == [recipe.model, *recipe.rivals]
     assert recipe.model not in recipe.rivals
 
 
@@ -57,3 +62,21 @@ def test_the_source_is_named(recipe: Recipe) -> None:
     assert recipe.data.startswith("Paper: ")
     assert " Here: " in recipe.data
     assert recipe.reported
+
+
+@pytest.mark.slow
+def test_a_recipe_trains_any_network_of_timm_without_further_registration(
+    count_study: Path, count_manifest: PatchManifest, tmp_path: Path
+) -> None:
+    pytest.importorskip("timm")
+    from qupath_her2.models.card import read_card
+    from qupath_her2.runs.plan import find_settings
+    from qupath_her2.training.classifier import train_network
+    from qupath_her2.training.types import TrainJob
+    from tests.helpers.recipes import DRAWN
+
+    mine = replace(RECIPES["patch-count"], name="mine", model="timm:test_resnet")
+    settings = find_settings(count_study, None, DRAWN["patch-count"].settings(epochs=1), recipe=mine)
+    trained = train_network(TrainJob(count_manifest, mine, settings, tmp_path / "net", mine.model, "random"))
+    card = read_card(trained.checkpoint)
+    assert (card.recipe, card.model) == ("mine", "timm:test_resnet")
