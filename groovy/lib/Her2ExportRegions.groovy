@@ -28,7 +28,7 @@ class Her2ExportRegions {
 
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create()
 
-    /** The objects to export, sorted by ID: the user's annotations, and all TMA cores, those marked missing included. */
+    /** The objects to export, sorted by ID: the user's annotations, and all TMA cores, also those marked missing. */
     static List<PathObject> objectsOf(PathObjectHierarchy hierarchy) {
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject annotation : hierarchy.getAnnotationObjects())

@@ -32,7 +32,7 @@ def progress_bar(*fields: str, after: str = "") -> Progress:
 
     Parameters
     ----------
-    fields
+    *fields
         Fields of the task shown after the bar, as given to ``add_task`` and ``update``.
     after
         Field shown last, such as a file name, whose changing length moves nothing else.

@@ -63,7 +63,10 @@ def test_a_value_out_of_range_is_refused_by_name(kind: type, wrong: dict[str, fl
     [
         ({"learning_rate": 0.0, "least_learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
         ({"learning_rate": math.inf}, "learning_rate is inf"),
-        ({"learning_rate": 1e-8}, "least_learning_rate is 1e-07; it must be at most learning_rate, which is 1e-08"),
+        (
+            {"learning_rate": 1e-8},
+            "least_learning_rate is 1e-07; it must be at most learning_rate, which is 1e-08",
+        ),
     ],
 )
 def test_learning_rates_must_be_ordered(wrong: dict[str, float], words: str) -> None:

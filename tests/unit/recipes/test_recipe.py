@@ -36,7 +36,10 @@ def test_recipes_are_found_by_name_and_near_misses_are_suggested() -> None:
 def test_task_and_networks_exist(recipe: Recipe) -> None:
     assert recipe.patches.task == recipe.task
     assert find_task(recipe.task).name == recipe.task
-    assert [find_model(name).name for name in (recipe.model, *recipe.rivals)] == [recipe.model, *recipe.rivals]
+    assert [find_model(name).name for name in (recipe.model, *recipe.rivals)] == [
+        recipe.model,
+        *recipe.rivals,
+    ]
     assert recipe.model not in recipe.rivals
 
 
