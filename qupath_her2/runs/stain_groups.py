@@ -233,6 +233,9 @@ def _kept_or_new(
     if not kept or kept == estimated:
         return estimated, []
     came_from = {name: mark for group in kept for name, mark in group.members.items()}
+    if not came_from:
+        # QuPath's defaults, kept from a run in which no image was scored: nothing depends on them.
+        return estimated, []
     gone = [name for name, mark in came_from.items() if kind.fingerprints.get(name) != mark]
     if gone:
         return estimated, [

@@ -203,3 +203,15 @@ def test_images_without_a_pixel_size_are_not_scored_and_give_no_vectors(project:
     found = pool(project)
     assert not any("bare" in image for image in found.own)
     assert found.notes == ()
+
+
+def test_defaults_of_a_run_without_scored_images_give_way_without_a_word(project: Path, out: Path) -> None:
+    regions = {path: path.read_bytes() for path in project.glob("*.geojson")}
+    for path in regions:
+        path.unlink()
+    pool(project)
+    for path, content in regions.items():
+        path.write_bytes(content)
+    found = pool(project)
+    assert found.notes == ()
+    assert next(iter(found.stains.values())).source == "estimate from 2 images, DAB from 1"
