@@ -31,7 +31,8 @@ def losses(path: Path, found: RegionFile) -> Iterator[str]:
     """Yield sentences on features that vanished, and on areas that changed without a word."""
     with deep_recursion():
         data = json.loads(_content(path))
-    features = list(_features(data))
+    objects = list(_objects(data))
+    features = [item for item in objects if item.get("type") == "Feature" and not _is_bare_root(item)]
     skipped = [note for note in found.notes if note.endswith(_COUNTED) and note.split(" ", 1)[0].isdecimal()]
     cells = 0 if found.existing_cells is None else len(found.existing_cells)
     named = (found.regions, found.quarantined, found.labels, found.cores, found.missing_cores)
@@ -39,7 +40,7 @@ def losses(path: Path, found: RegionFile) -> Iterator[str]:
     if accounted < len(features):
         yield f"{len(features) - accounted} of {len(features)} features vanished"
     said = " ".join((*found.repairs, *found.notes))
-    areas = {round(area, 1) for feature in features for area in _areas(feature)}
+    areas = {round(area, 1) for item in objects for area in _areas(item)}
     for region in (*found.regions, *found.labels, *found.cores):
         area = region.geometry.area
         is_known = any(abs(area - other) <= 0.001 * max(area, other) + 0.2 for other in areas)
@@ -70,8 +71,8 @@ def _content(path: Path) -> str:
     return raw.decode("utf-8-sig")
 
 
-def _features(data: Any) -> Iterator[Any]:
-    """Yield every object of type Feature in a place where features stand, however deep."""
+def _objects(data: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a place where features stand, however deep and of whatever type."""
     pending = [data]
     while pending:
         item = pending.pop()
@@ -79,8 +80,7 @@ def _features(data: Any) -> Iterator[Any]:
             pending.extend(item)
         if not isinstance(item, dict):
             continue
-        if item.get("type") == "Feature" and not _is_bare_root(item):
-            yield item
+        yield item
         properties = item.get("properties")
         holders = [item, properties] if isinstance(properties, dict) else [item]
         places = [(item, "features"), *((h, key) for h in holders for key in ("childObjects", "children"))]
@@ -99,9 +99,9 @@ def _is_bare_root(item: dict[str, Any]) -> bool:
 
 
 def _areas(feature: dict[str, Any]) -> Iterator[float]:
-    """Yield the area of a feature's geometry inside the image: as drawn where valid, else by `make_valid`."""
+    """Yield the area of an object's geometry, and of its part in the image: where invalid, by `make_valid`."""
     try:
-        shape = shapely.geometry.shape(feature["geometry"])
+        shape = shapely.geometry.shape(feature.get("geometry", feature))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, shapely.errors.ShapelyError):
         # Not GeoJSON to shapely; what we make of it is checked by its validity alone.
         return
