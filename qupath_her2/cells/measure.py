@@ -301,5 +301,5 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress,
     )  # fmt: skip
-    warnings += check_nuclei(found.nucleus_radii_um, pixel_size_um, s.scale)
+    warnings += check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
     return _finish(found, existing, region_map, refusal, warnings, s, quality)

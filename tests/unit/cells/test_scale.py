@@ -71,7 +71,7 @@ def radii(n: int, diameter_um: float) -> np.ndarray:
 def test_nuclei_that_do_not_fit_are_a_warning_with_a_pixel_size_that_would(
     diameter_um: float, words: str
 ) -> None:
-    warnings = check_nuclei(radii(200, diameter_um), 0.25, LIMITS)
+    warnings = check_nuclei(radii(200, diameter_um), None, 0.25, LIMITS)
     assert len(warnings) == bool(words)
     if words:
         assert warnings[0].startswith(f"Nuclei are {words} for pixels of 0.25 µm: their median diameter is")
@@ -82,8 +82,11 @@ def test_nuclei_that_do_not_fit_are_a_warning_with_a_pixel_size_that_would(
 
 
 def test_few_nuclei_and_cells_without_nucleus_say_nothing() -> None:
-    assert check_nuclei(radii(49, 4.0), 0.25, LIMITS) == []
-    assert check_nuclei(np.concatenate([radii(40, 4.0), np.zeros((300, 32), np.float32)]), 0.25, LIMITS) == []
+    assert check_nuclei(radii(49, 4.0), 14.0, 0.25, LIMITS) == []
+    assert (
+        check_nuclei(np.concatenate([radii(40, 4.0), np.zeros((300, 32), np.float32)]), None, 0.25, LIMITS)
+        == []
+    )
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,19 @@ def test_tags_off_by_ten_are_refused_and_by_two_warned(field, stains_of, tumour)
     right = measured(0.5)
     assert right.refusal is None
     assert not any("Nuclei" in warning for warning in right.warnings)
+
+
+def test_large_blobs_tell_where_the_detector_finds_parts_of_nuclei() -> None:
+    assert check_nuclei(radii(200, 7.0), 8.8, 0.5, LIMITS) == []
+    (warning,) = check_nuclei(radii(200, 7.0), 13.4, 0.5, LIMITS)
+    assert "Nuclei are large for pixels of 0.5 µm: their median diameter is 13.4 µm" in warning
+    assert "A pixel size near 0.26 µm would fit" in warning
+
+
+def test_fine_pixels_called_twice_as_coarse_are_a_warning(drawn, stains_of, tumour) -> None:
+    fine = drawn("2+", width_px=1200, height_px=1200, seed=37, pixel_size_um=0.25)
+    found = measure_cells(
+        ArraySlide(fine.rgb), [tumour(0, 0, 1200, 1200)], pixel_size_um=0.5, stains=stains_of(fine),
+        settings=CellSettings(),
+    )  # fmt: skip
+    assert found.refusal is not None or any("Nuclei are large" in text for text in found.warnings)
