@@ -53,8 +53,8 @@ class ScaleSettings:
         so that only sizes off by more than about three are refused.
     warn_blob_um
         Diameter of these blobs above which there is a warning: 22 of the 24 pictures measure 8.8 µm or less, two that
-        are out of focus 12.4 µm; with a pixel size twice as large, drawn fields measure 11.3 to 13.4 µm. The detector cannot
-        tell: it looks for nuclei of the usual size and finds parts of larger ones.
+        are out of focus 12.4 µm; with a pixel size twice as large, drawn fields measure 11.3 to 13.4 µm. The detector
+        cannot tell: it looks for nuclei of the usual size and finds parts of larger ones.
     min_nucleus_um, max_nucleus_um
         Median diameter of the nuclei found, outside which there is a warning. 12 real pictures have 6.2 to 9.9 µm,
         drawn ones 7.0 to 7.4 µm; with a pixel size half as large, 4.1 to 5.8 µm.
