@@ -41,6 +41,10 @@ MAX_TILE_PIXELS = 2**24
 #: About 31,600 x 31,600 px. Tissue is sought on the coarsest level that is fine enough, which is read as a whole:
 #: about ten seconds at the limit. Slides of 200,000 x 200,000 px have levels of 64-fold downsample, 10 megapixels.
 MAX_COARSEST_PIXELS = 1_000_000_000
+#: The same for files that store a byte for at most `_PIXELS_A_BYTE` pixels, as real slides without a pyramid do (blank
+#: glass in JPEG takes about a byte for 100 px): 60,000 x 60,000 px are searched in half a minute, tile by tile.
+MAX_STORED_COARSEST_PIXELS = 4_000_000_000
+_PIXELS_A_BYTE = 100
 #: That many pixels in tiles of 64 x 64 px; each tile costs some microseconds, whatever its size.
 MAX_COARSEST_TILES = 250_000
 #: 200,000 x 200,000 px in tiles of 128 x 128 px are 2.4 million.
@@ -116,7 +120,7 @@ def check_tile(width: int, height: int, page: int = 0) -> None:
         )
 
 
-def check_coarsest_level(sizes: Sequence[tuple[int, int]], tiles: int = 0) -> None:
+def check_coarsest_level(sizes: Sequence[tuple[int, int]], tiles: int = 0, stored_bytes: int = 0) -> None:
     """Raise LimitError if even the smallest level of a pyramid is too large to be read as a whole.
 
     Parameters
@@ -125,12 +129,16 @@ def check_coarsest_level(sizes: Sequence[tuple[int, int]], tiles: int = 0) -> No
         (width, height) of each level, px, in any order.
     tiles
         Number of tiles of the smallest level; 0 if unknown.
+    stored_bytes
+        Size of the file; 0 if unknown. A small file cannot hold a large picture, whatever it claims.
     """
     width, height = min(sizes, key=lambda size: size[0] * size[1])
-    if width * height > MAX_COARSEST_PIXELS:
+    is_stored = width * height <= stored_bytes * _PIXELS_A_BYTE
+    limit = MAX_STORED_COARSEST_PIXELS if is_stored else MAX_COARSEST_PIXELS
+    if width * height > limit:
         raise LimitError(
             f"its coarsest level is {width} × {height} px ({width * height / 1e6:,.0f} megapixels), over the limit of "
-            f"{MAX_COARSEST_PIXELS / 1e6:,.0f} megapixels at which a slide can still be searched for tissue"
+            f"{limit / 1e6:,.0f} megapixels at which a slide can still be searched for tissue"
         )
     if tiles > MAX_COARSEST_TILES:
         raise LimitError(

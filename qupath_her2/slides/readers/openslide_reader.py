@@ -78,7 +78,7 @@ class OpenSlideSlide(BaseSlide):
         properties = handle.properties
         full: tuple[int, int] = handle.dimensions
         try:
-            check_coarsest_level(handle.level_dimensions)
+            check_coarsest_level(handle.level_dimensions, stored_bytes=path.stat().st_size)
         except LimitError as error:
             handle.close()
             raise read_error(path, error, error.way_out) from error

@@ -97,7 +97,8 @@ def describe_levels(tiff: tifffile.TiffFile, file_size: int, first: Any = None) 
     levels = sorted(
         (_level(page, file_size) for page in _pyramid_pages(tiff, first)), key=lambda level: -level.width
     )
-    check_coarsest_level([(level.width, level.height) for level in levels], len(levels[-1].offsets))
+    sizes = [(level.width, level.height) for level in levels]
+    check_coarsest_level(sizes, len(levels[-1].offsets), file_size)
     return tuple(levels)
 
 
