@@ -71,10 +71,20 @@ def _content(rng: random.Random) -> tuple[bytes, list[str]]:
     damages = []
     for _ in range(rng.choice((0, 0, 1, 1, 3, 10))):
         damages.append(_damage(rng, data))
-    raw = json.dumps(data).encode("utf-8", "surrogatepass")
-    # Swapping and doubling may multiply a file; a large one takes long without being odd.
-    raw, text = _text_damage(rng, raw[:_MOST_BYTES])
+    raw, text = _text_damage(rng, _bounded_json(data))
     return raw, [nesting, *damages, text]
+
+
+def _bounded_json(data: Any) -> bytes:
+    """Return JSON, cut off at `_MOST_BYTES`."""
+    # Swapping and doubling may multiply a file without end; a large one takes long without being odd.
+    parts, size = [], 0
+    for part in json.JSONEncoder().iterencode(data):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            break
+    return "".join(parts).encode("utf-8", "surrogatepass")[:_MOST_BYTES]
 
 
 def _feature(rng: random.Random, depth: int) -> dict[str, Any]:
