@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qupath_her2.slides.stains.density_sample import sample_tissue
-from qupath_her2.slides.stains.estimate import StainDirections, accepted_vectors, stain_directions
+from qupath_her2.slides.stains.estimate import accepted_vectors, stain_directions
 from qupath_her2.slides.stains.groups import deviation_deg
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors
 
@@ -90,7 +90,7 @@ def choose_stains(job: ScoreJob, slide: Slide, tissue: Tissue, pixel_size_um: fl
         for name, vectors in candidates.items()
         # QuPath's defaults in the place of an estimate that failed are offered once, by their own name.
         if (name == "QuPath's defaults" or not _is_default(vectors))
-        and _apart(vectors, used) > _SAME_WITHIN_DEG
+        and deviation_deg(vectors, used) > _SAME_WITHIN_DEG
     }
     origin = f"stain vectors: {_SET_BY.get(used.source, used.source)}"
     if used is shared and own.hematoxylin is not None:
@@ -100,10 +100,6 @@ def choose_stains(job: ScoreJob, slide: Slide, tissue: Tissue, pixel_size_um: fl
 
 def _is_default(vectors: StainVectors) -> bool:
     return vectors.source.startswith(QUPATH_H_DAB.source)
-
-
-def _apart(one: StainVectors, other: StainVectors) -> float:
-    return deviation_deg(StainDirections(one.hematoxylin, one.dab, 1.0, 0), other)
 
 
 def _on_glass(stains: StainVectors, tissue: Tissue) -> StainVectors:

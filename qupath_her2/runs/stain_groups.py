@@ -245,7 +245,7 @@ def _kept_or_new(
     sampled = {name for group in estimated for name in group.members}
     if not sampled - set(came_from):
         return estimated, []
-    moved = max(_angles(_vectors_of(name, kept), _vectors_of(name, estimated)) for name in sampled)
+    moved = max(deviation_deg(_vectors_of(name, kept), _vectors_of(name, estimated)) for name in sampled)
     n_added = len(sampled - set(came_from))
     added = f"{n_added} image{'s' if n_added > 1 else ''} added since"
     if moved <= _KEPT_WITHIN_DEG:
@@ -285,7 +285,3 @@ def _group_notes(kind: _Kind, groups: list[KeptGroup], own: Mapping[str, StainDi
 def _vectors_of(image: str, groups: Sequence[KeptGroup]) -> StainVectors:
     """Return the vectors of an image: those of its group, or of the largest group where it was not sampled."""
     return next((group.vectors for group in groups if image in group.members), groups[0].vectors)
-
-
-def _angles(one: StainVectors, other: StainVectors) -> float:
-    return deviation_deg(StainDirections(one.hematoxylin, one.dab, 1.0, 0), other)

@@ -34,7 +34,6 @@ from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.scoring.rules import fact_counts
 from qupath_her2.scoring.score_cells import score_cells
 from qupath_her2.scoring.stain_stability import Restained, with_stain_stability
-from qupath_her2.slides.stains.estimate import StainDirections
 from qupath_her2.slides.stains.groups import deviation_deg
 from qupath_her2.slides.stains.vectors import StainVectors
 
@@ -173,7 +172,7 @@ def _counted(
     restained = []
     for name, again in found.items():
         other = setup.alternative_stains[name]
-        away = deviation_deg(StainDirections(other.hematoxylin, other.dab, 1.0, 0), used)
+        away = deviation_deg(other, used)
         before = fact_counts(cells.intensity[again.before], cells.pattern[again.before])
         after = fact_counts(again.intensity, again.pattern)
         restained.append(Restained(name, round(away, 1), _rows(before), _rows(after)))

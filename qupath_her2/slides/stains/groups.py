@@ -82,23 +82,21 @@ def group_images(
     return [StainGroup(tuple(sorted(members)), _vectors(own, members, s)) for members in groups]
 
 
-def deviation_deg(own: StainDirections, vectors: StainDirections | StainVectors) -> float:
-    """Return how far an image's own directions lie from others: the larger of both angles, degrees.
+def deviation_deg(one: StainDirections | StainVectors, other: StainDirections | StainVectors) -> float:
+    """Return how far two pairs of stain directions lie apart: the larger of both angles, degrees.
 
     Parameters
     ----------
-    own
-        Directions found in the image alone.
-    vectors
-        Those of its group, or of another image.
+    one, other
+        Directions found in an image, or stain vectors.
 
     Returns
     -------
     float
         Haematoxylin alone where one of both has no DAB; 0 where nothing can be compared.
     """
-    pairs = ((own.hematoxylin, vectors.hematoxylin), (own.dab, vectors.dab))
-    return max((angle_deg(one, other) for one, other in pairs if one and other), default=0.0)
+    pairs = ((one.hematoxylin, other.hematoxylin), (one.dab, other.dab))
+    return max((angle_deg(left, right) for left, right in pairs if left and right), default=0.0)
 
 
 def _largest(own: Mapping[str, StainDirections], names: Collection[str], reach_deg: float) -> set[str]:
