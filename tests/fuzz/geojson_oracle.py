@@ -98,10 +98,18 @@ def _is_bare_root(item: dict[str, Any]) -> bool:
     )
 
 
+def _without_empty_entries(geometry: Any) -> Any:
+    """Return a geometry whose collections hold objects alone: shapely rejects them for one entry of ``[]``."""
+    if not isinstance(geometry, dict) or not isinstance(geometry.get("geometries"), list):
+        return geometry
+    parts = [_without_empty_entries(part) for part in geometry["geometries"] if isinstance(part, dict)]
+    return {**geometry, "geometries": parts}
+
+
 def _areas(feature: dict[str, Any]) -> Iterator[float]:
     """Yield the area of an object's geometry, and of its part in the image: where invalid, by `make_valid`."""
     try:
-        shape = shapely.geometry.shape(feature.get("geometry", feature))
+        shape = shapely.geometry.shape(_without_empty_entries(feature.get("geometry", feature)))
     except (AttributeError, KeyError, TypeError, ValueError, IndexError, shapely.errors.ShapelyError):
         # Not GeoJSON to shapely; what we make of it is checked by its validity alone.
         return

@@ -113,12 +113,9 @@ class _Oddities:
         """Return a sentence fragment for each kind."""
         notes = []
         for kind, count in self.left_out.most_common(3):
-            what = (
-                f"a {kind} in its collection has"
-                if count == 1
-                else f"{count} x {kind} in its collection have"
-            )
-            notes.append(f"{what} no area and {'was' if count == 1 else 'were'} left out")
+            one = f"1 {kind} in its collection has no area and was left out"
+            many = f"{count:,} x {kind} in its collection have no area and were left out"
+            notes.append(one if count == 1 else many)
         if len(self.left_out) > 3:
             notes.append(f"{len(self.left_out) - 3} other kinds of geometry in its collection were left out")
         if self.is_flat:
@@ -151,7 +148,7 @@ def _polygon_coordinates(geometry: dict[str, Any], oddities: _Oddities) -> Itera
             # It may have a class of its own, so its area is not simply part of this one.
             raise BadGeometryError(f"holds a {kind} in its geometry; write that beside it, not into it")
         elif item is not geometry:
-            oddities.left_out[_shortened(kind)] += 1
+            oddities.left_out["entry without a type" if kind is None else _shortened(kind)] += 1
 
 
 def _refuse_other_plane(plane: object) -> None:

@@ -108,7 +108,7 @@ def test_a_collection_is_its_polygons() -> None:
     other = polygon([[20, 0], [30, 0], [30, 10], [20, 10], [20, 0]])
     shape, notes = parse_polygon({"type": "GeometryCollection", "geometries": [inner, other]})
     assert shape.area == 200
-    assert notes == ["a Point in its collection has no area and was left out"]
+    assert notes == ["1 Point in its collection has no area and was left out"]
     with pytest.raises(BadGeometryError, match="GeometryCollection, which has no area"):
         parse_polygon(
             {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [5, 5]}]}
