@@ -1,8 +1,8 @@
 """Boosted regression trees stored as plain arrays.
 
 Own code instead of a pickled scikit-learn model: unpickling runs code from the file and ties it to one scikit-learn
-version, and scoring should not need scikit-learn. `tests.quality.nucleus_trees` trains the trees with scikit-learn,
-and a test compares the predictions.
+version, and scoring should not need scikit-learn. `tests.quality.nucleus_trees` and `tests.quality.tumour_trees` train
+the trees with scikit-learn, and a test compares the predictions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ class Trees:
     baseline: float
 
 
-def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -> dict[str, Trees]:
+def load_trees(
+    name: str,
+    targets: tuple[str, ...],
+    features: tuple[str, ...],
+    trained_by: str = "tests.quality.nucleus_trees",
+) -> dict[str, Trees]:
     """Load trees shipped as package data.
 
     Parameters
@@ -59,6 +64,8 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
         Names of the predictions to load.
     features
         Columns that the caller computes; they must be those the trees were trained on, in order.
+    trained_by
+        Module that trains them, for the message.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def load_trees(name: str, targets: tuple[str, ...], features: tuple[str, ...]) -
             raise ExchangeError(
                 f"The regression trees '{name}' were trained on other features than this version computes "
                 f"({', '.join(differing)}). Reinstall qupath-her2, or retrain them with "
-                "python -m tests.quality.nucleus_trees."
+                f"python -m {trained_by}."
             )
         return {
             target: Trees(
