@@ -30,7 +30,7 @@ import shapely
 from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.records import CaseInfo, Region
+from qupath_her2.records import PROPOSED_CLASS, CaseInfo, Region
 
 __all__ = [
     "UUID_TAG",
@@ -39,6 +39,7 @@ __all__ = [
     "canonical_json",
     "image_fingerprint",
     "input_hash",
+    "is_made_region",
     "is_ours",
     "json_default",
     "object_uuids",
@@ -150,6 +151,14 @@ def are_ours(uuids: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return mine
 
 
+def is_made_region(region: Region) -> bool:
+    """Return whether a region is one that this package made: all tissue, or a proposal that nobody has accepted.
+
+    An annotation of ours to which a person gave a class is that person's region, though its UUID stays.
+    """
+    return is_ours(region.uuid) and region.class_name in (None, PROPOSED_CLASS)
+
+
 def run_key_of(uuid: UUID) -> str | None:
     """Return the run key (11 hex digits, see `run_key`) of one of our objects; None for any other object."""
     if not is_ours(uuid):
@@ -251,8 +260,8 @@ def input_hash(
     Parameters
     ----------
     regions
-        Annotations, in any order. Our own objects among them are left out, so that a push never makes its own
-        result stale; names and measurements are left out too.
+        Annotations, in any order. Those that we made are left out, so that a push never makes its own result stale;
+        names and measurements are left out too.
     image_fingerprint
         Result of `image_fingerprint`.
     pixel_size_um
@@ -277,7 +286,7 @@ def input_hash(
     # The prefix separates this scheme from later ones: a change of scheme must change every hash.
     digest = hashlib.sha256(b"qupath-her2 input 1\n")
     # Sorted by digest, since QuPath exports regions in any order.
-    for region in sorted(_region_digest(region) for region in regions if not is_ours(region.uuid)):
+    for region in sorted(_region_digest(region) for region in regions if not is_made_region(region)):
         digest.update(region)
     rest = {
         "calibration_um": pixel_size_um,

@@ -22,6 +22,7 @@ __all__ = [
     "INTENSITIES",
     "NOT_MEASURED",
     "PATTERNS",
+    "PROPOSED_CLASS",
     "Box",
     "CaseInfo",
     "CellTable",
@@ -35,6 +36,7 @@ __all__ = [
     "Score",
     "SlideRef",
     "SlideScore",
+    "TUMOUR_PROBABILITY",
 ]
 
 #: Cell classes as QuPath names them; QuPath computes the H-score itself from the last component of each.
@@ -46,6 +48,12 @@ PATTERNS: tuple[str, ...] = ("none", "incomplete", "lateral or basolateral", "co
 
 #: Class index of a cell without a membrane measurement: not a class, and never counted as negative.
 NOT_MEASURED = 255
+
+#: Class of annotations that the program proposes as tumour: never scored before a person changes it to ``Tumor``.
+PROPOSED_CLASS = "Tumor?"
+
+#: Measurement of cells where tumour was searched for, 0..1, and of proposed regions: the mean of their cells.
+TUMOUR_PROBABILITY = "HER2: Tumour probability"
 
 RegionRole = Literal["tumour", "stroma", "ignore", "in_situ", "control", "other"]
 Site = Literal["breast", "gastric"]
@@ -131,8 +139,8 @@ class Refusal:
     """Why an image or region is not assessable.
 
     `code` is one stable word (``pixel_size_missing``, ``pixels_too_coarse``, ``not_ihc``, ``blurred``,
-    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tissue``, ``no_patches``); `reason` is the sentence
-    shown to the user.
+    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tumour_found``, ``no_tissue``, ``no_patches``);
+    `reason` is the sentence shown to the user.
     """
 
     code: str
@@ -256,7 +264,7 @@ class Score:
     Attributes
     ----------
     status
-        ``scored``, ``not assessable``, or ``predicted`` by a network.
+        ``scored``, ``not assessable``, ``predicted`` by a network, or ``proposed``: tumour regions, without a score.
     score
         ``0``, ``1+``, ``2+``, ``3+``; None unless scored.
     reason
@@ -283,9 +291,11 @@ class Score:
         `Refusal.code` if not assessable.
     prediction
         The network's prediction, if predicted.
+    tumour_probability
+        Mean probability of tumour, 0..1, of the cells in a region that the program proposed; None for all others.
     """
 
-    status: Literal["scored", "not assessable", "predicted"]
+    status: Literal["scored", "not assessable", "predicted", "proposed"]
     score: str | None
     reason: str
     guideline: str
@@ -299,12 +309,15 @@ class Score:
     warnings: tuple[str, ...] = ()
     refusal_code: str | None = None
     prediction: Prediction | None = None
+    tumour_probability: float | None = None
 
     @property
     def answer(self) -> str:
-        """The result in a word or two: the score, the predicted class, ``no class`` or ``not assessable``."""
+        """The result in a word or two: the score, predicted class, ``no class``, ``proposed`` or ``not assessable``."""
         if self.prediction is not None:
             return self.prediction.class_name or "no class"
+        if self.status == "proposed":
+            return self.status
         return self.score or "not assessable"
 
 
@@ -319,13 +332,13 @@ class SlideScore(Score):
 class ImageResult:
     """The outcome of one job: the folder of the finished run, and its score.
 
-    `state` is ``scored``, ``predicted``, ``not assessable``, ``up to date`` or ``failed`` (then `error` holds the
-    message).
+    `state` is ``scored``, ``predicted``, ``proposed``, ``not assessable``, ``up to date`` or ``failed`` (then `error`
+    holds the message).
     """
 
     image: str
     name: str
-    state: Literal["scored", "predicted", "not assessable", "up to date", "failed"]
+    state: Literal["scored", "predicted", "proposed", "not assessable", "up to date", "failed"]
     run_dir: Path | None = None
     score: SlideScore | None = None
     error: str | None = None

@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Annotated
 
-from qupath_her2.records import RegionRole
+from qupath_her2.records import PROPOSED_CLASS, RegionRole
 from qupath_her2.setting_ranges import Text, check_settings
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "class_colour",
     "class_role",
     "grade_of",
+    "is_proposed",
     "patch_colour",
     "split_class",
 ]
@@ -35,6 +36,8 @@ GRADES: tuple[str, ...] = ("Negative", "1+", "2+", "3+")
 #: QuPath 0.4 to 0.7).
 CLASS_COLOURS: dict[str, tuple[int, int, int]] = {
     "Tumor": (200, 0, 0),
+    # Ours; QuPath has no such class.
+    PROPOSED_CLASS: (255, 0, 160),
     "Stroma": (150, 200, 150),
     "Immune cells": (160, 90, 160),
     "Necrosis": (50, 50, 50),
@@ -130,6 +133,11 @@ def grade_of(name: str | None) -> str | None:
     if last == "0" and len(parts) > 1:
         return "Negative"
     return next((grade for grade in GRADES if grade.casefold() == last), None)
+
+
+def is_proposed(name: str | None) -> bool:
+    """Return whether an annotation class means tumour that somebody still has to confirm: ``Tumor?``."""
+    return name is not None and _normalised(name).replace("tumour", "tumor") == PROPOSED_CLASS.casefold()
 
 
 def class_role(name: str | None, names: ClassNames) -> RegionRole:

@@ -15,6 +15,7 @@ from qupath_her2.project.class_names import class_colour
 from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
+from qupath_her2.report.summary_table import proposed_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +65,7 @@ def count_states(rows: Sequence[SummaryRow]) -> str:
     states = [row.state for row in rows]
     parts = [
         f"{states.count(state)} {state}"
-        for state in ("scored", "predicted", "not assessable", "failed")
+        for state in ("scored", "predicted", "proposed", "not assessable", "failed")
         if state in states
     ]
     return f"{len(rows)} image{'' if len(rows) == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
@@ -138,6 +139,7 @@ def write_html(
             title=title,
             rows=rows,
             notes=notes,
+            proposed=proposed_note(row.score for row in rows),
             images=zip(rows, pictures, strict=True),
             counts=count_states(rows),
             classes=CELL_CLASSES,

@@ -13,7 +13,7 @@ from uuid import UUID
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.provenance import is_ours
-from qupath_her2.records import CELL_CLASSES, Score
+from qupath_her2.records import CELL_CLASSES, PROPOSED_CLASS, Score
 from qupath_her2.report.summary_table import RegionRow, percent, short_class, shown_score
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _row(entry: dict[str, Any], number: int, image: SlideScore) -> RegionRow:
     return RegionRow(
         id=uuid,
         name=str(name or f"{class_name or 'Region'} {number}"),
-        kind=_kind(entry, uuid),
+        kind=_kind(entry, uuid, class_name),
         class_name=class_name,
         status=status,
         reason=reason,
@@ -108,11 +108,13 @@ def _row(entry: dict[str, Any], number: int, image: SlideScore) -> RegionRow:
     )
 
 
-def _kind(entry: dict[str, Any], uuid: str) -> RegionKind:
+def _kind(entry: dict[str, Any], uuid: str, class_name: str | None) -> RegionKind:
     if entry.get("is_core"):
         return "TMA core"
-    # The only region of our own is the one that stands for all tissue.
-    return "whole tissue" if is_ours(UUID(uuid)) else "annotation"
+    # A region of ours with another class is a proposal that a person accepted.
+    if not is_ours(UUID(uuid)) or class_name not in (None, PROPOSED_CLASS):
+        return "annotation"
+    return "whole tissue" if class_name is None else "proposed region"
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.project.spreadsheet import csv_bytes
-from qupath_her2.records import CELL_CLASSES, CaseInfo, Score
+from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,13 +22,14 @@ __all__ = [
     "lists_failures",
     "percent",
     "predictions_csv",
+    "proposed_note",
     "short_class",
     "shown_score",
     "summary_csv",
 ]
 
 
-RegionKind = Literal["TMA core", "annotation", "whole tissue"]
+RegionKind = Literal["TMA core", "annotation", "whole tissue", "proposed region"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class RegionRow:
     name
         Its name; class and number if it has none.
     kind
-        ``TMA core``, ``annotation``, or ``whole tissue`` where no region was drawn.
+        ``TMA core``, ``annotation``, or, where no region was drawn, ``whole tissue`` or ``proposed region``.
     class_name
         Its QuPath class.
     status
-        ``scored``, ``predicted``, ``not assessable``, ``no tumour`` (an empty core), ``missing`` (a core marked so in
-        QuPath), or ``pooled``: measured, but only the image has a score.
+        ``scored``, ``predicted``, ``proposed``, ``not assessable``, ``no tumour`` (an empty core), ``missing`` (a core
+        marked so in QuPath), or ``pooled``: measured, but only the image has a score.
     reason
         The sentence that explains the score, or why there is none.
     area_um2
@@ -82,7 +83,7 @@ class SummaryRow:
     name
         File name of the image.
     state
-        ``scored``, ``predicted``, ``not assessable`` or ``failed``.
+        ``scored``, ``predicted``, ``proposed``, ``not assessable`` or ``failed``.
     case
         Data of its case.
     score
@@ -103,6 +104,21 @@ class SummaryRow:
     run: str | None = None
     error: str | None = None
     regions: tuple[RegionRow, ...] = ()
+
+
+def proposed_note(scores: Iterable[Score | None]) -> str:
+    """Return the first sentence of a table in which regions that nobody confirmed were scored; "" for any other."""
+    known = [score for score in scores if score is not None]
+    n = sum(
+        score.status != "proposed"
+        and any(one.tumour_probability is not None for one in score.regions.values())
+        for score in known
+        if isinstance(score, SlideScore)
+    )
+    if not n:
+        return ""
+    where = "The tumour regions" if n == len(known) else f"In {n} of {len(known)} images, the tumour regions"
+    return f"{where} were proposed by the program and nobody confirmed them."
 
 
 def short_class(name: str) -> str:

@@ -19,13 +19,14 @@ from qupath_her2.provenance import (
     canonical_geometry,
     image_fingerprint,
     input_hash,
+    is_made_region,
     is_ours,
     object_uuids,
     run_key,
     run_key_of,
     sha256_file,
 )
-from qupath_her2.records import CaseInfo, Region
+from qupath_her2.records import PROPOSED_CLASS, CaseInfo, Region
 
 HASH = "0123456789abcdef" * 4
 SQUARE = shapely.box(10, 10, 110, 110)
@@ -105,9 +106,17 @@ def test_canonical_geometry_sees_a_moved_vertex_and_a_hole() -> None:
 
 def test_input_hash_ignores_order_names_and_our_own_objects() -> None:
     one, two = region(), region(shapely.box(0, 0, 5, 5), uuid=UUID(int=8))
-    own = region(uuid=UUID(bytes=object_uuids(HASH, 1)[0].tobytes()))
-    assert hashed(one, two) == hashed(two, one) == hashed(two, one, own)
+    own = region(uuid=UUID(bytes=object_uuids(HASH, 1)[0].tobytes()), class_name=None)
+    proposed = replace(own, class_name=PROPOSED_CLASS)
+    assert hashed(one, two) == hashed(two, one) == hashed(two, one, own) == hashed(two, one, proposed)
     assert hashed(replace(one, name="my favourite"), two) == hashed(one, two)
+
+
+def test_a_proposal_that_a_person_accepted_is_an_input() -> None:
+    accepted = region(uuid=UUID(bytes=object_uuids(HASH, 1)[0].tobytes()))
+    assert accepted.class_name == "Tumor"
+    assert not is_made_region(accepted)
+    assert hashed(region(), accepted) != hashed(region())
 
 
 def test_input_hash_sees_every_input() -> None:

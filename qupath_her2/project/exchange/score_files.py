@@ -14,7 +14,7 @@ import shapely
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.class_names import class_colour, split_class
 from qupath_her2.project.geojson.geometry import snap
-from qupath_her2.records import Prediction, Region, Score, SlideScore
+from qupath_her2.records import TUMOUR_PROBABILITY, Prediction, Region, Score, SlideScore
 
 __all__ = ["SCORE_FORMAT", "read_score", "region_measurements", "regions_geojson", "score_json"]
 
@@ -30,7 +30,14 @@ _AGAIN = "Score the image again with --force (run or predict)."
 
 def score_json(score: SlideScore) -> bytes:
     """Return ``score.json``, format 1: UTF-8, sorted keys, regions by UUID."""
-    return orjson.dumps({"format": SCORE_FORMAT, **dataclasses.asdict(score)}, option=_OPTIONS)
+    plain = _without_unknown(dataclasses.asdict(score))
+    regions = {uuid: _without_unknown(region) for uuid, region in plain["regions"].items()}
+    return orjson.dumps({"format": SCORE_FORMAT, **plain, "regions": regions}, option=_OPTIONS)
+
+
+def _without_unknown(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what only proposed regions have, where it is unknown: other scores have no such member."""
+    return {name: value for name, value in plain.items() if name != "tumour_probability" or value is not None}
 
 
 def read_score(data: bytes) -> SlideScore:
@@ -73,7 +80,8 @@ def _score_fields(raw: Any, where: str) -> dict[str, Any]:
     is_scored = raw["status"] == "scored" and raw["score"] in _SCORES
     is_refused = raw["status"] == "not assessable" and raw["score"] is None
     is_predicted = raw["status"] == "predicted" and raw["score"] is None and raw.get("prediction") is not None
-    if not (is_scored or is_refused or is_predicted):
+    is_proposed = raw["status"] == "proposed" and raw["score"] is None
+    if not (is_scored or is_refused or is_predicted or is_proposed):
         raise ExchangeError(
             f"score.json: status {raw['status']!r} and score {raw['score']!r} of {where} contradict "
             f"each other. {_AGAIN}"
@@ -103,6 +111,7 @@ def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": tuple(map(str, raw["warnings"])),
         "refusal_code": _optional(raw.get("refusal_code"), str),
         "prediction": _optional(raw.get("prediction"), _prediction),
+        "tumour_probability": _optional(raw.get("tumour_probability"), float),
     }
 
 
@@ -132,7 +141,8 @@ def region_measurements(score: Score) -> dict[str, float]:
     """Return the measurements of a scored annotation in QuPath, without those that are unknown.
 
     ``HER2: Score`` is 0..3, since QuPath measurements are numbers; shares are percentages of the measured tumour
-    cells. For a prediction they are the probability of each class and the number of patches.
+    cells. For a prediction they are the probability of each class and the number of patches; for a proposed region, the
+    mean probability of tumour of its cells and their number.
     """
     if score.prediction is not None:
         shown = {f"HER2: probability {name}": p for name, p in score.prediction.probabilities.items()}
@@ -142,7 +152,10 @@ def region_measurements(score: Score) -> dict[str, float]:
         "HER2: Num tumour cells": float(score.n_cells),
         "HER2: complete %": None if score.complete_share is None else 100 * score.complete_share,
         "HER2: H-score": score.h_score,
+        TUMOUR_PROBABILITY: score.tumour_probability,
     }
+    if score.status == "proposed":
+        numbers = {TUMOUR_PROBABILITY: score.tumour_probability, "HER2: Num cells": float(score.n_cells)}
     # By the grade alone, e.g. "HER2: 3+ %".
     for name, share in score.shares.items():
         numbers[f"HER2: {(split_class(name) or (name,))[-1]} %"] = 100 * share

@@ -13,7 +13,9 @@ strict mode refuses the whole file as well.
 * An annotation of an intensity class (``Tumor: 3+``) is a label, never a region.
 * An annotation without a class is quarantined, unless `ClassNames.unclassified_is_tumour` is on and no annotation has
   a tumour class.
-* Cells and detections become `ExistingCells`. Objects created by an earlier run of this package are skipped.
+* An annotation of the class ``Tumor?`` is a proposal, never a region.
+* Cells and detections become `ExistingCells`. Objects created by an earlier run of this package are skipped, except
+  annotations with a class: a person gave it to them, or has still to decide on a proposal.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from uuid import UUID
 from shapely import MultiPolygon, Polygon
 from shapely.errors import ShapelyError
 
-from qupath_her2.project.class_names import ClassNames, class_role, grade_of
+from qupath_her2.project.class_names import ClassNames, class_role, grade_of, is_proposed
 from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells, largest_ring
 from qupath_her2.project.geojson.features import (
     Feature,
@@ -100,6 +102,8 @@ class RegionFile:
         TMA cores marked missing in QuPath; they are listed, never scored.
     n_unclassified
         Annotations quarantined because they have no class.
+    proposals
+        Annotations of the class ``Tumor?``, by whomever; their `role` is ``other``.
     """
 
     regions: tuple[Region, ...] = ()
@@ -111,6 +115,7 @@ class RegionFile:
     cores: tuple[Region, ...] = ()
     missing_cores: tuple[Region, ...] = ()
     n_unclassified: int = 0
+    proposals: tuple[Region, ...] = ()
 
 
 def read_regions(
@@ -153,6 +158,7 @@ class _FeatureSorter:
     regions: list[Region] = field(default_factory=list)
     quarantined: list[QuarantinedFeature] = field(default_factory=list)
     labels: list[Region] = field(default_factory=list)
+    proposals: list[Region] = field(default_factory=list)
     cores: list[Region] = field(default_factory=list)
     missing_cores: list[Region] = field(default_factory=list)
     cells: CellCollector = field(default_factory=CellCollector)
@@ -185,7 +191,7 @@ class _FeatureSorter:
                 self._count_skipped("roots of QuPath's object hierarchy")
         elif feature.object_type == "tile":
             self._count_skipped("tiles")
-        elif feature.uuid is not None and is_ours(feature.uuid):
+        elif _is_result(feature):
             self._count_skipped("objects of an earlier HER2 run")
         else:
             try:
@@ -247,6 +253,8 @@ class _FeatureSorter:
             (self.missing_cores if feature.is_missing else self.cores).append(region)
         elif is_label:
             self.labels.append(region)
+        elif is_proposed(feature.class_name):
+            self.proposals.append(region)
         elif feature.class_name is None:
             self.unclassified.append((feature, region))
         else:
@@ -299,7 +307,14 @@ class _FeatureSorter:
             cores=tuple(self.cores),
             missing_cores=tuple(self.missing_cores),
             n_unclassified=sum(bad.reason == self.origin.no_class for bad in self.quarantined),
+            proposals=tuple(self.proposals),
         )
+
+
+def _is_result(feature: Feature) -> bool:
+    """Return whether a feature is a result of ours that no person has taken over."""
+    is_classified = feature.object_type == "annotation" and feature.class_name is not None
+    return feature.uuid is not None and is_ours(feature.uuid) and not is_classified
 
 
 def _beyond_degrees(features: list[Any]) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
@@ -95,9 +94,8 @@ def push(
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
     runs = _runs(her2)
     qupath = choose_qupath(project.version)
-    # Scores and predictions are separate layers in QuPath, each with its own run.
-    is_prediction = exchange_root(her2) != her2
-    shown = {e.id: e.prediction_run if is_prediction else e.run for e in selected}
+    # Scores, predictions and proposals are separate layers in QuPath, each with its own run.
+    shown = {e.id: e.run_in(her2.name) for e in selected}
     pending = [e for e in selected if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
     # Starting a JVM takes seconds, which a repeated batch run would spend on every project.
     if not pending:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qupath_her2.errors import ExchangeError, Her2Error
+from qupath_her2.project.exchange.images import PREDICTIONS, PROPOSALS
 from qupath_her2.project.folder import project_file
 from qupath_her2.project.image_files import nfc
 
@@ -26,8 +27,8 @@ class ProjectEntry:
         Entry id and image name.
     n_objects
         Number of objects when the image was last saved, QuPath's root object included; 0 if unknown.
-    run, prediction_run
-        Run ids of the scores and predictions shown in the image, None if there are none.
+    run, prediction_run, proposal_run
+        Run ids of the scores, predictions and proposed regions shown in the image, None if there are none.
     """
 
     id: str
@@ -35,6 +36,11 @@ class ProjectEntry:
     n_objects: int
     run: str | None = None
     prediction_run: str | None = None
+    proposal_run: str | None = None
+
+    def run_in(self, folder: str) -> str | None:
+        """Return the run shown of the results in an exchange folder of this name."""
+        return {PREDICTIONS: self.prediction_run, PROPOSALS: self.proposal_run}.get(folder, self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ def _entry(image: dict[str, Any], folder: Path) -> ProjectEntry:
     name = str(image.get("imageName") or entry_id)
     # Written by our import scripts.
     metadata = image.get("metadata") or {}
-    runs = metadata.get("HER2 run"), metadata.get("HER2 prediction run")
+    runs = [metadata.get(f"HER2 {kind}run") for kind in ("", "prediction ", "proposal ")]
     return ProjectEntry(entry_id, name, _n_objects(folder, entry_id), *runs)
 
 

@@ -13,6 +13,7 @@ from qupath_her2.project.class_names import (
     class_colour,
     class_role,
     grade_of,
+    is_proposed,
     patch_colour,
 )
 from qupath_her2.records import CELL_CLASSES
@@ -107,3 +108,14 @@ def test_any_text_has_a_role(name: str) -> None:
     role = class_role(name, NAMES)
     assert role in ("tumour", "stroma", "ignore", "in_situ", "control", "other")
     assert class_role(f"  {name} ", NAMES) == role
+
+
+@pytest.mark.parametrize("name", ["Tumor?", "tumour?", " TUMOR? "])
+def test_a_class_that_asks_is_a_proposal(name: str) -> None:
+    assert is_proposed(name)
+    assert class_role(name, NAMES) == "other"
+
+
+@pytest.mark.parametrize("name", [None, "", "Tumor", "Tumor ??", "Tumor?: 3+", "?"])
+def test_any_other_class_is_none(name: str | None) -> None:
+    assert not is_proposed(name)

@@ -138,3 +138,12 @@ def test_an_image_without_regions_has_a_line_too() -> None:
 def test_a_damaged_record_is_named(damage: Any) -> None:
     with pytest.raises(ExchangeError, match="run r: an entry of 'regions' or 'unscored' is damaged"):
         region_rows(record(damage), image())
+
+
+def test_a_proposal_is_named_so_until_a_person_accepts_it() -> None:
+    own = str(UUID(bytes=object_uuids("ab" * 32, 1)[0].tobytes()))
+    kinds = {
+        name: region_rows(record(entry(own, "a", **{"class": name})), image(**{own: REGION}))[0].kind
+        for name in ("Tumor?", "Tumor")
+    }
+    assert kinds == {"Tumor?": "proposed region", "Tumor": "annotation"}

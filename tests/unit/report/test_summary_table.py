@@ -3,12 +3,15 @@ from __future__ import annotations
 import csv
 import io
 
-from qupath_her2.records import CELL_CLASSES, CaseInfo, SlideScore
+import pytest
+
+from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.summary_table import (
     SUMMARY_COLUMNS,
     SummaryRow,
     lists_failures,
     percent,
+    proposed_note,
     short_class,
     shown_score,
     summary_csv,
@@ -95,3 +98,31 @@ def test_figures_of_an_image_that_is_not_assessable_are_not_shown() -> None:
     }
     # The stored score keeps them: other limits may make it a score.
     assert few.shares != shown_score(few).shares == {}
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ([], ""),
+        ([None, "drawn"], ""),
+        (["found", None], "The tumour regions were proposed by the program and nobody confirmed them."),
+        (
+            ["found", "drawn", "found"],
+            "In 2 of 3 images, the tumour regions were proposed by the program and nobody confirmed them.",
+        ),
+        # Nothing was scored in them.
+        (["proposed"], ""),
+    ],
+)
+def test_the_first_sentence_counts_images_that_nobody_confirmed(
+    scores: list[str | None], sentence: str
+) -> None:
+    def one(kind: str | None) -> SlideScore | None:
+        if kind is None:
+            return None
+        status = "proposed" if kind == "proposed" else "scored"
+        probability = None if kind == "drawn" else 0.9
+        region = Score(status, None, "", "", tumour_probability=probability)  # type: ignore[arg-type]
+        return SlideScore(status, None, "", "", regions={"a": region})  # type: ignore[arg-type]
+
+    assert proposed_note(map(one, scores)) == sentence

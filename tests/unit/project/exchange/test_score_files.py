@@ -154,3 +154,17 @@ def test_written_regions_are_read_back(tmp_path: Path) -> None:
     assert b"null" not in path.read_bytes()
     assert second["properties"]["classification"]["names"] == ["Tumor", "DCIS"]
     assert len(second["properties"]["classification"]["color"]) == 3
+
+
+def test_scores_of_proposed_regions() -> None:
+    region = Score("proposed", None, "Proposed.", "none", n_cells=12, tumour_probability=0.875)
+    slide = SlideScore("proposed", None, "1 region.", "none", n_cells=12, regions={UUID_A: region})
+    assert read_score(score_json(slide)) == slide
+    assert region_measurements(region) == {"HER2: Tumour probability": 0.875, "HER2: Num cells": 12.0}
+    scored = replace(ONE, tumour_probability=0.875)
+    assert region_measurements(scored) == {**region_measurements(ONE), "HER2: Tumour probability": 0.875}
+
+
+def test_other_scores_have_no_member_for_it() -> None:
+    """Results of regions that a person drew are the same bytes as before there was a search."""
+    assert b"tumour_probability" not in score_json(SLIDE)

@@ -287,7 +287,7 @@ def test_our_objects_and_tiles_are_skipped_and_missing_cores_kept_apart() -> Non
         feature(square(600 + 90 * i), properties={"objectType": "tmaCore", "name": f"B-{i}", key: True})
         for i, key in enumerate(keys)
     ]
-    found = parse(feature(id=own), tile, core, *missing)
+    found = parse(feature(id=own, properties={}), tile, core, *missing)
     assert not found.regions
     assert [region.name for region in found.cores] == ["A-1"]
     assert [region.name for region in found.missing_cores] == ["B-0", "B-1", "B-2"]
@@ -295,6 +295,25 @@ def test_our_objects_and_tiles_are_skipped_and_missing_cores_kept_apart() -> Non
         "objects of an earlier HER2 run were left out.",
         "tiles were left out.",
     }
+
+
+def test_proposals_are_kept_apart_and_accepted_ones_are_regions() -> None:
+    """A class of ours or of a person's own making: what is called Tumor? is never scored, nor set aside."""
+    proposed, accepted, cell = (
+        str(UUID(bytes=row.tobytes())) for row in object_uuids("ab" * 32, 3, start=(1 << 32) - 3)
+    )
+    found = parse(
+        feature(id=proposed, properties={"classification": "Tumor?"}),
+        feature(square(9), id=accepted, properties={"classification": "Tumor"}),
+        feature(square(300), properties={"classification": " tumour? "}),
+        feature(square(600), id=cell, properties={"objectType": "cell", "classification": "Tumor: 3+"}),
+    )
+    assert [str(region.uuid) for region in found.regions] == [accepted]
+    assert [region.role for region in found.regions] == ["tumour"]
+    assert [region.class_name for region in found.proposals] == ["Tumor?", "tumour?"]
+    assert found.quarantined == ()
+    assert found.existing_cells is None
+    assert found.notes == ("1 objects of an earlier HER2 run were left out.",)
 
 
 def test_nested_features_are_read() -> None:

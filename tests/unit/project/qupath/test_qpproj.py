@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.errors import ExchangeError, Her2Error
-from qupath_her2.project.qupath.qpproj import open_project_file
+from qupath_her2.project.qupath.qpproj import ProjectEntry, open_project_file
 from tests.helpers.qupath_requests import write_project
 
 
@@ -62,3 +62,9 @@ def test_a_project_without_version_is_read(tmp_path: Path) -> None:
 def test_a_pattern_without_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Her2Error, match=r"matches 'c\*'\. Available: a\.svs, ü\.svs"):
         open_project_file(write_project(tmp_path)).select(["a", "c*"])
+
+
+def test_each_kind_of_result_has_its_run() -> None:
+    entry = ProjectEntry("1", "a", 0, "scores", "net", "regions")
+    shown = {name: entry.run_in(name) for name in ("her2", "predictions", "proposals", "elsewhere")}
+    assert shown == {"her2": "scores", "predictions": "net", "proposals": "regions", "elsewhere": "scores"}
