@@ -139,7 +139,8 @@ class Refusal:
     """Why an image or region is not assessable.
 
     `code` is one stable word (``pixel_size_missing``, ``pixels_too_coarse``, ``not_ihc``, ``blurred``,
-    ``not_membrane``, ``too_few_cells``, ``no_tumour_region``, ``no_tumour_found``, ``no_tissue``, ``no_patches``);
+    ``not_membrane``, ``background_stain``, ``too_few_cells``, ``no_tumour_region``, ``no_tumour_found``,
+    ``no_tissue``, ``no_patches``);
     `reason` is the sentence shown to the user.
     """
 

@@ -22,14 +22,9 @@ from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
-from qupath_her2.cells.quality import (
-    ImageQuality,
-    QualitySettings,
-    assess_image,
-    check_image,
-    check_membranes,
-    check_pixel_size,
-)
+from qupath_her2.cells.quality.image_quality import assess_image, check_image, check_pixel_size
+from qupath_her2.cells.quality.settings import QualitySettings
+from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
 from qupath_her2.cells.stain_planes import PlaneSettings
@@ -145,7 +140,7 @@ def _finish(
     refusal: Refusal | None,
     warnings: list[str],
     s: CellSettings,
-    quality: ImageQuality | None = None,
+    edge_blur_um: float = float("nan"),
 ) -> MeasuredCells:
     """Grade cells, build their table and check that the stain is one of membranes."""
     estimates = estimate_membranes(found.features, found.profiles)
@@ -155,8 +150,8 @@ def _finish(
         new_cell_table(found, columns) if existing is None else existing_cell_table(found, existing, columns)
     )
     # Needs measured cells, so it comes last; existing cells are checked as well.
-    if refusal is None and quality is not None and len(found):
-        refusal = check_membranes(found.profiles, found.ridge_share, quality, s.quality)
+    if refusal is None and len(found):
+        refusal = check_pattern(stain_pattern(found.profiles, s.quality), edge_blur_um, s.quality)
     return MeasuredCells(
         table, intensity, pattern, regions.scored, refusal, tuple(warnings), estimates, s.grading
     )
@@ -290,7 +285,7 @@ def measure_cells(
         return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
-    quality = assess_image(samples, stains, pixel_size_um)
+    quality = assess_image(samples, stains, s.quality)
     # On samples, so that a refusal takes seconds; the scale first, since a wrong one makes any image look blurred.
     blobs_um = blob_diameter_um(slide, samples, grid, stains, pixel_size_um)
     refusal = check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
@@ -302,4 +297,4 @@ def measure_cells(
         workers=workers, progress=progress,
     )  # fmt: skip
     warnings += check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
-    return _finish(found, existing, region_map, refusal, warnings, s, quality)
+    return _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
