@@ -27,6 +27,7 @@ __all__ = [
     "exclusive_areas",
     "map_regions",
     "nesting_order",
+    "overlapping_tumour",
     "tumour_mask",
 ]
 
@@ -43,6 +44,20 @@ def nesting_order(regions: Sequence[Region]) -> list[int]:
         range(len(regions)),
         key=lambda i: (regions[i].role not in SUBTRACTING, regions[i].geometry.area, regions[i].uuid.int),
     )
+
+
+def overlapping_tumour(regions: Sequence[Region]) -> list[tuple[Region, Region]]:
+    """Return the pairs of tumour regions that share more than 1 px², each with the one that owns the overlap first."""
+    tumour = [regions[i] for i in nesting_order(regions) if regions[i].role == "tumour"]
+    if len(tumour) < 2:
+        return []
+    tree = shapely.STRtree([region.geometry for region in tumour])
+    pairs = tree.query([region.geometry for region in tumour], predicate="intersects").T
+    return [
+        (tumour[first], tumour[second])
+        for first, second in pairs
+        if first < second and tumour[first].geometry.intersection(tumour[second].geometry).area > 1
+    ]
 
 
 def exclusive_areas(regions: Sequence[Region]) -> list[shapely.Geometry]:

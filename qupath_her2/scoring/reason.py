@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
     from qupath_her2.scoring.ish import IshResult
 
-__all__ = ["RESEARCH_USE", "explain"]
+__all__ = ["RESEARCH_USE", "explain", "with_sentence"]
 
 #: Last sentence of every reason.
 RESEARCH_USE = "Research use only."
+
+
+def with_sentence(reason: str, sentence: str) -> str:
+    """Return a reason with one more sentence, before `RESEARCH_USE`."""
+    return f"{reason.removesuffix(RESEARCH_USE).rstrip()} {sentence} {RESEARCH_USE}"
 
 
 def explain(

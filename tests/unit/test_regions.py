@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from qupath_her2.patches.cutting.labels import label_regions
 from qupath_her2.records import Box, Region
-from qupath_her2.regions import OUTSIDE, SUBTRACTING, exclusive_areas, map_regions, tumour_mask
+from qupath_her2.regions import (
+    OUTSIDE,
+    SUBTRACTING,
+    exclusive_areas,
+    map_regions,
+    overlapping_tumour,
+    tumour_mask,
+)
 from qupath_her2.report.overlay import Frame
 
 ROLES = ("tumour", "tumour", "stroma", "ignore", "in_situ", "control", "other")
@@ -225,3 +232,23 @@ def test_subtracting_regions_win_in_any_order() -> None:
     assert np.array_equal(*masks)
     assert masks[0][50, 60]
     assert not masks[0][50, 40]
+
+
+def test_overlapping_tumour_regions_are_paired_with_the_owner_first() -> None:
+    large, small = region(1, shapely.box(0, 0, 50, 50)), region(2, shapely.box(40, 40, 60, 60))
+    beside = region(3, shapely.box(50, 0, 80, 39))
+    ignored = region(4, shapely.box(0, 0, 60, 60), "ignore")
+    assert overlapping_tumour([large, small, beside, ignored]) == [(small, large)]
+    assert overlapping_tumour([ignored]) == []
+
+
+@given(scenes())
+def test_overlaps_are_those_of_each_pair(regions: list[Region]) -> None:
+    tumour = [one for one in regions if one.role == "tumour"]
+    expected = {
+        frozenset((one.uuid, other.uuid))
+        for one in tumour
+        for other in tumour
+        if one is not other and one.geometry.intersection(other.geometry).area > 1
+    }
+    assert {frozenset((one.uuid, other.uuid)) for one, other in overlapping_tumour(regions)} == expected

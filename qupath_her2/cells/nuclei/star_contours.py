@@ -33,6 +33,7 @@ __all__ = [
     "closed_path",
     "mean_within",
     "polygon_areas",
+    "polygon_centroids",
     "polygons",
     "radius_at",
     "rays_to_box",
@@ -306,6 +307,29 @@ def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
     wedge = math.sin(2 * math.pi / radii.shape[1]) / 2
     areas: NDArray[np.float32] = (radii * np.roll(radii, -1, axis=1)).sum(1) * np.float32(wedge)
     return areas
+
+
+def polygon_centroids(radii: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the centroids of star-shaped polygons relative to their centres.
+
+    Parameters
+    ----------
+    radii
+        float32 (N, A), distances of the vertices.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        float64 (N, 2), x, y, in the unit of the radii; the centre itself where the polygon has no area.
+    """
+    angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
+    vertices = radii[:, :, None].astype(np.float64) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    after = np.roll(vertices, -1, axis=1)
+    # A fan of triangles between the centre and each edge, weighted by their areas.
+    weight = radii.astype(np.float64) * np.roll(radii, -1, axis=1)
+    total = np.maximum(weight.sum(1), 1e-9)[:, None]
+    centroids: NDArray[np.float64] = ((vertices + after) * weight[:, :, None]).sum(1) / (3 * total)
+    return centroids
 
 
 def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:

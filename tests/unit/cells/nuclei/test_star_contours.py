@@ -15,6 +15,7 @@ from qupath_her2.cells.nuclei.star_contours import (
     closed_path,
     mean_within,
     polygon_areas,
+    polygon_centroids,
     polygons,
     rays_to_box,
 )
@@ -169,3 +170,14 @@ def test_mean_within_a_contour(radius: float) -> None:
     found = mean_within(hill.astype(np.float32), np.array([[30.0, 30.0]]), radii[:1])[0]
     # Between pixels, interpolation overestimates a paraboloid by up to 1/4 in either direction.
     assert radius**2 / 2 * 0.95 < found < radius**2 / 2 + 0.5
+
+
+@given(RADII)
+def test_centroids_are_those_of_the_polygon(radii: np.ndarray) -> None:
+    corners = polygons(np.zeros((1, 2)), radii[None])[0]
+    expected = shapely.get_coordinates(shapely.centroid(shapely.Polygon(corners)))[0]
+    assert polygon_centroids(radii[None])[0] == pytest.approx(expected, abs=1e-4 * float(radii.max()))
+
+
+def test_a_contour_without_area_has_its_centre_as_centroid() -> None:
+    assert polygon_centroids(np.zeros((1, 36), np.float32)).tolist() == [[0, 0]]
