@@ -153,7 +153,8 @@ def _nuclei(settings: FieldSettings, layout: Layout) -> tuple[list[Ring], list[R
         # Principal axes of the outline: nuclei are elongated along their cell, but less so.
         spread = np.linalg.eigh(np.cov((ring - ring.mean(0)).T))
         axis = np.arctan2(*spread[1][::-1, 1])
-        aspect = min(rng.uniform(*settings.nucleus_aspect) * (spread[0][1] / spread[0][0]) ** 0.25, 3.0)
+        stretched = (spread[0][1] / spread[0][0]) ** settings.nucleus_elongation
+        aspect = min(rng.uniform(*settings.nucleus_aspect) * stretched, 3.0)
         area = cell.area * rng.uniform(*settings.nucleus_area_share)
         middle = centroid(ring) + rng.normal(0, 0.06, 2) * np.sqrt(cell.area)
         nucleus = wobbly_ellipse(rng, middle, area, aspect, axis + rng.normal(0, 0.2), 0.08)

@@ -127,6 +127,7 @@ def write_field(
         },
     )
     field = draw_field(settings)
+    stated_um_px = settings.declared_um_px or settings.pixel_size_um
     image, regions = folder / f"{name}.ome.tif", folder / f"{name}.geojson"
     with output_errors(image):
         tifffile.imwrite(
@@ -139,8 +140,8 @@ def write_field(
             compressionargs={"level": 90},
             metadata={
                 "axes": "YXS",
-                "PhysicalSizeX": settings.pixel_size_um,
-                "PhysicalSizeY": settings.pixel_size_um,
+                "PhysicalSizeX": stated_um_px,
+                "PhysicalSizeY": stated_um_px,
                 "PhysicalSizeXUnit": "µm",
                 "PhysicalSizeYUnit": "µm",
                 # Otherwise tifffile writes a random UUID, and the same drawing would not give the same file.

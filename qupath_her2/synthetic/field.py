@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,12 +10,17 @@ import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 
+from qupath_her2.synthetic.architecture import TissueLayout, lay_out_tissue
+from qupath_her2.synthetic.artefacts import paint_debris, paint_wrinkles
+from qupath_her2.synthetic.bystanders import tissue_nuclei
 from qupath_her2.synthetic.cells import CellPlan, plan_cells
+from qupath_her2.synthetic.granules import paint_grains, paint_immune_stain
 from qupath_her2.synthetic.layout import LAYOUT_UM, TUMOUR, Layout, lay_out
-from qupath_her2.synthetic.noise import MARGIN_UM
+from qupath_her2.synthetic.noise import MARGIN_UM, sample
 from qupath_her2.synthetic.optics import expose
-from qupath_her2.synthetic.painting import canvas_for, paint_cytoplasm, paint_membranes, paint_nuclei
+from qupath_her2.synthetic.painting import Canvas, canvas_for, paint_cytoplasm, paint_membranes, paint_nuclei
 from qupath_her2.synthetic.settings import FieldSettings
+from qupath_her2.synthetic.stroma import paint_tissue_ground
 from qupath_her2.synthetic.surroundings import (
     OtherNuclei,
     other_nuclei,
@@ -23,6 +28,7 @@ from qupath_her2.synthetic.surroundings import (
     paint_others,
     paint_red_cells_and_dirt,
 )
+from qupath_her2.synthetic.tissue import TissueSettings
 
 __all__ = ["Field", "FieldTruth", "draw_field"]
 
@@ -59,9 +65,16 @@ class FieldTruth:
     other_nuclei
         Rings of all nuclei that are not counted tumour cells.
     other_kinds
-        Kind of each: ``stroma``, ``lymphocyte``, or ``border`` for a tumour nucleus centred outside the image.
+        Kind of each: ``stroma``, ``lymphocyte``, or ``border`` for a tumour nucleus centred outside the image. In whole
+        tissue also ``duct`` (luminal cells of benign ducts), ``myoepithelium``, ``endothelium``, ``adipocyte`` and
+        ``necrosis`` (fragments of dead nuclei).
     tumour_region
-        Outline of the tumour nests within the image.
+        Outline of the tumour nests within the image, carcinoma in situ included.
+    cell_kinds
+        Kind of each of the N tumour cells: ``invasive`` or ``in situ``.
+    areas
+        uint8 (H, W), what lies at each pixel's centre: an index into `layout.AREAS` (glass and clefts, stroma, tumour,
+        lumen, fat, benign ducts, necrosis, vessels).
     """
 
     centroid_xy: NDArray[np.float32]
@@ -78,6 +91,8 @@ class FieldTruth:
     other_nuclei: Rings
     other_kinds: tuple[str, ...]
     tumour_region: Polygon | MultiPolygon
+    cell_kinds: tuple[str, ...]
+    areas: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -100,6 +115,8 @@ class Field:
 
 def draw_field(settings: FieldSettings) -> Field:
     """Draw a field; the same settings give the same bytes."""
+    if settings.tissue is not None:
+        return _draw_tissue(settings, settings.tissue)
     # The truth is fixed by the plan before anything is painted, so nothing that is painted can bend it.
     layout = lay_out(settings)
     plan = plan_cells(settings, layout)
@@ -107,13 +124,48 @@ def draw_field(settings: FieldSettings) -> Field:
     canvas = canvas_for(settings)
     paint_ground(canvas, layout)
     paint_others(canvas, others)
-    paint_cytoplasm(canvas, plan)
-    paint_nuclei(canvas, plan.nuclei, plan.haematoxylin_od, "tumour", dense=0.08)
-    paint_membranes(canvas, plan.membranes)
+    _paint_cells(canvas, plan, "tumour")
     # Before the red cells are painted: their yellow is not DAB, and must not follow the stain's strength.
     canvas.dab[:] *= settings.stain_scale
     paint_red_cells_and_dirt(canvas, layout)
     return Field(expose(canvas), _truth(settings, layout, plan, others), settings)
+
+
+def _draw_tissue(settings: FieldSettings, tissue: TissueSettings) -> Field:
+    """Draw a field of whole tissue."""
+    layout = lay_out_tissue(settings, tissue)
+    plan = plan_cells(settings, layout)
+    # Normal epithelium has no more than faint, incomplete membranes; its cytoplasm may stain.
+    normal = replace(
+        settings, shares=(0.7, 0.3, 0.0, 0.0), diffuse_dab_od=tissue.benign_dab_od, nucleus_area_share=(0.32, 0.5),
+        class_patchiness=0.8,
+    )  # fmt: skip
+    benign = plan_cells(normal, layout.benign)
+    others = tissue_nuclei(settings, tissue, layout)
+    canvas = canvas_for(settings)
+    paint_tissue_ground(canvas, layout, tissue)
+    paint_others(canvas, others)
+    paint_immune_stain(canvas, tissue, others)
+    _paint_cells(canvas, benign, "duct")
+    _paint_cells(canvas, plan, "tumour")
+    paint_grains(canvas, plan)
+    canvas.dab[:] *= settings.stain_scale
+    paint_debris(canvas, layout, tissue)
+    paint_red_cells_and_dirt(canvas, layout)
+    paint_wrinkles(canvas, tissue)
+    around = OtherNuclei(
+        others.nuclei + benign.nuclei,
+        others.kinds + ["duct"] * len(benign.nuclei),
+        np.concatenate([others.od, benign.haematoxylin_od]),
+    )
+    return Field(expose(canvas), _truth(settings, layout, plan, around), settings)
+
+
+def _paint_cells(canvas: Canvas, plan: CellPlan, name: str) -> None:
+    """Paint cytoplasm, nuclei and membranes of epithelial cells."""
+    paint_cytoplasm(canvas, plan)
+    paint_nuclei(canvas, plan.nuclei, plan.haematoxylin_od, name, dense=0.08)
+    paint_membranes(canvas, plan.membranes)
 
 
 def _truth(settings: FieldSettings, layout: Layout, plan: CellPlan, others: OtherNuclei) -> FieldTruth:
@@ -145,7 +197,30 @@ def _truth(settings: FieldSettings, layout: Layout, plan: CellPlan, others: Othe
         other_nuclei=[ring for ring, _ in seen],
         other_kinds=tuple(kind for _, kind in seen),
         tumour_region=_tumour_region(settings, layout, frame),
+        cell_kinds=_cell_kinds(layout, plan.nucleus_xy[kept]),
+        areas=_areas(settings, layout),
     )
+
+
+def _cell_kinds(layout: Layout, xy_um: NDArray[np.float64]) -> tuple[str, ...]:
+    """Return ``in situ`` for cells inside a duct with carcinoma in situ, otherwise ``invasive``."""
+    if not isinstance(layout, TissueLayout):
+        return ("invasive",) * len(xy_um)
+    is_in_situ = sample(layout.in_situ.astype(np.float32), xy_um, LAYOUT_UM) > 0
+    return tuple("in situ" if one else "invasive" for one in is_in_situ)
+
+
+def _areas(settings: FieldSettings, layout: Layout) -> NDArray[np.uint8]:
+    """Return the region code at the centre of each pixel, uint8 (H, W)."""
+    columns, rows = (
+        (np.arange(n) + 0.5) * settings.pixel_size_um for n in (settings.width_px, settings.height_px)
+    )
+    # Sample k of the layout covers k to k + 1 spacings from the corner of the margin.
+    column, row = (
+        np.minimum((at + MARGIN_UM) / LAYOUT_UM, size - 1).astype(np.intp)
+        for at, size in zip((columns, rows), layout.region.shape[::-1], strict=True)
+    )
+    return np.ascontiguousarray(layout.region[np.ix_(row, column)])
 
 
 def _tumour_region(settings: FieldSettings, layout: Layout, frame: Polygon) -> Polygon | MultiPolygon:

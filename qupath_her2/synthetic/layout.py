@@ -14,11 +14,31 @@ from qupath_her2.synthetic.noise import MARGIN_UM, sample, smooth_field, stream
 from qupath_her2.synthetic.outline import smoothed_contour
 from qupath_her2.synthetic.settings import FieldSettings
 
-__all__ = ["GLASS", "LAYOUT_UM", "LUMEN", "STROMA", "TUMOUR", "Layout", "depth_in", "keep_apart", "lay_out"]
+__all__ = [
+    "AREAS",
+    "BENIGN",
+    "FAT",
+    "GLASS",
+    "LAYOUT_UM",
+    "LUMEN",
+    "NECROSIS",
+    "STROMA",
+    "TUMOUR",
+    "VESSEL",
+    "Layout",
+    "cut_edge",
+    "cut_lumens",
+    "depth_in",
+    "fill_with_cells",
+    "keep_apart",
+    "lay_out",
+]
 
 #: Spacing of the layout raster, µm. Outlines are smoothed, so it limits the detail of shapes, not of positions.
 LAYOUT_UM = 0.5
-GLASS, STROMA, TUMOUR, LUMEN = 0, 1, 2, 3
+#: Names of the region codes; the code is the index.
+AREAS = ("glass", "stroma", "tumour", "lumen", "fat", "benign", "necrosis", "vessel")
+GLASS, STROMA, TUMOUR, LUMEN, FAT, BENIGN, NECROSIS, VESSEL = range(len(AREAS))
 
 Floats = NDArray[np.float32]
 Column = NDArray[np.float64]
@@ -50,8 +70,30 @@ class Layout:
 
 def lay_out(settings: FieldSettings) -> Layout:
     """Lay out regions and cell outlines; the result depends on extent in µm and seed, never on the pixel size."""
-    region = _regions(settings)
-    seeds, axis, aspect, diameter = _seeds(settings, region)
+    return fill_with_cells(settings, _regions(settings))
+
+
+def fill_with_cells(
+    settings: FieldSettings, region: NDArray[np.uint8], height: Floats | None = None
+) -> Layout:
+    """Divide the tumour of a raster of region codes into deformed cells.
+
+    Parameters
+    ----------
+    settings
+        Settings of the field.
+    region
+        uint8 (H, W), region codes at a spacing of `LAYOUT_UM`, margin included.
+    height
+        float32 (H, W), µm; columnar cells stand along its slope where it is above -26. None stands them along the
+        depth inside the tumour, down to 22 µm.
+
+    Returns
+    -------
+    Layout
+        Regions and cells; where `n_target` drops cells, stroma takes their place.
+    """
+    seeds, axis, aspect, diameter = _seeds(settings, region, height)
     warp_x, warp_y = (
         (1.0 * smooth_field(stream(settings.seed, name), settings.extent_um, 2.5, LAYOUT_UM)).astype(
             np.float32
@@ -88,26 +130,46 @@ def _regions(settings: FieldSettings) -> NDArray[np.uint8]:
     region = np.full(bands.shape, TUMOUR, np.uint8)
     if settings.stroma > 0:
         region[bands <= np.quantile(bands, settings.stroma)] = STROMA
-    _cut_lumens(settings, region)
-    if settings.tissue_edge > 0:
-        rng = stream(settings.seed, "edge")
-        angle = rng.uniform(0, 2 * np.pi)
-        rows, columns = np.indices(region.shape) * LAYOUT_UM
-        ripple = 9 * smooth_field(rng, extent, 12.0, LAYOUT_UM)
-        height = columns * np.cos(angle) + rows * np.sin(angle) + ripple
-        region[height > np.quantile(height, 1 - settings.tissue_edge)] = GLASS
+    cut_lumens(settings, region, settings.lumens)
+    cut_edge(settings, region)
     return region
 
 
-def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
-    """Cut lumens into the middle of some wide nests, in place."""
+def cut_edge(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
+    """Replace one side of the tissue by glass beyond a torn edge, in place."""
+    if settings.tissue_edge <= 0:
+        return
+    rng = stream(settings.seed, "edge")
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.indices(region.shape) * LAYOUT_UM
+    ripple = 9 * smooth_field(rng, settings.extent_um, 12.0, LAYOUT_UM)
+    height = columns * np.cos(angle) + rows * np.sin(angle) + ripple
+    region[height > np.quantile(height, 1 - settings.tissue_edge)] = GLASS
+
+
+def cut_lumens(
+    settings: FieldSettings, region: NDArray[np.uint8], amount: float, apart_um: float = 55.0
+) -> None:
+    """Cut lumens into the middle of some wide nests.
+
+    Parameters
+    ----------
+    settings
+        Settings of the field.
+    region
+        uint8 (H, W), region codes, changed in place.
+    amount
+        Lumens tried, in units of 400; those too near to a border or to another lumen are left out.
+    apart_um
+        Least distance between the rims of two lumens, µm.
+    """
     rng = stream(settings.seed, "lumens")
     depth = depth_in(region, TUMOUR)
     ripple = smooth_field(rng, settings.extent_um, 4.0, LAYOUT_UM)
-    for _ in range(int(400 * settings.lumens)):
+    for _ in range(int(400 * amount)):
         row, column = int(rng.integers(0, region.shape[0])), int(rng.integers(0, region.shape[1]))
         radius, angle, aspect = rng.uniform(4, 13), rng.uniform(0, np.pi), rng.uniform(1.0, 2.5)
-        if depth[row, column] < 15 + radius:
+        if depth[row, column] < min(15, apart_um) + radius:
             continue
         top, left = max(0, row - 140), max(0, column - 140)
         window = np.s_[top : row + 140, left : column + 140]
@@ -115,11 +177,10 @@ def _cut_lumens(settings: FieldSettings, region: NDArray[np.uint8]) -> None:
         x, y = (columns + left - column) * LAYOUT_UM, (rows + top - row) * LAYOUT_UM
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         region[window][np.hypot(along / aspect, across) < radius + 1.5 * ripple[window]] = LUMEN
-        # No second lumen within 55 µm of the rim of this one.
-        depth[window][np.hypot(x, y) < 55 + radius] = 0
+        depth[window][np.hypot(x, y) < apart_um + radius] = 0
 
 
-def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:
+def _seeds(settings: FieldSettings, region: NDArray[np.uint8], height: Floats | None = None) -> Seeds:
     """Place cells by dart throwing: centres, axes, aspect ratios and diameters that keep a minimum distance."""
     rng = stream(settings.seed, "seeds")
     extent = np.array(settings.extent_um) + 2 * MARGIN_UM
@@ -127,13 +188,16 @@ def _seeds(settings: FieldSettings, region: NDArray[np.uint8]) -> Seeds:
     xy = rng.uniform(0, 1, (n, 2)) * extent - MARGIN_UM
     diameter = settings.cell_diameter_um * np.exp(rng.normal(0, settings.cell_diameter_cv, n))
     aspect = rng.uniform(*settings.cell_aspect, n)
-    depth = depth_in(region, TUMOUR)
-    depth = np.asarray(cv2.GaussianBlur(depth, (0, 0), 5 / LAYOUT_UM), np.float32)
+    # A wall one cell thick has its crest where the cells stand: there only a given height has a slope.
+    depth = depth_in(region, TUMOUR) if height is None else height
+    blur_um = 5 if height is None else 2
+    depth = np.asarray(cv2.GaussianBlur(depth, (0, 0), blur_um / LAYOUT_UM), np.float32)
     slope_y, slope_x = (np.asarray(slope, np.float32) for slope in np.gradient(depth))
     outward = np.arctan2(-sample(slope_y, xy, LAYOUT_UM), -sample(slope_x, xy, LAYOUT_UM))
     swirl = smooth_field(rng, settings.extent_um, 20.0, LAYOUT_UM)
     free = np.pi * sample(swirl, xy, LAYOUT_UM) + rng.normal(0, 0.5, n)
-    is_columnar = rng.uniform(0, 1, n) < settings.gland * (sample(depth, xy, LAYOUT_UM) < 22)
+    at = sample(depth, xy, LAYOUT_UM)
+    is_columnar = rng.uniform(0, 1, n) < settings.gland * (at < 22 if height is None else at > -26)
     axis = np.where(is_columnar, outward + rng.normal(0, 0.12, n), free)
     aspect = np.where(is_columnar, rng.uniform(1.8, 2.8, n), aspect)
     open_at = sample((region == TUMOUR).astype(np.float32), xy, LAYOUT_UM) > 0

@@ -48,8 +48,22 @@ def expose(canvas: Canvas) -> NDArray[np.uint8]:
         light = (light + np.float32(settings.glare)) / np.float32(1 + settings.glare)
         planes.append(_integrated(canvas, _imaged(canvas, light, focus)))
     light_rgb = np.stack(planes, axis=-1) * np.array(settings.white, np.float32)
+    if settings.captured_um_px is not None:
+        return _enlarged(settings, light_rgb, settings.captured_um_px)
     picture = _sensed(settings, light_rgb)
     return jpeg(picture, settings.jpeg_quality) if settings.jpeg_quality is not None else picture
+
+
+def _enlarged(settings: FieldSettings, light_rgb: Floats, captured_um_px: float) -> NDArray[np.uint8]:
+    """Take the picture at a coarser pixel size, compress it there, and enlarge it with its artefacts."""
+    shrink = settings.pixel_size_um / captured_um_px
+    size = max(8, round(settings.width_px * shrink)), max(8, round(settings.height_px * shrink))
+    coarse = np.asarray(cv2.resize(light_rgb, size, interpolation=cv2.INTER_AREA), np.float32)
+    picture = _sensed(settings, coarse)
+    if settings.jpeg_quality is not None:
+        picture = jpeg(picture, settings.jpeg_quality)
+    whole = (settings.width_px, settings.height_px)
+    return np.asarray(cv2.resize(picture, whole, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _imaged(canvas: Canvas, light: Floats, focus: Floats | None) -> Floats:
@@ -57,7 +71,7 @@ def _imaged(canvas: Canvas, light: Floats, focus: Floats | None) -> Floats:
     settings = canvas.settings
     sharp = _blur(light, settings.psf_um / canvas.grid_um)
     if focus is not None:
-        sharp = sharp + focus * (_blur(light, 1.0 / canvas.grid_um) - sharp)
+        sharp = sharp + focus * (_blur(light, settings.defocus_um / canvas.grid_um) - sharp)
     if settings.sharpening > 0:
         sharp = sharp + settings.sharpening * (sharp - _blur(sharp, 0.45 / canvas.grid_um))
     return sharp

@@ -1,4 +1,4 @@
-"""Presets of synthetic fields: clear scores, scores near a cut-off, and images that must be refused."""
+"""Presets of synthetic fields: clear scores, cut-off cases, images to refuse, whole breast tissue and its traps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.synthetic.breast import TRAPS, breast_tissue, trap_tissue
 from qupath_her2.synthetic.settings import FieldSettings
 
 __all__ = ["PLAIN_SHARES", "PRESETS", "preset"]
@@ -32,7 +33,7 @@ _REFUSED: dict[str, dict[str, Any]] = {
 }
 
 #: Names that `preset` accepts.
-PRESETS: tuple[str, ...] = ("score", "near cut", "unstained", *_REFUSED)
+PRESETS: tuple[str, ...] = ("score", "near cut", "unstained", *_REFUSED, "breast", *TRAPS)
 
 
 def preset(
@@ -45,12 +46,16 @@ def preset(
     name
         One of `PRESETS`. ``score`` is a clear field of `score`. ``near cut`` has a share of 10 % + `offset` at the
         lower cut-off of `score` (``1+``, ``2+`` or ``3+``), so that it scores `score` for a positive offset and one
-        less for a negative one. ``unstained`` has no stained membrane. All others must be refused: ``cytoplasmic``,
-        ``nuclear``, ``h&e``, ``glass``, ``coarse`` (1 µm/px), ``few cells`` (20), ``blurred``.
+        less for a negative one. ``unstained`` has no stained membrane. These must be refused: ``cytoplasmic``,
+        ``nuclear``, ``h&e``, ``glass``, ``coarse`` (1 µm/px), ``few cells`` (20), ``blurred``. ``breast`` is whole
+        tissue of `score` with growth pattern, stroma, fat, ducts, colours and optics drawn at random from the seed; its
+        traps: ``lymphocyte rings`` and ``immune granules`` (another antibody), ``fat and stroma`` and ``benign ducts``
+        (no tumour), ``debris`` (unstained tumour under refractile flakes and folds), ``in situ`` (stained carcinoma in
+        ducts only).
     seed
         Seed of the field.
     score
-        HER2 score, used by ``score`` and ``near cut``.
+        HER2 score, used by ``score``, ``near cut`` and ``breast``.
     offset
         Distance of the deciding share from 10 %, -0.1..0.2, used by ``near cut``.
     **changes
@@ -79,9 +84,18 @@ def preset(
         base = {"shares": (1.0, 0.0, 0.0, 0.0), "diffuse_dab_od": (0.0, 0.03)}
     elif name in _REFUSED:
         base = _REFUSED[name]
+    elif name == "breast":
+        base = {"shares": _plain(score), **breast_tissue(seed, _pixel_size_um(changes))}
+    elif name in TRAPS:
+        base = trap_tissue(name, seed, _pixel_size_um(changes))
     else:
         raise SettingsError(f"Unknown preset {name!r}. Choose one of: {', '.join(PRESETS)}.")
     return replace(FieldSettings(seed=seed), **{**base, **changes})
+
+
+def _pixel_size_um(changes: dict[str, Any]) -> float:
+    """Return the pixel size that the changes ask for, or else the default."""
+    return float(changes.get("pixel_size_um", FieldSettings().pixel_size_um))
 
 
 def _plain(score: str) -> Shares:

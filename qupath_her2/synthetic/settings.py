@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.synthetic.tissue import TissueSettings
 
 __all__ = ["FieldSettings"]
 
@@ -46,6 +47,9 @@ class FieldSettings:
         Area of the nucleus as a share of the cell's area.
     nucleus_aspect
         Aspect ratio of nuclei, >= 1.
+    nucleus_elongation
+        Exponent with which a nucleus follows the elongation of its cell, 0..1; near 1 the nuclei of columnar cells
+        stand like a palisade.
     haematoxylin_od
         Mean OD of a tumour nucleus; real IHC counterstain is pale, 0.06 to 0.15.
     overlap
@@ -69,6 +73,8 @@ class FieldSettings:
         1.4 times a single one, as measured (1.4 to 1.5); ``sum``: to twice.
     granularity
         SD of the log-normal unevenness of DAB, along a membrane and from grain to grain.
+    granules
+        Amount of coarse DAB grains beside the stained membranes, 0..1; the truth leaves them out.
     cytoplasm_fraction
         Highest DAB OD of the cytoplasm as a share of the cell's own membrane OD; a cell has 0.4 to 1.0 of it.
     tangential
@@ -80,6 +86,9 @@ class FieldSettings:
         DAB OD of every tumour nucleus.
     stroma, lymphocytes, red_cells, collagen, out_of_focus, lumens, tissue_edge
         Amount of each, 0..1.
+    tissue
+        Whole tissue to draw (growth pattern, stroma, fat, ducts, immune cells) in place of nests with septa. Then
+        `stroma`, `lymphocytes`, `collagen` and `lumens` have no effect. None draws nests.
     background_od
         OD of unstained tissue.
     stain_scale
@@ -92,6 +101,8 @@ class FieldSettings:
         ``H-DAB``, or ``H&E`` for an image that must be refused.
     psf_um
         Sigma of the optics' Gaussian point spread function, µm.
+    defocus_um
+        Sigma of the additional blur where the field is `out_of_focus`, µm.
     glare
         Stray light as a share of white.
     sharpening
@@ -102,6 +113,11 @@ class FieldSettings:
         Sensor value (R, G, B) of empty glass.
     jpeg_quality
         1..100; None skips JPEG.
+    captured_um_px
+        Pixel size at which the picture was taken and compressed before it was enlarged to `pixel_size_um`, as in
+        pictures whose pixels are finer than their detail; None takes it at `pixel_size_um`.
+    declared_um_px
+        Pixel size that a file of this picture states, for scales that are declared wrongly; None states the true one.
 
     Raises
     ------
@@ -123,6 +139,7 @@ class FieldSettings:
     gland: float = 0.2
     nucleus_area_share: Range = (0.25, 0.52)
     nucleus_aspect: Range = (1.0, 1.7)
+    nucleus_elongation: float = 0.25
     haematoxylin_od: Range = (0.06, 0.15)
     overlap: float = 0.1
     faint_od: Range = (0.10, 0.19)
@@ -139,6 +156,7 @@ class FieldSettings:
     lateral: float = 0.15
     contact: Literal["quadrature", "sum"] = "quadrature"
     granularity: float = 0.3
+    granules: float = 0.0
     cytoplasm_fraction: float = 0.40
     tangential: float = 0.12
     diffuse_dab_od: Range = (0.0, 0.02)
@@ -150,6 +168,7 @@ class FieldSettings:
     out_of_focus: float = 0.2
     lumens: float = 0.3
     tissue_edge: float = 0.0
+    tissue: TissueSettings | None = None
     background_od: float = 0.05
     stain_scale: float = 1.0
     haematoxylin_vector: tuple[float, float, float] = (0.68, 0.65, 0.34)
@@ -157,11 +176,14 @@ class FieldSettings:
     stain_jitter: float = 0.02
     palette: Literal["H-DAB", "H&E"] = "H-DAB"
     psf_um: float = 0.26
+    defocus_um: float = 1.0
     glare: float = 0.02
     sharpening: float = 1.2
     noise: float = 2.0
     white: tuple[float, float, float] = (235.0, 234.0, 242.0)
     jpeg_quality: int | None = 85
+    captured_um_px: float | None = None
+    declared_um_px: float | None = None
 
     def __post_init__(self) -> None:
         """Check ranges; the error names the setting and its value."""
@@ -191,9 +213,20 @@ class FieldSettings:
             "stroma",
             "tissue_edge",
             "out_of_focus",
+            "granules",
+            "nucleus_elongation",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1, not {getattr(self, name)}.")
+        if not 0 < self.defocus_um <= 5:
+            raise SettingsError(f"defocus_um must lie in 0..5 µm and above 0, not {self.defocus_um}.")
+        if self.captured_um_px is not None and not self.pixel_size_um <= self.captured_um_px <= 4:
+            raise SettingsError(
+                f"captured_um_px must lie between pixel_size_um ({self.pixel_size_um}) and 4 µm/px, not "
+                f"{self.captured_um_px}; a picture cannot be enlarged to coarser pixels."
+            )
+        if self.declared_um_px is not None and not 0.05 <= self.declared_um_px <= 4:
+            raise SettingsError(f"declared_um_px must lie in 0.05..4 µm/px, not {self.declared_um_px}.")
 
     @property
     def extent_um(self) -> tuple[float, float]:

@@ -24,7 +24,14 @@ from qupath_her2.synthetic.painting import (
 )
 from qupath_her2.synthetic.settings import FieldSettings
 
-__all__ = ["OtherNuclei", "other_nuclei", "paint_ground", "paint_others", "paint_red_cells_and_dirt"]
+__all__ = [
+    "OtherNuclei",
+    "other_nuclei",
+    "paint_ground",
+    "paint_others",
+    "paint_red_cells_and_dirt",
+    "to_canvas",
+]
 
 Ring = NDArray[np.float64]
 Flow = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -39,7 +46,8 @@ class OtherNuclei:
     nuclei
         N open rings, float64 (K, 2), µm.
     kinds
-        ``stroma`` or ``lymphocyte``, one per nucleus.
+        ``stroma`` or ``lymphocyte``, one per nucleus; in whole tissue also ``endothelium``, ``myoepithelium``,
+        ``adipocyte`` and ``necrosis`` (fragments of dead nuclei).
     od
         float64 (N,), haematoxylin OD.
     """
@@ -101,7 +109,7 @@ def paint_ground(canvas: Canvas, layout: Layout) -> None:
     """Paint the pale background of unstained tissue: smooth in tumour cells, porous in stroma, none on glass."""
     settings = canvas.settings
     tumour, stroma, lumen = (
-        blurred(canvas, _to_canvas(canvas, layout.region == code), 0.4) for code in (TUMOUR, STROMA, LUMEN)
+        blurred(canvas, to_canvas(canvas, layout.region == code), 0.4) for code in (TUMOUR, STROMA, LUMEN)
     )
     grain, drift = texture(canvas, "ground grain", 0.3), texture(canvas, "ground drift", 3.0)
     # Loose stroma is a web with empty meshes; its strands lie where a random field is near zero.
@@ -124,7 +132,7 @@ def _clefts(canvas: Canvas, layout: Layout) -> NDArray[np.float32]:
     depth = depth_in(layout.region, STROMA)
     gate = smooth_field(stream(settings.seed, "clefts"), settings.extent_um, 8.0, LAYOUT_UM)
     open_um = np.clip(1.6 * (gate - 0.3), 0, 3.0)
-    return blurred(canvas, _to_canvas(canvas, (depth > 0) & (depth < open_um)), 0.3)
+    return blurred(canvas, to_canvas(canvas, (depth > 0) & (depth < open_um)), 0.3)
 
 
 def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32]) -> None:
@@ -158,8 +166,9 @@ def _paint_collagen(canvas: Canvas, layout: Layout, stroma: NDArray[np.float32])
 
 
 def paint_others(canvas: Canvas, others: OtherNuclei) -> None:
-    """Paint the nuclei of other cells; more lymphocytes than stromal nuclei are dense."""
-    for kind, dense in (("lymphocyte", 0.6), ("stroma", 0.4)):
+    """Paint the nuclei of other cells; more lymphocytes than stromal nuclei are dense, fragments always."""
+    for kind in ("lymphocyte", "stroma", *sorted(set(others.kinds) - {"lymphocyte", "stroma"})):
+        dense = {"lymphocyte": 0.6, "necrosis": 1.0}.get(kind, 0.4)
         these = [i for i, name in enumerate(others.kinds) if name == kind]
         paint_nuclei(canvas, [others.nuclei[i] for i in these], others.od[these], kind, dense)
 
@@ -195,12 +204,14 @@ def paint_red_cells_and_dirt(canvas: Canvas, layout: Layout) -> None:
     canvas.grey[:] += blurred(canvas, specks, 1.4)
 
 
-def _to_canvas(canvas: Canvas, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Resample a layout mask onto the canvas grid, float32 (H, W), 0..1."""
+def to_canvas(canvas: Canvas, values: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Resample a layout mask or raster onto the canvas grid, float32 (H, W)."""
     # Pixel centres of the canvas in layout indices; both grids start at their own margin.
     height, width = canvas.dab.shape
     scale = canvas.grid_um / LAYOUT_UM
     start = (MARGIN_UM - PAD_UM) / LAYOUT_UM + scale / 2 - 0.5
     warp = np.array([[scale, 0, start], [0, scale, start]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(mask.astype(np.float32), warp, (width, height), flags=flags), np.float32)
+    return np.asarray(
+        cv2.warpAffine(values.astype(np.float32), warp, (width, height), flags=flags), np.float32
+    )

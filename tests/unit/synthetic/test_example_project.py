@@ -10,7 +10,7 @@ from qupath_her2.errors import OutputError
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.slides.readers.slide import open_slide
-from qupath_her2.synthetic.example_project import EXAMPLE, write_example
+from qupath_her2.synthetic.example_project import EXAMPLE, write_example, write_field
 
 COMMITTED = Path(__file__).parents[3] / "example_projects" / "01_score_cells"
 
@@ -47,3 +47,10 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError):
         write_example(tmp_path / "taken")
+
+
+def test_a_field_may_state_a_wrong_pixel_size(tmp_path: Path) -> None:
+    image, _ = write_field(tmp_path, "wrong", score="3+", seed=1, side_px=64, declared_um_px=0.25)
+    with open_slide(image) as slide:
+        assert slide.pixel_size_um == pytest.approx(0.25)
+        assert slide.width == 64

@@ -9,7 +9,9 @@ import shapely
 
 from qupath_her2.synthetic.cells import class_of
 from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.layout import AREAS
 from qupath_her2.synthetic.settings import FieldSettings
+from qupath_her2.synthetic.tissue import TissueSettings
 
 #: Everything off but the membranes: what is left can be inverted exactly.
 BARE = FieldSettings(
@@ -165,3 +167,64 @@ def test_nuclei_have_the_od_of_their_truth() -> None:
         seen.append(od[mask > 0].mean())
     assert np.corrcoef(seen, drawn.truth.haematoxylin_od)[0, 1] > 0.7
     assert np.mean(seen) == pytest.approx(drawn.truth.haematoxylin_od.mean(), rel=0.3)
+
+
+#: Whole tissue with every structure.
+WHOLE = FieldSettings(
+    width_px=600, height_px=560, seed=11, gland=0.5,
+    tissue=TissueSettings(
+        architectures=("solid", "glandular"), in_situ=0.2, benign=1.0, fat=0.1, vessels=1.0, clefts=0.4,
+        aggregates=0.3, debris=0.3, wrinkles=0.2, immune_stain="rings",
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole() -> Field:
+    return draw_field(WHOLE)
+
+
+def test_whole_tissue_is_drawn_alike_twice_and_at_both_scales(whole: Field) -> None:
+    again = draw_field(WHOLE)
+    assert np.array_equal(again.rgb, whole.rgb)
+    assert np.array_equal(again.truth.areas, whole.truth.areas)
+    assert again.truth.other_kinds == whole.truth.other_kinds
+    fine = draw_field(replace(WHOLE, width_px=1200, height_px=1120, pixel_size_um=0.25))
+    assert np.allclose(fine.truth.centroid_xy, 2 * whole.truth.centroid_xy, atol=1e-3)
+    assert fine.truth.cell_kinds == whole.truth.cell_kinds
+    assert np.array_equal(fine.truth.areas[1::2, 1::2], whole.truth.areas)
+    shrunk = cv2.resize(fine.rgb, (600, 560), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(shrunk.ravel(), whole.rgb.ravel())[0, 1] > 0.95
+
+
+def test_truth_of_whole_tissue_names_every_nucleus_and_area(whole: Field) -> None:
+    truth = whole.truth
+    assert len(truth.cell_kinds) == len(truth)
+    assert set(truth.cell_kinds) == {"invasive", "in situ"}
+    assert {"stroma", "lymphocyte", "duct", "endothelium", "border"} <= set(truth.other_kinds)
+    names = {AREAS[code] for code in np.unique(truth.areas)}
+    assert {"glass", "stroma", "tumour", "fat", "benign"} <= names
+    assert truth.areas.shape == whole.rgb.shape[:2]
+    tumour = truth.areas == AREAS.index("tumour")
+    mask = np.zeros(tumour.shape, np.uint8)
+    for part in shapely.get_parts(truth.tumour_region):
+        cv2.fillPoly(mask, [np.rint(np.array(part.exterior.coords) - 0.5).astype(np.int32)], 1)
+        for hole in part.interiors:
+            cv2.fillPoly(mask, [np.rint(np.array(hole.coords) - 0.5).astype(np.int32)], 0)
+    assert 2 * (mask[tumour].sum()) / (mask.sum() + tumour.sum()) > 0.95
+    at = np.minimum(truth.centroid_xy.astype(int), np.array(tumour.shape[::-1]) - 1)
+    assert (truth.areas[at[:, 1], at[:, 0]] == AREAS.index("tumour")).mean() > 0.95
+
+
+def test_areas_and_kinds_of_a_field_of_nests(field: Field) -> None:
+    assert set(np.unique(field.truth.areas)) <= {
+        AREAS.index(n) for n in ("glass", "stroma", "tumour", "lumen")
+    }
+    assert set(field.truth.cell_kinds) == {"invasive"}
+
+
+def test_stained_lymphocytes_are_no_tumour_cells(whole: Field) -> None:
+    assert whole.settings.tissue is not None
+    bare = draw_field(replace(WHOLE, tissue=replace(whole.settings.tissue, immune_stain="none")))
+    assert np.array_equal(bare.truth.membrane_od, whole.truth.membrane_od)
+    assert not np.array_equal(bare.rgb, whole.rgb)

@@ -80,3 +80,30 @@ def test_jpeg_keeps_shape_and_channel_order() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 200
     assert np.abs(jpeg(red, 95).astype(int) - red).max() < 6
+
+
+def test_a_picture_taken_coarser_keeps_its_size_and_loses_detail() -> None:
+    sharp = replace(PLAIN, psf_um=0.0)
+    pictures = []
+    for settings in (sharp, replace(sharp, captured_um_px=1.0), replace(sharp, captured_um_px=0.5)):
+        canvas = canvas_for(settings)
+        canvas.dab[:, ::8] = 1.0
+        pictures.append(expose(canvas).astype(float))
+    assert pictures[0].shape == pictures[1].shape
+    assert pictures[1].std() < 0.8 * pictures[0].std()
+    assert pictures[1].mean() == pytest.approx(pictures[0].mean(), rel=0.01)
+    # Taken at its own pixel size it is the same picture.
+    assert np.array_equal(pictures[0], pictures[2])
+
+
+def test_defocus_has_its_width() -> None:
+    soft = [
+        replace(PLAIN, out_of_focus=1.0, defocus_um=sigma, width_px=160, height_px=160)
+        for sigma in (0.4, 3.0)
+    ]
+    contrast = []
+    for settings in soft:
+        canvas = canvas_for(settings)
+        canvas.dab[:, ::8] = 1.0
+        contrast.append(expose(canvas).astype(float).std())
+    assert contrast[1] < contrast[0]

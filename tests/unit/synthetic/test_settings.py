@@ -18,6 +18,11 @@ from qupath_her2.synthetic.settings import FieldSettings
         ({"n_target": -1}, "n_target"),
         ({"faint_od": (0.3, 0.1)}, "faint_od"),
         ({"overlap": 1.5}, "overlap"),
+        ({"granules": 1.5}, "granules"),
+        ({"nucleus_elongation": -0.1}, "nucleus_elongation"),
+        ({"defocus_um": 0.0}, "defocus_um"),
+        ({"captured_um_px": 0.3}, "captured_um_px"),
+        ({"declared_um_px": 9.0}, "declared_um_px"),
     ],
 )
 def test_invalid_settings_are_refused_by_name(wrong: dict[str, object], says: str) -> None:
