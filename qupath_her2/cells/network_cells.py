@@ -4,6 +4,9 @@ Nuclei grow into territories at a price for crossing membrane (`territory`): bor
 cells, and half-way where there is none. Within its territory the outline of a cell is the closed path along the most
 probable membrane, as classical outlines follow the DAB ridge, with the same expected distances where there is no
 membrane. The cells are then measured and scored by the same code as those of the classical detector.
+
+Where a network tells nuclei of tumour cells from all others, the others (stroma, lymphocytes) still bound the tumour
+cells beside them, but are no cells themselves.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ from qupath_her2.cells.nuclei.network_nuclei import NucleusMapSettings, nuclei_f
 from qupath_her2.cells.nuclei.star_contours import mean_within
 from qupath_her2.cells.stain_planes import Plane
 from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
-from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS
+from qupath_her2.patches.targets.targets import MEMBRANE, NUCLEUS, OTHER_NUCLEUS
 from qupath_her2.records import Box
-from qupath_her2.setting_ranges import Density, Range, check_settings
+from qupath_her2.setting_ranges import Density, Range, Share, check_settings
 
-__all__ = ["ClassMap", "NetworkCellSettings", "cells_from_map", "network_cells_in_tile"]
+__all__ = ["ClassMap", "NetworkCellSettings", "NetworkCells", "cells_from_map", "network_cells_in_tile"]
 
 #: Prices are integers; this is the price of a step where the probability of membrane is 0.
 _PER_PX = 8
@@ -87,6 +90,9 @@ class NetworkCellSettings:
         the classical chain, and leaving the expected position costs more.
     nuclei
         Criteria for nuclei.
+    min_tumour_share
+        A nucleus is that of a tumour cell where the network gives at least this share of its nuclear probability to
+        tumour cells; 0 keeps the cells of all nuclei.
     """
 
     work_um_px: Annotated[float, Range(0.1, 2, "µm")] = 0.5
@@ -96,9 +102,31 @@ class NetworkCellSettings:
         default_factory=lambda: OutlineSettings(crossing_weight=0.3, place_price_od_um=0.03)
     )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
+    min_tumour_share: Share = 0.5
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCells:
+    """Cells of a tile from a network's probability maps.
+
+    Attributes
+    ----------
+    nuclei, outlines
+        N nuclei and the outlines of their cells, working pixels from the corner of the segmented box.
+    uncertainty
+        float32 (N), the uncertainty of a Bayesian network of each cell (standard deviation of its probabilities,
+        0..0.5), NaN for other networks.
+    is_tumour
+        bool (N), True for all where the network does not tell tumour cells from others.
+    """
+
+    nuclei: Nuclei
+    outlines: Outlines
+    uncertainty: NDArray[np.float32]
+    is_tumour: NDArray[np.bool_]
 
 
 def _averaged(values: NDArray[np.uint8], factor: int) -> Plane:
@@ -167,7 +195,7 @@ def network_cells_in_tile(
     box: Box,
     settings: NetworkCellSettings,
     is_nucleus: Callable[[Nuclei], NDArray[np.bool_]] | None = None,
-) -> tuple[Nuclei, Outlines, NDArray[np.float32]]:
+) -> NetworkCells:
     """Detect and outline the cells of a tile.
 
     Parameters
@@ -185,15 +213,13 @@ def network_cells_in_tile(
 
     Returns
     -------
-    tuple[Nuclei, Outlines, NDArray[np.float32]]
-        N nuclei and the outlines of their cells, working pixels from the box's corner; and float32 (N), the
-        uncertainty of a Bayesian network of each cell (standard deviation of its probabilities, 0..0.5), NaN for other
-        networks.
+    NetworkCells
+        In working pixels from the box's corner.
     """
     if box.width < 1 or box.height < 1:
         no_nuclei = Nuclei(np.zeros((0, 2)), np.zeros((0, N_ANGLES), np.float32))
         no_outlines = Outlines(np.zeros((0, N_SECTORS), np.float32), np.zeros((0, N_SECTORS), np.int32))
-        return no_nuclei, no_outlines, np.zeros(0, np.float32)
+        return NetworkCells(no_nuclei, no_outlines, np.zeros(0, np.float32), np.zeros(0, bool))
     factor = max(1, round(settings.work_um_px / classes.um_px))
     # Blocks are counted from the image's corner, not the tile's, so that they are the same in every tile.
     step = classes.downsample * factor
@@ -202,7 +228,10 @@ def network_cells_in_tile(
     bottom = math.ceil((box.y + box.height) * grid.downsample / step)
     wide, high = right - left, bottom - top
     found = classes.segment(Box(left * factor, top * factor, wide * factor, high * factor))
-    nuclear, membrane = (_averaged(found.probabilities[..., code], factor) for code in (NUCLEUS, MEMBRANE))
+    tells_tumour = found.probabilities.shape[-1] > OTHER_NUCLEUS
+    tumour, membrane = (_averaged(found.probabilities[..., code], factor) for code in (NUCLEUS, MEMBRANE))
+    # All nuclei are sought together, so that a tumour nucleus is split from a lymphocyte as from its like.
+    nuclear = tumour + _averaged(found.probabilities[..., OTHER_NUCLEUS], factor) if tells_tumour else tumour
     ratio = step / grid.downsample
 
     def working(nuclei: Nuclei) -> Nuclei:
@@ -218,4 +247,9 @@ def network_cells_in_tile(
         # Stored as uint8 relative to the largest standard deviation that a probability can have.
         plane = _averaged(found.uncertainty, factor) * np.float32(LARGEST_DEVIATION)
         uncertainty = mean_within(plane, nuclei.centre, cells.radii)
-    return working(nuclei), Outlines(cells.radii * np.float32(ratio), cells.neighbour), uncertainty
+    is_tumour = np.ones(len(nuclei), bool)
+    if tells_tumour:
+        ours, every = (mean_within(plane, nuclei.centre, nuclei.radii) for plane in (tumour, nuclear))
+        is_tumour = ours >= settings.min_tumour_share * every
+    outlines = Outlines(cells.radii * np.float32(ratio), cells.neighbour)
+    return NetworkCells(working(nuclei), outlines, uncertainty, is_tumour)

@@ -123,10 +123,9 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
             stains = stains_inside_and_around(tile.planes, found.centre + away, found.radii)
             return work.stain_filter.is_blue(stains[:, :2], stains[:, 2:4])
 
-        nuclei, outlines, uncertainty = network_cells_in_tile(
-            work.classes, work.grid, segmented, work.network, is_nucleus
-        )
-        return _all_new(Nuclei(nuclei.centre + away, nuclei.radii), outlines, uncertainty)
+        cells = network_cells_in_tile(work.classes, work.grid, segmented, work.network, is_nucleus)
+        nuclei = Nuclei(cells.nuclei.centre + away, cells.nuclei.radii)
+        return _new_cells(nuclei, cells.outlines, cells.uncertainty, np.flatnonzero(cells.is_tumour))
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
     # Nuclei far from all regions are dropped before the costly outlines.
@@ -136,7 +135,8 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
     nuclei = Nuclei(nuclei.centre[near], nuclei.radii[near])
     if work.existing is None:
         outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
-        return _all_new(nuclei, outlines, np.full(len(nuclei), np.nan, np.float32))
+        unknown = np.full(len(nuclei), np.nan, np.float32)
+        return _new_cells(nuclei, outlines, unknown, np.arange(len(nuclei)))
     found, place, index = existing_in_tile(work.existing, nuclei, work.grid, box)
     outlines = outline_cells(tile.planes, found.nuclei.centre, found.nuclei.radii, work.outlines)
     # A stand-in led to the membrane; it is no nucleus to be measured.
@@ -147,11 +147,12 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
     )
 
 
-def _all_new(nuclei: Nuclei, outlines: Outlines, uncertainty: NDArray[np.float32]) -> _OutlinedCells:
-    """Return newly detected cells, one for each nucleus."""
-    n = len(nuclei)
-    new = np.full(n, NEW_CELL, np.int64)
-    return _OutlinedCells(nuclei, outlines, np.arange(n), nuclei.centre, new, uncertainty)
+def _new_cells(
+    nuclei: Nuclei, outlines: Outlines, uncertainty: NDArray[np.float32], of_cell: NDArray[np.int64]
+) -> _OutlinedCells:
+    """Return newly detected cells, one for each nucleus of `of_cell`; the other nuclei only bound them."""
+    new = np.full(len(of_cell), NEW_CELL, np.int64)
+    return _OutlinedCells(nuclei, outlines, of_cell, nuclei.centre[of_cell], new, uncertainty[of_cell])
 
 
 def _segmented_box(work: TileWork, box: TileBox) -> Box:

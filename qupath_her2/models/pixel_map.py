@@ -20,7 +20,8 @@ class PixelMap:
     Attributes
     ----------
     probabilities
-        uint8 (H, W, 3), 255 = certain, in the order of `patches.targets.targets.TARGET_CLASSES`.
+        uint8 (H, W, C), 255 = certain, in the order of `patches.targets.targets.TARGET_CLASSES`, or of
+        `TUMOUR_TARGET_CLASSES` there where the network tells tumour cells from others.
     uncertainty
         uint8 (H, W), only from a Bayesian network: standard deviation over the dropout samples, root mean square over
         the classes, 255 = `LARGEST_DEVIATION`; else None.

@@ -11,7 +11,7 @@ from qupath_her2.cells.detectors.plugins import detector_names, load_detector
 from qupath_her2.errors import ModelError, SettingsError
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.models.optional import need
-from qupath_her2.models.shipped import SHIPPED, shipped_checkpoint
+from qupath_her2.models.shipped import SHIPPED, shipped_checkpoints
 from qupath_her2.models.specs import MODELS
 from qupath_her2.records import Refusal
 
@@ -47,19 +47,49 @@ class CellSource:
         ``detect``: the classical detector; ``from-regions``: cells of the region file; ``network``: a segmenter;
         ``plugin``: a detector of another package.
     checkpoint
-        Of a segmenter, path without ending.
+        Of a segmenter, path without ending; None where it is one of `shipped`.
+    shipped
+        Name of a model of the package, whose weights are chosen for each image by its pixel size.
     plugin
         Name of the detector, see `cells.detectors.plugins`.
     """
 
     kind: Literal["detect", "from-regions", "network", "plugin"] = "detect"
     checkpoint: Path | None = None
+    shipped: str = ""
     plugin: str = ""
 
     @property
     def label(self) -> str:
         """Name of the source in ``run.json``: its kind, or the plug-in's name."""
         return self.plugin or self.kind
+
+    def checkpoint_for(self, pixel_size_um: float | None) -> Path | None:
+        """Return the checkpoint of the network that finds the cells of an image.
+
+        Of a model of the package, these are the finest weights that can read the image: those for 0.25 µm/px up to
+        0.266 µm/px (40x), those for 0.5 µm/px above (20x, and scans between). Pixels that are too coarse for all of
+        them are refused in the name of the coarsest, see `coarse_refusal`.
+
+        Parameters
+        ----------
+        pixel_size_um
+            µm per level-0 pixel; None where unknown.
+
+        Returns
+        -------
+        Path | None
+            Path without ending; None where no network was named.
+        """
+        if not self.shipped:
+            return self.checkpoint
+        from qupath_her2.learning.segmentation.slide_segmenter import network_downsample
+
+        found = shipped_checkpoints(self.shipped)
+        if pixel_size_um is None:
+            return found[0]
+        fits = [path for path in found if network_downsample(pixel_size_um, read_card(path)) is not None]
+        return fits[0] if fits else found[-1]
 
 
 def split_source(text: str) -> tuple[str, str]:
@@ -121,7 +151,11 @@ def cell_source(text: str) -> CellSource:
         # Loaded now, so that a missing package is reported before the first slide.
         load_detector(name)
         return CellSource("plugin", plugin=name)
-    path = Path(checkpoint).absolute() if checkpoint else shipped_checkpoint(name)
+    if not checkpoint:
+        for path in shipped_checkpoints(name):
+            check_cell_network(path)
+        return CellSource("network", shipped=name)
+    path = Path(checkpoint).absolute()
     card = check_cell_network(path)
     # The name before the colon is redundant, but it makes a mixed-up path visible.
     if card.model != name:
@@ -243,7 +277,8 @@ def slide_segmenter(
     return SlideSegmenter(network, setup.slide, pixel_size_um)
 
 
-@functools.lru_cache(maxsize=1)
+# Two, since a folder may hold slides scanned at 20x and at 40x.
+@functools.lru_cache(maxsize=2)
 def _loaded_network(
     checkpoint: Path, weights_sha256: str, settings: SegmentSettings, device: str, precision: Precision
 ) -> PixelNetwork:

@@ -57,7 +57,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     pixel_size_um, source = _pixel_size(job, slide)
     found = _region_file(job, slide)
     regions = core_regions(found) if found.cores else found.regions
-    card = job.method.card()
+    card = job.method.card(pixel_size_um)
     # A network that finds the tumour searches all tissue: tumour and stroma annotations would only restrict it.
     # Ignored, in-situ and control regions still subtract.
     finds_tumour = card is not None and card.task == "tumour"

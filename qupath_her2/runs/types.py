@@ -94,6 +94,8 @@ class ImageContext:
     stain_origin
         Where the stain vectors come from and how far the image's own lie, for the score's tags; "" where it does not
         matter.
+    cell_origin
+        The network that found the cells, for the score's tags; "" for cells of the classical detector.
     restained
         Cells measured again with other stain vectors, for the score's stability.
     """
@@ -105,6 +107,7 @@ class ImageContext:
     warnings: tuple[str, ...] = ()
     refusal: Refusal | None = None
     stain_origin: str = ""
+    cell_origin: str = ""
     restained: tuple[Restained, ...] = ()
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
@@ -212,8 +215,8 @@ class Method(Protocol):
         """Raise ModelError or MissingExtraError where it cannot run at all, before any image is opened."""
         ...
 
-    def card(self) -> ModelCard | None:
-        """Return the card of its network; None where it uses none."""
+    def card(self, pixel_size_um: float | None = None) -> ModelCard | None:
+        """Return the card of its network for an image of this pixel size, µm; None where it uses none."""
         ...
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
@@ -252,8 +255,19 @@ class Method(Protocol):
         """
         ...
 
-    def record(self) -> dict[str, Any]:
-        """Return the entries ``method``, ``network`` and ``cells`` of ``settings.used`` in ``run.json``."""
+    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
+        """Return the entries ``method``, ``network`` and ``cells`` of ``settings.used`` in ``run.json``.
+
+        Parameters
+        ----------
+        pixel_size_um
+            µm per level-0 pixel; None where unknown.
+
+        Returns
+        -------
+        dict[str, Any]
+            Plain values and paths.
+        """
         ...
 
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:

@@ -170,11 +170,12 @@ def _record(
         settings={
             **settings_as_dict(job.settings),
             "used": {
-                **job.method.record(),
+                **job.method.record(inputs.pixel_size_um),
                 "whole_tissue": inputs.whole_tissue,
                 "by_core": finished.context.by_core,
                 "stains": finished.context.stains,
                 "stain_origin": finished.context.stain_origin,
+                "cell_origin": finished.context.cell_origin,
                 "restained": finished.context.restained,
             },
         },

@@ -20,7 +20,7 @@ from qupath_her2.models.card import ModelCard
 from qupath_her2.models.optional import need
 from qupath_her2.models.pixel_map import LARGEST_DEVIATION, PixelMap
 from qupath_her2.models.settings import Precision, SegmentSettings
-from qupath_her2.patches.targets.targets import TARGET_CLASSES
+from qupath_her2.patches.targets.targets import TARGET_CLASSES, TUMOUR_TARGET_CLASSES
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.records import Box
 
@@ -47,11 +47,12 @@ def check_segmenter(card: ModelCard, where: str) -> None:
     ModelError
         Task, classes, stain normalisation or scale do not allow it to find cells.
     """
-    if card.task != SEGMENTATION.name or card.class_names != TARGET_CLASSES:
+    if card.task != SEGMENTATION.name or card.class_names not in (TARGET_CLASSES, TUMOUR_TARGET_CLASSES):
         raise ModelError(
             f"{where} cannot find cells: its card says task '{card.task}' with classes "
             f"{', '.join(card.class_names)}; needed is '{SEGMENTATION.name}' with "
-            f"{', '.join(TARGET_CLASSES)}. Name the checkpoint of a segmenter: qupath-her2 models PROJECT lists them."
+            f"{', '.join(TARGET_CLASSES)}, with or without {TUMOUR_TARGET_CLASSES[-1]}. Name the checkpoint of a "
+            "segmenter: qupath-her2 models PROJECT lists them."
         )
     if card.stain is not None:
         raise ModelError(
@@ -137,7 +138,8 @@ class PixelNetwork:
 
         side, stride = self.lattice.side, self.lattice.stride
         left, top = columns.start * stride, rows.start * stride
-        n_maps = len(TARGET_CLASSES) + self.is_bayesian
+        n_classes = len(self.card.class_names)
+        n_maps = n_classes + self.is_bayesian
         out = np.empty((n_maps, box.height, box.width), np.uint8)
         weight = torch.from_numpy(self.lattice.weight).to(self._device)
         # The product of weights that add up to 1 along each axis adds up to 1 in the plane.
@@ -160,13 +162,14 @@ class PixelNetwork:
                 # Rounded to nearest; a sum of weights may exceed 1 by a last digit.
                 whole = (done * 255 + 0.5).clamp_(0, 255).to(torch.uint8)
                 out[:, first - box.y : last - box.y] = whole.cpu().numpy()
-        probabilities = np.ascontiguousarray(np.moveaxis(out[: len(TARGET_CLASSES)], 0, -1))
+        probabilities = np.ascontiguousarray(np.moveaxis(out[:n_classes], 0, -1))
         return PixelMap(probabilities, out[-1] if self.is_bayesian else None)
 
     def _outputs(self, windows: list[NDArray[np.uint8]]) -> Iterator[Tensor]:
-        """Yield the class probabilities of each window, float32 (3, side, side) on the device.
+        """Yield the class probabilities of each window, float32 (C, side, side) on the device.
 
-        The fourth map of a Bayesian network is its standard deviation, as a share of `LARGEST_DEVIATION`.
+        The last map of a Bayesian network, after those of the classes, is its standard deviation, as a share of
+        `LARGEST_DEVIATION`.
         """
         import torch
 

@@ -17,7 +17,7 @@ from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
 from qupath_her2.learning.segmentation.windows import reflected_indices
 from qupath_her2.models.card import ModelCard
 from qupath_her2.models.pixel_map import PixelMap
-from qupath_her2.patches.targets.targets import BACKGROUND, TARGET_CLASSES
+from qupath_her2.patches.targets.targets import BACKGROUND
 from qupath_her2.records import Box
 from qupath_her2.slides.readers.slide import Slide, read_scaled
 
@@ -90,7 +90,7 @@ class SlideSegmenter:
         width, height = self._size
         x, y = max(box.x, 0), max(box.y, 0)
         inside = Box(x, y, min(box.x + box.width, width) - x, min(box.y + box.height, height) - y)
-        probabilities = np.zeros((box.height, box.width, len(TARGET_CLASSES)), np.uint8)
+        probabilities = np.zeros((box.height, box.width, len(self._network.card.class_names)), np.uint8)
         # Outside the image there are no cells.
         probabilities[..., BACKGROUND] = 255
         uncertainty = np.zeros(probabilities.shape[:2], np.uint8) if self._network.is_bayesian else None

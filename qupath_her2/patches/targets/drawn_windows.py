@@ -14,7 +14,7 @@ from qupath_her2.patches.cutting.crop_windows import PAPER_WINDOW_PX, crop_windo
 from qupath_her2.patches.cutting.cut_windows import SCORES_KEY
 from qupath_her2.patches.table import ManifestImage, PatchManifest
 from qupath_her2.patches.targets.stored_targets import TARGETS_KEY, Targets
-from qupath_her2.patches.targets.targets import TARGET_CLASSES, TargetSettings
+from qupath_her2.patches.targets.targets import TARGET_CLASSES, TUMOUR_TARGET_CLASSES, TargetSettings
 from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.synthetic.field import Field
@@ -53,6 +53,7 @@ def drawn_windows(
     *,
     window: int = PAPER_WINDOW_PX,
     settings: TargetSettings | None = None,
+    tells_tumour: bool = False,
 ) -> DrawnWindows:
     """Cut synthetic fields into non-overlapping windows, remainders dropped; each field is a case.
 
@@ -64,6 +65,8 @@ def drawn_windows(
         Side of a window, px.
     settings
         Membrane width.
+    tells_tumour
+        Nuclei of no tumour cell are a class of their own: `TUMOUR_TARGET_CLASSES` instead of `TARGET_CLASSES`.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def drawn_windows(
         height, width = one.field.rgb.shape[:2]
         # The target of the whole field is cut: each outline is rasterised once, and windows agree at their edges.
         windows = crop_windows(width, height, window=window, crop=0)
-        truth = truth_target(one.field, settings=settings)
+        truth = truth_target(one.field, settings=settings, tells_tumour=tells_tumour)
         for x, y, w, h in windows.tolist():
             pictures.append(one.field.rgb[y : y + h, x : x + w])
             targets.append(truth[y : y + h, x : x + w])
@@ -98,7 +101,8 @@ def drawn_windows(
     if not pictures:
         raise PatchError(f"No synthetic field is as large as a window of {window} px. Draw larger fields.")
     # Targets are compressed about 60-fold; uncompressed they would take a third of the pixels' memory.
-    packed = Targets.pack(targets, window, len(TARGET_CLASSES))
+    class_names = TUMOUR_TARGET_CLASSES if tells_tumour else TARGET_CLASSES
+    packed = Targets.pack(targets, window, len(class_names))
     counts = [len(part) for part in parts]
     manifest = PatchManifest(
         image=np.repeat(np.arange(len(fields), dtype=np.int32), counts),
@@ -108,7 +112,7 @@ def drawn_windows(
         region_uuid=np.zeros((sum(counts), 16), np.uint8),
         split=np.repeat(np.array([one.split for one in fields], np.int8), counts),
         images=tuple(images),
-        class_names=TARGET_CLASSES,
+        class_names=class_names,
         patch_size_px=window,
         pixel_size_um=size_um,
         task=SEGMENTATION.name,

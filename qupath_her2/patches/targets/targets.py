@@ -29,7 +29,9 @@ __all__ = [
     "IGNORE",
     "MEMBRANE",
     "NUCLEUS",
+    "OTHER_NUCLEUS",
     "TARGET_CLASSES",
+    "TUMOUR_TARGET_CLASSES",
     "TargetFrame",
     "TargetSettings",
     "annotation_target",
@@ -41,9 +43,13 @@ __all__ = [
 BACKGROUND: Final = 0
 MEMBRANE: Final = 1
 NUCLEUS: Final = 2
+#: A nucleus of no tumour cell, only in targets of `TUMOUR_TARGET_CLASSES`; `NUCLEUS` is then one of a tumour cell.
+OTHER_NUCLEUS: Final = 3
 IGNORE: Final = 255
 #: Names of the classes, by code.
 TARGET_CLASSES: Final = ("Background", "Membrane", "Nucleus")
+#: The same for networks that tell tumour cells from all others.
+TUMOUR_TARGET_CLASSES: Final = (*TARGET_CLASSES, "Other nucleus")
 
 Target = NDArray[np.uint8]
 

@@ -15,6 +15,7 @@ from qupath_her2.patches.targets.targets import (
     IGNORE,
     MEMBRANE,
     NUCLEUS,
+    OTHER_NUCLEUS,
     TargetFrame,
     TargetSettings,
     membrane_band,
@@ -26,6 +27,10 @@ __all__ = ["field_frame", "truth_target"]
 
 #: Area of a tumour nest in no counted cell that is wider than this is a cell cut by the edge, not a gap between cells.
 _WIDEST_SLIT_UM = 2.0
+#: Kinds, in `FieldTruth.other_kinds`, of tumour nuclei centred outside the field, and of the cells of benign ducts.
+_CUT_TUMOUR, _DUCT = "border", "duct"
+#: The ground truth has no outlines of duct cells: what lies closer to their nuclei than this is unknown.
+_DUCT_CELL_UM = 3.0
 
 
 def field_frame(field: Field) -> TargetFrame:
@@ -35,13 +40,18 @@ def field_frame(field: Field) -> TargetFrame:
 
 
 def truth_target(
-    field: Field, frame: TargetFrame | None = None, settings: TargetSettings | None = None
+    field: Field,
+    frame: TargetFrame | None = None,
+    settings: TargetSettings | None = None,
+    *,
+    tells_tumour: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the target of a synthetic field.
 
     Membranes are the outlines of tumour cells, stained or not, as in `cell_target`; nuclei of stroma and lymphocytes
-    count as nuclei. The ground truth has no outlines of cells whose nucleus is beyond the field's edge: their area is
-    unknown, and so is everything outside the field.
+    count as nuclei, or as a class of their own. The ground truth has no outlines of cells whose nucleus is beyond the
+    field's edge: their area is unknown, and so is everything outside the field. Cells of benign ducts are unknown too:
+    on a small window nobody can tell them from tumour, and a network that learnt to would lose tumour glands.
 
     Parameters
     ----------
@@ -51,11 +61,13 @@ def truth_target(
         The window; None takes the whole field.
     settings
         Membrane width.
+    tells_tumour
+        Nuclei of no tumour cell are `OTHER_NUCLEUS` (classes `TUMOUR_TARGET_CLASSES`) instead of `NUCLEUS`.
 
     Returns
     -------
     NDArray[np.uint8]
-        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `IGNORE`.
+        uint8 (H, W): `BACKGROUND`, `MEMBRANE`, `NUCLEUS`, `OTHER_NUCLEUS`, `IGNORE`.
 
     Raises
     ------
@@ -71,7 +83,14 @@ def truth_target(
     drawn = rasterise([shapely.box(0, 0, field.settings.width_px, field.settings.height_px)], frame)
     target[drawn] = BACKGROUND
     target[_cut_cells(nests & ~cells, drawn, frame)] = IGNORE
-    target[rasterise(_joined([*truth.nuclei, *truth.other_nuclei]), frame)] = NUCLEUS
+    # Tumour nuclei centred outside the field are listed with the others, but they are tumour all the same.
+    cut, ducts, others = [], [], []
+    for ring, kind in zip(truth.other_nuclei, truth.other_kinds, strict=True):
+        (cut if kind == _CUT_TUMOUR else ducts if kind == _DUCT else others).append(ring)
+    around_um = _DUCT_CELL_UM / field.settings.pixel_size_um
+    target[rasterise([shapely.Polygon(ring).buffer(around_um) for ring in ducts], frame)] = IGNORE
+    target[rasterise(_joined(others), frame)] = OTHER_NUCLEUS if tells_tumour else NUCLEUS
+    target[rasterise(_joined([*truth.nuclei, *cut]), frame)] = NUCLEUS
     target[membrane_band(outlines, frame, settings.membrane_width_um)] = MEMBRANE
     target[~drawn] = IGNORE
     return target

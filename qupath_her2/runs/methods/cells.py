@@ -92,13 +92,15 @@ class CellsMethod:
     def check(self) -> None:
         """Raise ModelError, SettingsError or MissingExtraError where the source of cells cannot be used."""
         if self.source.kind == "network":
-            check_cell_network(self.source.checkpoint)
+            check_cell_network(self.source.checkpoint_for(None))
         elif self.source.kind == "plugin":
             load_detector(self.source.plugin)
 
-    def card(self) -> ModelCard | None:
-        """Return the card of the network that finds cells; None without one."""
-        return check_cell_network(self.source.checkpoint) if self.source.kind == "network" else None
+    def card(self, pixel_size_um: float | None = None) -> ModelCard | None:
+        """Return the card of the network that finds cells at this pixel size; None without one."""
+        if self.source.kind != "network":
+            return None
+        return check_cell_network(self.source.checkpoint_for(pixel_size_um))
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
         """Return everything the measured cells depend on besides image, regions, stains and tissue."""
@@ -115,9 +117,10 @@ class CellsMethod:
             return None
         return coarse_refusal(name, pixel_size_um, card)
 
-    def record(self) -> dict[str, Any]:
+    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
         """Return the method's entries in ``run.json``."""
-        return {"method": self.name, "network": self.source.checkpoint, "cells": self.source.label}
+        checkpoint = self.source.checkpoint_for(pixel_size_um)
+        return {"method": self.name, "network": checkpoint, "cells": self.source.label}
 
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
         """Measure the cells of an image and score them; see `Method.measure`."""
@@ -126,8 +129,12 @@ class CellsMethod:
         # Without a pixel size the image was refused at set-up.
         assert inputs.pixel_size_um is not None
         segmenter = None
-        if inputs.card is not None and self.source.checkpoint is not None:
-            segmenter = slide_segmenter(self.source.checkpoint, inputs.card, setup, inputs.pixel_size_um)
+        checkpoint = self.source.checkpoint_for(inputs.pixel_size_um)
+        if inputs.card is not None and checkpoint is not None:
+            segmenter = slide_segmenter(checkpoint, inputs.card, setup, inputs.pixel_size_um)
+            context = replace(
+                context, cell_origin=f"cells by {inputs.card.model}, {inputs.card.pixel_size_um:g} µm/px"
+            )
         sources: dict[str, Any] = {
             "existing": inputs.region_file.existing_cells if self.uses_existing_cells else None,
             "detector": load_detector(self.source.plugin) if self.source.kind == "plugin" else None,
@@ -229,7 +236,7 @@ def score_measured_cells(
         regrade=cells.regrade,
         warnings=context.warnings,
     )
-    score = _with_stains(score, fact_counts(intensity, pattern), context, case, scoring)
+    score = _with_origins(score, fact_counts(intensity, pattern), context, case, scoring)
     uuid = table.uuid.copy()
     # Existing cells keep their identity. Cells of ours have no UUID yet (all zero), or one of an earlier score.
     mine = are_ours(uuid) | ~uuid.any(axis=1)
@@ -243,14 +250,17 @@ def score_measured_cells(
     )
 
 
-def _with_stains(
+def _with_origins(
     score: SlideScore,
     counts: NDArray[np.int64],
     context: ImageContext,
     case: CaseInfo,
     scoring: ScoringSettings,
 ) -> SlideScore:
-    """Return a score that states its stain vectors, and whether others would have changed it."""
+    """Return a score that states who found its cells, its stain vectors, and whether others would have changed it."""
+    # Where nothing was measured, no network ran.
+    if context.cell_origin and score.n_cells:
+        score = replace(score, tags=(*score.tags, context.cell_origin))
     if score.score is None and not context.by_core:
         return score
     if context.stain_origin:
@@ -305,6 +315,8 @@ def load_measured_cells(
             bool(used["by_core"]),
             record.warnings,
             stain_origin=str(used["stain_origin"]),
+            # Runs of earlier versions did not state the network here.
+            cell_origin=str(used.get("cell_origin", "")),
             restained=tuple(
                 Restained(str(other["name"]), float(other["deviation_deg"]), other["before"], other["after"])
                 for other in used["restained"]

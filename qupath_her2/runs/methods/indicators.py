@@ -92,8 +92,8 @@ class IndicatorsMethod:
         """Raise ModelError where the checkpoint is not that of a tumour network."""
         self.card()
 
-    def card(self) -> ModelCard | None:
-        """Return the card of the network that finds the tumour; None without one."""
+    def card(self, pixel_size_um: float | None = None) -> ModelCard | None:
+        """Return the card of the network that finds the tumour, the same for every pixel size; None without one."""
         return None if self.tumour_from is None else tumour_card(self.tumour_from)
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class IndicatorsMethod:
         """Return None, since patches are resampled to the method's pixel size; see `Method.scale_refusal`."""
         return None
 
-    def record(self) -> dict[str, Any]:
+    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
         """Return the method's entries in ``run.json``."""
         return {"method": self.name, "network": self.tumour_from, "cells": "detect"}
 

@@ -121,8 +121,8 @@ class PatchesMethod:
         """Raise ModelError where the checkpoint is not a classifier's."""
         self.card()
 
-    def card(self) -> ModelCard:
-        """Return the card of the network."""
+    def card(self, pixel_size_um: float | None = None) -> ModelCard:
+        """Return the card of the network, the same for every pixel size."""
         return patch_card(self.checkpoint)
 
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class PatchesMethod:
         """Return None, since cutting raises PatchError where pixels are too coarse; see `Method.scale_refusal`."""
         return None
 
-    def record(self) -> dict[str, Any]:
+    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
         """Return the method's entries in ``run.json``."""
         return {"method": self.name, "network": self.checkpoint, "cells": "detect"}
 

@@ -14,7 +14,7 @@ from qupath_her2.cells.measure import CellSettings, MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.measurements import UNCERTAINTY_NAME
 from qupath_her2.cells.membrane.outlines import N_SECTORS, NO_NEIGHBOUR
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_from_map
-from qupath_her2.cells.quality import QualitySettings
+from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.learning.metrics.instance_metrics import match_polygons
 from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.truth_targets import truth_target
@@ -28,17 +28,17 @@ UM_PX = 0.5
 class DrawnClasses:
     """A network that outputs the slightly blurred ground truth of a field."""
 
-    def __init__(self, field, blur_px: float = 2.0, um_px: float = 0.25) -> None:
+    def __init__(self, field, blur_px: float = 2.0, um_px: float = 0.25, tells_tumour: bool = False) -> None:
         self.um_px = um_px
         self.downsample = um_px / field.settings.pixel_size_um
-        target = truth_target(field)
-        maps = np.stack([target == code for code in range(3)], -1).astype(np.float32)
+        target = truth_target(field, tells_tumour=tells_tumour)
+        maps = np.stack([target == code for code in range(4 if tells_tumour else 3)], -1).astype(np.float32)
         if blur_px:
             maps = cv2.GaussianBlur(maps, (0, 0), blur_px)
         self.maps = np.rint(255 * maps).astype(np.uint8)
 
     def segment(self, box: Box) -> PixelMap:
-        out = np.zeros((box.height, box.width, 3), np.uint8)
+        out = np.zeros((box.height, box.width, self.maps.shape[-1]), np.uint8)
         out[..., 0] = 255
         height, width = self.maps.shape[:2]
         x0, y0 = max(box.x, 0), max(box.y, 0)
@@ -95,10 +95,13 @@ def fine(drawn):
 def measured(fine, stains_of, tumour):
     """A function that measures the cells of a network that outputs the ground truth."""
 
-    def run(classes=None, *, workers: int = 1, rgb=None, shape=None, **grid: int) -> MeasuredCells:
+    def run(
+        classes=None, *, workers: int = 1, rgb=None, shape=None, network=None, **grid: int
+    ) -> MeasuredCells:
         return measure_cells(
             ArraySlide(fine.rgb if rgb is None else rgb), [tumour(shape=shape or shapely.box(0, 0, 640, 640))],
             pixel_size_um=0.25, stains=stains_of(fine), classes=classes or DrawnClasses(fine), workers=workers,
+            network=network,
             settings=CellSettings(grid=GridSettings(**grid)),
         )  # fmt: skip
 
@@ -125,6 +128,30 @@ def test_cells_of_a_perfect_map_match_the_ground_truth(fine, reference) -> None:
     assert np.abs(np.median(off, axis=0) * 0.25).max() < 0.08
     completeness = table.column("HER2: Membrane completeness")[matches.detected]
     assert np.nanmean(np.abs(completeness - truth.completeness[matches.truth])) < 0.12
+
+
+def test_nuclei_of_other_cells_bound_tumour_cells_but_are_none(fine, measured, reference) -> None:
+    classes = DrawnClasses(fine, tells_tumour=True)
+    kinds = np.array(fine.truth.other_kinds)
+    others = [fine.truth.other_nuclei[k] for k in np.flatnonzero(kinds != "border")]
+    cut = [fine.truth.other_nuclei[k] for k in np.flatnonzero(kinds == "border")]
+    found = measured(classes).table
+    matches = match_nuclei(found.centroid_xy, fine.truth.nuclei, 0.25, cut)
+    assert matches.f1 > 0.98
+    # Without the class, most of the other nuclei are cells too.
+    before = match_nuclei(reference.table.centroid_xy, [*fine.truth.nuclei, *cut], 0.25, others)
+    assert len(before.ignored) > 20
+    away = np.hypot(*(found.centroid_xy[:, None] - reference.table.centroid_xy[None]).transpose(2, 0, 1))
+    same = away.argmin(1)
+    assert away.min(1).max() < 0.5
+    # What is left keeps its outline: the others still bound it.
+    outlines = (t.cell_xy.reshape(len(t), -1) for t in (found, reference.table))
+    mine, theirs = outlines
+    assert np.mean(np.abs(mine - theirs[same]).max(1) < 1) > 0.97
+    every = measured(classes, network=NetworkCellSettings(min_tumour_share=0)).table
+    assert len(every) == pytest.approx(len(reference.table), abs=2)
+    in_tiles = measured(classes, tile_px=128, workers=2).table
+    assert np.array_equal(in_tiles.measurements, found.measurements, equal_nan=True)
 
 
 @pytest.mark.parametrize(("tile_px", "workers"), [(64, 1), (128, 2), (200, 1)])

@@ -207,7 +207,7 @@ def test_sources_are_parsed(study: Path) -> None:
     assert cell_source("from-regions") == CellSource("from-regions")
     # A Windows path has a colon of its own.
     assert split_source("unet") == ("unet", "")
-    assert cell_source("unet") == CellSource("network", shipped_checkpoint("unet"))
+    assert cell_source("unet") == CellSource("network", shipped="unet")
     assert split_source(r"unet:C:\models\best") == ("unet", r"C:\models\best")
     assert cell_source(f"unet:{study / 'models' / 'best'}") == CellSource(
         "network", study / "models" / "best"

@@ -6,6 +6,7 @@ import pytest
 from qupath_her2.errors import PatchError
 from qupath_her2.patches.cutting.cut_windows import scores_of
 from qupath_her2.patches.targets.drawn_windows import DrawnWindow, drawn_windows
+from qupath_her2.patches.targets.targets import OTHER_NUCLEUS, TARGET_CLASSES, TUMOUR_TARGET_CLASSES
 from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import preset
@@ -27,6 +28,16 @@ def test_windows_show_their_part_of_the_field_and_of_its_truth() -> None:
     pictures, failed = data.read_readable(np.array([0, 7]))
     assert pictures.shape == (2, 32, 32, 3)
     assert failed == []
+
+
+def test_nuclei_of_other_cells_can_be_a_class_of_their_own() -> None:
+    one = DrawnWindow(field(811_014), "3+", 0)
+    plain, apart = (drawn_windows([one], window=32, tells_tumour=tells) for tells in (False, True))
+    assert plain.manifest.class_names == TARGET_CLASSES
+    assert apart.manifest.class_names == TUMOUR_TARGET_CLASSES
+    assert apart.targets.counts.shape == (4, 4)
+    assert apart.targets.counts[:, OTHER_NUCLEUS].sum() > 0
+    assert np.array_equal(apart.targets.counts[:, 2:].sum(1), plain.targets.counts[:, 2])
 
 
 def test_incompatible_fields_are_refused() -> None:

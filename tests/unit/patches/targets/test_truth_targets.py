@@ -7,7 +7,15 @@ import pytest
 import shapely
 from scipy import ndimage
 
-from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS, TargetFrame, rasterise
+from qupath_her2.patches.targets.targets import (
+    BACKGROUND,
+    IGNORE,
+    MEMBRANE,
+    NUCLEUS,
+    OTHER_NUCLEUS,
+    TargetFrame,
+    rasterise,
+)
 from qupath_her2.patches.targets.truth_targets import field_frame, truth_target
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import preset
@@ -59,6 +67,42 @@ def test_a_cell_that_nobody_outlined_is_not_background(field: Field) -> None:
     assert np.mean(target[body] == BACKGROUND) < 0.05
     nucleus = rasterise([shapely.Polygon(truth.nuclei[i]).buffer(-1)], frame)
     assert np.mean(target[nucleus] == NUCLEUS) > 0.9
+
+
+def test_nuclei_of_other_cells_are_a_class_of_their_own_where_asked_for(field: Field) -> None:
+    together, apart = truth_target(field), truth_target(field, tells_tumour=True)
+    other = apart == OTHER_NUCLEUS
+    assert other.sum() > 500
+    assert (together[other] == NUCLEUS).all()
+    assert np.array_equal(apart[~other], together[~other])
+    kinds = np.array(field.truth.other_kinds)
+    rings = [shapely.Polygon(ring).buffer(0) for ring in field.truth.other_nuclei]
+    lymphocytes, cut = (
+        rasterise([rings[k] for k in np.flatnonzero(kinds == kind)], field_frame(field))
+        for kind in ("lymphocyte", "border")
+    )
+    assert cut.sum() > 500
+    assert not other[cut & ~lymphocytes].any()
+    assert set(np.unique(apart[lymphocytes])) <= {OTHER_NUCLEUS, NUCLEUS, MEMBRANE}
+
+
+@pytest.mark.parametrize("tells_tumour", [False, True])
+def test_cells_of_benign_ducts_are_unknown(field: Field, tells_tumour: bool) -> None:
+    """Some lymphocytes are called cells of a duct."""
+    truth = field.truth
+    chosen = [k for k, kind in enumerate(truth.other_kinds) if kind == "lymphocyte"][:5]
+    kinds = tuple("duct" if k in chosen else kind for k, kind in enumerate(truth.other_kinds))
+    frame, drawn = field_frame(field), replace(field, truth=replace(truth, other_kinds=kinds))
+    ducts = rasterise([shapely.Polygon(truth.other_nuclei[k]).buffer(4) for k in chosen], frame)
+    rest = [
+        *truth.cells,
+        *truth.nuclei,
+        *(r for r, kind in zip(truth.other_nuclei, kinds, strict=True) if kind != "duct"),
+    ]
+    near = rasterise([shapely.Polygon(ring).buffer(3) for ring in rest], frame)
+    target = truth_target(drawn, tells_tumour=tells_tumour)
+    assert (ducts & ~near).sum() > 100
+    assert (target[ducts & ~near] == IGNORE).all()
 
 
 def test_windows_and_scales_of_the_same_truth(field: Field) -> None:
