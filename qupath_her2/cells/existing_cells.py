@@ -22,6 +22,7 @@ __all__ = [
     "existing_in_tile",
     "place_existing",
     "polar_radii",
+    "ring_centroids",
     "select_rings",
 ]
 
@@ -39,12 +40,15 @@ class PlacedCells:
         N cells, level-0 pixels.
     centres_xy
         float64 (N, 2), level-0 pixels, see `centres_of_existing`.
+    centroids_xy
+        float64 (N, 2), centroids of the cells' outlines, level-0 pixels: QuPath counts a cell where its centroid lies.
     usual_nucleus_um2
         Median area of the nuclei detected in the image's samples, µm²; tells nuclei from cells among plain detections.
     """
 
     cells: ExistingCells
     centres_xy: NDArray[np.float64]
+    centroids_xy: NDArray[np.float64]
     usual_nucleus_um2: float
 
 
@@ -102,8 +106,19 @@ def polar_radii(
 
 
 @nb.njit(cache=True, nogil=True)
-def _centroids(xy: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the centroids of N open rings, (N, 2), by the shoelace formula; NaN for an empty ring."""
+def ring_centroids(xy: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the centroids of N open rings, by the shoelace formula.
+
+    Parameters
+    ----------
+    xy, offsets
+        float64 (P, 2) and int64 (N + 1): the vertices of N open rings.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        float64 (N, 2), in the frame of `xy`; the mean of the vertices of a ring without area, NaN for an empty one.
+    """
     centroids = np.full((len(offsets) - 1, 2), np.nan)
     for k in range(len(centroids)):
         first, last = offsets[k], offsets[k + 1]
@@ -141,8 +156,8 @@ def centres_of_existing(existing: ExistingCells) -> NDArray[np.float64]:
     NDArray[np.float64]
         float64 (N, 2), level-0 pixels; the mean of the vertices where an outline has no area.
     """
-    nuclei = _centroids(existing.nucleus_xy.astype(np.float64), existing.nucleus_offsets)
-    cells = _centroids(existing.cell_xy.astype(np.float64), existing.cell_offsets)
+    nuclei = ring_centroids(existing.nucleus_xy.astype(np.float64), existing.nucleus_offsets)
+    cells = ring_centroids(existing.cell_xy.astype(np.float64), existing.cell_offsets)
     centres: NDArray[np.float64] = np.where(np.isnan(nuclei), cells, nuclei)
     return centres
 
@@ -192,7 +207,8 @@ def place_existing(existing: ExistingCells, detector: CellDetector, samples: Seq
     areas = [polygon_areas(detector.detect(tile).radii) * tile.planes.um_px**2 for tile in samples]
     found = np.concatenate(areas) if areas else np.zeros(0)
     usual = float(np.median(found)) if len(found) else _USUAL_AREA_UM2
-    return PlacedCells(existing, centres_of_existing(existing), usual)
+    centroids = ring_centroids(existing.cell_xy.astype(np.float64), existing.cell_offsets)
+    return PlacedCells(existing, centres_of_existing(existing), centroids, usual)
 
 
 def existing_in_tile(
