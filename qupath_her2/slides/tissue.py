@@ -37,6 +37,9 @@ _NUCLEAR_GAP_UM = 24.0
 #: Largest coefficient of variation of the optical density in such a window of ink. Streaky strokes have up to 0.06;
 #: the nuclei of a dense lymphoid infiltrate have 0.24 at 8 µm per pixel, and more on finer pixels.
 _MAX_INK_VARIATION = 0.2
+#: Darkest level of glass under a dim lamp, and the largest difference between its colours. Two of 27 real pictures are
+#: dim (181 and 182 in all colours); the others have 205 or more, with differences of up to 8.
+_DIM_GLASS, _DIM_CAST = 150, 8
 #: Pixel size taken for these two alone where none is known, µm: that of 40x. On coarser pixels they cover more, up to a
 #: tenth of a millimetre, still less than a pen stroke.
 _USUAL_PIXEL_SIZE_UM = 0.25
@@ -92,7 +95,7 @@ class Tissue:
         Level-0 pixels per mask pixel.
     background_rgb
         Colour of the glass; if no glass is visible, that of the brightest gaps in the tissue; (255, 255, 255) if these
-        are not white either.
+        are neither white nor grey.
     width, height
         Size of the image, level-0 px.
     ink_share
@@ -233,7 +236,7 @@ def _glass_colour(rgb: NDArray[np.uint8], flat: _Mask) -> _White | None:
 
 
 def _brightest_colour(rgb: NDArray[np.uint8]) -> _White | None:
-    """Return the colour of the brightest 0.5 % (lumens and cracks); None if it is not white.
+    """Return the colour of the brightest 0.5 % (lumens and cracks); None if it is neither white nor a neutral grey.
 
     A crop full of tissue shows no glass, yet the white point of the scanner must be known: if (255, 255, 255) is
     assumed, a colour cast of a few per cent makes pale tissue look like eosin.
@@ -245,7 +248,9 @@ def _brightest_colour(rgb: NDArray[np.uint8]) -> _White | None:
     brightness = rgb.min(axis=2)
     gaps = rgb[brightness >= np.percentile(brightness, 99.5)]
     colour = np.median(gaps, axis=0)
-    if len(gaps) < _MIN_GLASS_PIXELS or not _is_white(colour[None, None])[0, 0]:
+    # Under a dim lamp glass is grey, but more neutral than any stained tissue.
+    is_grey = colour.min() >= _DIM_GLASS and np.ptp(colour) <= _DIM_CAST
+    if len(gaps) < _MIN_GLASS_PIXELS or not (is_grey or _is_white(colour[None, None])[0, 0]):
         return None
     return cast(_White, tuple(float(value) for value in colour))
 

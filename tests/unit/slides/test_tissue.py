@@ -213,6 +213,15 @@ def test_without_glass_the_gaps_in_the_tissue_show_the_lamp(tmp_path, cast):
     np.testing.assert_allclose(tissue.background_rgb, lamp, atol=3)
 
 
+def test_a_dim_lamp_is_seen_in_the_gaps_of_the_tissue(tmp_path):
+    """All of it darker than glass usually is: without the lamp, clear stroma would count as haematoxylin."""
+    lamp = np.array((182.0, 182.0, 182.0))
+    field = draw_field(FieldSettings(width_px=512, height_px=512, seed=11, white=(236.0, 236.0, 236.0)))
+    dim = np.clip(np.rint(field.rgb * (lamp / 236.0)), 0, 255).astype(np.uint8)
+    with opened(tmp_path, dim) as slide:
+        np.testing.assert_allclose(find_tissue(slide, pixel_size_um=0.5).background_rgb, lamp, atol=5)
+
+
 def test_where_nothing_is_white_no_lamp_is_guessed(tmp_path):
     rng = np.random.default_rng(3)
     brown = np.clip(rng.normal((150, 110, 80), 6, (400, 400, 3)), 0, 255).astype(np.uint8)
