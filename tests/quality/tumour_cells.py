@@ -106,10 +106,10 @@ def change_picture(
     height, width = (max(round(side / factor), 64) for side in rgb.shape[:2])
     picture = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     factor = rgb.shape[1] / width
-    bright = np.sort(picture.reshape(-1, 3).sum(1))[-max(picture.size // 300, 1)]
-    glass = tuple(
-        float(v) for v in np.median(picture.reshape(-1, 3)[picture.reshape(-1, 3).sum(1) >= bright], 0)
-    )
+    pixels = picture.reshape(-1, 3)
+    brightness = pixels.sum(1)
+    glass_rgb = np.median(pixels[brightness >= np.percentile(brightness, 99)], 0)
+    glass = (float(glass_rgb[0]), float(glass_rgb[1]), float(glass_rgb[2]))
     stains = replace(QUPATH_H_DAB, background_rgb=glass)
     amounts = unmix(picture, stains)
     amounts[..., 0] *= np.float32(change.hematoxylin)
@@ -117,7 +117,7 @@ def change_picture(
     amounts[..., 1] = np.where(amounts[..., 1] > 0, amounts[..., 1] * np.float32(change.dab), amounts[..., 1])
     density = amounts.reshape(-1, 3) @ stains.matrix().astype(np.float32)
     light = np.clip(10 ** -density.reshape(amounts.shape), 0, 1.1) ** np.float32(change.gamma)
-    picture = np.clip(light * np.array(glass, np.float32), 0, 255)
+    picture = np.clip(light * glass_rgb.astype(np.float32), 0, 255)
     if change.blur_um:
         picture = cv2.GaussianBlur(picture, (0, 0), change.blur_um / (um_px * factor))
     picture = np.rint(picture + rng.normal(0, 1.0, picture.shape)).clip(0, 255).astype(np.uint8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,40 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from qupath_her2.cells.tumour.finder import SECOND_NAMES, first_rows, neighbours_of, second_rows
+from qupath_her2.cells.nuclei.trees import Trees, predict
+from qupath_her2.cells.tumour.finder import (
+    SECOND_NAMES,
+    Neighbours,
+    first_rows,
+    neighbours_of,
+    second_rows,
+    share,
+)
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.settings import FieldSettings
-from tests.quality.fields import VARIATIONS
 from tests.quality.nucleus_trees import tree_arrays
 from tests.quality.tumour_cells import Change, FoundCells, change_picture, found_cells, random_change
 from tests.quality.tumour_outlines import LEFT_OUT, epithelium_mask, outlined_pictures, read_picture
+from tests.quality.varied_tissue import varied_nests, varied_tissue
 
 FIRST_SEED, LAST_SEED = 300_000, 399_999
-_EXTENT_UM = 480.0
+_EXTENT_UM, _DRAWN_UM_PX = 256.0, 0.5
+#: Kinds of drawn nuclei that are left out, see `tumour_outlines.LABELS`.
+_BENIGN = ("duct", "myoepithelium")
+#: Number of drawn fields.
+FIELDS = 128
+#: Start of the `Labelled.group` of drawn fields.
+DRAWN = "drawn "
+#: The passes of the finder.
+PASSES = ("first", "second")
 #: Changed copies of each real picture; large ones hold more cells.
 _COPIES, _COPIES_LARGE, _LARGE_PX = 8, 5, 3000
-#: Cells of a picture that are trained on, chosen at random.
-_MOST_CELLS = 2500
-#: Weight of all real pictures together; drawn fields have the rest.
-_REAL_SHARE = 0.7
+#: Pixel size to which the copies of large pictures are reduced first, µm.
+_LARGE_UM_PX = 0.45
+#: Labelled cells of a picture that are trained on, chosen at random.
+_MOST_CELLS = 350
+#: Parts into which pictures are divided for the first probabilities that the second pass is trained on.
+_FOLDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +66,27 @@ class Labelled:
 
 
 def drawn_settings(seed: int) -> FieldSettings:
-    """Return the settings of one training field."""
-    rng = np.random.default_rng(seed)
-    changes: dict[str, Any] = {}
-    for name in rng.choice(list(VARIATIONS), int(rng.integers(0, 3)), replace=False):
-        changes.update(VARIATIONS[name])
-    um_px = float(rng.choice([0.25, 0.5]))
-    side = round(_EXTENT_UM / um_px)
-    tissue = {
-        "stroma": float(rng.uniform(0.15, 0.8)),
-        "lymphocytes": float(rng.uniform(0, 1)),
-        "collagen": float(rng.uniform(0, 1)),
-        "lumens": float(rng.uniform(0, 0.8)),
-        "tissue_edge": float(rng.choice([0.0, 0.0, rng.uniform(0, 0.5)])),
-    }
-    changes = {**tissue, "gland": float(rng.uniform(0, 1)), **changes}
-    return FieldSettings(
-        seed=seed, width_px=side, height_px=side, pixel_size_um=um_px,
-        shares=tuple(rng.dirichlet([0.7] * 4)), **changes,
-    )  # fmt: skip
+    """Return the settings of one training field: whole tissue, or for one field in four nests with septa."""
+    varied = varied_nests(seed) if seed % 4 == 3 else varied_tissue(seed)
+    side = round(_EXTENT_UM / _DRAWN_UM_PX)
+    return replace(varied, pixel_size_um=_DRAWN_UM_PX, width_px=side, height_px=side)
 
 
 def drawn_labels(field: Field, centre_px: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Return the label of each found cell of a drawn field."""
+    """Return the label of each found cell of a drawn field; benign ducts are left out, as in real pictures."""
     truth = field.truth
-    tumour = [
-        *truth.nuclei,
-        *(r for r, k in zip(truth.other_nuclei, truth.other_kinds, strict=True) if k == "border"),
-    ]
-    other = [r for r, k in zip(truth.other_nuclei, truth.other_kinds, strict=True) if k != "border"]
-    points = shapely.points(centre_px)
-
-    def hit(rings: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
-        tree = shapely.STRtree([shapely.Polygon(ring).buffer(0) for ring in rings])
-        found = np.zeros(len(points), bool)
-        if len(rings):
-            found[tree.query(points, predicate="within")[0]] = True
-        return found
-
-    is_tumour, is_other = hit(tumour), hit(other)
+    drawn = [*truth.nuclei, *truth.other_nuclei]
+    kinds = np.array(["tumour"] * len(truth.nuclei) + list(truth.other_kinds))
+    kind_label = np.where(
+        np.isin(kinds, ("tumour", "border")), 1, np.where(np.isin(kinds, _BENIGN), LEFT_OUT, 0)
+    )
     # A false cell among tumour cells is no example of either.
-    doubtful = shapely.contains_xy(truth.tumour_region, centre_px[:, 0], centre_px[:, 1]) & ~is_other
-    return np.where(is_tumour, 1, np.where(doubtful, LEFT_OUT, 0)).astype(np.int8)
+    doubtful = shapely.contains_xy(truth.tumour_region, centre_px[:, 0], centre_px[:, 1])
+    label = np.where(doubtful, LEFT_OUT, 0)
+    tree = shapely.STRtree([shapely.Polygon(ring).buffer(0) for ring in drawn])
+    cell, nucleus = tree.query(shapely.points(centre_px), predicate="within")
+    label[cell] = kind_label[nucleus]
+    return label.astype(np.int8)
 
 
 def drawn_cells(seed: int) -> Labelled:
@@ -100,7 +97,7 @@ def drawn_cells(seed: int) -> Labelled:
     um_px = field.settings.pixel_size_um
     rgb, factor = change_picture(field.rgb, um_px, change, rng)
     cells = found_cells(rgb, um_px * factor * change.declared)
-    return Labelled(f"drawn {seed}", cells, drawn_labels(field, cells.centre_px * factor))
+    return Labelled(f"{DRAWN}{seed}", cells, drawn_labels(field, cells.centre_px * factor))
 
 
 def real_cells(folder: Path, name: str) -> list[Labelled]:
@@ -112,67 +109,113 @@ def real_cells(folder: Path, name: str) -> list[Labelled]:
     found = []
     for k in range(copies):
         change = random_change(rng) if k else Change()
+        if copies == _COPIES_LARGE:
+            # A whole core at full resolution takes a minute, and cells are found at 0.5 µm.
+            change = replace(change, read_um_px=max(change.read_um_px, _LARGE_UM_PX))
         changed, factor = change_picture(rgb, outlined.um_px, change, rng) if k else (rgb, 1.0)
         cells = found_cells(changed, outlined.um_px * factor * change.declared)
         found.append(Labelled(name, cells, outlined.labels(cells.centre_px * factor, mask)))
     return found
 
 
-def _model(**changes: Any) -> Any:
+def _model() -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        **{"max_iter": 100, "max_leaf_nodes": 12, "min_samples_leaf": 40, "learning_rate": 0.1,
-           "l2_regularization": 5.0, "random_state": 0, "early_stopping": False, "max_features": 0.5, **changes},
+        max_iter=80, max_leaf_nodes=12, min_samples_leaf=40, learning_rate=0.12, l2_regularization=5.0,
+        max_features=0.4, random_state=0, early_stopping=False,
     )  # fmt: skip
 
 
-def fit(pictures: Sequence[Labelled], weights: Sequence[float]) -> tuple[Any, Any]:
-    """Fit both passes; the second sees first probabilities of pictures that its first pass was not shown."""
-    around = [neighbours_of(p.centre_um()) for p in pictures]
-    rows = [first_rows(p.cells.features, a) for p, a in zip(pictures, around, strict=True)]
-    groups = sorted({p.group for p in pictures})
-    fold = {group: i % 4 for i, group in enumerate(np.random.default_rng(1).permutation(groups))}
-    folds = np.array([fold[p.group] for p in pictures])
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture ready for training.
 
-    def stacked(tables: Sequence[NDArray[np.float32]], chosen: Sequence[int]) -> Any:
-        kept = [pictures[i].label != LEFT_OUT for i in chosen]
-        x = np.concatenate([tables[i][k] for i, k in zip(chosen, kept, strict=True)])
-        y = np.concatenate([pictures[i].label[k] for i, k in zip(chosen, kept, strict=True)])
-        w = np.concatenate(
-            [
-                np.full(int(k.sum()), weights[i] / max(int(k.sum()), 50))
-                for i, k in zip(chosen, kept, strict=True)
-            ]
-        )
-        return _model().fit(x, y, w * len(w) / w.sum())
+    Attributes
+    ----------
+    group
+        Of the picture.
+    rows, around
+        Columns of the first pass and neighbours of all its cells.
+    label
+        As in `Labelled`.
+    chosen
+        int64 (K), cells that are trained on.
+    """
+
+    group: str
+    rows: NDArray[np.float32]
+    around: Neighbours
+    label: NDArray[np.int8]
+    chosen: NDArray[np.int64]
+
+
+def prepare(picture: Labelled) -> Prepared:
+    """Compute what training needs of a picture, once; choose cells at random where there are many."""
+    around = neighbours_of(picture.centre_um())
+    rng = np.random.default_rng(len(picture.label))
+    shuffled = rng.permutation(len(picture.label))
+    # Both kinds alike, as far as there are cells of both: nests of a few cells must not drown in stroma.
+    by_kind = [shuffled[picture.label[shuffled] == kind] for kind in (0, 1)]
+    fewer = min(len(cells) for cells in by_kind)
+    each = max(_MOST_CELLS // 2, _MOST_CELLS - fewer)
+    known = np.sort(np.concatenate([cells[:each] for cells in by_kind]))
+    rows = first_rows(picture.cells.features, around)
+    return Prepared(picture.group, rows, around, picture.label, known)
+
+
+def fit(pictures: Sequence[Prepared]) -> tuple[Any, Any]:
+    """Fit both passes; the second sees first probabilities of pictures that its first pass was not shown."""
+    groups = sorted({p.group for p in pictures})
+    fold = {group: i % _FOLDS for i, group in enumerate(np.random.default_rng(1).permutation(groups))}
+
+    def fitted(tables: Sequence[NDArray[np.float32]], of: Sequence[int]) -> Any:
+        x = np.concatenate([tables[i][pictures[i].chosen] for i in of])
+        y = np.concatenate([pictures[i].label[pictures[i].chosen] for i in of])
+        # Cells are chosen, not weighted: with weights, scikit-learn takes five times as long.
+        return _model().fit(x, y)
 
     everyone = range(len(pictures))
+    rows = [p.rows for p in pictures]
     first = [np.zeros(0, np.float32)] * len(pictures)
-    for f in range(4):
-        model = stacked(rows, [i for i in everyone if folds[i] != f])
-        for i in np.flatnonzero(folds == f):
-            first[i] = model.predict_proba(rows[i])[:, 1].astype(np.float32)
-    second = [second_rows(r, p, a) for r, p, a in zip(rows, first, around, strict=True)]
-    return stacked(rows, list(everyone)), stacked(second, list(everyone))
+    for f in range(_FOLDS):
+        model = fitted(rows, [i for i in everyone if fold[pictures[i].group] != f])
+        trees = trees_of(model)
+        for i in (i for i in everyone if fold[pictures[i].group] == f):
+            first[i] = share(predict(trees, rows[i]))
+    second = [second_rows(p.rows, one, p.around) for p, one in zip(pictures, first, strict=True)]
+    return fitted(rows, everyone), fitted(second, everyone)
+
+
+def trees_of(model: Any) -> Trees:
+    """Return a fitted model as trees of the package, which predict many times faster."""
+    arrays = tree_arrays(model)
+    return Trees(**{**arrays, "baseline": float(arrays["baseline"])})
+
+
+def as_trees(models: tuple[Any, Any]) -> dict[str, Trees]:
+    """Return both passes as trees of the package."""
+    return {name: trees_of(model) for name, model in zip(PASSES, models, strict=True)}
 
 
 def save(models: tuple[Any, Any], out: Path) -> None:
     """Write both passes as plain arrays."""
     stored: dict[str, Any] = {"features": np.array(SECOND_NAMES)}
-    for target, model in zip(("first", "second"), models, strict=True):
+    for target, model in zip(PASSES, models, strict=True):
         stored.update({f"{target}/{name}": array for name, array in tree_arrays(model).items()})
     np.savez_compressed(out, **stored)
 
 
 def main() -> None:
-    """Draw fields, find their cells, train, write."""
+    """Find the cells of real pictures and of drawn fields, train, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example tumour_trees.npz")
-    parser.add_argument("--fields", type=int, default=60, help="how many fields to draw")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the outlined pictures")
+    parser.add_argument("--fields", type=int, default=FIELDS, help="how many fields to draw")
     given = parser.parse_args()
-    drawn = [drawn_cells(seed) for seed in range(FIRST_SEED, FIRST_SEED + given.fields)]
-    save(fit(drawn, [1.0] * len(drawn)), given.out)
+    pictures = [prepare(cells) for name in outlined_pictures() for cells in real_cells(given.data, name)]
+    pictures += [prepare(drawn_cells(seed)) for seed in range(FIRST_SEED, FIRST_SEED + given.fields)]
+    save(fit(pictures), given.out)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 import numba as nb
@@ -27,7 +28,7 @@ from qupath_her2.cells.nuclei.trees import Trees, load_trees, predict
 from qupath_her2.cells.tumour.surroundings import AXIS_NAMES, FEATURE_NAMES
 
 __all__ = ["FIRST_NAMES", "SECOND_NAMES", "TREES_FILE", "Neighbours", "first_rows", "neighbours_of", "second_rows",
-           "tumour_probability"]  # fmt: skip
+           "share", "tumour_probability"]  # fmt: skip
 
 #: Package data, see `tests.quality.tumour_trees`.
 TREES_FILE = "tumour_trees.npz"
@@ -43,8 +44,10 @@ _IN_OD = tuple(i for i, name in enumerate(_OWN) if name.startswith(("h_", "fine_
 #: Least strength of nuclei, OD: under it, an image has none.
 _FAINTEST_OD = 0.02
 
-_PLACE_NAMES = ("distance_1", "distance_3", "distance_6", "distance_24", "n_within", "size_spread", "axis_order",
-                "axis_order_wide")  # fmt: skip
+_PLACE_NAMES = (
+    "distance_1", "distance_3", "distance_6", "distance_24", "n_within", "size_spread", "axis_order",
+    "axis_order_wide",
+)  # fmt: skip
 #: Columns of the first pass, and of the second, which begins with those of the first.
 FIRST_NAMES = (*_OWN, *(f"{n}:near" for n in _OWN), *(f"{n}:wide" for n in _OWN), *_PLACE_NAMES)
 SECOND_NAMES = (*FIRST_NAMES, "first", "first:near", "first:wide", "first:highest_near", "first:lowest_near")
@@ -177,13 +180,15 @@ def _trees() -> dict[str, Trees]:
     return load_trees(TREES_FILE, ("first", "second"), SECOND_NAMES, "tests.quality.tumour_trees")
 
 
-def _share(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities, 0..1."""
+def share(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities from log odds, 0..1."""
     return (1 / (1 + np.exp(-log_odds))).astype(np.float32)
 
 
 def tumour_probability(
-    features: NDArray[np.float32], centre_xy_um: NDArray[np.float64]
+    features: NDArray[np.float32],
+    centre_xy_um: NDArray[np.float64],
+    trees: Mapping[str, Trees] | None = None,
 ) -> NDArray[np.float32]:
     """Return the probability that each cell is one of a tumour.
 
@@ -193,6 +198,8 @@ def tumour_probability(
         float32 (N, F), all cells of an image, see `tissue_features`.
     centre_xy_um
         float64 (N, 2), their centres, x, y, µm.
+    trees
+        Those of the ``first`` and ``second`` pass; None for those of the package.
 
     Returns
     -------
@@ -206,7 +213,7 @@ def tumour_probability(
     """
     if not len(features):
         return np.zeros(0, np.float32)
-    trees, around = _trees(), neighbours_of(centre_xy_um)
+    trees, around = trees or _trees(), neighbours_of(centre_xy_um)
     rows = first_rows(features, around)
-    first = _share(predict(trees["first"], rows))
-    return _share(predict(trees["second"], second_rows(rows, first, around)))
+    first = share(predict(trees["first"], rows))
+    return share(predict(trees["second"], second_rows(rows, first, around)))

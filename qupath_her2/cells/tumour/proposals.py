@@ -8,6 +8,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import shapely
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -118,9 +119,9 @@ def _closed(
     rings = np.rint(((outlines - low) / _MASK_UM - 0.5) * 16).astype(np.int32)
     for ring in rings:
         cv2.fillPoly(mask, [ring], 1, shift=4)
-    mask = cv2.dilate(mask, _disc(s.close_um / 2 + s.margin_um))
-    mask = cv2.erode(mask, _disc(s.close_um / 2))
-    found, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    wide = cv2.dilate(mask, _disc(s.close_um / 2 + s.margin_um))
+    closed = cv2.erode(wide, _disc(s.close_um / 2))
+    found, tree = cv2.findContours(closed, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     regions = []
     for k, ring in enumerate(found):
         if tree[0][k][3] >= 0:
@@ -139,7 +140,7 @@ def _disc(radius_um: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)), np.uint8)
 
 
-def _polygon(ring: NDArray[np.int32], low: NDArray[np.float64], grow_px: float) -> shapely.Geometry:
+def _polygon(ring: MatLike, low: NDArray[np.float64], grow_px: float) -> shapely.Geometry:
     """Return a contour as a polygon, µm; contours run through pixel centres, half a pixel inside what they bound."""
     xy = ring[:, 0, :].astype(np.float64)
     if len(xy) < 3:

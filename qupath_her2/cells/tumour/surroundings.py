@@ -1,6 +1,7 @@
 """Features of nuclei and of the tissue around them, by which tumour cells are told from all others.
 
-Nothing here measures the amount of DAB: a tumour without HER2 must be found as well as one of 3+. Everything reaches
+Nothing here measures the amount of DAB: a tumour without HER2 must be found as well as one of 3+, and regions chosen by
+their stain would score too high. Densities of both stains serve only to tell tissue from glass. Everything reaches
 less far than the halo of a tile (see `cells.grid`), so that features do not depend on the tiling; what needs more of
 the image is left to `cells.tumour.finder`.
 """
