@@ -26,6 +26,11 @@ _MASK_UM = 1.0
 class ProposalSettings:
     """Settings of proposed regions.
 
+    The defaults were compared on ten real pictures that the trees had not seen, at 0.3 to 0.7, 10 to 24 µm and 5 or 10
+    cells. At these, five with tumour have a mean Dice of 0.60 (0.54 at 0.5, 10 µm and 5 cells), and of five without,
+    four have at most 0.0002 mm² proposed (0.0023 mm²); the fifth, cellular stroma, has 0.07 mm² at any of them. Tumour
+    cells that lie singly or in groups of fewer than ten are not proposed.
+
     Attributes
     ----------
     min_probability
@@ -42,12 +47,12 @@ class ProposalSettings:
         How far the outline may move when vertices are saved, µm.
     """
 
-    min_probability: Share = 0.5
-    close_um: Annotated[float, Range(0, 100, "µm")] = 10.0
+    min_probability: Share = 0.4
+    close_um: Annotated[float, Range(0, 100, "µm")] = 16.0
     margin_um: Annotated[float, Range(0, 50, "µm")] = 1.0
     max_hole_um2: Annotated[float, Range(0, 1e7, "µm²")] = 1500.0
-    min_area_um2: Annotated[float, Range(0, 1e8, "µm²")] = 1000.0
-    min_cells: Annotated[int, Range(1, 10_000, "cells")] = 5
+    min_area_um2: Annotated[float, Range(0, 1e8, "µm²")] = 2000.0
+    min_cells: Annotated[int, Range(1, 10_000, "cells")] = 10
     simplify_um: Annotated[float, Range(0, 20, "µm")] = 1.0
 
     def __post_init__(self) -> None:
