@@ -20,9 +20,10 @@ import qupath.lib.projects.Project
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
-// Class: [red, green, blue], 0..255. All but the last two have QuPath's default colours.
+// Class: [red, green, blue], 0..255. The colours of Tumor?, In situ and Control are ours, all others QuPath's own.
 def colours = [
     "Tumor"          : [200, 0, 0],
+    "Tumor?"         : [255, 0, 160],      // proposed: not scored before you set its class to Tumor
     "Tumor: Negative": [90, 90, 180],      // score 0; QuPath has no class "0"
     "Tumor: 1+"      : [255, 215, 0],
     "Tumor: 2+"      : [225, 150, 50],

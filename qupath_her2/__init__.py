@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qupath_her2.api.networks import list_models, make_patches, predict, save_result, train
     from qupath_her2.api.project import open_project, pull, push
-    from qupath_her2.api.scoring import run, score
+    from qupath_her2.api.scoring import propose, run, score
     from qupath_her2.api.tables import read_cells
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.batch.score_folder import score_folder
@@ -52,6 +52,7 @@ _LAZY = {
     "push": "qupath_her2.api.project",
     "run": "qupath_her2.api.scoring",
     "score": "qupath_her2.api.scoring",
+    "propose": "qupath_her2.api.scoring",
     "make_patches": "qupath_her2.api.networks",
     "train": "qupath_her2.api.networks",
     "predict": "qupath_her2.api.networks",
@@ -96,6 +97,7 @@ __all__ = [
     "push",
     "run",
     "score",
+    "propose",
     "make_patches",
     "train",
     "predict",

@@ -18,6 +18,7 @@ import pydantic
 
 from qupath_her2.cells.measure import CellSettings
 from qupath_her2.cells.network_cells import NetworkCellSettings
+from qupath_her2.cells.tumour.search import FindTumourSettings
 from qupath_her2.errors import SettingsError
 from qupath_her2.models.settings import CamSettings, PredictSettings, SegmentSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
@@ -66,9 +67,11 @@ class Settings:
         The user's own stain vectors, for images whose stains are not set in QuPath; None estimates them.
     cells
         Cell detection and the cut-points of membrane staining.
+    find_tumour
+        Search for tumour where no tumour region was drawn, and the regions proposed for it.
     cell_source
-        Where cells come from if ``--cells`` is not given: ``detect``, ``from-regions``, ``unet`` (the one of the
-        package), or another network, ``her2net:CHECKPOINT`` (path relative to this file).
+        Where cells come from if ``--cells`` is not given: ``detect``, ``from-regions``, ``unet`` (that of the
+        package for the image's pixel size), or another network, ``her2net:CHECKPOINT`` (path relative to this file).
     segment, network_cells
         Segmentation of a slide by a network, and detection of cells in its probability maps.
     scoring
@@ -90,6 +93,7 @@ class Settings:
     stains: StainEstimateSettings = field(default_factory=StainEstimateSettings)
     stain_vectors: StainVectors | None = None
     cells: CellSettings = field(default_factory=CellSettings)
+    find_tumour: FindTumourSettings = field(default_factory=FindTumourSettings)
     # Which networks there are is asked when cells are sought: other packages bring more.
     cell_source: Annotated[
         str, Text("detect, from-regions, unet or MODEL:CHECKPOINT", r"[^\x00-\x1f]{1,4000}")

@@ -26,6 +26,7 @@ __all__ = [
     "Box",
     "CaseInfo",
     "CellTable",
+    "CutArea",
     "ImageResult",
     "PatchTable",
     "Prediction",
@@ -146,6 +147,19 @@ class Refusal:
 
     code: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutArea:
+    """An area of the scored regions that was cut out: its cells are not scored.
+
+    `kind` says why: ``out of focus``, ``pen``, or ``fold``; `geometry` is in level-0 pixels, and `n_cells` counts the
+    cells found in it, 0 where none were sought.
+    """
+
+    kind: Literal["out of focus", "pen", "fold"]
+    geometry: Polygon | MultiPolygon
+    n_cells: int = 0
 
 
 @dataclass(frozen=True, slots=True)

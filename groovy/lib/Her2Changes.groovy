@@ -21,6 +21,7 @@ class Her2Changes {
     private final PathObjectHierarchy hierarchy
     private final PathClass[] cellClasses
     private final PathClass[] patchClasses
+    private final PathClass proposedClass
     private final BooleanSupplier cancelled
     private final Her2Undo undo
     /** The parent object of each region of the result, annotations that we create included. */
@@ -29,14 +30,16 @@ class Her2Changes {
     /**
      * @param cellClasses indexed by the class codes of the result's cells
      * @param patchClasses indexed by the class codes of its patches
+     * @param proposedClass the class of proposed regions
      * @param cancelled asked between steps; true undoes everything
      * @param undo collects the steps that undo the changes
      */
-    Her2Changes(Her2Plan plan, PathClass[] cellClasses, PathClass[] patchClasses, BooleanSupplier cancelled,
-            Her2Undo undo) {
+    Her2Changes(Her2Plan plan, PathClass[] cellClasses, PathClass[] patchClasses, PathClass proposedClass,
+            BooleanSupplier cancelled, Her2Undo undo) {
         this.plan = plan
         this.cellClasses = cellClasses
         this.patchClasses = patchClasses
+        this.proposedClass = proposedClass
         this.cancelled = cancelled
         this.undo = undo
         image = plan.image
@@ -89,9 +92,10 @@ class Her2Changes {
         return found
     }
 
-    private static PathObject annotation(Her2Result.Region region) {
+    private PathObject annotation(Her2Result.Region region) {
         PathObject made = PathObjects.createAnnotationObject(
-            GeometryTools.geometryToROI(region.shape, ImagePlane.getDefaultPlane()))
+            GeometryTools.geometryToROI(region.shape, ImagePlane.getDefaultPlane()),
+            region.className == null ? null : proposedClass)
         made.setID(region.id)
         made.setName(region.name)
         return made

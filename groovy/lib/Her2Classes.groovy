@@ -4,7 +4,8 @@ import qupath.lib.objects.classes.PathClass
 import qupath.lib.projects.Project
 
 /**
- * QuPath classes by name, in QuPath's default colours. A class that the project already lists keeps its colour.
+ * QuPath classes by name, in QuPath's default colours; the one of `Tumor?` is ours. A class that the project already
+ * lists keeps its colour.
  */
 @CompileStatic
 class Her2Classes {
@@ -12,6 +13,7 @@ class Her2Classes {
     /** Classes of cells and regions: red, green, blue, as in QuPath. */
     static final Map<String, List<Integer>> COLOURS = [
         "Tumor"          : [200, 0, 0],
+        "Tumor?"         : [255, 0, 160],
         "Stroma"         : [150, 200, 150],
         "Tumor: Negative": [90, 90, 180],
         "Tumor: 1+"      : [255, 215, 0],
@@ -32,6 +34,8 @@ class Her2Classes {
         "tumour"    : "Tumor",
         "non-tumour": "Stroma",
     ]
+    /** The class of proposed tumour regions: never scored before a person changes it to `Tumor`. */
+    static final String PROPOSED = "Tumor?"
     private static final String PATCH = "HER2 patch "
 
     /** The class of this name; null if there is no name. */

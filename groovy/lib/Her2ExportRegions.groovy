@@ -28,16 +28,23 @@ class Her2ExportRegions {
 
     private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create()
 
-    /** The objects to export, sorted by ID: the user's annotations, and all TMA cores, also those marked missing. */
+    /**
+     * The objects to export, sorted by ID: the user's annotations, those of ours that have a class (proposals, accepted
+     * or not), and all TMA cores, also those marked missing.
+     */
     static List<PathObject> objectsOf(PathObjectHierarchy hierarchy) {
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject annotation : hierarchy.getAnnotationObjects())
-            if (!Her2Ids.isOurs(annotation.getID()) && annotation.getROI() != null)
+            if (isExported(annotation) && annotation.getROI() != null)
                 found.add(annotation)
         if (hierarchy.getTMAGrid() != null)
             found.addAll(hierarchy.getTMAGrid().getTMACoreList())
         found.sort { PathObject one, PathObject other -> one.getID().toString() <=> other.getID().toString() }
         return found
+    }
+
+    private static boolean isExported(PathObject annotation) {
+        return !Her2Ids.isOurs(annotation.getID()) || Her2Classes.nameOf(annotation.getPathClass()) != null
     }
 
     /** A feature collection in UTF-8: one feature per line, sorted keys, coordinates rounded to 0.01 px. */
@@ -147,7 +154,7 @@ class Her2ExportRegions {
     }
 
     /** A number with two decimals by integer arithmetic: Java versions print floating-point numbers differently. */
-    private static void number(StringBuilder out, double value) {
+    static void number(StringBuilder out, double value) {
         long hundredths = Math.round(value * 100d)
         if (hundredths < 0)
             out.append("-")

@@ -43,7 +43,7 @@ class Her2HeatMap {
         JsonObject image = Her2Exchange.imageOfEntry(her2, entryId)
         if (image == null)
             return found
-        for (File folder : [Her2ResultKind.other(Her2ResultKind.root(her2)), Her2ResultKind.root(her2)]) {
+        for (File folder : [Her2ResultKind.predictions(Her2ResultKind.root(her2)), Her2ResultKind.root(her2)]) {
             File run = Her2Exchange.currentRun(folder, Her2Json.text(image, "id"))
             if (run != null && new File(run, FILE).isFile())
                 found.addAll(ofRun(run, width, height))

@@ -9,7 +9,7 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 @CompileStatic
 class Her2HierarchyScan {
 
-    /** Objects with our UUID tag, in hierarchy order. */
+    /** Objects with our UUID tag, in hierarchy order, without regions that a person took over. */
     final List<PathObject> ours = []
     /** The user's annotations and TMA cores, by UUID. */
     final Map<UUID, PathObject> regions = new LinkedHashMap<UUID, PathObject>()
@@ -29,7 +29,7 @@ class Her2HierarchyScan {
     private void visit(PathObject parent, Set<UUID> wanted) {
         for (PathObject object : parent.getChildObjectsAsArray()) {
             UUID id = object.getID()
-            if (Her2Ids.isOurs(id))
+            if (Her2Ids.isMade(object))
                 ours.add(object)
             else
                 addTheirs(object, id, wanted)

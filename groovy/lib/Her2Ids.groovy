@@ -1,4 +1,5 @@
 import groovy.transform.CompileStatic
+import qupath.lib.objects.PathObject
 
 /**
  * Object UUIDs (RFC 9562, version 8) that show whether we made an object, as made by qupath_her2/provenance.py:
@@ -16,6 +17,20 @@ class Her2Ids {
     static boolean isOurs(UUID id) {
         long high = id.getMostSignificantBits()
         return (high >>> 16) == TAG && ((high >>> 12) & 0xF) == 8 && (id.getLeastSignificantBits() >>> 62) == 2
+    }
+
+    /**
+     * Whether we made an annotation of this class and nobody has taken it over: one of ours to which a person gave a
+     * class is that person's region, though its UUID stays.
+     */
+    static boolean isMade(UUID id, String className) {
+        return isOurs(id) && (className == null || className == Her2Classes.PROPOSED)
+    }
+
+    /** Whether we made an object, and no person has taken it over. */
+    static boolean isMade(PathObject object) {
+        String className = object.isAnnotation() ? Her2Classes.nameOf(object.getPathClass()) : null
+        return isMade(object.getID(), className)
     }
 
     /** The run key of an object of ours: 42 bits. */

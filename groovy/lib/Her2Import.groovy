@@ -15,6 +15,7 @@ import qupath.lib.projects.ProjectImageEntry
 @CompileStatic
 class Her2Import {
 
+    private static final String NOTE = "Research use only."
     private static final String SCORE = "HER2 score"
     /** Used instead where the user entered a score of their own, which stays. */
     private static final String OTHER_SCORE = "HER2 score (computed)"
@@ -22,8 +23,10 @@ class Her2Import {
         [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
     private static final List<String> PREDICTION_KEYS =
         ["HER2 predicted class", "HER2 prediction", "HER2 prediction run"].asImmutable()
+    private static final String PROPOSED = "HER2 proposed regions"
+    private static final List<String> PROPOSAL_KEYS = [PROPOSED, "HER2 proposal run"].asImmutable()
     /** All metadata keys that we write to an image's entry. They are results, so an export leaves them out. */
-    static final List<String> KEYS = (SCORE_KEYS + PREDICTION_KEYS).asImmutable()
+    static final List<String> KEYS = (SCORE_KEYS + PREDICTION_KEYS + PROPOSAL_KEYS).asImmutable()
 
     private final Project<?> project
     private final File her2
@@ -94,6 +97,7 @@ class Her2Import {
             Her2Transaction transaction = new Her2Transaction(plan)
             transaction.cellClasses = classes(result.cells)
             transaction.patchClasses = classes(result.patches)
+            transaction.proposedClass = Her2Classes.named([Her2Classes.PROPOSED], project)[0]
             transaction.metadata = metadata(result, entry)
             transaction.step = step
             transaction.script = script
@@ -112,6 +116,24 @@ class Her2Import {
      * existing cells, metadata. Returns state (`removed`, `would-remove`), image and counts.
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
+        Map<String, Object> outcome = removeKind(entry)
+        File proposals = Her2ResultKind.proposals(her2)
+        if (!kind.isScore() || !new File(proposals, "results").isDirectory())
+            return outcome
+        // Proposals are ours as well; those that the user accepted or edited stay.
+        Her2Import other = new Her2Import(project, proposals)
+        other.dryRun = dryRun
+        other.save = save
+        other.open = open
+        other.cancelled = cancelled
+        Map<String, Object> more = other.removeKind(entry)
+        for (String name : ["removed", "edited"])
+            outcome.put(name, ((Number) outcome.get(name)).intValue() + ((Number) more.get(name)).intValue())
+        outcome.put("message", removed(outcome))
+        return outcome
+    }
+
+    private Map<String, Object> removeKind(ProjectImageEntry<?> entry) {
         finishPending()
         JsonObject pulled = new File(Her2ResultKind.root(her2), "images.json").isFile() ?
             Her2Exchange.imageOfEntry(her2, entry.getID()) : null
@@ -127,27 +149,32 @@ class Her2Import {
         Map<String, Object> outcome = newOutcome(dryRun ? "would-remove" : "removed", id)
         for (String name : ["removed", "edited", "restored", "lost"])
             outcome.put(name, plan.counts.get(name))
-        outcome.put("message", removed(plan))
+        outcome.put("message", removed(outcome))
         return outcome
     }
 
     /** The message after an import or a dry run. */
     private String imported(Her2Result result, Her2Plan plan) {
         Map<String, Integer> n = plan.counts
-        List<String> parts = [kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() :
-            "${n.get('added')} cells added".toString()]
+        List<String> parts = []
+        if (!kind.isProposal)
+            parts.add(kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() :
+                "${n.get('added')} cells added".toString())
         Map<String, String> others = [classified: "existing cells classified", edited: "that you edited kept",
                                       removed: "objects of earlier runs removed"]
         for (Map.Entry<String, String> other : others.entrySet())
             if (n.get(other.key) > 0)
                 parts.add("${n.get(other.key)} ${other.value}".toString())
-        return "${dryRun ? 'Dry run: ' : ''}${kind.isPrediction ? 'Prediction' : 'Score'} ${result.scoreText()}. " +
-            "${parts.join(', ')}. Research use only."
+        String what = "${kind.isPrediction ? 'Prediction' : 'Score'} ${result.scoreText()}."
+        if (kind.isProposal)
+            what = Her2Json.text(result.score, "reason")
+        String rest = parts.isEmpty() ? "" : " ${parts.join(', ')}."
+        String note = what.contains(NOTE) ? "" : " $NOTE"
+        return "${dryRun ? 'Dry run: ' : ''}$what$rest$note"
     }
 
     /** The message after a removal or a dry run. */
-    private String removed(Her2Plan plan) {
-        Map<String, Integer> n = plan.counts
+    private String removed(Map<String, Object> n) {
         String message = "${dryRun ? 'Dry run: ' : ''}${n.get('removed')} HER2 objects removed, ${n.get('edited')} " +
             "that you edited kept, ${n.get('restored')} existing cells have their previous class again."
         return n.get("lost") == 0 ? message : "$message ${n.get('lost')} were kept because the folder of their run " +
@@ -175,6 +202,11 @@ class Her2Import {
     /** Metadata for the project browser, where images can be sorted by them. */
     private Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
         Map<String, String> found = noMetadata(entry)
+        if (kind.isProposal) {
+            found.put(PROPOSED, String.valueOf(result.regions.size()))
+            found.put("HER2 proposal run", result.run)
+            return found
+        }
         // A network's prediction is never shown as the score.
         if (kind.isPrediction) {
             found.put("HER2 predicted class", result.scoreText())
@@ -200,7 +232,7 @@ class Her2Import {
 
     private Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
         Map<String, String> found = new LinkedHashMap<String, String>()
-        for (String key : kind.isPrediction ? PREDICTION_KEYS : SCORE_KEYS)
+        for (String key : kind.isPrediction ? PREDICTION_KEYS : kind.isProposal ? PROPOSAL_KEYS : SCORE_KEYS)
             if (key != SCORE || scoreKey(entry) == SCORE)
                 found.put(key, null)
         return found

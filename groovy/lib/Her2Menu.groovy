@@ -29,6 +29,7 @@ class Her2Menu {
     static final Map<String, String> ITEMS = [
         "Score open image"       : "score_image.groovy",
         "Score project"          : "score_project.groovy",
+        "Propose tumour regions" : "propose_regions.groovy",
         "Classify existing cells": "classify_cells.groovy",
         "Show heat map"          : "show_heat_map.groovy",
         "Open report"            : "open_report.groovy",

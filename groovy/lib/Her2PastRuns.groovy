@@ -45,7 +45,7 @@ class Her2PastRuns {
     /** Whether an object is a result of the other kind, whose runs are in another folder. */
     boolean isOtherKind(UUID object) {
         return others.computeIfAbsent(Her2Ids.runKey(object)) { Long key ->
-            Her2Exchange.runOfKey(Her2ResultKind.other(her2), image, key) != null
+            Her2ResultKind.others(her2).any { File it -> Her2Exchange.runOfKey(it, image, key) != null }
         }
     }
 
@@ -115,7 +115,8 @@ class Her2PastRuns {
         boolean isEdited(PathObject object, double width, double height) {
             if (object.isAnnotation()) {
                 Her2Result.Region region = regions.get(object.getID())
-                if (region == null || object.getPathClass() != null || object.getName() != region.name)
+                String className = Her2Classes.nameOf(object.getPathClass())
+                if (region == null || className != region.className || object.getName() != region.name)
                     return true
                 Geometry shape = object.getROI().getGeometry()
                 return !Her2Shapes.same(shape, region.shape, width, height)

@@ -22,6 +22,8 @@ class Her2Plan {
     final List<PathObject> removed = []
     /** Edited objects that stay although their parent is removed: they get another parent. */
     final List<PathObject> orphans = []
+    /** Cells of ours that the user reclassified, with the outlines that they had in their result. */
+    final List<Kept> keptCells = []
     /** The rows of the result's cells and patches to add. */
     final Her2RowSelection cells = new Her2RowSelection()
     final Her2RowSelection patches = new Her2RowSelection()
@@ -86,6 +88,14 @@ class Her2Plan {
         return plan
     }
 
+    /** Find what the user changed in our cells, without changing anything. */
+    static Her2Plan corrections(ImageData<?> image, File her2, String imageId) {
+        Her2Plan plan = new Her2Plan(image, new Her2PastRuns(her2, imageId, null), null, Her2ResultKind.of(her2))
+        plan.sortOurs(false)
+        plan.findDeleted()
+        return plan
+    }
+
     /** All objects that leave their parents, in hierarchy order, so that an undo restores that order. */
     List<PathObject> leaving() {
         if (orphans.isEmpty())
@@ -145,7 +155,7 @@ class Her2Plan {
     /** Whether the user's objects are below an object of ours: they would lose their parent if it were removed. */
     private static boolean isParentOfOthers(PathObject object) {
         for (PathObject child : object.getChildObjectsAsArray())
-            if (!Her2Ids.isOurs(child.getID()))
+            if (!Her2Ids.isMade(child))
                 return true
         return false
     }
@@ -165,6 +175,9 @@ class Her2Plan {
             int row = run == null ? -1 : run.row(object)
             float[] ring = row >= 0 ? run.table(object).outline(row) : Her2Shapes.outline(object.getROI())
             (object.isTile() ? patches : cells).keep(ring)
+            // One whose run is gone cannot be told from a cell that nobody touched.
+            if (run != null && !object.isTile())
+                keptCells.add(new Kept(object, ring))
         }
     }
 
@@ -192,10 +205,25 @@ class Her2Plan {
         counts.put("added", cells.chosen.length)
         if (result?.patches != null)
             counts.put("patches", patches.chosen.length + unchangedPatches)
+        if (result != null && kind.isProposal)
+            counts.put("proposed", result.regions.size())
         counts.put("removed", removed.size())
         counts.put("edited", edited + existing.edited)
         counts.put("classified", existing.classified.size())
         counts.put("restored", existing.restored.size())
         counts.put("unchanged", unchanged)
+    }
+
+    /** A cell that stays, and the outline that it had in its result: x, y, x, y, … */
+    @CompileStatic
+    static final class Kept {
+
+        final PathObject object
+        final float[] ring
+
+        Kept(PathObject object, float[] ring) {
+            this.object = object
+            this.ring = ring
+        }
     }
 }

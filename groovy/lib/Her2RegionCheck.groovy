@@ -70,7 +70,7 @@ class Her2RegionCheck {
             Geometry shape = Her2Shapes.read(Her2Json.object(feature, "geometry"))
             UUID id = uuid(Her2Json.text(feature, "id"))
             boolean isAnnotation = (Her2Json.text(properties, "objectType") ?: "annotation") == "annotation"
-            if (id == null || !isAnnotation || Her2Ids.isOurs(id))
+            if (id == null || !isAnnotation || Her2Ids.isMade(id, className))
                 continue
             exported.add(id)
             if (shape != null && isRegionClass(className))
@@ -91,7 +91,8 @@ class Her2RegionCheck {
     }
 
     private static boolean isRegionClass(String className) {
-        return className != null && !GRADES.contains(className.tokenize(":").last().trim())
+        return className != null && className != Her2Classes.PROPOSED &&
+            !GRADES.contains(className.tokenize(":").last().trim())
     }
 
     private static String className(JsonObject classification) {

@@ -150,7 +150,7 @@ class Her2Result {
         File file = new File(folder, "score.json")
         JsonObject score = Her2Json.read(file, AGAIN)
         Her2Json.checkFormat(score, file, AGAIN)
-        boolean isKnown = Her2Json.text(score, "status") in ["scored", "not assessable", "predicted"]
+        boolean isKnown = Her2Json.text(score, "status") in ["scored", "not assessable", "predicted", "proposed"]
         if (!isKnown || Her2Json.text(score, "reason") == null)
             throw new Her2Refusal("'$file' is not a HER2 result (status ${score.get('status')}). $AGAIN")
         return score
@@ -195,6 +195,8 @@ class Her2Result {
 
     /** The score, or the class predicted by a network, as shown in the project browser. */
     String scoreText() {
+        if (Her2Json.text(score, "status") == "proposed")
+            return "${regions.size()} proposed"
         return Her2Json.text(score, "score") ?: !isPrediction() ? "not assessable" :
             Her2Json.text(Her2Json.object(score, "prediction"), "class_name") ?: "no class"
     }
@@ -217,9 +219,9 @@ class Her2Result {
         /** Names start with "HER2: ". */
         Map<String, Double> measurements = [:]
 
-        /** Whether we made the region (whole tissue), so that it has no annotation of the user. */
+        /** Whether we made the region (whole tissue, a proposal), so that it has no annotation of the user. */
         boolean isOurs() {
-            return Her2Ids.isOurs(id)
+            return Her2Ids.isMade(id, className)
         }
 
         /** The region as shown in messages. */

@@ -8,8 +8,8 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * Scores images of a project: exports them, runs qupath-her2 in Python, and imports each result into the image that it
- * was made for, whichever image is open by then.
+ * Scores images of a project, or proposes tumour regions in them: exports them, runs qupath-her2 in Python, and imports
+ * each result into the image that it was made for, whichever image is open by then.
  */
 @CompileStatic
 class Her2Scoring {
@@ -23,7 +23,9 @@ class Her2Scoring {
     private static final int SHOWN_WARNINGS = 5
     /** Options of `qupath-her2 run` that a script passes on: with a value, and without. */
     private static final List<String> OPTIONS = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
-    private static final List<String> FLAGS = ["whole-tissue", "force"].asImmutable()
+    private static final List<String> FLAGS = ["whole-tissue", "find-tumour", "force"].asImmutable()
+    /** The same of `qupath-her2 propose`. */
+    private static final List<String> PROPOSING = ["pixel-size-um", "force"].asImmutable()
 
     private final Project<BufferedImage> project
     private final File her2
@@ -33,13 +35,17 @@ class Her2Scoring {
 
     /** Measure and classify existing cells instead of detecting cells. */
     boolean inPlace = false
+    /** Propose tumour regions instead of scoring. */
+    private final boolean isProposing
     /** Further arguments of `qupath-her2 run`. */
     private final List<String> options = []
     /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
     private final List<String> given = []
 
-    private Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own) {
+    private Her2Scoring(
+            Project<BufferedImage> project, File her2, ImageData<BufferedImage> own, boolean isProposing) {
         this.project = project
+        this.isProposing = isProposing
         this.her2 = her2.getAbsoluteFile()
         this.own = own
         wasShown = Her2Window.isShown(own)
@@ -54,22 +60,39 @@ class Her2Scoring {
      */
     static Her2Scoring of(
             Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        return made(project, own, folder, arguments, false)
+    }
+
+    /** The same for proposals. */
+    static Her2Scoring proposing(
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        return made(project, own, folder, arguments, true)
+    }
+
+    private static Her2Scoring made(Project<BufferedImage> project, ImageData<BufferedImage> own, String folder,
+            List<String> arguments, boolean isProposing) {
         String last = arguments.reverse().find { String it -> it.startsWith(FOLDER) }
         String named = last?.substring(FOLDER.length()) ?: folder
-        Her2Scoring scoring = new Her2Scoring(project, Her2Arguments.exchangeFolder(project, named), own)
+        Her2Scoring scoring = new Her2Scoring(project, Her2Arguments.exchangeFolder(project, named), own,
+            isProposing)
         if (named)
             scoring.given.add(FOLDER + scoring.her2.getPath())
         for (String word : arguments) {
             if (word.startsWith(FOLDER))
                 continue
             List<String> option = option(word)
-            if (option == null)
-                throw Her2Arguments.unknown(word,
-                    [FOLDER + "FOLDER"] + OPTIONS.collect { String it -> it + "=…" } + FLAGS)
+            if (option == null || !scoring.isKnown(word))
+                throw Her2Arguments.unknown(word, [FOLDER + "FOLDER"] +
+                    OPTIONS.findAll { String it -> scoring.isKnown(it) }.collect { String it -> it + "=…" } +
+                    FLAGS.findAll { String it -> scoring.isKnown(it) })
             scoring.given.add(word)
             scoring.options.addAll(option)
         }
         return scoring
+    }
+
+    private boolean isKnown(String word) {
+        return !isProposing || word.tokenize("=")[0] in PROPOSING
     }
 
     /** `site=gastric` or `whole-tissue` as arguments of the command; null if unknown. */
@@ -86,7 +109,7 @@ class Her2Scoring {
      * run, score, counts; and `message`, the result as a sentence.
      */
     Map<String, Object> scoreOne(ProjectImageEntry<BufferedImage> entry) {
-        String verb = inPlace ? "classify" : "score"
+        String verb = isProposing ? "propose" : inPlace ? "classify" : "score"
         Map<String, Object> found = Her2Status.record(her2, verb, entry.getID()) { score(entry) }
         Her2Window.refreshProject()
         if (wasShown)
@@ -95,12 +118,12 @@ class Her2Scoring {
     }
 
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
-        Her2Window.confirmSaving(own == null ? [] : [own], "the results")
+        Her2Window.confirmSaving(own == null ? [] : [own], isProposing ? "the proposals" : "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
             if (!failed.isEmpty())
                 throw new Her2Refusal(failed.values().first())
-            progress.show("Writing cells", IMPORT_FROM)
+            progress.show(isProposing ? "Writing regions" : "Writing cells", IMPORT_FROM)
             return importResult(entry, progress)
         }
     }
@@ -191,7 +214,8 @@ class Her2Scoring {
     }
 
     private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
-        List<String> found = ["run", project.getPath().toString(), "--no-qupath", "--progress", "json"]
+        List<String> found = [isProposing ? "propose" : "run", project.getPath().toString(), "--no-qupath",
+                              "--progress", "json"]
         found.addAll(["--out", her2.getPath()])
         found.addAll(inPlace ? ["--cells", "from-regions"] : [])
         found.addAll(options)
@@ -211,25 +235,32 @@ class Her2Scoring {
     }
 
     private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
-        Her2Import importer = new Her2Import(project, her2)
+        Her2Import importer = new Her2Import(project, results())
         importer.open = open()
         importer.cancelled = progress
-        importer.step = inPlace ? "classify existing cells" : "score open image"
-        importer.script = Her2Import.scriptLine(inPlace ? "classify_cells.groovy" : "score_image.groovy", given)
+        importer.step = isProposing ? "propose tumour regions" : inPlace ? "classify existing cells" :
+            "score open image"
+        importer.script = Her2Import.scriptLine(isProposing ? "propose_regions.groovy" :
+            inPlace ? "classify_cells.groovy" : "score_image.groovy", given)
         Map<String, Object> outcome = importer.push(entry)
         outcome.put("name", entry.getImageName())
         outcome.put("message", sentence((String) outcome.get("image")))
         return outcome
     }
 
+    private File results() {
+        return isProposing ? Her2ResultKind.proposals(her2) : her2
+    }
+
     /** The result as a sentence, such as `2+: 23.0 % of …`, and below it what was set aside, repaired or in doubt. */
     private String sentence(String image) {
-        File run = Her2Exchange.currentRun(her2, image)
+        File run = Her2Exchange.currentRun(results(), image)
         if (run == null)
             return "There is no result."
         JsonObject score = Her2Json.read(new File(run, "score.json"), "Score the image again.")
-        String head = Her2Json.text(score, "score") ?: "Not assessable"
         String reason = Her2Json.text(score, "reason") ?: ""
+        String head = Her2Json.text(score, "score") ?:
+            Her2Json.text(score, "status") == "proposed" ? "" : "Not assessable"
         String sentence = reason.startsWith(head) ? reason : "$head: $reason"
         String noted = sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
         return ([noted] + warnings(score)).join("\n")

@@ -21,6 +21,8 @@ class Her2Transaction {
     PathClass[] cellClasses = new PathClass[0]
     /** Indexed by the class codes of the result's patches. */
     PathClass[] patchClasses = new PathClass[0]
+    /** The class of proposed regions. */
+    PathClass proposedClass
     /** For the image's entry in the project; a null value removes a key. */
     Map<String, String> metadata = [:]
     /** The workflow step's name, and the line that *Create script* writes for it; null only removes our old step. */
@@ -40,7 +42,7 @@ class Her2Transaction {
         try {
             saving?.checkWritable()
             saving?.keepBackup()
-            new Her2Changes(plan, cellClasses, patchClasses, cancelled, undo).apply()
+            new Her2Changes(plan, cellClasses, patchClasses, proposedClass, cancelled, undo).apply()
             replaceStep(undo)
             saving?.save(plan.after, metadata, undo)
         } catch (OutOfMemoryError problem) {

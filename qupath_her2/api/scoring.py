@@ -1,4 +1,4 @@
-"""Scoring from Python: images of a project, or their stored cells by another guideline."""
+"""Scoring from Python: images of a project, their stored cells by another guideline, or tumour regions alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.api.project import Project
 from qupath_her2.batch.score_folder import failures, score_folder
+from qupath_her2.project.exchange.images import PROPOSALS
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.cell_sources import cell_source
 from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.methods.proposals import ProposalsMethod
 from qupath_her2.runs.options import RunOptions
-from qupath_her2.runs.plan import find_settings
+from qupath_her2.runs.plan import exchange_folder, find_settings
 from qupath_her2.runs.rescore import rescore_folder
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
 
-__all__ = ["run", "score"]
+__all__ = ["propose", "run", "score"]
 
 
 def run(
@@ -54,7 +56,7 @@ def run(
     listen
         Called with each event.
     **options
-        Any other field of `RunOptions`, e.g. ``pixel_size_um=0.25, whole_tissue=True``, or
+        Any other field of `RunOptions`, e.g. ``pixel_size_um=0.25, whole_tissue=True``, ``find_tumour=True``, or
         ``method=IndicatorsMethod()``.
 
     Returns
@@ -120,6 +122,52 @@ def score(
     plan, results = rescore_folder(folder, RunOptions(**options), settings)
     write_report(plan.out, failures(results))
     return results
+
+
+def propose(
+    project: Project | str | Path,
+    *,
+    cells: str | None = None,
+    settings: Settings | None = None,
+    workers: int = 1,
+    listen: Callable[[JobEvent], None] | None = None,
+    **options: Any,
+) -> list[ImageResult]:
+    """Propose tumour regions for a person to accept, edit or delete, as ``qupath-her2 propose`` does.
+
+    Nothing is scored. The regions, of class ``Tumor?``, are in ``her2/proposals``; `run` scores them only once their
+    class is ``Tumor``.
+
+    Parameters
+    ----------
+    project
+        From `open_project`, or a folder.
+    cells
+        Source of cells as for `run`; None takes that of the settings.
+    settings
+        Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
+    workers
+        Number of processes.
+    listen
+        Called with each event.
+    **options
+        Any other field of `RunOptions`, e.g. ``images=("case0*",)`` or ``pixel_size_um=0.25``.
+
+    Returns
+    -------
+    list[ImageResult]
+        One per image, in the order of their names: ``proposed``, ``not assessable``, or failed.
+
+    Raises
+    ------
+    Her2Error
+        The run cannot start: no image, ambiguous region files, a folder that cannot be written.
+    """
+    folder, options = _place(project, options)
+    settings = settings or find_settings(folder)
+    options["out"] = exchange_folder(folder, options["out"]) / PROPOSALS
+    method = ProposalsMethod(CellsMethod(cell_source(cells or settings.cell_source)))
+    return score_folder(folder, settings, workers=workers, listen=listen, method=method, **options)
 
 
 def _place(project: Project | str | Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:

@@ -9,7 +9,7 @@ from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, UNCERTAINTY_NAME
 from qupath_her2.cells.tile_cells import TileCells
 from qupath_her2.project.geojson.existing_cells import ExistingCells
-from qupath_her2.records import NOT_MEASURED, CellTable
+from qupath_her2.records import NOT_MEASURED, TUMOUR_PROBABILITY, CellTable
 
 __all__ = ["existing_cell_table", "new_cell_table"]
 
@@ -26,6 +26,8 @@ def _table(
     # Only Bayesian networks have an uncertainty: all others get no such column, rather than one of NaN.
     if np.isfinite(found.uncertainty).any():
         names, columns = (*names, UNCERTAINTY_NAME), np.column_stack([columns, found.uncertainty])
+    if np.isfinite(found.tumour_probability).any():
+        names, columns = (*names, TUMOUR_PROBABILITY), np.column_stack([columns, found.tumour_probability])
     return CellTable(
         uuid=uuid,
         centroid_xy=found.centre_xy.astype(np.float32),

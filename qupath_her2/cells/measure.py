@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
+from qupath_her2.cells.corrections import with_reviewer_classes
 from qupath_her2.cells.existing_cells import place_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
@@ -22,6 +23,7 @@ from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
+from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut_warning
 from qupath_her2.cells.quality.image_quality import assess_image, check_image, check_pixel_size
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
@@ -30,8 +32,10 @@ from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileWork, measure_tile
 from qupath_her2.cells.tile_cells import TileCells, join
+from qupath_her2.cells.tumour.proposals import ProposalSettings
+from qupath_her2.cells.tumour.search import search_tumour, without_tumour
 from qupath_her2.project.geojson.existing_cells import ExistingCells
-from qupath_her2.records import CellTable, Refusal, Region
+from qupath_her2.records import Box, CellTable, CutArea, Refusal, Region
 from qupath_her2.regions import RegionMap, map_regions
 from qupath_her2.setting_ranges import check_settings
 from qupath_her2.slides.readers.slide import Slide
@@ -79,6 +83,10 @@ class MeasuredCells:
         Sentences for the report.
     estimates, grading
         Membrane estimates and the cut-points applied to them, for `regrade`.
+    proposed
+        Regions in which tumour was found, where it was searched for.
+    cut
+        Areas whose cells were taken out.
     """
 
     table: CellTable
@@ -89,9 +97,11 @@ class MeasuredCells:
     warnings: tuple[str, ...]
     estimates: Estimates
     grading: GradingSettings
+    proposed: tuple[Region, ...] = ()
+    cut: tuple[CutArea, ...] = ()
 
     def regrade(self, shift: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return intensity and pattern with the density cut-points moved.
+        """Return intensity and pattern with the density cut-points moved; classes that a person gave stay.
 
         Parameters
         ----------
@@ -103,7 +113,7 @@ class MeasuredCells:
         tuple[NDArray[np.uint8], NDArray[np.uint8]]
             uint8 (N) twice, as `intensity` and `pattern`.
         """
-        return grade(self.estimates, self.grading, shift)
+        return with_reviewer_classes(self.table, *grade(self.estimates, self.grading, shift))
 
 
 def _run_tiles(
@@ -172,6 +182,7 @@ def find_cells(
     workers: int = 1,
     progress: Progress | None = None,
     tiles: Sequence[TileBox] | None = None,
+    with_tissue: bool = False,
 ) -> TileCells:
     """Detect, outline and measure the cells of the scored regions, without quality checks and grading.
 
@@ -193,6 +204,9 @@ def find_cells(
         As in `measure_cells`.
     tiles
         Tiles to measure; None for all that touch a scored region.
+    with_tissue
+        Also measure the tissue around each cell, for the tumour finder, and keep those that a network takes for no
+        tumour cells: the finder judges a cell by all its neighbours.
 
     Returns
     -------
@@ -210,12 +224,13 @@ def find_cells(
     placed = None if existing is None else place_existing(existing, chosen, tiles_of_samples)
     work = TileWork(
         slide, regions, grid, stains, chosen, placed, s.planes, s.outlines, s.sectors,
-        classes, network or NetworkCellSettings(), stain_filter,
+        classes, network or NetworkCellSettings(), stain_filter, with_tissue,
     )  # fmt: skip
     # Tiles without any scored region are not even read.
     if tiles is None:
         tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
-    return join(list(_run_tiles(tiles, work, workers, progress)))
+    found = join(list(_run_tiles(tiles, work, workers, progress)))
+    return found if with_tissue else found.tumour()
 
 
 def measure_cells(
@@ -229,6 +244,7 @@ def measure_cells(
     detector: CellDetector | None = None,
     classes: ClassMap | None = None,
     network: NetworkCellSettings | None = None,
+    tumour: ProposalSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> MeasuredCells:
@@ -240,25 +256,20 @@ def measure_cells(
         An open image.
     regions
         Regions of all roles; tumour regions are scored, ignore, in-situ and control regions subtract.
-    pixel_size_um
-        Pixel size of level 0, µm.
-    stains
-        Stain vectors and background of the image.
+    pixel_size_um, stains
+        Pixel size of level 0, µm; stain vectors and background of the image.
     settings
         Settings of every step.
     existing
-        Existing cells, to be measured in place: each keeps its UUID and outline, and its membrane is sought from the
-        nucleus that `detector` finds in it (see `cells.existing_nuclei`).
+        Existing cells, measured in place around the nuclei that `detector` finds in them, see `cells.existing_nuclei`.
     detector
         Nucleus detector; None = the classical one.
-    classes
-        Probability maps of the image, from which cells are derived instead of using a detector.
-    network
-        Settings of that derivation.
-    workers
-        Number of threads; the result does not depend on it.
-    progress
-        Called after every tile; may raise to cancel.
+    classes, network
+        Probability maps of the image, from which cells are derived without a detector, and how they are.
+    tumour
+        Search the tumour regions, and keep the cells that `search_tumour` finds; None takes the regions as they are.
+    workers, progress
+        Number of threads, on which the result does not depend; called after every tile, may raise to cancel.
 
     Returns
     -------
@@ -275,14 +286,11 @@ def measure_cells(
     s = settings or CellSettings()
     # Cheapest checks first, without pixels.
     region_map = map_regions(regions)
-    refusal, warning = check_pixel_size(pixel_size_um, s.quality)
-    warnings = [warning] if warning else []
-    if refusal is None and not region_map.scored:
-        refusal = Refusal(
-            "no_tumour_region", "no tumour region was drawn. Draw one and give it the class Tumor."
-        )
+    # Tissue that is only searched is no region of the result.
+    unmeasured = region_map if tumour is None else map_regions(without_tumour(regions))
+    refusal, warnings = _refused_at_once(region_map, pixel_size_um, s)
     if refusal is not None:
-        return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
+        return _finish(TileCells.none(), None, unmeasured, refusal, warnings, s)
     grid: Grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
     quality = assess_image(samples, stains, s.quality)
@@ -290,11 +298,43 @@ def measure_cells(
     blobs_um = blob_diameter_um(slide, samples, grid, stains, pixel_size_um)
     refusal = check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
     if refusal is not None:
-        return _finish(TileCells.none(), None, region_map, refusal, warnings, s)
+        return _finish(TileCells.none(), None, unmeasured, refusal, warnings, s)
     found = find_cells(
         slide, region_map, grid, stains, samples, s,
         existing=existing, detector=detector, classes=classes, network=network,
-        workers=workers, progress=progress,
+        workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
     warnings += check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
-    return _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
+    found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
+    proposed: tuple[Region, ...] = ()
+    if tumour is not None:
+        search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
+        found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
+        refusal = refusal or search.refusal
+    measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
+    return replace(measured, proposed=proposed, cut=cut)
+
+
+def _refused_at_once(
+    regions: RegionMap, pixel_size_um: float, s: CellSettings
+) -> tuple[Refusal | None, list[str]]:
+    """Return the refusal and the warnings that need no pixels."""
+    refusal, warning = check_pixel_size(pixel_size_um, s.quality)
+    if refusal is None and not regions.scored:
+        refusal = Refusal(
+            "no_tumour_region", "no tumour region was drawn. Draw one and give it the class Tumor."
+        )
+    return refusal, [warning] if warning else []
+
+
+def _in_focus(
+    found: TileCells, regions: RegionMap, grid: Grid, warnings: list[str], s: CellSettings
+) -> tuple[TileCells, tuple[CutArea, ...], Refusal | None]:
+    """Take out the cells that lie out of focus, and say so; refuse where they are too many."""
+    kept, area = cut_out_of_focus(found, regions, grid, s.quality)
+    if area is None:
+        return found, (), None
+    refusal = check_cut(area, len(found), s.quality)
+    if refusal is None:
+        warnings.append(cut_warning(area, len(found), grid.um_px / grid.downsample))
+    return kept, (area,), refusal

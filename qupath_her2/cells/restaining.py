@@ -17,6 +17,7 @@ from qupath_her2.cells.measure import CellSettings, MeasuredCells, find_cells
 from qupath_her2.cells.membrane.grading import estimate_membranes, grade
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector
+from qupath_her2.cells.quality.cut_areas import cut_out_of_focus
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Region
@@ -57,6 +58,7 @@ def restain_cells(
     *,
     pixel_size_um: float,
     settings: CellSettings,
+    searched: Sequence[Region] | None = None,
     existing: ExistingCells | None = None,
     detector: CellDetector | None = None,
     classes: ClassMap | None = None,
@@ -79,6 +81,8 @@ def restain_cells(
         Pixel size of level 0, µm.
     settings
         Settings of every step.
+    searched
+        Regions that were searched for the tumour in `regions`; None where those were drawn.
     existing, detector, classes, network, workers
         As in `measure_cells`.
 
@@ -90,18 +94,20 @@ def restain_cells(
     if not len(cells.table) or not alternatives:
         return {}
     region_map = map_regions(regions)
+    sampled = region_map if searched is None else map_regions(searched)
     grid = make_grid(pixel_size_um, settings.grid)
     small = replace(grid, settings=replace(grid.settings, tile_px=_TILE_PX))
     tiles, before = _fullest_tiles(small, region_map.bounds(), cells.table.centroid_xy)
     found = {}
     for name, stains in alternatives.items():
         # Samples of the whole image, as in the first measurement: the detector adapts to them.
-        samples = read_samples(slide, region_map, grid, stains, settings.planes)
+        samples = read_samples(slide, sampled, grid, stains, settings.planes)
         again = find_cells(
             slide, region_map, small, stains, samples, settings,
             existing=existing, detector=detector, classes=classes, network=network,
             workers=workers, tiles=tiles,
         )  # fmt: skip
+        again, _ = cut_out_of_focus(again, region_map, small, settings.quality)
         intensity, pattern = grade(estimate_membranes(again.features, again.profiles), cells.grading)
         found[name] = RestainedCells(before, intensity, pattern)
     return found

@@ -7,9 +7,8 @@ its nuclear centre, so neither tile size nor number of workers changes the resul
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +24,15 @@ from qupath_her2.cells.membrane.radial_profiles import (
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings, network_cells_in_tile
 from qupath_her2.cells.nuclei.candidates import stains_inside_and_around
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, Nuclei, Tile
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, polygons, rays_to_box
-from qupath_her2.cells.stain_planes import Plane, Planes, PlaneSettings, make_planes
+from qupath_her2.cells.nuclei.star_contours import (
+    polygon_centroids,
+    polygons,
+    rays_to_box,
+)
+from qupath_her2.cells.quality.focus import focus_map
+from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
+from qupath_her2.cells.tumour.surroundings import tissue_features
 from qupath_her2.records import Box
 from qupath_her2.regions import RegionMap
 from qupath_her2.slides.readers.slide import Slide, read_scaled
@@ -48,7 +53,7 @@ class TileWork:
 
     Cells come from one of three sources: `existing` cells, measured around the nuclei that `detector` finds in them;
     the probability maps of `classes`; or `detector` alone. Nuclei from probability maps must also pass the stain check
-    of `stain_filter`.
+    of `stain_filter`. With `with_tissue`, the tissue around each cell is measured too, for the tumour finder.
     """
 
     slide: Slide
@@ -63,6 +68,7 @@ class TileWork:
     classes: ClassMap | None = None
     network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     stain_filter: ClassicalDetector = field(default_factory=ClassicalDetector)
+    with_tissue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,8 @@ class _OutlinedCells:
         float64 (K, 2), where the cell lies, pixels of the tile: the centre of its nucleus as its source gives it.
     existing_index
         int64 (K), index of the existing cell, `NEW_CELL` for a detected one.
-    uncertainty
-        float32 (K), see `TileCells.uncertainty`.
+    uncertainty, is_tumour
+        float32 (K) and bool (K), see `TileCells`.
     """
 
     nuclei: Nuclei
@@ -89,27 +95,7 @@ class _OutlinedCells:
     place: NDArray[np.float64]
     existing_index: NDArray[np.int64]
     uncertainty: NDArray[np.float32]
-
-
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _ridge_shares(
-    dab: Plane, ridge: Plane, centres: NDArray[np.float64], radii: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the DAB in thin lines (white top-hat) as a fraction of all DAB of each cell."""
-    n, n_sectors = radii.shape
-    shares = np.empty(n, np.float32)
-    for k in range(n):
-        lines, total = 0.0, 0.0
-        # Every second ray: a fraction over the whole cell needs no finer sampling.
-        for a in range(0, n_sectors, 2):
-            cosine, sine = np.cos(2 * np.pi * a / n_sectors), np.sin(2 * np.pi * a / n_sectors)
-            for r in range(1, int(radii[k, a]) + 3):
-                x, y = centres[k, 0] + r * cosine, centres[k, 1] + r * sine
-                # Polar sampling: the area of an annulus grows with its radius.
-                lines += r * max(bilinear(ridge, x, y), 0.0)
-                total += r * max(bilinear(dab, x, y), 0.0)
-        shares[k] = lines / total if total > 0 else np.nan
-    return shares
+    is_tumour: NDArray[np.bool_]
 
 
 def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
@@ -125,7 +111,7 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
 
         cells = network_cells_in_tile(work.classes, work.grid, segmented, work.network, is_nucleus)
         nuclei = Nuclei(cells.nuclei.centre + away, cells.nuclei.radii)
-        return _new_cells(nuclei, cells.outlines, cells.uncertainty, np.flatnonzero(cells.is_tumour))
+        return _new_cells(nuclei, cells.outlines, cells.uncertainty, cells.is_tumour)
     nuclei = work.detector.detect(tile)
     origin = np.array([box.read.x, box.read.y], np.float64)
     # Nuclei far from all regions are dropped before the costly outlines.
@@ -136,23 +122,23 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
     if work.existing is None:
         outlines = outline_cells(tile.planes, nuclei.centre, nuclei.radii, work.outlines)
         unknown = np.full(len(nuclei), np.nan, np.float32)
-        return _new_cells(nuclei, outlines, unknown, np.arange(len(nuclei)))
+        return _new_cells(nuclei, outlines, unknown, np.ones(len(nuclei), bool))
     found, place, index = existing_in_tile(work.existing, nuclei, work.grid, box)
     outlines = outline_cells(tile.planes, found.nuclei.centre, found.nuclei.radii, work.outlines)
     # A stand-in led to the membrane; it is no nucleus to be measured.
     radii = np.where(found.is_stand_in[:, None], np.float32(0), found.nuclei.radii)
     nuclei = Nuclei(found.nuclei.centre, radii)
-    return _OutlinedCells(
-        nuclei, outlines, found.of_cell, place, index, np.full(len(place), np.nan, np.float32)
-    )
+    unknown = np.full(len(place), np.nan, np.float32)
+    return _OutlinedCells(nuclei, outlines, found.of_cell, place, index, unknown, np.ones(len(place), bool))
 
 
 def _new_cells(
-    nuclei: Nuclei, outlines: Outlines, uncertainty: NDArray[np.float32], of_cell: NDArray[np.int64]
+    nuclei: Nuclei, outlines: Outlines, uncertainty: NDArray[np.float32], is_tumour: NDArray[np.bool_]
 ) -> _OutlinedCells:
-    """Return newly detected cells, one for each nucleus of `of_cell`; the other nuclei only bound them."""
-    new = np.full(len(of_cell), NEW_CELL, np.int64)
-    return _OutlinedCells(nuclei, outlines, of_cell, nuclei.centre[of_cell], new, uncertainty[of_cell])
+    """Return newly detected cells, one for each nucleus."""
+    n = len(nuclei)
+    new = np.full(n, NEW_CELL, np.int64)
+    return _OutlinedCells(nuclei, outlines, np.arange(n), nuclei.centre, new, uncertainty, is_tumour)
 
 
 def _segmented_box(work: TileWork, box: TileBox) -> Box:
@@ -179,7 +165,7 @@ def _level0(xy: NDArray[np.float64], origin: NDArray[np.float64], grid: Grid) ->
 
 
 def measure_tile(work: TileWork, box: TileBox) -> TileCells:
-    """Measure the cells whose nuclear centre lies in the core of a tile and in a scored region.
+    """Measure the cells whose nuclear centre lies in the core of a tile, and whose centroid in a scored region.
 
     Parameters
     ----------
@@ -226,27 +212,52 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     size = np.array([work.slide.width, work.slide.height], np.float64)
     # Existing cells may be centred beside the image; they are measured and returned like all others.
     mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (cells.existing_index != NEW_CELL)
-    region = work.regions.assign(centre_xy)
+    low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
+    radii = _clipped(nuclei.centre, outlines.radii, low, high)
+    region = work.regions.assign(_counted_xy(work, cells, radii, origin))
     keep = np.flatnonzero(mine & (region >= 0))
-    return _take(keep, planes, cells, profiles, features, region, origin, grid, size)
+    # Of tiles that only touch a region nothing is kept, and their focus need not be measured.
+    focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y))
+    blur_um = focus.at(place[keep])
+    found = _take(keep, cells, radii, profiles, features, region, blur_um, origin, grid, (low, high))
+    if not work.with_tissue:
+        return found
+    # Of tiles that only touch a region nothing is kept, and their tissue need not be measured.
+    measured = slice(None) if len(found) else slice(0)
+    tissue = tissue_features(planes, nuclei.centre[measured], nuclei.radii[measured])
+    return replace(found, tissue=tissue[cells.of_cell[keep]])
+
+
+def _counted_xy(
+    work: TileWork, cells: _OutlinedCells, radii: NDArray[np.float32], origin: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the points, level-0 pixels, that decide in which region the K cells are counted: QuPath's centroids.
+
+    QuPath counts a detection in an annotation that holds the centroid of its outline (0.6 and later; 0.5 takes that of
+    its nucleus). By any other point its counts and H-score of a region would differ from ours at the region's edge.
+    """
+    if work.existing is not None:
+        return work.existing.centroids_xy[cells.existing_index]
+    centroids = cells.nuclei.centre + polygon_centroids(radii)
+    return _level0(centroids, origin, work.grid)[cells.of_cell]
 
 
 def _take(
     keep: NDArray[np.intp],
-    planes: Planes,
     cells: _OutlinedCells,
+    outline_radii: NDArray[np.float32],
     profiles: RadialProfiles,
     features: ProfileFeatures,
     region: NDArray[np.int32],
+    blur_um: NDArray[np.float32],
     origin: NDArray[np.float64],
     grid: Grid,
-    size: NDArray[np.float64],
+    frame: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> TileCells:
-    """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `size` that of the image."""
+    """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `frame` the image's corners."""
     row = cells.of_cell[keep]
-    centre, radii, nucleus = cells.nuclei.centre[row], cells.outlines.radii[row], cells.nuclei.radii[row]
-    low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
-    radii, nucleus = (_clipped(centre, r, low, high) for r in (radii, nucleus))
+    centre, radii = cells.nuclei.centre[row], outline_radii[row]
+    nucleus = _clipped(centre, cells.nuclei.radii[row], *frame)
     um_px = np.float32(grid.um_px)
     return TileCells(
         _level0(cells.place[keep], origin, grid),
@@ -258,8 +269,11 @@ def _take(
         cells.existing_index[keep],
         features[row],
         RadialProfiles(*(getattr(profiles, f.name)[row] for f in fields(RadialProfiles))),
-        _ridge_shares(planes.dab, planes.ridge, centre, radii),
+        blur_um,
         cells.uncertainty[keep],
+        cells.is_tumour[keep],
+        np.zeros((len(keep), 0), np.float32),
+        np.full(len(keep), np.nan, np.float32),
     )
 
 

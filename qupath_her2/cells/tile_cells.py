@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,16 @@ class TileCells:
         float16 (N, 36, C), input of the membrane network, see `profile_features`.
     profiles
         Radial profiles of the cells.
-    ridge_share
-        float32 (N), fraction of the cell's DAB that lies in thin lines, 0..1; NaN without DAB.
+    edge_blur_um
+        float32 (N), blur of the edges around the cell, µm, see `focus_map`; NaN with too few of them.
     uncertainty
         float32 (N), of a Bayesian network, see `network_cells_in_tile`; NaN for all other sources.
+    is_tumour
+        bool (N), False for cells that a network takes for no tumour cells, see `network_cells_in_tile`.
+    tissue
+        float32 (N, F), see `tissue_features`; F = 0 where no tumour is searched for.
+    tumour_probability
+        float32 (N), probability that it is a tumour cell, 0..1; NaN where no tumour is searched for.
     """
 
     centre_xy: NDArray[np.float64]
@@ -54,8 +61,11 @@ class TileCells:
     existing_index: NDArray[np.int64]
     features: ProfileFeatures
     profiles: RadialProfiles
-    ridge_share: NDArray[np.float32]
+    edge_blur_um: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
+    is_tumour: NDArray[np.bool_]
+    tissue: NDArray[np.float32]
+    tumour_probability: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.centre_xy)
@@ -77,7 +87,26 @@ class TileCells:
             RadialProfiles(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
             np.zeros(0, f32),
             np.zeros(0, f32),
+            np.zeros(0, bool),
+            np.zeros((0, 0), f32),
+            np.zeros(0, f32),
         )
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> TileCells:
+        """Return some of the cells, in their order: by index or by mask (N)."""
+        return TileCells(**{f.name: _rows(getattr(self, f.name), rows) for f in fields(TileCells)})
+
+    def tumour(self) -> TileCells:
+        """Return the cells that no network takes for other cells."""
+        # Mostly all of them, and a million cells are not copied for nothing.
+        return self if self.is_tumour.all() else self.take(self.is_tumour)
+
+
+def _rows(column: Any, rows: NDArray[Any]) -> Any:
+    """Return rows of a column; profiles are columns themselves."""
+    if isinstance(column, RadialProfiles):
+        return RadialProfiles(*(getattr(column, f.name)[rows] for f in fields(RadialProfiles)))
+    return column[rows]
 
 
 def join(parts: Sequence[TileCells]) -> TileCells:

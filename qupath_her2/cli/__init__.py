@@ -17,6 +17,7 @@ from qupath_her2.cli.install_scripts import install_scripts
 from qupath_her2.cli.models import models
 from qupath_her2.cli.patches import patches
 from qupath_her2.cli.predict import predict
+from qupath_her2.cli.propose import propose
 from qupath_her2.cli.pull import pull
 from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
@@ -70,6 +71,7 @@ for _verb in (
     doctor,
     example,
     regions,
+    propose,
     run,
     cells,
     score,

@@ -14,6 +14,7 @@ __all__ = [
     "Config",
     "Debug",
     "Device",
+    "FindTumour",
     "Folder",
     "Force",
     "GeoJson",
@@ -121,6 +122,16 @@ WholeTissue = Annotated[
         help="Use all tissue of images without a tumour region. The result says that nobody selected the tumour.",
     ),
 ]
+FindTumour = Annotated[
+    bool,
+    typer.Option(
+        "--find-tumour",
+        rich_help_panel=_WHAT,
+        help="Search images without a tumour region for tumour, and score what is found. The result says that nobody "
+        "confirmed it; benign ducts and carcinoma in situ cannot be told from invasive carcinoma. To look at the "
+        "regions before they are scored: qupath-her2 propose.",
+    ),
+]
 PixelSize = Annotated[
     float | None,
     typer.Option(
@@ -177,9 +188,10 @@ Cells = Annotated[
         callback=_known_cells,
         rich_help_panel=_HOW,
         help="Where the cells come from. detect: the built-in detector (default). from-regions: cells already in the "
-        "region files. unet: the U-Net that comes with the package, at 0.25 µm/px. her2net:CKPT, unet:CKPT, "
-        "segnet:CKPT, bayesian-segnet:CKPT: a segmentation network you trained. stardist, instanseg, cellpose: nuclei "
-        "found by that package, or by any plug-in under the entry points qupath_her2.cell_detectors.",
+        "region files. unet: the U-Net of the package, by the image's pixel size that for 0.25 or for 0.5 µm/px. "
+        "her2net:CKPT, unet:CKPT, segnet:CKPT, bayesian-segnet:CKPT: a segmentation network you trained. stardist, "
+        "instanseg, cellpose: nuclei found by that package, or by any plug-in under the entry points "
+        "qupath_her2.cell_detectors.",
     ),
 ]
 Method = Annotated[

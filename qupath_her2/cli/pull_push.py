@@ -206,7 +206,9 @@ def _pushed_line(found: Pushed, dry_run: bool) -> str:
     would = "would go " if dry_run else ""
     # Cells of the same run that are in the project already are not written again, but they are its result too.
     n_cells = found.total("added") + found.total("unchanged")
-    parts = [f"{n_cells:,} cells {would}into {_count(len(changed), 'image')}"]
+    n_proposed = found.total("proposed")
+    what = _count(n_proposed, "proposed region") if n_proposed and not n_cells else f"{n_cells:,} cells"
+    parts = [f"{what} {would}into {_count(len(changed), 'image')}"]
     for key, words in (
         ("patches", "patches"),
         ("classified", "of your own cells classified"),

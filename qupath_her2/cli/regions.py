@@ -49,6 +49,7 @@ def regions(
     """List the regions of all images, how each is used, and which features are ignored and why.
 
     Changes nothing. Regions of class Tumor are scored; Stroma, Ignore*, in-situ and control regions are subtracted.
+    Regions of class Tumor? are proposals (qupath-her2 propose), and count only once a person has set them to Tumor.
 
     With --transfer-from and --transfer-to, register two slides of a case (H&E and IHC) and write the regions of the
     first in the coordinates of the second to FOLDER/her2/registration, with the error in µm and a picture to check.
@@ -179,6 +180,12 @@ def _tell(ref: SlideRef, found: RegionFile) -> None:
         lock = ", locked" if region.is_locked else ""
         class_name = region.class_name or "no class"
         typer.echo(f"  {region.role:<8} {class_name}{name}, {region.geometry.area:,.0f} px²{lock}")
+    for region in found.proposals:
+        name = f" '{region.name}'" if region.name else ""
+        area = f"{region.geometry.area:,.0f} px²"
+        typer.echo(
+            f"  proposed {region.class_name}{name}, {area}, not scored unless its class is set to Tumor"
+        )
     for line in _core_lines(found):
         typer.echo(line)
     if found.existing_cells is not None:

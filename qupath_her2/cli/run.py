@@ -24,6 +24,7 @@ def run(
     series: o.Series = None,
     plane: o.Plane = None,
     whole_tissue: o.WholeTissue = False,
+    find_tumour: o.FindTumour = False,
     cells: o.Cells = None,
     method: o.Method = o.MethodName.cells,
     keep_controls: o.KeepControls = False,
@@ -57,6 +58,8 @@ def run(
 
     qupath-her2 run cores --whole-tissue --out results
 
+    qupath-her2 run slides --find-tumour
+
     qupath-her2 run biopsies --site gastric --specimen biopsy
 
     qupath-her2 run study --cells her2net:study/her2/models/her2net/best
@@ -76,6 +79,7 @@ def run(
         series=series,
         plane=plane,
         whole_tissue=whole_tissue,
+        find_tumour=find_tumour,
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells
         else _by_indicators(cells, tumour_from, keep_controls, ranges),

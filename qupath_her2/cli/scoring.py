@@ -16,8 +16,9 @@ from qupath_her2.cli.scoring_progress import progress_view
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 from qupath_her2.project.visible_text import visible_name
+from qupath_her2.records import PROPOSED_CLASS
 from qupath_her2.report.build import write_report
-from qupath_her2.report.summary_table import lists_failures, short_class, shown_score
+from qupath_her2.report.summary_table import lists_failures, proposed_note, short_class, shown_score
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
 from qupath_her2.scoring.reason import RESEARCH_USE
@@ -33,8 +34,9 @@ __all__ = ["closing_line", "run_folder", "run_options", "score_folder", "show_ta
 
 _SCORE_COLUMNS = ("Score", "Negative %", "1+ %", "2+ %", "3+ %", "H-score", "Cells")
 _PREDICTION_COLUMNS = ("Predicted class", "Probability", "Patches")
+_PROPOSAL_COLUMNS = ("Tumour regions", "Cells", "Probability")
 # In the order of the closing line: results first, failures last.
-_STATES = ("scored", "predicted", "not assessable", "up to date", "failed")
+_STATES = ("scored", "predicted", "proposed", "not assessable", "up to date", "failed")
 
 
 def run_options(**flags: Any) -> RunOptions:
@@ -205,16 +207,26 @@ def closing_line(results: Sequence[ImageResult]) -> str:
     said = [result.score.prediction for result in results if result.state == "predicted" and result.score]
     n_patches = sum(one.n_patches for one in said if one is not None)
     measured = f"{n_patches:,} patch{'' if n_patches == 1 else 'es'}" if said else f"{n_cells:,} cells"
+    proposals = [result.score for result in results if result.state == "proposed" and result.score]
+    if proposals:
+        n = sum(len(score.regions) for score in proposals)
+        measured = (
+            f"{n:,} region{'' if n == 1 else 's'} of class {PROPOSED_CLASS}, for a person to accept or delete"
+        )
     return f"{', '.join(parts)}{f': {why}' if why else ''}; {measured}"
 
 
 def show_table(results: Sequence[ImageResult]) -> None:
     """Print a row for each image on standard output, with the reason below it where there is no score."""
-    is_predicted = any(result.score is not None and result.score.prediction for result in results)
-    header = ("Image", *(_PREDICTION_COLUMNS if is_predicted else _SCORE_COLUMNS))
-    columns = _prediction_cells if is_predicted else _score_cells
+    scores = [result.score for result in results]
+    names, columns, left = _SCORE_COLUMNS, _score_cells, (1,)
+    if any(score is not None and score.prediction for score in scores):
+        names, columns = _PREDICTION_COLUMNS, _prediction_cells
+    elif any(score is not None and score.status == "proposed" for score in scores):
+        names, columns, left = _PROPOSAL_COLUMNS, _proposal_cells, ()
     rows = [(visible_name(result.name), *columns(result)) for result in results]
-    say_table("Research use only", header, rows, left=(1,), details=[_refusal(result) for result in results])
+    title = f"{proposed_note(scores)} Research use only".strip()
+    say_table(title, ("Image", *names), rows, left=left, details=[_refusal(result) for result in results])
 
 
 def _refusal(result: ImageResult) -> list[str]:
@@ -231,6 +243,15 @@ def _prediction_cells(result: ImageResult) -> list[str]:
         return [result.state if result.score is None else result.score.answer, "", ""]
     sure = "" if said.class_name is None else f"{said.probabilities.get(said.class_name, math.nan):.2f}"
     return [said.class_name or "no class", sure, f"{said.n_patches:,}"]
+
+
+def _proposal_cells(result: ImageResult) -> list[str]:
+    if result.score is None or result.score.status != "proposed":
+        return [result.state if result.score is None else result.score.answer, "", ""]
+    found = result.score.regions.values()
+    known = [(one.tumour_probability or 0.0) * one.n_cells for one in found]
+    mean = sum(known) / max(1, sum(one.n_cells for one in found))
+    return [f"{len(found):,}", f"{result.score.n_cells:,}", f"{mean:.2f}"]
 
 
 def _score_cells(result: ImageResult) -> list[str]:

@@ -70,7 +70,7 @@ class LineView(QuietView):
         if event.result is None:
             return
         self._finished += 1
-        is_new = event.result.state in ("scored", "predicted")
+        is_new = event.result.state in ("scored", "predicted", "proposed")
         what = event.result.score.answer if is_new and event.result.score else event.result.state
         typer.echo(f"{self._finished}/{self._n_images} {visible_name(event.name)}: {what}", err=True)
 

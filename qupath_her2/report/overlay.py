@@ -10,14 +10,23 @@ import numpy as np
 import shapely
 
 from qupath_her2.project.class_names import class_colour, patch_colour
-from qupath_her2.records import NOT_MEASURED, CellTable, PatchTable, Region, RegionRole
+from qupath_her2.records import NOT_MEASURED, CellTable, CutArea, PatchTable, Region, RegionRole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["NOT_MEASURED_COLOUR", "ROLE_COLOURS", "Frame", "draw_cells", "draw_patches", "draw_regions"]
+__all__ = [
+    "CUT_COLOUR",
+    "NOT_MEASURED_COLOUR",
+    "ROLE_COLOURS",
+    "Frame",
+    "draw_cells",
+    "draw_cut",
+    "draw_patches",
+    "draw_regions",
+]
 
 RGB = tuple[int, int, int]
 
@@ -30,6 +39,8 @@ ROLE_COLOURS: dict[RegionRole, RGB] = {
     "other": (110, 110, 110),
 }
 NOT_MEASURED_COLOUR: RGB = (150, 150, 150)
+#: Areas that were cut out: a blue that neither stain, class nor region has.
+CUT_COLOUR: RGB = (0, 200, 255)
 #: Cells smaller than this on the picture are filled, since their outlines would merge into each other.
 _MIN_OUTLINE_PX = 7.0
 #: Fractional bits of OpenCV's fixed-point vertices: sixteenths of a picture pixel.
@@ -176,6 +187,40 @@ def draw_patches(picture: NDArray[np.uint8], patches: PatchTable, frame: Frame) 
         part[:] = np.rint((1 - strength) * part + strength * colour).astype(np.uint8)
 
 
+def draw_cut(
+    picture: NDArray[np.uint8], cut: Sequence[CutArea], frame: Frame, *, thickness_px: int = 2
+) -> None:
+    """Tint and outline the areas that were cut out.
+
+    Parameters
+    ----------
+    picture
+        uint8 (H, W, 3), RGB, changed in place.
+    cut
+        Areas, level-0 pixels.
+    frame
+        Position and scale of the picture.
+    thickness_px
+        Line width, picture pixels.
+    """
+    rings = [_polygon_rings(polygon, frame) for area in cut for polygon in shapely.get_parts(area.geometry)]
+    if not rings:
+        return
+    tinted = picture.copy()
+    for of_polygon in rings:
+        # Holes are filled by the even-odd rule, as they are drawn together with their polygon.
+        cv2.fillPoly(tinted, of_polygon, CUT_COLOUR, cv2.LINE_8, _SHIFT)
+    cv2.addWeighted(tinted, 0.35, picture, 0.65, 0.0, dst=picture)
+    for of_polygon in rings:
+        cv2.polylines(picture, of_polygon, True, CUT_COLOUR, thickness_px, cv2.LINE_AA, _SHIFT)
+
+
+def _polygon_rings(polygon: shapely.Polygon, frame: Frame) -> list[NDArray[np.int32]]:
+    return [
+        frame.to_picture(np.asarray(ring.coords)[:, :2]) for ring in (polygon.exterior, *polygon.interiors)
+    ]
+
+
 def draw_regions(
     picture: NDArray[np.uint8], regions: Sequence[Region], frame: Frame, *, thickness_px: int = 2
 ) -> None:
@@ -194,9 +239,7 @@ def draw_regions(
     """
     for region in regions:
         rings = [
-            frame.to_picture(np.asarray(ring.coords)[:, :2])
-            for polygon in shapely.get_parts(region.geometry)
-            for ring in (polygon.exterior, *polygon.interiors)
+            ring for polygon in shapely.get_parts(region.geometry) for ring in _polygon_rings(polygon, frame)
         ]
         # A wider white line underneath sets the outline off from cells of the same colour.
         for colour, thickness in (

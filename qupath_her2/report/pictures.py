@@ -10,14 +10,14 @@ import numpy as np
 
 from qupath_her2.errors import OutputError
 from qupath_her2.records import Box
-from qupath_her2.report.overlay import Frame, draw_cells, draw_patches, draw_regions
+from qupath_her2.report.overlay import Frame, draw_cells, draw_cut, draw_patches, draw_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from qupath_her2.records import CellTable, PatchTable, Region
+    from qupath_her2.records import CellTable, CutArea, PatchTable, Region
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["draw_overlay", "encode_jpeg", "read_overview", "shrink_jpeg", "typical_cells", "typical_strips"]
@@ -120,6 +120,7 @@ def draw_overlay(
     regions: Sequence[Region],
     *,
     patches: PatchTable | None = None,
+    cut: Sequence[CutArea] = (),
     max_side_px: int = 3000,
 ) -> NDArray[np.uint8]:
     """Draw the part of an image around its tumour regions, with the counted cells in QuPath's class colours.
@@ -134,6 +135,8 @@ def draw_overlay(
         Regions of every role; without a tumour region the whole image is drawn.
     patches
         Patches to tint in the colours of their classes; None for cells only.
+    cut
+        Areas that were cut out, in a colour of their own.
     max_side_px
         Longest side of the picture, px.
 
@@ -150,6 +153,7 @@ def draw_overlay(
     picture, frame = read_overview(slide, max_side_px, _around(slide, regions))
     if patches is not None:
         draw_patches(picture, patches, frame)
+    draw_cut(picture, cut, frame)
     # Thin lines: a two-pixel line would hide the membrane below it, which is about as wide.
     draw_cells(picture, table, frame, thickness_px=1)
     draw_regions(picture, regions, frame, thickness_px=max(2, round(max(picture.shape) / 1000)))

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.cells.detectors.plugins import detector_names, load_detector
+from qupath_her2.cells.measure import measure_cells
 from qupath_her2.errors import ModelError, SettingsError
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.models.optional import need
 from qupath_her2.models.shipped import SHIPPED, shipped_checkpoints
 from qupath_her2.models.specs import MODELS
 from qupath_her2.records import Refusal
+from qupath_her2.runs.cut_areas import without_marks
 
 if TYPE_CHECKING:
+    from qupath_her2.cells.measure import MeasuredCells
     from qupath_her2.config import Settings
     from qupath_her2.learning.segmentation.pixel_network import PixelNetwork
     from qupath_her2.learning.segmentation.slide_segmenter import SlideSegmenter
     from qupath_her2.models.settings import Precision, SegmentSettings
-    from qupath_her2.runs.types import ImageSetup
+    from qupath_her2.runs.types import ImageSetup, Progress
 
 __all__ = [
     "SEGMENTERS",
@@ -29,6 +32,7 @@ __all__ = [
     "cell_source",
     "check_cell_network",
     "coarse_refusal",
+    "measured_cells",
     "slide_segmenter",
     "split_source",
 ]
@@ -288,3 +292,49 @@ def _loaded_network(
 
     model, card = load_checkpoint(checkpoint)
     return PixelNetwork(model, card, settings, device=device, precision=precision)
+
+
+def measured_cells(
+    source: CellSource, setup: ImageSetup, *, progress: Progress | None, threads: int
+) -> tuple[MeasuredCells, dict[str, Any]]:
+    """Measure the cells of an image that was not refused at set-up; nothing is scored.
+
+    Parameters
+    ----------
+    source
+        Where the cells come from.
+    setup
+        The open image.
+    progress, threads
+        As in `Method.measure`.
+
+    Returns
+    -------
+    tuple[MeasuredCells, dict[str, Any]]
+        The cells, and their source as arguments of `measure_cells`.
+    """
+    inputs, settings = setup.inputs, setup.settings
+    # Without a pixel size the image was refused at set-up.
+    assert inputs.pixel_size_um is not None
+    segmenter = None
+    checkpoint = source.checkpoint_for(inputs.pixel_size_um)
+    if inputs.card is not None and checkpoint is not None:
+        segmenter = slide_segmenter(checkpoint, inputs.card, setup, inputs.pixel_size_um)
+    sources: dict[str, Any] = {
+        "existing": inputs.region_file.existing_cells if source.kind == "from-regions" else None,
+        "detector": load_detector(source.plugin) if source.kind == "plugin" else None,
+        "classes": segmenter,
+        "network": settings.network_cells,
+    }
+    cells = measure_cells(
+        setup.slide,
+        without_marks(setup.context.regions, setup.context.cut),
+        pixel_size_um=inputs.pixel_size_um,
+        stains=setup.context.stains,
+        settings=settings.cells,
+        tumour=settings.find_tumour.proposals if inputs.find_tumour else None,
+        workers=threads,
+        progress=progress,
+        **sources,
+    )
+    return cells, sources

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qupath_her2.records import Refusal
+from qupath_her2.regions import overlapping_tumour
+from qupath_her2.runs.proposed_tumour import NOBODY_CONFIRMED
 from qupath_her2.runs.refused_image import refused_image
 from qupath_her2.runs.stain_choice import choose_stains
 from qupath_her2.runs.types import ImageContext, ImageSetup
@@ -58,15 +60,20 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
     ).refused(_refusal(job, inputs))
     if stains.warning and context.refusal is None:
         context = context.warned(stains.warning)
-    if inputs.whole_tissue:
+    if inputs.find_tumour:
+        context = context.warned(NOBODY_CONFIRMED)
+    elif inputs.whole_tissue:
         context = context.warned(NO_ONE_CHOSE)
+    if inputs.whole_tissue:
         whole = whole_tissue_region(tissue, inputs.hash)
         if whole is None:
             context = context.refused(_no_tissue(tissue))
         else:
             # Other regions stay, so that ignored and in-situ areas are still subtracted from the tissue.
             context = replace(context, regions=(whole, *inputs.regions))
-    context = context.warned(*slide.notes, *_anisotropy_warning(slide))
+    if job.searches_tumour:
+        context = replace(context, tumour_origin="proposed" if inputs.find_tumour else "drawn")
+    context = context.warned(*slide.notes, *_anisotropy_warning(slide), *_overlap_warning(inputs))
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context, stains.alternatives)
@@ -92,6 +99,19 @@ def _anisotropy_warning(slide: Slide) -> list[str]:
     return [
         f"Pixels are not square ({x:g} x {y:g} µm); lengths are measured with their mean, {mean:g} µm, and are off by "
         f"up to {max(x, y) / mean - 1:.0%}. Resample the image to square pixels."
+    ]
+
+
+def _overlap_warning(inputs: Inputs) -> list[str]:
+    """Return a warning where tumour regions overlap: their cells add up to more than those of the image."""
+    pairs = overlapping_tumour(inputs.regions)
+    if not pairs:
+        return []
+    owner, other = (region.name or str(region.uuid)[-8:] for region in pairs[0])
+    more = f", and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    return [
+        f"Tumor regions overlap ({owner} and {other}{more}). A cell in both counts in each region's score, as in "
+        "QuPath, and once in the image's."
     ]
 
 
@@ -135,19 +155,37 @@ def _refusal(job: ScoreJob, inputs: Inputs) -> Refusal | None:
                 "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score "
                 "whole cores",
             )
-        n = inputs.region_file.n_unclassified
-        if n:
-            return Refusal(
-                "no_tumour_region",
-                f"no tumour region: {n:,} annotation{'s have' if n > 1 else ' has'} no class. Set the class of those "
-                "that hold tumour to Tumor, score annotations without a class as tumour with unclassified_is_tumour = "
-                "true under [regions] in her2.toml, or pass --whole-tissue",
-            )
+        return _no_tumour_region(inputs, job.method.tumour_search == "on request")
+    return job.method.scale_refusal(job.name, size, card)
+
+
+def _no_tumour_region(inputs: Inputs, can_search: bool) -> Refusal:
+    """Return the refusal of an image without tumour regions; it says what was drawn instead."""
+    flags = (
+        "pass --find-tumour to search for it, or pass --whole-tissue"
+        if can_search
+        else "or pass --whole-tissue"
+    )
+    n, n_proposed = inputs.region_file.n_unclassified, len(inputs.region_file.proposals)
+    if n_proposed:
+        are = (
+            "annotation of class Tumor? is a proposal"
+            if n_proposed == 1
+            else "annotations are proposals (Tumor?)"
+        )
         return Refusal(
             "no_tumour_region",
-            "no tumour region: draw one and set its class to Tumor, or pass --whole-tissue",
+            f"no tumour region: {n_proposed:,} {are} that nobody has accepted. Accept those that are invasive tumour: "
+            f"set their class to Tumor in QuPath, {flags}",
         )
-    return job.method.scale_refusal(job.name, size, card)
+    if n:
+        return Refusal(
+            "no_tumour_region",
+            f"no tumour region: {n:,} annotation{'s have' if n > 1 else ' has'} no class. Set the class of those "
+            "that hold tumour to Tumor, score annotations without a class as tumour with unclassified_is_tumour = "
+            f"true under [regions] in her2.toml, {flags}",
+        )
+    return Refusal("no_tumour_region", f"no tumour region: draw one and set its class to Tumor, {flags}")
 
 
 def unopened_image(job: ScoreJob) -> FinishedImage:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import shapely
 
 from qupath_her2.errors import RegionFileError, SettingsError
+from qupath_her2.project.exchange.correction_files import CellCorrections, corrections_path, read_corrections
 from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.project.region_formats import read_region_file
@@ -24,6 +25,7 @@ from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
+    from qupath_her2.models.card import ModelCard
     from qupath_her2.records import CaseInfo, SlideRef
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.scoring.score_cells import ScoringSettings
@@ -56,17 +58,17 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     """
     pixel_size_um, source = _pixel_size(job, slide)
     found = _region_file(job, slide)
-    regions = core_regions(found) if found.cores else found.regions
     card = job.method.card(pixel_size_um)
-    # A network that finds the tumour searches all tissue: tumour and stroma annotations would only restrict it.
-    # Ignored, in-situ and control regions still subtract.
-    finds_tumour = card is not None and card.task == "tumour"
-    if finds_tumour:
-        regions = tuple(region for region in regions if region.role not in ("tumour", "stroma"))
+    regions, finds_tumour = _regions_in_use(job, found, card)
     # A drawn region always wins over --whole-tissue, so that a project may be half annotated.
     has_tumour = any(region.role == "tumour" for region in regions)
     # Tumour drawn outside all cores is a mistake to point out, no reason to score the glass between the cores.
-    whole_tissue = ((job.options.whole_tissue and not found.cores) or finds_tumour) and not has_tumour
+    wants_tissue = (job.options.whole_tissue or job.searches_tumour) and not found.cores
+    whole_tissue = (wants_tissue or finds_tumour) and not has_tumour
+    # Cores in which nobody drew tumour are searched one by one, and stay the regions of the result.
+    is_drawn = any(region.role == "tumour" for region in found.regions)
+    find_tumour = job.searches_tumour and (whole_tissue or (bool(found.cores) and not is_drawn))
+    corrections = _corrections(job)
     fingerprint = image_fingerprint(job.ref.path)
     measurement_hash = input_hash(
         # As drawn, before cores are cut or roles removed: those steps follow from the settings below.
@@ -75,7 +77,9 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             "method": job.method.name,
             "whole_tissue": whole_tissue,
             "tissue": job.settings.tissue,
+            **_search_settings(job, find_tumour),
             **_listed_only(found),
+            **({} if has_tumour or whole_tissue else _proposed_only(found)),
             **_chosen_picture(job.ref),
             **job.method.measurement_settings(job.settings, card),
         },
@@ -93,11 +97,33 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         whole_tissue=whole_tissue,
         fingerprint=fingerprint,
         region_hash=None if job.ref.regions_path is None else sha256_file(job.ref.regions_path),
-        hash=scoring_hash(measurement_hash, job.settings.scoring, job.ref.case),
+        hash=scoring_hash(
+            measurement_hash,
+            job.settings.scoring,
+            job.ref.case,
+            "" if corrections is None else corrections.digest,
+        ),
         measurement_hash=measurement_hash,
         card=card,
+        corrections=corrections,
         empty_cores=() if finds_tumour else _empty_cores(found, regions),
+        find_tumour=find_tumour,
     )
+
+
+def _regions_in_use(
+    job: ScoreJob, found: RegionFile, card: ModelCard | None
+) -> tuple[tuple[Region, ...], bool]:
+    """Return the regions in use, and whether the method searches all tissue, whatever tumour was drawn."""
+    if job.method.tumour_search == "always":
+        # Cores are tissue as well, and proposals do not repeat what is drawn already.
+        return tuple(replace(r, role="ignore") if r.role == "tumour" else r for r in found.regions), True
+    regions = core_regions(found) if found.cores else found.regions
+    # A network that finds the tumour searches all tissue: tumour and stroma annotations would only restrict it.
+    # Ignored, in-situ and control regions still subtract.
+    if card is not None and card.task == "tumour":
+        return tuple(region for region in regions if region.role not in ("tumour", "stroma")), True
+    return regions, False
 
 
 def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region, ...]:
@@ -108,6 +134,19 @@ def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region
 def _chosen_picture(ref: SlideRef) -> dict[str, int]:
     """Return the chosen picture and plane for the input hash: the file, and so its fingerprint, is the same for all."""
     return {key: step[key] for step in ref.chain for key in ("series", "plane") if key in step}
+
+
+def _search_settings(job: ScoreJob, find_tumour: bool) -> dict[str, Any]:
+    """Return what a search for tumour depends on, for the input hash; empty where none was asked for."""
+    if not job.searches_tumour:
+        return {}
+    # A result says that nothing was searched for: it differs from one where nobody asked.
+    return {"find_tumour": job.settings.find_tumour.proposals if find_tumour else "drawn"}
+
+
+def _proposed_only(found: RegionFile) -> dict[str, int]:
+    """Return the number of proposals for the input hash: the refusal of an image without tumour regions names it."""
+    return {"proposed": len(found.proposals)} if found.proposals else {}
 
 
 def _listed_only(found: RegionFile) -> dict[str, list[Any]]:
@@ -147,7 +186,9 @@ def unopened_inputs(job: ScoreJob) -> Inputs:
     )
 
 
-def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo) -> str:
+def scoring_hash(
+    measurement_hash: str, scoring: ScoringSettings, case: CaseInfo, corrections: str = ""
+) -> str:
     """Return the input hash of a result from the hash of its measurement and what scoring depends on.
 
     It can be computed from a stored run alone. Rescoring without pixels thus ends in the same run, under the same name,
@@ -161,14 +202,18 @@ def scoring_hash(measurement_hash: str, scoring: ScoringSettings, case: CaseInfo
         Guideline and limits.
     case
         Chooses the guideline and adds the ISH result.
+    corrections
+        Digest of a person's corrections of the cells; "" where nobody corrected any.
 
     Returns
     -------
     str
         64 hex digits.
     """
-    rest = canonical_json({"measurement": measurement_hash, "scoring": scoring, "case": case})
-    return hashlib.sha256(rest).hexdigest()
+    parts: dict[str, Any] = {"measurement": measurement_hash, "scoring": scoring, "case": case}
+    if corrections:
+        parts["corrections"] = corrections
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
@@ -188,6 +233,13 @@ def _pixel_size(job: ScoreJob, slide: Slide) -> tuple[float | None, str]:
                 )
             return value, source
     return None, "unknown"
+
+
+def _corrections(job: ScoreJob) -> CellCorrections | None:
+    """Return what a person changed in the cells of earlier results; None for a method that counts no cells."""
+    if job.ref.regions_path is None or not job.method.counts_cells:
+        return None
+    return read_corrections(corrections_path(job.ref.regions_path, job.image))
 
 
 def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:

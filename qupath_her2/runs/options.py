@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from qupath_her2.config import Settings
+from qupath_her2.errors import SettingsError
 from qupath_her2.records import SlideRef
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.types import Method
@@ -34,6 +35,8 @@ class RunOptions:
         Picture and plane of the images in `images`, where files hold several; None leaves them to the settings.
     whole_tissue
         Score all tissue where there is no tumour region.
+    find_tumour
+        Search the tissue for tumour where there is no tumour region, and score what is found.
     site, specimen
         Override ``cases.csv``.
     geojson
@@ -54,12 +57,34 @@ class RunOptions:
     series: int | None = None
     plane: int | None = None
     whole_tissue: bool = False
+    find_tumour: bool = False
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
     geojson: bool = False
     force: bool = False
     command: tuple[str, ...] = ()
     debug: bool = False
+
+    def searches_tumour(self, settings: Settings) -> bool:
+        """Return whether images without a tumour region are searched for tumour."""
+        use = self.method.tumour_search
+        # A flag wins over her2.toml, where the two choices exclude each other.
+        is_wanted = self.find_tumour or (settings.find_tumour.is_on and not self.whole_tissue)
+        return use == "always" or (use == "on request" and is_wanted)
+
+    def check_search(self) -> None:
+        """Raise SettingsError where ``--find-tumour`` contradicts the other flags."""
+        if not self.find_tumour:
+            return
+        if self.method.tumour_search == "never":
+            raise SettingsError(
+                f"--find-tumour goes with scoring by cells, not with the method '{self.method.name}', which has its "
+                "own way to find tumour or takes the regions. Leave --find-tumour out."
+            )
+        if self.whole_tissue:
+            raise SettingsError(
+                "--find-tumour scores the tumour that it finds, --whole-tissue everything on the glass. Leave one out."
+            )
 
 
 # One image and the options of its run: a worker needs nothing else, and reads no settings file of its own.
@@ -105,3 +130,8 @@ class ScoreJob:
     def method(self) -> Method:
         """Scoring method of the run."""
         return self.options.method
+
+    @property
+    def searches_tumour(self) -> bool:
+        """Whether the image is searched for tumour if it has no tumour region."""
+        return self.options.searches_tumour(self.settings)

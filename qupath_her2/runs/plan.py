@@ -220,6 +220,7 @@ def plan_jobs(
     options = options or RunOptions()
     settings = settings or find_settings(folder)
     checked_pixel_size(options.pixel_size_um)
+    options.check_search()
     method = options.method
     method.check()
     out = exchange_folder(folder, options.out)
@@ -287,7 +288,9 @@ def _stains(
         usable,
         out,
         settings,
-        whole_tissue=options.whole_tissue or (card is not None and card.task == "tumour"),
+        whole_tissue=options.whole_tissue
+        or options.searches_tumour(settings)
+        or (card is not None and card.task == "tumour"),
         anew=options.force and not options.images,
         listen=listen,
     )

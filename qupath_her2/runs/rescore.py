@@ -105,7 +105,12 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         record, table, score = read_run(run_dir)
         loaded = load_measured_cells(run_dir, record, table, score)
         # The same hash as a run with pixels would have: its result, if there is one, is found and kept.
-        new_hash = scoring_hash(record.inputs.get("measurement", ""), job.settings.scoring, job.ref.case)
+        new_hash = scoring_hash(
+            record.inputs.get("measurement", ""),
+            job.settings.scoring,
+            job.ref.case,
+            record.inputs.get("corrections", ""),
+        )
         done = run_dir if loaded is None else find_run(job.out, job.image, new_hash)
         if loaded is None or done is not None:
             return unchanged_result(job, done or run_dir, time.monotonic() - start)

@@ -25,7 +25,9 @@ from qupath_her2.slides.readers.view import open_image
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from qupath_her2.project.exchange.correction_files import CellCorrections
     from qupath_her2.project.exchange.locks import ImageLock
+    from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs, Progress
     from qupath_her2.slides.readers.slide import Slide
@@ -190,7 +192,7 @@ def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:
     """Score the cells stored in the current run; None where they were measured with other inputs."""
     try:
         run_dir = current_run(job.out, job.image)
-        if run_dir is None or read_record(run_dir).inputs.get("measurement") != inputs.measurement_hash:
+        if run_dir is None or not _has_same_cells(read_record(run_dir), inputs):
             return None
         record, table, score = read_run(run_dir)
     except ExchangeError:
@@ -200,13 +202,31 @@ def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:
     if loaded is None:
         return None
     cells, context = loaded
-    # The stored regions list only the scored ones; the overlay also draws the ignored ones of the region file. A
-    # whole-tissue region exists in the stored run alone.
-    if not inputs.whole_tissue:
-        context = replace(context, regions=inputs.regions)
+    # The stored regions list only the scored ones; the overlay also draws the ignored ones of the region file. Regions
+    # that stand in for drawn ones exist in the stored run alone.
+    stored = context.regions if inputs.whole_tissue else ()
+    context = replace(context, regions=(*stored, *inputs.regions))
     return score_measured_cells(
-        cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=inputs.hash
+        cells,
+        context,
+        case=job.ref.case,
+        scoring=job.settings.scoring,
+        input_hash=inputs.hash,
+        corrections=_left_to_apply(record, inputs),
     )
+
+
+def _has_same_cells(record: RunRecord, inputs: Inputs) -> bool:
+    """Return whether the cells of a run can be scored again: measured alike, and not corrected otherwise since."""
+    applied = record.inputs.get("corrections")
+    now = None if inputs.corrections is None else inputs.corrections.digest
+    # Cells that a person deleted are gone from the run's table: taking that back needs the pixels.
+    return record.inputs.get("measurement") == inputs.measurement_hash and applied in (None, now)
+
+
+def _left_to_apply(record: RunRecord, inputs: Inputs) -> CellCorrections | None:
+    """Return the corrections that the cells of a run do not follow yet."""
+    return None if "corrections" in record.inputs else inputs.corrections
 
 
 def unchanged_result(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResult:

@@ -8,22 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.models.card import ModelCard
+    from qupath_her2.project.exchange.correction_files import CellCorrections
     from qupath_her2.project.geojson.regions import RegionFile
-    from qupath_her2.records import CellTable, PatchTable, Refusal, Region, SlideRef, SlideScore
+    from qupath_her2.records import CellTable, CutArea, PatchTable, Refusal, Region, SlideRef, SlideScore
     from qupath_her2.scoring.stain_stability import Restained
     from qupath_her2.slides.readers.slide import Slide
     from qupath_her2.slides.stains.vectors import StainVectors
     from qupath_her2.slides.tissue import Tissue
 
-__all__ = ["FinishedImage", "ImageContext", "ImageSetup", "Inputs", "Method", "Progress"]
+__all__ = [
+    "FinishedImage",
+    "ImageContext",
+    "ImageSetup",
+    "Inputs",
+    "Method",
+    "Progress",
+    "TumourOrigin",
+    "TumourSearchUse",
+]
 
 #: Called with tiles done, tiles in total, and cells so far; may raise KeyboardInterrupt to cancel.
 Progress: TypeAlias = Callable[[int, int, int], None]
+
+#: Use of the tumour finder by a method: never, with ``--find-tumour`` where no region was drawn, or always.
+TumourSearchUse: TypeAlias = Literal["never", "on request", "always"]
+
+#: Where the tumour regions of a result come from, where tumour was to be searched for; "" where it was not.
+TumourOrigin: TypeAlias = Literal["", "drawn", "proposed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,10 @@ class Inputs:
         TMA cores without tumour: no tumour annotation lies in them.
     whole_tissue
         No tumour region was drawn, and all tissue is to be measured.
+    find_tumour
+        The tissue is searched for tumour, and only what is found is kept.
+    corrections
+        What a person changed in the cells of earlier results; None where nobody did.
     fingerprint
         Fingerprint of the image file's content.
     region_hash
@@ -71,6 +91,8 @@ class Inputs:
     measurement_hash: str
     card: ModelCard | None = None
     empty_cores: tuple[Region, ...] = ()
+    find_tumour: bool = False
+    corrections: CellCorrections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,12 @@ class ImageContext:
         The network that found the cells, for the score's tags; "" for cells of the classical detector.
     restained
         Cells measured again with other stain vectors, for the score's stability.
+    cut
+        Areas of the scored regions that were cut out.
+    tumour_origin
+        Where the tumour regions come from, if tumour was to be searched for.
+    corrections
+        A sentence for the score on the cells that a person corrected; "" where nobody did.
     """
 
     regions: tuple[Region, ...]
@@ -109,6 +137,9 @@ class ImageContext:
     stain_origin: str = ""
     cell_origin: str = ""
     restained: tuple[Restained, ...] = ()
+    cut: tuple[CutArea, ...] = ()
+    tumour_origin: TumourOrigin = ""
+    corrections: str = ""
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
         """Return this context with a refusal; the first one is kept."""
@@ -209,6 +240,16 @@ class Method(Protocol):
     @property
     def uses_existing_cells(self) -> bool:
         """Whether it measures the existing cells of the region file instead of finding cells."""
+        ...
+
+    @property
+    def counts_cells(self) -> bool:
+        """Whether its score counts the cells that QuPath shows, where a person may correct them."""
+        ...
+
+    @property
+    def tumour_search(self) -> TumourSearchUse:
+        """Whether it searches the tissue for tumour itself."""
         ...
 
     def check(self) -> None:

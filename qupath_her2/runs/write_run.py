@@ -14,6 +14,7 @@ from qupath_her2.project.exchange.runs import new_run, read_run
 from qupath_her2.project.exchange.score_files import regions_geojson, score_json
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.report.pictures import draw_overlay, encode_jpeg
+from qupath_her2.runs.cut_areas import cut_entries
 from qupath_her2.runs.unscored_regions import region_entry, unscored_entries
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ def write_files(writer: RunWriter, finished: FinishedImage, slide: Slide | None,
     writer.write("regions.geojson", regions_geojson(finished.regions, finished.score.regions))
     writer.write("score.json", score_json(finished.score))
     if slide is not None:
-        overlay = draw_overlay(slide, finished.table, finished.context.regions, patches=finished.patches)
+        context = finished.context
+        overlay = draw_overlay(
+            slide, finished.table, context.regions, patches=finished.patches, cut=context.cut
+        )
         writer.write("overlay.jpg", encode_jpeg(overlay))
     # Files of one method only, such as heat maps; the record lists them like all others.
     for name, data in finished.extra_files.items():
@@ -145,6 +149,8 @@ def _record(
     hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
+    if inputs.corrections is not None:
+        hashes["corrections"] = inputs.corrections.digest
     if inputs.card is not None:
         hashes["weights"] = inputs.card.weights_sha256
     return RunRecord(
@@ -177,6 +183,8 @@ def _record(
                 "stain_origin": finished.context.stain_origin,
                 "cell_origin": finished.context.cell_origin,
                 "restained": finished.context.restained,
+                "cut": cut_entries(finished.context.cut),
+                **_stated(finished),
             },
         },
         inputs=hashes,
@@ -192,6 +200,13 @@ def _record(
         patches={} if finished.patches is None else {"classes": list(finished.patches.class_names)},
         quarantined=inputs.region_file.quarantined,
     )
+
+
+def _stated(finished: FinishedImage) -> dict[str, str]:
+    """Return what the score states of proposed regions and corrected cells, for ``run.json``; only what there is."""
+    context = finished.context
+    stated = {"tumour_origin": context.tumour_origin, "corrections": context.corrections}
+    return {name: text for name, text in stated.items() if text}
 
 
 def cell_counts(finished: FinishedImage) -> dict[str, int]:

@@ -108,6 +108,7 @@ def score_cells(
     refusal: Refusal | None = None,
     regrade: Regrade | None = None,
     warnings: Sequence[str] = (),
+    members: Sequence[NDArray[np.bool_]] | None = None,
 ) -> tuple[NDArray[np.uint8], SlideScore]:
     """Classify the cells of an image, then score each region and the whole image.
 
@@ -133,6 +134,9 @@ def score_cells(
         is stable.
     warnings
         Sentences from earlier steps; they come first.
+    members
+        For each region, bool (N,), the cells that count in its own score, where regions overlap; None takes those
+        that `region` gives. The image counts each cell once in any case.
 
     Returns
     -------
@@ -164,7 +168,9 @@ def score_cells(
     # Few cells, or a slide of TMA cores, say nothing against a region; a blurred image or wrong stain does.
     of_regions = refusal if _invalidates_cells(refusal) else None
     regions = {
-        uuid: _score_pool(cells.where(region == number), context, of_regions)
+        uuid: _score_pool(
+            cells.where(region == number if members is None else members[number]), context, of_regions
+        )
         for number, uuid in enumerate(region_ids)
     }
     # QuPath must not show graded cells on an image whose stain or focus was refused.

@@ -20,7 +20,7 @@ import shapely
 from PIL import Image, ImageDraw
 
 from qupath_her2.project.exchange.cell_files import write_cells
-from qupath_her2.project.exchange.images import PREDICTIONS
+from qupath_her2.project.exchange.images import PREDICTIONS, PROPOSALS
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.patch_files import write_patches
 from qupath_her2.project.exchange.run_record import RunRecord
@@ -144,19 +144,28 @@ class Study:
         score: str | None = "2+",
         patches: PatchTable | None = None,
         prediction: Prediction | None = None,
+        is_proposal: bool = False,
     ) -> Path:
-        """Write a run as the package does, a prediction to the predictions; it becomes the current run."""
-        out = self.her2 if prediction is None else self.her2 / PREDICTIONS
+        """Write a run as the package does, predictions and proposals in their folders; it becomes the current run."""
+        out = (
+            self.her2 / PROPOSALS
+            if is_proposal
+            else self.her2
+            if prediction is None
+            else self.her2 / PREDICTIONS
+        )
         run_hash = f"{key << 2:011x}" + "0" * 53
         table = drawn_cells(run_hash) if cells is None else cells
         n_cells = 0 if prediction else len(table)
+        status = "predicted" if prediction else "scored" if score else "not assessable"
         scored = Score(
-            "predicted" if prediction else "scored" if score else "not assessable",
-            None if prediction else score,
+            "proposed" if is_proposal else status,  # type: ignore[arg-type]
+            None if prediction or is_proposal else score,
             "a drawn reason",
             "drawn",
             n_cells=n_cells,
             prediction=prediction,
+            tumour_probability=0.875 if is_proposal else None,
         )
         slide = SlideScore(
             scored.status,

@@ -18,6 +18,7 @@ Colour = tuple[int, int, int]
 BEFORE: dict[str, Colour] = {"Zebra": (1, 2, 3), "Tumor": (10, 20, 30), "Stroma: Fat": (4, 5, 6)}
 OURS = {
     "Tumor": "tumour",
+    "Tumor?": "other",
     "Tumor: Negative": "tumour",
     "Tumor: 1+": "tumour",
     "Tumor: 2+": "tumour",

@@ -52,6 +52,15 @@ class FocusMap:
     first: tuple[int, int]
     blur_um: NDArray[np.float32]
 
+    def at(self, xy: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the blur of the blocks that hold N points (N, 2), working pixels; NaN beyond the map, float32 (N)."""
+        column, row = (np.floor(xy / BLOCK_PX).astype(np.int64) - self.first).T
+        rows, columns = self.blur_um.shape
+        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        found = np.full(len(xy), np.nan, np.float32)
+        found[inside] = self.blur_um[row[inside], column[inside]]
+        return found
+
 
 def _slope(plane: Plane) -> Plane:
     dx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3)

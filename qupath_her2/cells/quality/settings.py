@@ -52,8 +52,9 @@ class QualitySettings:
         two cytoplasmic real pictures 0.04 to 0.28 and two faint ones 0.11 to 0.38, ten drawn cytoplasms 0.12 to 0.36.
     doubtful_margin, min_paler_share
         Up to this margin above the limit, this share of the stained cells must also have a cytoplasm clearly paler than
-        the membrane, in proportion less in soft pictures. The same membrane stains have 0.48 or more (drawn 0.58),
-        soft ones 0.37; cytoplasms and faint pictures 0.40 at most.
+        the membrane, in proportion less in soft pictures. The same membrane stains have 0.48 or more (drawn 0.58, a
+        real one beside a part out of focus 0.38), soft ones 0.37; drawn cytoplasms 0.17 to 0.36, the real ones 0.24 to
+        0.40, faint pictures 0.06 to 0.33.
     faint_od
         Median membrane DAB below which a stain without lines is called a background, OD: two real pictures 0.14 and
         0.15; cytoplasms 0.25 or more.
@@ -74,8 +75,8 @@ class QualitySettings:
     positive_od: Density = 0.12
     min_outlined_share: Share = 0.41
     min_outlined_share_soft: Share = 0.18
-    doubtful_margin: Share = 0.15
-    min_paler_share: Share = 0.44
+    doubtful_margin: Share = 0.10
+    min_paler_share: Share = 0.36
     faint_od: Density = 0.17
 
     def __post_init__(self) -> None:

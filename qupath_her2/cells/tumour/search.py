@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from qupath_her2.cells.tile_cells import TileCells
 from qupath_her2.cells.tumour.finder import tumour_probability
 from qupath_her2.cells.tumour.proposals import ProposalSettings, propose_regions
-from qupath_her2.provenance import object_uuids
+from qupath_her2.project.geojson.geometry import snap
+from qupath_her2.provenance import is_made_region, object_uuids
 from qupath_her2.records import PROPOSED_CLASS, Box, Refusal, Region
 from qupath_her2.regions import OUTSIDE, RegionMap, map_regions
 from qupath_her2.setting_ranges import check_settings
@@ -52,13 +53,17 @@ class TumourSearch:
     cells
         Cells in the proposed regions, with their probability; `region` points into `regions`.
     regions
-        The proposed regions, as tumour regions, with all regions that subtract from them.
+        Scored regions, with all regions that subtract from them: the proposed ones, or, where TMA cores were searched,
+        the cores.
+    proposed
+        The proposed regions, as tumour regions.
     refusal
         Where no tumour was found; None where it was.
     """
 
     cells: TileCells
     regions: RegionMap
+    proposed: tuple[Region, ...]
     refusal: Refusal | None
 
 
@@ -81,7 +86,8 @@ def search_tumour(
     found
         All cells of the searched tissue, with `TileCells.tissue`.
     regions
-        Regions of all roles. Proposals do not reach into those of other tissue.
+        Regions of all roles. Proposals do not reach into those of other tissue. They replace a tumour region that we
+        made, all tissue; one of a person, a TMA core, stays, and keeps only its cells in proposals.
     image
         The image, level-0 pixels.
     pixel_size_um
@@ -114,11 +120,14 @@ def search_tumour(
             zip(shapes, object_uuids(_NO_RUN, len(shapes)), strict=True), 1
         )
     ]
-    region_map = map_regions([*proposed, *others])
-    region = _place(cells.centre_xy, shapes)
-    inside = cells.take(region >= 0)
+    place = _place(cells.centre_xy, shapes)
+    inside = cells.take(place != OUTSIDE)
     refusal = None if proposed else _nothing_found(len(found), int(is_tumour.sum()), settings)
-    return TumourSearch(replace(inside, region=region[region >= 0]), region_map, refusal)
+    kept = [region for region in regions if region.role == "tumour" and not is_made_region(region)]
+    if kept:
+        return TumourSearch(inside, map_regions(regions), tuple(proposed), refusal)
+    inside = replace(inside, region=place[place != OUTSIDE])
+    return TumourSearch(inside, map_regions([*proposed, *others]), tuple(proposed), refusal)
 
 
 def _cut(
@@ -129,7 +138,10 @@ def _cut(
     pixel_size_um: float,
     settings: ProposalSettings,
 ) -> list[shapely.Polygon]:
-    """Return the outlines within the image and outside other regions; bits that become too small are dropped."""
+    """Return the outlines within the image and outside other regions, on QuPath's grid.
+
+    Bits that become too small are dropped.
+    """
     frame = shapely.box(image.x, image.y, image.x + image.width, image.y + image.height)
     drawn = [region.geometry for region in others]
     tree = shapely.STRtree(drawn)
@@ -137,7 +149,7 @@ def _cut(
     for outline in outlines:
         hits = tree.query(outline, "intersects").tolist()
         if not hits and shapely.covers(frame, outline):
-            kept.append(outline)
+            kept += shapely.get_parts(snap(outline)).tolist()
             continue
         shape = shapely.intersection(outline, frame)
         if hits:
@@ -148,7 +160,8 @@ def _cut(
                 continue
             shapely.prepare(part)
             if shapely.contains_xy(part, centre_xy[:, 0], centre_xy[:, 1]).sum() >= settings.min_cells:
-                kept.append(part)
+                # As they will be stored, so that a result that is scored again finds the same cells in them.
+                kept += shapely.get_parts(snap(part)).tolist()
     return kept
 
 

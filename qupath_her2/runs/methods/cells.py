@@ -12,25 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qupath_her2.cells.corrections import apply_corrections, with_reviewer_classes
 from qupath_her2.cells.detectors.plugins import load_detector
-from qupath_her2.cells.measure import MeasuredCells, measure_cells
+from qupath_her2.cells.measure import MeasuredCells
 from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
+from qupath_her2.cells.region_members import region_members
 from qupath_her2.cells.restaining import RestainedCells, restain_cells
+from qupath_her2.cells.tumour.search import without_tumour
 from qupath_her2.errors import ExchangeError
-from qupath_her2.provenance import are_ours, is_ours, object_uuids
+from qupath_her2.provenance import are_ours, object_uuids
 from qupath_her2.records import NOT_MEASURED
+from qupath_her2.regions import map_regions
 from qupath_her2.report.stored import stored_regions
 from qupath_her2.runs.cell_sources import (
     CellSource,
     cell_network_settings,
     check_cell_network,
     coarse_refusal,
-    slide_segmenter,
+    measured_cells,
 )
+from qupath_her2.runs.cut_areas import marked_areas, marked_warnings, stored_cut, without_marks
+from qupath_her2.runs.proposed_tumour import with_tumour_origin
 from qupath_her2.runs.types import FinishedImage, ImageContext
-from qupath_her2.runs.whole_tissue import whole_tissue_uuid
+from qupath_her2.runs.whole_tissue import with_run_uuids
 from qupath_her2.scoring.guidelines import guideline_for
+from qupath_her2.scoring.reason import with_sentence
 from qupath_her2.scoring.rules import fact_counts
 from qupath_her2.scoring.score_cells import score_cells
 from qupath_her2.scoring.stain_stability import Restained, with_stain_stability
@@ -45,9 +52,10 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
     from qupath_her2.models.card import ModelCard
+    from qupath_her2.project.exchange.correction_files import CellCorrections
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.records import CaseInfo, CellTable, Refusal, SlideScore
-    from qupath_her2.runs.types import ImageSetup, Progress
+    from qupath_her2.runs.types import ImageSetup, Progress, TumourSearchUse
     from qupath_her2.scoring.score_cells import ScoringSettings
 
 __all__ = ["CellsMethod", "load_measured_cells", "score_measured_cells"]
@@ -89,6 +97,16 @@ class CellsMethod:
         """Whether the cells of the region file are measured."""
         return self.source.kind == "from-regions"
 
+    @property
+    def counts_cells(self) -> bool:
+        """A person's corrections of its cells count."""
+        return True
+
+    @property
+    def tumour_search(self) -> TumourSearchUse:
+        """Tumour is searched for with ``--find-tumour``, where no tumour region was drawn."""
+        return "on request"
+
     def check(self) -> None:
         """Raise ModelError, SettingsError or MissingExtraError where the source of cells cannot be used."""
         if self.source.kind == "network":
@@ -128,36 +146,28 @@ class CellsMethod:
         inputs, settings, context = setup.inputs, setup.settings, setup.context
         # Without a pixel size the image was refused at set-up.
         assert inputs.pixel_size_um is not None
-        segmenter = None
-        checkpoint = self.source.checkpoint_for(inputs.pixel_size_um)
-        if inputs.card is not None and checkpoint is not None:
-            segmenter = slide_segmenter(checkpoint, inputs.card, setup, inputs.pixel_size_um)
+        if inputs.card is not None:
             context = replace(
                 context, cell_origin=f"cells by {inputs.card.model}, {inputs.card.pixel_size_um:g} µm/px"
             )
-        sources: dict[str, Any] = {
-            "existing": inputs.region_file.existing_cells if self.uses_existing_cells else None,
-            "detector": load_detector(self.source.plugin) if self.source.kind == "plugin" else None,
-            "classes": segmenter,
-            "network": settings.network_cells,
-        }
-        cells = measure_cells(
-            setup.slide,
-            context.regions,
-            pixel_size_um=inputs.pixel_size_um,
-            stains=context.stains,
-            settings=settings.cells,
-            workers=threads,
-            progress=progress,
-            **sources,
-        )
+        marks = marked_areas(setup.tissue, context.regions)
+        context = replace(context, cut=marks).warned(*marked_warnings(marks, inputs.pixel_size_um))
+        setup = replace(setup, context=context)
+        cells, sources = measured_cells(self.source, setup, progress=progress, threads=threads)
         context = context.warned(*cells.warnings).refused(cells.refusal)
+        context = replace(context, cut=(*context.cut, *cells.cut))
+        regions = context.regions
+        if inputs.find_tumour:
+            # TMA cores are drawn too, but only the tumour found in them is measured.
+            context = replace(context, regions=(*cells.proposed, *inputs.regions))
+            regions = (*cells.proposed, *without_tumour(inputs.regions))
         if cells.refusal is None:
             found = restain_cells(
                 setup.slide,
                 cells,
-                context.regions,
+                without_marks(regions, setup.context.cut),
                 setup.alternative_stains,
+                searched=without_marks(setup.context.regions, marks) if inputs.find_tumour else None,
                 pixel_size_um=inputs.pixel_size_um,
                 settings=settings.cells,
                 workers=threads,
@@ -165,7 +175,12 @@ class CellsMethod:
             )
             context = replace(context, restained=_counted(cells, found, setup))
         finished = score_measured_cells(
-            cells, context, case=setup.ref.case, scoring=settings.scoring, input_hash=inputs.hash
+            cells,
+            context,
+            case=setup.ref.case,
+            scoring=settings.scoring,
+            input_hash=inputs.hash,
+            corrections=inputs.corrections,
         )
         measured_s = round(time.monotonic() - start - finished.timings_s["score"], 3)
         return replace(finished, timings_s={"cells": measured_s, **finished.timings_s})
@@ -191,7 +206,13 @@ def _rows(counts: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
 
 
 def score_measured_cells(
-    cells: MeasuredCells, context: ImageContext, *, case: CaseInfo, scoring: ScoringSettings, input_hash: str
+    cells: MeasuredCells,
+    context: ImageContext,
+    *,
+    case: CaseInfo,
+    scoring: ScoringSettings,
+    input_hash: str,
+    corrections: CellCorrections | None = None,
 ) -> FinishedImage:
     """Score measured cells by a guideline, and give our own cells their UUIDs.
 
@@ -207,6 +228,8 @@ def score_measured_cells(
         Guideline and limits.
     input_hash
         Of the run, 64 hex digits.
+    corrections
+        What a person changed in the cells of earlier results, where `cells` do not follow it yet.
 
     Returns
     -------
@@ -214,12 +237,10 @@ def score_measured_cells(
         With the classified cells; existing cells from QuPath keep their UUIDs.
     """
     start = time.monotonic()
-    # The whole-tissue region is ours: its UUID carries the hash of this run, as those of our cells do, so that a later
-    # run knows it as an object to replace.
-    regions = tuple(
-        replace(region, uuid=whole_tissue_uuid(input_hash)) if is_ours(region.uuid) else region
-        for region in cells.scored_regions
-    )
+    if corrections is not None and context.refusal is None:
+        cells, corrected = apply_corrections(cells, corrections, map_regions(context.regions))
+        context = replace(context, corrections=corrected.sentence)
+    regions = with_run_uuids(cells.scored_regions, input_hash)
     intensity, pattern = cells.regrade(0.0)
     table = cells.table
     # NaN coordinates without a pixel size: distances are then "not measured" rather than wrong.
@@ -235,8 +256,10 @@ def score_measured_cells(
         refusal=context.refusal,
         regrade=cells.regrade,
         warnings=context.warnings,
+        members=region_members(table, regions),
     )
     score = _with_origins(score, fact_counts(intensity, pattern), context, case, scoring)
+    score = with_tumour_origin(score, context.tumour_origin, table, regions)
     uuid = table.uuid.copy()
     # Existing cells keep their identity. Cells of ours have no UUID yet (all zero), or one of an earlier score.
     mine = are_ours(uuid) | ~uuid.any(axis=1)
@@ -258,6 +281,8 @@ def _with_origins(
     scoring: ScoringSettings,
 ) -> SlideScore:
     """Return a score that states who found its cells, its stain vectors, and whether others would have changed it."""
+    if context.corrections:
+        score = replace(score, reason=with_sentence(score.reason, context.corrections))
     # Where nothing was measured, no network ran.
     if context.cell_origin and score.n_cells:
         score = replace(score, tags=(*score.tags, context.cell_origin))
@@ -297,7 +322,7 @@ def load_measured_cells(
         # Graded by the settings of the stored run, not today's: those are part of the measurement hash.
         grading = GradingSettings(**record.settings["cells"]["grading"])
         estimates = stored_estimates(table)
-        intensity, pattern = grade(estimates, grading)
+        intensity, pattern = with_reviewer_classes(table, *grade(estimates, grading))
         cells = MeasuredCells(
             table=replace(table, cell_class=np.full(len(table), NOT_MEASURED, np.uint8)),
             intensity=intensity,
@@ -315,8 +340,12 @@ def load_measured_cells(
             bool(used["by_core"]),
             record.warnings,
             stain_origin=str(used["stain_origin"]),
-            # Runs of earlier versions did not state the network here.
+            # Runs of earlier versions never searched, and did not state the network here.
+            tumour_origin=used.get("tumour_origin", ""),
+            corrections=used.get("corrections", ""),
             cell_origin=str(used.get("cell_origin", "")),
+            # Runs of earlier versions cut nothing out.
+            cut=stored_cut(used.get("cut", ())),
             restained=tuple(
                 Restained(str(other["name"]), float(other["deviation_deg"]), other["before"], other["after"])
                 for other in used["restained"]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from qupath_her2.models.card import ModelCard
     from qupath_her2.records import Box
     from qupath_her2.runs.methods.tumour_map import TumourMap
-    from qupath_her2.runs.types import ImageContext, ImageSetup, Progress
+    from qupath_her2.runs.types import ImageContext, ImageSetup, Progress, TumourSearchUse
     from qupath_her2.scoring.indicators.masks import IndicatorSettings
     from qupath_her2.scoring.indicators.patch import PatchIndicators
     from qupath_her2.scoring.indicators.ranges import IndicatorRanges
@@ -87,6 +87,16 @@ class IndicatorsMethod:
     def uses_existing_cells(self) -> bool:
         """Indicators find their own nuclei."""
         return False
+
+    @property
+    def counts_cells(self) -> bool:
+        """The indicators count no cells that QuPath shows."""
+        return False
+
+    @property
+    def tumour_search(self) -> TumourSearchUse:
+        """Tumour is annotated, or found by a network of its own."""
+        return "never"
 
     def check(self) -> None:
         """Raise ModelError where the checkpoint is not that of a tumour network."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.runs.types import ImageSetup, Progress
+    from qupath_her2.runs.types import ImageSetup, Progress, TumourSearchUse
     from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = ["PatchesMethod", "PredictedPatches", "patch_card", "patch_settings", "predict_patches"]
@@ -116,6 +116,16 @@ class PatchesMethod:
     def uses_existing_cells(self) -> bool:
         """A classifier sees patches, not cells."""
         return False
+
+    @property
+    def counts_cells(self) -> bool:
+        """Patches are predicted, no cells counted."""
+        return False
+
+    @property
+    def tumour_search(self) -> TumourSearchUse:
+        """Patches are classified in the regions, or in all tissue."""
+        return "never"
 
     def check(self) -> None:
         """Raise ModelError where the checkpoint is not a classifier's."""

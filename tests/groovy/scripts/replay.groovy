@@ -63,6 +63,12 @@ List<PathObject> ours() {
     return shown.getHierarchy().getDetectionObjects().findAll { her2("Her2Ids").isOurs(it.getID()) }.sort { it.getID().toString() }
 }
 
+List<PathObject> proposals() {
+    return shown.getHierarchy().getAnnotationObjects().findAll {
+        her2("Her2Ids").isOurs(it.getID()) && it.getPathClass().toString() == "Tumor?"
+    }.sort { it.getID().toString() }
+}
+
 void edit(String what) {
     def hierarchy = shown.getHierarchy()
     def find = { int n -> hierarchy.getAnnotationObjects().find { it.getID().toString().endsWith(String.format("8000-%012d", n)) } }
@@ -104,6 +110,12 @@ void edit(String what) {
             def drawn = PathObjects.createAnnotationObject(ROIs.createRectangleROI(60, 60, 20, 20, ImagePlane.getDefaultPlane()))
             drawn.setID(UUID.fromString("40000000-0000-4000-8000-000000000003"))
             whole.addChildObject(drawn); break
+        case "accept": proposals()[0].setPathClass(PathClass.fromString("Tumor", null)); break
+        case "reshape": proposals()[1].setROI(ROIs.createRectangleROI(100, 200, 33, 33, ImagePlane.getDefaultPlane())); break
+        case "reshape-accepted":
+            def accepted = hierarchy.getAnnotationObjects().find { her2("Her2Ids").isOurs(it.getID()) && it.getPathClass().toString() == "Tumor" }
+            accepted.setROI(accepted.getROI().translate(3, 3)); break
+        case "delete-proposals": hierarchy.removeObjects(proposals(), true); break
         case "own-score": slot.putMetadataValue("HER2 score", "1+ (Dr. X)"); break
         default: throw new IllegalArgumentException(what)
     }

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import qupath_her2 as qh
 from qupath_her2.runs.methods.indicators import IndicatorsMethod
+from tests.helpers.fake_finder import tumour_left_of
 
 
 def test_run_writes_the_report_and_score_needs_no_pixels(project: Path) -> None:
@@ -29,3 +32,14 @@ def test_run_takes_images_and_options(project: Path, tmp_path: Path) -> None:
     by_indicators = qh.run(project, method=IndicatorsMethod(), images=("strong*",), out=tmp_path / "b")
     assert by_indicators[0].state in ("scored", "not assessable")
     assert by_indicators[0].n_cells == (by_indicators[0].score.n_cells if by_indicators[0].score else 0)
+
+
+def test_proposals_go_where_the_command_puts_them(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "strong.geojson").unlink()
+    tumour_left_of(monkeypatch, 120.0)
+    (result,) = qh.propose(qh.open_project(project, images=["strong*"]))
+    assert result.state == "proposed"
+    assert result.run_dir is not None
+    assert result.run_dir.is_relative_to(project / "her2" / "proposals" / "results")
+    assert (project / "her2" / "proposals" / "regions.csv").is_file()
+    assert not (project / "her2" / "results").exists()

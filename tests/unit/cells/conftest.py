@@ -74,6 +74,9 @@ def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> T
         RadialProfiles(*rng.uniform(size=(N_READINGS, n, 36)).astype(f32)),
         rng.uniform(size=n).astype(f32),
         np.full(n, np.nan, f32),
+        np.ones(n, bool),
+        np.zeros((n, 0), f32),
+        np.full(n, np.nan, f32),
     )
 
 

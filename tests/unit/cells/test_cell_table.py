@@ -8,7 +8,7 @@ import pytest
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES, UNCERTAINTY_NAME
 from qupath_her2.project.geojson.existing_cells import ExistingCells
-from qupath_her2.records import NOT_MEASURED
+from qupath_her2.records import NOT_MEASURED, TUMOUR_PROBABILITY
 
 
 def columns(n: int) -> np.ndarray:
@@ -55,3 +55,10 @@ def test_existing_cells_keep_their_uuids_and_rings(tile_cells) -> None:
     assert (table.cell_xy == np.concatenate([xy[7:12], xy[3:7]])).all()
     assert table.nucleus_offsets.tolist() == [0, 3, 3]
     assert (table.nucleus_xy == xy[3:6]).all()
+
+
+def test_tumour_probability_has_a_column_where_tumour_was_searched_for(tile_cells) -> None:
+    found = replace(tile_cells(3, 3), tumour_probability=np.array([0.1, 0.9, 0.5], np.float32))
+    table = new_cell_table(found, columns(3))
+    assert table.measurement_names == (*MEASUREMENT_NAMES, "HER2: Tumour probability")
+    assert (table.column(TUMOUR_PROBABILITY) == found.tumour_probability).all()

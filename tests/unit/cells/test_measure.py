@@ -18,10 +18,13 @@ from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.scale import ScaleSettings
+from qupath_her2.cells.tumour.proposals import ProposalSettings
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
+from qupath_her2.runs.whole_tissue import whole_tissue_uuid
 from qupath_her2.scoring.guidelines import GUIDELINES
 from qupath_her2.scoring.rules import cell_classes
 from tests.helpers.drawn_planes import STAINS, ArraySlide
+from tests.helpers.fake_finder import tumour_left_of
 from tests.helpers.matching import match_nuclei
 
 WIDTH, HEIGHT = 768, 512
@@ -83,14 +86,20 @@ def test_result_does_not_depend_on_tiles_or_workers(tile_px: int, workers: int, 
     assert (found.pattern == reference.pattern).all()
 
 
+def centroids(table: CellTable) -> np.ndarray:
+    """Return the centroids of the cells' outlines, by which QuPath counts them, float64 (N, 2)."""
+    return shapely.get_coordinates(
+        shapely.centroid(shapely.polygons(table.cell_xy.reshape(-1, N_SECTORS, 2)))
+    )
+
+
 def test_table_is_complete_and_consistent(reference, region) -> None:
     table = reference.table
     assert len(table) == len(reference.intensity) == len(reference.pattern)
     assert (table.cell_class == NOT_MEASURED).all()
     assert reference.scored_regions == (region,)
     assert reference.refusal is None
-    inside = shapely.contains_xy(region.geometry, table.centroid_xy[:, 0], table.centroid_xy[:, 1])
-    assert inside.all()
+    assert shapely.contains_xy(region.geometry, *centroids(table).T).all()
     cells = shapely.polygons(table.cell_xy.reshape(-1, N_SECTORS, 2))
     nuclei = shapely.polygons(table.nucleus_xy.reshape(-1, N_ANGLES, 2))
     assert shapely.is_valid(cells).all()
@@ -168,10 +177,10 @@ def test_ignore_regions_subtract_and_the_innermost_region_wins(measure, referenc
     ignored = Region(UUID(int=8), shapely.box(500, 200, 640, 330), "ignore")
     found = measure(regions=[region, inner, ignored])
     before, after = reference.table.centroid_xy, found.table.centroid_xy
-    gone = shapely.contains_xy(ignored.geometry, *before.T)
+    gone = shapely.contains_xy(ignored.geometry, *centroids(reference.table).T)
     assert gone.sum() > 10
     assert (after == before[~gone]).all()
-    of_inner = shapely.contains_xy(inner.geometry, *after.T)
+    of_inner = shapely.contains_xy(inner.geometry, *centroids(found.table).T)
     assert of_inner.sum() > 10
     assert (found.table.region == of_inner).all()
 
@@ -315,3 +324,55 @@ def test_any_detector_can_be_passed(tumour) -> None:
     )  # fmt: skip
     expected = sorted(places[:4], key=lambda place: place[1])
     assert found.table.centroid_xy == pytest.approx(np.array(expected))
+
+
+@pytest.fixture(scope="module")
+def tissue(region) -> Region:
+    """The same region, as one that stands for all tissue."""
+    return replace(region, uuid=whole_tissue_uuid("ab" * 32))
+
+
+def test_a_search_keeps_the_cells_that_it_would_measure_anyway(
+    measure, reference, tissue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells of proposals are those of the whole search, unchanged, with one more column."""
+    tumour_left_of(monkeypatch, 150.0)
+    found = measure(regions=[tissue], tumour=ProposalSettings())
+    assert found.refusal is None
+    assert {one.class_name for one in found.scored_regions} == {"Tumor?"}
+    kept, all_cells = found.table, reference.table
+    assert 50 < len(kept) < len(all_cells)
+    own = shapely.union_all([one.geometry for one in found.scored_regions])
+    inside = shapely.contains_xy(own, *all_cells.centroid_xy.T)
+    assert len(kept) == inside.sum()
+    assert (kept.centroid_xy == all_cells.centroid_xy[inside]).all()
+    assert kept.measurement_names == (*all_cells.measurement_names, "HER2: Tumour probability")
+    assert np.array_equal(kept.measurements[:, :-1], all_cells.measurements[inside], equal_nan=True)
+    assert (found.intensity == reference.intensity[inside]).all()
+
+
+@pytest.mark.parametrize("tile_px", [256, 512])
+def test_a_search_does_not_depend_on_tiles(
+    tile_px: int, measure, tissue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tumour_left_of(monkeypatch, 150.0)
+    one, two = (
+        measure(regions=[tissue], tumour=ProposalSettings(), grid={"tile_px": side})
+        for side in (2048, tile_px)
+    )
+    same_tables(one.table, two.table)
+    assert one.scored_regions == two.scored_regions
+
+
+def test_a_search_without_result_has_no_region(measure, tissue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the searched tissue nor its cells are part of the result."""
+    tumour_left_of(monkeypatch, -1.0)
+    found = measure(regions=[tissue], tumour=ProposalSettings())
+    assert found.refusal is not None
+    assert found.refusal.code == "no_tumour_found"
+    assert found.scored_regions == ()
+    assert len(found.table) == 0
+    coarse = measure(regions=[tissue], tumour=ProposalSettings(), pixel_size_um=0.8)
+    assert coarse.refusal is not None
+    assert coarse.refusal.code != "no_tumour_found"
+    assert coarse.scored_regions == ()

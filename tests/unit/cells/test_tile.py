@@ -9,13 +9,12 @@ from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei, Tile
 from qupath_her2.cells.stain_planes import PlaneSettings
-from qupath_her2.cells.tile import TileWork, _ridge_shares, measure_tile
+from qupath_her2.cells.tile import TileWork, measure_tile
 from qupath_her2.cells.tile_cells import NEW_CELL
+from qupath_her2.cells.tumour.surroundings import FEATURE_NAMES
 from qupath_her2.records import Box
 from qupath_her2.regions import map_regions
-from tests.helpers.drawn_planes import STAINS, ArraySlide, ring
-
-SHAPE = (96, 96)
+from tests.helpers.drawn_planes import STAINS, ArraySlide
 
 
 class FixedNuclei:
@@ -33,11 +32,13 @@ class FixedNuclei:
         return Nuclei(self.centres, np.full((len(self.centres), N_ANGLES), 5, np.float32))
 
 
-def measured(detector: FixedNuclei, region, tile: TileBox, pixel_size_um: float = 0.5, side: int = 400):
+def measured(
+    detector: FixedNuclei, region, tile: TileBox, pixel_size_um: float = 0.5, side: int = 400, **more: bool
+):
     work = TileWork(
         ArraySlide(np.full((side, side, 3), 235, np.uint8)), map_regions([region]),
         make_grid(pixel_size_um, GridSettings(tile_px=64, halo_px=16)), STAINS, detector, None,
-        PlaneSettings(), OutlineSettings(), RadialProfileSettings(),
+        PlaneSettings(), OutlineSettings(), RadialProfileSettings(), **more,
     )  # fmt: skip
     return measure_tile(work, tile)
 
@@ -69,22 +70,25 @@ def test_cells_outside_the_regions_bound_their_neighbours_and_are_dropped(tumour
     assert found.radii_um[0, 18] > 6
 
 
-@pytest.mark.parametrize("lines", [0.0, 0.5, 1.0])
-def test_fraction_of_dab_in_thin_lines(lines: float) -> None:
-    dab = 0.4 * ring(SHAPE, 48, 48, 14, fwhm_px=3)
-    share = _ridge_shares(dab, lines * dab, np.array([[48.0, 48.0]]), np.full((1, 36), 14, np.float32))
-    assert share == pytest.approx(lines, abs=1e-4)
-
-
-def test_fraction_of_thin_lines_is_unknown_without_dab() -> None:
-    zero = np.zeros(SHAPE, np.float32)
-    assert np.isnan(
-        _ridge_shares(zero, zero, np.array([[48.0, 48.0]]), np.full((1, 36), 14, np.float32))
-    ).all()
-
-
 def test_no_nuclei_give_no_cells(tumour) -> None:
     detector = FixedNuclei()
     detector.centres = np.zeros((0, 2))
     tile = TileBox(Box(0, 0, 64, 64), Box(-16, -16, 96, 96))
     assert len(measured(detector, tumour(0, 0, 400, 400), tile)) == 0
+
+
+def test_tissue_is_measured_only_where_tumour_is_searched_for(tumour) -> None:
+    """One row for each kept cell, of the same width in tiles that keep none."""
+    detector = FixedNuclei((30.0, 40.0), (60.0, 41.0))
+    tile = TileBox(Box(64, 64, 64, 64), Box(48, 48, 96, 96))
+    n_features = len(FEATURE_NAMES)
+    for region, n in (
+        (tumour(0, 0, 400, 400), 2),
+        (tumour(100, 0, 400, 400), 1),
+        (tumour(300, 300, 400, 400), 0),
+    ):
+        assert measured(detector, region, tile).tissue.shape == (n, 0)
+        found = measured(detector, region, tile, with_tissue=True)
+        assert found.tissue.shape == (n, n_features)
+        assert np.isfinite(found.tissue).all()
+        assert np.isnan(found.tumour_probability).all()

@@ -167,6 +167,11 @@ def without_class(folder: Path) -> None:
     (folder / "strong.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 
+def with_proposals(folder: Path) -> None:
+    without_class(folder)
+    classify(folder, [], ("Tumor?",))
+
+
 def refused(folder: Path) -> None:
     """A finished run that took no time: an image without a tumour region is a result too."""
     without_regions(folder)
@@ -292,11 +297,42 @@ TYPED = (
         add,
     ),
     Advice(
-        "no tumour region: draw one and set its class to Tumor, or pass --whole-tissue",
+        "no tumour region: draw one and set its class to Tumor, pass --find-tumour to search for it, or pass "
+        "--whole-tissue",
         without_regions,
         RUN,
         r"or pass (--whole-tissue)",
         add,
+    ),
+    Advice(
+        "no tumour region: draw one and set its class to Tumor, pass --find-tumour to search for it, or pass "
+        "--whole-tissue",
+        without_regions,
+        RUN,
+        r"to Tumor, pass (--find-tumour) to search",
+        add,
+    ),
+    Advice(
+        "that nobody has accepted. Accept those that are invasive tumour: set their class to Tumor in QuPath, pass "
+        "--find-tumour to search for it, or pass --whole-tissue",
+        with_proposals,
+        RUN,
+        r"set their class to (\w+) in QuPath",
+        classify,
+    ),
+    Advice(
+        "--find-tumour goes with scoring by cells, not with the method",
+        one_image,
+        f"{RUN} --find-tumour --method indicators",
+        r"Leave (--find-tumour) out",
+        leave_out,
+    ),
+    Advice(
+        "--find-tumour scores the tumour that it finds, --whole-tissue everything on the glass. Leave one out.",
+        one_image,
+        f"{RUN} --whole-tissue --find-tumour",
+        r"(--find-tumour) scores",
+        leave_out,
     ),
     Advice(
         "has no class; set its class to Tumor in QuPath, or score annotations without a class as tumour: "
@@ -315,23 +351,23 @@ TYPED = (
     ),
     Advice(
         "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
-        "unclassified_is_tumour = true under [regions] in her2.toml, or pass --whole-tissue",
+        "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
-        r"with (unclassified_is_tumour = true) under \[(\w+)\] in her2\.toml, or",
+        r"with (unclassified_is_tumour = true) under \[(\w+)\] in her2\.toml,",
         setting,
     ),
     Advice(
         "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
-        "unclassified_is_tumour = true under [regions] in her2.toml, or pass --whole-tissue",
+        "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
-        r"in her2\.toml, or pass (--whole-tissue)",
+        r"in her2\.toml,.* or pass (--whole-tissue)",
         add,
     ),
     Advice(
         "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
-        "unclassified_is_tumour = true under [regions] in her2.toml, or pass --whole-tissue",
+        "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
         r"hold tumour to (\w+), score",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qupath_her2.cli.scoring import closing_line, show_table
-from qupath_her2.records import ImageResult, Prediction, SlideScore
+from qupath_her2.records import ImageResult, Prediction, Score, SlideScore
 
 SHARES = {"Tumor: Negative": 0.125, "Tumor: 1+": 0.25, "Tumor: 2+": 0.5, "Tumor: 3+": 0.125}
 
@@ -56,3 +56,33 @@ def test_the_table_keeps_names_and_figures_whole_in_80_columns(
     assert lines[lines.index(name) + 1].split() == ["2+", "12.5", "25.0", "50.0", "12.5", "162", "1,234,567"]
     assert lines[lines.index("x.svs") + 1].split() == ["failed"]
     assert max(map(len, lines)) <= 80
+
+
+def with_regions(status: str, *probabilities: float | None) -> ImageResult:
+    regions = {
+        str(number): Score(status, None, "", "", n_cells=100 * (number + 1), tumour_probability=probability)  # type: ignore[arg-type]
+        for number, probability in enumerate(probabilities)
+    }
+    score = SlideScore(status, "2+" if status == "scored" else None, "", "", n_cells=300, regions=regions)  # type: ignore[arg-type]
+    return ImageResult("a", "a.svs", status, score=score, n_cells=300)  # type: ignore[arg-type]
+
+
+def test_the_line_above_the_table_says_that_nobody_confirmed_the_regions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_table([with_regions("scored", 0.9, 0.8), scored()])
+    first = capsys.readouterr().out.splitlines()[0]
+    sentence = "In 1 of 2 images, the tumour regions were proposed by the program and nobody confirmed them."
+    assert first == f"{sentence} Research use only"
+
+
+def test_proposals_have_a_table_and_a_closing_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [with_regions("proposed", 0.9, 0.6), refused("no_tumour_found")]
+    show_table(results)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["Image", "Tumour", "regions", "Cells", "Probability"]
+    # Of 300 cells, 100 have 0.9 and 200 have 0.6.
+    assert lines[2].split() == ["a.svs", "2", "300", "0.70"]
+    assert closing_line(results) == (
+        "1 proposed, 1 not assessable: 1 no tumour found; 2 regions of class Tumor?, for a person to accept or delete"
+    )

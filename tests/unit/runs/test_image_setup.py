@@ -24,6 +24,7 @@ from qupath_her2.runs.methods.indicators import IndicatorsMethod
 from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.proposed_tumour import NOBODY_CONFIRMED
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.runs.types import ImageSetup, Method
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
@@ -162,8 +163,8 @@ def test_annotations_without_a_class_are_one_line_with_the_three_ways_out(projec
     assert context.refusal is not None
     assert context.refusal.reason == (
         "no tumour region: 80 annotations have no class. Set the class of those that hold tumour to Tumor, score "
-        "annotations without a class as tumour with unclassified_is_tumour = true under [regions] in her2.toml, or "
-        "pass --whole-tissue"
+        "annotations without a class as tumour with unclassified_is_tumour = true under [regions] in her2.toml, pass "
+        "--find-tumour to search for it, or pass --whole-tissue"
     )
     assert len(context.warnings) == 2
     # Its own line: among the eighty it would be lost.
@@ -235,3 +236,48 @@ def test_the_refusal_without_tissue_names_pen_marks() -> None:
     assert ink.code == "no_tissue"
     assert "31% of the image has the colour of pen marks" in ink.reason
     assert "class to Tumor" in ink.reason
+
+
+def test_searched_tissue_has_a_warning_of_its_own(project: Path) -> None:
+    drawn = set_up(job_of(project, find_tumour=True)).context
+    assert (drawn.tumour_origin, drawn.warnings) == ("drawn", ())
+    (project / "strong.geojson").unlink()
+    searched = set_up(job_of(project, find_tumour=True)).context
+    assert (searched.tumour_origin, searched.warnings) == ("proposed", (NOBODY_CONFIRMED,))
+    assert "carcinoma in situ" in NOBODY_CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (1, "1 annotation of class Tumor? is a proposal that"),
+        (3, "3 annotations are proposals (Tumor?) that"),
+    ],
+)
+def test_proposals_that_nobody_accepted_are_no_tumour_regions(project: Path, n: int, words: str) -> None:
+    write_tumour(
+        project, *[[[x, 5.0], [x + 4, 5], [x + 4, 9], [x, 9], [x, 5.0]] for x in range(0, 10 * n, 10)]
+    )
+    path = project / "strong.geojson"
+    content = json.loads(path.read_text())
+    for feature in content["features"]:
+        feature["properties"]["classification"] = {"name": "Tumor?"}
+    path.write_text(json.dumps(content))
+    context = set_up(job_of(project)).context
+    assert context.refusal is not None
+    assert context.refusal.code == "no_tumour_region"
+    assert words in context.refusal.reason
+    assert "set their class to Tumor in QuPath" in context.refusal.reason
+    # Nothing was set aside: a proposal waits for a person.
+    assert context.warnings == ()
+
+
+def test_a_method_without_a_search_does_not_advise_one(project: Path) -> None:
+    (project / "strong.geojson").unlink()
+    by_cells, other = (
+        set_up(job_of(project, method=one)).context for one in (CellsMethod(), IndicatorsMethod())
+    )
+    assert by_cells.refusal is not None
+    assert other.refusal is not None
+    assert "pass --find-tumour to search for it, or pass --whole-tissue" in by_cells.refusal.reason
+    assert other.refusal.reason.endswith("to Tumor, or pass --whole-tissue")

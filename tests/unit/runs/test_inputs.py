@@ -15,8 +15,10 @@ import shapely
 from qupath_her2.errors import RegionFileError, SettingsError
 from qupath_her2.project.exchange.score_files import regions_geojson
 from qupath_her2.project.geojson.regions import RegionFile
+from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CaseInfo, Refusal, Region
 from qupath_her2.runs.inputs import core_regions, gather_inputs, scoring_hash, unopened_inputs
+from qupath_her2.runs.methods.proposals import ProposalsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.types import Inputs
@@ -185,3 +187,47 @@ def test_a_drawn_region_wins_over_whole_tissue(project: Path) -> None:
     stroma = region(5, shapely.box(0, 0, 50, 50), "stroma")
     (project / "strong.geojson").write_bytes(regions_geojson([replace(stroma, class_name="Stroma")], {}))
     assert gather(job_of(project, whole_tissue=True)).whole_tissue
+
+
+def test_a_search_is_an_input_only_where_it_is_asked_for(project: Path) -> None:
+    """And, where regions were drawn, because the result says that nothing was searched for."""
+    drawn, asked = gather(job_of(project)), gather(job_of(project, find_tumour=True))
+    assert not asked.find_tumour
+    assert not asked.whole_tissue
+    assert drawn.measurement_hash != asked.measurement_hash
+    (project / "strong.geojson").unlink()
+    whole, searched = (gather(job_of(project, **{flag: True})) for flag in ("whole_tissue", "find_tumour"))
+    assert searched.find_tumour
+    assert searched.whole_tissue
+    assert not whole.find_tumour
+    assert whole.measurement_hash != searched.measurement_hash
+    job = job_of(project, find_tumour=True)
+    looser = replace(
+        job.settings.find_tumour, proposals=replace(job.settings.find_tumour.proposals, min_cells=9)
+    )
+    other = gather(replace(job, settings=replace(job.settings, find_tumour=looser)))
+    assert other.measurement_hash != searched.measurement_hash
+
+
+def test_proposals_do_not_make_their_own_result_out_of_date(project: Path) -> None:
+    """A push adds them to the project, and the next pull to the region file."""
+    (project / "strong.geojson").unlink()
+    searched, refused = gather(job_of(project, find_tumour=True)), gather(job_of(project))
+    own = UUID(bytes=object_uuids("ab" * 32, 1)[0].tobytes())
+    proposed = Region(own, shapely.box(0, 0, 90, 90), "other", "Tumor?")
+    (project / "strong.geojson").write_bytes(regions_geojson([proposed], {}))
+    assert gather(job_of(project, find_tumour=True)).hash == searched.hash
+    # A refusal names the proposals that wait for a person.
+    assert gather(job_of(project)).hash != refused.hash
+    accepted = replace(proposed, class_name="Tumor")
+    (project / "strong.geojson").write_bytes(regions_geojson([accepted], {}))
+    found = gather(job_of(project))
+    assert [region.uuid for region in found.regions] == [own]
+    assert found.hash != refused.hash
+
+
+def test_proposing_searches_around_what_is_drawn(project: Path) -> None:
+    found = gather(job_of(project, method=ProposalsMethod()))
+    assert found.find_tumour
+    assert found.whole_tissue
+    assert {region.role for region in found.regions} == {"ignore"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import threading
@@ -27,8 +29,11 @@ from qupath_her2.runs.cell_sources import CellSource
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.proposed_tumour import DRAWN, NOBODY_CONFIRMED
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
+from qupath_her2.scoring.score_cells import ScoringSettings
+from tests.helpers.fake_finder import tumour_left_of
 from tests.helpers.pulled_project import pull_image
 
 
@@ -397,3 +402,104 @@ def test_a_size_other_than_in_qupath_fails_and_names_both(project: Path) -> None
     result = score_pulled(project)
     assert result.state == "failed"
     assert "420 × 420 px here but 419 × 420 px in QuPath" in (result.error or "")
+
+
+def test_found_tumour_is_scored_and_says_that_nobody_confirmed_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the 210 µm wide field, the left 120 µm are found, and of these a strip is ignored."""
+    set_regions(project, "strong", [feature(shapely.box(0, 0, 420, 60), "Ignore*")])
+    tumour_left_of(monkeypatch, 120.0)
+    job = jobs(project, find_tumour=True)["strong"]
+    result = score_image(job)
+    assert (result.state, result.error) == ("scored", None)
+    assert result.score is not None
+    assert result.run_dir is not None
+    assert result.score.reason.startswith(
+        "3+ in tumour regions that the program proposed and nobody confirmed: "
+    )
+    assert result.score.warnings[0] == NOBODY_CONFIRMED
+    record, table, _ = read_run(result.run_dir)
+    assert record.warnings[0] == NOBODY_CONFIRMED
+    assert record.settings["used"]["tumour_origin"] == "proposed"
+    assert {(entry["class"], entry["role"]) for entry in record.regions} == {("Tumor?", "tumour")}
+    assert all(is_ours(UUID(entry["uuid"])) for entry in record.regions)
+    assert table is not None
+    assert (table.centroid_xy[:, 0] < 250).all()
+    assert (table.centroid_xy[:, 1] > 60).all()
+    assert len(table) == result.score.n_cells
+    assert table.column("HER2: Tumour probability") == pytest.approx(0.9, abs=0.05)
+    report = write_report(project / "her2")
+    first = "The tumour regions were proposed by the program and nobody confirmed them."
+    page = report.html.read_text(encoding="utf-8")
+    assert page.index(first) < page.index("Research use only. Not a medical device")
+    assert "that the program proposed and nobody confirmed" in report.csv.read_text(encoding="utf-8-sig")
+    (row, *_) = csv.DictReader(io.StringIO(report.regions_csv.read_text(encoding="utf-8-sig")))
+    assert (row["kind"], row["class"]) == ("proposed region", "Tumor?")
+    assert score_image(job).state == "up to date"
+
+
+def test_found_tumour_is_rescored_to_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "strong.geojson").unlink()
+    tumour_left_of(monkeypatch, 120.0)
+    job = jobs(project, find_tumour=True)["strong"]
+    score_image(job)
+    other = replace(job, settings=replace(job.settings, scoring=ScoringSettings(min_cells=20)))
+    again, fresh = score_image(other), score_image(changed(other, force=True))
+    assert again.run_dir is not None
+    assert fresh.run_dir is not None
+    assert again.score == fresh.score
+    assert "nobody confirmed" in again.score.reason  # type: ignore[union-attr]
+    for name in ("cells.npz", "score.json", "regions.geojson", "overlay.jpg"):
+        assert (again.run_dir / name).read_bytes() == (fresh.run_dir / name).read_bytes()
+
+
+def test_where_regions_were_drawn_nothing_is_searched_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = score_image(jobs(project)["strong"])
+    tumour_left_of(monkeypatch, -1.0)
+    asked = score_image(jobs(project, find_tumour=True)["strong"])
+    assert plain.score is not None
+    assert asked.score is not None
+    assert asked.score == replace(plain.score, tags=(*plain.score.tags, DRAWN))
+
+
+def test_no_tumour_found_is_a_refusal_of_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "strong.geojson").unlink()
+    tumour_left_of(monkeypatch, -1.0)
+    result = score_image(jobs(project, find_tumour=True)["strong"])
+    assert result.state == "not assessable"
+    assert result.score is not None
+    assert result.run_dir is not None
+    assert result.score.refusal_code == "no_tumour_found"
+    assert result.score.reason.startswith("Not assessable: no tumour was found: of ")
+    assert "draw a region around it and set its class to Tumor" in result.score.reason
+    assert result.score.regions == {}
+    assert read_record(result.run_dir).regions == ()
+
+
+def test_an_accepted_proposal_is_scored_like_any_region(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands in the result, only its class changed: no trace of the search is left."""
+    (project / "strong.geojson").unlink()
+    tumour_left_of(monkeypatch, 120.0)
+    found = score_image(jobs(project, find_tumour=True)["strong"])
+    assert found.run_dir is not None
+    content = json.loads((found.run_dir / "regions.geojson").read_bytes())
+    for proposed in content["features"]:
+        proposed["properties"]["classification"] = {"name": "Tumor"}
+    (project / "strong.geojson").write_text(json.dumps(content))
+    accepted = score_image(jobs(project)["strong"])
+    assert accepted.state == "scored"
+    assert accepted.score is not None
+    assert found.score is not None
+    assert set(accepted.score.regions) == {proposed["id"] for proposed in content["features"]}
+    assert "nobody confirmed" not in accepted.score.reason
+    assert NOBODY_CONFIRMED not in accepted.score.warnings
+    assert accepted.run_dir is not None
+    assert {entry["class"] for entry in read_record(accepted.run_dir).regions} == {"Tumor"}
+    report = write_report(project / "her2")
+    rows = csv.DictReader(io.StringIO(report.regions_csv.read_text(encoding="utf-8-sig")))
+    assert {row["kind"] for row in rows} == {"annotation"}

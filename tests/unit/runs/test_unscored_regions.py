@@ -24,9 +24,11 @@ from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.methods.indicators import IndicatorsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.proposed_tumour import DRAWN, NOBODY_CONFIRMED
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.runs.unscored_regions import core_warnings, region_entry
 from qupath_her2.slides.readers.view import open_image
+from tests.helpers.fake_finder import tumour_left_of
 
 #: Level-0 pixels of the 420 px field: the tumour is drawn in its upper half.
 TUMOUR = shapely.box(0, 0, 420, 210)
@@ -224,3 +226,36 @@ def test_unscored_entries_leave_out_scored_regions(project: Path) -> None:
         ("B-1", "no tumour"),
         ("B-2", "missing"),
     ]
+
+
+def test_cores_without_drawn_tumour_are_searched_one_by_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tumour is found left of 100 µm: the core A-10 lies to the right of it."""
+    write_cores(project, tumour=None)
+    tumour_left_of(monkeypatch, 100.0)
+    result, report = scored(project, find_tumour=True)
+    assert result.score is not None
+    assert result.score.refusal_code == "tma_cores"
+    assert result.score.warnings[0] == NOBODY_CONFIRMED
+    rows = {row["region"]: row for row in lines(report)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "A-2": "scored",
+        "A-10": "not assessable",
+        "B-1": "scored",
+        "B-2": "missing",
+    }
+    first = " in tumour regions that the program proposed and nobody confirmed: "
+    assert first in rows["A-2"]["reason"]
+    assert rows["A-10"]["cells"] == "0"
+    assert rows["A-2"]["kind"] == "TMA core"
+    assert 0 < int(rows["A-2"]["cells"]) == result.score.regions[IDS["A-2"]].n_cells
+
+
+def test_cores_with_drawn_tumour_are_not_searched(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cores(project)
+    tumour_left_of(monkeypatch, -1.0)
+    result, report = scored(project, find_tumour=True)
+    assert result.score is not None
+    assert DRAWN in result.score.tags
+    assert {row["region"]: row["status"] for row in lines(report)}["A-2"] == "scored"

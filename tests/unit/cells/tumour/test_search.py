@@ -16,6 +16,7 @@ from qupath_her2.cells.tumour.surroundings import FEATURE_NAMES
 from qupath_her2.errors import SettingsError
 from qupath_her2.provenance import is_made_region
 from qupath_her2.records import Box, Region
+from qupath_her2.runs.whole_tissue import whole_tissue_uuid
 from tests.helpers.fake_finder import tumour_left_of
 
 IMAGE = Box(0, 0, 600, 400)
@@ -41,7 +42,8 @@ def drawn(shape: shapely.Polygon, role: str, number: int = 1) -> Region:
 
 
 def search(cells: TileCells, *others: Region, **changes: float):
-    tissue = drawn(shapely.box(*IMAGE[:2], *IMAGE[2:]), "tumour", 99)
+    tissue = drawn(shapely.box(*IMAGE[:2], *IMAGE[2:]), "tumour")
+    tissue = replace(tissue, uuid=whole_tissue_uuid("ab" * 32), class_name=None)
     return search_tumour(cells, [tissue, *others], IMAGE, UM_PX, ProposalSettings(**changes))
 
 
@@ -80,6 +82,21 @@ def test_drawn_tissue_is_cut_out_of_proposals(cells: TileCells) -> None:
     expected = {0: y < 150, 1: y > 250}
     for number, inside in expected.items():
         assert (found.cells.region[inside] == number).all()
+
+
+def test_tma_cores_stay_and_keep_only_tumour_cells(cells: TileCells) -> None:
+    cores = [
+        drawn(shapely.box(0, 0, 600, 190), "tumour", 7),
+        drawn(shapely.box(0, 210, 600, 400), "tumour", 8),
+    ]
+    of_core = (cells.centre_xy[:, 1] > 200).astype(np.int32)
+    found = search_tumour(replace(cells, region=of_core), cores, IMAGE, UM_PX, ProposalSettings())
+    assert [region.uuid.int for region in found.regions.scored] == [7, 8]
+    assert [region.geometry for region in found.regions.scored] == [core.geometry for core in cores]
+    is_left = cells.centre_xy[:, 0] < LIMIT
+    assert (found.cells.centre_xy == cells.centre_xy[is_left]).all()
+    assert (found.cells.region == of_core[is_left]).all()
+    assert [region.class_name for region in found.proposed] == ["Tumor?"]
 
 
 def test_a_class_without_a_role_cuts_nothing(cells: TileCells) -> None:

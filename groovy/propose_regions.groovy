@@ -1,0 +1,64 @@
+/**
+ * Propose tumour regions in the open image, for you to accept, edit or delete. Nothing is scored.
+ *
+ * REQUIRES  an open project and image (Extensions > HER2, Run, or *Run for project* for all images), or headless:
+ *           `QuPath script propose_regions.groovy -p project.qpproj`. The `lib` folder next to this script, and a
+ *           Python with qupath-her2 (see check_setup.groovy).
+ * READS     annotations, pixel size and stains of the image; its pixels (in Python)
+ * WRITES    her2/ next to the project; annotations of class Tumor? with the mean probability of their cells, the
+ *           image's data file and metadata, all of it or nothing. Earlier proposals that nobody accepted or edited are
+ *           replaced; your own objects, and proposals that you accepted or edited, stay as they are.
+ * STEPS     1. export the regions  2. search the tissue for nests of tumour cells in Python  3. write the annotations
+ *           4. your turn: set the class of those that are invasive tumour to Tumor, correct their outlines, delete the
+ *           others (or set them to Ignore*, so that they are not proposed again), then choose Score open image
+ * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
+ */
+import org.codehaus.groovy.control.CompilerConfiguration
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.objects.PathObject
+import static qupath.lib.scripting.QP.*
+
+// SETTINGS -----------------------------------------------------------------
+def exchangeFolder = ""     // folder for the results; "" is the folder her2 next to the project file
+def options = []            // e.g. ["pixel-size-um=0.25", "force"]
+// Headless, pass them as `--args`: --args her2=/data/her2 --args pixel-size-um=0.25
+// ---- nothing to edit below -----------------------------------------------
+
+checkMinVersion("0.5.0")
+def entry = getProjectEntry()
+if (entry == null)
+    throw new IllegalStateException("No project image is open, so there is nothing to search. Open a project and one " +
+        "of its images (to start a project with this image: File > Project > Add images).")
+
+def settings = options + (args as List<String>)
+def scoring = her2("Her2Scoring").proposing(getProject(), getCurrentImageData(), exchangeFolder, settings)
+def result = scoring.scoreOne(entry)
+println result.message
+println "HER2_PROPOSE_REGIONS_OK state=${result.state} ${her2("Her2Status").closingWords(result)}"
+
+// ---- the library: the same lines in every script --------------------------
+
+/** A class of the `lib` folder. One class loader serves the whole JVM, so that all scripts share the same classes. */
+Class<?> her2(String name) {
+    def own = new File(this.class.protectionDomain.codeSource.location.toURI())
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def given = System.getProperty("qupath_her2.groovy")
+    def places = [own.parentFile, run ? new File(run as String).parentFile : null,
+                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+    def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
+    if (lib == null)
+        throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +
+            "Keep the 'lib' folder next to the script, or install the scripts: qupath-her2 install-scripts")
+    // The library may be updated while QuPath is open; each version gets a class loader of its own.
+    def key = "qupath_her2.loader ${lib.canonicalPath} ${lib.listFiles()*.lastModified().max()}".toString()
+    def shared = System.getProperties()
+    synchronized (shared) {
+        if (!shared.containsKey(key)) {
+            def options = new CompilerConfiguration(sourceEncoding: "UTF-8")
+            def first = new GroovyClassLoader(PathObject.classLoader, options)
+            shared.put(key, first.parseClass(new File(lib, "Her2Loader.groovy")).of(lib))
+        }
+        return (shared.get(key) as ClassLoader).loadClass(name)
+    }
+}
