@@ -38,7 +38,7 @@ from qupath_her2.slides.tissue_outlines import tissue_polygons
 from tests.helpers.matching import Matches, match_nuclei
 from tests.quality.chain import group_vectors
 
-__all__ = ["CropFigures", "breast_figures", "breast_table", "marked_crops"]
+__all__ = ["CropFigures", "breast_figures", "breast_table", "marked_crops", "marks_xy", "sure_and_doubtful"]
 
 MARKS = Path(__file__).with_name("breast_nuclei.csv")
 #: Pixel size by the start of the field's name, µm.
@@ -106,12 +106,19 @@ def crop_cells(folder: Path, name: str, corners: Sequence[tuple[int, int]]) -> I
         slide.close()
 
 
-def _xy(marks: Sequence[Mark]) -> NDArray[np.float64]:
+def sure_and_doubtful(marks: Sequence[Mark]) -> tuple[list[Mark], list[Mark]]:
+    """Return the certain marks and the others."""
+    sure = [mark for mark in marks if mark["sure"] == "1"]
+    return sure, [mark for mark in marks if mark["sure"] != "1"]
+
+
+def marks_xy(marks: Sequence[Mark]) -> NDArray[np.float64]:
+    """Return the places of marks, pixels of their crop, (N, 2)."""
     return np.array([[float(mark["x_px"]), float(mark["y_px"])] for mark in marks]).reshape(-1, 2)
 
 
 def _rings(marks: Sequence[Mark], um_px: float) -> list[NDArray[np.float64]]:
-    discs = shapely.buffer(shapely.points(_xy(marks)), _NUCLEUS_UM / um_px)
+    discs = shapely.buffer(shapely.points(marks_xy(marks)), _NUCLEUS_UM / um_px)
     return [shapely.get_coordinates(disc) for disc in discs]
 
 
@@ -123,14 +130,13 @@ def _inner(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
 def count(crop: Crop, marks: Sequence[Mark], xy: NDArray[np.float64]) -> tuple[CropFigures, Matches]:
     """Count found, false and missed nuclei of a crop; `xy` are centres found, pixels of the crop, (N, 2)."""
     um_px = UM_PX[crop[0]]
-    sure = [mark for mark in marks if mark["sure"] == "1"]
-    doubtful = [mark for mark in marks if mark["sure"] != "1"]
+    sure, doubtful = sure_and_doubtful(marks)
     matches = match_nuclei(xy, _rings(sure, um_px), um_px, _rings(doubtful, um_px))
     # Both sides of the edge are left out, but only after matching.
-    near, seen = _inner(xy), _inner(_xy(sure))
+    near, seen = _inner(xy), _inner(marks_xy(sure))
     missed = [sure[i]["kind"] for i in matches.missed if seen[i]]
     false = matches.false[near[matches.false]]
-    epithelium = _xy([mark for mark in marks if mark["kind"] in ("tumour", "other")])
+    epithelium = marks_xy([mark for mark in marks if mark["kind"] in ("tumour", "other")])
     distance = np.hypot(*(xy[false][:, None] - epithelium[None]).transpose(2, 0, 1)) * um_px
     in_stroma = int((distance > _EPITHELIUM_UM).all(1).sum()) if len(false) else 0
     figures = CropFigures(
@@ -154,7 +160,7 @@ def _drawn(
         for ring, width in ((cells.nucleus_xy[row], 2), (cells.cell_xy[row], 1)):
             points = ((ring - corner) * _ZOOM).round().astype(np.int32)
             cv2.polylines(picture, [points], True, colour, width, cv2.LINE_AA)
-    sure = _xy([mark for mark in marks if mark["sure"] == "1"])
+    sure = marks_xy(sure_and_doubtful(marks)[0])
     for i in matches.missed:
         cv2.circle(picture, [int(v) for v in sure[i] * _ZOOM], 5, _COLOURS["missed"], -1)
     return np.asarray(picture, np.uint8)

@@ -1,7 +1,10 @@
-"""Train the trees that rate nuclear outlines: ``python -m tests.quality.nucleus_trees OUT.npz --cores DIR``.
+"""Train the trees that rate nuclear outlines.
 
-They are trained on drawn fields and on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`). The
-target is the fit of an outline (intersection over union, 0.25 to 0.75). The marks were made by a language model looking
+``python -m tests.quality.nucleus_trees OUT.npz --cores DIR --breast DIR``
+
+They are trained on drawn fields, on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`), and on
+crops of breast fields in which their centres were marked (`breast_outlines`). The target is the fit of an outline
+(intersection over union, 0.25 to 0.75). The marks were made by a language model looking
 at enlarged crops, not by a pathologist. Each row of the file is one nucleus: the core (first letter of its file), the
 corner of its crop of 256 level-0 pixels of 0.25 µm, the ellipse in pixels of the crop, and whether it is certain
 (0 = ignored).
@@ -40,15 +43,18 @@ from qupath_her2.slides.stains.vectors import optical_density
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 from qupath_her2.synthetic.field import draw_field
+from qupath_her2.synthetic.presets import preset
 from qupath_her2.synthetic.settings import FieldSettings
+from tests.quality.breast_outlines import breast_rows
 from tests.quality.fields import VARIATIONS
 
 MARKS = Path(__file__).with_name("marked_nuclei.csv")
 
 Rows = tuple[NDArray[np.float32], NDArray[np.float64]]
 _FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
-#: Weight of the real crops in the training; drawn fields have the rest.
-_REAL_SHARE = 0.35
+_FIRST_TISSUE_SEED, _TISSUES = 5200, 16
+#: Weights in the training of the breast crops, of the cores, and of drawn fields.
+_SHARES = (0.22, 0.2, 0.58)
 _HALO_PX = 128
 #: Side of a marked crop, level-0 px.
 CROP_PX = 256
@@ -75,13 +81,27 @@ def _rows(
         for j in tree.query(outline):
             fit = outline.intersection(truth[j]).area / outline.union(truth[j]).area
             best[i, int(not sure[j])] = max(best[i, int(not sure[j])], fit)
-    kept = inside & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
+    # Outlines that the detector drops beforehand would only use up splits.
+    kept = inside & detector.is_possible(found) & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
     measures = nucleus_features(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
     return measures[kept], np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
 
 
 def drawn_rows() -> Iterator[Rows]:
-    """Yield outlines of drawn fields with every variation and with random combinations."""
+    """Yield outlines of drawn fields, then of drawn breast tissue with its stroma, fat and artefacts."""
+    for settings in _plain_fields():
+        yield _field_rows(settings, ())
+    for k in range(_TISSUES):
+        um_px = 0.5 if k % 2 else 0.75
+        side = round(_EXTENT_UM / um_px)
+        sized: dict[str, Any] = {"pixel_size_um": um_px, "width_px": side, "height_px": side}
+        name, score = ("breast", "debris", "breast", "fat and stroma")[k % 4], ("0", "1+", "2+", "3+")[k // 4]
+        kinds = ("stroma", "lymphocyte", "duct", "myoepithelium", "endothelium")
+        yield _field_rows(preset(name, _FIRST_TISSUE_SEED + k, score=score, **sized), kinds)
+
+
+def _plain_fields() -> Iterator[FieldSettings]:
+    """Yield settings of drawn fields with every variation and with random combinations."""
     rng = np.random.default_rng(5)
     every = list(VARIATIONS.values())
     for k in range(_FIELDS):
@@ -91,25 +111,31 @@ def drawn_rows() -> Iterator[Rows]:
             changes.update(VARIATIONS[name])
         if k >= 6:
             changes.update(every[(k - 6) % len(every)])
-        side, scale = round(_EXTENT_UM / um_px), round(0.5 / um_px)
+        side = round(_EXTENT_UM / um_px)
         shares = tuple(rng.dirichlet([1, 1, 1, 1]))
         sized: dict[str, Any] = {"pixel_size_um": um_px, "width_px": side, "height_px": side}
-        field = draw_field(FieldSettings(seed=_FIRST_SEED + k, shares=shares, **sized, **changes))  # type: ignore[arg-type]
-        rgb = cv2.resize(field.rgb, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
-        pixels = rgb.reshape(-1, 3)
-        bright = pixels.sum(1) >= np.percentile(pixels.sum(1), 97)
-        glass = tuple(float(v) for v in np.median(pixels[bright], 0))
-        density = optical_density(rgb, glass).reshape(-1, 3)
-        stains = estimate_stains(density[density.sum(1) > 0.1], background_rgb=glass)
-        tile = Tile(rgb, make_planes(rgb, stains, 0.5))
-        found = _outlined(tile)
-        truth = [shapely.Polygon(r).buffer(0) for r in (*field.truth.nuclei, *field.truth.other_nuclei)]
-        sure = [True] * len(field.truth.nuclei) + [False] * len(field.truth.other_nuclei)
-        border = 8 / um_px
-        xy = (found.centre + 0.5) * scale
-        inside = ((xy > border) & (xy < side - border)).all(1)
-        outlines = (polygons(found.centre, found.radii) + 0.5) * scale
-        yield _rows(found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside)
+        yield FieldSettings(seed=_FIRST_SEED + k, shares=shares, **sized, **changes)  # type: ignore[arg-type]
+
+
+def _field_rows(settings: FieldSettings, counted: Sequence[str]) -> Rows:
+    """Draw a field and outline its blobs; nuclei of other cells are doubtful unless of a kind that is `counted`."""
+    field = draw_field(settings)
+    scale = max(1.0, 0.5 / settings.pixel_size_um)
+    rgb = cv2.resize(field.rgb, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+    pixels = rgb.reshape(-1, 3)
+    bright = pixels.sum(1) >= np.percentile(pixels.sum(1), 97)
+    glass = tuple(float(v) for v in np.median(pixels[bright], 0))
+    density = optical_density(rgb, glass).reshape(-1, 3)
+    stains = estimate_stains(density[density.sum(1) > 0.1], background_rgb=glass)
+    tile = Tile(rgb, make_planes(rgb, stains, settings.pixel_size_um * scale))
+    found = _outlined(tile)
+    truth = [shapely.Polygon(r).buffer(0) for r in (*field.truth.nuclei, *field.truth.other_nuclei)]
+    sure = [True] * len(field.truth.nuclei) + [kind in counted for kind in field.truth.other_kinds]
+    border = 8 / settings.pixel_size_um
+    xy = (found.centre + 0.5) * scale
+    inside = ((xy > border) & (xy < settings.width_px - border)).all(1)
+    outlines = (polygons(found.centre, found.radii) + 0.5) * scale
+    return _rows(found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside)
 
 
 def ellipse(row: dict[str, str]) -> shapely.Polygon:
@@ -183,20 +209,19 @@ def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def train_trees(real: Sequence[Rows], drawn: Sequence[Rows], out: Path) -> None:
-    """Train the trees and write them as plain arrays."""
+def train_trees(parts: Sequence[Sequence[Rows]], out: Path) -> None:
+    """Train the trees on outlines of breast crops, cores and drawn fields, and write them as plain arrays."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    groups = [(real, _REAL_SHARE), (drawn, 1 - _REAL_SHARE)]
-    counts = [sum(len(part[1]) for part in parts) for parts, _ in groups]
-    weight = np.repeat([share / n for (_, share), n in zip(groups, counts, strict=True)], counts)
+    counts = [sum(len(rows[1]) for rows in part) for part in parts]
+    weight = np.repeat([share / n for share, n in zip(_SHARES, counts, strict=True)], counts)
     model = HistGradientBoostingRegressor(
-        max_iter=60, max_leaf_nodes=8, min_samples_leaf=20, learning_rate=0.14, l2_regularization=5.0,
+        max_iter=160, max_leaf_nodes=12, min_samples_leaf=20, learning_rate=0.08, l2_regularization=5.0,
         random_state=0, early_stopping=False,
     )  # fmt: skip
-    parts = [*real, *drawn]
-    fit = np.concatenate([part[1] for part in parts])
-    model.fit(np.concatenate([part[0] for part in parts]), fit, weight / weight[0])
+    rows = [one for part in parts for one in part]
+    fit = np.concatenate([one[1] for one in rows])
+    model.fit(np.concatenate([one[0] for one in rows]), fit, weight / weight.mean())
     stored: dict[str, Any] = {"features": np.array(NUCLEUS_FEATURES)}
     stored.update({f"quality/{name}": array for name, array in tree_arrays(model).items()})
     np.savez_compressed(out, **stored)
@@ -207,8 +232,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example nucleus_trees.npz")
     parser.add_argument("--cores", type=Path, required=True, help="folder of the marked cores, <core>_*.jpg")
+    parser.add_argument("--breast", type=Path, required=True, help="folder of the breast fields (IHC)")
     given = parser.parse_args()
-    train_trees(list(marked_rows(given.cores)), list(drawn_rows()), given.out)
+    train_trees(
+        [list(breast_rows(given.breast)), list(marked_rows(given.cores)), list(drawn_rows())], given.out
+    )
 
 
 if __name__ == "__main__":

@@ -25,8 +25,16 @@ __all__ = [
 #: Columns of `nucleus_features`; stored with the trained trees and compared when they are loaded.
 NUCLEUS_FEATURES = (
     "edge", "edge_q", "edge_min", "edge_share", "h", "h_step", "h_mid", "h_std", "dab", "dab_step", "ridge",
-    "region", "valley", "area", "round", "elong", "rough",
+    "region", "valley", "area", "round", "elong", "rough", "h_far", "h_clear", "hue", "edge_od", "h_far_od",
 )  # fmt: skip
+
+#: Haematoxylin below this says nothing about the hue of an outline, OD.
+_HUE_FROM_OD = 0.03
+#: Added to the haematoxylin noise around an outline, as a share of the image's clear nuclei: evenly stained
+#: surroundings must not make a faint blob certain.
+_CALM_SHARE = 0.3
+#: Keeps the logarithm of an edge finite, OD.
+_NO_EDGE_OD = 0.005
 
 #: Cap of the fall of evidence in one direction: a strong DAB ring on one side must not make a poor contour a good one.
 _EDGE_LIMIT_OD = 0.15
@@ -53,6 +61,8 @@ class Candidates:
         mean of the capped nuclear evidence inside.
     valley
         float32 (N), mean depth of the dips of nuclear evidence between centre and contour, OD.
+    far
+        float32 (N, 2), OD: mean haematoxylin 2.5 to 4 µm outside, and its standard deviation 1.5 to 4 µm outside.
     """
 
     centre: NDArray[np.float64]
@@ -63,6 +73,7 @@ class Candidates:
     area_um2: NDArray[np.float32]
     inner: NDArray[np.float32]
     valley: NDArray[np.float32]
+    far: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -108,16 +119,16 @@ def _readings(
     ridge: Plane,
     centres: NDArray[np.float64],
     radii: NDArray[np.float32],
-    near_px: float,
-    far_px: float,
+    outside_px: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Return the columns of `stains_inside_and_around`; `near_px` and `far_px` are distances outside the contour."""
+    """Return the columns of `stains_inside_and_around`; `outside_px` are four distances outside the contour."""
     n, n_angles = radii.shape
-    means = np.empty((n, 7), np.float32)
+    means = np.empty((n, 9), np.float32)
     # Sum of the weights over all samples.
     weight = (0.3 + 0.6 + 0.85) * (n_angles // 2)
     for k in range(n):
         h_in, h_square, h_out, h_middle, d_in, d_out, line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        h_far, h_ring, h_ring_square = 0.0, 0.0, 0.0
         # Every second direction: means need no finer sampling than that.
         for a in range(0, n_angles, 2):
             cosine = math.cos(2 * math.pi * a / n_angles)
@@ -134,12 +145,19 @@ def _readings(
                     h_middle += h
                 else:
                     line += f * bilinear(ridge, at_x, at_y)
-            for beyond in (near_px, far_px):
-                h, d = bilinear_pair(
-                    hematoxylin, dab, x + (radius + beyond) * cosine, y + (radius + beyond) * sine
-                )
-                h_out += h
-                d_out += d
+            for k_out in range(4):
+                out = radius + outside_px[k_out]
+                at_x, at_y = x + out * cosine, y + out * sine
+                if k_out < 2:
+                    h, d = bilinear_pair(hematoxylin, dab, at_x, at_y)
+                    h_out += h
+                    d_out += d
+                else:
+                    h = bilinear(hematoxylin, at_x, at_y)
+                    h_far += h
+                if k_out > 0:
+                    h_ring += h
+                    h_ring_square += h * h
         mean = h_in / weight
         means[k, 0], means[k, 1] = mean, h_out / n_angles
         means[k, 2], means[k, 3] = d_in / weight, d_out / n_angles
@@ -147,13 +165,16 @@ def _readings(
         # Rounding can make the variance slightly negative.
         means[k, 5] = math.sqrt(max(h_square / weight - mean * mean, 0.0))
         means[k, 6] = line / (1.45 * (n_angles // 2))
+        means[k, 7] = h_far / n_angles
+        ring = h_ring / (3 * (n_angles // 2))
+        means[k, 8] = math.sqrt(max(h_ring_square / (3 * (n_angles // 2)) - ring * ring, 0.0))
     return means
 
 
 def stains_inside_and_around(
     planes: Planes, centres: NDArray[np.float64], radii: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Measure the stains inside contours and in a ring 0.75 to 1.5 µm outside.
+    """Measure the stains inside contours, in a ring 0.75 to 1.5 µm outside, and up to 4 µm outside.
 
     Parameters
     ----------
@@ -167,13 +188,14 @@ def stains_inside_and_around(
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 7), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin at the centre, its
-        standard deviation inside, and DAB ridge inside.
+        float32 (N, 9), OD: haematoxylin inside and outside, DAB inside and outside, haematoxylin at the centre, its
+        standard deviation inside, DAB ridge inside, haematoxylin 2.5 to 4 µm outside, and its standard deviation 1.5
+        to 4 µm outside.
     """
     # The DAB of grey counts here: a red blood cell is recognised by it.
-    near_px, far_px = 0.75 / planes.um_px, 1.5 / planes.um_px
+    outside_px = np.array([0.75, 1.5, 2.5, 4.0]) / planes.um_px
     read: NDArray[np.float32] = _readings(
-        planes.hematoxylin, planes.all_dab, planes.ridge, centres, radii, near_px, far_px
+        planes.hematoxylin, planes.all_dab, planes.ridge, centres, radii, outside_px
     )
     return read
 
@@ -213,9 +235,10 @@ def nucleus_features(
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 17), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, fraction of
+        float32 (N, 22), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, fraction of
         directions with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log
-        µm²), shape.
+        µm²), shape; haematoxylin against the wider surroundings, relative to the image's nuclei and to the noise there,
+        DAB per haematoxylin, and the edge (log) and the step to the wider surroundings in absolute terms.
     """
     edge, inner = mean_edge(found), found.inner
     n = found.edge.shape[1]
@@ -224,6 +247,8 @@ def nucleus_features(
     # Low ranks relative to the mean: how evenly the edge is distributed, independent of its strength.
     own = np.maximum(edge, np.float32(1e-3))
     hematoxylin, dab = found.hematoxylin, found.dab
+    # Fibres and wrinkles have an edge, yet are hardly darker than the tissue a few µm away.
+    far_step = hematoxylin[:, 0] - found.far[:, 0]
     columns = [
         edge / strong_edge_od,
         by_rank[:, n // 4] / own,
@@ -241,5 +266,11 @@ def nucleus_features(
         found.valley / strong_edge_od,
         np.log(found.area_um2),
         *_shape(found.radii),
+        far_step / strong_hematoxylin_od,
+        far_step / (found.far[:, 1] + np.float32(_CALM_SHARE * strong_hematoxylin_od)),
+        dab[:, 0] / np.maximum(hematoxylin[:, 0], np.float32(_HUE_FROM_OD)),
+        # In a field without nuclei the strongest fibres set the relative scale.
+        np.log(edge + np.float32(_NO_EDGE_OD)),
+        far_step,
     ]
     return np.stack(columns, 1).astype(np.float32)

@@ -234,8 +234,10 @@ def _outline(
     radii, edge, within = _trace(planes, evidence, centres, s, max_radius_um, N_ANGLES)
     area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
     read = stains_inside_and_around(planes, centres, radii)
-    inner = np.concatenate([read[:, 4:], within[:, :1]], 1)
-    found = Candidates(centres, radii, edge, read[:, :2], read[:, 2:4], area_um2, inner, within[:, 1])
+    inner = np.concatenate([read[:, 4:7], within[:, :1]], 1)
+    found = Candidates(
+        centres, radii, edge, read[:, :2], read[:, 2:4], area_um2, inner, within[:, 1], read[:, 7:]
+    )
     return found, start
 
 

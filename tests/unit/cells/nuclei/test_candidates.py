@@ -22,7 +22,7 @@ def candidates(radii_px: np.ndarray, edge: np.ndarray) -> Candidates:
     area = (np.pi * (radii_px**2).mean(1) / 4).astype(np.float32)
     return Candidates(
         np.zeros((n, 2)), radii_px.astype(np.float32), edge.astype(np.float32), pairs, pairs / 2, area,
-        np.full((n, 4), 0.05, np.float32), np.full(n, 0.01, np.float32),
+        np.full((n, 4), 0.05, np.float32), np.full(n, 0.01, np.float32), np.full((n, 2), 0.02, np.float32),
     )  # fmt: skip
 
 
@@ -84,6 +84,24 @@ def test_stains_of_a_vesicular_nucleus() -> None:
     assert 0.1 < read[0] < 0.2
     assert read[1] == pytest.approx(0, abs=0.02)
     assert read[5] > 0.02
+
+
+def test_a_nucleus_stands_out_from_its_wider_surroundings_and_a_fibre_does_not() -> None:
+    shape = (80, 80)
+    nucleus = 0.2 * disc(shape, 40, 40, 8, soft_px=0.5)
+    fibre = np.zeros(shape)
+    fibre[32:49] = 0.2
+    zero = np.zeros(shape, np.float32)
+    read = []
+    for plane in (nucleus.astype(np.float32), fibre.astype(np.float32)):
+        planes = planes_of(0.5, hematoxylin=plane, nuclear=plane, nuclear_contrast=plane, dab=zero)
+        circle = np.full((1, 32), 8, np.float32)
+        read.append(stains_inside_and_around(planes, np.array([[40.0, 40.0]]), circle)[0])
+    assert read[0][7] == pytest.approx(0, abs=0.01)
+    assert read[0][8] == pytest.approx(0, abs=0.01)
+    # Two of four sides lie in the fibre, so the surroundings are half as dark as the inside, and uneven.
+    assert 0.04 < read[1][7] < 0.12
+    assert read[1][8] > 0.05
 
 
 def test_joined_candidates_keep_their_order() -> None:

@@ -69,6 +69,23 @@ def test_dab_clumps_and_red_blood_cells_are_no_nuclei() -> None:
         assert np.hypot(*(found - place).T).min() > 20
 
 
+def test_nuclei_of_a_grey_counterstain_are_found() -> None:
+    """They unmix as both stains, like red blood cells, but all of them do."""
+    grey = nuclei(0.08)
+    assert found_at(tile_of(grey, (1.1 * (grey - 0.02)).astype(np.float32))) == pytest.approx(
+        np.array(PLACES), abs=1.5
+    )
+
+
+def test_faint_folds_are_no_nuclei_however_many() -> None:
+    """Four nuclei in stroma, whose uneven fibres are most of the outlines of the image."""
+    few = [PLACES[k] for k in (0, 7, 12, 19)]
+    others = [place for place in PLACES if place not in few]
+    folds = 0.035 * np.max([disc(SHAPE, x, y, 8) for x, y in others], axis=0)
+    found = found_at(tile_of((nuclei(0.2, places=few) + folds).astype(np.float32)))
+    assert found == pytest.approx(np.array(few), abs=1.5)
+
+
 def test_too_small_or_too_faint_nuclei_are_left_out() -> None:
     hematoxylin = nuclei(places=PLACES[2:])
     hematoxylin += 0.15 * disc(SHAPE, *PLACES[0], 2.0, soft_px=0.6) + 0.02 * disc(SHAPE, *PLACES[1], 7)
