@@ -6,8 +6,16 @@ import numpy as np
 import shapely
 
 from qupath_her2.project.class_names import class_colour
-from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, Region
-from qupath_her2.report.overlay import ROLE_COLOURS, Frame, draw_cells, draw_regions
+from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, CutArea, Region
+from qupath_her2.report.overlay import (
+    CUT_COLOUR,
+    NOT_MEASURED_COLOUR,
+    ROLE_COLOURS,
+    Frame,
+    draw_cells,
+    draw_cut,
+    draw_regions,
+)
 
 
 def white(height: int, width: int) -> np.ndarray:
@@ -79,3 +87,23 @@ def test_far_outside_points_do_not_overflow() -> None:
     picture = white(100, 100)
     draw_regions(picture, [region], Frame(0, 0, 1.0))
     assert is_colour(picture, ROLE_COLOURS["tumour"], 60)[50, :40].any()
+
+
+def test_areas_that_were_cut_out_have_a_colour_of_their_own() -> None:
+    ring = shapely.box(20, 20, 80, 80).difference(shapely.box(40, 40, 60, 60))
+    area = CutArea("out of focus", shapely.MultiPolygon([ring]), 3)
+    picture = white(100, 200)
+    draw_cut(picture, [area], Frame(0, 0, 1.0))
+    tint = np.rint(0.65 * 255 + 0.35 * np.array(CUT_COLOUR)).astype(int)
+    assert is_colour(picture, tuple(tint))[25:35, 25:75].all()
+    assert is_colour(picture, CUT_COLOUR, 40)[49, 19:22].any()
+    # The hole, and everything beyond, stay as they are.
+    assert (picture[44:56, 44:56] == 255).all()
+    assert (picture[:, 90:] == 255).all()
+    assert CUT_COLOUR not in {*ROLE_COLOURS.values(), NOT_MEASURED_COLOUR, *map(class_colour, CELL_CLASSES)}
+
+
+def test_without_such_areas_nothing_is_drawn() -> None:
+    picture = white(10, 10)
+    draw_cut(picture, [], Frame(0, 0, 1.0))
+    assert (picture == 255).all()

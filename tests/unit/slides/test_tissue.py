@@ -247,3 +247,19 @@ def test_an_image_of_a_few_pixels_has_no_tissue_to_speak_of(tmp_path, shape, val
         tissue = find_tissue(slide, pixel_size_um=0.5)
     assert tissue.mask.sum() <= tissue.mask.size
     assert len(tissue.background_rgb) == 3
+
+
+def test_a_fold_is_where_several_layers_lie_on_each_other(tmp_path):
+    """Tissue as dark as the densest real 3+ nests, a band of it 40 µm wide twice as dark, and a dark line."""
+    image = glass(np.random.default_rng(5))
+    image[300:1700, 300:1700] *= 10 ** -np.array([0.35, 0.5, 0.6], np.float32)
+    image[600:680, 400:1500] *= 10 ** -np.array([0.35, 0.5, 0.6], np.float32)
+    image[1200:1216, 400:1500] *= 10 ** -np.array([0.5, 0.5, 0.6], np.float32)
+    with opened(tmp_path, image) as slide:
+        tissue = find_tissue(slide, pixel_size_um=PIXEL_UM)
+    rows, columns = (tissue.downsample * v for v in np.nonzero(tissue.folds))
+    assert 590 <= rows.min() < rows.max() <= 690
+    assert 390 <= columns.min() < columns.max() <= 1510
+    assert tissue.folds.sum() * tissue.downsample**2 == pytest.approx(80 * 1100, rel=0.25)
+    # Folds are tissue: a region is drawn around them as around the rest.
+    assert tissue.mask[tissue.folds].all()
