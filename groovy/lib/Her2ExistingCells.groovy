@@ -76,6 +76,17 @@ class Her2ExistingCells {
         }
     }
 
+    /** Cells that a person reclassified after we had classified them. */
+    List<PathObject> reclassified() {
+        List<PathObject> found = []
+        for (Map.Entry<UUID, Her2PreviousClass> entry : before.entrySet()) {
+            PathObject cell = scan.cells.get(entry.key)
+            if (cell != null && !entry.value.isUnchanged(cell))
+                found.add(cell)
+        }
+        return found
+    }
+
     /** The class that a cell gets; null to leave it unchanged. */
     Her2PreviousClass wantedFor(PathObject cell) {
         Her2PreviousClass known = before.get(cell.getID())

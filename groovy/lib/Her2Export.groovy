@@ -27,6 +27,7 @@ import qupath.lib.projects.ProjectImageEntry
 class Her2Export {
 
     private static final int FORMAT = 1
+    private static final String CORRECTIONS = ".corrections.geojson"
 
     private final Project<BufferedImage> project
     private final File her2
@@ -129,10 +130,21 @@ class Her2Export {
             return
         Map<String, Object> found = [regions: (Object) objects.size()]
         write(new File(her2, "regions/${facts["id"]}.geojson"), Her2ExportRegions.bytes(objects))
+        writeCorrections(data, facts["id"].toString())
         if (withCells)
             found["cells"] =
                 Her2ExportCells.write(data.getHierarchy(), new File(her2, "regions/${facts["id"]}.cells.npz"))
         facts["found"] = found
+    }
+
+    /** What a person changed in the cells of our results; no file where nobody did. */
+    private void writeCorrections(ImageData<BufferedImage> data, String id) {
+        File file = new File(her2, "regions/${id}${CORRECTIONS}")
+        byte[] corrections = Her2ExportCorrections.bytes(data, her2, id)
+        if (corrections == null)
+            Files.deleteIfExists(file.toPath())
+        else
+            write(file, corrections)
     }
 
     /** Whether its pixels were exported before: then they are updated together with its regions. */
@@ -143,7 +155,7 @@ class Her2Export {
 
     /** Remove the files of an image that is refused now: they would describe an earlier state. */
     private void deleteFiles(String id) {
-        for (String ending : [".geojson", ".cells.npz"])
+        for (String ending : [".geojson", ".cells.npz", CORRECTIONS])
             Files.deleteIfExists(new File(her2, "regions/${id}${ending}").toPath())
     }
 

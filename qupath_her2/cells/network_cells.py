@@ -92,7 +92,9 @@ class NetworkCellSettings:
         Criteria for nuclei.
     min_tumour_share
         A nucleus is that of a tumour cell where the network gives at least this share of its nuclear probability to
-        tumour cells; 0 keeps the cells of all nuclei.
+        tumour cells; 0 keeps the cells of all nuclei. Low, since a lost tumour cell is worse than a counted stromal
+        one: on six crops of breast fields at 0.46 µm/px, 0.05 leaves out 70 % of the stromal and doubtful nuclei, 0.5
+        leaves out 74 %; of 363 marked nuclei of four gastric cores, the first loses 53, the second 79.
     """
 
     work_um_px: Annotated[float, Range(0.1, 2, "µm")] = 0.5
@@ -102,7 +104,7 @@ class NetworkCellSettings:
         default_factory=lambda: OutlineSettings(crossing_weight=0.3, place_price_od_um=0.03)
     )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
-    min_tumour_share: Share = 0.5
+    min_tumour_share: Share = 0.05
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -36,7 +36,8 @@ def models(
     """List the networks that can be trained: scale, input size, parameters, classes, paper, licence of first weights.
 
     Besides these, any network of timm can be trained, as timm:NAME. With FOLDER, the checkpoints trained there
-    follow. One network comes trained, on drawn fields only: use it with qupath-her2 run FOLDER --cells unet.
+    follow. The U-Net comes trained, for 0.25 and for 0.5 µm/px, on drawn fields only: use it with qupath-her2 run
+    FOLDER --cells unet.
 
     [bold]Examples[/bold]
 

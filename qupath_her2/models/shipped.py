@@ -1,7 +1,8 @@
 """Trained networks shipped with the package: weights and card as package data, under the package's licence.
 
-`unet` comes at two scales, for slides scanned at 40x and at 20x. Both were trained from random weights on synthetic
-fields only, by ``python -m tests.quality.shipped_unet``: they contain no patient data and nobody else's weights.
+`unet` comes at two scales, for slides scanned at 40x and at 20x. Both were trained on synthetic fields only, by
+``python -m tests.quality.shipped_unet``, the first from random weights, the second from those of the first: they
+contain no patient data and nobody else's weights.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 __all__ = ["SHIPPED", "shipped_checkpoint", "shipped_checkpoints"]
 
 #: Models that can be used without a checkpoint of one's own, and their checkpoints, from the finest scale.
-_CHECKPOINTS = {"unet": ("unet",)}
+_CHECKPOINTS = {"unet": ("unet", "unet-0.5")}
 
 #: Names of these models.
 SHIPPED = tuple(_CHECKPOINTS)
@@ -38,7 +39,7 @@ def shipped_checkpoints(model: str) -> tuple[Path, ...]:
     Examples
     --------
     >>> [path.name for path in shipped_checkpoints("unet")]
-    ['unet']
+    ['unet', 'unet-0.5']
     """
     if model not in SHIPPED:
         raise ValueError(f"No trained '{model}' comes with the package; there are {', '.join(SHIPPED)}.")

@@ -39,11 +39,15 @@ def fibres_round(settings: FieldSettings, obstacles: NDArray[np.bool_]) -> Fibre
     """Draw fibres that run in wide swirls and bend round obstacles such as nests and ducts, bool (H, W)."""
     seed, extent = settings.seed, settings.extent_um
     # A random field has an SD of 1 over any extent: in a small field its slope would be steeper.
-    height = 65 * min(1.0, min(extent) / 300)
+    height = 55 * min(1.0, min(extent) / 300)
     swirl = height * smooth_field(stream(seed, "fibre swirl"), extent, 75.0, LAYOUT_UM)
+    # Bundles cross the field: without this ramp the swirl alone would close into whorls like a fingerprint.
+    heading = stream(seed, "fibre heading").uniform(0, 2 * np.pi)
+    rows, columns = np.indices(obstacles.shape, np.float32) * LAYOUT_UM
+    ramp = 0.8 * (columns * np.cos(heading) + rows * np.sin(heading))
     away = cv2.distanceTransform((~obstacles).astype(np.uint8), cv2.DIST_L2, 5) * LAYOUT_UM
-    # Fibres are contour lines of this potential: near an obstacle the slope of its distance joins that of the swirl.
-    potential = swirl + 1.3 * np.minimum(away, 30.0)
+    # Fibres are contour lines of this potential: near an obstacle the slope of its distance joins those of ramp and swirl.
+    potential = ramp + swirl + 1.3 * np.minimum(away, 25.0)
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(potential.astype(np.float32), (0, 0), 7 / LAYOUT_UM))
     # The crimp of collagen: waves of some 20 to 30 µm length.
     crimp = 0.16 * smooth_field(stream(seed, "crimp"), extent, 7.0, LAYOUT_UM)

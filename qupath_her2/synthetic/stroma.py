@@ -101,7 +101,9 @@ def _paint_fat(canvas: Canvas, layout: TissueLayout, tissue: TissueSettings, gra
     wall = to_canvas(canvas, np.minimum(layout.fat.wall_um, 20.0).astype(np.float32))
     inside = _covered(canvas, layout, FAT)
     thick = 0.6 * np.exp(0.4 * texture(canvas, "wall thickness", 12.0))
-    amount = tissue.stroma_od * inside * np.exp(-((wall / thick) ** 2)) * np.maximum(2.2 + 0.4 * grain, 0)
+    amount = (
+        (0.03 + tissue.stroma_od) * inside * np.exp(-((wall / thick) ** 2)) * np.maximum(2.2 + 0.4 * grain, 0)
+    )
     brown = min(1.0, 2 * tissue.stroma_dab)
     canvas.dab[:] += brown * amount
     canvas.haematoxylin[:] += 0.5 * (1 - brown) * amount

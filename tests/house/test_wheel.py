@@ -44,6 +44,8 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "cells/data/nucleus_trees.npz",
         "models/data/unet.json",
         "models/data/unet.safetensors",
+        "models/data/unet-0.5.json",
+        "models/data/unet-0.5.safetensors",
         "groovy/create_classes.groovy",
     ],
 )

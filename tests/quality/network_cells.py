@@ -3,7 +3,9 @@
 ``python -m tests.quality.network_cells CHECKPOINT …`` prints one line per detector: nuclei F1 (centres, as in the
 quality report), nuclei and cells as instances (IoU 0.5: F1 and panoptic quality), error of membrane completeness,
 accuracy of the class of matched cells. Measurement and scoring are the same for all. Seeds from 830 000 on are used
-for this comparison only. With ``--cores DIR`` the nuclei that a reader marked on four real cores are used instead.
+for this comparison only. With ``--cores DIR`` the nuclei that a reader marked on four real cores are used instead, with
+``--breast DIR`` those of the crops of breast fields, with ``--tissue`` drawn whole tissue. ``--um-px 0.5`` shows
+pictures as scanned at 20x.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -27,14 +29,18 @@ from qupath_her2.models.settings import SegmentSettings
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
 from qupath_her2.synthetic.settings import FieldSettings
+from tests.quality.breast_cells import breast_comparison, compare_breast
+from tests.quality.breast_nuclei import UM_PX as BREAST_UM_PX
 from tests.quality.chain import Scored, score_picture
 from tests.quality.marked_cells import compare_marked, marked_table
 from tests.quality.measures import BORDER_UM, Row, measured_row
 from tests.quality.tables import summarise
+from tests.quality.varied_tissue import varied_tissue
 
 __all__ = ["FIRST_SEED", "CellFigures", "compare_cells", "comparison_table"]
 
 FIRST_SEED = 830_000
+#: Pixel size without ``--um-px``, µm.
 UM_PX = 0.25
 EXTENT_UM = 200.0
 
@@ -54,12 +60,17 @@ class CellFigures:
     seconds: float
 
 
-def fields_of(seeds: Iterable[int], extent_um: float = EXTENT_UM) -> list[FieldSettings]:
-    """Return a field of each plain score and one of all classes for every seed."""
-    side = round(extent_um / UM_PX)
-    size = {"pixel_size_um": UM_PX, "width_px": side, "height_px": side}
+def fields_of(
+    seeds: Iterable[int], extent_um: float = EXTENT_UM, um_px: float = UM_PX, *, of_tissue: bool = False
+) -> list[FieldSettings]:
+    """Return a field of each plain score and one of all classes for every seed, or as many of varied whole tissue."""
+    side = round(extent_um / um_px)
+    size = {"pixel_size_um": um_px, "width_px": side, "height_px": side}
     chosen = []
     for seed in seeds:
+        if of_tissue:
+            chosen += [replace(varied_tissue(10 * seed + k), **size) for k in range(len(PLAIN_SHARES) + 1)]
+            continue
         chosen += [preset("score", seed, score=score, **size) for score in PLAIN_SHARES]
         chosen.append(FieldSettings(seed=seed, shares=(0.25, 0.25, 0.25, 0.25), **size))
     return chosen
@@ -70,6 +81,8 @@ def compare_cells(
     seeds: Iterable[int] = range(FIRST_SEED, FIRST_SEED + 2),
     *,
     extent_um: float = EXTENT_UM,
+    um_px: float = UM_PX,
+    of_tissue: bool = False,
     settings: SegmentSettings | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[CellFigures]:
@@ -80,6 +93,8 @@ def compare_cells(
     checkpoints : segmenters; each is named by its folder and file.
     seeds : seeds of fields on which none of them was trained.
     extent_um : side of a field, µm.
+    um_px : pixel size of the fields, µm.
+    of_tissue : draw whole tissue with stroma, ducts and fat, of which everything is scored but the ducts.
     settings : settings of the segmentation.
     tell : called with a line for each field and detector.
     """
@@ -89,11 +104,11 @@ def compare_cells(
         ways.append((f"{path.parent.name}/{path.stem}", PixelNetwork(*load_checkpoint(path), settings)))
     found: dict[str, list[tuple[Row, InstanceCounts, InstanceCounts]]] = {name: [] for name, _ in ways}
     spent = dict.fromkeys(found, 0.0)
-    for field_settings in fields_of(seeds, extent_um):
+    for field_settings in fields_of(seeds, extent_um, um_px, of_tissue=of_tissue):
         field = draw_field(field_settings)
         for name, network in ways:
             start = time.process_time()
-            scored = score_picture(field.rgb, UM_PX, field.truth.tumour_region, network)
+            scored = score_picture(field.rgb, um_px, field.truth.tumour_region, network)
             spent[name] += time.process_time() - start
             found[name].append(
                 (measured_row("network cells", name, field, scored), *_instances(field, scored))
@@ -157,19 +172,33 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--extent-um", type=float, default=EXTENT_UM)
+    parser.add_argument("--um-px", type=float, default=UM_PX)
+    parser.add_argument("--tissue", action="store_true", help="draw whole tissue instead of nests")
     parser.add_argument(
         "--cores", type=Path, help="folder of the real cores: compare with a reader's marks instead"
     )
+    parser.add_argument("--breast", type=Path, help="folder of the breast fields: compare with their marks")
     given = parser.parse_args()
+    ways = [("classical", None), *((str(p), PixelNetwork(*load_checkpoint(p))) for p in given.checkpoints)]
+    if given.breast:
+        for words, um_px in (("scanned at 0.46 µm/px", 0.46), ("0.75 µm/px, enlarged to 0.5", 0.75)):
+            print(words)
+            fields = [name for name, size in BREAST_UM_PX.items() if size == um_px]
+            print(breast_comparison(compare_breast(given.breast, ways, fields)))
+        return
     if given.cores:
-        ways = [
-            ("classical", None),
-            *((str(p), PixelNetwork(*load_checkpoint(p))) for p in given.checkpoints),
-        ]
-        print(marked_table(compare_marked(given.cores, ways)))
+        print(marked_table(compare_marked(given.cores, ways, given.um_px)))
         return
     seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)
-    print(comparison_table(compare_cells(given.checkpoints, seeds, extent_um=given.extent_um, tell=print)))
+    figures = compare_cells(
+        given.checkpoints,
+        seeds,
+        extent_um=given.extent_um,
+        um_px=given.um_px,
+        of_tissue=given.tissue,
+        tell=print,
+    )
+    print(comparison_table(figures))
 
 
 if __name__ == "__main__":

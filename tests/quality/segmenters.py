@@ -99,9 +99,26 @@ def settings(epochs: int, learning_rate: float) -> TrainSettings:
 
 
 def train_one(
-    name: str, small: DrawnWindows, data: DrawnWindows, folder: Path, *, width: int, epochs: tuple[int, int]
+    name: str,
+    small: DrawnWindows,
+    data: DrawnWindows,
+    folder: Path,
+    *,
+    width: int,
+    epochs: tuple[int, int],
+    start_from: Path | None = None,
 ) -> float:
-    """Train a network on small windows, then on those of the paper's size, or resume; return CPU seconds."""
+    """Train a network on small windows, then on large ones, or resume; return CPU seconds.
+
+    Parameters
+    ----------
+    name : of the network.
+    small, data : the same fields in small windows and in those of the network's final size.
+    folder : a stopped training in it is resumed.
+    width : channels at the top level.
+    epochs : on small windows and on large ones.
+    start_from : checkpoint of the same network, whose weights are taken over where their shapes agree.
+    """
     import torch
 
     start = time.process_time()
@@ -115,6 +132,8 @@ def train_one(
     model = build_model(
         name, len(data.manifest.class_names), weights="random", width=width, **OPTIONS.get(name, {})
     )
+    if start_from is not None:
+        take_over(model, start_from)
     first = train(
         model,
         small.manifest,
@@ -127,6 +146,15 @@ def train_one(
     model, _ = load_checkpoint(first.checkpoint)
     train(model, data.manifest, data, settings(epochs[1], 5e-4), folder, targets=data.targets, progress=tell)
     return time.process_time() - start
+
+
+def take_over(model: Any, checkpoint: Path) -> None:
+    """Start a network from the weights of another; layers of another shape (the classes) keep their random ones."""
+    other, card = load_checkpoint(checkpoint)
+    own = model.state_dict()
+    own |= {name: values for name, values in other.state_dict().items() if values.shape == own[name].shape}
+    model.load_state_dict(own)
+    model.weights_source = f"checkpoint {card.model}, sha256 {card.weights_sha256}"
 
 
 def test_part(data: DrawnWindows) -> DrawnWindows:

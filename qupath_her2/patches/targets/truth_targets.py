@@ -84,7 +84,9 @@ def truth_target(
     target[drawn] = BACKGROUND
     target[_cut_cells(nests & ~cells, drawn, frame)] = IGNORE
     # Tumour nuclei centred outside the field are listed with the others, but they are tumour all the same.
-    cut, ducts, others = [], [], []
+    cut: list[NDArray[np.float32]] = []
+    ducts: list[NDArray[np.float32]] = []
+    others: list[NDArray[np.float32]] = []
     for ring, kind in zip(truth.other_nuclei, truth.other_kinds, strict=True):
         (cut if kind == _CUT_TUMOUR else ducts if kind == _DUCT else others).append(ring)
     around_um = _DUCT_CELL_UM / field.settings.pixel_size_um

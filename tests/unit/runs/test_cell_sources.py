@@ -23,16 +23,18 @@ from qupath_her2.errors import MissingExtraError, ModelError, SettingsError
 from qupath_her2.models.card import read_card
 from qupath_her2.models.checkpoint import save_checkpoint
 from qupath_her2.models.registry import build_model
-from qupath_her2.models.shipped import shipped_checkpoint
+from qupath_her2.models.shipped import shipped_checkpoint, shipped_checkpoints
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.provenance import are_ours
 from qupath_her2.records import ImageResult
 from qupath_her2.runs import cell_sources as module
 from qupath_her2.runs.cell_sources import CellSource, cell_source, split_source
+from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import score_image
+from qupath_her2.slides.readers.view import open_image
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import preset
 from tests.helpers.colour_net import CARD, flat_picture, save_colour_net
@@ -267,6 +269,60 @@ def test_the_shipped_network_needs_no_file_name(study: Path, field: Field) -> No
     assert record.inputs["weights"] == read_card(shipped_checkpoint("unet")).weights_sha256
     matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.25, field.truth.other_nuclei)
     assert matches.f1 > 0.95
+
+
+@pytest.mark.parametrize(
+    ("pixel_size_um", "name"),
+    [
+        *((size, "unet") for size in (None, 0.1, 0.22, 0.25, 0.266)),
+        *((size, "unet-0.5") for size in (0.267, 0.3, 0.325, 0.4, 0.46, 0.5, 0.53)),
+        # Refused, in the name of the coarsest weights.
+        *((size, "unet-0.5") for size in (0.54, 1.0)),
+    ],
+)
+def test_weights_of_the_package_are_chosen_by_pixel_size(pixel_size_um: float | None, name: str) -> None:
+    method = CellsMethod(cell_source("unet"))
+    checkpoint = method.source.checkpoint_for(pixel_size_um)
+    assert checkpoint is not None
+    assert checkpoint.name == name
+    card = method.card(pixel_size_um)
+    assert card == read_card(checkpoint)
+    assert method.record(pixel_size_um)["network"] == checkpoint
+    refusal = method.scale_refusal("x.svs", pixel_size_um, card)
+    assert (refusal is None) == (pixel_size_um is None or pixel_size_um < 0.54)
+    if refusal is not None:
+        assert "finds cells at 0.5 µm/px" in refusal.reason
+
+
+def test_a_20x_image_is_segmented_at_its_own_scale_and_the_result_says_so(study: Path) -> None:
+    side = SIDE_PX // 2
+    field = draw_field(
+        preset("score", SEED + 1, score="3+", pixel_size_um=0.5, width_px=side, height_px=side)
+    )
+    cv2.imwrite(str(study / "flat.png"), cv2.cvtColor(field.rgb, cv2.COLOR_RGB2BGR))
+    code, out = call("run", study, "--pixel-size-um", 0.5, "--cells", "unet")
+    assert code == 0, out
+    (run_dir,) = (p.parent for p in (study / "her2" / "results").glob("*/*/run.json"))
+    record, table, score = read_run(run_dir)
+    assert table is not None
+    fine, coarse = (read_card(path) for path in shipped_checkpoints("unet"))
+    assert record.inputs["weights"] == coarse.weights_sha256
+    assert record.settings["used"]["network"].endswith("unet-0.5")
+    assert "cells by unet, 0.5 µm/px" in score.tags
+    assert "cells by unet, 0.5 µm/px" in (study / "her2" / "report.html").read_text(encoding="utf-8")
+    matches = match_nuclei(table.centroid_xy, field.truth.nuclei, 0.5, field.truth.other_nuclei)
+    assert matches.f1 > 0.93
+    # Another guideline is applied to the same cells, and says the same of them.
+    code, out = call("score", study, "--guideline", "breast-2013")
+    assert code == 0, out
+    runs = [read_run(p.parent) for p in (study / "her2" / "results").glob("*/*/run.json")]
+    assert len(runs) == 2
+    assert all("cells by unet, 0.5 µm/px" in score.tags for _, _, score in runs)
+    # The weights for 0.25 µm/px would give another result, under another hash.
+    plan = plan_jobs(study, RunOptions(pixel_size_um=0.25, method=CellsMethod(cell_source("unet"))))
+    with open_image(plan.jobs[0].ref) as slide:
+        inputs = gather_inputs(plan.jobs[0], slide)
+    assert inputs.card == fine
 
 
 def test_scoring_without_a_network_loads_no_torch() -> None:

@@ -58,7 +58,9 @@ def test_no_file_means_that_nobody_corrected_anything(tmp_path: Path) -> None:
         feature("class", **{"class": "Tumor: 2+"}),
         feature("class", **{"class": 3, "centroid": [1, 2]}),
         feature("deleted", geometry={"type": "Polygon", "coordinates": [[[1, 2], [3, 4]]]}),
-        feature("deleted", geometry={"type": "Polygon", "coordinates": [[[1, None], [3, 4], [5, 6], [1, 2]]]}),
+        feature(
+            "deleted", geometry={"type": "Polygon", "coordinates": [[[1, None], [3, 4], [5, 6], [1, 2]]]}
+        ),
         feature("deleted", geometry=None),
         {"type": "Feature"},
         5,
@@ -66,7 +68,9 @@ def test_no_file_means_that_nobody_corrected_anything(tmp_path: Path) -> None:
 )
 def test_damaged_features_are_named(tmp_path: Path, damaged: Any) -> None:
     path = written(tmp_path, [feature("deleted"), damaged])
-    with pytest.raises(ExchangeError, match=r"Feature 1 of the corrections .* is damaged .* Export the image"):
+    with pytest.raises(
+        ExchangeError, match=r"Feature 1 of the corrections .* is damaged .* Export the image"
+    ):
         read_corrections(path)
 
 
