@@ -16,6 +16,7 @@ import shapely
 
 from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.cells.membrane.grading import Estimates
+from qupath_her2.cells.reviewer_classes import REVIEWER_CLASS, with_reviewer_classes
 from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, CellTable
 
 if TYPE_CHECKING:
@@ -27,14 +28,7 @@ if TYPE_CHECKING:
     from qupath_her2.project.exchange.correction_files import CellCorrections, ChangedCell
     from qupath_her2.regions import RegionMap
 
-__all__ = ["REVIEWER_CLASS", "Corrected", "apply_corrections", "class_code", "with_reviewer_classes"]
-
-#: Column of tables with corrected cells: the class that a person gave, 0..3 as in `CELL_CLASSES`; NaN for all others.
-REVIEWER_CLASS = "HER2: Reviewer class"
-
-#: Intensity and pattern that stand for each class. A person gives a class, not the staining behind it; these pairs have
-#: that class in every guideline of `scoring.guidelines`.
-_FACTS = ((0, 0), (1, 1), (2, 3), (3, 3))
+__all__ = ["Corrected", "apply_corrections", "class_code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +64,6 @@ def class_code(name: str | None) -> int | None:
     # QuPath's menu of intensity classes makes "Tumor: 2+" of "Tumor" and plain "2+" of a cell without a class.
     names = {full.removeprefix("Tumor: "): code for code, full in enumerate(CELL_CLASSES)}
     return None if name is None else names.get(name.removeprefix("Tumor: "))
-
-
-def with_reviewer_classes(
-    table: CellTable, intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return intensity and pattern in which the classes that a person gave stand above those measured.
-
-    Parameters
-    ----------
-    table
-        N cells.
-    intensity, pattern
-        uint8 (N), as graded.
-
-    Returns
-    -------
-    tuple[NDArray[np.uint8], NDArray[np.uint8]]
-        uint8 (N) twice; the arrays themselves where nobody corrected a class.
-    """
-    if REVIEWER_CLASS not in table.measurement_names:
-        return intensity, pattern
-    given = table.column(REVIEWER_CLASS)
-    rows = np.flatnonzero(np.isfinite(given))
-    facts = np.array(_FACTS, np.uint8)[given[rows].astype(np.intp)]
-    intensity, pattern = intensity.copy(), pattern.copy()
-    intensity[rows], pattern[rows] = facts[:, 0], facts[:, 1]
-    return intensity, pattern
 
 
 def apply_corrections(

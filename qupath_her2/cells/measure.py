@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
-from qupath_her2.cells.corrections import with_reviewer_classes
 from qupath_her2.cells.existing_cells import place_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
@@ -27,6 +26,7 @@ from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut
 from qupath_her2.cells.quality.image_quality import assess_image, check_image, check_pixel_size
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
+from qupath_her2.cells.reviewer_classes import with_reviewer_classes
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
 from qupath_her2.cells.stain_planes import PlaneSettings

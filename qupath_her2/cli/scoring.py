@@ -219,6 +219,8 @@ def closing_line(results: Sequence[ImageResult]) -> str:
 def show_table(results: Sequence[ImageResult]) -> None:
     """Print a row for each image on standard output, with the reason below it where there is no score."""
     scores = [result.score for result in results]
+    names: tuple[str, ...]
+    left: tuple[int, ...]
     names, columns, left = _SCORE_COLUMNS, _score_cells, (1,)
     if any(score is not None and score.prediction for score in scores):
         names, columns = _PREDICTION_COLUMNS, _prediction_cells

@@ -35,7 +35,7 @@ def region_probabilities(table: CellTable, n_regions: int) -> NDArray[np.float64
         return np.full(n_regions, np.nan)
     n = np.bincount(table.region, minlength=n_regions)
     total = np.bincount(table.region, table.column(TUMOUR_PROBABILITY), minlength=n_regions)
-    return np.divide(total, n, out=np.full(n_regions, np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(n_regions, np.nan), where=n > 0), np.float64)
 
 
 def with_tumour_origin(

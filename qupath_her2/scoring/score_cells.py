@@ -167,11 +167,10 @@ def score_cells(
     image = _score_pool(cells, context, refusal)
     # Few cells, or a slide of TMA cores, say nothing against a region; a blurred image or wrong stain does.
     of_regions = refusal if _invalidates_cells(refusal) else None
+    pools = [region == number for number in range(len(region_ids))] if members is None else members
     regions = {
-        uuid: _score_pool(
-            cells.where(region == number if members is None else members[number]), context, of_regions
-        )
-        for number, uuid in enumerate(region_ids)
+        uuid: _score_pool(cells.where(pool), context, of_regions)
+        for uuid, pool in zip(region_ids, pools, strict=True)
     }
     # QuPath must not show graded cells on an image whose stain or focus was refused.
     if _invalidates_cells(refusal):

@@ -321,7 +321,7 @@ def _is_fold(od: NDArray[np.float32], mask_um: float) -> _Mask:
     darkness = cv2.blur(od, (side, side)).min(axis=2)
     width = max(3, round(_FOLD_WIDTH_UM / mask_um))
     dark = (darkness > _FOLD_OD).astype(np.uint8)
-    return cast(_Mask, cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((width, width), np.uint8)) > 0)
+    return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((width, width), np.uint8)) > 0)
 
 
 def _without_small(mask: _Mask, min_area_px: float) -> _Mask:

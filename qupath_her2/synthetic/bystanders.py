@@ -146,4 +146,5 @@ def _along_edge(
     xy = (np.stack([columns[at], rows[at]], 1) + 0.5) * LAYOUT_UM - MARGIN_UM
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(depth, (0, 0), 1 / LAYOUT_UM))
     there = rows[at], columns[at]
-    return xy, np.arctan2(slope_x[there], -slope_y[there]).astype(np.float64)
+    angle = np.arctan2(slope_x[there], -slope_y[there])
+    return np.asarray(xy, np.float64), np.asarray(angle, np.float64)

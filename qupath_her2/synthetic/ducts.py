@@ -179,7 +179,7 @@ def place_vessels(settings: FieldSettings, tissue: TissueSettings, region: Codes
         Outlines of the vessels' lumens, float64 (K, 2), µm.
     """
     rng = stream(settings.seed, "vessels")
-    vessels = []
+    vessels: list[Ring] = []
     free = np.asarray(depth_in(np.where(taken, TUMOUR, region).astype(np.uint8), STROMA))
     wanted = _count(settings, tissue.vessels, _VESSELS_PER_MM2)
     # Most places are too narrow: eight tries for each vessel.

@@ -46,7 +46,7 @@ def fibres_round(settings: FieldSettings, obstacles: NDArray[np.bool_]) -> Fibre
     rows, columns = np.indices(obstacles.shape, np.float32) * LAYOUT_UM
     ramp = 0.8 * (columns * np.cos(heading) + rows * np.sin(heading))
     away = cv2.distanceTransform((~obstacles).astype(np.uint8), cv2.DIST_L2, 5) * LAYOUT_UM
-    # Fibres are contour lines of this potential: near an obstacle the slope of its distance joins those of ramp and swirl.
+    # Fibres are contour lines of this potential: near an obstacle the slope of its distance joins that of the others.
     potential = ramp + swirl + 1.3 * np.minimum(away, 25.0)
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(potential.astype(np.float32), (0, 0), 7 / LAYOUT_UM))
     # The crimp of collagen: waves of some 20 to 30 µm length.

@@ -90,8 +90,7 @@ def _paint_stroma(canvas: Canvas, layout: TissueLayout, tissue: TissueSettings, 
     canvas.grey[:] += 0.35 * rest
     # Refraction: one flank of each fibre is bright, the other dark, as in light that falls in obliquely.
     relief = fibres.fibrils * (0.4 + 0.6 * sheet) + sheet
-    relief = cv2.GaussianBlur(np.asarray(relief, np.float32), (0, 0), 0.6)
-    slope = np.gradient(relief)
+    slope = np.gradient(cv2.GaussianBlur(np.asarray(relief, np.float32), (0, 0), 0.6))
     edge = np.clip(slope[0] + slope[1], -1.2, 1.2).astype(np.float32)
     canvas.grey[:] += 0.10 * tissue.refraction * stroma * to_canvas(canvas, edge)
 

@@ -44,6 +44,7 @@ TYPED_ELSEWHERE = {
 
 #: {piece of a text: why no test types it}.
 UNTYPED = {
+    "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
     # Training and prediction.
     "Recipe '{}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER --recipe {}.": _TRAINS,
     "'{}' does not exist. Run qupath-her2 train FOLDER --recipe patch-count, or pass --rule majority.": _NETWORK,

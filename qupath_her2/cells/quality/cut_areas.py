@@ -99,7 +99,22 @@ def cut_warning(cut: CutArea, n_cells: int, pixel_size_um: float) -> str:
 
 
 def check_cut(cut: CutArea, n_cells: int, s: QualitySettings) -> Refusal | None:
-    """Return a refusal where too much of the tissue is out of focus; `n_cells` counts those of the area, too."""
+    """Return a refusal where too much of the tissue is out of focus.
+
+    Parameters
+    ----------
+    cut
+        Area that is cut out, with its cells.
+    n_cells
+        Number of all cells, those of the area included.
+    s
+        Limits.
+
+    Returns
+    -------
+    Refusal | None
+        With the code ``blurred``; None where enough is left.
+    """
     share = cut.n_cells / max(n_cells, 1)
     if share <= s.max_blurred_share:
         return None

@@ -153,6 +153,6 @@ def _median_blur(weights: NDArray[np.float64], counts: NDArray[np.float64]) -> N
     half = (total >= 0.5 * total[..., -1:]).argmax(axis=2)
     # Bin k lies below edge k; its middle stands for it.
     edges = np.concatenate([_BINS_UM, _BINS_UM[-1:] * 1.08])
-    found = (edges[half] / math.sqrt(1.08)).astype(np.float32)
+    found: NDArray[np.float32] = (edges[half] / math.sqrt(1.08)).astype(np.float32)
     found[_around(counts) < _FEWEST_EDGES] = np.nan
     return found

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qupath_her2.cells.corrections import apply_corrections, with_reviewer_classes
+from qupath_her2.cells.corrections import apply_corrections
 from qupath_her2.cells.detectors.plugins import load_detector
 from qupath_her2.cells.measure import MeasuredCells
 from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
 from qupath_her2.cells.region_members import region_members
 from qupath_her2.cells.restaining import RestainedCells, restain_cells
+from qupath_her2.cells.reviewer_classes import with_reviewer_classes
 from qupath_her2.cells.tumour.search import without_tumour
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import are_ours, object_uuids

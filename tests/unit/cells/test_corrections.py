@@ -8,15 +8,14 @@ import pytest
 from shapely import box
 
 from qupath_her2.cells.corrections import (
-    REVIEWER_CLASS,
     Corrected,
     apply_corrections,
     class_code,
-    with_reviewer_classes,
 )
 from qupath_her2.cells.measure import MeasuredCells
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings
 from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES
+from qupath_her2.cells.reviewer_classes import REVIEWER_CLASS, with_reviewer_classes
 from qupath_her2.project.exchange.cell_files import check_cells
 from qupath_her2.project.exchange.correction_files import CellCorrections, ChangedCell
 from qupath_her2.provenance import object_uuids
