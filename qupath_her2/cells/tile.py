@@ -217,7 +217,8 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     region = work.regions.assign(_counted_xy(work, cells, radii, origin))
     keep = np.flatnonzero(mine & (region >= 0))
     # Of tiles that only touch a region nothing is kept, and their focus need not be measured.
-    focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y))
+    image = (int(work.slide.width / grid.downsample), int(work.slide.height / grid.downsample))
+    focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y), image)
     blur_um = focus.at(place[keep])
     found = _take(keep, cells, radii, profiles, features, region, blur_um, origin, grid, (low, high))
     if not work.with_tissue:

@@ -91,7 +91,11 @@ def _sigma_um(slope: Plane, again: Plane) -> NDArray[np.float64]:
 
 
 def focus_map(
-    rgb: NDArray[np.uint8], stains: StainVectors, um_px: float, corner: tuple[int, int] = (0, 0)
+    rgb: NDArray[np.uint8],
+    stains: StainVectors,
+    um_px: float,
+    corner: tuple[int, int] = (0, 0),
+    image: tuple[int, int] | None = None,
 ) -> FocusMap:
     """Estimate the blur of each block of a tile from the edges in it and in the eight blocks around it.
 
@@ -105,12 +109,17 @@ def focus_map(
         Pixel size of `rgb`, µm.
     corner
         Place of the tile's corner, x, y, working pixels.
+    image
+        Width and height of the image, working pixels; what the tile holds beyond it is blank. None for a tile that lies
+        within it.
 
     Returns
     -------
     FocusMap
         Of all blocks that the tile holds whole.
     """
+    if image is not None:
+        rgb = _without_frame(rgb, corner, image)
     height, width = rgb.shape[:2]
     left, top = (-(-v // BLOCK_PX) for v in corner)
     rows, columns = ((corner[1] + height) // BLOCK_PX - top, (corner[0] + width) // BLOCK_PX - left)
@@ -136,6 +145,20 @@ def focus_map(
         weights[row] = np.bincount(number, steep**2, weights[row].size).reshape(columns, -1)
         counts[row] = np.bincount(x // BLOCK_PX, minlength=columns)
     return FocusMap((left, top), _median_blur(weights, counts))
+
+
+def _without_frame(
+    rgb: NDArray[np.uint8], corner: tuple[int, int], image: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Continue the image beyond its frame, which would be the sharpest edge of a tile that is padded with white."""
+    height, width = rgb.shape[:2]
+    left, top = (min(max(-v, 0), n) for v, n in zip(corner, (width, height), strict=True))
+    right, bottom = (max(v + n - size, 0) for v, n, size in zip(corner, (width, height), image, strict=True))
+    inner = rgb[top : max(height - bottom, 0), left : max(width - right, 0)]
+    if inner.size == 0 or inner.size == rgb.size:
+        return rgb
+    continued = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return np.asarray(continued, np.uint8)
 
 
 def _around(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -65,6 +65,20 @@ def test_blocks_do_not_depend_on_the_tile() -> None:
         assert np.array_equal(part.blur_um[inner], same[inner], equal_nan=True)
 
 
+def test_the_frame_of_the_image_is_no_edge() -> None:
+    """A tile reaches beyond the image on all sides, and is white there."""
+    inner = stripes(1.2, 0.5, 0.7)
+    tile = np.full((384, 384, 3), 255, np.uint8)
+    tile[64:320, 64:320] = inner
+    found = focus_map(tile, STAINS, 0.5, (-64, -64), (256, 256))
+    whole = focus_map(inner, STAINS, 0.5)
+    assert np.isfinite(whole.blur_um).sum() > 40
+    assert (found.first, whole.first) == ((-2, -2), (0, 0))
+    # The next row of blocks beyond the frame, which continues it, adds edges of the same blur.
+    assert found.blur_um[2:10, 2:10] == pytest.approx(whole.blur_um, rel=0.2, nan_ok=True)
+    assert np.nanmin(focus_map(tile, STAINS, 0.5, (-64, -64)).blur_um[2:10, 2:10]) < LIMIT_UM
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_blur_does_not_depend_on_the_direction(turns: int) -> None:
     picture = stripes(0.6, 0.5, 0.3)
