@@ -5,8 +5,8 @@ cells, and half-way where there is none. Within its territory the outline of a c
 probable membrane, as classical outlines follow the DAB ridge, with the same expected distances where there is no
 membrane. The cells are then measured and scored by the same code as those of the classical detector.
 
-Where a network tells nuclei of tumour cells from all others, the others (stroma, lymphocytes) still bound the tumour
-cells beside them, but are no cells themselves.
+Where a network tells nuclei of tumour cells from all others, the others (stroma, lymphocytes) can be left out: they
+still bound the tumour cells beside them, but are no cells themselves.
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ class NetworkCellSettings:
         Criteria for nuclei.
     min_tumour_share
         A nucleus is that of a tumour cell where the network gives at least this share of its nuclear probability to
-        tumour cells; 0 keeps the cells of all nuclei. Low, since a lost tumour cell is worse than a counted stromal
-        one: on six crops of breast fields at 0.46 µm/px, 0.05 leaves out 70 % of the stromal and doubtful nuclei, 0.5
-        leaves out 74 %; of 363 marked nuclei of four gastric cores, the first loses 53, the second 79.
+        tumour cells. 0, the default, keeps the cells of all nuclei, like the classical detector: on real tissue the
+        network of the package loses tumour cells by it, those of a dark 3+ nest among them (of 363 marked nuclei of
+        four gastric cores 298 are found at 0, 245 at 0.05, 226 at 0.3), for 70 % fewer stromal and doubtful nuclei at
+        0.05 (six crops of breast fields).
     """
 
     work_um_px: Annotated[float, Range(0.1, 2, "µm")] = 0.5
@@ -104,7 +105,7 @@ class NetworkCellSettings:
         default_factory=lambda: OutlineSettings(crossing_weight=0.3, place_price_od_um=0.03)
     )
     nuclei: NucleusMapSettings = field(default_factory=NucleusMapSettings)
-    min_tumour_share: Share = 0.05
+    min_tumour_share: Share = 0.0
 
     def __post_init__(self) -> None:
         check_settings(self)

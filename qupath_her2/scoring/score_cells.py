@@ -135,8 +135,7 @@ def score_cells(
     warnings
         Sentences from earlier steps; they come first.
     members
-        For each region, bool (N,), the cells that count in its own score, where regions overlap; None takes those
-        that `region` gives. The image counts each cell once in any case.
+        For each region, bool (N,), the cells of its own score where regions overlap; None: those that `region` gives.
 
     Returns
     -------
@@ -154,20 +153,13 @@ def score_cells(
     """
     context = _Context(guideline_for(case, settings.guideline), case, settings)
     classes = cell_classes(intensity, pattern, context.guideline)
-    # A cell with an index out of range would belong to no region and still count in the image.
-    if region.shape != intensity.shape or (
-        len(region) and not 0 <= region.min() <= region.max() < len(region_ids)
-    ):
-        raise ScoringError(
-            f"Each of the {len(intensity)} cells needs a region index in 0..{len(region_ids) - 1}; got "
-            f"{len(region)} indices."
-        )
+    _check_regions(region, len(intensity), len(region_ids))
     cells = _Cells(intensity, pattern, centroid_xy_um)
     refusal = refusal or _region_refusal(region_ids, settings)
     image = _score_pool(cells, context, refusal)
     # Few cells, or a slide of TMA cores, say nothing against a region; a blurred image or wrong stain does.
     of_regions = refusal if _invalidates_cells(refusal) else None
-    pools = [region == number for number in range(len(region_ids))] if members is None else members
+    pools = members or [region == number for number in range(len(region_ids))]
     regions = {
         uuid: _score_pool(cells.where(pool), context, of_regions)
         for uuid, pool in zip(region_ids, pools, strict=True)
@@ -181,6 +173,14 @@ def score_cells(
     # dataclasses.asdict would copy the nested values; the fields are wanted as they are.
     columns = {name: getattr(image, name) for name in Score.__dataclass_fields__}
     return classes, SlideScore(**columns, regions=regions)
+
+
+def _check_regions(region: NDArray[np.int32], n_cells: int, n_regions: int) -> None:
+    # A cell with an index out of range would belong to no region and still count in the image.
+    if region.shape != (n_cells,) or (len(region) and not 0 <= region.min() <= region.max() < n_regions):
+        raise ScoringError(
+            f"Each of the {n_cells} cells needs a region index in 0..{n_regions - 1}; got {len(region)} indices."
+        )
 
 
 def _region_refusal(region_ids: Sequence[str], settings: ScoringSettings) -> Refusal | None:

@@ -39,6 +39,8 @@ __all__ = ["BreastFigures", "breast_comparison", "compare_breast"]
 
 #: Coarsest pixels shown, µm.
 _SHOWN_UM_PX = 0.5
+#: `NetworkCellSettings.min_tumour_share` of the shares kept by kind.
+_TUMOUR_SHARE = 0.05
 #: Kinds of marks that are epithelium, tumour or benign.
 _EPITHELIUM = ("tumour", "other")
 #: Radius around a mark within which a centre lies in the nucleus, µm, as in `breast_nuclei`.
@@ -106,7 +108,7 @@ def _crop_centres(
             own = [crop for crop in crops if crop[0] == name]
             path, grow = _shown(field_file(folder, name), UM_PX[name], Path(temporary))
             every = _found(path, UM_PX[name] / grow, grow, own, network, 0.0)
-            tumour = _found(path, UM_PX[name] / grow, grow, own, network, None)
+            tumour = _found(path, UM_PX[name] / grow, grow, own, network, _TUMOUR_SHARE)
             for crop, cells, kept in zip(own, every, tumour, strict=True):
                 corner = np.array(crop[1:])
                 yield crop, (cells.centre_xy / grow - corner, kept.centre_xy / grow - corner)
@@ -129,7 +131,7 @@ def _found(
     grow: float,
     crops: Sequence[Crop],
     network: PixelNetwork | None,
-    min_tumour_share: float | None,
+    min_tumour_share: float,
 ) -> list[TileCells]:
     """Return the cells of each crop, found as if the whole field were scored."""
     slide = open_slide(path)
@@ -139,9 +141,7 @@ def _found(
         stains, grid = replace(stains, background_rgb=tissue.background_rgb), make_grid(um_px)
         whole = Region(UUID(int=1), shapely.MultiPolygon(tissue_polygons(tissue)), "tumour")
         samples = read_samples(slide, map_regions([whole]), grid, stains, PlaneSettings())
-        settings = NetworkCellSettings()
-        if min_tumour_share is not None:
-            settings = replace(settings, min_tumour_share=min_tumour_share)
+        settings = NetworkCellSettings(min_tumour_share=min_tumour_share)
         found = []
         for _, x, y in crops:
             box = shapely.box(*(grow * np.array([x, y, x + CROP_PX, y + CROP_PX])))

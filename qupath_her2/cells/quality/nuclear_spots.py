@@ -83,7 +83,9 @@ def _spot_areas(dab: NDArray[np.float32], stained: NDArray[np.uint8], um_px: flo
             continue
         if not _AREA_UM2[0] <= area * um_px**2 <= _AREA_UM2[1]:
             continue
-        if _is_solid(np.asarray(contour, np.int32), dab[y : y + h, x : x + w], stained[y : y + h, x : x + w], (x, y)):
+        if _is_solid(
+            np.asarray(contour, np.int32), dab[y : y + h, x : x + w], stained[y : y + h, x : x + w], (x, y)
+        ):
             areas.append(area * um_px**2)
     return areas
 

@@ -85,7 +85,10 @@ def test_each_kind_of_slide_and_region_file_gives_the_cells_of_the_same_pixels(
     assert set(rows) == {"dicom/a.dcm", "bitmap.bmp", "polaris.qptiff", "hamamatsu.ndpi"}
     assert {row["status"] for row in rows.values()} == {"scored"}
     cells = {name: int(row["cells"]) for name, row in rows.items()}
-    assert cells["dicom/a.dcm"] == cells["bitmap.bmp"] == cells["polaris.qptiff"] > 50
+    assert cells["bitmap.bmp"] > 50
+    # The glass is measured on a smaller picture, which a pyramid holds and a bitmap does not.
+    for name in ("dicom/a.dcm", "polaris.qptiff"):
+        assert cells[name] == pytest.approx(cells["bitmap.bmp"], rel=0.02)
     # Its pixels went through JPEG.
     assert cells["hamamatsu.ndpi"] == pytest.approx(cells["bitmap.bmp"], rel=0.1)
     for image in find_images(tmp_path):
@@ -133,7 +136,7 @@ def test_a_changed_outline_in_xml_is_another_result(field: NDArray[np.uint8], tm
     flags = ("--progress", "off", "--pixel-size-um", UM)
     assert "1 scored" in call("run", tmp_path, *flags)[1]
     assert "1/1 up to date" in call("run", tmp_path, *flags)[1]
-    (tmp_path / "a.xml").write_text((tmp_path / "a.xml").read_text().replace('"360"', '"300"'))
+    (tmp_path / "a.xml").write_text((tmp_path / "a.xml").read_text().replace('"360"', '"355"'))
     assert "1 scored" in call("run", tmp_path, *flags)[1]
 
 

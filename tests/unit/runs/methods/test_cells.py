@@ -30,9 +30,9 @@ def scored(project: Path) -> ImageResult:
 
 
 def test_every_source_is_recorded_under_its_name() -> None:
-    assert CellsMethod().record() == {"method": "cells", "network": None, "cells": "detect"}
+    assert CellsMethod().record(None) == {"method": "cells", "network": None, "cells": "detect"}
     plugin = CellsMethod(CellSource("plugin", plugin="stardist"))
-    assert plugin.record()["cells"] == "stardist"
+    assert plugin.record(None)["cells"] == "stardist"
     assert [CellsMethod(CellSource(kind)).uses_existing_cells for kind in ("detect", "from-regions")] == [
         False,
         True,
