@@ -47,14 +47,15 @@ class QualitySettings:
         A cell is stained where DAB of its membrane, cytoplasm or nucleus exceeds this, OD.
     min_outlined_share, min_outlined_share_soft
         Share of the stained cells that a line of DAB outlines: limits for sharp pictures (edges of 0.45 µm or less) and
-        for soft ones (0.62 µm); in between it is interpolated. Membrane stains: six sharp real pictures 0.46 to 0.88
-        and, with pixel sizes stated so large that they become soft, 0.27 to 0.48; 28 drawn ones 0.80 to 0.98. Others:
-        two cytoplasmic real pictures 0.04 to 0.28 and two faint ones 0.11 to 0.38, ten drawn cytoplasms 0.12 to 0.36.
+        for soft ones (0.62 µm); in between it is interpolated. Membrane stains: six sharp real pictures 0.43 to 0.89
+        and, with pixel sizes stated so large that they become soft, 0.27 to 0.48; 34 drawn ones 0.80 to 0.98. Others:
+        two cytoplasmic real pictures 0.04 to 0.28 and two faint ones 0.05 to 0.37, twelve drawn cytoplasms 0.12 to
+        0.36; benign ducts with both 0.13 to 0.58 by the pixel size taken.
     doubtful_margin, min_paler_share
         Up to this margin above the limit, this share of the stained cells must also have a cytoplasm clearly paler than
-        the membrane, in proportion less in soft pictures. The same membrane stains have 0.48 or more (drawn 0.58, a
-        real one beside a part out of focus 0.38), soft ones 0.37; drawn cytoplasms 0.17 to 0.36, the real ones 0.24 to
-        0.40, faint pictures 0.06 to 0.33.
+        the membrane, in proportion less in soft pictures. The same membrane stains have 0.54 or more (drawn 0.58, a
+        real one beside a part out of focus 0.38), soft ones 0.37; drawn cytoplasms 0.17 to 0.37, the real ones 0.28 to
+        0.39, faint pictures 0.09 to 0.32.
     faint_od
         Median membrane DAB below which a stain without lines is called a background, OD: two real pictures 0.14 and
         0.15; cytoplasms 0.25 or more.
@@ -73,7 +74,7 @@ class QualitySettings:
     min_positive_cells: Annotated[int, Range(1, 1_000_000, "cells")] = 30
     min_positive_share: Share = 0.10
     positive_od: Density = 0.12
-    min_outlined_share: Share = 0.41
+    min_outlined_share: Share = 0.39
     min_outlined_share_soft: Share = 0.18
     doubtful_margin: Share = 0.10
     min_paler_share: Share = 0.36
