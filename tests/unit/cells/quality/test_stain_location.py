@@ -13,6 +13,7 @@ from qupath_her2.cells.quality.stain_location import StainPattern, check_pattern
 from qupath_her2.slides.stains.estimate import estimate_background, estimate_stains
 from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 from tests.helpers.drawn_planes import ArraySlide
+from tests.quality.simulated_outlines import KINDS, Shapes, simulated_outlines
 
 LIMITS = QualitySettings()
 SHARP_UM = 0.4
@@ -187,3 +188,21 @@ def test_real_cytoplasmic_stain_is_refused(pixel_size_um: float, tumour) -> None
     )  # fmt: skip
     assert found.refusal is not None
     assert found.refusal.code == "not_membrane"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "refused"), [("1+", False), ("2+", False), ("3+", False), ("cytoplasmic", True)]
+)
+def test_outlines_of_other_programs_change_no_refusal(
+    name: str, refused: bool, drawn, stains_of, tumour
+) -> None:
+    """The stain is judged around the nuclei that are found in existing cells, not along their outlines."""
+    field = drawn(name)
+    shapes = Shapes.drawn(field.truth)
+    for kind in KINDS:
+        cells = simulated_outlines(kind, shapes, 0.5, np.random.default_rng(5))
+        found = measure_cells(
+            ArraySlide(field.rgb), [tumour(0, 0, 512, 512)], pixel_size_um=0.5, stains=stains_of(field), existing=cells
+        )  # fmt: skip
+        assert (found.refusal is not None) == refused, (kind, found.refusal)
