@@ -93,10 +93,11 @@ def apply_corrections(
     keep = np.ones(len(table), bool)
     for rows in inside:
         keep[rows] = False
-    changed, deleted = 0, 0
+    changed = 0
     added: list[tuple[ChangedCell, int, int]] = []
-    for one, rows in zip(corrections.changed, inside, strict=False):
-        place = int(regions.assign(np.array([one.centroid_xy]))[0])
+    places = _places(regions, [one.centroid_xy for one in corrections.changed])
+    # The outlines of changed cells come first.
+    for one, place, rows in zip(corrections.changed, places, inside[: len(places)], strict=True):
         code = class_code(one.class_name)
         changed += place >= 0
         if place < 0 or code is None:
@@ -108,14 +109,18 @@ def apply_corrections(
         # The new detection of the same cell lends its measurements; others in the outline are not in QuPath either.
         row = free[np.argmin(((table.centroid_xy[free] - one.ring.mean(0)) ** 2).sum(1))]
         keep[row], given[row], region[row] = True, code, place
-    for ring in corrections.deleted:
-        deleted += int(regions.assign(ring.mean(0)[None])[0] >= 0)
+    deleted = sum(place >= 0 for place in _places(regions, [ring.mean(0) for ring in corrections.deleted]))
     for row, name in _existing_rows(table, corrections):
         changed += 1
         code = class_code(name)
         keep[row], given[row] = code is not None, np.nan if code is None else code
     corrected = _with_rows(cells, replace(table, region=region), np.flatnonzero(keep), given, added)
-    return corrected, Corrected(int(changed), deleted)
+    return corrected, Corrected(changed, deleted)
+
+
+def _places(regions: RegionMap, points: Sequence[Sequence[float] | NDArray[np.float64]]) -> list[int]:
+    """Return the scored region of each point, level-0 pixels; -1 outside."""
+    return list(regions.assign(np.array(points, np.float64).reshape(-1, 2)).tolist())
 
 
 def _rows_inside(xy: NDArray[np.float32], rings: Sequence[NDArray[np.float64]]) -> list[NDArray[np.intp]]:
@@ -130,6 +135,7 @@ def _rows_inside(xy: NDArray[np.float32], rings: Sequence[NDArray[np.float64]]) 
 def _existing_rows(table: CellTable, corrections: CellCorrections) -> list[tuple[int, str | None]]:
     """Return row and class name of cells that were in QuPath before and that a person reclassified."""
     if not corrections.existing:
+        # The table may hold a million cells.
         return []
     rows = {uuid.tobytes(): row for row, uuid in enumerate(table.uuid)}
     return [(rows[uuid.bytes], name) for uuid, name in corrections.existing.items() if uuid.bytes in rows]

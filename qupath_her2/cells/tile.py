@@ -223,7 +223,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     found = _take(keep, cells, radii, profiles, features, region, blur_um, origin, grid, (low, high))
     if not work.with_tissue:
         return found
-    # Of tiles that only touch a region nothing is kept, and their tissue need not be measured.
+    # As for the focus.
     measured = slice(None) if len(found) else slice(0)
     tissue = tissue_features(planes, nuclei.centre[measured], nuclei.radii[measured])
     return replace(found, tissue=tissue[cells.of_cell[keep]])

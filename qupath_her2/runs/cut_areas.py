@@ -57,9 +57,9 @@ def marked_areas(tissue: Tissue, regions: Sequence[Region]) -> tuple[CutArea, ..
             continue
         marks = shapely.union_all(tissue_polygons(replace(tissue, mask=mask)))
         inside = [
-            shapely.intersection(marks, region)
-            for region in tumour
-            if kind != "pen" or shapely.intersection(marks, region).area <= _MOSTLY_PEN * region.area
+            covered
+            for region, covered in zip(tumour, shapely.intersection(marks, tumour), strict=True)
+            if kind != "pen" or covered.area <= _MOSTLY_PEN * region.area
         ]
         parts = polygon_parts(shapely.union_all(inside))
         if parts:

@@ -17,6 +17,7 @@ from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.tile_cells import TileCells
 from qupath_her2.records import CutArea, Refusal
 from qupath_her2.regions import RegionMap
+from qupath_her2.slides.tissue_outlines import polygon_parts
 
 __all__ = ["check_cut", "cut_out_of_focus", "cut_warning"]
 
@@ -70,8 +71,7 @@ def _shape(
     x, y = (column + first[0]) * side, (row + first[1]) * side
     blocks = shapely.union_all(shapely.box(x, y, x + side, y + side))
     scored = shapely.union_all([region.geometry for region in regions.scored])
-    inside = shapely.intersection(blocks, scored)
-    return shapely.MultiPolygon([part for part in shapely.get_parts(inside) if part.geom_type == "Polygon"])
+    return shapely.MultiPolygon(polygon_parts(shapely.intersection(blocks, scored)))
 
 
 def cut_warning(cut: CutArea, n_cells: int, pixel_size_um: float) -> str:

@@ -18,6 +18,7 @@ from qupath_her2.provenance import is_made_region, object_uuids
 from qupath_her2.records import PROPOSED_CLASS, Box, Refusal, Region
 from qupath_her2.regions import OUTSIDE, RegionMap, map_regions
 from qupath_her2.setting_ranges import check_settings
+from qupath_her2.slides.tissue_outlines import polygon_parts
 
 __all__ = ["FindTumourSettings", "TumourSearch", "search_tumour", "without_tumour"]
 
@@ -154,9 +155,8 @@ def _cut(
         shape = shapely.intersection(outline, frame)
         if hits:
             shape = shapely.difference(shape, shapely.union_all([drawn[i] for i in hits]))
-        for part in shapely.get_parts(shape):
-            # Clipping may leave lines and points where outlines touch.
-            if not isinstance(part, shapely.Polygon) or part.area * pixel_size_um**2 < settings.min_area_um2:
+        for part in polygon_parts(shape):
+            if part.area * pixel_size_um**2 < settings.min_area_um2:
                 continue
             shapely.prepare(part)
             if shapely.contains_xy(part, centre_xy[:, 0], centre_xy[:, 1]).sum() >= settings.min_cells:

@@ -8,7 +8,7 @@ same cell. Cells that were in QuPath before any result (``--cells from-regions``
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -61,7 +61,7 @@ class CellCorrections:
 
     changed: tuple[ChangedCell, ...] = ()
     deleted: tuple[NDArray[np.float64], ...] = ()
-    existing: dict[UUID, str | None] | None = None
+    existing: dict[UUID, str | None] = field(default_factory=dict)
     digest: str = ""
 
 
