@@ -118,9 +118,14 @@ def test_existing_cells_keep_outlines_and_uuids_and_are_measured(kind: str, draw
     found = measured(field, cells, stains_of(field), tumour)
     table = found.table
     order = [int.from_bytes(row.tobytes(), "big") - 1 for row in table.uuid]
-    # A few are centred beside the region, at the image's edge, where QuPath counts none.
+    # The drawn field is out of focus in places; all other cells are there, once each.
     assert set(order) <= set(range(len(cells)))
-    assert len(set(order)) == len(order) >= 0.98 * len(cells)
+    assert (
+        len(set(order))
+        == len(order)
+        == len(cells) - sum(area.n_cells for area in found.cut)
+        > 0.98 * len(cells)
+    )
     for row, i in enumerate(order):
         for name in ("cell", "nucleus"):
             xy, offsets = getattr(cells, f"{name}_xy"), getattr(cells, f"{name}_offsets")

@@ -47,11 +47,21 @@ def region(tumour):
 def measure(field, stains_of, region):
     """A function that measures the field, or another image with the same stains."""
 
-    def run(rgb=None, regions=None, *, grid: dict | None = None, pixel_size_um: float = 0.5, **more):
+    def run(
+        rgb=None,
+        regions=None,
+        *,
+        grid: dict | None = None,
+        quality: dict | None = None,
+        pixel_size_um: float = 0.5,
+        **more,
+    ):
         return measure_cells(
             ArraySlide(field.rgb if rgb is None else rgb), [region] if regions is None else regions,
             pixel_size_um=pixel_size_um, stains=stains_of(field),
-            settings=CellSettings(grid=GridSettings(**(grid or {}))), **more,
+            settings=CellSettings(
+                grid=GridSettings(**(grid or {})), quality=QualitySettings(**(quality or {}))
+            ), **more,
         )  # fmt: skip
 
     return run
@@ -138,11 +148,14 @@ def test_coordinates_are_level_0_pixels(pixel_size_um: float, side: int, drawn, 
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(256, 0), (512, 768)])
-def test_padding_an_image_shifts_its_cells(dx: int, dy: int, field, measure, reference, region) -> None:
+def test_padding_an_image_shifts_its_cells(dx: int, dy: int, field, measure, region) -> None:
+    # Where padding meets the picture there is a sharp edge that the picture's own frame is not: nothing is cut out.
+    uncut = {"max_edge_blur_um": 10.0}
+    reference = measure(quality=uncut)
     rgb = np.full((HEIGHT + dy, WIDTH + dx, 3), 255, np.uint8)
     rgb[dy:, dx:] = field.rgb
     moved = replace(region, geometry=shapely.affinity.translate(region.geometry, dx, dy))
-    found = measure(rgb, [moved])
+    found = measure(rgb, [moved], quality=uncut)
     # Resolution of single precision at 1,000 pixels.
     for name in ("centroid_xy", "cell_xy", "nucleus_xy"):
         there = getattr(found.table, name) - [dx, dy]
@@ -190,7 +203,8 @@ def test_progress_counts_tiles_and_cells(measure, reference) -> None:
     measure(grid={"tile_px": 256}, workers=2, progress=lambda *call: calls.append(call))
     assert [done for done, _, _ in calls] == list(range(1, len(calls) + 1))
     assert {of for _, of, _ in calls} == {len(calls)}
-    assert calls[-1][2] == len(reference.table)
+    # Cells out of focus are counted, too, before they are cut out.
+    assert calls[-1][2] == len(reference.table) + sum(area.n_cells for area in reference.cut)
     assert [n for _, _, n in calls] == sorted(n for _, _, n in calls)
 
 

@@ -85,10 +85,9 @@ def test_each_kind_of_slide_and_region_file_gives_the_cells_of_the_same_pixels(
     assert set(rows) == {"dicom/a.dcm", "bitmap.bmp", "polaris.qptiff", "hamamatsu.ndpi"}
     assert {row["status"] for row in rows.values()} == {"scored"}
     cells = {name: int(row["cells"]) for name, row in rows.items()}
-    assert cells["bitmap.bmp"] > 50
-    # The glass is measured on a smaller picture, which a pyramid holds and a bitmap does not.
-    for name in ("dicom/a.dcm", "polaris.qptiff"):
-        assert cells[name] == pytest.approx(cells["bitmap.bmp"], rel=0.02)
+    assert cells["bitmap.bmp"] == cells["polaris.qptiff"] > 50
+    # Its glass is measured on its second level: 234 instead of 237, and one cell fewer.
+    assert cells["dicom/a.dcm"] == pytest.approx(cells["bitmap.bmp"], abs=1)
     # Its pixels went through JPEG.
     assert cells["hamamatsu.ndpi"] == pytest.approx(cells["bitmap.bmp"], rel=0.1)
     for image in find_images(tmp_path):
