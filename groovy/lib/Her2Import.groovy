@@ -210,18 +210,23 @@ class Her2Import {
         // A network's prediction is never shown as the score.
         if (kind.isPrediction) {
             found.put("HER2 predicted class", result.scoreText())
-            found.put("HER2 prediction", Her2Json.text(result.score, "reason"))
+            found.put("HER2 prediction", reason(result))
             found.put("HER2 prediction run", result.run)
             return found
         }
         Double hScore = Her2Json.number(result.score, "h_score")
         Double cells = Her2Json.number(result.score, "n_cells")
         found.put(scoreKey(entry), result.scoreText())
-        found.put("HER2 reason", Her2Json.text(result.score, "reason"))
+        found.put("HER2 reason", reason(result))
         found.put("HER2 H-score", hScore == null ? null : String.format(Locale.ROOT, "%.1f", hScore))
         found.put("HER2 cells", cells == null ? null : String.valueOf(cells.longValue()))
         found.put("HER2 run", result.run)
         return found
+    }
+
+    /** In the words of QuPath, whose project browser shows it. */
+    private static String reason(Her2Result result) {
+        return Her2Words.inQuPath(Her2Json.text(result.score, "reason"))
     }
 
     private static String scoreKey(ProjectImageEntry<?> entry) {

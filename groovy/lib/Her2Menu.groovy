@@ -103,7 +103,7 @@ class Her2Menu {
             root instanceof FileNotFoundException
         String unexpected = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the " +
             "details. Please report them."
-        Dialogs.showErrorMessage(TITLE, isForUser ? root.message : unexpected)
+        Dialogs.showErrorMessage(TITLE, isForUser ? Her2Words.inQuPath(root.message) : unexpected)
     }
 
     private static void setPython() {

@@ -56,7 +56,7 @@ class Her2Window {
     /** Show a message that stays until it is closed; the script continues. */
     static void show(String title, String text) {
         if (QuPathGUI.getInstance() != null)
-            Platform.runLater { Dialogs.showMessageDialog(title, text) }
+            Platform.runLater { Dialogs.showMessageDialog(title, Her2Words.inQuPath(text)) }
     }
 
     /** Show a table in a monospaced font, so that its columns line up. */
@@ -64,7 +64,7 @@ class Her2Window {
         if (QuPathGUI.getInstance() == null)
             return
         Platform.runLater {
-            Label label = new Label(text)
+            Label label = new Label(Her2Words.inQuPath(text))
             label.setStyle("-fx-font-family: 'monospaced';")
             Dialogs.showMessageDialog(title, label)
         }
