@@ -12,6 +12,7 @@ Her2Error
 ├── ExchangeError (ValueError)      an exchange folder or a run that is damaged or of another format
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
 ├── RegistrationError (ValueError)  two slides that cannot be registered
+├── ReviewError (ValueError)        readings, rounds, labels or profiles of a review that cannot be used
 ├── ScoringError (ValueError)       a scoring request that no guideline answers
 ├── QuPathError (RuntimeError)      no QuPath installation, or QuPath failed
 └── MissingExtraError (ImportError) an optional dependency that is not installed; names the pip command
@@ -35,6 +36,7 @@ __all__ = [
     "QuPathError",
     "RegionFileError",
     "RegistrationError",
+    "ReviewError",
     "ScoringError",
     "SettingsError",
     "TrainingError",
@@ -103,6 +105,10 @@ class OutputError(Her2Error, OSError):
 
 class RegistrationError(Her2Error, ValueError):
     """Two slides cannot be registered, or not accurately enough to transfer regions."""
+
+
+class ReviewError(Her2Error, ValueError):
+    """Readings, rounds, labels or profiles of a review cannot be used."""
 
 
 class ScoringError(Her2Error, ValueError):

@@ -22,6 +22,7 @@ from qupath_her2.cli.pull import pull
 from qupath_her2.cli.push import push
 from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
+from qupath_her2.cli.review import review
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
 from qupath_her2.cli.train import train
@@ -85,6 +86,7 @@ for _verb in (
 ):
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)
+app.add_typer(review, name="review")
 
 
 def main() -> None:

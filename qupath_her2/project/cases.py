@@ -8,9 +8,7 @@ decimal commas, tabs, the ``sep=`` line and the byte order mark that Excel write
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import re
 import unicodedata
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qupath_her2.errors import CasesFileError
+from qupath_her2.project.spreadsheet import read_rows
 from qupath_her2.records import CaseInfo
 from qupath_her2.setting_ranges import shown
 
@@ -69,7 +68,7 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
     CasesFileError
         The file cannot be read, has no ``image`` column, or has invalid rows, which are all listed.
     """
-    rows = _read_rows(path)
+    rows = read_rows(path)
     if not rows:
         raise CasesFileError(
             f"'{path}' is empty. Its first line must name the columns: {', '.join(_COLUMNS)}."
@@ -126,49 +125,6 @@ def _row_problems(row: list[str], n_columns: int, values: Mapping[str, str]) -> 
                 f"case is {value!r}, a rounded number; format the column as text and write the id again"
             )
     return problems
-
-
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return (line number, cells) of each row, whatever encoding and delimiter the spreadsheet program used."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CasesFileError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-    # "Unicode text" from Excel is tab-separated UTF-16 with a byte order mark.
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise CasesFileError(
-            f"'{path}' is not UTF-8. In Excel, save it as 'CSV UTF-8 (comma delimited)'."
-        ) from error
-    if "\0" in text:
-        raise CasesFileError(
-            f"'{path}' is not text, or UTF-16 without a byte order mark. In Excel, save it as 'CSV UTF-8 (comma "
-            "delimited)'."
-        )
-    lines = text.splitlines(keepends=True)
-    skipped = 0
-    delimiter = None
-    if lines and (stated := re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE)):
-        delimiter, skipped = stated.group(1), 1
-    body = "".join(lines[skipped:])
-    first = next((line for line in lines[skipped:] if line.strip()), "")
-    # csv.Sniffer guesses from the values and is fooled by decimal commas; the header line decides here.
-    delimiter = delimiter or max(";\t,", key=first.count)
-    if delimiter in '"\r':
-        raise CasesFileError(
-            f"'{path}' names {delimiter!r} as its separator. Write sep=; or leave the line out."
-        )
-    # Strict, as a quote that is not closed would make one cell of the rest of the file.
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return [(reader.line_num + skipped, row) for row in reader if row]
-    except csv.Error as error:
-        raise CasesFileError(
-            f"'{path}' line {reader.line_num + skipped} is not CSV: {error}. Check its quotes: each that opens must "
-            "close, at the end of the cell."
-        ) from error
 
 
 def _header(cells: list[str], path: Path) -> dict[str, int]:
@@ -259,7 +215,7 @@ def read_case_column(path: Path, columns: Sequence[str]) -> tuple[str | None, di
     CasesFileError
         The file cannot be read.
     """
-    rows = _read_rows(path)
+    rows = read_rows(path)
     names = [_plain_name(cell) for cell in rows[0][1]] if rows else []
     # Reversed, so that the first of two columns with the same name wins.
     positions = {_ALIASES.get(name, name): i for i, name in reversed(list(enumerate(names)))}

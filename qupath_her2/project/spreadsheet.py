@@ -1,4 +1,4 @@
-"""CSV for spreadsheets: opens in Excel without an import dialogue, and no cell runs as a formula."""
+"""CSV from and for spreadsheets: read as programs write it, written so that no cell runs as a formula."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from qupath_her2.errors import CasesFileError
 from qupath_her2.project.visible_text import visible_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-__all__ = ["csv_bytes", "spreadsheet_text"]
+    from qupath_her2.errors import Her2Error
+
+__all__ = ["csv_bytes", "read_rows", "spreadsheet_text"]
 
 #: A spreadsheet runs a text cell that starts with one of these as a formula (OWASP "CSV injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -44,3 +48,60 @@ def csv_bytes(rows: Iterable[Sequence[str | None]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([spreadsheet_text(cell) for cell in row] for row in rows)
     return text.getvalue().encode("utf-8-sig")
+
+
+def read_rows(path: Path, kind: type[Her2Error] = CasesFileError) -> list[tuple[int, list[str]]]:
+    """Return (line number, cells) of each row, whatever encoding and delimiter the spreadsheet program used.
+
+    Parameters
+    ----------
+    path
+        A CSV file.
+    kind
+        Error to raise.
+
+    Returns
+    -------
+    list[tuple[int, list[str]]]
+        Rows without the empty ones.
+
+    Raises
+    ------
+    Her2Error
+        Of `kind`: the file cannot be read or is not CSV.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise kind(f"'{path}' cannot be read: {error.strerror or error}.") from error
+    # "Unicode text" from Excel is tab-separated UTF-16 with a byte order mark.
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise kind(f"'{path}' is not UTF-8. In Excel, save it as 'CSV UTF-8 (comma delimited)'.") from error
+    if "\0" in text:
+        raise kind(
+            f"'{path}' is not text, or UTF-16 without a byte order mark. In Excel, save it as 'CSV UTF-8 (comma "
+            "delimited)'."
+        )
+    lines = text.splitlines(keepends=True)
+    skipped = 0
+    delimiter = None
+    if lines and (stated := re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE)):
+        delimiter, skipped = stated.group(1), 1
+    body = "".join(lines[skipped:])
+    first = next((line for line in lines[skipped:] if line.strip()), "")
+    # csv.Sniffer guesses from the values and is fooled by decimal commas; the header line decides here.
+    delimiter = delimiter or max(";\t,", key=first.count)
+    if delimiter in '"\r':
+        raise kind(f"'{path}' names {delimiter!r} as its separator. Write sep=; or leave the line out.")
+    # Strict, as a quote that is not closed would make one cell of the rest of the file.
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return [(reader.line_num + skipped, row) for row in reader if row]
+    except csv.Error as error:
+        raise kind(
+            f"'{path}' line {reader.line_num + skipped} is not CSV: {error}. Check its quotes: each that opens must "
+            "close, at the end of the cell."
+        ) from error

@@ -40,6 +40,12 @@ TYPED_ELSEWHERE = {
     "excluded; pass --keep-controls to include it": (
         "tests/unit/scoring/indicators/test_tissue.py::test_controls_are_excluded_with_a_warning_unless_kept"
     ),
+    "--cuts {} are no rising numbers. Write e.g. 1,5,10.": (
+        "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
+    ),
+    "--classes {} is no list of two or more classes. Write e.g. 0,1+,2+,3+.": (
+        "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
+    ),
 }
 
 #: {piece of a text: why no test types it}.

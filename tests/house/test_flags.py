@@ -36,13 +36,15 @@ FLAG = r"(?<![\w-])--[a-z][a-z0-9-]*(?<!-)"
 
 
 def _verbs() -> dict[str, set[str]]:
-    """The flags of each verb, as the program itself has them."""
+    """The flags of each verb, as the program itself has them; of a group of verbs, those of all its verbs."""
     group: Any = typer.main.get_command(app)
-    return {
-        name: {flag for one in (*command.params, *group.params) for flag in (*one.opts, *one.secondary_opts)}
-        | {"--help"}
-        for name, command in group.commands.items()
-    }
+    verbs = {}
+    for name, command in group.commands.items():
+        parameters = [*group.params, *command.params]
+        for below in getattr(command, "commands", {}).values():
+            parameters += below.params
+        verbs[name] = {flag for one in parameters for flag in (*one.opts, *one.secondary_opts)} | {"--help"}
+    return verbs
 
 
 VERBS = _verbs()

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from qupath_her2.scoring.agreement.pairs import Pairs
 
-__all__ = ["BootstrapSettings", "Estimate", "Weights", "draw_matrices", "estimate_kappa", "weighted_kappa"]
+__all__ = [
+    "BootstrapSettings",
+    "Estimate",
+    "Weights",
+    "draw_matrices",
+    "estimate_from",
+    "estimate_kappa",
+    "estimates_from",
+    "weighted_kappa",
+]
 
 Weights: TypeAlias = Literal["none", "linear", "quadratic"]
 
@@ -124,12 +133,26 @@ def estimate_kappa(matrix: NDArray[np.int64], draws: NDArray[np.int64], weights:
     Estimate
         Kappa of `matrix`, and the 2.5 % and 97.5 % quantiles over `draws`.
     """
-    value = float(weighted_kappa(matrix, weights))
-    drawn = weighted_kappa(draws, weights)
-    defined = drawn[np.isfinite(drawn)]
-    missing = len(drawn) - len(defined)
-    if not math.isfinite(value) or len(defined) == 0:
-        return Estimate(value, undefined_draws=missing)
+    return estimate_from(np.append(weighted_kappa(matrix, weights), weighted_kappa(draws, weights)))
+
+
+def estimate_from(values: NDArray[np.float64]) -> Estimate:
+    """Return value and 95 % interval of a statistic, float64 (1 + draws): of the sample, then of each resample."""
+    return estimates_from(values[:, None])[0]
+
+
+def estimates_from(values: NDArray[np.float64]) -> list[Estimate]:
+    """Return value and interval of P statistics, float64 (1 + draws, P), as `estimate_from` does of one."""
+    drawn = values[1:]
+    is_defined = np.isfinite(drawn)
+    missing = (~is_defined).sum(axis=0)
+    low, high = np.full((2, values.shape[1]), np.nan)
+    # All columns without such resamples in one call, which costs little more than one column.
+    whole = np.flatnonzero((missing == 0) & np.isfinite(values[0]) & (len(drawn) > 0))
+    if len(whole):
+        low[whole], high[whole] = np.quantile(drawn[:, whole], [0.025, 0.975], axis=0)
     # Resamples in which all cases fall into one class have no kappa; `undefined_draws` reports how many.
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), missing)
+    for column in np.flatnonzero((missing > 0) & (missing < len(drawn)) & np.isfinite(values[0])).tolist():
+        low[column], high[column] = np.quantile(drawn[is_defined[:, column], column], [0.025, 0.975])
+    columns = zip(values[0].tolist(), low.tolist(), high.tolist(), missing.tolist(), strict=True)
+    return [Estimate(*column) for column in columns]
