@@ -106,7 +106,7 @@ def _crop_centres(
     with TemporaryDirectory() as temporary:
         for name in dict.fromkeys(crop[0] for crop in crops):
             own = [crop for crop in crops if crop[0] == name]
-            path, grow = _shown(field_file(folder, name), UM_PX[name], Path(temporary))
+            path, grow = _shown(field_file([folder], name), UM_PX[name], Path(temporary))
             every = _found(path, UM_PX[name] / grow, grow, own, network, 0.0)
             tumour = _found(path, UM_PX[name] / grow, grow, own, network, _TUMOUR_SHARE)
             for crop, cells, kept in zip(own, every, tumour, strict=True):

@@ -32,7 +32,9 @@ from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 from tests.quality.breast_nuclei import (
     CROP_PX,
-    UM_PX,
+    MARKS,
+    MORE_MARKS,
+    MORE_UM_PX,
     Mark,
     field_file,
     marked_crops,
@@ -100,11 +102,11 @@ def fit_to_marks(
     return fit
 
 
-def breast_rows(folder: Path) -> Iterator[Rows]:
-    """Yield features and fit of the outlines of each marked breast crop, with samples of its whole field."""
-    crops = marked_crops()
-    for name, um_px in UM_PX.items():
-        slide = open_slide(field_file(folder, name))
+def breast_rows(folders: Sequence[Path]) -> Iterator[tuple[str, Rows]]:
+    """Yield the field, and features and fit of the outlines, of each marked breast crop, with samples of its field."""
+    crops = {**marked_crops(MARKS), **marked_crops(MORE_MARKS)}
+    for name, um_px in MORE_UM_PX.items():
+        slide = open_slide(field_file(folders, name))
         tissue = find_tissue(slide, pixel_size_um=um_px)
         (stains,) = group_vectors([(slide, tissue)], um_px)
         stains, grid = replace(stains, background_rgb=tissue.background_rgb), make_grid(um_px)
@@ -126,5 +128,5 @@ def breast_rows(folder: Path) -> Iterator[Rows]:
             fit = fit_to_marks(found, xy, rings, crops[crop], um_px)
             told = np.isfinite(fit)
             measures = nucleus_features(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
-            yield measures[told], fit[told]
+            yield name, (measures[told], fit[told])
         slide.close()

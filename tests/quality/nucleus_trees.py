@@ -1,6 +1,6 @@
 """Train the trees that rate nuclear outlines.
 
-``python -m tests.quality.nucleus_trees OUT.npz --cores DIR --breast DIR``
+``python -m tests.quality.nucleus_trees OUT.npz --cores DIR --breast DIR [DIR]``
 
 They are trained on drawn fields, on real crops in which nuclei were marked as ellipses (`marked_nuclei.csv`), and on
 crops of breast fields in which their centres were marked (`breast_outlines`). The target is the fit of an outline
@@ -54,7 +54,7 @@ Rows = tuple[NDArray[np.float32], NDArray[np.float64]]
 _FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
 _FIRST_TISSUE_SEED, _TISSUES = 5200, 16
 #: Weights in the training of the breast crops, of the cores, and of drawn fields.
-_SHARES = (0.22, 0.2, 0.58)
+_SHARES = (0.25, 0.35, 0.4)
 _HALO_PX = 128
 #: Side of a marked crop, level-0 px.
 CROP_PX = 256
@@ -83,8 +83,8 @@ def _rows(
             best[i, int(not sure[j])] = max(best[i, int(not sure[j])], fit)
     # Outlines that the detector drops beforehand would only use up splits.
     kept = inside & detector.is_possible(found) & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
-    measures = nucleus_features(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
-    return measures[kept], np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
+    measures = nucleus_features(found.take(kept), detector.strong_edge_od, detector.strong_hematoxylin_od)
+    return measures, np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
 
 
 def drawn_rows() -> Iterator[Rows]:
@@ -209,8 +209,8 @@ def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def train_trees(parts: Sequence[Sequence[Rows]], out: Path) -> None:
-    """Train the trees on outlines of breast crops, cores and drawn fields, and write them as plain arrays."""
+def train_trees(parts: Sequence[Sequence[Rows]]) -> dict[str, NDArray[Any]]:
+    """Train the trees on outlines of breast crops, of cores and of drawn fields, and return them as plain arrays."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     counts = [sum(len(rows[1]) for rows in part) for part in parts]
@@ -222,9 +222,7 @@ def train_trees(parts: Sequence[Sequence[Rows]], out: Path) -> None:
     rows = [one for part in parts for one in part]
     fit = np.concatenate([one[1] for one in rows])
     model.fit(np.concatenate([one[0] for one in rows]), fit, weight / weight.mean())
-    stored: dict[str, Any] = {"features": np.array(NUCLEUS_FEATURES)}
-    stored.update({f"quality/{name}": array for name, array in tree_arrays(model).items()})
-    np.savez_compressed(out, **stored)
+    return tree_arrays(model)
 
 
 def main() -> None:
@@ -232,11 +230,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="file to write, for example nucleus_trees.npz")
     parser.add_argument("--cores", type=Path, required=True, help="folder of the marked cores, <core>_*.jpg")
-    parser.add_argument("--breast", type=Path, required=True, help="folder of the breast fields (IHC)")
-    given = parser.parse_args()
-    train_trees(
-        [list(breast_rows(given.breast)), list(marked_rows(given.cores)), list(drawn_rows())], given.out
+    parser.add_argument(
+        "--breast", type=Path, nargs="+", required=True, help="folders of the breast fields (IHC, PD-L1)"
     )
+    given = parser.parse_args()
+    breast = [rows for _, rows in breast_rows(given.breast)]
+    trees = train_trees([breast, list(marked_rows(given.cores)), list(drawn_rows())])
+    stored = {f"quality/{name}": array for name, array in trees.items()}
+    np.savez_compressed(given.out, features=np.array(NUCLEUS_FEATURES), **stored)
 
 
 if __name__ == "__main__":

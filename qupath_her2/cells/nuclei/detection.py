@@ -107,7 +107,8 @@ class DetectionSettings:
         Smallest nucleus.
     min_rating
         Lowest rating kept. The trees predict how well an outline fits a nucleus: 0 for an intersection over union of
-        0.25 or less, 1 for 0.75 or more.
+        0.25 or less, 1 for 0.75 or more. Of 0.2, 0.25, 0.3 and 0.35, 0.3 gave the best F1 on twelve crops of six
+        breast fields, each left out of training; among pale crowded nuclei lower values find more.
     full_area_um2, size_growth
         Competing outlines are weighted by ``(area / full_area_um2) ** size_growth``, at most 1, so that part of a
         nucleus wins over the whole only where it fits clearly better.
@@ -128,7 +129,7 @@ class DetectionSettings:
     """
 
     min_area_um2: Annotated[float, Range(0.5, 1000, "µm²")] = 8.0
-    min_rating: Share = 0.25
+    min_rating: Share = 0.3
     full_area_um2: Annotated[float, Range(1, 2000, "µm²")] = 90.0
     size_growth: Annotated[float, Range(0, 3)] = 0.25
     min_hematoxylin_share: Share = 0.35
