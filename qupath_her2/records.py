@@ -348,7 +348,8 @@ class ImageResult:
     """The outcome of one job: the folder of the finished run, and its score.
 
     `state` is ``scored``, ``predicted``, ``proposed``, ``not assessable``, ``up to date`` or ``failed`` (then `error`
-    holds the message).
+    holds the message). `earlier` is a sentence on the image's score before this job where that one still counts, or
+    where it was changed; "" otherwise. `is_current` is False where the earlier score still counts.
     """
 
     image: str
@@ -359,3 +360,5 @@ class ImageResult:
     error: str | None = None
     n_cells: int = 0
     seconds: float = 0.0
+    earlier: str = ""
+    is_current: bool = True

@@ -37,6 +37,8 @@ class Her2Scoring {
     boolean inPlace = false
     /** Propose tumour regions instead of scoring. */
     private final boolean isProposing
+    /** The outcome in words of images whose earlier score still counts, by image: nothing is imported into them. */
+    private final Map<String, String> left = [:]
     /** Further arguments of `qupath-her2 run`. */
     private final List<String> options = []
     /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
@@ -186,6 +188,7 @@ class Her2Scoring {
         export(entries, progress)
         Map<String, String> byImage = new LinkedHashMap<String, String>()
         Map<String, String> ids = Her2Exchange.idsByEntry(her2)
+        left.clear()
         new Her2PythonRun(python, arguments(entries, ids), her2).await(progress) { JsonObject event ->
             follow(event, progress, byImage)
         }
@@ -226,15 +229,24 @@ class Her2Scoring {
         return found
     }
 
-    private static void follow(JsonObject event, Her2Progress progress, Map<String, String> failed) {
+    private void follow(JsonObject event, Her2Progress progress, Map<String, String> failed) {
         Map.Entry<String, Double> shown = Her2Progress.messageOf(event)
         if (shown != null)
             progress.show(shown.key, EXPORTED + (IMPORT_FROM - EXPORTED) * shown.value)
-        if (Her2Json.text(event, "event") == "finished" && Her2Json.text(event, "state") == "failed")
-            failed.put(Her2Json.text(event, "image"), Her2Json.text(event, "reason") ?: "It failed without a message.")
+        if (Her2Json.text(event, "event") != "finished")
+            return
+        String image = Her2Json.text(event, "image")
+        String reason = Her2Json.text(event, "reason")
+        if (Her2Json.text(event, "state") == "failed")
+            failed.put(image, reason ?: "It failed without a message.")
+        else if (Her2Json.text(event, "is_current") == "false")
+            left.put(image, "$reason\n${Her2Json.text(event, 'earlier')}".toString())
     }
 
     private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
+        String image = Her2Exchange.idsByEntry(her2).get(entry.getID())
+        if (left.containsKey(image))
+            return leftAsItWas(entry, image)
         Her2Import importer = new Her2Import(project, results())
         importer.open = open()
         importer.cancelled = progress
@@ -245,6 +257,15 @@ class Her2Scoring {
         Map<String, Object> outcome = importer.push(entry)
         outcome.put("name", entry.getImageName())
         outcome.put("message", sentence((String) outcome.get("image")))
+        return outcome
+    }
+
+    private Map<String, Object> leftAsItWas(ProjectImageEntry<BufferedImage> entry, String image) {
+        Map<String, Object> outcome = new LinkedHashMap<String, Object>()
+        outcome.put("state", "left")
+        outcome.put("image", image)
+        outcome.put("name", entry.getImageName())
+        outcome.put("message", left.get(image))
         return outcome
     }
 

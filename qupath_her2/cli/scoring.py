@@ -228,15 +228,19 @@ def show_table(results: Sequence[ImageResult]) -> None:
         names, columns, left = _PROPOSAL_COLUMNS, _proposal_cells, ()
     rows = [(visible_name(result.name), *columns(result)) for result in results]
     title = f"{proposed_note(scores)} Research use only".strip()
-    say_table(title, ("Image", *names), rows, left=left, details=[_refusal(result) for result in results])
+    say_table(title, ("Image", *names), rows, left=left, details=[_details(result) for result in results])
 
 
-def _refusal(result: ImageResult) -> list[str]:
-    """Return the reason of an image that is not assessable, which names the way out; empty for any other."""
+def _details(result: ImageResult) -> list[str]:
+    """Return the reason of an image that is not assessable, which names the way out, and what became of its score."""
+    earlier = [result.earlier] if result.earlier else []
     if result.score is None or result.score.status != "not assessable":
-        return []
+        return earlier
     # Its row and the line above the table have said the rest.
-    return [result.score.reason.removeprefix("Not assessable: ").removesuffix(RESEARCH_USE).rstrip()]
+    return [
+        result.score.reason.removeprefix("Not assessable: ").removesuffix(RESEARCH_USE).rstrip(),
+        *earlier,
+    ]
 
 
 def _prediction_cells(result: ImageResult) -> list[str]:

@@ -132,6 +132,7 @@ class JsonView(QuietView):
             fields |= {"state": event.result.state, "score": score.score if score else None}
             fields |= {"reason": event.result.error or (score.reason if score else None)}
             fields |= {"cells": event.result.n_cells, "seconds": round(event.result.seconds, 3)}
+            fields |= {"earlier": event.result.earlier, "is_current": event.result.is_current}
         left = self._tally.seconds_left
         fields |= {
             "images_done": self._tally.finished,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run
-from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run, set_current
 from qupath_her2.records import ImageResult
+from qupath_her2.runs.earlier_score import earlier_score, stored_score
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
 from qupath_her2.runs.inputs import gather_inputs, unopened_inputs
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qupath_her2.project.exchange.correction_files import CellCorrections
     from qupath_her2.project.exchange.locks import ImageLock
     from qupath_her2.project.exchange.run_record import RunRecord
+    from qupath_her2.runs.earlier_score import EarlierScore
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs, Progress
     from qupath_her2.slides.readers.slide import Slide
@@ -97,17 +98,27 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
     # Opened before it is locked: a missing or broken file then leaves no folder for a result.
     with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:
         inputs = gather_inputs(job, slide)
-        done = _up_to_date(job, inputs)
+        earlier = earlier_score(job, inputs)
+        done = _up_to_date(job, inputs, earlier)
         if done is not None:
             if job.options.geojson:
                 done = add_geojson(lock, done)
-            return unchanged_result(job, done, time.monotonic() - start)
+            return _compared(unchanged_result(job, done, time.monotonic() - start), earlier)
         # --force measures again: it is the way out where stored cells are doubted.
         finished = None if job.options.force else _from_stored(job, inputs)
         if finished is None:
             _, finished = measure_image(job, slide, inputs, progress=_alive(lock, progress), threads=threads)
-        run_dir = write_run(job, lock, slide, inputs, finished, seconds=time.monotonic() - start)
-    return _result(job, finished, run_dir, start)
+        stands = earlier is not None and earlier.stands(finished.score)
+        seconds = time.monotonic() - start
+        run_dir = write_run(job, lock, slide, inputs, finished, seconds=seconds, make_current=not stands)
+    return _compared(_result(job, finished, run_dir, start), earlier)
+
+
+def _compared(result: ImageResult, earlier: EarlierScore | None) -> ImageResult:
+    """Return a result that says whether the earlier score still counts."""
+    if earlier is None or result.score is None or not earlier.stands(result.score):
+        return result
+    return replace(result, earlier=earlier.left, is_current=False)
 
 
 def measure_image(
@@ -145,15 +156,21 @@ def measure_image(
     return inputs, job.method.measure(setup, progress=progress, threads=threads)
 
 
-def _up_to_date(job: ScoreJob, inputs: Inputs) -> Path | None:
-    return None if job.options.force else find_run(job.out, job.image, inputs.hash)
+def _up_to_date(job: ScoreJob, inputs: Inputs, earlier: EarlierScore | None) -> Path | None:
+    """Return the finished run of these inputs, made current unless the earlier score stands beside it."""
+    if job.options.force:
+        return None
+    done = find_run(job.out, job.image, inputs.hash, make_current=False)
+    if done is not None and not (earlier is not None and earlier.stands(stored_score(done))):
+        set_current(done)
+    return done
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:
     """Write a run with the reason why QuPath could not export the image; the image is not opened."""
     inputs = unopened_inputs(job)
     with lock_image(job.out, job.image) as lock:
-        done = _up_to_date(job, inputs)
+        done = _up_to_date(job, inputs, None)
         if done is not None:
             return unchanged_result(job, done, time.monotonic() - start)
         finished = unopened_image(job)
@@ -246,7 +263,7 @@ def unchanged_result(job: ScoreJob, run_dir: Path, seconds: float) -> ImageResul
     ImageResult
         In the state ``up to date``, with the score of that run.
     """
-    score = read_score((run_dir / "score.json").read_bytes())
+    score = stored_score(run_dir)
     return ImageResult(
         job.image,
         job.name,

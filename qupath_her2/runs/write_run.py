@@ -41,8 +41,9 @@ def write_run(
     finished: FinishedImage,
     *,
     seconds: float,
+    make_current: bool = True,
 ) -> Path:
-    """Write the run of an image and make it the current one.
+    """Write the run of an image.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def write_run(
         The result to write.
     seconds
         Time spent on the image.
+    make_current
+        Make it the run that counts for the image.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def write_run(
         Read-only folder, full disk; the image keeps its former run.
     """
     # Written under a temporary name and renamed at the end: a killed process leaves no half-written run.
-    with new_run(lock, inputs.hash) as writer:
+    with new_run(lock, inputs.hash, make_current=make_current) as writer:
         write_files(writer, finished, slide, geojson=job.options.geojson)
         writer.finish(_record(job, slide, inputs, finished, seconds))
     return writer.final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import shapely
+import tifffile
+from PIL import Image
 
 from qupath_her2.synthetic.example_project import write_field
 from tests.groovy.conftest import SCRIPTS
@@ -18,6 +25,10 @@ from tests.helpers.qupath import QuPath, java_options
 HERE = Path(__file__).parent / "scripts"
 ROOT = SCRIPTS.parent
 SIDE_PX = 320
+#: Variable with the folder of the real cores, their pixel size, and the side of the window that is used of each.
+REAL_DATA = "QUPATH_HER2_REAL_DATA"
+CORE_UM_PX = 0.32
+CORE_SIDE_PX = 1600
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +106,39 @@ def make_fields(qupath: QuPath, folder: Path, private: Path, scores: Sequence[st
     folder.mkdir(parents=True)
     for number, score in enumerate(scores, start=1):
         write_field(folder, f"case{number:02}", score=score, seed=103 + number, side_px=SIDE_PX)
+    return project_of(qupath, folder, private, 0.5)
+
+
+def make_cores(qupath: QuPath, folder: Path, private: Path) -> Fields:
+    """Make a project in `folder` of a window in the middle of each real core, case01 to case04, with a Tumor region."""
+    folder.mkdir(parents=True)
+    half = CORE_SIDE_PX // 2
+    for number, path in enumerate(sorted(Path(os.environ[REAL_DATA]).glob("*.jpg")), start=1):
+        with Image.open(path) as core:
+            x, y = core.width // 2, core.height // 2
+            window = core.convert("RGB").crop((x - half, y - half, x + half, y + half))
+        tifffile.imwrite(
+            folder / f"case{number:02}.ome.tif", np.asarray(window), photometric="rgb", tile=(256, 256)
+        )
+        region = {
+            "type": "Feature",
+            "id": str(UUID(int=number, version=4)),
+            "geometry": shapely.geometry.mapping(shapely.Point(half, half).buffer(0.9 * half)),
+            "properties": {
+                "objectType": "annotation",
+                "classification": {"name": "Tumor", "color": [200, 0, 0]},
+            },
+        }
+        content = {"type": "FeatureCollection", "features": [region]}
+        (folder / f"case{number:02}.geojson").write_text(json.dumps(content), encoding="utf-8")
+    return project_of(qupath, folder, private, CORE_UM_PX)
+
+
+def project_of(qupath: QuPath, folder: Path, private: Path, pixel_size_um: float) -> Fields:
+    """Make a project of the images in `folder`, each with its regions in a GeoJSON file."""
     made = Fields(qupath, folder, private)
-    said = made.run(HERE / "make_fields.groovy", "--args", str(folder))
-    assert f"MADE {len(scores)}" in said, said
+    said = made.run(HERE / "make_fields.groovy", "--args", str(folder), "--args", str(pixel_size_um))
+    assert f"MADE {len(list(folder.glob('*.ome.tif')))}" in said, said
     return made
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "read_record",
     "read_run",
     "remove_old_runs",
+    "set_current",
     "validate_run",
 ]
 
@@ -74,7 +75,7 @@ class RunWriter:
 
 
 @contextlib.contextmanager
-def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
+def new_run(lock: ImageLock, input_hash: str, *, make_current: bool = True) -> Iterator[RunWriter]:
     """Write a run of the locked image: it becomes the current run at the end of the block, or leaves no trace.
 
     Parameters
@@ -84,6 +85,8 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
     input_hash
         Result of `provenance.input_hash`. The run id is its key, with ``-2``, ``-3`` … appended if there is already
         a run with that key.
+    make_current
+        False leaves the image's current run as it is.
 
     Yields
     ------
@@ -121,7 +124,13 @@ def new_run(lock: ImageLock, input_hash: str) -> Iterator[RunWriter]:
         _remove_if_empty(folder)
         raise
     # Outside the try block: the run is complete by now, and must not be removed if only the pointer cannot be written.
-    replace_file(folder / _CURRENT, orjson.dumps({"run": run}) + b"\n")
+    if make_current:
+        set_current(writer.final)
+
+
+def set_current(run_dir: Path) -> None:
+    """Make a finished run the one that counts for its image."""
+    replace_file(run_dir.parent / _CURRENT, orjson.dumps({"run": run_dir.name}) + b"\n")
 
 
 def _seal(writer: RunWriter, record: RunRecord) -> None:
@@ -258,7 +267,7 @@ def read_run(run_dir: Path) -> tuple[RunRecord, CellTable | None, SlideScore]:
     return record, cells, read_score((run_dir / "score.json").read_bytes())
 
 
-def find_run(her2: Path, image: str, input_hash: str) -> Path | None:
+def find_run(her2: Path, image: str, input_hash: str, *, make_current: bool = True) -> Path | None:
     """Return the finished run of exactly these inputs, None if the image has to be scored.
 
     An earlier run of the same inputs becomes current again: ``current.json`` is pointed back to it. A damaged run or
@@ -272,6 +281,8 @@ def find_run(her2: Path, image: str, input_hash: str) -> Path | None:
         Id of the image.
     input_hash
         Result of `provenance.input_hash`.
+    make_current
+        False leaves ``current.json`` as it is.
 
     Returns
     -------
@@ -290,8 +301,8 @@ def find_run(her2: Path, image: str, input_hash: str) -> Path | None:
     others = (path for path in sorted(folder.glob(f"{run_key(input_hash)}*")) if _RUN_ID.fullmatch(path.name))
     for run_dir in [current] * (current is not None) + [path for path in others if path != current]:
         if run_dir is not None and _has_inputs(run_dir, input_hash):
-            if run_dir != current:
-                replace_file(folder / _CURRENT, orjson.dumps({"run": run_dir.name}) + b"\n")
+            if make_current and run_dir != current:
+                set_current(run_dir)
             return run_dir
     return None
 

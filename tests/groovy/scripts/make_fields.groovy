@@ -1,4 +1,5 @@
-// Makes a project of the images in folder args[0], each with the regions from the GeoJSON file next to it.
+// Makes a project of the images in folder args[0], each with the regions from the GeoJSON file next to it. args[1] is
+// their pixel size in µm.
 import java.awt.image.BufferedImage
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServerMetadata
@@ -7,6 +8,7 @@ import qupath.lib.io.PathIO
 import qupath.lib.projects.Projects
 
 def folder = new File(args[0])
+double pixelSize = args[1] as double
 def project = Projects.createProject(folder, BufferedImage)
 for (File file : folder.listFiles().findAll { it.name.endsWith(".ome.tif") }.sort()) {
     def support = ImageServerProvider.getPreferredUriImageSupport(BufferedImage, file.toURI().toString())
@@ -15,7 +17,7 @@ for (File file : folder.listFiles().findAll { it.name.endsWith(".ome.tif") }.sor
     ImageData<BufferedImage> image = entry.readImageData()
     image.setImageType(ImageData.ImageType.BRIGHTFIELD_H_DAB)
     image.updateServerMetadata(new ImageServerMetadata.Builder(image.getServer().getMetadata())
-        .pixelSizeMicrons(0.5, 0.5).build())
+        .pixelSizeMicrons(pixelSize, pixelSize).build())
     image.getHierarchy().addObjects(PathIO.readObjects(new File(folder, file.name - ".ome.tif" + ".geojson")))
     entry.saveImageData(image)
 }

@@ -1,0 +1,103 @@
+"""Cells of QuPath's own detection: a membrane stain is scored with them, and a refusal leaves the earlier score."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qupath_her2.project.exchange.runs import current_run, read_run
+from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields
+from tests.helpers.qupath import QuPath
+
+pytestmark = [
+    pytest.mark.qupath,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="NOT TESTED: the Python is started by a shell script"),
+]
+
+EXPANSIONS_UM = (2, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Fields:
+    folder = tmp_path_factory.mktemp("fields")
+    return make_fields(qupath, folder / "a study", folder / "private", ("2+",))
+
+
+@pytest.fixture
+def fields(_made_once: Fields, tmp_path: Path) -> Fields:
+    return copy_of(_made_once, tmp_path)
+
+
+def detect(fields: Fields, expansion_um: float, image: str) -> int:
+    words = ("-p", str(fields.project), "-i", image, "-s", "--args", str(expansion_um))
+    said = fields.run(HERE / "detect_cells.groovy", *words)
+    found = re.search(r"^DETECTED (\d+)$", said, re.MULTILINE)
+    assert found is not None, said
+    return int(found[1])
+
+
+def seen(fields: Fields, image: str) -> dict[str, Any]:
+    said = fields.run(HERE / "see.groovy", "-p", str(fields.project), "-i", image)
+    lines = [line for line in said.splitlines() if line.startswith("SEEN ")]
+    assert lines, said
+    content: dict[str, Any] = json.loads(lines[0].removeprefix("SEEN "))
+    return content
+
+
+def run_of(fields: Fields, number: int) -> Path:
+    (folder,) = (fields.her2 / "results").glob(f"{number}_*")
+    run = current_run(fields.her2, folder.name)
+    assert run is not None
+    return run
+
+
+def check_classified(fields: Fields, number: int) -> None:
+    """Score an image, then classify QuPath's own cells in it: they get a score, and all of them count."""
+    image = f"case{number:02}"
+    first = closing(fields.on_image("score_image.groovy", "-s", image=image))
+    assert first["score"] in ("0", "1+", "2+", "3+")
+    for expansion_um in EXPANSIONS_UM:
+        detected = detect(fields, expansion_um, image)
+        said = fields.on_image("classify_cells.groovy", "-s", image=image)
+        words = closing(said)
+        assert words["state"] == "pushed", said
+        assert words["score"] in ("0", "1+", "2+", "3+"), (expansion_um, said)
+        assert 0.5 * detected < int(words["classified"]) <= detected
+
+
+def test_qupaths_own_cells_in_a_membrane_stain_are_scored(fields: Fields) -> None:
+    check_classified(fields, 1)
+
+
+def test_refusal_of_existing_cells_leaves_the_earlier_score(fields: Fields) -> None:
+    assert closing(fields.on_image("score_image.groovy", "-s"))["score"] == "2+"
+    before, run = seen(fields, "case01")["metadata"], run_of(fields, 1)
+    detect(fields, 3, "case01")
+    words = ("-p", str(fields.project), "-i", "case01", "-s", "--args", "5")
+    assert "KEPT 5" in fields.run(HERE / "keep_cells.groovy", *words)
+
+    # The second time, the refusal is found as stored.
+    for _ in range(2):
+        said = fields.on_image("classify_cells.groovy", "-s")
+        assert closing(said)["state"] == "left", said
+        assert "too few (at least 100 needed)" in said
+        assert f"The earlier score 2+ of {date.today().isoformat()} was left as it was." in said
+        found = seen(fields, "case01")
+        assert (found["metadata"], found["cells"]) == (before, 5)
+        assert run_of(fields, 1) == run
+        assert read_run(run)[2].score == "2+"
+
+
+@pytest.mark.skipif(REAL_DATA not in os.environ, reason=f"NOT TESTED: {REAL_DATA} is not set")
+def test_qupaths_own_cells_in_real_cores_are_scored(qupath: QuPath, tmp_path: Path) -> None:
+    cores = make_cores(qupath, tmp_path / "a study", tmp_path / "private")
+    for number in (3, 4):
+        check_classified(cores, number)
