@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CELL_CLASSES",
+    "CHOSEN_FOR_IMAGE",
+    "GUIDELINE_KEY",
     "INTENSITIES",
     "NOT_MEASURED",
     "PATTERNS",
@@ -57,6 +59,11 @@ PROPOSED_CLASS = "Tumor?"
 TUMOUR_PROBABILITY = "HER2: Tumour probability"
 
 RegionRole = Literal["tumour", "stroma", "ignore", "in_situ", "control", "other"]
+#: Key under which an image's metadata in QuPath hold the guideline, ``NAME (ORIGIN)``, and the origin of one that a
+#: person chose for the image, by a flag, an argument or a dialog, in this run or before.
+GUIDELINE_KEY = "HER2 guideline"
+CHOSEN_FOR_IMAGE = "chosen for this image"
+
 Site = Literal["breast", "gastric"]
 SpecimenType = Literal["biopsy", "resection"]
 
@@ -75,7 +82,9 @@ class CaseInfo:
     """Clinical data of the case an image belongs to.
 
     `her2_cep17_ratio` is the dual-probe ISH ratio and `her2_copies` the mean HER2 copy number per cell; None if not
-    tested. `case` is None if unknown; it is never guessed from a file name.
+    tested. `case` is None if unknown; it is never guessed from a file name. `guideline_origin` says who decided on the
+    guideline: ``cases.csv`` or ``image metadata`` where they state the site, "" where nobody does; in a run also
+    `CHOSEN_FOR_IMAGE`, ``her2.toml`` and ``default``.
     """
 
     case: str | None = None
@@ -85,15 +94,17 @@ class CaseInfo:
     her2_cep17_ratio: float | None = None
     her2_copies: float | None = None
     is_control: bool = False
+    guideline_origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SlideRef:
     """An image of a project or folder, with its file and its name in the exchange folder.
 
-    The last six fields are set for images of a QuPath project only: `entry_id` in the project, `width` and `height`
+    The last seven fields are set for images of a QuPath project only: `entry_id` in the project, `width` and `height`
     in px as QuPath shows the image, the `chain` of crops and rotations from the file to that view, QuPath's
-    `image_type`, and the `refusal` if QuPath or the exporter could not export the image.
+    `image_type`, the `refusal` if QuPath or the exporter could not export the image, and the `chosen_guideline`: the
+    name of the guideline that somebody chose for the image before, which its metadata keep.
     """
 
     id: str
@@ -109,6 +120,7 @@ class SlideRef:
     chain: tuple[dict[str, Any], ...] = ()
     image_type: str | None = None
     refusal: Refusal | None = None
+    chosen_guideline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +298,8 @@ class Score:
         One sentence that explains the score or the refusal.
     guideline
         Name of the rule table, e.g. ``ASCO/CAP breast 2018/2023``; ``none`` for a prediction.
+    guideline_origin
+        Who decided on the guideline, see `CaseInfo`; "" where that was not recorded.
     shares
         {cell class: share of measured tumour cells, 0..1}.
     intervals
@@ -325,6 +339,12 @@ class Score:
     refusal_code: str | None = None
     prediction: Prediction | None = None
     tumour_probability: float | None = None
+    guideline_origin: str = ""
+
+    @property
+    def guideline_words(self) -> str:
+        """The guideline with its origin, e.g. ``ASCO/CAP breast 2018/2023 (default)``."""
+        return f"{self.guideline} ({self.guideline_origin})" if self.guideline_origin else self.guideline
 
     @property
     def answer(self) -> str:

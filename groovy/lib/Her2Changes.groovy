@@ -16,6 +16,9 @@ import qupath.lib.roi.interfaces.ROI
 @CompileStatic
 class Her2Changes {
 
+    /** Among a region's metadata, which QuPath shows below its measurements: a measurement can only be a number. */
+    private static final String GUIDELINE = "HER2: guideline"
+
     private final Her2Plan plan
     private final ImageData<?> image
     private final PathObjectHierarchy hierarchy
@@ -184,7 +187,22 @@ class Her2Changes {
             String[] names = plan.kind.names(list.getMeasurementNames()) as String[]
             rememberMeasurements(list, names)
             list.removeMeasurements(names)
+            if (plan.kind.isScore() && !object.isDetection())
+                setGuideline(object, null)
         }
+    }
+
+    private void setGuideline(PathObject region, String words) {
+        String before = region.getMetadata().get(GUIDELINE)
+        undo.add { putGuideline(region, before) }
+        putGuideline(region, words)
+    }
+
+    private static void putGuideline(PathObject region, String words) {
+        if (words == null)
+            region.getMetadata().remove(GUIDELINE)
+        else
+            region.getMetadata().put(GUIDELINE, words)
     }
 
     private void rememberMeasurements(MeasurementList list, String[] names) {
@@ -207,6 +225,8 @@ class Her2Changes {
             for (Map.Entry<String, Double> value : plan.result.regions[i].measurements.entrySet())
                 list.put(value.key, value.value)
             list.close()
+            if (plan.kind.isScore())
+                setGuideline(parents[i], plan.result.guideline())
         }
         if (plan.existing.classified.isEmpty())
             return

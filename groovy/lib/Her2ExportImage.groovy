@@ -30,6 +30,9 @@ class Her2ExportImage {
             boolean isMasked) {
         Map<String, String> metadata = new TreeMap<String, String>(entry.getMetadataMap())
         metadata.keySet().removeAll(Her2Import.KEYS)
+        // The one result that is also an input: a person's choice holds for later runs.
+        if (Her2Guidelines.isChosen(Her2Guidelines.usedFor(entry)))
+            metadata.put(Her2Guidelines.KEY, Her2Guidelines.usedFor(entry))
         // A masked entry shows another random name each time the project is opened.
         String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
         Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]

@@ -20,7 +20,7 @@ class Her2Import {
     /** Used instead where the user entered a score of their own, which stays. */
     private static final String OTHER_SCORE = "HER2 score (computed)"
     private static final List<String> SCORE_KEYS =
-        [SCORE, OTHER_SCORE, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
+        [SCORE, OTHER_SCORE, Her2Guidelines.KEY, "HER2 reason", "HER2 H-score", "HER2 cells", "HER2 run"].asImmutable()
     private static final List<String> PREDICTION_KEYS =
         ["HER2 predicted class", "HER2 prediction", "HER2 prediction run"].asImmutable()
     private static final String PROPOSED = "HER2 proposed regions"
@@ -217,6 +217,7 @@ class Her2Import {
         Double hScore = Her2Json.number(result.score, "h_score")
         Double cells = Her2Json.number(result.score, "n_cells")
         found.put(scoreKey(entry), result.scoreText())
+        found.put(Her2Guidelines.KEY, result.guideline())
         found.put("HER2 reason", reason(result))
         found.put("HER2 H-score", hScore == null ? null : String.format(Locale.ROOT, "%.1f", hScore))
         found.put("HER2 cells", cells == null ? null : String.valueOf(cells.longValue()))

@@ -201,6 +201,12 @@ class Her2Result {
             Her2Json.text(Her2Json.object(score, "prediction"), "class_name") ?: "no class"
     }
 
+    /** The guideline and where it came from, `NAME (ORIGIN)`; null if the result does not say. */
+    String guideline() {
+        String origin = Her2Json.text(score, "guideline_origin")
+        return origin ? "${Her2Json.text(score, 'guideline')} ($origin)" : null
+    }
+
     /** Whether it was predicted by a network, and is thus not a score by a guideline. */
     boolean isPrediction() {
         return Her2Json.text(score, "status") == "predicted"

@@ -39,6 +39,8 @@ class Her2Scoring {
     private final boolean isProposing
     /** The outcome in words of images whose earlier score still counts, by image: nothing is imported into them. */
     private final Map<String, String> left = [:]
+    /** Sentences on another guideline than before, by image. */
+    private final Map<String, String> changed = [:]
     /** Further arguments of `qupath-her2 run`. */
     private final List<String> options = []
     /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
@@ -120,6 +122,8 @@ class Her2Scoring {
     }
 
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
+        if (wasShown && !isProposing)
+            Her2Window.confirmGuideline([Her2Guidelines.usedFor(entry)], Her2Guidelines.wantedBy(given))
         Her2Window.confirmSaving(own == null ? [] : [own], isProposing ? "the proposals" : "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
@@ -143,6 +147,10 @@ class Her2Scoring {
     }
 
     private List<Map<String, Object>> scoreEntries(List<ProjectImageEntry<BufferedImage>> entries) {
+        if (own == null || wasShown)
+            Her2Window.confirmGuideline(entries.collect { ProjectImageEntry<BufferedImage> it ->
+                Her2Guidelines.usedFor(it)
+            }, Her2Guidelines.wantedBy(given))
         Her2Window.confirmSaving(open().values(), "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", own == null || wasShown)) {
             Map<String, String> failed = compute(entries, progress)
@@ -189,6 +197,7 @@ class Her2Scoring {
         Map<String, String> byImage = new LinkedHashMap<String, String>()
         Map<String, String> ids = Her2Exchange.idsByEntry(her2)
         left.clear()
+        changed.clear()
         new Her2PythonRun(python, arguments(entries, ids), her2).await(progress) { JsonObject event ->
             follow(event, progress, byImage)
         }
@@ -237,10 +246,13 @@ class Her2Scoring {
             return
         String image = Her2Json.text(event, "image")
         String reason = Her2Json.text(event, "reason")
+        String earlier = Her2Json.text(event, "earlier")
         if (Her2Json.text(event, "state") == "failed")
             failed.put(image, reason ?: "It failed without a message.")
         else if (Her2Json.text(event, "is_current") == "false")
-            left.put(image, "$reason\n${Her2Json.text(event, 'earlier')}".toString())
+            left.put(image, "$reason\n$earlier".toString())
+        else if (earlier)
+            changed.put(image, earlier)
     }
 
     private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
@@ -284,7 +296,7 @@ class Her2Scoring {
             Her2Json.text(score, "status") == "proposed" ? "" : "Not assessable"
         String sentence = reason.startsWith(head) ? reason : "$head: $reason"
         String noted = sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
-        return ([noted] + warnings(score)).join("\n")
+        return ([noted] + (changed.containsKey(image) ? [changed.get(image)] : []) + warnings(score)).join("\n")
     }
 
     private static List<String> warnings(JsonObject score) {

@@ -49,7 +49,21 @@ class Her2Window {
         if (changed == 0)
             return
         String subject = changed == 1 ? "This image has" : "$changed open images have"
-        if (!Dialogs.showYesNoDialog("HER2", "$subject unsaved changes, which will be saved with $what. Continue?"))
+        confirm("$subject unsaved changes, which will be saved with $what. Continue?")
+    }
+
+    /** Ask before images are scored by another guideline than before, `used`; throws Her2Cancelled on No. */
+    static void confirmGuideline(List<String> used, Set<String> wanted) {
+        List<String> others = used.findAll { String it -> Her2Guidelines.differs(it, wanted) }
+        if (others.isEmpty() || QuPathGUI.getInstance() == null)
+            return
+        String subject = used.size() == 1 ? "This image was" : "${others.size()} of ${used.size()} images were"
+        confirm("$subject scored by another guideline: ${others.unique(false).join('; ')}. " +
+            "Score by ${wanted.join(' or ')} from now on?")
+    }
+
+    private static void confirm(String question) {
+        if (!Dialogs.showYesNoDialog("HER2", question))
             throw new Her2Cancelled()
     }
 

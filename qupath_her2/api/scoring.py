@@ -48,7 +48,8 @@ def run(
         Source of cells as for ``--cells``: ``detect``, ``from-regions``, ``unet``, ``her2net:CHECKPOINT``,
         ``stardist`` …; None takes that of the settings.
     guideline
-        ``breast-2018``, ``gastric-biopsy`` …; None takes that of the settings.
+        ``breast-2018``, ``gastric-biopsy`` …; None takes what was chosen for the image before, then what
+        the settings or the case say.
     settings
         Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     workers
@@ -76,8 +77,8 @@ def run(
     ('3+', True)
     """
     folder, options = _place(project, options)
-    # A guideline of None is left out, so the folder's own holds.
-    settings = settings or find_settings(folder, None, {"scoring": {"guideline": guideline}})
+    settings = settings or find_settings(folder)
+    options["guideline"] = guideline
     # Checked here: an unknown source or a missing package stops the call before any image is opened.
     options.setdefault("method", CellsMethod(cell_source(cells or settings.cell_source)))
     return score_folder(folder, settings, workers=workers, listen=listen, **options)
@@ -98,8 +99,8 @@ def score(
     project
         From `open_project`, or a folder; its cells were measured by `run`.
     guideline
-        ``breast-2018``, ``breast-2013``, ``csco-2021``, ``gastric-resection`` or ``gastric-biopsy``; None takes that
-        of the settings.
+        ``breast-2018``, ``breast-2013``, ``csco-2021``, ``gastric-resection`` or ``gastric-biopsy``; None takes what
+        was chosen for the image before, then what the settings or the case say.
     settings
         Settings of all rooms; None takes ``her2.toml`` of the folder, or the defaults.
     images
@@ -117,8 +118,8 @@ def score(
     ExchangeError
         No image has measured cells.
     """
-    folder, options = _place(project, {"images": tuple(images), "out": out})
-    settings = settings or find_settings(folder, None, {"scoring": {"guideline": guideline}})
+    folder, options = _place(project, {"images": tuple(images), "out": out, "guideline": guideline})
+    settings = settings or find_settings(folder)
     plan, results = rescore_folder(folder, RunOptions(**options), settings)
     write_report(plan.out, failures(results))
     return results

@@ -235,7 +235,8 @@ Guideline = Annotated[
         metavar="NAME",
         rich_help_panel=_HOW,
         help="breast-2018, breast-2013, csco-2021, gastric-resection, gastric-biopsy, or auto: chosen by site and "
-        "specimen of the case (default).",
+        "specimen of the case. Default: what was chosen for the image before (kept by QuPath), then her2.toml, then "
+        "auto.",
     ),
 ]
 Site = Annotated[

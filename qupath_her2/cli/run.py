@@ -71,7 +71,7 @@ def run(
     from qupath_her2.runs.plan import find_settings
 
     recipe = _recipe(tumour_from, method)
-    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}}, recipe=recipe)
+    settings = find_settings(folder, config, recipe=recipe)
     chosen = run_options(
         images=images,
         out=out,
@@ -83,6 +83,7 @@ def run(
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells
         else _by_indicators(cells, tumour_from, keep_controls, ranges),
+        guideline=guideline,
         site=site,
         specimen=specimen,
         geojson=geojson,

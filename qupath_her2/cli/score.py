@@ -34,5 +34,13 @@ def score(
     """
     from qupath_her2.cli.scoring import run_options, score_folder
 
-    chosen = run_options(images=images, out=out, site=site, specimen=specimen, geojson=geojson, debug=debug)
-    return score_folder(folder, chosen, config, guideline, progress=progress)
+    chosen = run_options(
+        images=images,
+        out=out,
+        guideline=guideline,
+        site=site,
+        specimen=specimen,
+        geojson=geojson,
+        debug=debug,
+    )
+    return score_folder(folder, chosen, config, progress=progress)

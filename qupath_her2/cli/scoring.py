@@ -90,9 +90,7 @@ def run_folder(
     return finish(plan, results, is_json=is_json, with_report=with_report, push=push)
 
 
-def score_folder(
-    folder: Path, options: RunOptions, config: Path | None, guideline: str | None, *, progress: ProgressKind
-) -> int:
+def score_folder(folder: Path, options: RunOptions, config: Path | None, *, progress: ProgressKind) -> int:
     """Score stored cells again, and show the results.
 
     Parameters
@@ -100,11 +98,9 @@ def score_folder(
     folder
         Folder that was scored before.
     options
-        The flags: images, site and specimen.
+        The flags: images, guideline, site and specimen.
     config
         Settings file; None takes ``her2.toml`` of the folder.
-    guideline
-        Name of the guideline; None takes that of the settings.
     progress
         JSON lines or text.
 
@@ -115,7 +111,7 @@ def score_folder(
     """
     from qupath_her2.runs.rescore import rescore_folder
 
-    settings = find_settings(folder, config, {"scoring": {"guideline": guideline}})
+    settings = find_settings(folder, config)
     plan, results = rescore_folder(folder, options, settings)
     return finish(plan, results, is_json=progress is ProgressKind.json, with_report=True)
 

@@ -83,7 +83,7 @@ def read_cases(path: Path) -> dict[str, CaseInfo]:
         values = {name: row[i].strip() if i < len(row) else "" for name, i in header.items()}
         image = unicodedata.normalize("NFC", values.get("image", ""))
         row_problems = _row_problems(row, len(rows[0][1]), values)
-        info = _parse_case(values, row_problems)
+        info = _parse_case(values, row_problems, "cases.csv")
         if not image:
             row_problems.append("no image name")
         elif image in cases:
@@ -148,8 +148,8 @@ def _header(cells: list[str], path: Path) -> dict[str, int]:
     return header
 
 
-def _parse_case(values: dict[str, str], problems: list[str]) -> CaseInfo:
-    """Return the case data of one row or entry; what is wrong with it is appended to `problems`."""
+def _parse_case(values: dict[str, str], problems: list[str], origin: str) -> CaseInfo:
+    """Return the case data of one row or entry from `origin`; what is wrong with it is appended to `problems`."""
     # Site and specimen share one vocabulary, so that "gastric biopsy" may stand in either column.
     words = f"{values.get('site', '')} {values.get('specimen', '')}".casefold().replace(",", " ").split()
     known: dict[str, Any] = {}
@@ -169,6 +169,7 @@ def _parse_case(values: dict[str, str], problems: list[str]) -> CaseInfo:
         her2_cep17_ratio=_number(values, "ish_ratio", problems),
         her2_copies=_number(values, "her2_copies", problems),
         is_control=bool(control),
+        guideline_origin=origin if "site" in known else "",
         **known,
     )
 
@@ -262,7 +263,7 @@ def case_from_metadata(metadata: Mapping[str, str], image: str) -> CaseInfo | No
         if name in _COLUMNS and name != "image" and value.strip():
             values[name] = value.strip()
     problems: list[str] = []
-    info = _parse_case(values, problems)
+    info = _parse_case(values, problems, "image metadata")
     if problems:
         raise CasesFileError(
             f"Metadata of image '{image}': {'; '.join(problems)}. Correct them in QuPath "

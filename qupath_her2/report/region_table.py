@@ -46,6 +46,7 @@ REGION_COLUMNS: tuple[str, ...] = (
     "warnings",
     "reason",
     "guideline",
+    "guideline from",
     "region id",
     "run",
 )
@@ -143,6 +144,7 @@ def _cells(image: SummaryRow, region: RegionRow) -> Sequence[str | None]:
         " | ".join(score.warnings),
         region.reason,
         score.guideline,
+        score.guideline_origin,
         region.id,
         image.run,
     )

@@ -142,6 +142,7 @@ SUMMARY_COLUMNS: tuple[str, ...] = (
     "warnings",
     "reason",
     "guideline",
+    "guideline from",
     "run",
 )
 
@@ -197,6 +198,7 @@ def _cells(row: SummaryRow) -> Sequence[str | None]:
         " | ".join(score.warnings),
         score.reason,
         score.guideline,
+        score.guideline_origin,
         row.run,
     )
 

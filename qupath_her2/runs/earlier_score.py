@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import Inputs
 
-__all__ = ["EarlierScore", "earlier_score", "stored_score"]
+__all__ = ["EarlierScore", "changed_guideline", "earlier_score", "stored_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,14 @@ def earlier_score(job: ScoreJob, inputs: Inputs) -> EarlierScore | None:
     if score.prediction is not None or score.status == "proposed":
         return None
     return EarlierScore(score, _day(run_dir), _has_other_cells(record, job, inputs))
+
+
+def changed_guideline(before: SlideScore, now: SlideScore) -> str:
+    """Return a sentence on the guideline where an image was scored by another one before; "" where it was not."""
+    if before.guideline == now.guideline or "scored" not in (before.status, now.status):
+        return ""
+    answers = f"{before.answer} before, {now.answer} now"
+    return f"Another guideline than before: {now.guideline_words} instead of {before.guideline_words} ({answers})."
 
 
 def stored_score(run_dir: Path) -> SlideScore:

@@ -37,6 +37,8 @@ class RunOptions:
         Score all tissue where there is no tumour region.
     find_tumour
         Search the tissue for tumour where there is no tumour region, and score what is found.
+    guideline
+        Name of the guideline; wins over everything else that says which, see `runs.guideline_choice`.
     site, specimen
         Override ``cases.csv``.
     geojson
@@ -58,6 +60,7 @@ class RunOptions:
     plane: int | None = None
     whole_tissue: bool = False
     find_tumour: bool = False
+    guideline: str | None = None
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
     geojson: bool = False

@@ -25,6 +25,7 @@ from qupath_her2.project.folder import (
 )
 from qupath_her2.records import CaseInfo, Refusal
 from qupath_her2.runs.cell_sources import split_source
+from qupath_her2.runs.guideline_choice import with_guideline
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Plan",
-    "case_with_flags",
     "exchange_folder",
     "find_settings",
     "plan_jobs",
@@ -241,7 +241,7 @@ def plan_jobs(
         return [own.get(ref.id) or known(ref) for ref in found]
 
     # Mistakes that concern all images stop the run now, not after an hour at the first result.
-    check_guideline(settings)
+    check_guideline(options, settings)
     _check_writable(out)
     pooled = _stains(refs, everything, out, options, settings, listen)
     notes = list(pooled.notes)
@@ -250,14 +250,14 @@ def plan_jobs(
     notes += folder_notes(project_folder(folder), out)
     jobs = tuple(
         ScoreJob(
-            ref=replace(ref, case=case_with_flags(ref, options)),
+            ref=chosen,
             out=out,
-            settings=settings,
-            stains=pooled.stains.get(ref.id),
+            settings=of_image,
+            stains=pooled.stains.get(chosen.id),
             options=options,
-            own_stains=pooled.own.get(ref.id),
+            own_stains=pooled.own.get(chosen.id),
         )
-        for ref in refs
+        for chosen, of_image in (with_guideline(ref, options, settings) for ref in refs)
     )
     return Plan(out, jobs, tuple(notes))
 
@@ -315,9 +315,9 @@ def _unknown_choices(choice: ImageSettings, everything: Callable[[], list[SlideR
     return [f"Setting images.named names images that do not exist: {', '.join(unknown)}."] if unknown else []
 
 
-def check_guideline(settings: Settings) -> None:
+def check_guideline(options: RunOptions, settings: Settings) -> None:
     """Raise SettingsError for an unknown guideline, once instead of for each image."""
-    guideline_for(CaseInfo(), settings.scoring.guideline)
+    guideline_for(CaseInfo(), options.guideline or settings.scoring.guideline)
 
 
 def _check_writable(out: Path) -> None:
@@ -354,13 +354,3 @@ def _known_stains(ref: SlideRef, settings: Settings) -> Any:
     if ref.stains is not None:
         return parse_qupath_stains(ref.stains)
     return settings.stain_vectors
-
-
-def case_with_flags(ref: SlideRef, options: RunOptions) -> CaseInfo:
-    """Return the case of an image, overridden by the options."""
-    case = ref.case
-    if options.site is not None:
-        case = replace(case, site=options.site)
-    if options.specimen is not None:
-        case = replace(case, specimen=options.specimen)
-    return case

@@ -11,12 +11,13 @@ from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, find_run, new_run, read_run
 from qupath_her2.records import ImageResult
+from qupath_her2.runs.earlier_score import changed_guideline
+from qupath_her2.runs.guideline_choice import with_guideline
 from qupath_her2.runs.inputs import scoring_hash
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import (
     Plan,
-    case_with_flags,
     check_guideline,
     exchange_folder,
     select_images,
@@ -57,19 +58,17 @@ def rescore_folder(folder: Path, options: RunOptions, settings: Settings) -> tup
     Her2Error
         No image matches, or the folder holds no measured cells at all.
     """
-    check_guideline(settings)
+    check_guideline(options, settings)
     out = exchange_folder(folder, options.out)
     if not (out / "results").is_dir():
         raise ExchangeError(f"There are no measured cells in '{out}'. Run first: qupath-her2 run FOLDER.")
     # Every image gets a job, also those never measured: they are reported as failed rather than left out.
     jobs = tuple(
-        ScoreJob(
-            ref=replace(ref, case=case_with_flags(ref, options)),
-            out=out,
-            settings=settings,
-            options=options,
+        ScoreJob(ref=ref, out=out, settings=of_image, options=options)
+        for ref, of_image in (
+            with_guideline(ref, options, settings)
+            for ref in select_images(folder, options.images, options.out)
         )
-        for ref in select_images(folder, options.images, options.out)
     )
     return Plan(out, jobs), [rescore_image(job) for job in jobs]
 
@@ -113,7 +112,8 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         )
         done = run_dir if loaded is None else find_run(job.out, job.image, new_hash)
         if loaded is None or done is not None:
-            return unchanged_result(job, done or run_dir, time.monotonic() - start)
+            unchanged = unchanged_result(job, done or run_dir, time.monotonic() - start)
+            return replace(unchanged, earlier=changed_guideline(score, unchanged.score or score))
         cells, context = loaded
         finished = score_measured_cells(
             cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=new_hash
@@ -144,6 +144,7 @@ def _rescore(job: ScoreJob, start: float) -> ImageResult:
         score=finished.score,
         n_cells=finished.score.n_cells,
         seconds=time.monotonic() - start,
+        earlier=changed_guideline(score, finished.score),
     )
 
 

@@ -14,7 +14,7 @@ from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run, set_current
 from qupath_her2.records import ImageResult
-from qupath_her2.runs.earlier_score import earlier_score, stored_score
+from qupath_her2.runs.earlier_score import changed_guideline, earlier_score, stored_score
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
 from qupath_her2.runs.inputs import gather_inputs, unopened_inputs
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -115,10 +115,12 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
 
 
 def _compared(result: ImageResult, earlier: EarlierScore | None) -> ImageResult:
-    """Return a result that says whether the earlier score still counts."""
-    if earlier is None or result.score is None or not earlier.stands(result.score):
+    """Return a result that says whether the earlier score still counts, and whether the guideline changed."""
+    if earlier is None or result.score is None:
         return result
-    return replace(result, earlier=earlier.left, is_current=False)
+    if earlier.stands(result.score):
+        return replace(result, earlier=earlier.left, is_current=False)
+    return replace(result, earlier=changed_guideline(earlier.score, result.score))
 
 
 def measure_image(

@@ -18,7 +18,7 @@ from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.scoring.intervals import complete_share, false_call_limit, h_score, wilson_interval
 from qupath_her2.scoring.ish import IshResult, ish_for
 from qupath_her2.scoring.next_score import cells_to_next_score
-from qupath_her2.scoring.reason import RESEARCH_USE, explain
+from qupath_her2.scoring.reason import RESEARCH_USE, explain, with_sentence
 from qupath_her2.scoring.rules import Guideline, cell_classes, evaluate, fact_counts, stained_count
 from qupath_her2.scoring.tags import therapy_tags
 from qupath_her2.setting_ranges import Range, Text, check_settings
@@ -215,6 +215,7 @@ def _score_pool(cells: _Cells, context: _Context, refusal: Refusal | None) -> Sc
         score=None,
         reason="",
         guideline=context.guideline.name,
+        guideline_origin=context.case.guideline_origin,
         n_cells=n_cells,
         tags=("control specimen",) if context.case.is_control else (),
     )
@@ -259,11 +260,14 @@ def _with_verdict(score: Score, cells: _Cells, counts: NDArray[np.int64], contex
             noise_floor=settings.noise_floor,
             ish=ish,
         )
+    reason = explain(verdict, counts, guideline, clusters=clusters, ish=ish)
+    if score.guideline_origin:
+        reason = with_sentence(reason, f"Guideline: {score.guideline_words}.")
     return replace(
         score,
         status="scored",
         score=verdict.score,
-        reason=explain(verdict, counts, guideline, clusters=clusters, ish=ish),
+        reason=reason,
         cells_to_next_score=cells_to_next_score(counts, guideline, false_calls=false_calls),
         tags=tuple(tags),
     )

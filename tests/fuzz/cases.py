@@ -85,6 +85,7 @@ def _info(row: dict[str, str]) -> CaseInfo:
         her2_cep17_ratio=float(row["ish_ratio"]) if row["ish_ratio"] else None,
         her2_copies=float(row["her2_copies"]) if row["her2_copies"] else None,
         is_control=row["control"] == "yes",
+        guideline_origin="cases.csv" if "site" in given else "",
         **given,  # type: ignore[arg-type]
     )
 

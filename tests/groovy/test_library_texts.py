@@ -9,6 +9,8 @@ import pytest
 
 from qupath_her2.patches.tasks import TASKS
 from qupath_her2.project.class_names import PATCH_CLASS, patch_colour
+from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY
+from qupath_her2.scoring.guidelines import GUIDELINES
 from tests.groovy.conftest import SCRIPTS
 
 #: Compiled at every start, before cached classes can be found, so not statically: that takes longer than it saves.
@@ -31,6 +33,14 @@ def test_every_class_used_by_a_script_exists() -> None:
     for script in SCRIPTS.glob("*.groovy"):
         asked = re.findall(r'her2\("(\w+)"\)', script.read_text(encoding="utf-8"))
         assert {f"{name}.groovy" for name in asked} <= {file.name for file in LIBRARY}, script.name
+
+
+def test_guidelines_are_those_of_python() -> None:
+    text = (SCRIPTS / "lib" / "Her2Guidelines.groovy").read_text(encoding="utf-8")
+    listed = dict(re.findall(r'"([a-z]+-[a-z0-9]+)"\s*: "([^"]+)"', text))
+    assert listed == {key: table.name for key, table in GUIDELINES.items()}
+    assert f'KEY = "{GUIDELINE_KEY}"' in text
+    assert f'CHOSEN = "{CHOSEN_FOR_IMAGE}"' in text
 
 
 def test_our_metadata_keys_are_listed_once() -> None:

@@ -19,7 +19,7 @@ import orjson
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.cases import case_from_metadata
 from qupath_her2.project.exchange.image_ids import image_folder
-from qupath_her2.records import CaseInfo, Refusal, SlideRef
+from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY, CaseInfo, Refusal, SlideRef
 
 __all__ = ["IMAGES_FORMAT", "PREDICTIONS", "PROPOSALS", "exchange_root", "read_images"]
 
@@ -110,7 +110,15 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
         chain=_chain(image.get("chain") or [], where),
         image_type=_text(image.get("image_type"), "image_type", where),
         refusal=_refusal(image.get("refusal"), where),
+        chosen_guideline=_chosen_guideline(_metadata(image.get("metadata"), where)),
     )
+
+
+def _chosen_guideline(metadata: dict[str, str]) -> str | None:
+    """Return the name of the guideline that a person chose for an image; None where nobody did."""
+    # A name without an origin was typed in QuPath.
+    name, _, origin = metadata.get(GUIDELINE_KEY, "").partition(" (")
+    return name.strip() or None if origin in ("", f"{CHOSEN_FOR_IMAGE})") else None
 
 
 def _locate(recorded: str, her2: Path) -> Path:

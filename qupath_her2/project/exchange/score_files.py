@@ -24,6 +24,8 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUM
 #: Of coordinates: QuPath's 0.01 px grid.
 _DECIMALS = 2
 _REQUIRED = ("status", "score", "reason", "guideline", "shares", "intervals", "n_cells", "tags", "warnings")
+#: Members of proposed regions alone, and of scores by a guideline.
+_OF_SOME = ("tumour_probability", "guideline_origin")
 _SCORES = ("0", "1+", "2+", "3+")
 _AGAIN = "Score the image again with --force (run or predict)."
 
@@ -36,8 +38,8 @@ def score_json(score: SlideScore) -> bytes:
 
 
 def _without_unknown(plain: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what only proposed regions have, where it is unknown: other scores have no such member."""
-    return {name: value for name, value in plain.items() if name != "tumour_probability" or value is not None}
+    """Leave out what only some scores have, where it is unknown: the others have no such member."""
+    return {name: value for name, value in plain.items() if name not in _OF_SOME or value not in (None, "")}
 
 
 def read_score(data: bytes) -> SlideScore:
@@ -112,6 +114,7 @@ def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
         "refusal_code": _optional(raw.get("refusal_code"), str),
         "prediction": _optional(raw.get("prediction"), _prediction),
         "tumour_probability": _optional(raw.get("tumour_probability"), float),
+        "guideline_origin": str(raw.get("guideline_origin", "")),
     }
 
 

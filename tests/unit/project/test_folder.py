@@ -192,7 +192,7 @@ def test_calibration_and_case_data_are_merged_in(tmp_path: Path) -> None:
     assert (first.id, first.pixel_size_um, first.stains) == ("3_a", 0.25, {"H": [1, 0, 0]})
     assert first.regions_path == tmp_path / "her2" / "regions" / "3_a.geojson"
     assert (second.id, second.pixel_size_um) == (folder_image_id("b.png"), None)
-    assert second.case == CaseInfo("K7", "gastric", "biopsy")
+    assert second.case == CaseInfo("K7", "gastric", "biopsy", guideline_origin="cases.csv")
     make(tmp_path, "her2/cases.csv")
     with pytest.raises(Her2Error, match="two case lists"):
         find_images(tmp_path)

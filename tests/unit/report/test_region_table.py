@@ -40,6 +40,7 @@ REGION = Score(
     "2+",
     "because",
     "ASCO/CAP",
+    guideline_origin="cases.csv",
     shares=dict(zip(CELL_CLASSES, (0.8, 0.12, 0.05, 0.03), strict=True)),
     complete_share=0.08,
     h_score=31.04,
@@ -81,6 +82,7 @@ def test_a_scored_region_reads_back_as_written() -> None:
         "warnings": "pale",
         "reason": "because",
         "guideline": "ASCO/CAP",
+        "guideline from": "cases.csv",
         "region id": ONE,
         "run": "r",
     }

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from qupath_her2.config import Settings
 from qupath_her2.project.exchange.runs import current_run, read_run
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.cell_sources import CellSource
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.plan import plan_jobs
+from qupath_her2.runs.rescore import rescore_folder
 from qupath_her2.runs.score_image import score_image
 
 EXISTING = CellsMethod(CellSource("from-regions"))
@@ -107,3 +109,25 @@ def test_damaged_earlier_run_is_no_score(few_cells: Path) -> None:
     (first.run_dir / "score.json").write_text("{", encoding="utf-8")
     refused = score_image(job(few_cells, method=EXISTING))
     assert (refused.state, refused.earlier, refused.is_current) == ("not assessable", "", True)
+
+
+def test_another_guideline_than_before_is_said(project: Path) -> None:
+    first = score_image(job(project))
+    assert first.score is not None
+    assert "Guideline: ASCO/CAP breast 2018/2023 (default)." in first.score.reason
+    assert first.earlier == ""
+    gastric = score_image(job(project, guideline="gastric-biopsy"))
+    said = (
+        "Another guideline than before: CAP/ASCP/ASCO gastric 2016, biopsy (chosen for this image) instead of "
+        "ASCO/CAP breast 2018/2023 (default) (3+ before, 3+ now)."
+    )
+    assert gastric.earlier == said
+    # Also where the earlier run is found as stored.
+    back = score_image(job(project))
+    assert (back.state, back.run_dir) == ("up to date", first.run_dir)
+    assert back.earlier.startswith(
+        "Another guideline than before: ASCO/CAP breast 2018/2023 (default) instead of"
+    )
+    (again,) = rescore_folder(project, RunOptions(images=("strong*",), guideline="csco-2021"), Settings())[1]
+    assert again.earlier.startswith("Another guideline than before: CSCO breast 2021 (chosen for this image)")
+    assert score_image(job(project, guideline="csco-2021")).earlier == ""
