@@ -32,7 +32,9 @@ def cases(tmp_path: Path, text: str | bytes) -> dict[str, CaseInfo]:
     return read_cases(path)
 
 
-FULL = CaseInfo("K7", "gastric", "biopsy", "HER2 4B5", 2.1, 6.5, is_control=True, guideline_origin="cases.csv")
+FULL = CaseInfo(
+    "K7", "gastric", "biopsy", "HER2 4B5", 2.1, 6.5, is_control=True, guideline_origin="cases.csv"
+)
 
 
 @pytest.mark.parametrize(
