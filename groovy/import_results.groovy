@@ -19,6 +19,7 @@ import static qupath.lib.scripting.QP.*
 def exchangeFolder = ""     // folder of the results; "" is the folder her2 next to the project file
 def runFolder = ""          // one run to import into the image it belongs to; "" is the open image's current run
 def dryRun = false          // report what would change, without changing anything
+def replaceLost = false     // also replace HER2 objects whose result is gone from her2/; edits in them are lost
 // Headless, pass them as `--args`: --args her2=/data/her2 --args dryRun
 //                                  --args run=/data/her2/results/1_case/0123456789a
 // ---- nothing to edit below -----------------------------------------------
@@ -29,7 +30,7 @@ if (project == null)
     throw new IllegalStateException("No project is open, so there is nothing to import into. Open one " +
         "(File > Project > Open project), or start QuPath with: script import_results.groovy -p project.qpproj")
 
-def defaults = [her2: exchangeFolder, run: runFolder, dryRun: dryRun]
+def defaults = [her2: exchangeFolder, run: runFolder, dryRun: dryRun, "replace-lost": replaceLost]
 def settings = her2("Her2Arguments").parse(args as List<String>, defaults)
 def entry = getProjectEntry()
 if (entry == null && !settings.run)
@@ -38,6 +39,7 @@ if (entry == null && !settings.run)
 def folder = her2("Her2Arguments").exchangeFolder(project, settings.her2)
 def importer = her2("Her2Import").getConstructor(Project, File).newInstance(project, folder)
 importer.dryRun = settings.dryRun
+importer.replacesLost = settings["replace-lost"]
 importer.open = her2("Her2Window").openImages(project, getCurrentImageData())
 if (!settings.dryRun)
     her2("Her2Window").confirmSaving(settings.run ? importer.open.values() : [getCurrentImageData()], "the results")

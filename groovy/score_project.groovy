@@ -19,7 +19,8 @@ import static qupath.lib.scripting.QP.*
 // SETTINGS -----------------------------------------------------------------
 def exchangeFolder = ""     // folder for the results; "" is the folder her2 next to the project file
 // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]; with
-// "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it
+// "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it;
+// with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them
 def options = []
 // Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------

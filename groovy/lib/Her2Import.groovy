@@ -34,6 +34,8 @@ class Her2Import {
 
     /** Work out what would change, without changing anything. */
     boolean dryRun = false
+    /** Also remove objects of ours whose run is gone, though they may hold edits that nothing tells of. */
+    boolean replacesLost = false
     /** Save the image's data and the project; otherwise the image is changed in memory only. */
     boolean save = true
     /** Open images by entry ID: they are changed as they are in memory. Other images are read from the project. */
@@ -92,7 +94,7 @@ class Her2Import {
         Her2Saving saving = new Her2Saving(project, entry, open.get(entry.getID()))
         saving.checkReadable()
         new Her2ImageSize(saving.image).check(result, pulled, entry.getImageName())
-        Her2Plan plan = Her2Plan.push(saving.image, her2, result)
+        Her2Plan plan = Her2Plan.push(saving.image, her2, result, replacesLost)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
             transaction.cellClasses = classes(result.cells)
@@ -170,7 +172,15 @@ class Her2Import {
             what = Her2Json.text(result.score, "reason")
         String rest = parts.isEmpty() ? "" : " ${parts.join(', ')}."
         String note = what.contains(NOTE) ? "" : " $NOTE"
-        return "${dryRun ? 'Dry run: ' : ''}$what$rest$note"
+        String kept = lostSentence(n.get("lost"))
+        return "${dryRun ? 'Dry run: ' : ''}$what$rest$note${kept ? '\n' + kept : ''}"
+    }
+
+    /** The sentence after an import that kept objects whose run is gone; "" if it kept none. */
+    static String lostSentence(int lost) {
+        return lost == 0 ? "" : "$lost objects of earlier results are still in the image, and no new cell was added in " +
+            "their place: the files of their result are gone, so cells that you edited cannot be told from the others. " +
+            "To replace them all, score the image again and answer Yes (in scripts: replace-lost)."
     }
 
     /** The message after a removal or a dry run. */

@@ -111,7 +111,7 @@ class Her2PastRuns {
             return number < rowOfNumber.length ? rowOfNumber[(int) number] : -1
         }
 
-        /** Whether the user changed the object's class, or an annotation's outline, class or name. */
+        /** Whether the user changed the object's class or outline, or an annotation's name. */
         boolean isEdited(PathObject object, double width, double height) {
             if (object.isAnnotation()) {
                 Her2Result.Region region = regions.get(object.getID())
@@ -126,7 +126,8 @@ class Her2PastRuns {
                 return true
             Her2Table table = table(object)
             int code = table.classCode(row)
-            return Her2Classes.nameOf(object.getPathClass()) != (code < 0 ? null : table.classNames.get(code))
+            return Her2Classes.nameOf(object.getPathClass()) != (code < 0 ? null : table.classNames.get(code)) ||
+                !(object.isTile() || Her2Shapes.isOutline(table.outline(row), object.getROI(), width, height))
         }
     }
 }

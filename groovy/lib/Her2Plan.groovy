@@ -40,14 +40,18 @@ class Her2Plan {
     private final Her2ImageProperties before
     private final Her2PastRuns runs
     private final Her2ImageSize size
+    /** Whether objects of runs that are gone are replaced. They may hold edits of the user that nothing tells of. */
+    private final boolean replacesLost
     private final Set<UUID> staying = new HashSet<UUID>()
     private int edited
     private int lost
     private int unchanged
     private int unchangedPatches
 
-    private Her2Plan(ImageData<?> image, Her2PastRuns runs, Her2Result result, Her2ResultKind kind) {
+    private Her2Plan(ImageData<?> image, Her2PastRuns runs, Her2Result result, Her2ResultKind kind,
+            boolean replacesLost = false) {
         this.image = image
+        this.replacesLost = replacesLost
         this.kind = kind
         this.result = result
         this.runs = runs
@@ -59,10 +63,10 @@ class Her2Plan {
         existing = new Her2ExistingCells(scan, before.previousClasses)
     }
 
-    /** Plan the import of a result. */
-    static Her2Plan push(ImageData<?> image, File her2, Her2Result result) {
+    /** Plan the import of a result. `replacesLost` also removes objects of ours whose run is gone. */
+    static Her2Plan push(ImageData<?> image, File her2, Her2Result result, boolean replacesLost = false) {
         Her2PastRuns runs = new Her2PastRuns(her2, result.imageId, result)
-        Her2Plan plan = new Her2Plan(image, runs, result, Her2ResultKind.of(her2))
+        Her2Plan plan = new Her2Plan(image, runs, result, Her2ResultKind.of(her2), replacesLost)
         Her2RegionCheck check = new Her2RegionCheck(plan.scan, image)
         plan.parents = check.parents(result)
         check.compareWithFile(her2, result)
@@ -86,6 +90,11 @@ class Her2Plan {
         plan.existing.restoreExcept(Collections.<UUID> emptySet())
         plan.count()
         return plan
+    }
+
+    /** The number of objects of ours whose run is gone, so that an import keeps them. */
+    static int lostIn(ImageData<?> image, File her2, String imageId) {
+        return corrections(image, her2, imageId).lost
     }
 
     /** Find what the user changed in our cells, without changing anything. */
@@ -135,6 +144,11 @@ class Her2Plan {
 
     private void sort(PathObject object, boolean sameRun) {
         Her2PastRuns.Run run = runs.runOf(object.getID(), before.run)
+        boolean isLost = run == null && !runs.isOtherKind(object.getID())
+        if (isLost && replacesLost && !isParentOfOthers(object)) {
+            removed.add(object)
+            return
+        }
         if (run == null || isParentOfOthers(object) || run.isEdited(object, size.width, size.height)) {
             keep(object, run)
         } else if (sameRun && isInPlace(object, run)) {
@@ -196,9 +210,8 @@ class Her2Plan {
     }
 
     private void count() {
-        if (result == null) {
-            counts.put("lost", lost)
-        } else {
+        counts.put("lost", lost)
+        if (result != null) {
             counts.put("suppressed", cells.suppressed + patches.suppressed)
             counts.put("missing", existing.missing)
         }

@@ -36,12 +36,13 @@ class Her2RegionCheck {
         for (int i = 0; i < found.length; i++) {
             Her2Result.Region region = result.regions[i]
             if (!region.isOurs())
-                found[i] = same(region.id, region.label(), region.shape, region.className)
+                found[i] = same(region.id, region.label(), region.shape, region.className, region.isCore)
         }
         return found
     }
 
-    private PathObject same(UUID id, String label, Geometry shape, String className) {
+    /** `mayBeCut`: of a TMA core, only the part with drawn tumour was scored. */
+    private PathObject same(UUID id, String label, Geometry shape, String className, boolean mayBeCut = false) {
         PathObject object = scan.regions.get(id)
         if (object == null)
             throw new Her2Refusal("The scored region $label is not in the image any more. $AGAIN")
@@ -52,7 +53,8 @@ class Her2RegionCheck {
             throw new Her2Refusal("The region $label has the class " +
                 "${Her2Classes.nameOf(object.getPathClass()) ?: 'none'} now; it was scored as " +
                 "${className ?: 'none'}. $AGAIN")
-        if (!Her2Shapes.same(object.getROI().getGeometry(), shape, width, height))
+        Geometry now = object.getROI().getGeometry()
+        if (!Her2Shapes.same(now, shape, width, height) && !(mayBeCut && Her2Shapes.covers(now, shape)))
             throw new Her2Refusal("The outline of the region $label has changed since it was exported. $AGAIN")
         return object
     }
@@ -69,12 +71,12 @@ class Her2RegionCheck {
             String className = className(Her2Json.object(properties, "classification"))
             Geometry shape = Her2Shapes.read(Her2Json.object(feature, "geometry"))
             UUID id = uuid(Her2Json.text(feature, "id"))
-            boolean isAnnotation = (Her2Json.text(properties, "objectType") ?: "annotation") == "annotation"
-            if (id == null || !isAnnotation || Her2Ids.isMade(id, className))
+            String kind = Her2Json.text(properties, "objectType") ?: "annotation"
+            if (id == null || !(kind in ["annotation", "tmaCore"]) || Her2Ids.isMade(id, className))
                 continue
             exported.add(id)
-            if (shape != null && isRegionClass(className))
-                same(id, "$className ($id)", shape, className)
+            if (shape != null && (isRegionClass(className) || kind == "tmaCore"))
+                same(id, "${className ?: 'TMA core'} ($id)", shape, className)
         }
         refuseNewRegions(exported)
     }

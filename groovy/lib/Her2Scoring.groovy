@@ -18,6 +18,8 @@ class Her2Scoring {
     private static final double EXPORTED = 0.05d
     private static final double IMPORT_FROM = 0.9d
     private static final String FOLDER = "her2="
+    /** Argument: objects of ours whose run is gone are replaced. */
+    private static final String REPLACE = "replace-lost"
     private static final String NOTE = "Research use only."
     /** Warnings shown with a result; more would not fit into a dialog, and the report has them all. */
     private static final int SHOWN_WARNINGS = 5
@@ -41,6 +43,8 @@ class Her2Scoring {
     private final Map<String, String> left = [:]
     /** Sentences on another guideline than before, by image. */
     private final Map<String, String> changed = [:]
+    /** Replace objects of ours whose run is gone. */
+    private boolean replacesLost = false
     /** Further arguments of `qupath-her2 run`. */
     private final List<String> options = []
     /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
@@ -84,11 +88,16 @@ class Her2Scoring {
         for (String word : arguments) {
             if (word.startsWith(FOLDER))
                 continue
+            if (word == REPLACE) {
+                scoring.given.add(word)
+                scoring.replacesLost = true
+                continue
+            }
             List<String> option = option(word)
             if (option == null || !scoring.isKnown(word))
                 throw Her2Arguments.unknown(word, [FOLDER + "FOLDER"] +
                     OPTIONS.findAll { String it -> scoring.isKnown(it) }.collect { String it -> it + "=…" } +
-                    FLAGS.findAll { String it -> scoring.isKnown(it) })
+                    FLAGS.findAll { String it -> scoring.isKnown(it) } + [REPLACE])
             scoring.given.add(word)
             scoring.options.addAll(option)
         }
@@ -124,6 +133,8 @@ class Her2Scoring {
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
         if (wasShown && !isProposing)
             Her2Window.confirmGuideline([Her2Guidelines.usedFor(entry)], Her2Guidelines.wantedBy(given))
+        if (wasShown && !replacesLost)
+            replacesLost = Her2Window.wantsReplacing(Her2Plan.lostIn(own, results(), imageId(entry)))
         Her2Window.confirmSaving(own == null ? [] : [own], isProposing ? "the proposals" : "the results")
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
@@ -261,6 +272,7 @@ class Her2Scoring {
             return leftAsItWas(entry, image)
         Her2Import importer = new Her2Import(project, results())
         importer.open = open()
+        importer.replacesLost = replacesLost
         importer.cancelled = progress
         importer.step = isProposing ? "propose tumour regions" : inPlace ? "classify existing cells" :
             "score open image"
@@ -268,7 +280,8 @@ class Her2Scoring {
             inPlace ? "classify_cells.groovy" : "score_image.groovy", given)
         Map<String, Object> outcome = importer.push(entry)
         outcome.put("name", entry.getImageName())
-        outcome.put("message", sentence((String) outcome.get("image")))
+        String lost = Her2Import.lostSentence((int) outcome.get("lost"))
+        outcome.put("message", sentence((String) outcome.get("image")) + (lost ? "\n$lost" : ""))
         return outcome
     }
 
@@ -279,6 +292,12 @@ class Her2Scoring {
         outcome.put("name", entry.getImageName())
         outcome.put("message", left.get(image))
         return outcome
+    }
+
+    /** The image's folder name in the exchange folder; its entry ID if it was never exported, so that it has no run. */
+    private String imageId(ProjectImageEntry<BufferedImage> entry) {
+        boolean isKnown = new File(her2, "images.json").isFile()
+        return (isKnown ? Her2Exchange.idsByEntry(her2).get(entry.getID()) : null) ?: entry.getID()
     }
 
     private File results() {

@@ -7,6 +7,7 @@ import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.geom.GeometryFactory
 import org.locationtech.jts.geom.LinearRing
 import org.locationtech.jts.geom.Polygon
+import qupath.lib.geom.Point2
 import qupath.lib.roi.interfaces.ROI
 
 /**
@@ -60,6 +61,30 @@ class Her2Shapes {
         Geometry inA = within(a, image)
         Geometry inB = within(b, image)
         return inA.buffer(SAME_PX).covers(inB) && inB.buffer(SAME_PX).covers(inA)
+    }
+
+    /** Whether a shape lies in another, but for the 0.01 px to which coordinates are rounded. */
+    static boolean covers(Geometry whole, Geometry part) {
+        return whole.buffer(SAME_PX).covers(part)
+    }
+
+    /** Whether a ROI in an image of this size has this outline: x, y, x, y, … */
+    static boolean isOutline(float[] ring, ROI roi, double width, double height) {
+        List<Point2> points = roi.getAllPoints()
+        boolean isSame = 2 * points.size() == ring.length
+        for (int i = 0; isSame && i < ring.length; i += 2) {
+            Point2 point = points.get(i >> 1)
+            isSame = Math.abs(point.x - ring[i]) < SAME_PX && Math.abs(point.y - ring[i + 1]) < SAME_PX
+        }
+        // An import from GeoJSON reorders vertices, and leaves out those on a straight line.
+        return isSame || ring.length < 6 || same(roi.getGeometry(), polygon(ring), width, height)
+    }
+
+    private static Geometry polygon(float[] ring) {
+        Coordinate[] points = new Coordinate[ring.length.intdiv(2) + 1]
+        for (int i = 0; i < points.length; i++)
+            points[i] = new Coordinate((double) ring[(2 * i) % ring.length], (double) ring[(2 * i + 1) % ring.length])
+        return FACTORY.createPolygon(points)
     }
 
     /** The outline of a ROI as x, y, x, y, …; its bounding box if it is not a single polygon. */

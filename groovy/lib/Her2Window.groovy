@@ -62,6 +62,14 @@ class Her2Window {
             "Score by ${wanted.join(' or ')} from now on?")
     }
 
+    /** Ask whether objects whose run is gone are replaced; false without asking if there are none, or no window. */
+    static boolean wantsReplacing(int lost) {
+        return lost > 0 && QuPathGUI.getInstance() != null && Dialogs.showYesNoDialog("HER2",
+            "$lost objects of earlier results are in this image, but the files of their result are gone, for example " +
+            "because the project was copied without its folder her2. Cells that you edited cannot be told from the " +
+            "others. Replace them all?\n\nNo: they stay, and no new cell is added in their place.")
+    }
+
     private static void confirm(String question) {
         if (!Dialogs.showYesNoDialog("HER2", question))
             throw new Her2Cancelled()

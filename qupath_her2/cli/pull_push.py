@@ -152,6 +152,7 @@ def push_project(
     images: Sequence[str],
     dry_run: bool,
     only_new: bool,
+    replace_lost: bool = False,
     heap_mb: int | None,
     progress: ProgressKind,
 ) -> int:
@@ -169,6 +170,8 @@ def push_project(
         Report the changes without making them.
     only_new
         Skip images whose current result is already in the project.
+    replace_lost
+        Also replace objects of ours whose run is gone.
     heap_mb
         Memory of QuPath's JVM in MB; None estimates it.
     progress
@@ -187,6 +190,7 @@ def push_project(
         images=images,
         dry_run=dry_run,
         only_new=only_new,
+        replace_lost=replace_lost,
         heap_mb=heap_mb,
         listen=_view("push", progress),
     )
@@ -215,6 +219,10 @@ def _pushed_line(found: Pushed, dry_run: bool) -> str:
         ("edited", "cells kept as edited by a person"),
         ("suppressed", "cells left out where a person had edited or deleted one"),
         ("removed", "cells of earlier runs removed"),
+        (
+            "lost",
+            "objects of earlier results kept, since their files are gone (push --replace-lost replaces them)",
+        ),
     ):
         parts += [f"{found.total(key):,} {words}"] if found.total(key) else []
     parts += [f"{_count(len(found.refused), 'image')} not changed"] if found.refused else []

@@ -20,6 +20,14 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would change without changing anything.")
     ] = False,
+    replace_lost: Annotated[
+        bool,
+        typer.Option(
+            "--replace-lost",
+            help="Also replace objects of earlier results whose files are gone from her2/, e.g. in a project that was "
+            "copied without it. Edits in them are lost.",
+        ),
+    ] = False,
     heap: o.Heap = None,
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
@@ -44,6 +52,7 @@ def push(
         images=images or (),
         dry_run=dry_run,
         only_new=False,
+        replace_lost=replace_lost,
         heap_mb=heap,
         progress=progress,
     )

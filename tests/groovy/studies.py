@@ -45,6 +45,8 @@ BIG = Region(
 SECOND = Region(
     UUID("10000000-0000-4000-8000-000000000004"), shapely.box(200, 20, 380, 140), "tumour", "Tumor", "zweite"
 )
+#: The TMA core that is not missing, centre and diameter as make_study.groovy draws it.
+CORE = UUID("30000000-0000-4000-8000-000000000001")
 FOREIGN = [UUID(f"20000000-0000-4000-8000-{number:012d}") for number in range(1, 7)]
 NAMES = ("HER2: m1", "HER2: m2", "HER2: m3")
 
@@ -193,7 +195,14 @@ class Study:
             inputs={"regions": sha256_file(region_file)},
             counts={"cells": n_cells, "patches": 0 if patches is None else len(patches)},
             regions=tuple(
-                {"uuid": str(r.uuid), "name": r.name, "class": r.class_name, "role": r.role} for r in regions
+                {
+                    "uuid": str(r.uuid),
+                    "name": r.name,
+                    "class": r.class_name,
+                    "role": r.role,
+                    **({"is_core": True} if r.uuid == CORE else {}),
+                }
+                for r in regions
             ),
             cells={"measurements": list(table.measurement_names), "classes": list(table.class_names)},
             patches={"classes": [] if patches is None else list(patches.class_names)},

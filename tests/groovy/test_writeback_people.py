@@ -101,8 +101,34 @@ def test_objects_of_a_lost_run_are_the_users(study: Study) -> None:
     assert len(lost) == 80
     # Objects whose run is gone are counted separately from edited ones.
     assert (said(seen)[1]["lost"], said(seen)[1]["edited"]) == ("80", "0")
-    # Their places are occupied, so no cell is added twice.
+    # Their places are occupied, so no cell is added twice, and the import counts them.
     assert set(ours_by_id(seen.dump("both"))) == set(lost)
+    assert (said(seen)[0]["lost"], said(seen)[0]["added"]) == ("80", "0")
+
+
+def test_objects_of_a_lost_run_are_replaced_on_request(study: Study) -> None:
+    first = study.write_run(1)
+    second = study.write_run(2)
+    study.replay(f"current={first}", "push", "save")
+    (first / "run.json").unlink()
+    seen = study.replay("replace", f"current={second}", "push", "dump=after", "push", "remove", "dump=gone")
+    assert (said(seen)[0]["lost"], said(seen)[0]["removed"], said(seen)[0]["added"]) == ("0", "80", "80")
+    assert len(ours_by_id(seen.dump("after"))) == 80
+    assert (said(seen)[1]["removed"], said(seen)[1]["unchanged"]) == ("0", "80")
+    assert ours_by_id(seen.dump("gone")) == {}
+
+
+def test_edited_outline_of_a_cell_is_an_edit(study: Study) -> None:
+    first, second = study.write_run(1), study.write_run(2)
+    seen = study.replay(
+        f"current={first}", "push", "dump=before", "edit=cell-outline", "save", "reopen", f"current={second}", "push",
+        "dump=after", "push", "dump=again",
+    )  # fmt: skip
+    assert [said(seen)[1][name] for name in ("added", "edited", "removed")] == ["79", "1", "79"]
+    kept = set(ours_by_id(seen.dump("before"))) & set(ours_by_id(seen.dump("after")))
+    assert len(kept) == 1
+    assert ours_by_id(seen.dump("again")) == ours_by_id(seen.dump("after"))
+    assert (said(seen)[2]["edited"], said(seen)[2]["unchanged"]) == ("1", "79")
 
 
 def test_class_set_by_the_user_on_a_classified_cell_stays(study: Study) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
 from qupath_her2.provenance import sha256_file
-from tests.groovy.studies import Study
+from qupath_her2.records import Region
+from tests.groovy.studies import CORE, Study, drawn_cells
+from tests.groovy.test_writeback_round import ours_in
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -148,3 +151,15 @@ def test_two_cells_with_one_uuid(study: Study) -> None:
     seen = study.replay("edit=duplicate", "dump=a", "push", "dump=b")
     assert "Refresh duplicate object IDs" in seen.lines()[0]
     assert seen.dump("a") == seen.dump("b")
+
+
+def test_core_cut_by_drawn_tumour_is_imported_until_it_is_moved(study: Study) -> None:
+    """Only the tumour in a core was scored, so its outline in the run is smaller than the core's in QuPath."""
+    tumour = Region(CORE, shapely.box(20, 180, 60, 220), "tumour", None, "A-1")
+    run = study.write_run(1, regions=(tumour,), cells=drawn_cells(f"{1 << 2:011x}", regions=1))
+    seen = study.replay(f"current={run}", "push", "dump=pushed", "edit=core", "push")
+    done, refused = seen.lines()
+    assert done.startswith("DONE push"), done
+    assert "added=40" in done
+    assert {found["parent"] for found in ours_in(seen.dump("pushed"))} == {str(CORE)}
+    assert refused.startswith("FAILED push: Her2Refusal: The outline of the region"), refused

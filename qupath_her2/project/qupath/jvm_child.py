@@ -173,6 +173,7 @@ def _push(request: dict[str, Any], channel: EventChannel) -> dict[str, Any]:
     project = _open_project(request["project"])
     importer = her2_class("Her2Import")(project, JClass("java.io.File")(request["her2"]))
     importer.setDryRun(bool(request["dry_run"]))
+    importer.setReplacesLost(bool(request["replace_lost"]))
     importer.setCancelled(_canceller(channel))
     data = her2_class("Her2DataFile")
     done = []

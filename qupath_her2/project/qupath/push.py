@@ -55,6 +55,7 @@ def push(
     images: Sequence[str] = (),
     dry_run: bool = False,
     only_new: bool = False,
+    replace_lost: bool = False,
     heap_mb: int | None = None,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> Pushed:
@@ -72,6 +73,8 @@ def push(
         Work out what would change, and change nothing.
     only_new
         Leave out images that hold the run that counts already; where none is left, no QuPath is started.
+    replace_lost
+        Also replace objects of ours whose run is gone, though they may hold edits that nothing tells of.
     heap_mb
         Java heap in MB; None to estimate it from the objects in the project and the cells to be added.
     listen
@@ -108,6 +111,7 @@ def push(
         "her2": str(her2),
         "only": [entry.id for entry in pending],
         "dry_run": dry_run,
+        "replace_lost": replace_lost,
     }
     # Old results are still in memory while the new ones are added, so both count.
     largest = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in pending)

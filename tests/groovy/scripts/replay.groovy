@@ -18,6 +18,7 @@ slot = null
 shown = null
 limit = -1
 thrown = false
+replaces = false
 folder = "her2"
 
 void open() {
@@ -49,6 +50,7 @@ void dump(String name) {
 def importer() {
     def made = her2("Her2Import").getConstructor(qupath.lib.projects.Project, File).newInstance(study, new File(args[0], folder))
     made.open = shown == null ? [:] : [(slot.getID()): shown]
+    made.replacesLost = replaces
     int asked = 0
     made.cancelled = { ->
         asked++
@@ -75,6 +77,9 @@ void edit(String what) {
     switch (what) {
         case "class": ours()[0].setPathClass(PathClass.fromString("Tumor: 3+", null)); ours()[1].setPathClass(null); break
         case "delete": hierarchy.removeObjects(ours()[2..3], true); break
+        case "cell-outline":
+            def moved = ours()[5]
+            moved.setROI(moved.getROI().scale(1.2, 1.2, moved.getROI().getCentroidX(), moved.getROI().getCentroidY())); break
         case "clear": hierarchy.removeObjects(ours(), true); break
         case "copy":
             def copy = PathObjects.createDetectionObject(ours()[4].getROI(), ours()[4].getPathClass())
@@ -94,6 +99,9 @@ void edit(String what) {
             hierarchy.removeObjects([tiles[1]], true); break
         case "foreign-class": find(4).getChildObjects().find { it.getID().toString().startsWith("2") }.setPathClass(PathClass.fromString("Zebra", null)); break
         case "outline": find(1).setROI(ROIs.createRectangleROI(20, 20, 159, 160, ImagePlane.getDefaultPlane())); break
+        case "core":
+            def core = hierarchy.getTMAGrid().getTMACoreList()[0]
+            core.setROI(core.getROI().scale(0.4, 0.4, core.getROI().getCentroidX(), core.getROI().getCentroidY())); break
         case "class-of-region": find(4).setPathClass(PathClass.fromString("Stroma", null)); break
         case "new-region":
             def ignore = PathObjects.createAnnotationObject(ROIs.createRectangleROI(60, 60, 20, 20, ImagePlane.getDefaultPlane()), PathClass.fromString("Ignore*", null))
@@ -142,6 +150,7 @@ for (String step : args[2..-1]) {
         case "throw": limit = words[1] as int; thrown = true; break
         case "current": new File(words[1]).with { her2("Her2Status").replace(new File(it.parentFile, "current.json").toPath(), ('{"run":"' + it.name + '"}').bytes) }; break
         case "folder": folder = words[1]; break
+        case "replace": replaces = true; break
         case "push": report(step) { def d = importer(); d.push(slot) }; break
         case "push-closed": report(step) { shown = null; def d = importer(); def r = d.push(slot); open(); r }; break
         case "push-memory": report(step) { def d = importer(); d.save = false; d.push(slot) }; break
