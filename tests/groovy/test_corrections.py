@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import shapely
 
+from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import current_run, read_run
-from qupath_her2.records import CELL_CLASSES
-from tests.groovy.fields import HERE, Fields, closing, copy_of, make_fields
+from qupath_her2.records import CELL_CLASSES, CellTable, SlideScore
+from qupath_her2.report.stored import stored_regions
+from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields
 from tests.helpers.qupath import QuPath
 
 pytestmark = [
@@ -20,6 +26,8 @@ pytestmark = [
 ]
 
 CHANGED, DELETED = 10, 3
+#: Of the round of numbers: cells of each image that are reclassified, deleted, and given another outline.
+ROUND = (10, 6, 4)
 
 
 @pytest.fixture(scope="module")
@@ -36,35 +44,76 @@ def fields(_made_once: Fields, tmp_path: Path) -> Fields:
 def correct(fields: Fields) -> None:
     words = ("--args", str(CHANGED), "--args", str(DELETED))
     said = fields.run(HERE / "correct_cells.groovy", "-p", str(fields.project), "-i", "case01", "-s", *words)
-    assert f"CORRECTED {CHANGED} {DELETED}" in said, said
+    assert f"CORRECTED {CHANGED} {DELETED} 0" in said, said
 
 
-def run_of(fields: Fields) -> Path:
-    (folder,) = (fields.her2 / "results").glob("1_*")
+def run_of(fields: Fields, number: int = 1) -> Path:
+    (folder,) = (fields.her2 / "results").glob(f"{number}_*")
     run = current_run(fields.her2, folder.name)
     assert run is not None
     return run
 
 
+def counted(fields: Fields, *images: str) -> dict[str, dict[str, Any]]:
+    """Return QuPath's counts and ours of each annotation, by image and UUID; of all images if none is named."""
+    named = [word for image in images for word in ("-i", image)]
+    said = fields.run(HERE / "counts.groovy", "-p", str(fields.project), *named)
+    lines = [line.split(" ", 2)[1:] for line in said.splitlines() if line.startswith("COUNTED ")]
+    assert lines, said
+    return {image: {region["id"]: region for region in json.loads(text)} for image, text in lines}
+
+
 def check_counts(fields: Fields) -> tuple[int, float | None]:
     """Compare QuPath's counts and H-score of each scored region with ours; return cells and H-score of the image."""
-    said = fields.run(HERE / "counts.groovy", "-p", str(fields.project), "-i", "case01")
-    lines = [line for line in said.splitlines() if line.startswith("COUNTED ")]
-    assert lines, said
-    shown = {region["id"]: region for region in json.loads(lines[0].removeprefix("COUNTED "))}
-    record, table, score = read_run(run_of(fields))
+    score = check_image(run_of(fields), counted(fields, "case01")["case01"], fields.qupath)
+    return score.n_cells, score.h_score
+
+
+def check_image(run: Path, shown: dict[str, Any], qupath: QuPath) -> SlideScore:
+    """Compare QuPath's counts and H-score of each region with those of a run; return its score."""
+    record, table, score = read_run(run)
     assert table is not None
-    numbers = [str(region["uuid"]) for region in record.regions]
+    assert len(score.regions) == len(record.regions)
+    assert len(table) >= score.n_cells
+    by_nucleus = counts_by_nucleus(run, record, table) if is_by_nucleus(qupath) else {}
     for uuid, ours in score.regions.items():
         theirs = shown[uuid]["qupath"]
-        assert theirs["Num Detections"] == ours.n_cells
-        for name in CELL_CLASSES:
-            assert theirs[f"Num {name}"] == round(ours.shares[name] * ours.n_cells), (name, theirs)
-        assert theirs["Tumor: H-score"] == pytest.approx(ours.h_score, abs=1e-9)
-        assert shown[uuid]["ours"]["HER2: H-score"] == pytest.approx(ours.h_score, abs=1e-9)
-    assert len(score.regions) == len(numbers)
-    assert len(table) == score.n_cells
-    return score.n_cells, score.h_score
+        wanted = by_nucleus.get(uuid) or [
+            round(ours.shares.get(name, 0) * ours.n_cells) for name in CELL_CLASSES
+        ]
+        assert [int(theirs.get(f"Num {name}") or 0) for name in CELL_CLASSES] == wanted, (uuid, theirs)
+        n = sum(wanted)
+        if n and uuid not in by_nucleus:
+            assert n == ours.n_cells
+            assert theirs["Tumor: H-score"] == pytest.approx(ours.h_score, abs=1e-9)
+            assert shown[uuid]["ours"]["HER2: H-score"] == pytest.approx(ours.h_score, abs=1e-9)
+        elif n:
+            expected = sum(100 * code * k for code, k in enumerate(wanted)) / n
+            assert theirs["Tumor: H-score"] == pytest.approx(expected, abs=1e-9)
+    return score
+
+
+def is_by_nucleus(qupath: QuPath) -> bool:
+    """Whether QuPath counts a cell where the centroid of its nucleus lies, as 0.5 does; later ones take the outline."""
+    return qupath.version.startswith("0.5")
+
+
+def counts_by_nucleus(run: Path, record: RunRecord, table: CellTable) -> dict[str, list[int]]:
+    """Count the cells of each class whose nucleus has its centroid in each region; the outline where there is none."""
+    xy = np.full((len(table), 2), np.nan)
+    for row in range(len(table)):
+        for ring, offsets in ((table.nucleus_xy, table.nucleus_offsets), (table.cell_xy, table.cell_offsets)):
+            points = ring[offsets[row] : offsets[row + 1]]
+            if len(points) > 2:
+                centre = shapely.Polygon(points).centroid
+                xy[row] = centre.x, centre.y
+                break
+    found = {}
+    for region in stored_regions(run, record):
+        inside = shapely.contains_xy(region.geometry, xy[:, 0], xy[:, 1])
+        classes = table.cell_class[inside]
+        found[str(region.uuid)] = [int((classes == code).sum()) for code in range(len(CELL_CLASSES))]
+    return found
 
 
 def reason(fields: Fields) -> str:
@@ -107,3 +156,43 @@ def test_counts_of_overlapping_regions_holes_and_edges_are_qupaths(fields: Field
     correct(fields)
     fields.on_image("score_image.groovy", "-s")
     assert check_counts(fields)[0] == together - DELETED
+
+
+def check_round(fields: Fields, regions: int) -> int:
+    """Draw regions into all images, score, correct, score again; compare all counts; return the number of regions."""
+    on_all = ("-p", str(fields.project), "-s")
+    n_images = len(list(fields.folder.glob("*.ome.tif")))
+    said = fields.run(HERE / "draw_regions.groovy", *on_all, "--args", str(regions))
+    assert said.count(f"DRAWN {regions}") == n_images, said
+    first = compare_all(fields)
+    words = [word for number in ROUND for word in ("--args", str(number))]
+    said = fields.run(HERE / "correct_cells.groovy", *on_all, *words)
+    assert said.count(f"CORRECTED {' '.join(map(str, ROUND))}") == n_images, said
+    again = compare_all(fields)
+    assert set(again) == set(first)
+    for image, score in again.items():
+        assert "you changed" in score.reason, image
+        assert "you deleted" in score.reason, image
+    return sum(len(score.regions) for score in again.values())
+
+
+def compare_all(fields: Fields) -> dict[str, SlideScore]:
+    """Score the whole project, and compare each region's counts and H-score with QuPath's; return the scores."""
+    said = fields.run("score_project.groovy", "-p", str(fields.project))
+    assert "failed=0" in said, said
+    shown = counted(fields)
+    found = {}
+    for image, regions in sorted(shown.items()):
+        found[image] = check_image(run_of(fields, int(image.removeprefix("case"))), regions, fields.qupath)
+    return found
+
+
+def test_counts_of_twenty_drawn_regions_are_qupaths(qupath: QuPath, tmp_path: Path) -> None:
+    fields = make_fields(qupath, tmp_path / "a study", tmp_path / "private", ("2+", "3+"))
+    assert check_round(fields, 10) >= 20
+
+
+@pytest.mark.skipif(REAL_DATA not in os.environ, reason=f"NOT TESTED: {REAL_DATA} is not set")
+def test_counts_of_real_regions_are_qupaths(qupath: QuPath, tmp_path: Path) -> None:
+    cores = make_cores(qupath, tmp_path / "a study", tmp_path / "private")
+    assert check_round(cores, 1) >= 4

@@ -1,4 +1,4 @@
-// Prints QuPath's own counts and H-score of each annotation, and ours beside them.
+// Prints QuPath's own counts and H-score of each annotation of the image, and ours beside them.
 import com.google.gson.GsonBuilder
 import qupath.lib.gui.measure.ObservableMeasurementTableData
 
@@ -15,4 +15,4 @@ def found = annotations.collect { annotation ->
     [id: annotation.getID().toString(), name: annotation.getName(), qupath: values,
      ours: annotation.getMeasurements() as Map]
 }
-println "COUNTED " + new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson(found)
+println "COUNTED " + getProjectEntry().getImageName() + " " + new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson(found)
