@@ -43,6 +43,7 @@ __all__ = [
     "is_ours",
     "json_default",
     "object_uuids",
+    "outlines_hash",
     "run_key",
     "run_key_of",
     "sha256_file",
@@ -241,6 +242,12 @@ def _region_digest(region: Region) -> bytes:
     # Separated by NUL, so that moving a character from one word to the next changes the digest.
     words = [str(region.uuid), region.role, region.class_name or "", "locked" if region.is_locked else "free"]
     return hashlib.sha256("\0".join(words).encode() + b"\0" + canonical_geometry(region.geometry)).digest()
+
+
+def outlines_hash(regions: Iterable[Region]) -> str:
+    """Return a hash of outlines and roles alone, 64 hex digits: the same where regions were only locked or renamed."""
+    known = sorted(region.role.encode() + b"\0" + canonical_geometry(region.geometry) for region in regions)
+    return hashlib.sha256(b"\0\0".join(known)).hexdigest()
 
 
 def input_hash(

@@ -109,7 +109,8 @@ def _has_other_cells(record: RunRecord, job: ScoreJob, inputs: Inputs) -> bool:
         used.get("method") == now["method"]
         and used.get("cells") != now.get("cells")
         and record.inputs.get("image") == inputs.fingerprint
-        and record.inputs.get("regions") == inputs.region_hash
+        # Not the file: QuPath's cell detection locks the annotation that it runs in.
+        and record.inputs.get("outlines") == inputs.outlines_hash
         and record.image.get("pixel_size_um") == inputs.pixel_size_um
     )
 

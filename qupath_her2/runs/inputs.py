@@ -18,7 +18,7 @@ from qupath_her2.project.exchange.correction_files import CellCorrections, corre
 from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
 from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.project.region_formats import read_region_file
-from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, sha256_file
+from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, outlines_hash, sha256_file
 from qupath_her2.records import Region
 from qupath_her2.runs.types import Inputs
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
@@ -104,6 +104,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             "" if corrections is None else corrections.digest,
         ),
         measurement_hash=measurement_hash,
+        outlines_hash=outlines_hash((*found.regions, *found.cores)),
         card=card,
         corrections=corrections,
         empty_cores=() if finds_tumour else _empty_cores(found, regions),

@@ -74,6 +74,8 @@ class Inputs:
         The input hash, 64 hex digits.
     measurement_hash
         The input hash without guideline, limits and case, on which only the scoring of measured cells depends.
+    outlines_hash
+        Hash of all regions' outlines and roles, whatever their names and locks.
     card
         Card of the network that predicts patches, finds cells or finds the tumour; None without one.
     """
@@ -89,6 +91,7 @@ class Inputs:
     region_hash: str | None
     hash: str
     measurement_hash: str
+    outlines_hash: str = ""
     card: ModelCard | None = None
     empty_cores: tuple[Region, ...] = ()
     find_tumour: bool = False

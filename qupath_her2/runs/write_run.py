@@ -149,7 +149,11 @@ def _record(
     job: ScoreJob, slide: Slide | None, inputs: Inputs, finished: FinishedImage, seconds: float
 ) -> RunRecord:
     # "measurement" finds stored cells that another guideline can score again without pixels.
-    hashes = {"image": inputs.fingerprint, "measurement": inputs.measurement_hash}
+    hashes = {
+        "image": inputs.fingerprint,
+        "measurement": inputs.measurement_hash,
+        "outlines": inputs.outlines_hash,
+    }
     if inputs.region_hash is not None:
         hashes["regions"] = inputs.region_hash
     if inputs.corrections is not None:

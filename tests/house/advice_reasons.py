@@ -50,6 +50,8 @@ TYPED_ELSEWHERE = {
 
 #: {piece of a text: why no test types it}.
 UNTYPED = {
+    "Correct or delete it in QuPath (right-click the image in the project list), then pull again.": _QUPATH,
+    "objects of earlier results kept, since their files are gone (push --replace-lost replaces them)": _QUPATH,
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
     # Training and prediction.
     "Recipe '{}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER --recipe {}.": _TRAINS,

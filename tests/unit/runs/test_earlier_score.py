@@ -80,6 +80,18 @@ def test_refusal_without_an_earlier_score_counts(few_cells: Path) -> None:
     assert current_run(few_cells / "her2", scored.image) == scored.run_dir
 
 
+def test_locked_and_renamed_regions_are_the_same(few_cells: Path) -> None:
+    """QuPath's cell detection locks the annotation that it runs in."""
+    first = score_image(job(few_cells))
+    path = few_cells / "strong.geojson"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["features"][0]["properties"] |= {"isLocked": True, "name": "mine"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refused = score_image(job(few_cells, method=EXISTING))
+    assert (refused.state, refused.is_current) == ("not assessable", False)
+    assert current_run(few_cells / "her2", refused.image) == first.run_dir
+
+
 @pytest.mark.parametrize("change", ["regions", "pixel size"])
 def test_earlier_score_of_another_state_does_not_stand(few_cells: Path, change: str) -> None:
     first = score_image(job(few_cells))

@@ -35,7 +35,7 @@ def test_the_record_lists_every_file_with_its_hash_and_what_was_used(project: Pa
     for name in written:
         assert record.files[name] == hashlib.sha256((result.run_dir / name).read_bytes()).hexdigest()
     assert record.command == command
-    assert set(record.inputs) == {"image", "measurement", "regions"}
+    assert set(record.inputs) == {"image", "measurement", "outlines", "regions"}
     assert record.inputs["regions"] == hashlib.sha256((project / "strong.geojson").read_bytes()).hexdigest()
     assert record.settings["used"]["whole_tissue"] is False
     assert table is not None
