@@ -31,6 +31,7 @@ class Her2Menu {
         "Score project"          : "score_project.groovy",
         "Propose tumour regions" : "propose_regions.groovy",
         "Classify existing cells": "classify_cells.groovy",
+        "Select cells…"          : "select_cells.groovy",
         "Show heat map"          : "show_heat_map.groovy",
         "Open report"            : "open_report.groovy",
         "Import results"         : "import_results.groovy",

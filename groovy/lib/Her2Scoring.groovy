@@ -2,6 +2,7 @@ import com.google.gson.JsonObject
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import java.nio.file.AccessDeniedException
+import java.nio.file.FileSystemException
 import java.util.concurrent.CancellationException
 import qupath.lib.images.ImageData
 import qupath.lib.projects.Project
@@ -126,8 +127,18 @@ class Her2Scoring {
         Map<String, Object> found = Her2Status.record(her2, verb, entry.getID()) { score(entry) }
         Her2Window.refreshProject()
         if (wasShown)
-            Her2Window.show("HER2: ${entry.getImageName()}", (String) found.get("message"))
+            show(entry, found)
         return found
+    }
+
+    /** Show the result: a score in full, and of everything else the sentence. */
+    private void show(ProjectImageEntry<BufferedImage> entry, Map<String, Object> found) {
+        File run = Her2Exchange.currentRun(results(), (String) found.get("image"))
+        String message = (String) found.get("message")
+        if (isProposing || run == null)
+            Her2Window.show("HER2: ${entry.getImageName()}", message)
+        else
+            Her2ResultBox.show(project, entry, Her2ResultText.read(run, message))
     }
 
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
@@ -230,10 +241,17 @@ class Her2Scoring {
             export.run(entries.collect { ProjectImageEntry<BufferedImage> it -> it.getID() })
         } catch (CancellationException ignored) {
             throw new Her2Cancelled()
-        } catch (AccessDeniedException problem) {
-            throw new Her2Refusal("'${problem.message}' cannot be written, so nothing was scored. Make the project's " +
-                "folder writable, or copy the project.")
+        } catch (FileSystemException problem) {
+            throw unwritable(problem)
         }
+    }
+
+    /** The message where the folder her2 cannot be made or written: no permission, a read-only disk, a full one. */
+    private static Her2Refusal unwritable(FileSystemException problem) {
+        String why = problem instanceof AccessDeniedException ? "no permission" :
+            problem.reason ?: "the folder is gone"
+        return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was scored. Make the " +
+            "project's folder writable, or copy the project to a disk that is: results are kept beside the project file.")
     }
 
     private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {

@@ -81,6 +81,14 @@ class Her2Window {
             Platform.runLater { Dialogs.showMessageDialog(title, Her2Words.inQuPath(text)) }
     }
 
+    /** Ask for one of several choices, the first of which is proposed; throws Her2Cancelled on Cancel. */
+    static String choose(String title, String question, List<String> choices) {
+        String chosen = Dialogs.showChoiceDialog(title, question, choices, choices[0])
+        if (chosen == null)
+            throw new Her2Cancelled()
+        return chosen
+    }
+
     /** Show a table in a monospaced font, so that its columns line up. */
     static void showTable(String title, String text) {
         if (QuPathGUI.getInstance() == null)

@@ -166,8 +166,10 @@ def _no_tumour_region(inputs: Inputs, can_search: bool) -> Refusal:
         if can_search
         else "or pass --whole-tissue"
     )
-    n, n_proposed = inputs.region_file.n_unclassified, len(inputs.region_file.proposals)
+    found = inputs.region_file
+    n_proposed, without = len(found.proposals), _without_class(found)
     if n_proposed:
+        more = f", and {without}" if without else ""
         are = (
             "annotation of class Tumor? is a proposal"
             if n_proposed == 1
@@ -175,17 +177,26 @@ def _no_tumour_region(inputs: Inputs, can_search: bool) -> Refusal:
         )
         return Refusal(
             "no_tumour_region",
-            f"no tumour region: {n_proposed:,} {are} that nobody has accepted. Accept those that are invasive tumour: "
-            f"set their class to Tumor in QuPath, {flags}",
+            f"no tumour region: {n_proposed:,} {are} that nobody has accepted{more}. Accept those "
+            f"that are invasive tumour: set their class to Tumor in QuPath, {flags}",
         )
-    if n:
+    if without:
         return Refusal(
             "no_tumour_region",
-            f"no tumour region: {n:,} annotation{'s have' if n > 1 else ' has'} no class. Set the class of those "
-            "that hold tumour to Tumor, score annotations without a class as tumour with unclassified_is_tumour = "
-            f"true under [regions] in her2.toml, {flags}",
+            f"no tumour region: {without}. Set the class of those that hold tumour to Tumor, score annotations "
+            f"without a class as tumour with unclassified_is_tumour = true under [regions] in her2.toml, {flags}",
         )
-    return Refusal("no_tumour_region", f"no tumour region: draw one and set its class to Tumor, {flags}")
+    others = sorted({region.class_name for region in found.regions if region.class_name})
+    drawn = f" (drawn: {', '.join(others[:_MAX_REASONS])})" if others else ""
+    return Refusal(
+        "no_tumour_region", f"no tumour region{drawn}: draw one and set its class to Tumor, {flags}"
+    )
+
+
+def _without_class(found: RegionFile) -> str:
+    """Return how many annotations have no class, in words; "" where all have one."""
+    n = found.n_unclassified
+    return "" if n == 0 else f"{n:,} annotation{'s have' if n > 1 else ' has'} no class"
 
 
 def unopened_image(job: ScoreJob) -> FinishedImage:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from qupath_her2.scoring.rules import Guideline
 
-__all__ = ["cluster_sizes", "largest_cluster"]
+__all__ = ["cluster_sizes", "in_largest_cluster"]
 
 
-def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) -> int:
-    """Return the number of cells in the largest group linked by steps of at most `distance_um`.
+def in_largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) -> NDArray[np.bool_]:
+    """Return which cells are in the largest group linked by steps of at most `distance_um`, bool (K,).
+
+    Of groups of the same size, the one with the first cell.
 
     Parameters
     ----------
@@ -36,13 +38,14 @@ def largest_cluster(centroid_xy_um: NDArray[np.floating], distance_um: float) ->
 
     n_cells = len(centroid_xy_um)
     if n_cells < 2:
-        return n_cells
+        return np.ones(n_cells, bool)
     # Only neighbours enter the graph: all pairwise distances of 10^5 cells would not fit in memory.
     pairs = cKDTree(centroid_xy_um).query_pairs(distance_um, output_type="ndarray")
     links = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n_cells, n_cells))
     # Single linkage: a chain of neighbouring cells is one cluster, however long.
     _, group = connected_components(links, directed=False)
-    return int(np.bincount(group).max())
+    inside: NDArray[np.bool_] = group == np.bincount(group).argmax()
+    return inside
 
 
 def cluster_sizes(
@@ -66,7 +69,7 @@ def cluster_sizes(
     guideline
         The rule table.
     distance_um
-        Largest distance between neighbours, as in `largest_cluster`.
+        Largest distance between neighbours, as in `in_largest_cluster`.
 
     Returns
     -------
@@ -93,5 +96,5 @@ def cluster_sizes(
         inside = np.zeros(len(intensity), bool)
         for fact in row.cells:
             inside |= (intensity == fact[0]) & (pattern == fact[1])
-        sizes.append(largest_cluster(centroid_xy_um[inside], distance_um))
+        sizes.append(int(in_largest_cluster(centroid_xy_um[inside], distance_um).sum()))
     return tuple(sizes)

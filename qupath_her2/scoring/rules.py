@@ -33,6 +33,7 @@ __all__ = [
     "Uncovered",
     "Verdict",
     "cell_classes",
+    "counted_by",
     "evaluate",
     "fact_counts",
     "row_amounts",
@@ -161,6 +162,27 @@ def cell_classes(
     classes = np.full(len(intensity), NOT_MEASURED, np.uint8)
     classes[measured] = table[intensity[measured], pattern[measured]]
     return classes
+
+
+def counted_by(row: Row, intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which cells a row of a guideline counts.
+
+    Parameters
+    ----------
+    row
+        The row.
+    intensity, pattern
+        uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        bool (N,); a cell that was not measured is not counted.
+    """
+    measured = (intensity != NOT_MEASURED) & (pattern != NOT_MEASURED)
+    counted = np.zeros(len(intensity), bool)
+    counted[measured] = _mask(row.cells)[intensity[measured], pattern[measured]]
+    return counted
 
 
 def fact_counts(intensity: NDArray[np.uint8], pattern: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from qupath_her2.cells.membrane.measurements import stored_estimates
 from qupath_her2.cells.region_members import region_members
 from qupath_her2.cells.restaining import RestainedCells, restain_cells
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
+from qupath_her2.cells.staining_columns import with_staining
 from qupath_her2.cells.tumour.search import without_tumour
 from qupath_her2.errors import ExchangeError
 from qupath_her2.provenance import are_ours, object_uuids
@@ -37,6 +38,7 @@ from qupath_her2.runs.cut_areas import marked_areas, marked_warnings, stored_cut
 from qupath_her2.runs.proposed_tumour import with_tumour_origin
 from qupath_her2.runs.types import FinishedImage, ImageContext
 from qupath_her2.runs.whole_tissue import with_run_uuids
+from qupath_her2.scoring.deciding import deciding_cells
 from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.scoring.reason import with_sentence
 from qupath_her2.scoring.rules import fact_counts
@@ -246,6 +248,7 @@ def score_measured_cells(
     table = cells.table
     # NaN coordinates without a pixel size: distances are then "not measured" rather than wrong.
     centroid_xy_um = table.centroid_xy * (context.pixel_size_um or np.nan)
+    members = region_members(table, regions)
     classes, score = score_cells(
         intensity,
         pattern,
@@ -257,7 +260,16 @@ def score_measured_cells(
         refusal=context.refusal,
         regrade=cells.regrade,
         warnings=context.warnings,
-        members=region_members(table, regions),
+        members=members,
+    )
+    deciding = deciding_cells(
+        score,
+        intensity,
+        pattern,
+        members or [table.region == number for number in range(len(regions))],
+        guideline_for(case, scoring.guideline),
+        scoring,
+        centroid_xy_um=centroid_xy_um,
     )
     score = _with_origins(score, fact_counts(intensity, pattern), context, case, scoring)
     score = with_tumour_origin(score, context.tumour_origin, table, regions)
@@ -268,7 +280,7 @@ def score_measured_cells(
     return FinishedImage(
         context,
         score,
-        replace(table, cell_class=classes, uuid=uuid),
+        with_staining(replace(table, cell_class=classes, uuid=uuid), intensity, pattern, deciding),
         regions,
         timings_s={"score": round(time.monotonic() - start, 3)},
     )

@@ -272,6 +272,37 @@ def test_proposals_that_nobody_accepted_are_no_tumour_regions(project: Path, n: 
     assert context.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ((None,), "no tumour region: 1 annotation has no class. Set the class"),
+        ((None, None), "no tumour region: 2 annotations have no class. Set the class"),
+        (
+            ("Tumor?", None),
+            "is a proposal that nobody has accepted, and 1 annotation has no class. Accept those",
+        ),
+        (
+            ("Region*", "Stroma"),
+            "no tumour region (drawn: Region*, Stroma): draw one and set its class to Tumor,",
+        ),
+    ],
+)
+def test_what_was_drawn_instead_of_tumour_is_said(
+    project: Path, classes: tuple[str | None, ...], words: str
+) -> None:
+    rings = [[[x, 5.0], [x + 4, 5], [x + 4, 9], [x, 9], [x, 5.0]] for x in range(0, 10 * len(classes), 10)]
+    write_tumour(project, *rings)
+    path = project / "strong.geojson"
+    content = json.loads(path.read_text())
+    for feature, name in zip(content["features"], classes, strict=True):
+        feature["properties"]["classification"] = None if name is None else {"name": name}
+    path.write_text(json.dumps(content))
+    refusal = set_up(job_of(project)).context.refusal
+    assert refusal is not None
+    assert refusal.code == "no_tumour_region"
+    assert words in refusal.reason
+
+
 def test_a_method_without_a_search_does_not_advise_one(project: Path) -> None:
     (project / "strong.geojson").unlink()
     by_cells, other = (

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.clusters import cluster_sizes, largest_cluster
+from qupath_her2.scoring.clusters import cluster_sizes, in_largest_cluster
 from qupath_her2.scoring.guidelines import GASTRIC_BIOPSY
 
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=25, unique=True))
-def test_largest_cluster_equals_flood_fill(points):
+def test_the_largest_cluster_equals_flood_fill(points):
     left, best = set(points), 0
     while left:
         queue, size = [left.pop()], 0
@@ -25,7 +25,7 @@ def test_largest_cluster_equals_flood_fill(points):
             left -= near
             queue += near
         best = max(best, size)
-    assert largest_cluster(np.array(points, float).reshape(-1, 2), 10.0) == best
+    assert in_largest_cluster(np.array(points, float).reshape(-1, 2), 10.0).sum() == best
 
 
 def test_clusters_of_a_weaker_row_run_through_stronger_cells(facts):
