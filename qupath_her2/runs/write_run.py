@@ -148,18 +148,6 @@ def _write_geojson(writer: RunWriter, table: CellTable) -> None:
 def _record(
     job: ScoreJob, slide: Slide | None, inputs: Inputs, finished: FinishedImage, seconds: float
 ) -> RunRecord:
-    # "measurement" finds stored cells that another guideline can score again without pixels.
-    hashes = {
-        "image": inputs.fingerprint,
-        "measurement": inputs.measurement_hash,
-        "outlines": inputs.outlines_hash,
-    }
-    if inputs.region_hash is not None:
-        hashes["regions"] = inputs.region_hash
-    if inputs.corrections is not None:
-        hashes["corrections"] = inputs.corrections.digest
-    if inputs.card is not None:
-        hashes["weights"] = inputs.card.weights_sha256
     return RunRecord(
         # The writer names the run when it is finished.
         run="",
@@ -194,7 +182,7 @@ def _record(
                 **_stated(finished),
             },
         },
-        inputs=hashes,
+        inputs=_hashes(inputs),
         counts=cell_counts(finished),
         timings_s={**finished.timings_s, "total": round(seconds, 3)},
         warnings=finished.context.warnings,
@@ -207,6 +195,23 @@ def _record(
         patches={} if finished.patches is None else {"classes": list(finished.patches.class_names)},
         quarantined=inputs.region_file.quarantined,
     )
+
+
+def _hashes(inputs: Inputs) -> dict[str, str]:
+    """Return the hash of each input, for ``run.json``; only of what there is."""
+    # "measurement" finds stored cells that another guideline can score again without pixels.
+    hashes = {
+        "image": inputs.fingerprint,
+        "measurement": inputs.measurement_hash,
+        "outlines": inputs.outlines_hash,
+    }
+    if inputs.region_hash is not None:
+        hashes["regions"] = inputs.region_hash
+    if inputs.corrections is not None:
+        hashes["corrections"] = inputs.corrections.digest
+    if inputs.card is not None:
+        hashes["weights"] = inputs.card.weights_sha256
+    return hashes
 
 
 def _stated(finished: FinishedImage) -> dict[str, str]:
