@@ -29,14 +29,15 @@ def run = null
 def code = 1
 try {
     progress.show("Scoring a synthetic field", 0.3d)
-    run = her2("Her2PythonRun").newInstance(python, ["doctor", folder.getPath()], folder, 100)
+    def words = ["doctor", folder.getPath(), "--inside-qupath", QuPathGUI.getVersion().toString()]
+    run = her2("Her2PythonRun").newInstance(python, words, folder, 100)
     // 1 is a failed check: its report is the result here.
     run.results = [0, 1]
     code = run.await(progress) { }
 } finally {
     progress.close()
 }
-def report = (["QuPath ${QuPathGUI.getVersion()}", "Python ${python.program}"] + run.lastLines()).join("\n")
+def report = (["Python ${python.program}"] + run.lastLines()).join("\n")
 println report
 if (code != 0)
     throw new IllegalStateException("Not ready to score.\n\n${report}")
@@ -49,10 +50,10 @@ println "HER2_CHECK_SETUP_OK python=${python.version} qupath_her2=${python.packa
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

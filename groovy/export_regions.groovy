@@ -45,6 +45,10 @@ def isOneOfMany = entry != null && !her2("Her2Window").isShown(getCurrentImageDa
 def counts = export.run(isOneOfMany ? [entry.getID()] : null)
 def logger = LoggerFactory.getLogger("qupath-her2")
 counts.refused.each { image, reason -> logger.warn("{} was not exported: {}", image, reason) }
+if (!isOneOfMany)
+    her2("Her2Window").show("HER2: export regions", ["${counts.regions} regions and ${counts.cells} cells of " +
+        "${counts.images - counts.refused.size()} images exported to ${folder}."] .plus(
+        counts.refused.collect { image, reason -> "${image} was left out: ${reason}" }).join("\n"))
 her2("Her2Status").writeDone(folder, "export", isOneOfMany ? entry.getID() : "project", counts)
 println "HER2_EXPORT_REGIONS_OK images=${counts.images} regions=${counts.regions} cells=${counts.cells} " +
     "refused=${counts.refused.size()}"
@@ -55,10 +59,10 @@ println "HER2_EXPORT_REGIONS_OK images=${counts.images} regions=${counts.regions
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

@@ -4,7 +4,7 @@
  * REQUIRES  QuPath's window (drag this file onto it, then press Run), or headless: `QuPath script install.groovy`. The
  *           other scripts and the `lib` folder next to this one.
  * READS     the scripts next to this one; which Python has qupath-her2
- * WRITES    the folder scripts/HER2 in QuPath's user directory, and QuPath's start-up script preference. A start-up
+ * WRITES    the folder her2 in QuPath's user directory, and QuPath's start-up script preference. A start-up
  *           script of your own keeps running. `qupath-her2 install-scripts --remove` removes it all.
  * STEPS     1. copy the scripts  2. find Python  3. add the menu, now and at every start
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
@@ -16,7 +16,7 @@ import qupath.lib.objects.PathObject
 import static qupath.lib.scripting.QP.*
 
 // SETTINGS -----------------------------------------------------------------
-// none; Extensions > HER2 > Set Python… chooses the Python
+// none; Extensions > HER2 > Set-up > Set Python… chooses the Python
 // ---- nothing to edit below -----------------------------------------------
 
 checkMinVersion("0.5.0")
@@ -38,10 +38,10 @@ println "HER2_INSTALL_OK folder=${target.toURI()}"
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

@@ -8,6 +8,7 @@
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import java.awt.image.BufferedImage
+import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.tools.GuiTools
 import qupath.lib.projects.Project
@@ -27,6 +28,9 @@ def report = new File(folder, "report.html")
 if (!report.isFile())
     throw new IllegalStateException("There is no report yet ('${report}'). Score an image first: Extensions > HER2 > " +
         "Score open image.")
-if (QuPathGUI.getInstance() != null)
+if (QuPathGUI.getInstance() != null) {
     GuiTools.browseURI(report.toURI())
+    // Whether a browser opened, Java cannot tell.
+    Dialogs.showInfoNotification("HER2", "The report is the file ${report}. If it did not open, open it in a browser.")
+}
 println "HER2_OPEN_REPORT_OK report=${report.toURI()}"

@@ -43,10 +43,10 @@ println "HER2_PROPOSE_REGIONS_OK state=${result.state} ${her2("Her2Status").clos
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

@@ -6,7 +6,8 @@
  * READS     the runs in her2/results/<image>/, to tell what you edited from what nobody touched
  * WRITES    the image's objects, data file and metadata, all of it or nothing, and her2/status/remove/. Existing cells
  *           that were classified in place get their previous class back; HER2 cells that you edited stay.
- * STEPS     1. find the HER2 objects  2. change the image  3. save data, then metadata  4. show what changed
+ * STEPS     1. find the HER2 objects; ask, in QuPath's window  2. change the image  3. save data, then metadata
+ *           4. show what changed
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -30,10 +31,12 @@ if (entry == null)
 def settings = her2("Her2Arguments").parse(args as List<String>, [her2: exchangeFolder, dryRun: dryRun])
 def folder = her2("Her2Arguments").exchangeFolder(getProject(), settings.her2)
 def importer = her2("Her2Import").getConstructor(Project, File).newInstance(getProject(), folder)
-importer.dryRun = settings.dryRun
 importer.open = [(entry.getID()): getCurrentImageData()]
-if (!settings.dryRun)
-    her2("Her2Window").confirmSaving([getCurrentImageData()], "the removal")
+if (!settings.dryRun && her2("Her2Window").isShown(getCurrentImageData())) {
+    importer.dryRun = true
+    her2("Her2Window").confirmRemoval(getCurrentImageData(), importer.remove(entry))
+}
+importer.dryRun = settings.dryRun
 def result = her2("Her2Status").record(folder, "remove", entry.getID()) { importer.remove(entry) }
 her2("Her2Window").refreshProject()
 if (her2("Her2Window").isShown(getCurrentImageData()))
@@ -47,10 +50,10 @@ println "HER2_REMOVE_RESULTS_OK state=${result.state} ${her2("Her2Status").closi
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

@@ -20,7 +20,8 @@ import static qupath.lib.scripting.QP.*
 def exchangeFolder = ""     // folder for the results; "" is the folder her2 next to the project file
 // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]; with
 // "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it;
-// with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them
+// with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them;
+// cells: "cells=unet" (a network) or "cells=from-regions" (those that the image has)
 def options = []
 // Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------
@@ -44,10 +45,10 @@ println "HER2_SCORE_IMAGE_OK state=${result.state} ${her2("Her2Status").closingW
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

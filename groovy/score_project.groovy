@@ -1,5 +1,5 @@
 /**
- * Score HER2 in every image of the open project.
+ * Score HER2 in the images of the open project: all of them, those without a score, or those that you name.
  *
  * REQUIRES  an open project (Extensions > HER2, or Run), or headless: `QuPath script score_project.groovy
  *           -p project.qpproj` (QuPath runs the script once per image; the first run scores them all). The `lib` folder
@@ -8,7 +8,7 @@
  * WRITES    her2/ next to the project; each image's objects, data file and metadata, all of it or nothing. Your own
  *           objects stay as they are, and HER2 cells that you edited keep your edits.
  * STEPS     1. export the regions  2. detect, measure and score cells in Python  3. write cells, classes, measurements
- *           and score to each image  4. show how many were scored
+ *           and score to each image  4. show the scores
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -20,7 +20,9 @@ import static qupath.lib.scripting.QP.*
 def exchangeFolder = ""     // folder for the results; "" is the folder her2 next to the project file
 // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]; with
 // "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it;
-// with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them
+// with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them;
+// cells: "cells=unet" (a network) or "cells=from-regions" (those that the image has);
+// images: "scope=unscored", or "image=case07.svs" for each (an image's entry ID does as well: "entry=7")
 def options = []
 // Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------
@@ -31,19 +33,19 @@ if (getProject() == null)
         "(File > Project > Open project).")
 
 def settings = options + (args as List<String>)
-def scoring = her2("Her2Scoring").of(getProject(), getCurrentImageData(), exchangeFolder, settings)
+def scoring = her2("Her2Scoring").ofProject(getProject(), getCurrentImageData(), exchangeFolder, settings)
 // Over a project QuPath runs this script once per image; the first run has scored them all.
 def isLater = (binding.variables["qupath.script.batchIndex"] ?: 0) > 0
 def results = isLater ? [] : scoring.scoreAll()
 def failed = results.findAll { it.state == "failed" }
 def scored = results.findAll { it.score != null && it.score != "not assessable" }
-def message = "${results.size()} images: ${scored.size()} scored, " +
-    "${results.size() - scored.size() - failed.size()} without a score, ${failed.size()} failed." +
-    failed.collect { "\n${it.name}: ${it.reason}" }.join("")
+def message = her2("Her2Scores").table(results)
 if (failed)
     throw new IllegalStateException(message)
-if (!isLater)
-    her2("Her2Window").show("HER2", message + " Research use only.")
+if (!isLater) {
+    println message
+    her2("Her2Window").showTable("HER2: ${scored.size()} of ${results.size()} images scored", message)
+}
 println "HER2_SCORE_PROJECT_OK images=${results.size()} scored=${scored.size()} failed=${failed.size()}"
 
 // ---- the library: the same lines in every script --------------------------
@@ -52,10 +54,10 @@ println "HER2_SCORE_PROJECT_OK images=${results.size()} scored=${scored.size()} 
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

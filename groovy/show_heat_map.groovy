@@ -31,7 +31,7 @@ def server = getCurrentServer()
 def maps = her2("Her2HeatMap").of(folder, entry.getID(), server.getWidth(), server.getHeight())
 if (maps.isEmpty())
     throw new IllegalStateException("There is no heat map of this image in '${folder}'. Predict it with a network " +
-        "(qupath-her2 predict; --cam adds Grad-CAM), or score it with: qupath-her2 run --method indicators")
+        "first: Extensions > HER2 > Network > Predict with a network…")
 def shown = her2("Her2HeatMap").showNext(maps, getCurrentImageData())
 println "HER2_SHOW_HEAT_MAP_OK maps=${maps.size()} shown=${shown ?: "none, there is no window"} of=${maps*.name}"
 
@@ -41,10 +41,10 @@ println "HER2_SHOW_HEAT_MAP_OK maps=${maps.size()} shown=${shown ?: "none, there
 Class<?> her2(String name) {
     def own = new File(this.class.protectionDomain.codeSource.location.toURI())
     def run = binding.variables["qupath.script.file"]
-    def user = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
+    def user = UserDirectoryManager.getInstance().getUserPath()
     def given = System.getProperty("qupath_her2.groovy")
     def places = [own.parentFile, run ? new File(run as String).parentFile : null,
-                  user ? new File(user.toFile(), "HER2") : null, given ? new File(given) : null].findAll { it != null }
+                  user ? new File(user.toFile(), "her2") : null, given ? new File(given) : null].findAll { it != null }
     def lib = places.collect { new File(it, "lib") }.find { new File(it, "${name}.groovy").isFile() }
     if (lib == null)
         throw new FileNotFoundException("lib/${name}.groovy of qupath-her2 not found in ${places.join(', ')}. " +

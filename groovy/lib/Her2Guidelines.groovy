@@ -39,7 +39,7 @@ class Her2Guidelines {
         for (String word : arguments)
             if (word.contains("="))
                 said.put(word.substring(0, word.indexOf("=")), word.substring(word.indexOf("=") + 1).toLowerCase())
-        Map<String, String> found = said.containsKey("guideline") ?
+        Map<String, String> found = said.getOrDefault("guideline", "auto") != "auto" ?
             NAMES.findAll { String key, String name -> said.get("guideline") in [key, name.toLowerCase()] } :
             said.containsKey("site") ? NAMES.findAll { String key, String name ->
                 key == "breast-2018" ? said.get("site") == "breast" :

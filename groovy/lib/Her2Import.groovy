@@ -2,6 +2,7 @@ import com.google.gson.JsonObject
 import groovy.transform.CompileStatic
 import java.util.function.BooleanSupplier
 import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
@@ -131,6 +132,7 @@ class Her2Import {
         Map<String, Object> more = other.removeKind(entry)
         for (String name : ["removed", "edited"])
             outcome.put(name, ((Number) outcome.get(name)).intValue() + ((Number) more.get(name)).intValue())
+        outcome.put("what", [outcome.get("what"), more.get("what")].findAll().join(" and "))
         outcome.put("message", removed(outcome))
         return outcome
     }
@@ -151,6 +153,7 @@ class Her2Import {
         Map<String, Object> outcome = newOutcome(dryRun ? "would-remove" : "removed", id)
         for (String name : ["removed", "edited", "restored", "lost"])
             outcome.put(name, plan.counts.get(name))
+        outcome.put("what", removedWords(plan, entry))
         outcome.put("message", removed(outcome))
         return outcome
     }
@@ -160,8 +163,7 @@ class Her2Import {
         Map<String, Integer> n = plan.counts
         List<String> parts = []
         if (!kind.isProposal)
-            parts.add(kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() :
-                "${n.get('added')} cells added".toString())
+            parts.add(kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() : cellsAdded(n))
         Map<String, String> others = [classified: "existing cells classified", edited: "that you edited kept",
                                       removed: "objects of earlier runs removed"]
         for (Map.Entry<String, String> other : others.entrySet())
@@ -178,15 +180,42 @@ class Her2Import {
 
     /** The sentence after an import that kept objects whose run is gone; "" if it kept none. */
     static String lostSentence(int lost) {
-        return lost == 0 ? "" : "$lost objects of earlier results are still in the image, and no new cell was added in " +
-            "their place: the files of their result are gone, so cells that you edited cannot be told from the others. " +
+        return lost == 0 ? "" : "$lost objects of earlier results are still in the image, and no new cell was added " +
+            "in their place: the files of their result are gone, so cells that you edited cannot be told from the " +
+            "others. " +
             "To replace them all, score the image again and answer Yes (in scripts: replace-lost)."
+    }
+
+    private static String cellsAdded(Map<String, Integer> n) {
+        int added = n.get("added")
+        int there = n.get("unchanged")
+        return there == 0 ? "$added cells added" : added == 0 ? "$there cells already there" :
+            "$added cells added, $there already there"
+    }
+
+    /** What a removal takes away, such as `493 cells and the scores`; "" for nothing. */
+    private String removedWords(Her2Plan plan, ProjectImageEntry<?> entry) {
+        int cells = plan.removed.count { PathObject it -> it.isCell() }.intValue()
+        int patches = plan.removed.count { PathObject it -> it.isTile() }.intValue()
+        List<String> parts = []
+        addCount(parts, cells, "cell")
+        addCount(parts, patches, "patch")
+        addCount(parts, plan.removed.size() - cells - patches, kind.isProposal ? "proposed region" : "region")
+        if (!plan.measured.isEmpty() || (kind.isScore() && computedScore(entry) != null))
+            parts.add(kind.isPrediction ? "the predictions" : "the scores")
+        return parts.join(" and ")
+    }
+
+    private static void addCount(List<String> parts, int n, String noun) {
+        if (n > 0)
+            parts.add("$n ${n == 1 ? noun : noun == 'patch' ? 'patches' : noun + 's'}".toString())
     }
 
     /** The message after a removal or a dry run. */
     private String removed(Map<String, Object> n) {
-        String message = "${dryRun ? 'Dry run: ' : ''}${n.get('removed')} HER2 objects removed, ${n.get('edited')} " +
-            "that you edited kept, ${n.get('restored')} existing cells have their previous class again."
+        String what = n.get("what") ?: "Nothing"
+        String message = "${dryRun ? 'Dry run: ' : ''}$what removed, ${n.get('edited')} that you edited kept, " +
+            "${n.get('restored')} existing cells have their previous class again."
         return n.get("lost") == 0 ? message : "$message ${n.get('lost')} were kept because the folder of their run " +
             "is gone, so your edits cannot be told from the result. Delete them in QuPath if they are not needed."
     }
@@ -244,6 +273,12 @@ class Her2Import {
         Map<String, String> now = entry.getMetadataMap()
         boolean isUsers = now.containsKey(SCORE) && (!now.containsKey("HER2 run") || now.containsKey(OTHER_SCORE))
         return isUsers ? OTHER_SCORE : SCORE
+    }
+
+    /** The score that we gave an image, as a word such as `2+`; null if it has none of ours. */
+    static String computedScore(ProjectImageEntry<?> entry) {
+        Map<String, String> now = entry.getMetadataMap()
+        return now.containsKey("HER2 run") ? now.get(OTHER_SCORE) ?: now.get(SCORE) : null
     }
 
     private Map<String, String> noMetadata(ProjectImageEntry<?> entry) {

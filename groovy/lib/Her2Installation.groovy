@@ -13,10 +13,22 @@ class Her2Installation {
 
     static final String CONFIG = "her2.json"
 
-    /** <user directory>/scripts/HER2; null if QuPath has no user directory yet. */
+    /**
+     * <user directory>/her2; null if QuPath has no user directory yet. Not in its folder `scripts`, all files of which
+     * QuPath lists in a menu, the library too.
+     */
     static File folder() {
-        Path scripts = UserDirectoryManager.getInstance().getScriptsDirectoryPath()
-        return scripts == null ? null : new File(scripts.toFile(), "HER2")
+        return below("her2")
+    }
+
+    /** The folder of an earlier installation, which an update empties; null likewise. */
+    static File earlierFolder() {
+        return below("scripts/HER2")
+    }
+
+    private static File below(String name) {
+        Path user = UserDirectoryManager.getInstance().getUserPath()
+        return user == null ? null : new File(user.toFile(), name)
     }
 
     /** The folder of the running scripts: the one that contains this library. */

@@ -14,10 +14,13 @@ class Her2Installer {
     /** Copy the scripts of `source` and set QuPath's start-up script; returns the folder they are in now. */
     static File install(File source) {
         File target = targetFolder()
-        Map<String, Object> before = Her2Installation.read(new File(target, Her2Installation.CONFIG))
+        Map<String, Object> here = Her2Installation.read(new File(target, Her2Installation.CONFIG))
+        File earlier = Her2Installation.earlierFolder()
+        Map<String, Object> there = Her2Installation.read(new File(earlier, Her2Installation.CONFIG))
+        Map<String, Object> before = here.isEmpty() ? there : here
         List<String> files = scripts(source)
         if (target.getCanonicalFile() != source.getCanonicalFile()) {
-            for (String stale : ((List<String>) before.getOrDefault("files", [])) - files)
+            for (String stale : ((List<String>) here.getOrDefault("files", [])) - files)
                 remove(target, stale)
             for (String name : files)
                 copy(new File(source, name), new File(target, name))
@@ -29,6 +32,7 @@ class Her2Installer {
         config.put("python", before.get("python") ?: Her2Installation.read(noted).get("python"))
         config.put("version", before.get("version"))
         Her2Installation.write(target, config)
+        removeAll(earlier, there)
         return target
     }
 
@@ -89,6 +93,18 @@ class Her2Installer {
         }
     }
 
+    /** Empty the folder of an earlier installation; files of the user's own stay. */
+    private static void removeAll(File folder, Map<String, Object> config) {
+        if (config.isEmpty())
+            return
+        for (String name : (List<String>) config.getOrDefault("files", []))
+            remove(folder, name)
+        remove(folder, Her2Installation.CONFIG)
+        // Fails, as it should, if the user has put files there.
+        new File(folder, "lib").delete()
+        folder.delete()
+    }
+
     private static void remove(File folder, String name) {
         File file = new File(folder, name)
         // A damaged list must not delete files elsewhere.
@@ -99,10 +115,13 @@ class Her2Installer {
     /** Set our start-up script in QuPath; returns the user's own, which ours runs first. */
     private static String setStartupScript(File ours, Map<String, Object> before) {
         String current = PathPrefs.startupScriptProperty().get()
-        if (current && new File(current).getCanonicalFile() == ours.getCanonicalFile())
+        File earlier = new File(Her2Installation.earlierFolder(), STARTUP)
+        boolean isOurs = current && new File(current).getCanonicalFile() == ours.getCanonicalFile()
+        boolean wasOurs = current && new File(current).getCanonicalFile() == earlier.getCanonicalFile()
+        if (isOurs)
             return (String) before.get("former_startup")
         PathPrefs.startupScriptProperty().set(ours.getPath())
         PathPrefs.savePreferences()
-        return current ?: null
+        return wasOurs ? (String) before.get("former_startup") : current ?: null
     }
 }

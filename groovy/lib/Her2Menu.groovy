@@ -1,10 +1,13 @@
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import java.util.concurrent.atomic.AtomicBoolean
+import java.util.function.Function
+import javafx.stage.FileChooser
 import org.slf4j.Logger
 import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
+import qupath.fx.utils.FXUtils
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.scripting.QPEx
 import qupath.lib.gui.scripting.languages.GroovyLanguage
@@ -25,37 +28,74 @@ class Her2Menu {
     /** Only one script runs at a time, as two would change the same project. */
     private static final AtomicBoolean BUSY = new AtomicBoolean()
 
-    /** Menu item: script. */
+    /** Menu item, below its sub-menu: script. */
     static final Map<String, String> ITEMS = [
-        "Score open image"       : "score_image.groovy",
-        "Score project"          : "score_project.groovy",
-        "Propose tumour regions" : "propose_regions.groovy",
-        "Classify existing cells": "classify_cells.groovy",
-        "Select cells…"          : "select_cells.groovy",
-        "Show heat map"          : "show_heat_map.groovy",
-        "Open report"            : "open_report.groovy",
-        "Import results"         : "import_results.groovy",
-        "Remove results"         : "remove_results.groovy",
-        "Export regions"         : "export_regions.groovy",
-        "Create classes"         : "create_classes.groovy",
-        "Check set-up"           : "check_setup.groovy",
+        "Score open image"              : "score_image.groovy",
+        "Score project"                 : "score_project.groovy",
+        "Cells>Classify existing cells" : "classify_cells.groovy",
+        "Cells>Select cells…"           : "select_cells.groovy",
+        "Regions>Propose tumour regions": "propose_regions.groovy",
+        "Regions>Create classes"        : "create_classes.groovy",
+        "Network>Show heat map"         : "show_heat_map.groovy",
+        "Results>Open report"           : "open_report.groovy",
+        "Results>Import results"        : "import_results.groovy",
+        "Results>Export regions"        : "export_regions.groovy",
+        "Results>Remove results"        : "remove_results.groovy",
+        "Set-up>Check set-up"           : "check_setup.groovy",
     ].asImmutable()
+
+    /** Items that repeat the choices of the dialog *Score…*. */
+    private static final List<String> REPEATING = ["score_image.groovy", "score_project.groovy"].asImmutable()
 
     /** Add the menu to the window, or replace it; `folder` contains the scripts. */
     static void install(QuPathGUI window, File folder) {
-        for (Map.Entry<String, String> item : ITEMS.entrySet()) {
-            File script = new File(folder, item.value)
-            window.installCommand(PLACE + item.key, { start(window, script) } as Runnable)
+        FXUtils.runOnApplicationThread {
+            // An earlier version may have had other items.
+            window.getMenu("Extensions>HER2", true).getItems().clear()
+            window.installCommand(PLACE + "Score…", {
+                ask(window, folder) { Project<BufferedImage> project -> Her2ScoreDialog.ask(window, project) }
+            } as Runnable)
+            for (Map.Entry<String, String> item : ITEMS.entrySet()) {
+                String script = item.value
+                window.installCommand(PLACE + item.key, { start(window, folder, script, null) } as Runnable)
+            }
+            window.installCommand(PLACE + "Network>Predict with a network…", {
+                ask(window, folder) { Project<BufferedImage> project -> Her2PredictDialog.ask(window, project) }
+            } as Runnable)
+            window.installCommand(PLACE + "Set-up>Set Python…", { setPython() } as Runnable)
+            window.installCommand(PLACE + "Set-up>Edit a script…", { edit(window, folder) } as Runnable)
         }
-        window.installCommand(PLACE + "Set Python…", { setPython() } as Runnable)
         Her2Compiled.keepLater()
     }
 
-    /** On the JavaFX thread: take the open project and image, and run the script in the background. */
-    private static void start(QuPathGUI window, File script) {
+    /** On the JavaFX thread: show a dialog, then run the script that it orders. */
+    private static void ask(QuPathGUI window, File folder, Function<Project<BufferedImage>, Her2Order> dialog) {
+        try {
+            if (window.getProject() == null)
+                throw new IllegalStateException("No project is open. Open one (File > Project > Open project), or " +
+                    "start one with the open image: File > Project > Create project, then Add images.")
+            Her2Order order = dialog.apply(window.getProject())
+            if (order != null)
+                start(window, folder, order.script, order.arguments)
+        } catch (RuntimeException | IOException problem) {
+            report(problem)
+        }
+    }
+
+    /** On the JavaFX thread: take the open project and image, and run a script in the background. */
+    private static void start(QuPathGUI window, File folder, String script, List<String> arguments) {
         Project<BufferedImage> project = window.getProject()
         ImageData<BufferedImage> image = window.getImageData()
-        inBackground { execute(script, project, image) }
+        inBackground {
+            List<String> words = arguments
+            if (words == null)
+                words = script in REPEATING && project != null ? repeated(project) : []
+            execute(new File(folder, script), words, project, image)
+        }
+    }
+
+    private static List<String> repeated(Project<BufferedImage> project) {
+        return Her2Choices.of(Her2Arguments.exchangeFolder(project, null)).scoreArguments()
     }
 
     private static void inBackground(Runnable work) {
@@ -76,13 +116,15 @@ class Her2Menu {
     }
 
     /** Like QuPath's script editor, but without its hierarchy event at the end, which marks the image as changed. */
-    private static void execute(File script, Project<BufferedImage> project, ImageData<BufferedImage> image) {
+    private static void execute(
+            File script, List<String> arguments, Project<BufferedImage> project, ImageData<BufferedImage> image) {
         ScriptParameters parameters = ScriptParameters.builder()
             .setProject(project)
             .setImageData(image)
             .setDefaultImports(QPEx.getCoreClasses())
             .setDefaultStaticImports(Collections.<Class<?>> singletonList(QPEx))
             .setFile(script)
+            .setArgs(arguments as String[])
             .setBatchSaveResult(false)
             .doUpdateHierarchy(false)
             .useLogWriters()
@@ -105,6 +147,16 @@ class Her2Menu {
         String unexpected = "Unexpected ${root.class.simpleName}: ${root.message}\n\nView > Show log has the " +
             "details. Please report them."
         Dialogs.showErrorMessage(TITLE, isForUser ? Her2Words.inQuPath(root.message) : unexpected)
+    }
+
+    private static void edit(QuPathGUI window, File folder) {
+        FileChooser chooser = new FileChooser()
+        chooser.setTitle("A script of HER2 (an update replaces it: save yours elsewhere)")
+        chooser.setInitialDirectory(folder)
+        chooser.getExtensionFilters().add(new FileChooser.ExtensionFilter("Groovy scripts", "*.groovy"))
+        File script = chooser.showOpenDialog(window.getStage())
+        if (script != null)
+            window.getScriptEditor().showScript(script)
     }
 
     private static void setPython() {

@@ -15,8 +15,10 @@ class Her2Python {
     private static final int PROBE_S = 60
     private static final String PROBE =
         "import sys, qupath_her2; print('%d.%d' % sys.version_info[:2], qupath_her2.__version__)"
-    private static final String INSTALL = "Install it with: pip install qupath-her2 (Python 3.10 or newer), then " +
-        "choose that Python: Extensions > HER2 > Set Python…"
+    /** The command of qupath-her2, which users take for its Python. */
+    private static final String COMMAND = "qupath-her2"
+    private static final String INSTALL = "Install it as the README of qupath-her2 says (Python 3.10 or newer), then " +
+        "choose its Python: Extensions > HER2 > Set-up > Set Python…"
 
     private static Her2Python known
 
@@ -62,10 +64,14 @@ class Her2Python {
             "${places ? places.join(', ') : 'all usual places'}. $INSTALL")
     }
 
-    /** Check a Python: its version and that of qupath-her2; throws Her2Refusal if it has none. */
-    static Her2Python check(File program) {
-        if (!program.isFile())
-            throw new Her2Refusal("The chosen Python '$program' does not exist any more. $INSTALL")
+    /**
+     * Check a Python, or the one of a chosen command qupath-her2: its version and that of qupath-her2; throws
+     * Her2Refusal if it has none.
+     */
+    static Her2Python check(File chosen) {
+        if (!chosen.isFile())
+            throw new Her2Refusal("The chosen Python '$chosen' does not exist any more. $INSTALL")
+        File program = chosen.name.toLowerCase(Locale.ROOT).startsWith(COMMAND) ? pythonBeside(chosen) : chosen
         Process process = launch(program, ["-c", PROBE], new File(System.getProperty("java.io.tmpdir")), true)
         StringBuilder output = new StringBuilder()
         Thread reader = Thread.startDaemon {
@@ -84,9 +90,23 @@ class Her2Python {
         String[] words = output.toString().trim().split(" ", 2)
         if (process.exitValue() == 0 && words.length == 2)
             return new Her2Python(program, words[0], words[1])
-        List<String> lines = output.toString().readLines().findAll { String it -> it.trim() }
-        String last = lines.isEmpty() ? "no output" : lines.last()
+        // Other programs answer with usage texts, in frames or without.
+        List<String> lines = output.toString().readLines().findAll { String it -> it =~ /\p{L}/ }
+        String last = lines.isEmpty() ? "it is no Python" : lines.last().replaceAll(/[\u2500-\u257f]/, "").trim()
         throw new Her2Refusal("'$program' cannot use qupath-her2 ($last). $INSTALL")
+    }
+
+    /** The Python of an environment whose command qupath-her2 was chosen: they lie in one folder. */
+    private static File pythonBeside(File command) {
+        // pipx and uv put a link to the command among the user's programs.
+        File folder = command.toPath().toRealPath().toFile().getParentFile()
+        for (String name : ["python", "python3", "python.exe", "../python.exe"]) {
+            File found = new File(folder, name)
+            if (found.isFile())
+                return found.toPath().normalize().toFile()
+        }
+        throw new Her2Refusal("'$command' is the command qupath-her2, and there is no Python in its folder. Choose " +
+            "the Python that it was installed with: python.exe on Windows, bin/python elsewhere.")
     }
 
     /** Start `python -m qupath_her2 …`, with separate standard error. */
@@ -156,17 +176,19 @@ class Her2Python {
 
         private final Map<String, String> environment
         private final File home
+        private final File scripts
         private final boolean isWindows
 
-        Places(Map<String, String> environment, File home, boolean isWindows) {
+        Places(Map<String, String> environment, File home, File scripts, boolean isWindows) {
             this.environment = environment
             this.home = home
+            this.scripts = scripts
             this.isWindows = isWindows
         }
 
         /** The places of this machine. */
         static Places here() {
-            return new Places(System.getenv(), new File(System.getProperty("user.home")),
+            return new Places(System.getenv(), new File(System.getProperty("user.home")), Her2Installation.running(),
                 System.getProperty("os.name").toLowerCase(Locale.ROOT).contains("win"))
         }
 
@@ -191,7 +213,7 @@ class Her2Python {
 
         /** Folders of virtual and conda environments. */
         private List<File> environments() {
-            List<File> found = []
+            List<File> found = aroundScripts()
             for (String name : ["VIRTUAL_ENV", "CONDA_PREFIX"])
                 if (environment.get(name))
                     found.add(new File(environment.get(name)))
@@ -206,6 +228,21 @@ class Her2Python {
             }
             if (isWindows)
                 found.addAll(below(new File(home, "AppData/Local/Programs/Python")))
+            return found
+        }
+
+        /**
+         * Environments beside the folder of the scripts, as in a checkout, and the one that the scripts are part of, as
+         * in an installed package.
+         */
+        private List<File> aroundScripts() {
+            List<File> found = []
+            File beside = scripts.getAbsoluteFile().getParentFile()
+            for (String name : beside == null ? [] : [".venv", "venv"])
+                found.add(new File(beside, name))
+            for (File folder = beside; folder != null; folder = folder.getParentFile())
+                if (new File(folder, "pyvenv.cfg").isFile())
+                    found.add(folder)
             return found
         }
 

@@ -134,7 +134,8 @@ class Her2Result {
     private static Region region(UUID id, JsonObject entry, JsonObject feature) {
         JsonObject properties = Her2Json.object(feature, "properties")
         Region region = new Region(id: id, name: Her2Json.text(entry, "name"),
-            className: Her2Json.text(entry, "class"), isCore: Her2Json.text(entry, "is_core") == "true", shape: Her2Shapes.read(Her2Json.object(feature, "geometry")))
+            className: Her2Json.text(entry, "class"), isCore: Her2Json.text(entry, "is_core") == "true",
+            shape: Her2Shapes.read(Her2Json.object(feature, "geometry")))
         if (region.shape == null)
             throw new Her2Refusal("regions.geojson: region $id is not a polygon. $AGAIN")
         JsonObject values = Her2Json.object(properties, "measurements")

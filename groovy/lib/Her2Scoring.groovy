@@ -9,8 +9,8 @@ import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
 /**
- * Scores images of a project, or proposes tumour regions in them: exports them, runs qupath-her2 in Python, and imports
- * each result into the image that it was made for, whichever image is open by then.
+ * Scores images of a project, proposes tumour regions in them or predicts them with a network: exports them, runs
+ * qupath-her2 in Python, and imports each result into the image that it was made for, whichever image is open by then.
  */
 @CompileStatic
 class Her2Scoring {
@@ -24,37 +24,31 @@ class Her2Scoring {
     private static final String NOTE = "Research use only."
     /** Warnings shown with a result; more would not fit into a dialog, and the report has them all. */
     private static final int SHOWN_WARNINGS = 5
-    /** Options of `qupath-her2 run` that a script passes on: with a value, and without. */
-    private static final List<String> OPTIONS = ["site", "specimen", "guideline", "pixel-size-um"].asImmutable()
-    private static final List<String> FLAGS = ["whole-tissue", "find-tumour", "force"].asImmutable()
-    /** The same of `qupath-her2 propose`. */
-    private static final List<String> PROPOSING = ["pixel-size-um", "force"].asImmutable()
 
     private final Project<BufferedImage> project
     private final File her2
     /** The image that the script runs for; null if there is none. */
     private final ImageData<BufferedImage> own
     private final boolean wasShown
-
-    /** Measure and classify existing cells instead of detecting cells. */
-    boolean inPlace = false
-    /** Propose tumour regions instead of scoring. */
-    private final boolean isProposing
+    private final Her2Verb verb
+    /** The images of `scoreAll`; null where a script works on one image. */
+    private final Her2Scope scope
     /** The outcome in words of images whose earlier score still counts, by image: nothing is imported into them. */
     private final Map<String, String> left = [:]
     /** Sentences on another guideline than before, by image. */
     private final Map<String, String> changed = [:]
     /** Replace objects of ours whose run is gone. */
     private boolean replacesLost = false
-    /** Further arguments of `qupath-her2 run`. */
+    /** Further arguments of the command. */
     private final List<String> options = []
     /** The arguments as given to the script, for the workflow step, with the exchange folder if it was given. */
     private final List<String> given = []
 
-    private Her2Scoring(
-            Project<BufferedImage> project, File her2, ImageData<BufferedImage> own, boolean isProposing) {
+    private Her2Scoring(Project<BufferedImage> project, File her2, ImageData<BufferedImage> own, Her2Verb verb,
+            Her2Scope scope) {
         this.project = project
-        this.isProposing = isProposing
+        this.verb = verb
+        this.scope = scope
         this.her2 = her2.getAbsoluteFile()
         this.own = own
         wasShown = Her2Window.isShown(own)
@@ -69,53 +63,56 @@ class Her2Scoring {
      */
     static Her2Scoring of(
             Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
-        return made(project, own, folder, arguments, false)
+        return made(project, own, folder, arguments, Her2Verb.SCORE)
+    }
+
+    /** The same for cells that the image already has. */
+    static Her2Scoring classifying(
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        return made(project, own, folder, arguments, Her2Verb.CLASSIFY)
     }
 
     /** The same for proposals. */
     static Her2Scoring proposing(
             Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
-        return made(project, own, folder, arguments, true)
+        return made(project, own, folder, arguments, Her2Verb.PROPOSE)
+    }
+
+    /** The same for several images: all, or those of a `scope=…`, `image=…` or `entry=…`. */
+    static Her2Scoring ofProject(
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        return made(project, own, folder, arguments, Her2Verb.SCORE_PROJECT)
+    }
+
+    /** The same for a network's predictions: of the open image, or of a scope. */
+    static Her2Scoring predicting(
+            Project<BufferedImage> project, ImageData<BufferedImage> own, String folder, List<String> arguments) {
+        return made(project, own, folder, arguments, Her2Verb.PREDICT)
     }
 
     private static Her2Scoring made(Project<BufferedImage> project, ImageData<BufferedImage> own, String folder,
-            List<String> arguments, boolean isProposing) {
+            List<String> arguments, Her2Verb verb) {
         String last = arguments.reverse().find { String it -> it.startsWith(FOLDER) }
         String named = last?.substring(FOLDER.length()) ?: folder
-        Her2Scoring scoring = new Her2Scoring(project, Her2Arguments.exchangeFolder(project, named), own,
-            isProposing)
+        Her2Scope scope = verb.scope == null ? null : Her2Scope.of(arguments, verb.scope)
+        Her2Scoring scoring = new Her2Scoring(project, Her2Arguments.exchangeFolder(project, named), own, verb, scope)
         if (named)
             scoring.given.add(FOLDER + scoring.her2.getPath())
         for (String word : arguments) {
-            if (word.startsWith(FOLDER))
+            if (word.startsWith(FOLDER) || (scope != null && Her2Scope.isWord(word)))
                 continue
             if (word == REPLACE) {
                 scoring.given.add(word)
                 scoring.replacesLost = true
                 continue
             }
-            List<String> option = option(word)
-            if (option == null || !scoring.isKnown(word))
-                throw Her2Arguments.unknown(word, [FOLDER + "FOLDER"] +
-                    OPTIONS.findAll { String it -> scoring.isKnown(it) }.collect { String it -> it + "=…" } +
-                    FLAGS.findAll { String it -> scoring.isKnown(it) } + [REPLACE])
+            List<String> option = verb.arguments(word)
+            if (option == null)
+                throw Her2Arguments.unknown(word, [FOLDER + "FOLDER"] + verb.known() + [REPLACE])
             scoring.given.add(word)
             scoring.options.addAll(option)
         }
         return scoring
-    }
-
-    private boolean isKnown(String word) {
-        return !isProposing || word.tokenize("=")[0] in PROPOSING
-    }
-
-    /** `site=gastric` or `whole-tissue` as arguments of the command; null if unknown. */
-    private static List<String> option(String word) {
-        int at = word.indexOf("=")
-        String name = at < 0 ? word : word.substring(0, at)
-        if (at < 0 && name in FLAGS)
-            return ["--$name".toString()]
-        return at > 0 && name in OPTIONS ? ["--$name".toString(), word.substring(at + 1)] : null
     }
 
     /**
@@ -123,8 +120,7 @@ class Her2Scoring {
      * run, score, counts; and `message`, the result as a sentence.
      */
     Map<String, Object> scoreOne(ProjectImageEntry<BufferedImage> entry) {
-        String verb = isProposing ? "propose" : inPlace ? "classify" : "score"
-        Map<String, Object> found = Her2Status.record(her2, verb, entry.getID()) { score(entry) }
+        Map<String, Object> found = Her2Status.record(her2, verb.status, entry.getID()) { score(entry) }
         Her2Window.refreshProject()
         if (wasShown)
             show(entry, found)
@@ -133,47 +129,50 @@ class Her2Scoring {
 
     /** Show the result: a score in full, and of everything else the sentence. */
     private void show(ProjectImageEntry<BufferedImage> entry, Map<String, Object> found) {
-        File run = Her2Exchange.currentRun(results(), (String) found.get("image"))
+        File run = Her2Exchange.currentRun(verb.results(her2), (String) found.get("image"))
         String message = (String) found.get("message")
-        if (isProposing || run == null)
+        if (!verb.isScoring() || run == null)
             Her2Window.show("HER2: ${entry.getImageName()}", message)
         else
             Her2ResultBox.show(project, entry, Her2ResultText.read(run, message))
     }
 
     private Map<String, Object> score(ProjectImageEntry<BufferedImage> entry) {
-        if (wasShown && !isProposing)
+        if (wasShown && verb.isScoring())
             Her2Window.confirmGuideline([Her2Guidelines.usedFor(entry)], Her2Guidelines.wantedBy(given))
         if (wasShown && !replacesLost)
-            replacesLost = Her2Window.wantsReplacing(Her2Plan.lostIn(own, results(), imageId(entry)))
-        Her2Window.confirmSaving(own == null ? [] : [own], isProposing ? "the proposals" : "the results")
+            replacesLost = Her2Window.wantsReplacing(Her2Plan.lostIn(own, verb.results(her2), imageId(entry)))
+        Her2Window.confirmSaving(own == null ? [] : [own], verb.saved())
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
             Map<String, String> failed = compute([entry], progress)
             if (!failed.isEmpty())
                 throw new Her2Refusal(failed.values().first())
-            progress.show(isProposing ? "Writing regions" : "Writing cells", IMPORT_FROM)
+            progress.show(verb.isProposing() ? "Writing regions" : "Writing cells", IMPORT_FROM)
             return importResult(entry, progress)
         }
     }
 
     /**
-     * Score all images independently and write their statuses. Returns the outcome of each in order, with `reason` if
-     * it failed.
+     * Score the images of the scope independently and write their statuses. Returns the outcome of each in order, with
+     * `reason` if it failed.
      */
     List<Map<String, Object>> scoreAll() {
-        List<Map<String, Object>> found = scoreEntries(project.getImageList())
+        List<Map<String, Object>> found =
+            scoreEntries(scope.choose(project, own == null ? null : project.getEntry(own)))
         for (Map<String, Object> outcome : found)
-            Her2Status.writeDone(her2, "score", (outcome.get("image") ?: outcome.get("name")).toString(), outcome)
+            Her2Status.writeDone(her2, verb.status, (outcome.get("image") ?: outcome.get("name")).toString(), outcome)
         Her2Window.refreshProject()
         return found
     }
 
     private List<Map<String, Object>> scoreEntries(List<ProjectImageEntry<BufferedImage>> entries) {
-        if (own == null || wasShown)
+        if ((own == null || wasShown) && verb.isScoring())
             Her2Window.confirmGuideline(entries.collect { ProjectImageEntry<BufferedImage> it ->
                 Her2Guidelines.usedFor(it)
             }, Her2Guidelines.wantedBy(given))
-        Her2Window.confirmSaving(open().values(), "the results")
+        Map<String, ImageData<?>> shown = open()
+        Her2Window.confirmSaving(entries.collect { ProjectImageEntry<BufferedImage> it -> shown.get(it.getID()) },
+            verb.saved())
         try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", own == null || wasShown)) {
             Map<String, String> failed = compute(entries, progress)
             List<Map<String, Object>> found = []
@@ -234,7 +233,7 @@ class Her2Scoring {
 
     private void export(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress) {
         Her2Export export = new Her2Export(project, her2)
-        export.withCells = inPlace
+        export.withCells = verb.needsCells(given)
         export.open = (Map) open()
         export.cancelled = progress
         try {
@@ -251,14 +250,14 @@ class Her2Scoring {
         String why = problem instanceof AccessDeniedException ? "no permission" :
             problem.reason ?: "the folder is gone"
         return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was scored. Make the " +
-            "project's folder writable, or copy the project to a disk that is: results are kept beside the project file.")
+            "project's folder writable, or copy the project to a disk that is: results are kept beside the project " +
+            "file.")
     }
 
     private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
-        List<String> found = [isProposing ? "propose" : "run", project.getPath().toString(), "--no-qupath",
-                              "--progress", "json"]
+        List<String> found = [verb.command, project.getPath().toString(), "--no-qupath", "--progress", "json"]
         found.addAll(["--out", her2.getPath()])
-        found.addAll(inPlace ? ["--cells", "from-regions"] : [])
+        found.addAll(verb.fixedArguments())
         found.addAll(options)
         // All images are the default; naming hundreds of them could exceed the length limit of a command line.
         if (entries.size() < project.getImageList().size())
@@ -288,18 +287,19 @@ class Her2Scoring {
         String image = Her2Exchange.idsByEntry(her2).get(entry.getID())
         if (left.containsKey(image))
             return leftAsItWas(entry, image)
-        Her2Import importer = new Her2Import(project, results())
+        Her2Import importer = new Her2Import(project, verb.results(her2))
         importer.open = open()
         importer.replacesLost = replacesLost
         importer.cancelled = progress
-        importer.step = isProposing ? "propose tumour regions" : inPlace ? "classify existing cells" :
-            "score open image"
-        importer.script = Her2Import.scriptLine(isProposing ? "propose_regions.groovy" :
-            inPlace ? "classify_cells.groovy" : "score_image.groovy", given)
+        importer.step = verb.step
+        importer.script = Her2Import.scriptLine(verb.script, given)
         Map<String, Object> outcome = importer.push(entry)
         outcome.put("name", entry.getImageName())
         String lost = Her2Import.lostSentence((int) outcome.get("lost"))
-        outcome.put("message", sentence((String) outcome.get("image")) + (lost ? "\n$lost" : ""))
+        // The import of a prediction says what a network found; a score says why it is one.
+        if (!verb.is(Her2Verb.PREDICT))
+            outcome.put("message", sentence((String) outcome.get("image")) + (lost ? "\n$lost" : ""))
+        outcome.putAll(verb.figures(entry))
         return outcome
     }
 
@@ -318,13 +318,9 @@ class Her2Scoring {
         return (isKnown ? Her2Exchange.idsByEntry(her2).get(entry.getID()) : null) ?: entry.getID()
     }
 
-    private File results() {
-        return isProposing ? Her2ResultKind.proposals(her2) : her2
-    }
-
     /** The result as a sentence, such as `2+: 23.0 % of …`, and below it what was set aside, repaired or in doubt. */
     private String sentence(String image) {
-        File run = Her2Exchange.currentRun(results(), image)
+        File run = Her2Exchange.currentRun(verb.results(her2), image)
         if (run == null)
             return "There is no result."
         JsonObject score = Her2Json.read(new File(run, "score.json"), "Score the image again.")

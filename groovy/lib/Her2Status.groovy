@@ -12,7 +12,7 @@ import java.nio.file.StandardCopyOption
 class Her2Status {
 
     /** Left out of the closing words: the script prints the state before them and the message on a separate line. */
-    private static final List<String> PRINTED_SEPARATELY = ["state", "message", "name"].asImmutable()
+    private static final List<String> PRINTED_SEPARATELY = ["state", "message", "name", "what"].asImmutable()
 
     /** Run `work` and write its outcome, success or failure. If `image` is null, `work` returns it. */
     static Map<String, Object> record(File her2, String verb, String image, Closure<Map<String, Object>> work) {

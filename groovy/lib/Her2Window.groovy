@@ -1,9 +1,11 @@
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import javafx.application.Platform
+import javafx.beans.property.BooleanProperty
 import javafx.scene.control.Label
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
 import qupath.lib.projects.Project
@@ -14,6 +16,9 @@ import qupath.lib.projects.ProjectImageEntry
  */
 @CompileStatic
 class Her2Window {
+
+    /** Preference: whether the user agreed that unsaved changes are saved together with results. */
+    private static final String SAVING = "her2SaveChangesWithResults"
 
     /** Whether an image is open in the window; images that *Run for project* opens for a script are not. */
     static boolean isShown(ImageData<?> image) {
@@ -40,16 +45,20 @@ class Her2Window {
         return found
     }
 
-    /** Ask before saving, because it also saves the user's own unsaved changes; throws Her2Cancelled on No. */
+    /**
+     * Ask before the user's own unsaved changes are saved too; throws Her2Cancelled on No. Yes is remembered, as most
+     * people draw a region and score it: the question would come each time.
+     */
     static void confirmSaving(Collection<? extends ImageData<?>> images, String what) {
-        Project<BufferedImage> project = QuPathGUI.getInstance()?.getProject()
-        int changed = images.count { ImageData<?> it ->
-            isShown(it) && Her2UnsavedChanges.isIn(it, project?.getEntry((ImageData<BufferedImage>) it))
-        }.intValue()
-        if (changed == 0)
+        int changed = images.count { ImageData<?> it -> hasUnsavedChanges(it) }.intValue()
+        BooleanProperty isAgreed = PathPrefs.createPersistentPreference(SAVING, false)
+        if (changed == 0 || isAgreed.get())
             return
         String subject = changed == 1 ? "This image has" : "$changed open images have"
-        confirm("$subject unsaved changes, which will be saved with $what. Continue?")
+        if (!Dialogs.showYesNoDialog("HER2", "$subject unsaved changes, such as a region that you drew. They are " +
+            "saved together with $what.\n\nContinue, and do so from now on without asking?"))
+            throw new Her2Cancelled()
+        isAgreed.set(true)
     }
 
     /** Ask before images are scored by another guideline than before, `used`; throws Her2Cancelled on No. */
@@ -58,8 +67,10 @@ class Her2Window {
         if (others.isEmpty() || QuPathGUI.getInstance() == null)
             return
         String subject = used.size() == 1 ? "This image was" : "${others.size()} of ${used.size()} images were"
-        confirm("$subject scored by another guideline: ${others.unique(false).join('; ')}. " +
-            "Score by ${wanted.join(' or ')} from now on?")
+        String question = "$subject scored by another guideline: ${others.unique(false).join('; ')}. " +
+            "Score by ${wanted.join(' or ')} from now on?"
+        if (!Dialogs.showYesNoDialog("HER2", question))
+            throw new Her2Cancelled()
     }
 
     /** Ask whether objects whose run is gone are replaced; false without asking if there are none, or no window. */
@@ -70,9 +81,26 @@ class Her2Window {
             "others. Replace them all?\n\nNo: they stay, and no new cell is added in their place.")
     }
 
-    private static void confirm(String question) {
-        if (!Dialogs.showYesNoDialog("HER2", question))
+    /** Ask before a removal that `planned`, a dry run, describes; throws Her2Cancelled on No. */
+    static void confirmRemoval(ImageData<?> image, Map<String, Object> planned) {
+        String what = (String) planned.get("what")
+        if (!isShown(image) || !(what || (int) planned.get("restored") > 0))
+            return
+        List<String> parts = ["Remove ${what ?: 'the classes'} of qupath-her2 from this image?".toString()]
+        if ((int) planned.get("edited") > 0)
+            parts.add("What you edited stays (${planned.get('edited')}).".toString())
+        if ((int) planned.get("restored") > 0)
+            parts.add("${planned.get('restored')} cells that were there before get their class back.".toString())
+        if (hasUnsavedChanges(image))
+            parts.add("Unsaved changes of yours are saved with it.")
+        if (!Dialogs.showYesNoDialog("HER2: remove results", parts.join(" ")))
             throw new Her2Cancelled()
+    }
+
+    private static boolean hasUnsavedChanges(ImageData<?> image) {
+        Project<BufferedImage> project = QuPathGUI.getInstance()?.getProject()
+        return isShown(image) &&
+            Her2UnsavedChanges.isIn(image, project?.getEntry((ImageData<BufferedImage>) image))
     }
 
     /** Show a message that stays until it is closed; the script continues. */

@@ -24,10 +24,9 @@ class Her2Words {
         '(draw one and|tumour:) set (its|their) class to Tumor(?: in QuPath)?,':
             '$1 set $2 class (right-click > Set classification > Tumor),',
         'pass --find-tumour to search for it, or pass --whole-tissue':
-            'have tumour searched for (Extensions > HER2 > Propose tumour regions), or draw an annotation of class ' +
-            'Tumor around all tissue',
+            'or choose other regions: tumour that HER2 finds, or all tissue (Extensions > HER2 > Score…)',
         'or pass --whole-tissue|or score the whole tissue with --whole-tissue':
-            'or draw an annotation of class Tumor around all tissue',
+            'or score all tissue (Extensions > HER2 > Score…)',
 
         'has no class; set its class to Tumor in QuPath, or score .+ under \\[regions\\] in her2\\.toml':
             'has no class; if it holds tumour, right-click it > Set classification > Tumor',
@@ -48,7 +47,7 @@ class Her2Words {
             'Score the image again (Extensions > HER2 > Score open image)',
         'Score it first, here or in a terminal': 'Score it first (Extensions > HER2 > Score open image)',
         'Export it again: qupath-her2 pull --cells':
-            'Classify the cells again (Extensions > HER2 > Classify existing cells)',
+            'Classify the cells again (Extensions > HER2 > Cells > Classify existing cells)',
         'Pull the project again|then pull again|and pull again': 'Score the image again',
         'export them, or pull the project again': 'score the image again',
         'Run qupath-her2 pull \\S+, or export_regions\\.groovy in QuPath, then \\S+\\.':
@@ -106,8 +105,6 @@ class Her2Words {
         'Cut them (?:again|at that scale) \\(qupath-her2 patches --\\S+ \\S+\\), or train again':
             'Choose another network',
         'Pass --um-px \\S+ or more, or leave the image out': 'Choose a network trained at coarser pixels',
-        '\\(qupath-her2 predict; --cam adds Grad-CAM\\), or score it with: qupath-her2 run --method indicators':
-            'first',
 
         // Pictures. An image of a project is the one picture and plane of its file that QuPath shows.
         'Export QuPath\'s own pixels: qupath-her2 pull PROJECT --pixels':

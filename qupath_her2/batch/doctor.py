@@ -35,13 +35,15 @@ class Check:
     fix: str = ""
 
 
-def run_checks(folder: Path) -> Iterator[Check]:
+def run_checks(folder: Path, *, inside_qupath: str | None = None) -> Iterator[Check]:
     """Yield all checks of this machine, the slow ones last.
 
     Parameters
     ----------
     folder
         Folder where results would be written.
+    inside_qupath
+        Version of the QuPath that asks; None where a terminal does.
 
     Yields
     ------
@@ -52,7 +54,7 @@ def run_checks(folder: Path) -> Iterator[Check]:
     yield check_write(folder)
     yield check_disk(folder)
     yield from check_images(folder)
-    yield check_qupath()
+    yield check_qupath(inside_qupath)
     yield check_gpu()
     yield check_readers()
     yield check_numba()
@@ -113,8 +115,13 @@ def check_images(folder: Path) -> Iterator[Check]:
         yield Check("Images", "WARN", note)
 
 
-def check_qupath() -> Check:
-    """Look for the QuPath that pull and push would start; scoring does not need it."""
+def check_qupath(inside: str | None = None) -> Check:
+    """Look for the QuPath that pull and push would start; scoring does not need it.
+
+    Inside a QuPath of version `inside`, no other one is needed: its scripts pull and push.
+    """
+    if inside is not None:
+        return Check("QuPath", "PASS", f"{inside}, this one")
     from qupath_her2.project.qupath.installations import find_qupaths
 
     named = os.environ.get("PAQUO_QUPATH_DIR")

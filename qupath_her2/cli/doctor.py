@@ -20,6 +20,10 @@ def doctor(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder that results will be written to. Default: here.")
     ] = Path(),
+    inside_qupath: Annotated[
+        str | None,
+        typer.Option("--inside-qupath", metavar="VERSION", hidden=True, help="The QuPath that asks."),
+    ] = None,
     debug: o.Debug = False,
 ) -> int:
     """Check that this machine can score, and say how to fix what is missing.
@@ -39,7 +43,7 @@ def doctor(
 
     console = Console(highlight=False, soft_wrap=True)
     n_failed = n_warned = 0
-    for check in run_checks(folder):
+    for check in run_checks(folder, inside_qupath=inside_qupath):
         n_failed += check.state == "FAIL"
         n_warned += check.state == "WARN"
         line = Text(f"{check.name:<18}").append(f"{check.state}  ", style=_STYLE[check.state])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
+
+if TYPE_CHECKING:
+    from qupath_her2.project.qupath.installations import QuPath
 
 __all__ = ["install_scripts"]
 
@@ -31,8 +34,8 @@ def install_scripts(
 ) -> int:
     """Install the HER2 scripts in every QuPath on this machine, and tell them which Python to use.
 
-    The scripts appear under Automate > User scripts > HER2, and a start-up script adds the menu Extensions > HER2.
-    Close QuPath first, or restart it afterwards.
+    A start-up script adds the menu Extensions > HER2, where Set-up > Edit a script… opens the scripts. Close QuPath
+    first, or restart it afterwards.
 
     [bold]Examples[/bold]
 
@@ -41,7 +44,7 @@ def install_scripts(
     qupath-her2 install-scripts --remove
     """
     import qupath_her2
-    from qupath_her2.project.qupath.installations import choose_qupath, find_qupaths
+    from qupath_her2.project.qupath.installations import find_qupaths
     from qupath_her2.project.qupath.script_install import install_into, remove_from
     from qupath_her2.project.qupath.scripts import copy_scripts, remove_scripts
 
@@ -57,7 +60,7 @@ def install_scripts(
                 f"No QuPath was found on this machine: set its preference 'Startup script path' to '{done.startup}'."
             )
         return 0
-    for qupath in found or [choose_qupath()]:
+    for qupath in found or [_qupath_or_advice()]:
         if remove:
             n_files = remove_from(qupath, user_folder=user_dir)
             typer.echo(f"QuPath {qupath.version}: {n_files} files removed")
@@ -67,3 +70,20 @@ def install_scripts(
     if not remove:
         typer.echo("Restart QuPath to see the HER2 menu.")
     return 0
+
+
+def _qupath_or_advice() -> QuPath:
+    """Return the QuPath to install into; without one, the error says how the scripts get into it all the same."""
+    from qupath_her2.errors import QuPathError
+    from qupath_her2.project.qupath.installations import choose_qupath
+    from qupath_her2.project.qupath.scripts import groovy_folder
+
+    try:
+        return choose_qupath()
+    except QuPathError as error:
+        where = str(error).partition(").")[0]
+        raise QuPathError(
+            f"{where}). Drag '{groovy_folder() / 'install.groovy'}' onto QuPath's window and press Run; or set "
+            "PAQUO_QUPATH_DIR to the folder of QuPath; or pass --user-dir with QuPath's user folder, e.g. "
+            "--user-dir ~/QuPath/v0.6."
+        ) from error

@@ -77,8 +77,8 @@ def predict(
     """Classify the patches of all images with a trained network: tiles, heat maps, a class per region and slide.
 
     Results go to FOLDER/her2/predictions, and into a QuPath project as tiles with probabilities. They never replace
-    a HER2 score. In QuPath, Extensions > HER2 > Show heat map overlays the heat map and Grad-CAM; heatmap.ome.tif
-    of each run opens as an image. A second run only processes what changed.
+    a HER2 score. In QuPath, Extensions > HER2 > Network > Show heat map overlays the heat map and Grad-CAM;
+    heatmap.ome.tif of each run opens as an image. A second run only processes what changed.
 
     [bold]Example[/bold]
 

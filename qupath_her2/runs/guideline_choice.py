@@ -55,6 +55,8 @@ def with_guideline(ref: SlideRef, options: RunOptions, settings: Settings) -> tu
     if options.guideline is not None and options.guideline.lower() == "auto":
         # By the case, whatever was chosen or set before.
         table, origin = guideline_for(case), case.guideline_origin or _DEFAULT
+        if options.site is not None:
+            origin = CHOSEN_FOR_IMAGE
     elif options.guideline is not None:
         table, origin = guideline_for(case, options.guideline), CHOSEN_FOR_IMAGE
     elif ref.chosen_guideline is not None and not has_flags:

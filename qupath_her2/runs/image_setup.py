@@ -73,7 +73,9 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
             context = replace(context, regions=(whole, *inputs.regions))
     if job.searches_tumour:
         context = replace(context, tumour_origin="proposed" if inputs.find_tumour else "drawn")
-    context = context.warned(*slide.notes, *_anisotropy_warning(slide), *_overlap_warning(inputs))
+    context = context.warned(
+        *slide.notes, *_scale_note(job, inputs), *_anisotropy_warning(slide), *_overlap_warning(inputs)
+    )
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))
     return ImageSetup(job.ref, job.settings, slide, inputs, tissue, context, stains.alternatives)
@@ -88,6 +90,16 @@ def _no_tissue(tissue: Tissue) -> Refusal:
         f"no tissue was found on the glass: {tissue.ink_share:.0%} of the image has the colour of pen marks. "
         "If that is tissue, draw a region around it and set its class to Tumor",
     )
+
+
+def _scale_note(job: ScoreJob, inputs: Inputs) -> list[str]:
+    """Return a note where QuPath shows no pixel size and the file's was used: lengths there stay in pixels."""
+    if job.ref.entry_id is None or inputs.pixel_size_source != "file":
+        return []
+    return [
+        f"QuPath shows no pixel size for this image, so that of its file was used: {inputs.pixel_size_um:g} µm. Enter "
+        "it in QuPath too (Image tab, double-click Pixel width; click beside all annotations first)."
+    ]
 
 
 def _anisotropy_warning(slide: Slide) -> list[str]:

@@ -31,7 +31,7 @@ def test_installs_the_same_as_the_command_line(qupath: QuPath, tmp_path: Path) -
     }
     run_with(qupath, HERE / "preferences.groovy", ["--args", str(mine)], options)
     said = run_with(qupath, SCRIPTS / "install.groovy", [], options)
-    assert closing(said)["folder"].endswith("/scripts/HER2/"), said
+    assert closing(said)["folder"].endswith("/her2/"), said
     assert "Python found: 3." in said
 
     user = home / "QuPath" / ("v" + ".".join(qupath.version.split(".")[:2]))

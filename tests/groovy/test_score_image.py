@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,30 @@ def test_first_of_qupaths_runs_scores_the_whole_project(fields: Fields) -> None:
     said = fields.run("score_project.groovy", "-p", str(fields.project), "-s")
     assert "HER2_SCORE_PROJECT_OK images=2 scored=2 failed=0" in said, said
     assert "HER2_SCORE_PROJECT_OK images=0 scored=0 failed=0" in said, said
+    assert re.search(r"^case01 +3\+ +\d+\.\d +\d+$", said, re.MULTILINE), said
     assert {seen(fields, image)["metadata"]["HER2 score"] for image in ("case01", "case02")} <= {
         "3+",
         "2+",
         "1+",
     }
     assert seen(fields)["cells"] > 50
+
+
+def test_images_without_a_score_or_by_name_are_scored(fields: Fields) -> None:
+    def scored(*arguments: str) -> str:
+        words = [word for argument in arguments for word in ("--args", argument)]
+        return fields.on_image("score_project.groovy", *words)
+
+    said = scored("image=case02", "site=gastric", "guideline=auto", "specimen=biopsy")
+    assert "HER2_SCORE_PROJECT_OK images=1 scored=1 failed=0" in said, said
+    (run,) = (fields.her2 / "results").glob("2_*/*/score.json")
+    assert json.loads(run.read_bytes())["guideline"] == "CAP/ASCP/ASCO gastric 2016, biopsy"
+    assert "HER2_SCORE_PROJECT_OK images=1 scored=1 failed=0" in scored("scope=unscored")
+    assert "Every image of the project has a score" in scored("scope=unscored")
+    assert "The project has no image 'case03'" in scored("image=case03")
+    assert "Unknown scope 'some'. Available: open, unscored, all" in scored("scope=some")
+    said = fields.on_image("score_image.groovy", "--args", "scope=all")
+    assert "Unknown argument 'scope=all'" in said, said
 
 
 def test_pythons_error_message_is_shown_and_nothing_is_changed(fields: Fields, tmp_path: Path) -> None:

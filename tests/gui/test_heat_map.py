@@ -48,14 +48,14 @@ def test_maps_are_shown_in_turn_and_hidden_again(qupath: QuPath, tmp_path: Path)
         bare = shown.ask(COLOUR % middle)
         last = table.class_names[-1]
         for name in (f"Probability of {last}", "Grad-CAM for 3+"):
-            shown.choose("Extensions", "HER2", "Show heat map")
+            shown.choose("Extensions", "HER2", "Network", "Show heat map")
             shown.until(lambda name=name: shown.ask(LAID) == [name], name)
             shown.picture(tmp_path / f"{name[:4]}.png")
             if name.startswith("Probability"):
                 scale = expected.shape[1] / 400
                 colour = expected[int((y + height / 2) * scale), int((x + width / 2) * scale)]
                 assert np.abs(np.array(shown.ask(COLOUR % middle)) - colour[:3]).max() <= 3
-        shown.choose("Extensions", "HER2", "Show heat map")
+        shown.choose("Extensions", "HER2", "Network", "Show heat map")
         shown.until(lambda: shown.ask(LAID) == [], "no map")
         assert shown.ask(COLOUR % middle) == bare
         assert not shown.state()["objects"]["unsaved"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +65,8 @@ def make_browser(folder: Path, opened: Path) -> Path:
     return folder
 
 
-def choose(shown: Screen, item: str) -> None:
-    shown.choose("Extensions", "HER2", item)
+def choose(shown: Screen, *items: str) -> None:
+    shown.choose("Extensions", "HER2", *items)
 
 
 def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
@@ -73,18 +74,18 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
     python = python_program(tmp_path)
     with opened(fields, tmp_path, python) as shown:
         before = shown.ask(SAVED_NAMES)
-        choose(shown, "Open report")
+        choose(shown, "Results", "Open report")
         assert "There is no report yet" in shown.box("no report")
         shown.picture(tmp_path / "no_report.png")
         shown.click("OK")
 
-        choose(shown, "Create classes")
+        choose(shown, "Regions", "Create classes")
         listed = shown.wait(lambda s: "Tumor: 3+" in s["listed"], "the classes in the list")["listed"]
         assert {"In situ", "Control", "Tumor: Negative"} <= set(listed)
         shown.box("6 classes added, 3 already listed.")
         shown.picture(tmp_path / "classes.png")
 
-        choose(shown, "Check set-up")
+        choose(shown, "Set-up", "Check set-up")
         said = shown.box("a drawn 3+ field scored 3+")
         shown.picture(tmp_path / "set_up.png")
         assert "FAIL" not in said
@@ -93,20 +94,20 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
         shown.click("OK")
 
         choose(shown, "Score project")
-        assert shown.box("2 images: 2 scored") == (
-            "2 images: 2 scored, 0 without a score, 0 failed. Research use only."
-        )
+        table = shown.box("2 images: 2 scored")
+        assert table.startswith("2 images: 2 scored, 0 without a score, 0 failed. Research use only.")
+        assert re.search(r"^case01 +3\+ .*\ncase02 +1\+ ", table, re.MULTILINE), table
         shown.picture(tmp_path / "scored.png")
         shown.click("OK")
         scored = shown.wait(lambda s: s["objects"]["cells"] > 50 and not s["objects"]["unsaved"], "cells")
 
-        choose(shown, "Open report")
+        choose(shown, "Results", "Open report")
         address = tmp_path / "opened"
         shown.wait(lambda _: address.exists() and address.read_text().strip(), "the address in the browser")
         assert unquote(address.read_text()).strip().endswith("/her2 study/her2/report.html")
 
         shown.ask(DRAW)
-        choose(shown, "Remove results")
+        choose(shown, "Results", "Remove results")
         shown.box("This image has unsaved changes, which will be saved with the removal")
         shown.picture(tmp_path / "question.png")
         shown.click("No")
@@ -115,7 +116,7 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
         assert (kept["cells"], kept["unsaved"]) == (scored["objects"]["cells"], True)
         assert shown.ask(SAVED_NAMES) == before
 
-        choose(shown, "Remove results")
+        choose(shown, "Results", "Remove results")
         shown.click("Yes")
         shown.box("HER2 objects removed, 0 that you edited kept")
         shown.click("OK")
@@ -125,7 +126,7 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
         assert not gone["objects"]["unsaved"]
         assert shown.ask(SAVED_NAMES) == [*before, "unsaved"]
 
-        choose(shown, "Import results")
+        choose(shown, "Results", "Import results")
         shown.box("Score 3+.")
         shown.picture(tmp_path / "imported.png")
         shown.click("OK")
@@ -134,7 +135,7 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
         shown.ask(f"qupath.runScript(new File('{HERE}/adopt_cells.groovy'), null); true")
         shown.ask(SAVE)
         shown.wait(lambda s: not any(str(c).startswith("Tumor: ") for c in s["objects"]["classes"]), "theirs")
-        choose(shown, "Classify existing cells")
+        choose(shown, "Cells", "Classify existing cells")
         shown.box("Research use only.")
         shown.picture(tmp_path / "classified.png")
         shown.click("OK")
@@ -152,7 +153,7 @@ def test_set_python(qupath: QuPath, tmp_path: Path) -> None:
     with opened(fields, tmp_path, good) as shown:
         config = Path(shown.state()["startup"]).with_name("her2.json")
         for program, said in ((bad, "No module named qupath_her2"), (good, "is used from now on")):
-            choose(shown, "Set Python…")
+            choose(shown, "Set-up", "Set Python…")
             shown.choose_file("Python with qupath-her2", program)
             shown.box(said)
             shown.picture(tmp_path / f"{program.name}.png")

@@ -38,10 +38,10 @@ def test_installed_menu_scores_the_open_image(qupath: QuPath, tmp_path: Path) ->
         state = shown.wait(lambda s: s["metadata"].get("HER2 score") and not s["objects"]["unsaved"], "score")
         assert state["metadata"]["HER2 score"] == "3+"
         assert any(region.get("HER2: 3+ %", 0) > 10 for region in state["objects"]["regions"])
-        assert Path(state["startup"]) == user / "scripts" / "HER2" / "startup.groovy"
+        assert Path(state["startup"]) == user / "her2" / "startup.groovy"
 
         shown.choose("Extensions", "HER2")
-        shown.wait_for("Classify existing cells")
+        shown.wait_for("Score…")
         shown.picture(tmp_path / "menu.png")
     assert open_in_window(fields.project) is None
 
@@ -53,7 +53,7 @@ def test_cancel_leaves_the_image_unchanged_and_the_users_start_up_script_runs(
     fields = make_fields(qupath, tmp_path / "her2 study", tmp_path / "private")
     theirs = tmp_path / "mine.groovy"
     theirs.write_text("new File(System.getProperty('her2.watch') + '.mine').text = 'ran'", encoding="utf-8")
-    installed = tmp_path / "user" / "scripts" / "HER2"
+    installed = tmp_path / "user" / "her2"
     installed.mkdir(parents=True)
     for file in [*SCRIPTS.glob("*.groovy"), *SCRIPTS.glob("lib/*.groovy")]:
         copy = installed / file.relative_to(SCRIPTS)

@@ -37,6 +37,9 @@ TYPED_ELSEWHERE = {
     "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score whole cores": (
         "tests/unit/runs/test_unscored_regions.py::test_tumour_outside_all_cores_is_refused_and_says_so"
     ),
+    "or pass --user-dir with QuPath's user folder, e.g. --user-dir ~/QuPath/v0.6.": (
+        "tests/unit/cli/test_install_scripts.py::test_scripts_go_into_the_named_folder_and_out_again"
+    ),
     "excluded; pass --keep-controls to include it": (
         "tests/unit/scoring/indicators/test_tissue.py::test_controls_are_excluded_with_a_warning_unless_kept"
     ),

@@ -45,7 +45,7 @@ def refuse_open_project(project_file: Path) -> None:
     if where is not None:
         raise QuPathError(
             f"Project '{project_file}' is open in {where}. Close it there and try again, "
-            "or import the results in that window: Extensions > HER2 > Import results."
+            "or import the results in that window: Extensions > HER2 > Results > Import results."
         )
 
 

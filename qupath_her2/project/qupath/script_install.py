@@ -9,12 +9,11 @@ from qupath_her2.errors import QuPathError
 from qupath_her2.project.qupath.installations import QuPath
 from qupath_her2.project.qupath.jvm import call_qupath
 from qupath_her2.project.qupath.scripts import (
-    STARTUP,
     Installed,
     copy_scripts,
     default_user_folder,
+    our_startups,
     remove_scripts,
-    scripts_folder,
 )
 
 __all__ = ["Preferences", "install_into", "read_preferences", "remove_from"]
@@ -89,10 +88,9 @@ def remove_from(qupath: QuPath, *, user_folder: Path | None = None) -> int:
     """
     kept = read_preferences(qupath)
     folder = user_folder or Path(kept.user_folder or default_user_folder(qupath.version))
-    ours = scripts_folder(folder) / STARTUP
     n_files, former = remove_scripts(folder)
     # A start-up script that the user chose since stays.
-    if kept.startup is not None and Path(kept.startup) == ours:
+    if kept.startup is not None and Path(kept.startup) in our_startups(folder):
         call_qupath("preferences", {"set": {"startup": former}}, qupath)
     if n_files == 0 and user_folder is not None:
         raise QuPathError(f"No scripts of qupath-her2 are installed in '{folder}'.")

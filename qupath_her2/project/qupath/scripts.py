@@ -1,7 +1,8 @@
 """Groovy script files: copied into a QuPath user folder, and removed from it.
 
-They go to ``<QuPath user folder>/scripts/HER2``, where *Automate > User scripts* lists them. ``her2.json`` in the same
-folder records which Python to use, which files were installed, and the user's previous start-up script.
+They go to ``<QuPath user folder>/her2``; of its folder ``scripts`` QuPath would list all files in a menu, the library
+too. ``her2.json`` in the same folder records which Python to use, which files were installed, and the user's previous
+start-up script.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "copy_scripts",
     "default_user_folder",
     "groovy_folder",
+    "our_startups",
     "read_config",
     "remove_scripts",
     "scripts_folder",
@@ -60,7 +62,17 @@ def default_user_folder(version: str) -> Path:
 
 def scripts_folder(user_folder: Path) -> Path:
     """Return the folder of our scripts in a QuPath user folder."""
+    return user_folder / "her2"
+
+
+def _earlier_folder(user_folder: Path) -> Path:
+    """Return the folder of an earlier installation, which an update empties."""
     return user_folder / "scripts" / "HER2"
+
+
+def our_startups(user_folder: Path) -> tuple[Path, Path]:
+    """Return the start-up scripts in QuPath's preferences that are ours: that of today and that of earlier versions."""
+    return scripts_folder(user_folder) / STARTUP, _earlier_folder(user_folder) / STARTUP
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -115,14 +127,15 @@ def copy_scripts(
         The record of an earlier installation is damaged.
     """
     source, folder = groovy_folder(), scripts_folder(user_folder)
-    before = read_config(folder)
+    earlier = _earlier_folder(user_folder)
+    before = read_config(folder) or read_config(earlier)
     files = [path.relative_to(source) for path in sorted(source.rglob("*.groovy"))]
     startup = folder / STARTUP if Path(STARTUP) in files else None
     # At an update the preferences name our own script, which must not run itself.
-    if former_startup is not None and startup is not None and Path(former_startup) == startup:
+    if former_startup is not None and Path(former_startup) in our_startups(user_folder):
         former_startup = before.get("former_startup")
     with output_errors(folder):
-        for stale in {Path(name) for name in before.get("files", [])} - set(files):
+        for stale in {Path(name) for name in read_config(folder).get("files", [])} - set(files):
             _inside(folder, stale).unlink(missing_ok=True)
         for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +148,7 @@ def copy_scripts(
         "version": version,
     }
     replace_file(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n")
+    _remove_installed(earlier)
     return Installed(folder, len(files), startup)
 
 
@@ -148,11 +162,19 @@ def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
     OutputError
         A file cannot be removed.
     """
-    folder = scripts_folder(user_folder)
+    found = [
+        _remove_installed(place) for place in (scripts_folder(user_folder), _earlier_folder(user_folder))
+    ]
+    _remove_compiled(user_folder / COMPILED)
+    return sum(n for n, _ in found), next((former for _, former in found if former is not None), None)
+
+
+def _remove_installed(folder: Path) -> tuple[int, str | None]:
+    """Remove the files that a record lists, and the record; return their number and the user's start-up script."""
     config = read_config(folder)
+    names = [Path(name) for name in config.get("files", [])]
     if not config:
         return 0, None
-    names = [Path(name) for name in config.get("files", [])]
     with output_errors(folder):
         for name in [*names, Path(CONFIG)]:
             _inside(folder, name).unlink(missing_ok=True)
@@ -160,7 +182,6 @@ def remove_scripts(user_folder: Path) -> tuple[int, str | None]:
             # Fails, as it should, if the user has put files of their own there.
             with contextlib.suppress(OSError):
                 below.rmdir()
-        _remove_compiled(user_folder / COMPILED)
     return len(names), config.get("former_startup")
 
 

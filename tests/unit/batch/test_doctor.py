@@ -36,6 +36,13 @@ def test_an_old_python_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.check_python().state == "FAIL"
 
 
+def test_inside_qupath_no_other_one_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qupath_her2.project.qupath.installations.find_qupaths", list)
+    found = checks.check_qupath("0.6.0")
+    assert (found.state, found.text) == ("PASS", "0.6.0, this one")
+    assert checks.check_qupath().state == "WARN"
+
+
 def test_qupath_is_found_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAQUO_QUPATH_DIR", str(lay_out(tmp_path / "mine", "0.6.0")))
     found = checks.check_qupath()

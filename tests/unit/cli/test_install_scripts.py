@@ -37,4 +37,7 @@ def test_scripts_go_into_the_named_folder_and_out_again(
 def test_without_a_folder_the_missing_qupath_is_named(tmp_path: Path) -> None:
     code, _, err = call("install-scripts")
     assert code == 1
-    assert "QuPath" in err
+    assert "No QuPath was found" in err
+    # The ways into an installation that is not in a usual place.
+    assert "install.groovy' onto QuPath's window" in err
+    assert "--user-dir ~/QuPath/v0.6" in err

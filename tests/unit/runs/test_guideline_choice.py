@@ -43,6 +43,7 @@ def chosen(
         ({"remembered": REMEMBERED, "site": "breast"}, "breast-2018", CHOSEN_FOR_IMAGE),
         ({"remembered": REMEMBERED, "guideline": "csco-2021"}, "csco-2021", CHOSEN_FOR_IMAGE),
         ({"remembered": REMEMBERED, "guideline": "auto"}, "breast-2018", "default"),
+        ({"setting": "breast-2013", "guideline": "auto", "site": "gastric"}, "gastric-resection", CHOSEN_FOR_IMAGE),
         ({"setting": "breast-2013", "guideline": "Auto", "case": GASTRIC_BY_TABLE}, "gastric-resection", "cases.csv"),
         ({"site": "gastric"}, "gastric-resection", CHOSEN_FOR_IMAGE),
         ({"site": "gastric", "specimen": "biopsy"}, "gastric-biopsy", CHOSEN_FOR_IMAGE),

@@ -80,6 +80,14 @@ def test_drawn_regions_are_used_as_they_are(project: Path) -> None:
     assert setup.context.warnings == ()
 
 
+def test_a_pixel_size_that_qupath_does_not_show_is_said(project: Path) -> None:
+    pull_image(project, pixel_size_um=None)
+    (said,) = set_up(job_of(project)).context.warnings
+    assert "that of its file was used: 0.5 µm" in said
+    pull_image(project, pixel_size_um=0.5)
+    assert set_up(job_of(project)).context.warnings == ()
+
+
 def test_whole_tissue_comes_first_with_a_warning(project: Path) -> None:
     (project / "strong.geojson").unlink()
     assert set_up(job_of(project)).context.refusal is not None

@@ -56,7 +56,7 @@ def test_a_qupath_without_user_folder_gets_its_default_one(
 ) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     done = install_into(SOME, version="1")
-    assert done.folder == tmp_path / "QuPath" / "v0.6" / "scripts" / "HER2"
+    assert done.folder == tmp_path / "QuPath" / "v0.6" / "her2"
     assert preferences["user_folder"] == str(tmp_path / "QuPath" / "v0.6")
 
 

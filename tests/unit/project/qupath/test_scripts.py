@@ -47,6 +47,21 @@ def test_installing_twice_and_removing_leaves_nothing_behind(tmp_path: Path, sou
     assert remove_scripts(user) == (0, None)
 
 
+def test_an_earlier_installation_is_taken_over(tmp_path: Path, source: Path) -> None:
+    """It lay in QuPath's folder of scripts, which QuPath lists in a menu with all its files."""
+    old = tmp_path / "scripts" / "HER2"
+    (old / "lib").mkdir(parents=True)
+    for name in ("startup.groovy", "lib/Her2X.groovy", "theirs.groovy"):
+        (old / name).write_text(name)
+    facts = {"files": ["startup.groovy", "lib/Her2X.groovy"], "former_startup": "/my/start.groovy"}
+    (old / CONFIG).write_text(json.dumps(facts))
+    done = copy_scripts(tmp_path, version="2", former_startup=str(old / "startup.groovy"))
+    assert names_below(old) == {"theirs.groovy"}
+    assert json.loads((done.folder / CONFIG).read_bytes())["former_startup"] == "/my/start.groovy"
+    assert remove_scripts(tmp_path) == (3, "/my/start.groovy")
+    assert names_below(tmp_path / "scripts") == {"HER2/theirs.groovy"}
+
+
 def test_files_of_others_stay(tmp_path: Path, source: Path) -> None:
     done = copy_scripts(tmp_path, version="1")
     (done.folder / "lib" / "theirs.groovy").write_text("x")
