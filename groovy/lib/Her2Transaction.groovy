@@ -1,7 +1,9 @@
 import groovy.transform.CompileStatic
 import java.util.function.BooleanSupplier
 import qupath.lib.images.ImageData
+import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.events.PathObjectSelectionModel
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
 import qupath.lib.plugins.workflow.Workflow
 import qupath.lib.plugins.workflow.WorkflowStep
@@ -45,16 +47,27 @@ class Her2Transaction {
             new Her2Changes(plan, cellClasses, patchClasses, proposedClass, cancelled, undo).apply()
             replaceStep(undo)
             saving?.save(plan.after, metadata, undo)
+            deselectRemoved()
         } catch (OutOfMemoryError problem) {
             undoAll(undo, problem)
             // Too small a heap is something the user can fix, so it is a refusal and not an unexpected error.
             throw new Her2Refusal("QuPath's ${Runtime.getRuntime().maxMemory() >> 20} MB of memory are not enough " +
                 "for ${plan.cells.chosen.length} cells. Nothing was changed. Increase it: " +
-                "Edit > Preferences > General > Maximum memory.")
+                "Edit > Preferences > General > Set max memory.")
         } catch (Throwable problem) {
             undoAll(undo, problem)
             throw problem
         }
+    }
+
+    /** QuPath goes on drawing selected objects that were removed, as if they were still there. */
+    private void deselectRemoved() {
+        PathObjectSelectionModel selection = image.getHierarchy().getSelectionModel()
+        List<PathObject> gone = selection.getSelectedObjects().findAll { PathObject it ->
+            it.getParent() == null && !it.isRootObject()
+        } as List<PathObject>
+        if (!gone.isEmpty())
+            selection.deselectObjects(gone)
     }
 
     /** Undo everything. An interrupted thread cannot write files, so the interruption waits until they are restored. */

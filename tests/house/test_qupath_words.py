@@ -34,6 +34,7 @@ OUT_OF_REACH = {
     "cli/patch_options.py": "patches are cut in a terminal",
     "cli/pull_push.py": "the way into QuPath from a terminal",
     "cli/regions.py": "a verb that QuPath does not start",
+    "cli/review.py": "a verb that QuPath does not start",
     "cli/segmenter_training.py": "training is started in a terminal",
     "cli/train.py": "training is started in a terminal",
     "learning/inference/calibration.py": "called by training, which is started in a terminal",
