@@ -13,6 +13,7 @@ import typer
 from qupath_her2.cli.cells import cells
 from qupath_her2.cli.doctor import doctor
 from qupath_her2.cli.example import example
+from qupath_her2.cli.indicators import indicators
 from qupath_her2.cli.install_scripts import install_scripts
 from qupath_her2.cli.models import models
 from qupath_her2.cli.patches import patches
@@ -82,6 +83,7 @@ for _verb in (
     patches,
     train,
     predict,
+    indicators,
     models,
 ):
     app.command()(_verb)

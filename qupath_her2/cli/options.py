@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "AcceptRanges",
     "BatchSize",
     "Cells",
     "Config",
@@ -216,7 +217,16 @@ Ranges = Annotated[
         "--ranges",
         metavar="FILE",
         rich_help_panel=_HOW,
-        help="With --method indicators: a decision table you refitted on your own cases.",
+        help="With --method indicators: a decision table fitted on your own cases (qupath-her2 indicators fit).",
+    ),
+]
+AcceptRanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-ranges",
+        rich_help_panel=_HOW,
+        help="With --method indicators: score also where the decision table does not apply, because it was not fitted "
+        "on this scanner and stain, or an indicator lies outside it. The result says so first.",
     ),
 ]
 TumourFrom = Annotated[

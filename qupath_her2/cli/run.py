@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qupath_her2.recipes.recipe import Recipe
     from qupath_her2.runs.types import Method
 
-__all__ = ["run"]
+__all__ = ["run", "tumour_recipe"]
 
 
 @verb
@@ -29,6 +29,7 @@ def run(
     method: o.Method = o.MethodName.cells,
     keep_controls: o.KeepControls = False,
     ranges: o.Ranges = None,
+    accept_ranges: o.AcceptRanges = False,
     tumour_from: o.TumourFrom = None,
     guideline: o.Guideline = None,
     site: o.Site = None,
@@ -70,7 +71,7 @@ def run(
     from qupath_her2.cli.scoring import run_folder, run_options
     from qupath_her2.runs.plan import find_settings
 
-    recipe = _recipe(tumour_from, method)
+    recipe = tumour_recipe(tumour_from, method)
     settings = find_settings(folder, config, recipe=recipe)
     chosen = run_options(
         images=images,
@@ -82,7 +83,7 @@ def run(
         find_tumour=find_tumour,
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells
-        else _by_indicators(cells, tumour_from, keep_controls, ranges),
+        else _by_indicators(cells, tumour_from, keep_controls, ranges, accept_ranges),
         guideline=guideline,
         site=site,
         specimen=specimen,
@@ -102,11 +103,15 @@ def _by_cells(source: str) -> Method:
 
 
 def _by_indicators(
-    cells: str | None, tumour_from: Path | None, keep_controls: bool, ranges: Path | None
+    cells: str | None,
+    tumour_from: Path | None,
+    keep_controls: bool,
+    ranges: Path | None,
+    accept_ranges: bool,
 ) -> Method:
     from qupath_her2.errors import SettingsError
     from qupath_her2.runs.methods.indicators import IndicatorsMethod
-    from qupath_her2.scoring.indicators.ranges import load_ranges
+    from qupath_her2.scoring.indicators.ranges_file import load_ranges
 
     if cells not in (None, "detect"):
         raise SettingsError(
@@ -116,10 +121,11 @@ def _by_indicators(
         None if tumour_from is None else tumour_from.absolute(),
         keep_controls,
         None if ranges is None else load_ranges(ranges),
+        accept_ranges,
     )
 
 
-def _recipe(tumour_from: Path | None, method: o.MethodName) -> Recipe | None:
+def tumour_recipe(tumour_from: Path | None, method: o.MethodName) -> Recipe | None:
     """Return the recipe of the network that finds the tumour, so that patches are cut as it was trained."""
     if tumour_from is None:
         return None

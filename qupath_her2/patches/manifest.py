@@ -63,6 +63,10 @@ def manifest_hash(manifest: PatchManifest) -> str:
         column = np.ascontiguousarray(getattr(manifest, name), dtype=dtype)
         digest.update(f"{name}{column.shape}".encode() + column.tobytes())
     images = [{**asdict(image), "path": None} for image in manifest.images]
+    for image in images:
+        # So that patches cut before images kept their label have the same hash.
+        if not image["label"]:
+            del image["label"]
     head = [images, manifest.class_names, manifest.patch_size_px, manifest.pixel_size_um, manifest.task]
     digest.update(canonical_json([*head, manifest.settings]))
     return digest.hexdigest()
@@ -206,6 +210,7 @@ def _image(raw: Any, folder: Path, path: Path) -> ManifestImage:
         case=case,
         pixel_size_um=_size(raw.get("pixel_size_um"), "pixel_size_um", path),
         fingerprint=str(raw.get("fingerprint", "")),
+        label=str(raw.get("label", "")),
     )
 
 

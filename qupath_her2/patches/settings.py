@@ -38,7 +38,8 @@ class PatchSettings:
         One patch per image: the whole image, resized to a square of `grid.patch_size_px`. For the low-resolution
         recipes and for data sets of crops. Drop rules do not apply.
     rest_label
-        Class name for tissue outside all annotations; empty leaves that tissue out.
+        Class name for tissue outside all annotations, in images with a region of another class; empty leaves that
+        tissue out.
     random_per_image
         Number of patches at random positions for each image and class, instead of a grid; 0 = grid.
     equalise, clahe

@@ -57,6 +57,8 @@ class ManifestImage:
         QuPath's crops and rotations that lead from the file to that view, see `records.SlideRef`.
     fingerprint
         `provenance.image_fingerprint` of the file; empty where it was not computed.
+    label
+        Label that people gave the whole image, from `tasks.image_label`; empty where there is none.
     """
 
     id: str
@@ -68,6 +70,7 @@ class ManifestImage:
     height: int
     chain: tuple[dict[str, Any], ...] = ()
     fingerprint: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

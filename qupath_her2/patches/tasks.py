@@ -26,6 +26,7 @@ __all__ = [
     "TASKS",
     "UNDECIDED",
     "Task",
+    "image_label",
     "knows_label",
     "class_index",
     "class_indices",
@@ -181,6 +182,29 @@ def class_index(task: Task, raw: object, case: CaseInfo | None = None) -> int | 
             return None
         key = "2+ ish+" if is_amplified else "2+ ish-"
     return task.class_names.index(task.labels[key])
+
+
+def image_label(raw: str | None, case: CaseInfo) -> str:
+    """Return the label of an image with the case's ISH result, so that every HER2 task can read it.
+
+    Parameters
+    ----------
+    raw
+        The label as written; None where there is none.
+    case
+        The case, for its ISH result.
+
+    Returns
+    -------
+    str
+        ``2+ ISH-`` or ``2+ ISH+`` for a 2+ whose ISH result is known; otherwise the label as written, "" for none.
+    """
+    if raw is None:
+        return ""
+    if _canonical(TASKS["her2-4"], raw) != "2+":
+        return raw
+    is_amplified = _is_amplified(case)
+    return raw if is_amplified is None else f"2+ ISH{'+' if is_amplified else '-'}"
 
 
 def class_indices(

@@ -22,7 +22,8 @@ PATCH_COUNT = Recipe(
     doi="",
     data=(
         "Paper: 764 partly annotated slides; a patch has the class of an annotation that covers at least 5 % of it. "
-        "Here: annotations of the classes 0, 1+, 2+, 3+ in a QuPath project; the heads learn the slides' labels."
+        "Here: annotations of the classes 0, 1+, 2+, 3+ in a QuPath project; heads for the binary, 3-way and 4-way "
+        "task learn the slides' own labels (cases.csv) from the counts of all tissue."
     ),
     task="her2-4",
     patches=PatchSettings(

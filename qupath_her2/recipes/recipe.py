@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from qupath_her2.models.settings import PredictSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.scoring.indicators.ranges import IndicatorRanges
 from qupath_her2.scoring.votes import VoteSettings
 
-__all__ = ["Deviation", "Recipe"]
+__all__ = ["Deviation", "MeasuredRecipe", "Recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +84,32 @@ class Recipe:
     predict: PredictSettings = field(default_factory=PredictSettings)
     votes: VoteSettings = field(default_factory=VoteSettings)
     heads: tuple[Literal["random-forest", "svm", "mlp", "majority"], ...] = ()
+    reported: str = ""
+    deviations: tuple[Deviation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRecipe:
+    """A published system that measures and does not train.
+
+    Attributes
+    ----------
+    name
+        Name in ``run.json``.
+    title, paper, doi, data, reported, deviations
+        As in `Recipe`.
+    tumour_recipe
+        Recipe of the network that finds the tumour.
+    ranges
+        The decision table as printed.
+    """
+
+    name: str
+    title: str
+    paper: str
+    doi: str
+    data: str
+    tumour_recipe: str
+    ranges: IndicatorRanges
     reported: str = ""
     deviations: tuple[Deviation, ...] = ()

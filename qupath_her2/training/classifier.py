@@ -20,7 +20,7 @@ from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.scoring.agreement.files import write_agreement
-from qupath_her2.training.count_heads import fit_heads
+from qupath_her2.training.count_heads import FittedHeads, count_slides, fit_heads
 from qupath_her2.training.evaluation import evaluate, write_evaluation
 from qupath_her2.training.initial_weights import build_initial_model
 from qupath_her2.training.stain_normalisation import normalise_manifest
@@ -29,9 +29,11 @@ from qupath_her2.training.types import TrainedNetwork, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from qupath_her2.learning.train.loop import TrainProgress, TrainResult
     from qupath_her2.slides.stains.density_map import DensityMap
+    from qupath_her2.training.stain_normalisation import NormalisedManifest
 
 __all__ = [
     "shuffled_labels",
@@ -105,19 +107,28 @@ def train_network(
         write_evaluation(
             job.out / "test", test, card, PatchPixels, model=model, stain_maps=maps, cam=job.settings.cam
         )
-    heads = (
-        fit_heads(model, card, data.manifest, job.recipe.heads, result.checkpoint, job.settings.predict, maps)
-        if job.recipe.heads
-        else {}
-    )
-    for kind, figures in heads.items():
-        write_agreement(job.out / "test" / f"head-{kind}", figures)
+    heads = _heads(job, model, card, result.checkpoint, data)
+    left_out = (*data.left_out, *heads.left_out)
     n_test = None if test is None else len(test.manifest)
-    record = training_record(replace(job, manifest=data.manifest), result, n_test, data.left_out)
+    record = training_record(replace(job, manifest=data.manifest), result, n_test, left_out)
     replace_file(job.out / "training.json", record)
-    found = TrainedNetwork(result.checkpoint, card, result, test, heads, data.left_out)
+    found = TrainedNetwork(result.checkpoint, card, result, test, heads.figures, left_out)
     write_training_report(job, found, has_cam=model.cam_layer is not None)
     return found
+
+
+def _heads(
+    job: TrainJob, model: Any, card: ModelCard, checkpoint: Path, data: NormalisedManifest
+) -> FittedHeads:
+    """Fit the recipe's heads over patch counts, and write their metrics."""
+    if not job.recipe.heads:
+        return FittedHeads({})
+    settings = job.settings
+    counts = count_slides(model, card, data.manifest, settings.patches, settings.predict, data.maps)
+    heads = fit_heads(counts, card, data.manifest, job.recipe.heads, checkpoint)
+    for name, figures in heads.figures.items():
+        write_agreement(job.out / "test" / f"head-{name}", figures)
+    return heads
 
 
 def shuffled_labels(manifest: PatchManifest, seed: int) -> PatchManifest:

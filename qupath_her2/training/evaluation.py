@@ -22,6 +22,7 @@ from qupath_her2.scoring.agreement.files import write_agreement
 from qupath_her2.scoring.agreement.pairs import make_pairs
 from qupath_her2.scoring.agreement.study import Agreement, agreement
 from qupath_her2.scoring.votes import VoteSettings, vote
+from qupath_her2.training.image_truth import image_truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from qupath_her2.models.card import ModelCard
     from qupath_her2.models.settings import PredictSettings
     from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+    from qupath_her2.patches.tasks import Task
     from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = ["Evaluation", "agreement_of_images", "evaluate", "write_evaluation"]
@@ -51,7 +53,7 @@ class Evaluation:
     found
         Predictions of the network.
     patches, images
-        Metrics; an image's true class is the most frequent label of its patches.
+        Metrics; an image's true class is that of `image_truth`.
     worst
         int64 (k,), misclassified rows, most confident first.
     """
@@ -164,13 +166,14 @@ def agreement_of_images(
     names: Sequence[str],
     answer: Sequence[str | None],
     probabilities: NDArray[np.floating],
+    task: Task | None = None,
 ) -> Agreement:
-    """Compare the predicted classes of images with the most frequent label of their patches.
+    """Compare the predicted classes of images with their true classes.
 
     Parameters
     ----------
     manifest
-        Labelled patches, at least one per image.
+        Labelled patches, at least one per image without a label.
     images
         Indices into its images.
     names
@@ -179,17 +182,18 @@ def agreement_of_images(
         Predicted class of each image; None where there is none.
     probabilities
         float (n, C), class probabilities of each image.
+    task
+        The task of the predicted classes; None takes that of the manifest.
 
     Returns
     -------
     Agreement
         At slide level.
     """
-    # The truth of an image is the class of most of its patches: annotations label regions, not slides.
-    labels = [np.bincount(manifest.label[manifest.image == image]).argmax() for image in images]
+    truth = image_truth(manifest, images, task)
     cases = image_cases(manifest)
     pairs = make_pairs(
-        [names[int(label)] for label in labels],
+        truth.names,
         answer,
         names,
         cases=[cases[image] for image in images],
@@ -198,7 +202,7 @@ def agreement_of_images(
         is_ordered=len(names) > 2,
     )
     by_case = _is_split_by_case(manifest)
-    return agreement(pairs, truth_by="most frequent label of the image's patches", is_split_by_case=by_case)
+    return agreement(pairs, truth_by=truth.by, is_split_by_case=by_case)
 
 
 def _summing_to_one(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -81,7 +81,8 @@ class TrainedNetwork:
     test
         Metrics of the test part; None without one.
     heads
-        {kind: metrics of the test images} for the recipe's heads over patch counts.
+        {head: metrics of the test images} for the recipe's heads over patch counts, named as `count_heads.head_path`
+        names them.
     left_out
         A sentence for each slide that could not be used.
     """

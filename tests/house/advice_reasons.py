@@ -30,6 +30,9 @@ NOT_ADVICE = {
     'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss': _RECIPE,
     "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it": _RECIPE,
     "60/20/20 by case; --split by-patch gives the paper's split, and its figures carry a warning": _RECIPE,
+    "Next: qupath-her2 run {} --method indicators --ranges {}": (
+        "The closing line of a verb; tests/unit/cli/test_indicators.py runs it."
+    ),
 }
 
 #: {piece of a text: the test that follows the advice}.
@@ -48,6 +51,19 @@ TYPED_ELSEWHERE = {
     ),
     "--classes {} is no list of two or more classes. Write e.g. 0,1+,2+,3+.": (
         "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
+    ),
+    "Fit ranges on labelled cases of your own (qupath-her2 indicators fit FOLDER) and pass them with --ranges FILE, or "
+    "pass --accept-ranges to score all the same": (
+        "tests/unit/cli/test_indicators.py::test_a_fitted_table_scores_new_images_of_the_same_kind"
+    ),
+    "The ranges were fitted with other settings of the measurement ([indicators] in her2.toml).": (
+        "tests/unit/cli/test_indicators.py::test_a_fitted_table_scores_new_images_of_the_same_kind"
+    ),
+    "evaluate needs the table to evaluate: pass --ranges FILE, which qupath-her2 indicators fit writes.": (
+        "tests/unit/cli/test_indicators.py::test_evaluate_says_which_images_the_table_knows"
+    ),
+    "Fit the ranges again: qupath-her2 indicators fit FOLDER.": (
+        "tests/unit/cli/test_indicators.py::test_fit_scores_each_case_without_itself_and_writes_the_table"
     ),
 }
 
@@ -184,4 +200,11 @@ UNTYPED = {
     "--force estimates them again and": (
         "tests/unit/runs/test_stain_groups.py estimates stored stain vectors again."
     ),
+    "{} is damaged ({}). Measure the image again with --force.": _HIDDEN,
+    "The slides were measured in different areas ({}), whose ranges differ. Draw tumour regions in all of them, or "
+    "choose images of one kind with --images.": (
+        "Nothing but the choice of images; tests/unit/training/test_indicator_ranges.py meets the message."
+    ),
+    "Recipe {} trains nothing: its indicators are measured by qupath-her2 run --method indicators, and its ranges fitted "
+    "by qupath-her2 indicators fit. Its tumour network is the recipe {}.": _TRAINS,
 }

@@ -21,7 +21,7 @@ from qupath_her2.patches.splits import (
     split_by_patch,
 )
 from qupath_her2.patches.table import ManifestImage, PatchManifest, check_manifest
-from qupath_her2.patches.tasks import Task
+from qupath_her2.patches.tasks import Task, image_label
 from qupath_her2.provenance import image_fingerprint
 
 __all__ = ["Collected", "assemble_manifest", "manifest_image", "no_patches_message"]
@@ -80,7 +80,16 @@ def manifest_image(
         ) from error
     width, height, size_um = size
     return ManifestImage(
-        image.id, image.name, image.path, image.case.case, size_um, width, height, image.chain, fingerprint
+        image.id,
+        image.name,
+        image.path,
+        image.case.case,
+        size_um,
+        width,
+        height,
+        image.chain,
+        fingerprint,
+        image_label(image.label, image.case),
     )
 
 

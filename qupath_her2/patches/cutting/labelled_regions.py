@@ -94,7 +94,10 @@ def labelled_regions(
     is_drawn = any(label is not None for label in labels.values())
     # Tissue detection reads the whole slide at low resolution: only where it is needed.
     pieces: list[Region] = []
-    if (settings.whole_tissue and not is_drawn) or settings.rest_label:
+    rest = task.class_names.index(settings.rest_label) if settings.rest_label else -1
+    # An image in which nobody outlined anything else says nothing about its tissue.
+    has_rest = any(label not in (None, rest) for label in labels.values()) and rest >= 0
+    if (settings.whole_tissue and not is_drawn) or has_rest:
         outlines = tissue_polygons(find_tissue(slide, pixel_size_um=pixel_size_um, settings=tissue))
         pieces = [Region(_NO_REGION, outline, "other") for outline in outlines]
     known = [region for region in drawn if region.uuid in labels]
@@ -104,8 +107,8 @@ def labelled_regions(
         labelled = label_regions(
             [*known, *pieces], [*(labels[region.uuid] for region in known), *[label] * len(pieces)]
         )
-    elif settings.rest_label:
-        labelled = _with_rest(labelled, pieces, found, task.class_names.index(settings.rest_label))
+    elif has_rest:
+        labelled = _with_rest(labelled, pieces, found, rest)
     result.regions = labelled
     return result
 

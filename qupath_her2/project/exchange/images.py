@@ -21,7 +21,7 @@ from qupath_her2.project.cases import case_from_metadata
 from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY, CaseInfo, Refusal, SlideRef
 
-__all__ = ["IMAGES_FORMAT", "PREDICTIONS", "PROPOSALS", "exchange_root", "read_images"]
+__all__ = ["IMAGES_FORMAT", "INDICATORS", "PREDICTIONS", "PROPOSALS", "exchange_root", "read_images"]
 
 IMAGES_FORMAT = 1
 #: Largest coordinate of a crop, px: QuPath's own coordinates are 32-bit integers.
@@ -30,14 +30,17 @@ _MAX_SIDE = 2**31
 PREDICTIONS = "predictions"
 #: The same for tumour regions that the program proposes.
 PROPOSALS = "proposals"
+#: The same for indicators that were measured to fit or evaluate their ranges.
+INDICATORS = "indicators"
 
 
 def exchange_root(her2: Path) -> Path:
     """Return the exchange folder that has the images and regions: ``her2`` for ``her2/predictions``.
 
-    Predictions of networks and proposed regions are kept apart from scores, so that none replaces another in QuPath.
+    Predictions of networks and proposed regions are kept apart from scores, so that none replaces another in QuPath;
+    so are indicators measured for their ranges.
     """
-    return her2.absolute().parent if her2.name in (PREDICTIONS, PROPOSALS) else her2
+    return her2.absolute().parent if her2.name in (PREDICTIONS, PROPOSALS, INDICATORS) else her2
 
 
 def read_images(her2: Path) -> list[SlideRef]:

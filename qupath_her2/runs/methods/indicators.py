@@ -7,6 +7,7 @@ regions were annotated.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from qupath_her2.provenance import canonical_json
+from qupath_her2.recipes.ihc_indicators import IHC_INDICATORS
 from qupath_her2.records import Refusal
 from qupath_her2.regions import tumour_mask
 from qupath_her2.report.heat import OVERLAYS, Overlay, overlays_json
@@ -22,11 +25,13 @@ from qupath_her2.runs.methods.patches import patch_settings
 from qupath_her2.runs.methods.tumour_map import find_tumour, tumour_card
 from qupath_her2.runs.refused_image import empty_table, refused_image
 from qupath_her2.runs.types import FinishedImage
+from qupath_her2.scoring.indicators.applicability import MeasuredOn, objections
 from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
+from qupath_her2.scoring.indicators.measured import MEASURED, measured_json
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
-from qupath_her2.scoring.indicators.ranges import PUBLISHED
 from qupath_her2.scoring.indicators.slide import patch_boxes, pool_patches, score_indicators
 from qupath_her2.scoring.indicators.tissue import measured_area
+from qupath_her2.slides.readers.scanner import scanner_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +67,14 @@ class IndicatorsMethod:
         Where no region was drawn, also measure pieces that look like control tissue.
     ranges
         Decision table; None takes the published one.
+    accept_ranges
+        Score also where the table does not apply.
     """
 
     tumour_from: Path | None = None
     keep_controls: bool = False
     ranges: IndicatorRanges | None = None
+    accept_ranges: bool = False
 
     @property
     def name(self) -> str:
@@ -113,6 +121,7 @@ class IndicatorsMethod:
             "control": settings.control,
             "keep_controls": self.keep_controls,
             "ranges": self.ranges,
+            "accept_ranges": self.accept_ranges,
         }
         if card is not None:
             used |= {"tumour": settings.tumour, **patch_settings(settings, card, None)}
@@ -124,7 +133,12 @@ class IndicatorsMethod:
 
     def record(self, pixel_size_um: float | None) -> dict[str, Any]:
         """Return the method's entries in ``run.json``."""
-        return {"method": self.name, "network": self.tumour_from, "cells": "detect"}
+        return {
+            "method": self.name,
+            "recipe": IHC_INDICATORS.name,
+            "network": self.tumour_from,
+            "cells": "detect",
+        }
 
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
         """Measure the patches of an image and score it; see `Method.measure`.
@@ -147,11 +161,15 @@ class IndicatorsMethod:
             patches.append(indicators_of_patch(_read(slide, box, settings), settings, context.stains))
             if progress is not None:
                 progress(len(patches), len(boxes), sum(patch.n_cells for patch in patches))
+        pooled = pool_patches(patches) if patches else None
+        ranges, where = self.ranges or IHC_INDICATORS.ranges, self._measured_on(setup, size_um)
         score = score_indicators(
-            pool_patches(patches) if patches else None,
-            self.ranges or PUBLISHED,
+            pooled,
+            ranges,
             min_cells=setup.settings.scoring.min_cells,
             warnings=context.warnings,
+            objections=() if pooled is None else objections(pooled.values(), ranges, where),
+            accept=self.accept_ranges,
         )
         if score.score is not None and context.stain_origin:
             score = replace(score, tags=(*score.tags, context.stain_origin))
@@ -162,7 +180,21 @@ class IndicatorsMethod:
             empty_table(),
             tuple(region for region in context.regions if region.role == "tumour"),
             timings_s={"indicators": round(time.monotonic() - start, 3)},
-            extra_files=_maps(boxes, [patch.intensity for patch in patches], area.tumour),
+            extra_files={
+                **_maps(boxes, [patch.intensity for patch in patches], area.tumour),
+                **({} if pooled is None else {MEASURED: measured_json(pooled, where)}),
+            },
+        )
+
+    def _measured_on(self, setup: ImageSetup, pixel_size_um: float) -> MeasuredOn:
+        """Return what an image is like as far as the ranges depend on it."""
+        area = "all tissue" if setup.inputs.whole_tissue else "regions"
+        return MeasuredOn(
+            scanner=scanner_name(setup.ref.path),
+            stain=setup.ref.case.stain,
+            pixel_size_um=pixel_size_um,
+            area=area if self.tumour_from is None else "tumour network",
+            settings=hashlib.sha256(canonical_json(setup.settings.indicators)).hexdigest(),
         )
 
 

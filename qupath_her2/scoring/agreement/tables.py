@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from qupath_her2.scoring.agreement.kappa import Estimate
     from qupath_her2.scoring.agreement.study import Agreement, FoldFigure
 
-__all__ = ["NO_VALUE", "Table", "agreement_tables", "fold_table", "table_text"]
+__all__ = [
+    "NO_VALUE",
+    "Table",
+    "agreement_tables",
+    "confusion_table",
+    "fold_table",
+    "share_text",
+    "table_text",
+]
 
 #: Printed for a figure without a value.
 NO_VALUE = "–"
@@ -34,7 +42,8 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else NO_VALUE
 
 
-def _share(share: Share | None) -> str:
+def share_text(share: Share | None) -> str:
+    """Return a proportion in per cent with its Wilson 95 % interval and counts."""
     if share is None or share.n == 0:
         return NO_VALUE
     low, high = share.interval
@@ -53,9 +62,9 @@ def agreement_tables(one: Agreement) -> tuple[Table, ...]:
 
     Proportions are in per cent with Wilson 95 % intervals and counts. The warnings are notes of the first table.
     """
-    tables = [_summary(one), _matrix(one), _classes(one)]
+    tables = [_summary(one), confusion_table(one), _classes(one)]
     if one.cuts:
-        rows = tuple((cut.name, _share(cut.ppa), _share(cut.npa)) for cut in one.cuts)
+        rows = tuple((cut.name, share_text(cut.ppa), share_text(cut.npa)) for cut in one.cuts)
         note = "PPA, NPA: positive and negative percent agreement, above and below the cut"
         tables.append(Table("Agreement at each cut", ("cut", "PPA", "NPA"), rows, (note,)))
     return tuple(tables)
@@ -70,17 +79,17 @@ def _summary(one: Agreement) -> Table:
     rows = [
         ("truth set by", one.truth_by),
         (f"{_PLURAL[one.level]} compared", f"{one.n}, of {one.n_cases} cases"),
-        ("not assessable", _share(one.not_assessable)),
-        ("agreement", _share(one.accuracy)),
+        ("not assessable", share_text(one.not_assessable)),
+        ("agreement", share_text(one.accuracy)),
         ("macro F1", _number(one.macro_f1)),
         *((words[kind], _estimate(estimate)) for kind, estimate in one.kappa.items()),
     ]
     # With two classes nothing can be two classes away.
     if one.off_by_two is not None and len(one.class_names) > 2:
-        rows.append(("off by two classes or more", _share(one.off_by_two)))
+        rows.append(("off by two classes or more", share_text(one.off_by_two)))
     if one.equivocal_truth is not None:
-        rows.append(("2+ in the truth", _share(one.equivocal_truth)))
-        rows.append(("2+ in the answers", _share(one.equivocal_answer)))
+        rows.append(("2+ in the truth", share_text(one.equivocal_truth)))
+        rows.append(("2+ in the answers", share_text(one.equivocal_answer)))
     if one.calibration.n:
         rows.append(("AUC, one against rest, macro", _number(one.macro_auc)))
         rows.append(("expected calibration error", _number(one.calibration.error)))
@@ -94,7 +103,8 @@ def _summary(one: Agreement) -> Table:
     return Table("Agreement with the truth", ("figure", "value"), tuple(rows), notes)
 
 
-def _matrix(one: Agreement) -> Table:
+def confusion_table(one: Agreement, title: str = "Confusion matrix") -> Table:
+    """Return the confusion matrix, truth in rows and answers in columns, with both margins."""
     rows = tuple(
         (name, *(str(int(n)) for n in counts), str(int(counts.sum())))
         for name, counts in zip(one.class_names, one.matrix, strict=True)
@@ -102,7 +112,7 @@ def _matrix(one: Agreement) -> Table:
     # Both margins: they show at a glance a class that is answered too often.
     totals = ("all", *(str(int(n)) for n in one.matrix.sum(axis=0)), str(int(one.matrix.sum())))
     return Table(
-        "Confusion matrix",
+        title,
         ("truth \\ answer", *one.class_names, "all"),
         (*rows, totals),
         (f"without an answer: {one.not_assessable.k}",) if one.not_assessable.k else (),
@@ -113,10 +123,10 @@ def _classes(one: Agreement) -> Table:
     rows = tuple(
         (
             figures.name,
-            _share(figures.sensitivity),
-            _share(figures.specificity),
-            _share(figures.ppv),
-            _share(figures.npv),
+            share_text(figures.sensitivity),
+            share_text(figures.specificity),
+            share_text(figures.ppv),
+            share_text(figures.npv),
             _number(figures.f1),
             _number(one.areas[figures.name]),
         )

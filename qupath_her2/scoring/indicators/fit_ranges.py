@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qupath_her2.errors import ScoringError
-from qupath_her2.scoring.indicators.ranges import INDICATORS, IndicatorRanges, Range, decide
+from qupath_her2.scoring.indicators.ranges import INDICATORS, FittedOn, IndicatorRanges, Range, decide
 from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fit_ranges"]
+__all__ = ["HeldOut", "RangeFit", "fit_ranges"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A case scored by a table that was fitted without it.
+
+    Attributes
+    ----------
+    case, label
+        The case, and the score that people gave its slides.
+    by_all, by_intensity
+        Score by all three indicators, and by staining intensity alone; None where no table could be fitted, as the
+        case is the only one of its score.
+    """
+
+    case: str
+    label: str
+    by_all: str | None
+    by_intensity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RangeFit:
+    """A fitted table, and each case as a table fitted without it scores it."""
+
+    ranges: IndicatorRanges
+    held_out: tuple[HeldOut, ...]
 
 
 def fit_ranges(
@@ -22,11 +50,12 @@ def fit_ranges(
     labels: Sequence[str],
     cases: Sequence[str] | None = None,
     name: str = "refit",
-) -> IndicatorRanges:
+    fitted_on: FittedOn | None = None,
+) -> RangeFit:
     """Fit ranges to labelled slides as in Table 4 of the paper: minimum and maximum per score.
 
-    Slides of the same case and label are averaged first, so that each case counts once. A leave-one-case-out
-    test gives the number of cases that a table fitted without them scores correctly.
+    Slides of the same case and label are averaged first, so that each case counts once. Each case is also scored by a
+    table fitted without it; a case with slides of different labels is left out as a whole.
 
     Parameters
     ----------
@@ -38,11 +67,13 @@ def fit_ranges(
         N case names; without them each slide is a case of its own.
     name
         Origin of the table, in words; score.json names it as the guideline.
+    fitted_on
+        What the slides were like; kept with the table.
 
     Returns
     -------
-    IndicatorRanges
-        The table, with the number of cases behind it and of those tested and scored correctly.
+    RangeFit
+        The table, with the number of cases behind it and of those tested and scored correctly, and the held-out scores.
 
     Raises
     ------
@@ -69,8 +100,11 @@ def fit_ranges(
     grades = np.array([SCORES.index(label) for _, label in groups])
     case_names = np.array([case for case, _ in groups])
     ranges = _ranges(means, grades, name)
-    tested, right = _leave_one_case_out(means, grades, case_names)
-    return IndicatorRanges(name, ranges, len(set(case_ids)), tested, right)
+    held_out = _leave_one_case_out(means, grades, case_names)
+    tested = [one for one in held_out if one.by_all is not None]
+    right = sum(one.by_all == one.label for one in tested)
+    fitted = IndicatorRanges(name, ranges, len(set(case_ids)), len(tested), right, fitted_on)
+    return RangeFit(fitted, held_out)
 
 
 def _mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,16 +129,19 @@ def _ranges(means: NDArray[np.float64], grades: NDArray[np.intp], name: str) -> 
 
 def _leave_one_case_out(
     means: NDArray[np.float64], grades: NDArray[np.intp], case_names: NDArray[np.str_]
-) -> tuple[int, int]:
-    tested = right = 0
-    for case in sorted(set(case_names)):
+) -> tuple[HeldOut, ...]:
+    found = []
+    for case in sorted(set(case_names.tolist())):
         out = case_names == case
         kept = [means[~out & (grades == grade)] for grade in range(len(SCORES))]
         # The only case of a score cannot be left out: the table would have no range for that score.
-        if any(not len(rows) or np.isnan(rows).all(axis=0).any() for rows in kept):
-            continue
-        table = IndicatorRanges("held out", _ranges(means[~out], grades[~out], "held out"), int((~out).sum()))
-        for values, grade in zip(means[out], grades[out], strict=True):
-            tested += 1
-            right += decide(values.tolist(), table).score == SCORES[grade]
-    return tested, right
+        is_only = any(not len(rows) or np.isnan(rows).all(axis=0).any() for rows in kept)
+        for values, grade in zip(means[out].tolist(), grades[out].tolist(), strict=True):
+            if is_only:
+                found.append(HeldOut(case, SCORES[grade], None, None))
+                continue
+            ranges = _ranges(means[~out], grades[~out], "held out")
+            without = IndicatorRanges("held out", ranges, int((~out).sum()))
+            by_all, alone = decide(values, without), decide(values, without, use=INDICATORS[:1])
+            found.append(HeldOut(case, SCORES[grade], by_all.score, alone.score))
+    return tuple(found)

@@ -11,20 +11,19 @@ used here:
    inside, in units of the ratio's span over all scores.
 3. A tie goes to the range nearest by intensity, then to the one whose centre is nearest, then to the lower score.
 
-The published values come from one hospital, one scanner and one threshold for brown; `fit_ranges` derives your own.
+The published values come from one hospital, one scanner and one threshold for brown; `fit_ranges` derives your own,
+and `applicability` tells where a table does not hold.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qupath_her2.errors import OutputError, ScoringError, SettingsError
+from qupath_her2.errors import ScoringError, SettingsError
 from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
@@ -34,20 +33,46 @@ __all__ = [
     "INDICATORS",
     "PUBLISHED",
     "Decision",
+    "FittedOn",
     "IndicatorRanges",
     "decide",
-    "load_ranges",
     "nearest_by_ratios",
-    "save_ranges",
 ]
 
 #: The indicators in the order of every table here.
 INDICATORS: tuple[str, ...] = ("intensity", "positive_ratio", "circumferential_ratio")
-_FORMAT = 1
 #: Distances closer than this are equal: they are sums of decimals such as 0.1 that floats do not hold exactly.
 _TIE = 1e-9
 
 Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedOn:
+    """What the slides were like that a decision table was fitted to.
+
+    Attributes
+    ----------
+    scanners
+        Scanners, as the files name them; "" for files that name none.
+    stains
+        Stains, as ``cases.csv`` names them.
+    pixel_size_um
+        Least and greatest µm per level-0 pixel.
+    area
+        Measured area: ``regions``, ``all tissue`` or ``tumour network``.
+    settings
+        SHA-256 of the settings of the measurement.
+    images
+        Fingerprints of the images.
+    """
+
+    scanners: tuple[str, ...]
+    stains: tuple[str, ...]
+    pixel_size_um: tuple[float, float]
+    area: str
+    settings: str
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +90,8 @@ class IndicatorRanges:
     tested, right
         Cases scored by a table fitted without them, and how many of those matched their label; 0 and 0 if no
         case could be left out.
+    fitted_on
+        The slides that the table was fitted to by this package; None for a printed table.
     """
 
     name: str
@@ -72,6 +99,7 @@ class IndicatorRanges:
     n_cases: int
     tested: int = 0
     right: int = 0
+    fitted_on: FittedOn | None = None
 
     def __post_init__(self) -> None:
         for indicator in INDICATORS:
@@ -188,53 +216,3 @@ def _distances(
     bounds[:, 0, 0], bounds[:, -1, 1] = 0, 1
     outside = np.maximum(np.maximum(bounds[..., 0] - value, value - bounds[..., 1]), 0) / span
     return outside, to_middle
-
-
-def save_ranges(ranges: IndicatorRanges, path: Path) -> None:
-    """Write a decision table as JSON, format 1.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    data = {
-        "format": _FORMAT,
-        "name": ranges.name,
-        "n_cases": ranges.n_cases,
-        "tested": ranges.tested,
-        "right": ranges.right,
-        "scores": list(SCORES),
-        "ranges": {name: [list(row) for row in rows] for name, rows in ranges.ranges.items()},
-    }
-    try:
-        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"Cannot write indicator ranges to '{path}': {error.strerror}.") from error
-
-
-def load_ranges(path: Path) -> IndicatorRanges:
-    """Read a decision table written by `save_ranges`.
-
-    Raises
-    ------
-    SettingsError
-        The file cannot be read, has another format, or contains values out of range.
-    """
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"Cannot read indicator ranges from '{path}': {error}.") from error
-    # The order of the scores is part of the format: ranges are stored by position.
-    if not isinstance(data, Mapping) or data.get("format") != _FORMAT or data.get("scores") != list(SCORES):
-        raise SettingsError(
-            f"'{path}' does not contain indicator ranges of format {_FORMAT}; create them with `fit_ranges`."
-        )
-    try:
-        ranges = {str(k): tuple((float(a), float(b)) for a, b in rows) for k, rows in data["ranges"].items()}
-        numbers = (int(data["n_cases"]), int(data.get("tested", 0)), int(data.get("right", 0)))
-        return IndicatorRanges(str(data["name"]), ranges, *numbers)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SettingsError(
-            f"Indicator ranges in '{path}' are damaged ({error}); recreate them with `fit_ranges`."
-        ) from error

@@ -39,6 +39,11 @@ __all__ = [
 ]
 
 
+#: The way out of a table that does not apply.
+_FIT = (
+    "Fit ranges on labelled cases of your own (qupath-her2 indicators fit FOLDER) and pass them with --ranges FILE, or "
+    "pass --accept-ranges to score all the same"
+)
 #: A margin below this share of the span counts as a tie; the published ranges overlap by about as much.
 _NARROW = 0.01
 
@@ -169,6 +174,8 @@ def score_indicators(
     min_cells: int = 100,
     refusal: Refusal | None = None,
     warnings: Sequence[str] = (),
+    objections: Sequence[str] = (),
+    accept: bool = False,
 ) -> SlideScore:
     """Score a slide by all three indicators; a tag gives the score by intensity alone.
 
@@ -184,6 +191,10 @@ def score_indicators(
         Reason not to score the slide, found by an earlier step.
     warnings
         Sentences from earlier steps; they come first.
+    objections
+        Reasons why the table does not apply to this slide, from `applicability.objections`.
+    accept
+        Score all the same; the objections are then the first warnings.
 
     Returns
     -------
@@ -197,15 +208,17 @@ def score_indicators(
     if refusal is None and slide.n_cells < min_cells:
         words = f"{slide.n_cells:,} cells are too few (at least {min_cells:,} needed)"
         refusal = Refusal("too_few_cells", words)
+    if refusal is None and objections and not accept:
+        # A table fitted elsewhere is off by a class or two without any other sign.
+        refusal = Refusal("ranges_not_fitted", f"{' '.join(objections)} {_FIT}")
     if refusal is not None:
-        return _refused(refusal, ranges, slide.n_cells, warnings)
+        return _refused(refusal, ranges, slide.n_cells, warnings, _values(slide))
     by_all = decide(slide.values(), ranges)
     # The paper also reports staining intensity alone; it needs no cells and so no segmentation.
     by_intensity = decide(slide.values(), ranges, use=INDICATORS[:1])
-    pairs = zip(INDICATORS, slide.values(), strict=True)
     tags = (
         f"{by_intensity.score} by staining intensity alone",
-        *(f"{name} {value:.3f}" for name, value in pairs),
+        *_values(slide),
         f"margin {by_all.margin:.3f}",
     )
     return SlideScore(
@@ -215,17 +228,28 @@ def score_indicators(
         guideline=ranges.name,
         n_cells=slide.n_cells,
         tags=tags,
-        warnings=(*warnings, *_warnings(slide, by_all, ranges)),
+        warnings=(*objections, *warnings, *_warnings(slide, by_all, ranges)),
     )
 
 
-def _refused(refusal: Refusal, ranges: IndicatorRanges, n_cells: int, warnings: Sequence[str]) -> SlideScore:
+def _values(slide: SlideIndicators) -> tuple[str, ...]:
+    return tuple(f"{name} {value:.3f}" for name, value in zip(INDICATORS, slide.values(), strict=True))
+
+
+def _refused(
+    refusal: Refusal,
+    ranges: IndicatorRanges,
+    n_cells: int,
+    warnings: Sequence[str],
+    tags: tuple[str, ...] = (),
+) -> SlideScore:
     return SlideScore(
         status="not assessable",
         score=None,
         reason=f"Not assessable: {refusal.reason.rstrip('.')}. {RESEARCH_USE}",
         guideline=ranges.name,
         n_cells=n_cells,
+        tags=tags,
         warnings=tuple(warnings),
         refusal_code=refusal.code,
     )

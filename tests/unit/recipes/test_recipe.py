@@ -12,7 +12,7 @@ import pytest
 from qupath_her2.errors import SettingsError
 from qupath_her2.models.registry import find_model
 from qupath_her2.patches.tasks import find_task
-from qupath_her2.recipes import RECIPES, Recipe, find_recipe
+from qupath_her2.recipes import MEASURED_RECIPES, RECIPES, MeasuredRecipe, Recipe, find_recipe
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 @pytest.fixture(params=RECIPES)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     return RECIPES[request.param]
+
+
+@pytest.fixture(params=[*RECIPES, *MEASURED_RECIPES])
+def any_recipe(request: pytest.FixtureRequest) -> Recipe | MeasuredRecipe:
+    return {**RECIPES, **MEASURED_RECIPES}[request.param]
 
 
 def test_recipes_are_found_by_name_and_near_misses_are_suggested() -> None:
@@ -51,15 +56,23 @@ def test_patches_suit_the_training(recipe: Recipe) -> None:
     assert not recipe.heads or recipe.votes.rule == "majority"
 
 
-def test_every_deviation_is_three_different_sentences(recipe: Recipe) -> None:
-    assert recipe.deviations
-    for one in recipe.deviations:
+def test_a_measured_recipe_is_no_training_and_says_what_to_take_instead() -> None:
+    (one,) = MEASURED_RECIPES.values()
+    assert one.tumour_recipe in RECIPES
+    with pytest.raises(SettingsError, match=r"trains nothing.*indicators fit.*'tumour-resnet34'"):
+        find_recipe(one.name)
+
+
+def test_every_deviation_is_three_different_sentences(any_recipe: Recipe | MeasuredRecipe) -> None:
+    assert any_recipe.deviations
+    for one in any_recipe.deviations:
         texts = list(asdict(one).values())
         assert all(text.strip() for text in texts)
         assert len(set(texts)) == 3
 
 
-def test_the_source_is_named(recipe: Recipe) -> None:
+def test_the_source_is_named(any_recipe: Recipe | MeasuredRecipe) -> None:
+    recipe = any_recipe
     assert re.search(r"20\d\d", recipe.paper)
     assert re.fullmatch(r"(10\.\d{4,}/\S+)?", recipe.doi)
     assert recipe.data.startswith("Paper: ")

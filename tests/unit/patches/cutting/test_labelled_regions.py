@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import shapely
 
 from qupath_her2.errors import PatchError
 from qupath_her2.patches.cutting.cut_patches import manifest_from_regions
+from qupath_her2.recipes import find_recipe
 from tests.unit.patches.drawn_folders import (
     SMALL,
     cases,
@@ -122,3 +124,19 @@ def test_tissue_outside_annotations_gets_the_rest_label(tmp_path: Path) -> None:
     assert found[(420, 220)] == "non-tumour"
     assert (0, 0) not in found
     assert sum(name == "tumour" for name in found.values()) == 25
+
+
+def test_the_tumour_recipe_needs_outlines_of_tumour_alone(tmp_path: Path) -> None:
+    recipe = find_recipe("tumour-resnet34")
+    settings = replace(recipe.patches, grid=SMALL.grid, random_per_image=9, split="none")
+    slide(tmp_path, "a", tissue(600, 500))
+    slide(tmp_path, "b", tissue(600, 500))
+    regions(tmp_path, "a", ("Tumor", shapely.box(200, 200, 300, 300)))
+    got = manifest_from_regions(tmp_path, settings)
+    # Nobody looked at b, so its tissue is neither.
+    assert [image.name[0] for image in got.images] == ["a"]
+    assert got.dropped["image: no region"] == 1
+    assert got.label_counts() == {"non-tumour": 9, "tumour": 9}
+    centre = got.box_xywh[:, :2] + got.box_xywh[:, 2:] / 2
+    inside = ((centre > 200) & (centre < 300)).all(axis=1)
+    assert (inside == (got.label == 1)).all()

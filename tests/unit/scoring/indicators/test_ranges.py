@@ -1,21 +1,17 @@
-"""Decisions by the published table at its limits, in its overlaps and gaps; tables as JSON."""
+"""Decisions by the published table at its limits, in its overlaps and gaps."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qupath_her2.errors import OutputError, ScoringError, SettingsError
+from qupath_her2.errors import ScoringError, SettingsError
 from qupath_her2.scoring.indicators.ranges import (
     PUBLISHED,
     IndicatorRanges,
     decide,
-    load_ranges,
     nearest_by_ratios,
-    save_ranges,
 )
 
 ALONE = ("intensity",)
@@ -100,32 +96,6 @@ def test_impossible_values(values):
         ScoringError, match=r"Expected intensity, positive_ratio, circumferential_ratio, each 0\.\.1; got"
     ):
         decide(values)
-
-
-def test_ranges_come_back_from_json(tmp_path):
-    for ranges in (PUBLISHED, IndicatorRanges("ours", PUBLISHED.ranges, n_cases=40, tested=38, right=31)):
-        save_ranges(ranges, tmp_path / "ranges.json")
-        assert load_ranges(tmp_path / "ranges.json") == ranges
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"format": 2}, {"scores": ["0"]}, {"ranges": {}}, {"ranges": [1]}, {"n_cases": None},
-     {"ranges": {"intensity": [[0.2, 0.1]] * 4}}],
-)  # fmt: skip
-def test_damaged_ranges_are_refused(tmp_path, change):
-    path = tmp_path / "ranges.json"
-    save_ranges(PUBLISHED, path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(SettingsError):
-        load_ranges(path)
-
-
-def test_missing_files_are_reported(tmp_path):
-    with pytest.raises(SettingsError, match="Cannot read"):
-        load_ranges(tmp_path / "none.json")
-    with pytest.raises(OutputError, match="Cannot write"):
-        save_ranges(PUBLISHED, tmp_path / "no folder" / "ranges.json")
 
 
 def test_ranges_are_checked():

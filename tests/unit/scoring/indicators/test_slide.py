@@ -102,6 +102,24 @@ def test_two_plus_asks_for_ish_and_contradicting_ratios_give_a_warning():
     assert "The cell ratios alone would give 0." in score.warnings
 
 
+def test_a_table_that_does_not_apply_scores_nothing_unless_accepted():
+    why = ["The ranges were never fitted here.", "The positive ratio lies outside."]
+    score = score_indicators(slide_of(0.30, 0.9, 0.0), objections=why, warnings=["earlier"])
+    assert (score.status, score.score, score.refusal_code) == ("not assessable", None, "ranges_not_fitted")
+    assert score.reason.startswith(
+        "Not assessable: The ranges were never fitted here. The positive ratio lies outside. Fit ranges"
+    )
+    # What was measured is shown without a score.
+    assert "positive_ratio 0.900" in score.tags
+    assert not [tag for tag in score.tags if "+" in tag]
+    accepted = score_indicators(slide_of(0.30, 0.9, 0.0), objections=why, warnings=["earlier"], accept=True)
+    assert accepted.score == "2+"
+    assert accepted.warnings[:3] == (*why, "earlier")
+    # Few cells are the cause of their wild ratios, and stay the reason.
+    few = score_indicators(slide_of(0.30, 0.9, 0.0, n_cells=3), objections=why)
+    assert few.refusal_code == "too_few_cells"
+
+
 def test_slides_that_are_not_assessable():
     assert score_indicators(None).refusal_code == "no_tissue"
     few = score_indicators(slide_of(0.3, 0.2, 0.5, n_cells=20))
