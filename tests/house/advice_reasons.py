@@ -205,6 +205,6 @@ UNTYPED = {
     "choose images of one kind with --images.": (
         "Nothing but the choice of images; tests/unit/training/test_indicator_ranges.py meets the message."
     ),
-    "Recipe {} trains nothing: its indicators are measured by qupath-her2 run --method indicators, and its ranges fitted "
-    "by qupath-her2 indicators fit. Its tumour network is the recipe {}.": _TRAINS,
+    "Recipe {} trains nothing: its indicators are measured by qupath-her2 run --method indicators, and its ranges "
+    "fitted by qupath-her2 indicators fit. Its tumour network is the recipe {}.": _TRAINS,
 }
