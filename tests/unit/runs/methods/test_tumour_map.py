@@ -30,7 +30,7 @@ def checkpoint_of(folder: Path, task: str, class_names: tuple[str, ...]) -> Path
 
 
 def run_with_finder(project: Path, checkpoint: Path) -> ImageResult:
-    options = RunOptions(method=IndicatorsMethod(checkpoint), pixel_size_um=0.5)
+    options = RunOptions(method=IndicatorsMethod(checkpoint, accept_ranges=True), pixel_size_um=0.5)
     settings = find_settings(
         project, None, {"control": {"piece_area_mm2_min": 0.01}, "tumour": {"area_mm2_min": 0.01}}
     )
