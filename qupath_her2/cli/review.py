@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,15 @@ from qupath_her2.cli import options as o
 from qupath_her2.cli.verb import verb
 from qupath_her2.errors import ReviewError
 
-__all__ = ["review"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.review.conflicts import Conflict
+
+__all__ = ["review", "say_conflicts"]
+
+#: Conflicts printed to the terminal.
+_MOST_CONFLICTS = 20
 
 review = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
@@ -93,6 +102,190 @@ def agreement(
         f"round{'s' * (len(one.rounds) != 1)})"
     )
     return 0
+
+
+Reviewer = Annotated[
+    str,
+    typer.Option(
+        "--reviewer", metavar="NAME", help="Who made the changes. Default: the name of this account."
+    ),
+]
+
+
+@review.command()
+@verb
+def collect(
+    folder: o.Folder,
+    reviewer: Reviewer = "",
+    out: o.Out = None,
+    no_qupath: o.NoQuPath = False,
+    debug: o.Debug = False,
+) -> int:
+    """Collect what people changed in QuPath since the program wrote it: cells, regions, typed scores.
+
+    Compares by UUID what was written with what is there now: cells reclassified, deleted, added or shifted; regions
+    drawn, removed, moved, reshaped, renamed or given another class; scores typed into an image's metadata as
+    "HER2 reader score" and "HER2 reader comment". Nothing in QuPath is changed.
+
+    The differences become a round, a folder of CSV and GeoJSON in her2/review/rounds that is never changed again. A
+    change keeps the name and time of the round that had it first. Objects that two people left in different states are
+    listed in her2/review/conflicts.csv and settled by nobody but them.
+
+    [bold]Example[/bold]
+
+    qupath-her2 review collect study --reviewer Anna
+    """
+    from qupath_her2.review.collect import collect as collect_changes
+    from qupath_her2.review.region_changes import keep_written_regions
+    from qupath_her2.runs.plan import exchange_folder, select_images
+
+    her2 = exchange_folder(folder, out)
+    if her2.is_dir():
+        # Before an export replaces them.
+        keep_written_regions(her2, select_images(folder, (), out))
+    if not no_qupath:
+        _pull(folder, out)
+    found = collect_changes(her2, select_images(folder, (), out), _author(reviewer))
+    for note in found.notes:
+        typer.echo(f"note    {note}", err=True)
+    say_conflicts(found.conflicts)
+    counts = Counter(f"{one.kind}s {one.change}" for one in found.changes if not one.is_undone)
+    words = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no differences"
+    if found.round is None:
+        typer.echo(f"collect  nothing new ({words})")
+    else:
+        typer.echo(f"collect  {found.folder}  ({len(found.round.new):,} new; in all {words})")
+    return 0
+
+
+@review.command()
+@verb
+def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
+    """List the rounds of a project, whose they are, what each added, and the conflicts between people.
+
+    Damaged rounds are named; the others are used.
+
+    [bold]Example[/bold]
+
+    qupath-her2 review status study
+    """
+    from qupath_her2.review.conflicts import agreed_changes, find_conflicts
+    from qupath_her2.review.round_files import read_copies, read_rounds
+    from qupath_her2.runs.plan import exchange_folder
+
+    her2 = exchange_folder(folder, out)
+    rounds, problems = read_rounds(her2)
+    copies, more = read_copies(her2)
+    for problem in (*problems, *more):
+        typer.echo(f"note    {problem}", err=True)
+    if not rounds and not copies:
+        typer.echo(f"status  no rounds in {her2} yet. Next: qupath-her2 review collect {folder}")
+        return 0
+    for one in (*rounds, *copies):
+        counts = Counter("undone" if new.is_undone else f"{new.kind}s {new.change}" for new in one.new)
+        words = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+        place = "" if one in rounds else "  (another copy)"
+        typer.echo(f"{one.name:<20} {one.time}  {one.author}: {words}{place}")
+    conflicts = find_conflicts([*rounds, *copies])
+    say_conflicts(conflicts)
+    agreed = agreed_changes([*rounds, *copies])
+    cells = sum(one.kind == "cell" for one in agreed)
+    typer.echo(
+        f"status  {len(rounds) + len(copies)} rounds, {cells:,} labelled cells, {len(conflicts)} conflicts"
+    )
+    return 0
+
+
+@review.command()
+@verb
+def merge(
+    folder: o.Folder,
+    others: Annotated[
+        list[Path],
+        typer.Argument(metavar="COPY...", help="Other copies of the same project, or their her2 folders."),
+    ],
+    out: o.Out = None,
+    debug: o.Debug = False,
+) -> int:
+    """Take over the rounds of copies of a project that other people edited, and list conflicts.
+
+    Objects have the same UUIDs in all copies, so that changes of different objects simply add up. What two people left
+    in different states stays with both and is listed in her2/review/conflicts.csv.
+
+    [bold]Example[/bold]
+
+    qupath-her2 review merge study /shares/bo/study
+    """
+    from qupath_her2.review.collect import save_conflicts
+    from qupath_her2.review.conflicts import find_conflicts
+    from qupath_her2.review.round_files import add_copies, read_copies, read_rounds
+    from qupath_her2.runs.plan import exchange_folder
+
+    her2 = exchange_folder(folder, out)
+    added = 0
+    for other in others:
+        there = other if (other / "review").is_dir() else exchange_folder(other, None)
+        if not (there / "review").is_dir():
+            raise ReviewError(
+                f"'{other}' has no rounds: there is no '{there / 'review'}'. Collect them there first."
+            )
+        new, problems = add_copies(her2, there)
+        added += len(new)
+        for problem in problems:
+            typer.echo(f"note    {other}: {problem}", err=True)
+    rounds = [*read_rounds(her2)[0], *read_copies(her2)[0]]
+    conflicts = find_conflicts(rounds)
+    path = save_conflicts(her2, conflicts)
+    say_conflicts(conflicts)
+    typer.echo(f"merge  {added} rounds taken over, {len(conflicts)} conflicts ({path})")
+    return 0
+
+
+def say_conflicts(conflicts: Sequence[Conflict]) -> None:
+    """Print the first conflicts, and where the rest is."""
+    for one in conflicts[:_MOST_CONFLICTS]:
+        typer.echo(f"conflict  {one.sentence}", err=True)
+    if len(conflicts) > _MOST_CONFLICTS:
+        typer.echo(
+            f"conflict  … {len(conflicts) - _MOST_CONFLICTS} more in her2/review/conflicts.csv", err=True
+        )
+
+
+def _author(reviewer: str) -> str:
+    import getpass
+
+    name = reviewer.strip()
+    if name:
+        return name
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise ReviewError(f"This account has no name ({error}). Pass --reviewer NAME.") from error
+
+
+def _pull(folder: Path, out: Path | None) -> None:
+    """Export the project's present state where there is a QuPath; a folder without a project has nothing to export."""
+    from qupath_her2.cli.pull_push import pull_project
+    from qupath_her2.project.folder import project_file
+    from qupath_her2.project.qupath.installations import find_qupaths
+    from qupath_her2.runs.plan import find_settings
+
+    project = project_file(folder)
+    if project is None:
+        return
+    if project != folder and not find_qupaths():
+        typer.echo("No QuPath on this machine: collecting from the last export.", err=True)
+        return
+    pull_project(
+        project,
+        out=out,
+        images=(),
+        cells=False,
+        pixels=False,
+        heap_mb=None,
+        names=find_settings(folder, None, {}).regions,
+        progress=o.ProgressKind.auto,
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

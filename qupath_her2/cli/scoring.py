@@ -15,10 +15,12 @@ from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.scoring_progress import progress_view
 from qupath_her2.cli.tables import say_table
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
+from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.project.visible_text import visible_name
 from qupath_her2.records import PROPOSED_CLASS
 from qupath_her2.report.build import write_report
 from qupath_her2.report.summary_table import lists_failures, proposed_note, short_class, shown_score
+from qupath_her2.review.region_changes import keep_written_regions
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import Plan, find_settings, plan_jobs
 from qupath_her2.scoring.reason import RESEARCH_USE
@@ -87,6 +89,9 @@ def run_folder(
         _to_stderr(note)
     with progress_view(progress, len(plan.jobs)) as view:
         results = run_jobs(plan.jobs, workers=workers, listen=view.show)
+    if exchange_root(plan.out) == plan.out:
+        # What people change from now on is a correction.
+        keep_written_regions(plan.out, [job.ref for job in plan.jobs])
     return finish(plan, results, is_json=is_json, with_report=with_report, push=push)
 
 

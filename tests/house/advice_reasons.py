@@ -14,6 +14,9 @@ _RECIPE = "A remark on how a recipe differs from its paper; tests/house/test_fla
 
 #: {piece of a text: why it is no advice on a fault}.
 NOT_ADVICE = {
+    "status  no rounds in {} yet. Next: qupath-her2 review collect {}": (
+        "The closing line of a verb; tests/unit/cli/test_review.py runs it."
+    ),
     "{} files in {}. Next: qupath-her2 run {}": "The closing line of a verb; tests/unit/cli/test_example.py runs it.",
     "  {} cells (use them with --cells from-regions)": "A line of a list; tests/unit/cli/test_cells.py uses it.",
     "up to date; nothing to do (to redo: run or predict --force)": "A closing line; tests/unit/cli/test_run.py has it.",
@@ -71,6 +74,7 @@ TYPED_ELSEWHERE = {
 UNTYPED = {
     "Correct or delete it in QuPath (right-click the image in the project list), then pull again.": _QUPATH,
     "objects of earlier results kept, since their files are gone (push --replace-lost replaces them)": _QUPATH,
+    "This account has no name ({}). Pass --reviewer NAME.": "Needs an account without a name, as in some containers.",
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
     # Training and prediction.
     "Recipe '{}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER --recipe {}.": _TRAINS,

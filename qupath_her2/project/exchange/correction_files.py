@@ -36,11 +36,14 @@ class ChangedCell:
         Centroid of the outline that it has now, level-0 pixels; it decides in which region the cell is counted.
     class_name
         QuPath's name of its class; None without one.
+    uuid
+        Its UUID in QuPath; None where the file has none.
     """
 
     ring: NDArray[np.float64]
     centroid_xy: tuple[float, float]
     class_name: str | None
+    uuid: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,9 @@ def read_corrections(path: Path) -> CellCorrections | None:
                 existing[UUID(feature["id"])] = _class_name(feature)
             elif kind == "class":
                 place = feature["properties"]["centroid"]
-                changed.append(
-                    ChangedCell(_ring(feature), (float(place[0]), float(place[1])), _class_name(feature))
-                )
+                centroid_xy = float(place[0]), float(place[1])
+                uuid = None if feature.get("id") is None else UUID(feature["id"])
+                changed.append(ChangedCell(_ring(feature), centroid_xy, _class_name(feature), uuid))
             else:
                 raise ValueError(f"unknown change {kind!r}")
         except (KeyError, TypeError, ValueError, IndexError) as error:

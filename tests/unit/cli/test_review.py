@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
+from tests.helpers.reviewed_project import reviewed_image
 from tests.unit.cli.commands import call
 
 READINGS = "case,reader,round,value\n" + "".join(
@@ -65,6 +68,64 @@ def test_the_way_out_of_a_wrong_scale_works(tmp_path, flag, value):
     assert typed is not None
     code, _, err = call("review", "agreement", path, flag, typed.group(1))
     assert code == 0, err
+
+
+def collected(project, *flags):
+    return call("review", "collect", project, "--no-qupath", *flags)
+
+
+@pytest.fixture
+def image(tmp_path):
+    return reviewed_image(tmp_path / "study" / "her2")
+
+
+def test_collect_then_status(image):
+    project = image.her2.parent
+    code, out, err = call("review", "status", project)
+    assert (code, "no rounds" in out) == (0, True), err
+    code, out, err = collected(project)
+    assert (code, out) == (0, "collect  nothing new (no differences)\n"), err
+    image.correct({3: "Tumor: 2+", 4: None}, (9,))
+    code, out, err = collected(project, "--reviewer", "Anna")
+    assert code == 0, err
+    assert "3 new; in all 1 cells deleted, 2 cells reclassified" in out
+    image.correct({3: "Tumor: 1+", 4: None}, (9,))
+    code, out, err = collected(project, "--reviewer", "Bo")
+    assert (
+        "conflict  1_case, cell at 65.00, 10.00: Anna reclassified Tumor: 2+; Bo reclassified Tumor: 1+"
+        in err
+    )
+    code, out, err = call("review", "status", project)
+    assert "001-anna" in out
+    assert "2 rounds, 2 labelled cells, 1 conflicts" in out
+
+
+def test_the_next_step_of_an_empty_project_works(image):
+    _, out, _ = call("review", "status", image.her2.parent)
+    typed = re.search(r"Next: qupath-her2 (review collect) (\S+)", out)
+    assert typed is not None
+    code, _, err = call(*typed.group(1).split(), typed.group(2), "--no-qupath")
+    assert code == 0, err
+
+
+def test_merge_takes_over_the_rounds_of_a_copy(image, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(image.her2.parent, copy)
+    image.correct({3: "Tumor: 2+"})
+    collected(image.her2.parent, "--reviewer", "Anna")
+    theirs = replace(image, her2=copy / "her2")
+    code, _, err = call("review", "merge", image.her2.parent, copy)
+    assert code == 1
+    assert "has no rounds" in err
+    theirs.correct({3: "Tumor: 1+", 5: "Tumor: 3+"})
+    collected(copy, "--reviewer", "Bo")
+    code, out, err = call("review", "merge", image.her2.parent, copy)
+    assert code == 0, err
+    assert "merge  1 rounds taken over, 1 conflicts" in out
+    # What Bo changed in another copy is not taken back by Anna's next round.
+    image.correct({3: "Tumor: 2+", 6: "Tumor: 3+"})
+    _, out, _ = collected(image.her2.parent, "--reviewer", "Anna")
+    assert "1 new; in all 2 cells reclassified" in out
 
 
 def test_help_names_the_columns():

@@ -1,0 +1,217 @@
+"""Collecting: what people changed in an exchange folder since the program wrote it becomes a round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from qupath_her2.errors import ExchangeError
+from qupath_her2.project.cases import metadata_column
+from qupath_her2.project.exchange.correction_files import corrections_path, read_corrections
+from qupath_her2.project.exchange.runs import current_run
+from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.project.spreadsheet import spreadsheet_text
+from qupath_her2.review.cell_changes import WrittenCells, cell_changes
+from qupath_her2.review.changes import Change, sorted_changes, with_authors
+from qupath_her2.review.conflicts import Conflict, conflicts_csv, find_conflicts
+from qupath_her2.review.region_changes import read_drawn, region_changes, written_regions
+from qupath_her2.review.round_files import (
+    Round,
+    next_number,
+    read_copies,
+    read_rounds,
+    round_name,
+    write_round,
+)
+
+if TYPE_CHECKING:
+    from qupath_her2.records import SlideRef
+
+__all__ = ["READER_COMMENT", "READER_SCORE", "Collected", "collect", "save_conflicts"]
+
+#: Metadata of an image in QuPath in which a person types her own score; the program never fills it in.
+READER_SCORE = "HER2 reader score"
+READER_COMMENT = "HER2 reader comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Outcome of a collection.
+
+    Attributes
+    ----------
+    round
+        The new round; None if nothing changed since the last one.
+    folder
+        Its folder.
+    changes
+        Everything that differs from what was written.
+    conflicts
+        Objects that people left in different states.
+    notes
+        What could not be compared, and rounds that are damaged.
+    """
+
+    round: Round | None
+    folder: Path | None
+    changes: tuple[Change, ...]
+    conflicts: tuple[Conflict, ...]
+    notes: tuple[str, ...]
+
+
+def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetime | None = None) -> Collected:
+    """Collect the changes of all images into a new round.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder, with the state of QuPath as it was last exported.
+    images
+        Its images.
+    author
+        Who made the changes that no earlier round has.
+    now
+        Time of the round; None takes the clock.
+
+    Returns
+    -------
+    Collected
+        The round, if there is anything new.
+
+    Raises
+    ------
+    OutputError
+        The round cannot be written.
+    """
+    rounds, notes = read_rounds(her2)
+    found: list[Change] = []
+    for ref in images:
+        try:
+            changes, more = image_changes(her2, ref)
+        except ExchangeError as error:
+            # One damaged image must not hold back the corrections of the others; its known state is kept.
+            notes.append(f"{ref.name} was not compared: {error}")
+            changes = _known(rounds, ref.id)
+            more = []
+        found += changes
+        notes += [f"{ref.name}: {one}" for one in more]
+    ids = {ref.id for ref in images}
+    for image in sorted({one.image for known in rounds for one in known.changes} - ids):
+        notes.append(f"image '{image}' of earlier rounds is no longer in the project; its changes are kept")
+        found += _known(rounds, image)
+    moment = (now or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    time = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if rounds and rounds[-1].time > time:
+        notes.append(
+            f"the clock says {time}, and round {rounds[-1].name} is of {rounds[-1].time}: one of the two was wrong; "
+            "rounds keep the order of their numbers"
+        )
+    number = next_number(her2)
+    name = round_name(number, author)
+    earlier = [one for known in rounds for one in known.changes]
+    changes = with_authors(found, earlier, author, time, name)
+    one = Round(name, number, author, time, tuple(changes), tuple(notes))
+    copies, problems = read_copies(her2)
+    notes += problems
+    if not one.new:
+        conflicts = find_conflicts([*rounds, *copies])
+        return Collected(None, None, tuple(changes), tuple(conflicts), tuple(notes))
+    folder = write_round(her2, one)
+    conflicts = find_conflicts([*rounds, *copies, one])
+    save_conflicts(her2, conflicts)
+    return Collected(one, folder, one.changes, tuple(conflicts), tuple(notes))
+
+
+def image_changes(her2: Path, ref: SlideRef) -> tuple[list[Change], list[str]]:
+    """Return the differences of one image, without authors, and what could not be compared.
+
+    Raises
+    ------
+    ExchangeError
+        A file of the image is damaged; the message names it.
+    """
+    notes: list[str] = []
+    changes = _score_changes(her2, ref)
+    path = ref.regions_path
+    if path is not None and not path.name.casefold().endswith((".geojson", ".geojson.gz")):
+        notes.append(f"regions in '{path.name}' are not compared: only GeoJSON has UUIDs")
+    elif path is not None:
+        before, is_whole = written_regions(her2, ref.id)
+        now = read_drawn(path)
+        if before or now:
+            changes += region_changes(ref.id, before, now, is_whole=is_whole)
+        if not is_whole and before:
+            notes.append(
+                "only regions that were scored are compared: the image was scored by an older version"
+            )
+    if path is not None:
+        corrections = read_corrections(corrections_path(path, ref.id))
+        more, words = cell_changes(ref.id, corrections, WrittenCells(her2, ref.id))
+        changes += more
+        notes += words
+    # As a spreadsheet keeps them, so that what is read back equals what was found.
+    plain = [
+        replace(
+            one,
+            before=spreadsheet_text(one.before),
+            after=spreadsheet_text(one.after),
+            name=spreadsheet_text(one.name or ref.name),
+        )
+        for one in changes
+    ]
+    return sorted_changes(plain), notes
+
+
+def _score_changes(her2: Path, ref: SlideRef) -> list[Change]:
+    metadata = _metadata(her2, ref.id)
+    score = metadata_column(metadata, (READER_SCORE,)) or ""
+    comment = metadata_column(metadata, (READER_COMMENT,)) or ""
+    changes = []
+    if score:
+        changes.append(Change(ref.id, "score", "", "score typed", _machine_score(her2, ref.id), score))
+    if comment:
+        changes.append(Change(ref.id, "score", "", "comment typed", "", comment))
+    return changes
+
+
+def _metadata(her2: Path, image: str) -> dict[str, str]:
+    path = her2 / "images.json"
+    if not path.is_file():
+        # A plain folder has no metadata.
+        return {}
+    try:
+        entries = orjson.loads(path.read_bytes())["images"]
+        return next((dict(one.get("metadata") or {}) for one in entries if one["id"] == image), {})
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ExchangeError(f"'{path}' is damaged ({error}). Pull the project again.") from error
+
+
+def _machine_score(her2: Path, image: str) -> str:
+    run = current_run(her2, image)
+    if run is None or not (run / "score.json").is_file():
+        return ""
+    return read_score((run / "score.json").read_bytes()).answer
+
+
+def _known(rounds: Sequence[Round], image: str) -> list[Change]:
+    """Return the last known state of an image, of which nothing was undone."""
+    for known in reversed(rounds):
+        changes = [one for one in known.changes if one.image == image]
+        if changes:
+            return [one for one in changes if not one.is_undone]
+    return []
+
+
+def save_conflicts(her2: Path, conflicts: Sequence[Conflict]) -> Path:
+    """Write ``her2/review/conflicts.csv``; without conflicts it holds the header alone."""
+    path = her2 / "review" / "conflicts.csv"
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, conflicts_csv(conflicts))
+    return path
