@@ -198,6 +198,65 @@ def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
 
 @review.command()
 @verb
+def queue(
+    folder: o.Folder,
+    n: Annotated[int, typer.Option("--cells", metavar="N", min=1, help="Number of cells.")] = 60,
+    blind: Annotated[
+        bool,
+        typer.Option(
+            "--blind", help="Write a list for a second reader: no class, no reason, in random order."
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Order of equal cells and of the blind list.")
+    ] = 0,
+    out: o.Out = None,
+    debug: o.Debug = False,
+) -> int:
+    """Choose the cells whose review teaches most, and say why each was chosen.
+
+    First come cells near a cut-point, cells that another run of the image (run --cells unet, for example) called
+    differently, and cells of rare classes; cases take turns, and of cells that look alike one is asked. Cells that
+    somebody labelled are not asked again.
+
+    Writes her2/review/queue/queue.csv, and a GeoJSON file for each image to drag onto it in QuPath. With --blind also
+    blind.csv: the cells that somebody labelled, or else those of the queue, for a reader who sees neither the machine's
+    class nor another reader's.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 review queue study --cells 60
+
+    qupath-her2 review queue study --blind
+    """
+    from qupath_her2.review.queue import QueueSettings, choose_cells
+    from qupath_her2.review.queue_files import blind_cells, queue_image, write_blind, write_queue
+    from qupath_her2.review.round_files import read_copies, read_rounds
+    from qupath_her2.runs.plan import exchange_folder, select_images
+
+    her2 = exchange_folder(folder, out)
+    rounds = [*read_rounds(her2)[0], *read_copies(her2)[0]]
+    images = [
+        found
+        for ref in select_images(folder, (), out)
+        if (found := queue_image(her2, ref, rounds)) is not None
+    ]
+    if not images:
+        raise ReviewError(
+            f"No image of '{folder}' has measured cells. Score it first: qupath-her2 run {folder}."
+        )
+    chosen = choose_cells(images, QueueSettings(n, seed))
+    path = write_queue(her2, chosen, {one.image: one.table for one in images})
+    cases = len({one.case for one in chosen})
+    typer.echo(f"queue  {path}  ({len(chosen)} cells of {cases} case{'s' * (cases != 1)})")
+    if blind:
+        cells = blind_cells(rounds, chosen)
+        typer.echo(f"blind  {write_blind(her2, cells, seed)}  ({len(cells)} cells)")
+    return 0
+
+
+@review.command()
+@verb
 def merge(
     folder: o.Folder,
     others: Annotated[

@@ -49,6 +49,9 @@ TYPED_ELSEWHERE = {
     "excluded; pass --keep-controls to include it": (
         "tests/unit/scoring/indicators/test_tissue.py::test_controls_are_excluded_with_a_warning_unless_kept"
     ),
+    "No image of '{}' has measured cells. Score it first: qupath-her2 run {}.": (
+        "tests/unit/cli/test_review.py::test_an_image_must_be_scored_before_it_has_a_queue"
+    ),
     "--cuts {} are no rising numbers. Write e.g. 1,5,10.": (
         "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
     ),
@@ -74,6 +77,7 @@ TYPED_ELSEWHERE = {
 UNTYPED = {
     "Correct or delete it in QuPath (right-click the image in the project list), then pull again.": _QUPATH,
     "objects of earlier results kept, since their files are gone (push --replace-lost replaces them)": _QUPATH,
+    "'{}' has cells without classes. Score the image again with --force (run or predict).": _HIDDEN,
     "This account has no name ({}). Pass --reviewer NAME.": "Needs an account without a name, as in some containers.",
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
     # Training and prediction.

@@ -128,6 +128,21 @@ def test_merge_takes_over_the_rounds_of_a_copy(image, tmp_path):
     assert "1 new; in all 2 cells reclassified" in out
 
 
+def test_an_image_must_be_scored_before_it_has_a_queue(project):
+    code, _, err = call("review", "queue", project)
+    assert code == 1
+    typed = re.search(r"Score it first: qupath-her2 run (\S+)\.$", err.strip())
+    assert typed is not None
+    code, out, err = call("run", typed.group(1), "--no-qupath")
+    assert code == 0, err
+    code, out, err = call("review", "queue", project, "--cells", "20", "--blind")
+    assert code == 0, err
+    assert "(20 cells of 2 cases)" in out
+    folder = project / "her2" / "review" / "queue"
+    assert {path.name for path in folder.iterdir()} >= {"queue.csv", "blind.csv"}
+    assert len(list(folder.glob("*.geojson"))) == 2
+
+
 def test_help_names_the_columns():
     code, out, _ = call("review", "agreement", "--help")
     assert code == 0
