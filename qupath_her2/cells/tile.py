@@ -214,13 +214,16 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (cells.existing_index != NEW_CELL)
     low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
     radii = _clipped(nuclei.centre, outlines.radii, low, high)
-    region = work.regions.assign(_counted_xy(work, cells, radii, origin))
+    counted_xy = _counted_xy(work, cells, radii, origin)
+    region = work.regions.assign(counted_xy)
     keep = np.flatnonzero(mine & (region >= 0))
     # Of tiles that only touch a region nothing is kept, and their focus need not be measured.
     image = (int(work.slide.width / grid.downsample), int(work.slide.height / grid.downsample))
     focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y), image)
     blur_um = focus.at(place[keep])
-    found = _take(keep, cells, radii, profiles, features, region, blur_um, origin, grid, (low, high))
+    found = _take(
+        keep, cells, radii, profiles, features, counted_xy, region, blur_um, origin, grid, (low, high)
+    )
     if not work.with_tissue:
         return found
     # As for the focus.
@@ -249,6 +252,7 @@ def _take(
     outline_radii: NDArray[np.float32],
     profiles: RadialProfiles,
     features: ProfileFeatures,
+    counted_xy: NDArray[np.float64],
     region: NDArray[np.int32],
     blur_um: NDArray[np.float32],
     origin: NDArray[np.float64],
@@ -262,6 +266,7 @@ def _take(
     um_px = np.float32(grid.um_px)
     return TileCells(
         _level0(cells.place[keep], origin, grid),
+        counted_xy[keep],
         _level0(polygons(centre, radii), origin, grid).astype(np.float32),
         _level0(polygons(centre, nucleus), origin, grid).astype(np.float32),
         radii * um_px,

@@ -28,6 +28,8 @@ class TileCells:
     ----------
     centre_xy
         float64 (N, 2), centre of the nucleus, level-0 pixels.
+    counted_xy
+        float64 (N, 2), point by which a cell is counted in a region: QuPath's centroid of its outline, level-0 pixels.
     cell_xy, nucleus_xy
         float32 (N, 36, 2) and (N, 32, 2), outlines, level-0 pixels.
     radii_um, nucleus_radii_um
@@ -53,6 +55,7 @@ class TileCells:
     """
 
     centre_xy: NDArray[np.float64]
+    counted_xy: NDArray[np.float64]
     cell_xy: NDArray[np.float32]
     nucleus_xy: NDArray[np.float32]
     radii_um: NDArray[np.float32]
@@ -76,6 +79,7 @@ class TileCells:
         # With the dtypes of measured cells, so that an image without cells gives the same kind of table.
         f32 = np.float32
         return cls(
+            np.zeros((0, 2)),
             np.zeros((0, 2)),
             np.zeros((0, N_SECTORS, 2), f32),
             np.zeros((0, N_ANGLES, 2), f32),

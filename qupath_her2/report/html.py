@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from qupath_her2.project.class_names import class_colour
 from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
-from qupath_her2.report.summary_table import proposed_note
+from qupath_her2.report.summary_table import proposed_note, shown_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,6 +97,12 @@ def report_templates() -> jinja2.Environment:
     return environment
 
 
+def _shown(row: SummaryRow) -> SummaryRow:
+    """Return a row without the numbers of what is not assessable, see `shown_score`."""
+    regions = tuple(replace(one, score=one.score and shown_score(one.score)) for one in row.regions)
+    return replace(row, score=row.score and shown_score(row.score), regions=regions)
+
+
 def write_html(
     path: Path,
     rows: Sequence[SummaryRow],
@@ -131,6 +137,7 @@ def write_html(
     OutputError
         If `path` cannot be written.
     """
+    rows = [_shown(row) for row in rows]
     # Streamed to the file: with its pictures the page can be larger than one wants as a string in memory.
     stream = (
         report_templates()

@@ -20,8 +20,10 @@ from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.project.region_formats import read_region_file
 from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, outlines_hash, sha256_file
 from qupath_her2.records import Region
+from qupath_her2.regions import exclusive_areas
 from qupath_her2.runs.types import Inputs
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
+from qupath_her2.slides.tissue_outlines import polygon_parts
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
@@ -302,19 +304,34 @@ def _existing_digest(job: ScoreJob, found: RegionFile) -> str | None:
 def core_regions(found: RegionFile) -> tuple[Region, ...]:
     """Return TMA cores as tumour regions, intersected with the tumour annotations if there are any.
 
-    Regions of other roles follow, so that they still subtract. Empty without cores.
+    Regions of other roles follow, so that they still subtract; where tumour lies in them again, without it. Empty
+    without cores.
     """
     if not found.cores:
         return ()
-    tumour = [region.geometry for region in found.regions if region.role == "tumour"]
-    others = tuple(region for region in found.regions if region.role != "tumour")
+    regions = found.regions
+    if any(region.role == "tumour" for region in regions):
+        regions = _without_overlaps(regions)
+    tumour = [region.geometry for region in regions if region.role == "tumour"]
+    others = tuple(region for region in regions if region.role != "tumour")
     drawn = shapely.union_all(tumour) if tumour else None
     cores = []
     for core in found.cores:
-        shape = core.geometry if drawn is None else shapely.intersection(core.geometry, drawn)
-        # An intersection may leave lines and points where outlines only touch, and nothing where they are apart.
-        polygons = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon" and p.area > 0]
-        if polygons:
-            whole = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-            cores.append(replace(core, geometry=whole, role="tumour"))
+        shape = core.geometry if drawn is None else _polygons(shapely.intersection(core.geometry, drawn))
+        if not shape.is_empty:
+            cores.append(replace(core, geometry=shape, role="tumour"))
     return (*cores, *others)
+
+
+def _without_overlaps(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Return regions without the parts that others win: a core is larger than the tumour that stroma would cover."""
+    deciding = [region for region in regions if region.role != "other"]
+    areas = [_polygons(area) for area in exclusive_areas(deciding)]
+    cut = [replace(r, geometry=area) for r, area in zip(deciding, areas, strict=True) if not area.is_empty]
+    return (*cut, *(region for region in regions if region.role == "other"))
+
+
+def _polygons(shape: shapely.Geometry) -> shapely.Polygon | shapely.MultiPolygon:
+    """Return the area of a shape, without the lines and points in which outlines only touch; it may be empty."""
+    polygons = polygon_parts(shape)
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)

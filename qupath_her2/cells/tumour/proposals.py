@@ -60,7 +60,7 @@ class ProposalSettings:
 
 
 def propose_regions(
-    centre_xy_px: NDArray[np.float64],
+    counted_xy_px: NDArray[np.float64],
     cell_xy: NDArray[np.float32],
     probability: NDArray[np.float32],
     um_px: float,
@@ -70,8 +70,8 @@ def propose_regions(
 
     Parameters
     ----------
-    centre_xy_px
-        float64 (N, 2), centres of all cells, x, y, level-0 pixels.
+    counted_xy_px
+        float64 (N, 2), points by which all cells are counted, x, y, level-0 pixels.
     cell_xy
         float32 (N, V, 2), their outlines, level-0 pixels.
     probability
@@ -94,7 +94,7 @@ def propose_regions(
     found: list[shapely.Polygon] = []
     for members in _clusters(outlines, s):
         if len(members) >= s.min_cells:
-            found += _closed(outlines[members], centre_xy_px[chosen[members]] * um_px, s)
+            found += _closed(outlines[members], counted_xy_px[chosen[members]] * um_px, s)
     scaled = [shapely.transform(region, lambda xy: xy / um_px) for region in found]
     return sorted(scaled, key=lambda region: region.bounds[1::-1])
 

@@ -107,21 +107,21 @@ def search_tumour(
         When the trees of this installation were trained on other features.
     """
     probability = tumour_probability(found.tissue, found.centre_xy * pixel_size_um)
-    outlines = propose_regions(found.centre_xy, found.cell_xy, probability, pixel_size_um, settings)
+    outlines = propose_regions(found.counted_xy, found.cell_xy, probability, pixel_size_um, settings)
     # The means over neighbours are done: a million cells need not carry their features to the end.
     cells = replace(
         found, tumour_probability=probability, tissue=np.zeros((len(found), 0), found.tissue.dtype)
     )
     others = without_tumour(regions)
     is_tumour = probability >= settings.min_probability
-    shapes = _cut(outlines, others, image, cells.centre_xy[is_tumour], pixel_size_um, settings)
+    shapes = _cut(outlines, others, image, cells.counted_xy[is_tumour], pixel_size_um, settings)
     proposed = [
         Region(UUID(bytes=uuid.tobytes()), shape, "tumour", PROPOSED_CLASS, f"Proposed tumour {number}")
         for number, (shape, uuid) in enumerate(
             zip(shapes, object_uuids(_NO_RUN, len(shapes)), strict=True), 1
         )
     ]
-    place = _place(cells.centre_xy, shapes)
+    place = _place(cells.counted_xy, shapes)
     inside = cells.take(place != OUTSIDE)
     refusal = None if proposed else _nothing_found(len(found), int(is_tumour.sum()), settings)
     kept = [region for region in regions if region.role == "tumour" and not is_made_region(region)]
@@ -135,7 +135,7 @@ def _cut(
     outlines: Sequence[shapely.Polygon],
     others: Sequence[Region],
     image: Box,
-    centre_xy: NDArray[np.float64],
+    counted_xy: NDArray[np.float64],
     pixel_size_um: float,
     settings: ProposalSettings,
 ) -> list[shapely.Polygon]:
@@ -159,16 +159,16 @@ def _cut(
             if part.area * pixel_size_um**2 < settings.min_area_um2:
                 continue
             shapely.prepare(part)
-            if shapely.contains_xy(part, centre_xy[:, 0], centre_xy[:, 1]).sum() >= settings.min_cells:
+            if shapely.contains_xy(part, counted_xy[:, 0], counted_xy[:, 1]).sum() >= settings.min_cells:
                 # As they will be stored, so that a result that is scored again finds the same cells in them.
                 kept += shapely.get_parts(snap(part)).tolist()
     return kept
 
 
-def _place(centre_xy: NDArray[np.float64], shapes: Sequence[shapely.Polygon]) -> NDArray[np.int32]:
+def _place(counted_xy: NDArray[np.float64], shapes: Sequence[shapely.Polygon]) -> NDArray[np.int32]:
     """Return the shape that holds each point, int32 (N), or -1; by a tree, as a slide may have thousands."""
-    place = np.full(len(centre_xy), OUTSIDE, np.int32)
-    points, holders = shapely.STRtree(shapes).query(shapely.points(centre_xy), "within")
+    place = np.full(len(counted_xy), OUTSIDE, np.int32)
+    points, holders = shapely.STRtree(shapes).query(shapely.points(counted_xy), "within")
     place[points] = holders
     return place
 

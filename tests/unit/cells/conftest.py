@@ -64,6 +64,7 @@ def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> T
     f32 = np.float32
     return TileCells(
         centres,
+        centres + rng.uniform(-1, 1, (n, 2)),
         (centres[:, None] + rng.uniform(-9, 9, (n, 36, 2))).astype(f32),
         (centres[:, None] + rng.uniform(-4, 4, (n, 32, 2))).astype(f32),
         rng.uniform(4, 8, (n, 36)).astype(f32),

@@ -139,6 +139,22 @@ def test_regions_are_listed_where_there_are_several(tmp_path: Path) -> None:
     assert "Core A1" not in page(path).text
 
 
+def test_numbers_of_what_is_not_assessable_stand_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    core = RegionRow(
+        "b", "Core A1", "TMA core", None, "not assessable", "few", score=score(None, h_score=61.0)
+    )
+    other = replace(core, id="c", name="Core A2", score=score("1+", h_score=41.0))
+    row = SummaryRow("1", "a", "not assessable", score=score(None), run="r", regions=(core, other))
+    write_html(path, [row], [ReportPictures()], version="1")
+    # Without the style sheet, which is full of numbers.
+    text = page(path).text.rsplit("HER2 report", 1)[1]
+    assert "41" in text
+    assert "8,412" in text
+    for number in ("60.0", "10.0", "25.0", "5.0", "30.0", "75", "61", "Share of cells"):
+        assert number not in text, number
+
+
 def test_an_unwritable_path_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_html(tmp_path / "no" / "report.html", [], [], version="1")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 import shapely
 
@@ -17,6 +18,7 @@ from qupath_her2.project.exchange.score_files import regions_geojson
 from qupath_her2.project.geojson.regions import RegionFile
 from qupath_her2.provenance import object_uuids
 from qupath_her2.records import CaseInfo, Refusal, Region
+from qupath_her2.regions import map_regions
 from qupath_her2.runs.inputs import core_regions, gather_inputs, scoring_hash, unopened_inputs
 from qupath_her2.runs.methods.proposals import ProposalsMethod
 from qupath_her2.runs.options import RunOptions, ScoreJob
@@ -160,6 +162,22 @@ def test_what_is_only_listed_belongs_to_the_hash(project: Path) -> None:
     assert gather(job_of(project)).measurement_hash == hashes[-1]
     path.write_text(json.dumps(clean))
     assert gather(job_of(project)).hash == first.hash
+
+
+def test_tumour_in_stroma_in_tumour_of_a_core_is_tumour_again() -> None:
+    """As on a slide without cores: the innermost region wins. What is ignored stays so, whatever lies in it."""
+    core = region(1, shapely.box(0, 0, 100, 100), "other")
+    outer = region(2, shapely.box(0, 0, 90, 90), "tumour")
+    stroma = region(3, shapely.box(20, 20, 70, 70), "stroma")
+    inner = region(4, shapely.box(30, 30, 50, 50), "tumour")
+    ignored = region(5, shapely.box(80, 0, 90, 90), "ignore")
+    inner_ignored = region(6, shapely.box(82, 10, 88, 20), "tumour")
+    found = core_regions(RegionFile(regions=(outer, stroma, inner, ignored, inner_ignored), cores=(core,)))
+    scored = map_regions(found)
+    assert [one.uuid for one in scored.scored] == [core.uuid]
+    points = {(10, 10): 0, (25, 25): -1, (40, 40): 0, (60, 60): -1, (85, 15): -1, (85, 50): -1, (95, 95): -1}
+    assert scored.assign(np.array([*points], float)).tolist() == [*points.values()]
+    assert scored.scored[0].geometry.area == 90 * 90 - 50 * 50 + 20 * 20 - 10 * 90
 
 
 def test_cores_without_tumour_are_known_as_empty(project: Path) -> None:

@@ -34,7 +34,7 @@ def grid_of_cells(tile_cells, *, step: float = 20.0) -> TileCells:
     cells = tile_cells(5, len(centres))
     tissue = np.ones((len(centres), len(FEATURE_NAMES)), np.float32)
     outlines = (centres[:, None] + circle).astype(np.float32)
-    return replace(cells, centre_xy=centres, cell_xy=outlines, tissue=tissue)
+    return replace(cells, centre_xy=centres, counted_xy=centres, cell_xy=outlines, tissue=tissue)
 
 
 def drawn(shape: shapely.Polygon, role: str, number: int = 1) -> Region:
@@ -64,6 +64,19 @@ def test_only_cells_in_proposals_are_kept(cells: TileCells) -> None:
     assert (found.cells.region == 0).all()
     assert found.cells.tumour_probability == pytest.approx(0.9)
     assert shapely.covers(shapely.box(0, 0, IMAGE.width, IMAGE.height), region.geometry)
+
+
+def test_cells_are_counted_by_the_centroid_of_their_outline(cells: TileCells) -> None:
+    """As in drawn regions, and as QuPath counts: the nucleus of a cell at the edge may lie beyond it."""
+    (region,) = search(cells).regions.scored
+    edge = region.geometry.bounds[2]
+    row = int(np.abs(cells.centre_xy - (LIMIT - 10, 200)).sum(1).argmin())
+    xy = cells.counted_xy.copy()
+    xy[row] = (edge + 5, xy[row, 1])
+    found = search(replace(cells, counted_xy=xy))
+    assert [r.geometry for r in found.regions.scored] == [region.geometry]
+    assert len(found.cells) == (cells.centre_xy[:, 0] < LIMIT).sum() - 1
+    assert not (found.cells.centre_xy == cells.centre_xy[row]).all(1).any()
 
 
 def test_features_are_dropped_once_they_are_used(cells: TileCells) -> None:
