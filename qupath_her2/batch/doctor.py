@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Literal
 from qupath_her2.errors import Her2Error, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from qupath_her2.records import SlideRef
 
 __all__ = ["Check", "run_checks"]
 
 #: Warn below this: the result of a slide with its overlay takes some tens of MB.
 _LOW_DISK_GB = 2.0
+#: So many images of a folder are compared with their pixel size: a second or two for each.
+_SCALES_CHECKED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,23 @@ def check_images(folder: Path) -> Iterator[Check]:
         yield Check("Images", "PASS", f"{len(images)} found, {with_regions} with a region file")
     for note in notes:
         yield Check("Images", "WARN", note)
+    yield from check_scales(images, folder)
+
+
+def check_scales(images: Sequence[SlideRef], folder: Path) -> Iterator[Check]:
+    """Compare the nuclei of some images with the stated pixel size."""
+    from qupath_her2.runs.plan import find_settings
+    from qupath_her2.runs.scale_doubt import image_scale_sentence
+
+    # Evenly spread over the folder, whose images were mostly scanned in the order of their names.
+    for image in images[:: max(1, -(-len(images) // _SCALES_CHECKED))]:
+        try:
+            doubt = image_scale_sentence(image, find_settings(folder))
+        except Her2Error as error:
+            yield Check("Images", "WARN", str(error))
+            continue
+        if doubt is not None:
+            yield Check("Pixel size", "WARN", f"{image.name}: {doubt}")
 
 
 def check_qupath(inside: str | None = None) -> Check:

@@ -304,7 +304,8 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    warnings += check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    warnings += [] if doubt is None else [doubt.sentence()]
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     proposed: tuple[Region, ...] = ()
     if tumour is not None:

@@ -28,9 +28,10 @@ def doctor(
 ) -> int:
     """Check that this machine can score, and say how to fix what is missing.
 
-    Opens a test slide, writes to FOLDER and scores a drawn field from start to finish; counts the images of FOLDER and
-    names files in it that are not read. FAIL prevents scoring; WARN marks optional parts (QuPath, torch, a GPU) that
-    are missing or not ideal.
+    Opens a test slide, writes to FOLDER and scores a drawn field from start to finish; counts the images of FOLDER,
+    names files in it that are not read, and compares the nuclei of up to five images with their pixel size. FAIL
+    prevents scoring; WARN marks what is doubtful, and optional parts (QuPath, torch, a GPU) that are missing or not
+    ideal.
 
     [bold]Example[/bold]
 

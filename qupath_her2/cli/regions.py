@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
     from qupath_her2.project.geojson.regions import RegionFile
-    from qupath_her2.records import QuarantinedFeature, SlideRef
+    from qupath_her2.records import QuarantinedFeature, Region, SlideRef
 
 __all__ = ["regions"]
 
+#: The nuclei of so many images are compared with their pixel size, which takes a second or two for each.
+_SCALES_CHECKED = 20
 #: Features set aside for one reason are listed one by one up to this number.
 _LISTED = 5
 
@@ -50,6 +52,7 @@ def regions(
 
     Changes nothing. Regions of class Tumor are scored; Stroma, Ignore*, in-situ and control regions are subtracted.
     Regions of class Tumor? are proposals (qupath-her2 propose), and count only once a person has set them to Tumor.
+    Of the first 20 images, the size of nuclei is compared with the pixel size.
 
     With --transfer-from and --transfer-to, register two slides of a case (H&E and IHC) and write the regions of the
     first in the coordinates of the second to FOLDER/her2/registration, with the error in µm and a picture to check.
@@ -69,9 +72,11 @@ def regions(
     if transfer_from or transfer_to:
         return _transfer(folder, transfer_from, transfer_to, out, pixel_size_um, settings)
     n_files = n_regions = n_cores = n_set_aside = n_failed = 0
+    n_to_measure = _SCALES_CHECKED
     for ref in select_images(folder, tuple(images or ()), out, choice=settings.images):
         if ref.regions_path is None:
             typer.echo(f"{ref.name}: no region file")
+            n_to_measure -= _tell_scale(ref, settings, pixel_size_um, (), n_to_measure)
             continue
         try:
             found = _read(ref, settings)
@@ -84,6 +89,7 @@ def regions(
         n_cores += len(found.cores) + len(found.missing_cores)
         n_set_aside += len(found.quarantined)
         _tell(ref, found)
+        n_to_measure -= _tell_scale(ref, settings, pixel_size_um, found.regions, n_to_measure)
     for note in folder_notes(project_folder(folder), exchange_folder(folder, out)):
         typer.echo(note)
     typer.echo(
@@ -142,6 +148,28 @@ def _read(ref: SlideRef, settings: Settings) -> RegionFile:
     # Region files do not contain the size of their image, against which coordinates are checked.
     with open_image(ref) as slide:
         return read_region_file(path, slide, class_names=settings.regions)
+
+
+def _tell_scale(
+    ref: SlideRef,
+    settings: Settings,
+    pixel_size_um: float | None,
+    regions: Sequence[Region],
+    n_to_measure: int,
+) -> bool:
+    """Say where nuclei do not fit the pixel size; return whether they were measured, while `n_to_measure` lasts."""
+    from qupath_her2.errors import Her2Error
+    from qupath_her2.runs.scale_doubt import image_scale_sentence
+
+    if n_to_measure <= 0:
+        return False
+    try:
+        doubt = image_scale_sentence(ref, settings, pixel_size_um, regions)
+    except Her2Error as error:
+        doubt = str(error)
+    if doubt is not None:
+        typer.echo(f"  {doubt}")
+    return True
 
 
 def _by_reason(quarantined: Sequence[QuarantinedFeature]) -> dict[str, list[QuarantinedFeature]]:

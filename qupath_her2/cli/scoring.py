@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from qupath_her2.batch.local import run_jobs
+from qupath_her2.cells.scale import DOUBT
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.scoring_progress import progress_view
@@ -233,10 +234,12 @@ def show_table(results: Sequence[ImageResult]) -> None:
 
 
 def _details(result: ImageResult) -> list[str]:
-    """Return the reason of an image that is not assessable, which names the way out, and what became of its score."""
+    """Return the reason of an image that is not assessable, doubts of its pixel size, what became of its score."""
     earlier = [result.earlier] if result.earlier else []
-    if result.score is None or result.score.status != "not assessable":
+    if result.score is None:
         return earlier
+    if result.score.status != "not assessable":
+        return [*(text for text in result.score.warnings if text.startswith(DOUBT)), *earlier]
     # Its row and the line above the table have said the rest.
     return [
         result.score.reason.removeprefix("Not assessable: ").removesuffix(RESEARCH_USE).rstrip(),

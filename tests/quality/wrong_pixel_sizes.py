@@ -1,6 +1,6 @@
 """Pictures with a wrong pixel size: ``python -m tests.quality.wrong_pixel_sizes``.
 
-Each picture is scored with its pixel size as it is, and off by two and by ten in both directions. Printed is how many
+Each picture is scored with its pixel size as it is, and off by 1.6, two and ten in both directions. Printed is how many
 are refused, how many are scored with a warning that the nuclei do not fit, and how many are scored without a word, as
 only those of the true size should be. Seeds were used neither for tuning nor for training.
 """
@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.scale import DOUBT
 from qupath_her2.synthetic.field import draw_field
 from tests.quality.chain import score_picture
 from tests.quality.fields import FIRST_SEED, SCALES_UM_PX, other_good_tasks, plain_tasks
 
-FACTORS = (0.1, 0.5, 1.0, 2.0, 10.0)
+FACTORS = (0.1, 0.5, 0.6, 1.0, 1.6, 2.0, 10.0)
 #: Copies along each side, so that a picture has pixels enough for a working grid ten times coarser.
 _COPIES = 3
 
@@ -33,7 +34,7 @@ def outcome(rgb: NDArray[np.uint8], pixel_size_um: float) -> str:
     if scored.score.score is None:
         return "refused"
     warnings = () if scored.cells is None else scored.cells.warnings
-    return "warned" if any(warning.startswith("Nuclei are") for warning in warnings) else "scored"
+    return "warned" if any(warning.startswith(DOUBT) for warning in warnings) else "scored"
 
 
 def _drawn(seeds: int) -> Iterator[tuple[str, NDArray[np.uint8], float]]:

@@ -36,6 +36,7 @@ from qupath_her2.runs.cell_sources import (
 )
 from qupath_her2.runs.cut_areas import marked_areas, marked_warnings, stored_cut, without_marks
 from qupath_her2.runs.proposed_tumour import with_tumour_origin
+from qupath_her2.runs.scale_doubt import with_scale_doubt
 from qupath_her2.runs.types import FinishedImage, ImageContext
 from qupath_her2.runs.whole_tissue import with_run_uuids
 from qupath_her2.scoring.deciding import deciding_cells
@@ -272,7 +273,7 @@ def score_measured_cells(
         centroid_xy_um=centroid_xy_um,
     )
     score = _with_origins(score, fact_counts(intensity, pattern), context, case, scoring)
-    score = with_tumour_origin(score, context.tumour_origin, table, regions)
+    score = with_scale_doubt(with_tumour_origin(score, context.tumour_origin, table, regions))
     uuid = table.uuid.copy()
     # Existing cells keep their identity. Cells of ours have no UUID yet (all zero), or one of an earlier score.
     mine = are_ours(uuid) | ~uuid.any(axis=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.batch import doctor as checks
-from qupath_her2.records import ImageResult
+from qupath_her2.records import ImageResult, SlideRef
 from qupath_her2.runs.plan import Plan
 from tests.helpers.layout import lay_out
 
@@ -62,13 +62,27 @@ def test_a_wrong_score_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.check_scoring().state == "FAIL"
 
 
+def test_a_pixel_size_that_does_not_fit_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [SlideRef(str(k), f"{k}.tif", tmp_path / f"{k}.tif") for k in range(6)]
+    # Of six images every second is measured, up to five in all.
+    said = iter([None, "Nuclei would be 4.5 µm wide.", None])
+    monkeypatch.setattr("qupath_her2.runs.scale_doubt.image_scale_sentence", lambda *_: next(said))
+    found = list(checks.check_scales(images, tmp_path))
+    assert [(one.name, one.state, one.text) for one in found] == [
+        ("Pixel size", "WARN", "2.tif: Nuclei would be 4.5 µm wide.")
+    ]
+
+
 def test_images_are_counted_and_what_is_not_read_is_named(tmp_path: Path) -> None:
     assert list(checks.check_images(tmp_path / "none")) == []
     (tmp_path / "notes.txt").touch()
     assert list(checks.check_images(tmp_path)) == []
     for name in ("a.png", "b.png", "a.geojson", "c.czi"):
         (tmp_path / name).touch()
-    count, unread = checks.check_images(tmp_path)
+    count, unread, *broken = checks.check_images(tmp_path)
+    # Empty files are no pictures; what else is wrong with them, scoring says.
+    assert [one.state for one in broken] == ["WARN", "WARN"]
+    assert all(name in one.text for name, one in zip(("a.png", "b.png"), broken, strict=True))
     assert (count.state, count.text) == ("PASS", "2 found, 1 with a region file")
     assert unread.state == "WARN"
     assert unread.text.startswith("Not read: 'c.czi' (Zeiss CZI).")

@@ -25,6 +25,13 @@ def test_regions_lists_and_explains(project: Path) -> None:
     assert "1 features set aside" in out
 
 
+def test_nuclei_that_do_not_fit_the_pixel_size_are_named(project: Path) -> None:
+    _, fits, _ = call("regions", project)
+    assert "Nuclei would be" not in fits
+    _, halved, _ = call("regions", project, "--pixel-size-um", "0.25")
+    assert re.search(r"strong\.ome\.tif:.*\n(  .*\n)*  Nuclei would be \d\.\d µm wide at 0\.25 µm", halved)
+
+
 def test_regions_of_an_image_that_is_gone(project: Path) -> None:
     (project / "pale.ome.tif").write_bytes(b"")
     code, _, err = call("regions", project)

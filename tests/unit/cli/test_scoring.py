@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from qupath_her2.cells.scale import ScaleDoubt
 from qupath_her2.cli.scoring import closing_line, show_table
 from qupath_her2.records import ImageResult, Prediction, Score, SlideScore
 
@@ -56,6 +59,20 @@ def test_the_table_keeps_names_and_figures_whole_in_80_columns(
     assert lines[lines.index(name) + 1].split() == ["2+", "12.5", "25.0", "50.0", "12.5", "162", "1,234,567"]
     assert lines[lines.index("x.svs") + 1].split() == ["failed"]
     assert max(map(len, lines)) <= 80
+
+
+def test_a_doubtful_pixel_size_stands_below_the_row_of_the_score(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    plain, doubted = scored("a.svs"), scored("b.svs")
+    assert doubted.score is not None
+    sentence = ScaleDoubt(4.5, 0.46, 0.7).sentence()
+    show_table([plain, replace(doubted, score=replace(doubted.score, warnings=("soft", sentence)))])
+    out = capsys.readouterr().out
+    assert out.index("b.svs") < out.index(sentence)
+    assert out.count("Nuclei would be") == 1
+    assert "soft" not in out
 
 
 def with_regions(status: str, *probabilities: float | None) -> ImageResult:
