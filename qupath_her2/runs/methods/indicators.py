@@ -26,6 +26,7 @@ from qupath_her2.runs.methods.tumour_map import find_tumour, tumour_card
 from qupath_her2.runs.refused_image import empty_table, refused_image
 from qupath_her2.runs.types import FinishedImage
 from qupath_her2.scoring.indicators.applicability import MeasuredOn, objections
+from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
 from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.measured import MEASURED, measured_json
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
@@ -259,7 +260,9 @@ def _measured_area(
         shape = (rgb.shape[0], rgb.shape[1])
         found = find_tumour(method.tumour_from, setup, shape, frame.scale, progress=progress)
         if isinstance(found, Refusal):
-            return _MeasuredArea(mask, None, context.refused(found))
+            # Nothing was scored, all tissue least of all.
+            left = tuple(text for text in context.warnings if text != NO_ONE_CHOSE)
+            return _MeasuredArea(mask, None, replace(context, warnings=left).refused(found))
         tumour = found
         mask &= tumour.mask
         # Replaced, not added to: the warning that no one chose the tumour no longer holds.

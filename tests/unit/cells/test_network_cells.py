@@ -15,11 +15,13 @@ from qupath_her2.cells.membrane.measurements import UNCERTAINTY_NAME
 from qupath_her2.cells.membrane.outlines import N_SECTORS, NO_NEIGHBOUR
 from qupath_her2.cells.network_cells import NetworkCellSettings, cells_from_map
 from qupath_her2.cells.quality.settings import QualitySettings
+from qupath_her2.cells.tumour.proposals import ProposalSettings
 from qupath_her2.learning.metrics.instance_metrics import match_polygons
 from qupath_her2.models.pixel_map import PixelMap
 from qupath_her2.patches.targets.truth_targets import truth_target
 from qupath_her2.records import Box, Region
 from tests.helpers.drawn_planes import STAINS, ArraySlide, discs
+from tests.helpers.fake_finder import tumour_left_of
 from tests.helpers.matching import match_nuclei
 
 UM_PX = 0.5
@@ -96,12 +98,12 @@ def measured(fine, stains_of, tumour):
     """A function that measures the cells of a network that outputs the ground truth."""
 
     def run(
-        classes=None, *, workers: int = 1, rgb=None, shape=None, network=None, **grid: int
+        classes=None, *, workers: int = 1, rgb=None, shape=None, network=None, search=None, **grid: int
     ) -> MeasuredCells:
         return measure_cells(
             ArraySlide(fine.rgb if rgb is None else rgb), [tumour(shape=shape or shapely.box(0, 0, 640, 640))],
             pixel_size_um=0.25, stains=stains_of(fine), classes=classes or DrawnClasses(fine), workers=workers,
-            network=network,
+            network=network, tumour=search,
             settings=CellSettings(grid=GridSettings(**grid)),
         )  # fmt: skip
 
@@ -154,6 +156,21 @@ def test_nuclei_of_other_cells_bound_tumour_cells_but_are_none(fine, measured, r
     assert len(every) == pytest.approx(len(reference.table), abs=2)
     in_tiles = measured(classes, network=half, tile_px=128, workers=2).table
     assert np.array_equal(in_tiles.measurements, found.measurements, equal_nan=True)
+
+
+def test_a_search_sees_the_cells_that_a_network_leaves_out(
+    fine, measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they count changes the cells, not the proposed regions: the finder judges a cell by its neighbours."""
+    tumour_left_of(monkeypatch, 80.0)
+    classes, half = DrawnClasses(fine, tells_tumour=True), NetworkCellSettings(min_tumour_share=0.5)
+    every = measured(classes, search=ProposalSettings())
+    found = measured(classes, network=half, search=ProposalSettings())
+    assert found.refusal is None
+    assert found.proposed == every.proposed
+    mine, all_xy = ({tuple(xy) for xy in one.table.centroid_xy.tolist()} for one in (found, every))
+    assert mine < all_xy
+    assert len(mine) > 20
 
 
 @pytest.mark.parametrize(("tile_px", "workers"), [(64, 1), (128, 2), (200, 1)])

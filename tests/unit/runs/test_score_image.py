@@ -439,6 +439,29 @@ def test_found_tumour_is_scored_and_says_that_nobody_confirmed_it(
     assert score_image(job).state == "up to date"
 
 
+def test_existing_cells_are_searched_and_keep_their_uuids(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = existing_cells(project)
+    set_regions(project, "strong", cells)
+    tumour_left_of(monkeypatch, 120.0)
+    result = score_image(jobs(project, cells="from-regions", find_tumour=True)["strong"])
+    assert (result.state, result.error) == ("scored", None)
+    assert result.run_dir is not None
+    record, table, _ = read_run(result.run_dir)
+    assert table is not None
+    regions = json.loads((result.run_dir / "regions.geojson").read_bytes())["features"]
+    proposed = shapely.union_all([shapely.geometry.shape(one["geometry"]) for one in regions])
+    held = {
+        UUID(str(cell["id"])).bytes
+        for cell in cells
+        if proposed.contains(shapely.geometry.shape(cell["geometry"]).centroid)  # type: ignore[arg-type]
+    }
+    assert {row.tobytes() for row in table.uuid} == held
+    assert 0 < len(held) < len(cells)
+    assert {entry["class"] for entry in record.regions} == {"Tumor?"}
+
+
 def test_found_tumour_is_rescored_to_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "strong.geojson").unlink()
     tumour_left_of(monkeypatch, 120.0)

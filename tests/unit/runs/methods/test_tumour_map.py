@@ -62,6 +62,7 @@ def test_a_network_finds_the_tumour(
     result = run_with_finder(project, checkpoint)
     assert result.score is not None
     assert any("1 feature of the region file set aside" in text for text in result.score.warnings)
+    assert NO_ONE_CHOSE not in result.score.warnings
     if not found:
         assert result.score.refusal_code == "no_tumour_region"
         assert (
@@ -70,7 +71,6 @@ def test_a_network_finds_the_tumour(
         return
     assert result.state == "scored"
     assert any("found by the network 'finder'" in text for text in result.score.warnings)
-    assert NO_ONE_CHOSE not in result.score.warnings
     assert result.run_dir is not None
     overlays = read_overlays((result.run_dir / "overlays.json").read_bytes())
     assert [one.file for one in overlays] == ["heatmap.png", "tumour.png"]
