@@ -32,6 +32,7 @@ from tests.quality.tumour_trees import (
     fit,
     prepare,
     real_cells,
+    save,
 )
 
 __all__ = ["PictureFigures", "auc", "drawn_line", "figures_line", "measure_picture"]
@@ -213,6 +214,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the outlined pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the overlays")
     parser.add_argument("--fields", type=int, default=FIELDS, help="how many fields to draw for training")
+    parser.add_argument("--save", type=Path, metavar="NPZ", help="also write the trees trained on all of it")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cells = [prepare(c) for name in outlined_pictures() for c in real_cells(given.data, name)]
@@ -227,7 +229,10 @@ def main() -> None:
         trees = as_trees(fit([c for c in cells if c.group not in left_out]))
         for name in left_out:
             print(figures_line(name, measure_picture(given.data, name, trees, given.out)), flush=True)
-    print(drawn_line(as_trees(fit(cells))))
+    models = fit(cells)
+    if given.save is not None:
+        save(models, given.save)
+    print(drawn_line(as_trees(models)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 No pathologist drew them. Most were drawn by a language model looking at enlarged pictures; where tumour is 3+ (and in
 the ducts of 00249), its brown area was closed and then checked by eye. The four pictures with masks of their own are
-labelled by these: they fit after a turn by 180 degrees. Benign glands and ducts are a class of their own, see `LABELS`.
+labelled by these: they fit after a turn by 180 degrees, stretched to the width of the picture (cropped, cells at one of
+its sides would lie beside their outlines). Benign glands and ducts are a class of their own, see `LABELS`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,13 @@ from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.settings import FieldSettings
 from tests.quality.nucleus_trees import tree_arrays
 from tests.quality.tumour_cells import Change, FoundCells, change_picture, found_cells, random_change
-from tests.quality.tumour_outlines import LEFT_OUT, epithelium_mask, outlined_pictures, read_picture
+from tests.quality.tumour_outlines import (
+    LEFT_OUT,
+    Outlined,
+    epithelium_mask,
+    outlined_pictures,
+    read_picture,
+)
 from tests.quality.varied_tissue import varied_nests, varied_tissue
 
 FIRST_SEED, LAST_SEED = 300_000, 399_999
@@ -42,10 +48,8 @@ FIELDS = 128
 DRAWN = "drawn "
 #: The passes of the finder.
 PASSES = ("first", "second")
-#: Changed copies of each real picture; large ones hold more cells.
-_COPIES, _COPIES_LARGE, _LARGE_PX = 8, 5, 3000
-#: Pixel size to which the copies of large pictures are reduced first, µm.
-_LARGE_UM_PX = 0.45
+#: Changed copies of each real picture. Of large ones, each copy is a window: a whole core takes a minute.
+_COPIES, _WINDOW_PX, _WINDOW_STEP_PX = 8, 1900, 300
 #: Labelled cells of a picture that are trained on, chosen at random.
 _MOST_CELLS = 350
 #: Parts into which pictures are divided for the first probabilities that the second pass is trained on.
@@ -105,17 +109,43 @@ def real_cells(folder: Path, name: str) -> list[Labelled]:
     outlined, rgb = outlined_pictures()[name], read_picture(folder, name)
     mask = epithelium_mask(folder, name, rgb.shape)
     rng = np.random.default_rng([*name.encode()])
-    copies = _COPIES_LARGE if rgb.shape[0] > _LARGE_PX else _COPIES
+    windows = labelled_windows(outlined, rgb.shape[:2], mask)
     found = []
-    for k in range(copies):
+    for k in range(_COPIES):
         change = random_change(rng) if k else Change()
-        if copies == _COPIES_LARGE:
-            # A whole core at full resolution takes a minute, and cells are found at 0.5 µm.
-            change = replace(change, read_um_px=max(change.read_um_px, _LARGE_UM_PX))
-        changed, factor = change_picture(rgb, outlined.um_px, change, rng) if k else (rgb, 1.0)
+        x, y, side = windows[k % len(windows)]
+        part = np.ascontiguousarray(rgb[y : y + side, x : x + side])
+        changed, factor = change_picture(part, outlined.um_px, change, rng) if k else (part, 1.0)
         cells = found_cells(changed, outlined.um_px * factor * change.declared)
-        found.append(Labelled(name, cells, outlined.labels(cells.centre_px * factor, mask)))
+        found.append(Labelled(name, cells, outlined.labels(cells.centre_px * factor + (x, y), mask)))
     return found
+
+
+def labelled_windows(
+    outlined: Outlined, shape: tuple[int, int], mask: NDArray[np.bool_] | None
+) -> list[tuple[int, int, int]]:
+    """Return corner (x, y) and side, px, of windows of a large picture that hold most of both labels, or all of it."""
+    height, width = shape
+    if min(shape) <= _WINDOW_PX:
+        return [(0, 0, max(shape))]
+    step = 50
+    x, y = np.meshgrid(np.arange(step / 2, width, step), np.arange(step / 2, height, step))
+    label = outlined.labels(np.stack([x.ravel(), y.ravel()], 1), mask).reshape(x.shape)
+    windows = []
+    for top in range(0, height - _WINDOW_PX + 1, _WINDOW_STEP_PX):
+        for left in range(0, width - _WINDOW_PX + 1, _WINDOW_STEP_PX):
+            rows, columns = (slice(at // step, (at + _WINDOW_PX) // step) for at in (top, left))
+            tumour, other = ((label[rows, columns] == kind).mean() for kind in (1, 0))
+            windows.append((min(tumour, other) + 0.2 * (tumour + other), (left, top, _WINDOW_PX)))
+    windows.sort(reverse=True)
+    kept: list[tuple[int, int, int]] = []
+    # Half a window apart at least, or all copies would show the same cells.
+    for _, window in windows:
+        if len(kept) < _COPIES and all(
+            max(abs(window[0] - x), abs(window[1] - y)) >= _WINDOW_PX / 2 for x, y, _ in kept
+        ):
+            kept.append(window)
+    return kept
 
 
 def _model() -> Any:
