@@ -10,7 +10,7 @@
  *           replaced; your own objects, and proposals that you accepted or edited, stay as they are.
  * STEPS     1. export the regions  2. search the tissue for nests of tumour cells in Python  3. write the annotations
  *           4. your turn: set the class of those that are invasive tumour to Tumor, correct their outlines, delete the
- *           others (or set them to Ignore*, so that they are not proposed again), then choose Score open image
+ *           others (they are not proposed again, unless with the option "force"), then choose Score open image
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration

@@ -101,10 +101,11 @@ class CaseInfo:
 class SlideRef:
     """An image of a project or folder, with its file and its name in the exchange folder.
 
-    The last seven fields are set for images of a QuPath project only: `entry_id` in the project, `width` and `height`
+    The last nine fields are set for images of a QuPath project only: `entry_id` in the project, `width` and `height`
     in px as QuPath shows the image, the `chain` of crops and rotations from the file to that view, QuPath's
     `image_type`, the `refusal` if QuPath or the exporter could not export the image, and the `chosen_guideline`: the
-    name of the guideline that somebody chose for the image before, which its metadata keep.
+    name of the guideline that somebody chose for the image before, which its metadata keep; and `score_run` and
+    `proposal_run`, the runs whose score and proposed regions QuPath shows.
     """
 
     id: str
@@ -121,6 +122,8 @@ class SlideRef:
     image_type: str | None = None
     refusal: Refusal | None = None
     chosen_guideline: str | None = None
+    score_run: str | None = None
+    proposal_run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Her2ExportImage {
         // The one result that is also an input: a person's choice holds for later runs.
         if (Her2Guidelines.isChosen(Her2Guidelines.usedFor(entry)))
             metadata.put(Her2Guidelines.KEY, Her2Guidelines.usedFor(entry))
+        Map<String, String> shown = entry.getMetadataMap()
         // A masked entry shows another random name each time the project is opened.
         String name = isMasked ? "Image ${entry.getID()}".toString() : entry.getOriginalImageName()
         Map<String, Object> facts = [id: (Object) id, entry_id: (Object) entry.getID(), name: (Object) name]
@@ -40,6 +41,10 @@ class Her2ExportImage {
         facts["chain"] = source.chain
         facts["series"] = source.series
         facts["metadata"] = metadata
+        // What a person deleted since is no longer in the image, and is not proposed again.
+        for (Map.Entry<String, String> run : Her2Import.RUN_KEYS.entrySet())
+            if (shown.get(run.value))
+                facts[run.key] = shown.get(run.value)
         facts["fingerprint"] = source.file == null ? null : fingerprint(source.file.toPath())
         return facts
     }

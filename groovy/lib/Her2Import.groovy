@@ -25,7 +25,10 @@ class Her2Import {
     private static final List<String> PREDICTION_KEYS =
         ["HER2 predicted class", "HER2 prediction", "HER2 prediction run"].asImmutable()
     private static final String PROPOSED = "HER2 proposed regions"
-    private static final List<String> PROPOSAL_KEYS = [PROPOSED, "HER2 proposal run"].asImmutable()
+    /** The runs that an image shows, by their names in an export. */
+    static final Map<String, String> RUN_KEYS =
+        [score_run: "HER2 run", proposal_run: "HER2 proposal run"].asImmutable()
+    private static final List<String> PROPOSAL_KEYS = [PROPOSED, RUN_KEYS["proposal_run"]].asImmutable()
     /** All metadata keys that we write to an image's entry. They are results, so an export leaves them out. */
     static final List<String> KEYS = (SCORE_KEYS + PREDICTION_KEYS + PROPOSAL_KEYS).asImmutable()
 
@@ -95,6 +98,9 @@ class Her2Import {
         Her2Saving saving = new Her2Saving(project, entry, open.get(entry.getID()))
         saving.checkReadable()
         new Her2ImageSize(saving.image).check(result, pulled, entry.getImageName())
+        // A search that was scored replaces what was only proposed.
+        Her2Import proposed = kind.isScore() && result.regions.any {
+            Her2Result.Region it -> it.className == Her2Classes.PROPOSED } ? proposals() : null
         Her2Plan plan = Her2Plan.push(saving.image, her2, result, replacesLost)
         if (!dryRun) {
             Her2Transaction transaction = new Her2Transaction(plan)
@@ -106,10 +112,12 @@ class Her2Import {
             transaction.script = script
             apply(transaction, saving)
         }
+        int replaced = proposed == null ? 0 : ((Number) proposed.removeKind(entry).get("removed")).intValue()
         Map<String, Object> outcome = newOutcome(dryRun ? "would-push" : "pushed", result.imageId)
         outcome.put("run", result.run)
         outcome.put("score", result.scoreText())
         outcome.putAll(plan.counts)
+        outcome.put("removed", plan.counts.get("removed") + replaced)
         outcome.put("message", imported(result, plan))
         return outcome
     }
@@ -120,21 +128,29 @@ class Her2Import {
      */
     Map<String, Object> remove(ProjectImageEntry<?> entry) {
         Map<String, Object> outcome = removeKind(entry)
-        File proposals = Her2ResultKind.proposals(her2)
-        if (!kind.isScore() || !new File(proposals, "results").isDirectory())
+        Her2Import other = kind.isScore() ? proposals() : null
+        if (other == null)
             return outcome
         // Proposals are ours as well; those that the user accepted or edited stay.
-        Her2Import other = new Her2Import(project, proposals)
-        other.dryRun = dryRun
-        other.save = save
-        other.open = open
-        other.cancelled = cancelled
         Map<String, Object> more = other.removeKind(entry)
         for (String name : ["removed", "edited"])
             outcome.put(name, ((Number) outcome.get(name)).intValue() + ((Number) more.get(name)).intValue())
         outcome.put("what", [outcome.get("what"), more.get("what")].findAll().join(" and "))
         outcome.put("message", removed(outcome))
         return outcome
+    }
+
+    /** The same for proposed regions; null where there never were any. */
+    private Her2Import proposals() {
+        File folder = Her2ResultKind.proposals(her2)
+        if (!new File(folder, "results").isDirectory())
+            return null
+        Her2Import other = new Her2Import(project, folder)
+        other.dryRun = dryRun
+        other.save = save
+        other.open = open
+        other.cancelled = cancelled
+        return other
     }
 
     private Map<String, Object> removeKind(ProjectImageEntry<?> entry) {
@@ -243,7 +259,7 @@ class Her2Import {
         Map<String, String> found = noMetadata(entry)
         if (kind.isProposal) {
             found.put(PROPOSED, String.valueOf(result.regions.size()))
-            found.put("HER2 proposal run", result.run)
+            found.put(RUN_KEYS["proposal_run"], result.run)
             return found
         }
         // A network's prediction is never shown as the score.

@@ -34,6 +34,10 @@ class Her2Words {
         '; `qupath-her2 regions` lists them': '',
         'excluded; pass --keep-controls to include it': 'excluded',
 
+        // Removing them forgets which were deleted.
+        '; to have (?:it|them|7) proposed again, pass --force':
+            '. To have all proposed again, choose Extensions > HER2 > Remove results first',
+
         // A run that is damaged is made anew, so a box never asks for more than to score again.
         '[Ss]core the image again with --force \\(run or predict\\)': 'Score the image again',
         'with the option force \\(a setting of the script; qupath-her2 run --force\\)':

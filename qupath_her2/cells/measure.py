@@ -284,9 +284,8 @@ def measure_cells(
         When the membrane network or the regression trees of this installation were trained on other features.
     """
     s = settings or CellSettings()
-    # Cheapest checks first, without pixels.
+    # Cheapest checks first, without pixels. Tissue that is only searched is no region of the result.
     region_map = map_regions(regions)
-    # Tissue that is only searched is no region of the result.
     unmeasured = region_map if tumour is None else map_regions(without_tumour(regions))
     refusal, warnings = _refused_at_once(region_map, pixel_size_um, s)
     if refusal is not None:

@@ -35,7 +35,8 @@ def propose(
 
     For a folder of images, FOLDER/her2/proposals/results holds a regions.geojson of each image, which can be dragged
     onto the image in QuPath, and FOLDER/her2/proposals/report.html shows them. A second run only processes what
-    changed, and replaces only proposals that nobody accepted or edited.
+    changed, and replaces only proposals that nobody accepted or edited. What was deleted in QuPath stays deleted, here
+    and in run --find-tumour, until --force asks for it.
 
     To score proposals without looking at them first: qupath-her2 run --find-tumour.
 

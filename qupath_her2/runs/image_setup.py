@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.records import Refusal
 from qupath_her2.regions import overlapping_tumour
+from qupath_her2.runs.deleted_proposals import deleted_warning
 from qupath_her2.runs.proposed_tumour import NOBODY_CONFIRMED
 from qupath_her2.runs.refused_image import refused_image
 from qupath_her2.runs.stain_choice import choose_stains
@@ -73,6 +74,7 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
             context = replace(context, regions=(whole, *inputs.regions))
     if job.searches_tumour:
         context = replace(context, tumour_origin="proposed" if inputs.find_tumour else "drawn")
+    context = context.warned(*deleted_warning(inputs.deleted))
     context = context.warned(
         *slide.notes, *_scale_note(job, inputs), *_anisotropy_warning(slide), *_overlap_warning(inputs)
     )

@@ -21,6 +21,7 @@ from qupath_her2.project.region_formats import read_region_file
 from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash, outlines_hash, sha256_file
 from qupath_her2.records import Region
 from qupath_her2.regions import exclusive_areas
+from qupath_her2.runs.deleted_proposals import deleted_proposals
 from qupath_her2.runs.types import Inputs
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from qupath_her2.slides.tissue_outlines import polygon_parts
@@ -55,6 +56,8 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     ------
     RegionFileError
         The region file as a whole cannot be read.
+    ExchangeError
+        The run of proposals that QuPath shows is damaged.
     SettingsError
         The pixel size is outside 0.01 to 100 µm.
     """
@@ -70,11 +73,12 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     # Cores in which nobody drew tumour are searched one by one, and stay the regions of the result.
     is_drawn = any(region.role == "tumour" for region in found.regions)
     find_tumour = job.searches_tumour and (whole_tissue or (bool(found.cores) and not is_drawn))
+    deleted = _deleted(job, found) if find_tumour else ()
     corrections = _corrections(job)
     fingerprint = image_fingerprint(job.ref.path)
     measurement_hash = input_hash(
         # As drawn, before cores are cut or roles removed: those steps follow from the settings below.
-        (*found.regions, *found.cores),
+        (*found.regions, *found.cores, *deleted),
         settings={
             "method": job.method.name,
             "whole_tissue": whole_tissue,
@@ -94,7 +98,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         pixel_size_um=pixel_size_um,
         pixel_size_source=source,
         region_file=found,
-        regions=regions,
+        regions=(*regions, *deleted),
         by_core=bool(found.cores),
         whole_tissue=whole_tissue,
         fingerprint=fingerprint,
@@ -111,6 +115,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
         corrections=corrections,
         empty_cores=() if finds_tumour else _empty_cores(found, regions),
         find_tumour=find_tumour,
+        deleted=deleted,
     )
 
 
@@ -127,6 +132,11 @@ def _regions_in_use(
     if card is not None and card.task == "tumour":
         return tuple(region for region in regions if region.role not in ("tumour", "stroma")), True
     return regions, False
+
+
+def _deleted(job: ScoreJob, found: RegionFile) -> tuple[Region, ...]:
+    """Return the proposals that a person deleted; asked to do it again, the program proposes them again."""
+    return () if job.options.force else deleted_proposals(job.out, job.ref, found)
 
 
 def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region, ...]:

@@ -127,6 +127,11 @@ def image_scale_sentence(
     regions
         Its regions.
 
+    Returns
+    -------
+    str | None
+        A sentence with the way out.
+
     Raises
     ------
     ImageReadError

@@ -66,6 +66,8 @@ class Inputs:
         The tissue is searched for tumour, and only what is found is kept.
     corrections
         What a person changed in the cells of earlier results; None where nobody did.
+    deleted
+        Proposals that a person deleted; where tumour is searched for, they are ignored.
     fingerprint
         Fingerprint of the image file's content.
     region_hash
@@ -96,6 +98,7 @@ class Inputs:
     empty_cores: tuple[Region, ...] = ()
     find_tumour: bool = False
     corrections: CellCorrections | None = None
+    deleted: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from qupath_her2.project.exchange.score_files import regions_geojson, score_json
 from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.report.pictures import draw_overlay, encode_jpeg
 from qupath_her2.runs.cut_areas import cut_entries
+from qupath_her2.runs.deleted_proposals import DELETED, deleted_entries
 from qupath_her2.runs.unscored_regions import region_entry, unscored_entries
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def _record(
                 "restained": finished.context.restained,
                 "cut": cut_entries(finished.context.cut),
                 **_stated(finished),
+                **({DELETED: deleted_entries(inputs.deleted)} if inputs.deleted else {}),
             },
         },
         inputs=_hashes(inputs),

@@ -183,6 +183,36 @@ def test_a_score_of_proposed_regions_brings_them_along(study: Study) -> None:
     assert seen.dump("gone")["objects"] == seen.dump("before")["objects"]
 
 
+def test_a_score_of_proposed_regions_replaces_what_was_only_proposed(study: Study) -> None:
+    """Otherwise two sets of `Tumor?` would lie over each other; what a person accepted stays."""
+    first, regions = propose(study, 5, proposed(5, 3)), proposed(1, 2)
+    run = study.write_run(1, cells=cells_below(2, 1), regions=regions)
+    seen = study.replay(
+        "folder=her2/proposals", f"current={first}", "push", "edit=accept", "save", "folder=her2",
+        f"current={run}", "push", "dump=scored", "push", "dump=again",
+    )  # fmt: skip
+    shown = annotations(seen.dump("scored"))
+    accepted = set(shown) - {str(region.uuid) for region in regions}
+    assert len(accepted) == 1
+    assert {shown[uuid]["classification"]["name"] for uuid in accepted} == {"Tumor"}
+    assert "HER2 proposal run" not in seen.dump("scored")["metadata"]
+    assert seen.dump("again")["objects"] == seen.dump("scored")["objects"]
+
+
+def test_an_export_names_the_runs_that_are_shown(study: Study) -> None:
+    """By them, Python knows which proposals a person deleted."""
+    score, run = study.write_run(1), propose(study, 5, proposed(5, 3))
+    study.replay(f"current={score}", "push", "folder=her2/proposals", f"current={run}", "push", "save")
+    study.run("export_regions.groovy")
+    (image,) = json.loads((study.her2 / "images.json").read_bytes())["images"]
+    assert (image["score_run"], image["proposal_run"]) == (score, run)
+    assert not any(key.startswith("HER2") for key in image["metadata"])
+    study.run("remove_results.groovy")
+    study.run("export_regions.groovy")
+    (image,) = json.loads((study.her2 / "images.json").read_bytes())["images"]
+    assert not {"score_run", "proposal_run"} & set(image)
+
+
 def test_remove_results_takes_proposals_along(study: Study) -> None:
     score, run = study.write_run(1), propose(study, 5, proposed(5, 3))
     seen = study.replay(
@@ -200,7 +230,8 @@ def test_remove_results_takes_proposals_along(study: Study) -> None:
     assert after["metadata"] == seen.dump("before")["metadata"]
 
 
-def test_deleted_proposals_come_back_when_they_are_proposed_again(study: Study) -> None:
+def test_deleted_proposals_come_back_with_the_same_run(study: Study) -> None:
+    """As with --force: without it, Python makes a run that leaves them out."""
     run = propose(study, 5, proposed(5, 2))
     seen = study.replay(
         "folder=her2/proposals",

@@ -197,7 +197,9 @@ UNTYPED = {
     "nuclei do not fit the pixel size: at {} µm they measure about {} µm": (
         "tests/unit/cells/test_scale.py measures at the pixel size that the message names."
     ),
-    "A pixel size near {} µm would fit; check it in QuPath (Image tab), or pass --pixel-size-um.": (
+    "{} deleted in QuPath {} left out; to have {} proposed again, pass --force.": _QUPATH,
+    "{}{} µm wide at {} µm per pixel; about {} µm per pixel fits, unless these are no tumour cells. Check the pixel "
+    "size in QuPath (Image tab), or pass --pixel-size-um.": (
         "tests/unit/cells/test_scale.py measures at the pixel size that the message names."
     ),
     "Run hash {} is not hexadecimal; pass the value of input_hash().": _HIDDEN,

@@ -3,8 +3,9 @@
 Format 1: ``{"format": 1, "images": [{…}]}``, each image with ``id`` (its folder name in the exchange folder) and
 ``name``, and, where known, ``path``, ``width``, ``height``, ``pixel_size_um`` (null if QuPath has none), ``stains``,
 ``image_type``, ``entry_id``, ``metadata``, ``fingerprint``, ``series`` (index of the image in its file), ``chain``
-(crops and rotations from the file to the image as QuPath shows it) and ``refusal`` (``code`` and ``reason`` of an
-image that could not be exported). Unknown members are ignored. Only ``groovy/lib/Her2Export.groovy`` writes it.
+(crops and rotations from the file to the image as QuPath shows it), ``refusal`` (``code`` and ``reason`` of an image
+that could not be exported), ``score_run`` and ``proposal_run`` (the runs whose objects QuPath shows).
+Unknown members are ignored. Only ``groovy/lib/Her2Export.groovy`` writes it.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ def _slide(image: Any, number: int, her2: Path) -> SlideRef:
         image_type=_text(image.get("image_type"), "image_type", where),
         refusal=_refusal(image.get("refusal"), where),
         chosen_guideline=_chosen_guideline(_metadata(image.get("metadata"), where)),
+        score_run=_text(image.get("score_run"), "score_run", where),
+        proposal_run=_text(image.get("proposal_run"), "proposal_run", where),
     )
 
 
