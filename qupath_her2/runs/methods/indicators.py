@@ -25,8 +25,8 @@ from qupath_her2.runs.methods.patches import patch_settings
 from qupath_her2.runs.methods.tumour_map import find_tumour, tumour_card
 from qupath_her2.runs.refused_image import empty_table, refused_image
 from qupath_her2.runs.types import FinishedImage
-from qupath_her2.scoring.indicators.applicability import MeasuredOn, objections
 from qupath_her2.runs.whole_tissue import NO_ONE_CHOSE
+from qupath_her2.scoring.indicators.applicability import MeasuredOn, objections
 from qupath_her2.scoring.indicators.heat_map import heat_map, heat_map_png
 from qupath_her2.scoring.indicators.measured import MEASURED, measured_json
 from qupath_her2.scoring.indicators.patch import indicators_of_patch
