@@ -36,7 +36,7 @@ class Her2Words {
 
         // Removing them forgets which were deleted.
         '; to have (?:it|them|7) proposed again, pass --force':
-            '. To have all proposed again, choose Extensions > HER2 > Remove results first',
+            '. To have all proposed again, remove the results (Extensions > HER2 > Results > Remove results)',
 
         // A run that is damaged is made anew, so a box never asks for more than to score again.
         '[Ss]core the image again with --force \\(run or predict\\)': 'Score the image again',
@@ -109,6 +109,12 @@ class Her2Words {
         'Cut them (?:again|at that scale) \\(qupath-her2 patches --\\S+ \\S+\\), or train again':
             'Choose another network',
         'Pass --um-px \\S+ or more, or leave the image out': 'Choose a network trained at coarser pixels',
+
+        ' \\(qupath-her2 indicators fit FOLDER\\) and pass them with --ranges FILE, or .+ all the same':
+            ' (the README says how), or score by cells (Extensions > HER2 > Score…)',
+        'Fit the ranges again: qupath-her2 indicators fit FOLDER': 'Fit the ranges again (the README says how)',
+        'Measure the image again with --force': 'Measure the image again',
+        ' \\(\\[indicators\\] in her2\\.toml\\)': '',
 
         // Pictures. An image of a project is the one picture and plane of its file that QuPath shows.
         'Export QuPath\'s own pixels: qupath-her2 pull PROJECT --pixels':

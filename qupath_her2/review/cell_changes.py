@@ -167,6 +167,22 @@ class _Cell:
         self.geometry = None if ring is None else _polygon(ring)
 
     def change(self, word: str, after: str, xy: tuple[float, ...]) -> Change:
+        """Return a change of this cell.
+
+        Parameters
+        ----------
+        word
+            Kind of change, a word of `changes.ASPECTS`.
+        after
+            Value after the change.
+        xy
+            Centre in pixels of the full resolution, or NaN where there is none.
+
+        Returns
+        -------
+        Change
+            With the value that was written before.
+        """
         x, y = (f"{value:.2f}" if np.isfinite(value) else "" for value in xy)
         before = "" if word == "shifted" else self.before
         return Change(

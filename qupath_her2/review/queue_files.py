@@ -130,7 +130,22 @@ def blind_cells(rounds: Sequence[Round], chosen: Sequence[Chosen]) -> list[tuple
 
 
 def write_blind(her2: Path, cells: Sequence[tuple[str, str, str, str]], seed: int) -> Path:
-    """Write ``blind.csv`` in an order that tells nothing, with empty cells for reader and value; return its path."""
+    """Write ``blind.csv`` in an order that tells nothing, with empty cells for reader and value.
+
+    Parameters
+    ----------
+    her2
+        Exchange folder.
+    cells
+        (image, UUID, x, y) of each cell; x and y in pixels of the full resolution, as text.
+    seed
+        Seed of the order.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
     shuffled = list(cells)
     random.Random(seed).shuffle(shuffled)
     path = _folder(her2) / "blind.csv"

@@ -29,6 +29,7 @@ OUT_OF_REACH = {
     "cells/membrane/train_membrane_net.py": "a program of its own, run in a terminal",
     "cli/classifier_training.py": "training is started in a terminal",
     "cli/example.py": "examples are made in a terminal",
+    "cli/indicators.py": "a verb that QuPath does not start",
     "cli/install_scripts.py": "the scripts are installed in a terminal; inside QuPath, install.groovy does it",
     "cli/patch_cutting.py": "patches are cut in a terminal",
     "cli/patch_options.py": "patches are cut in a terminal",

@@ -1,4 +1,4 @@
-"""Whether a decision table applies to a slide: objections, in sentences.
+"""Objections to applying a decision table to a slide, in sentences.
 
 The ranges depend on the scanner's colours, the stain, the pixels, the measured area and the threshold for brown. By a
 table that was fitted elsewhere, drawn 1+ and 2+ fields each scored one class too high. Che et al. 2023 say the same of

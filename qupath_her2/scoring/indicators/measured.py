@@ -38,7 +38,9 @@ def read_measured(data: bytes) -> tuple[SlideIndicators, MeasuredOn]:
         content: Any = orjson.loads(data)
         if content["format"] != _FORMAT:
             raise ExchangeError(f"{MEASURED} has format {content['format']}; this version reads {_FORMAT}.")
-        values = {name: math.nan if v is None else v for name, v in content["indicators"].items()}
+        values: dict[str, Any] = {
+            name: math.nan if v is None else v for name, v in content["indicators"].items()
+        }
         return SlideIndicators(**values), MeasuredOn(**content["measured_on"])
     except (ValueError, KeyError, TypeError) as error:
         raise ExchangeError(

@@ -350,7 +350,7 @@ TYPED = (
         classify,
     ),
     Advice(
-        "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
+        "Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
         "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
@@ -358,7 +358,7 @@ TYPED = (
         setting,
     ),
     Advice(
-        "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
+        "Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
         "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
@@ -366,7 +366,7 @@ TYPED = (
         add,
     ),
     Advice(
-        "no class. Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
+        "Set the class of those that hold tumour to Tumor, score annotations without a class as tumour with "
         "unclassified_is_tumour = true under [regions] in her2.toml",
         without_class,
         RUN,
