@@ -108,7 +108,12 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
 
         shown.ask(DRAW)
         choose(shown, "Results", "Remove results")
-        shown.box("This image has unsaved changes, which will be saved with the removal")
+        asked = shown.box("of qupath-her2 from this image?")
+        n_cells = scored["objects"]["cells"]
+        assert asked.startswith(f"Remove {n_cells} cells and the scores of qupath-her2 from this image?"), (
+            asked
+        )
+        assert asked.endswith("Unsaved changes of yours are saved with it."), asked
         shown.picture(tmp_path / "question.png")
         shown.click("No")
         shown.wait(lambda s: any("Cancelled. Nothing in" in t["text"] for t in s["texts"]), "the notice")
@@ -118,7 +123,7 @@ def test_every_menu_item(qupath: QuPath, tmp_path: Path) -> None:
 
         choose(shown, "Results", "Remove results")
         shown.click("Yes")
-        shown.box("HER2 objects removed, 0 that you edited kept")
+        shown.box(f"{n_cells} cells and the scores removed, 0 that you edited kept")
         shown.click("OK")
         gone = shown.wait(
             lambda s: s["objects"]["cells"] == 0 and not s["metadata"].get("HER2 score"), "no cells"
