@@ -198,8 +198,7 @@ class Her2Import {
     static String lostSentence(int lost) {
         return lost == 0 ? "" : "$lost objects of earlier results are still in the image, and no new cell was added " +
             "in their place: the files of their result are gone, so cells that you edited cannot be told from the " +
-            "others. " +
-            "To replace them all, score the image again and answer Yes (in scripts: replace-lost)."
+            "others. To replace them all, score the image again and answer Yes (in scripts: replace-lost)."
     }
 
     private static String cellsAdded(Map<String, Integer> n) {

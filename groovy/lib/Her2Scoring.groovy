@@ -131,7 +131,8 @@ class Her2Scoring {
     private void show(ProjectImageEntry<BufferedImage> entry, Map<String, Object> found) {
         File run = Her2Exchange.currentRun(verb.results(her2), (String) found.get("image"))
         String message = (String) found.get("message")
-        if (!verb.isScoring() || run == null)
+        // Where an earlier score counts on, the message is about another run than the one that was just refused.
+        if (!verb.isScoring() || run == null || found.get("state") == "left")
             Her2Window.show("HER2: ${entry.getImageName()}", message)
         else
             Her2ResultBox.show(project, entry, Her2ResultText.read(run, message))
@@ -250,8 +251,7 @@ class Her2Scoring {
         String why = problem instanceof AccessDeniedException ? "no permission" :
             problem.reason ?: "the folder is gone"
         return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was scored. Make the " +
-            "project's folder writable, or copy the project to a disk that is: results are kept beside the project " +
-            "file.")
+            "project's folder writable, or copy the project to a disk that is: results lie beside the project file.")
     }
 
     private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
