@@ -74,6 +74,26 @@ def test_open_image_is_scored_and_existing_cells_are_classified(fields: Fields) 
     )
 
 
+def test_chosen_guideline_is_remembered_and_its_change_is_said(fields: Fields) -> None:
+    gastric = "CAP/ASCP/ASCO gastric 2016, biopsy (chosen for this image)"
+    chosen = ("--args", "site=gastric", "--args", "specimen=biopsy")
+    first = closing(fields.on_image("score_image.groovy", "-s", *chosen))
+    assert first["state"] == "pushed"
+    # As from the menu, without arguments: the same run, so that no cell is replaced.
+    said = fields.on_image("score_image.groovy", "-s")
+    again = closing(said)
+    assert (again["run"], again["removed"], again["unchanged"]) == (first["run"], "0", first["added"]), said
+    assert f"Guideline: {gastric}." in said
+    found = seen(fields)
+    assert found["metadata"]["HER2 guideline"] == gastric
+    assert {region["HER2: guideline"] for region in found["texts"]} == {gastric}
+
+    said = fields.on_image("score_image.groovy", "-s", "--args", "guideline=auto")
+    breast = "ASCO/CAP breast 2018/2023 (default)"
+    assert f"Another guideline than before: {breast} instead of {gastric}" in said, said
+    assert seen(fields)["metadata"]["HER2 guideline"] == breast
+
+
 def test_script_created_from_the_workflow_scores_the_image_again(fields: Fields, tmp_path: Path) -> None:
     """The script from *Create script*, run after the results were removed, gives the same objects and score."""
     said = fields.on_image(

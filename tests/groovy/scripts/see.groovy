@@ -6,6 +6,7 @@ println "SEEN " + new GsonBuilder().serializeSpecialFloatingPointValues().create
     cells: hierarchy.getCellObjects().size(),
     classes: hierarchy.getCellObjects().countBy { String.valueOf(it.getPathClass()) },
     regions: hierarchy.getAnnotationObjects().collect { it.getMeasurements() as Map },
+    texts: hierarchy.getAnnotationObjects().findAll { it.getMetadata() }.collect { it.getMetadata() as Map },
     steps: getCurrentImageData().getHistoryWorkflow().getSteps().collect { it.getName() },
     script: getCurrentImageData().getHistoryWorkflow().createScript(),
     metadata: getProjectEntry().getMetadataMap() as Map])
