@@ -1,4 +1,4 @@
-"""Objections to applying a decision table to a slide, in sentences.
+"""Objections to a decision table on a slide, in sentences.
 
 The ranges depend on the scanner's colours, the stain, the pixels, the measured area and the threshold for brown. By a
 table that was fitted elsewhere, drawn 1+ and 2+ fields each scored one class too high. Che et al. 2023 say the same of
