@@ -43,7 +43,7 @@ _EXTENT_UM, _DRAWN_UM_PX = 256.0, 0.5
 #: Kinds of drawn nuclei that are left out, see `tumour_outlines.LABELS`.
 _BENIGN = ("duct", "myoepithelium")
 #: Number of drawn fields.
-FIELDS = 128
+FIELDS = 224
 #: Start of the `Labelled.group` of drawn fields.
 DRAWN = "drawn "
 #: The passes of the finder.
@@ -58,11 +58,15 @@ _FOLDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Cells of a picture with labels: 1 tumour, 0 not, -1 left out; `group` names the picture."""
+    """Cells of a picture with labels: 1 tumour, 0 not, -1 left out; `group` names the picture.
+
+    `is_false` marks cells of a drawn field where no nucleus was drawn; None for real pictures.
+    """
 
     group: str
     cells: FoundCells
     label: NDArray[np.int8]
+    is_false: NDArray[np.bool_] | None = None
 
     def centre_um(self) -> NDArray[np.float64]:
         """Return the centres, µm as stated."""
@@ -76,8 +80,11 @@ def drawn_settings(seed: int) -> FieldSettings:
     return replace(varied, pixel_size_um=_DRAWN_UM_PX, width_px=side, height_px=side)
 
 
-def drawn_labels(field: Field, centre_px: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Return the label of each found cell of a drawn field; benign ducts are left out, as in real pictures."""
+def drawn_labels(field: Field, centre_px: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the label of each found cell of a drawn field, and whether it is false: no nucleus was drawn there.
+
+    Benign ducts are left out, as in real pictures.
+    """
     truth = field.truth
     drawn = [*truth.nuclei, *truth.other_nuclei]
     kinds = np.array(["tumour"] * len(truth.nuclei) + list(truth.other_kinds))
@@ -90,7 +97,9 @@ def drawn_labels(field: Field, centre_px: NDArray[np.float64]) -> NDArray[np.int
     tree = shapely.STRtree([shapely.Polygon(ring).buffer(0) for ring in drawn])
     cell, nucleus = tree.query(shapely.points(centre_px), predicate="within")
     label[cell] = kind_label[nucleus]
-    return label.astype(np.int8)
+    is_false = np.ones(len(centre_px), bool)
+    is_false[cell] = False
+    return label.astype(np.int8), is_false
 
 
 def drawn_cells(seed: int) -> Labelled:
@@ -101,7 +110,7 @@ def drawn_cells(seed: int) -> Labelled:
     um_px = field.settings.pixel_size_um
     rgb, factor = change_picture(field.rgb, um_px, change, rng)
     cells = found_cells(rgb, um_px * factor * change.declared)
-    return Labelled(f"{DRAWN}{seed}", cells, drawn_labels(field, cells.centre_px * factor))
+    return Labelled(f"{DRAWN}{seed}", cells, *drawn_labels(field, cells.centre_px * factor))
 
 
 def real_cells(folder: Path, name: str) -> list[Labelled]:

@@ -91,7 +91,7 @@ def test_columns_are_those_the_trees_were_trained_on() -> None:
 @pytest.mark.parametrize("shares", [(1.0, 0.0, 0.0, 0.0), (0.1, 0.1, 0.2, 0.6)], ids=["0", "3+"])
 def test_tumour_is_found_whatever_its_stain(shares: tuple[float, ...]) -> None:
     field, cells = drawn(530_001, shares=shares)
-    label = drawn_labels(field, cells.centre_px)
+    label, _ = drawn_labels(field, cells.centre_px)
     found = tumour_probability(cells.features, cells.centre_px * 0.5)
     tumour, other = found[label == 1], found[label == 0]
     assert min(len(tumour), len(other)) > 100
