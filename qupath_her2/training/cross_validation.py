@@ -39,7 +39,8 @@ class TrainedFolds:
     networks
         One per fold, each with the metrics of its own test cases.
     figures
-        {"patches" | "images" | "images by KIND": metrics over the folds}, KIND a head over patch counts.
+        {"patches" | "images" | "images by HEAD": metrics over the folds}, HEAD a head over patch counts that every
+        fold has.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -113,8 +114,10 @@ def _figures(networks: Sequence[TrainedNetwork]) -> dict[str, tuple[FoldFigure, 
         "patches": [test.patches for test in tests],
         "images": [test.images for test in tests],
     }
-    for kind in networks[0].heads:
-        parts[f"images by {kind}"] = [one.heads[kind] for one in networks if kind in one.heads]
+    for head in networks[0].heads:
+        # A fold that lacks a head has said why; a mean over the others would hide it.
+        if all(head in one.heads for one in networks):
+            parts[f"images by {head}"] = [one.heads[head] for one in networks]
     return {name: agreement_over_folds(figures) for name, figures in parts.items()}
 
 
