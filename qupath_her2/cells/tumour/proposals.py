@@ -26,10 +26,11 @@ _MASK_UM = 1.0
 class ProposalSettings:
     """Settings of proposed regions.
 
-    The defaults were compared on ten real pictures that the trees had not seen, at 0.3 to 0.7, 10 to 24 µm and 5 or 10
-    cells. At these, five with tumour have a mean Dice of 0.60 (0.54 at 0.5, 10 µm and 5 cells), and of five without,
-    four have at most 0.0002 mm² proposed (0.0023 mm²); the fifth, cellular stroma, has 0.07 mm² at any of them. Tumour
-    cells that lie singly or in groups of fewer than ten are not proposed.
+    Left out of training in turn, four breast fields with tumour have a pixel Dice of 0.66 to 0.90, three cores 0.55 to
+    0.92, with 0.88 to 0.98 of the proposed cells in tumour, and one field with many lymphocytes 0.35. Of seven pictures
+    without tumour, four have at most 0.0003 mm² proposed, two 0.01 mm²; the seventh, cellular stroma, has 0.07 mm². At a
+    probability of 0.5 a third less is proposed outside tumour, and the mean Dice falls from 0.57 to 0.56. Tumour cells
+    that lie singly or in groups of fewer than ten are not proposed.
 
     Attributes
     ----------
