@@ -52,16 +52,13 @@ def with_guideline(ref: SlideRef, options: RunOptions, settings: Settings) -> tu
     case = _with_flags(ref.case, options)
     has_flags = options.site is not None or options.specimen is not None
     named = settings.scoring.guideline
-    if options.guideline is not None and options.guideline.lower() == "auto":
-        # By the case, whatever was chosen or set before.
-        table, origin = guideline_for(case), case.guideline_origin or _DEFAULT
-        if options.site is not None:
-            origin = CHOSEN_FOR_IMAGE
-    elif options.guideline is not None:
+    # "auto" asks for that of the case, whatever was chosen or set before.
+    is_auto = options.guideline is not None and options.guideline.lower() == "auto"
+    if options.guideline is not None and not is_auto:
         table, origin = guideline_for(case, options.guideline), CHOSEN_FOR_IMAGE
-    elif ref.chosen_guideline is not None and not has_flags:
+    elif ref.chosen_guideline is not None and not has_flags and not is_auto:
         table, origin = _chosen_before(ref), CHOSEN_FOR_IMAGE
-    elif named.lower() != "auto":
+    elif named.lower() != "auto" and not is_auto:
         table, origin = guideline_for(case, named), _OF_SETTINGS
     else:
         table, origin = guideline_for(case), case.guideline_origin or _DEFAULT

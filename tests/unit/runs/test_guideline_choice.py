@@ -46,6 +46,7 @@ def chosen(
         ({"setting": "breast-2013", "guideline": "auto", "site": "gastric"}, "gastric-resection", CHOSEN_FOR_IMAGE),
         ({"setting": "breast-2013", "guideline": "Auto", "case": GASTRIC_BY_TABLE}, "gastric-resection", "cases.csv"),
         ({"site": "gastric"}, "gastric-resection", CHOSEN_FOR_IMAGE),
+        ({"site": "gastric", "guideline": "auto"}, "gastric-resection", CHOSEN_FOR_IMAGE),
         ({"site": "gastric", "specimen": "biopsy"}, "gastric-biopsy", CHOSEN_FOR_IMAGE),
         ({"case": GASTRIC_BY_TABLE, "specimen": "biopsy"}, "gastric-biopsy", CHOSEN_FOR_IMAGE),
         # The specimen makes no difference to a breast guideline.
