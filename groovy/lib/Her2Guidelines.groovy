@@ -43,7 +43,7 @@ class Her2Guidelines {
             NAMES.findAll { String key, String name -> said.get("guideline") in [key, name.toLowerCase()] } :
             said.containsKey("site") ? NAMES.findAll { String key, String name ->
                 key == "breast-2018" ? said.get("site") == "breast" :
-                    key == "$said.site-${said.get('specimen', key.tokenize('-')[1])}".toString()
+                    key == "$said.site-${said.getOrDefault('specimen', key.tokenize('-')[1])}".toString()
             } : [:]
         return new LinkedHashSet<String>(found.values())
     }
