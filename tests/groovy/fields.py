@@ -28,7 +28,7 @@ SIDE_PX = 320
 #: Variable with the folder of the real cores, their pixel size, and the side of the window that is used of each.
 REAL_DATA = "QUPATH_HER2_REAL_DATA"
 CORE_UM_PX = 0.32
-CORE_SIDE_PX = 900
+CORE_SIDE_PX = 1400
 
 
 @dataclass(frozen=True, slots=True)
