@@ -34,7 +34,7 @@ def install_scripts(
 ) -> int:
     """Install the HER2 scripts in every QuPath on this machine, and tell them which Python to use.
 
-    A start-up script adds the menu Extensions > HER2, where Set-up > Edit a script… opens the scripts. Close QuPath
+    A start-up script adds the menu Extensions > HER2, whose sub-menu Set-up opens the scripts for editing. Close QuPath
     first, or restart it afterwards.
 
     [bold]Examples[/bold]

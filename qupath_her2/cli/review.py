@@ -36,7 +36,8 @@ def agreement(
     readings: Annotated[
         list[Path],
         typer.Argument(
-            metavar="READINGS", help="CSV files: case, reader, value; optional round, slide, ish …"
+            metavar="READINGS",
+            help="CSV files: case, reader, value; optional round, slide, ish, seconds, link",
         ),
     ],
     machine: Annotated[

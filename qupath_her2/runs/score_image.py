@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run, set_current
+from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.earlier_score import changed_guideline, earlier_score, stored_score
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
@@ -163,9 +163,9 @@ def _up_to_date(job: ScoreJob, inputs: Inputs, earlier: EarlierScore | None) -> 
     if job.options.force:
         return None
     done = find_run(job.out, job.image, inputs.hash, make_current=False)
-    if done is not None and not (earlier is not None and earlier.stands(stored_score(done))):
-        set_current(done)
-    return done
+    if done is not None and earlier is not None and earlier.stands(stored_score(done)):
+        return done
+    return find_run(job.out, job.image, inputs.hash)
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:

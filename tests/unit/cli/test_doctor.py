@@ -14,7 +14,7 @@ from tests.unit.cli.commands import call
 
 def test_doctor_shows_each_check_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Check("Python", "PASS", "3.11"), Check("GPU", "WARN", "none", "buy one [sic]")]
-    monkeypatch.setattr(checks, "run_checks", lambda folder: iter(found))
+    monkeypatch.setattr(checks, "run_checks", lambda folder, *, inside_qupath: iter(found))
     code, out, _ = call("doctor", tmp_path)
     assert code == 0
     assert re.search(r"^Python\s+PASS  3\.11$", out, re.MULTILINE)

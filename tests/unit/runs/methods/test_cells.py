@@ -40,14 +40,15 @@ def test_every_source_is_recorded_under_its_name() -> None:
     assert CellsMethod().measurement_settings(Settings(), None) == {"cells": Settings().cells}
 
 
-def test_stored_cells_score_as_they_were_scored(scored: ImageResult) -> None:
+def test_stored_cells_score_as_they_were_scored(project: Path, scored: ImageResult) -> None:
     assert scored.run_dir is not None
+    job = next(job for job in plan_jobs(project).jobs if job.name.startswith("strong"))
     record, table, score = read_run(scored.run_dir)
     loaded = load_measured_cells(scored.run_dir, record, table, score)
     assert loaded is not None
     cells, context = loaded
     finished = score_measured_cells(
-        cells, context, case=CaseInfo(), scoring=ScoringSettings(), input_hash=record.input_hash
+        cells, context, case=job.ref.case, scoring=job.settings.scoring, input_hash=record.input_hash
     )
     assert finished.score == score
     assert table is not None
