@@ -29,7 +29,7 @@ def test_current_result_is_imported_and_reported(study: Study) -> None:
     nothing = study.run("import_results.groovy")
     assert closing_lines(nothing) == ["HER2_IMPORT_RESULTS_OK state=no-result image=1_drawn"]
     run = study.write_run()
-    counts = "suppressed=0 missing=0 added=80 removed=0 edited=0 classified=0 restored=0 unchanged=0"
+    counts = "lost=0 suppressed=0 missing=0 added=80 removed=0 edited=0 classified=0 restored=0 unchanged=0"
     dry = study.run("import_results.groovy", "--args", "dryRun")
     assert closing_lines(dry) == [
         f"HER2_IMPORT_RESULTS_OK state=would-push image=1_drawn run={run.name} score=2+ {counts}"

@@ -160,6 +160,6 @@ def test_pythons_error_message_is_shown_and_nothing_is_changed(fields: Fields, t
     assert (status["ok"], status["message"]) == (False, "The disk is full of µm.")
 
     said = fields.on_image("score_image.groovy", python=tmp_path / "no python")
-    assert "does not exist any more. Install it with: pip install qupath-her2" in said
+    assert "does not exist any more. Install it as the README of qupath-her2 says" in said
     said = fields.on_image("score_image.groovy", "--args", "sight=gastric")
     assert "Unknown argument 'sight=gastric'. Available: her2=FOLDER, site=…" in said
