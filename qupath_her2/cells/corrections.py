@@ -8,6 +8,7 @@ counts and H-score equal to ours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from qupath_her2.regions import RegionMap
 
 __all__ = ["Corrected", "apply_corrections", "class_code"]
+
+#: QuPath rounds the coordinates of what it reads to 0.01 px; a centroid that differs by more was moved by a person.
+_ROUNDING_PX = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ def apply_corrections(
     table = cells.table
     given = np.full(len(table), np.nan, np.float32)
     region = table.region.copy()
+    moved_by = np.zeros((len(table), 2), np.float32)
     outlines = [one.ring for one in corrections.changed] + list(corrections.deleted)
     inside = _rows_inside(table.centroid_xy, outlines)
     keep = np.ones(len(table), bool)
@@ -109,13 +114,50 @@ def apply_corrections(
         # The new detection of the same cell lends its measurements; others in the outline are not in QuPath either.
         row = free[np.argmin(((table.centroid_xy[free] - one.ring.mean(0)) ** 2).sum(1))]
         keep[row], given[row], region[row] = True, code, place
+        if _is_moved(one):
+            moved_by[row] = np.subtract(one.centroid_xy, _outline_centroid(table, row))
     deleted = sum(place >= 0 for place in _places(regions, [ring.mean(0) for ring in corrections.deleted]))
     for row, name in _existing_rows(table, corrections):
         changed += 1
         code = class_code(name)
         keep[row], given[row] = code is not None, np.nan if code is None else code
-    corrected = _with_rows(cells, replace(table, region=region), np.flatnonzero(keep), given, added)
+    table = _moved(replace(table, region=region), moved_by)
+    corrected = _with_rows(cells, table, np.flatnonzero(keep), given, added)
     return corrected, Corrected(changed, deleted)
+
+
+def _is_moved(cell: ChangedCell) -> bool:
+    """Return whether a person gave a cell an outline with another centroid."""
+    before = shapely.Polygon(cell.ring).centroid
+    return math.dist(cell.centroid_xy, (before.x, before.y)) > _ROUNDING_PX
+
+
+def _outline_centroid(table: CellTable, row: int) -> tuple[float, float]:
+    ring = table.cell_xy[table.cell_offsets[row] : table.cell_offsets[row + 1]].astype(np.float64)
+    centre = shapely.Polygon(ring).centroid
+    return centre.x, centre.y
+
+
+def _moved(table: CellTable, by_xy: NDArray[np.float32]) -> CellTable:
+    """Return the cells with outline and nucleus moved, float32 (N, 2) px; `centroid_xy` stays where it was detected.
+
+    The counts of regions ask for the centroid of the outline, as QuPath's do; the import asks for `centroid_xy`, so
+    that no second cell is added where a person moved one away.
+    """
+    if not by_xy.any():
+        return table
+    return replace(
+        table,
+        cell_xy=table.cell_xy + np.repeat(by_xy, np.diff(table.cell_offsets), axis=0),
+        nucleus_xy=table.nucleus_xy + np.repeat(by_xy, np.diff(table.nucleus_offsets), axis=0),
+    )
+
+
+def _ring_now(cell: ChangedCell) -> NDArray[np.float32]:
+    """Return the outline that a cell had in its result, moved to where its centroid is now."""
+    before = shapely.Polygon(cell.ring).centroid
+    by = np.subtract(cell.centroid_xy, (before.x, before.y)) if _is_moved(cell) else 0
+    return (cell.ring + by).astype(np.float32)
 
 
 def _places(regions: RegionMap, points: Sequence[Sequence[float] | NDArray[np.float64]]) -> list[int]:
@@ -151,7 +193,7 @@ def _with_rows(
     """Return the chosen rows, then a row without measurements for each cell that was not detected again."""
     n = len(added)
     classes = np.concatenate([given[rows], np.array([code for _, _, code in added], np.float32)])
-    rings = [one.ring.astype(np.float32) for one, _, _ in added]
+    rings = [_ring_now(one) for one, _, _ in added]
     cell_xy, cell_offsets = select_rings(table.cell_xy, table.cell_offsets, rows)
     nucleus_xy, nucleus_offsets = select_rings(table.nucleus_xy, table.nucleus_offsets, rows)
     lengths = np.cumsum([len(ring) for ring in rings], dtype=np.int64)

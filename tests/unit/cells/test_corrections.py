@@ -126,12 +126,18 @@ def test_a_cell_that_is_not_found_again_still_counts() -> None:
     assert np.isnan(cells.table.column("HER2: Membrane completeness")[-1])
     assert np.array_equal(cells.table.cell_xy[-4:], aside)
     check_numbered(cells.table)
+    elsewhere = ChangedCell(aside, (70.0, 80.0), "Tumor: 2+")
+    cells, _ = apply_corrections(measured(), CellCorrections((elsewhere,)), REGIONS)
+    assert np.array_equal(cells.table.cell_xy[-4:], aside + np.array([20, 0]))
 
 
 def test_a_cell_is_counted_where_a_person_put_it() -> None:
     moved = ChangedCell(square(4), centre(5), "Tumor: 1+")
     cells, _ = apply_corrections(measured(), CellCorrections((moved,)), REGIONS)
     assert cells.table.region.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    # Regions that overlap ask for its outline, the import for the place where it was detected.
+    assert np.array_equal(cells.table.cell_xy[16:20], square(5))
+    assert tuple(cells.table.centroid_xy[4]) == centre(4)
     outside = ChangedCell(square(4), (50.0, 500.0), "Tumor: 1+")
     cells, corrected = apply_corrections(measured(), CellCorrections((outside,)), REGIONS)
     assert len(cells.table) == N - 1
