@@ -219,6 +219,10 @@ class CellTable:
     def __len__(self) -> int:
         return len(self.uuid)
 
+    def outline(self, row: int) -> NDArray[np.float32]:
+        """Return the outline of a cell, float32 (K, 2), an open ring in level-0 pixels; K is 0 where it has none."""
+        return self.cell_xy[self.cell_offsets[row] : self.cell_offsets[row + 1]]
+
     def column(self, name: str) -> NDArray[np.float32]:
         """Return the measurement called `name`, float32 (N,); the KeyError of an unknown name lists the known ones."""
         if name not in self.measurement_names:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from qupath_her2.cells.existing_cells import select_rings
+from qupath_her2.cells.existing_cells import ring_centroid, select_rings
 from qupath_her2.cells.membrane.grading import Estimates
 from qupath_her2.cells.reviewer_classes import REVIEWER_CLASS, with_reviewer_classes
 from qupath_her2.records import CELL_CLASSES, NOT_MEASURED, CellTable
@@ -115,7 +115,7 @@ def apply_corrections(
         row = free[np.argmin(((table.centroid_xy[free] - one.ring.mean(0)) ** 2).sum(1))]
         keep[row], given[row], region[row] = True, code, place
         if _is_moved(one):
-            moved_by[row] = np.subtract(one.centroid_xy, _outline_centroid(table, row))
+            moved_by[row] = np.subtract(one.centroid_xy, ring_centroid(table.outline(row)))
     deleted = sum(place >= 0 for place in _places(regions, [ring.mean(0) for ring in corrections.deleted]))
     for row, name in _existing_rows(table, corrections):
         changed += 1
@@ -128,14 +128,7 @@ def apply_corrections(
 
 def _is_moved(cell: ChangedCell) -> bool:
     """Return whether a person gave a cell an outline with another centroid."""
-    before = shapely.Polygon(cell.ring).centroid
-    return math.dist(cell.centroid_xy, (before.x, before.y)) > _ROUNDING_PX
-
-
-def _outline_centroid(table: CellTable, row: int) -> tuple[float, float]:
-    ring = table.cell_xy[table.cell_offsets[row] : table.cell_offsets[row + 1]].astype(np.float64)
-    centre = shapely.Polygon(ring).centroid
-    return centre.x, centre.y
+    return math.dist(cell.centroid_xy, ring_centroid(cell.ring)) > _ROUNDING_PX
 
 
 def _moved(table: CellTable, by_xy: NDArray[np.float32]) -> CellTable:
@@ -155,8 +148,7 @@ def _moved(table: CellTable, by_xy: NDArray[np.float32]) -> CellTable:
 
 def _ring_now(cell: ChangedCell) -> NDArray[np.float32]:
     """Return the outline that a cell had in its result, moved to where its centroid is now."""
-    before = shapely.Polygon(cell.ring).centroid
-    by = np.subtract(cell.centroid_xy, (before.x, before.y)) if _is_moved(cell) else 0
+    by = np.subtract(cell.centroid_xy, ring_centroid(cell.ring)) if _is_moved(cell) else 0
     return (cell.ring + by).astype(np.float32)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "existing_in_tile",
     "place_existing",
     "polar_radii",
+    "ring_centroid",
     "ring_centroids",
     "select_rings",
 ]
@@ -141,6 +142,14 @@ def ring_centroids(xy: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArr
             x, y = moment_x / (3 * area), moment_y / (3 * area)
         centroids[k, 0], centroids[k, 1] = xy[first, 0] + x, xy[first, 1] + y
     return centroids
+
+
+def ring_centroid(ring: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the centroid of one open ring (K, 2), float64 (2,), as `ring_centroids` those of many."""
+    centroid: NDArray[np.float64] = ring_centroids(
+        ring.astype(np.float64), np.array([0, len(ring)], np.int64)
+    )[0]
+    return centroid
 
 
 def centres_of_existing(existing: ExistingCells) -> NDArray[np.float64]:

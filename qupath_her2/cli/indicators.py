@@ -76,11 +76,12 @@ def indicators(
     from qupath_her2.runs.methods.indicators import IndicatorsMethod
     from qupath_her2.runs.plan import exchange_folder, find_settings
 
+    measured = exchange_folder(folder, out) / INDICATORS
     table = _table(action, ranges, accept_ranges)
     settings = find_settings(folder, config, recipe=tumour_recipe(tumour_from, o.MethodName.indicators))
     chosen = run_options(
         images=images,
-        out=exchange_folder(folder, out) / INDICATORS,
+        out=measured,
         pixel_size_um=pixel_size_um,
         series=series,
         plane=plane,
@@ -91,7 +92,7 @@ def indicators(
     )
     slides, n_failed = _measure(folder, chosen, settings, workers, progress, is_fit=table is None)
     if table is None:
-        _fit(folder, slides, exchange_folder(folder, out) / INDICATORS)
+        _fit(folder, slides, measured)
     else:
         _evaluate(slides, table, settings, accept_ranges)
     return EXIT_SOME_FAILED if n_failed else 0

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from qupath_her2.errors import ExchangeError, Her2Error, ImageReadError, OutputError
 from qupath_her2.project.class_names import patch_colour
 from qupath_her2.project.exchange.images import exchange_root
-from qupath_her2.project.exchange.runs import current_run, read_record, read_run
-from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.runs import current_run, read_record, read_run, stored_score
 from qupath_her2.project.exchange.writing import replace_file
 from qupath_her2.project.folder import OUTPUT_NAME, folder_notes
 from qupath_her2.provenance import versions
@@ -145,7 +144,7 @@ def read_rows(out: Path, failed: Mapping[str, tuple[str, str]]) -> tuple[list[Su
 def _row(image: str, run_dir: Path) -> SummaryRow:
     record = read_record(run_dir)
     try:
-        score = read_score((run_dir / "score.json").read_bytes())
+        score = stored_score(run_dir)
     except OSError as error:
         raise ExchangeError(
             f"The score of run '{run_dir}' cannot be read: {error.strerror}. Score the image again."

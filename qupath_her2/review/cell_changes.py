@@ -8,6 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
+from qupath_her2.cells.existing_cells import ring_centroid
 from qupath_her2.project.exchange.cell_files import read_cells
 from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.project.exchange.runs import current_run, read_record
@@ -82,8 +83,7 @@ class WrittenCells:
             has_ring = np.diff(table.cell_offsets) == len(ring)
             first = np.abs(table.cell_xy[np.minimum(starts, len(table.cell_xy) - 1)] - ring[0]).max(axis=1)
             for row in np.flatnonzero(has_ring & (first < _SAME_PX)).tolist():
-                written = table.cell_xy[starts[row] : table.cell_offsets[row + 1]]
-                if np.abs(written - ring).max() < _SAME_PX:
+                if np.abs(table.outline(row) - ring).max() < _SAME_PX:
                     return path, table, row
         return None
 
@@ -134,20 +134,20 @@ def cell_changes(
         uuid = _uuid(place) if one.uuid is None else str(one.uuid)
         cell = _Cell(image, uuid, _class_of(place), one.ring, _run(place))
         changes.append(cell.change("reclassified", one.class_name or "", one.centroid_xy))
-        moved = float(np.hypot(*(np.array(one.centroid_xy) - _centroid(one.ring))))
+        moved = float(np.hypot(*(np.array(one.centroid_xy) - ring_centroid(one.ring))))
         if moved > _SHIFT_PX:
             changes.append(cell.change("shifted", f"{moved:.1f} px", one.centroid_xy))
     for ring in corrections.deleted:
         place = written.find_outline(ring)
         unknown += place is None
         cell = _Cell(image, _uuid(place), _class_of(place), ring, _run(place))
-        changes.append(cell.change("deleted", "", tuple(_centroid(ring).tolist())))
+        changes.append(cell.change("deleted", "", tuple(ring_centroid(ring).tolist())))
     for existing, name in corrections.existing.items():
         place = written.find(existing)
         unknown += place is None
         outline = None if place is None else _ring_of(place)
         cell = _Cell(image, str(existing), _class_of(place), outline, _run(place))
-        xy = (np.nan, np.nan) if outline is None else tuple(_centroid(outline).tolist())
+        xy = (np.nan, np.nan) if outline is None else tuple(ring_centroid(outline).tolist())
         changes.append(cell.change("reclassified", name or "", xy))
     notes = (
         [f"{unknown} corrected cells are in no result that is left; they are kept by place"]
@@ -195,17 +195,6 @@ def _polygon(ring: NDArray[np.float64]) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [[*points, points[0]]]}
 
 
-def _centroid(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the centroid of the area of a ring, as QuPath computes it; the mean of its vertices where it has none."""
-    x, y = ring.T
-    cross = x * np.roll(y, -1) - np.roll(x, -1) * y
-    area = cross.sum() / 2
-    if abs(area) < 1e-9:
-        return np.asarray(ring.mean(axis=0))
-    moments = np.array([((x + np.roll(x, -1)) * cross).sum(), ((y + np.roll(y, -1)) * cross).sum()])
-    return np.asarray(moments / (6 * area))
-
-
 def _uuid(place: tuple[Path, CellTable, int] | None) -> str:
     return "" if place is None else str(UUID(bytes=place[1].uuid[place[2]].tobytes()))
 
@@ -223,5 +212,5 @@ def _class_of(place: tuple[Path, CellTable, int] | None) -> str:
 
 def _ring_of(place: tuple[Path, CellTable, int]) -> NDArray[np.float64] | None:
     _, table, row = place
-    ring = table.cell_xy[table.cell_offsets[row] : table.cell_offsets[row + 1]].astype(np.float64)
+    ring = table.outline(row).astype(np.float64)
     return ring if len(ring) >= 3 else None

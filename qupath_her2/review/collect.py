@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.cases import metadata_column
 from qupath_her2.project.exchange.correction_files import corrections_path, read_corrections
-from qupath_her2.project.exchange.runs import current_run
-from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.images import read_metadata
+from qupath_her2.project.exchange.runs import current_run, stored_score
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import spreadsheet_text
 from qupath_her2.review.cell_changes import WrittenCells, cell_changes
 from qupath_her2.review.changes import Change, sorted_changes, with_authors
 from qupath_her2.review.conflicts import Conflict, conflicts_csv, find_conflicts
-from qupath_her2.review.region_changes import read_drawn, region_changes, written_regions
+from qupath_her2.review.region_changes import is_geojson, read_drawn, region_changes, written_regions
 from qupath_her2.review.round_files import (
     Round,
     next_number,
@@ -86,14 +84,17 @@ def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetim
 
     Raises
     ------
+    ExchangeError
+        ``images.json`` is damaged.
     OutputError
         The round cannot be written.
     """
     rounds, notes = read_rounds(her2)
+    metadata = read_metadata(her2)
     found: list[Change] = []
     for ref in images:
         try:
-            changes, more = image_changes(her2, ref)
+            changes, more = image_changes(her2, ref, metadata.get(ref.id, {}))
         except ExchangeError as error:
             # One damaged image must not hold back the corrections of the others; its known state is kept.
             notes.append(f"{ref.name} was not compared: {error}")
@@ -128,8 +129,24 @@ def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetim
     return Collected(one, folder, one.changes, tuple(conflicts), tuple(notes))
 
 
-def image_changes(her2: Path, ref: SlideRef) -> tuple[list[Change], list[str]]:
+def image_changes(her2: Path, ref: SlideRef, metadata: Mapping[str, str]) -> tuple[list[Change], list[str]]:
     """Return the differences of one image, without authors, and what could not be compared.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder.
+    ref
+        The image.
+    metadata
+        Its metadata in QuPath, where people type their scores.
+
+    Returns
+    -------
+    changes : list[Change]
+        In the order of a round.
+    notes : list[str]
+        Sentences.
 
     Raises
     ------
@@ -137,9 +154,9 @@ def image_changes(her2: Path, ref: SlideRef) -> tuple[list[Change], list[str]]:
         A file of the image is damaged; the message names it.
     """
     notes: list[str] = []
-    changes = _score_changes(her2, ref)
+    changes = _score_changes(her2, ref, metadata)
     path = ref.regions_path
-    if path is not None and not path.name.casefold().endswith((".geojson", ".geojson.gz")):
+    if path is not None and not is_geojson(path):
         notes.append(f"regions in '{path.name}' are not compared: only GeoJSON has UUIDs")
     elif path is not None:
         before, is_whole = written_regions(her2, ref.id)
@@ -168,8 +185,7 @@ def image_changes(her2: Path, ref: SlideRef) -> tuple[list[Change], list[str]]:
     return sorted_changes(plain), notes
 
 
-def _score_changes(her2: Path, ref: SlideRef) -> list[Change]:
-    metadata = _metadata(her2, ref.id)
+def _score_changes(her2: Path, ref: SlideRef, metadata: Mapping[str, str]) -> list[Change]:
     score = metadata_column(metadata, (READER_SCORE,)) or ""
     comment = metadata_column(metadata, (READER_COMMENT,)) or ""
     changes = []
@@ -180,23 +196,11 @@ def _score_changes(her2: Path, ref: SlideRef) -> list[Change]:
     return changes
 
 
-def _metadata(her2: Path, image: str) -> dict[str, str]:
-    path = her2 / "images.json"
-    if not path.is_file():
-        # A plain folder has no metadata.
-        return {}
-    try:
-        entries = orjson.loads(path.read_bytes())["images"]
-        return next((dict(one.get("metadata") or {}) for one in entries if one["id"] == image), {})
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ExchangeError(f"'{path}' is damaged ({error}). Pull the project again.") from error
-
-
 def _machine_score(her2: Path, image: str) -> str:
     run = current_run(her2, image)
     if run is None or not (run / "score.json").is_file():
         return ""
-    return read_score((run / "score.json").read_bytes()).answer
+    return stored_score(run).answer
 
 
 def _known(rounds: Sequence[Round], image: str) -> list[Change]:

@@ -272,7 +272,7 @@ def _xy(table: CellTable, row: int) -> NDArray[np.float64]:
 
 
 def _radius(table: CellTable, row: int) -> float:
-    ring = table.cell_xy[table.cell_offsets[row] : table.cell_offsets[row + 1]]
+    ring = table.outline(row)
     return float(np.ptp(ring, axis=0).mean() / 2) if len(ring) else 0.0
 
 

@@ -166,7 +166,7 @@ def _place(x: float, y: float) -> tuple[str, str]:
 
 
 def _feature(table: CellTable, one: Chosen, name: str) -> dict[str, Any]:
-    ring = table.cell_xy[table.cell_offsets[one.row] : table.cell_offsets[one.row + 1]].round(2).tolist()
+    ring = table.outline(one.row).round(2).tolist()
     shape: dict[str, Any] = {"type": "Point", "coordinates": [round(one.x, 2), round(one.y, 2)]}
     if len(ring) >= 3:
         shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}

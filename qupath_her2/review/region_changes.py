@@ -6,7 +6,6 @@ since QuPath overwrites the file itself with each export. Without it, only the r
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,11 @@ import numpy as np
 import orjson
 import shapely
 
-from qupath_her2.errors import ExchangeError
+from qupath_her2.errors import ExchangeError, RegionFileError
 from qupath_her2.project.class_names import grade_of
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.project.json_files import read_limited
 from qupath_her2.provenance import sha256_file
 from qupath_her2.review.changes import Change, digest_of
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.records import SlideRef
 
-__all__ = ["Drawn", "keep_written_regions", "read_drawn", "region_changes", "written_regions"]
+__all__ = ["Drawn", "is_geojson", "keep_written_regions", "read_drawn", "region_changes", "written_regions"]
 
 #: Coordinates that differ by less are those of a rounded file, px.
 _SAME_PX = 0.02
@@ -70,7 +70,7 @@ def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
     """
     for ref in images:
         source = ref.regions_path
-        if source is None or not _is_geojson(source):
+        if source is None or not is_geojson(source):
             continue
         try:
             run = current_run(her2, ref.id)
@@ -121,8 +121,6 @@ def read_drawn(path: Path) -> dict[str, Drawn]:
                 found[str(feature["id"])] = Drawn(
                     feature["geometry"], _class_of(properties), str(properties.get("name") or "")
                 )
-    except OSError as error:
-        raise ExchangeError(f"The regions '{path}' cannot be read ({error.strerror or error}).") from error
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ExchangeError(
             f"The regions '{path}' are no feature collection ({error}). Export the image again from QuPath."
@@ -234,10 +232,13 @@ def _kept(her2: Path, image: str) -> Path:
     return her2 / "review" / "written" / f"{image}.geojson"
 
 
-def _is_geojson(path: Path) -> bool:
+def is_geojson(path: Path) -> bool:
+    """Return whether a region file has UUIDs, by which its regions can be compared."""
     return path.name.casefold().endswith((".geojson", ".geojson.gz"))
 
 
 def _bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    return gzip.decompress(data) if path.suffix == ".gz" else data
+    try:
+        return read_limited(path)
+    except RegionFileError as error:
+        raise ExchangeError(str(error)) from error

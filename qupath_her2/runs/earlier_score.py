@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.exchange.runs import current_run, read_record
-from qupath_her2.project.exchange.score_files import read_score
+from qupath_her2.project.exchange.runs import current_run, read_record, stored_score
 from qupath_her2.records import Score, SlideScore
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import Inputs
 
-__all__ = ["EarlierScore", "changed_guideline", "earlier_score", "stored_score"]
+__all__ = ["EarlierScore", "changed_guideline", "earlier_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,6 @@ def changed_guideline(before: SlideScore, now: SlideScore) -> str:
         return ""
     answers = f"{before.answer} before, {now.answer} now"
     return f"Another guideline than before: {now.guideline_words} instead of {before.guideline_words} ({answers})."
-
-
-def stored_score(run_dir: Path) -> SlideScore:
-    """Return the score of a finished run."""
-    return read_score((run_dir / "score.json").read_bytes())
 
 
 def _day(run_dir: Path) -> str:

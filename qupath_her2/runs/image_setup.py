@@ -74,9 +74,12 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
             context = replace(context, regions=(whole, *inputs.regions))
     if job.searches_tumour:
         context = replace(context, tumour_origin="proposed" if inputs.find_tumour else "drawn")
-    context = context.warned(*deleted_warning(inputs.deleted))
     context = context.warned(
-        *slide.notes, *_scale_note(job, inputs), *_anisotropy_warning(slide), *_overlap_warning(inputs)
+        *deleted_warning(inputs.deleted),
+        *slide.notes,
+        *_scale_note(job, inputs),
+        *_anisotropy_warning(slide),
+        *_overlap_warning(inputs),
     )
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))

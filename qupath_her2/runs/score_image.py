@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.locks import lock_image
-from qupath_her2.project.exchange.runs import current_run, find_run, read_record, read_run
+from qupath_her2.project.exchange.runs import (
+    current_run,
+    find_run,
+    read_record,
+    read_run,
+    set_current,
+    stored_score,
+)
 from qupath_her2.records import ImageResult
-from qupath_her2.runs.earlier_score import changed_guideline, earlier_score, stored_score
+from qupath_her2.runs.earlier_score import changed_guideline, earlier_score
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
 from qupath_her2.runs.inputs import gather_inputs, unopened_inputs
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -163,9 +170,9 @@ def _up_to_date(job: ScoreJob, inputs: Inputs, earlier: EarlierScore | None) -> 
     if job.options.force:
         return None
     done = find_run(job.out, job.image, inputs.hash, make_current=False)
-    if done is not None and earlier is not None and earlier.stands(stored_score(done)):
-        return done
-    return find_run(job.out, job.image, inputs.hash)
+    if done is not None and not (earlier is not None and earlier.stands(stored_score(done))):
+        set_current(done)
+    return done
 
 
 def _refuse(job: ScoreJob, start: float) -> ImageResult:

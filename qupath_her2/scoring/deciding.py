@@ -11,7 +11,7 @@ from qupath_her2.scoring.intervals import false_call_limit
 from qupath_her2.scoring.rules import counted_by, evaluate, fact_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -26,7 +26,7 @@ def deciding_cells(
     score: SlideScore,
     intensity: NDArray[np.uint8],
     pattern: NDArray[np.uint8],
-    pools: Sequence[NDArray[np.bool_]],
+    pools: Iterable[NDArray[np.bool_]],
     guideline: Guideline,
     settings: ScoringSettings,
     *,
@@ -44,7 +44,7 @@ def deciding_cells(
     intensity, pattern
         uint8 (N,), indices into `records.INTENSITIES` and `records.PATTERNS`, 255 = not measured.
     pools
-        bool (N,) for each of `score.regions`: its cells.
+        bool (N,) for each of `score.regions`: its cells. Asked for only where the image has no score.
     guideline, settings
         Those of the score.
     centroid_xy_um

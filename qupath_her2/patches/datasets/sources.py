@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError, PatchError
@@ -17,7 +16,7 @@ from qupath_her2.patches.tasks import SEGMENTATION, Task
 from qupath_her2.project.cases import metadata_column, read_case_column, value_of_image
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.drawn_xml.aperio import read_aperio_regions
-from qupath_her2.project.exchange.images import exchange_root
+from qupath_her2.project.exchange.images import read_metadata
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
     find_cases_file,
@@ -199,7 +198,7 @@ def _image_labels(
     cases_path = find_cases_file(root, her2)
     # The first of `columns` that the table has.
     column, values = read_case_column(cases_path, columns) if cases_path else (None, {})
-    metadata = _metadata(her2)
+    metadata = read_metadata(her2)
     labels: dict[str, str] = {}
     for ref in refs:
         label = value_of_image(values, ref.name) or metadata_column(metadata.get(ref.id, {}), columns)
@@ -210,14 +209,6 @@ def _image_labels(
             f"Neither cases.csv nor any image's metadata have a column '{columns[0]}'. Check --label-column."
         )
     return labels
-
-
-def _metadata(her2: Path) -> dict[str, Mapping[str, str]]:
-    path = exchange_root(her2) / "images.json"
-    if not path.is_file():
-        return {}
-    # No checks here: the file was validated when its images were read.
-    return {image["id"]: image.get("metadata") or {} for image in orjson.loads(path.read_bytes())["images"]}
 
 
 def regions_of(image: SourceImage, slide: DrawnImage, names: ClassNames | None = None) -> RegionFile:

@@ -22,7 +22,15 @@ from qupath_her2.project.cases import case_from_metadata
 from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY, CaseInfo, Refusal, SlideRef
 
-__all__ = ["IMAGES_FORMAT", "INDICATORS", "PREDICTIONS", "PROPOSALS", "exchange_root", "read_images"]
+__all__ = [
+    "IMAGES_FORMAT",
+    "INDICATORS",
+    "PREDICTIONS",
+    "PROPOSALS",
+    "exchange_root",
+    "read_images",
+    "read_metadata",
+]
 
 IMAGES_FORMAT = 1
 #: Largest coordinate of a crop, px: QuPath's own coordinates are 32-bit integers.
@@ -81,6 +89,24 @@ def read_images(her2: Path) -> list[SlideRef]:
         duplicate = next(name for name in ids if ids.count(name) > 1)
         raise ExchangeError(f"'{path}' has two images with the id {duplicate!r}. Pull the project again.")
     return slides
+
+
+def read_metadata(her2: Path) -> dict[str, dict[str, str]]:
+    """Return {image id: metadata in QuPath}; empty for a folder of images.
+
+    Raises
+    ------
+    ExchangeError
+        ``images.json`` is damaged.
+    """
+    path = exchange_root(her2) / "images.json"
+    if not path.is_file():
+        return {}
+    try:
+        images = orjson.loads(path.read_bytes())["images"]
+        return {image["id"]: dict(image.get("metadata") or {}) for image in images}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExchangeError(f"'{path}' is damaged ({error}). Pull the project again.") from error
 
 
 def _slide(image: Any, number: int, her2: Path) -> SlideRef:

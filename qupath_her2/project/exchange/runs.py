@@ -36,6 +36,7 @@ __all__ = [
     "read_run",
     "remove_old_runs",
     "set_current",
+    "stored_score",
     "validate_run",
 ]
 
@@ -129,8 +130,10 @@ def new_run(lock: ImageLock, input_hash: str, *, make_current: bool = True) -> I
 
 
 def set_current(run_dir: Path) -> None:
-    """Make a finished run the one that counts for its image."""
-    replace_file(run_dir.parent / _CURRENT, orjson.dumps({"run": run_dir.name}) + b"\n")
+    """Make a finished run the one that counts for its image; where it does already, nothing is written."""
+    pointer, content = run_dir.parent / _CURRENT, orjson.dumps({"run": run_dir.name}) + b"\n"
+    if not pointer.is_file() or pointer.read_bytes() != content:
+        replace_file(pointer, content)
 
 
 def _seal(writer: RunWriter, record: RunRecord) -> None:
@@ -264,7 +267,12 @@ def read_run(run_dir: Path) -> tuple[RunRecord, CellTable | None, SlideScore]:
             class_names=record.cells.get("classes", []),
             n_regions=len(record.regions),
         )
-    return record, cells, read_score((run_dir / "score.json").read_bytes())
+    return record, cells, stored_score(run_dir)
+
+
+def stored_score(run_dir: Path) -> SlideScore:
+    """Return the score of a finished run, without validating the run."""
+    return read_score((run_dir / "score.json").read_bytes())
 
 
 def find_run(her2: Path, image: str, input_hash: str, *, make_current: bool = True) -> Path | None:
@@ -301,7 +309,7 @@ def find_run(her2: Path, image: str, input_hash: str, *, make_current: bool = Tr
     others = (path for path in sorted(folder.glob(f"{run_key(input_hash)}*")) if _RUN_ID.fullmatch(path.name))
     for run_dir in [current] * (current is not None) + [path for path in others if path != current]:
         if run_dir is not None and _has_inputs(run_dir, input_hash):
-            if make_current and run_dir != current:
+            if make_current:
                 set_current(run_dir)
             return run_dir
     return None

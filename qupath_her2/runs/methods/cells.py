@@ -267,7 +267,7 @@ def score_measured_cells(
         score,
         intensity,
         pattern,
-        members or [table.region == number for number in range(len(regions))],
+        members or (table.region == number for number in range(len(regions))),
         guideline_for(case, scoring.guideline),
         scoring,
         centroid_xy_um=centroid_xy_um,

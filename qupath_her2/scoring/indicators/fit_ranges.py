@@ -136,12 +136,12 @@ def _leave_one_case_out(
         kept = [means[~out & (grades == grade)] for grade in range(len(SCORES))]
         # The only case of a score cannot be left out: the table would have no range for that score.
         is_only = any(not len(rows) or np.isnan(rows).all(axis=0).any() for rows in kept)
+        if is_only:
+            found += [HeldOut(case, SCORES[grade], None, None) for grade in grades[out].tolist()]
+            continue
+        ranges = _ranges(means[~out], grades[~out], "held out")
+        without = IndicatorRanges("held out", ranges, int((~out).sum()))
         for values, grade in zip(means[out].tolist(), grades[out].tolist(), strict=True):
-            if is_only:
-                found.append(HeldOut(case, SCORES[grade], None, None))
-                continue
-            ranges = _ranges(means[~out], grades[~out], "held out")
-            without = IndicatorRanges("held out", ranges, int((~out).sum()))
             by_all, alone = decide(values, without), decide(values, without, use=INDICATORS[:1])
             found.append(HeldOut(case, SCORES[grade], by_all.score, alone.score))
     return tuple(found)

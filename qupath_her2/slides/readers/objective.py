@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import openslide
 import tifffile
 
 from qupath_her2.slides.readers.pixel_size import usable_pixel_size_um
+from qupath_her2.slides.readers.scanner import stated_properties
 
 __all__ = ["objective_hint", "objective_power"]
 
@@ -33,7 +33,8 @@ def objective_power(path: Path) -> float | None:
     float | None
         For example 20.0; None if the file states none, or cannot be read.
     """
-    stated = _openslide_power(path) or _described_power(path)
+    # A plain TIFF that OpenSlide does not open may still describe its objective.
+    stated = _property(path) or _described_power(path)
     # The same reading of numbers as for pixel sizes: decimal commas occur here too.
     power = usable_pixel_size_um(stated)
     return power if power is not None and 1 <= power <= _MAX_POWER else None
@@ -47,13 +48,9 @@ def objective_hint(path: Path) -> str:
     return f" (its file states a {power:g}x objective, which usually means about {_UM_TIMES_POWER / power:.2g} µm)"
 
 
-def _openslide_power(path: Path) -> str | None:
-    try:
-        with openslide.OpenSlide(path) as slide:
-            return next((slide.properties[key] for key in _PROPERTIES if key in slide.properties), None)
-    except openslide.OpenSlideError:
-        # Not a format of OpenSlide; a plain TIFF may still describe its objective.
-        return None
+def _property(path: Path) -> str | None:
+    known = stated_properties(path)
+    return next((known[key] for key in _PROPERTIES if key in known), None)
 
 
 def _described_power(path: Path) -> str | None:

@@ -10,7 +10,7 @@ import openslide
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["scanner_name"]
+__all__ = ["scanner_name", "stated_properties"]
 
 #: Properties that name a device or its model, in the words of each vendor; the most particular first.
 _PROPERTIES = (
@@ -42,12 +42,17 @@ def scanner_name(path: Path) -> str:
     str
         Vendor of the format, and device or model where stated. Flat images and exported TIFFs name none.
     """
+    return _name(stated_properties(path))
+
+
+def stated_properties(path: Path) -> Mapping[str, str]:
+    """Return the properties that OpenSlide finds in a file, by name; empty where it cannot open it."""
     try:
         with openslide.OpenSlide(path) as slide:
-            return _name(slide.properties)
+            return dict(slide.properties)
     except (openslide.OpenSlideError, OSError):
         # Not a format of OpenSlide: whoever reads its pixels says what is wrong with it.
-        return ""
+        return {}
 
 
 def _name(properties: Mapping[str, str]) -> str:
