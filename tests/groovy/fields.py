@@ -18,6 +18,7 @@ import shapely
 import tifffile
 from PIL import Image
 
+from qupath_her2.project.exchange.runs import current_run
 from qupath_her2.synthetic.example_project import write_field
 from tests.groovy.conftest import SCRIPTS
 from tests.helpers.qupath import QuPath, java_options
@@ -85,6 +86,14 @@ def python_program(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "python"
     return program_of(program, f'PYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"')
+
+
+def run_of(fields: Fields, number: int = 1) -> Path:
+    """Return the run that counts for the image of this number in the project."""
+    (folder,) = (fields.her2 / "results").glob(f"{number}_*")
+    run = current_run(fields.her2, folder.name)
+    assert run is not None
+    return run
 
 
 def program_of(program: Path, line: str) -> Path:

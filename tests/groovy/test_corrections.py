@@ -13,10 +13,10 @@ import pytest
 import shapely
 
 from qupath_her2.project.exchange.run_record import RunRecord
-from qupath_her2.project.exchange.runs import current_run, read_run
+from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.records import CELL_CLASSES, CellTable, SlideScore
 from qupath_her2.report.stored import stored_regions
-from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields
+from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields, run_of
 from tests.helpers.qupath import QuPath
 
 pytestmark = [
@@ -45,13 +45,6 @@ def correct(fields: Fields) -> None:
     words = ("--args", str(CHANGED), "--args", str(DELETED))
     said = fields.run(HERE / "correct_cells.groovy", "-p", str(fields.project), "-i", "case01", "-s", *words)
     assert f"CORRECTED {CHANGED} {DELETED} 0" in said, said
-
-
-def run_of(fields: Fields, number: int = 1) -> Path:
-    (folder,) = (fields.her2 / "results").glob(f"{number}_*")
-    run = current_run(fields.her2, folder.name)
-    assert run is not None
-    return run
 
 
 def counted(fields: Fields, *images: str) -> dict[str, dict[str, Any]]:

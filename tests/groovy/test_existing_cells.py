@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from qupath_her2.project.exchange.runs import current_run, read_run
-from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields
+from qupath_her2.project.exchange.runs import read_run
+from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields, run_of
 from tests.helpers.qupath import QuPath
 
 pytestmark = [
@@ -50,13 +50,6 @@ def seen(fields: Fields, image: str) -> dict[str, Any]:
     assert lines, said
     content: dict[str, Any] = json.loads(lines[0].removeprefix("SEEN "))
     return content
-
-
-def run_of(fields: Fields, number: int) -> Path:
-    (folder,) = (fields.her2 / "results").glob(f"{number}_*")
-    run = current_run(fields.her2, folder.name)
-    assert run is not None
-    return run
 
 
 def check_classified(fields: Fields, number: int) -> None:
