@@ -28,7 +28,14 @@ from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
 from qupath_her2.cells.samples import Sample, read_samples
-from qupath_her2.cells.scale import ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
+from qupath_her2.cells.scale import (
+    ScaleSettings,
+    are_enough,
+    blob_diameter_um,
+    check_blobs,
+    check_nuclei,
+    check_tumour_scale,
+)
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileWork, measure_tile
 from qupath_her2.cells.tile_cells import TileCells, join
@@ -304,13 +311,17 @@ def measure_cells(
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
     doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
-    warnings += [] if doubt is None else [doubt.sentence()]
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     proposed: tuple[Region, ...] = ()
     if tumour is not None:
         search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
         found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
         refusal = refusal or search.refusal
+        if are_enough(found.nucleus_radii_um):
+            # Lymphocytes and stroma no longer excuse small nuclei, nor raise a doubt of their own.
+            doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+            refusal = refusal or check_tumour_scale(doubt, s.quality.max_pixel_size_um)
+    warnings += [] if doubt is None else [doubt.sentence()]
     measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
     return replace(measured, proposed=proposed, cut=cut)
 

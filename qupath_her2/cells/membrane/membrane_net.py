@@ -134,9 +134,11 @@ def _forward(net: MembraneNet, features: _Array) -> _Array:
     # Pooling over all sectors removes the orientation.
     mean = seen.mean(axis=1)
     spread = np.sqrt(np.square(seen).mean(axis=1) - np.square(mean) + np.float32(SPREAD_FLOOR))
-    pooled = np.concatenate([mean, seen.max(axis=1), spread], axis=1)
+    # A product for each cell: in one for all, some BLAS kernels round the rows of a matrix differently (in groups of 12
+    # on Haswell), and a cell would depend on those before it. The rows of a cell above are whole groups.
+    pooled = np.concatenate([mean, seen.max(axis=1), spread], axis=1)[:, np.newaxis]
     hidden = np.maximum(pooled @ net.weights[3] + net.biases[3], 0)
-    return np.asarray(hidden @ net.weights[4] + net.biases[4], np.float32)
+    return np.asarray(hidden @ net.weights[4] + net.biases[4], np.float32)[:, 0]
 
 
 def predict_membranes(net: MembraneNet, features: ProfileFeatures) -> NDArray[np.float32]:

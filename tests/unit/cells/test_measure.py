@@ -18,6 +18,7 @@ from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.scale import ScaleSettings
+from qupath_her2.cells.scale import DOUBT
 from qupath_her2.cells.tumour.proposals import ProposalSettings
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
 from qupath_her2.runs.whole_tissue import whole_tissue_uuid
@@ -392,3 +393,18 @@ def test_a_search_without_result_has_no_region(measure, tissue, monkeypatch: pyt
     assert coarse.refusal is not None
     assert coarse.refusal.code != "no_tumour_found"
     assert coarse.scored_regions == ()
+
+
+def test_found_tumour_that_would_be_too_coarse_at_the_size_that_fits_is_refused(
+    measure, tissue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the true pixel size: by its nuclei, the field is coarser than the limit, which what is stated is not."""
+    tumour_left_of(monkeypatch, 1e9)
+    limits = {"max_pixel_size_um": 0.3, "warn_pixel_size_um": 0.28}
+    found = measure(regions=[tissue], tumour=ProposalSettings(), pixel_size_um=0.25, quality=limits)
+    assert found.refusal is not None
+    assert found.refusal.code == "pixel_size_implausible"
+    assert "draw Tumor regions" in found.refusal.reason
+    drawn_by_a_person = measure(pixel_size_um=0.25, quality=limits)
+    assert drawn_by_a_person.refusal is None
+    assert any(text.startswith(DOUBT) for text in drawn_by_a_person.warnings)

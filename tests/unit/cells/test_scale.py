@@ -7,7 +7,14 @@ import pytest
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.measure import CellSettings, measure_cells
 from qupath_her2.cells.samples import read_samples
-from qupath_her2.cells.scale import DOUBT, ScaleSettings, blob_diameter_um, check_blobs, check_nuclei
+from qupath_her2.cells.scale import (
+    DOUBT,
+    ScaleSettings,
+    blob_diameter_um,
+    check_blobs,
+    check_nuclei,
+    check_tumour_scale,
+)
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.regions import map_regions
 from tests.helpers.drawn_planes import STAINS, ArraySlide
@@ -92,6 +99,23 @@ def test_few_nuclei_and_cells_without_nucleus_say_nothing() -> None:
     assert check_nuclei(radii(49, 4.0), 14.0, 0.25, LIMITS) is None
     mostly_none = np.concatenate([radii(40, 4.0), np.zeros((300, 32), np.float32)])
     assert check_nuclei(mostly_none, None, 0.25, LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("diameter_um", "pixel_size_um", "is_refused"),
+    # The 3+ field that was read as 2+; the same nuclei in pixels half as large; nuclei that fit.
+    [(5.78, 0.46, True), (5.78, 0.25, False), (6.5, 0.46, False)],
+)
+def test_tumour_whose_true_pixels_would_be_too_coarse_is_refused(
+    diameter_um: float, pixel_size_um: float, is_refused: bool
+) -> None:
+    refusal = check_tumour_scale(check_nuclei(radii(200, diameter_um), None, pixel_size_um, LIMITS), 0.55)
+    assert (refusal is not None) == is_refused
+    if refusal is not None:
+        assert refusal.code == "pixel_size_implausible"
+        assert (
+            "about 0.64 µm per pixel fits, which is too coarse for membranes (limit 0.55)" in refusal.reason
+        )
 
 
 @pytest.fixture(scope="module")

@@ -72,8 +72,11 @@ def test_mirroring_a_cell_does_not_change_its_prediction() -> None:
     )
 
 
-def test_prediction_does_not_depend_on_the_other_cells() -> None:
-    net, features = net_of(3), features_of(3, 700)
+@pytest.mark.parametrize("is_shipped", [False, True])
+def test_prediction_does_not_depend_on_the_other_cells(is_shipped: bool) -> None:
+    """Nor where the products of the network that is shipped are as large as BLAS kernels take in groups of rows."""
+    net = load_membrane_net(NET_FILE, FEATURE_NAMES) if is_shipped else net_of(3)
+    features = features_of(3, 700, len(net.scale))
     together = predict_membranes(net, features)
     apart = np.concatenate(
         [predict_membranes(net, part) for part in (features[:1], features[1:300], features[300:])]
