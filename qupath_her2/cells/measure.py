@@ -29,6 +29,7 @@ from qupath_her2.cells.quality.stain_location import check_pattern, stain_patter
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
 from qupath_her2.cells.samples import Sample, read_samples
 from qupath_her2.cells.scale import (
+    ScaleDoubt,
     ScaleSettings,
     are_enough,
     blob_diameter_um,
@@ -316,14 +317,21 @@ def measure_cells(
     if tumour is not None:
         search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
         found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
-        refusal = refusal or search.refusal
-        if are_enough(found.nucleus_radii_um):
-            # Lymphocytes and stroma no longer excuse small nuclei, nor raise a doubt of their own.
-            doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
-            refusal = refusal or check_tumour_scale(doubt, s.quality.max_pixel_size_um)
+        doubt, scale_refusal = _tumour_scale(found, doubt, blobs_um, pixel_size_um, s)
+        refusal = refusal or search.refusal or scale_refusal
     warnings += [] if doubt is None else [doubt.sentence()]
     measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
     return replace(measured, proposed=proposed, cut=cut)
+
+
+def _tumour_scale(
+    tumour: TileCells, doubt: ScaleDoubt | None, blobs_um: float | None, pixel_size_um: float, s: CellSettings
+) -> tuple[ScaleDoubt | None, Refusal | None]:
+    """Return the doubt and the refusal of tumour cells alone: lymphocytes no longer excuse small nuclei, or have them."""
+    if not are_enough(tumour.nucleus_radii_um):
+        return doubt, None
+    doubt = check_nuclei(tumour.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    return doubt, check_tumour_scale(doubt, s.quality.max_pixel_size_um)
 
 
 def _refused_at_once(

@@ -17,8 +17,7 @@ from qupath_her2.cells.membrane.outlines import N_SECTORS
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei
 from qupath_her2.cells.quality.settings import QualitySettings
-from qupath_her2.cells.scale import ScaleSettings
-from qupath_her2.cells.scale import DOUBT
+from qupath_her2.cells.scale import DOUBT, ScaleSettings
 from qupath_her2.cells.tumour.proposals import ProposalSettings
 from qupath_her2.records import NOT_MEASURED, CellTable, Region
 from qupath_her2.runs.whole_tissue import whole_tissue_uuid
