@@ -269,15 +269,15 @@ def measure_cells(
     settings
         Settings of every step.
     existing
-        Existing cells, measured in place around the nuclei that `detector` finds in them, see `cells.existing_nuclei`.
+        Existing cells, measured in place around nuclei of the `detector`, see `cells.existing_nuclei`.
     detector
         Nucleus detector; None = the classical one.
     classes, network
         Probability maps of the image, from which cells are derived without a detector, and how they are.
     tumour
-        Search the tumour regions, and keep the cells that `search_tumour` finds; None takes the regions as they are.
+        Search the tumour regions, and keep the cells that `search_tumour` finds; None takes them as they are.
     workers, progress
-        Number of threads, on which the result does not depend; called after every tile, may raise to cancel.
+        Threads, on which the result does not depend; called after every tile, may raise to cancel.
 
     Returns
     -------
@@ -289,16 +289,16 @@ def measure_cells(
     ImageReadError
         When the file is damaged or gone.
     ExchangeError
-        When the membrane network or the regression trees of this installation were trained on other features.
+        When a model of this installation was trained on other features.
     """
     s = settings or CellSettings()
-    # Cheapest checks first, without pixels. Tissue that is only searched is no region of the result.
     region_map = map_regions(regions)
-    unmeasured = region_map if tumour is None else map_regions(without_tumour(regions))
+    # Cheapest checks first, without pixels. Tissue that is only searched is no region of the result.
+    unmeasured = map_regions(without_tumour(regions)) if tumour else region_map
     refusal, warnings = _refused_at_once(region_map, pixel_size_um, s)
-    if refusal is not None:
+    if refusal:
         return _finish(TileCells.none(), None, unmeasured, refusal, warnings, s)
-    grid: Grid = make_grid(pixel_size_um, s.grid)
+    grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
     quality = assess_image(samples, stains, s.quality)
     # On samples, so that a refusal takes seconds; the scale first, since a wrong one makes any image look blurred.
@@ -311,15 +311,17 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    doubt, proposed = (
+        check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale),
+        tuple[Region, ...](),
+    )
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
-    proposed: tuple[Region, ...] = ()
-    if tumour is not None:
+    if tumour:
         search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
         found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
         doubt, scale_refusal = _tumour_scale(found, doubt, blobs_um, pixel_size_um, s)
         refusal = refusal or search.refusal or scale_refusal
-    warnings += [] if doubt is None else [doubt.sentence()]
+    warnings += [doubt.sentence()] if doubt else []
     measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
     return replace(measured, proposed=proposed, cut=cut)
 
@@ -327,7 +329,7 @@ def measure_cells(
 def _tumour_scale(
     tumour: TileCells, doubt: ScaleDoubt | None, blobs_um: float | None, pixel_size_um: float, s: CellSettings
 ) -> tuple[ScaleDoubt | None, Refusal | None]:
-    """Return the doubt and the refusal of tumour cells alone: lymphocytes no longer excuse small nuclei, or have them."""
+    """Return the doubt and the refusal of tumour cells alone, among which no lymphocytes excuse small nuclei."""
     if not are_enough(tumour.nucleus_radii_um):
         return doubt, None
     doubt = check_nuclei(tumour.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
