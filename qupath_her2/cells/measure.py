@@ -23,7 +23,12 @@ from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
 from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut_warning
-from qupath_her2.cells.quality.image_quality import assess_image, check_image, check_pixel_size
+from qupath_her2.cells.quality.image_quality import (
+    ImageQuality,
+    assess_image,
+    check_image,
+    check_pixel_size,
+)
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
@@ -289,7 +294,7 @@ def measure_cells(
     ImageReadError
         When the file is damaged or gone.
     ExchangeError
-        When a model of this installation was trained on other features.
+        When the membrane network or the regression trees of this installation were trained on other features.
     """
     s = settings or CellSettings()
     region_map = map_regions(regions)
@@ -300,21 +305,17 @@ def measure_cells(
         return _finish(TileCells.none(), None, unmeasured, refusal, warnings, s)
     grid = make_grid(pixel_size_um, s.grid)
     samples = read_samples(slide, region_map, grid, stains, s.planes)
-    quality = assess_image(samples, stains, s.quality)
-    # On samples, so that a refusal takes seconds; the scale first, since a wrong one makes any image look blurred.
     blobs_um = blob_diameter_um(slide, samples, grid, stains, pixel_size_um)
-    refusal = check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
-    if refusal is not None:
+    quality, refusal = _sampled_quality(samples, blobs_um, stains, pixel_size_um, s)
+    if refusal:
         return _finish(TileCells.none(), None, unmeasured, refusal, warnings, s)
     found = find_cells(
         slide, region_map, grid, stains, samples, s,
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    doubt, proposed = (
-        check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale),
-        tuple[Region, ...](),
-    )
+    doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     if tumour:
         search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
@@ -324,6 +325,19 @@ def measure_cells(
     warnings += [doubt.sentence()] if doubt else []
     measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
     return replace(measured, proposed=proposed, cut=cut)
+
+
+def _sampled_quality(
+    samples: Sequence[Sample],
+    blobs_um: float | None,
+    stains: StainVectors,
+    pixel_size_um: float,
+    s: CellSettings,
+) -> tuple[ImageQuality, Refusal | None]:
+    """Return the quality of an image and its refusal, which takes seconds, since only samples are read."""
+    quality = assess_image(samples, stains, s.quality)
+    # The scale first, since a wrong one makes any image look blurred.
+    return quality, check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
 
 
 def _tumour_scale(
