@@ -72,6 +72,9 @@ class Settings:
     cell_source
         Where cells come from if ``--cells`` is not given: ``detect``, ``from-regions``, ``unet`` (that of the
         package for the image's pixel size), or another network, ``her2net:CHECKPOINT`` (path relative to this file).
+    profile
+        Cut-points if ``--profile`` is not given: the name of a profile of the project, a file (path relative to this
+        file), ``auto``, or ``none``: those of `cells`.
     segment, network_cells
         Segmentation of a slide by a network, and detection of cells in its probability maps.
     scoring
@@ -98,6 +101,9 @@ class Settings:
     cell_source: Annotated[
         str, Text("detect, from-regions, unet or MODEL:CHECKPOINT", r"[^\x00-\x1f]{1,4000}")
     ] = "detect"
+    profile: Annotated[str, Text("none, auto, or the name or file of a profile", r"[^\x00-\x1f]{1,4000}")] = (
+        "none"
+    )
     segment: SegmentSettings = field(default_factory=SegmentSettings)
     network_cells: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)

@@ -100,6 +100,8 @@ class Her2Words {
         '--tumour-from \'(\\S+)\' is a network': '\'$1\' is a network',
         'Train one that finds tumour: qupath-her2 train FOLDER --recipe tumour-resnet34':
             'Choose one that was trained to find tumour',
+        '--profile (\\S+) does not go with .+ Leave --profile out':
+            'The profile $1 of cut-points goes with scoring by cells. Choose that, or no profile',
         '--find-tumour goes with scoring by cells, not with .+ Leave --find-tumour out':
             'Tumour is searched for only where cells are scored. Draw it instead',
         '--find-tumour scores the tumour that it finds, --whole-tissue everything on the glass':

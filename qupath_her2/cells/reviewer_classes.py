@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from qupath_her2.records import CellTable
 
-__all__ = ["REVIEWER_CLASS", "with_reviewer_classes"]
+__all__ = ["CLASS_FACTS", "REVIEWER_CLASS", "with_reviewer_classes"]
 
 #: Column of tables with corrected cells: the class that a person gave, 0..3 as in `CELL_CLASSES`; NaN for all others.
 REVIEWER_CLASS = "HER2: Reviewer class"
 
 #: Intensity and pattern that stand for each class. A person gives a class, not the staining behind it; these pairs have
 #: that class in every guideline of `scoring.guidelines`.
-_FACTS = ((0, 0), (1, 1), (2, 3), (3, 3))
+CLASS_FACTS = ((0, 0), (1, 1), (2, 3), (3, 3))
 
 
 def with_reviewer_classes(
@@ -38,7 +38,7 @@ def with_reviewer_classes(
         return intensity, pattern
     given = table.column(REVIEWER_CLASS)
     rows = np.flatnonzero(np.isfinite(given))
-    facts = np.array(_FACTS, np.uint8)[given[rows].astype(np.intp)]
+    facts = np.array(CLASS_FACTS, np.uint8)[given[rows].astype(np.intp)]
     intensity, pattern = intensity.copy(), pattern.copy()
     intensity[rows], pattern[rows] = facts[:, 0], facts[:, 1]
     return intensity, pattern

@@ -249,6 +249,17 @@ Guideline = Annotated[
         "auto.",
     ),
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME|FILE",
+        rich_help_panel=_HOW,
+        help="Cut-points fitted to cells that people labelled (qupath-her2 review calibrate): the name of a profile of "
+        "her2/profiles, a file, auto: that of the image's scanner, stain and laboratory, or none: the built-in "
+        "cut-points or those of her2.toml. The name stands in every score. Default: her2.toml, then none.",
+    ),
+]
 Site = Annotated[
     SiteName | None,
     typer.Option(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.review.conflicts import Conflict
 
-__all__ = ["review", "say_conflicts"]
+__all__ = ["Reviewer", "account_name", "review", "say_conflicts"]
 
 #: Conflicts printed to the terminal.
 _MOST_CONFLICTS = 20
@@ -146,7 +146,7 @@ def collect(
         keep_written_regions(her2, select_images(folder, (), out))
     if not no_qupath:
         _pull(folder, out)
-    found = collect_changes(her2, select_images(folder, (), out), _author(reviewer))
+    found = collect_changes(her2, select_images(folder, (), out), account_name(reviewer))
     for note in found.notes:
         typer.echo(f"note    {note}", err=True)
     say_conflicts(found.conflicts)
@@ -311,7 +311,8 @@ def say_conflicts(conflicts: Sequence[Conflict]) -> None:
         )
 
 
-def _author(reviewer: str) -> str:
+def account_name(reviewer: str) -> str:
+    """Return the name of a reviewer, or of this account where none was given."""
     import getpass
 
     name = reviewer.strip()

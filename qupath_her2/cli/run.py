@@ -31,6 +31,7 @@ def run(
     ranges: o.Ranges = None,
     accept_ranges: o.AcceptRanges = False,
     tumour_from: o.TumourFrom = None,
+    profile: o.Profile = None,
     guideline: o.Guideline = None,
     site: o.Site = None,
     specimen: o.Specimen = None,
@@ -65,6 +66,8 @@ def run(
 
     qupath-her2 run study --cells her2net:study/her2/models/her2net/best
 
+    qupath-her2 run study --profile auto
+
     qupath-her2 run study --method indicators --tumour-from study/her2/models/tumour-resnet34/best
     """
     from qupath_her2.cli.pull_push import pull_and_push
@@ -84,6 +87,7 @@ def run(
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells
         else _by_indicators(cells, tumour_from, keep_controls, ranges, accept_ranges),
+        profile=profile,
         guideline=guideline,
         site=site,
         specimen=specimen,

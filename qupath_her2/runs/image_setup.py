@@ -57,7 +57,12 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
     tissue = find_tissue(slide, pixel_size_um=inputs.pixel_size_um, settings=job.settings.tissue)
     stains = choose_stains(job, slide, tissue, inputs.pixel_size_um)
     context = ImageContext(
-        inputs.regions, stains.vectors, inputs.pixel_size_um, inputs.by_core, stain_origin=stains.origin
+        inputs.regions,
+        stains.vectors,
+        inputs.pixel_size_um,
+        inputs.by_core,
+        stain_origin=stains.origin,
+        profile=job.profile,
     ).refused(_refusal(job, inputs))
     if stains.warning and context.refusal is None:
         context = context.warned(stains.warning)

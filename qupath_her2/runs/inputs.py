@@ -86,7 +86,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             **_search_settings(job, find_tumour),
             **_listed_only(found),
             **({} if has_tumour or whole_tissue else _proposed_only(found)),
-            **_chosen_picture(job.ref),
+            **_choices(job),
             **job.method.measurement_settings(job.settings, card),
         },
         image_fingerprint=fingerprint,
@@ -144,9 +144,13 @@ def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region
     return tuple(core for core in found.cores if core.uuid not in in_use)
 
 
-def _chosen_picture(ref: SlideRef) -> dict[str, int]:
-    """Return the chosen picture and plane for the input hash: the file, and so its fingerprint, is the same for all."""
-    return {key: step[key] for step in ref.chain for key in ("series", "plane") if key in step}
+def _choices(job: ScoreJob) -> dict[str, Any]:
+    """Return picture, plane and profile for the input hash, where they were chosen: other results keep their hash."""
+    # The file, and so its fingerprint, is the same for all of its pictures.
+    chosen = {key: step[key] for step in job.ref.chain for key in ("series", "plane") if key in step}
+    return (
+        chosen if job.profile is None else {**chosen, "profile": [job.profile.digest, job.profile.sentence]}
+    )
 
 
 def _search_settings(job: ScoreJob, find_tumour: bool) -> dict[str, Any]:

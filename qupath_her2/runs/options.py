@@ -10,7 +10,7 @@ from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
 from qupath_her2.records import SlideRef
 from qupath_her2.runs.methods.cells import CellsMethod
-from qupath_her2.runs.types import Method
+from qupath_her2.runs.types import ChosenProfile, Method
 from qupath_her2.slides.stains.estimate import StainDirections
 from qupath_her2.slides.stains.vectors import StainVectors
 
@@ -37,6 +37,8 @@ class RunOptions:
         Score all tissue where there is no tumour region.
     find_tumour
         Search the tissue for tumour where there is no tumour region, and score what is found.
+    profile
+        Name or file of a profile of cut-points, ``auto``, or ``none``; None takes what the settings say.
     guideline
         Name of the guideline; wins over everything else that says which, see `runs.guideline_choice`.
     site, specimen
@@ -60,6 +62,7 @@ class RunOptions:
     plane: int | None = None
     whole_tissue: bool = False
     find_tumour: bool = False
+    profile: str | None = None
     guideline: str | None = None
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
@@ -110,6 +113,8 @@ class ScoreJob:
         Options of the run.
     own_stains
         Stain directions found in this image alone; None where it was not sampled for its group.
+    profile
+        Where a profile was asked for: what was chosen. Its cut-points are those in `settings` already.
     """
 
     ref: SlideRef
@@ -118,6 +123,7 @@ class ScoreJob:
     stains: StainVectors | None = None
     options: RunOptions = field(default_factory=RunOptions)
     own_stains: StainDirections | None = None
+    profile: ChosenProfile | None = None
 
     @property
     def image(self) -> str:

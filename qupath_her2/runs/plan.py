@@ -27,6 +27,7 @@ from qupath_her2.records import CaseInfo, Refusal
 from qupath_her2.runs.cell_sources import split_source
 from qupath_her2.runs.guideline_choice import with_guideline
 from qupath_her2.runs.options import RunOptions, ScoreJob
+from qupath_her2.runs.profile_choice import BUILT_IN, profile_chooser
 from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.slides.readers.base import checked_pixel_size
@@ -114,10 +115,15 @@ def find_settings(
     path = config or (beside if beside.is_file() else None)
     settings = load_settings(path, overrides, base=base)
     name, checkpoint = split_source(settings.cell_source)
-    if path is None or not checkpoint:
+    if path is None:
         return settings
     # A relative path in the file is relative to that file, wherever the command is typed.
-    return replace(settings, cell_source=f"{name}:{path.absolute().parent / checkpoint}")
+    there = path.absolute().parent
+    if checkpoint:
+        settings = replace(settings, cell_source=f"{name}:{there / checkpoint}")
+    if (there / settings.profile).is_file():
+        settings = replace(settings, profile=str(there / settings.profile))
+    return settings
 
 
 def select_images(
@@ -248,18 +254,33 @@ def plan_jobs(
     notes += _unknown_cases(folder, options.out, everything)
     notes += _unknown_choices(settings.images, everything)
     notes += folder_notes(project_folder(folder), out)
+    choose = profile_chooser(_profile_name(options, settings), out, project_folder(folder))
     jobs = tuple(
-        ScoreJob(
-            ref=chosen,
-            out=out,
-            settings=of_image,
-            stains=pooled.stains.get(chosen.id),
-            options=options,
-            own_stains=pooled.own.get(chosen.id),
+        choose(
+            ScoreJob(
+                ref=chosen,
+                out=out,
+                settings=of_image,
+                stains=pooled.stains.get(chosen.id),
+                options=options,
+                own_stains=pooled.own.get(chosen.id),
+            )
         )
         for chosen, of_image in (with_guideline(ref, options, settings) for ref in refs)
     )
     return Plan(out, jobs, tuple(notes))
+
+
+def _profile_name(options: RunOptions, settings: Settings) -> str:
+    """Return the profile that was asked for; a setting for cells does not concern methods that count none."""
+    if options.method.counts_cells:
+        return options.profile or settings.profile
+    if options.profile not in (None, BUILT_IN):
+        raise SettingsError(
+            f"--profile {options.profile} does not go with the method '{options.method.name}', which counts no cells. "
+            "Leave --profile out."
+        )
+    return BUILT_IN
 
 
 def _stains(

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qupath_her2.cells.membrane.class_model import ClassModel
     from qupath_her2.config import Settings
     from qupath_her2.models.card import ModelCard
     from qupath_her2.project.exchange.correction_files import CellCorrections
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from qupath_her2.slides.tissue import Tissue
 
 __all__ = [
+    "ChosenProfile",
     "FinishedImage",
     "ImageContext",
     "ImageSetup",
@@ -102,6 +106,40 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenProfile:
+    """The cut-points that were chosen for an image because a profile was asked for.
+
+    Attributes
+    ----------
+    name
+        Name of the profile; where none fits, ``built-in`` or ``set by hand``.
+    sentence
+        The choice in words, for the score.
+    digest
+        SHA-256 of the profile's name and content; "" without one.
+    classifier
+        Class model of the profile; None grades by the cut-points alone.
+    """
+
+    name: str
+    sentence: str
+    digest: str = ""
+    classifier: ClassModel | None = None
+
+    @property
+    def tag(self) -> str:
+        """The cut-points for the score's tags."""
+        return f"cut-points: {'profile ' * bool(self.digest)}{self.name}"
+
+    @property
+    def stored(self) -> Mapping[str, Any]:
+        """What ``run.json`` keeps."""
+        model = self.classifier
+        weights = None if model is None else {"weights": model.weights, "levels": model.levels}
+        return {"name": self.name, "sentence": self.sentence, "digest": self.digest, "classifier": weights}
+
+
+@dataclass(frozen=True, slots=True)
 class ImageContext:
     """Regions, stains, warnings and refusal of an image, from set-up to the finished run.
 
@@ -132,6 +170,8 @@ class ImageContext:
         Where the tumour regions come from, if tumour was to be searched for.
     corrections
         A sentence for the score on the cells that a person corrected; "" where nobody did.
+    profile
+        The cut-points that were chosen, where a profile was asked for.
     """
 
     regions: tuple[Region, ...]
@@ -146,6 +186,7 @@ class ImageContext:
     cut: tuple[CutArea, ...] = ()
     tumour_origin: TumourOrigin = ""
     corrections: str = ""
+    profile: ChosenProfile | None = None
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
         """Return this context with a refusal; the first one is kept."""

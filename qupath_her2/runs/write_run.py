@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qupath_her2.config import settings_as_dict
 from qupath_her2.project.exchange.cell_files import write_cells
@@ -17,6 +17,7 @@ from qupath_her2.report.pictures import draw_overlay, encode_jpeg
 from qupath_her2.runs.cut_areas import cut_entries
 from qupath_her2.runs.deleted_proposals import DELETED, deleted_entries
 from qupath_her2.runs.unscored_regions import region_entry, unscored_entries
+from qupath_her2.slides.readers.scanner import scanner_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +163,8 @@ def _record(
             "width": job.ref.width if slide is None else slide.width,
             "height": job.ref.height if slide is None else slide.height,
             "reader": None if slide is None else slide.reader,
+            # Cut-points are fitted for each scanner, also after the file was moved away.
+            "scanner": None if slide is None else scanner_name(job.ref.path),
             # As QuPath had it at the export: a push refuses an image whose calibration was changed since.
             "qupath_pixel_size_um": job.ref.pixel_size_um,
             "pixel_size_um": inputs.pixel_size_um,
@@ -181,6 +184,7 @@ def _record(
                 "restained": finished.context.restained,
                 "cut": cut_entries(finished.context.cut),
                 **_stated(finished),
+                **_profile(finished),
                 **({DELETED: deleted_entries(inputs.deleted)} if inputs.deleted else {}),
             },
         },
@@ -221,6 +225,12 @@ def _stated(finished: FinishedImage) -> dict[str, str]:
     context = finished.context
     stated = {"tumour_origin": context.tumour_origin, "corrections": context.corrections}
     return {name: text for name, text in stated.items() if text}
+
+
+def _profile(finished: FinishedImage) -> dict[str, Any]:
+    """Return the chosen cut-points for ``run.json``; empty where no profile was asked for."""
+    chosen = finished.context.profile
+    return {} if chosen is None else {"profile": chosen.stored}
 
 
 def cell_counts(finished: FinishedImage) -> dict[str, int]:

@@ -164,7 +164,7 @@ def reviewed_image(
             RunRecord(
                 run="",
                 input_hash=_INPUT_HASH,
-                image={"name": f"{image[2:]}.svs", "id": image},
+                image={"name": f"{image[2:]}.svs", "id": image, "pixel_size_um": 0.25, "scanner": "scan 1"},
                 inputs={"regions": sha256_file(found.regions)},
                 regions=({"uuid": TUMOUR, "name": "centre", "class": "Tumor", "area_um2": 1.0},),
                 cells=names,

@@ -52,6 +52,16 @@ TYPED_ELSEWHERE = {
     "No image of '{}' has measured cells. Score it first: qupath-her2 run {}.": (
         "tests/unit/cli/test_review.py::test_an_image_must_be_scored_before_it_has_a_queue"
     ),
+    "--profile {} does not go with the method '{}', which counts no cells. Leave --profile out.": (
+        "tests/unit/runs/test_profile_choice.py::test_a_method_without_cells_takes_no_profile"
+    ),
+    "Nobody has labelled cells in '{}' yet. Choose cells (qupath-her2 review queue), set their classes in QuPath, and "
+    "collect them (qupath-her2 review collect).": (
+        "tests/unit/cli/test_review_calibrate.py::test_without_labels_the_way_to_them_is_said"
+    ),
+    "nothing says which cells were right as they were. Pass --queue-reviewed if all cells of the queue were": (
+        "tests/unit/cli/test_review_calibrate.py::test_corrections_alone_need_the_queue"
+    ),
     "--cuts {} are no rising numbers. Write e.g. 1,5,10.": (
         "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
     ),

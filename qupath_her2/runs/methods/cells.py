@@ -34,6 +34,7 @@ from qupath_her2.runs.cell_sources import (
     coarse_refusal,
     measured_cells,
 )
+from qupath_her2.runs.class_model_grading import class_model_regrade, stored_profile
 from qupath_her2.runs.cut_areas import marked_areas, marked_warnings, stored_cut, without_marks
 from qupath_her2.runs.proposed_tumour import with_tumour_origin
 from qupath_her2.runs.scale_doubt import with_scale_doubt
@@ -245,7 +246,10 @@ def score_measured_cells(
         cells, corrected = apply_corrections(cells, corrections, map_regions(context.regions))
         context = replace(context, corrections=corrected.sentence)
     regions = with_run_uuids(cells.scored_regions, input_hash)
-    intensity, pattern = cells.regrade(0.0)
+    guideline = guideline_for(case, scoring.guideline)
+    model = None if context.profile is None else context.profile.classifier
+    regrade = cells.regrade if model is None else class_model_regrade(cells, model, guideline)
+    intensity, pattern = regrade(0.0)
     table = cells.table
     # NaN coordinates without a pixel size: distances are then "not measured" rather than wrong.
     centroid_xy_um = table.centroid_xy * (context.pixel_size_um or np.nan)
@@ -259,7 +263,7 @@ def score_measured_cells(
         settings=replace(scoring, pool_regions=False) if context.by_core else scoring,
         centroid_xy_um=centroid_xy_um,
         refusal=context.refusal,
-        regrade=cells.regrade,
+        regrade=regrade,
         warnings=context.warnings,
         members=members,
     )
@@ -268,7 +272,7 @@ def score_measured_cells(
         intensity,
         pattern,
         members or (table.region == number for number in range(len(regions))),
-        guideline_for(case, scoring.guideline),
+        guideline,
         scoring,
         centroid_xy_um=centroid_xy_um,
     )
@@ -297,6 +301,12 @@ def _with_origins(
     """Return a score that states who found its cells, its stain vectors, and whether others would have changed it."""
     if context.corrections:
         score = replace(score, reason=with_sentence(score.reason, context.corrections))
+    if context.profile is not None and score.n_cells:
+        score = replace(
+            score,
+            reason=with_sentence(score.reason, context.profile.sentence),
+            tags=(*score.tags, context.profile.tag),
+        )
     # Where nothing was measured, no network ran.
     if context.cell_origin and score.n_cells:
         score = replace(score, tags=(*score.tags, context.cell_origin))
@@ -358,6 +368,7 @@ def load_measured_cells(
             tumour_origin=used.get("tumour_origin", ""),
             corrections=used.get("corrections", ""),
             cell_origin=str(used.get("cell_origin", "")),
+            profile=stored_profile(used.get("profile")),
             # Runs of earlier versions cut nothing out.
             cut=stored_cut(used.get("cut", ())),
             restained=tuple(

@@ -1,0 +1,157 @@
+"""``review calibrate``: labelled cells become profiles of cut-points."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qupath_her2.cli import options as o
+from qupath_her2.cli.review import Reviewer, account_name
+from qupath_her2.cli.verb import verb
+from qupath_her2.errors import ReviewError
+
+if TYPE_CHECKING:
+    from qupath_her2.cells.profiles import Place, Profile
+    from qupath_her2.review.label_groups import LabelGroup
+    from qupath_her2.review.labels import CellLabel
+
+__all__ = ["calibrate"]
+
+
+@verb
+def calibrate(
+    folder: o.Folder,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name of the profile. Default: made of scanner, stain and laboratory.",
+        ),
+    ] = "",
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="Another list of labels (image, uuid, reader, value), beside those of her2/review/labels. Can be "
+            "given more than once.",
+        ),
+    ] = None,
+    queue_reviewed: Annotated[
+        bool,
+        typer.Option(
+            "--queue-reviewed",
+            help="All cells of the queue were looked at: those that were left as they are count as confirmed.",
+        ),
+    ] = False,
+    reviewer: Reviewer = "",
+    out: o.Out = None,
+    config: o.Config = None,
+    debug: o.Debug = False,
+) -> int:
+    """Fit the cut-points of intensity and completeness to cells that people labelled, for each scanner and stain.
+
+    Labels are the corrections of all rounds, lists in her2/review/labels (a filled blind.csv of review queue --blind,
+    or what the review window wrote), and with --queue-reviewed the cells of the queue that were left as they are.
+    Cells that people called differently are left out.
+
+    Images of one scanner, stain and laboratory (column laboratory of cases.csv, if there is one) whose stain vectors
+    are alike make a profile, her2/profiles/NAME.json. It needs 30 labelled cells of 3 cases. Each case is judged by
+    cut-points that it took no part in; a profile is written only if it is better there than the one it replaces, or
+    than the built-in cut-points, and the message has both figures. From 300 cells of 5 cases on a small model of
+    several measurements is tried as well, and kept where it is better than cut-points.
+
+    No score changes until it is asked for: qupath-her2 run study --profile auto, or profile = "auto" in her2.toml.
+
+    [bold]Examples[/bold]
+
+    qupath-her2 review calibrate study
+
+    qupath-her2 review calibrate study --queue-reviewed --reviewer Anna --name lab-a
+    """
+    from qupath_her2.review.label_groups import label_groups
+    from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
+    from qupath_her2.runs.profile_choice import laboratories
+
+    her2 = exchange_folder(folder, out)
+    reader = account_name(reviewer) if queue_reviewed else ""
+    found, notes = _labels(her2, labels or [], reader)
+    if not found:
+        raise ReviewError(
+            f"Nobody has labelled cells in '{her2}' yet. Choose cells (qupath-her2 review queue), set their classes in "
+            "QuPath, and collect them (qupath-her2 review collect)."
+        )
+    reach = find_settings(folder, config).stains.max_member_deviation_deg
+    groups, more = label_groups(
+        her2, select_images(folder, (), out), found, laboratories(her2, folder), reach_deg=reach
+    )
+    for note in (*notes, *more):
+        typer.echo(f"note    {note}", err=True)
+    return _write_profiles(her2, groups, name)
+
+
+def _labels(her2: Path, lists: list[Path], reader: str) -> tuple[list[CellLabel], list[str]]:
+    """Return one label for each cell and what could not be used; `reader` confirmed the cells of the queue."""
+    from qupath_her2.review.labels import (
+        labels_folder,
+        list_labels,
+        merged_labels,
+        queue_labels,
+        round_labels,
+    )
+    from qupath_her2.review.round_files import read_copies, read_rounds
+
+    rounds, problems = read_rounds(her2)
+    copies, more = read_copies(her2)
+    found, unread = list_labels([*sorted(labels_folder(her2).glob("*.csv")), *lists])
+    found = [*round_labels([*rounds, *copies]), *found]
+    if reader:
+        found += queue_labels(her2, reader, found)
+    merged, n_differing = merged_labels(found)
+    notes = [*problems, *more, *unread]
+    if n_differing:
+        notes.append(f"{n_differing} cells that people called differently are left out")
+    return merged, notes
+
+
+def _write_profiles(her2: Path, groups: list[LabelGroup], name: str) -> int:
+    """Write a profile for each group whose labels suffice and help; an error where there is none."""
+    import qupath_her2
+    from qupath_her2.cells.profiles import profile_path, read_profile, write_profile
+    from qupath_her2.review.calibrate import calibrate as fit_profile
+    from qupath_her2.review.calibrate import figures_words
+
+    refused = []
+    n_written = 0
+    for number, group in enumerate(groups, 1):
+        called = (
+            name if name and number == 1 else f"{name or _slug(group.place)}{f'-{number}' * (number > 1)}"
+        )
+        path = profile_path(her2, called)
+        current: Profile | None = read_profile(path) if path.is_file() else None
+        try:
+            profile = fit_profile(group, called, current, version=qupath_her2.__version__)
+        except ReviewError as error:
+            refused.append(str(error))
+            continue
+        write_profile(path, profile)
+        n_written += 1
+        kind = "cut-points" if profile.classifier is None else "cut-points and class model"
+        typer.echo(f"profile  {path}  ({group.place.words}; {kind}; {figures_words(dict(profile.figures))})")
+    if not n_written:
+        raise ReviewError(
+            "\n".join(refused) or "No labelled cell is in a result that is left. Label cells again."
+        )
+    for text in refused:
+        typer.echo(f"note    {text}", err=True)
+    typer.echo(f"calibrate  {n_written} profile{'s' * (n_written != 1)}, {len(refused)} refused")
+    return 0
+
+
+def _slug(place: Place) -> str:
+    words = f"{place.scanner} {place.stain} {place.laboratory}".casefold().replace("µ", "u")
+    return re.sub(r"[^0-9a-z.]+", "-", words).strip("-.")[:60].strip("-.") or "profile"
