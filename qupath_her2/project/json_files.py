@@ -14,7 +14,7 @@ import orjson
 
 from qupath_her2.errors import RegionFileError
 
-__all__ = ["load_json", "read_limited"]
+__all__ = ["geojson_members", "load_json", "read_limited"]
 
 #: 1 GiB of GeoJSON is about 800,000 QuPath cells, and takes some 10 GB of memory as Python objects.
 MAX_BYTES = 1 << 30
@@ -110,11 +110,28 @@ def read_limited(path: Path) -> bytes:
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
-def _read_zip(path: Path) -> bytes:
-    """Return the one GeoJSON file of an archive, as QuPath 0.3 and later export it."""
+def geojson_members(path: Path) -> list[str]:
+    """Return the names of the GeoJSON files in a zip archive.
+
+    Raises
+    ------
+    RegionFileError
+        The archive is damaged or cannot be read.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if m.filename.casefold().endswith((".geojson", ".json"))]
+            names = [name for name in archive.namelist() if name.casefold().endswith((".geojson", ".json"))]
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise _damaged_zip(path, error) from error
+    # macOS puts a file of attributes beside each file that it packs.
+    return [name for name in names if not name.startswith("__MACOSX/")]
+
+
+def _read_zip(path: Path) -> bytes:
+    """Return the one GeoJSON file of an archive, as QuPath 0.3 and later export it."""
+    members = geojson_members(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
             if len(members) != 1:
                 raise RegionFileError(
                     f"Region file '{path.name}' is a zip archive of {len(members)} GeoJSON files, not one. Unpack it."
@@ -126,12 +143,16 @@ def _read_zip(path: Path) -> bytes:
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
         if isinstance(error, RegionFileError):
             raise
-        raise RegionFileError(
-            f"Region file '{path.name}' is a damaged or encrypted zip archive ({error}). Unpack it or copy it again."
-        ) from error
+        raise _damaged_zip(path, error) from error
     if len(data) > limit:
         raise _too_large(path, limit)
     return data
+
+
+def _damaged_zip(path: Path, error: Exception) -> RegionFileError:
+    return RegionFileError(
+        f"Region file '{path.name}' is a damaged or encrypted zip archive ({error}). Unpack it or copy it again."
+    )
 
 
 def _too_large(path: Path, limit: int) -> RegionFileError:

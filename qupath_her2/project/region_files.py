@@ -1,10 +1,10 @@
 """Region files of a folder: which one belongs to which image, and which belong to none.
 
 The region file of ``case.png`` is ``case.png.geojson``, else ``case.geojson`` or ``case.roi.geojson``, each also with
-``.gz`` or ``.zip``; without any of them ``case.png.xml`` or ``case.xml`` (Aperio ImageScope, ASAP), or
-``case.png.ndpa`` or ``case.ndpa`` (Hamamatsu). If both names without the image's extension exist, if two images could
-claim the same file, or if it is a folder, a pipe or a broken link, that is an error rather than a guess. Names are
-compared in NFC, so that files copied from macOS match.
+``.gz`` or ``.zip``, or ``case.zip``, as QuPath names a compressed export; without any of them ``case.png.xml`` or
+``case.xml`` (Aperio ImageScope, ASAP), or ``case.png.ndpa`` or ``case.ndpa`` (Hamamatsu). If both names without the
+image's extension exist, if two images could claim the same file, or if it is a folder, a pipe or a broken link, that is
+an error rather than a guess. Names are compared in NFC, so that files copied from macOS match.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from qupath_her2.errors import ImageReadError, RegionFileError
 from qupath_her2.project.drawn_xml.aperio import ROOTS
 from qupath_her2.project.drawn_xml.elements import root_element
 from qupath_her2.project.image_files import dicom_folder, image_stems, nfc, quoted_names
+from qupath_her2.project.json_files import geojson_members
 
 __all__ = ["RegionFiles", "find_region_files", "unclaimed_region_files"]
 
 #: Endings of region files, the longest first; only endings are lowered, as the stem must match the image's exactly.
 _ENDINGS = (
     *(".roi.geojson.gz", ".geojson.gz", ".roi.geojson.zip", ".geojson.zip", ".roi.geojson", ".geojson"),
-    *(".xml", ".ndpa"),
+    *(".xml", ".ndpa", ".zip"),
 )
 #: Endings in order of precedence: people correct in QuPath what they drew elsewhere.
 _GEOJSON = (
     *(".geojson", ".geojson.gz", ".geojson.zip"),
-    *(".roi.geojson", ".roi.geojson.gz", ".roi.geojson.zip"),
+    *(".roi.geojson", ".roi.geojson.gz", ".roi.geojson.zip", ".zip"),
 )
 _OTHERS = (".xml", ".ndpa")
 
@@ -105,7 +106,12 @@ def unclaimed_region_files(images: Sequence[Path], unread: Iterable[Path], folde
     orphans, foreign = [], []
     for place in sorted({folder, *(image.parent for image in images)}):
         for key, path in _named_files(place).items():
-            if path in found.claimed or path in others.claimed or not path.is_file():
+            if (
+                path in found.claimed
+                or path in others.claimed
+                or not path.is_file()
+                or _is_other_archive(path)
+            ):
                 continue
             ending = next(ending for ending in _ENDINGS if key.endswith(ending))
             if ending == ".xml" and root_element(path) not in ROOTS:
@@ -211,11 +217,23 @@ def _not_a_file(path: Path) -> str:
 
 
 def _holds_regions(path: Path) -> bool:
-    """Return False for XML of another kind beside an image: scanners and viewers write some, too."""
+    """Return False for XML and archives of another kind beside an image: scanners and viewers write some, too."""
+    if _is_other_archive(path):
+        return False
     if path.suffix.casefold() != ".xml" or not path.is_file():
         return True
     # Damaged XML counts as a region file, whose reader says so: leaving it out would lose regions silently.
     return root_element(path) in (*ROOTS, None)
+
+
+def _is_other_archive(path: Path) -> bool:
+    """Return whether a file is a zip archive that holds no GeoJSON; a damaged one counts as a region file."""
+    if path.suffix.casefold() != ".zip" or not path.is_file():
+        return False
+    try:
+        return not geojson_members(path)
+    except RegionFileError:
+        return False
 
 
 def _named_files(folder: Path) -> dict[str, Path]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from qupath_her2.errors import RegionFileError
+from qupath_her2.project.json_files import load_json
 from qupath_her2.project.region_files import find_region_files, unclaimed_region_files
 
 APERIO = "<?xml version='1.0'?>\n<Annotations MicronsPerPixel='0.25'/>"
@@ -114,6 +116,34 @@ def test_a_folder_a_pipe_and_a_broken_link_named_like_a_region_file_are_refused(
         "  'd.xml' is a folder, not a file; rename or delete it",
     ]
     assert unclaimed_region_files(images, [], tmp_path) == []
+
+
+def test_an_archive_named_as_qupath_does_is_a_region_file_if_it_holds_geojson(tmp_path: Path) -> None:
+    """QuPath's compressed export of case.png is case.zip, and macOS packs attributes beside it."""
+    images = make(tmp_path, "case.png", "other.png", "third.png")
+    with zipfile.ZipFile(tmp_path / "case.zip", "w") as archive:
+        archive.writestr("case.geojson", '{"type": "FeatureCollection", "features": []}')
+        archive.writestr("__MACOSX/._case.geojson", "attributes")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("notes.txt", "nothing drawn")
+    (tmp_path / "third.zip").write_bytes(b"PK\x03\x04 cut off")
+    found = find_region_files(images, tmp_path).by_image
+    # A damaged archive may have held regions: its reader says so.
+    assert found == {images[0]: tmp_path / "case.zip", images[2]: tmp_path / "third.zip"}
+    assert load_json(found[images[0]]) == {"type": "FeatureCollection", "features": []}
+    with pytest.raises(RegionFileError, match="damaged or encrypted zip archive"):
+        load_json(found[images[2]])
+    assert unclaimed_region_files(images, [], tmp_path) == []
+
+
+def test_an_archive_that_no_image_claims_is_named(tmp_path: Path) -> None:
+    images = make(tmp_path, "case.png")
+    for name, member in {"csae.zip": "csae.geojson", "pictures.zip": "picture.png"}.items():
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, "{}")
+    (sentence,) = unclaimed_region_files(images, [], tmp_path)
+    assert "'csae.zip'" in sentence
+    assert "pictures.zip" not in sentence
 
 
 def test_a_zipped_region_file_is_found(tmp_path: Path) -> None:
