@@ -12,6 +12,7 @@ import typer
 
 from qupath_her2.cli.cells import cells
 from qupath_her2.cli.doctor import doctor
+from qupath_her2.cli.embed import embed
 from qupath_her2.cli.example import example
 from qupath_her2.cli.indicators import indicators
 from qupath_her2.cli.install_scripts import install_scripts
@@ -82,6 +83,7 @@ for _verb in (
     pull,
     push,
     patches,
+    embed,
     train,
     predict,
     indicators,

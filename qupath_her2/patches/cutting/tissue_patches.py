@@ -20,14 +20,19 @@ from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.slides.tissue_outlines import tissue_polygons
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qupath_her2.patches.settings import PatchSettings
-    from qupath_her2.slides.tissue import TissueSettings
+    from qupath_her2.slides.tissue import Tissue, TissueSettings
 
 __all__ = ["tissue_patches"]
 
 
 def tissue_patches(
-    manifest: PatchManifest, settings: PatchSettings, tissue: TissueSettings | None = None
+    manifest: PatchManifest,
+    settings: PatchSettings,
+    tissue: TissueSettings | None = None,
+    find: Callable[..., Tissue] = find_tissue,
 ) -> PatchManifest:
     """Lay a grid of patches over all tissue of the images of a manifest, at its scale and by its drop rules.
 
@@ -39,6 +44,8 @@ def tissue_patches(
         How its patches were cut.
     tissue
         Settings of tissue detection.
+    find
+        The detection, called as `slides.tissue.find_tissue`.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def tissue_patches(
     """
     rule = LabelRule("majority")
     whole = replace(settings, rule=rule, random_per_image=0, keep_unlabelled=True)
-    cuts = [_cut(image, whole, tissue) for image in manifest.images]
+    cuts = [_cut(image, whole, tissue, find) for image in manifest.images]
     counts = [len(cut) for cut in cuts]
     splits = [_split_of(manifest, index) for index in range(len(cuts))]
     dropped = sum((cut.dropped for cut in cuts), Counter[str]())
@@ -74,11 +81,13 @@ def _split_of(manifest: PatchManifest, image: int) -> int:
     return int(own.max()) if len(own) else -1
 
 
-def _cut(image: ManifestImage, settings: PatchSettings, tissue: TissueSettings | None) -> ImagePatches:
+def _cut(
+    image: ManifestImage, settings: PatchSettings, tissue: TissueSettings | None, find: Callable[..., Tissue]
+) -> ImagePatches:
     with open_view(image.path, image.chain, width=image.width, height=image.height) as slide:
         size_um = None if math.isnan(image.pixel_size_um) else image.pixel_size_um
         scale = patch_scale(image.pixel_size_um, settings.grid, image.name)
-        outlines = tissue_polygons(find_tissue(slide, pixel_size_um=size_um, settings=tissue))
+        outlines = tissue_polygons(find(slide, pixel_size_um=size_um, settings=tissue))
     # Tissue that was detected and not drawn has no annotation to refer to.
     pieces = [Region(UUID(int=0), outline, "other") for outline in outlines]
     labelled = label_regions(pieces, [-1] * len(pieces))

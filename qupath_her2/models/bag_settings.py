@@ -1,0 +1,44 @@
+"""Settings of slide-level learning: features of patches (``[embed]``) and networks on bags of them (``[bags]``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from qupath_her2.patches.cutting.grid import GridSettings
+from qupath_her2.setting_ranges import Range, Text, check_settings
+
+__all__ = ["EmbedSettings", "TissueFinder"]
+
+TissueFinder = Literal["own", "otsu-watershed"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedSettings:
+    """How the patches of a slide become features.
+
+    Attributes
+    ----------
+    encoder
+        ``efficientnet-lite0``, ``uni``, ``hub:OWNER/NAME`` or ``timm:NAME``, see `models.encoders`.
+    patch_size_px
+        Side of the patches as the encoder sees them, px.
+    target_um_px
+        Their scale, µm/px; 0 takes images at their own.
+    tissue
+        Tissue mask: the package's own, or Otsu's threshold with a watershed as in Chauhan et al. 2025. A patch belongs
+        to the tissue if more than half of it does.
+    """
+
+    encoder: Annotated[str, Text("the name of an encoder")] = "efficientnet-lite0"
+    patch_size_px: Annotated[int, Range(8, 2048, "px")] = 224
+    target_um_px: Annotated[float, Range(0.05, 100, "µm/px", or_zero=True)] = 0.5
+    tissue: TissueFinder = "own"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def grid(self) -> GridSettings:
+        """The grid of the patches, side by side."""
+        return GridSettings(patch_size_px=self.patch_size_px, target_um_px=self.target_um_px)

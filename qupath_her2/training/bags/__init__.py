@@ -1,0 +1,1 @@
+"""Slide-level learning over a cohort: features of all slides, training, cross-validation, comparison."""

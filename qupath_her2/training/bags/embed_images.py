@@ -1,0 +1,203 @@
+"""Embedding of the images of a folder or project: one feature file each, those that are up to date left as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qupath_her2.errors import ImageReadError, ModelError, PatchError
+from qupath_her2.learning.bags.embed import EmbeddedSlide, Embedder, embed_slide, features_hash
+from qupath_her2.learning.bags.feature_files import read_feature_info
+from qupath_her2.models.encoders import load_encoder
+from qupath_her2.patches.cutting.tissue_patches import tissue_patches
+from qupath_her2.patches.datasets.sources import SourceImage, image_size
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest
+from qupath_her2.patches.pixels.patch_pixels import PatchPixels
+from qupath_her2.patches.settings import PatchSettings
+from qupath_her2.provenance import image_fingerprint
+from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.slides.watershed_tissue import find_tissue_by_watershed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qupath_her2.config import Settings
+
+__all__ = ["EmbeddedFolder", "embed_images", "feature_folder", "patches_of_tissue"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFolder:
+    """What became of the images of a folder.
+
+    Attributes
+    ----------
+    folder
+        Folder of the feature files.
+    embedded
+        Slides embedded now.
+    n_up_to_date
+        Slides whose features were there already.
+    left_out
+        A sentence for each image that has no features.
+    encoder
+        The encoder's name and the origin of its weights, in words.
+    """
+
+    folder: Path
+    embedded: tuple[EmbeddedSlide, ...]
+    n_up_to_date: int
+    left_out: tuple[str, ...]
+    encoder: str
+
+
+def feature_folder(her2: Path, settings: Settings) -> Path:
+    """Return the folder of the features that settings describe: one for each encoder and scale of patches."""
+    s = settings.embed
+    # Colons and slashes of hub names are no parts of file names.
+    encoder = s.encoder.replace(":", "-").replace("/", "-")
+    return her2 / "features" / f"{encoder}_{s.target_um_px:g}um_{s.patch_size_px}px"
+
+
+def embed_images(
+    images: Sequence[SourceImage],
+    settings: Settings,
+    folder: Path,
+    *,
+    weights: str = "pretrained",
+    force: bool = False,
+    progress: Callable[[str, int, int, int, int], None] | None = None,
+) -> EmbeddedFolder:
+    """Embed the tissue of images, and write one feature file for each.
+
+    Parameters
+    ----------
+    images
+        The images, usable or not.
+    settings
+        Encoder, patches and tissue in ``embed``, device and batches in ``predict``.
+    folder
+        Folder of the feature files, from `feature_folder`.
+    weights
+        See `models.encoders.load_encoder`.
+    force
+        Embed again what is up to date.
+    progress
+        Called with image name, images done, images, patches done and patches of the image.
+
+    Returns
+    -------
+    EmbeddedFolder
+        Images that cannot be embedded do not stop the others.
+
+    Raises
+    ------
+    ModelError
+        The encoder's weights are unavailable.
+    OutputError
+        A file cannot be written.
+    """
+    encoder = load_encoder(settings.embed.encoder, weights, seed=settings.patches.seed)
+    words = f"{encoder.name} ({encoder.weights})"
+    embedder: Embedder | None = None
+    embedded: list[EmbeddedSlide] = []
+    left_out: list[str] = []
+    n_up_to_date = 0
+    for number, image in enumerate(images):
+        try:
+            manifest = patches_of_tissue(image, settings)
+        except (ImageReadError, PatchError) as error:
+            left_out.append(str(error))
+            continue
+        if len(manifest) == 0:
+            left_out.append(
+                f"Image '{image.name}' has no patch of tissue at {settings.embed.target_um_px:g} µm/px."
+            )
+            continue
+        path = folder / f"{image.id}.h5"
+        digest = features_hash(manifest, encoder, settings.embed.tissue)
+        if not force and _is_up_to_date(path, digest):
+            n_up_to_date += 1
+            continue
+        # Prepared only where there is something to do.
+        embedder = embedder or Embedder(encoder, settings.predict, settings.embed.patch_size_px)
+        with PatchPixels(manifest) as pixels:
+            tell = None if progress is None else _teller(progress, image.name, number, len(images))
+            embedded.append(embed_slide(embedder, manifest, pixels, path, digest, progress=tell))
+    return EmbeddedFolder(folder, tuple(embedded), n_up_to_date, tuple(left_out), words)
+
+
+def _teller(
+    progress: Callable[[str, int, int, int, int], None], name: str, done: int, total: int
+) -> Callable[[int, int], None]:
+    return lambda patches, of: progress(name, done, total, patches, of)
+
+
+def _is_up_to_date(path: Path, digest: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return read_feature_info(path).settings_hash == digest
+    except ModelError:
+        # A damaged file is written again.
+        return False
+
+
+def patches_of_tissue(image: SourceImage, settings: Settings) -> PatchManifest:
+    """Lay a grid of patches over the tissue of an image, at the scale of the features.
+
+    Parameters
+    ----------
+    image
+        The image.
+    settings
+        Patches and tissue in ``embed``, its detection in ``tissue``.
+
+    Returns
+    -------
+    PatchManifest
+        Unlabelled patches of this image.
+
+    Raises
+    ------
+    ImageReadError
+        The image cannot be read, or was left out for a reason known before.
+    PatchError
+        It has no pixel size, or its pixels are too coarse.
+    """
+    if image.problem is not None:
+        raise ImageReadError(image.problem)
+    width, height, size_um = image_size(image)
+    s = settings.embed
+    empty = PatchManifest(
+        image=np.zeros(0, np.int32),
+        box_xywh=np.zeros((0, 4), np.int32),
+        label=np.zeros(0, np.int16),
+        overlap=np.zeros(0, np.float32),
+        region_uuid=np.zeros((0, 16), np.uint8),
+        split=np.zeros(0, np.int8),
+        images=(
+            ManifestImage(
+                image.id,
+                image.name,
+                image.path,
+                image.case.case,
+                size_um,
+                width,
+                height,
+                image.chain,
+                image_fingerprint(image.path),
+            ),
+        ),
+        class_names=(),
+        patch_size_px=s.patch_size_px,
+        pixel_size_um=s.target_um_px or math.nan,
+        task="",
+    )
+    find = find_tissue if s.tissue == "own" else find_tissue_by_watershed
+    return tissue_patches(empty, PatchSettings(grid=s.grid), settings.tissue, find)
