@@ -26,6 +26,7 @@ from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
 from qupath_her2.cli.review import review
 from qupath_her2.cli.review_calibrate import calibrate
+from qupath_her2.cli.review_rounds import settle, undo
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
 from qupath_her2.cli.train import train
@@ -92,6 +93,8 @@ for _verb in (
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)
 review.command()(calibrate)
+review.command()(settle)
+review.command()(undo)
 app.add_typer(review, name="review")
 
 

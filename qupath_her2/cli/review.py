@@ -170,14 +170,17 @@ def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
 
     qupath-her2 review status study
     """
-    from qupath_her2.review.conflicts import agreed_changes, find_conflicts
+    from qupath_her2.review.known_labels import known_changes
     from qupath_her2.review.round_files import read_copies, read_rounds
+    from qupath_her2.review.undo import undone_rounds
     from qupath_her2.runs.plan import exchange_folder
 
     her2 = exchange_folder(folder, out)
-    rounds, problems = read_rounds(her2)
-    copies, more = read_copies(her2)
-    for problem in (*problems, *more):
+    rounds, _ = read_rounds(her2)
+    copies, _ = read_copies(her2)
+    known = known_changes(her2)
+    undone, _ = undone_rounds(her2)
+    for problem in known.notes:
         typer.echo(f"note    {problem}", err=True)
     if not rounds and not copies:
         typer.echo(f"status  no rounds in {her2} yet. Next: qupath-her2 review collect {folder}")
@@ -185,14 +188,12 @@ def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
     for one in (*rounds, *copies):
         counts = Counter("undone" if new.is_undone else f"{new.kind}s {new.change}" for new in one.new)
         words = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
-        place = "" if one in rounds else "  (another copy)"
+        place = "  (another copy)" if one not in rounds else "  (undone)" if one.name in undone else ""
         typer.echo(f"{one.name:<20} {one.time}  {one.author}: {words}{place}")
-    conflicts = find_conflicts([*rounds, *copies])
-    say_conflicts(conflicts)
-    agreed = agreed_changes([*rounds, *copies])
-    cells = sum(one.kind == "cell" for one in agreed)
+    say_conflicts(known.conflicts)
+    cells = sum(one.kind == "cell" for one in known.changes)
     typer.echo(
-        f"status  {len(rounds) + len(copies)} rounds, {cells:,} labelled cells, {len(conflicts)} conflicts"
+        f"status  {len(rounds) + len(copies)} rounds, {cells:,} labelled cells, {len(known.conflicts)} conflicts"
     )
     return 0
 
@@ -277,8 +278,8 @@ def merge(
     qupath-her2 review merge study /shares/bo/study
     """
     from qupath_her2.review.collect import save_conflicts
-    from qupath_her2.review.conflicts import find_conflicts
-    from qupath_her2.review.round_files import add_copies, read_copies, read_rounds
+    from qupath_her2.review.known_labels import known_changes
+    from qupath_her2.review.round_files import add_copies
     from qupath_her2.runs.plan import exchange_folder
 
     her2 = exchange_folder(folder, out)
@@ -293,8 +294,7 @@ def merge(
         added += len(new)
         for problem in problems:
             typer.echo(f"note    {other}: {problem}", err=True)
-    rounds = [*read_rounds(her2)[0], *read_copies(her2)[0]]
-    conflicts = find_conflicts(rounds)
+    conflicts = known_changes(her2).conflicts
     path = save_conflicts(her2, conflicts)
     say_conflicts(conflicts)
     typer.echo(f"merge  {added} rounds taken over, {len(conflicts)} conflicts ({path})")

@@ -96,6 +96,7 @@ def calibrate(
 
 def _labels(her2: Path, lists: list[Path], reader: str) -> tuple[list[CellLabel], list[str]]:
     """Return one label for each cell and what could not be used; `reader` confirmed the cells of the queue."""
+    from qupath_her2.review.known_labels import known_changes
     from qupath_her2.review.labels import (
         labels_folder,
         list_labels,
@@ -103,16 +104,18 @@ def _labels(her2: Path, lists: list[Path], reader: str) -> tuple[list[CellLabel]
         queue_labels,
         round_labels,
     )
-    from qupath_her2.review.round_files import read_copies, read_rounds
 
-    rounds, problems = read_rounds(her2)
-    copies, more = read_copies(her2)
+    known = known_changes(her2)
     found, unread = list_labels([*sorted(labels_folder(her2).glob("*.csv")), *lists])
-    found = [*round_labels([*rounds, *copies]), *found]
+    found = [*round_labels(known.changes), *found]
     if reader:
         found += queue_labels(her2, reader, found)
     merged, n_differing = merged_labels(found)
-    notes = [*problems, *more, *unread]
+    notes = [*known.notes, *unread]
+    if known.conflicts:
+        notes.append(
+            f"{len(known.conflicts)} objects on which people differ are left out until they are settled"
+        )
     if n_differing:
         notes.append(f"{n_differing} cells that people called differently are left out")
     return merged, notes

@@ -17,7 +17,8 @@ from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import spreadsheet_text
 from qupath_her2.review.cell_changes import WrittenCells, cell_changes
 from qupath_her2.review.changes import Change, sorted_changes, with_authors
-from qupath_her2.review.conflicts import Conflict, conflicts_csv, find_conflicts
+from qupath_her2.review.conflicts import Conflict, conflicts_csv
+from qupath_her2.review.known_labels import known_changes
 from qupath_her2.review.region_changes import is_geojson, read_drawn, region_changes, written_regions
 from qupath_her2.review.round_files import (
     Round,
@@ -118,13 +119,11 @@ def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetim
     earlier = [one for known in rounds for one in known.changes]
     changes = with_authors(found, earlier, author, time, name)
     one = Round(name, number, author, time, tuple(changes), tuple(notes))
-    copies, problems = read_copies(her2)
-    notes += problems
+    notes += read_copies(her2)[1]
     if not one.new:
-        conflicts = find_conflicts([*rounds, *copies])
-        return Collected(None, None, tuple(changes), tuple(conflicts), tuple(notes))
+        return Collected(None, None, tuple(changes), known_changes(her2).conflicts, tuple(notes))
     folder = write_round(her2, one)
-    conflicts = find_conflicts([*rounds, *copies, one])
+    conflicts = known_changes(her2).conflicts
     save_conflicts(her2, conflicts)
     return Collected(one, folder, one.changes, tuple(conflicts), tuple(notes))
 

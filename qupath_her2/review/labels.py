@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from qupath_her2.cells.corrections import class_code
 from qupath_her2.errors import ReviewError
 from qupath_her2.records import CELL_CLASSES
-from qupath_her2.review.conflicts import agreed_changes
-from qupath_her2.review.round_files import Round
+from qupath_her2.review.changes import Change
 
 __all__ = [
     "NOT_TUMOUR",
@@ -69,10 +68,10 @@ def labels_folder(her2: Path) -> Path:
     return her2 / "review" / "labels"
 
 
-def round_labels(rounds: Sequence[Round]) -> list[CellLabel]:
-    """Return the corrections on which all agree who made one, from the rounds of all people."""
+def round_labels(changes: Iterable[Change]) -> list[CellLabel]:
+    """Return the corrections of cells among the changes that count, see `known_labels.known_changes`."""
     labels = []
-    for one in agreed_changes(rounds):
+    for one in changes:
         if one.kind != "cell" or one.aspect != "label":
             continue
         code = NOT_TUMOUR if one.change == "deleted" else class_code(one.after)

@@ -147,7 +147,9 @@ def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region
 def _choices(job: ScoreJob) -> dict[str, Any]:
     """Return picture, plane and profile for the input hash, where they were chosen: other results keep their hash."""
     # The file, and so its fingerprint, is the same for all of its pictures.
-    chosen = {key: step[key] for step in job.ref.chain for key in ("series", "plane") if key in step}
+    chosen: dict[str, Any] = {
+        key: step[key] for step in job.ref.chain for key in ("series", "plane") if key in step
+    }
     return (
         chosen if job.profile is None else {**chosen, "profile": [job.profile.digest, job.profile.sentence]}
     )

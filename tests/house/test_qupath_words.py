@@ -38,6 +38,7 @@ OUT_OF_REACH = {
     "cli/regions.py": "a verb that QuPath does not start",
     "cli/review.py": "a verb that QuPath does not start",
     "cli/review_calibrate.py": "a verb that QuPath does not start",
+    "cli/review_rounds.py": "verbs that QuPath does not start",
     "cli/segmenter_training.py": "training is started in a terminal",
     "cli/train.py": "training is started in a terminal",
     "learning/bags": "slides are embedded and learned from in a terminal",

@@ -15,7 +15,6 @@ from qupath_her2.review.labels import (
     queue_labels,
     round_labels,
 )
-from qupath_her2.review.round_files import Round
 from tests.helpers.labelled_project import write_labels
 
 UUID = "0b2f5c1e-9f0a-8c9e-8a57-33d2f1c0a0"
@@ -29,7 +28,7 @@ def test_rounds_give_corrections_and_no_regions():
         Change("1_a", "cell", f"{UUID}04", "shifted", "", "3 px", author="Anna"),
         Change("1_a", "region", f"{UUID}05", "renamed", "a", "b", author="Anna"),
     )
-    found = round_labels([Round("001-anna", 1, "Anna", "t", changes)])
+    found = round_labels(changes)
     assert [(one.uuid[-2:], one.code, one.is_correction) for one in found] == [
         ("01", 2, True),
         ("02", NOT_TUMOUR, True),
