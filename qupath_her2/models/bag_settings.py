@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.setting_ranges import Range, Text, check_settings
 
-__all__ = ["EmbedSettings", "TissueFinder"]
+__all__ = ["BagNetworkSettings", "EmbedSettings", "TissueFinder"]
 
 TissueFinder = Literal["own", "otsu-watershed"]
 
@@ -42,3 +42,37 @@ class EmbedSettings:
     def grid(self) -> GridSettings:
         """The grid of the patches, side by side."""
         return GridSettings(patch_size_px=self.patch_size_px, target_um_px=self.target_um_px)
+
+
+@dataclass(frozen=True, slots=True)
+class BagNetworkSettings:
+    """Widths and own parts of the networks on bags.
+
+    Attributes
+    ----------
+    hidden
+        Width of the encoded features: 512 in CLAM and DTFD.
+    attention
+        Hidden width of the attention: 256 in CLAM, 128 in ABMIL; DTFD always has 128.
+    dropout
+        Dropout of encoded features and of CLAM's attention.
+    instances
+        CLAM: most and least attended patches of a bag that are clustered, each this many.
+    instance_loss
+        CLAM: ``svm`` (smooth top-1 SVM, as in the paper) or ``cross_entropy``.
+    bag_weight
+        CLAM: share of the bag's loss; the rest is the clustering loss.
+    pseudo_bags
+        DTFD: parts that a bag is divided into.
+    """
+
+    hidden: Annotated[int, Range(1, 16_384, "numbers")] = 512
+    attention: Annotated[int, Range(1, 16_384, "numbers")] = 256
+    dropout: Annotated[float, Range(0, 1, "(a share)", is_open="high")] = 0.25
+    instances: Annotated[int, Range(1, 10_000, "patches")] = 8
+    instance_loss: Literal["svm", "cross_entropy"] = "svm"
+    bag_weight: Annotated[float, Range(0, 1, "(a share)")] = 0.7
+    pseudo_bags: Annotated[int, Range(1, 1000, "parts")] = 4
+
+    def __post_init__(self) -> None:
+        check_settings(self)
