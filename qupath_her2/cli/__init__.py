@@ -27,6 +27,7 @@ from qupath_her2.cli.report import report
 from qupath_her2.cli.review import review
 from qupath_her2.cli.review_calibrate import calibrate
 from qupath_her2.cli.review_rounds import settle, undo
+from qupath_her2.cli.review_sign import sign, trail
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
 from qupath_her2.cli.train import train
@@ -95,6 +96,8 @@ app.command("install-scripts")(install_scripts)
 review.command()(calibrate)
 review.command()(settle)
 review.command()(undo)
+review.command()(sign)
+review.command()(trail)
 app.add_typer(review, name="review")
 
 

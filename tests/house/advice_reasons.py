@@ -62,6 +62,12 @@ TYPED_ELSEWHERE = {
     "nothing says which cells were right as they were. Pass --queue-reviewed if all cells of the queue were": (
         "tests/unit/cli/test_review_calibrate.py::test_corrections_alone_need_the_queue"
     ),
+    "Type it into the image's metadata in QuPath ('{}'), or pass --score 2+; the program never fills it in.": (
+        "tests/unit/cli/test_review_sign.py::test_what_is_missing_is_said_and_typed"
+    ),
+    "An amendment of case '{}' needs its reason. Pass --note 'reason'.": (
+        "tests/unit/cli/test_review_sign.py::test_what_is_missing_is_said_and_typed"
+    ),
     "--cuts {} are no rising numbers. Write e.g. 1,5,10.": (
         "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
     ),
