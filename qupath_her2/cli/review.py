@@ -37,7 +37,8 @@ def agreement(
         list[Path],
         typer.Argument(
             metavar="READINGS",
-            help="CSV files: case, reader, value; optional round, slide, ish, seconds, link",
+            help="CSV files: case, reader, value; optional round, slide, ish, seconds, link. Or a project: the scores "
+            "that people typed in QuPath, as its rounds have them.",
         ),
     ],
     machine: Annotated[
@@ -84,6 +85,8 @@ def agreement(
     qupath-her2 review agreement readings.csv --machine study/her2/summary.csv
 
     qupath-her2 review agreement shares.csv --machine truth.csv --cuts 1,5,10
+
+    qupath-her2 review agreement study --machine study/her2/summary.csv
     """
     import qupath_her2
     from qupath_her2.report.reader_page import write_study
@@ -91,6 +94,7 @@ def agreement(
     from qupath_her2.scoring.agreement.reader_study import reader_study
 
     settings = StudySettings(_names(classes), _numbers(cuts), machine)
+    readings = [_typed(path) if path.is_dir() or path.suffix == ".qpproj" else path for path in readings]
     file = Path(machine) if machine and Path(machine).is_file() else None
     study = reader_study(load_readings(readings, settings, file))
     folder = out or readings[0].parent / "agreement"
@@ -103,6 +107,18 @@ def agreement(
         f"round{'s' * (len(one.rounds) != 1)})"
     )
     return 0
+
+
+def _typed(project: Path) -> Path:
+    """Write the scores that people typed in a project as readings, and return the file."""
+    from qupath_her2.review.round_files import read_copies, read_rounds
+    from qupath_her2.review.typed_scores import typed_readings, write_typed_readings
+    from qupath_her2.runs.plan import exchange_folder, select_images
+
+    her2 = exchange_folder(project)
+    rounds = [*read_rounds(her2)[0], *read_copies(her2)[0]]
+    rows = typed_readings(rounds, select_images(project))
+    return write_typed_readings(her2 / "review" / "readings.csv", rows)
 
 
 Reviewer = Annotated[
@@ -217,9 +233,10 @@ def queue(
 ) -> int:
     """Choose the cells whose review teaches most, and say why each was chosen.
 
-    First come cells near a cut-point, cells that another run of the image (run --cells unet, for example) called
-    differently, and cells of rare classes; cases take turns, and of cells that look alike one is asked. Cells that
-    somebody labelled are not asked again.
+    First come cells whose label tells most about the cut-points (all labels so far say where these may be, so that a
+    second queue asks other cells than the first), cells that another run of the image (run --cells unet, for example)
+    called differently, and cells of rare classes; cases take turns, and of cells that look alike one is asked. Cells
+    that somebody labelled are not asked again.
 
     Writes her2/review/queue/queue.csv, and a GeoJSON file for each image to drag onto it in QuPath. With --blind also
     blind.csv: the cells that somebody labelled, or else those of the queue, for a reader who sees neither the machine's
@@ -231,18 +248,18 @@ def queue(
 
     qupath-her2 review queue study --blind
     """
+    from qupath_her2.review.project_labels import project_labels
     from qupath_her2.review.queue import QueueSettings, choose_cells
     from qupath_her2.review.queue_files import blind_cells, queue_image, write_blind, write_queue
     from qupath_her2.review.round_files import read_copies, read_rounds
-    from qupath_her2.runs.plan import exchange_folder, select_images
+    from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 
     her2 = exchange_folder(folder, out)
     rounds = [*read_rounds(her2)[0], *read_copies(her2)[0]]
-    images = [
-        found
-        for ref in select_images(folder, (), out)
-        if (found := queue_image(her2, ref, rounds)) is not None
-    ]
+    refs = select_images(folder, (), out)
+    reach = find_settings(folder).stains.max_member_deviation_deg
+    known = project_labels(folder, her2, refs, reach_deg=reach)
+    images = [found for ref in refs if (found := queue_image(her2, ref, rounds, known)) is not None]
     if not images:
         raise ReviewError(
             f"No image of '{folder}' has measured cells. Score it first: qupath-her2 run {folder}."

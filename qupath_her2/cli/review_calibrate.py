@@ -14,9 +14,10 @@ from qupath_her2.cli.verb import verb
 from qupath_her2.errors import ReviewError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qupath_her2.cells.profiles import Place, Profile
     from qupath_her2.review.label_groups import LabelGroup
-    from qupath_her2.review.labels import CellLabel
 
 __all__ = ["calibrate"]
 
@@ -73,55 +74,29 @@ def calibrate(
 
     qupath-her2 review calibrate study --queue-reviewed --reviewer Anna --name lab-a
     """
-    from qupath_her2.review.label_groups import label_groups
+    from qupath_her2.review.project_labels import project_labels
     from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
-    from qupath_her2.runs.profile_choice import laboratories
 
     her2 = exchange_folder(folder, out)
-    reader = account_name(reviewer) if queue_reviewed else ""
-    found, notes = _labels(her2, labels or [], reader)
-    if not found:
+    found = project_labels(
+        folder,
+        her2,
+        select_images(folder, (), out),
+        reach_deg=find_settings(folder, config).stains.max_member_deviation_deg,
+        lists=labels or (),
+        queue_reader=account_name(reviewer) if queue_reviewed else "",
+    )
+    if not found.labels:
         raise ReviewError(
             f"Nobody has labelled cells in '{her2}' yet. Choose cells (qupath-her2 review queue), set their classes in "
             "QuPath, and collect them (qupath-her2 review collect)."
         )
-    reach = find_settings(folder, config).stains.max_member_deviation_deg
-    groups, more = label_groups(
-        her2, select_images(folder, (), out), found, laboratories(her2, folder), reach_deg=reach
-    )
-    for note in (*notes, *more):
+    for note in found.notes:
         typer.echo(f"note    {note}", err=True)
-    return _write_profiles(her2, groups, name)
+    return _write_profiles(her2, found.groups, name)
 
 
-def _labels(her2: Path, lists: list[Path], reader: str) -> tuple[list[CellLabel], list[str]]:
-    """Return one label for each cell and what could not be used; `reader` confirmed the cells of the queue."""
-    from qupath_her2.review.known_labels import known_changes
-    from qupath_her2.review.labels import (
-        labels_folder,
-        list_labels,
-        merged_labels,
-        queue_labels,
-        round_labels,
-    )
-
-    known = known_changes(her2)
-    found, unread = list_labels([*sorted(labels_folder(her2).glob("*.csv")), *lists])
-    found = [*round_labels(known.changes), *found]
-    if reader:
-        found += queue_labels(her2, reader, found)
-    merged, n_differing = merged_labels(found)
-    notes = [*known.notes, *unread]
-    if known.conflicts:
-        notes.append(
-            f"{len(known.conflicts)} objects on which people differ are left out until they are settled"
-        )
-    if n_differing:
-        notes.append(f"{n_differing} cells that people called differently are left out")
-    return merged, notes
-
-
-def _write_profiles(her2: Path, groups: list[LabelGroup], name: str) -> int:
+def _write_profiles(her2: Path, groups: Sequence[LabelGroup], name: str) -> int:
     """Write a profile for each group whose labels suffice and help; an error where there is none."""
     import qupath_her2
     from qupath_her2.cells.profiles import profile_path, read_profile, write_profile

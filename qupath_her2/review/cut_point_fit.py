@@ -12,6 +12,7 @@ cut-points of completeness; what the labels do not tell stays as it was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -25,10 +26,23 @@ from qupath_her2.scoring.guidelines import GUIDELINES
 from qupath_her2.scoring.rules import cell_classes
 from qupath_her2.setting_ranges import Range, check_settings
 
-__all__ = ["FitSettings", "LabelledCells", "classes_of", "fit_class_model", "fit_cut_points"]
+__all__ = [
+    "FitSettings",
+    "LabelledCells",
+    "class_probabilities",
+    "classes_of",
+    "fit_class_model",
+    "fit_cut_points",
+    "plausible_cut_points",
+]
 
 #: Intensities and patterns of a guideline's table.
 _N = len(INTENSITIES)
+#: Cut-points that are fitted: densities, and shares of the outline.
+_DENSITIES = ("faint_od", "moderate_od", "intense_od")
+_SHARES = ("min_completeness", "complete_from")
+#: The common shift, one for each density, one for each share.
+_N_VALUES = 1 + len(_DENSITIES) + len(_SHARES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +53,23 @@ class FitSettings:
     ----------
     shift_sd, own_sd
         Standard deviation of the common shift of the three densities, and of each beside it, natural logarithm: stains
-        of laboratories differ by a factor of two and more, the distances between intensities by less.
+        of laboratories differ by a factor of up to two, the distances between intensities by less.
     completeness_sd
         Of the cut-points of completeness, share of the outline.
     root_od_noise, completeness_noise
-        Scale of the logistic noise of a cell: root of OD, and share of the outline; that of the membrane network.
+        Scale of the logistic noise of a cell: root of OD, and share of the outline. Chosen with `lapse` on drawn cases
+        of half to double density (`tests.quality.calibration`): smaller noise let a few cells near a cut-point move
+        all of them.
     lapse
         Share of labels that are slips, spread over all classes, so that one slip moves nothing far.
     """
 
-    shift_sd: Annotated[float, Range(0.01, 10)] = 0.7
+    shift_sd: Annotated[float, Range(0.01, 10)] = 0.5
     own_sd: Annotated[float, Range(0.01, 10)] = 0.2
     completeness_sd: Annotated[float, Range(0.001, 1)] = 0.1
-    root_od_noise: Annotated[float, Range(0.001, 1)] = 0.03
-    completeness_noise: Annotated[float, Range(0.001, 1)] = 0.04
-    lapse: Annotated[float, Range(0, 0.5)] = 0.04
+    root_od_noise: Annotated[float, Range(0.001, 1)] = 0.06
+    completeness_noise: Annotated[float, Range(0.001, 1)] = 0.08
+    lapse: Annotated[float, Range(0, 0.5)] = 0.1
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -147,28 +163,117 @@ def fit_cut_points(
     GradingSettings
         In order; rounded to 4 decimals, so that the file says exactly what was used.
     """
+    s, base = settings or FitSettings(), start or GradingSettings()
+    return _cut_points(_fitted(_cost(cells, base, s)), base, s)
+
+
+def plausible_cut_points(
+    cells: LabelledCells | None,
+    *,
+    start: GradingSettings | None = None,
+    n: int = 32,
+    settings: FitSettings | None = None,
+    seed: int = 0,
+) -> list[GradingSettings]:
+    """Return cut-points that the labels leave plausible: draws from the normal approximation around the fit.
+
+    Parameters
+    ----------
+    cells
+        Labelled cells; None for none, where the draws are those of the priors.
+    start
+        Centre of the priors where there are no labels; None takes the built-in cut-points.
+    n
+        Number of draws.
+    settings
+        Priors.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    list[GradingSettings]
+        n cut-points; the more labels, the closer they lie to each other (Laplace's approximation).
+    """
+    s, base = settings or FitSettings(), GradingSettings()
+    draws = np.random.default_rng(seed).standard_normal((n, _N_VALUES))
+    if cells is None or not len(cells):
+        return [_cut_points(one, start or base, s) for one in draws]
+    cost = _cost(cells, base, s)
+    centre = _fitted(cost)
+    values, vectors = np.linalg.eigh(_curvature(cost, centre))
+    # Nothing is less certain than by the priors, whose curvature is 1 in these units.
+    spread = vectors / np.sqrt(np.maximum(values, 1))
+    return [_cut_points(centre + spread @ one, base, s) for one in draws]
+
+
+def class_probabilities(
+    cells: LabelledCells, cut_points: GradingSettings, settings: FitSettings | None = None
+) -> NDArray[np.float64]:
+    """Return the probability of each label by the model of the fit, float64 (N, 4); `cells.label` is not used.
+
+    Parameters
+    ----------
+    cells
+        N cells.
+    cut_points
+        Cut-points.
+    settings
+        Noise and lapse of the model.
+    """
+    s = settings or FitSettings()
+    values = {name: float(getattr(cut_points, name)) for name in _DENSITIES + _SHARES}
+    columns = []
+    for code in range(_N):
+        labelled = replace(cells, label=np.full(len(cells), code, np.uint8))
+        columns.append(_Likelihood(labelled, s).probability(values))
+    return np.column_stack(columns)
+
+
+def _cost(
+    cells: LabelledCells, base: GradingSettings, s: FitSettings
+) -> Callable[[NDArray[np.float64]], float]:
+    """Return the negative log posterior of the values by which cut-points are moved, in units of their priors."""
+    likelihood = _Likelihood(cells, s)
+    return lambda values: likelihood.cost(_moved(base, values * _sd(s))) + 0.5 * float(values @ values)
+
+
+def _fitted(cost: Callable[[NDArray[np.float64]], float]) -> NDArray[np.float64]:
     from scipy.optimize import minimize
 
-    s, base = settings or FitSettings(), start or GradingSettings()
-    sd = np.array([s.shift_sd, *[s.own_sd] * 3, *[s.completeness_sd] * 2])
-    likelihood = _Likelihood(cells, s)
-
-    def cost(values: NDArray[np.float64]) -> float:
-        return likelihood.cost(_moved(base, values * sd)) + 0.5 * float(values @ values)
-
     # The likelihood has flat parts far from all labels: the common shift is first sought on a grid.
-    grid = np.linspace(-2.5, 2.5, 21)
-    first = min(grid, key=lambda shift: cost(np.array([shift, 0, 0, 0, 0, 0])))
-    found = minimize(cost, np.array([first, 0, 0, 0, 0, 0]), method="L-BFGS-B", bounds=[(-4, 4)] * 6)
-    values = {name: round(float(value), 4) for name, value in _moved(base, found.x * sd).items()}
-    return replace(base, **_in_order(values, base))
+    starts = np.zeros((25, _N_VALUES))
+    starts[:, 0] = np.linspace(-3, 3, 25)
+    first = min(starts, key=cost)
+    return np.asarray(minimize(cost, first, method="L-BFGS-B", bounds=[(-4, 4)] * _N_VALUES).x)
+
+
+def _curvature(cost: Callable[[NDArray[np.float64]], float], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix of second derivatives of a cost by central differences."""
+    step = 0.05 * np.eye(len(at))
+    found = np.empty((len(at), len(at)))
+    for i, j in np.ndindex(found.shape):
+        up = cost(at + step[i] + step[j]) - cost(at + step[i] - step[j])
+        down = cost(at - step[i] + step[j]) - cost(at - step[i] - step[j])
+        found[i, j] = (up - down) / (4 * 0.05**2)
+    return (found + found.T) / 2
+
+
+def _sd(s: FitSettings) -> NDArray[np.float64]:
+    return np.array([s.shift_sd, *[s.own_sd] * 3, *[s.completeness_sd] * 2])
+
+
+def _cut_points(values: NDArray[np.float64], base: GradingSettings, s: FitSettings) -> GradingSettings:
+    moved = {name: round(float(value), 4) for name, value in _moved(base, values * _sd(s)).items()}
+    return replace(base, **_in_order(moved, base))
 
 
 def _moved(base: GradingSettings, by: NDArray[np.float64]) -> dict[str, float]:
     """Return the cut-points moved: densities by a common factor and one each, completeness by a share."""
-    densities = ("faint_od", "moderate_od", "intense_od")
-    moved = {name: getattr(base, name) * float(np.exp(by[0] + by[1 + i])) for i, name in enumerate(densities)}
-    for i, name in enumerate(("min_completeness", "complete_from")):
+    moved = {
+        name: getattr(base, name) * float(np.exp(by[0] + by[1 + i])) for i, name in enumerate(_DENSITIES)
+    }
+    for i, name in enumerate(_SHARES):
         moved[name] = float(np.clip(getattr(base, name) + by[4 + i], 0.01, 0.99))
     return moved
 
@@ -200,6 +305,10 @@ class _Likelihood:
         self._lateral = own.lateral & (self._complete >= GradingSettings().lateral_from)
 
     def cost(self, cut: dict[str, float]) -> float:
+        return -float(np.log(self.probability(cut)).sum())
+
+    def probability(self, cut: dict[str, float]) -> NDArray[np.float64]:
+        """Return the probability of each label, float64 (N)."""
         s = self._s
         roots = np.sqrt([cut["faint_od"], cut["moderate_od"], cut["intense_od"]])
         above = _logistic((self._root[:, None] - roots) / s.root_od_noise)
@@ -223,7 +332,7 @@ class _Likelihood:
         pairs[:, 0, :] = 0
         pairs[:, 0, 0] = intensity[:, 0]
         likely = (pairs * self._fits).sum((1, 2))
-        return -float(np.log((1 - s.lapse) * likely + s.lapse / _N).sum())
+        return np.asarray((1 - s.lapse) * likely + s.lapse / _N)
 
 
 def _table(key: str) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
 """Queue: the cells whose review teaches most, each with the reason why it was chosen.
 
-Cells near a cut-point (uncertainty sampling, Lewis & Gale 1994, doi 10.1007/978-1-4471-2099-5_1), cells that two
-sources of cells call differently (query by committee, Seung et al. 1992, doi 10.1145/130385.130417), and cells of rare
-classes come first. Cases take turns, and of cells that look alike, or lie beside each other, one is asked.
+Cells on which plausible cut-points disagree (`informative_cells`), or, where none are given, cells near a cut-point
+(uncertainty sampling, Lewis & Gale 1994, doi 10.1007/978-1-4471-2099-5_1), cells that two sources of cells call
+differently (query by committee, Seung et al. 1992, doi 10.1145/130385.130417), and cells of rare classes come first.
+Cases take turns, and of cells that look alike, or lie beside each other, one is asked.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.membrane.grading import GradingSettings
+from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, grade
 from qupath_her2.records import NOT_MEASURED, CellTable
+from qupath_her2.review.informative_cells import information, with_chance
+from qupath_her2.scoring.guidelines import GUIDELINES
+from qupath_her2.scoring.rules import cell_classes
 from qupath_her2.setting_ranges import Range, Seed, check_settings
 
 __all__ = ["Chosen", "QueueImage", "QueueSettings", "choose_cells"]
@@ -32,6 +36,9 @@ _NEAR_ROOT_OD, _NEAR_COMPLETENESS = 0.05, 0.06
 _RARE_SHARE = 0.1
 #: Cells of one case closer than this in both measurements look alike.
 _ALIKE = 0.015
+LATERAL = "HER2: Membrane is lateral"
+#: Cells of an image that are compared by their information at most: a sample of a large slide has enough of each kind.
+_MOST_COMPARED = 20_000
 #: Centroids of the same cell in two detections, in radii of the cell.
 _SAME_CELL = 0.7
 
@@ -71,6 +78,10 @@ class QueueImage:
         {source of cells: table of another run of the same image}.
     labelled
         UUIDs of cells that somebody labelled; they are not asked again.
+    plausible
+        Cut-points that the labels so far leave plausible; empty asks for cells near those of `grading`.
+    guideline
+        Key of the guideline whose table gives the classes.
     """
 
     image: str
@@ -79,6 +90,8 @@ class QueueImage:
     grading: GradingSettings
     others: Mapping[str, CellTable]
     labelled: frozenset[str] = frozenset()
+    plausible: tuple[GradingSettings, ...] = ()
+    guideline: str = "breast-2018"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +198,8 @@ def _candidates(image: QueueImage, rng: np.random.Generator, n: int) -> list[_Ca
     root, complete = np.sqrt(np.maximum(table.column(OWN_OD), 0)), table.column(COMPLETENESS)
     worth = np.zeros(len(table))
     reasons: dict[int, list[tuple[float, str]]] = defaultdict(list)
-    for found in (_near(image, root, complete), _disagreeing(image), _rare(image), _uncertain(image)):
+    teaching = _undecided(image, rng) if image.plausible else _near(image, root, complete)
+    for found in (teaching, _disagreeing(image), _rare(image), _uncertain(image)):
         for row, value, reason in found:
             worth[row] += value
             reasons[row].append((value, reason))
@@ -218,6 +232,36 @@ def _near(
         distance = np.abs(complete - share) / _NEAR_COMPLETENESS
         for row in np.flatnonzero((distance < 1) & (root**2 >= s.faint_od)).tolist():
             yield row, 1 - float(distance[row]), f"completeness {complete[row]:.2f}, {name} from {share:g}"
+
+
+def _undecided(image: QueueImage, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
+    """Yield cells whose label tells about the cut-points, most worth about 2: the strongest reason to ask."""
+    table = image.table
+    rows = np.flatnonzero(table.cell_class != NOT_MEASURED)
+    if len(rows) > _MOST_COMPARED:
+        rows = np.sort(rng.choice(rows, _MOST_COMPARED, replace=False))
+    columns = [table.column(name)[rows] for name in (OWN_OD, COMPLETENESS)]
+    lateral = (
+        table.column(LATERAL)[rows] > 0 if LATERAL in table.measurement_names else np.zeros(len(rows), bool)
+    )
+    own = Estimates(columns[0], columns[1], lateral)
+    told = information(own, image.guideline, image.plausible)
+    # The scale does not matter among them; beside the other reasons the best of an image counts 2.
+    worth = with_chance(2 * told / max(float(told.max(initial=0)), 1e-9), rng)
+    classes = np.array([_classes(own, one, image.guideline) for one in image.plausible])
+    for number, row in enumerate(rows.tolist()):
+        low, high = int(classes[:, number].min()), int(classes[:, number].max())
+        if told[number] > 0 and low < high:
+            names = f"{table.class_names[low]} or {table.class_names[high]}"
+            yield (
+                row,
+                float(worth[number]),
+                f"{names}, by where the cut-points are (density {columns[0][number]:.3f} OD)",
+            )
+
+
+def _classes(own: Estimates, cut_points: GradingSettings, guideline: str) -> NDArray[np.uint8]:
+    return cell_classes(*grade(own, cut_points), GUIDELINES[guideline])
 
 
 def _disagreeing(image: QueueImage) -> Iterator[tuple[int, float, str]]:

@@ -21,20 +21,28 @@ from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import csv_bytes
+from qupath_her2.review.cut_point_fit import plausible_cut_points
 from qupath_her2.review.queue import COMPLETENESS, OWN_OD, Chosen, QueueImage
 from qupath_her2.review.round_files import Round
+from qupath_her2.scoring.guidelines import guideline_for
 
 if TYPE_CHECKING:
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.records import CellTable, SlideRef
+    from qupath_her2.review.project_labels import ProjectLabels
 
 __all__ = ["BLIND_COLUMNS", "QUEUE_COLUMNS", "blind_cells", "queue_image", "write_blind", "write_queue"]
+
+#: Cut-points that stand for all plausible ones.
+_N_PLAUSIBLE = 16
 
 QUEUE_COLUMNS: tuple[str, ...] = ("order", "image", "case", "uuid", "x", "y", "class", "why")
 BLIND_COLUMNS: tuple[str, ...] = ("order", "image", "uuid", "x", "y", "reader", "value")
 
 
-def queue_image(her2: Path, ref: SlideRef, rounds: Sequence[Round]) -> QueueImage | None:
+def queue_image(
+    her2: Path, ref: SlideRef, rounds: Sequence[Round], known: ProjectLabels | None = None
+) -> QueueImage | None:
     """Return the cells of an image for the queue; None if it has no result with measured membranes.
 
     Parameters
@@ -45,6 +53,9 @@ def queue_image(her2: Path, ref: SlideRef, rounds: Sequence[Round]) -> QueueImag
         The image.
     rounds
         Rounds of all people; what they labelled is not asked again.
+    known
+        All labels of the project: they are not asked again, and those of the image's group say which cut-points are
+        plausible. None for no labels beside those of `rounds`.
 
     Returns
     -------
@@ -74,7 +85,16 @@ def queue_image(her2: Path, ref: SlideRef, rounds: Sequence[Round]) -> QueueImag
             others[_source(other)] = found
     labelled = {one.uuid for known in rounds for one in known.changes if one.image == ref.id}
     grading = GradingSettings(**record.settings.get("cells", {}).get("grading", {}))
-    return QueueImage(ref.id, ref.case.case or ref.id, table, grading, others, frozenset(labelled))
+    if known is not None:
+        labelled |= {one.uuid for one in known.labels if one.image == ref.id}
+    groups = () if known is None else known.groups
+    # An image of which nothing is labelled yet has the labels of its project where these are of one group.
+    group = next((one for one in groups if ref.id in one.images), groups[0] if len(groups) == 1 else None)
+    labels = None if group is None else group.cells
+    plausible = tuple(plausible_cut_points(labels, start=grading, n=_N_PLAUSIBLE))
+    named = guideline_for(ref.case, record.settings.get("scoring", {}).get("guideline", "auto")).key
+    case = ref.case.case or ref.id
+    return QueueImage(ref.id, case, table, grading, others, frozenset(labelled), plausible, named)
 
 
 def write_queue(her2: Path, chosen: Sequence[Chosen], tables: dict[str, CellTable]) -> Path:

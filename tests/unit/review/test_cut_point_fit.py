@@ -16,9 +16,9 @@ BUILT_IN = GradingSettings()
 
 @pytest.mark.parametrize("scale", [0.5, 1.6, 2.5])
 def test_cut_points_follow_a_paler_or_darker_stain(scale):
-    fitted = fit_cut_points(labelled_cells(80, scale=scale))
+    fitted = fit_cut_points(labelled_cells(150, scale=scale))
     for name in ("moderate_od", "intense_od"):
-        assert getattr(fitted, name) == pytest.approx(scale * getattr(BUILT_IN, name), rel=0.2)
+        assert getattr(fitted, name) == pytest.approx(scale * getattr(BUILT_IN, name), rel=0.25)
     unseen = labelled_cells(2000, scale=scale, seed=9)
     before, after = ((classes_of(unseen, cut) == unseen.label).mean() for cut in (BUILT_IN, fitted))
     assert after > before + 0.05

@@ -122,3 +122,13 @@ def test_labelled_cells_are_not_asked_again_and_the_seed_repeats():
 def test_cells_without_a_measurement_are_never_asked():
     cells = table([np.nan, 0.2], [0.9, 0.9], classes=[255, 2])
     assert [one.row for one in choose_cells([image(cells)])] == [1]
+
+
+def test_plausible_cut_points_ask_for_cells_between_them():
+    own_od = np.linspace(0.05, 0.9, 400)
+    plausible = tuple(GradingSettings(intense_od=cut) for cut in (0.35, 0.45, 0.55, 0.65))
+    cells = table(own_od, np.full(400, 0.95))
+    chosen = choose_cells([image(cells, plausible=plausible)], QueueSettings(5))
+    assert all("by where the cut-points are" in one.reasons[0] for one in chosen)
+    assert all("Tumor: 2+ or Tumor: 3+" in one.reasons[0] for one in chosen)
+    assert all(0.34 < own_od[one.row] < 0.66 for one in chosen)
