@@ -20,7 +20,7 @@ from qupath_her2.cells.measure import CellSettings
 from qupath_her2.cells.network_cells import NetworkCellSettings
 from qupath_her2.cells.tumour.search import FindTumourSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.bag_settings import EmbedSettings
+from qupath_her2.models.bag_settings import BagTrainSettings, EmbedSettings
 from qupath_her2.models.settings import CamSettings, PredictSettings, SegmentSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.class_names import ClassNames
@@ -91,6 +91,8 @@ class Settings:
         Whether predictions come with Grad-CAM maps.
     embed
         Slide-level learning: encoder, scale and tissue of the patches whose features are learned from.
+    bags
+        Slide-level learning: training of the network on a slide's features.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -119,6 +121,7 @@ class Settings:
     votes: VoteSettings = field(default_factory=VoteSettings)
     cam: CamSettings = field(default_factory=CamSettings)
     embed: EmbedSettings = field(default_factory=EmbedSettings)
+    bags: BagTrainSettings = field(default_factory=BagTrainSettings)
 
     def __post_init__(self) -> None:
         check_settings(self)

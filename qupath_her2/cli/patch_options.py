@@ -104,7 +104,12 @@ _SPLIT = "Training, validation, test"
 
 _RECIPES = "convoher2, se-resnet50, her2net, tumour-resnet34, lowres-convnext, patch-count."
 Recipe = Annotated[
-    str, typer.Option("--recipe", metavar="NAME", help=f"Published system to train: {_RECIPES}")
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help=f"Published system to train: {_RECIPES} On features of slides: clam-sb, clam-mb, dtfd-afs, abmil.",
+    ),
 ]
 RecipeOrNone = Annotated[
     str | None,

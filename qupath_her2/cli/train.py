@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ def train(
     stain: p.Stain = None,
     pixel_size_um: o.PixelSize = None,
     patches: t.Patches = None,
+    features: t.Features = None,
     size: p.Size = None,
     um_px: p.UmPx = None,
     whole_tissue: p.WholeTissue = False,
@@ -75,19 +77,21 @@ def train(
 
     qupath-her2 train study --recipe lowres-convnext --folds 10
 
+    qupath-her2 train study --recipe clam-sb --folds 10
+
     qupath-her2 train study --recipe her2net --rivals
 
     qupath-her2 train study --recipe her2net --model unet --weights shipped
     """
+    from qupath_her2.cli.bag_training import is_bag_recipe, train_bag_recipe
     from qupath_her2.cli.patch_cutting import checked_name, patch_overrides
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.types import TrainJob
 
-    cutting: dict[str, Any] = {
-        "--size": size, "--um-px": um_px, "--whole-tissue": whole_tissue or None, "--drop": drop, "--task": task,
-        "--label-column": label_column, "--skip-class": skip_class, "--split": split, "--shares": shares,
-    }  # fmt: skip
-    _check_cutting(cutting, patches)
+    if is_bag_recipe(recipe, features):
+        # All flags by name: those that do not apply to bags are refused there.
+        return train_bag_recipe(**{name: value for name, value in locals().items() if name in _FLAGS})
+    _check_cutting(locals(), patches)
     name = None if name is None else checked_name(name)
     chosen = _recipe(recipe, normalise)
     overrides = _training_overrides(epochs, batch_size, learning_rate, device) | patch_overrides(
@@ -137,6 +141,12 @@ def train(
     from qupath_her2.cli.classifier_training import train_classifiers
 
     return train_classifiers(job, folds, progress)
+
+
+#: Flags that say how patches are cut.
+_CUTTING = ("size", "um_px", "whole_tissue", "drop", "task", "label_column", "skip_class", "split", "shares")
+#: All flags of `train`, as its function has them.
+_FLAGS = frozenset(inspect.signature(train).parameters)
 
 
 def _training_overrides(
@@ -198,11 +208,12 @@ def _check_kind(recipe: Recipe, settings: Settings, model: str | None) -> bool:
     return is_segmentation
 
 
-def _check_cutting(cutting: dict[str, Any], patches: Path | None) -> None:
-    """Refuse flags that say how patches are cut where they are cut already."""
+def _check_cutting(values: dict[str, Any], patches: Path | None) -> None:
+    """Refuse flags that say how patches are cut, among `values` by name, where they are cut already."""
     from qupath_her2.errors import SettingsError
 
-    given = [flag for flag, value in cutting.items() if value is not None]
+    # Flags that were not given are None, or False.
+    given = [f"--{name.replace('_', '-')}" for name in _CUTTING if values[name] not in (None, False)]
     if patches is not None and given:
         raise SettingsError(
             f"The patches in '{patches}' are already cut: {', '.join(given)} would change nothing. "

@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "Epochs",
+    "Features",
     "Folds",
     "LearningRate",
     "Model",
@@ -43,6 +44,15 @@ Patches = Annotated[
         "--patches",
         metavar="DIR",
         help="Train on patches already cut into this folder. Default: cut them first, as the recipe says.",
+    ),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        metavar="DIR",
+        help="With clam-sb, clam-mb, dtfd-afs, abmil: a folder of features by qupath-her2 embed, CLAM or TRIDENT. "
+        "Default: FOLDER/her2/features; images without any are embedded first.",
     ),
 ]
 Model = Annotated[

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from qupath_her2.patches.cutting.grid import GridSettings
-from qupath_her2.setting_ranges import Range, Text, check_settings
+from qupath_her2.setting_ranges import Range, Seed, Text, check_settings
 
-__all__ = ["BagNetworkSettings", "EmbedSettings", "TissueFinder"]
+__all__ = ["BagNetworkSettings", "BagTrainSettings", "EmbedSettings", "TissueFinder"]
 
 TissueFinder = Literal["own", "otsu-watershed"]
 
@@ -73,6 +73,50 @@ class BagNetworkSettings:
     instance_loss: Literal["svm", "cross_entropy"] = "svm"
     bag_weight: Annotated[float, Range(0, 1, "(a share)")] = 0.7
     pseudo_bags: Annotated[int, Range(1, 1000, "parts")] = 4
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BagTrainSettings:
+    """How a network on bags is trained: one optimiser step (Adam) a bag.
+
+    Attributes
+    ----------
+    network
+        Widths and own parts of the network.
+    epochs
+        Largest number of passes over the training bags.
+    least_epochs, patience
+        Training stops once the validation loss has not fallen for `patience` epochs, but not before `least_epochs`. The
+        epoch of the lowest validation loss is kept.
+    learning_rate, weight_decay
+        Of Adam.
+    decay_epoch, decay_factor
+        After this epoch the learning rate is multiplied by the factor; 0 never.
+    gradient_clip
+        Largest norm of the gradients of each part of the network; 0 clips nothing.
+    is_balanced
+        Draw bags with replacement, so that all classes are equally likely.
+    seed
+        Seed of weights, order, dropout and pseudo-bags.
+    memory_gb
+        Features kept in memory; of a larger cohort the rest is read in each epoch.
+    """
+
+    network: BagNetworkSettings = field(default_factory=BagNetworkSettings)
+    epochs: Annotated[int, Range(1, 100_000, "epochs")] = 200
+    least_epochs: Annotated[int, Range(0, 100_000, "epochs")] = 50
+    patience: Annotated[int, Range(1, 100_000, "epochs")] = 20
+    learning_rate: Annotated[float, Range(0, 100, is_open="low")] = 2e-4
+    weight_decay: Annotated[float, Range(0, 10)] = 1e-5
+    decay_epoch: Annotated[int, Range(0, 100_000, "epochs")] = 0
+    decay_factor: Annotated[float, Range(0, 1, is_open="low")] = 0.2
+    gradient_clip: Annotated[float, Range(0, 1e6)] = 0.0
+    is_balanced: bool = True
+    seed: Seed = 0
+    memory_gb: Annotated[float, Range(0, 4096, "GB")] = 4.0
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -22,7 +22,7 @@ from qupath_her2.provenance import sha256_file
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["load_checkpoint", "save_card", "save_checkpoint"]
+__all__ = ["load_checkpoint", "matching_card", "save_card", "save_checkpoint"]
 
 
 def save_checkpoint(path: Path, model: nn.Module, card: ModelCard) -> ModelCard:
@@ -122,7 +122,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, ModelCard]:
     """
     need("torch", "timm", "safetensors")
     weights = weights_path(path)
-    card = _matching_card(path)
+    card = matching_card(path)
     # `weights=None`: pretrained weights would be loaded, or downloaded, only to be overwritten.
     model = build_model(card.model, len(card.class_names), weights=None, **card.options)
     state = read_weights(weights)
@@ -153,8 +153,8 @@ def _draft(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
-def _matching_card(path: Path) -> ModelCard:
-    """Return the card with the hash of the weights, after completing an interrupted rename."""
+def matching_card(path: Path) -> ModelCard:
+    """Return the card of a checkpoint, after completing an interrupted rename; ModelError unless its hash is right."""
     weights, file = weights_path(path), card_path(path)
     if not weights.is_file():
         raise ModelError(

@@ -13,16 +13,26 @@ import difflib
 from collections.abc import Mapping
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.recipes.bags import ABMIL, CLAM_MB, CLAM_SB, DTFD_AFS
 from qupath_her2.recipes.convoher2 import CONVOHER2
 from qupath_her2.recipes.her2net import HER2NET
 from qupath_her2.recipes.ihc_indicators import IHC_INDICATORS
 from qupath_her2.recipes.lowres import LOWRES
 from qupath_her2.recipes.patch_count import PATCH_COUNT
-from qupath_her2.recipes.recipe import Deviation, MeasuredRecipe, Recipe
+from qupath_her2.recipes.recipe import BagRecipe, Deviation, MeasuredRecipe, Recipe
 from qupath_her2.recipes.se_resnet50 import SE_RESNET50
 from qupath_her2.recipes.tumour_resnet34 import TUMOUR_RESNET34
 
-__all__ = ["MEASURED_RECIPES", "RECIPES", "Deviation", "MeasuredRecipe", "Recipe", "find_recipe"]
+__all__ = [
+    "BAG_RECIPES",
+    "MEASURED_RECIPES",
+    "RECIPES",
+    "BagRecipe",
+    "Deviation",
+    "MeasuredRecipe",
+    "Recipe",
+    "find_recipe",
+]
 
 #: All recipes by name, in the order of the papers.
 RECIPES: Mapping[str, Recipe] = {
@@ -31,6 +41,9 @@ RECIPES: Mapping[str, Recipe] = {
 
 #: Recipes that measure and do not train.
 MEASURED_RECIPES: Mapping[str, MeasuredRecipe] = {IHC_INDICATORS.name: IHC_INDICATORS}
+
+#: Recipes that learn from slides' labels alone, on features of their patches.
+BAG_RECIPES: Mapping[str, BagRecipe] = {recipe.name: recipe for recipe in (CLAM_SB, CLAM_MB, DTFD_AFS, ABMIL)}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -43,6 +56,12 @@ def find_recipe(name: str) -> Recipe:
             f"its ranges fitted by qupath-her2 indicators fit. Its tumour network is the recipe "
             f"{MEASURED_RECIPES[name].tumour_recipe!r}."
         )
-    near = difflib.get_close_matches(name, RECIPES, n=2, cutoff=0.5)
+    if name in BAG_RECIPES:
+        raise SettingsError(
+            f"Recipe {name!r} learns from features of whole slides, for which no patches are listed. Use qupath-her2 "
+            f"embed FOLDER, then qupath-her2 train FOLDER --recipe {name}."
+        )
+    known = [*RECIPES, *BAG_RECIPES]
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise SettingsError(f"Unknown recipe {name!r}. {hint}There are: {', '.join(RECIPES)}.")
+    raise SettingsError(f"Unknown recipe {name!r}. {hint}There are: {', '.join(known)}.")

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from qupath_her2.models.bag_settings import BagTrainSettings, EmbedSettings
 from qupath_her2.models.settings import PredictSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.scoring.indicators.ranges import IndicatorRanges
 from qupath_her2.scoring.votes import VoteSettings
 
-__all__ = ["Deviation", "MeasuredRecipe", "Recipe"]
+__all__ = ["BagRecipe", "Deviation", "MeasuredRecipe", "Recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +112,43 @@ class MeasuredRecipe:
     data: str
     tumour_recipe: str
     ranges: IndicatorRanges
+    reported: str = ""
+    deviations: tuple[Deviation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BagRecipe:
+    """A published system that learns from slides' labels alone, on features of their patches.
+
+    Attributes
+    ----------
+    name, title, paper, doi, data, task, reported, deviations
+        As in `Recipe`.
+    patches
+        Task, label column and split; one "patch" a slide, the whole image.
+    model
+        Key of `models.bag_specs.BAG_MODELS`.
+    rivals
+        Networks for ``--model``: the floors.
+    embed
+        Encoder and patches.
+    bags
+        The network's widths and its training.
+    predict
+        Device, and batches of the encoder.
+    """
+
+    name: str
+    title: str
+    paper: str
+    doi: str
+    data: str
+    task: str
+    patches: PatchSettings
+    model: str
+    rivals: tuple[str, ...] = ("mean-pool", "max-pool")
+    embed: EmbedSettings = field(default_factory=EmbedSettings)
+    bags: BagTrainSettings = field(default_factory=BagTrainSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
     reported: str = ""
     deviations: tuple[Deviation, ...] = ()

@@ -38,7 +38,7 @@ from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from qupath_her2.recipes.recipe import Recipe
+    from qupath_her2.recipes.recipe import BagRecipe, Recipe
     from qupath_her2.records import SlideRef
     from qupath_her2.slides.readers.image_choice import ImageSettings
 
@@ -52,7 +52,7 @@ __all__ = [
 
 
 #: Tables of the settings whose defaults a recipe replaces.
-_OF_RECIPES = ("patches", "train", "predict", "votes")
+_OF_RECIPES = ("patches", "train", "predict", "votes", "embed", "bags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def find_settings(
     config: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | BagRecipe | None = None,
 ) -> Settings:
     """Return the settings of a folder.
 
@@ -111,7 +111,9 @@ def find_settings(
     """
     # Lowest to highest priority: defaults, recipe, file, flags.
     beside = project_folder(folder) / SETTINGS_FILE
-    base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in _OF_RECIPES}
+    # A recipe has only the tables of its kind.
+    tables = [name for name in _OF_RECIPES if hasattr(recipe, name)]
+    base = None if recipe is None else {name: asdict(getattr(recipe, name)) for name in tables}
     path = config or (beside if beside.is_file() else None)
     settings = load_settings(path, overrides, base=base)
     name, checkpoint = split_source(settings.cell_source)

@@ -30,6 +30,10 @@ NOT_ADVICE = {
     "fits a GPU of 16 GB; train.micro_batch_size in her2.toml changes it": _RECIPE,
     "--task er and --task pr for ER and PR.": _RECIPE,
     "80/10/10 by case; --folds 10 gives the paper's ten folds, also by case": _RECIPE,
+    "80/10/10 by case; --folds 10 gives ten folds by case, one of them for validation": _RECIPE,
+    "EfficientNet-lite0 with ImageNet weights; embed --encoder uni takes UNI": _RECIPE,
+    "0.5 µm/px, as UNI was trained; --um-px changes it": _RECIPE,
+    "the package's own tissue detection; embed --tissue otsu-watershed takes the paper's": _RECIPE,
     'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss': _RECIPE,
     "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it": _RECIPE,
     "60/20/20 by case; --split by-patch gives the paper's split, and its figures carry a warning": _RECIPE,
@@ -96,6 +100,21 @@ UNTYPED = {
     "'{}' has cells without classes. Score the image again with --force (run or predict).": _HIDDEN,
     "This account has no name ({}). Pass --reviewer NAME.": "Needs an account without a name, as in some containers.",
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
+    # Slide-level learning.
+    "There are no feature files. Embed the slides first: qupath-her2 embed FOLDER.": _HIDDEN,
+    "are of another file than image '{}' is now. Embed it again: qupath-her2 embed FOLDER.": _HIDDEN,
+    "slides have no features in '{}': {}. Embed them first: qupath-her2 embed FOLDER.": (
+        "tests/unit/cli/test_bag_training.py embeds the slides that the message names."
+    ),
+    "Embed the slides at that scale (qupath-her2 embed FOLDER --um-px {}), or train again.": _NETWORK,
+    "would be tested on patients it has seen. Split by case (--split by-case).": (
+        "A split that no flag makes; splits by case are the default and tested as such."
+    ),
+    "The loss is no longer a number. Lower the learning rate (--learning-rate), and check the features.": _TRAINS,
+    "--features needs one of the recipes {}. Leave it out.": _TRAINS,
+    "--model {} is no network on bags. There are {}.": _TRAINS,
+    "Recipe {} learns from features of whole slides, for which no patches are listed. Use qupath-her2 embed FOLDER, "
+    "then qupath-her2 train FOLDER --recipe {}.": ("tests/unit/cli/test_bag_training.py types both."),
     # Encoders.
     "Accept its licence at https://huggingface.co/{}, then set HF_TOKEN to a token of that account (or run hf auth "
     "login); or download its files and pass their folder with --weights DIR.": (

@@ -11,7 +11,7 @@ import pytest
 
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
-from qupath_her2.recipes import RECIPES
+from qupath_her2.recipes import BAG_RECIPES, RECIPES
 from qupath_her2.setting_ranges import Range, Text, check_settings
 
 
@@ -74,4 +74,10 @@ def test_the_docstring_lists_no_range(kind: type) -> None:
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda one: one.name)
 def test_the_settings_of_recipes_lie_in_their_ranges(recipe: Any) -> None:
     for settings in (recipe.patches, recipe.train, recipe.predict, recipe.votes):
+        check_settings(settings)
+
+
+@pytest.mark.parametrize("recipe", BAG_RECIPES.values(), ids=lambda one: one.name)
+def test_the_settings_of_recipes_on_features_lie_in_their_ranges(recipe: Any) -> None:
+    for settings in (recipe.patches, recipe.embed, recipe.bags, recipe.predict):
         check_settings(settings)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
 
-__all__ = ["EmbeddedFolder", "embed_images", "feature_folder", "patches_of_tissue"]
+__all__ = ["EmbeddedFolder", "embed_images", "embed_missing", "feature_folder", "patches_of_tissue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +201,29 @@ def patches_of_tissue(image: SourceImage, settings: Settings) -> PatchManifest:
     )
     find = find_tissue if s.tissue == "own" else find_tissue_by_watershed
     return tissue_patches(empty, PatchSettings(grid=s.grid), settings.tissue, find)
+
+
+def embed_missing(images: Sequence[SourceImage], settings: Settings, folder: Path) -> tuple[str, ...]:
+    """Embed the images that have no feature file yet, whatever encoder the others were embedded by.
+
+    Parameters
+    ----------
+    images
+        The images.
+    settings
+        As `embed_images`.
+    folder
+        Folder of the feature files.
+
+    Returns
+    -------
+    tuple[str, ...]
+        A sentence for each image that cannot be embedded.
+
+    Raises
+    ------
+    ModelError
+        The encoder's weights are unavailable.
+    """
+    missing = [image for image in images if not (folder / f"{image.id}.h5").is_file()]
+    return embed_images(missing, settings, folder).left_out if missing else ()

@@ -14,9 +14,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 
 from qupath_her2.errors import SettingsError  # noqa: E402
-from qupath_her2.models.bag_networks import build_bag_network, in_parts, smooth_svm_loss  # noqa: E402
+from qupath_her2.models.bag_base import in_parts  # noqa: E402
+from qupath_her2.models.bag_networks import build_bag_network  # noqa: E402
 from qupath_her2.models.bag_settings import BagNetworkSettings  # noqa: E402
 from qupath_her2.models.bag_specs import BAG_MODELS  # noqa: E402
+from qupath_her2.models.clam import smooth_svm_loss  # noqa: E402
 
 N, D = 40, 12
 
@@ -160,7 +162,7 @@ def test_bags_of_any_size_are_classified_and_learned_from(name: str, n: int) -> 
 def test_parts_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for at_once in (8192, 7):
-        monkeypatch.setattr("qupath_her2.models.bag_networks._ROWS_AT_ONCE", at_once)
+        monkeypatch.setattr("qupath_her2.models.bag_base._ROWS_AT_ONCE", at_once)
         net = build_bag_network(name, D, 3, BagNetworkSettings(dropout=0.0), seed=1)
         torch.manual_seed(5)
         loss, _ = net.loss(bag(), torch.tensor(0))

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.models.bag_specs import BAG_MODELS
 from qupath_her2.models.registry import find_model
 from qupath_her2.patches.tasks import find_task
-from qupath_her2.recipes import MEASURED_RECIPES, RECIPES, MeasuredRecipe, Recipe, find_recipe
+from qupath_her2.recipes import (
+    BAG_RECIPES,
+    MEASURED_RECIPES,
+    RECIPES,
+    BagRecipe,
+    MeasuredRecipe,
+    Recipe,
+    find_recipe,
+)
 
 if TYPE_CHECKING:
     from qupath_her2.patches.manifest import PatchManifest
@@ -23,9 +32,22 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
     return RECIPES[request.param]
 
 
-@pytest.fixture(params=[*RECIPES, *MEASURED_RECIPES])
-def any_recipe(request: pytest.FixtureRequest) -> Recipe | MeasuredRecipe:
-    return {**RECIPES, **MEASURED_RECIPES}[request.param]
+@pytest.fixture(params=[*RECIPES, *BAG_RECIPES, *MEASURED_RECIPES])
+def any_recipe(request: pytest.FixtureRequest) -> Recipe | BagRecipe | MeasuredRecipe:
+    return {**RECIPES, **BAG_RECIPES, **MEASURED_RECIPES}[request.param]
+
+
+@pytest.mark.parametrize("name", BAG_RECIPES)
+def test_a_recipe_on_features_has_a_network_a_task_and_a_row_a_slide(name: str) -> None:
+    one = BAG_RECIPES[name]
+    assert one.name == name
+    assert {one.model, *one.rivals} <= set(BAG_MODELS)
+    assert (one.patches.task, one.patches.whole_image) == (one.task, True)
+    assert min(one.patches.shares) > 0
+    with pytest.raises(
+        SettingsError, match=rf"features of whole slides.*qupath-her2 train FOLDER --recipe {name}"
+    ):
+        find_recipe(name)
 
 
 def test_recipes_are_found_by_name_and_near_misses_are_suggested() -> None:
@@ -63,7 +85,9 @@ def test_a_measured_recipe_is_no_training_and_says_what_to_take_instead() -> Non
         find_recipe(one.name)
 
 
-def test_every_deviation_is_three_different_sentences(any_recipe: Recipe | MeasuredRecipe) -> None:
+def test_every_deviation_is_three_different_sentences(
+    any_recipe: Recipe | BagRecipe | MeasuredRecipe,
+) -> None:
     assert any_recipe.deviations
     for one in any_recipe.deviations:
         texts = list(asdict(one).values())
@@ -71,7 +95,7 @@ def test_every_deviation_is_three_different_sentences(any_recipe: Recipe | Measu
         assert len(set(texts)) == 3
 
 
-def test_the_source_is_named(any_recipe: Recipe | MeasuredRecipe) -> None:
+def test_the_source_is_named(any_recipe: Recipe | BagRecipe | MeasuredRecipe) -> None:
     recipe = any_recipe
     assert re.search(r"20\d\d", recipe.paper)
     assert re.fullmatch(r"(10\.\d{4,}/\S+)?", recipe.doi)
