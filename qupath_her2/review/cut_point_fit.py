@@ -210,7 +210,7 @@ def plausible_cut_points(
 def class_probabilities(
     cells: LabelledCells, cut_points: GradingSettings, settings: FitSettings | None = None
 ) -> NDArray[np.float64]:
-    """Return the probability of each label by the model of the fit, float64 (N, 4); `cells.label` is not used.
+    """Return the probability of each label by the model of the fit; `cells.label` is not used.
 
     Parameters
     ----------
@@ -220,6 +220,11 @@ def class_probabilities(
         Cut-points.
     settings
         Noise and lapse of the model.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        float64 (N, 4), rows add up to 1.
     """
     s = settings or FitSettings()
     values = {name: float(getattr(cut_points, name)) for name in _DENSITIES + _SHARES}
