@@ -25,7 +25,7 @@ __all__ = ["is_bag_recipe", "slide_manifest", "train_bag_recipe"]
 #: Flags of ``train`` that say nothing to a network on bags, with the values that mean "not given".
 _OTHERS: dict[str, Any] = {
     "patches": None, "whole_tissue": False, "drop": None, "skip_class": None, "weights": "pretrained", "width": None,
-    "normalise": None, "rivals": False, "study": None,
+    "normalise": None, "rivals": False, "study": None, "from_review": False,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
     from qupath_her2.recipes.recipe import Recipe
+    from qupath_her2.training.types import TrainJob
 
 __all__ = ["train"]
 
@@ -43,6 +44,8 @@ def train(
     shares: p.Shares = None,
     model: t.Model = None,
     weights: t.Weights = "pretrained",
+    from_review: t.FromReview = False,
+    replay: t.Replay = 3.0,
     width: t.Width = None,
     normalise: t.Normalise = None,
     name: t.Name = None,
@@ -63,9 +66,9 @@ def train(
 ) -> int:
     """Train the network of a published system on the regions of a project.
 
-    Patches are cut first, as the recipe says; options change that, and --patches takes patches already cut. The
-    best checkpoint and its card go to FOLDER/her2/models/NAME, with report.html: learning curves, metrics on cases
-    the network never saw, confusion matrices, and the worst mistakes. A stopped training resumes where it was.
+    Patches are cut first, as the recipe says; options change that, and --patches takes patches already cut. The best
+    checkpoint and its card go to FOLDER/her2/models/NAME, with report.html: learning curves, metrics on cases never
+    seen, confusion matrices, the worst mistakes. A stopped training resumes.
 
     [bold]Examples[/bold]
 
@@ -82,9 +85,12 @@ def train(
     qupath-her2 train study --recipe her2net --rivals
 
     qupath-her2 train study --recipe her2net --model unet --weights shipped
+
+    qupath-her2 train study --recipe tumour-resnet34 --from-review --weights study/her2/models/tumour-resnet34/best
     """
     from qupath_her2.cli.bag_training import is_bag_recipe, train_bag_recipe
     from qupath_her2.cli.patch_cutting import checked_name, patch_overrides
+    from qupath_her2.cli.review_training import check_known_weights, split_by_review
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.types import TrainJob
 
@@ -107,24 +113,22 @@ def train(
     settings = find_settings(folder, config, overrides, recipe=chosen)
     is_segmentation = _check_kind(chosen, settings, model)
     _check_flags(is_segmentation, of_segmenters=rivals or study is not None or width is not None, folds=folds)
+    check_known_weights(weights, from_review)
     her2 = exchange_folder(folder, out)
     label = _label(recipe, model, task)
     place = patches or her2 / "patches" / _label(recipe, None, task)
     cut = functools.partial(
-        _manifest,
-        folder,
-        progress=progress,
-        cut_before=patches,
-        layout=layout.value,
-        stain=None if stain is None else stain.value,
-        images=tuple(images or ()),
-        out=out,
+        _manifest, folder, progress=progress, cut_before=patches, layout=layout.value,
+        stain=None if stain is None else stain.value, images=tuple(images or ()), out=out,
         pixel_size_um=pixel_size_um,
-    )
+    )  # fmt: skip
+    manifest = cut(settings, place)
+    if from_review:
+        manifest, label = split_by_review(manifest, her2, replay, settings), f"{label}-review"
     job = TrainJob(
-        manifest=cut(settings, place),
-        recipe=chosen,
-        settings=settings,
+        manifest,
+        chosen,
+        settings,
         out=her2 / "models" / (name or (f"{label}-control" if shuffle_labels else label)),
         model=model or chosen.model,
         weights=_weights(weights),
@@ -134,10 +138,19 @@ def train(
         options={} if width is None else {"width": width},
     )
     if is_segmentation:
-        from qupath_her2.cli.segmenter_training import train_segmenters
-
         sides = tuple(windows.split(",")) if study == "window" else ()
-        return train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
+        return _train_segmenters(job, place, cut, progress, with_rivals=rivals, sides=sides)
+    return _train_classifiers(job, folds, progress)
+
+
+def _train_segmenters(job: TrainJob, *arguments: Any, **flags: Any) -> int:
+    """Train segmenters; their modules are imported here, since they load torch."""
+    from qupath_her2.cli.segmenter_training import train_segmenters
+
+    return train_segmenters(job, *arguments, **flags)
+
+
+def _train_classifiers(job: TrainJob, folds: int | None, progress: o.ProgressKind) -> int:
     from qupath_her2.cli.classifier_training import train_classifiers
 
     return train_classifiers(job, folds, progress)

@@ -74,6 +74,28 @@ Weights = Annotated[
         "(her2/models/NAME/best), or shipped: the trained U-Net of the package (with --model unet).",
     ),
 ]
+FromReview = Annotated[
+    bool,
+    typer.Option(
+        "--from-review",
+        rich_help_panel=_NETWORK,
+        help="Go on from the checkpoint of --weights with what people reviewed (review collect). Cases with "
+        "corrections train, with their regions as they are now; patches of other cases are replayed against "
+        "forgetting; only cases that nobody reviewed test. Regions count; single cells do not, they calibrate "
+        "cut-points.",
+    ),
+]
+Replay = Annotated[
+    float,
+    typer.Option(
+        "--replay",
+        metavar="N",
+        min=0,
+        max=1000,
+        rich_help_panel=_NETWORK,
+        help="With --from-review: patches of cases that nobody reviewed for each patch of a reviewed case, at most.",
+    ),
+]
 Width = Annotated[
     int | None,
     typer.Option(

@@ -72,6 +72,18 @@ TYPED_ELSEWHERE = {
     "An amendment of case '{}' needs its reason. Pass --note 'reason'.": (
         "tests/unit/cli/test_review_sign.py::test_what_is_missing_is_said_and_typed"
     ),
+    "--from-review goes on from a network that was trained before. Name its checkpoint: --weights": (
+        "tests/unit/cli/test_train.py::test_a_training_from_a_review_says_what_it_needs_and_what_it_does"
+    ),
+    "Collect corrections first (qupath-her2 review collect), or leave --from-review out.": (
+        "tests/unit/cli/test_train.py::test_a_training_from_a_review_says_what_it_needs_and_what_it_does"
+    ),
+    "Give more cases to the test part, e.g. --shares 0.5,0.2,0.3, or add cases that nobody reviewed.": (
+        "tests/unit/cli/test_train.py::test_a_training_from_a_review_says_what_it_needs_and_what_it_does"
+    ),
+    "may be of one case in training and test. Cut them with the default split for --from-review.": (
+        "tests/unit/training/test_review_split.py::test_what_cannot_be_judged_is_refused"
+    ),
     "--cuts {} are no rising numbers. Write e.g. 1,5,10.": (
         "tests/unit/cli/test_review.py::test_the_way_out_of_a_wrong_scale_works"
     ),

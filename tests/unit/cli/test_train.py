@@ -137,3 +137,39 @@ def test_patches_cut_before_are_taken_as_they_are(tmp_path: Path, jobs: list[Tra
     assert len(jobs[0].manifest) == len(read_manifest(folder))
     assert (folder / "manifest.json").read_bytes() == before
     assert not (tmp_path / "her2" / "patches" / "patch-count").exists()
+
+
+def test_a_training_from_a_review_says_what_it_needs_and_what_it_does(
+    tmp_path: Path, jobs: list[TrainJob]
+) -> None:
+    draw_cohort(tmp_path)
+    words = ["train", str(tmp_path), "--recipe", "se-resnet50", "--progress", "off", *map(str, SMALL)]
+    done = CliRunner().invoke(app, [*words, "--from-review"])
+    assert done.exit_code == 1
+    typed = re.search(r"(--weights) study/her2/models/NAME/best", done.output.replace("\n", " "))
+    assert typed is not None, done.output
+    known = [typed.group(1), "some/best"]
+    done = CliRunner().invoke(app, [*words, "--from-review", *known])
+    assert done.exit_code == 1
+    assert "None of the patches is of a case that people reviewed" in done.output.replace("\n", " ")
+    train(tmp_path, "--recipe", "se-resnet50", *SMALL)
+    before = jobs[-1].manifest
+    tested = sorted({before.images[index].id for index in before.image[before.split == 2].tolist()})
+    lists = tmp_path / "her2" / "review" / "labels"
+    lists.mkdir(parents=True)
+
+    def review(images: list[str]) -> None:
+        lines = "".join(f"{one},0b2f5c1e-9f0a-8c9e-8a57-33d2f1c0a001,Anna,2+\n" for one in images)
+        (lists / "anna.csv").write_text(f"image,uuid,reader,value\n{lines}", encoding="utf-8")
+
+    review(tested)
+    done = CliRunner().invoke(app, [*words, "--from-review", *known])
+    assert done.exit_code == 1
+    shares = re.search(r"e\.g\. (--shares \S+),", done.output.replace("\n", " "))
+    assert shares is not None, done.output
+    review(sorted({one.id for one in before.images} - set(tested))[:1])
+    said = train(tmp_path, "--recipe", "se-resnet50", *SMALL, "--from-review", *known, "--replay", 1)
+    assert "only cases that nobody reviewed test" in said
+    job = jobs[-1]
+    assert (job.weights, job.out.name) == (Path("some/best"), "se-resnet50-review")
+    assert job.manifest.settings["split"]["review"]["cases"]

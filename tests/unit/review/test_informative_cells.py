@@ -46,4 +46,4 @@ def test_chance_keeps_the_strong_ahead_of_the_weak():
     rng = np.random.default_rng(0)
     values = np.repeat([1.0, 0.1], 200)
     first = np.argsort(-with_chance(values, rng))[:200]
-    assert 0.9 < (first < 200).mean() < 1
+    assert 0.7 < (first < 200).mean() < 1
