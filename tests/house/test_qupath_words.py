@@ -41,6 +41,7 @@ OUT_OF_REACH = {
     "cli/review_calibrate.py": "a verb that QuPath does not start",
     "cli/review_rounds.py": "verbs that QuPath does not start",
     "cli/review_sign.py": "verbs that QuPath does not start",
+    "cli/review_training.py": "training is started in a terminal",
     "cli/segmenter_training.py": "training is started in a terminal",
     "cli/train.py": "training is started in a terminal",
     "learning/bags": "slides are embedded and learned from in a terminal",
