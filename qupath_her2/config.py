@@ -20,7 +20,7 @@ from qupath_her2.cells.measure import CellSettings
 from qupath_her2.cells.network_cells import NetworkCellSettings
 from qupath_her2.cells.tumour.search import FindTumourSettings
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.bag_settings import BagTrainSettings, EmbedSettings
+from qupath_her2.models.bag_settings import BagTrainSettings, CompareSettings, EmbedSettings
 from qupath_her2.models.settings import CamSettings, PredictSettings, SegmentSettings, TrainSettings
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.project.class_names import ClassNames
@@ -93,6 +93,8 @@ class Settings:
         Slide-level learning: encoder, scale and tissue of the patches whose features are learned from.
     bags
         Slide-level learning: training of the network on a slide's features.
+    compare
+        Networks and resolutions of the recipe compare-resolution.
     """
 
     regions: ClassNames = field(default_factory=ClassNames)
@@ -122,6 +124,7 @@ class Settings:
     cam: CamSettings = field(default_factory=CamSettings)
     embed: EmbedSettings = field(default_factory=EmbedSettings)
     bags: BagTrainSettings = field(default_factory=BagTrainSettings)
+    compare: CompareSettings = field(default_factory=CompareSettings)
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qupath_her2.training.bags.bag_figures import BagFigures
     from qupath_her2.training.bags.bag_job import BagJob
 
-__all__ = ["is_bag_recipe", "slide_manifest", "train_bag_recipe"]
+__all__ = ["bag_settings", "is_bag_recipe", "slide_manifest", "train_bag_recipe"]
 
 #: Flags of ``train`` that say nothing to a network on bags, with the values that mean "not given".
 _OTHERS: dict[str, Any] = {
@@ -60,14 +60,17 @@ def train_bag_recipe(*, folder: Path, recipe: str, progress: ProgressKind, **fla
     int
         Exit code 0.
     """
+    from qupath_her2.cli.comparison import compare_resolutions
     from qupath_her2.cli.patch_cutting import checked_name
     from qupath_her2.recipes import BAG_RECIPES
     from qupath_her2.runs.plan import exchange_folder
     from qupath_her2.training.bags.bag_figures import cross_validate_bags, train_one_split
 
     _refuse(recipe, flags)
+    if recipe == "compare-resolution":
+        return compare_resolutions(folder, flags, progress)
     chosen = BAG_RECIPES[recipe]
-    settings = _settings(folder, chosen, flags)
+    settings = bag_settings(folder, chosen, flags)
     her2 = exchange_folder(folder, flags["out"])
     parts = [recipe, flags["model"], flags["task"], "control" if flags["shuffle_labels"] else None]
     name = checked_name(flags["name"]) if flags["name"] else "-".join(part for part in parts if part)
@@ -87,7 +90,12 @@ def train_bag_recipe(*, folder: Path, recipe: str, progress: ProgressKind, **fla
 def _refuse(recipe: str, flags: dict[str, Any]) -> None:
     from qupath_her2.errors import SettingsError
 
-    given = [f"--{name.replace('_', '-')}" for name, usual in _OTHERS.items() if flags[name] != usual]
+    others = _OTHERS
+    if recipe == "compare-resolution":
+        # Its networks on images start from weights; it has networks and control of its own.
+        others = {name: usual for name, usual in _OTHERS.items() if name != "weights"}
+        others |= {"model": None, "shuffle_labels": False}
+    given = [f"--{name.replace('_', '-')}" for name, usual in others.items() if flags[name] != usual]
     if flags["layout"] is not LayoutName.project:
         given.append("--layout")
     if given:
@@ -97,7 +105,23 @@ def _refuse(recipe: str, flags: dict[str, Any]) -> None:
         )
 
 
-def _settings(folder: Path, recipe: BagRecipe, flags: dict[str, Any]) -> Settings:
+def bag_settings(folder: Path, recipe: BagRecipe, flags: dict[str, Any]) -> Settings:
+    """Return the settings of a recipe on features.
+
+    Parameters
+    ----------
+    folder
+        Project or folder of images.
+    recipe
+        The recipe.
+    flags
+        Flags of ``train`` by name.
+
+    Returns
+    -------
+    Settings
+        Of all rooms.
+    """
     from qupath_her2.cli.patch_cutting import patch_overrides
     from qupath_her2.runs.plan import find_settings
 

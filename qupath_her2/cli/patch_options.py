@@ -108,7 +108,8 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help=f"Published system to train: {_RECIPES} On features of slides: clam-sb, clam-mb, dtfd-afs, abmil.",
+        help=f"Published system to train: {_RECIPES} On features of slides: clam-sb, clam-mb, dtfd-afs, abmil. All on "
+        "the same folds: compare-resolution.",
     ),
 ]
 RecipeOrNone = Annotated[

@@ -1,4 +1,4 @@
-"""Settings of slide-level learning: features of patches (``[embed]``) and networks on bags of them (``[bags]``)."""
+"""Settings of slide-level learning: features of patches, networks on bags of them, comparison of approaches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.setting_ranges import Range, Seed, Text, check_settings
 
-__all__ = ["BagNetworkSettings", "BagTrainSettings", "EmbedSettings", "TissueFinder"]
+__all__ = ["BagNetworkSettings", "BagTrainSettings", "CompareSettings", "EmbedSettings", "TissueFinder"]
 
 TissueFinder = Literal["own", "otsu-watershed"]
 
@@ -117,6 +117,36 @@ class BagTrainSettings:
     is_balanced: bool = True
     seed: Seed = 0
     memory_gb: Annotated[float, Range(0, 4096, "GB")] = 4.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareSettings:
+    """Networks and scales that the recipe compare-resolution compares.
+
+    Attributes
+    ----------
+    bag_networks
+        Networks on features of patches.
+    image_networks
+        Networks on the whole image scaled down.
+    patch_network
+        Network that grades patches, whose counts decide; empty leaves this approach out.
+    resolutions_um_px
+        Low, moderate and high resolution of these patches, µm/px.
+    """
+
+    bag_networks: Annotated[tuple[str, ...], Text("a network on bags")] = ("clam-sb", "clam-mb", "dtfd-afs")
+    image_networks: Annotated[tuple[str, ...], Text("a network")] = (
+        "lowres-resnet50",
+        "lowres-densenet201",
+        "lowres-convnext_small",
+        "lowres-vit_base",
+    )
+    patch_network: Annotated[str, Text("a network", may_be_empty=True)] = "lowres-convnext_small"
+    resolutions_um_px: Annotated[tuple[float, float, float], Range(0.05, 100, "µm/px")] = (3.5, 1.25, 0.25)
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.recipes.bags import ABMIL, CLAM_MB, CLAM_SB, DTFD_AFS
+from qupath_her2.recipes.compare_resolution import COMPARE_RESOLUTION
 from qupath_her2.recipes.convoher2 import CONVOHER2
 from qupath_her2.recipes.her2net import HER2NET
 from qupath_her2.recipes.ihc_indicators import IHC_INDICATORS
@@ -43,7 +44,9 @@ RECIPES: Mapping[str, Recipe] = {
 MEASURED_RECIPES: Mapping[str, MeasuredRecipe] = {IHC_INDICATORS.name: IHC_INDICATORS}
 
 #: Recipes that learn from slides' labels alone, on features of their patches.
-BAG_RECIPES: Mapping[str, BagRecipe] = {recipe.name: recipe for recipe in (CLAM_SB, CLAM_MB, DTFD_AFS, ABMIL)}
+BAG_RECIPES: Mapping[str, BagRecipe] = {
+    recipe.name: recipe for recipe in (CLAM_SB, CLAM_MB, DTFD_AFS, ABMIL, COMPARE_RESOLUTION)
+}
 
 
 def find_recipe(name: str) -> Recipe:

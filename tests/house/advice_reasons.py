@@ -33,6 +33,7 @@ NOT_ADVICE = {
     "80/10/10 by case; --folds 10 gives ten folds by case, one of them for validation": _RECIPE,
     "EfficientNet-lite0 with ImageNet weights; embed --encoder uni takes UNI": _RECIPE,
     "0.5 µm/px, as UNI was trained; --um-px changes it": _RECIPE,
+    "3.5, 1.25 and 0.25 µm/px; compare.resolutions_um_px in her2.toml changes them": _RECIPE,
     "the package's own tissue detection; embed --tissue otsu-watershed takes the paper's": _RECIPE,
     'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss': _RECIPE,
     "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it": _RECIPE,

@@ -29,6 +29,7 @@ OUT_OF_REACH = {
     "cells/membrane/train_membrane_net.py": "a program of its own, run in a terminal",
     "cli/bag_training.py": "training is started in a terminal",
     "cli/classifier_training.py": "training is started in a terminal",
+    "cli/comparison.py": "training is started in a terminal",
     "cli/embed.py": "slides are embedded in a terminal",
     "cli/example.py": "examples are made in a terminal",
     "cli/indicators.py": "a verb that QuPath does not start",
