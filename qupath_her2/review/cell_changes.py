@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
+import shapely
 
 from qupath_her2.cells.existing_cells import ring_centroid
 from qupath_her2.project.exchange.cell_files import read_cells
@@ -85,6 +86,18 @@ class WrittenCells:
             for row in np.flatnonzero(has_ring & (first < _SAME_PX)).tolist():
                 if np.abs(table.outline(row) - ring).max() < _SAME_PX:
                     return path, table, row
+        return None
+
+    def find_place(self, x: float, y: float) -> tuple[Path, CellTable, int] | None:
+        """Return run, table and row of the cell of the current run whose outline holds a point, px; None for none."""
+        for path in self._runs[:1]:
+            table = self._table(path)
+            if table is None or not len(table):
+                continue
+            row = int(np.hypot(*(table.centroid_xy - (x, y)).T).argmin())
+            ring = table.outline(row)
+            if len(ring) >= 3 and shapely.Polygon(ring).contains(shapely.Point(x, y)):
+                return path, table, row
         return None
 
     def _table(self, path: Path) -> CellTable | None:

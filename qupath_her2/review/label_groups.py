@@ -173,6 +173,9 @@ def _image_cells(
         if one.code == NOT_TUMOUR:
             continue
         place = written.find(UUID(one.uuid)) if _is_uuid(one.uuid) else None
+        # Cells of runs that are gone, and annotations of a graded class, are known by their place.
+        if place is None and one.x and one.y:
+            place = written.find_place(float(one.x), float(one.y))
         if place is None:
             lost["of an unknown UUID, of no result that is left"] += 1
             continue

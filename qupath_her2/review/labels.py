@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
 NOT_TUMOUR = 255
 _CODES = {"negative": 0, "0": 0, "1": 1, "1+": 1, "2": 2, "2+": 2, "3": 3, "3+": 3, "x": NOT_TUMOUR}
 _COLUMNS = ("image", "uuid", "reader", "value")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,9 @@ def _label(row: dict[str, str | None], name: str, line: int, problems: list[str]
         )
         return None
     reader = values["reader"] or Path(name).stem
+    if not all(_NUMBER.fullmatch(values[axis]) for axis in ("x", "y")):
+        # The UUID alone is enough.
+        values["x"] = values["y"] = ""
     return CellLabel(
         values["image"], values["uuid"].casefold(), code, reader, False, values["x"], values["y"]
     )

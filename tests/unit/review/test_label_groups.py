@@ -30,6 +30,20 @@ def test_groups_are_of_one_scanner_and_laboratory(tmp_path):
     assert own[:5].tolist() == images[0].table.column("HER2: Membrane own DAB OD")[:5].tolist()
 
 
+def test_a_label_of_an_unknown_uuid_is_found_by_its_place(tmp_path):
+    image = labelled_image(tmp_path, "1_case", scale=1.5)[0]
+    unknown = "0b2f5c1e-9f0a-8c9e-8a57-33d2f1c0a0"
+    x, y = image.table.centroid_xy[7].tolist()
+    labels = [
+        CellLabel("1_case", f"{unknown}01", 2, "Anna", True, f"{x + 1:.2f}", f"{y:.2f}"),
+        CellLabel("1_case", f"{unknown}02", 2, "Anna", True, f"{x + 10:.2f}", f"{y:.2f}"),
+    ]
+    groups, notes = label_groups(tmp_path, image.refs, labels, lambda _: "", reach_deg=10)
+    own = image.table.column("HER2: Membrane own DAB OD")
+    assert groups[0].cells.estimates.own_od.tolist() == [float(own[7])]
+    assert "1 labelled cell of an unknown UUID" in notes[0]
+
+
 def test_lost_labels_are_named_and_the_rest_is_used(tmp_path):
     images = [labelled_image(tmp_path, f"{n}_case", scale=1.5)[0] for n in (1, 2, 3)]
     labels = [label(images[0], 0, 1), label(images[1], 0, 1), label(images[2], 0, 2)]
