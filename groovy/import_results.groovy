@@ -34,7 +34,7 @@ def defaults = [her2: exchangeFolder, run: runFolder, dryRun: dryRun, "replace-l
 def settings = her2("Her2Arguments").parse(args as List<String>, defaults)
 def entry = getProjectEntry()
 if (entry == null && !settings.run)
-    throw new IllegalStateException("No image of the project is open. Open one, or use Run > Run for project.")
+    throw new IllegalStateException(her2("Her2Scope").noImage(project, "there is nothing to import into"))
 
 def folder = her2("Her2Arguments").exchangeFolder(project, settings.her2)
 def importer = her2("Her2Import").getConstructor(Project, File).newInstance(project, folder)

@@ -27,9 +27,7 @@ def options = []            // e.g. ["pixel-size-um=0.25", "force"]
 checkMinVersion("0.5.0")
 def entry = getProjectEntry()
 if (entry == null)
-    throw new IllegalStateException("No image of a project is open, so there is nothing to search. Open a project " +
-        "(File > Project > Open project) and one of its images. No project yet: File > Project > Create project, " +
-        "choose an empty folder, then File > Project > Add images.")
+    throw new IllegalStateException(her2("Her2Scope").noImage(getProject(), "there is nothing to search"))
 
 def settings = options + (args as List<String>)
 def scoring = her2("Her2Scoring").proposing(getProject(), getCurrentImageData(), exchangeFolder, settings)

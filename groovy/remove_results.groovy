@@ -25,8 +25,7 @@ def dryRun = false          // report what would change, without changing anythi
 checkMinVersion("0.5.0")
 def entry = getProjectEntry()
 if (entry == null)
-    throw new IllegalStateException("No image of a project is open. Open one, use Run > Run for project, " +
-        "or start QuPath with: script remove_results.groovy -p project.qpproj")
+    throw new IllegalStateException(her2("Her2Scope").noImage(getProject(), "there is nothing to remove"))
 
 def settings = her2("Her2Arguments").parse(args as List<String>, [her2: exchangeFolder, dryRun: dryRun])
 def folder = her2("Her2Arguments").exchangeFolder(getProject(), settings.her2)

@@ -42,8 +42,12 @@ println "HER2_STARTUP_OK former=${former ?: ""}"
 
 /** The start-up script that the user had before; read without the library, which is not compiled yet. */
 String formerScript() {
-    def config = new File(new File(this.class.protectionDomain.codeSource.location.toURI()).parentFile, "her2.json")
-    if (!config.isFile())
+    // QuPath compiles scripts from their text, so that only its own variable says where this one lies.
+    def run = binding.variables["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def places = [run ? new File(run as String).parentFile : null, user ? new File(user.toFile(), "her2") : null]
+    def config = places.findAll { it != null }.collect { new File(it, "her2.json") }.find { it.isFile() }
+    if (config == null)
         return null
     return new Gson().fromJson(config.getText("UTF-8"), Map).former_startup
 }

@@ -30,7 +30,7 @@ class Her2Choices {
                     biopsy   : "Biopsy"],
         regions  : [drawn         : "Tumor annotations",
                     "find-tumour" : "Tumor annotations; where there are none, tumour that HER2 finds",
-                    "whole-tissue": "All tissue"],
+                    "whole-tissue": "Tumor annotations; where there are none, all tissue"],
         scope    : [open      : "The open image",
                     (PICKED)  : "Images that I pick",
                     unscored  : "Images without a score",

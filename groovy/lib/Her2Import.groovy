@@ -229,8 +229,9 @@ class Her2Import {
     /** The message after a removal or a dry run. */
     private String removed(Map<String, Object> n) {
         String what = n.get("what") ?: "Nothing"
-        String message = "${dryRun ? 'Dry run: ' : ''}$what removed, ${n.get('edited')} that you edited kept, " +
-            "${n.get('restored')} existing cells have their previous class again."
+        String again = n.get("restored") == 0 ? "" :
+            ", ${n.get('restored')} existing cells have their previous class again"
+        String message = "${dryRun ? 'Dry run: ' : ''}$what removed, ${n.get('edited')} that you edited kept$again."
         return n.get("lost") == 0 ? message : "$message ${n.get('lost')} were kept because the folder of their run " +
             "is gone, so your edits cannot be told from the result. Delete them in QuPath if they are not needed."
     }

@@ -73,7 +73,7 @@ class Her2Menu {
         try {
             if (window.getProject() == null)
                 throw new IllegalStateException("No project is open. Open one (File > Project > Open project), or " +
-                    "start one with the open image: File > Project > Create project, then Add images.")
+                    "make one: File > Project > Create project, choose an empty folder, then Add images.")
             Her2Order order = dialog.apply(window.getProject())
             if (order != null)
                 start(window, folder, order.script, order.arguments)

@@ -57,6 +57,7 @@ class Her2ResultBox {
         scrolled.setStyle("-fx-background-color: transparent;")
         VBox all = new VBox(scrolled, buttons(stage))
         stage.setScene(new Scene(all))
+        stage.setOnShown { Her2Window.centre(stage, window) }
         stage.show()
     }
 

@@ -11,6 +11,8 @@ class Her2ResultText {
     /** Rows shown for regions; more would not fit into a box, and the report has them all. */
     private static final int SHOWN_REGIONS = 12
     private static final int SHOWN_WARNINGS = 5
+    /** Characters of a UUID by which Python calls a region without a name. */
+    private static final int ID_END = 8
     private static final List<String> CLASSES = ["Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"]
     private static final String AGAIN = "Score the image again."
     /** Start of lines with warnings, which are read from the score. */
@@ -32,9 +34,10 @@ class Her2ResultText {
         sentence = lines[0]
         JsonObject score = Her2Json.read(new File(run, "score.json"), AGAIN)
         JsonObject regions = Her2Json.object(score, "regions")
-        notes = lines.drop(1) + notes(score)
-        warnings = Her2Json.texts(score, "warnings")
-        table = table(score, regions, Her2Json.read(new File(run, "run.json"), AGAIN))
+        notes = lines.drop(1) + notes(score, sentence)
+        Map<String, String> names = names(Her2Json.read(new File(run, "run.json"), AGAIN))
+        warnings = Her2Json.texts(score, "warnings").collect { String it -> named(it, names) }
+        table = table(score, regions, names)
         isScored = Her2Json.text(score, "score") != null ||
             regions.keySet().any { String id -> Her2Json.text(Her2Json.object(regions, id), "score") != null }
         explanation = table.isEmpty() ? null : explanation(score)
@@ -46,10 +49,12 @@ class Her2ResultText {
         return new Her2ResultText(run, lines)
     }
 
-    private static List<String> notes(JsonObject score) {
+    private static List<String> notes(JsonObject score, String sentence) {
         List<String> found = []
         String origin = Her2Json.text(score, "guideline_origin")
-        found.add("Guideline: ${Her2Json.text(score, 'guideline')}${origin ? ' (' + origin + ')' : ''}.".toString())
+        String guideline = "Guideline: ${Her2Json.text(score, 'guideline')}${origin ? ' (' + origin + ')' : ''}."
+        if (!sentence.contains(guideline))
+            found.add(guideline)
         Double cells = Her2Json.number(score, "cells_to_next_score")
         if (cells != null)
             found.add(cells == 1 ? "One cell in another class would change the score." :
@@ -59,14 +64,13 @@ class Her2ResultText {
         return found
     }
 
-    private static List<List<String>> table(JsonObject score, JsonObject regions, JsonObject record) {
+    private static List<List<String>> table(JsonObject score, JsonObject regions, Map<String, String> names) {
         List<List<String>> rows = []
         if (Her2Json.object(score, "shares").size() == 0)
             return rows
         rows.add(["", "Score", "Cells", "Negative", "1+", "2+", "3+", "H-score"])
         rows.add(row("Image", score))
         int more = regions.size() - SHOWN_REGIONS
-        Map<String, String> names = names(record)
         for (String id : regions.keySet().take(SHOWN_REGIONS))
             rows.add(row(names.get(id) ?: "Region", Her2Json.object(regions, id)))
         if (more > 0)
@@ -101,6 +105,14 @@ class Her2ResultText {
                 name ?: "${Her2Json.text(region, 'class') ?: 'Region'} $unnamed".toString())
         }
         return found
+    }
+
+    /** A warning in which regions without a name, told by the end of their UUID, are called as in the table. */
+    private static String named(String warning, Map<String, String> names) {
+        String shown = warning
+        for (Map.Entry<String, String> region : names.entrySet())
+            shown = shown.replace(region.key.takeRight(ID_END), region.value)
+        return shown
     }
 
     private static String explanation(JsonObject score) {

@@ -80,6 +80,16 @@ class Her2Scope {
         return all.findAll { ProjectImageEntry<BufferedImage> it -> it.getImageName() in names || it.getID() in ids }
     }
 
+    /** What to do where no image is open; `so` says what cannot be done. */
+    static String noImage(Project<?> project, String so) {
+        if (project == null)
+            return "No image of a project is open, so $so. Open a project (File > Project > Open project) and one of " +
+                "its images. No project yet: File > Project > Create project, choose an empty folder, then " +
+                "File > Project > Add images."
+        return project.isEmpty() ? "The project has no images, so $so. Add some: File > Project > Add images." :
+            "No image is open, so $so. Double-click one in the list of the Project tab."
+    }
+
     private static boolean isScored(ProjectImageEntry<BufferedImage> entry) {
         String score = Her2Import.computedScore(entry)
         return score != null && score != "not assessable"

@@ -22,6 +22,8 @@ class Her2Scoring {
     /** Argument: objects of ours whose run is gone are replaced. */
     private static final String REPLACE = "replace-lost"
     private static final String NOTE = "Research use only."
+    /** Options that look beyond the drawn regions, for which a part of the pixels is not enough. */
+    private static final List<String> EVERYWHERE = ["whole-tissue", "find-tumour"].asImmutable()
     /** Warnings shown with a result; more would not fit into a dialog, and the report has them all. */
     private static final int SHOWN_WARNINGS = 5
 
@@ -237,6 +239,8 @@ class Her2Scoring {
         export.withCells = verb.needsCells(given)
         export.open = (Map) open()
         export.cancelled = progress
+        // Of formats and servers that only QuPath opens, the part with the drawn regions is written as OME-TIFF.
+        export.withPixels = !verb.isProposing() && !given.any { String it -> it in EVERYWHERE }
         try {
             export.run(entries.collect { ProjectImageEntry<BufferedImage> it -> it.getID() })
         } catch (CancellationException ignored) {

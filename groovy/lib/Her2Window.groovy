@@ -2,7 +2,11 @@ import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import javafx.application.Platform
 import javafx.beans.property.BooleanProperty
+import javafx.scene.control.ButtonType
+import javafx.scene.control.Dialog
 import javafx.scene.control.Label
+import javafx.stage.Stage
+import javafx.stage.Window
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.prefs.PathPrefs
@@ -19,6 +23,7 @@ class Her2Window {
 
     /** Preference: whether the user agreed that unsaved changes are saved together with results. */
     private static final String SAVING = "her2SaveChangesWithResults"
+    private static final double TEXT_WIDTH = 420
 
     /** Whether an image is open in the window; images that *Run for project* opens for a script are not. */
     static boolean isShown(ImageData<?> image) {
@@ -105,8 +110,30 @@ class Her2Window {
 
     /** Show a message that stays until it is closed; the script continues. */
     static void show(String title, String text) {
-        if (QuPathGUI.getInstance() != null)
-            Platform.runLater { Dialogs.showMessageDialog(title, Her2Words.inQuPath(text)) }
+        QuPathGUI window = QuPathGUI.getInstance()
+        if (window == null)
+            return
+        Platform.runLater {
+            Label label = new Label(Her2Words.inQuPath(text))
+            label.setWrapText(true)
+            label.setPrefWidth(TEXT_WIDTH)
+            label.setMinHeight(Label.USE_PREF_SIZE)
+            box(window, title, label)
+        }
+    }
+
+    private static void box(QuPathGUI window, String title, Label content) {
+        Dialog<ButtonType> dialog = Dialogs.builder().owner(window.getStage()).title(title).content(content)
+            .buttons(ButtonType.OK).resizable().build()
+        dialog.setOnShown { centre(dialog.getDialogPane().getScene().getWindow(), window) }
+        dialog.showAndWait()
+    }
+
+    /** Move a box to the middle of QuPath's window: one that opens while another closes may lie half off the screen. */
+    static void centre(Window box, QuPathGUI window) {
+        Stage over = window.getStage()
+        box.setX(Math.max(0.0d, over.getX() + (over.getWidth() - box.getWidth()) / 2))
+        box.setY(Math.max(0.0d, over.getY() + (over.getHeight() - box.getHeight()) / 2))
     }
 
     /** Ask for one of several choices, the first of which is proposed; throws Her2Cancelled on Cancel. */
@@ -119,12 +146,13 @@ class Her2Window {
 
     /** Show a table in a monospaced font, so that its columns line up. */
     static void showTable(String title, String text) {
-        if (QuPathGUI.getInstance() == null)
+        QuPathGUI window = QuPathGUI.getInstance()
+        if (window == null)
             return
         Platform.runLater {
             Label label = new Label(Her2Words.inQuPath(text))
             label.setStyle("-fx-font-family: 'monospaced';")
-            Dialogs.showMessageDialog(title, label)
+            box(window, title, label)
         }
     }
 

@@ -32,6 +32,8 @@ class Her2Words {
             'has no class; if it holds tumour, right-click it > Set classification > Tumor',
         '(has no class that is known here; .+), or score .+ under \\[regions\\] in her2\\.toml': '$1',
         '; `qupath-her2 regions` lists them': '',
+        '(\\d+) feature\\w? of the region file set aside, the first: feature \\d+ \\([^)]*\\)':
+            'Annotations that were not used: $1. The first',
         'excluded; pass --keep-controls to include it': 'excluded',
 
         // Removing them forgets which were deleted.

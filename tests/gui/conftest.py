@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.groovy.conftest import pytest_generate_tests
+from tests.groovy.conftest import _compiled, pytest_generate_tests
 
-__all__ = ["pytest_generate_tests"]
+__all__ = ["_compiled", "pytest_generate_tests"]

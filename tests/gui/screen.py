@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.qupath import QuPath
+from tests.helpers.qupath import QuPath, java_options
 
 WATCH = Path(__file__).parent / "scripts" / "watch.groovy"
 PROGRAMS = ("Xvfb", "openbox", "xdotool", "import")
@@ -76,18 +76,19 @@ class Screen:
             time.sleep(0.3)
         raise AssertionError(f"Not seen within {patience_s:.0f} s: {what}. There are {self.texts()}")
 
-    def wait_for(self, text: str) -> dict[str, Any]:
-        """Wait until a text is on the screen, and return the latest one with its position."""
-        state = self.wait(lambda s: _having(s, text), f"'{text}'")
-        return _having(state, text)[-1]
+    def wait_for(self, text: str, kind: str | None = None) -> dict[str, Any]:
+        """Wait until a text is on the screen, in a node of this kind, and return the latest one with its position."""
+        state = self.wait(lambda s: _having(s, text, kind), f"'{text}'")
+        return _having(state, text, kind)[-1]
 
-    def click(self, text: str) -> None:
+    def click(self, text: str, kind: str | None = None, *, times: int = 1) -> None:
         """Click on a text once it is there and no longer moves."""
-        before, now = None, self.wait_for(text)
+        before, now = None, self.wait_for(text, kind)
         while before is None or (before["x"], before["y"]) != (now["x"], now["y"]):
             time.sleep(0.7)
-            before, now = now, self.wait_for(text)
-        self._xdotool("mousemove", str(int(now["x"])), str(int(now["y"])), "click", "1")
+            before, now = now, self.wait_for(text, kind)
+        self._move(int(now["x"]), int(now["y"]))
+        self._click(times)
 
     def choose(self, *path: str) -> None:
         """Click through a menu."""
@@ -106,6 +107,55 @@ class Screen:
         self._xdotool("type", "--delay", "20", str(path))
         self._xdotool("key", "Return")
         self.until(lambda: not self._is_open(title), f"the end of '{title}'")
+
+    def press(self, *keys: str) -> None:
+        """Press keys, such as `r`, `Delete` or `ctrl+r`, in the window that has the focus."""
+        for key in keys:
+            self._xdotool("key", key)
+            time.sleep(0.3)
+
+    def at(self, x: float, y: float) -> tuple[int, int]:
+        """The place on the screen of a point of the image, full-resolution px."""
+        found = self.ask(
+            "def viewer = qupath.getViewer(); def point = viewer.imagePointToComponentPoint("
+            f"new java.awt.geom.Point2D.Double({x}, {y}), null, false); "
+            "def there = viewer.getView().localToScreen(point.getX(), point.getY()); "
+            "[there.getX(), there.getY()]"
+        )
+        return round(found[0]), round(found[1])
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at a point of the image, move through the others, and release it."""
+        places = [self.at(*point) for point in points]
+        self._move(*places[0])
+        self._xdotool("mousedown", "1")
+        for place in places[1:]:
+            self._move(*place)
+        self._xdotool("mouseup", "1")
+        time.sleep(0.5)
+
+    def click_image(self, x: float, y: float, *, button: int = 1, times: int = 1) -> None:
+        """Click on a point of the image."""
+        self._move(*self.at(x, y))
+        self._click(times, button)
+        time.sleep(0.5)
+
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        """Hold a key, such as `ctrl`."""
+        self._xdotool("keydown", key)
+        try:
+            yield
+        finally:
+            self._xdotool("keyup", key)
+
+    def _click(self, times: int, button: int = 1) -> None:
+        self._xdotool("click", "--repeat", str(times), "--delay", "60", str(button))
+
+    def _move(self, x: int, y: int) -> None:
+        self._xdotool("mousemove", str(x), str(y))
+        # QuPath drops a drag whose events come in one burst.
+        time.sleep(0.15)
 
     def _is_open(self, title: str) -> bool:
         words = ["xdotool", "search", "--onlyvisible", "--name", title]
@@ -156,15 +206,15 @@ class Screen:
         return {**os.environ, "DISPLAY": self.display}
 
 
-def _having(state: dict[str, Any], text: str) -> list[dict[str, Any]]:
-    return [found for found in state["texts"] if found["text"] == text]
+def _having(state: dict[str, Any], text: str, kind: str | None) -> list[dict[str, Any]]:
+    return [found for found in state["texts"] if found["text"] == text and kind in (None, found["kind"])]
 
 
 @contextmanager
 def screen(
     qupath: QuPath,
-    project: Path,
-    image: str,
+    project: Path | None,
+    image: str | None,
     private: Path,
     *,
     python: Path,
@@ -172,7 +222,7 @@ def screen(
     first: Path | None = None,
     programs: Path | None = None,
 ) -> Iterator[Screen]:
-    """Open an image of a project in QuPath's window.
+    """Open an image of a project in QuPath's window; without a project, an empty window.
 
     `first` is a script to run when the window is open; `programs` is a folder of programs that take precedence over
     the system's, and of the desktop's settings for programs.
@@ -195,13 +245,15 @@ def screen(
             **os.environ,
             "DISPLAY": display,
             **_with_programs(programs),
-            "JAVA_TOOL_OPTIONS": " ".join(f'-D{name}="{value}"' for name, value in options.items()),
+            "JAVA_TOOL_OPTIONS": java_options(options),
         }
-        words = [str(qupath.launcher), "-q", "-p", str(project), "-i", image]
+        words = [str(qupath.launcher), "-q"]
+        for option, value in (("-p", project), ("-i", image)):
+            words += [] if value is None else [option, str(value)]
         log = stack.enter_context((private / "qupath.log").open("wb"))
         process = stack.enter_context(_running(words, environment, log))
         shown = Screen(display, watch, process)
-        shown.wait(lambda s: s["image"] == image, f"image '{image}' open")
+        shown.wait(lambda s: "titles" in s and s["image"] == image, f"image '{image}' open")
         yield shown
 
 
