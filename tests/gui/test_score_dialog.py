@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.groovy.fields import make_fields, python_program
+from tests.gui.hand import select
 from tests.gui.screen import WINDOW_MARKS, Screen
 from tests.gui.test_menu_items import choose, opened
 from tests.helpers.qupath import QuPath
@@ -13,13 +14,6 @@ from tests.helpers.qupath import QuPath
 pytestmark = WINDOW_MARKS
 RECORDED = "As recorded for the image; else ASCO/CAP breast 2018/2023"
 BIOPSY = "CAP/ASCP/ASCO gastric 2016, biopsy"
-
-
-def select(shown: Screen, now: str, wanted: str) -> None:
-    """Open the list that shows `now`, and choose from it."""
-    shown.click(now)
-    shown.click(wanted)
-    shown.wait(lambda s: [t["text"] for t in s["texts"]].count(now) <= 1, f"'{wanted}' instead of '{now}'")
 
 
 def guideline(shown: Screen) -> str:
@@ -39,6 +33,7 @@ def test_choices_are_used_and_repeated_in_one_click(qupath: QuPath, tmp_path: Pa
         shown.wait(lambda s: s["metadata"].get("HER2 guideline", "").startswith(BIOPSY), "the guideline")
         kept = json.loads((fields.her2 / "choices.json").read_bytes())["score"]
         assert (kept["guideline"], kept["specimen"], kept["scope"]) == ("gastric", "biopsy", "open")
+        shown.box("Research use only.")
         shown.picture(tmp_path / "gastric.png")
 
     again = tmp_path / "again"
@@ -46,6 +41,7 @@ def test_choices_are_used_and_repeated_in_one_click(qupath: QuPath, tmp_path: Pa
     with opened(fields, again, python_program(tmp_path), image="case02") as shown:
         choose(shown, "Score open image")
         shown.wait(lambda s: s["metadata"].get("HER2 guideline", "").startswith(BIOPSY), "the same guideline")
+        shown.box("Research use only.")
         shown.picture(tmp_path / "repeated.png")
 
 
