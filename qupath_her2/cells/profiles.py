@@ -117,10 +117,11 @@ class Profile:
     classifier: ClassModel | None = None
 
     def __post_init__(self) -> None:
-        if _NAME.fullmatch(self.name) is None:
+        # `auto` and `none` ask for no profile of that name.
+        if _NAME.fullmatch(self.name) is None or self.name in ("auto", "none"):
             raise SettingsError(
-                f"Profile name {self.name!r} is no name of a file. Use letters, digits, '.', '_' and '-', e.g. "
-                "'lab-a-2026'."
+                f"Profile name {self.name!r} is no name of a profile and its file. Use letters, digits, '.', '_' "
+                "and '-', e.g. 'lab-a-2026'."
             )
 
     @property

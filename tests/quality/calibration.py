@@ -17,6 +17,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.cells.membrane.class_model import model_features
 from qupath_her2.cells.membrane.grading import Estimates, GradingSettings
 from qupath_her2.review.cut_point_fit import (
@@ -38,6 +39,8 @@ FIRST_SEED = 910_000
 STEPS = (4, 8, 12, 16, 24, 32, 48, 64, 96)
 _UM_PX = 0.5
 _SIDE_PX = 700
+#: Shares of classes of three cases as they come: mostly 0, mostly 1+, mostly 3+.
+SKEWED = ((0.78, 0.14, 0.05, 0.03), (0.3, 0.5, 0.15, 0.05), (0.05, 0.1, 0.15, 0.7))
 #: Accuracy within this of what all labels give is as good.
 _AS_GOOD = 0.015
 
@@ -175,6 +178,42 @@ def _mask(n: int, rows: Sequence[int]) -> NDArray[np.bool_]:
     return mask
 
 
+def skewed(case: DrawnCase, shares: Sequence[float], seed: int) -> DrawnCase:
+    """Return a case of which as many cells are kept as its classes have these shares.
+
+    Parameters
+    ----------
+    case : with cells of all classes.
+    shares : of the classes 0, 1+, 2+, 3+; they add up to 1.
+    seed : of the choice.
+    """
+    rng = np.random.default_rng(seed)
+    by_class = [np.flatnonzero(case.cells.label == code) for code in range(4)]
+    total = min(len(found) / share for found, share in zip(by_class, shares, strict=True))
+    rows = np.sort(
+        np.concatenate(
+            [
+                rng.choice(found, int(total * share), replace=False)
+                for found, share in zip(by_class, shares, strict=True)
+            ]
+        )
+    )
+    table = case.queue.table
+    cell_xy, cell_offsets = select_rings(table.cell_xy, table.cell_offsets, rows)
+    seen = replace(
+        table,
+        uuid=table.uuid[rows],
+        centroid_xy=table.centroid_xy[rows],
+        cell_xy=cell_xy,
+        cell_offsets=cell_offsets,
+        nucleus_offsets=np.zeros(len(rows) + 1, np.int64),
+        region=table.region[rows],
+        measurements=table.measurements[rows],
+        cell_class=table.cell_class[rows],
+    )
+    return DrawnCase(case.cells.where(_mask(len(case.cells), rows.tolist())), replace(case.queue, table=seen))
+
+
 def transfer(cases: Sequence[DrawnCase], n_labelled: int = 3, n_labels: int = 60) -> Transfer:
     """Calibrate on cells that the queue chooses in the first cases, and judge the other cases.
 
@@ -231,14 +270,20 @@ def main() -> None:
             f"{100 * found.before:.1f} % -> {100 * found.after:.1f} % right, {found.n_labels} labels of 3 cases",
             flush=True,
         )
-        curve = label_curve(cases)
-        for n, queue, random in zip(curve.labels, curve.queue, curve.random, strict=True):
-            print(f"  {n:4d} labels: queue {100 * queue:.1f} %, random {100 * random:.1f} %")
-        print(
-            f"  all labels {100 * curve.all_labels:.1f} %; within 1.5 points of that from: queue "
-            f"{curve.needed(curve.queue)}, random {curve.needed(curve.random)} labels",
-            flush=True,
-        )
+        _say(label_curve(cases), "cells of all classes alike in the labelled cases")
+        first = [skewed(case, shares, i) for i, (case, shares) in enumerate(zip(cases, SKEWED, strict=False))]
+        _say(label_curve([*first, *cases[3:]]), "labelled cases of mostly 0, 1+ and 3+ cells")
+
+
+def _say(curve: Curve, of: str) -> None:
+    print(f"  {of}:")
+    for n, queue, random in zip(curve.labels, curve.queue, curve.random, strict=True):
+        print(f"  {n:4d} labels: queue {100 * queue:.1f} %, random {100 * random:.1f} %")
+    print(
+        f"  all labels {100 * curve.all_labels:.1f} %; within 1.5 points of that from: queue "
+        f"{curve.needed(curve.queue)}, random {curve.needed(curve.random)} labels",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

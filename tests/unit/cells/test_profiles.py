@@ -80,6 +80,12 @@ def test_a_torn_file_is_named(tmp_path):
         read_profile(path)
 
 
-def test_a_name_must_be_that_of_a_file():
-    with pytest.raises(SettingsError, match="no name of a file"):
-        Profile("../lab", PLACE, GradingSettings())
+@pytest.mark.parametrize("name", ["../lab", "", "auto", "none", "a b"])
+def test_a_name_must_be_that_of_a_file(name):
+    with pytest.raises(SettingsError, match="no name of a profile"):
+        Profile(name, PLACE, GradingSettings())
+
+
+def test_cut_points_that_a_person_set_by_hand_are_a_profile(tmp_path):
+    by_hand = Profile("by-hand", PLACE, GradingSettings(faint_od=0.05), {"set_by": "Anna"})
+    assert read_profile(write_profile(tmp_path / "by-hand.json", by_hand)) == by_hand

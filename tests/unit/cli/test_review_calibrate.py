@@ -89,4 +89,4 @@ def test_a_name_of_no_file_is_refused(tmp_path, name):
     lines = write_labels(tmp_path / "labels.csv", drawn_labels(images))
     code, _, err = call("review", "calibrate", her2.parent, "--labels", lines, "--name", name)
     assert code == (1 if name else 0)
-    assert ("no name of a file" in err) == bool(name)
+    assert ("no name of a profile" in err) == bool(name)
