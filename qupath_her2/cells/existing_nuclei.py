@@ -48,11 +48,14 @@ class NucleiOfExisting:
         bool (M), a zone of the usual size in the middle of a cell without any nucleus.
     of_cell
         int64 (K), index of each cell's nucleus; copies of the same cell share one.
+    is_detected
+        bool (K), whether that nucleus was detected.
     """
 
     nuclei: Nuclei
     is_stand_in: NDArray[np.bool_]
     of_cell: NDArray[np.int64]
+    is_detected: NDArray[np.bool_]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -208,6 +211,7 @@ def nuclei_of_existing(
         ),
         np.concatenate([np.zeros(int(free.sum()), bool), is_stand_in[kept]]),
         of_cell.astype(np.int64),
+        np.asarray(best >= 0),
     )
 
 

@@ -23,6 +23,7 @@ from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
 from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut_warning
+from qupath_her2.cells.quality.empty_outlines import empty_outlines_warning
 from qupath_her2.cells.quality.image_quality import (
     ImageQuality,
     assess_image,
@@ -314,7 +315,8 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    doubt = check_nuclei(found.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    # An existing cell without one is measured as another program outlined it, which says nothing about the scale.
+    doubt = check_nuclei(found.nucleus_radii_um[found.is_detected], blobs_um, pixel_size_um, s.scale)
     proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     if tumour:
@@ -322,7 +324,7 @@ def measure_cells(
         found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
         doubt, scale_refusal = _tumour_scale(found, doubt, blobs_um, pixel_size_um, s)
         refusal = refusal or search.refusal or scale_refusal
-    warnings += [doubt.sentence()] if doubt else []
+    warnings += _sentences(doubt, found)
     measured = _finish(found, existing, region_map, refusal, warnings, s, quality.edge_blur_um)
     return replace(measured, proposed=proposed, cut=cut)
 
@@ -348,6 +350,12 @@ def _tumour_scale(
         return doubt, None
     doubt = check_nuclei(tumour.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
     return doubt, check_tumour_scale(doubt, s.quality.max_pixel_size_um)
+
+
+def _sentences(doubt: ScaleDoubt | None, found: TileCells) -> list[str]:
+    """Return the warnings that need the nuclei found."""
+    empty = empty_outlines_warning(found.is_detected)
+    return [*([doubt.sentence()] if doubt else []), *([empty] if empty else [])]
 
 
 def _refused_at_once(

@@ -85,8 +85,8 @@ class _OutlinedCells:
         float64 (K, 2), where the cell lies, pixels of the tile: the centre of its nucleus as its source gives it.
     existing_index
         int64 (K), index of the existing cell, `NEW_CELL` for a detected one.
-    uncertainty, is_tumour
-        float32 (K) and bool (K), see `TileCells`.
+    uncertainty, is_tumour, is_detected
+        float32 (K), bool (K) and bool (K), see `TileCells`.
     """
 
     nuclei: Nuclei
@@ -96,6 +96,7 @@ class _OutlinedCells:
     existing_index: NDArray[np.int64]
     uncertainty: NDArray[np.float32]
     is_tumour: NDArray[np.bool_]
+    is_detected: NDArray[np.bool_]
 
 
 def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
@@ -129,7 +130,8 @@ def _detect(work: TileWork, tile: Tile, box: TileBox) -> _OutlinedCells:
     radii = np.where(found.is_stand_in[:, None], np.float32(0), found.nuclei.radii)
     nuclei = Nuclei(found.nuclei.centre, radii)
     unknown = np.full(len(place), np.nan, np.float32)
-    return _OutlinedCells(nuclei, outlines, found.of_cell, place, index, unknown, np.ones(len(place), bool))
+    every = np.ones(len(place), bool)
+    return _OutlinedCells(nuclei, outlines, found.of_cell, place, index, unknown, every, found.is_detected)
 
 
 def _new_cells(
@@ -138,7 +140,8 @@ def _new_cells(
     """Return newly detected cells, one for each nucleus."""
     n = len(nuclei)
     new = np.full(n, NEW_CELL, np.int64)
-    return _OutlinedCells(nuclei, outlines, np.arange(n), nuclei.centre, new, uncertainty, is_tumour)
+    every = np.ones(n, bool)
+    return _OutlinedCells(nuclei, outlines, np.arange(n), nuclei.centre, new, uncertainty, is_tumour, every)
 
 
 def _segmented_box(work: TileWork, box: TileBox) -> Box:
@@ -278,6 +281,7 @@ def _take(
         blur_um,
         cells.uncertainty[keep],
         cells.is_tumour[keep],
+        cells.is_detected[keep],
         np.zeros((len(keep), 0), np.float32),
         np.full(len(keep), np.nan, np.float32),
     )

@@ -48,6 +48,8 @@ class TileCells:
         float32 (N), of a Bayesian network, see `network_cells_in_tile`; NaN for all other sources.
     is_tumour
         bool (N), False for cells that a network takes for no tumour cells, see `network_cells_in_tile`.
+    is_detected
+        bool (N), False for an existing cell in which no nucleus is detected.
     tissue
         float32 (N, F), see `tissue_features`; F = 0 where no tumour is searched for.
     tumour_probability
@@ -67,6 +69,7 @@ class TileCells:
     edge_blur_um: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
     is_tumour: NDArray[np.bool_]
+    is_detected: NDArray[np.bool_]
     tissue: NDArray[np.float32]
     tumour_probability: NDArray[np.float32]
 
@@ -91,6 +94,7 @@ class TileCells:
             RadialProfiles(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
             np.zeros(0, f32),
             np.zeros(0, f32),
+            np.zeros(0, bool),
             np.zeros(0, bool),
             np.zeros((0, 0), f32),
             np.zeros(0, f32),

@@ -76,6 +76,7 @@ def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> T
         rng.uniform(size=n).astype(f32),
         np.full(n, np.nan, f32),
         np.ones(n, bool),
+        np.ones(n, bool),
         np.zeros((n, 0), f32),
         np.full(n, np.nan, f32),
     )

@@ -13,6 +13,7 @@ from qupath_her2.cells.existing_cells import centres_of_existing, polar_radii, s
 from qupath_her2.cells.grid import GridSettings
 from qupath_her2.cells.measure import CellSettings, measure_cells
 from qupath_her2.cells.nuclei.star_contours import polygons
+from qupath_her2.cells.scale import DOUBT
 from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
 from tests.helpers.drawn_planes import STAINS, ArraySlide
 from tests.quality.foreign_outlines import compare_outlines, fields_of, figures_of
@@ -144,6 +145,18 @@ def test_existing_cells_keep_outlines_and_uuids_and_are_measured(kind: str, draw
     assert np.isfinite(table.column("HER2: Membrane completeness")).all()
     error = np.abs(table.column("HER2: Membrane completeness") - truth.completeness[order])
     assert np.median(error) < 0.1
+
+
+def test_pieces_of_membranes_are_said_and_are_no_doubt_of_the_pixel_size(drawn, stains_of, tumour) -> None:
+    field = drawn("3+")
+    # Where a quarter of the way round a cell's outline lies: on its membrane.
+    corners = [ring[len(ring) // 4] for ring in field.truth.cells]
+    pieces = existing(*((shapely.Point(corner).buffer(3), None, False) for corner in corners))
+    warnings = measured(field, pieces, stains_of(field), tumour).warnings
+    assert any("hold no nucleus that is found here" in warning for warning in warnings), warnings
+    assert not any(warning.startswith(DOUBT) for warning in warnings), warnings
+    whole = measured(field, of_truth(field, "cells"), stains_of(field), tumour)
+    assert not any("hold no nucleus" in warning for warning in whole.warnings)
 
 
 @pytest.fixture
