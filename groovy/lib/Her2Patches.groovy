@@ -17,6 +17,10 @@ class Her2Patches extends Her2Table {
     /** Last parts of class names by which QuPath counts a detection as a cell, e.g. in its H-score. */
     private static final List<String> COUNTED = ["Negative", "Positive", "1+", "2+", "3+"]
 
+    /** Beginning of the names of our classes of tiles, and of that of the most attended ones. */
+    private static final String OURS = "HER2 patch "
+    private static final String ATTENTION = OURS + "attention"
+
     final Her2Column box
     final Her2Column probabilities
     /** Names of the probabilities, in column order. */
@@ -33,9 +37,15 @@ class Her2Patches extends Her2Table {
             if (name.substring(name.lastIndexOf(": ") < 0 ? 0 : name.lastIndexOf(": ") + 2) in COUNTED)
                 throw problem("QuPath would count a patch of the class '$name' as a cell")
             // QuPath shares one list of names among measurement lists only if the names are identical string objects.
-            measurementNames.add("HER2: probability $name".toString().intern())
+            measurementNames.add(measurementName(name).intern())
         }
         checkRows()
+    }
+
+    /** Attention of a network on bags is no probability: its value is the rank of the patch in its image, 0..1. */
+    private static String measurementName(String name) {
+        return name.startsWith(ATTENTION) ? "HER2: ${name.substring(OURS.length())}".toString() :
+            "HER2: probability $name".toString()
     }
 
     private void checkRows() {

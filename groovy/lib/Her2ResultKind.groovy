@@ -12,7 +12,8 @@ class Her2ResultKind {
     private static final String PROPOSALS = "proposals"
     /** The names of all our measurements start with this. */
     static final String PREFIX = "HER2: "
-    private static final List<String> PREDICTED = ["HER2: probability ", "HER2: Num patches"].asImmutable()
+    private static final List<String> PREDICTED = ["HER2: probability ", "HER2: attention", "HER2: Num patches"]
+        .asImmutable()
 
     static final List<Her2ResultKind> ALL =
         ["", PREDICTIONS, PROPOSALS].collect { String it -> new Her2ResultKind(it) }.asImmutable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qupath_her2.cli import options as o
+from qupath_her2.cli.training_options import Features
 from qupath_her2.cli.verb import verb
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def predict(
     whole_tissue: o.WholeTissue = False,
     rule: Rule = None,
     cam: Cam = None,
+    features: Features = None,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
     no_qupath: o.NoQuPath = False,
@@ -78,14 +81,17 @@ def predict(
 
     Results go to FOLDER/her2/predictions, and into a QuPath project as tiles with probabilities. They never replace
     a HER2 score. In QuPath, Extensions > HER2 > Network > Show heat map overlays the heat map and Grad-CAM;
-    heatmap.ome.tif of each run opens as an image. A second run only processes what changed.
+    heatmap.ome.tif of each run opens as an image. Of a network on features, tiles hold the attention (its rank in the
+    image), the most attended ones have a class, and the heat map shows it. A second run only processes what changed.
 
     [bold]Example[/bold]
 
     qupath-her2 predict study/project.qpproj --model study/her2/models/se-resnet50/best
     """
+    from qupath_her2.cli.bag_prediction import predict_bags, refuse_features
     from qupath_her2.cli.pull_push import pull_and_push
     from qupath_her2.cli.scoring import run_folder, run_options
+    from qupath_her2.models.bag_checkpoint import is_bag_card
     from qupath_her2.models.card import read_card
     from qupath_her2.project.exchange.images import PREDICTIONS
     from qupath_her2.recipes import RECIPES
@@ -94,6 +100,9 @@ def predict(
 
     # The card names the recipe, so that patches are cut and read as in training without a flag.
     card = read_card(model)
+    if is_bag_card(card):
+        return predict_bags(**{name: value for name, value in locals().items() if name in _FLAGS})
+    refuse_features(features, model)
     recipe = RECIPES.get(card.recipe)
     votes = rule.value if rule in (RuleName.mean, RuleName.majority) else None
     overrides = {
@@ -116,6 +125,10 @@ def predict(
     )
     push = None if no_qupath else pull_and_push(folder, chosen, settings, heap, progress)
     return run_folder(folder, chosen, settings, workers=1, progress=progress, push=push)
+
+
+#: Flags of `predict`, as its function has them.
+_FLAGS = frozenset(inspect.signature(predict).parameters)
 
 
 def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Path | None:

@@ -19,7 +19,9 @@ from tests.groovy.test_writeback_round import ours_in, people
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
-CLASSES = ("HER2 patch 0", "HER2 patch 3+")
+#: The second is that of a network on bags: its value is no probability.
+CLASSES = ("HER2 patch 0", "HER2 patch attention")
+MEASUREMENTS = ("HER2: probability HER2 patch 0", "HER2: attention")
 #: Left, top, width, height, region index; the last tile extends beyond its region.
 BOXES = [(20 + 40 * i, 20 + 40 * j, 40, 40, 0) for j in range(2) for i in range(4)] + [
     (200, 20, 60, 50, 1),
@@ -83,9 +85,7 @@ def test_patches_are_added_kept_and_removed(study: Study) -> None:
         code = table[1].patch_class[i]
         named = None if code == NOT_MEASURED else CLASSES[code]
         assert properties.get("classification", {}).get("name") == named
-        wanted = {
-            f"HER2: probability {n}": p for n, p in zip(CLASSES, table[1].probabilities[i], strict=True)
-        }
+        wanted = dict(zip(MEASUREMENTS, table[1].probabilities[i], strict=True))
         assert properties.get("measurements", {}) == pytest.approx(
             {name: value for name, value in wanted.items() if not np.isnan(value)}, abs=1e-6
         )

@@ -114,6 +114,7 @@ UNTYPED = {
     "This account has no name ({}). Pass --reviewer NAME.": "Needs an account without a name, as in some containers.",
     "Export the image again from QuPath (score it there, or qupath-her2 pull).": _QUPATH,
     # Slide-level learning.
+    "--features needs a network on features, and '{}' reads pixels. Leave it out.": _NETWORK,
     "There are no feature files. Embed the slides first: qupath-her2 embed FOLDER.": _HIDDEN,
     "are of another file than image '{}' is now. Embed it again: qupath-her2 embed FOLDER.": _HIDDEN,
     "slides have no features in '{}': {}. Embed them first: qupath-her2 embed FOLDER.": (

@@ -64,7 +64,12 @@ class CamMap:
 
 
 def overlay_files(
-    table: PatchTable, size: tuple[int, int], pixel_size_um: float | None, cam: CamMap | None
+    table: PatchTable,
+    size: tuple[int, int],
+    pixel_size_um: float | None,
+    cam: CamMap | None,
+    *,
+    title: str = "",
 ) -> dict[str, bytes]:
     """Return the overlay files of an image's patches.
 
@@ -81,6 +86,8 @@ def overlay_files(
         µm per level-0 pixel; None where unknown.
     cam
         From `cam_map`; None without Grad-CAM.
+    title
+        Title of the heat map; "" names the class whose probability it shows.
 
     Returns
     -------
@@ -91,7 +98,7 @@ def overlay_files(
     # Grades are in ascending order, so the last class is the strongest one, or "tumour".
     last = table.class_names[-1]
     files = {"heatmap.png": heat_map_png(planes.values[-1], 1)}
-    overlays = [planes.overlay(f"Probability of {last}", "heatmap.png")]
+    overlays = [planes.overlay(title or f"Probability of {last}", "heatmap.png")]
     colours = {name: patch_colour(name) for name in table.class_names}
     files[HEAT_PYRAMID] = heat_pyramid(planes, pixel_size_um, colours)
     if cam is not None:

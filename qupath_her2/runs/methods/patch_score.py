@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from qupath_her2.records import Region
     from qupath_her2.scoring.votes import VoteSettings
 
-__all__ = ["score_of_patches"]
+__all__ = ["NOT_A_SCORE", "score_of_patches"]
 
 _NO_GUIDELINE = "none"
 #: Ends every reason: a predicted class must never be mistaken for a guideline score.
-_NOT_A_SCORE = "This is the prediction of a network, not a score by a guideline. Research use only."
+NOT_A_SCORE = "This is the prediction of a network, not a score by a guideline. Research use only."
 
 
 def score_of_patches(
@@ -75,7 +75,7 @@ def score_of_patches(
     if head is not None and whole.prediction is not None:
         whole = _by_head(head, card, table, whole)
     if by_core:
-        reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {_NOT_A_SCORE}"
+        reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {NOT_A_SCORE}"
         whole = Score(
             "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="by_core"
         )
@@ -107,7 +107,7 @@ def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Sc
         rule=rule,
     )
     best = f"'{name}' ({rule}, {probabilities.max():.2f})"
-    reason = f"{_patches(prediction.n_patches)} by '{prediction.model}': {best}. {_NOT_A_SCORE}"
+    reason = f"{_patches(prediction.n_patches)} by '{prediction.model}': {best}. {NOT_A_SCORE}"
     return replace(voted, reason=reason, prediction=prediction)
 
 
@@ -132,7 +132,7 @@ def _score(
     """Return the class that the patches of `mask` vote for."""
     found = vote(table.probabilities[mask], _codes(table)[mask], settings=votes)
     if found.n_patches == 0:
-        reason = f"Not assessable: there is no readable patch here. {_NOT_A_SCORE}"
+        reason = f"Not assessable: there is no readable patch here. {NOT_A_SCORE}"
         return Score(
             "not assessable", None, reason, _NO_GUIDELINE, warnings=warnings, refusal_code="no_patches"
         )
@@ -150,7 +150,7 @@ def _score(
     return Score(
         "predicted",
         None,
-        f"{_patches(found.n_patches)} by '{who}': {voted} ({RULES[votes.rule]}{share}). {_NOT_A_SCORE}",
+        f"{_patches(found.n_patches)} by '{who}': {voted} ({RULES[votes.rule]}{share}). {NOT_A_SCORE}",
         _NO_GUIDELINE,
         warnings=warnings,
         prediction=Prediction(who, card.task, name, shares, found.n_patches, RULES[votes.rule]),
