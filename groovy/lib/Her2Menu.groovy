@@ -59,6 +59,7 @@ class Her2Menu {
                 String script = item.value
                 window.installCommand(PLACE + item.key, { start(window, folder, script, null) } as Runnable)
             }
+            window.installCommand(PLACE + "Review…", { review(window) } as Runnable)
             window.installCommand(PLACE + "Network>Predict with a network…", {
                 ask(window, folder) { Project<BufferedImage> project -> Her2PredictDialog.ask(window, project) }
             } as Runnable)
@@ -77,6 +78,15 @@ class Her2Menu {
             Her2Order order = dialog.apply(window.getProject())
             if (order != null)
                 start(window, folder, order.script, order.arguments)
+        } catch (RuntimeException | IOException problem) {
+            report(problem)
+        }
+    }
+
+    /** On the JavaFX thread: show the window that stays open beside the image. */
+    private static void review(QuPathGUI window) {
+        try {
+            Her2ReviewWindow.open(window)
         } catch (RuntimeException | IOException problem) {
             report(problem)
         }

@@ -1,0 +1,40 @@
+import groovy.transform.CompileStatic
+import javafx.scene.control.Label
+import javafx.scene.input.KeyCode
+import javafx.scene.layout.VBox
+
+/**
+ * A tab of the review window: it follows the open image, and takes keys while it is shown.
+ */
+@CompileStatic
+abstract class Her2ReviewPane extends VBox {
+
+    protected final Her2ReviewWindow owner
+
+    protected Her2ReviewPane(Her2ReviewWindow owner) {
+        super(10)
+        this.owner = owner
+        setStyle("-fx-padding: 12;")
+    }
+
+    /** The name of the tab. */
+    abstract String title()
+
+    /** Another image was opened, or this one has another result; null where there is nothing to review. */
+    abstract void show(Her2ReviewImage image)
+
+    /** Whether the tab used the key. */
+    abstract boolean take(KeyCode key)
+
+    /** The tab is shown now, or no longer. */
+    void setActive(boolean isActive) {
+    }
+
+    /** A paragraph that takes the lines it needs. */
+    protected static Label paragraph(String words) {
+        Label label = new Label(words)
+        label.setWrapText(true)
+        label.setMinHeight(Label.USE_PREF_SIZE)
+        return label
+    }
+}
