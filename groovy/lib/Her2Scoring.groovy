@@ -124,6 +124,8 @@ class Her2Scoring {
     Map<String, Object> scoreOne(ProjectImageEntry<BufferedImage> entry) {
         Map<String, Object> found = Her2Status.record(her2, verb.status, entry.getID()) { score(entry) }
         Her2Window.refreshProject()
+        if (verb.isScoring())
+            Her2Window.listCellClasses(project)
         if (wasShown)
             show(entry, found)
         return found
@@ -165,6 +167,8 @@ class Her2Scoring {
         for (Map<String, Object> outcome : found)
             Her2Status.writeDone(her2, verb.status, (outcome.get("image") ?: outcome.get("name")).toString(), outcome)
         Her2Window.refreshProject()
+        if (verb.isScoring())
+            Her2Window.listCellClasses(project)
         return found
     }
 

@@ -12,6 +12,7 @@ import qupath.lib.gui.QuPathGUI
 import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.gui.viewer.QuPathViewer
 import qupath.lib.images.ImageData
+import qupath.lib.objects.classes.PathClass
 import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
 
@@ -153,6 +154,19 @@ class Her2Window {
             Label label = new Label(Her2Words.inQuPath(text))
             label.setStyle("-fx-font-family: 'monospaced';")
             box(window, title, label)
+        }
+    }
+
+    /** Append the classes of cells to the list of the window that shows the project, for corrections by hand. */
+    static void listCellClasses(Project<?> project) {
+        QuPathGUI window = QuPathGUI.getInstance()
+        if (window == null || !window.getProject().is(project))
+            return
+        Platform.runLater {
+            List<PathClass> listed = window.getAvailablePathClasses()
+            for (String name : Her2Classes.COLOURS.keySet())
+                if (name.startsWith("Tumor: ") && !listed.contains(PathClass.fromString(name, null)))
+                    listed.add(Her2Classes.named(name, listed))
         }
     }
 

@@ -62,15 +62,14 @@ def select_cells(shown: Screen, centres: Sequence[Sequence[float]]) -> None:
     assert n == len(centres), f"{n} cells selected instead of {len(centres)}"
 
 
-def choose_class(shown: Screen, name: str) -> None:
-    """Choose a class in the list of the Annotations tab, and set it for what is selected."""
+def find_class(shown: Screen, name: str) -> None:
+    """Scroll to a class in the list of the Annotations tab."""
     shown.ask(
         "def list = qupath.getStage().getScene().getRoot().lookupAll('.list-view')"
         f".find {{ it.getItems().any {{ c -> String.valueOf(c) == '{name}' }} }}; "
         f"list.scrollTo(list.getItems().find {{ c -> String.valueOf(c) == '{name}' }}); true"
     )
-    shown.click(name)
-    shown.click("Set selected")
+    shown.wait_for(name)
 
 
 def select(shown: Screen, now: str, wanted: str) -> None:
@@ -84,4 +83,9 @@ def run_in_editor(shown: Screen, script: Path) -> None:
     """Open a script in the editor, as dragging it onto the window does, and press Run."""
     shown.do(f"qupath.getScriptEditor().showScript(new File('{script}'))")
     shown.wait_for(script.name)
-    shown.click("Run", "Button")
+    for _ in range(5):
+        shown.click("Run", "Button")
+        # On a busy machine the editor may still move under the mouse.
+        if shown.sees(lambda s: any(t["text"].startswith(("Running:", "Stopped:")) for t in s["texts"]), 10):
+            return
+    raise AssertionError(f"{script.name} was not started")

@@ -76,6 +76,15 @@ class Screen:
             time.sleep(0.3)
         raise AssertionError(f"Not seen within {patience_s:.0f} s: {what}. There are {self.texts()}")
 
+    def sees(self, is_there: Callable[[dict[str, Any]], Any], patience_s: float) -> bool:
+        """Whether `is_there` holds for the state within some seconds."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            if is_there(self.state()):
+                return True
+            time.sleep(0.3)
+        return False
+
     def wait_for(self, text: str, kind: str | None = None) -> dict[str, Any]:
         """Wait until a text is on the screen, in a node of this kind, and return the latest one with its position."""
         state = self.wait(lambda s: _having(s, text, kind), f"'{text}'")
@@ -99,9 +108,9 @@ class Screen:
         """Choose a file in the desktop's file dialog with this title, which is not a Java window."""
         self._xdotool("search", "--sync", "--onlyvisible", "--name", title)
         # The slash opens a field for the path; keys pressed before it is open are lost.
-        closed = self._pixels()
+        closed = self.pixels()
         self._xdotool("key", "slash")
-        self.until(lambda: self._pixels() != closed, "a field for the path")
+        self.until(lambda: self.pixels() != closed, "a field for the path")
         time.sleep(1)
         self._xdotool("key", "ctrl+a")
         self._xdotool("type", "--delay", "20", str(path))
@@ -162,7 +171,8 @@ class Screen:
         found = subprocess.run(words, env=self._environment(), capture_output=True, check=False)
         return bool(found.stdout.strip())
 
-    def _pixels(self) -> bytes:
+    def pixels(self) -> bytes:
+        """The pixels of the whole screen."""
         words = ["import", "-display", self.display, "-window", "root", "rgb:-"]
         return subprocess.run(words, check=True, capture_output=True).stdout
 
