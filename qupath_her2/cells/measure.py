@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from qupath_her2.cells.cell_table import existing_cell_table, new_cell_table
 from qupath_her2.cells.existing_cells import place_existing
 from qupath_her2.cells.grid import Grid, GridSettings, TileBox, make_grid
-from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, estimate_membranes, grade
-from qupath_her2.cells.membrane.measurements import measurement_columns
+from qupath_her2.cells.membrane.grading import Estimates, GradingSettings, grade
+from qupath_her2.cells.membrane.measurements import measured_estimates
+from qupath_her2.cells.membrane.membrane_net import one_blas_thread
 from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
@@ -167,15 +168,15 @@ def _finish(
     edge_blur_um: float = float("nan"),
 ) -> MeasuredCells:
     """Grade cells, build their table and check that the stain is one of membranes."""
-    estimates = estimate_membranes(found.features, found.profiles)
-    columns = measurement_columns(found.profiles, estimates, found.radii_um, found.nucleus_radii_um)
+    columns = found.measurements
+    estimates = measured_estimates(columns)
     intensity, pattern = grade(estimates, s.grading)
     table = (
         new_cell_table(found, columns) if existing is None else existing_cell_table(found, existing, columns)
     )
     # Needs measured cells, so it comes last; existing cells are checked as well.
     if refusal is None and len(found):
-        refusal = check_pattern(stain_pattern(found.profiles, s.quality), edge_blur_um, s.quality)
+        refusal = check_pattern(stain_pattern(found.stain_places, s.quality), edge_blur_um, s.quality)
     return MeasuredCells(
         table, intensity, pattern, regions.scored, refusal, tuple(warnings), estimates, s.grading
     )
@@ -197,6 +198,7 @@ def find_cells(
     progress: Progress | None = None,
     tiles: Sequence[TileBox] | None = None,
     with_tissue: bool = False,
+    with_features: bool = False,
 ) -> TileCells:
     """Detect, outline and measure the cells of the scored regions, without quality checks and grading.
 
@@ -221,6 +223,8 @@ def find_cells(
     with_tissue
         Also measure the tissue around each cell, for the tumour finder, and keep those that a network takes for no
         tumour cells: the finder judges a cell by all its neighbours.
+    with_features
+        Also keep what the membrane network sees of each cell, 1 kB, to train it.
 
     Returns
     -------
@@ -238,12 +242,13 @@ def find_cells(
     placed = None if existing is None else place_existing(existing, chosen, tiles_of_samples)
     work = TileWork(
         slide, regions, grid, stains, chosen, placed, s.planes, s.outlines, s.sectors,
-        classes, network or NetworkCellSettings(), stain_filter, with_tissue,
+        classes, network or NetworkCellSettings(), stain_filter, with_tissue, with_features, s.quality.positive_od,
     )  # fmt: skip
     # Tiles without any scored region are not even read.
     if tiles is None:
         tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
-    found = join(list(_run_tiles(tiles, work, workers, progress)))
+    with one_blas_thread():
+        found = join(list(_run_tiles(tiles, work, workers, progress)))
     return found if with_tissue else found.tumour()
 
 

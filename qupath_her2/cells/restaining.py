@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid, TileBox, make_grid
 from qupath_her2.cells.measure import CellSettings, MeasuredCells, find_cells
-from qupath_her2.cells.membrane.grading import estimate_membranes, grade
+from qupath_her2.cells.membrane.grading import grade
+from qupath_her2.cells.membrane.measurements import measured_estimates
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector
 from qupath_her2.cells.quality.cut_areas import cut_out_of_focus
@@ -108,7 +109,7 @@ def restain_cells(
             workers=workers, tiles=tiles,
         )  # fmt: skip
         again, _ = cut_out_of_focus(again, region_map, small, settings.quality)
-        intensity, pattern = grade(estimate_membranes(again.features, again.profiles), cells.grading)
+        intensity, pattern = grade(measured_estimates(again.measurements), cells.grading)
         found[name] = RestainedCells(before, intensity, pattern)
     return found
 

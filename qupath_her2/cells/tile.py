@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.existing_cells import PlacedCells, existing_in_tile
 from qupath_her2.cells.grid import Grid, TileBox
+from qupath_her2.cells.membrane.grading import estimate_membranes
+from qupath_her2.cells.membrane.measurements import measurement_columns
 from qupath_her2.cells.membrane.outlines import Outlines, OutlineSettings, outline_cells
 from qupath_her2.cells.membrane.profile_features import ProfileFeatures, profile_features
 from qupath_her2.cells.membrane.radial_profiles import (
@@ -30,6 +32,8 @@ from qupath_her2.cells.nuclei.star_contours import (
     rays_to_box,
 )
 from qupath_her2.cells.quality.focus import focus_map
+from qupath_her2.cells.quality.settings import QualitySettings
+from qupath_her2.cells.quality.stain_location import stain_places
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
 from qupath_her2.cells.tumour.surroundings import tissue_features
@@ -53,7 +57,8 @@ class TileWork:
 
     Cells come from one of three sources: `existing` cells, measured around the nuclei that `detector` finds in them;
     the probability maps of `classes`; or `detector` alone. Nuclei from probability maps must also pass the stain check
-    of `stain_filter`. With `with_tissue`, the tissue around each cell is measured too, for the tumour finder.
+    of `stain_filter`. With `with_tissue`, the tissue around each cell is measured too, for the tumour finder; with
+    `with_features`, what the membrane network sees of it is kept. `stained_od` is the DAB of a stained ray.
     """
 
     slide: Slide
@@ -69,6 +74,8 @@ class TileWork:
     network: NetworkCellSettings = field(default_factory=NetworkCellSettings)
     stain_filter: ClassicalDetector = field(default_factory=ClassicalDetector)
     with_tissue: bool = False
+    with_features: bool = False
+    stained_od: float = QualitySettings().positive_od
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +231,8 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     image = (int(work.slide.width / grid.downsample), int(work.slide.height / grid.downsample))
     focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y), image)
     blur_um = focus.at(place[keep])
-    found = _take(
-        keep, cells, radii, profiles, features, counted_xy, region, blur_um, origin, grid, (low, high)
-    )
+    found = _take(keep, cells, radii, counted_xy, region, blur_um, origin, grid, (low, high))
+    found = _with_measurements(found, work, cells.of_cell[keep], profiles, features)
     if not work.with_tissue:
         return found
     # As for the focus.
@@ -253,8 +259,6 @@ def _take(
     keep: NDArray[np.intp],
     cells: _OutlinedCells,
     outline_radii: NDArray[np.float32],
-    profiles: RadialProfiles,
-    features: ProfileFeatures,
     counted_xy: NDArray[np.float64],
     region: NDArray[np.int32],
     blur_um: NDArray[np.float32],
@@ -262,7 +266,10 @@ def _take(
     grid: Grid,
     frame: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> TileCells:
-    """Return the chosen cells in level-0 pixels and µm; `origin` is the tile's corner, `frame` the image's corners."""
+    """Return the chosen cells in level-0 pixels and µm, not measured yet.
+
+    `origin` is the tile's corner, `frame` the image's corners.
+    """
     row = cells.of_cell[keep]
     centre, radii = cells.nuclei.centre[row], outline_radii[row]
     nucleus = _clipped(centre, cells.nuclei.radii[row], *frame)
@@ -276,14 +283,37 @@ def _take(
         nucleus * um_px,
         region[keep],
         cells.existing_index[keep],
-        features[row],
-        RadialProfiles(*(getattr(profiles, f.name)[row] for f in fields(RadialProfiles))),
+        np.zeros((len(keep), 0), np.float32),
+        np.zeros((len(keep), 0), np.float32),
+        np.zeros((len(keep), 0, 0), np.float16),
         blur_um,
         cells.uncertainty[keep],
         cells.is_tumour[keep],
         cells.is_detected[keep],
         np.zeros((len(keep), 0), np.float32),
         np.full(len(keep), np.nan, np.float32),
+    )
+
+
+def _with_measurements(
+    found: TileCells,
+    work: TileWork,
+    row: NDArray[np.int64],
+    profiles: RadialProfiles,
+    features: ProfileFeatures,
+) -> TileCells:
+    """Return cells with their measurements; `row` is the row of each in `profiles` and `features`.
+
+    Both take 2 kB a cell: they end with the tile, or a whole slide would not fit into memory.
+    """
+    profiles = RadialProfiles(*(getattr(profiles, f.name)[row] for f in fields(RadialProfiles)))
+    features = features[row]
+    estimates = estimate_membranes(features, profiles)
+    return replace(
+        found,
+        measurements=measurement_columns(profiles, estimates, found.radii_um, found.nucleus_radii_um),
+        stain_places=stain_places(profiles, work.stained_od),
+        features=features if work.with_features else found.features,
     )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES
 from qupath_her2.cells.membrane.outlines import N_SECTORS
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES, ProfileFeatures
-from qupath_her2.cells.membrane.radial_profiles import N_READINGS, RadialProfiles
+from qupath_her2.cells.membrane.profile_features import ProfileFeatures
 from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.quality.stain_location import N_PLACES
 
 __all__ = ["NEW_CELL", "TileCells", "join"]
 
@@ -22,7 +22,7 @@ NEW_CELL = -1
 
 @dataclass(frozen=True, slots=True)
 class TileCells:
-    """N measured cells, as columns.
+    """N measured cells, as columns: 1 kB a cell, so that those of a whole slide fit into 2 GB twice.
 
     Attributes
     ----------
@@ -38,10 +38,12 @@ class TileCells:
         int32 (N), index of the scored region.
     existing_index
         int64 (N), index of the existing cell that was measured, `NEW_CELL` for a detected one.
+    measurements
+        float32 (N, 11), see `measurement_columns`.
+    stain_places
+        float32 (N, 5), see `stain_places`.
     features
-        float16 (N, 36, C), input of the membrane network, see `profile_features`.
-    profiles
-        Radial profiles of the cells.
+        float16 (N, 36, C), input of the membrane network, see `profile_features`; (N, 0, 0) where it is not asked for.
     edge_blur_um
         float32 (N), blur of the edges around the cell, µm, see `focus_map`; NaN with too few of them.
     uncertainty
@@ -64,8 +66,9 @@ class TileCells:
     nucleus_radii_um: NDArray[np.float32]
     region: NDArray[np.int32]
     existing_index: NDArray[np.int64]
+    measurements: NDArray[np.float32]
+    stain_places: NDArray[np.float32]
     features: ProfileFeatures
-    profiles: RadialProfiles
     edge_blur_um: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
     is_tumour: NDArray[np.bool_]
@@ -90,8 +93,9 @@ class TileCells:
             np.zeros((0, N_ANGLES), f32),
             np.zeros(0, np.int32),
             np.zeros(0, np.int64),
-            np.zeros((0, N_SECTORS, len(FEATURE_NAMES)), np.float16),
-            RadialProfiles(*np.zeros((N_READINGS, 0, N_SECTORS), f32)),
+            np.zeros((0, len(MEASUREMENT_NAMES)), f32),
+            np.zeros((0, N_PLACES), f32),
+            np.zeros((0, 0, 0), np.float16),
             np.zeros(0, f32),
             np.zeros(0, f32),
             np.zeros(0, bool),
@@ -102,19 +106,12 @@ class TileCells:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> TileCells:
         """Return some of the cells, in their order: by index or by mask (N)."""
-        return TileCells(**{f.name: _rows(getattr(self, f.name), rows) for f in fields(TileCells)})
+        return TileCells(**{f.name: getattr(self, f.name)[rows] for f in fields(TileCells)})
 
     def tumour(self) -> TileCells:
         """Return the cells that no network takes for other cells."""
         # Mostly all of them, and a million cells are not copied for nothing.
         return self if self.is_tumour.all() else self.take(self.is_tumour)
-
-
-def _rows(column: Any, rows: NDArray[Any]) -> Any:
-    """Return rows of a column; profiles are columns themselves."""
-    if isinstance(column, RadialProfiles):
-        return RadialProfiles(*(getattr(column, f.name)[rows] for f in fields(RadialProfiles)))
-    return column[rows]
 
 
 def join(parts: Sequence[TileCells]) -> TileCells:
@@ -138,15 +135,11 @@ def join(parts: Sequence[TileCells]) -> TileCells:
     # tilings in their last digits.
     order = np.lexsort((x.round(3), y.round(3)))
 
-    def column(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(part, name) for part in parts])[order]
-
-    # Profiles are columns themselves and are joined field by field.
-    profiles = RadialProfiles(
-        *(
-            np.concatenate([getattr(part.profiles, f.name) for part in parts])[order]
-            for f in fields(RadialProfiles)
-        )
+    # A tile without cells has columns without width where others have some.
+    parts = [part for part in parts if len(part)] or parts[:1]
+    return TileCells(
+        **{
+            f.name: np.concatenate([getattr(part, f.name) for part in parts])[order]
+            for f in fields(TileCells)
+        }
     )
-    names = [f.name for f in fields(TileCells)]
-    return TileCells(**{name: profiles if name == "profiles" else column(name) for name in names})  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def measure_picture(rgb: Picture, pixel_size_um: float) -> Measured:
         samples = read_samples(slide, regions, grid, stains, s.planes)
         quality = assess_image(samples, stains, s.quality)
         found = find_cells(slide, regions, grid, stains, samples, s)
-    pattern = stain_pattern(found.profiles, s.quality)
+    pattern = stain_pattern(found.stain_places, s.quality)
     refusal = check_image(quality, s.quality) or check_pattern(pattern, quality.edge_blur_um, s.quality)
     return Measured(quality, pattern, refusal.code if refusal else "-")
 

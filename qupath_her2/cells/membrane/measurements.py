@@ -10,16 +10,25 @@ from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, row_mean
 from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.records import CellTable
 
-__all__ = ["MEASUREMENT_NAMES", "UNCERTAINTY_NAME", "measurement_columns", "stored_estimates"]
+__all__ = [
+    "MEASUREMENT_NAMES",
+    "UNCERTAINTY_NAME",
+    "measured_estimates",
+    "measurement_columns",
+    "stored_estimates",
+]
 
+_COMPLETENESS = "HER2: Membrane completeness"
+_OWN_OD = "HER2: Membrane own DAB OD"
+_IS_LATERAL = "HER2: Membrane is lateral"
 #: Names of the measurements, in column order; each starts with ``HER2: `` and ends with its unit where it has one.
 MEASUREMENT_NAMES: tuple[str, ...] = (
-    "HER2: Membrane completeness",
+    _COMPLETENESS,
     "HER2: Membrane DAB OD mean",
     "HER2: Membrane DAB OD p20",
-    "HER2: Membrane own DAB OD",
+    _OWN_OD,
     "HER2: Membrane width µm",
-    "HER2: Membrane is lateral",
+    _IS_LATERAL,
     "HER2: Membrane contrast",
     "HER2: Cytoplasm DAB OD mean",
     "HER2: Nucleus DAB OD mean",
@@ -102,6 +111,14 @@ def measurement_columns(
     return np.stack(columns, 1).astype(np.float32)
 
 
+def measured_estimates(columns: NDArray[np.float32]) -> Estimates:
+    """Return the estimates among the columns of `measurement_columns`, float32 (N, 11)."""
+    own, complete, lateral = (
+        columns[:, MEASUREMENT_NAMES.index(name)] for name in (_OWN_OD, _COMPLETENESS, _IS_LATERAL)
+    )
+    return Estimates(own_od=own, completeness=complete, lateral=lateral > 0)
+
+
 def stored_estimates(table: CellTable) -> Estimates:
     """Return the estimates stored in a table's measurements, so that saved cells can be graded again.
 
@@ -121,7 +138,7 @@ def stored_estimates(table: CellTable) -> Estimates:
         When the table holds other measurements.
     """
     return Estimates(
-        own_od=table.column("HER2: Membrane own DAB OD"),
-        completeness=table.column("HER2: Membrane completeness"),
-        lateral=table.column("HER2: Membrane is lateral") > 0,
+        own_od=table.column(_OWN_OD),
+        completeness=table.column(_COMPLETENESS),
+        lateral=table.column(_IS_LATERAL) > 0,
     )

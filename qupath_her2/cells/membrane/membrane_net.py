@@ -9,6 +9,8 @@ Own code instead of torch: scoring must run without torch, and 12,000 weights ne
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -20,7 +22,15 @@ from threadpoolctl import ThreadpoolController
 from qupath_her2.cells.membrane.profile_features import ProfileFeatures
 from qupath_her2.errors import ExchangeError
 
-__all__ = ["REACH", "SPREAD_FLOOR", "TARGETS", "MembraneNet", "load_membrane_net", "predict_membranes"]
+__all__ = [
+    "REACH",
+    "SPREAD_FLOOR",
+    "TARGETS",
+    "MembraneNet",
+    "load_membrane_net",
+    "one_blas_thread",
+    "predict_membranes",
+]
 
 #: Sectors to either side that a convolution reaches.
 REACH = 2
@@ -101,6 +111,16 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let products of matrices run in one thread each; enter it once, before the threads that predict are started.
+
+    For products as small as these, synchronising BLAS threads takes four times as long as the work itself.
+    """
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
 def _neighbourhoods(values: _Array) -> _Array:
     """Append to every sector the sums of its two neighbours at each distance: (B, A, C) to (B * A, 3 C).
 
@@ -158,10 +178,8 @@ def predict_membranes(net: MembraneNet, features: ProfileFeatures) -> NDArray[np
     """
     predicted = np.empty((len(features), len(TARGETS)), np.float32)
     block = np.zeros((_BLOCK, *features.shape[1:]), np.float32)
-    # For products this small, synchronising BLAS threads takes four times as long as the work itself.
-    with _blas().limit(limits=1, user_api="blas"):
-        for first in range(0, len(features), _BLOCK):
-            part = features[first : first + _BLOCK]
-            block[: len(part)] = part
-            predicted[first : first + len(part)] = _forward(net, block)[: len(part)]
+    for first in range(0, len(features), _BLOCK):
+        part = features[first : first + _BLOCK]
+        block[: len(part)] = part
+        predicted[first : first + len(part)] = _forward(net, block)[: len(part)]
     return predicted

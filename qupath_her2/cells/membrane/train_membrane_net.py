@@ -161,7 +161,7 @@ def drawn_cells(seed: int, settings: CellSettings | None = None) -> TrainingCell
         with open_slide(path) as slide:
             stains = _stains(slide, field.rgb, field.settings.pixel_size_um)
             samples = read_samples(slide, regions, grid, stains, s.planes)
-            found = find_cells(slide, regions, grid, stains, samples, s)
+            found = find_cells(slide, regions, grid, stains, samples, s, with_features=True)
     i, j = _matches(found.centre_xy, field.truth)
     # The drawn density of an unstained cell is that of a membrane it does not have.
     stained = field.truth.completeness[j] > 0

@@ -18,7 +18,7 @@ from qupath_her2.cells.membrane.radial_profiles import RadialProfiles, row_mean
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.records import Refusal
 
-__all__ = ["StainPattern", "check_pattern", "stain_pattern"]
+__all__ = ["N_PLACES", "StainPattern", "check_pattern", "stain_pattern", "stain_places"]
 
 #: A ray stands out where its maximum exceeds both sides by this fraction of itself: the grain of a diffuse cytoplasm
 #: varies by about 0.15 (drawn) of its level, the membranes of 1+ cells exceed it by a third or more.
@@ -34,6 +34,10 @@ _FEWEST_RAYS = 5
 _CLEAR_UM, _SOFT_UM = 0.45, 0.62
 #: (membrane - cytoplasm) / (membrane + cytoplasm) of a cytoplasm less than half as dark as the membrane.
 _PALER_FROM = 0.35
+
+
+#: Columns of `stain_places`.
+N_PLACES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,39 @@ class StainPattern:
     membrane_od: float
 
 
-def stain_pattern(profiles: RadialProfiles, s: QualitySettings) -> StainPattern:
-    """Measure where the DAB of stained cells lies.
+def stain_places(profiles: RadialProfiles, stained_od: float) -> NDArray[np.float32]:
+    """Measure where the DAB of each cell lies.
 
     Parameters
     ----------
     profiles
         Radial profiles of N cells along their own outlines, not those of other programs.
+    stained_od
+        DAB from which a ray is stained, OD.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        float32 (N, 5): DAB of membrane, cytoplasm (NaN where nucleus and membrane touch on every ray), cytoplasm or
+        what stands in for it, and nucleus, OD; fraction of the stained rays that belong to lines, NaN with too few.
+    """
+    # Upper quartile over sectors: an incomplete membrane counts by its stained part.
+    membrane = np.percentile(profiles.peak_od, 75, axis=1) if len(profiles.peak_od) else np.zeros(0)
+    cytoplasm = row_mean(profiles.cytoplasm_od)
+    # Where nucleus and membrane touch on every ray, the level inside the membrane stands in for the cytoplasm.
+    filled = np.where(np.isnan(cytoplasm), row_mean(profiles.inner_od), cytoplasm)
+    nucleus = np.nan_to_num(row_mean(profiles.nucleus_od))
+    lines = _line_share(profiles, stained_od)
+    return np.stack([membrane, cytoplasm, filled, nucleus, lines], 1).astype(np.float32)
+
+
+def stain_pattern(places: NDArray[np.float32], s: QualitySettings) -> StainPattern:
+    """Return the pattern of the stained cells of an image.
+
+    Parameters
+    ----------
+    places
+        float32 (N, 5), from `stain_places`.
     s
         Gives the DAB from which a cell is stained.
 
@@ -76,21 +106,15 @@ def stain_pattern(profiles: RadialProfiles, s: QualitySettings) -> StainPattern:
     StainPattern
         Of the cells whose membrane, cytoplasm or nucleus is stained.
     """
-    # Upper quartile over sectors: an incomplete membrane counts by its stained part.
-    membrane = np.percentile(profiles.peak_od, 75, axis=1) if len(profiles.peak_od) else np.zeros(0)
-    cytoplasm = row_mean(profiles.cytoplasm_od)
-    # Where nucleus and membrane touch on every ray, the level inside the membrane stands in for the cytoplasm.
-    filled = np.where(np.isnan(cytoplasm), row_mean(profiles.inner_od), cytoplasm)
-    nucleus = np.nan_to_num(row_mean(profiles.nucleus_od))
+    membrane, cytoplasm, filled, nucleus, lines = places.T
     stained = np.maximum(membrane, np.maximum(filled, nucleus)) > s.positive_od
     if not stained.any():
         return StainPattern(0, 0.0, float("nan"), float("nan"), float("nan"))
-    outlined = _line_share(profiles, stained, s.positive_od)
     contrast = (membrane - cytoplasm)[stained] / (membrane + np.maximum(cytoplasm, 0))[stained]
     return StainPattern(
         int(stained.sum()),
         float(stained.mean()),
-        _share(outlined, _OUTLINED_FROM),
+        _share(lines[stained], _OUTLINED_FROM),
         _share(contrast, _PALER_FROM),
         float(np.median(membrane[stained])),
     )
@@ -101,11 +125,10 @@ def _share(values: NDArray[np.floating], least: float) -> float:
     return float((known > least).mean()) if len(known) else float("nan")
 
 
-def _line_share(profiles: RadialProfiles, cells: NDArray[np.bool_], stained_od: float) -> NDArray[np.float64]:
-    """Return the fraction of the stained rays of each of the chosen cells that belong to lines; NaN with too few."""
-    peak, outer, cytoplasm, offset = (
-        getattr(profiles, name)[cells] for name in ("peak_od", "outer_od", "cytoplasm_od", "offset_um")
-    )
+def _line_share(profiles: RadialProfiles, stained_od: float) -> NDArray[np.float64]:
+    """Return the fraction of the stained rays of each cell that belong to lines; NaN with too few."""
+    peak, outer, cytoplasm = profiles.peak_od, profiles.outer_od, profiles.cytoplasm_od
+    offset = profiles.offset_um
     seen = (peak > stained_od) & np.isfinite(cytoplasm)
     above = peak - np.maximum(np.nan_to_num(cytoplasm), outer)
     stands_out = seen & (above > _STANDS_OUT * peak)

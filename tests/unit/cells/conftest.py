@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import shapely
 
-from qupath_her2.cells.membrane.profile_features import FEATURE_NAMES
-from qupath_her2.cells.membrane.radial_profiles import N_READINGS, RadialProfiles
+from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES
+from qupath_her2.cells.quality.stain_location import N_PLACES
 from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
 from qupath_her2.records import Region
 from qupath_her2.slides.stains.vectors import StainVectors
@@ -71,8 +71,9 @@ def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> T
         rng.uniform(2, 4, (n, 32)).astype(f32),
         rng.integers(0, 3, n).astype(np.int32),
         np.array(existing_index if existing_index is not None else [NEW_CELL] * n, np.int64),
-        rng.uniform(size=(n, 36, len(FEATURE_NAMES))).astype(np.float16),
-        RadialProfiles(*rng.uniform(size=(N_READINGS, n, 36)).astype(f32)),
+        rng.uniform(size=(n, len(MEASUREMENT_NAMES))).astype(f32),
+        rng.uniform(size=(n, N_PLACES)).astype(f32),
+        np.zeros((n, 0, 0), np.float16),
         rng.uniform(size=n).astype(f32),
         np.full(n, np.nan, f32),
         np.ones(n, bool),

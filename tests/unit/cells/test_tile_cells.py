@@ -10,15 +10,14 @@ def test_joined_cells_do_not_depend_on_the_parts(tile_cells) -> None:
     order = np.random.default_rng(3).permutation(40)
     one, two = join([whole]), join([whole.take(order[:11]), TileCells.none(), whole.take(order[11:])])
     assert (np.diff(one.centre_xy[:, 1]) >= 0).all()
-    for name in ("centre_xy", "cell_xy", "features", "region", "edge_blur_um"):
+    for name in ("centre_xy", "cell_xy", "measurements", "stain_places", "region", "edge_blur_um"):
         assert (getattr(one, name) == getattr(two, name)).all()
-    assert (one.profiles.peak_od == two.profiles.peak_od).all()
     assert len(join([])) == 0
 
 
 def test_taken_cells_keep_all_their_columns(tile_cells) -> None:
     whole = tile_cells(4, 9)
     few = whole.take(np.arange(9) % 4 == 1)
-    assert len(few) == len(few.profiles.peak_od) == len(few.tissue) == 2
+    assert len(few) == len(few.measurements) == len(few.tissue) == 2
     assert (few.centre_xy == whole.centre_xy[[1, 5]]).all()
-    assert (few.profiles.peak_od == whole.profiles.peak_od[[1, 5]]).all()
+    assert (few.measurements == whole.measurements[[1, 5]]).all()

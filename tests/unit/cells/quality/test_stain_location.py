@@ -9,13 +9,24 @@ import pytest
 from qupath_her2.cells.measure import MeasuredCells, measure_cells
 from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 from qupath_her2.cells.quality.settings import QualitySettings
-from qupath_her2.cells.quality.stain_location import StainPattern, check_pattern, stain_pattern
+from qupath_her2.cells.quality.stain_location import (
+    StainPattern,
+    check_pattern,
+    stain_pattern,
+    stain_places,
+)
 from qupath_her2.slides.stains.estimate import estimate_background, estimate_stains
 from qupath_her2.slides.stains.vectors import StainVectors, optical_density
 from tests.helpers.drawn_planes import ArraySlide
 from tests.quality.simulated_outlines import KINDS, Shapes, simulated_outlines
 
 LIMITS = QualitySettings()
+
+
+def pattern_of(profiles: RadialProfiles) -> StainPattern:
+    return stain_pattern(stain_places(profiles, LIMITS.positive_od), LIMITS)
+
+
 SHARP_UM = 0.4
 
 
@@ -34,13 +45,13 @@ def cells_with(
 
 
 def test_a_membrane_outlines_every_cell() -> None:
-    pattern = stain_pattern(cells_with(300, 0.5, 0.05), LIMITS)
+    pattern = pattern_of(cells_with(300, 0.5, 0.05))
     assert pattern == StainPattern(300, 1.0, 1.0, 1.0, pytest.approx(0.5))
     assert check_pattern(pattern, SHARP_UM, LIMITS) is None
 
 
 def test_a_filled_cytoplasm_outlines_none() -> None:
-    pattern = stain_pattern(cells_with(300, 0.35, 0.30), LIMITS)
+    pattern = pattern_of(cells_with(300, 0.35, 0.30))
     assert (pattern.outlined_share, pattern.paler_share) == (0.0, 0.0)
     refusal = check_pattern(pattern, SHARP_UM, LIMITS)
     assert refusal is not None
@@ -52,14 +63,14 @@ def test_granules_are_no_lines() -> None:
     """As dark as membranes against their cytoplasm, but no ray has its maximum where its neighbours have theirs."""
     granules = cells_with(300, 0.5, 0.2)
     granules.offset_um[:, ::2] = 1.5
-    pattern = stain_pattern(granules, LIMITS)
+    pattern = pattern_of(granules)
     assert (pattern.outlined_share, pattern.paler_share) == (0.0, 1.0)
 
 
 def test_the_edge_of_a_stained_cell_is_no_line() -> None:
     """A stained cytoplasm beside a pale cell: darker than what lies beyond, no darker than its own inside."""
-    assert stain_pattern(cells_with(300, 0.4, 0.38, outer=0.0), LIMITS).outlined_share == 0.0
-    assert stain_pattern(cells_with(300, 0.4, 0.02, outer=0.38), LIMITS).outlined_share == 0.0
+    assert pattern_of(cells_with(300, 0.4, 0.38, outer=0.0)).outlined_share == 0.0
+    assert pattern_of(cells_with(300, 0.4, 0.02, outer=0.38)).outlined_share == 0.0
 
 
 def test_a_pale_nucleus_is_not_taken_for_the_inner_side_of_a_membrane() -> None:
@@ -67,7 +78,7 @@ def test_a_pale_nucleus_is_not_taken_for_the_inner_side_of_a_membrane() -> None:
     touching.inner_od[:] = 0.0
     # The nucleus touches the membrane on half of the rays, where the cytoplasm cannot be seen.
     touching.cytoplasm_od[:, ::2] = np.nan
-    assert stain_pattern(touching, LIMITS).outlined_share == 0.0
+    assert pattern_of(touching).outlined_share == 0.0
 
 
 def test_shares_are_those_of_stained_cells() -> None:
@@ -76,7 +87,7 @@ def test_shares_are_those_of_stained_cells() -> None:
     both = RadialProfiles(
         *(np.concatenate([getattr(glands, name), getattr(stroma, name)]) for name in RadialProfiles.__slots__)
     )
-    alone, mixed = stain_pattern(glands, LIMITS), stain_pattern(both, LIMITS)
+    alone, mixed = pattern_of(glands), pattern_of(both)
     assert mixed == replace(alone, stained_share=0.25)
 
 
@@ -108,13 +119,13 @@ def test_patterns_by_their_limits(pattern: StainPattern, blur_um: float, code: s
 
 def test_without_stained_cells_there_is_no_pattern() -> None:
     for profiles in (cells_with(50, 0.02, 0.01), cells_with(0, 0.0, 0.0)):
-        pattern = stain_pattern(profiles, LIMITS)
+        pattern = pattern_of(profiles)
         assert pattern.n_stained == 0
         assert check_pattern(pattern, SHARP_UM, LIMITS) is None
 
 
 def test_cells_without_nuclei_are_judged_too() -> None:
-    assert stain_pattern(cells_with(300, 0.5, 0.05, nucleus=np.nan), LIMITS).outlined_share == 1.0
+    assert pattern_of(cells_with(300, 0.5, 0.05, nucleus=np.nan)).outlined_share == 1.0
 
 
 def whole(field, stains: StainVectors, tumour) -> MeasuredCells:
