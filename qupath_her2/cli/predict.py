@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qupath_her2.cli import options as o
+from qupath_her2.cli.patch_options import Task
 from qupath_her2.cli.training_options import Features
 from qupath_her2.cli.verb import verb
 
@@ -66,6 +67,7 @@ def predict(
     plane: o.Plane = None,
     whole_tissue: o.WholeTissue = False,
     rule: Rule = None,
+    task: Task = None,
     cam: Cam = None,
     features: Features = None,
     device: o.Device = None,
@@ -119,7 +121,7 @@ def predict(
         plane=plane,
         # A network that takes whole images needs no tumour region.
         whole_tissue=whole_tissue or settings.patches.whole_image,
-        method=PatchesMethod(model.absolute(), _head(model.absolute(), recipe, rule)),
+        method=PatchesMethod(model.absolute(), _head(model.absolute(), recipe, rule, task, card.task)),
         force=force,
         debug=debug,
     )
@@ -131,20 +133,31 @@ def predict(
 _FLAGS = frozenset(inspect.signature(predict).parameters)
 
 
-def _head(checkpoint: Path, recipe: Recipe | None, rule: RuleName | None) -> Path | None:
-    """Return the file of the patch-count classifier that ``--rule`` or the recipe asks for; None: patches vote."""
+def _head(
+    checkpoint: Path, recipe: Recipe | None, rule: RuleName | None, task: str | None = None, own: str = ""
+) -> Path | None:
+    """Return the file of the patch-count classifier that ``--rule`` or the recipe asks for; None: patches vote.
+
+    `task` is the task of the classifier, None or `own` that of the network.
+    """
     from qupath_her2.errors import ModelError
     from qupath_her2.training.count_heads import head_path
 
-    if rule in (RuleName.mean, RuleName.majority):
+    if rule in (RuleName.mean, RuleName.majority) and task in (None, own):
         return None
     kind = rule.value if rule is not None else next(iter(recipe.heads), None) if recipe is not None else None
-    if kind is None:
+    other = task is not None and task != own
+    if kind is None or (other and rule in (RuleName.mean, RuleName.majority)):
+        if other:
+            raise ModelError(
+                f"Task '{task}' needs a classifier of patch counts, but these patches vote, and know the classes of "
+                "their own task alone."
+            )
         return None
-    path = head_path(checkpoint, kind)
+    path = head_path(checkpoint, f"{kind}-{task}" if other else kind)
     if path.is_file():
         return path
-    if rule is None:
+    if rule is None and not other:
         typer.echo(f"There is no classifier '{path}': patches vote by majority instead.", err=True)
         return None
     raise ModelError(

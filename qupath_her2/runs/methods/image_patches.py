@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qupath_her2.models.card import ModelCard
     from qupath_her2.runs.types import ImageSetup
 
-__all__ = ["image_manifest"]
+__all__ = ["image_manifest", "prediction_settings"]
 
 
 def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, NDArray[np.int32]]:
@@ -51,7 +51,7 @@ def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, N
     """
     ref, slide, inputs, regions = setup.ref, setup.slide, setup.inputs, setup.context.regions
     tumour = [region for region in regions if region.role == "tumour"]
-    settings = _settings(setup.settings.patches, card)
+    settings = prediction_settings(setup.settings.patches, card)
     image = ManifestImage(
         ref.id,
         ref.name,
@@ -73,7 +73,7 @@ def image_manifest(setup: ImageSetup, card: ModelCard) -> tuple[PatchManifest, N
     return _manifest(cut, image, card, settings), np.array(owner, np.int32)
 
 
-def _settings(settings: PatchSettings, card: ModelCard) -> PatchSettings:
+def prediction_settings(settings: PatchSettings, card: ModelCard) -> PatchSettings:
     """Return the patch settings of a prediction: those of the training, but without labels or random subsets."""
     # A network trained on whole images scaled down has no pixel size: its patches are cut at level 0.
     target = 0.0 if math.isnan(card.pixel_size_um) else card.pixel_size_um

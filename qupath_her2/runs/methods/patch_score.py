@@ -38,6 +38,7 @@ def score_of_patches(
     regions: Sequence[Region],
     by_core: bool,
     warnings: tuple[str, ...],
+    counts: NDArray[np.int64] | None = None,
 ) -> SlideScore:
     """Combine the predicted patches of an image into one class for it and one for each region.
 
@@ -57,6 +58,8 @@ def score_of_patches(
         Each region is a TMA core, and the slide has no class.
     warnings
         Sentences for the image's score.
+    counts
+        int64 (C,), patches of each class in all tissue of the image, which a head takes; None counts the table.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def score_of_patches(
     whole = _score(votes, card, table, np.ones(len(table), bool), warnings)
     # Heads are trained on the counts of whole images, so regions are always voted.
     if head is not None and whole.prediction is not None:
-        whole = _by_head(head, card, table, whole)
+        whole = _by_head(head, card, table, whole, counts)
     if by_core:
         reason = f"Each of the {len(regions)} cores has its own class; the slide has none. {NOT_A_SCORE}"
         whole = Score(
@@ -84,7 +87,9 @@ def score_of_patches(
     )
 
 
-def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Score:
+def _by_head(
+    path: Path, card: ModelCard, table: PatchTable, voted: Score, counts: NDArray[np.int64] | None
+) -> Score:
     """Return the voted score with the class of a head over the image's patch counts in place of the vote's."""
     assert voted.prediction is not None
     head = load_count_head(path)
@@ -93,15 +98,19 @@ def _by_head(path: Path, card: ModelCard, table: PatchTable, voted: Score) -> Sc
             f"Head '{path}' counts the classes {', '.join(head.patch_classes)}, but the network predicts "
             f"{', '.join(card.class_names)}. Use the head that was trained with this network."
         )
-    counts = count_classes_per_image(np.zeros(len(table), np.int32), _codes(table), 1, len(card.class_names))
-    probabilities = head.predict(counts)[0]
+    where = "its patches" if counts is None else "the patches of all tissue"
+    if counts is None:
+        image = np.zeros(len(table), np.int32)
+        counts = count_classes_per_image(image, _codes(table), 1, len(card.class_names))[0]
+    probabilities = head.predict(counts[None])[0]
     # NaN: no patch has a class, so there is nothing to count and the vote stands.
     if not np.isfinite(probabilities).all():
         return voted
     name = head.slide_classes[int(probabilities.argmax())]
-    rule = f"{head.kind} over the counts of its patches"
+    rule = f"{head.kind} over the counts of {where}"
     prediction = replace(
         voted.prediction,
+        n_patches=int(counts.sum()),
         class_name=name,
         probabilities=dict(zip(head.slide_classes, map(float, probabilities), strict=True)),
         rule=rule,

@@ -12,12 +12,14 @@ import numpy as np
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, identity, read_card
+from qupath_her2.models.count_heads import count_classes_per_image
+from qupath_her2.patches.cutting.tissue_patches import tissue_patches
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
 from qupath_her2.project.class_names import PATCH_CLASS
 from qupath_her2.provenance import object_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
-from qupath_her2.runs.methods.image_patches import image_manifest
+from qupath_her2.runs.methods.image_patches import image_manifest, prediction_settings
 from qupath_her2.runs.methods.patch_maps import CamMap, cam_map, overlay_files
 from qupath_her2.runs.methods.patch_score import score_of_patches
 from qupath_her2.runs.refused_image import empty_table, refused_image
@@ -77,6 +79,8 @@ def patch_settings(settings: Settings, card: ModelCard, head: Path | None) -> di
         "patches": settings.patches,
         "votes": settings.votes,
         "head": None if head is None else sha256_file(head),
+        # Earlier versions gave the head the counts of the tumour regions.
+        **({} if head is None else {"counted": "all tissue"}),
         # Only where it is on: opacity and the number of shown patches matter to nothing else.
         **({"cam": settings.cam} if settings.cam.is_on else {}),
     }
@@ -165,8 +169,19 @@ class PatchesMethod:
         context = setup.context.warned(*found.warnings)
         # The same order as in `image_manifest`, which the table's column `region` indexes.
         regions = tuple(region for region in context.regions if region.role == "tumour")
+        # In all tissue, as in the training of the head; where no tumour is drawn, the table has just that.
+        counts = None
+        if self.head is not None and not setup.inputs.whole_tissue:
+            counts = _tissue_counts(setup, found, progress)
         score = score_of_patches(
-            settings.votes, self.head, found.card, found.table, regions, context.by_core, context.warnings
+            settings.votes,
+            self.head,
+            found.card,
+            found.table,
+            regions,
+            context.by_core,
+            context.warnings,
+            counts,
         )
         size = (setup.slide.width, setup.slide.height)
         cam = _cam_map(setup, found, score, size, progress) if settings.cam.is_on else None
@@ -253,6 +268,30 @@ def predict_patches(
         )
     table = _table(manifest, owner, card, found.probabilities, found.chosen, setup.inputs.hash)
     return PredictedPatches(model, card, manifest, stain_maps, table, _unread(found.unread))
+
+
+def _tissue_counts(
+    setup: ImageSetup, found: PredictedPatches, progress: Progress | None
+) -> NDArray[np.int64]:
+    """Return the patches of each class in all tissue of the image, int64 (C,)."""
+    from qupath_her2.learning.inference.predict import predict
+
+    how = prediction_settings(setup.settings.patches, found.card)
+    whole = tissue_patches(found.manifest, how, setup.settings.tissue)
+    with PatchPixels(whole) as pixels:
+        said = predict(
+            found.model,
+            found.card,
+            whole,
+            pixels,
+            setup.settings.predict,
+            stain_maps=found.stain_maps,
+            progress=_without_cells(progress),
+        )
+    counts: NDArray[np.int64] = count_classes_per_image(
+        whole.image, said.chosen, 1, len(found.card.class_names)
+    )[0]
+    return counts
 
 
 def _without_cells(progress: Progress | None) -> Callable[[int, int], None] | None:

@@ -46,6 +46,20 @@ def test_a_missing_classifier_is_an_error_only_where_it_was_asked_for(
         _head(tmp_path / "best", COUNTS, RuleName.svm)
 
 
+def test_another_task_takes_its_own_classifier(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "best"
+    own, other = put_head(checkpoint, "mlp"), put_head(checkpoint, "mlp-her2-3")
+    assert _head(checkpoint, COUNTS, RuleName.mlp, "her2-3", "her2-4") == other
+    assert _head(checkpoint, COUNTS, None, "her2-3", "her2-4") == other
+    assert _head(checkpoint, COUNTS, RuleName.mlp, "her2-4", "her2-4") == own
+    # Asked for, so a missing one is an error even without --rule.
+    with pytest.raises(ModelError, match=r"mlp-her2-binary.json' does not exist"):
+        _head(checkpoint, COUNTS, None, "her2-binary", "her2-4")
+    for recipe, rule in ((RECIPES["se-resnet50"], None), (COUNTS, RuleName.majority)):
+        with pytest.raises(ModelError, match="Task 'her2-3' needs a classifier of patch counts"):
+            _head(checkpoint, recipe, rule, "her2-3", "her2-4")
+
+
 def test_a_checkpoint_that_is_not_there(project: Path) -> None:
     code, out, err = call("predict", project, "--model", project / "none")
     assert code == 1

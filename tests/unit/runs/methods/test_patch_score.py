@@ -84,6 +84,17 @@ def test_a_head_classifies_the_image_and_regions_still_vote(tmp_path: Path) -> N
     assert "majority over the counts" not in first.rule
 
 
+def test_a_head_counts_all_tissue_where_that_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "head.json"
+    save_count_head(path, fit_count_head("majority", [], [], patch_classes=NAMES, slide_classes=NAMES))
+    table, counts = table_of([1.0, 0.4, 0.4], [0, 0, 1]), np.zeros(len(NAMES), np.int64)
+    counts[[0, -1]] = 2, 9
+    found = score_of_patches(VoteSettings("mean"), path, CARD, table, REGIONS, False, (), counts)
+    assert found.prediction is not None
+    assert (found.prediction.class_name, found.prediction.n_patches) == (NAMES[-1], 11)
+    assert "over the counts of the patches of all tissue" in found.reason
+
+
 def test_a_head_of_other_classes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "majority.json"
     other = ("low", "high")

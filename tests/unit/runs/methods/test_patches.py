@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 
 from qupath_her2.errors import ModelError
 from qupath_her2.models.card import ModelCard, card_bytes
+from qupath_her2.models.count_heads import fit_count_head, save_count_head
 from qupath_her2.project.exchange.patch_files import patches_of_run
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.report.build import write_report
@@ -92,6 +93,29 @@ def test_images_without_a_region_or_a_patch_are_refused(
     assert small.score is not None
     assert small.score.refusal_code == "no_patches"
     assert "1 feature of the region file set aside, the first: feature 1 (odd)" in small.score.warnings[0]
+
+
+def test_a_head_counts_all_tissue_and_not_the_tumour_alone(
+    count_study: Path, count_network: TrainedNetwork, tmp_path: Path
+) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    shutil.copyfile(count_study / "g3_0.ome.tif", folder / "g3_0.ome.tif")
+    region = json.loads((count_study / "g3_0.geojson").read_text())
+    region["features"][0]["geometry"]["coordinates"] = [[[0, 0], [70, 0], [70, 200], [0, 200], [0, 0]]]
+    (folder / "g3_0.geojson").write_text(json.dumps(region))
+    names = count_network.card.class_names
+    save_count_head(
+        tmp_path / "head.json", fit_count_head("majority", [], [], patch_classes=names, slide_classes=names)
+    )
+    (found,) = predicted(folder, count_network, folder / "her2", head=tmp_path / "head.json")
+    assert found.score is not None
+    assert found.score.prediction is not None
+    assert found.run_dir is not None
+    patches = patches_of_run(found.run_dir, read_run(found.run_dir)[0])
+    assert patches is not None
+    assert (len(patches), found.score.prediction.n_patches) == (3, 9)
+    assert found.score.prediction.rule == "majority over the counts of the patches of all tissue"
 
 
 def test_a_missing_checkpoint_stops_before_the_first_image(count_study: Path, tmp_path: Path) -> None:
