@@ -248,7 +248,7 @@ def find_cells(
     if tiles is None:
         tiles = [tile for tile in grid.tiles(regions.bounds()) if regions.touches(grid.level0(tile.core))]
     with one_blas_thread():
-        found = join(list(_run_tiles(tiles, work, workers, progress)))
+        found = join(_run_tiles(tiles, work, workers, progress))
     return found if with_tissue else found.tumour()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -114,32 +114,27 @@ class TileCells:
         return self if self.is_tumour.all() else self.take(self.is_tumour)
 
 
-def join(parts: Sequence[TileCells]) -> TileCells:
+def join(parts: Iterable[TileCells]) -> TileCells:
     """Join the cells of all tiles and sort them from top to bottom, so that their order does not depend on the tiling.
 
     Parameters
     ----------
     parts
-        The cells of each tile, in any order; may be empty.
+        The cells of each tile, in any order; may be empty. Those of an iterator are freed column by column, so that a
+        whole slide is not in memory twice.
 
     Returns
     -------
     TileCells
         All cells, sorted by y, then x.
     """
-    if not parts:
+    names = [f.name for f in fields(TileCells)]
+    # A tile without cells has columns without width where others have some.
+    columns = [{name: getattr(part, name) for name in names} for part in parts if len(part)]
+    if not columns:
         return TileCells.none()
-    y = np.concatenate([part.centre_xy[:, 1] for part in parts])
-    x = np.concatenate([part.centre_xy[:, 0] for part in parts])
+    y, x = (np.concatenate([part["centre_xy"][:, axis] for part in columns]) for axis in (1, 0))
     # Coordinates were computed relative to a tile: those of existing cells, which lie on no grid, differ between
     # tilings in their last digits.
     order = np.lexsort((x.round(3), y.round(3)))
-
-    # A tile without cells has columns without width where others have some.
-    parts = [part for part in parts if len(part)] or parts[:1]
-    return TileCells(
-        **{
-            f.name: np.concatenate([getattr(part, f.name) for part in parts])[order]
-            for f in fields(TileCells)
-        }
-    )
+    return TileCells(**{name: np.concatenate([part.pop(name) for part in columns])[order] for name in names})
