@@ -53,6 +53,7 @@ def predict_bags(*, folder: Path, model: Path, progress: ProgressKind, **flags: 
 
     overrides = {"predict": {"device": flags["device"], "batch_size": flags["batch_size"]}}
     card = read_card(model)
+    _refuse(card, flags)
     settings = _embedding(find_settings(folder, flags["config"], overrides), card)
     her2 = exchange_folder(folder, flags["out"])
     place = (flags["features"] or feature_folder(her2, settings)).absolute()
@@ -74,6 +75,22 @@ def predict_bags(*, folder: Path, model: Path, progress: ProgressKind, **flags: 
     if flags["features"] is None:
         _embed(folder, settings, place, flags)
     return run_folder(folder, chosen, settings, workers=1, progress=progress, push=push)
+
+
+def _refuse(card: ModelCard, flags: dict[str, Any]) -> None:
+    """Refuse wishes that a network on features cannot fulfil."""
+    from qupath_her2.errors import SettingsError
+
+    if flags["rule"] is not None or flags["task"] not in (None, card.task):
+        raise SettingsError(
+            f"Network '{card.model}' classifies whole slides: patches do not vote, and it knows no task but its own, "
+            f"'{card.task}'."
+        )
+    if flags["cam"]:
+        raise SettingsError(
+            f"Grad-CAM is for networks that read pixels. Network '{card.model}' reads features, and shows its "
+            "attention without being asked."
+        )
 
 
 def _embedding(settings: Settings, card: ModelCard) -> Settings:

@@ -100,3 +100,17 @@ def test_features_are_for_networks_on_features(trained: Path, tmp_path: Path) ->
     code, _, err = call("predict", trained, "--model", tmp_path / "other", "--features", tmp_path)
     assert code == 1
     assert "--features needs a network on features, and" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--rule", "majority"), "classifies whole slides: patches do not vote"),
+        (("--task", "her2-3"), "it knows no task but its own, 'her2-4'"),
+        (("--cam",), "Grad-CAM is for networks that read pixels"),
+    ],
+)
+def test_wishes_that_no_attention_fulfils(trained: Path, words: tuple[str, ...], says: str) -> None:
+    code, _, err = call("predict", trained, "--model", net(trained), *words)
+    assert code == 1
+    assert says in err
