@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import shapely
 
+from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.project.class_names import class_colour, patch_colour
 from qupath_her2.records import NOT_MEASURED, CellTable, CutArea, PatchTable, Region, RegionRole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,6 +46,8 @@ CUT_COLOUR: RGB = (0, 200, 255)
 _MIN_OUTLINE_PX = 7.0
 #: Fractional bits of OpenCV's fixed-point vertices: sixteenths of a picture pixel.
 _SHIFT = 4
+#: Cells whose rings are converted at once, so that the drawing of a slide takes little memory.
+_RINGS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,13 @@ class Frame:
 
 
 def _rings(
-    xy: NDArray[np.float32], offsets: NDArray[np.int64], which: NDArray[Any], frame: Frame
-) -> list[Any]:
-    points = frame.to_picture(xy)
-    return [points[offsets[i] : offsets[i + 1]] for i in which if offsets[i + 1] - offsets[i] >= 3]
+    xy: NDArray[np.float32], offsets: NDArray[np.int64], which: NDArray[np.intp], frame: Frame
+) -> Iterator[list[NDArray[np.int32]]]:
+    """Yield the rings of the chosen cells in the picture, some thousand at a time: a slide has a million."""
+    for first in range(0, len(which), _RINGS_AT_ONCE):
+        chosen, starts = select_rings(xy, offsets, which[first : first + _RINGS_AT_ONCE])
+        rings = np.split(frame.to_picture(chosen), starts[1:-1])
+        yield [ring for ring in rings if len(ring) >= 3]
 
 
 def _visible(table: CellTable, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -130,15 +136,15 @@ def draw_cells(
         if len(which) == 0:
             continue
         colour = class_colour(table.class_names[code]) if code != NOT_MEASURED else NOT_MEASURED_COLOUR
-        rings = _rings(table.cell_xy, table.cell_offsets, which, frame)
-        if is_small:
+        for rings in _rings(table.cell_xy, table.cell_offsets, which, frame):
+            if not is_small:
+                cv2.polylines(target, rings, True, colour, thickness_px, cv2.LINE_AA, _SHIFT)
+                continue
             for ring in rings:
                 cv2.fillPoly(target, [ring], colour, cv2.LINE_8, _SHIFT)
-            continue
-        cv2.polylines(target, rings, True, colour, thickness_px, cv2.LINE_AA, _SHIFT)
-        if with_nuclei:
-            nuclei = _rings(table.nucleus_xy, table.nucleus_offsets, which, frame)
-            cv2.polylines(target, nuclei, True, colour, 1, cv2.LINE_AA, _SHIFT)
+        if with_nuclei and not is_small:
+            for nuclei in _rings(table.nucleus_xy, table.nucleus_offsets, which, frame):
+                cv2.polylines(target, nuclei, True, colour, 1, cv2.LINE_AA, _SHIFT)
     if is_small:
         cv2.addWeighted(target, 0.6, picture, 0.4, 0.0, dst=picture)
 
