@@ -53,7 +53,7 @@ def seen(fields: Fields, image: str) -> dict[str, Any]:
 
 
 def check_classified(fields: Fields, number: int) -> None:
-    """Score an image, then classify QuPath's own cells in it: they get a score, and all of them count."""
+    """Score an image, then classify QuPath's own cells in it: all count, and the score is ours or in doubt."""
     image = f"case{number:02}"
     first = closing(fields.on_image("score_image.groovy", "-s", image=image))
     assert first["score"] in ("0", "1+", "2+", "3+")
@@ -62,7 +62,10 @@ def check_classified(fields: Fields, number: int) -> None:
         said = fields.on_image("classify_cells.groovy", "-s", image=image)
         words = closing(said)
         assert words["state"] == "pushed", said
-        assert words["score"] in ("0", "1+", "2+", "3+"), (expansion_um, said)
+        score = read_run(run_of(fields, number))[2]
+        # QuPath takes pieces of strong membranes for cells; where the score is another one for it, it says so.
+        is_doubted = any("hold no nucleus that is found here" in warning for warning in score.warnings)
+        assert words["score"] == first["score"] or is_doubted, (expansion_um, said)
         assert 0.5 * detected < int(words["classified"]) <= detected
 
 
