@@ -16,6 +16,9 @@ class Her2Choices {
     /** Images that the user picks from a list: no scope of a script, which names each of them. */
     static final String PICKED = "picked"
 
+    /** The cut-points that a person set by hand: the name of their profile. */
+    static final String CUT_POINTS = "cut-points"
+
     static final Map<String, Map<String, String>> LABELS = ([
         cells    : [detect        : "Nuclei and membranes detected by HER2",
                     unet          : "The U-Net of HER2 (slower; needs torch)",
@@ -113,6 +116,9 @@ class Her2Choices {
         if (specimen != "recorded")
             words.add("specimen=$specimen".toString())
         words.addAll(regionArguments("score"))
+        String profile = text(CUT_POINTS, "profile")
+        if (!profile.isEmpty())
+            words.add("profile=$profile".toString())
         return words
     }
 

@@ -7,7 +7,8 @@ import qupath.lib.objects.PathObject
 
 /**
  * Exports what a person changed in the cells of our results: those that she reclassified, with the class and the place
- * they have now, and the outlines of those that she deleted. Scoring counts them as she left them.
+ * they have now, and the outlines of those that she deleted, with the UUIDs that they had where a run still has them.
+ * Scoring counts them as she left them.
  *
  * One feature per line, in a fixed order, so that two exports can be compared line by line.
  */
@@ -19,13 +20,14 @@ class Her2ExportCorrections {
     /** A feature collection in UTF-8; null if nobody changed a cell. */
     static byte[] bytes(ImageData<?> image, File her2, String imageId) {
         Her2Plan plan = Her2Plan.corrections(image, her2, imageId)
+        Her2WrittenOutlines written = new Her2WrittenOutlines(her2, imageId)
         List<String> lines = []
         for (Her2Plan.Kept kept : plan.keptCells)
             lines.add(feature(kept.ring, kept.object.getID(), reclassified(kept.object)))
         for (PathObject cell : plan.existing.reclassified())
             lines.add(feature(null, cell.getID(), reclassified(cell)))
         for (float[] ring : plan.cells.deleted)
-            lines.add(feature(ring, null, "\"change\":\"deleted\""))
+            lines.add(feature(ring, written.idOf(ring), "\"change\":\"deleted\""))
         if (lines.isEmpty())
             return null
         lines.sort()

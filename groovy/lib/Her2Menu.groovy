@@ -104,6 +104,11 @@ class Her2Menu {
         }
     }
 
+    /** The same for another window of ours: a script of the installation. */
+    static void startInstalled(QuPathGUI window, String script, List<String> arguments) {
+        start(window, Her2Installation.running(), script, arguments)
+    }
+
     private static List<String> repeated(Project<BufferedImage> project) {
         return Her2Choices.of(Her2Arguments.exchangeFolder(project, null)).scoreArguments()
     }
@@ -121,6 +126,7 @@ class Her2Menu {
                 report(problem)
             } finally {
                 BUSY.set(false)
+                Her2ReviewWindow.update()
             }
         }
     }

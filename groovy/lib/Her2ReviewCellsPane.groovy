@@ -1,5 +1,7 @@
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import java.util.function.Consumer
+import java.util.function.Supplier
 import javafx.beans.property.BooleanProperty
 import javafx.scene.control.Button
 import javafx.scene.control.CheckBox
@@ -48,8 +50,8 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
     private boolean isActive
     private boolean isClose
 
-    Her2ReviewCellsPane(Her2ReviewWindow owner) {
-        super(owner)
+    Her2ReviewCellsPane(Her2ReviewWindow home) {
+        super(home)
         progress.setStyle("-fx-font-weight: bold;")
         told.setStyle("-fx-font-size: 1.15em;")
         bar.setMaxWidth(Double.MAX_VALUE)
@@ -65,12 +67,13 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         CheckBox goesOn = new CheckBox("Go on to the next cell after an answer")
         goesOn.selectedProperty().bindBidirectional(isGoingOn)
         getChildren().addAll(source, new HBox(10, progress, bar), told, why, classes, steps, goesOn, outlines,
+            button("Choose cells of the project") { chooseCells() },
             paragraph("Keys: 0 1 2 3, X, U and space; all but space also while QuPath's main window is in front."))
     }
 
     private Button button(String words, Runnable work) {
         Button button = new Button(words)
-        button.setOnAction { owner.attempt(work) }
+        button.setOnAction { home.attempt(work) }
         // A focused button would take the space bar for itself.
         button.setFocusTraversable(false)
         return button
@@ -94,7 +97,7 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         queue = null
         if (image == null)
             return
-        Her2ReviewLabels labels = new Her2ReviewLabels(image.her2, owner.readerName())
+        Her2ReviewLabels labels = new Her2ReviewLabels(image.her2, home.readerName())
         session = new Her2ReviewSession(image.image, image.project, labels)
         queue = queue(labels.answered())
         isClose = isClose && isSame
@@ -133,8 +136,8 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         this.isActive = isActive
         if (image == null)
             return
-        Her2ReviewColours.show(options(), isActive && owner.isBlind() ? Her2ReviewColours.neutral() : null)
-        if (isActive && owner.isBlind())
+        Her2ReviewColours.show(options(), isActive && home.isBlind() ? Her2ReviewColours.neutral() : null)
+        if (isActive && home.isBlind())
             // QuPath shows the class of a selected cell beside its measurements.
             image.image.getHierarchy().getSelectionModel().clearSelection()
         refresh()
@@ -155,10 +158,18 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         return true
     }
 
+    /** Have Python choose the cells of all images whose review teaches most. */
+    private void chooseCells() {
+        List<String> words = ["review", "queue", image.project.getPath().toString(), "--cells",
+                              NEAR_CELLS.toString(), "--out", image.her2.getPath()]
+        home.background({ words } as Supplier<List<String>>, "Choosing cells",
+            { List<String> lines -> home.follow() } as Consumer<List<String>>, { } as Runnable)
+    }
+
     private void next() {
         Her2ReviewItem item = queue.next()
         while (item != null && item.image == image.id && !cells.containsKey(item.id)) {
-            owner.say("A cell of the queue is no longer in the image and was left out.")
+            home.say("A cell of the queue is no longer in the image and was left out.")
             item = queue.next()
         }
         if (item != null && item.image != image.id)
@@ -173,7 +184,7 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         if (other == null)
             throw new Her2Refusal("Image '${item.image}' of the queue is no longer in the project. Choose the cells " +
                 "again.")
-        if (owner.window.openImageEntry(other)) {
+        if (home.window.openImageEntry(other)) {
             queue.show(queue.items.find { Her2ReviewItem it -> it.image == item.image })
             next()
         }
@@ -185,7 +196,7 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
             next()
             return
         }
-        session.answer(item, cells.get(item.id), value, owner.isBlind())
+        session.answer(item, cells.get(item.id), value, home.isBlind())
         queue.setAnswered(item, true)
         if (isGoingOn.get())
             next()
@@ -196,7 +207,7 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
     private void undo() {
         Her2ReviewItem item = session.undo()
         if (item == null) {
-            owner.say("There is nothing to undo in this image.")
+            home.say("There is nothing to undo in this image.")
             return
         }
         queue.setAnswered(item, false)
@@ -223,12 +234,12 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
             return
         }
         told.setText(stateOf(item, cell))
-        why.setText(owner.isBlind() ? "" : "Asked because: ${item.why}".toString())
+        why.setText(home.isBlind() ? "" : "Asked because: ${item.why}".toString())
         centre(cell)
     }
 
     private String stateOf(Her2ReviewItem item, PathObject cell) {
-        if (owner.isBlind())
+        if (home.isBlind())
             return queue.isAnswered(item) ? "Answered." : "Which class has this cell?"
         String now = Her2Classes.nameOf(cell.getPathClass()) ?: "no class"
         return now == item.className ? "The program says: $now".toString() :
@@ -241,7 +252,7 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
             viewer.setDownsampleFactor(CLOSE)
         isClose = true
         viewer.setCenterPixelLocation(cell.getROI().getCentroidX(), cell.getROI().getCentroidY())
-        if (!owner.isBlind())
+        if (!home.isBlind())
             image.image.getHierarchy().getSelectionModel().setSelectedObject(cell)
     }
 }

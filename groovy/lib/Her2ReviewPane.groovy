@@ -9,11 +9,11 @@ import javafx.scene.layout.VBox
 @CompileStatic
 abstract class Her2ReviewPane extends VBox {
 
-    protected final Her2ReviewWindow owner
+    protected final Her2ReviewWindow home
 
-    protected Her2ReviewPane(Her2ReviewWindow owner) {
+    protected Her2ReviewPane(Her2ReviewWindow home) {
         super(10)
-        this.owner = owner
+        this.home = home
         setStyle("-fx-padding: 12;")
     }
 

@@ -1,5 +1,10 @@
+import com.google.gson.JsonObject
 import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
+import java.util.function.BooleanSupplier
+import java.util.function.Consumer
+import java.util.function.Supplier
+import javafx.application.Platform
 import javafx.beans.property.StringProperty
 import javafx.beans.value.ChangeListener
 import javafx.event.EventHandler
@@ -9,6 +14,7 @@ import javafx.geometry.Rectangle2D
 import javafx.scene.Scene
 import javafx.scene.control.CheckBox
 import javafx.scene.control.Label
+import javafx.scene.control.ScrollPane
 import javafx.scene.control.Tab
 import javafx.scene.control.TabPane
 import javafx.scene.control.TextField
@@ -34,8 +40,10 @@ import qupath.lib.images.ImageData
 class Her2ReviewWindow {
 
     private static final String READER = "her2Reader"
+    /** Lines of Python's answer that are kept. */
+    private static final int KEPT_LINES = 60
     private static final double WIDTH = 430
-    private static final double HEIGHT = 700
+    private static final double HEIGHT = 760
     /** Keys that QuPath's main window passes on to the review; the others are QuPath's own. */
     private static final List<KeyCode> SHARED = [
         KeyCode.DIGIT0, KeyCode.DIGIT1, KeyCode.DIGIT2, KeyCode.DIGIT3, KeyCode.NUMPAD0, KeyCode.NUMPAD1,
@@ -64,7 +72,8 @@ class Her2ReviewWindow {
 
     private Her2ReviewWindow(QuPathGUI window) {
         this.window = window
-        panes = [(Her2ReviewPane) new Her2ReviewCellsPane(this)]
+        panes = [new Her2ReviewCellsPane(this), new Her2RegionsPane(this), new Her2CutPointsPane(this),
+                 new Her2CorrectionsPane(this)]
     }
 
     /** Show the window, on the JavaFX thread; there is one at a time. */
@@ -82,7 +91,10 @@ class Her2ReviewWindow {
 
     private void build() {
         for (Her2ReviewPane pane : panes) {
-            Tab tab = new Tab(pane.title(), pane)
+            ScrollPane scrolled = new ScrollPane(pane)
+            scrolled.setFitToWidth(true)
+            scrolled.setStyle("-fx-background-color: transparent;")
+            Tab tab = new Tab(pane.title(), scrolled)
             tab.setClosable(false)
             tabs.getTabs().add(tab)
         }
@@ -180,14 +192,60 @@ class Her2ReviewWindow {
 
     /** Do something, and say in the window why it failed. */
     void attempt(Runnable work) {
-        say("")
         try {
+            say("")
             work.run()
         } catch (Her2Refusal | IllegalStateException problem) {
             say(Her2Words.inQuPath(problem.message))
         } catch (RuntimeException | IOException problem) {
             LoggerFactory.getLogger("qupath-her2").error("Review", problem)
             say("Unexpected ${problem.class.simpleName}: ${problem.message}. View > Show log has the details.")
+        }
+    }
+
+    /**
+     * Run Python in the background, and go on on the JavaFX thread.
+     *
+     * @param words gives the arguments, in the background
+     * @param what shown while Python works
+     * @param after takes the lines that it said
+     * @param done called at the end, whether it worked or not
+     */
+    void background(Supplier<List<String>> words, String what, Consumer<List<String>> after, Runnable done) {
+        File folder = image.her2
+        Thread.startDaemon("HER2 review") {
+            List<String> said = []
+            String problem = null
+            try {
+                List<String> arguments = words.get()
+                Platform.runLater { say("$what…") }
+                said.addAll(linesOf(arguments, folder))
+            } catch (Exception thrown) {
+                LoggerFactory.getLogger("qupath-her2").error("Review", thrown)
+                problem = thrown.message ?: thrown.toString()
+            }
+            Platform.runLater {
+                done.run()
+                say(problem == null ? "" : Her2Words.inQuPath(problem))
+                if (problem == null)
+                    attempt { after.accept(said) }
+            }
+        }
+    }
+
+    private static List<String> linesOf(List<String> arguments, File folder) {
+        List<String> said = []
+        Her2PythonRun run = new Her2PythonRun(Her2Python.find(), arguments, folder, KEPT_LINES)
+        run.results = [0]
+        run.await({ false } as BooleanSupplier) { JsonObject event -> said.add(event.toString()) }
+        return said + run.lastLines()
+    }
+
+    /** Show the open image again after something else changed it; on any thread. */
+    static void update() {
+        Platform.runLater {
+            if (shown != null)
+                shown.follow()
         }
     }
 

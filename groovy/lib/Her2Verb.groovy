@@ -11,7 +11,7 @@ class Her2Verb {
     private static final List<String> RULES = ["site", "specimen", "guideline"].asImmutable()
 
     static final Her2Verb SCORE = new Her2Verb("run", "score", "score open image", "score_image.groovy",
-        RULES + ["cells", "pixel-size-um"], ["whole-tissue", "find-tumour", "force"])
+        RULES + ["cells", "pixel-size-um", "profile"], ["whole-tissue", "find-tumour", "force"])
     /** The same for several images; each gets the workflow step that scores it alone. */
     static final Her2Verb SCORE_PROJECT = new Her2Verb(SCORE, Her2Scope.ALL)
     static final Her2Verb CLASSIFY = new Her2Verb("run", "classify", "classify existing cells",

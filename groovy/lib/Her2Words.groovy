@@ -84,6 +84,13 @@ class Her2Words {
             'or install the scripts: drag install.groovy onto QuPath and press Run',
         'or start QuPath with: script \\w+\\.groovy -p project\\.qpproj': 'or create one',
 
+        // The review window.
+        'Next: qupath-her2 review collect .+': 'Collect the corrections first',
+        'Score it first: qupath-her2 run .+\\.': 'Score it first (Extensions > HER2 > Score open image).',
+        '--classes (\\S+) is no list': 'The classes $1 are no list',
+        '--cuts (\\S+) are no rising numbers': 'The cut-points $1 are no rising numbers',
+        'Pass --reviewer NAME': 'Type your name in the review window',
+
         // Cells and networks.
         'has no cells in its region file, but --cells from-regions was given\\. .+':
             'has no cells that could be classified. Detect them first (Analyze > Cell detection), or have them ' +

@@ -28,6 +28,7 @@ from qupath_her2.cli.review import review
 from qupath_her2.cli.review_calibrate import calibrate
 from qupath_her2.cli.review_rounds import settle, undo
 from qupath_her2.cli.review_sign import sign, trail
+from qupath_her2.cli.review_window import changes, profile
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
 from qupath_her2.cli.train import train
@@ -98,6 +99,8 @@ review.command()(settle)
 review.command()(undo)
 review.command()(sign)
 review.command()(trail)
+review.command()(profile)
+review.command()(changes)
 app.add_typer(review, name="review")
 
 

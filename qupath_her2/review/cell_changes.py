@@ -150,10 +150,12 @@ def cell_changes(
         moved = float(np.hypot(*(np.array(one.centroid_xy) - ring_centroid(one.ring))))
         if moved > _SHIFT_PX:
             changes.append(cell.change("shifted", f"{moved:.1f} px", one.centroid_xy))
-    for ring in corrections.deleted:
-        place = written.find_outline(ring)
+    known = corrections.deleted_uuids or (None,) * len(corrections.deleted)
+    for gone, ring in zip(known, corrections.deleted, strict=True):
+        place = written.find_outline(ring) if gone is None else written.find(gone)
         unknown += place is None
-        cell = _Cell(image, _uuid(place), _class_of(place), ring, _run(place))
+        uuid = _uuid(place) if gone is None else str(gone)
+        cell = _Cell(image, uuid, _class_of(place), ring, _run(place))
         changes.append(cell.change("deleted", "", tuple(ring_centroid(ring).tolist())))
     for existing, name in corrections.existing.items():
         place = written.find(existing)

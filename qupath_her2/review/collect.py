@@ -32,7 +32,7 @@ from qupath_her2.review.round_files import (
 if TYPE_CHECKING:
     from qupath_her2.records import SlideRef
 
-__all__ = ["READER_COMMENT", "READER_SCORE", "Collected", "collect", "save_conflicts"]
+__all__ = ["READER_COMMENT", "READER_SCORE", "Collected", "collect", "find_changes", "save_conflicts"]
 
 #: Metadata of an image in QuPath in which a person types her own score; the program never fills it in.
 READER_SCORE = "HER2 reader score"
@@ -90,6 +90,44 @@ def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetim
     OutputError
         The round cannot be written.
     """
+    one, notes = find_changes(her2, images, author, now=now)
+    notes += read_copies(her2)[1]
+    if not one.new:
+        return Collected(None, None, one.changes, known_changes(her2).conflicts, tuple(notes))
+    folder = write_round(her2, one)
+    conflicts = known_changes(her2).conflicts
+    save_conflicts(her2, conflicts)
+    return Collected(one, folder, one.changes, tuple(conflicts), tuple(notes))
+
+
+def find_changes(
+    her2: Path, images: Sequence[SlideRef], author: str, *, now: datetime | None = None
+) -> tuple[Round, list[str]]:
+    """Return the round that `collect` would write, without writing it, and what could not be compared.
+
+    Parameters
+    ----------
+    her2
+        The exchange folder, with the state of QuPath as it was last exported.
+    images
+        Its images.
+    author
+        Who made the changes that no earlier round has.
+    now
+        Time of the round; None takes the clock.
+
+    Returns
+    -------
+    round : Round
+        `round.new` are the changes since the last round; there may be none.
+    notes : list[str]
+        Sentences.
+
+    Raises
+    ------
+    ExchangeError
+        ``images.json`` is damaged.
+    """
     rounds, notes = read_rounds(her2)
     metadata = read_metadata(her2)
     found: list[Change] = []
@@ -119,13 +157,7 @@ def collect(her2: Path, images: Sequence[SlideRef], author: str, *, now: datetim
     earlier = [one for known in rounds for one in known.changes]
     changes = with_authors(found, earlier, author, time, name)
     one = Round(name, number, author, time, tuple(changes), tuple(notes))
-    notes += read_copies(her2)[1]
-    if not one.new:
-        return Collected(None, None, tuple(changes), known_changes(her2).conflicts, tuple(notes))
-    folder = write_round(her2, one)
-    conflicts = known_changes(her2).conflicts
-    save_conflicts(her2, conflicts)
-    return Collected(one, folder, one.changes, tuple(conflicts), tuple(notes))
+    return one, notes
 
 
 def image_changes(her2: Path, ref: SlideRef, metadata: Mapping[str, str]) -> tuple[list[Change], list[str]]:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from qupath_her2.cells.profiles import read_profile
 from qupath_her2.cli import app
 from qupath_her2.review.labels import list_labels
+from qupath_her2.review.round_files import Round, read_rounds
+from tests.benchmarks.live_cut_points import PANE
 from tests.groovy.fields import Fields, closing, make_fields, python_program
 from tests.gui.screen import WINDOW_MARKS, Screen
 from tests.gui.test_menu_items import choose, opened
@@ -21,6 +24,19 @@ SELECTED = (
 )
 #: Where the viewer is, as a number that changes with it.
 PLACE = "qupath.getViewer().getCenterPixelX() + 1000 * qupath.getViewer().getCenterPixelY()"
+#: Classes of the regions, and the vectors and colours that QuPath uses.
+REGIONS = (
+    "def regions = qupath.getImageData().getHierarchy().getAnnotationObjects(); "
+    "regions.collect { String.valueOf(it.getPathClass()) }.sort()"
+)
+STAINS = "qupath.getImageData().getColorDeconvolutionStains().getName()"
+COLOURS = "String.valueOf(qupath.getOverlayOptions().getMeasurementMapper()?.getClass()?.getSimpleName())"
+
+
+def list_rounds(fields: Fields) -> list[Round]:
+    rounds, problems = read_rounds(fields.her2)
+    assert problems == []
+    return rounds
 
 
 def press(shown: Screen, *keys: str) -> None:
@@ -78,3 +94,90 @@ def test_cells_are_reviewed_by_keys_and_buttons(qupath: QuPath, tmp_path: Path) 
         shown.box("4 answered")
         assert shown.state()["objects"]["classes"] == before
         assert label_codes(fields) == [2, 3, 0, 1]
+
+
+def test_cut_points_follow_the_sliders_and_are_applied(qupath: QuPath, tmp_path: Path) -> None:
+    fields = scored(qupath, tmp_path, "2+")
+    with opened(fields, tmp_path, python_program(tmp_path)) as shown:
+        choose(shown, "Review…")
+        shown.box("No queue was chosen for the project")
+        shown.click("Cut-points")
+        as_scored = shown.box("tumour cells show")
+        before = shown.state()["objects"]["classes"]
+        shown.ask(PANE + "pane.sliders[2].setValue(0.35); true")
+        shown.wait(
+            lambda s: any("3+: " in t["text"] and "intense" in t["text"] for t in s["texts"]), "a live 3+"
+        )
+        shown.picture(tmp_path / "dragged.png")
+        assert shown.box("tumour cells show") != as_scored
+        # Colours changed, classes did not.
+        assert shown.state()["objects"]["classes"] == before
+        assert shown.ask(COLOURS) == "Her2ReviewColours"
+        shown.click("Reset")
+        shown.wait(lambda s: any(t["text"] == as_scored for t in s["texts"]), "the sentence of the run")
+        assert shown.ask(COLOURS) != "Her2ReviewColours"
+
+        shown.ask(PANE + "pane.sliders[2].setValue(0.35); true")
+        live = shown.ask(PANE + "pane.live.at(pane.cuts).perClass as List")
+        shown.click("Apply to image")
+        shown.box("Cut-points: profile by-hand-1_case01")
+        shown.picture(tmp_path / "applied.png")
+        shown.click("OK")
+        classes = shown.state()["objects"]["classes"]
+        names = ("Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+")
+        assert [classes.get(name, 0) for name in names] == live
+        assert shown.state()["metadata"]["HER2 score"] == "3+"
+        profile = read_profile(fields.her2 / "profiles" / "by-hand-1_case01.json")
+        assert profile.origin["set_by"]
+        assert profile.cut_points.intense_od < 0.2
+
+        shown.click("Estimate stains")
+        shown.box("QuPath's stain vectors were estimated")
+        assert shown.ask(STAINS) == "H-DAB estimated by HER2 review"
+        shown.click("Undo")
+        shown.box("are QuPath's defaults")
+        assert shown.ask(STAINS) == "H-DAB default"
+
+
+def test_regions_corrections_and_my_score(qupath: QuPath, tmp_path: Path) -> None:
+    fields = scored(qupath, tmp_path, "2+")
+    with opened(fields, tmp_path, python_program(tmp_path)) as shown:
+        choose(shown, "Review…")
+        shown.click("Regions")
+        shown.box("0 of 3 regions")
+        press(shown, "space")
+        shown.box("1 of 3 regions")
+        shown.picture(tmp_path / "region.png")
+        press(shown, "x")
+        shown.box("2 of 3 regions")
+        assert shown.ask(REGIONS) == ["Ignore*", "Tumor", "Tumor"]
+        press(shown, "u")
+        shown.box("1 of 3 regions")
+        assert shown.ask(REGIONS) == ["Tumor", "Tumor", "Tumor"]
+        press(shown, "x")
+        shown.click("Cells")
+        press(shown, "space", "3")
+        shown.box("1 answered")
+
+        shown.click("Corrections")
+        shown.box("No score of yours yet")
+        shown.ask(PANE.replace("Cut-points", "Corrections") + "pane.score.setValue('3+'); true")
+        shown.click("Keep")
+        shown.wait(lambda s: s["metadata"].get("HER2 reader score") == "3+", "the score among the metadata")
+        shown.click("Show what changed since last round")
+        shown.box("save")
+        shown.click("Yes")
+        shown.box("changes since the last round")
+        shown.picture(tmp_path / "changes.png")
+        assert list_rounds(fields) == []
+        shown.click("Collect corrections")
+        shown.box("Round 001-")
+        shown.picture(tmp_path / "collected.png")
+        (one,) = list_rounds(fields)
+        words = sorted((change.kind, change.change, change.after) for change in one.new)
+        assert [word for word in words if word[0] != "cell"] == [
+            ("region", "class changed", "Ignore*"),
+            ("score", "score typed", "3+"),
+        ]
+        shown.click("Show what changed since last round")
+        shown.box("Nothing changed since the last round")

@@ -39,7 +39,6 @@ OUT_OF_REACH = {
     "cli/patch_options.py": "patches are cut in a terminal",
     "cli/pull_push.py": "the way into QuPath from a terminal",
     "cli/regions.py": "a verb that QuPath does not start",
-    "cli/review.py": "a verb that QuPath does not start",
     "cli/review_calibrate.py": "a verb that QuPath does not start",
     "cli/review_rounds.py": "verbs that QuPath does not start",
     "cli/review_sign.py": "verbs that QuPath does not start",

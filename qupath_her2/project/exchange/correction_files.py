@@ -56,6 +56,8 @@ class CellCorrections:
         Reclassified cells.
     deleted
         Outlines of deleted cells, float64 (K, 2) each, level-0 pixels.
+    deleted_uuids
+        Their UUIDs, in the same order; None where no run has the cell any more. Empty where none is known.
     existing
         {UUID: class name or None} of cells that were in QuPath before any result and were reclassified after one.
     digest
@@ -66,6 +68,7 @@ class CellCorrections:
     deleted: tuple[NDArray[np.float64], ...] = ()
     existing: dict[UUID, str | None] = field(default_factory=dict)
     digest: str = ""
+    deleted_uuids: tuple[UUID | None, ...] = ()
 
 
 def corrections_path(regions_path: Path, image: str) -> Path:
@@ -105,12 +108,13 @@ def read_corrections(path: Path) -> CellCorrections | None:
         raise ExchangeError(
             f"The corrections '{path}' are no feature collection ({error}). {_AGAIN}"
         ) from error
-    changed, deleted, existing = [], [], {}
+    changed, deleted, existing, uuids = [], [], {}, []
     for number, feature in enumerate(features):
         try:
             kind = feature["properties"]["change"]
             if kind == "deleted":
                 deleted.append(_ring(feature))
+                uuids.append(None if feature.get("id") is None else UUID(feature["id"]))
             elif kind == "class" and feature["geometry"] is None:
                 existing[UUID(feature["id"])] = _class_name(feature)
             elif kind == "class":
@@ -124,7 +128,13 @@ def read_corrections(path: Path) -> CellCorrections | None:
             raise ExchangeError(
                 f"Feature {number} of the corrections '{path}' is damaged ({error}). {_AGAIN}"
             ) from error
-    return CellCorrections(tuple(changed), tuple(deleted), existing, hashlib.sha256(data).hexdigest())
+    return CellCorrections(
+        changed=tuple(changed),
+        deleted=tuple(deleted),
+        existing=existing,
+        deleted_uuids=tuple(uuids),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
 
 
 def _ring(feature: dict[str, Any]) -> NDArray[np.float64]:

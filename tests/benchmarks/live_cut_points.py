@@ -1,0 +1,83 @@
+"""Time from a slider's movement to the new score in the review window, in a running QuPath on a virtual screen.
+
+``python -m tests.benchmarks.live_cut_points --cells 10000 100000 1000000`` prints a line for each number of cells: time
+to read the cells when the tab opens, and median and slowest of the movements. All cells lie in the viewer, which draws
+them again after each movement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from tests.groovy.fields import HERE, make_fields, python_program
+from tests.gui.screen import Screen
+from tests.gui.test_menu_items import choose, opened
+from tests.helpers.qupath import QuPath, qupaths_to_test
+
+#: The tab, as an object of Groovy.
+PANE = (
+    "def stage = javafx.stage.Window.getWindows().find { it instanceof javafx.stage.Stage && "
+    "it.getTitle() == 'HER2: review' }; "
+    "def tabs = stage.getScene().getRoot().getChildren().find { it.getClass().getSimpleName() == 'TabPane' }; "
+    "def pane = tabs.getTabs().find { it.getText() == 'Cut-points' }.getContent().getContent(); "
+)
+N_MOVES = 30
+
+
+def add_cells(shown: Screen, n: int) -> None:
+    script = f"new File('{HERE / 'add_measured_cells.groovy'}')"
+    shown.ask(
+        "def parameters = qupath.lib.scripting.ScriptParameters.builder().setProject(qupath.getProject())"
+        ".setImageData(qupath.getImageData()).setDefaultImports(qupath.lib.gui.scripting.QPEx.getCoreClasses())"
+        ".setDefaultStaticImports([qupath.lib.gui.scripting.QPEx])"
+        f".setFile({script}).setArgs(['{n}'] as String[]).build(); "
+        "qupath.lib.gui.scripting.languages.GroovyLanguage.getInstance().execute(parameters); true"
+    )
+
+
+def measure(shown: Screen, n: int) -> tuple[float, list[float]]:
+    """Return the seconds until the tab has read its cells, and the milliseconds of each movement."""
+    start = time.monotonic()
+    shown.click("Cut-points")
+    shown.until(lambda: shown.ask(PANE + "pane.live != null && pane.lastMs > 0"), "the cells in the tab")
+    read_s = time.monotonic() - start
+    moves = []
+    for number in range(N_MOVES):
+        shown.ask(PANE + f"pane.lastMs = -1; pane.sliders[1].setValue({0.3 + 0.01 * number}); true")
+        shown.until(lambda: shown.ask(PANE + "pane.lastMs >= 0"), "the score")
+        moves.append(float(shown.ask(PANE + "pane.lastMs")))
+    return read_s, moves
+
+
+def bench(qupath: QuPath, folder: Path, n: int) -> str:
+    fields = make_fields(qupath, folder / "study", folder / "private", ("2+",))
+    assert "HER2_SCORE_IMAGE_OK" in fields.on_image("score_image.groovy", "-s")
+    with opened(fields, folder, python_program(folder)) as shown:
+        add_cells(shown, n)
+        choose(shown, "Review…")
+        read_s, moves = measure(shown, n)
+    return (
+        f"QuPath {qupath.version}, {n:>9,} cells: read in {read_s:.1f} s; per movement {statistics.median(moves):.0f} "
+        f"ms (slowest {max(moves):.0f} ms)"
+    )
+
+
+def main() -> None:
+    """Print a line for each number of cells and each QuPath."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    asked = parser.parse_args()
+    for qupath in qupaths_to_test():
+        for n in asked.cells:
+            with tempfile.TemporaryDirectory() as folder:
+                print(bench(qupath, Path(folder), n), flush=True)
+
+
+if __name__ == "__main__":
+    main()
