@@ -11,7 +11,10 @@ import javafx.scene.control.Label
 import javafx.scene.control.ScrollPane
 import javafx.scene.layout.GridPane
 import javafx.scene.layout.HBox
+import javafx.scene.layout.Priority
+import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
+import javafx.stage.Screen
 import javafx.stage.Stage
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.QuPathGUI
@@ -28,6 +31,11 @@ class Her2ResultBox {
 
     private static final String TITLE = "HER2"
     private static final double WIDTH = 640
+    private static final double MARGIN = 14
+    /** Title bar and border, where the desktop does not say how high they are. */
+    private static final double FRAME = 40
+    /** Most of the screen's height that the text may take; the rest is scrolled. */
+    private static final double HEIGHT_SHARE = 0.75
 
     private final Project<BufferedImage> project
     private final ProjectImageEntry<BufferedImage> entry
@@ -52,18 +60,30 @@ class Her2ResultBox {
         Stage stage = new Stage()
         stage.initOwner(window.getStage())
         stage.setTitle("HER2: ${entry.getImageName()}")
-        ScrollPane scrolled = new ScrollPane(content())
+        Region content = content()
+        ScrollPane scrolled = new ScrollPane(content)
         scrolled.setFitToWidth(true)
         scrolled.setStyle("-fx-background-color: transparent;")
-        VBox all = new VBox(scrolled, buttons(stage))
+        Region row = buttons(stage)
+        VBox all = new VBox(scrolled, row)
+        VBox.setVgrow(scrolled, Priority.ALWAYS)
         stage.setScene(new Scene(all))
-        stage.setOnShown { Her2Window.centre(stage, window) }
+        // JavaFX 25 (QuPath 0.7) opens a window lower than its text, which would hide the table: its size is set once
+        // more when it is open.
+        stage.setOnShown { Platform.runLater { fit(stage, content, row, window) } }
         stage.show()
     }
 
-    private Node content() {
+    private static void fit(Stage stage, Region content, Region row, QuPathGUI window) {
+        double most = HEIGHT_SHARE * Screen.getPrimary().getVisualBounds().getHeight()
+        double frame = Math.max(FRAME, stage.getHeight() - stage.getScene().getHeight())
+        stage.setHeight(Math.min(most, content.prefHeight(WIDTH + 2 * MARGIN)) + row.prefHeight(-1) + frame)
+        Her2Window.centre(stage, window)
+    }
+
+    private Region content() {
         VBox box = new VBox(8)
-        box.setPadding(new Insets(14))
+        box.setPadding(new Insets(MARGIN))
         Label sentence = label(text.sentence)
         sentence.setStyle("-fx-font-size: 1.15em; -fx-font-weight: bold;")
         box.getChildren().add(sentence)
@@ -102,10 +122,10 @@ class Her2ResultBox {
         return grid
     }
 
-    private Node buttons(Stage stage) {
+    private Region buttons(Stage stage) {
         HBox row = new HBox(10)
         row.setAlignment(Pos.CENTER_RIGHT)
-        row.setPadding(new Insets(0, 14, 14, 14))
+        row.setPadding(new Insets(0, MARGIN, MARGIN, MARGIN))
         if (text.isScored) {
             Button show = new Button("Show deciding cells")
             show.setOnAction { select(show) }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ CORNER, CORNER_THEN = (425, 58), (432, 150)
 SECOND = ((280, 400), (420, 300), (440, 380), (418, 418), (372, 470), (330, 580), (240, 590))
 #: A point in the nest where no cell lies on an outline, and one in the second outline alone.
 IN_NEST, IN_SECOND = (330, 130), (340, 480)
+IMPORT = "Import images to project"
 N_CHANGED, N_DELETED = 10, 3
 BREAST = "As recorded for the image; else ASCO/CAP breast 2018/2023"
 GASTRIC = "CAP/ASCP/ASCO gastric 2016"
@@ -49,8 +51,13 @@ class Hour:
     names: list[str] = field(default_factory=list)
 
     def still(self, name: str) -> None:
-        """Take the next still."""
+        """Take the next still, once nothing moves any more."""
         self.names.append(name)
+        before = b""
+        for _ in range(10):
+            time.sleep(0.5)
+            if before == (before := self.shown.pixels()):
+                break
         self.shown.picture(self.stills / f"{len(self.names):02}_{name}.png")
 
     def choose(self, *items: str) -> None:
@@ -122,6 +129,12 @@ def make_project(hour: Hour, files: Sequence[str] = (FILE,)) -> None:
         f'content.putString("{paths}"); javafx.scene.input.Clipboard.getSystemClipboard().setContent(content)'
     )
     shown.click("Add images...")
+    shown.wait(lambda s: IMPORT in s["titles"], "the dialog for images")
+    # QuPath 0.7 opens it too low for its own buttons.
+    shown.ask(
+        f"javafx.stage.Window.getWindows().find {{ it instanceof javafx.stage.Stage && it.getTitle() == '{IMPORT}' }}"
+        ".setHeight(660); true"
+    )
     shown.click("From clipboard")
     shown.wait_for(str(copies[0]))
     shown.click("Import")

@@ -35,8 +35,8 @@ SHOWN = (
     "gastric",
     "report",
 )
-WIDTH_PX = 900
-N_COLOURS = 128
+WIDTH_PX = 860
+N_COLOURS = 96
 #: Shows a page in a window of its own.
 OPEN_PAGE = (
     "def view = new javafx.scene.web.WebView(); view.getEngine().load('%s'); "
