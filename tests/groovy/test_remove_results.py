@@ -58,5 +58,5 @@ def test_without_a_project_the_message_says_what_to_do(
 ) -> None:
     done = qupath.run(SCRIPTS / "remove_results.groovy", private=tmp_path_factory.mktemp("private"))
     assert done.returncode != 0
-    assert "-p project.qpproj" in done.stdout + done.stderr
+    assert "No image of a project is open, so there is nothing to remove." in done.stdout + done.stderr
     assert not closing_lines(done.stdout)
