@@ -53,7 +53,7 @@ class Her2Histogram extends Canvas {
         int highest = 1
         for (int count : bins)
             highest = Math.max(highest, count)
-        g.setFill(Color.gray(0.55))
+        g.setFill(Color.gray(0.55d))
         double step = SIDE / BINS
         for (int i = 0; i < BINS; i++) {
             // The root shows rare classes beside a class of nearly all cells.
@@ -65,7 +65,7 @@ class Her2Histogram extends Canvas {
         for (int i = 0; i < cuts.size(); i++) {
             double x = SIDE * scale.position(cuts[i])
             g.setStroke(Color.rgb(200, 50, 50))
-            g.setLineWidth(1.5)
+            g.setLineWidth(1.5d)
             g.strokeLine(x, TOP, x, HEIGHT)
             g.setFill(Color.rgb(200, 50, 50))
             g.fillText(names[i], Math.max(22.0d, Math.min(SIDE - 22, x)), 0)

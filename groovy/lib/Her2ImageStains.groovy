@@ -62,6 +62,6 @@ class Her2ImageStains {
     }
 
     private static int start(double middle, int size) {
-        return (int) Math.max(0.0d, Math.min(middle - SIDE_PX / 2, (double) (size - SIDE_PX)))
+        return (int) Math.max(0.0d, Math.min(middle - SIDE_PX / 2.0d, (double) (size - SIDE_PX)))
     }
 }
