@@ -275,6 +275,7 @@ def reopened(hour: Hour) -> None:
     """In a new window the image is as it was left, and scoring it changes nothing."""
     before = hour.shown.state()
     assert before["objects"]["cells"] > 50
+    hour.shown.menu_ready()
     hour.choose("Score open image")
     hour.result("reopened", "CAP/ASCP/ASCO gastric 2016, biopsy (chosen for this image)")
     hour.regions()

@@ -205,6 +205,11 @@ class Screen:
         self.until(lambda: not order.exists(), f"QuPath running: {groovy}")
         return self._orders
 
+    def menu_ready(self) -> None:
+        """Wait for the items of HER2's menu, which the start-up script adds in the background."""
+        items = 'qupath.getMenu("Extensions>HER2", true).getItems().size()'
+        self.until(lambda: self.ask(items) > 3, "the items of the menu")
+
     def picture(self, path: Path) -> None:
         """Save a screenshot."""
         subprocess.run(["import", "-display", self.display, "-window", "root", str(path)], check=True)

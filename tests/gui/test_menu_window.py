@@ -72,6 +72,7 @@ def test_cancel_leaves_the_image_unchanged_and_the_users_start_up_script_runs(
     with screen(qupath, fields.project, "case01", private, python=python, first=startup) as shown:
         assert (private / "watch.json.mine").read_text() == "ran"
         shown.do("qupath.getImageData().setChanged(false)")
+        shown.menu_ready()
         shown.choose("Extensions", "HER2", "Score open image")
         shown.wait(
             lambda s: any("Cells: 12,300 · about 20 s left" in t["text"] for t in s["texts"]), "progress"
