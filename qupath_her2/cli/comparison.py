@@ -58,7 +58,7 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
     source, slides = slide_manifest(folder, settings, her2 / "patches" / name, flags, progress)
     splits = fold_splits(slides, flags["folds"] or _FOLDS, settings.patches.seed)
     approaches, left_out = _approaches(folder, slides, source.images, settings, her2, flags, progress)
-    rows = compare(approaches, splits, out, begin=_begin(progress, len(splits)))
+    rows = compare(approaches, splits, out, begin=_begin(progress, len(splits)), restart=flags["restart"])
     table = comparison_table(rows, task, REPORTED.get(task, {}))
     write_comparison(out, table, rows)
     _write_page(out, table, slides, left_out)
@@ -98,7 +98,8 @@ def _approaches(
     for model in settings.compare.bag_networks:
         recipe = BAG_RECIPES.get(model, BAG_RECIPES["abmil"])
         own = bag_settings(folder, recipe, flags)
-        approaches.append(bag_approach(BagJob(slides, paths, recipe, own, model, her2), bags))
+        job = BagJob(slides, paths, recipe, own, model, her2, resume=not flags["restart"])
+        approaches.append(bag_approach(job, bags))
     weights = _weights(flags["weights"])
     lowres = _network_settings(folder, "lowres-convnext", flags, settings.patches.task)
     approaches += [image_approach(model, lowres, weights) for model in settings.compare.image_networks]

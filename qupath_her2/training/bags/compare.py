@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from qupath_her2.learning.train.training_state import STATE_FILE
 from qupath_her2.patches.splits import case_groups, with_split
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.spreadsheet import csv_bytes
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Approach", "ComparedRow", "comparison_table", "compare", "on_folds_of", "write_comparison"]
 
+#: Digest of the training that a cell's folder was begun for.
+_BEGUN = "begun.txt"
 #: Figures of the table and their headings.
 _SHOWN = {"macro AUC": "AUC", "macro F1": "F1", "accuracy": "accuracy"}
 
@@ -84,8 +87,9 @@ def compare(
     out: Path,
     *,
     begin: Callable[[str, int, bool], None] | None = None,
+    restart: bool = False,
 ) -> tuple[ComparedRow, ...]:
-    """Run every approach on every fold; finished cells are read back.
+    """Run every approach on every fold; finished cells are read back, a stopped one goes on where it was.
 
     Parameters
     ----------
@@ -97,6 +101,8 @@ def compare(
         Folder of the results, one folder below it for each approach and fold.
     begin
         Called with approach, number of the fold from 1, and whether it is finished already.
+    restart
+        Train everything again.
 
     Returns
     -------
@@ -107,6 +113,8 @@ def compare(
     ------
     TrainingError
         A case lies in two parts of a fold.
+    OutputError
+        `out` cannot be written.
     """
     for number, slides in enumerate(splits, start=1):
         check_no_leak(slides, f"Fold {number}")
@@ -116,13 +124,16 @@ def compare(
         for number, slides in enumerate(splits, start=1):
             place = out / approach.name / f"fold-{number:02d}"
             digest = _digest(approach, slides)
-            cell = _read(place, digest)
+            cell = None if restart else _read(place, digest)
             if begin is not None:
                 begin(approach.name, number, cell is not None)
             if cell is None:
+                _prepare(place, digest, restart)
                 found = approach.run(slides, place)
                 cell = {name: {"n": one.n, "figures": figures_of(one)} for name, one in found.items()}
                 _write(place, digest, cell)
+                # The optimiser's moments of a network take three times the room of its weights, and serve no more.
+                (place / STATE_FILE).unlink(missing_ok=True)
                 # Read back, so that a resumed table cannot differ from a fresh one by rounding.
                 cell = _read(place, digest) or cell
             cells.append(cell)
@@ -168,6 +179,16 @@ def _read(place: Path, digest: str) -> dict[str, dict[str, Any]] | None:
         return None
     rows: dict[str, dict[str, Any]] = content["rows"]
     return rows
+
+
+def _prepare(place: Path, digest: str, restart: bool) -> None:
+    """Remove the state of a training with other settings, which could not be resumed."""
+    mark = place / _BEGUN
+    with output_errors(place):
+        place.mkdir(parents=True, exist_ok=True)
+        if restart or not mark.exists() or mark.read_text(encoding="ascii") != digest:
+            (place / STATE_FILE).unlink(missing_ok=True)
+    replace_file(mark, digest.encode("ascii"))
 
 
 def _write(place: Path, digest: str, cell: Mapping[str, Any]) -> None:

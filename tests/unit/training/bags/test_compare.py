@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupat
 pytest.importorskip("h5py", reason="feature files are NOT TESTED: pip install 'qupath-her2[learn]'")
 
 from qupath_her2.errors import TrainingError
+from qupath_her2.learning.train.training_state import STATE_FILE
 from qupath_her2.patches.folds import fold_splits
 from qupath_her2.patches.manifest import PatchManifest, select
 from qupath_her2.recipes.compare_resolution import REPORTED
@@ -83,6 +85,40 @@ def test_a_killed_comparison_ends_at_the_same_table(slides: PatchManifest, tmp_p
     seen: list[str] = []
     assert compare([guess(seen)], splits, tmp_path / "killed") == whole
     assert seen == ["fold-03"]
+
+
+def test_a_stopped_cell_keeps_its_state_until_it_is_finished_or_its_settings_change(
+    slides: PatchManifest, tmp_path: Path
+) -> None:
+    splits = fold_splits(slides, 3)
+    resumed: list[str] = []
+    state = tmp_path / "guess" / "fold-01" / STATE_FILE
+
+    def stop(one: PatchManifest, out: Path) -> Mapping[str, Agreement]:
+        resumed.extend([out.name] if (out / STATE_FILE).exists() else [])
+        (out / STATE_FILE).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def train(settings: int, run: Callable[[PatchManifest, Path], Mapping[str, Agreement]] = stop) -> None:
+        with suppress(KeyboardInterrupt):
+            compare([replace(guess([]), settings=settings, run=run)], splits, tmp_path)
+
+    train(1)
+    train(1)
+    assert resumed == ["fold-01"]
+    train(2)
+    assert resumed == ["fold-01"]
+    assert state.exists()
+    train(2, guess([]).run)
+    assert not state.exists()
+
+
+def test_a_restart_trains_finished_cells_again(slides: PatchManifest, tmp_path: Path) -> None:
+    splits = fold_splits(slides, 3)
+    seen: list[str] = []
+    rows = compare([guess(seen)], splits, tmp_path)
+    assert compare([guess(seen)], splits, tmp_path, restart=True) == rows
+    assert len(seen) == 6
 
 
 def test_a_patient_in_two_folds_is_caught(slides: PatchManifest, tmp_path: Path) -> None:
