@@ -28,6 +28,7 @@ __all__ = [
     "map_regions",
     "nesting_order",
     "overlapping_tumour",
+    "shown_name",
     "tumour_mask",
 ]
 
@@ -44,6 +45,11 @@ def nesting_order(regions: Sequence[Region]) -> list[int]:
         range(len(regions)),
         key=lambda i: (regions[i].role not in SUBTRACTING, regions[i].geometry.area, regions[i].uuid.int),
     )
+
+
+def shown_name(name: str | None, class_name: str | None, number: int) -> str:
+    """Return what a region is called in reports: its own name, else its class and its number from 1 in the record."""
+    return name or f"{class_name or 'Region'} {number}"
 
 
 def overlapping_tumour(regions: Sequence[Region]) -> list[tuple[Region, Region]]:

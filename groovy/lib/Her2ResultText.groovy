@@ -11,8 +11,6 @@ class Her2ResultText {
     /** Rows shown for regions; more would not fit into a box, and the report has them all. */
     private static final int SHOWN_REGIONS = 12
     private static final int SHOWN_WARNINGS = 5
-    /** Characters of a UUID by which Python calls a region without a name. */
-    private static final int ID_END = 8
     private static final List<String> CLASSES = ["Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"]
     private static final String AGAIN = "Score the image again."
     /** Start of lines with warnings, which are read from the score. */
@@ -36,7 +34,7 @@ class Her2ResultText {
         JsonObject regions = Her2Json.object(score, "regions")
         notes = lines.drop(1) + notes(score, sentence)
         Map<String, String> names = names(Her2Json.read(new File(run, "run.json"), AGAIN))
-        warnings = Her2Json.texts(score, "warnings").collect { String it -> named(it, names) }
+        warnings = Her2Json.texts(score, "warnings")
         table = table(score, regions, names)
         isScored = Her2Json.text(score, "score") != null ||
             regions.keySet().any { String id -> Her2Json.text(Her2Json.object(regions, id), "score") != null }
@@ -95,24 +93,15 @@ class Her2ResultText {
     /** The regions' names as shown, by UUID; a region without one has its class and a number. */
     private static Map<String, String> names(JsonObject record) {
         Map<String, String> found = new LinkedHashMap<String, String>()
-        int unnamed = 0
+        int number = 0
         for (JsonElement element : Her2Json.array(record, "regions")) {
             JsonObject region = element.getAsJsonObject()
             String name = Her2Json.text(region, "name")
-            if (!name)
-                unnamed++
+            number++
             found.put(Her2Json.text(region, "uuid"),
-                name ?: "${Her2Json.text(region, 'class') ?: 'Region'} $unnamed".toString())
+                name ?: "${Her2Json.text(region, 'class') ?: 'Region'} $number".toString())
         }
         return found
-    }
-
-    /** A warning in which regions without a name, told by the end of their UUID, are called as in the table. */
-    private static String named(String warning, Map<String, String> names) {
-        String shown = warning
-        for (Map.Entry<String, String> region : names.entrySet())
-            shown = shown.replace(region.key.takeRight(ID_END), region.value)
-        return shown
     }
 
     private static String explanation(JsonObject score) {

@@ -14,6 +14,7 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.provenance import is_ours
 from qupath_her2.records import CELL_CLASSES, PROPOSED_CLASS, Score
+from qupath_her2.regions import shown_name
 from qupath_her2.report.summary_table import RegionRow, percent, short_class, shown_score
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _row(entry: dict[str, Any], number: int, image: SlideScore) -> RegionRow:
         status, reason = image.status, image.reason
     return RegionRow(
         id=uuid,
-        name=str(name or f"{class_name or 'Region'} {number}"),
+        name=shown_name(name, class_name, number),
         kind=_kind(entry, uuid, class_name),
         class_name=class_name,
         status=status,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qupath_her2.records import Refusal
-from qupath_her2.regions import overlapping_tumour
+from qupath_her2.regions import overlapping_tumour, shown_name
 from qupath_her2.runs.deleted_proposals import deleted_warning
 from qupath_her2.runs.proposed_tumour import NOBODY_CONFIRMED
 from qupath_her2.runs.refused_image import refused_image
@@ -129,7 +129,11 @@ def _overlap_warning(inputs: Inputs) -> list[str]:
     pairs = overlapping_tumour(inputs.regions)
     if not pairs:
         return []
-    owner, other = (region.name or str(region.uuid)[-8:] for region in pairs[0])
+    names = {
+        region.uuid: shown_name(region.name, region.class_name, number)
+        for number, region in enumerate((r for r in inputs.regions if r.role == "tumour"), start=1)
+    }
+    owner, other = (names[region.uuid] for region in pairs[0])
     more = f", and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
     return [
         f"Tumor regions overlap ({owner} and {other}{more}). A cell in both counts in each region's score, as in "

@@ -16,6 +16,7 @@ from qupath_her2.regions import (
     exclusive_areas,
     map_regions,
     overlapping_tumour,
+    shown_name,
     tumour_mask,
 )
 from qupath_her2.report.overlay import Frame
@@ -252,3 +253,9 @@ def test_overlaps_are_those_of_each_pair(regions: list[Region]) -> None:
         if one is not other and one.geometry.intersection(other.geometry).area > 1
     }
     assert {frozenset((one.uuid, other.uuid)) for one, other in overlapping_tumour(regions)} == expected
+
+
+def test_a_region_without_a_name_is_called_by_class_and_number() -> None:
+    assert shown_name("Nest A", "Tumor", 2) == "Nest A"
+    assert shown_name(None, "Tumor", 2) == "Tumor 2"
+    assert shown_name("", None, 1) == "Region 1"
