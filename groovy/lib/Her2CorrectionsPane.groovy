@@ -160,7 +160,9 @@ class Her2CorrectionsPane extends Her2ReviewPane {
             x = number(Her2Json.text(content, "x"))
             y = number(Her2Json.text(content, "y"))
             String undone = Her2Json.text(content, "is_undone") == "true" ? " (undone)" : ""
-            words = "$name: ${Her2Json.text(content, 'kind')} ${Her2Json.text(content, 'change')}: " +
+            String kind = Her2Json.text(content, "kind")
+            // A typed score is its own word.
+            words = "$name: ${kind == 'score' ? '' : kind + ' '}${Her2Json.text(content, 'change')}: " +
                 "${Her2Json.text(content, 'before') ?: '–'} → ${Her2Json.text(content, 'after') ?: '–'}$undone"
         }
 

@@ -2,6 +2,7 @@ import groovy.transform.CompileStatic
 import java.awt.image.BufferedImage
 import java.util.function.Consumer
 import java.util.function.Supplier
+import javafx.animation.PauseTransition
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
 import javafx.geometry.Insets
@@ -15,6 +16,7 @@ import javafx.scene.layout.FlowPane
 import javafx.scene.layout.HBox
 import javafx.scene.layout.Priority
 import javafx.scene.layout.VBox
+import javafx.util.Duration
 import qupath.lib.color.ColorDeconvolutionStains
 import qupath.lib.common.ColorTools
 import qupath.lib.images.ImageData
@@ -32,6 +34,9 @@ class Her2CutPointsPane extends Her2ReviewPane {
         .asImmutable()
     private static final List<String> CLASSES = ["Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"].asImmutable()
     private static final List<String> SHORT = ["0", "1+", "2+", "3+"].asImmutable()
+    /** Of more cells QuPath needs seconds to draw the outlines: they are drawn when the slider rests. */
+    private static final int DRAWN_AT_ONCE = 200_000
+    private static final double REST_MS = 400
     private static final double NAME_WIDTH = 64
     private static final String HINT = "Nothing in the image changes before the cut-points are applied."
 
@@ -58,12 +63,16 @@ class Her2CutPointsPane extends Her2ReviewPane {
     private boolean isActive
     private boolean isSetting
     private long started
+    /** Classes of the last score; null where they are those of the image. */
+    private byte[] newest
+    private final PauseTransition rest = new PauseTransition(Duration.millis(REST_MS))
 
     /** Milliseconds from the last movement of a slider to its score in the window. */
     long lastMs
 
     Her2CutPointsPane(Her2ReviewWindow home) {
         super(home)
+        rest.setOnFinished { recolour() }
         score.setStyle("-fx-font-size: 1.6em; -fx-font-weight: bold;")
         tools.getChildren().addAll(new Label("Density of the membrane, OD"), aligned(density))
         for (int i = 0; i < 6; i++) {
@@ -228,8 +237,11 @@ class Her2CutPointsPane extends Her2ReviewPane {
         if (image == null || live == null || !isActive)
             return
         boolean isOther = cuts != live.ofRun
-        Her2ReviewColours.show(image.viewer.getOverlayOptions(),
-            isOther ? Her2ReviewColours.of(numbers, result.classes, colours) : null)
+        newest = isOther ? result.classes : null
+        if (live.cells.count > DRAWN_AT_ONCE)
+            rest.playFromStart()
+        else
+            recolour()
         score.setText("${result.score ?: 'No score'}${isOther ? '' : ' (as scored)'}".toString())
         List<String> parts = []
         for (int i = 0; i < 4; i++)
@@ -238,6 +250,12 @@ class Her2CutPointsPane extends Her2ReviewPane {
         shares.setText(parts.join("   "))
         sentence.setText(result.sentence)
         lastMs = (long) ((System.nanoTime() - started) / 1_000_000L)
+    }
+
+    private void recolour() {
+        if (image != null && isActive && numbers != null)
+            Her2ReviewColours.show(image.viewer.getOverlayOptions(),
+                newest == null ? null : Her2ReviewColours.of(numbers, newest, colours))
     }
 
     private void reset(Her2CutPoints wanted) {

@@ -1,8 +1,7 @@
 """Time from a slider's movement to the new score in the review window, in a running QuPath on a virtual screen.
 
 ``python -m tests.benchmarks.live_cut_points --cells 10000 100000 1000000`` prints a line for each number of cells: time
-to read the cells when the tab opens, and median and slowest of the movements. All cells lie in the viewer, which draws
-them again after each movement.
+to read the cells when the tab opens, and median and slowest of the movements of a drag. All cells lie in the viewer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,18 @@ PANE = (
     "def tabs = stage.getScene().getRoot().getChildren().find { it.getClass().getSimpleName() == 'TabPane' }; "
     "def pane = tabs.getTabs().find { it.getText() == 'Cut-points' }.getContent().getContent(); "
 )
-N_MOVES = 30
+N_MOVES = 60
+#: Drags a slider, 20 movements a second, each after the score of the one before.
+DRAG = (
+    "def moves = []; def line = new javafx.animation.Timeline(); pane.lastMs = 0; "
+    "def step = { if (pane.lastMs < 0) return; moves << pane.lastMs; "
+    f"if (moves.size() > {N_MOVES}) {{ line.stop(); "
+    "System.setProperty('her2.moves', moves.drop(1).join(' ')); return }; "
+    "pane.lastMs = -1; pane.sliders[1].setValue(0.3 + 0.005 * moves.size()) }; "
+    "line.getKeyFrames().add(new javafx.animation.KeyFrame(javafx.util.Duration.millis(50), "
+    "step as javafx.event.EventHandler)); "
+    "line.setCycleCount(javafx.animation.Animation.INDEFINITE); line.play(); true"
+)
 
 
 def add_cells(shown: Screen, n: int) -> None:
@@ -45,12 +55,9 @@ def measure(shown: Screen, n: int) -> tuple[float, list[float]]:
     shown.click("Cut-points")
     shown.until(lambda: shown.ask(PANE + "pane.live != null && pane.lastMs > 0"), "the cells in the tab")
     read_s = time.monotonic() - start
-    moves = []
-    for number in range(N_MOVES):
-        shown.ask(PANE + f"pane.lastMs = -1; pane.sliders[1].setValue({0.3 + 0.01 * number}); true")
-        shown.until(lambda: shown.ask(PANE + "pane.lastMs >= 0"), "the score")
-        moves.append(float(shown.ask(PANE + "pane.lastMs")))
-    return read_s, moves
+    shown.ask(PANE + DRAG)
+    shown.until(lambda: shown.ask("System.getProperty('her2.moves') != null"), "the end of the drag")
+    return read_s, [float(ms) for ms in str(shown.ask("System.getProperty('her2.moves')")).split()]
 
 
 def bench(qupath: QuPath, folder: Path, n: int) -> str:

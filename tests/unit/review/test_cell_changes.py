@@ -61,3 +61,21 @@ def test_an_existing_cell_is_found_by_its_uuid(tmp_path):
     corrections = CellCorrections(existing={UUID(image.uuid(5)): "Tumor: 3+"})
     (change,), notes = cell_changes(image.image, corrections, WrittenCells(image.her2, image.image))
     assert (change.before, change.after, change.x, notes) == ("Tumor: 1+", "Tumor: 3+", "105.00", [])
+
+
+def test_a_deleted_cell_is_known_by_its_uuid_even_where_its_outline_is_in_no_run(tmp_path):
+    from uuid import UUID
+
+    image = reviewed_image(tmp_path / "her2")
+    ring = np.array([[900, 900], [910, 900], [910, 910]], float)
+    gone = UUID("51504845-5232-8fff-bfff-ffff00000001")
+    corrections = CellCorrections(
+        deleted=(ring, ring + 50, ring + 90), deleted_uuids=(UUID(image.uuid(9)), None, gone)
+    )
+    changes, notes = cell_changes(image.image, corrections, WrittenCells(image.her2, image.image))
+    assert [(one.uuid, one.before) for one in changes] == [
+        (image.uuid(9), "Tumor: 1+"),
+        ("", ""),
+        (str(gone), ""),
+    ]
+    assert notes == ["2 corrected cells are in no result that is left; they are kept by place"]

@@ -43,6 +43,7 @@ def test_corrections_are_read_as_written(tmp_path: Path) -> None:
     assert changed.centroid_xy == (15.5, 14)
     assert np.array_equal(changed.ring, RING[:-1])
     assert [ring.tolist() for ring in found.deleted] == [RING[:-1]]
+    assert found.deleted_uuids == (UUID(ID),)
     assert found.existing == {UUID(ID): None}
     assert len(found.digest) == 64
 
