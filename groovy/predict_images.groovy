@@ -9,7 +9,7 @@
  *           metadata, all of it or nothing. Scores, and your own objects, stay as they are.
  * STEPS     1. export the regions  2. cut patches and classify them in Python  3. write the tiles to each image
  *           4. show the result; then Show heat map
- * TESTED    QuPath 0.6.0, 0.7.0
+ * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
 import qupath.lib.gui.UserDirectoryManager
