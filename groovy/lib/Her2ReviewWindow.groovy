@@ -176,8 +176,11 @@ class Her2ReviewWindow {
 
     private void activate() {
         int chosen = tabs.getSelectionModel().getSelectedIndex()
+        // The others first: a tab that is left gives QuPath its own colours back.
         for (int i = 0; i < panes.size(); i++)
-            panes[i].setActive(i == chosen)
+            if (i != chosen)
+                panes[i].setActive(false)
+        panes[chosen].setActive(true)
     }
 
     private void take(KeyEvent event) {

@@ -88,6 +88,7 @@ def test_cells_are_reviewed_by_keys_and_buttons(qupath: QuPath, tmp_path: Path) 
         press(shown, "space")
         shown.box("Which class has this cell?")
         assert not any("Tumor: " in text for text in shown.texts() if "program" in text)
+        assert shown.ask(COLOURS) == "Her2ReviewColours"
         shown.picture(tmp_path / "blind.png")
         before = shown.state()["objects"]["classes"]
         press(shown, "1")
