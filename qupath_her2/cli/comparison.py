@@ -61,7 +61,7 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
     rows = compare(approaches, splits, out, begin=_begin(progress, len(splits)), restart=flags["restart"])
     table = comparison_table(rows, task, REPORTED.get(task, {}))
     write_comparison(out, table, rows)
-    _write_page(out, table, slides, left_out)
+    _write_page(out, table, slides, left_out, _training_facts(folder, settings, flags))
     for text in left_out:
         typer.echo(text, err=True)
     say_figures(table)
@@ -175,7 +175,31 @@ def _begin(progress: ProgressKind, k: int) -> Callable[[str, int, bool], None]:
     return tell
 
 
-def _write_page(out: Path, table: Table, slides: PatchManifest, left_out: Sequence[str]) -> None:
+def _training_facts(folder: Path, settings: Settings, flags: dict[str, Any]) -> dict[str, str]:
+    """Return what each approach was trained with: figures of few epochs or random weights say little."""
+    embed, place, compared = settings.embed, flags["features"], settings.compare
+    source = (
+        place.name if place else f"{embed.encoder}, {embed.patch_size_px} px at {embed.target_um_px:g} µm/px"
+    )
+    facts = {"features of patches": f"{source}; epochs: at most {settings.bags.epochs}"}
+    parts = {
+        "whole images": ("lowres-convnext", settings.patches.task),
+        "patch counts": ("patch-count", None),
+    }
+    for name, (recipe, task) in parts.items():
+        own = _network_settings(folder, recipe, flags, task)
+        size, epochs = own.patches.grid.patch_size_px, own.train.epochs
+        facts[name] = f"{size} px; epochs: at most {epochs}; initial weights: {flags['weights']}"
+    if compared.patch_network:
+        facts["patch counts"] = f"{compared.patch_network}, {facts['patch counts']}"
+    else:
+        del facts["patch counts"]
+    return facts
+
+
+def _write_page(
+    out: Path, table: Table, slides: PatchManifest, left_out: Sequence[str], training: dict[str, str]
+) -> None:
     from qupath_her2.patches.splits import split_warning
     from qupath_her2.provenance import versions
     from qupath_her2.recipes.compare_resolution import COMPARE_RESOLUTION
@@ -186,6 +210,7 @@ def _write_page(out: Path, table: Table, slides: PatchManifest, left_out: Sequen
         "paper": COMPARE_RESOLUTION.paper,
         "slides": ", ".join(f"{name}: {count:,}" for name, count in slides.label_counts().items()),
         "cases": str(len(set(slides.cases))),
+        **training,
     }
     warning = split_warning(slides)
     write_training_page(

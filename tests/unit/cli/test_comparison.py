@@ -54,6 +54,8 @@ def test_one_table_of_all_approaches_and_the_same_again(tmp_path: Path) -> None:
     place = tmp_path / "her2" / "models" / "compare-resolution-her2-3"
     page = (place / "report.html").read_text(encoding="utf-8")
     assert "mlp, moderate" in page
+    assert "timm:test_resnet, 64 px at 0.5 µm/px; epochs: at most 1" in page
+    assert "timm:test_resnet, 64 px; epochs: at most 1; initial weights: random" in page
     table = (place / "comparison.csv").read_bytes()
     code, _, err = call("train", tmp_path, *WORDS)
     assert code == 0
