@@ -48,7 +48,22 @@ def nesting_order(regions: Sequence[Region]) -> list[int]:
 
 
 def shown_name(name: str | None, class_name: str | None, number: int) -> str:
-    """Return what a region is called in reports: its own name, else its class and its number from 1 in the record."""
+    """Return what a region is called in reports, such as ``Tumor 1``.
+
+    Parameters
+    ----------
+    name
+        Its own name, which wins.
+    class_name
+        Its class, None for a region without one.
+    number
+        Its place among the regions of the record, from 1.
+
+    Returns
+    -------
+    str
+        Never empty.
+    """
     return name or f"{class_name or 'Region'} {number}"
 
 
