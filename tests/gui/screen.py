@@ -222,7 +222,13 @@ class Screen:
 
 
 def _having(state: dict[str, Any], text: str, kind: str | None) -> list[dict[str, Any]]:
-    return [found for found in state["texts"] if found["text"] == text and kind in (None, found["kind"])]
+    # QuPath 0.5 writes no dots after the names of commands that open a dialog.
+    wanted = text.removesuffix("...")
+    return [
+        found
+        for found in state["texts"]
+        if found["text"].removesuffix("...") == wanted and kind in (None, found["kind"])
+    ]
 
 
 @contextmanager

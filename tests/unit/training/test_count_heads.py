@@ -54,7 +54,7 @@ def test_a_head_classifies_the_image_by_its_counts(
     score = results[0].score
     assert score is not None
     assert score.prediction is not None
-    assert score.prediction.rule == "svm over the counts of its patches"
+    assert score.prediction.rule == "svm over the counts of the patches of all tissue"
     assert "svm over the counts" in score.reason
     # Regions have no head: their patches vote.
     assert {region.prediction.rule for region in score.regions.values() if region.prediction} == {
