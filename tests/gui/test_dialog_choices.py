@@ -14,6 +14,7 @@ from tests.helpers.qupath import QuPath
 
 pytestmark = WINDOW_MARKS
 DETECTED, U_NET = "Nuclei and membranes detected by HER2", "The U-Net of HER2 (slower; needs torch)"
+DIALOG = "HER2: score"
 DRAWN = "Tumor annotations"
 FOUND = "Tumor annotations; where there are none, tumour that HER2 finds"
 EVERYTHING = "Tumor annotations; where there are none, all tissue"
@@ -30,6 +31,8 @@ def score_with(shown: Screen, picture: Path, *choices: tuple[str, str]) -> tuple
     for now, wanted in choices:
         select(shown, now, wanted)
     shown.click("OK")
+    # The dialog says "Research use only." too.
+    shown.wait(lambda s: DIALOG not in s["titles"], "the dialog to close")
     return result(shown, picture)
 
 
