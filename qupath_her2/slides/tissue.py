@@ -18,7 +18,7 @@ from qupath_her2.setting_ranges import Density, Range, check_order, check_settin
 from qupath_her2.slides.readers.slide import Slide
 from qupath_her2.slides.stains.vectors import optical_density
 
-__all__ = ["Tissue", "TissueSettings", "find_tissue", "read_thumbnail"]
+__all__ = ["Tissue", "TissueSettings", "find_tissue", "read_for_mask", "read_thumbnail", "without_dust"]
 
 _White = tuple[float, float, float]
 _Mask = NDArray[np.bool_]
@@ -183,19 +183,63 @@ def find_tissue(
     """
     s = settings or TissueSettings()
     size_um = pixel_size_um or slide.pixel_size_um
-    wanted = int(s.pixel_size_um / size_um) if size_um else s.max_downsample
-    # Small fields get at least 128 mask pixels across, or their outlines would be coarser than their cells.
-    wanted = max(1, min(wanted, max(slide.width, slide.height) // 128))
-    rgb, downsample = read_thumbnail(slide, wanted)
+    rgb, downsample = read_for_mask(slide, size_um, s)
     mask_um = (size_um or _USUAL_PIXEL_SIZE_UM) * downsample
     background, mask, ink = _tissue_mask(rgb, s, mask_um)
     area = (size_um * downsample) ** 2 if size_um else None
-    min_piece = s.min_piece_um2 / area if area else s.min_piece_px
     max_hole = s.max_hole_um2 / area if area else s.max_hole_px
-    mask = _without_small(mask, min(min_piece, _DUST_SHARE * mask.size))
+    mask = without_dust(mask, area, s)
     mask = ~_without_small(~mask, min(max_hole, _GLASS_SHARE * mask.size))
     folds = _is_fold(optical_density(rgb, background), mask_um) & ~ink
     return Tissue(mask, downsample, background, slide.width, slide.height, float(ink.mean()), ink, folds)
+
+
+def read_for_mask(slide: Slide, size_um: float | None, s: TissueSettings) -> tuple[NDArray[np.uint8], float]:
+    """Return the thumbnail of which a mask is made.
+
+    Parameters
+    ----------
+    slide
+        An open image.
+    size_um
+        µm per level-0 px; None where it is not known.
+    s
+        Pixel size of the mask.
+
+    Returns
+    -------
+    tuple[NDArray[np.uint8], float]
+        uint8 (H, W, 3), RGB, and level-0 px per pixel, as from `read_thumbnail`.
+
+    Raises
+    ------
+    ImageReadError
+        If the file cannot be read.
+    """
+    wanted = int(s.pixel_size_um / size_um) if size_um else s.max_downsample
+    # Small fields get at least 128 mask pixels across, or their outlines would be coarser than their cells.
+    return read_thumbnail(slide, max(1, min(wanted, max(slide.width, slide.height) // 128)))
+
+
+def without_dust(mask: NDArray[np.bool_], area_um2: float | None, s: TissueSettings) -> NDArray[np.bool_]:
+    """Return a mask without pieces too small for tissue.
+
+    Parameters
+    ----------
+    mask
+        bool (H, W).
+    area_um2
+        Of a mask pixel; None where it is not known.
+    s
+        Smallest piece.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        bool (H, W).
+    """
+    least = s.min_piece_um2 / area_um2 if area_um2 else s.min_piece_px
+    return _without_small(mask, min(least, _DUST_SHARE * mask.size))
 
 
 def _tissue_mask(rgb: NDArray[np.uint8], s: TissueSettings, mask_um: float) -> tuple[_White, _Mask, _Mask]:

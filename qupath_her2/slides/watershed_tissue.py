@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from qupath_her2.slides.tissue import Tissue, TissueSettings, read_thumbnail
+from qupath_her2.slides.tissue import Tissue, TissueSettings, read_for_mask, without_dust
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,15 +55,8 @@ def find_tissue_by_watershed(
     """
     s = settings or TissueSettings()
     size_um = pixel_size_um or slide.pixel_size_um
-    wanted = int(s.pixel_size_um / size_um) if size_um else s.max_downsample
-    # As in `find_tissue`: small fields get at least 128 mask pixels across.
-    wanted = max(1, min(wanted, max(slide.width, slide.height) // 128))
-    rgb, downsample = read_thumbnail(slide, wanted)
-    mask = _watershed(rgb)
-    area = (size_um * downsample) ** 2 if size_um else None
-    least = s.min_piece_um2 / area if area else s.min_piece_px
-    # A small piece that makes up 2 % of the image is tissue, not dust.
-    mask = _without_small(mask, min(least, 0.02 * mask.size))
+    rgb, downsample = read_for_mask(slide, size_um, s)
+    mask = without_dust(_watershed(rgb), (size_um * downsample) ** 2 if size_um else None, s)
     glass = rgb[~mask]
     white = np.median(glass, axis=0) if len(glass) else np.full(3, 255.0)
     red, green, blue = (float(value) for value in white)
@@ -89,10 +82,3 @@ def _watershed(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     labels = cv2.watershed(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), markers)
     # The watershed line (-1) lies on the tissue's edge, and counts as tissue where the threshold says so.
     return np.asarray((labels == 2) | ((labels == -1) & (dark > 0)))
-
-
-def _without_small(mask: NDArray[np.bool_], min_area_px: float) -> NDArray[np.bool_]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
-    keep[0] = False
-    return np.asarray(keep[labels])
