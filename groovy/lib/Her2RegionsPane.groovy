@@ -28,19 +28,12 @@ class Her2RegionsPane extends Her2ReviewPane {
         super(home)
         progress.setStyle("-fx-font-weight: bold;")
         told.setStyle("-fx-font-size: 1.15em;")
-        accept = button("A: invasive tumour") { accept() }
-        reject = button("X: no tumour") { reject() }
+        accept = keyButton("A: invasive tumour") { accept() }
+        reject = keyButton("X: no tumour") { reject() }
         getChildren().addAll(progress, told, new HBox(6, accept, reject),
-            new HBox(6, button("Next region (space)") { next() }, button("Undo (U)") { undo() }),
+            new HBox(6, keyButton("Next region (space)") { next() }, keyButton("Undo (U)") { undo() }),
             paragraph("A proposal (Tumor?) becomes Tumor or is deleted; what you delete is not proposed again. A " +
                 "Tumor region that is none gets the class Ignore*. Score the image again afterwards."))
-    }
-
-    private Button button(String words, Runnable work) {
-        Button button = new Button(words)
-        button.setOnAction { home.attempt(work) }
-        button.setFocusTraversable(false)
-        return button
     }
 
     @Override

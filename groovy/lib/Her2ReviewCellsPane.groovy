@@ -59,24 +59,16 @@ class Her2ReviewCellsPane extends Her2ReviewPane {
         HBox classes = new HBox(6)
         for (Map.Entry<String, String> item : BUTTONS.entrySet()) {
             String value = item.key
-            Button button = button(item.value) { answer(value) }
+            Button button = keyButton(item.value) { answer(value) }
             answers.put(value, button)
             classes.getChildren().add(button)
         }
-        HBox steps = new HBox(6, button("Next cell (space)") { next() }, button("Undo (U)") { undo() })
+        HBox steps = new HBox(6, keyButton("Next cell (space)") { next() }, keyButton("Undo (U)") { undo() })
         CheckBox goesOn = new CheckBox("Go on to the next cell after an answer")
         goesOn.selectedProperty().bindBidirectional(isGoingOn)
         getChildren().addAll(source, new HBox(10, progress, bar), told, why, classes, steps, goesOn, outlines,
-            button("Choose cells of the project") { chooseCells() },
+            keyButton("Choose cells of the project") { chooseCells() },
             paragraph("Keys: 0 1 2 3, X, U and space; all but space also while QuPath's main window is in front."))
-    }
-
-    private Button button(String words, Runnable work) {
-        Button button = new Button(words)
-        button.setOnAction { home.attempt(work) }
-        // A focused button would take the space bar for itself.
-        button.setFocusTraversable(false)
-        return button
     }
 
     @Override

@@ -1,4 +1,5 @@
 import groovy.transform.CompileStatic
+import javafx.scene.control.Button
 import javafx.scene.control.Label
 import javafx.scene.input.KeyCode
 import javafx.scene.layout.VBox
@@ -28,6 +29,14 @@ abstract class Her2ReviewPane extends VBox {
 
     /** The tab is shown now, or no longer. */
     void setActive(boolean isActive) {
+    }
+
+    /** A button of a tab that takes keys: focused, it would take the space bar for itself. */
+    protected Button keyButton(String words, Runnable work) {
+        Button button = new Button(words)
+        button.setOnAction { home.attempt(work) }
+        button.setFocusTraversable(false)
+        return button
     }
 
     /** A paragraph that takes the lines it needs. */
