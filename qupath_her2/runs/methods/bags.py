@@ -18,7 +18,8 @@ from qupath_her2.models.bag_checkpoint import check_features, is_bag_card, load_
 from qupath_her2.models.card import ModelCard, identity, read_card
 from qupath_her2.project.class_names import PATCH_CLASS
 from qupath_her2.provenance import object_uuids
-from qupath_her2.records import NOT_MEASURED, PatchTable, Prediction, Refusal, Score, SlideScore
+from qupath_her2.records import NOT_MEASURED, PatchTable, Prediction, Score, SlideScore
+from qupath_her2.runs.methods.network import NetworkMethod
 from qupath_her2.runs.methods.patch_maps import overlay_files
 from qupath_her2.runs.methods.patch_score import NOT_A_SCORE
 from qupath_her2.runs.refused_image import empty_table
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.models.bag_base import BagNetwork
     from qupath_her2.records import Region
-    from qupath_her2.runs.types import ImageSetup, Progress, TumourSearchUse
+    from qupath_her2.runs.types import ImageSetup, Progress
 
 __all__ = ["ATTENTION", "BagsMethod", "TOP_PATCHES"]
 
@@ -42,7 +43,7 @@ _RULE = "attention over the features of its patches"
 
 
 @dataclass(frozen=True, slots=True)
-class BagsMethod:
+class BagsMethod(NetworkMethod):
     """Classification of images by a network on bags.
 
     Attributes
@@ -55,36 +56,6 @@ class BagsMethod:
 
     checkpoint: Path
     features: Path
-
-    @property
-    def name(self) -> str:
-        """Name of the method in ``run.json``."""
-        return "network"
-
-    @property
-    def is_ihc_only(self) -> bool:
-        """A network may be trained on any stain, H&E included."""
-        return False
-
-    @property
-    def pools_stains(self) -> bool:
-        """Features are of the pixels as they are."""
-        return False
-
-    @property
-    def uses_existing_cells(self) -> bool:
-        """A bag has patches, not cells."""
-        return False
-
-    @property
-    def counts_cells(self) -> bool:
-        """Slides are predicted, no cells counted."""
-        return False
-
-    @property
-    def tumour_search(self) -> TumourSearchUse:
-        """All tissue is in the bag."""
-        return "never"
 
     def check(self) -> None:
         """Raise ModelError where the checkpoint is not a network on bags."""
@@ -102,14 +73,6 @@ class BagsMethod:
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
         """Return everything the prediction depends on besides image and regions."""
         return {} if card is None else {**identity(card), "bags": True}
-
-    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return None: features are made, or refused, before; see `Method.scale_refusal`."""
-        return None
-
-    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
-        """Return the method's entries in ``run.json``."""
-        return {"method": self.name, "network": self.checkpoint, "cells": "detect"}
 
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
         """Classify an image by its features, and show where the network looked; see `Method.measure`.

@@ -20,6 +20,7 @@ from qupath_her2.project.class_names import PATCH_CLASS
 from qupath_her2.provenance import object_uuids, sha256_file
 from qupath_her2.records import NOT_MEASURED, PatchTable, Refusal, SlideScore
 from qupath_her2.runs.methods.image_patches import image_manifest, prediction_settings
+from qupath_her2.runs.methods.network import NetworkMethod
 from qupath_her2.runs.methods.patch_maps import CamMap, cam_map, overlay_files
 from qupath_her2.runs.methods.patch_score import score_of_patches
 from qupath_her2.runs.refused_image import empty_table, refused_image
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
     from qupath_her2.patches.manifest import PatchManifest
-    from qupath_her2.runs.types import ImageSetup, Progress, TumourSearchUse
+    from qupath_her2.runs.types import ImageSetup, Progress
     from qupath_her2.slides.stains.density_map import DensityMap
 
 __all__ = ["PatchesMethod", "PredictedPatches", "patch_card", "patch_settings", "predict_patches"]
@@ -87,7 +88,7 @@ def patch_settings(settings: Settings, card: ModelCard, head: Path | None) -> di
 
 
 @dataclass(frozen=True, slots=True)
-class PatchesMethod:
+class PatchesMethod(NetworkMethod):
     """Classification of patches, regions and images by a trained network.
 
     Attributes
@@ -101,36 +102,6 @@ class PatchesMethod:
     checkpoint: Path
     head: Path | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the method in ``run.json``."""
-        return "network"
-
-    @property
-    def is_ihc_only(self) -> bool:
-        """A network may be trained on any stain, H&E included."""
-        return False
-
-    @property
-    def pools_stains(self) -> bool:
-        """Stains are normalised by the network's own reference where it was trained with one."""
-        return False
-
-    @property
-    def uses_existing_cells(self) -> bool:
-        """A classifier sees patches, not cells."""
-        return False
-
-    @property
-    def counts_cells(self) -> bool:
-        """Patches are predicted, no cells counted."""
-        return False
-
-    @property
-    def tumour_search(self) -> TumourSearchUse:
-        """Patches are classified in the regions, or in all tissue."""
-        return "never"
-
     def check(self) -> None:
         """Raise ModelError where the checkpoint is not a classifier's."""
         self.card()
@@ -142,14 +113,6 @@ class PatchesMethod:
     def measurement_settings(self, settings: Settings, card: ModelCard | None) -> dict[str, Any]:
         """Return everything the predicted patches depend on besides image and regions."""
         return {} if card is None else patch_settings(settings, card, self.head)
-
-    def scale_refusal(self, name: str, pixel_size_um: float | None, card: ModelCard | None) -> Refusal | None:
-        """Return None, since cutting raises PatchError where pixels are too coarse; see `Method.scale_refusal`."""
-        return None
-
-    def record(self, pixel_size_um: float | None) -> dict[str, Any]:
-        """Return the method's entries in ``run.json``."""
-        return {"method": self.name, "network": self.checkpoint, "cells": "detect"}
 
     def measure(self, setup: ImageSetup, *, progress: Progress | None, threads: int) -> FinishedImage:
         """Predict the patches of an image's regions; see `Method.measure`.
