@@ -28,6 +28,7 @@ from qupath_her2.review.round_files import (
     round_name,
     write_round,
 )
+from qupath_her2.review.written_proposals import regions_before
 
 if TYPE_CHECKING:
     from qupath_her2.records import SlideRef
@@ -190,11 +191,14 @@ def image_changes(her2: Path, ref: SlideRef, metadata: Mapping[str, str]) -> tup
     if path is not None and not is_geojson(path):
         notes.append(f"regions in '{path.name}' are not compared: only GeoJSON has UUIDs")
     elif path is not None:
-        before, is_whole = written_regions(her2, ref.id)
+        scored, is_whole = written_regions(her2, ref.id)
         now = read_drawn(path)
-        if before or now:
-            changes += region_changes(ref.id, before, now, is_whole=is_whole)
-        if not is_whole and before:
+        before = regions_before(her2, ref, scored, now)
+        # Of an image without a score, proposals alone were written by the program: all else is the first drawing.
+        if not is_whole and current_run(her2, ref.id) is None:
+            now = {uuid: one for uuid, one in now.items() if uuid in before}
+        changes += region_changes(ref.id, before, now, is_whole=is_whole)
+        if not is_whole and scored:
             notes.append(
                 "only regions that were scored are compared: the image was scored by an older version"
             )

@@ -1,7 +1,9 @@
-"""Differences between regions as they were when the image was scored and as they are now.
+"""Differences between regions as they were when the image was first scored and as they are now.
 
-``her2/review/written/<image>.geojson`` is the region file that the current run was made from, kept when scoring ends,
-since QuPath overwrites the file itself with each export. Without it, only the regions that were scored are known.
+``her2/review/written/<image>.geojson`` is the region file that the first score was made from, kept when scoring ends,
+since QuPath overwrites the file itself with each export. A later score does not replace it: a region that a person
+changed before it is still changed. Without it, only the regions that were scored are known. Proposals of the program
+are compared with what was proposed (`written_proposals`), whether they came before or after the score.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Drawn:
 
 
 def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
-    """Keep the region file of each image whose current run was made from it; others are left as they are.
+    """Keep the region file of each image whose first run was made from it; what was kept before is never replaced.
 
     Raises
     ------
@@ -69,23 +71,19 @@ def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
         The exchange folder cannot be written.
     """
     for ref in images:
-        source = ref.regions_path
-        if source is None or not is_geojson(source):
+        source, kept = ref.regions_path, _kept(her2, ref.id)
+        if source is None or not is_geojson(source) or kept.is_file():
             continue
         try:
             run = current_run(her2, ref.id)
             is_source = run is not None and read_record(run).inputs.get("regions") == sha256_file(source)
         except ExchangeError:
-            # The image is scored again; until then its regions are compared with what was kept before.
+            # The image is scored again; what was scored is kept then.
             is_source = False
-        if not is_source:
-            continue
-        kept = _kept(her2, ref.id)
-        data = _bytes(source)
-        if not kept.is_file() or kept.read_bytes() != data:
+        if is_source:
             with output_errors(kept):
                 kept.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(kept, data)
+            replace_file(kept, _bytes(source))
 
 
 def written_regions(her2: Path, image: str) -> tuple[dict[str, Drawn], bool]:

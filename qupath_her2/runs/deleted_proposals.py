@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import shapely
@@ -17,10 +17,11 @@ from qupath_her2.report.stored import stored_regions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.project.geojson.regions import RegionFile
     from qupath_her2.records import SlideRef
 
-__all__ = ["DELETED", "deleted_entries", "deleted_proposals", "deleted_warning"]
+__all__ = ["DELETED", "deleted_entries", "deleted_proposals", "deleted_warning", "recorded_deletions"]
 
 #: Entry of ``run.json`` under ``settings.used``.
 DELETED = "deleted_proposals"
@@ -67,7 +68,7 @@ def deleted_proposals(her2: Path, ref: SlideRef, found: RegionFile) -> tuple[Reg
             for region in stored_regions(run_dir, record)
             if region.class_name == PROPOSED_CLASS and region.uuid not in present
         ]
-        for region in (*_earlier(run_dir, record.settings.get("used", {}).get(DELETED, {})), *gone):
+        for region in (*recorded_deletions(run_dir, record), *gone):
             deleted[region.uuid] = _ignored(region.uuid, region.geometry)
     return tuple(deleted[uuid] for uuid in sorted(deleted))
 
@@ -84,8 +85,15 @@ def _is_uuid(text: str | None) -> bool:
     return True
 
 
-def _earlier(run_dir: Path, entries: Any) -> list[Region]:
-    """Return the deleted proposals that a run recorded."""
+def recorded_deletions(run_dir: Path, record: RunRecord) -> list[Region]:
+    """Return the proposals that a person had deleted before a run, as it recorded them.
+
+    Raises
+    ------
+    ExchangeError
+        The record is damaged.
+    """
+    entries = record.settings.get("used", {}).get(DELETED, {})
     try:
         return [_ignored(UUID(uuid), shapely.from_wkt(text)) for uuid, text in entries.items()]
     except (AttributeError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
