@@ -101,8 +101,9 @@ def _acquire(path: Path, image: str) -> str:
         raise ImageBusyError(_busy_message(image, holder, path))
     guard = path.with_suffix(".takeover")
     if not _create(guard, token):
-        # Either way: if the clock was set back, what a killed process left is dated in the future.
-        if abs(_age_s(guard)) > _TAKEOVER_STALE_S:
+        # Of another machine by age, either way: if the clock was set back, what a killed process left is dated in the
+        # future. Whoever comes next takes over: two that clear the guard and go on might both do so.
+        if _is_dead(guard, _read(guard)) or abs(_age_s(guard)) > _TAKEOVER_STALE_S:
             guard.unlink(missing_ok=True)
         raise ImageBusyError(_busy_message(image, holder, path))
     try:

@@ -180,6 +180,7 @@ def test_real_kills_leave_whole_rounds(image):
             path = her2 / "images.json"
             path.write_bytes(path.read_bytes().replace(b'"metadata":{', b'"metadata":{', 1))
             collect(her2, images, f"reader {number}")
+            print("collected", flush=True)
             corrections = her2 / "regions" / "1_case.corrections.geojson"
             text = corrections.read_text()
             corrections.write_text(text.replace("Tumor: 2+", "Tumor: 9+").replace("Tumor: 1+", "Tumor: 2+").replace(
@@ -191,9 +192,9 @@ def test_real_kills_leave_whole_rounds(image):
             [sys.executable, "-c", textwrap.dedent(code), str(image.her2)], stdout=subprocess.PIPE, text=True
         )
         assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
+        assert [child.stdout.readline() for _ in range(2)] == ["ready\n", "collected\n"]
         with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.15 + 0.1 * number)
+            child.wait(0.05 + 0.1 * number)
         child.kill()
         child.wait()
         child.stdout.close()

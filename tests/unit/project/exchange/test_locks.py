@@ -147,7 +147,15 @@ def test_what_was_left_before_the_clock_was_set_back_does_not_block(tmp_path: Pa
     os.utime(path, (time.time() + 86_400,) * 2)
     with lock_image(tmp_path, "7"):
         pass
-    # A takeover that was killed half-way: the first attempt clears it away.
+    # A takeover that was killed half-way a moment ago, and knows its process: the first attempt clears it away.
+    dead = {"host": socket.gethostname(), "pid": dead_pid(), "born": None, "token": "x"}
+    write_lock(tmp_path, age_s=1, **dead)
+    path.with_suffix(".takeover").write_text(json.dumps(dead))
+    with pytest.raises(ImageBusyError), lock_image(tmp_path, "7"):
+        pass
+    with lock_image(tmp_path, "7"):
+        pass
+    # One that was killed before it had written who it is.
     write_lock(tmp_path, age_s=-86_400, host=socket.gethostname(), pid=dead_pid(), born=None, token="x")
     guard = path.with_suffix(".takeover")
     guard.write_text("{}")
