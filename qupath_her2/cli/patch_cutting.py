@@ -312,6 +312,7 @@ def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bo
     parts = ", ".join(f"{name} {count:,}" for name, count in splits.items())
     is_split = bool(np.any(manifest.split >= 0))
     how = manifest.settings["split"]["kind"]
+    rule = manifest.settings["split"].get("validation")
     dropped = ", ".join(f"{cause} {count:,}" for cause, count in manifest.dropped.items())
     typer.echo(
         f"{len(manifest):,} patches of {len(manifest.images):,} images and {cases:,} known cases in {target}"
@@ -321,6 +322,8 @@ def _close(manifest: PatchManifest, target: Path, source: Source, *, is_json: bo
         + (f", no label: {unlabelled:,}" if unlabelled else "")
     )
     typer.echo(f"  {parts} ({how})" if is_split else "  not split")
+    if rule:
+        typer.echo(f"  validation: {rule}")
     if dropped:
         typer.echo(f"  left out: {dropped}")
 

@@ -283,8 +283,8 @@ Split = Annotated[
     typer.Option(
         "--split",
         rich_help_panel=_SPLIT,
-        help="auto: as the data set was published, else by case. by-patch puts patches of one case on both sides "
-        "and leaks.",
+        help="auto: as the data set was published, where that keeps known cases apart, else by case. by-patch puts "
+        "patches of one case on both sides and leaks.",
     ),
 ]
 Shares = Annotated[

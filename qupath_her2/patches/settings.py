@@ -52,7 +52,8 @@ class PatchSettings:
         Keep patches without a label, for prediction.
     split
         ``by-case``; ``by-patch`` (leaks); ``as-published``; ``none``; or ``auto``: as published where the data set
-        publishes a split, otherwise by case, and not split where there are too few cases.
+        publishes a split of which no known case is in two parts, otherwise by case, and not split where there are too
+        few cases. A published split without a validation part gets one (`published_split`).
     shares
         Shares of train, validation and test, summing to 1.
     stratify

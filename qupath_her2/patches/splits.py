@@ -21,12 +21,14 @@ from qupath_her2.patches.table import SPLITS, PatchManifest
 
 __all__ = [
     "PATCH_LEVEL",
+    "assign_cases",
     "case_groups",
     "case_strata",
     "checked_shares",
     "image_cases",
     "leaked_cases",
     "look_alike_warning",
+    "may_leak",
     "shuffle_key",
     "split_by_case",
     "split_by_case_warning",
@@ -154,7 +156,7 @@ def split_by_case(
             "may leak."
         )
     strata = case_strata(manifest, group, len(names)) if stratify else np.zeros(len(names), np.int64)
-    part_of_case = _assign_cases(names, strata, wanted, seed)
+    part_of_case = assign_cases(names, strata, wanted, seed)
     return with_split(
         manifest, part_of_case[group], "by case", shares, seed, stratify, split_by_case_warning(manifest)
     )
@@ -208,6 +210,11 @@ def leaked_cases(manifest: PatchManifest) -> tuple[str, ...]:
     pairs = np.unique(np.stack([group[is_split], manifest.split[is_split].astype(np.int64)], 1), axis=0)
     cases, counts = np.unique(pairs[:, 0], return_counts=True)
     return tuple(names[case] for case in cases[counts > 1].tolist())
+
+
+def may_leak(manifest: PatchManifest) -> bool:
+    """Return whether the split was asked for as one that may leak: by patch, or as a data set publishes it."""
+    return manifest.settings.get("split", {}).get("kind") in ("by patch", "as published")
 
 
 def split_by_case_warning(manifest: PatchManifest) -> str | None:
@@ -304,8 +311,25 @@ def shuffle_key(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _assign_cases(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], seed: int) -> _Ints:
-    """Return the part of each case; within a stratum the counts differ from the shares by less than one case."""
+def assign_cases(names: Sequence[str], strata: _Ints, wanted: NDArray[np.float64], seed: int) -> _Ints:
+    """Assign cases to parts; within a stratum the counts differ from the shares by less than one case.
+
+    Parameters
+    ----------
+    names
+        Names of the C cases, all different.
+    strata
+        int64 (C,), stratum of each case.
+    wanted
+        float64 (P,), shares of the parts, summing to 1.
+    seed
+        Seed of the assignment.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        int64 (C,), index of the part; a part with a share above 0 has a case, as long as there are as many cases.
+    """
     part = np.empty(len(names), np.int64)
     given = np.zeros(len(wanted))
     total = 0

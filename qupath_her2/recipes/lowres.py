@@ -66,5 +66,10 @@ LOWRES = Recipe(
             "the whole slide, area-averaged, background unchanged",
             "how the background is replaced is not stated",
         ),
+        Deviation(
+            "images of 224 x 224 and 512 x 512 px; how a slide that is not square becomes one is not stated",
+            "squeezed to a square of 224 px, in training and in prediction alike; --size 512 for the larger",
+            "cropping would lose tissue, and margins take pixels from it; at this scale colour tells, not shape",
+        ),
     ),
 )

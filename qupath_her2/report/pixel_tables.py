@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.learning.metrics.pixel_metrics import ClassMeasures, PooledMeasures
 from qupath_her2.project.spreadsheet import csv_bytes
+from qupath_her2.report.pixel_mixtures import mixture_table
 from qupath_her2.scoring.agreement.tables import NO_VALUE, Table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _OF_CLASS = (
     ("segm. accuracy", "segmentation_accuracy"),
     ("AUC", "roc_auc"),
 )
+_OF_SCORE = tuple(one for one in _OF_CLASS if one[0] not in ("NPV", "accuracy", "FPR"))
 _OF_ALL = (
     ("accuracy", "accuracy"),
     ("mean F", "mean_f_score"),
@@ -61,6 +63,8 @@ class SegmenterRow:
         Epoch of the evaluated weights.
     tally
         Pixel counts on the test set, grouped by the HER2 score of the images ("" for images without one).
+    training
+        Pixel counts on a sample of the training windows, to be mixed with those of the test set; None without one.
     """
 
     name: str
@@ -70,6 +74,7 @@ class SegmenterRow:
     device: str
     best_epoch: int
     tally: PixelTally
+    training: PixelTally | None = None
 
     def scores(self) -> tuple[str, ...]:
         """Return the HER2 scores that occur among the images."""
@@ -81,7 +86,7 @@ def _number(value: float) -> str:
 
 
 def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
-    """Return the summary table, the table by class and, if scores are known, the table by HER2 score.
+    """Return the summary table, the table by class and, where they are known, those by HER2 score and of mixtures.
 
     Parameters
     ----------
@@ -91,7 +96,7 @@ def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
     Returns
     -------
     tuple[Table, ...]
-        Two or three tables.
+        Two to five tables.
     """
     head = ("network", "window, px", "parameters", "s per 2048 x 2048", "best epoch")
     summary = tuple(
@@ -118,7 +123,24 @@ def pixel_tables(rows: Sequence[SegmenterRow]) -> tuple[Table, ...]:
     )
     if by_score:
         tables.append(Table("By HER2 score", ("score", "network", "window, px", *names), by_score))
-    return tuple(tables)
+        tables.append(_by_score_and_class(rows))
+    mixtures = mixture_table(
+        [(row.name, row.tally, row.training) for row in rows if row.training is not None]
+    )
+    return (*tables, mixtures) if mixtures is not None else tuple(tables)
+
+
+def _by_score_and_class(rows: Sequence[SegmenterRow]) -> Table:
+    """Return the figures of table IV of the paper for each score, class and network."""
+    lines = []
+    for score in sorted({score for row in rows for score in row.scores()}):
+        for code in range(len(rows[0].tally.class_names)):
+            for row in rows:
+                figures = row.tally.measures(score)[code]
+                values = (_number(getattr(figures, attribute)) for _, attribute in _OF_SCORE)
+                lines.append((score, figures.name, row.name, str(row.window_px), *values))
+    header = ("score", "class", "network", "window, px", *(name for name, _ in _OF_SCORE))
+    return Table("Each class by HER2 score", header, tuple(lines))
 
 
 def _pooled(row: SegmenterRow, group: str | None) -> tuple[str, ...]:

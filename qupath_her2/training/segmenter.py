@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 
 from qupath_her2.errors import SettingsError, TrainingError
 from qupath_her2.learning.inference.calibration import fit_temperature
@@ -20,18 +19,21 @@ from qupath_her2.models.card import ModelCard
 from qupath_her2.models.checkpoint import load_checkpoint, save_card
 from qupath_her2.models.registry import find_model
 from qupath_her2.patches.cutting.cut_windows import scores_of
-from qupath_her2.patches.manifest import PatchManifest, select
+from qupath_her2.patches.manifest import SPLITS, PatchManifest, select
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.tasks import SEGMENTATION
-from qupath_her2.project.exchange.writing import output_errors, replace_file
-from qupath_her2.report.pixel_tables import SegmenterRow, pixel_csv, pixel_tables
-from qupath_her2.scoring.agreement.tables import table_text
+from qupath_her2.project.exchange.writing import replace_file
+from qupath_her2.report.pixel_mixtures import class_share_table
+from qupath_her2.report.pixel_tables import SegmenterRow
 from qupath_her2.training.classifier import training_record
 from qupath_her2.training.initial_weights import build_initial_model
+from qupath_her2.training.segmenter_tables import write_table
 from qupath_her2.training.types import TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from qupath_her2.learning.train.loop import TrainProgress, TrainResult
     from qupath_her2.patches.targets.stored_targets import Targets
@@ -41,7 +43,6 @@ __all__ = [
     "check_model_fits_task",
     "train_and_compare",
     "train_segmenter",
-    "write_table",
 ]
 
 #: Memory for decoded windows, bytes. Windows beyond it are read from the slides again in each epoch.
@@ -88,7 +89,7 @@ def train_segmenter(
     """Train a segmenter, calibrate it on the validation part, and evaluate it on the test part.
 
     Written beside the checkpoint: ``history.json``, ``curves.svg``, ``confusion.svg``, ``training.json`` and, with a
-    test part, ``test/pixels.csv``, ``test/pixels.txt`` and ``test/pixels.json``.
+    test part, ``test/pixels.csv``, ``.txt``, ``.json`` and ``test/pixels-roc.svg``.
 
     Parameters
     ----------
@@ -138,7 +139,10 @@ def train_segmenter(
     replace_file(job.out / "confusion.svg", picture.encode())
     row = _test_row(model, card, result, job, predicting)
     if row is not None:
-        write_table(job.out / "test" / "pixels", [row])
+        parts = {
+            name: job.targets.counts[job.manifest.split == code].sum(0) for code, name in enumerate(SPLITS)
+        }
+        write_table(job.out / "test" / "pixels", [row], [class_share_table(parts, card.class_names)])
         test_picture = confusion_figure(row.tally.confusion(), card.class_names, "Test pixels")
         replace_file(job.out / "test" / "confusion.svg", test_picture.encode())
     # The job's own manifest, not the shuffled one of a control: the record describes the data set.
@@ -201,9 +205,37 @@ def _test_row(
     rows = np.flatnonzero((job.manifest.split == 2) & job.targets.counts.any(axis=1))
     if len(rows) == 0:
         return None
+    # As many training windows as test windows, evenly from all: enough for the paper's mixtures of both.
+    trained = np.flatnonzero((job.manifest.split == 0) & job.targets.counts.any(axis=1))
+    trained = trained[
+        np.unique(np.linspace(0, len(trained) - 1, min(len(rows), len(trained))).round().astype(int))
+    ]
+    side, predict = job.manifest.patch_size_px, job.settings.predict
+    return SegmenterRow(
+        name=job.model,
+        window_px=side,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        # Measured on this machine, which the row names: a figure to compare networks, not computers.
+        seconds_per_crop=seconds_per_crop(model, side, predict),
+        device=result.device,
+        best_epoch=result.best_epoch,
+        tally=_tally(model, card, job, rows, predicting),
+        training=_tally(model, card, job, trained, None),
+    )
+
+
+def _tally(
+    model: Any,
+    card: ModelCard,
+    job: TrainJob,
+    rows: NDArray[np.int64],
+    progress: Callable[[int, int], None] | None,
+) -> PixelTally:
+    """Count the network's predictions on some windows of the job, by the HER2 score of their images."""
+    assert job.targets is not None
     part, predict = select(job.manifest, rows), job.settings.predict
     with PatchPixels(part) as pixels:
-        tally = tally_pixels(
+        return tally_pixels(
             model,
             card,
             part,
@@ -211,18 +243,8 @@ def _test_row(
             job.targets.select(rows),
             predict,
             scores=scores_of(part),
-            progress=predicting,
+            progress=progress,
         )
-    return SegmenterRow(
-        name=job.model,
-        window_px=part.patch_size_px,
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        # Measured on this machine, which the row names: a figure to compare networks, not computers.
-        seconds_per_crop=seconds_per_crop(model, part.patch_size_px, predict),
-        device=result.device,
-        best_epoch=result.best_epoch,
-        tally=tally,
-    )
 
 
 def train_and_compare(
@@ -272,36 +294,3 @@ def train_and_compare(
         # After each network, so that a stopped comparison keeps its results so far.
         write_table(table, rows)
     return tuple(done)
-
-
-def write_table(path: Path, rows: Sequence[SegmenterRow]) -> None:
-    """Write metrics as ``.csv`` (all figures), ``.txt`` (a selection, to read) and ``.json``; raises OutputError."""
-    with output_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(table_text(table) for table in pixel_tables(rows))
-    replace_file(path.with_name(f"{path.name}.csv"), pixel_csv(rows))
-    replace_file(path.with_name(f"{path.name}.txt"), text.encode())
-    # The full confusion matrix is stored, so that any other figure can be computed later.
-    content = [
-        {
-            "network": row.name,
-            "window_px": row.window_px,
-            "parameters": row.n_parameters,
-            "seconds_per_2048": row.seconds_per_crop,
-            "device": row.device,
-            "best_epoch": row.best_epoch,
-            "groups": {group or "all": _figures(row.tally, group) for group in ("", *row.scores())},
-        }
-        for row in rows
-    ]
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    replace_file(path.with_name(f"{path.name}.json"), orjson.dumps(content, option=option))
-
-
-def _figures(tally: PixelTally, group: str) -> dict[str, Any]:
-    chosen = group or None
-    return {
-        "pooled": asdict(tally.pooled(chosen)),
-        "classes": [asdict(one) for one in tally.measures(chosen)],
-        "confusion": tally.confusion(chosen).tolist(),
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qupath_her2.patches.published_split import split_words
 from qupath_her2.provenance import versions
 from qupath_her2.report.training import Part, Picture, write_training_page
 from qupath_her2.scoring.agreement.tables import Table, agreement_tables
@@ -49,14 +50,13 @@ def write_training_report(job: TrainJob, found: TrainedNetwork, *, has_cam: bool
         Part("Worst mistakes", _pictures((test / "mistakes.jpg", _mistakes_caption(found, has_cam), _JPEG)))
     )
     # What a reader of the figures must know to judge them; a split other than by case above all.
-    split = job.manifest.settings.get("split", {})
     facts = {
         "recipe": f"{job.recipe.name}: {job.recipe.title}",
         "paper": job.recipe.paper,
         "network": job.model,
         "classes": ", ".join(found.card.class_names),
         "patches": ", ".join(f"{name}: {count:,}" for name, count in job.manifest.label_counts().items()),
-        "split": str(split.get("kind", "not split")),
+        "split": split_words(job.manifest),
         "epochs": f"{len(result.history)}, best {result.best_epoch}; {result.seconds:.0f} s on {result.device}",
     }
     title = f"Training of {job.recipe.name}" + (", control on shuffled labels" if job.is_control else "")

@@ -38,6 +38,8 @@ NOT_ADVICE = {
     'balanced class weights; [train.loss] kind = "focal" in her2.toml for focal loss': _RECIPE,
     "2 µm/px (about 5x); patches.grid.target_um_px in her2.toml changes it": _RECIPE,
     "60/20/20 by case; --split by-patch gives the paper's split, and its figures carry a warning": _RECIPE,
+    "--layout bci keeps BCI's test part and takes a ninth of its training part for validation": _RECIPE,
+    "squeezed to a square of 224 px, in training and in prediction alike; --size 512 for the larger": _RECIPE,
     "Next: qupath-her2 run {} --method indicators --ranges {}": (
         "The closing line of a verb; tests/unit/cli/test_indicators.py runs it."
     ),
@@ -45,6 +47,10 @@ NOT_ADVICE = {
 
 #: {piece of a text: the test that follows the advice}.
 TYPED_ELSEWHERE = {
+    "cases in both training and test; cases are split anew. --split as-published keeps it.": (
+        "tests/unit/patches/datasets/test_loaders.py::"
+        "test_a_published_split_that_leaks_a_known_case_is_made_anew_unless_asked_for"
+    ),
     "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score whole cores": (
         "tests/unit/runs/test_unscored_regions.py::test_tumour_outside_all_cores_is_refused_and_says_so"
     ),

@@ -41,7 +41,7 @@ from qupath_her2.scoring.agreement.tables import table_text
 from qupath_her2.slides.stains.jitter import JitterSettings
 from qupath_her2.synthetic.field import draw_field
 from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
-from qupath_her2.training.segmenter import write_table
+from qupath_her2.training.segmenter_tables import write_table
 from tests.quality.network_cells import compare_cells, comparison_table
 
 NETWORKS = ("her2net", "unet", "segnet", "bayesian-segnet")

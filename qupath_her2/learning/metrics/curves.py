@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qupath_her2.learning.metrics.epoch_metrics import EpochRecord
 from qupath_her2.models.optional import need
 
-__all__ = ["confusion_figure", "training_curves"]
+__all__ = ["confusion_figure", "new_figure", "svg_text", "training_curves"]
 
 #: Okabe & Ito's colours, distinguishable with colour blindness: training, validation, macro F1.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73")
@@ -44,13 +44,13 @@ def training_curves(history: Sequence[EpochRecord]) -> str:
         "validation": [record.validation_accuracy for record in history],
         "validation, macro F1": [record.validation_macro_f1 for record in history],
     }
-    figure = _new_figure(9.0, 3.4)
+    figure = new_figure(9.0, 3.4)
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.07, right=0.98, top=0.9, bottom=0.15, wspace=0.2)
     _draw_curves(left, "Loss", epochs, losses)
     _draw_curves(right, "Accuracy", epochs, shares)
     right.set_ylim(0, 1)
-    return _svg(figure, "Training curves")
+    return svg_text(figure, "Training curves")
 
 
 def _draw_curves(axes: Any, title: str, epochs: Sequence[int], curves: dict[str, list[float]]) -> None:
@@ -91,7 +91,7 @@ def confusion_figure(
     """
     n = len(class_names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _new_figure(1.6 + 0.08 * max(map(len, class_names)) + 0.8 * n, 1.4 + 0.8 * n)
+    figure = new_figure(1.6 + 0.08 * max(map(len, class_names)) + 0.8 * n, 1.4 + 0.8 * n)
     axes = figure.subplots()
     # pcolormesh stays vector graphics, where imshow would embed a bitmap.
     axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=2)
@@ -114,10 +114,11 @@ def confusion_figure(
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.spines[:].set_visible(False)
-    return _svg(figure, title, bbox_inches="tight")
+    return svg_text(figure, title, bbox_inches="tight")
 
 
-def _new_figure(width_in: float, height_in: float) -> Any:
+def new_figure(width_in: float, height_in: float) -> Any:
+    """Return an empty figure of a size in inches."""
     need("matplotlib")
     # The class itself rather than pyplot, which would choose a window system and keep every figure in memory.
     from matplotlib.figure import Figure
@@ -125,7 +126,23 @@ def _new_figure(width_in: float, height_in: float) -> Any:
     return Figure((width_in, height_in))
 
 
-def _svg(figure: Any, title: str, **options: Any) -> str:
+def svg_text(figure: Any, title: str, **options: Any) -> str:
+    """Return a figure as an SVG document, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    title
+        Read out by screen readers.
+    **options
+        Of matplotlib's ``savefig``.
+
+    Returns
+    -------
+    str
+        Without XML declaration and document type, so that it can also be placed inside an HTML page.
+    """
     import matplotlib
 
     stream = io.StringIO()
@@ -133,7 +150,6 @@ def _svg(figure: Any, title: str, **options: Any) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qupath-her2"}):
         unnamed = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(stream, format="svg", metadata=unnamed, **options)
-    # Without XML declaration and document type, the text can also be placed inside an HTML page.
     document = stream.getvalue()
     return document[document.index("<svg") :].replace(
         "<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1

@@ -286,7 +286,7 @@ def _close_epoch(
     if state.close_epoch(record):
         state.confusion = found.counts.tolist()
         if is_first:
-            metrics = _card_metrics(setup, record, found, warnings)
+            metrics = {**card.metrics, **_card_metrics(setup, record, found, warnings)}
             save_checkpoint(
                 state.folder / _BEST, state.evaluated_model, dataclasses.replace(card, metrics=metrics)
             )

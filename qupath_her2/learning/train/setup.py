@@ -23,7 +23,8 @@ from qupath_her2.models.registry import check_input, find_model
 from qupath_her2.models.settings import TrainSettings
 from qupath_her2.patches.manifest import manifest_hash
 from qupath_her2.patches.pixels.patch_pixels import reading_order
-from qupath_her2.patches.splits import PATCH_LEVEL, count_unknown_cases, leaked_cases, split_warning
+from qupath_her2.patches.published_split import split_words
+from qupath_her2.patches.splits import PATCH_LEVEL, count_unknown_cases, leaked_cases, may_leak, split_warning
 from qupath_her2.provenance import versions
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ def check_data(
         A case is in two splits, or the training patches (pixels) are of fewer than two classes.
     """
     leaked = leaked_cases(manifest)
-    # A split by patch was asked for, and its metrics carry a warning; a leak in any other split is an error.
-    if leaked and manifest.settings.get("split", {}).get("kind") != "by patch":
+    # Such a split was asked for, and its metrics carry a warning; a leak in any other split is an error.
+    if leaked and not may_leak(manifest):
         listed = ", ".join(leaked[:10]) + (f" and {len(leaked) - 10} more" if len(leaked) > 10 else "")
         raise TrainingError(
             f"{len(leaked)} cases have patches in more than one split: {listed}. Validation would measure memorised "
@@ -272,6 +273,7 @@ def initial_card(model: Any, manifest: PatchManifest, recipe: str, stain: str | 
         stain=stain,
         recipe=recipe,
         data_hash=manifest_hash(manifest),
+        metrics={"split": split_words(manifest)},
         versions={**versions(), "torch": str(torch.__version__)},
         initial_weights=model.weights_source,
     )

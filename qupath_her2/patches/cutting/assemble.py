@@ -12,14 +12,9 @@ import numpy as np
 from qupath_her2.errors import ImageReadError, PatchError
 from qupath_her2.patches.cutting.image_patches import ImagePatches
 from qupath_her2.patches.datasets.sources import Source, SourceImage
+from qupath_her2.patches.published_split import split_as_published
 from qupath_her2.patches.settings import PatchSettings, settings_of_manifest
-from qupath_her2.patches.splits import (
-    PATCH_LEVEL,
-    case_groups,
-    count_unknown_cases,
-    split_by_case,
-    split_by_patch,
-)
+from qupath_her2.patches.splits import case_groups, leaked_cases, split_by_case, split_by_patch
 from qupath_her2.patches.table import ManifestImage, PatchManifest, check_manifest
 from qupath_her2.patches.tasks import Task, image_label
 from qupath_her2.provenance import image_fingerprint
@@ -168,11 +163,14 @@ def _split(
     # Never replaced silently: a published split that is asked for decides which figures can be compared.
     if kind == "as-published" and not source.has_split:
         raise PatchError(f"Layout '{source.layout}' publishes no split. Pass --split by-case.")
-    if kind == "as-published" or (kind == "auto" and source.has_split):
-        unknown = count_unknown_cases(manifest)
-        warning = f"Split as published; {unknown} images have no case id: figures are {PATCH_LEVEL}."
-        how = {"kind": "as published", "warning": warning if unknown else None}
-        return replace(manifest, settings={**manifest.settings, "split": how})
+    if source.has_split and kind in ("auto", "as-published"):
+        leaked = leaked_cases(manifest)
+        if kind == "as-published" or not leaked:
+            return split_as_published(manifest, settings.shares, settings.seed, settings.stratify)
+        notify(
+            f"The published split has {len(leaked)} cases in both training and test; cases are split anew. "
+            "--split as-published keeps it."
+        )
     # A split that the data set publishes but that was not asked for is dropped.
     manifest = replace(manifest, split=np.full(len(manifest), -1, np.int8))
     if kind == "none":

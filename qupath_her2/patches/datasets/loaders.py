@@ -20,7 +20,7 @@ from qupath_her2.patches.datasets.files import (
     require_images,
     source_image,
 )
-from qupath_her2.patches.datasets.sources import Source
+from qupath_her2.patches.datasets.sources import Source, SourceImage
 from qupath_her2.patches.datasets.tables import find_table
 from qupath_her2.project.cases import read_case_column, value_of_image
 
@@ -38,13 +38,18 @@ StainName = Literal["HE", "IHC"]
 
 #: Indices into `table.SPLITS`. No data set here publishes a validation part.
 _SPLITS = {"train": 0, "test": 2}
-_UNKNOWN_CASES = "The data set names no cases, so the same patient may be in train and test of any split."
+_UNKNOWN_CASES = (
+    "The data set names no cases, so the same patient may be in train and test of any split. Where you know them, add "
+    "a cases.csv with the columns image and case."
+)
 
 
 def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
     """Load BCI: ``{HE,IHC}/{train,test}/00001_train_2+.png``, crops of 1024 x 1024 px labelled by their slide's score.
 
-    Its train and test parts share slides: all crops come from 51 pairs of slides (Liu et al. 2022, non-commercial).
+    Its train and test parts share slides: all crops come from 51 pairs of slides (Liu et al. 2022, non-commercial). The
+    data set does not say which crop is of which slide; where that is known, `folder` may hold a ``cases.csv`` with the
+    columns image and case.
 
     Parameters
     ----------
@@ -59,6 +64,7 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
         The crops with their published split.
     """
     root = folder / stain if (folder / stain).is_dir() else folder
+    cases = _cases(folder)
     pattern = re.compile(r"(?P<number>\d+)_(?P<split>train|test)_(?P<label>[0-3]\+?)", re.IGNORECASE)
     images = []
     for path in image_files(
@@ -66,8 +72,21 @@ def load_bci(folder: Path, stain: StainName = "IHC") -> Source:
     ):
         # A file with another name is an error: leaving it out would quietly change the published data set.
         name = match_name(pattern, path, "00001_train_2+.png")
-        images.append(source_image(folder, path, name["label"], split=_SPLITS[name["split"].casefold()]))
-    return Source("bci", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
+        case = value_of_image(cases, path.name)
+        split = _SPLITS[name["split"].casefold()]
+        images.append(source_image(folder, path, name["label"], case=case, split=split))
+    return _split_crops("bci", images)
+
+
+def _cases(folder: Path) -> dict[str, str]:
+    """Return {image: case} of a ``cases.csv`` that somebody put into a data set without cases; empty without one."""
+    table = folder / "cases.csv"
+    return read_case_column(table, ("case",))[1] if table.is_file() else {}
+
+
+def _split_crops(name: str, images: list[SourceImage]) -> Source:
+    notes = (_UNKNOWN_CASES,) if any(image.case.case is None for image in images) else ()
+    return Source(name, tuple(images), has_split=True, are_crops=True, notes=notes)
 
 
 def load_her2_ihc_40x(folder: Path) -> Source:
@@ -78,9 +97,10 @@ def load_her2_ihc_40x(folder: Path) -> Source:
     Parameters
     ----------
     folder
-        Folder that contains ``train`` and ``test``, or ``Patches``.
+        Folder that contains ``train`` and ``test``, or ``Patches``; cases from a ``cases.csv`` there, as for BCI.
     """
     images = []
+    cases = _cases(folder)
     for path in image_files(
         folder,
         (".png", ".jpg", ".jpeg"),
@@ -96,8 +116,9 @@ def load_her2_ihc_40x(folder: Path) -> Source:
                 f"'{path.relative_to(folder).as_posix()}' does not fit the layout of HER2-IHC-40x: train or test, then "
                 "a folder class_0, class_1+, … or 0, 1+, …. Pass the folder that contains train and test."
             )
-        images.append(source_image(folder, path, label[1], split=split))
-    return Source("her2-ihc-40x", tuple(images), has_split=True, are_crops=True, notes=(_UNKNOWN_CASES,))
+        case = value_of_image(cases, path.name)
+        images.append(source_image(folder, path, label[1], case=case, split=split))
+    return _split_crops("her2-ihc-40x", images)
 
 
 def load_warwick(folder: Path, stain: StainName = "IHC") -> Source:

@@ -18,7 +18,8 @@ from qupath_her2.learning.bags.train_bags import BagEpoch, predict_bags, train_b
 from qupath_her2.models.bag_checkpoint import bag_card
 from qupath_her2.models.bag_networks import build_bag_network
 from qupath_her2.models.checkpoint import save_checkpoint
-from qupath_her2.patches.splits import leaked_cases, split_warning
+from qupath_her2.patches.published_split import split_words
+from qupath_her2.patches.splits import leaked_cases, may_leak, split_warning
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.training.classifier import shuffled_labels
 
@@ -136,9 +137,9 @@ def feature_paths(manifest: PatchManifest, folder: Path) -> tuple[Path, ...]:
 
 
 def check_no_leak(manifest: PatchManifest, what: str) -> None:
-    """Raise TrainingError where a case lies in more than one part, unless the split was asked for by patch."""
+    """Raise TrainingError where a case lies in more than one part, unless that kind of split was asked for."""
     leaked = leaked_cases(manifest)
-    if leaked and manifest.settings.get("split", {}).get("kind") != "by patch":
+    if leaked and not may_leak(manifest):
         raise TrainingError(
             f"{what} has {len(leaked)} cases in more than one part: {', '.join(leaked[:5])}. A network would be tested "
             "on patients it has seen. Split by case (--split by-case)."
@@ -204,7 +205,11 @@ def train_part(
         n_features=bags.info.n_features,
         pixel_size_um=bags.info.pixel_size_um,
         patch_size_px=bags.info.patch_size_px,
-        metrics={"best_epoch": result.best_epoch, "split_warning": split_warning(manifest)},
+        metrics={
+            "best_epoch": result.best_epoch,
+            "split": split_words(manifest),
+            "split_warning": split_warning(manifest),
+        },
     )
     net.options = dict(card.options)
     save_checkpoint(out / "best", net.cpu(), card)

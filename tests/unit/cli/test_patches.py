@@ -85,7 +85,8 @@ def test_a_published_layout(tmp_path: Path) -> None:
             Image.fromarray(noise(64, 64, i)).save(path)
     done = call(tmp_path, "--layout", "bci", "--stain", "HE", "--size", 32)
     assert done.exit_code == 0, done.output
-    assert "train 3, validation 0, test 3 (as published)" in done.stdout
+    assert "train 2, validation 1, test 3 (as published)" in done.stdout
+    assert "validation: 25 % of the training images, drawn within each class" in done.stdout
     assert "names no cases" in done.stderr
 
 

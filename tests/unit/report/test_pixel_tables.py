@@ -49,14 +49,21 @@ def test_csv_holds_every_metric_of_every_network_score_and_class() -> None:
 
 
 def test_text_names_networks_classes_and_scores() -> None:
-    summary, classes, by_score = pixel_tables(ROWS)
+    summary, classes, by_score, both = pixel_tables(ROWS)
     assert [line[:5] for line in summary.rows] == [
         ("her2net", "251", "1,234,567", "1.5", "7"),
         ("unet", "251", "1,234,567", "1.5", "7"),
     ]
     assert [line[:2] for line in classes.rows] == [(c, n) for c in CLASSES for n in ("her2net", "unet")]
     assert [line[:2] for line in by_score.rows] == [(s, n) for s in ("1+", "3+") for n in ("her2net", "unet")]
-    for table in (summary, classes, by_score):
+    assert [line[:3] for line in both.rows[:4]] == [
+        ("1+", "Background", "her2net"),
+        ("1+", "Background", "unet"),
+        ("1+", "Membrane", "her2net"),
+        ("1+", "Membrane", "unet"),
+    ]
+    assert len(both.rows) == 2 * 3 * 2
+    for table in (summary, classes, by_score, both):
         assert all(len(line) == len(table.header) for line in table.rows)
     assert "research use only" in table_text(summary)
 

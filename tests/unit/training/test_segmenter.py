@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +11,14 @@ import pytest
 pytest.importorskip("torch")
 
 from qupath_her2.errors import SettingsError, TrainingError
-from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.patches.manifest import ManifestImage, PatchManifest
 from qupath_her2.patches.targets.stored_targets import Targets
 from qupath_her2.patches.targets.targets import TARGET_CLASSES
-from qupath_her2.report.pixel_tables import SegmenterRow
 from qupath_her2.training.segmenter import (
     check_model_fits_task,
     shuffled_targets,
     train_and_compare,
     train_segmenter,
-    write_table,
 )
 from tests.unit.training.jobs import job_of
 
@@ -109,18 +104,3 @@ def test_rivals_are_not_compared_without_a_test_part(
     with pytest.raises(TrainingError, match=r"There is no test part.*--shares"):
         train_and_compare([job], tmp_path / "table")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_table_has_the_pixel_counts_of_the_tally(tmp_path: Path) -> None:
-    tally = PixelTally(TARGET_CLASSES)
-    labels = np.array([[0, 0, 1, 2]], np.uint8)
-    chosen = np.array([0, 1, 1, 2])
-    probabilities = np.eye(3, dtype=np.float32)[:, chosen][:, None] * 0.7 + 0.1
-    tally.add(labels, probabilities)
-    write_table(tmp_path / "new" / "pixels", [SegmenterRow("unet", 64, 1234, 2.5, "cpu", 3, tally)])
-    (row,) = json.loads((tmp_path / "new" / "pixels.json").read_bytes())
-    assert (row["network"], row["parameters"], row["best_epoch"]) == ("unet", 1234, 3)
-    assert row["groups"]["all"]["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
-    with (tmp_path / "new" / "pixels.csv").open(encoding="utf-8-sig", newline="") as file:
-        assert any("unet" in cells for cells in csv.reader(file))
-    assert "unet" in (tmp_path / "new" / "pixels.txt").read_text(encoding="utf-8")

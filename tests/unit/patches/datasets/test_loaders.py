@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qupath_her2.errors import PatchError
-from qupath_her2.patches.cutting.cut_patches import cut_patches
+from qupath_her2.patches.cutting.cut_patches import CutContext, cut_patches
 from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.datasets.loaders import LAYOUTS, load_layout
@@ -48,6 +49,38 @@ def test_bci(stain: str, tmp_path: Path) -> None:
     assert source.has_split
     assert source.are_crops
     assert "the same patient may be in train and test" in source.notes[0]
+
+
+def test_bci_takes_cases_that_somebody_knows_from_a_table(tmp_path: Path) -> None:
+    bci(tmp_path)
+    rows = ["image,case", "00000_train_1+.png,P1", "00001_train_2+,P2", "00000_test_0.png,P1"]
+    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    found = by_name("bci", tmp_path)
+    assert {name.rsplit("/", 1)[1]: image.case.case for name, image in found.items()} == {
+        "00000_train_1+.png": "P1",
+        "00001_train_2+.png": "P2",
+        "00000_test_0.png": "P1",
+        "00003_test_3+.png": None,
+    }
+    assert load_layout("bci", tmp_path).notes
+    (tmp_path / "cases.csv").write_text("\n".join([*rows, "00003_test_3+.png,P3"]))
+    assert load_layout("bci", tmp_path).notes == ()
+
+
+def test_a_published_split_that_leaks_a_known_case_is_made_anew_unless_asked_for(tmp_path: Path) -> None:
+    bci(tmp_path)
+    names = ("00000_train_1+", "00001_train_2+", "00000_test_0", "00003_test_3+")
+    table = [f"{name},{case}" for name, case in zip(names, ("P1", "P2", "P1", "P3"), strict=True)]
+    (tmp_path / "cases.csv").write_text("\n".join(["image,case", *table]))
+    source, said = load_layout("bci", tmp_path), []
+    small = PatchSettings(grid=GridSettings(8, 0.0), shares=(0.4, 0.3, 0.3), stratify=False)
+    context = CutContext(listen=said.append)
+    got = cut_patches(source, small, context)
+    assert got.settings["split"]["kind"] == "by case"
+    assert any("1 cases in both training and test; cases are split anew" in text for text in said)
+    got = cut_patches(source, replace(small, split="as-published"), context)
+    assert got.settings["split"]["kind"] == "as published"
+    assert "1 cases in both training and test" in got.settings["split"]["warning"]
 
 
 def test_bci_from_the_folder_of_one_stain(tmp_path: Path) -> None:
