@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from qupath_her2.learning.metrics.pixel_counts import PixelTally
 from qupath_her2.learning.metrics.pixel_evaluation import seconds_per_crop, tally_pixels
 from qupath_her2.learning.train.loop import train
 from qupath_her2.models.checkpoint import load_checkpoint
@@ -116,7 +117,7 @@ def train_one(
     small, data : the same fields in small windows and in those of the network's final size.
     folder : a stopped training in it is resumed.
     width : channels at the top level.
-    epochs : on small windows and on large ones.
+    epochs : on small windows and on large ones; 0 large ones leave the network at the small size.
     start_from : checkpoint of the same network, whose weights are taken over where their shapes agree.
     """
     import torch
@@ -143,8 +144,11 @@ def train_one(
         targets=small.targets,
         progress=tell,
     )
-    model, _ = load_checkpoint(first.checkpoint)
-    train(model, data.manifest, data, settings(epochs[1], 5e-4), folder, targets=data.targets, progress=tell)
+    if epochs[1]:
+        model, _ = load_checkpoint(first.checkpoint)
+        train(
+            model, data.manifest, data, settings(epochs[1], 5e-4), folder, targets=data.targets, progress=tell
+        )
     return time.process_time() - start
 
 
@@ -157,27 +161,29 @@ def take_over(model: Any, checkpoint: Path) -> None:
     model.weights_source = f"checkpoint {card.model}, sha256 {card.weights_sha256}"
 
 
-def test_part(data: DrawnWindows) -> DrawnWindows:
-    rows = np.flatnonzero(data.manifest.split == 2)
+def part_of(data: DrawnWindows, code: int, step: int = 1) -> DrawnWindows:
+    rows = np.flatnonzero(data.manifest.split == code)[::step]
     return DrawnWindows(select(data.manifest, rows), data.targets.select(rows), data.pictures[rows])
 
 
 def evaluate(folder: Path, data: DrawnWindows) -> SegmenterRow:
-    """Return the pixel metrics of a trained network on the test part."""
+    """Return the pixel metrics of a trained network on the test part and on every fifth training window."""
     model, card = load_checkpoint(folder / "best")
     predict = PredictSettings(batch_size=4, device="cpu", read=ReadSettings(threads=1))
-    part = test_part(data)
-    tally = tally_pixels(
-        model, card, part.manifest, part, part.targets, predict, scores=scores_of(part.manifest)
-    )
+
+    def tally(part: DrawnWindows) -> PixelTally:
+        scores = scores_of(part.manifest)
+        return tally_pixels(model, card, part.manifest, part, part.targets, predict, scores=scores)
+
     return SegmenterRow(
         name=card.model,
-        window_px=WINDOW_PX,
+        window_px=card.patch_size_px,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        seconds_per_crop=seconds_per_crop(model, WINDOW_PX, predict),
+        seconds_per_crop=seconds_per_crop(model, card.patch_size_px, predict),
         device="one core",
         best_epoch=int(card.metrics["epoch"]),
-        tally=tally,
+        tally=tally(part_of(data, 2)),
+        training=tally(part_of(data, 0, 5)),
     )
 
 
@@ -185,9 +191,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="output folder; a stopped training resumes")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--width", type=int, default=8)
     parser.add_argument(
-        "--epochs", type=int, nargs=2, default=(4, 1), help="epochs on small windows and on large ones"
+        "--widths", type=int, nargs="+", default=[8], help="of all networks, or of each of them"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        nargs=2,
+        default=(4, 1),
+        help="epochs on small windows and on large ones (0: none)",
     )
     parser.add_argument(
         "--cells",
@@ -208,18 +220,18 @@ def main() -> None:
         f"{len(small.manifest)} small windows, {len(data.manifest)} large ones; pixels: {words}", flush=True
     )
     rows = []
-    for name in chosen.networks:
-        seconds = train_one(
-            name, small, data, chosen.out / name, width=chosen.width, epochs=tuple(chosen.epochs)
-        )
-        rows.append(evaluate(chosen.out / name, data))
+    widths = chosen.widths * (len(chosen.networks) if len(chosen.widths) == 1 else 1)
+    last, windows = ("", data) if chosen.epochs[1] else ("small", small)
+    for name, width in zip(chosen.networks, widths, strict=True):
+        seconds = train_one(name, small, data, chosen.out / name, width=width, epochs=tuple(chosen.epochs))
+        rows.append(evaluate(chosen.out / name / last, windows))
         write_table(chosen.out / "segmenters", rows)
         print(f"{name}: {seconds:.0f} s on one core", flush=True)
     for table in pixel_tables(rows):
         print(table_text(table))
     if chosen.cells:
         seeds = range(CELL_SEED, CELL_SEED + chosen.cells)
-        checkpoints = [chosen.out / name / "best" for name in chosen.networks]
+        checkpoints = [chosen.out / name / last / "best" for name in chosen.networks]
         print(comparison_table(compare_cells(checkpoints, seeds, tell=print)))
 
 
