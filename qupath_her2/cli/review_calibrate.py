@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qupath_her2.cells.profiles import Place, Profile
+    from qupath_her2.config import Settings
+    from qupath_her2.records import SlideRef
     from qupath_her2.review.label_groups import LabelGroup
+    from qupath_her2.review.labels import CellLabel
 
 __all__ = ["calibrate"]
 
@@ -49,16 +52,28 @@ def calibrate(
             help="All cells of the queue were looked at: those that were left as they are count as confirmed.",
         ),
     ] = False,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls",
+            help="Measure on-slide control tissue, and use its cells as labels: regions of class Control, named after "
+            "their known score (0, 1+, 2+ or 3+).",
+        ),
+    ] = False,
     reviewer: Reviewer = "",
     out: o.Out = None,
     config: o.Config = None,
+    workers: o.Workers = 1,
+    progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
     """Fit the cut-points of intensity and completeness to cells that people labelled, for each scanner and stain.
 
     Labels are the corrections of all rounds, lists in her2/review/labels (a filled blind.csv of review queue --blind,
     or what the review window wrote), and with --queue-reviewed the cells of the queue that were left as they are.
-    Cells that people called differently are left out.
+    Cells that people called differently are left out. With --controls each cell of a control region named "3+" or
+    "cell line 2+" counts as of that class, at most 60 of a region; this suits cell lines and other uniform tissue, on
+    slides of at least 3 cases.
 
     Images of one scanner, stain and laboratory (column laboratory of cases.csv, if there is one) whose stain vectors
     are alike make a profile, her2/profiles/NAME.json. It needs 30 labelled cells of 3 cases. Each case is judged by
@@ -73,18 +88,22 @@ def calibrate(
     qupath-her2 review calibrate study
 
     qupath-her2 review calibrate study --queue-reviewed --reviewer Anna --name lab-a
+
+    qupath-her2 review calibrate study --controls
     """
     from qupath_her2.review.project_labels import project_labels
     from qupath_her2.runs.plan import exchange_folder, find_settings, select_images
 
-    her2 = exchange_folder(folder, out)
+    her2, settings = exchange_folder(folder, out), find_settings(folder, config)
+    images = select_images(folder, (), out)
     found = project_labels(
         folder,
         her2,
-        select_images(folder, (), out),
-        reach_deg=find_settings(folder, config).stains.max_member_deviation_deg,
+        images,
+        reach_deg=settings.stains.max_member_deviation_deg,
         lists=labels or (),
         queue_reader=account_name(reviewer) if queue_reviewed else "",
+        controls=_control_labels(folder, her2, images, settings, workers, progress) if controls else (),
     )
     if not found.labels:
         raise ReviewError(
@@ -94,6 +113,51 @@ def calibrate(
     for note in found.notes:
         typer.echo(f"note    {note}", err=True)
     return _write_profiles(her2, found.groups, name)
+
+
+def _control_labels(
+    folder: Path,
+    her2: Path,
+    images: Sequence[SlideRef],
+    settings: Settings,
+    workers: int,
+    progress: o.ProgressKind,
+) -> list[CellLabel]:
+    """Measure the control tissue of known score, and return the labels of its cells."""
+    from dataclasses import replace
+    from glob import escape
+
+    from qupath_her2.batch.local import run_jobs
+    from qupath_her2.cli.scoring import run_options
+    from qupath_her2.cli.scoring_progress import progress_view
+    from qupath_her2.project.exchange.images import CONTROLS
+    from qupath_her2.review.control_tissue import as_tumour, control_labels, control_scores
+    from qupath_her2.runs.cell_sources import cell_source
+    from qupath_her2.runs.methods.cells import CellsMethod
+    from qupath_her2.runs.plan import plan_jobs
+
+    named = [ref for ref in images if control_scores(ref, settings.regions)]
+    if not named:
+        raise ReviewError(
+            f"No image of '{folder}' has control tissue of a known score. Draw it in QuPath with class Control, and "
+            "name it after its score: 0, 1+, 2+ or 3+."
+        )
+    options = run_options(
+        images=[escape(ref.name) for ref in named],
+        out=her2 / CONTROLS,
+        method=CellsMethod(cell_source(settings.cell_source)),
+    )
+    plan = plan_jobs(folder, options, replace(settings, regions=as_tumour(settings.regions)))
+    with progress_view(progress, len(plan.jobs)) as view:
+        results = run_jobs(plan.jobs, workers=workers, listen=view.show)
+    for result in results:
+        if result.state == "failed":
+            typer.echo(f"note    {result.name}: its controls were not measured: {result.error}", err=True)
+    labels, notes = control_labels(her2, named, settings.regions)
+    for note in notes:
+        typer.echo(f"note    {note}", err=True)
+    typer.echo(f"controls  {len(labels):,} cells of {len(named)} images", err=True)
+    return labels
 
 
 def _write_profiles(her2: Path, groups: Sequence[LabelGroup], name: str) -> int:

@@ -16,6 +16,7 @@ from qupath_her2.cells.membrane.class_model import model_features
 from qupath_her2.cells.membrane.grading import Estimates
 from qupath_her2.cells.membrane.measurements import stored_estimates
 from qupath_her2.errors import ExchangeError, Her2Error
+from qupath_her2.project.exchange.images import CONTROLS
 from qupath_her2.project.exchange.runs import read_record
 from qupath_her2.provenance import canonical_json
 from qupath_her2.review.cell_changes import WrittenCells
@@ -165,14 +166,16 @@ class _MeasuredRun:
 def _image_cells(
     her2: Path, ref: SlideRef, labels: Sequence[CellLabel], laboratory: str, notes: list[str]
 ) -> list[_Cell]:
-    written = WrittenCells(her2, ref.id)
+    written, controls = WrittenCells(her2, ref.id), WrittenCells(her2 / CONTROLS, ref.id)
     runs: dict[Path, _MeasuredRun] = {}
     found = []
     lost: Counter[str] = Counter()
     for one in labels:
         if one.code == NOT_TUMOUR:
             continue
-        place = written.find(UUID(one.uuid)) if _is_uuid(one.uuid) else None
+        place = None
+        if _is_uuid(one.uuid):
+            place = written.find(UUID(one.uuid)) or controls.find(UUID(one.uuid))
         # Cells of runs that are gone, and annotations of a graded class, are known by their place.
         if place is None and one.x and one.y:
             place = written.find_place(float(one.x), float(one.y))

@@ -53,6 +53,7 @@ def project_labels(
     reach_deg: float,
     lists: Sequence[Path] = (),
     queue_reader: str = "",
+    controls: Sequence[CellLabel] = (),
 ) -> ProjectLabels:
     """Return the labels of a project.
 
@@ -70,6 +71,8 @@ def project_labels(
         Lists beside those of the project.
     queue_reader
         Who confirmed the cells of the queue that were left as they are; "" for nobody.
+    controls
+        Labels from control tissue.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def project_labels(
     """
     known = known_changes(her2)
     listed, unread = list_labels([*sorted(labels_folder(her2).glob("*.csv")), *lists])
-    found = [*round_labels(known.changes), *listed]
+    found = [*round_labels(known.changes), *listed, *controls]
     if queue_reader:
         found += queue_labels(her2, queue_reader, found)
     merged, n_differing = merged_labels(found)

@@ -24,6 +24,7 @@ from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY, CaseInfo, Refus
 
 __all__ = [
     "IMAGES_FORMAT",
+    "CONTROLS",
     "INDICATORS",
     "PREDICTIONS",
     "PROPOSALS",
@@ -41,15 +42,18 @@ PREDICTIONS = "predictions"
 PROPOSALS = "proposals"
 #: The same for indicators that were measured to fit or evaluate their ranges.
 INDICATORS = "indicators"
+#: The same for control tissue that was measured to calibrate by it.
+CONTROLS = "controls"
 
 
 def exchange_root(her2: Path) -> Path:
     """Return the exchange folder that has the images and regions: ``her2`` for ``her2/predictions``.
 
     Predictions of networks and proposed regions are kept apart from scores, so that none replaces another in QuPath;
-    so are indicators measured for their ranges.
+    so are indicators measured for their ranges, and control tissue.
     """
-    return her2.absolute().parent if her2.name in (PREDICTIONS, PROPOSALS, INDICATORS) else her2
+    is_part = her2.name in (PREDICTIONS, PROPOSALS, INDICATORS, CONTROLS)
+    return her2.absolute().parent if is_part else her2
 
 
 def read_images(her2: Path) -> list[SlideRef]:
