@@ -13,9 +13,11 @@ from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error, verb
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
+    from qupath_her2.patches.datasets.sources import SourceImage
     from qupath_her2.runs.options import RunOptions
     from qupath_her2.scoring.indicators.ranges import IndicatorRanges
     from qupath_her2.training.indicator_ranges import LabelledSlide, RangeFigures
+    from qupath_her2.training.tumour_figures import TumourFigures
 
 __all__ = ["indicators"]
 
@@ -64,6 +66,9 @@ def indicators(
 
     evaluate compares a table with labelled cases, which should not be those that it was fitted to.
 
+    Both write pictures and a page into FOLDER/her2/indicators: confusion matrices of the score with and without the two
+    cell indicators and, with --tumour-from, ROC and precision-recall curves of the tumour map against drawn regions.
+
     [bold]Examples[/bold]
 
     qupath-her2 indicators fit study
@@ -90,11 +95,12 @@ def indicators(
         force=force,
         debug=debug,
     )
-    slides, n_failed = _measure(folder, chosen, settings, workers, progress, is_fit=table is None)
+    slides, sources, n_failed = _measure(folder, chosen, settings, workers, progress, is_fit=table is None)
+    tumour = _tumour(sources, tumour_from, settings)
     if table is None:
-        _fit(folder, slides, measured)
+        _fit(folder, slides, measured, tumour)
     else:
-        _evaluate(slides, table, settings, accept_ranges)
+        _evaluate(slides, table, settings, accept_ranges, measured, tumour)
     return EXIT_SOME_FAILED if n_failed else 0
 
 
@@ -124,8 +130,8 @@ def _measure(
     progress: o.ProgressKind,
     *,
     is_fit: bool,
-) -> tuple[tuple[LabelledSlide, ...], int]:
-    """Measure all images, and return them with their labels, and the number of failed ones."""
+) -> tuple[tuple[LabelledSlide, ...], tuple[SourceImage, ...], int]:
+    """Measure all images, and return them with their labels, their sources, and the number of failed ones."""
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.cli.scoring_progress import progress_view
     from qupath_her2.patches.datasets.sources import project_source
@@ -137,7 +143,11 @@ def _measure(
     for note in plan.notes:
         typer.echo(note, err=True)
     source = project_source(
-        folder, task=find_task("her2-4"), refs=[job.ref for job in plan.jobs], her2=plan.out
+        folder,
+        task=find_task("her2-4"),
+        refs=[job.ref for job in plan.jobs],
+        her2=plan.out,
+        pixel_size_um=options.pixel_size_um,
     )
     # Before anything is measured: a misspelt label stops the run now, not after an hour.
     check_labels(source.images, needs_every_score=is_fit)
@@ -146,14 +156,41 @@ def _measure(
     failed = [result for result in results if result.state == "failed"]
     for result in failed:
         say_error(f"{result.name}: {result.error}")
-    return labelled_slides(results, source.images), len(failed)
+    return labelled_slides(results, source.images), source.images, len(failed)
 
 
-def _fit(folder: Path, slides: tuple[LabelledSlide, ...], out: Path) -> None:
+def _tumour(
+    images: tuple[SourceImage, ...], checkpoint: Path | None, settings: Settings
+) -> TumourFigures | None:
+    """Return the figures of the tumour network against drawn regions; None without a network, or without regions."""
+    if checkpoint is None:
+        return None
+    from qupath_her2.errors import PatchError
+    from qupath_her2.training.tumour_figures import tumour_figures
+
+    try:
+        found = tumour_figures(images, checkpoint, settings)
+    except PatchError as error:
+        # The scores do not need drawn regions, so they are shown all the same.
+        typer.echo(f"The tumour map is compared with nothing: {error}", err=True)
+        return None
+    curves = found.curves
+    if curves.n_positive in (0, curves.n):
+        typer.echo("The tumour map is compared with nothing: all patches are of one class.", err=True)
+    else:
+        typer.echo(
+            f"tumour map  AUC {curves.area:.3f}, average precision {curves.average_precision:.3f} of {curves.n:,} "
+            f"patches, {curves.n_positive:,} in drawn tumour, of {found.n_images} images"
+        )
+    return found
+
+
+def _fit(folder: Path, slides: tuple[LabelledSlide, ...], out: Path, tumour: TumourFigures | None) -> None:
     from qupath_her2.cli.tables import say_table
     from qupath_her2.scoring.indicators.ranges_file import save_ranges
     from qupath_her2.scoring.rules import SCORES
     from qupath_her2.training.indicator_ranges import fit_slides
+    from qupath_her2.training.indicators_page import write_indicators_page
 
     fit, figures = fit_slides(slides, f"ranges fitted on {folder.absolute().name}")
     path = out / "ranges.json"
@@ -165,24 +202,36 @@ def _fit(folder: Path, slides: tuple[LabelledSlide, ...], out: Path) -> None:
     say_table(f"Ranges of {fit.ranges.n_cases} cases, minimum to maximum", ("Indicator", *SCORES), rows)
     _say_agreement(figures, "of cases, each scored by ranges fitted without it")
     _say_left_out(slides)
+    facts = {"cases": str(fit.ranges.n_cases), "scored": "each case by ranges fitted without it"}
+    page = write_indicators_page(out, f"Indicators, {fit.ranges.name}", facts, figures, tumour)
     typer.echo(f"ranges  {path}")
+    typer.echo(f"page    {page}")
     typer.echo(f"Next: qupath-her2 run {folder} --method indicators --ranges {path}")
 
 
 def _evaluate(
-    slides: tuple[LabelledSlide, ...], table: IndicatorRanges, settings: Settings, accept: bool
+    slides: tuple[LabelledSlide, ...],
+    table: IndicatorRanges,
+    settings: Settings,
+    accept: bool,
+    out: Path,
+    tumour: TumourFigures | None,
 ) -> None:
     from qupath_her2.training.indicator_ranges import evaluate_slides
+    from qupath_her2.training.indicators_page import write_indicators_page
 
     figures = evaluate_slides(slides, table, min_cells=settings.scoring.min_cells, accept=accept)
     known = set(table.fitted_on.images) if table.fitted_on is not None else set()
     n_known = sum(slide.fingerprint in known for slide in slides if slide.measured is not None)
+    facts = {"table": table.name, "images": str(len(slides)), "of them fitted on": str(n_known)}
     if n_known:
         typer.echo(
             f"The ranges were fitted on {n_known} of these {len(slides)} images: the figures are too good for new ones."
         )
     _say_agreement(figures, f"of images, by {table.name}")
     _say_left_out(slides)
+    page = write_indicators_page(out / "evaluation", f"Indicators by {table.name}", facts, figures, tumour)
+    typer.echo(f"page    {page}")
 
 
 def _say_agreement(figures: RangeFigures, words: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import JpegImagePlugin, PngImagePlugin
 
 from qupath_her2.errors import ImageReadError, PatchError
-from qupath_her2.patches.tasks import SEGMENTATION, Task
+from qupath_her2.patches.tasks import SEGMENTATION, TASKS, Task, knows_label
 from qupath_her2.project.cases import metadata_column, read_case_column, value_of_image
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.drawn_xml.aperio import read_aperio_regions
@@ -156,6 +156,9 @@ def project_source(
             raise PatchError(not_exported_message(folder, "cut patches"))
         found = find_images(root, her2=her2)
     labels = _image_labels(root, her2, found, _columns(task, label_column), is_asked_for=bool(label_column))
+    # One column 'label' serves the scores of a study and the training of its tumour network, which learns from regions.
+    if task is TASKS["tumour"] and not label_column:
+        labels = {image: label for image, label in labels.items() if not knows_label(TASKS["her2-4"], label)}
     return Source("project", tuple(_source_image(ref, labels.get(ref.id), pixel_size_um) for ref in found))
 
 
