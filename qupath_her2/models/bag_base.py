@@ -1,7 +1,8 @@
 """The base of all networks on bags: the base class, the encoding of patches in parts, gated attention.
 
 Patches are encoded in parts, whose intermediate values are computed again in the backward pass: memory grows by about
-4 kB a patch, whatever the width of the attention.
+4 kB a patch, whatever the width of the attention. Their matrices may be multiplied in 16 bits; scores of attention are
+sums in float32 all the same, or thousands of patches would tie.
 """
 
 from __future__ import annotations
@@ -16,32 +17,66 @@ from torch.utils.checkpoint import checkpoint
 
 from qupath_her2.errors import SettingsError
 
-__all__ = ["BagNetwork", "PaperAttention", "bag_loss", "in_parts"]
+__all__ = ["BagNetwork", "PaperAttention", "bag_loss", "in_float32", "in_parts"]
 
 #: Patches encoded at once; the values of a part are about 20 kB a patch.
 _ROWS_AT_ONCE = 8192
 
 
-def in_parts(function: Callable[[Tensor], Tensor], bag: Tensor) -> Tensor:
-    """Apply `function` to the rows of a bag part by part, and return the joined results; see the module."""
+def in_parts(
+    function: Callable[[Tensor], tuple[Tensor, ...]], bag: Tensor, half: torch.dtype | None = None
+) -> tuple[Tensor, ...]:
+    """Apply a function to the rows of a bag part by part, and return the joined results; see the module.
+
+    Parameters
+    ----------
+    function
+        From float32 (n, D) to tensors (n, …). Several results are returned apart: joined as columns, each step of a
+        training would copy all encoded patches twice.
+    bag
+        float32 (N, D).
+    half
+        16-bit type of its matrix products; None multiplies in float32.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        float32 (N, …) each.
+    """
+
+    def apply(part: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast(part.device.type, dtype=half, enabled=half is not None):
+            return tuple(one.float() for one in function(part))
+
     if len(bag) <= _ROWS_AT_ONCE:
-        return function(bag)
+        return apply(bag)
     parts = bag.split(_ROWS_AT_ONCE)
-    if not torch.is_grad_enabled():
-        return torch.cat([function(part) for part in parts])
-    return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
+    if torch.is_grad_enabled():
+        found = [checkpoint(apply, part, use_reentrant=False) for part in parts]
+    else:
+        found = [apply(part) for part in parts]
+    return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
+
+
+def in_float32(layer: nn.Module, values: Tensor) -> Tensor:
+    """Return the output of a layer computed in float32, also where other layers are computed in 16 bits."""
+    with torch.autocast(values.device.type, enabled=False):
+        found: Tensor = layer(values.float())
+    return found
 
 
 class BagNetwork(nn.Module):
     """Base class: what all networks on bags offer.
 
-    ``model_name``, ``n_classes`` and ``options`` are those of its card; ``weights_source`` is "random".
+    ``model_name``, ``n_classes`` and ``options`` are those of its card; ``weights_source`` is "random". ``half`` is the
+    16-bit type in which patches are encoded, None for float32; a training sets it for its own duration.
     """
 
     model_name: str
     n_classes: int
     options: dict[str, Any]
     weights_source = "random"
+    half: torch.dtype | None = None
 
     def forward(self, bag: Tensor) -> Tensor:
         """Return the logits of a bag, float32 (N, D) to (C,)."""
@@ -108,4 +143,4 @@ class PaperAttention(nn.Module):
 
     def forward(self, encoded: Tensor) -> Tensor:
         """Return the raw scores."""
-        return self.attention_weights(self.attention_V(encoded) * self.attention_U(encoded))
+        return in_float32(self.attention_weights, self.attention_V(encoded) * self.attention_U(encoded))

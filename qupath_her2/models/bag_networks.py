@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.models.bag_base import BagNetwork, PaperAttention, in_parts
+from qupath_her2.models.bag_base import BagNetwork, PaperAttention, in_float32, in_parts
 from qupath_her2.models.bag_settings import BagNetworkSettings
 from qupath_her2.models.bag_specs import BAG_MODELS
 from qupath_her2.models.clam import Clam
@@ -35,13 +35,12 @@ class Abmil(BagNetwork):
     def scored(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and raw attention, see `BagNetwork.scored`."""
 
-        def both(part: Tensor) -> Tensor:
+        def both(part: Tensor) -> tuple[Tensor, Tensor]:
             encoded = self.encoder(part)
-            return torch.cat([encoded, self.attention(encoded)], dim=1)
+            return encoded, self.attention(encoded)
 
-        joined = in_parts(both, bag)
-        encoded, attention = joined[:, :-1], joined[:, -1]
-        return self.classifier(torch.softmax(attention, 0) @ encoded), attention[None]
+        encoded, attention = in_parts(both, bag, self.half)
+        return self.classifier(torch.softmax(attention[:, 0], 0) @ encoded), attention.T
 
 
 class MeanPool(BagNetwork):
@@ -73,7 +72,7 @@ class MaxPool(BagNetwork):
 
     def scored(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of the deciding patch, and how sure each patch is, see `BagNetwork.scored`."""
-        logits = in_parts(lambda part: self.classifier(self.fc(part)), bag)
+        (logits,) = in_parts(lambda part: (in_float32(self.classifier, self.fc(part)),), bag, self.half)
         sure = torch.log_softmax(logits, dim=1)
         surest = sure[:, 1] if self.n_classes == 2 else sure.max(dim=1).values
         return logits[surest.argmax()], surest[None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qupath_her2.models.bag_base import BagNetwork, bag_loss, in_parts
+from qupath_her2.models.bag_base import BagNetwork, bag_loss, in_float32, in_parts
 from qupath_her2.models.bag_settings import BagNetworkSettings
 
 __all__ = ["Clam", "smooth_svm_loss"]
@@ -39,7 +39,7 @@ class _GatedAttention(nn.Module):
 
     def forward(self, encoded: Tensor) -> Tensor:
         """Return the raw scores."""
-        return self.attention_c(self.attention_a(encoded) * self.attention_b(encoded))
+        return in_float32(self.attention_c, self.attention_a(encoded) * self.attention_b(encoded))
 
 
 class Clam(BagNetwork):
@@ -75,12 +75,12 @@ class Clam(BagNetwork):
     def _encoded(self, bag: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoded patches (N, W) and their raw attention (K, N)."""
 
-        def both(part: Tensor) -> Tensor:
+        def both(part: Tensor) -> tuple[Tensor, Tensor]:
             encoded = self.attention_net[:3](part)
-            return torch.cat([encoded, self.attention_net[3](encoded)], dim=1)
+            return encoded, self.attention_net[3](encoded)
 
-        joined = in_parts(both, bag)
-        return joined[:, : self.settings.hidden], joined[:, self.settings.hidden :].T
+        encoded, attention = in_parts(both, bag, self.half)
+        return encoded, attention.T
 
     def _logits(self, encoded: Tensor, attention: Tensor) -> Tensor:
         pooled = torch.softmax(attention, dim=1) @ encoded

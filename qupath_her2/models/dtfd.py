@@ -62,12 +62,12 @@ class Dtfd(BagNetwork):
         )
 
     def _encoded(self, bag: Tensor) -> tuple[Tensor, Tensor]:
-        def both(part: Tensor) -> Tensor:
+        def both(part: Tensor) -> tuple[Tensor, Tensor]:
             reduced = self.dim_reduction(part)
-            return torch.cat([reduced, self.attention(reduced)], dim=1)
+            return reduced, self.attention(reduced)
 
-        joined = in_parts(both, bag)
-        return joined[:, :-1], joined[:, -1]
+        encoded, attention = in_parts(both, bag, self.half)
+        return encoded, attention[:, 0]
 
     def pseudo_bags(self, encoded: Tensor, attention: Tensor, order: Tensor) -> Tensor:
         """Return the attended sum of each pseudo-bag, (G, W).

@@ -58,10 +58,14 @@ def torchmil_training(bags: list[torch.Tensor], labels: np.ndarray, epochs: int)
     return lambda: trainer.train(max_epochs=epochs, train_dataloader=loader)
 
 
-def our_training(bags: list[torch.Tensor], labels: np.ndarray, epochs: int) -> Callable[[], Any]:
+def our_training(
+    bags: list[torch.Tensor], labels: np.ndarray, epochs: int, precision: Any = "fp32"
+) -> Callable[[], Any]:
     """Return a training of the same network by this package; like torchmil's it validates on the training bags."""
     network = BagNetworkSettings(hidden=HIDDEN, attention=ATTENTION, dropout=0.0)
-    settings = BagTrainSettings(network, epochs=epochs, least_epochs=epochs, is_balanced=False)
+    settings = BagTrainSettings(
+        network, epochs=epochs, least_epochs=epochs, is_balanced=False, precision=precision
+    )
     rows = np.arange(len(bags))
 
     def run() -> Any:
@@ -76,20 +80,24 @@ def bench_training(n: int, epochs: int) -> None:
     for low, high in ((50, 150), (1000, 3000)):
         bags, labels = drawn_bags(n, low, high)
         torchmil_training(bags[:4], labels[:4], 1)()
-        our_training(bags[:4], labels[:4], 1)()
-        peer_wall, peer_cpu, _ = timed(torchmil_training(bags, labels, epochs))
-        wall, cpu, _ = timed(our_training(bags, labels, epochs))
         steps = n * epochs
         print(
             f"training, {n} bags of {low} to {high} patches, {epochs} epochs, {torch.get_num_threads()} threads"
         )
+        peer_wall, peer_cpu, _ = timed(torchmil_training(bags, labels, epochs))
         print(
             f"  torchmil                 {steps / peer_wall:7.1f} bags/s   {steps / peer_cpu:7.1f} per CPU second"
         )
-        print(f"  train_bags               {steps / wall:7.1f} bags/s   {steps / cpu:7.1f} per CPU second")
-        print(
-            f"  ratio                    {peer_wall / wall:7.2f}x         {peer_cpu / cpu:7.2f}x", flush=True
-        )
+        for precision in ("fp32", "bf16"):
+            our_training(bags[:4], labels[:4], 1, precision)()
+            wall, cpu, _ = timed(our_training(bags, labels, epochs, precision))
+            print(
+                f"  train_bags, {precision}         {steps / wall:7.1f} bags/s   {steps / cpu:7.1f} per CPU second"
+            )
+            print(
+                f"  ratio                    {peer_wall / wall:7.2f}x         {peer_cpu / cpu:7.2f}x",
+                flush=True,
+            )
 
 
 _STEP = """

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from qupath_her2.errors import TrainingError
-from qupath_her2.learning.device import choose_device
+from qupath_her2.learning.device import choose_device, half_dtype
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -118,7 +120,7 @@ def train_bags(
     history: list[BagEpoch] = []
     best: tuple[float, int, dict[str, Any]] | None = None
     # The generator of the process is left as it was, and an epoch does not depend on those before it.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _encoding_in(net, half_dtype(where, settings.precision)):
         for epoch in range(1, settings.epochs + 1):
             torch.manual_seed(settings.seed * 100_003 + epoch)
             if settings.decay_epoch and epoch == settings.decay_epoch + 1:
@@ -138,6 +140,16 @@ def train_bags(
     assert best is not None
     net.load_state_dict(best[2])
     return TrainedBags(tuple(history), best[1], time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _encoding_in(net: BagNetwork, half: torch.dtype | None) -> Iterator[None]:
+    """Encode patches in `half` within this context alone: predictions must not depend on the processor."""
+    net.half = half
+    try:
+        yield
+    finally:
+        net.half = None
 
 
 def _order(

@@ -59,6 +59,26 @@ def test_the_same_seed_gives_the_same_training_whatever_came_before() -> None:
     assert train(replace(SETTINGS, seed=1))[1].history != first
 
 
+def test_in_16_bits_it_learns_as_well_and_predicts_in_32() -> None:
+    net, found = train(replace(SETTINGS, precision="bf16"))
+    assert net.half is None
+    exact = train()[1].history
+    assert [one.loss for one in found.history] != [one.loss for one in exact]
+    assert found.history[-1].loss == pytest.approx(exact[-1].loss, abs=0.05)
+    probabilities = predict_bags(net, bags(), ROWS[16:].tolist(), device="cpu")
+    assert (probabilities.argmax(axis=1) == LABELS[16:]).mean() > 0.8
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    stopped = build_bag_network("clam-sb", 6, 2, SETTINGS.network)
+    with pytest.raises(KeyboardInterrupt):
+        train_bags(
+            stopped, bags(), LABELS, ROWS[:16], ROWS[16:], replace(SETTINGS, precision="bf16"), progress=stop
+        )
+    assert stopped.half is None
+
+
 def test_it_stops_early_but_not_before_the_least_epochs() -> None:
     tired = replace(SETTINGS, learning_rate=0.5, patience=2)
     n = len(train(tired)[1].history)
