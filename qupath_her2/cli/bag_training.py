@@ -152,7 +152,7 @@ def _job(
     from qupath_her2.errors import SettingsError
     from qupath_her2.models.bag_specs import BAG_MODELS
     from qupath_her2.training.bags.bag_job import BagJob, feature_paths
-    from qupath_her2.training.bags.embed_images import embed_missing, feature_folder
+    from qupath_her2.training.bags.embed_images import embedded_part, feature_folder
 
     model = flags["model"] or recipe.model
     if model not in BAG_MODELS:
@@ -160,9 +160,8 @@ def _job(
     source, manifest = slide_manifest(folder, settings, her2 / "patches" / out.name, flags, progress)
     place = flags["features"] or feature_folder(her2, settings)
     if flags["features"] is None:
-        used = {image.id for image in manifest.images}
-        done = embed_missing([image for image in source.images if image.id in used], settings, place)
-        for text in done:
+        manifest, left_out = embedded_part(manifest, source.images, settings, place)
+        for text in left_out:
             typer.echo(text, err=True)
     return BagJob(
         manifest,

@@ -49,6 +49,7 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
     from qupath_her2.recipes.compare_resolution import COMPARE_RESOLUTION, REPORTED
     from qupath_her2.runs.plan import exchange_folder
     from qupath_her2.training.bags.compare import compare, comparison_table, write_comparison
+    from qupath_her2.training.bags.embed_images import embedded_part, feature_folder
 
     settings = bag_settings(folder, COMPARE_RESOLUTION, flags)
     her2 = exchange_folder(folder, flags["out"])
@@ -56,8 +57,13 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
     name = checked_name(flags["name"]) if flags["name"] else f"compare-resolution-{task}"
     out = her2 / "models" / name
     source, slides = slide_manifest(folder, settings, her2 / "patches" / name, flags, progress)
+    place, missed = flags["features"] or feature_folder(her2, settings), ()
+    if flags["features"] is None:
+        # Before the folds are made: all rows of the table are of the same slides.
+        slides, missed = embedded_part(slides, source.images, settings, place)
     splits = fold_splits(slides, flags["folds"] or _FOLDS, settings.patches.seed)
-    approaches, left_out = _approaches(folder, slides, source.images, settings, her2, flags, progress)
+    approaches, uncounted = _approaches(folder, slides, place, settings, her2, flags, progress)
+    left_out = [*missed, *uncounted]
     rows = compare(approaches, splits, out, begin=_begin(progress, len(splits)), restart=flags["restart"])
     table = comparison_table(rows, task, REPORTED.get(task, {}))
     write_comparison(out, table, rows)
@@ -72,7 +78,7 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
 def _approaches(
     folder: Path,
     slides: PatchManifest,
-    images: Sequence[Any],
+    place: Path,
     settings: Settings,
     her2: Path,
     flags: dict[str, Any],
@@ -83,13 +89,7 @@ def _approaches(
     from qupath_her2.recipes import BAG_RECIPES
     from qupath_her2.training.bags.approaches import bag_approach, image_approach
     from qupath_her2.training.bags.bag_job import BagJob, feature_paths
-    from qupath_her2.training.bags.embed_images import embed_missing, feature_folder
 
-    place = flags["features"] or feature_folder(her2, settings)
-    left_out: list[str] = []
-    if flags["features"] is None:
-        used = {image.id for image in slides.images}
-        left_out += embed_missing([image for image in images if image.id in used], settings, place)
     paths = feature_paths(slides, place)
     bags = Bags(paths, settings.bags.memory_gb)
     approaches = []
@@ -104,7 +104,7 @@ def _approaches(
     lowres = _network_settings(folder, "lowres-convnext", flags, settings.patches.task)
     approaches += [image_approach(model, lowres, weights) for model in settings.compare.image_networks]
     counts, missing = _count_approaches(folder, settings, flags, weights, her2, progress)
-    return [*approaches, *counts], [*left_out, *missing]
+    return [*approaches, *counts], missing
 
 
 def _count_approaches(

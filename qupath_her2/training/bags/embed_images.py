@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qupath_her2.errors import ImageReadError, ModelError, PatchError
+from qupath_her2.errors import ImageReadError, ModelError, PatchError, TrainingError
 from qupath_her2.learning.bags.embed import EmbeddedSlide, Embedder, embed_slide, features_hash
 from qupath_her2.learning.bags.feature_files import read_feature_info
 from qupath_her2.models.encoders import load_encoder
+from qupath_her2.patches.cutting.drop import DROP_RULES
 from qupath_her2.patches.cutting.tissue_patches import tissue_patches
 from qupath_her2.patches.datasets.sources import SourceImage, image_size
-from qupath_her2.patches.manifest import ManifestImage, PatchManifest
+from qupath_her2.patches.manifest import ManifestImage, PatchManifest, without_images
 from qupath_her2.patches.pixels.patch_pixels import PatchPixels
 from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.provenance import image_fingerprint
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
 
-__all__ = ["EmbeddedFolder", "embed_images", "embed_missing", "feature_folder", "patches_of_tissue"]
+__all__ = [
+    "EmbeddedFolder",
+    "embed_images",
+    "embed_missing",
+    "embedded_part",
+    "feature_folder",
+    "patches_of_tissue",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +208,9 @@ def patches_of_tissue(image: SourceImage, settings: Settings) -> PatchManifest:
         task="",
     )
     find = find_tissue if s.tissue == "own" else find_tissue_by_watershed
-    return tissue_patches(empty, PatchSettings(grid=s.grid), settings.tissue, find)
+    # No rule drops patches by their brightness: what is tissue was found before, and fields of an unstained 0 are as
+    # pale as glass.
+    return tissue_patches(empty, PatchSettings(grid=s.grid, drop=DROP_RULES["none"]), settings.tissue, find)
 
 
 def embed_missing(images: Sequence[SourceImage], settings: Settings, folder: Path) -> tuple[str, ...]:
@@ -227,3 +237,43 @@ def embed_missing(images: Sequence[SourceImage], settings: Settings, folder: Pat
     """
     missing = [image for image in images if not (folder / f"{image.id}.h5").is_file()]
     return embed_images(missing, settings, folder).left_out if missing else ()
+
+
+def embedded_part(
+    manifest: PatchManifest, images: Sequence[SourceImage], settings: Settings, folder: Path
+) -> tuple[PatchManifest, tuple[str, ...]]:
+    """Embed the images of a manifest that have no feature file yet, and leave out those that cannot have one.
+
+    Parameters
+    ----------
+    manifest
+        One row a slide.
+    images
+        The images, those of the manifest among them.
+    settings
+        As `embed_images`.
+    folder
+        Folder of the feature files.
+
+    Returns
+    -------
+    manifest
+        Without images that have no tissue, or that cannot be read.
+    left_out
+        A sentence for each of them.
+
+    Raises
+    ------
+    ModelError
+        The encoder's weights are unavailable.
+    TrainingError
+        No image has features.
+    """
+    used = {image.id for image in manifest.images}
+    left_out = embed_missing([image for image in images if image.id in used], settings, folder)
+    without = {
+        index for index, image in enumerate(manifest.images) if not (folder / f"{image.id}.h5").is_file()
+    }
+    if len(without) == len(manifest.images):
+        raise TrainingError(f"None of {len(without)} slides has features. {left_out[0]}")
+    return without_images(manifest, without, "image: no features"), left_out

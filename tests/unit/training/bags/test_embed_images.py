@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 pytest.importorskip("timm", reason="networks are NOT TESTED: pip install 'qupath-her2[learn]'")
 pytest.importorskip("h5py", reason="feature files are NOT TESTED: pip install 'qupath-her2[learn]'")
 
 from qupath_her2.config import Settings
+from qupath_her2.errors import TrainingError
 from qupath_her2.learning.bags.feature_files import read_features
 from qupath_her2.models.bag_settings import EmbedSettings
+from qupath_her2.models.encoders import load_encoder
+from qupath_her2.patches.cutting.cut_patches import cut_patches
+from qupath_her2.patches.cutting.grid import GridSettings
 from qupath_her2.patches.datasets.sources import Source, project_source
+from qupath_her2.patches.settings import PatchSettings
 from qupath_her2.patches.tasks import TASKS
-from qupath_her2.training.bags.embed_images import embed_images, feature_folder
+from qupath_her2.training.bags.embed_images import embed_images, embedded_part, feature_folder
 from tests.helpers.drawn_study import draw_study
 
 SETTINGS = Settings(embed=EmbedSettings("timm:test_resnet", patch_size_px=64))
@@ -50,6 +59,45 @@ def test_an_image_that_cannot_be_embedded_does_not_stop_the_others(source: Sourc
     assert len(done.embedded) == 1
     assert done.left_out[0] == "Image 'g0_0' was left out: it is a control."
     assert "too coarse for patches at 0.5 µm/px. Pass --um-px 0.9 or more" in done.left_out[1]
+
+
+def test_a_pale_field_is_embedded_like_any_tissue(source: Source, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    # An unstained 0 without glass: nine tenths of it are above the 220 at which patches count as white.
+    pale = rng.normal((236, 230, 238), 6, (256, 256, 3)).clip(0, 255).astype(np.uint8)
+    for y in range(20, 250, 40):
+        for x in range(20, 250, 40):
+            cv2.circle(pale, (x, y), 6, (170, 175, 210), cv2.FILLED)
+    assert (pale.min(axis=2) > 220).mean() > 0.7
+    cv2.imwrite(str(tmp_path / "pale.png"), cv2.cvtColor(pale, cv2.COLOR_RGB2BGR))
+    (image,) = project_source(tmp_path, task=TASKS["her2-4"], pixel_size_um=0.5).images
+    done = embed_images((image,), SETTINGS, tmp_path / "features", weights="random")
+    assert done.left_out == ()
+    assert done.embedded[0].n_patches == 16
+
+
+def test_slides_without_tissue_are_left_out_of_a_training(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str, *_: Any, **options: Any) -> Any:
+        return load_encoder(name, "random", **options)
+
+    # Published weights would have to be downloaded.
+    monkeypatch.setattr("qupath_her2.training.bags.embed_images.load_encoder", load)
+    Image.new("RGB", (256, 256), (245, 245, 245)).save(tmp_path / "glass.png")
+    (glass,) = project_source(tmp_path, task=TASKS["her2-4"], pixel_size_um=0.5).images
+    whole = PatchSettings(grid=GridSettings(64, 0.0), whole_image=True, keep_unlabelled=True, split="none")
+    both = Source("project", (*source.images, glass))
+    manifest = cut_patches(both, whole)
+    assert len(manifest) == 3
+    kept, left_out = embedded_part(manifest, both.images, SETTINGS, tmp_path / "features")
+    assert [image.name for image in kept.images] == [image.name for image in source.images]
+    assert left_out == ("Image 'glass.png' has no patch of tissue at 0.5 µm/px.",)
+    alone = cut_patches(Source("project", (glass,)), whole)
+    with pytest.raises(
+        TrainingError, match=r"None of 1 slides has features\. Image 'glass\.png' has no patch"
+    ):
+        embedded_part(alone, (glass,), SETTINGS, tmp_path / "others")
 
 
 def test_tissue_by_watershed_lays_patches_too(source: Source, tmp_path: Path) -> None:
