@@ -34,9 +34,18 @@ class Her2Collecting {
             }
         }
         progress.accept("Reading the project…")
+        return export(verb, open, null)
+    }
+
+    /** Export the shown image, which was just saved, and return the arguments of Python's command. */
+    List<String> prepareSaved(String verb) {
+        return export(verb, Her2Window.openImages(image.project, image.image), [image.entry.getID()])
+    }
+
+    private List<String> export(String verb, Map<String, ImageData<?>> open, List<String> only) {
         Her2Export export = new Her2Export(image.project, image.her2)
         export.open = (Map) open
-        export.run()
+        export.run(only)
         return ["review", verb, image.project.getPath().toString(), "--reviewer", reader, "--out", image.her2.getPath()]
     }
 }

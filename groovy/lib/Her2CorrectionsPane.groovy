@@ -6,6 +6,7 @@ import java.util.function.Supplier
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
 import javafx.scene.control.Button
+import javafx.scene.control.CheckBox
 import javafx.scene.control.ComboBox
 import javafx.scene.control.Label
 import javafx.scene.control.ListView
@@ -15,6 +16,7 @@ import javafx.scene.input.KeyCode
 import javafx.scene.layout.HBox
 import javafx.scene.layout.Priority
 import javafx.scene.layout.VBox
+import qupath.lib.gui.prefs.PathPrefs
 
 /**
  * The tab *Corrections*: the reader's own score of the image, and the round of what she changed.
@@ -25,6 +27,8 @@ class Her2CorrectionsPane extends Her2ReviewPane {
     /** Metadata of an image that only a person fills in; qupath_her2/review/collect.py reads them. */
     private static final String SCORE = "HER2 reader score"
     private static final String COMMENT = "HER2 reader comment"
+    /** Preference: whether saving the image in QuPath collects its corrections. */
+    private static final String AT_SAVE = "her2CollectAtSave"
     private static final List<String> SCORES = ["", "0", "1+", "2+", "3+"].asImmutable()
 
     private final ComboBox<String> score = new ComboBox<String>()
@@ -33,6 +37,8 @@ class Her2CorrectionsPane extends Her2ReviewPane {
     private final Label found = paragraph("")
     private final ListView<Change> list = new ListView<Change>()
     private final HBox buttons
+    private final CheckBox atSave = new CheckBox("Collect whenever this image is saved")
+    private final Her2SaveWatch saves = new Her2SaveWatch({ collectSaved() } as Runnable)
     private Her2ReviewImage image
 
     Her2CorrectionsPane(Her2ReviewWindow home) {
@@ -42,13 +48,14 @@ class Her2CorrectionsPane extends Her2ReviewPane {
         HBox.setHgrow(comment, Priority.ALWAYS)
         buttons = new HBox(6, button("Collect corrections") { collect() },
             button("Show what changed since last round") { showChanges() })
+        atSave.selectedProperty().bindBidirectional(PathPrefs.createPersistentPreference(AT_SAVE, true))
         VBox.setVgrow(list, Priority.ALWAYS)
         list.getSelectionModel().selectedItemProperty().addListener({ observed, before, now ->
             home.attempt { centre(list.getSelectionModel().getSelectedItem()) }
         } as ChangeListener<Change>)
         HBox own = new HBox(6, score, comment, button("Keep") { keepScore() })
         getChildren().addAll(heading("My score of this image"), own, kept, new Separator(),
-            heading("Corrections of the project"), buttons, found, list)
+            heading("Corrections of the project"), buttons, atSave, found, list)
     }
 
     private Button button(String words, Runnable work) {
@@ -78,6 +85,7 @@ class Her2CorrectionsPane extends Her2ReviewPane {
     void show(Her2ReviewImage image) {
         boolean isSame = image != null && this.image != null && image.entry.is(this.image.entry)
         this.image = image
+        saves.follow(image)
         setDisable(image == null)
         if (image == null || isSame)
             return
@@ -101,10 +109,24 @@ class Her2CorrectionsPane extends Her2ReviewPane {
     }
 
     private void collect() {
-        run("collect", ["--no-qupath"]) { List<String> lines ->
-            found.setText(lines.findAll { String it -> it =~ /^(collect|conflict|note) / }
-                .collect { String it -> sentence(it) }.join("\n"))
+        run("collect", ["--no-qupath"]) { List<String> lines -> showCollected("", lines) }
+    }
+
+    /** The image was saved; what was changed in it becomes a round, without a question. */
+    private void collectSaved() {
+        // While a round is being collected the next one would meet its half-read image.
+        if (!atSave.isSelected() || buttons.isDisabled())
+            return
+        Her2Collecting collecting = new Her2Collecting(image, home.readerName(), null)
+        background({ collecting.prepareSaved("collect") + ["--no-qupath"] } as Supplier<List<String>>) {
+            List<String> lines -> showCollected("At the last save: ", lines)
         }
+    }
+
+    private void showCollected(String when, List<String> lines) {
+        home.collected()
+        found.setText(when + lines.findAll { String it -> it =~ /^(collect|conflict|note) / }
+            .collect { String it -> sentence(it) }.join("\n"))
     }
 
     /** A line of the terminal as a sentence: the folder of a round by its name alone. */
@@ -128,9 +150,15 @@ class Her2CorrectionsPane extends Her2ReviewPane {
         Her2ReviewWindow window = home
         Consumer<String> progress = { String said -> Platform.runLater { window.say(said) } } as Consumer<String>
         Her2Collecting collecting = new Her2Collecting(of, home.readerName(), progress)
+        background({ collecting.prepare(verb) + more } as Supplier<List<String>>, after)
+    }
+
+    private void background(Supplier<List<String>> words, Consumer<List<String>> after) {
         buttons.setDisable(true)
-        home.background({ collecting.prepare(verb) + more } as Supplier<List<String>>, "Comparing", after) {
+        home.background(words, "Comparing", after) {
             buttons.setDisable(false)
+            // What was saved on the way is collected already.
+            saves.follow(image)
         }
     }
 
@@ -138,7 +166,7 @@ class Her2CorrectionsPane extends Her2ReviewPane {
         if (change == null || !change.hasPlace())
             return
         if (change.image != image.id) {
-            home.say("Open image '${change.name}' to see it.")
+            home.say("Open image '${image.entryOf(change.image)?.getImageName() ?: change.name}' to see it.")
             return
         }
         image.viewer.setCenterPixelLocation(change.x, change.y)

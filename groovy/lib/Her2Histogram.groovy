@@ -3,6 +3,8 @@ import javafx.geometry.VPos
 import javafx.scene.canvas.Canvas
 import javafx.scene.canvas.GraphicsContext
 import javafx.scene.paint.Color
+import javafx.scene.text.Font
+import javafx.scene.text.Text
 import javafx.scene.text.TextAlignment
 
 /**
@@ -14,7 +16,10 @@ class Her2Histogram extends Canvas {
     private static final int BINS = 80
     private static final double SIDE = 254
     private static final double HEIGHT = 70
-    private static final double TOP = 12
+    private static final double TOP = 20
+    /** Height of the names, and least room between two of them, px. */
+    private static final double NAMES_END = 13
+    private static final double GAP = 6
 
     /** Position 0..1 of a value on the axis. */
     private final Scale scale
@@ -62,14 +67,45 @@ class Her2Histogram extends Canvas {
         }
         g.setTextBaseline(VPos.TOP)
         g.setTextAlign(TextAlignment.CENTER)
-        for (int i = 0; i < cuts.size(); i++) {
-            double x = SIDE * scale.position(cuts[i])
-            g.setStroke(Color.rgb(200, 50, 50))
-            g.setLineWidth(1.5d)
-            g.strokeLine(x, TOP, x, HEIGHT)
-            g.setFill(Color.rgb(200, 50, 50))
-            g.fillText(names[i], Math.max(22.0d, Math.min(SIDE - 22, x)), 0)
+        double[] lines = cuts.collect { Double it -> SIDE * scale.position(it) } as double[]
+        double[] places = places(lines, names.collect { String it -> width(it, g.getFont()) } as double[], SIDE, GAP)
+        g.setStroke(Color.rgb(200, 50, 50))
+        g.setFill(Color.rgb(200, 50, 50))
+        g.setLineWidth(1.5d)
+        for (int i = 0; i < lines.length; i++) {
+            g.strokeLine(lines[i], TOP, lines[i], HEIGHT)
+            g.strokeLine(places[i], NAMES_END, lines[i], TOP)
+            g.fillText(names[i], places[i], 0)
         }
+    }
+
+    private static double width(String name, Font font) {
+        Text text = new Text(name)
+        text.setFont(font)
+        return text.getLayoutBounds().getWidth()
+    }
+
+    /**
+     * Centres of names in one row: each above its line, or beside it where two would overlap or leave the picture.
+     *
+     * @param lines rising positions of the lines
+     * @param widths of the names
+     * @param side width of the picture, in which all of them have room
+     * @param gap least room between two names
+     */
+    static double[] places(double[] lines, double[] widths, double side, double gap) {
+        double[] found = lines.clone()
+        double free = 0.0d
+        for (int i = 0; i < found.length; i++) {
+            found[i] = Math.max(found[i], free + widths[i] / 2)
+            free = found[i] + widths[i] / 2 + gap
+        }
+        double end = side
+        for (int i = found.length - 1; i >= 0; i--) {
+            found[i] = Math.min(found[i], end - widths[i] / 2)
+            end = found[i] - widths[i] / 2 - gap
+        }
+        return found
     }
 
     /** Places values on an axis: as they are, or by their roots, which gives faint membranes as much room as strong. */

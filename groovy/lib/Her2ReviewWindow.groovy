@@ -73,7 +73,7 @@ class Her2ReviewWindow {
     private Her2ReviewWindow(QuPathGUI window) {
         this.window = window
         panes = [new Her2ReviewCellsPane(this), new Her2RegionsPane(this), new Her2CutPointsPane(this),
-                 new Her2CorrectionsPane(this)]
+                 new Her2CorrectionsPane(this), new Her2ConflictsPane(this)]
     }
 
     /** Show the window, on the JavaFX thread; there is one at a time. */
@@ -250,6 +250,13 @@ class Her2ReviewWindow {
             if (shown != null)
                 shown.follow()
         }
+    }
+
+    /** A round was written: conflicts that were listed before may be others now. */
+    void collected() {
+        for (Her2ReviewPane pane : panes)
+            if (pane instanceof Her2ConflictsPane)
+                ((Her2ConflictsPane) pane).forget()
     }
 
     /** Show a sentence below the tabs. */

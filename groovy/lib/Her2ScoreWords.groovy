@@ -18,7 +18,7 @@ class Her2ScoreWords {
     private final Her2GuidelineTable guideline
     private final int minCells
     private final double noiseFloor
-    private final boolean hasIsh
+    private final Her2Ish ish
     private long falseCallsOf = -1
     private long falseCalls
 
@@ -26,7 +26,7 @@ class Her2ScoreWords {
         this.guideline = guideline
         minCells = (Her2Json.number(scoring, "min_cells") ?: 100.0d).intValue()
         noiseFloor = Her2Json.number(scoring, "noise_floor") ?: 0.0d
-        hasIsh = ["her2_cep17_ratio", "her2_copies"].any { String it -> Her2Json.number(caseInfo, it) != null }
+        ish = new Her2Ish(caseInfo)
     }
 
     /** Score and sentence; `clusters` as in `Her2GuidelineTable.decide`. */
@@ -38,9 +38,8 @@ class Her2ScoreWords {
         Her2GuidelineTable.Row row = guideline.decide(counts, falseCallLimit(n), clusters)
         String score = SCORES[row == null ? 0 : row.score]
         String text = clusters == null ? shareText(row, counts, n) : clusterText(row, clusters)
-        String ish = score != "2+" ? "" : hasIsh && !guideline.key.startsWith("gastric") ?
-            " The ISH values of the case are read when the cut-points are applied." : " ISH is needed."
-        return new Verdict(score, "$score: $text$ish $NOTE")
+        String closing = score == "2+" ? ish.closing(!guideline.key.startsWith("gastric")) : ""
+        return new Verdict(score, "$score: $text$closing $NOTE")
     }
 
     /** The largest number of stained cells that errors of classification alone explain: a binomial quantile. */

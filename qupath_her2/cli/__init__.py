@@ -26,6 +26,7 @@ from qupath_her2.cli.regions import regions
 from qupath_her2.cli.report import report
 from qupath_her2.cli.review import review
 from qupath_her2.cli.review_calibrate import calibrate
+from qupath_her2.cli.review_conflicts import conflicts
 from qupath_her2.cli.review_rounds import settle, undo
 from qupath_her2.cli.review_sign import sign, trail
 from qupath_her2.cli.review_window import changes, profile
@@ -101,6 +102,7 @@ review.command()(sign)
 review.command()(trail)
 review.command()(profile)
 review.command()(changes)
+review.command()(conflicts)
 app.add_typer(review, name="review")
 
 

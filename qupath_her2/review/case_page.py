@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from qupath_her2.project.exchange.runs import current_run, stored_score
 from qupath_her2.project.exchange.writing import output_errors, replace_file
+from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.html import report_templates
 from qupath_her2.report.pictures import shrink_jpeg
 from qupath_her2.review.known_labels import known_changes
@@ -127,6 +128,11 @@ def _image(her2: Path, ref: SlideRef, trail: Trail, changes: Sequence[Change]) -
 
 
 def _shares(score: SlideScore) -> tuple[tuple[str, str], ...]:
-    known = [(name, f"{100 * share:.1f} %") for name, share in score.shares.items() if math.isfinite(share)]
+    # From 0 to 3+, as everywhere; a stored score has its names in the order of the alphabet.
+    names = [name for name in CELL_CLASSES if name in score.shares]
+    names += [name for name in score.shares if name not in CELL_CLASSES]
+    known = [
+        (name, f"{100 * score.shares[name]:.1f} %") for name in names if math.isfinite(score.shares[name])
+    ]
     more = [] if score.h_score is None else [("H-score", f"{score.h_score:.0f}")]
     return (*known, *more, ("Cells", f"{score.n_cells:,}"))

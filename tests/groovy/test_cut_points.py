@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.records import NOT_MEASURED, CaseInfo
 from qupath_her2.scoring.guidelines import GUIDELINES
 from qupath_her2.scoring.intervals import false_call_limit
+from qupath_her2.scoring.ish import ish_for
 from qupath_her2.scoring.reason import explain
 from qupath_her2.scoring.rules import cell_classes, evaluate
 from qupath_her2.scoring.score_cells import ScoringSettings, score_cells
@@ -26,6 +28,14 @@ from tests.helpers.qupath import QuPath
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 N_HISTOGRAMS = 400
+#: Cases of each dual-probe group, of single probes, of a ratio alone, and without ISH.
+ISH_CASES = [
+    CaseInfo("K", her2_cep17_ratio=ratio, her2_copies=copies)
+    for ratio, copies in (
+        *((None, None), (2.0, 4.0), (2.0, 3.9), (1.9, 6.0), (1.9, 4.0), (1.9, 3.9), (2.5, None)),
+        *((None, 6.0), (None, 4.0), (None, 3.9)),
+    )
+]
 
 
 def words(*values: object) -> list[str]:
@@ -49,7 +59,11 @@ def test_tables_scores_and_sentences_are_pythons(qupath: QuPath, tmp_path: Path)
     drawn = histograms(rng)
     clusters = [tuple(sorted(rng.integers(0, 9, 3).tolist())) for _ in drawn]
     asked, told = tmp_path / "asked.json", tmp_path / "told.json"
-    content = [{"counts": c.ravel().tolist(), "clusters": k} for c, k in zip(drawn, clusters, strict=True)]
+    ish = [ISH_CASES[number % len(ISH_CASES)] for number in range(len(drawn))]
+    content = [
+        {"counts": c.ravel().tolist(), "clusters": k, "case": asdict(case)}
+        for c, k, case in zip(drawn, clusters, ish, strict=True)
+    ]
     asked.write_text(json.dumps(content), encoding="utf-8")
     done = qupath.run(
         HERE / "score_words.groovy", *words(asked, SCRIPTS / "lib", told), private=tmp_path / "private"
@@ -60,7 +74,7 @@ def test_tables_scores_and_sentences_are_pythons(qupath: QuPath, tmp_path: Path)
     pairs = np.indices((4, 4)).reshape(2, 16).astype(np.uint8)
     for key, table in GUIDELINES.items():
         assert found[key]["classes"] == cell_classes(pairs[0], pairs[1], table).tolist()
-        for counts, sizes, told_of in zip(drawn, clusters, found[key]["answers"], strict=True):
+        for counts, sizes, case, told_of in zip(drawn, clusters, ish, found[key]["answers"], strict=True):
             n = int(counts.sum())
             if n < 100:
                 assert told_of["score"] is None
@@ -68,7 +82,26 @@ def test_tables_scores_and_sentences_are_pythons(qupath: QuPath, tmp_path: Path)
             of_clusters = sizes if table.by_cluster else None
             verdict = evaluate(counts, table, false_calls=false_call_limit(n, 0.005), clusters=of_clusters)
             assert told_of["score"] == verdict.score, (key, counts)
-            assert told_of["sentence"] == explain(verdict, counts, table, clusters=of_clusters)
+            read = ish_for(case, verdict.score)
+            assert told_of["sentence"] == explain(verdict, counts, table, clusters=of_clusters, ish=read)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([40, 120, 200], [40, 120, 200]),
+        ([0, 120, 254], [20, 120, 234]),
+        # Pushed apart to the right, and back from the end.
+        ([50, 52, 200], [50, 96, 200]),
+        ([250, 251, 252], [142, 188, 234]),
+    ],
+)
+def test_names_of_cut_points_do_not_overlap(
+    qupath: QuPath, tmp_path: Path, lines: list[float], expected: list[float]
+) -> None:
+    given = (",".join(map(str, lines)), SCRIPTS / "lib")
+    done = qupath.run(HERE / "histogram_names.groovy", *words(*given), private=tmp_path / "private")
+    assert f"PLACES {[float(x) for x in expected]}" in done.stdout, done.stdout + done.stderr
 
 
 def draw_cuts(rng: np.random.Generator) -> dict[str, float]:
@@ -99,7 +132,8 @@ def test_live_classes_and_scores_are_those_of_python(
         "intense_od": 2.0,
         "min_completeness": 0.0,
         "lateral_from": 0.1,
-        "complete_from": float(np.median(table.column("HER2: Membrane completeness"))),
+        # In a field of faint cells the median may lie below the share of lateral ones.
+        "complete_from": max(0.1, float(np.median(table.column("HER2: Membrane completeness")))),
     }
     cuts = [None, exact, *(draw_cuts(rng) for _ in range(30))]
     asked, told = tmp_path / "asked.json", tmp_path / "told.json"

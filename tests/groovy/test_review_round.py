@@ -1,4 +1,4 @@
-"""A review of 200 cells and 3 regions: exactly that is collected, a new score keeps it, and undo restores all."""
+"""A review of 200 cells, 3 deleted ones and 3 regions comes back exactly, survives a new score, and can be undone."""
 
 from __future__ import annotations
 
@@ -66,6 +66,9 @@ def test_a_review_comes_back_exactly_and_survives_a_new_score(qupath: QuPath, tm
     cells, regions = listed(said, "CELLS"), listed(said, "REGIONS")
     assert (len(cells), len(regions)) == (N_CELLS, 3)
     expected = {("cell", uuid, "reclassified", before, after) for uuid, before, after in cells}
+    deleted_cells = listed(said, "DELETED")
+    assert len(deleted_cells) == 3
+    expected |= {("cell", uuid, "deleted", before, "") for uuid, before in deleted_cells}
     accepted, deleted, rejected = regions
     expected |= {
         ("region", accepted[0], "class changed", "Tumor?", "Tumor"),
@@ -78,7 +81,8 @@ def test_a_review_comes_back_exactly_and_survives_a_new_score(qupath: QuPath, tm
     assert set(found) == expected
 
     closing(fields.on_image("score_image.groovy", "-s"))
-    assert "you changed" in read_run(run_of(fields))[2].reason
+    # Those in the region that was rejected count no longer.
+    assert re.search(r"\d+ cells you changed and [1-3] you deleted", read_run(run_of(fields))[2].reason)
     assert counted(fields, "case01")
     # Nothing is lost, and nothing is new: what a person changed still differs from what runs wrote.
     words = ["review", "changes", str(fields.folder), "--json"]

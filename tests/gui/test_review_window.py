@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from qupath_her2.cells.profiles import read_profile
 from qupath_her2.cli import app
+from qupath_her2.review.known_labels import known_changes
 from qupath_her2.review.labels import list_labels
 from qupath_her2.review.round_files import Round, read_rounds
 from tests.benchmarks.live_cut_points import PANE
@@ -182,3 +183,63 @@ def test_regions_corrections_and_my_score(qupath: QuPath, tmp_path: Path) -> Non
         ]
         shown.click("Show what changed since last round")
         shown.box("Nothing changed since the last round")
+
+
+def rename_reader(shown: Screen, name: str) -> None:
+    window = PANE.replace("Cut-points", "Corrections") + "def home = pane.home; "
+    shown.ask(window + f"home.readerField.setText('{name}'); home.rename(); true")
+
+
+def save(shown: Screen) -> None:
+    """Save the image as a person does, in QuPath's main window."""
+    shown.ask("qupath.getStage().requestFocus(); qupath.getViewer().getView().requestFocus(); true")
+    shown.press("ctrl+s")
+
+
+def test_saving_collects_and_conflicts_stand_side_by_side(qupath: QuPath, tmp_path: Path) -> None:
+    fields = scored(qupath, tmp_path, "2+")
+    with opened(fields, tmp_path, python_program(tmp_path)) as shown:
+        choose(shown, "Review…")
+        shown.box("No queue was chosen for the project")
+        rename_reader(shown, "Anna")
+        press(shown, "space", "3")
+        shown.box("1 answered")
+        shown.click("Corrections")
+        shown.box("Collect whenever this image is saved")
+        save(shown)
+        shown.box("At the last save: Round 001-anna")
+        shown.picture(tmp_path / "saved.png")
+        first = list_rounds(fields)[-1]
+        assert [(one.kind, one.change, one.after) for one in first.new] == [
+            ("cell", "reclassified", "Tumor: 3+")
+        ]
+
+        # A second reader gives the same cell another class, and a save without changes collects nothing.
+        cell = first.new[0].uuid
+        rename_reader(shown, "Bo")
+        shown.ask(
+            "def h = qupath.getImageData().getHierarchy(); "
+            f"def cell = h.getCellObjects().find {{ it.getID().toString() == '{cell}' }}; "
+            "cell.setPathClass(qupath.lib.objects.classes.PathClass.fromString('Tumor: 2+')); "
+            "h.fireObjectClassificationsChangedEvent(qupath, [cell]); true"
+        )
+        save(shown)
+        shown.box("At the last save: Round 002-bo")
+        assert len(list_rounds(fields)) == 2
+        shown.click("Conflicts")
+        shown.click("Show conflicts")
+        shown.box("1 open conflict")
+        shown.box("reclassified: Tumor: 3+")
+        shown.box("reclassified: Tumor: 2+")
+        assert "Her2ConflictOutlines" in shown.ask(
+            "qupath.getViewer().getCustomOverlayLayers().collect { it.getClass().getSimpleName() }"
+        )
+        shown.picture(tmp_path / "conflict.png")
+        shown.click("Take Bo's")
+        shown.box("People agree")
+        (label,) = [one for one in known_changes(fields.her2).changes if one.kind == "cell"]
+        assert (label.author, label.after) == ("Bo", "Tumor: 2+")
+        shown.click("Cells")
+        assert "Her2ConflictOutlines" not in shown.ask(
+            "qupath.getViewer().getCustomOverlayLayers().collect { it.getClass().getSimpleName() }"
+        )

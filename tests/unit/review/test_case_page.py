@@ -34,6 +34,8 @@ def test_both_scores_stand_beside_each_other(image):
     assert "&lt;b&gt;edge&lt;/b&gt;" in text
     assert "with Bo" in text
     assert "Research use only" in text
+    # The machine's sentence says its score once.
+    assert "<td>Because.</td>" in text
     assert read_trail(signed_path(image.her2, "K-01")).digest in text
     assert "scored again" not in text
 
