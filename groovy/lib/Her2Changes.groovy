@@ -246,10 +246,12 @@ class Her2Changes {
                 continue
             rememberClass(cell)
             int code = plan.result.cells.classCode(plan.existing.classified.get(cell))
-            if (code < 0)
+            if (code >= 0 && wanted.given == plan.result.cells.classNames[code])
+                cell.setPathClass(cellClasses[code])
+            else if (wanted.given == wanted.before)
                 wanted.restore(cell)
             else
-                cell.setPathClass(cellClasses[code])
+                cell.setPathClass(wanted.given == null ? null : PathClass.fromString(wanted.given, null))
         }
         for (Map.Entry<PathObject, Her2PreviousClass> entry : plan.existing.restored.entrySet()) {
             rememberClass(entry.key)

@@ -1,5 +1,8 @@
 import groovy.transform.CompileStatic
+import java.util.function.IntPredicate
 import qupath.lib.objects.PathObject
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.classes.PathClassTools
 
 /**
  * Existing cells (not ours) that results refer to: they are classified in place, and get their previous class back
@@ -17,6 +20,10 @@ class Her2ExistingCells {
     /** Number of cells that the user changed since, and of measured cells that are no longer in the image. */
     int edited
     int missing
+    /** Number of cells that are left without a grade, because nothing was measured in them while others were. */
+    int ungraded
+    /** Number of cells that are left without a grade, because a cell that the user changed counts in their place. */
+    int covered
 
     private final Her2HierarchyScan scan
     private final Map<UUID, Her2PreviousClass> before
@@ -26,8 +33,11 @@ class Her2ExistingCells {
         this.before = before
     }
 
-    /** Classify the cells of a result; cells that only an earlier result classified get their class back. */
-    void classify(Her2Cells cells) {
+    /**
+     * Classify the cells of a result; cells that only an earlier result classified get their class back. `taken` tells
+     * the rows where a cell of ours that the user changed stays: QuPath would count both.
+     */
+    void classify(Her2Cells cells, IntPredicate taken) {
         Set<UUID> measured = new HashSet<UUID>()
         int n = cells == null ? 0 : cells.count
         for (int row = 0; row < n; row++) {
@@ -48,12 +58,14 @@ class Her2ExistingCells {
         if (missing > 0 && classified.isEmpty())
             throw new Her2Refusal("None of the ${missing} measured cells is in the image any more. Nothing was " +
                 "written. Export and score the image again.")
+        // Where the whole image was refused, every cell keeps the class that it had.
+        boolean isGraded = classified.values().any { Integer row -> cells.classCode(row.intValue()) >= 0 }
         for (Map.Entry<PathObject, Integer> entry : classified.entrySet())
-            recordPreviousClass(entry.key, cells, entry.value)
+            recordPreviousClass(entry.key, cells, entry.value, isGraded, taken.test(entry.value.intValue()))
         restoreExcept(measured)
     }
 
-    private void recordPreviousClass(PathObject cell, Her2Cells cells, int row) {
+    private void recordPreviousClass(PathObject cell, Her2Cells cells, int row, boolean isGraded, boolean isCovered) {
         Her2PreviousClass known = before.get(cell.getID())
         if (known != null && !known.isUnchanged(cell)) {
             edited++
@@ -62,9 +74,21 @@ class Her2ExistingCells {
         }
         // A known previous class is kept: the present one may have been given by an earlier run of ours.
         Her2PreviousClass previous = known ?: Her2PreviousClass.of(cell)
-        int code = cells.classCode(row)
+        int code = isCovered ? -1 : cells.classCode(row)
+        if (isCovered)
+            covered++
+        else if (code < 0 && isGraded)
+            ungraded++
+        String given = code >= 0 ? cells.classNames[code] :
+            isGraded ? withoutGrade(previous.before) : previous.before
         after.put(cell.getID(), new Her2PreviousClass(before: previous.before, probability: previous.probability,
-            colour: previous.colour, given: code < 0 ? previous.before : cells.classNames[code]))
+            colour: previous.colour, given: given))
+    }
+
+    /** A class without the grade of intensity that QuPath would count: `Tumor` for `Tumor: 3+`; null for `3+`. */
+    private static String withoutGrade(String name) {
+        PathClass found = name == null ? null : PathClass.fromString(name, null)
+        return found == null ? null : Her2Classes.nameOf(PathClassTools.getNonIntensityAncestorClass(found))
     }
 
     /** Restore the previous class of cells that are not in `measured`, unless the user changed it since. */

@@ -180,18 +180,23 @@ class Her2Import {
         List<String> parts = []
         if (!kind.isProposal)
             parts.add(kind.isPrediction ? "${n.get('patches') ?: 0} patches".toString() : cellsAdded(n))
-        Map<String, String> others = [classified: "existing cells classified", edited: "that you edited kept",
-                                      removed: "objects of earlier runs removed"]
+        Map<String, String> others = [classified: "existing cells classified", uncounted: "left without a class",
+                                      edited: "that you edited kept", removed: "objects of earlier runs removed"]
         for (Map.Entry<String, String> other : others.entrySet())
-            if (n.get(other.key) > 0)
+            if ((n.get(other.key) ?: 0) > 0)
                 parts.add("${n.get(other.key)} ${other.value}".toString())
         String what = "${kind.isPrediction ? 'Prediction' : 'Score'} ${result.scoreText()}."
         if (kind.isProposal)
             what = Her2Json.text(result.score, "reason")
         String rest = parts.isEmpty() ? "" : " ${parts.join(', ')}."
         String note = what.contains(NOTE) ? "" : " $NOTE"
-        String kept = lostSentence(n.get("lost"))
-        return "${dryRun ? 'Dry run: ' : ''}$what$rest$note${kept ? '\n' + kept : ''}"
+        return "${dryRun ? 'Dry run: ' : ''}$what$rest$note${keptSentences(n)}"
+    }
+
+    /** What is said of objects that stayed although they are not of the result, each on a line of its own. */
+    static String keptSentences(Map<String, ?> counts) {
+        List<String> said = [lostSentence((int) counts.get("lost")), coveredSentence((Integer) counts.get("covered"))]
+        return said.findAll { String it -> it }.collect { String it -> "\n" + it }.join("")
     }
 
     /** The sentence after an import that kept objects whose run is gone; "" if it kept none. */
@@ -199,6 +204,13 @@ class Her2Import {
         return lost == 0 ? "" : "$lost objects of earlier results are still in the image, and no new cell was added " +
             "in their place: the files of their result are gone, so cells that you edited cannot be told from the " +
             "others. To replace them all, score the image again and answer Yes (in scripts: replace-lost)."
+    }
+
+    /** The sentence after existing cells were left without a class because a cell that the user changed lies there. */
+    static String coveredSentence(Integer covered) {
+        return !covered ? "" : covered == 1 ?
+            "1 existing cell has no class: a cell of HER2 that you changed lies there, and counts." :
+            "$covered existing cells have no class: cells of HER2 that you changed lie there, and count."
     }
 
     private static String cellsAdded(Map<String, Integer> n) {

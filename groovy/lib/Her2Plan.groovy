@@ -74,7 +74,7 @@ class Her2Plan {
         plan.findDeleted()
         plan.cells.choose(result.cells, plan.staying)
         plan.patches.choose(result.patches, plan.staying)
-        plan.existing.classify(result.cells)
+        plan.existing.classify(result.cells, { int row -> plan.cells.isTaken(result.cells, row) })
         plan.after.run = result.run
         plan.after.previousClasses = plan.existing.after
         plan.after.deleted = plan.cells.deleted
@@ -222,7 +222,11 @@ class Her2Plan {
             counts.put("proposed", result.regions.size())
         counts.put("removed", removed.size())
         counts.put("edited", edited + existing.edited)
-        counts.put("classified", existing.classified.size())
+        counts.put("classified", existing.classified.size() - existing.ungraded - existing.covered)
+        if (existing.ungraded > 0)
+            counts.put("uncounted", existing.ungraded)
+        if (existing.covered > 0)
+            counts.put("covered", existing.covered)
         counts.put("restored", existing.restored.size())
         counts.put("unchanged", unchanged)
     }

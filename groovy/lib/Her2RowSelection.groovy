@@ -54,12 +54,17 @@ class Her2RowSelection {
             UUID id = table.uuid.uuid(row)
             if (!Her2Ids.isOurs(id) || (!staying.isEmpty() && staying.contains(id)))
                 continue
-            if (!occupied.isEmpty() && occupied.contains(table.x(row), table.y(row)))
+            if (isTaken(table, row))
                 suppressed++
             else
                 found[k++] = row
         }
         chosen = Arrays.copyOf(found, k)
+    }
+
+    /** Whether an object that the user edited or deleted stands for the one in this row. */
+    boolean isTaken(Her2Table table, int row) {
+        return !occupied.isEmpty() && occupied.contains(table.x(row), table.y(row))
     }
 
     /**

@@ -303,10 +303,9 @@ class Her2Scoring {
         importer.script = Her2Import.scriptLine(verb.script, given)
         Map<String, Object> outcome = importer.push(entry)
         outcome.put("name", entry.getImageName())
-        String lost = Her2Import.lostSentence((int) outcome.get("lost"))
         // The import of a prediction says what a network found; a score says why it is one.
         if (!verb.is(Her2Verb.PREDICT))
-            outcome.put("message", sentence((String) outcome.get("image")) + (lost ? "\n$lost" : ""))
+            outcome.put("message", sentence((String) outcome.get("image")) + Her2Import.keptSentences(outcome))
         outcome.putAll(verb.figures(entry))
         return outcome
     }

@@ -19,6 +19,7 @@ from qupath_her2.cells.membrane.measurements import measured_estimates
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector
 from qupath_her2.cells.quality.cut_areas import cut_out_of_focus
+from qupath_her2.cells.quality.empty_outlines import without_measurements
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.project.geojson.existing_cells import ExistingCells
 from qupath_her2.records import Region
@@ -109,6 +110,8 @@ def restain_cells(
             workers=workers, tiles=tiles,
         )  # fmt: skip
         again, _ = cut_out_of_focus(again, region_map, small, settings.quality)
+        if cells.empty is not None:
+            again = without_measurements(again)
         intensity, pattern = grade(measured_estimates(again.measurements), cells.grading)
         found[name] = RestainedCells(before, intensity, pattern)
     return found

@@ -172,6 +172,8 @@ class ImageContext:
         A sentence for the score on the cells that a person corrected; "" where nobody did.
     profile
         The cut-points that were chosen, where a profile was asked for.
+    n_empty
+        Number of existing cells that hold no nucleus and are not counted.
     """
 
     regions: tuple[Region, ...]
@@ -187,6 +189,7 @@ class ImageContext:
     tumour_origin: TumourOrigin = ""
     corrections: str = ""
     profile: ChosenProfile | None = None
+    n_empty: int = 0
 
     def refused(self, refusal: Refusal | None) -> ImageContext:
         """Return this context with a refusal; the first one is kept."""

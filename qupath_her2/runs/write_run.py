@@ -220,11 +220,15 @@ def _hashes(inputs: Inputs) -> dict[str, str]:
     return hashes
 
 
-def _stated(finished: FinishedImage) -> dict[str, str]:
-    """Return what the score states of proposed regions and corrected cells, for ``run.json``; only what there is."""
+def _stated(finished: FinishedImage) -> dict[str, str | int]:
+    """Return what the score states of its regions and cells, for ``run.json``; only what there is."""
     context = finished.context
-    stated = {"tumour_origin": context.tumour_origin, "corrections": context.corrections}
-    return {name: text for name, text in stated.items() if text}
+    stated: dict[str, str | int] = {
+        "tumour_origin": context.tumour_origin,
+        "corrections": context.corrections,
+        "n_empty": context.n_empty,
+    }
+    return {name: value for name, value in stated.items() if value}
 
 
 def _profile(finished: FinishedImage) -> dict[str, Any]:

@@ -109,6 +109,7 @@ def score_cells(
     regrade: Regrade | None = None,
     warnings: Sequence[str] = (),
     members: Sequence[NDArray[np.bool_]] | None = None,
+    n_told: int = 0,
 ) -> tuple[NDArray[np.uint8], SlideScore]:
     """Classify the cells of an image, then score each region and the whole image.
 
@@ -136,6 +137,8 @@ def score_cells(
         Sentences from earlier steps; they come first.
     members
         For each region, bool (N,), the cells of its own score where regions overlap; None: those that `region` gives.
+    n_told
+        Number of cells not measured of which `warnings` tell already.
 
     Returns
     -------
@@ -169,7 +172,7 @@ def score_cells(
         classes = np.full(len(classes), NOT_MEASURED, np.uint8)
     elif image.score is not None and regrade is not None:
         image = _with_stability(image, cells, regrade, context)
-    image = replace(image, warnings=(*warnings, *_case_warnings(cells, context), *image.warnings))
+    image = replace(image, warnings=(*warnings, *_case_warnings(cells, context, n_told), *image.warnings))
     # dataclasses.asdict would copy the nested values; the fields are wanted as they are.
     columns = {name: getattr(image, name) for name in Score.__dataclass_fields__}
     return classes, SlideScore(**columns, regions=regions)
@@ -299,7 +302,7 @@ def _with_stability(image: Score, cells: _Cells, regrade: Regrade, context: _Con
     )
 
 
-def _case_warnings(cells: _Cells, context: _Context) -> list[str]:
+def _case_warnings(cells: _Cells, context: _Context, n_told: int) -> list[str]:
     guideline, case = context.guideline, context.case
     lines = []
     # Allowed, since retrospective studies compare guidelines, but never without a warning.
@@ -309,7 +312,7 @@ def _case_warnings(cells: _Cells, context: _Context) -> list[str]:
         )
     if guideline.site == "gastric" and (case.her2_cep17_ratio is not None or case.her2_copies is not None):
         lines.append("ISH values are ignored: the dual-probe groups apply to breast cancer only.")
-    missing = int(((cells.intensity == NOT_MEASURED) | (cells.pattern == NOT_MEASURED)).sum())
+    missing = int(((cells.intensity == NOT_MEASURED) | (cells.pattern == NOT_MEASURED)).sum()) - n_told
     if missing > _UNMEASURED_WARNING * len(cells.intensity):
         lines.append(
             f"{missing:,} of {len(cells.intensity):,} cells have no membrane measurement and are not counted."

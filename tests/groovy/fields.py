@@ -110,11 +110,13 @@ def closing(said: str) -> dict[str, str]:
     return dict(re.findall(r"(\S+?)=(\S*)", lines[0]))
 
 
-def make_fields(qupath: QuPath, folder: Path, private: Path, scores: Sequence[str] = ("3+",)) -> Fields:
+def make_fields(
+    qupath: QuPath, folder: Path, private: Path, scores: Sequence[str] = ("3+",), side_px: int = SIDE_PX
+) -> Fields:
     """Draw fields case01, case02 … with these scores, and make a project of them in `folder`."""
     folder.mkdir(parents=True)
     for number, score in enumerate(scores, start=1):
-        write_field(folder, f"case{number:02}", score=score, seed=103 + number, side_px=SIDE_PX)
+        write_field(folder, f"case{number:02}", score=score, seed=103 + number, side_px=side_px)
     return project_of(qupath, folder, private, 0.5)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from qupath_her2.project.exchange.runs import read_run
 from tests.groovy.fields import HERE, REAL_DATA, Fields, closing, copy_of, make_cores, make_fields, run_of
+from tests.groovy.test_corrections import check_image, counted
 from tests.helpers.qupath import QuPath
 
 pytestmark = [
@@ -23,12 +24,14 @@ pytestmark = [
 ]
 
 EXPANSIONS_UM = (2, 3, 5)
+#: Half of the cells of QuPath's detection hold no nucleus there; enough of the others must be left to score.
+SIDE_PX = 640
 
 
 @pytest.fixture(scope="module")
 def _made_once(qupath: QuPath, tmp_path_factory: pytest.TempPathFactory) -> Fields:
     folder = tmp_path_factory.mktemp("fields")
-    return make_fields(qupath, folder / "a study", folder / "private", ("2+",))
+    return make_fields(qupath, folder / "a study", folder / "private", ("2+",), side_px=SIDE_PX)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def seen(fields: Fields, image: str) -> dict[str, Any]:
 
 
 def check_classified(fields: Fields, number: int) -> None:
-    """Score an image, then classify QuPath's own cells in it: all count, and the score is ours or in doubt."""
+    """Score an image, then classify QuPath's own cells in it: the score is the same, and QuPath counts as we do."""
     image = f"case{number:02}"
     first = closing(fields.on_image("score_image.groovy", "-s", image=image))
     assert first["score"] in ("0", "1+", "2+", "3+")
@@ -62,15 +65,43 @@ def check_classified(fields: Fields, number: int) -> None:
         said = fields.on_image("classify_cells.groovy", "-s", image=image)
         words = closing(said)
         assert words["state"] == "pushed", said
-        score = read_run(run_of(fields, number))[2]
-        # QuPath takes pieces of strong membranes for cells; where the score is another one for it, it says so.
-        is_doubted = any("hold no nucleus that is found here" in warning for warning in score.warnings)
-        assert words["score"] == first["score"] or is_doubted, (expansion_um, said)
-        assert 0.5 * detected < int(words["classified"]) <= detected
+        score = check_image(run_of(fields, number), counted(fields, image)[image], fields.qupath)
+        assert words["score"] == first["score"], (expansion_um, said)
+        # QuPath takes pieces of strong membranes for cells; where they are many, they do not count, and it says so.
+        uncounted = int(words.get("uncounted", 0))
+        assert int(words["classified"]) == score.n_cells
+        assert 0.5 * detected < score.n_cells + uncounted <= detected
+        told = f"{uncounted:,} existing cells without a nucleus are not counted."
+        assert (told in said) == (told in score.reason) == (uncounted > 0), said
 
 
 def test_qupaths_own_cells_in_a_membrane_stain_are_scored(fields: Fields) -> None:
     check_classified(fields, 1)
+
+
+def test_cells_that_a_person_changed_count_once_where_existing_cells_lie(fields: Fields) -> None:
+    """The cells that she changed stay when results are removed, on top of cells of QuPath's own detection."""
+    detected = detect(fields, 3, "case01")
+    fields.on_image("score_image.groovy", "-s")
+    words = ("-p", str(fields.project), "-i", "case01", "-s", "--args", "10", "--args", "0")
+    assert "CORRECTED 10 0 0" in fields.run(HERE / "correct_cells.groovy", *words)
+    removed = closing(fields.on_image("remove_results.groovy", "-s"))
+    assert removed["edited"] == "10"
+    assert seen(fields, "case01")["cells"] == detected + 10
+
+    for _ in range(2):
+        said = fields.on_image("classify_cells.groovy", "-s")
+        words_said = closing(said)
+        covered = int(words_said["covered"])
+        assert 1 < covered <= 10
+        told = f"{covered} existing cells have no class: cells of HER2 that you changed lie there, and count."
+        assert told in said, said
+        score = check_image(run_of(fields, 1), counted(fields, "case01")["case01"], fields.qupath)
+        assert "10 cells you changed are counted as you left them" in score.reason
+        assert score.n_cells == int(words_said["classified"]) + 10
+    # Removed once more, every cell of QuPath's has the class that it had: none.
+    fields.on_image("remove_results.groovy", "-s")
+    assert seen(fields, "case01")["classes"]["null"] == detected
 
 
 def test_refusal_of_existing_cells_leaves_the_earlier_score(fields: Fields) -> None:

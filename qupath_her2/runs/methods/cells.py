@@ -17,6 +17,7 @@ from qupath_her2.cells.detectors.plugins import load_detector
 from qupath_her2.cells.measure import MeasuredCells
 from qupath_her2.cells.membrane.grading import GradingSettings, grade
 from qupath_her2.cells.membrane.measurements import stored_estimates
+from qupath_her2.cells.quality.empty_outlines import uncounted_sentence
 from qupath_her2.cells.region_members import region_members
 from qupath_her2.cells.restaining import RestainedCells, restain_cells
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
@@ -160,7 +161,11 @@ class CellsMethod:
         setup = replace(setup, context=context)
         cells, sources = measured_cells(self.source, setup, progress=progress, threads=threads)
         context = context.warned(*cells.warnings).refused(cells.refusal)
-        context = replace(context, cut=(*context.cut, *cells.cut))
+        context = replace(
+            context,
+            cut=(*context.cut, *cells.cut),
+            n_empty=0 if cells.empty is None else cells.empty.n_empty,
+        )
         regions = context.regions
         if inputs.find_tumour:
             # TMA cores are drawn too, but only the tumour found in them is measured.
@@ -266,6 +271,7 @@ def score_measured_cells(
         regrade=regrade,
         warnings=context.warnings,
         members=members,
+        n_told=context.n_empty,
     )
     deciding = deciding_cells(
         score,
@@ -299,6 +305,8 @@ def _with_origins(
     scoring: ScoringSettings,
 ) -> SlideScore:
     """Return a score that states who found its cells, its stain vectors, and whether others would have changed it."""
+    if context.n_empty and score.n_cells:
+        score = replace(score, reason=with_sentence(score.reason, uncounted_sentence(context.n_empty)))
     if context.corrections:
         score = replace(score, reason=with_sentence(score.reason, context.corrections))
     if context.profile is not None and score.n_cells:
@@ -367,6 +375,7 @@ def load_measured_cells(
             # Runs of earlier versions never searched, and did not state the network here.
             tumour_origin=used.get("tumour_origin", ""),
             corrections=used.get("corrections", ""),
+            n_empty=int(used.get("n_empty", 0)),
             cell_origin=str(used.get("cell_origin", "")),
             profile=stored_profile(used.get("profile")),
             # Runs of earlier versions cut nothing out.

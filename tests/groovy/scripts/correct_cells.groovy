@@ -1,10 +1,11 @@
 // Does what a person does in a review: reclassifies cells (args[0] of them), deletes others (args[1]), and edits the
 // outlines of further ones (args[2], none if it is missing): half of them grow, the others move by their own width.
+// Cells without a class stay as they are.
 import qupath.lib.objects.classes.PathClass
 
 def hierarchy = getCurrentImageData().getHierarchy()
 def names = ["Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"]
-def cells = hierarchy.getCellObjects().sort { [it.getROI().getCentroidY(), it.getROI().getCentroidX()] }
+def cells = hierarchy.getCellObjects().findAll { it.getPathClass() != null }.sort { [it.getROI().getCentroidY(), it.getROI().getCentroidX()] }
 int changed = args[0] as int
 int deleted = args[1] as int
 int reshaped = args.length > 2 ? args[2] as int : 0

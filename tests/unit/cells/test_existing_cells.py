@@ -13,8 +13,9 @@ from qupath_her2.cells.existing_cells import centres_of_existing, polar_radii, s
 from qupath_her2.cells.grid import GridSettings
 from qupath_her2.cells.measure import CellSettings, measure_cells
 from qupath_her2.cells.nuclei.star_contours import polygons
-from qupath_her2.cells.scale import DOUBT
+from qupath_her2.cells.scale import DOUBT, ScaleSettings
 from qupath_her2.project.geojson.existing_cells import CellCollector, ExistingCells
+from qupath_her2.records import NOT_MEASURED
 from tests.helpers.drawn_planes import STAINS, ArraySlide
 from tests.quality.foreign_outlines import compare_outlines, fields_of, figures_of
 
@@ -152,11 +153,52 @@ def test_pieces_of_membranes_are_said_and_are_no_doubt_of_the_pixel_size(drawn, 
     # Where a quarter of the way round a cell's outline lies: on its membrane.
     corners = [ring[len(ring) // 4] for ring in field.truth.cells]
     pieces = existing(*((shapely.Point(corner).buffer(3), None, False) for corner in corners))
-    warnings = measured(field, pieces, stains_of(field), tumour).warnings
-    assert any("hold no nucleus that is found here" in warning for warning in warnings), warnings
-    assert not any(warning.startswith(DOUBT) for warning in warnings), warnings
+    found = measured(field, pieces, stains_of(field), tumour)
+    assert any("hold no nucleus that is found here" in warning for warning in found.warnings), found.warnings
+    assert not any(warning.startswith(DOUBT) for warning in found.warnings), found.warnings
     whole = measured(field, of_truth(field, "cells"), stains_of(field), tumour)
+    assert whole.empty is None
     assert not any("hold no nucleus" in warning for warning in whole.warnings)
+
+
+def test_small_nuclei_alone_are_no_doubt_of_the_pixel_size(drawn, stains_of, tumour) -> None:
+    field = drawn("2+")
+    cells = [shapely.Polygon(cell) for cell in field.truth.cells]
+    sizes = np.array([shapely.Polygon(nucleus).area for nucleus in field.truth.nuclei])
+    smallest = np.argsort(sizes)[: len(sizes) // 4]
+    found = measured(field, existing(*((cells[k], None, True) for k in smallest)), stains_of(field), tumour)
+    widths = 2 * np.sqrt(found.table.column("HER2: Nucleus area µm^2") / np.pi)
+    assert np.isfinite(widths).sum() > 50
+    assert np.nanmedian(widths) < ScaleSettings().min_nucleus_um
+    assert not any(warning.startswith(DOUBT) for warning in found.warnings), found.warnings
+
+
+def test_many_pieces_of_membranes_are_not_measured_and_whole_cells_are(drawn, stains_of, tumour) -> None:
+    field = drawn("2+")
+    whole = [(shapely.Polygon(cell), None, True) for cell in field.truth.cells]
+    # Two pieces for each cell: two thirds of the outlines hold no nucleus.
+    pieces = [
+        (shapely.Point(ring[(k * len(ring)) // 4]).buffer(2), None, False)
+        for ring in field.truth.cells
+        for k in (1, 3)
+    ]
+    found = measured(field, existing(*whole, *pieces), stains_of(field), tumour)
+    row_of = np.array([int.from_bytes(row.tobytes(), "big") - 1 for row in found.table.uuid])
+    is_piece = row_of >= len(whole)
+    counted = found.intensity != NOT_MEASURED
+    assert found.empty is not None
+    assert found.empty.n_empty == np.count_nonzero(~counted)
+    # A few pieces lie on the nucleus of a neighbour, and a few nuclei are too pale to be detected.
+    assert counted[is_piece].mean() < 0.1
+    assert counted[~is_piece].mean() > 0.9
+    assert np.isnan(found.table.measurements[~counted]).all()
+    for shift in (-0.1, 0.1):
+        assert ((found.regrade(shift)[0] == NOT_MEASURED) == ~counted).all()
+    alone = measured(field, existing(*whole), stains_of(field), tumour)
+    shares = [
+        np.bincount(one.intensity[one.intensity != NOT_MEASURED], minlength=4) for one in (found, alone)
+    ]
+    assert shares[0] / shares[0].sum() == pytest.approx(shares[1] / shares[1].sum(), abs=0.05)
 
 
 @pytest.fixture

@@ -126,6 +126,14 @@ def test_unmeasured_cells_are_not_counted(facts):
     assert (classes == 255).sum() == 50
 
 
+@pytest.mark.parametrize(("n_told", "n_warnings"), [(0, 1), (48, 1), (49, 0), (50, 0)])
+def test_unmeasured_cells_are_not_told_of_twice(facts, n_told, n_warnings):
+    intensity, pattern = facts({"intense complete": 100, "none": 50})
+    intensity[-50:] = 255
+    slide = score((intensity, pattern), n_told=n_told)[1]
+    assert len([line for line in slide.warnings if "no membrane measurement" in line]) == n_warnings
+
+
 def test_a_refusal_removes_the_cell_classes(facts):
     refusal = Refusal("not_membrane", "the stain is not a membrane stain.")
     classes, slide = score(facts({"intense complete": 500}), refusal=refusal, regions=2, warnings=["first"])

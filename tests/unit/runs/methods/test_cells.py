@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
+import shapely
 
 from qupath_her2.config import Settings
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.provenance import are_ours
-from qupath_her2.records import CaseInfo, ImageResult
+from qupath_her2.records import NOT_MEASURED, CaseInfo, ImageResult
 from qupath_her2.runs.cell_sources import CellSource
 from qupath_her2.runs.methods.cells import CellsMethod, load_measured_cells, score_measured_cells
+from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.score_image import score_image
 from qupath_her2.scoring.score_cells import ScoringSettings
@@ -91,3 +94,47 @@ def test_refused_and_damaged_runs_hold_no_cells(scored: ImageResult) -> None:
     )
     with pytest.raises(ExchangeError, match=r"is damaged \('used'\).*--force"):
         load_measured_cells(scored.run_dir, without, table, score)
+
+
+def test_pieces_of_membranes_are_said_in_the_sentence_and_after_another_guideline(
+    project: Path, scored: ImageResult
+) -> None:
+    assert scored.run_dir is not None
+    table = read_run(scored.run_dir)[1]
+    assert table is not None
+    path = project / "strong.geojson"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rings = [table.outline(row).astype(float) for row in range(len(table))]
+    pieces = [shapely.Point(ring[len(ring) * k // 4]).buffer(3) for ring in rings for k in range(3)]
+    for number, shape in enumerate([*map(shapely.Polygon, rings), *pieces]):
+        content["features"].append(
+            {
+                "type": "Feature",
+                "id": str(UUID(int=number + 1, version=4)),
+                "geometry": shapely.geometry.mapping(shape),
+                "properties": {"objectType": "cell"},
+            }
+        )
+    path.write_text(json.dumps(content), encoding="utf-8")
+    options = RunOptions(images=("strong*",), method=CellsMethod(CellSource("from-regions")))
+    result = score_image(plan_jobs(project, options).jobs[0])
+    assert result.run_dir is not None
+    record, found, score = read_run(result.run_dir)
+    assert found is not None
+    n_empty = int((found.cell_class == NOT_MEASURED).sum())
+    assert score.n_cells == len(found) - n_empty
+    assert n_empty > len(rings)
+    sentence = f"{n_empty:,} existing cells without a nucleus are not counted. Research use only."
+    assert score.reason.endswith(sentence)
+    assert [line for line in score.warnings if "not counted" in line] == [
+        line for line in score.warnings if "hold no nucleus" in line
+    ]
+
+    cells = load_measured_cells(result.run_dir, record, found, score)
+    assert cells is not None
+    gastric = CaseInfo(site="gastric")
+    again = score_measured_cells(*cells, case=gastric, scoring=ScoringSettings(), input_hash=HASH).score
+    assert again.n_cells == score.n_cells
+    assert "gastric" in again.guideline
+    assert again.reason.endswith(sentence)
+    assert len([line for line in again.warnings if "not counted" in line]) == 1
