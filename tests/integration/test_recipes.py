@@ -1,17 +1,20 @@
 """Each recipe from regions to checkpoint to tiles in a real QuPath project, and back.
 
-The networks are tiny, so that a CPU trains them in seconds; the recipes' own are trained by
-``python -m tests.quality.recipes``.
+Networks that have to learn something are tiny, so that a CPU trains them in seconds; the recipes' own go the same way
+with one epoch, and how well they learn is shown by ``python -m tests.quality.recipes``.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qupath_her2.models.card import read_card
+from qupath_her2.recipes import RECIPES
 from tests.helpers.qupath import QuPath
 from tests.helpers.recipes import DRAWN, as_toml
 from tests.integration.conftest import Study, make
@@ -21,9 +24,9 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 TINY = "timm:test_convnext"
 
 
-def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
-    """A project of synthetic images with their regions, made by QuPath."""
-    drawn = DRAWN[recipe]
+def drawn_project(recipe: str, qupath: QuPath, folder: Path, *, is_short: bool = False) -> Study:
+    """A project of synthetic images with their regions, made by QuPath; a short one has three cases and one epoch."""
+    drawn = replace(DRAWN[recipe], cases=3) if is_short else DRAWN[recipe]
     names = drawn.draw(folder)
     kind = "named-he" if drawn.stain == "H&E" else "named"
     study = make(qupath, folder, folder, *(f"{kind}={name}" for name in names))
@@ -31,7 +34,7 @@ def drawn_project(recipe: str, qupath: QuPath, folder: Path) -> Study:
         # QuPath has imported them.
         path.unlink()
     # One patch per image gives few steps per epoch and few patches to classify.
-    epochs, rate = (80, 1e-3) if drawn.is_whole_image else (50, 3e-3)
+    epochs, rate = (1, 1e-3) if is_short else (80, 1e-3) if drawn.is_whole_image else (50, 3e-3)
     settings = drawn.settings(
         epochs=epochs, batch_size=8, schedule={"learning_rate": rate, "least_learning_rate": 0.0}
     )
@@ -84,3 +87,23 @@ def test_from_regions_to_tiles_and_back(recipe: str, qupath: QuPath, tmp_path: P
     study.her2("pull", str(study.project))
     study.her2("patches", str(study.project), "--recipe", recipe)
     assert (study.folder / "her2" / "patches" / recipe / "manifest.npz").read_bytes() == manifest
+
+
+@pytest.mark.parametrize("recipe", list(DRAWN))
+def test_the_recipes_own_network_goes_from_regions_to_tiles(
+    recipe: str, qupath: QuPath, tmp_path: Path
+) -> None:
+    study = drawn_project(recipe, qupath, tmp_path / "study", is_short=True)
+    study.her2("pull", str(study.project))
+    study.her2("train", str(study.project), "--recipe", recipe, "--weights", "random", "--name", "own")
+    checkpoint = study.folder / "her2" / "models" / "own" / "best"
+    card = read_card(checkpoint)
+    assert (card.model, card.recipe) == (RECIPES[recipe].model, recipe)
+    done = study.her2("predict", str(study.project), "--model", str(checkpoint))
+    assert "none of your own objects changed" in done.stdout, done.stdout + done.stderr
+    classes = {f"HER2 patch {name}" for name in card.class_names}
+    for image in study.look():
+        tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
+        assert tiles, image["name"]
+        assert {tile["pathClass"] for tile in tiles} <= classes
+        assert "HER2 predicted class" in image["metadata"]
