@@ -19,7 +19,13 @@ from qupath_her2.review.cell_changes import WrittenCells, cell_changes
 from qupath_her2.review.changes import Change, sorted_changes, with_authors
 from qupath_her2.review.conflicts import Conflict, conflicts_csv
 from qupath_her2.review.known_labels import known_changes
-from qupath_her2.review.region_changes import is_geojson, read_drawn, region_changes, written_regions
+from qupath_her2.review.region_changes import (
+    compared_run,
+    is_geojson,
+    read_drawn,
+    region_changes,
+    written_regions,
+)
 from qupath_her2.review.round_files import (
     Round,
     next_number,
@@ -195,7 +201,7 @@ def image_changes(her2: Path, ref: SlideRef, metadata: Mapping[str, str]) -> tup
         now = read_drawn(path)
         before = regions_before(her2, ref, scored, now)
         # Of an image without a score, proposals alone were written by the program: all else is the first drawing.
-        if not is_whole and current_run(her2, ref.id) is None:
+        if not is_whole and compared_run(her2, ref.id) is None:
             now = {uuid: one for uuid, one in now.items() if uuid in before}
         changes += region_changes(ref.id, before, now, is_whole=is_whole)
         if not is_whole and scored:

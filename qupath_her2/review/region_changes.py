@@ -18,7 +18,7 @@ import shapely
 
 from qupath_her2.errors import ExchangeError, RegionFileError
 from qupath_her2.project.class_names import grade_of
-from qupath_her2.project.exchange.runs import current_run, read_record
+from qupath_her2.project.exchange.runs import current_run, read_record, stored_score
 from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.project.json_files import read_limited
 from qupath_her2.provenance import sha256_file
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from qupath_her2.records import SlideRef
 
-__all__ = ["Drawn", "is_geojson", "keep_written_regions", "read_drawn", "region_changes", "written_regions"]
+__all__ = [
+    "Drawn",
+    "compared_run",
+    "is_geojson",
+    "keep_written_regions",
+    "read_drawn",
+    "region_changes",
+    "written_regions",
+]
 
 #: Coordinates that differ by less are those of a rounded file, px.
 _SAME_PX = 0.02
@@ -65,6 +73,8 @@ class Drawn:
 def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
     """Keep the region file of each image whose first run was made from it; what was kept before is never replaced.
 
+    A run without any tumour region is none in this sense: what is drawn after it is drawn for the first time.
+
     Raises
     ------
     OutputError
@@ -75,7 +85,7 @@ def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
         if source is None or not is_geojson(source) or kept.is_file():
             continue
         try:
-            run = current_run(her2, ref.id)
+            run = compared_run(her2, ref.id)
             is_source = run is not None and read_record(run).inputs.get("regions") == sha256_file(source)
         except ExchangeError:
             # The image is scored again; what was scored is kept then.
@@ -86,6 +96,20 @@ def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
             replace_file(kept, _bytes(source))
 
 
+def compared_run(her2: Path, image: str) -> Path | None:
+    """Return the current run of an image whose regions can be compared with it; None without a tumour region in it.
+
+    Raises
+    ------
+    ExchangeError
+        The run is damaged.
+    """
+    run = current_run(her2, image)
+    if run is None or not (run / "score.json").is_file():
+        return run
+    return None if stored_score(run).refusal_code == "no_tumour_region" else run
+
+
 def written_regions(her2: Path, image: str) -> tuple[dict[str, Drawn], bool]:
     """Return the regions that the image was scored with, by UUID, and whether they are all that were there.
 
@@ -94,7 +118,7 @@ def written_regions(her2: Path, image: str) -> tuple[dict[str, Drawn], bool]:
     kept = _kept(her2, image)
     if kept.is_file():
         return read_drawn(kept), True
-    run = current_run(her2, image)
+    run = compared_run(her2, image)
     if run is None:
         return {}, False
     return read_drawn(run / "regions.geojson"), False

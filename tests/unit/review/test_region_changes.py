@@ -7,6 +7,9 @@ import gzip
 import pytest
 
 from qupath_her2.errors import ExchangeError
+from qupath_her2.project.exchange.score_files import score_json
+from qupath_her2.records import SlideScore
+from qupath_her2.review.collect import collect
 from qupath_her2.review.region_changes import (
     keep_written_regions,
     read_drawn,
@@ -73,6 +76,17 @@ def test_without_a_kept_file_old_annotations_are_not_called_new(tmp_path):
     assert changes(image) == set()
     image.draw(TUMOUR_AS_WRITTEN, IGNORED_AS_WRITTEN, annotation(NEW, square(0, 0, 9), "Tumor"))
     assert changes(image) == {("region", "drawn", NEW, "", "Tumor")}
+
+
+def test_regions_drawn_after_a_run_without_any_are_the_first_drawing(tmp_path):
+    image = reviewed_image(tmp_path / "her2", n=10)
+    (path,) = (image.her2 / "results" / image.image).glob("*/score.json")
+    refused = SlideScore("not assessable", None, "No tumour region.", "none", refusal_code="no_tumour_region")
+    path.write_bytes(score_json(refused))
+    keep_written_regions(image.her2, image.refs)
+    assert not (image.her2 / "review" / "written").exists()
+    image.draw(TUMOUR_AS_WRITTEN, annotation(NEW, square(0, 0, 9), "Tumor"))
+    assert collect(image.her2, image.refs, "Anna").round is None
 
 
 def test_only_the_file_of_the_current_run_is_kept(image):
