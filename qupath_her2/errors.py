@@ -10,6 +10,7 @@ Her2Error
 ├── ModelError (ValueError)         weights or a checkpoint that are missing, damaged or of another network
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      an exchange folder or a run that is damaged or of another format
+├── BatchError (RuntimeError)       an engine for many images that is not there or refuses a job
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
 ├── RegistrationError (ValueError)  two slides that cannot be registered
 ├── ReviewError (ValueError)        readings, rounds, labels or profiles of a review that cannot be used
@@ -24,6 +25,7 @@ Every message says what is wrong, the value found, where, and the way out.
 from __future__ import annotations
 
 __all__ = [
+    "BatchError",
     "CasesFileError",
     "ExchangeError",
     "Her2Error",
@@ -93,6 +95,10 @@ class SettingsError(Her2Error, ValueError):
 
 class ExchangeError(Her2Error, ValueError):
     """The exchange folder or a run in it is damaged, or of a format that this version does not read."""
+
+
+class BatchError(Her2Error, RuntimeError):
+    """An engine for many images is not there, or refuses a job."""
 
 
 class OutputError(Her2Error, OSError):

@@ -374,14 +374,15 @@ class SlideScore(Score):
 class ImageResult:
     """The outcome of one job: the folder of the finished run, and its score.
 
-    `state` is ``scored``, ``predicted``, ``proposed``, ``not assessable``, ``up to date`` or ``failed`` (then `error`
-    holds the message). `earlier` is a sentence on the image's score before this job where that one still counts, or
-    where it was changed; "" otherwise. `is_current` is False where the earlier score still counts.
+    `state` is ``scored``, ``predicted``, ``proposed``, ``embedded``, ``not assessable``, ``up to date`` or ``failed``
+    (then `error` holds the message, and `failure` its class, see `runs.failures`). `earlier` is a sentence on the
+    image's score before this job where that one still counts, or where it was changed; "" otherwise. `is_current` is
+    False where the earlier score still counts. `timings_s` holds {step: seconds} of what was done now.
     """
 
     image: str
     name: str
-    state: Literal["scored", "predicted", "proposed", "not assessable", "up to date", "failed"]
+    state: Literal["scored", "predicted", "proposed", "embedded", "not assessable", "up to date", "failed"]
     run_dir: Path | None = None
     score: SlideScore | None = None
     error: str | None = None
@@ -389,3 +390,5 @@ class ImageResult:
     seconds: float = 0.0
     earlier: str = ""
     is_current: bool = True
+    failure: str = ""
+    timings_s: dict[str, float] = field(default_factory=dict)

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 
 from tests.helpers.qupath import find_qupaths, qupaths_to_test
+from tests.helpers.slurm_node import missing_part
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,7 +58,8 @@ def optional_parts(is_rest: bool) -> list[str]:
             f"tested: {qupaths}" if is_rest else f"found: {qupaths}; tested by python -m tests.check --rest"
         )
     gpu = shutil.which("nvidia-smi")
-    slurm = shutil.which("sbatch")
+    slurm = missing_part()
+    has_ray = importlib.util.find_spec("ray") is not None
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
     has_torch = all(importlib.util.find_spec(package) for package in ("torch", "timm", "safetensors"))
     return [
@@ -65,7 +67,8 @@ def optional_parts(is_rest: bool) -> list[str]:
         "QuPath's window  NOT TESTED here: python -m pytest tests/gui",
         f"Networks    {'tested' if has_torch else 'NOT TESTED: pip install qupath-her2[learn]'}",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
-        f"Slurm       {'found' if slurm else 'NOT TESTED: no sbatch on PATH'}",
+        f"Slurm       {'NOT TESTED: ' + slurm if slurm else 'tested by --rest, on a node of its own'}",
+        f"Ray         {'tested by --rest' if has_ray else 'NOT TESTED: pip install qupath-her2[ray]'}",
         f"Real cores  {'tested: ' + data if data else 'NOT TESTED: QUPATH_HER2_REAL_DATA is not set'}",
     ]
 

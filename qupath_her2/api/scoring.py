@@ -19,7 +19,7 @@ from qupath_her2.runs.rescore import rescore_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qupath_her2.batch.local import JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
 

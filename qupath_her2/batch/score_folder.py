@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qupath_her2.batch.local import JobEvent, run_jobs
+from qupath_her2.batch.job import JobEvent
+from qupath_her2.batch.local import run_jobs
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import plan_jobs

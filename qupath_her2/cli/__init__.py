@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from qupath_her2.cli.batch import batch
 from qupath_her2.cli.cells import cells
 from qupath_her2.cli.doctor import doctor
 from qupath_her2.cli.embed import embed
@@ -32,6 +33,7 @@ from qupath_her2.cli.review_sign import sign, trail
 from qupath_her2.cli.review_window import changes, profile
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
+from qupath_her2.cli.status import status
 from qupath_her2.cli.train import train
 from qupath_her2.cli.verb import hide_tracebacks, never_fail_to_speak
 
@@ -81,6 +83,8 @@ for _verb in (
     regions,
     propose,
     run,
+    batch,
+    status,
     cells,
     score,
     report,

@@ -13,7 +13,7 @@ from qupath_her2.project.visible_text import visible_name
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from qupath_her2.batch.local import JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.cli.options import ProgressKind
 
 __all__ = ["ProgressView", "progress_view"]

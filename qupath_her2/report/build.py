@@ -20,7 +20,7 @@ from qupath_her2.report.overlay import draw_regions
 from qupath_her2.report.pictures import encode_jpeg, read_overview, shrink_jpeg, typical_strips
 from qupath_her2.report.region_table import region_rows, regions_csv
 from qupath_her2.report.stored import stored_regions
-from qupath_her2.report.summary_table import SummaryRow, predictions_csv, summary_csv
+from qupath_her2.report.summary_table import SummaryRow, predictions_csv, recorded_staining, summary_csv
 from qupath_her2.slides.readers.view import open_view
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["WrittenReport", "read_rows", "write_report"]
+__all__ = ["WrittenReport", "read_rows", "write_report", "write_tables"]
 
 _THUMBNAIL_PX = 620
 _OVERLAY_PX = 1100
@@ -83,13 +83,7 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     OutputError
         If a file cannot be written; its previous content is kept.
     """
-    rows, places = read_rows(out, failed or {})
-    if not rows:
-        raise ExchangeError(f"No results in '{out}'. Score the images first: qupath-her2 run FOLDER.")
-    replace_file(out / "summary.csv", summary_csv(rows))
-    replace_file(out / "regions.csv", regions_csv(rows))
-    if any(row.score is not None and row.score.prediction is not None for row in rows):
-        replace_file(out / "predictions.csv", predictions_csv(rows))
+    rows, places = write_tables(out, failed)
     show = _pictures if len(rows) <= _MANY_IMAGES else _overlay_only
     # A generator: the pictures of only one image are in memory at a time.
     pictures = (show(out, row, place) for row, place in zip(rows, places, strict=True))
@@ -97,6 +91,38 @@ def write_report(out: Path, failed: Mapping[str, tuple[str, str]] | None = None)
     write_html(out / "report.html", rows, pictures, version=versions()["qupath-her2"], notes=notes)
     html, csv, regions = (out / name for name in ("report.html", "summary.csv", "regions.csv"))
     return WrittenReport(html, csv, regions, tuple(rows), count_states(rows))
+
+
+def write_tables(
+    out: Path, failed: Mapping[str, tuple[str, str]] | None = None
+) -> tuple[list[SummaryRow], list[Path | None]]:
+    """Write ``summary.csv``, ``regions.csv`` and, of predictions, ``predictions.csv``.
+
+    Parameters
+    ----------
+    out, failed
+        As for `write_report`.
+
+    Returns
+    -------
+    tuple[list[SummaryRow], list[Path | None]]
+        A row for each image, and the folder of its current run, as from `read_rows`.
+
+    Raises
+    ------
+    ExchangeError
+        If there is no result.
+    OutputError
+        If a file cannot be written; its previous content is kept.
+    """
+    rows, places = read_rows(out, failed or {})
+    if not rows:
+        raise ExchangeError(f"No results in '{out}'. Score the images first: qupath-her2 run FOLDER.")
+    replace_file(out / "summary.csv", summary_csv(rows))
+    replace_file(out / "regions.csv", regions_csv(rows))
+    if any(row.score is not None and row.score.prediction is not None for row in rows):
+        replace_file(out / "predictions.csv", predictions_csv(rows))
+    return rows, places
 
 
 def _folder_notes(out: Path) -> list[str]:
@@ -157,6 +183,7 @@ def _row(image: str, run_dir: Path) -> SummaryRow:
         score,
         record.run,
         regions=region_rows(record, score),
+        staining=recorded_staining(record.settings.get("used", {})),
     )
 
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "PREDICTION_COLUMNS",
     "SUMMARY_COLUMNS",
     "RegionKind",
     "RegionRow",
+    "Staining",
     "SummaryRow",
     "lists_failures",
     "percent",
     "predictions_csv",
     "proposed_note",
+    "recorded_staining",
     "short_class",
     "shown_score",
     "summary_csv",
@@ -73,6 +75,23 @@ class RegionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Staining:
+    """Glass and staining of a slide, None where its run does not say.
+
+    Attributes
+    ----------
+    glass_grey
+        Mean of red, green and blue of the glass, 0 to 255.
+    cytoplasm_dab_od, membrane_dab_od
+        Medians over the cells, optical density.
+    """
+
+    glass_grey: float | None = None
+    cytoplasm_dab_od: float | None = None
+    membrane_dab_od: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryRow:
     """One image in the tables.
 
@@ -94,6 +113,8 @@ class SummaryRow:
         Error message if the image failed.
     regions
         Its regions and TMA cores, those without a score included.
+    staining
+        Of its glass and its cells.
     """
 
     image: str
@@ -104,6 +125,17 @@ class SummaryRow:
     run: str | None = None
     error: str | None = None
     regions: tuple[RegionRow, ...] = ()
+    staining: Staining = field(default_factory=Staining)
+
+
+def recorded_staining(used: Mapping[str, Any]) -> Staining:
+    """Return glass and staining of a run from ``settings.used`` of its record; earlier versions say less."""
+    glass, staining = (used.get("stains") or {}).get("background_rgb"), used.get("staining") or {}
+    return Staining(
+        None if not glass else sum(map(float, glass)) / 3,
+        staining.get("cytoplasm_dab_od"),
+        staining.get("membrane_dab_od"),
+    )
 
 
 def proposed_note(scores: Iterable[Score | None]) -> str:

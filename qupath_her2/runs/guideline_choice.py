@@ -15,15 +15,43 @@ from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY
 from qupath_her2.scoring.guidelines import guideline_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from qupath_her2.config import Settings
     from qupath_her2.records import CaseInfo, SlideRef
     from qupath_her2.runs.options import RunOptions
     from qupath_her2.scoring.rules import Guideline
 
-__all__ = ["with_guideline"]
+__all__ = ["with_guideline", "with_guidelines"]
 
 _DEFAULT = "default"
 _OF_SETTINGS = "her2.toml"
+
+
+def with_guidelines(
+    refs: Iterable[SlideRef], options: RunOptions, settings: Settings
+) -> Iterator[tuple[SlideRef, Settings]]:
+    """Yield each image and its settings as `with_guideline` returns them; images of one guideline share settings.
+
+    Parameters
+    ----------
+    refs
+        The images.
+    options, settings
+        As for `with_guideline`.
+
+    Yields
+    ------
+    tuple[SlideRef, Settings]
+        In the order of `refs`.
+    """
+    # Settings are checked when they are made, which for ten thousand images takes longer than all the rest.
+    named: dict[str, Settings] = {}
+    for ref in refs:
+        used, key = _choose(ref, options, settings)
+        if key not in named:
+            named[key] = _with_key(settings, key)
+        yield used, named[key]
 
 
 def with_guideline(ref: SlideRef, options: RunOptions, settings: Settings) -> tuple[SlideRef, Settings]:
@@ -49,6 +77,12 @@ def with_guideline(ref: SlideRef, options: RunOptions, settings: Settings) -> tu
     SettingsError
         There is no guideline of that name.
     """
+    used, key = _choose(ref, options, settings)
+    return used, _with_key(settings, key)
+
+
+def _choose(ref: SlideRef, options: RunOptions, settings: Settings) -> tuple[SlideRef, str]:
+    """Return an image with its case as used, and the key of its guideline."""
     case = _with_flags(ref.case, options)
     has_flags = options.site is not None or options.specimen is not None
     named = settings.scoring.guideline
@@ -67,8 +101,11 @@ def with_guideline(ref: SlideRef, options: RunOptions, settings: Settings) -> tu
     if not ref.case.guideline_origin and options.site is None:
         # Nobody stated the site: it is that of the guideline, no contradiction to warn of.
         case = _of_guideline(case, table, options)
-    scoring = replace(settings.scoring, guideline=table.key)
-    return replace(ref, case=replace(case, guideline_origin=origin)), replace(settings, scoring=scoring)
+    return replace(ref, case=replace(case, guideline_origin=origin)), table.key
+
+
+def _with_key(settings: Settings, key: str) -> Settings:
+    return replace(settings, scoring=replace(settings.scoring, guideline=key))
 
 
 def _with_flags(case: CaseInfo, options: RunOptions) -> CaseInfo:

@@ -23,23 +23,22 @@ from qupath_her2.project.folder import (
     project_folder,
     pulled_images,
 )
-from qupath_her2.records import CaseInfo, Refusal
+from qupath_her2.records import CaseInfo
 from qupath_her2.runs.cell_sources import split_source
-from qupath_her2.runs.guideline_choice import with_guideline
+from qupath_her2.runs.guideline_choice import with_guidelines
 from qupath_her2.runs.options import RunOptions, ScoreJob
+from qupath_her2.runs.planned_stains import planned_stains, with_known_type
 from qupath_her2.runs.profile_choice import BUILT_IN, profile_chooser
-from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
 from qupath_her2.scoring.guidelines import guideline_for
 from qupath_her2.slides.readers.base import checked_pixel_size
 from qupath_her2.slides.readers.image_choice import chosen_image, unmatched_names
-from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
-from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qupath_her2.recipes.recipe import BagRecipe, Recipe
     from qupath_her2.records import SlideRef
+    from qupath_her2.runs.planned_stains import Prober
     from qupath_her2.slides.readers.image_choice import ImageSettings
 
 __all__ = [
@@ -47,6 +46,7 @@ __all__ = [
     "exchange_folder",
     "find_settings",
     "plan_jobs",
+    "planned_images",
     "select_images",
 ]
 
@@ -170,8 +170,11 @@ def _matching_images(folder: Path, patterns: Sequence[str], her2: Path) -> list[
     if names and len(names) == len(patterns):
         return _all_images(folder, her2, names)
     found = _all_images(folder, her2)
-    if not patterns:
-        return found
+    return _matching(found, patterns, folder) if patterns else found
+
+
+def _matching(found: list[SlideRef], patterns: Sequence[str], folder: Path) -> list[SlideRef]:
+    """Return the images that match any pattern; Her2Error where one matches none."""
     chosen: set[str] = set()
     for pattern in patterns:
         # macOS stores decomposed umlauts; a name typed in a shell is composed.
@@ -201,6 +204,8 @@ def plan_jobs(
     settings: Settings | None = None,
     *,
     listen: Callable[[str], None] | None = None,
+    refs: Sequence[SlideRef] | None = None,
+    probe: Prober | None = None,
 ) -> Plan:
     """Find the images of a folder and plan one job for each.
 
@@ -214,6 +219,8 @@ def plan_jobs(
         Of all rooms; the folder's own ``her2.toml`` where None.
     listen
         Called with a line of text before a step that takes time.
+    refs, probe
+        The images of a list, and a look at all; None for those of the folder, and as far as needed.
 
     Returns
     -------
@@ -233,44 +240,71 @@ def plan_jobs(
     method.check()
     out = exchange_folder(folder, options.out)
     # A classifier may be trained on any stain; the other methods need haematoxylin and DAB.
-    is_ihc_only = method.is_ihc_only
-    known = _with_known_type if is_ihc_only else _as_it_is
+    known = with_known_type if method.is_ihc_only else _as_it_is
     choice = settings.images.with_flags(options.series, options.plane)
-    refs = [known(ref) for ref in select_images(folder, options.images, options.out, choice=choice)]
+    chosen = [known(ref) for ref in planned_images(folder, options, choice, refs)]
 
     @functools.cache
     def everything() -> list[SlideRef]:
         # A folder of thousands is not searched twice, and not at all where it is not needed.
         if not options.images:
-            return refs
+            return chosen
         # The flags choose for the images of this run; others keep what the settings say.
-        own = {ref.id: ref for ref in refs}
-        found = select_images(folder, (), options.out, choice=settings.images)
-        return [own.get(ref.id) or known(ref) for ref in found]
+        own = {ref.id: ref for ref in chosen}
+        all_images = planned_images(folder, replace(options, images=()), settings.images, refs)
+        return [own.get(ref.id) or known(ref) for ref in all_images]
 
     # Mistakes that concern all images stop the run now, not after an hour at the first result.
     check_guideline(options, settings)
     _check_writable(out)
-    pooled = _stains(refs, everything, out, options, settings, listen)
+    pooled = planned_stains(chosen, everything, out, options, settings, listen, probe)
     notes = list(pooled.notes)
-    notes += _unknown_cases(folder, options.out, everything)
     notes += _unknown_choices(settings.images, everything)
-    notes += folder_notes(project_folder(folder), out)
+    if refs is None:
+        notes += _unknown_cases(folder, options.out, everything)
+        notes += folder_notes(project_folder(folder), out)
     choose = profile_chooser(_profile_name(options, settings), out, project_folder(folder))
     jobs = tuple(
         choose(
             ScoreJob(
-                ref=chosen,
+                ref=ref,
                 out=out,
                 settings=of_image,
-                stains=pooled.stains.get(chosen.id),
+                stains=pooled.stains.get(ref.id),
                 options=options,
-                own_stains=pooled.own.get(chosen.id),
+                own_stains=pooled.own.get(ref.id),
             )
         )
-        for chosen, of_image in (with_guideline(ref, options, settings) for ref in refs)
+        for ref, of_image in with_guidelines(chosen, options, settings)
     )
     return Plan(out, jobs, tuple(notes))
+
+
+def planned_images(
+    folder: Path, options: RunOptions, choice: ImageSettings, listed: Sequence[SlideRef] | None
+) -> list[SlideRef]:
+    """Return the images of a run with their pictures chosen, from a list or else from the folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of images, or a pulled project.
+    options
+        Its `images` and `out`.
+    choice
+        Pictures and planes of files with several.
+    listed
+        The images of a list; None for those of the folder.
+
+    Returns
+    -------
+    list[SlideRef]
+        In the order of their names.
+    """
+    if listed is None:
+        return select_images(folder, options.images, options.out, choice=choice)
+    found = _matching(list(listed), options.images, folder) if options.images else list(listed)
+    return [chosen_image(ref, choice) for ref in found]
 
 
 def _profile_name(options: RunOptions, settings: Settings) -> str:
@@ -283,41 +317,6 @@ def _profile_name(options: RunOptions, settings: Settings) -> str:
             "Leave --profile out."
         )
     return BUILT_IN
-
-
-def _stains(
-    refs: Sequence[SlideRef],
-    everything: Callable[[], list[SlideRef]],
-    out: Path,
-    options: RunOptions,
-    settings: Settings,
-    listen: Callable[[str], None] | None,
-) -> PooledStains:
-    """Return the stain vectors of the images of a run: those that were set, else those of their groups."""
-    method = options.method
-    known = {ref.id: _known_stains(ref, settings) for ref in refs} if method.is_ihc_only else {}
-    known = {image: stains for image, stains in known.items() if stains is not None}
-    if not method.pools_stains or len(known) == len(refs):
-        return PooledStains(known)
-    # Estimated over the whole folder even if one image is run: a subset must get the same vectors.
-    usable = [
-        ref if options.pixel_size_um is None else replace(ref, pixel_size_um=options.pixel_size_um)
-        for ref in everything()
-        if ref.refusal is None
-    ]
-    # A network that finds the tumour itself scores images without a drawn one.
-    card = method.card()
-    pooled = pooled_stains(
-        usable,
-        out,
-        settings,
-        whole_tissue=options.whole_tissue
-        or options.searches_tumour(settings)
-        or (card is not None and card.task == "tumour"),
-        anew=options.force and not options.images,
-        listen=listen,
-    )
-    return replace(pooled, stains=pooled.stains | known)
 
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:
@@ -354,26 +353,5 @@ def _check_writable(out: Path) -> None:
             pass
 
 
-def _with_known_type(ref: SlideRef) -> SlideRef:
-    """Return the image, with a refusal if QuPath's stains for it are not haematoxylin and DAB."""
-    if ref.refusal is not None or ref.stains is None:
-        return ref
-    try:
-        parse_qupath_stains(ref.stains)
-    except SettingsError as error:
-        return replace(ref, refusal=Refusal("not_ihc", f"image '{ref.name}' is not HER2 IHC: {error}"))
-    return ref
-
-
 def _as_it_is(ref: SlideRef) -> SlideRef:
     return ref
-
-
-def _known_stains(ref: SlideRef, settings: Settings) -> Any:
-    """Return QuPath's stain vectors, else those of the settings, else None; QuPath's were set for this very image."""
-    # A refused image is never measured; any vectors keep it from triggering an estimate.
-    if ref.refusal is not None:
-        return QUPATH_H_DAB
-    if ref.stains is not None:
-        return parse_qupath_stains(ref.stains)
-    return settings.stain_vectors

@@ -12,6 +12,7 @@ from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.runs import current_run, find_run, new_run, read_run
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.earlier_score import changed_guideline
+from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.guideline_choice import with_guideline
 from qupath_her2.runs.inputs import scoring_hash
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -93,7 +94,7 @@ def rescore_image(job: ScoreJob) -> ImageResult:
     except Her2Error as error:
         if job.options.debug:
             raise
-        return failed_result(job, str(error), time.monotonic() - start)
+        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
 
 
 def _rescore(job: ScoreJob, start: float) -> ImageResult:

@@ -22,6 +22,7 @@ from qupath_her2.project.exchange.runs import (
 )
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.earlier_score import changed_guideline, earlier_score
+from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.image_setup import set_up_image, unopened_image
 from qupath_her2.runs.inputs import gather_inputs, unopened_inputs
 from qupath_her2.runs.methods.cells import load_measured_cells, score_measured_cells
@@ -33,17 +34,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.project.exchange.correction_files import CellCorrections
-    from qupath_her2.project.exchange.locks import ImageLock
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.runs.earlier_score import EarlierScore
+    from qupath_her2.runs.failures import FailureClass
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs, Progress
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
-
-#: The lock's time stamp is renewed this often while tiles are measured: far below the age at which it counts as stale.
-_TOUCH_AFTER_S = 60.0
 
 
 def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
@@ -69,17 +67,19 @@ def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int
     except Her2Error as error:
         if job.options.debug:
             raise
-        return failed_result(job, str(error), time.monotonic() - start)
+        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
     except Exception as error:
         # The one broad except of this package: in a batch of a thousand slides an unexpected error may cost one
         # slide only. Nothing is swallowed: the image is reported as failed, and --debug shows the traceback.
         if job.options.debug:
             raise
         text = f"unexpected {type(error).__name__}: {error}. Please report it with the output of --debug."
-        return failed_result(job, text, time.monotonic() - start)
+        return failed_result(job, text, time.monotonic() - start, failure_class(error))
 
 
-def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageResult:
+def failed_result(
+    job: ScoreJob, message: str, seconds: float = 0.0, failure: FailureClass = "unexpected"
+) -> ImageResult:
     """Return the result of an image that could not be scored.
 
     Parameters
@@ -90,13 +90,15 @@ def failed_result(job: ScoreJob, message: str, seconds: float = 0.0) -> ImageRes
         Reason, for the user.
     seconds
         Time spent on the image.
+    failure
+        Class of the failure.
 
     Returns
     -------
     ImageResult
         In the state ``failed``.
     """
-    return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds)
+    return ImageResult(job.image, job.name, "failed", error=message, seconds=seconds, failure=failure)
 
 
 def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: float) -> ImageResult:
@@ -114,11 +116,14 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
         # --force measures again: it is the way out where stored cells are doubted.
         finished = None if job.options.force else _from_stored(job, inputs)
         if finished is None:
-            _, finished = measure_image(job, slide, inputs, progress=_alive(lock, progress), threads=threads)
+            _, finished = measure_image(job, slide, inputs, progress=progress, threads=threads)
         stands = earlier is not None and earlier.stands(finished.score)
         seconds = time.monotonic() - start
+        # Readers count it; of whatever else stands in for a slide nothing is known.
+        read_s = getattr(slide, "read_s", 0.0)
         run_dir = write_run(job, lock, slide, inputs, finished, seconds=seconds, make_current=not stands)
-    return _compared(_result(job, finished, run_dir, start), earlier)
+        steps = {"read": read_s, "write": time.monotonic() - start - seconds}
+    return _compared(_result(job, finished, run_dir, start, steps), earlier)
 
 
 def _compared(result: ImageResult, earlier: EarlierScore | None) -> ImageResult:
@@ -187,7 +192,13 @@ def _refuse(job: ScoreJob, start: float) -> ImageResult:
     return _result(job, finished, run_dir, start)
 
 
-def _result(job: ScoreJob, finished: FinishedImage, run_dir: Path, start: float) -> ImageResult:
+def _result(
+    job: ScoreJob,
+    finished: FinishedImage,
+    run_dir: Path,
+    start: float,
+    steps: dict[str, float] | None = None,
+) -> ImageResult:
     return ImageResult(
         job.image,
         job.name,
@@ -196,22 +207,8 @@ def _result(job: ScoreJob, finished: FinishedImage, run_dir: Path, start: float)
         score=finished.score,
         n_cells=finished.score.n_cells,
         seconds=time.monotonic() - start,
+        timings_s={**finished.timings_s, **(steps or {})},
     )
-
-
-def _alive(lock: ImageLock, progress: Progress | None) -> Progress:
-    """Return a `progress` that also renews the lock, or another machine would take over a slow slide."""
-    touched = time.monotonic()
-
-    def tell(done: int, total: int, n_cells: int) -> None:
-        nonlocal touched
-        if time.monotonic() - touched > _TOUCH_AFTER_S:
-            lock.touch()
-            touched = time.monotonic()
-        if progress is not None:
-            progress(done, total, n_cells)
-
-    return tell
 
 
 def _from_stored(job: ScoreJob, inputs: Inputs) -> FinishedImage | None:

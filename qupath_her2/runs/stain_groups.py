@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from qupath_her2.errors import Her2Error, ImageReadError
 from qupath_her2.provenance import canonical_json, image_fingerprint
 from qupath_her2.runs.inputs import tumour_is_drawn
+from qupath_her2.runs.probe import stain_kind
 from qupath_her2.runs.stains_file import (
     STAINS_FILE,
     KeptGroup,
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
     from qupath_her2.config import Settings
     from qupath_her2.records import SlideRef
-    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.runs.probe import Probe
 
-__all__ = ["PooledStains", "pooled_stains", "stain_kind"]
+__all__ = ["PooledStains", "pooled_stains"]
 
 #: Images sampled per kind at most: medians of more directions do not move.
 _MAX_IMAGES = 40
@@ -85,13 +86,6 @@ class _Kind:
         return some + (f" and {len(images) - 3} more" if len(images) > 3 else "")
 
 
-def stain_kind(ref: SlideRef, slide: Slide) -> str:
-    """Return the kind of an image: its file type and pixel size, which stand for the scanner, and its stain."""
-    size = ref.pixel_size_um or slide.pixel_size_um
-    kind = ref.path.suffix.lower().lstrip(".")
-    return f"{kind}, {'unknown size' if size is None else f'{size:.2f} µm'}, {ref.case.stain}"
-
-
 def pooled_stains(
     refs: Sequence[SlideRef],
     out: Path,
@@ -100,6 +94,7 @@ def pooled_stains(
     whole_tissue: bool = False,
     anew: bool = False,
     listen: Callable[[str], None] | None = None,
+    probes: Mapping[str, Probe] | None = None,
 ) -> PooledStains:
     """Return the stain vectors of each image's group; what is not in ``stains.json`` yet is estimated.
 
@@ -117,6 +112,8 @@ def pooled_stains(
         Ignore the stored vectors.
     listen
         Called with a line of text before images are sampled.
+    probes
+        {image: what a look at it found}, so that it is not opened for that again.
 
     Returns
     -------
@@ -128,7 +125,7 @@ def pooled_stains(
     ExchangeError
         ``stains.json`` is damaged.
     """
-    kinds = _kinds(refs, settings, whole_tissue)
+    kinds = _kinds(refs, settings, whole_tissue, probes or {})
     recipe = canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
     stored = StainsFile(recipe) if anew else read_stains_file(out / STAINS_FILE, recipe)
     own = _own_directions(kinds, stored, settings, listen)
@@ -141,7 +138,11 @@ def pooled_stains(
     fresh = StainsFile(recipe, groups, {name: (_fingerprint(kinds, name), own[name]) for name in sorted(own)})
     if fresh != stored:
         write_stains_file(out / STAINS_FILE, fresh)
-    vectors = {ref.id: _vectors_of(ref.id, groups[kind.name]) for kind in kinds for ref in kind.members}
+    # Made once for each group: vectors are checked when they are made.
+    made = {id(group): group.vectors for of_kind in groups.values() for group in of_kind}
+    vectors = {
+        ref.id: made[id(_group_of(ref.id, groups[kind.name]))] for kind in kinds for ref in kind.members
+    }
     return PooledStains(vectors, own, tuple(notes))
 
 
@@ -150,25 +151,46 @@ def _fingerprint(kinds: Sequence[_Kind], image: str) -> str:
     return next(kind.fingerprints[image] for kind in kinds if image in kind.fingerprints)
 
 
-def _kinds(refs: Sequence[SlideRef], settings: Settings, whole_tissue: bool) -> list[_Kind]:
+def _kinds(
+    refs: Sequence[SlideRef], settings: Settings, whole_tissue: bool, probes: Mapping[str, Probe]
+) -> list[_Kind]:
     """Sort images by their kind; those that cannot be opened are left to their jobs, which report them."""
     kinds: dict[str, _Kind] = {}
     for ref in refs:
         # QuPath's own vectors, if set, apply to that image and are never pooled.
         if ref.stains is not None:
             continue
-        try:
-            with open_image(ref) as slide:
-                name = stain_kind(ref, slide)
-                kind = kinds.setdefault(name, _Kind(name))
-                kind.members.append(ref)
-                has_size = (ref.pixel_size_um or slide.pixel_size_um) is not None
-                # Without a pixel size an image is refused, and gives no vectors either.
-                if has_size and (whole_tissue or tumour_is_drawn(ref, slide, settings)):
-                    kind.fingerprints[ref.id] = image_fingerprint(ref.path)
-        except Her2Error:
+        look = (
+            _known(probes[ref.id], whole_tissue) if ref.id in probes else _look(ref, settings, whole_tissue)
+        )
+        if look is None:
             continue
+        name, fingerprint = look
+        kind = kinds.setdefault(name, _Kind(name))
+        kind.members.append(ref)
+        if fingerprint:
+            kind.fingerprints[ref.id] = fingerprint
     return [kinds[name] for name in sorted(kinds)]
+
+
+def _known(probe: Probe, whole_tissue: bool) -> tuple[str, str] | None:
+    """Return the kind of an image that was looked at, and its fingerprint if it is scored, see `_look`."""
+    if probe.problem:
+        return None
+    is_scored = probe.pixel_size_um is not None and (whole_tissue or probe.has_tumour)
+    return probe.kind, probe.fingerprint if is_scored else ""
+
+
+def _look(ref: SlideRef, settings: Settings, whole_tissue: bool) -> tuple[str, str] | None:
+    """Return the kind of an image, and its fingerprint if it is scored, else ""; None where it cannot be opened."""
+    try:
+        with open_image(ref) as slide:
+            # Without a pixel size an image is refused, and gives no vectors either.
+            has_size = (ref.pixel_size_um or slide.pixel_size_um) is not None
+            is_scored = has_size and (whole_tissue or tumour_is_drawn(ref, slide, settings))
+            return stain_kind(ref, slide), image_fingerprint(ref.path) if is_scored else ""
+    except Her2Error:
+        return None
 
 
 def _sampled(kind: _Kind) -> list[SlideRef]:
@@ -283,5 +305,10 @@ def _group_notes(kind: _Kind, groups: list[KeptGroup], own: Mapping[str, StainDi
 
 
 def _vectors_of(image: str, groups: Sequence[KeptGroup]) -> StainVectors:
-    """Return the vectors of an image: those of its group, or of the largest group where it was not sampled."""
-    return next((group.vectors for group in groups if image in group.members), groups[0].vectors)
+    """Return the vectors of an image."""
+    return _group_of(image, groups).vectors
+
+
+def _group_of(image: str, groups: Sequence[KeptGroup]) -> KeptGroup:
+    """Return the group of an image; the largest one where it was not sampled."""
+    return next((group for group in groups if image in group.members), groups[0])

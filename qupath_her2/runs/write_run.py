@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qupath_her2.config import settings_as_dict
 from qupath_her2.project.exchange.cell_files import write_cells
 from qupath_her2.project.exchange.images import exchange_root
@@ -185,6 +187,7 @@ def _record(
                 "cut": cut_entries(finished.context.cut),
                 **_stated(finished),
                 **_profile(finished),
+                **_staining(finished),
                 **({DELETED: deleted_entries(inputs.deleted)} if inputs.deleted else {}),
             },
         },
@@ -235,6 +238,28 @@ def _profile(finished: FinishedImage) -> dict[str, Any]:
     """Return the chosen cut-points for ``run.json``; empty where no profile was asked for."""
     chosen = finished.context.profile
     return {} if chosen is None else {"profile": chosen.stored}
+
+
+#: {name in ``run.json``: measurement} of the staining, by whose medians slides of a cohort are compared.
+_STAINING = {
+    "cytoplasm_dab_od": "HER2: Cytoplasm DAB OD mean",
+    "membrane_dab_od": "HER2: Membrane DAB OD mean",
+}
+
+
+def _staining(finished: FinishedImage) -> dict[str, Any]:
+    """Return the medians of the cells' staining for ``run.json``; empty where no cell was measured."""
+    table = finished.table
+    at = {
+        name: table.measurement_names.index(m)
+        for name, m in _STAINING.items()
+        if m in table.measurement_names
+    }
+    if not at or not len(table):
+        return {}
+    columns = {name: table.measurements[:, column] for name, column in at.items()}
+    known = {name: column[np.isfinite(column)] for name, column in columns.items()}
+    return {"staining": {name: round(float(np.median(one)), 4) for name, one in known.items() if len(one)}}
 
 
 def cell_counts(finished: FinishedImage) -> dict[str, int]:

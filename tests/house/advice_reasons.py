@@ -14,6 +14,7 @@ _RECIPE = "A remark on how a recipe differs from its paper; tests/house/test_fla
 
 #: {piece of a text: why it is no advice on a fault}.
 NOT_ADVICE = {
+    '{} --shard "$((SLURM_ARRAY_TASK_ID + 1))/{}"': "A command of a script; tests/unit/batch/test_slurm.py reads it.",
     "status  no rounds in {} yet. Next: qupath-her2 review collect {}": (
         "The closing line of a verb; tests/unit/cli/test_review.py runs it."
     ),
@@ -50,6 +51,15 @@ TYPED_ELSEWHERE = {
     "cases in both training and test; cases are split anew. --split as-published keeps it.": (
         "tests/unit/patches/datasets/test_loaders.py::"
         "test_a_published_split_that_leaks_a_known_case_is_made_anew_unless_asked_for"
+    ),
+    "has no plan of a batch ({}). Plan first: qupath-her2 batch FOLDER --dry-run.": (
+        "tests/unit/cli/test_batch.py::test_shards_need_a_plan_and_finish_writes_the_tables"
+    ),
+    "Not scored yet: run qupath-her2 batch again.": (
+        "tests/unit/cli/test_batch.py::test_finishing_before_the_end_lists_what_is_missing"
+    ),
+    "submitted; progress: qupath-her2 status": (
+        "tests/integration/test_batch_slurm.py::test_an_array_is_submitted_watched_and_finished"
     ),
     "no tumour region lies in any TMA core: redraw them in QuPath, or delete all tumour regions to score whole cores": (
         "tests/unit/runs/test_unscored_regions.py::test_tumour_outside_all_cores_is_refused_and_says_so"
@@ -251,6 +261,18 @@ UNTYPED = {
     "pip install --force-reinstall openslide-bin": _INSTALLATION,
     "--cells {} needs the package '{}', which is not installed: pip install {}": _INSTALLATION,
     "Run again with fewer --workers; finished images are kept.": "Needs a machine that runs out of memory.",
+    # Batches.
+    "The plan in '{}' is of version {}. Plan again with this one: qupath-her2 batch FOLDER --dry-run.": (
+        "Needs two versions; tests/unit/cli/test_batch.py plans again by the same command."
+    ),
+    "The plan in '{}' is damaged. Plan again: qupath-her2 batch FOLDER --dry-run.": (
+        "Damage by hand; tests/unit/cli/test_batch.py plans again by the same command."
+    ),
+    "Look at the slide, then try again with --retry-failed.": (
+        "Needs a machine that goes down five times; tests/contracts/test_executors.py tries failed images again."
+    ),
+    "Log in to one that is, or leave --executor slurm out.": "Needs another machine.",
+    "--what predict needs a network: pass --model CKPT.": _NETWORK,
     "unexpected {}: {}. Please report it with the output of --debug.": "An error that is a fault of the program.",
     "The run '{}' holds no cells. Score the image by cells: qupath-her2 run.": _HIDDEN,
     "'{}' is damaged ({}); score the image again with --force (run or predict).": _HIDDEN,

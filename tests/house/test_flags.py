@@ -30,6 +30,22 @@ FOREIGN = {
     "--upgrade": "pip install",
     "--force-reinstall": "pip install",
     "--nproc-per-node": "torchrun",
+    **dict.fromkeys(
+        (
+            *(
+                "--cpus-per-task",
+                "--dependency",
+                "--job-name",
+                "--mem",
+                "--open-mode",
+                "--output",
+                "--parsable",
+            ),
+            *("--partition", "--requeue", "--signal", "--time"),
+        ),
+        "sbatch",
+    ),
+    **dict.fromkeys(("--noheader", "--jobs"), "squeue"),
 }
 
 FLAG = r"(?<![\w-])--[a-z][a-z0-9-]*(?<!-)"

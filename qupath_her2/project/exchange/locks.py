@@ -1,8 +1,10 @@
 """Image locks: one worker per image, by a lock file created with O_CREAT | O_EXCL (atomic on network disks too).
 
-The lock of a dead process is taken over. On the same machine the operating system knows whether the process is alive;
-a lock from another machine counts as dead once it has not been touched for `STALE_AFTER_S`, so holders touch their
-lock from time to time (`ImageLock.touch`). ``fcntl`` locks would be simpler but are unreliable on network drives.
+A lock is a lease. While it is held, a thread renews its time stamp every `BEAT_S`; a lock from another machine that
+was silent for `STALE_AFTER_S` is taken over. On the same machine the operating system knows at once whether the holder
+is alive. Silence is measured by the clock of the file server, which makes the time stamps: clocks of machines differ. A
+holder that was taken for dead, because its machine was suspended or cut off, finds out before its result gets its final
+name (`ImageLock.check`). ``fcntl`` locks would be simpler but are unreliable on network drives.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +27,13 @@ from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.image_ids import image_folder
 from qupath_her2.project.exchange.writing import output_errors
 
-__all__ = ["STALE_AFTER_S", "ImageBusyError", "ImageLock", "lock_image"]
+__all__ = ["BEAT_S", "STALE_AFTER_S", "ImageBusyError", "ImageLock", "is_locked", "lock_image"]
 
-#: Age in seconds after which an untouched lock of another machine counts as dead; a slide takes minutes to score.
-STALE_AFTER_S = 3600.0
+#: A held lock is renewed this often, seconds.
+BEAT_S = 60.0
+#: Silence in seconds after which the lock of another machine counts as dead: 15 beats, since a network drive may hang
+#: for minutes and NFS shows time stamps up to a minute late.
+STALE_AFTER_S = 15 * BEAT_S
 # Processes that compete to take over a dead lock are serialised by a second lock, held for milliseconds.
 _TAKEOVER_STALE_S = 60.0
 # A lock file is filled within milliseconds of its creation; an empty one this old was left by a killed process.
@@ -47,8 +54,17 @@ class ImageLock:
     token: str
 
     def touch(self) -> None:
-        """Show that the holder is alive; call it at least every `STALE_AFTER_S` seconds."""
-        os.utime(self.path)
+        """Show that the holder is alive, where the lock is still its own."""
+        if self._is_ours():
+            os.utime(self.path)
+
+    def check(self) -> None:
+        """Raise ImageBusyError where another worker took this one for dead and holds the lock now."""
+        if not self._is_ours():
+            raise ImageBusyError(_busy_message(self.image, _read(self.path), self.path))
+
+    def _is_ours(self) -> bool:
+        return (_read(self.path) or {}).get("token") == self.token
 
 
 @contextlib.contextmanager
@@ -81,12 +97,32 @@ def lock_image(her2: Path, image: str) -> Iterator[ImageLock]:
     with output_errors(results):
         results.mkdir(parents=True, exist_ok=True)
         token = _acquire(path, image)
+    lock, done = ImageLock(her2, image, path, token), threading.Event()
+    beat = threading.Thread(target=_beat, args=(lock, done), name=f"lock of {image}", daemon=True)
+    beat.start()
     try:
-        yield ImageLock(her2, image, path, token)
+        yield lock
     finally:
+        done.set()
+        beat.join()
         # If another worker took us for dead and took the lock over, the file is theirs.
-        if (_read(path) or {}).get("token") == token:
+        if lock._is_ours():
             path.unlink(missing_ok=True)
+
+
+def _beat(lock: ImageLock, done: threading.Event) -> None:
+    """Renew a lock until `done`, whatever the worker's main thread computes meanwhile."""
+    while not done.wait(BEAT_S):
+        # The drive may be away for a moment; if it stays away, the worker itself says so when it writes.
+        with contextlib.suppress(OSError):
+            lock.touch()
+
+
+def is_locked(her2: Path, image: str) -> bool:
+    """Return whether a live worker holds the lock of an image."""
+    path = image_folder(her2, image).with_name(f"{image}.lock")
+    holder = _read(path)
+    return path.exists() and not _is_dead(path, holder)
 
 
 def _acquire(path: Path, image: str) -> str:
@@ -138,9 +174,8 @@ def _create(path: Path, token: str) -> bool:
 
 def _content(token: str) -> bytes:
     pid = os.getpid()
-    return json.dumps(
-        {"host": socket.gethostname(), "pid": pid, "born": _start_time(pid), "token": token}
-    ).encode()
+    holder = {"host": socket.gethostname(), "space": _pid_space(), "pid": pid, "born": _start_time(pid)}
+    return json.dumps({**holder, "token": token}).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -156,8 +191,9 @@ def _is_dead(path: Path, holder: dict[str, Any] | None) -> bool:
     if holder is None or not isinstance(holder.get("pid"), int):
         # Killed between creating the file and filling it, unless it is so young that it may yet be filled.
         return _UNFINISHED_AFTER_S < abs(_age_s(path)) < float("inf")
-    if holder.get("host") != socket.gethostname():
-        return _age_s(path) > STALE_AFTER_S
+    # Containers may share the name of their host, and not its processes.
+    if holder.get("host") != socket.gethostname() or holder.get("space", "") not in ("", _pid_space()):
+        return _silence_s(path) > STALE_AFTER_S
     pid = holder["pid"]
     return not _is_alive(pid) or _start_time(pid) != holder.get("born")
 
@@ -167,6 +203,28 @@ def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
+
+
+def _silence_s(path: Path) -> float:
+    """Return for how long a lock was not renewed, by the clock that made its time stamp; 0 where nobody can tell."""
+    try:
+        # Opened, not only looked at: that is when NFS fetches attributes anew.
+        with (
+            tempfile.NamedTemporaryFile(dir=path.parent, prefix="clock-", suffix=".tmp") as probe,
+            path.open("rb") as file,
+        ):
+            return os.fstat(probe.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _pid_space() -> str:
+    """Return what tells apart the process numbers of two machines or containers; "" where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _is_alive(pid: int) -> bool:

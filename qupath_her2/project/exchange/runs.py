@@ -100,6 +100,8 @@ def new_run(lock: ImageLock, input_hash: str, *, make_current: bool = True) -> I
         The run cannot be written (read-only folder, full disk …); nothing of it is left.
     ExchangeError
         The block ended without `finish`.
+    ImageBusyError
+        Another worker took the lock over meanwhile.
     """
     folder = image_folder(lock.her2, lock.image)
     with output_errors(folder):
@@ -114,6 +116,8 @@ def new_run(lock: ImageLock, input_hash: str, *, make_current: bool = True) -> I
             raise ExchangeError(
                 f"Run {run} of '{lock.image}' was not finished: call finish(record) at the end of the block."
             )
+        # A worker that was taken for dead must not overwrite what its successor wrote.
+        lock.check()
         with output_errors(writer.final):
             _seal(writer, writer.record)
     # Ctrl-C must not leave half a run either.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -137,6 +138,8 @@ class BaseSlide(ABC):
         Centre of the scan from the centre of the glass slide, (x, y), nm; None if the file states none.
     notes
         Sentences for the user on how the file was read.
+    read_s
+        Seconds spent on reading and decoding so far, over all threads.
     """
 
     reader: str = ""
@@ -160,6 +163,7 @@ class BaseSlide(ABC):
         self.level_is_exact = level_is_exact or tuple(d == int(d) for d in self.level_downsamples)
         self.pixel_size_x_um, self.pixel_size_y_um = pixel_size_um
         self._closed = False
+        self.read_s = 0.0
 
     @property
     def width(self) -> int:
@@ -218,6 +222,7 @@ class BaseSlide(ABC):
         if x1 <= x0 or y1 <= y0:
             return np.full((height, width, 3), 255, np.uint8)
         # Readers decode only the part inside the level; the rest of the window stays white.
+        start = time.perf_counter()
         try:
             pixels = self._decode(level, x0, y0, x1 - x0, y1 - y0)
         except ImageReadError:
@@ -228,6 +233,7 @@ class BaseSlide(ABC):
                 error or type(error).__name__,
                 "The file may be damaged: copy or export it again.",
             ) from error
+        self.read_s += time.perf_counter() - start
         if pixels.shape == (height, width, 3):
             return pixels
         out = np.full((height, width, 3), 255, np.uint8)

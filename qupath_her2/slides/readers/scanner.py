@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,7 @@ import openslide
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["scanner_name", "stated_properties"]
+__all__ = ["scan_date", "scanner_name", "scanner_of", "stated_properties"]
 
 #: Properties that name a device or its model, in the words of each vendor; the most particular first.
 _PROPERTIES = (
@@ -25,6 +28,21 @@ _PROPERTIES = (
     "dicom.ManufacturerModelName",
     "tiff.Model",
 )
+#: Properties that hold the date of the scan, in the words of each vendor.
+_DATES = (
+    "aperio.Date",
+    "hamamatsu.Created",
+    "leica.creation-date",
+    "mirax.GENERAL.SLIDE_CREATIONDATETIME",
+    "philips.DICOM_ACQUISITION_DATETIME",
+    "ventana.ScanDate",
+    "dicom.AcquisitionDateTime",
+    "dicom.ContentDate",
+    "tiff.DateTime",
+)
+_YEAR_FIRST = re.compile(r"(?P<y>(?:19|20)\d\d)[-/:.]?(?P<m>\d\d)[-/:.]?(?P<d>\d\d)")
+#: Aperio's order: month, day, year of two or four digits.
+_MONTH_FIRST = re.compile(r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>(?:19|20)?\d\d)")
 #: Formats of any origin, whose names say nothing about a scanner.
 _ANY_ORIGIN = frozenset({"generic-tiff", ""})
 
@@ -42,7 +60,19 @@ def scanner_name(path: Path) -> str:
     str
         Vendor of the format, and device or model where stated. Flat images and exported TIFFs name none.
     """
-    return _name(stated_properties(path))
+    return scanner_of(stated_properties(path))
+
+
+def scan_date(properties: Mapping[str, str]) -> str:
+    """Return the date of the scan as ``2026-11-30``, from a file's properties; "" where none of them holds a date."""
+    for text in (properties[key] for key in _DATES if properties.get(key)):
+        match = _YEAR_FIRST.search(text) or _MONTH_FIRST.search(text)
+        if match is None:
+            continue
+        year, month, day = (int(match[part]) for part in "ymd")
+        with contextlib.suppress(ValueError):
+            return datetime.date(year + 2000 * (year < 100), month, day).isoformat()
+    return ""
 
 
 def stated_properties(path: Path) -> Mapping[str, str]:
@@ -55,7 +85,8 @@ def stated_properties(path: Path) -> Mapping[str, str]:
         return {}
 
 
-def _name(properties: Mapping[str, str]) -> str:
+def scanner_of(properties: Mapping[str, str]) -> str:
+    """Return the scanner that a file's properties name, see `scanner_name`."""
     vendor = properties.get("openslide.vendor", "")
     device = next((properties[key].strip() for key in _PROPERTIES if properties.get(key, "").strip()), "")
     known = "" if vendor in _ANY_ORIGIN else vendor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qupath_her2.config import Settings
+    from qupath_her2.models.encoders import Encoder
+    from qupath_her2.models.settings import PredictSettings
 
 __all__ = [
     "EmbeddedFolder",
     "embed_images",
     "embed_missing",
+    "embed_one",
     "embedded_part",
     "feature_folder",
     "patches_of_tissue",
@@ -112,32 +116,75 @@ def embed_images(
     """
     encoder = load_encoder(settings.embed.encoder, weights, seed=settings.patches.seed)
     words = f"{encoder.name} ({encoder.weights})"
-    embedder: Embedder | None = None
     embedded: list[EmbeddedSlide] = []
     left_out: list[str] = []
     n_up_to_date = 0
     for number, image in enumerate(images):
+        tell = None if progress is None else _teller(progress, image.name, number, len(images))
         try:
-            manifest = patches_of_tissue(image, settings)
+            done = embed_one(image, settings, folder, encoder, force=force, progress=tell)
         except (ImageReadError, PatchError) as error:
             left_out.append(str(error))
             continue
-        if len(manifest) == 0:
-            left_out.append(
-                f"Image '{image.name}' has no patch of tissue at {settings.embed.target_um_px:g} µm/px."
-            )
-            continue
-        path = folder / f"{image.id}.h5"
-        digest = features_hash(manifest, encoder, settings.embed.tissue)
-        if not force and _is_up_to_date(path, digest):
+        if done is None:
             n_up_to_date += 1
-            continue
-        # Prepared only where there is something to do.
-        embedder = embedder or Embedder(encoder, settings.predict, settings.embed.patch_size_px)
-        with PatchPixels(manifest) as pixels:
-            tell = None if progress is None else _teller(progress, image.name, number, len(images))
-            embedded.append(embed_slide(embedder, manifest, pixels, path, digest, progress=tell))
+        else:
+            embedded.append(done)
     return EmbeddedFolder(folder, tuple(embedded), n_up_to_date, tuple(left_out), words)
+
+
+def embed_one(
+    image: SourceImage,
+    settings: Settings,
+    folder: Path,
+    encoder: Encoder,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> EmbeddedSlide | None:
+    """Embed the tissue of one image, and write its feature file.
+
+    Parameters
+    ----------
+    image
+        The image.
+    settings, folder, force
+        As for `embed_images`.
+    encoder
+        From `models.encoders.load_encoder`.
+    progress
+        Called with patches done and patches of the image.
+
+    Returns
+    -------
+    EmbeddedSlide | None
+        None where the file is up to date.
+
+    Raises
+    ------
+    ImageReadError
+        The image cannot be read.
+    PatchError
+        It has no pixel size, its pixels are too coarse, or it has no patch of tissue.
+    """
+    manifest = patches_of_tissue(image, settings)
+    if len(manifest) == 0:
+        raise PatchError(
+            f"Image '{image.name}' has no patch of tissue at {settings.embed.target_um_px:g} µm/px."
+        )
+    path = folder / f"{image.id}.h5"
+    digest = features_hash(manifest, encoder, settings.embed.tissue)
+    if not force and _is_up_to_date(path, digest):
+        return None
+    with PatchPixels(manifest) as pixels:
+        embedder = _embedder(encoder, settings.predict, settings.embed.patch_size_px)
+        return embed_slide(embedder, manifest, pixels, path, digest, progress=progress)
+
+
+# Prepared only where there is something to do, and once for all images: encoders are compared by identity.
+@functools.lru_cache(maxsize=1)
+def _embedder(encoder: Encoder, settings: PredictSettings, patch_size_px: int) -> Embedder:
+    return Embedder(encoder, settings, patch_size_px)
 
 
 def _teller(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qupath_her2.batch.local import JobEvent
+from qupath_her2.batch.job import JobEvent
 from qupath_her2.batch.score_folder import failures, score_folder
 from qupath_her2.errors import Her2Error
 

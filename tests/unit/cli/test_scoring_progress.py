@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qupath_her2.batch.local import JobEvent
+from qupath_her2.batch.job import JobEvent
 from qupath_her2.cli.scoring import show_table
 from qupath_her2.cli.scoring_progress import BarView, LineView
 from qupath_her2.records import ImageResult

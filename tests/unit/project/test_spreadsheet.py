@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qupath_her2.project import spreadsheet
 from qupath_her2.project.spreadsheet import csv_bytes, spreadsheet_text
 
 
@@ -23,6 +24,11 @@ def test_no_text_becomes_a_formula_or_breaks_the_line(text: str) -> None:
     assert len(safe.splitlines()) <= 1
     assert spreadsheet_text("0") == "0"
     assert [spreadsheet_text(score) for score in ("1+", "2+", "3+")] == ["1+", "2+", "3+"]
+
+
+@given(st.from_regex(spreadsheet._PLAIN, fullmatch=True))
+def test_plain_cells_are_what_escaping_would_leave_alone(text: str) -> None:
+    assert spreadsheet._escaped(text) == text == spreadsheet_text(text)
 
 
 @pytest.mark.parametrize(

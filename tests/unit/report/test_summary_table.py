@@ -8,10 +8,12 @@ import pytest
 from qupath_her2.records import CELL_CLASSES, CaseInfo, Score, SlideScore
 from qupath_her2.report.summary_table import (
     SUMMARY_COLUMNS,
+    Staining,
     SummaryRow,
     lists_failures,
     percent,
     proposed_note,
+    recorded_staining,
     short_class,
     shown_score,
     summary_csv,
@@ -126,3 +128,9 @@ def test_the_first_sentence_counts_images_that_nobody_confirmed(
         return SlideScore(status, None, "", "", regions={"a": region})  # type: ignore[arg-type]
 
     assert proposed_note(map(one, scores)) == sentence
+
+
+def test_runs_of_earlier_versions_say_less_of_their_staining() -> None:
+    used = {"stains": {"background_rgb": [240, 240, 234]}, "staining": {"membrane_dab_od": 0.4}}
+    assert recorded_staining(used) == Staining(238.0, None, 0.4)
+    assert recorded_staining({"stains": None}) == Staining() == recorded_staining({})

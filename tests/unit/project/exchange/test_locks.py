@@ -64,7 +64,7 @@ def test_a_reused_pid_does_not_hold_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age_s", "is_free"), [(0, False), (locks.STALE_AFTER_S + 60, True)])
-def test_the_lock_of_another_machine_is_respected_for_an_hour(
+def test_the_lock_of_another_machine_is_respected_until_it_was_silent(
     age_s: float, is_free: bool, tmp_path: Path
 ) -> None:
     write_lock(tmp_path, age_s=age_s, host="elsewhere", pid=1, born=None, token="x")
@@ -94,6 +94,61 @@ def test_touch_renews_the_lock(tmp_path: Path) -> None:
         os.utime(lock.path, (0, 0))
         lock.touch()
         assert time.time() - lock.path.stat().st_mtime < 60
+
+
+def test_a_held_lock_is_renewed_whatever_its_holder_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT_S", 0.02)
+    with lock_image(tmp_path, "7") as lock:
+        os.utime(lock.path, (0, 0))
+        end = time.monotonic() + 10
+        while lock.path.stat().st_mtime == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert time.time() - lock.path.stat().st_mtime < 60
+        # The lock of somebody else is never renewed.
+        lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
+        os.utime(lock.path, (0, 0))
+        time.sleep(0.1)
+        assert lock.path.stat().st_mtime == 0
+
+
+def test_a_container_with_the_name_of_its_host_is_another_machine(tmp_path: Path) -> None:
+    lock = {
+        "host": socket.gethostname(),
+        "space": "another kernel",
+        "pid": dead_pid(),
+        "born": None,
+        "token": "x",
+    }
+    write_lock(tmp_path, **lock)
+    assert locks.is_locked(tmp_path, "7")
+    with pytest.raises(ImageBusyError), lock_image(tmp_path, "7"):
+        pass
+    write_lock(tmp_path, age_s=locks.STALE_AFTER_S + 60, **lock)
+    assert not locks.is_locked(tmp_path, "7")
+    with lock_image(tmp_path, "7"):
+        assert locks.is_locked(tmp_path, "7")
+    assert not locks.is_locked(tmp_path, "7")
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_silence_is_measured_by_the_clock_of_the_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lock(tmp_path, host="elsewhere", pid=1, born=None, token="x")
+    # This machine's clock is a day ahead of the drive's.
+    ahead = time.time() + 86_400
+    monkeypatch.setattr(locks.time, "time", lambda: ahead)
+    assert locks.is_locked(tmp_path, "7")
+
+
+def test_a_holder_taken_for_dead_finds_out(tmp_path: Path) -> None:
+    with lock_image(tmp_path, "7") as lock:
+        lock.check()
+        lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
+        with pytest.raises(ImageBusyError, match="on elsewhere"):
+            lock.check()
 
 
 def test_a_lock_taken_over_by_another_worker_is_not_removed(tmp_path: Path) -> None:

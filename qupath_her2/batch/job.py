@@ -1,0 +1,114 @@
+"""Jobs and their progress: one image, what is done with it, and what became of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from qupath_her2.runs.options import ScoreJob
+from qupath_her2.runs.score_image import score_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qupath_her2.records import ImageResult
+    from qupath_her2.runs.types import Progress
+
+__all__ = ["Job", "JobEvent", "at_half_load", "image_file", "perform"]
+
+
+class Job(Protocol):
+    """One image and what is to be done with it; picklable, and done by `perform`."""
+
+    @property
+    def image(self) -> str:
+        """Folder name of the image in the exchange folder."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The file name that people know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Progress of one image.
+
+    Attributes
+    ----------
+    kind
+        ``started``, ``tiles`` (more tiles are done), ``finished``, or ``dropped``: given up because the run is to end,
+        with nothing left behind.
+    image
+        Folder name of the image in the exchange folder.
+    name
+        The file name that people know.
+    done_tiles, total_tiles, n_cells
+        Progress, for ``tiles``.
+    result
+        Result, for ``finished``.
+    rss_mb, peak_mb
+        Memory of the worker process after the image, and the most it ever had, MB; 0 where not measured.
+    """
+
+    kind: Literal["started", "tiles", "finished", "dropped"]
+    image: str
+    name: str
+    done_tiles: int = 0
+    total_tiles: int = 0
+    n_cells: int = 0
+    result: ImageResult | None = None
+    rss_mb: float = 0.0
+    peak_mb: float = 0.0
+
+
+@functools.singledispatch
+def perform(job: Job, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    """Do a job: idempotent, whole or not at all, and any failure is its result.
+
+    Parameters
+    ----------
+    job
+        The job; its type says what is done.
+    progress
+        Called with tiles done, tiles in total, cells so far; may raise KeyboardInterrupt to cancel.
+    threads
+        Threads for this image; the result does not depend on their number.
+
+    Returns
+    -------
+    ImageResult
+        Never raises but for a cancel, and where the job asks for tracebacks.
+    """
+    raise TypeError(f"no job: {job!r}")
+
+
+@perform.register(ScoreJob)
+def _score(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    return score_image(job, progress=progress, threads=threads)
+
+
+@functools.singledispatch
+def at_half_load(job: Job) -> Job:
+    """Return the job with batches of half the size, for another try after memory ran out; its result is the same."""
+    return job
+
+
+@at_half_load.register(ScoreJob)
+def _(job: ScoreJob) -> Job:
+    predict = job.settings.predict
+    half = replace(predict, batch_size=max(1, predict.batch_size // 2))
+    return replace(job, settings=replace(job.settings, predict=half))
+
+
+@functools.singledispatch
+def image_file(job: Job) -> Path | None:
+    """Return the image file of a job, to read it ahead; None where there is none."""
+    return None
+
+
+@image_file.register(ScoreJob)
+def _(job: ScoreJob) -> Path:
+    return job.ref.path
