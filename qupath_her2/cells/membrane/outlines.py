@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.membrane.territory import nearest_nucleus_map
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, closed_path, radius_at
+from qupath_her2.cells.nuclei.star_contours import (
+    FAST_MATH,
+    MAX_STEP,
+    closed_path,
+    place_rays,
+    radius_at,
+    read_rays,
+)
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 
@@ -36,6 +43,9 @@ N_SECTORS = 36
 
 #: No neighbouring nucleus in this direction.
 NO_NEIGHBOUR = -1
+
+#: Beyond every radius, px.
+_NEVER = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,74 +102,70 @@ class Outlines:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _ray_gain(
-    ridge: Plane,
+def _neighbour_on_ray(
     territory: NDArray[np.int32],
     distance: Plane,
     own: int,
-    x: float,
-    y: float,
-    cosine: float,
-    sine: float,
-    nucleus_px: float,
+    start: tuple[float, float],
+    along: tuple[float, float],
+    step: float,
+    nearest: float,
+    farthest: float,
+    per: int,
+) -> tuple[int, float, float]:
+    """Return the first neighbour met between two radii, and the radii at which its territory and any nucleus begin.
+
+    `NO_NEIGHBOUR` and `_NEVER` where there is none. `territory` and `distance` have one pixel per `per` pixels.
+    """
+    height, width = territory.shape
+    neighbour, border = NO_NEIGHBOUR, _NEVER
+    for r in range(int(nearest / step), int(farthest / step) + 1):
+        radius = (r + 1) * step
+        # Inside the own nucleus pixels of the coarse map may belong to a neighbour by rounding alone.
+        if radius <= nearest or radius > farthest:
+            continue
+        column = min(max(int((start[0] + radius * along[0] + 0.5) / per), 0), width - 1)
+        row = min(max(int((start[1] + radius * along[1] + 0.5) / per), 0), height - 1)
+        met = territory[row, column]
+        if met != own and met != NO_NEIGHBOUR:
+            if neighbour == NO_NEIGHBOUR:
+                neighbour, border = met, radius
+            if distance[row, column] <= 0:
+                return neighbour, border, radius
+    return neighbour, border, _NEVER
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _fill_gain(
+    ridge: NDArray[np.float32],
+    crossed: NDArray[np.float32],
+    walls: NDArray[np.float32],
     step: float,
     lag: int,
     prices: NDArray[np.float32],
-    per: int,
     gain: NDArray[np.float32],
-) -> int:
-    """Fill the gain along one ray; return the neighbour met within reach.
+) -> None:
+    """Fill the polar image of one cell, (A, R): the ridges along its rays, (R, A), less all prices.
 
-    `territory` and `distance` have one pixel per `per` pixels of `ridge`; a crossed
-    ridge counts `lag` steps later.
+    `walls` are the expected radius of each sector, the nearest and the farthest, (3, A). `crossed` is work space,
+    (R + lag, A), whose first `lag` rows are 0: a crossed ridge counts `lag` steps later, since a membrane has a width,
+    and its own near side must not count against it.
     """
-    expansion, reach, crossing, place_price, noise = prices[0], prices[1], prices[2], prices[3], prices[4]
-    height, width = territory.shape
-    n_radii = len(gain)
-    border = -1.0
-    blocked = 1e9
-    neighbour = NO_NEIGHBOUR
-    for r in range(n_radii):
-        radius = (r + 1) * step
-        px, py = x + radius * cosine, y + radius * sine
-        gain[r] = bilinear(ridge, px, py)
-        column = min(max(int((px + 0.5) / per), 0), width - 1)
-        row = min(max(int((py + 0.5) / per), 0), height - 1)
-        # Inside the own nucleus pixels of the coarse map may belong to a neighbour by rounding alone.
-        if (
-            radius > nucleus_px + 0.5
-            and territory[row, column] != own
-            and territory[row, column] != NO_NEIGHBOUR
-        ):
-            if border < 0:
-                border = radius
-                neighbour = territory[row, column]
-            if distance[row, column] <= 0 and radius < blocked:
-                blocked = radius
-    # A nucleus beyond the reach of this cell does not share its membrane.
-    if border < 0 or border > nucleus_px + reach:
-        neighbour = NO_NEIGHBOUR
-    expected = nucleus_px + expansion
-    if 0 < border < expected:
-        expected = border
-    nearest, farthest = nucleus_px + 0.5, min(nucleus_px + reach, blocked)
-    crossed = np.zeros(n_radii, np.float32)
-    total = 0.0
-    for r in range(n_radii):
-        radius = (r + 1) * step
-        if radius >= nearest - 1:
-            total += max(gain[r] - noise, 0.0) * step
-        # What was crossed counts `lag` steps later: a membrane has a width, and its own near side must not
-        # count against it.
-        crossed[r] = total
-        value = gain[r] - place_price * abs(radius - expected)
-        if r >= lag:
-            value -= crossing * crossed[r - lag]
-        # Soft walls: an outline through the own nucleus or a neighbour's is costly, but must stay possible, since
-        # every sector needs some radius (nuclei may touch).
-        value -= 0.15 * (max(nearest - radius, 0.0) + max(radius - farthest, 0.0))
-        gain[r] = value
-    return neighbour
+    crossing, place_price, noise = prices[2], prices[3], prices[4]
+    expected, nearest, farthest = walls[0], walls[1], walls[2]
+    width = np.float32(step)
+    for r in range(len(ridge)):
+        radius = np.float32(r + 1) * width
+        before, now = crossed[max(r + lag - 1, 0)], crossed[r + lag]
+        for a in range(len(expected)):
+            counts = np.float32(1) if radius >= nearest[a] - 1 else np.float32(0)
+            now[a] = before[a] + counts * max(ridge[r, a] - noise, np.float32(0)) * width
+        for a in range(len(expected)):
+            # Soft walls: an outline through the own nucleus or a neighbour's is costly, but must stay possible, since
+            # every sector needs some radius (nuclei may touch).
+            beyond = max(nearest[a] - radius, np.float32(0)) + max(radius - farthest[a], np.float32(0))
+            price = place_price * abs(radius - expected[a]) + crossing * crossed[r, a]
+            gain[a, r] = ridge[r, a] - price - np.float32(0.15) * beyond
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -178,27 +184,39 @@ def _outlines(
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Trace all outlines; radii in pixels and the neighbours met."""
-    n = len(nuclei)
-    # Work space shared by all cells.
+    n, polar = len(nuclei), (n_radii, n_sectors)
     radii = np.empty((n, n_sectors), np.float32)
     neighbour = np.empty((n, n_sectors), np.int32)
+    # Work space shared by all cells.
+    profile, index = np.empty(polar, np.float32), np.empty(polar, np.int32)
+    u, v = np.empty(polar, np.float32), np.empty(polar, np.float32)
+    crossed, walls = np.zeros((n_radii + lag, n_sectors), np.float32), np.empty((3, n_sectors), np.float32)
     gain = np.empty((n_sectors, n_radii), np.float32)
-    best = np.empty((n_sectors + n_sectors // 2, n_radii), np.float32)
-    back = np.empty((n_sectors + n_sectors // 2, n_radii), np.int32)
+    best = np.empty((n_sectors + 1, n_radii + 2 * MAX_STEP), np.float32)
+    back = np.empty((n_sectors + 1, n_radii), np.int32)
     path = np.empty(n_sectors, np.int32)
+    expansion, reach = prices[0], prices[1]
+    angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
+    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    x, y = np.empty(n_sectors, np.float32), np.empty(n_sectors, np.float32)
     for k in range(n):
+        centre = (centres[k, 0], centres[k, 1])
+        x[:], y[:] = centre
         for a in range(n_sectors):
-            turn = a / n_sectors
-            cosine = math.cos(2 * math.pi * turn)
-            sine = math.sin(2 * math.pi * turn)
-            nucleus = radius_at(nuclei[k], turn)
-            neighbour[k, a] = _ray_gain(
-                ridge, territory, distance, k, centres[k, 0], centres[k, 1], cosine, sine,
-                nucleus, step, lag, prices, per, gain[a],
-            )  # fmt: skip
-        # At most two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the
-        # circle, enough for the corners of polygonal cells.
-        closed_path(gain, step_price, 2, best, back, path)
+            nucleus = radius_at(nuclei[k], a / n_sectors)
+            # A nucleus beyond the reach of this cell does not share its membrane.
+            farthest = min(nucleus + reach, n_radii * step)
+            neighbour[k, a], border, blocked = _neighbour_on_ray(
+                territory, distance, k, centre, (cosine[a], sine[a]), step, nucleus + 0.5, farthest, per
+            )
+            walls[0, a] = min(border, nucleus + expansion)
+            walls[1, a], walls[2, a] = nucleus + 0.5, min(blocked, nucleus + reach)
+        place_rays(ridge.shape, x, y, cosine, sine, (step, step), index, u, v)
+        read_rays(ridge.reshape(-1), ridge.shape[1], index, u, v, profile)
+        _fill_gain(profile, crossed, walls, step, lag, prices, gain)
+        # Two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the circle,
+        # enough for the corners of polygonal cells.
+        closed_path(gain, step_price, MAX_STEP, best, back, path)
         for a in range(n_sectors):
             radii[k, a] = (path[a] + 1) * step
     return radii, neighbour

@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, radius_at
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, place_rays, radius_at, read_rays
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Range, check_settings
 
@@ -99,23 +99,16 @@ def _half_width(profile: NDArray[np.float32], top: int, base: float, direction: 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _ray(
-    dab: Plane,
-    x: float,
-    y: float,
-    cosine: float,
-    sine: float,
+    profile: NDArray[np.float32],
     nucleus_px: float,
     radius_px: float,
     step: float,
     px: NDArray[np.float32],
-    profile: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Read one ray into `out`; distances in px and readings in the order of `RadialProfiles`."""
+    """Read the DAB along one ray into `out`; distances in px and readings in the order of `RadialProfiles`."""
     inside, outside, base, nucleus_gap, membrane_gap = px[0], px[1], px[2], px[3], px[4]
     n = len(profile)
-    for r in range(n):
-        profile[r] = bilinear(dab, x + r * step * cosine, y + r * step * sine)
     first = max(int((radius_px - inside) / step + 0.5), 0)
     last = min(int((radius_px + outside) / step + 0.5), n - 1)
     top = first
@@ -160,6 +153,12 @@ def _ray(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _samples(radius_px: float, px: NDArray[np.float32], step: float) -> int:
+    """Return the number of samples of a ray that reaches beyond an outline of that radius."""
+    return int((radius_px + px[1] + px[2]) / step) + 2
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _read_rays(
     dab: Plane,
     centres: NDArray[np.float64],
@@ -173,17 +172,26 @@ def _read_rays(
     n, n_sectors = radii.shape
     found = np.empty((N_READINGS, n, n_sectors), np.float32)
     out = np.empty(N_READINGS, np.float32)
-    # One buffer for the longest ray; each ray uses the part it needs.
-    longest = radii.max() if n else 0.0
-    profile = np.empty(int((longest + px[1] + px[2]) / step) + 2, np.float32)
+    # Work space for the longest ray; a cell uses the part it needs.
+    longest = float(radii.max()) if n else 0.0
+    samples = (_samples(longest, px, step), n_sectors)
+    index, profiles = np.empty(samples, np.int32), np.empty(samples, np.float32)
+    u, v = np.empty(samples, np.float32), np.empty(samples, np.float32)
+    profile = np.empty(samples[0], np.float32)
+    angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
+    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    x, y = np.empty(n_sectors, np.float32), np.empty(n_sectors, np.float32)
     for k in range(n):
+        x[:], y[:] = centres[k, 0], centres[k, 1]
+        used = _samples(radii[k].max(), px, step)
+        place_rays(dab.shape, x, y, cosine, sine, (0.0, step), index[:used], u, v)
+        read_rays(dab.reshape(-1), dab.shape[1], index[:used], u, v, profiles)
         for a in range(n_sectors):
-            turn = a / n_sectors
-            cosine = math.cos(2 * math.pi * turn)
-            sine = math.sin(2 * math.pi * turn)
-            nucleus = radius_at(nuclei[k], turn)
-            used = profile[: int((radii[k, a] + px[1] + px[2]) / step) + 2]
-            _ray(dab, centres[k, 0], centres[k, 1], cosine, sine, nucleus, radii[k, a], step, px, used, out)
+            nucleus = radius_at(nuclei[k], a / n_sectors)
+            length = _samples(radii[k, a], px, step)
+            for r in range(length):
+                profile[r] = profiles[r, a]
+            _ray(profile[:length], nucleus, radii[k, a], step, px, out)
             # A ray that crosses the membrane obliquely sees it wider by 1 / cos of the angle, which follows from how
             # fast the radius changes: dr/dangle, by central difference.
             slope = (radii[k, (a + 1) % n_sectors] - radii[k, a - 1]) * n_sectors / (4 * math.pi)

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from qupath_her2.cells.nuclei.candidates import Candidates, join_candidates, stains_inside_and_around
 from qupath_her2.cells.nuclei.star_contours import (
     FAST_MATH,
-    bilinear_pair,
+    MAX_STEP,
     centroid_offsets,
     closed_path,
+    place_rays,
     polygon_areas,
+    read_rays,
 )
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
@@ -82,52 +84,48 @@ class ContourSettings:
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _fill_gain(
-    nuclear: Plane,
-    contrast: Plane,
-    x: float,
-    y: float,
+    profile: NDArray[np.float32],
+    within: NDArray[np.float32],
     radii: NDArray[np.float32],
     pad: int,
-    cosine: NDArray[np.float32],
-    sine: NDArray[np.float32],
     edge_weight: NDArray[np.float32],
     region_weight: float,
-    reach: float,
     edges: NDArray[np.float32],
     gain: NDArray[np.float32],
-    profile: NDArray[np.float32],
     inward: NDArray[np.float32],
     valleys: NDArray[np.float32],
+    running: NDArray[np.float32],
 ) -> None:
-    """Fill the polar images of one seed: `gain`, its parts `edges` and `inward`, and the depth of `valleys`."""
-    n_radii = len(radii)
-    step = radii[1] - radii[0]
-    for a in range(len(cosine)):
-        gathered = 0.0
-        # The profile extends `pad` samples beyond the radii on both sides, for the differences across the contour.
-        for k in range(n_radii + 2 * pad):
-            r = k - pad
-            radius = radii[0] + r * step
-            profile[k], inside = bilinear_pair(
-                nuclear, contrast, x + radius * cosine[a], y + radius * sine[a]
-            )
-            if 0 <= r < n_radii:
-                # Polar integral: the area of an annulus grows with its radius.
-                gathered += inside * radius * step
-                inward[a, r] = gathered
+    """Fill the polar images of one seed: `gain` (A, R), its parts `edges` and `inward`, and the depth of `valleys`.
+
+    All others are (R, A): angles lie side by side, so that each step outwards is one vector operation. `profile` and
+    `within` hold the evidence of contours and of lying inside, from `pad` samples before the first radius to `pad`
+    samples after the last; `running` is work space, (4, A).
+    """
+    n_radii, n_angles = edges.shape
+    step, weight = radii[1] - radii[0], np.float32(region_weight)
+    gathered, lowest, highest, valley = running[0], running[1], running[2], running[3]
+    for a in range(n_angles):
+        gathered[a], valley[a] = 0, 0
+        lowest[a] = highest[a] = profile[0, a]
+    for r in range(n_radii):
+        # Polar integral: the area of an annulus grows with its radius.
+        annulus, weight_here = radii[r] * step, edge_weight[r]
+        for a in range(n_angles):
+            gathered[a] += within[r + pad, a] * annulus
+            inward[r, a] = gathered[a]
+            edges[r, a] = profile[r, a] - profile[r + 2 * pad, a]
         # A valley is a dip of evidence on the way outwards, followed by a rise: a gap between two nuclei that one
         # contour would join. Vesicular nuclei have shallow ones, so its depth is a feature and no veto.
-        lowest, highest, valley = profile[0], profile[0], np.float32(0.0)
-        for r in range(n_radii):
-            gain[a, r] = region_weight * inward[a, r] / reach
-            edges[a, r] = profile[r] - profile[r + 2 * pad]
-            here = profile[r + pad]
-            lowest = min(lowest, here)
-            valley = max(valley, min(here, highest) - lowest)
-            if here > highest:
-                highest, lowest = here, here
-            valleys[a, r] = valley
-            gain[a, r] += edges[a, r] * edge_weight[r]
+        for a in range(n_angles):
+            here = profile[r + pad, a]
+            low = min(lowest[a], here)
+            valley[a] = max(valley[a], min(here, highest[a]) - low)
+            lowest[a] = here if here > highest[a] else low
+            highest[a] = max(highest[a], here)
+            valleys[r, a] = valley[a]
+        for a in range(n_angles):
+            gain[a, r] = weight * inward[r, a] + edges[r, a] * weight_here
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -139,44 +137,68 @@ def _contours(
     pad: int,
     edge_weight: NDArray[np.float32],
     region_weight: float,
-    reach: float,
     step_price: float,
     max_step: int,
     n_angles: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return the radii and edges of each contour, (N, A), and its mean evidence and valley depth, (N, 2)."""
     n, n_radii = len(centres), len(radii)
+    # Several seeds side by side where one has few angles: loops shorter than this are not vectorised.
+    together = max(N_ANGLES // n_angles, 1)
+    columns = together * n_angles
+    samples, polar = (n_radii + 2 * pad, columns), (n_radii, columns)
+    found, edge = np.empty((n, n_angles), np.float32), np.empty((n, n_angles), np.float32)
     within = np.empty((n, 2), np.float32)
-    inward = np.empty((n_angles, n_radii), np.float32)
-    valleys = np.empty((n_angles, n_radii), np.float32)
-    found = np.empty((n, n_angles), np.float32)
-    edge = np.empty((n, n_angles), np.float32)
-    edges = np.empty((n_angles, n_radii), np.float32)
-    gain = np.empty((n_angles, n_radii), np.float32)
-    profile = np.empty(n_radii + 2 * pad, np.float32)
-    best = np.empty((n_angles + n_angles // 2, n_radii), np.float32)
-    back = np.empty((n_angles + n_angles // 2, n_radii), np.int32)
+    # Work space shared by all seeds.
+    inward, valleys, edges = (
+        np.empty(polar, np.float32),
+        np.empty(polar, np.float32),
+        np.empty(polar, np.float32),
+    )
+    profile, inside, index = (
+        np.empty(samples, np.float32),
+        np.empty(samples, np.float32),
+        np.empty(samples, np.int32),
+    )
+    u, v = np.empty(samples, np.float32), np.empty(samples, np.float32)
+    x, y, running = (
+        np.empty(columns, np.float32),
+        np.empty(columns, np.float32),
+        np.empty((4, columns), np.float32),
+    )
+    gain = np.empty((columns, n_radii), np.float32)
+    best = np.empty((n_angles + 1, n_radii + 2 * MAX_STEP), np.float32)
+    back = np.empty((n_angles + 1, n_radii), np.int32)
     path = np.empty(n_angles, np.int32)
-    angle = 2 * math.pi * np.arange(n_angles) / n_angles
+    step = radii[1] - radii[0]
+    distance = (radii[0] - pad * step, step)
+    flat_nuclear, flat_contrast, width = nuclear.reshape(-1), contrast.reshape(-1), nuclear.shape[1]
+    angle = 2 * math.pi * (np.arange(columns) % n_angles) / n_angles
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    for k in range(n):
-        x, y = centres[k, 0], centres[k, 1]
+    for first in range(0, n, together):
+        for a in range(columns):
+            # The last group is filled up with the last seed.
+            x[a], y[a] = centres[min(first + a // n_angles, n - 1)]
+        place_rays(nuclear.shape, x, y, cosine, sine, distance, index, u, v)
+        read_rays(flat_nuclear, width, index, u, v, profile)
+        read_rays(flat_contrast, width, index, u, v, inside)
         _fill_gain(
-            nuclear, contrast, x, y, radii, pad, cosine, sine,
-            edge_weight, region_weight, reach, edges, gain, profile, inward, valleys,
-        )  # fmt: skip
-        closed_path(gain, step_price, max_step, best, back, path)
-        # Mean evidence per area: large nuclei must not rate higher for their size alone.
-        gathered, area, valley = 0.0, 0.0, 0.0
-        for a in range(n_angles):
-            r = path[a]
-            found[k, a] = radii[r]
-            edge[k, a] = edges[a, r]
-            gathered += inward[a, r]
-            area += radii[r] ** 2 / 2
-            valley += valleys[a, r]
-        within[k, 0] = gathered / area
-        within[k, 1] = valley / n_angles
+            profile, inside, radii, pad, edge_weight, region_weight, edges, gain, inward, valleys, running
+        )
+        for k in range(first, min(first + together, n)):
+            column = (k - first) * n_angles
+            closed_path(gain[column : column + n_angles], step_price, max_step, best, back, path)
+            # Mean evidence per area: large nuclei must not rate higher for their size alone.
+            gathered, area, valley = 0.0, 0.0, 0.0
+            for a in range(n_angles):
+                r = path[a]
+                found[k, a] = radii[r]
+                edge[k, a] = edges[r, column + a]
+                gathered += inward[r, column + a]
+                area += radii[r] ** 2 / 2
+                valley += valleys[r, column + a]
+            within[k, 0] = gathered / area
+            within[k, 1] = valley / n_angles
     return found, edge, within
 
 
@@ -208,8 +230,7 @@ def _trace(
         (radii_um / um_px).astype(np.float32),
         max(1, round(s.edge_reach_um / s.radius_step_um)),
         ((radii_um / 4.0) ** s.edge_growth).astype(np.float32),
-        s.region_weight,
-        max_radius_um / um_px,
+        s.region_weight / (max_radius_um / um_px),
         s.step_price_od,
         # With half the directions neighbours are twice as far apart, so the radius may change twice as much.
         N_ANGLES // n_angles,

@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qupath_her2.cells.nuclei.star_contours import (
+    MAX_STEP,
     bilinear,
     centroid_offsets,
     closed_path,
     mean_within,
+    place_rays,
     polygon_areas,
     polygon_centroids,
     polygons,
     rays_to_box,
+    read_rays,
 )
 
 RADII = arrays(np.float32, 36, elements=st.floats(0.0625, 50, width=32))
@@ -25,8 +28,8 @@ RADII = arrays(np.float32, 36, elements=st.floats(0.0625, 50, width=32))
 
 def found_path(gain: np.ndarray, step_price: float, max_step: int) -> np.ndarray:
     n_angles, n_radii = gain.shape
-    best = np.full((2 * n_angles, n_radii), np.nan, np.float32)
-    back = np.full((2 * n_angles, n_radii), -1, np.int32)
+    best = np.full((n_angles + 1, n_radii + 2 * MAX_STEP), np.nan, np.float32)
+    back = np.full((n_angles + 1, n_radii), -1, np.int32)
     path = np.full(n_angles, -1, np.int32)
     closed_path(gain.astype(np.float32), step_price, max_step, best, back, path)
     return path
@@ -72,11 +75,18 @@ def test_position_of_angle_zero_makes_no_difference(turn: int) -> None:
 def test_step_costs_its_price_and_no_step_is_too_long() -> None:
     gain = np.zeros((12, 9), np.float32)
     gain[:, 2] = 1.0
-    gain[5, 2], gain[5, 6] = 0.0, 1.5
-    # The detour to radius 6 and back gains 1.5 and takes 8 steps.
-    assert found_path(gain, 1.5 / 8 - 0.01, 4)[5] == 6
-    assert (found_path(gain, 1.5 / 8 + 0.01, 4) == 2).all()
-    assert (found_path(gain, 0.0, 3) != 6).all()
+    gain[5, 2], gain[5, 4] = 0.0, 1.5
+    # The detour to radius 4 and back gains 1.5 and takes 4 steps.
+    assert found_path(gain, 1.5 / 4 - 0.01, 2)[5] == 4
+    assert (found_path(gain, 1.5 / 4 + 0.01, 2) == 2).all()
+    assert (found_path(gain, 0.0, 1) != 4).all()
+
+
+@given(arrays(np.float32, (8, 7), elements=st.floats(-1, 1, width=32)), st.sampled_from([1, 2]))
+def test_path_never_leaves_the_radii_or_jumps(gain: np.ndarray, max_step: int) -> None:
+    path = found_path(gain, 0.05, max_step)
+    assert ((path >= 0) & (path < 7)).all()
+    assert np.isfinite(closed_value(gain, path, 0.05, max_step))
 
 
 def best_closed_value(gain: np.ndarray, step_price: float, max_step: int) -> float:
@@ -181,3 +191,19 @@ def test_centroids_are_those_of_the_polygon(radii: np.ndarray) -> None:
 
 def test_a_contour_without_area_has_its_centre_as_centroid() -> None:
     assert polygon_centroids(np.zeros((1, 36), np.float32)).tolist() == [[0, 0]]
+
+
+@given(st.floats(-4, 24), st.floats(-4, 16), st.floats(0, 2 * np.pi), st.floats(0.2, 2))
+def test_rays_read_what_single_samples_read(x: float, y: float, angle: float, step: float) -> None:
+    plane = np.random.default_rng(1).normal(size=(12, 20)).astype(np.float32)
+    turns = np.array([angle, angle + 1, angle + 2])
+    cosine, sine = np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
+    index, u, v = np.empty((9, 3), np.int32), np.empty((9, 3), np.float32), np.empty((9, 3), np.float32)
+    at_x, at_y = np.full(3, x, np.float32), np.full(3, y, np.float32)
+    place_rays(plane.shape, at_x, at_y, cosine, sine, (0.5, step), index, u, v)
+    values = np.empty((9, 3), np.float32)
+    read_rays(plane.reshape(-1), 20, index, u, v, values)
+    radius = 0.5 + step * np.arange(9)[:, None]
+    places = np.stack([at_x + radius * cosine, at_y + radius * sine], -1).reshape(-1, 2)
+    single = [bilinear(plane, float(px), float(py)) for px, py in places]
+    assert values.ravel() == pytest.approx(np.array(single), abs=1e-4)
