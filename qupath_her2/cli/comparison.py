@@ -57,7 +57,8 @@ def compare_resolutions(folder: Path, flags: dict[str, Any], progress: ProgressK
     name = checked_name(flags["name"]) if flags["name"] else f"compare-resolution-{task}"
     out = her2 / "models" / name
     source, slides = slide_manifest(folder, settings, her2 / "patches" / name, flags, progress)
-    place, missed = flags["features"] or feature_folder(her2, settings), ()
+    place = flags["features"] or feature_folder(her2, settings)
+    missed: tuple[str, ...] = ()
     if flags["features"] is None:
         # Before the folds are made: all rows of the table are of the same slides.
         slides, missed = embedded_part(slides, source.images, settings, place)
