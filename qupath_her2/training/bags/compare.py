@@ -122,7 +122,8 @@ def compare(
     for approach in approaches:
         cells: list[dict[str, dict[str, Any]]] = []
         for number, slides in enumerate(splits, start=1):
-            place = out / approach.name / f"fold-{number:02d}"
+            # Names such as timm:NAME: Windows allows no colon in a folder's name.
+            place = out / approach.name.replace(":", "-").replace("/", "-") / f"fold-{number:02d}"
             digest = _digest(approach, slides)
             cell = None if restart else _read(place, digest)
             if begin is not None:

@@ -66,6 +66,9 @@ def test_cells_are_trained_once_and_rows_summarised(slides: PatchManifest, tmp_p
     mean, sd = row.mean_sd("accuracy")
     assert mean == pytest.approx(np.mean(row.folds["accuracy"]))
     assert sd == pytest.approx(np.std(row.folds["accuracy"], ddof=1))
+    compare([replace(guess(seen), name="timm:a/b")], splits, tmp_path / "names")
+    assert [path.name for path in (tmp_path / "names").iterdir()] == ["timm-a-b"]
+    del seen[4:]
     # Other settings, or another split, are other cells.
     compare([replace(guess(seen), settings={"a": 2})], splits, tmp_path)
     compare([guess(seen)], fold_splits(slides, 4, seed=1), tmp_path)
