@@ -33,9 +33,9 @@ _SCORES = ("0", "1+", "2+", "3+")
 #: What is compared, and its words.
 CHECKED: dict[str, str] = {
     "h_score": "H-score",
-    "glass_grey": "brightness of the glass",
-    "cytoplasm_dab_od": "DAB in the cytoplasm, OD",
-    "membrane_dab_od": "DAB on membranes, OD",
+    "glass_grey": "Brightness of the glass",
+    "cytoplasm_dab_od": "DAB of the cytoplasm, OD",
+    "membrane_dab_od": "DAB of membranes, OD",
 }
 #: Staining and glass should not depend on the day; the H-score may, with the cases.
 _DRIFTING = ("glass_grey", "cytoplasm_dab_od", "membrane_dab_od")
@@ -67,12 +67,11 @@ class GroupEffect:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A value over time: Spearman's correlation with the date, its p, and the medians by month in order."""
+    """A value over time: Spearman's correlation with the date, and its p."""
 
     name: str
     correlation: float
     p_value: float
-    months: tuple[tuple[str, float, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +181,7 @@ def drifts(images: Sequence[Mapping[str, Any]]) -> list[Drift]:
         # Dates of the ISO form sort as text.
         place = {date: number for number, date in enumerate(sorted(set(dates)))}
         correlation, p = _spearman([float(place[date]) for date in dates], values)
-        months: defaultdict[str, list[float]] = defaultdict(list)
-        for date, value in pairs:
-            months[date[:7]].append(value)
-        table = tuple((month, statistics.median(of), len(of)) for month, of in sorted(months.items()))
-        found.append(Drift(name, correlation, p, table))
+        found.append(Drift(name, correlation, p))
     return found
 
 
