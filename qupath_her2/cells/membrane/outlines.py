@@ -1,6 +1,6 @@
 """Cell outlines: from each nucleus outwards to its membrane, or half-way to the neighbouring nucleus.
 
-An outline is the closed path of largest gain around a nucleus (`star_contours.closed_path`). The gain of a radius is
+An outline is the closed path of largest gain around a nucleus (`closed_path.closed_path`). The gain of a radius is
 the DAB ridge there, minus a price for ridges crossed on the way (the first membrane is the cell's own), minus a price
 for leaving the expected position: half-way to the neighbouring nucleus, or a fixed distance from the own one. A faint
 membrane therefore shifts the outline a little, and a strong one fixes it. Circles of fixed radius overrun the
@@ -18,14 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.membrane.territory import nearest_nucleus_map
-from qupath_her2.cells.nuclei.star_contours import (
-    FAST_MATH,
-    MAX_STEP,
-    closed_path,
-    place_rays,
-    radius_at,
-    read_rays,
-)
+from qupath_her2.cells.nuclei.closed_path import MAX_STEP, closed_path
+from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 
@@ -198,10 +193,10 @@ def _outlines(
     expansion, reach = prices[0], prices[1]
     angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    x, y = np.empty(n_sectors, np.float32), np.empty(n_sectors, np.float32)
+    whole, part = np.empty((2, n_sectors), np.int32), np.empty((2, n_sectors), np.float32)
     for k in range(n):
         centre = (centres[k, 0], centres[k, 1])
-        x[:], y[:] = centre
+        start_rays(centre, 0, n_sectors, whole, part)
         for a in range(n_sectors):
             nucleus = radius_at(nuclei[k], a / n_sectors)
             # A nucleus beyond the reach of this cell does not share its membrane.
@@ -211,7 +206,7 @@ def _outlines(
             )
             walls[0, a] = min(border, nucleus + expansion)
             walls[1, a], walls[2, a] = nucleus + 0.5, min(blocked, nucleus + reach)
-        place_rays(ridge.shape, x, y, cosine, sine, (step, step), index, u, v)
+        place_rays(ridge.shape, whole, part, cosine, sine, (step, step), index, u, v)
         read_rays(ridge.reshape(-1), ridge.shape[1], index, u, v, profile)
         _fill_gain(profile, crossed, walls, step, lag, prices, gain)
         # Two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the circle,

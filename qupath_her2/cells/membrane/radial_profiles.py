@@ -15,7 +15,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, place_rays, radius_at, read_rays
+from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Range, check_settings
 
@@ -180,11 +181,11 @@ def _read_rays(
     profile = np.empty(samples[0], np.float32)
     angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    x, y = np.empty(n_sectors, np.float32), np.empty(n_sectors, np.float32)
+    whole, part = np.empty((2, n_sectors), np.int32), np.empty((2, n_sectors), np.float32)
     for k in range(n):
-        x[:], y[:] = centres[k, 0], centres[k, 1]
+        start_rays((centres[k, 0], centres[k, 1]), 0, n_sectors, whole, part)
         used = _samples(radii[k].max(), px, step)
-        place_rays(dab.shape, x, y, cosine, sine, (0.0, step), index[:used], u, v)
+        place_rays(dab.shape, whole, part, cosine, sine, (0.0, step), index[:used], u, v)
         read_rays(dab.reshape(-1), dab.shape[1], index[:used], u, v, profiles)
         for a in range(n_sectors):
             nucleus = radius_at(nuclei[k], a / n_sectors)

@@ -16,15 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.candidates import Candidates, join_candidates, stains_inside_and_around
-from qupath_her2.cells.nuclei.star_contours import (
-    FAST_MATH,
-    MAX_STEP,
-    centroid_offsets,
-    closed_path,
-    place_rays,
-    polygon_areas,
-    read_rays,
-)
+from qupath_her2.cells.nuclei.closed_path import MAX_STEP, closed_path
+from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, centroid_offsets, polygon_areas
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
 
@@ -161,11 +155,8 @@ def _contours(
         np.empty(samples, np.int32),
     )
     u, v = np.empty(samples, np.float32), np.empty(samples, np.float32)
-    x, y, running = (
-        np.empty(columns, np.float32),
-        np.empty(columns, np.float32),
-        np.empty((4, columns), np.float32),
-    )
+    whole, part = np.empty((2, columns), np.int32), np.empty((2, columns), np.float32)
+    running = np.empty((4, columns), np.float32)
     gain = np.empty((columns, n_radii), np.float32)
     best = np.empty((n_angles + 1, n_radii + 2 * MAX_STEP), np.float32)
     back = np.empty((n_angles + 1, n_radii), np.int32)
@@ -176,10 +167,11 @@ def _contours(
     angle = 2 * math.pi * (np.arange(columns) % n_angles) / n_angles
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     for first in range(0, n, together):
-        for a in range(columns):
+        for j in range(together):
             # The last group is filled up with the last seed.
-            x[a], y[a] = centres[min(first + a // n_angles, n - 1)]
-        place_rays(nuclear.shape, x, y, cosine, sine, distance, index, u, v)
+            seed = min(first + j, n - 1)
+            start_rays((centres[seed, 0], centres[seed, 1]), j * n_angles, (j + 1) * n_angles, whole, part)
+        place_rays(nuclear.shape, whole, part, cosine, sine, distance, index, u, v)
         read_rays(flat_nuclear, width, index, u, v, profile)
         read_rays(flat_contrast, width, index, u, v, inside)
         _fill_gain(
