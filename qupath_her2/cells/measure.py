@@ -22,7 +22,6 @@ from qupath_her2.cells.membrane.membrane_net import one_blas_thread
 from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
-from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
 from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut_warning
 from qupath_her2.cells.quality.empty_outlines import EmptyOutlines, without_empty_outlines
@@ -35,7 +34,7 @@ from qupath_her2.cells.quality.image_quality import (
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.quality.stain_location import check_pattern, stain_pattern
 from qupath_her2.cells.reviewer_classes import with_reviewer_classes
-from qupath_her2.cells.samples import Sample, read_samples
+from qupath_her2.cells.samples import Sample, read_samples, sampled_nuclei
 from qupath_her2.cells.scale import (
     ScaleDoubt,
     ScaleSettings,
@@ -325,7 +324,9 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    radii_um = found.nucleus_radii_um if existing is None else _sampled_nuclei(samples, detector, grid, s)
+    radii_um = found.nucleus_radii_um
+    if existing is not None:
+        radii_um = sampled_nuclei(samples, detector or ClassicalDetector(s.detection), grid.um_px)
     doubt = check_nuclei(radii_um, blobs_um, pixel_size_um, s.scale)
     proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
@@ -351,24 +352,6 @@ def _sampled_quality(
     quality = assess_image(samples, stains, s.quality)
     # The scale first, since a wrong one makes any image look blurred.
     return quality, check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
-
-
-def _sampled_nuclei(
-    samples: Sequence[Sample], detector: CellDetector | None, grid: Grid, s: CellSettings
-) -> NDArray[np.float32]:
-    """Return the contours of the nuclei in the scored parts of the samples, float32 (N, A) µm.
-
-    Those in which another program's cells lie are a choice of that program: of one core, QuPath's detection chose 174
-    of 983 nuclei, small enough to put the pixel size in doubt, while all of them fitted it.
-    """
-    tiles = [sample.tile for sample in samples]
-    finder = (ClassicalDetector(s.detection) if detector is None else detector).prepared(tiles)
-    radii: list[NDArray[np.float32]] = [np.zeros((0, N_ANGLES), np.float32)]
-    for sample in samples:
-        nuclei = finder.detect(sample.tile)
-        column, row = np.round(nuclei.centre).astype(np.intp).T
-        radii.append(nuclei.radii[sample.inside[row, column]] * np.float32(grid.um_px))
-    return np.concatenate(radii)
 
 
 def _tumour_scale(
