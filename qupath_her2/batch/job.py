@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from qupath_her2.runs.options import ScoreJob
 from qupath_her2.runs.score_image import score_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qupath_her2.records import ImageResult
     from qupath_her2.runs.types import Progress
 
-__all__ = ["Job", "JobEvent", "at_half_load", "image_file", "perform"]
+__all__ = ["Job", "JobEvent", "at_half_load", "image_file", "memory_mb", "perform"]
 
 
 class Job(Protocol):
@@ -112,3 +111,14 @@ def image_file(job: Job) -> Path | None:
 @image_file.register(ScoreJob)
 def _(job: ScoreJob) -> Path:
     return job.ref.path
+
+
+def memory_mb() -> tuple[float, float]:
+    """Return the memory of this process now and at its highest, MB; 0 where the system does not say."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+        lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        rss_kb, peak_kb = (int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    except (OSError, KeyError, ValueError):
+        return 0.0, 0.0
+    return rss_kb / 1024, peak_kb / 1024

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qupath_her2.batch.job import JobEvent, perform
+from qupath_her2.batch.job import JobEvent, memory_mb, perform
 from qupath_her2.batch.read_ahead import read_ahead
 from qupath_her2.records import ImageResult
 
@@ -243,7 +243,7 @@ def _perform(job: Job, threads: int, pipe: Any) -> JobEvent:
         result = perform(job, progress=progress, threads=threads)
     except KeyboardInterrupt:
         return JobEvent("dropped", job.image, job.name)
-    rss_mb, peak_mb = _memory_mb()
+    rss_mb, peak_mb = memory_mb()
     return JobEvent(
         "finished",
         job.image,
@@ -264,14 +264,3 @@ def _bind_memory(most_mb: float | None) -> None:
     # Private writable memory, so that neither libraries nor files read through the cache count.
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (int(most_mb * 1e6), hard))
-
-
-def _memory_mb() -> tuple[float, float]:
-    """Return the memory of this process now and at its highest, MB; 0 where the system does not say."""
-    try:
-        text = Path("/proc/self/status").read_text(encoding="ascii")
-        lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        rss_kb, peak_kb = (int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
-    except (OSError, KeyError, ValueError):
-        return 0.0, 0.0
-    return rss_kb / 1024, peak_kb / 1024

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qupath_her2.batch.drive import drive
-from qupath_her2.batch.job import JobEvent, perform
+from qupath_her2.batch.job import JobEvent, memory_mb, perform
 from qupath_her2.batch.journal import Journal
 from qupath_her2.batch.read_ahead import read_ahead
 from qupath_her2.errors import MissingExtraError
@@ -79,7 +79,10 @@ class Scorer:
                 result = perform(job, progress=progress, threads=threads)
         except KeyboardInterrupt:
             return JobEvent("dropped", job.image, job.name)
-        return JobEvent("finished", job.image, job.name, n_cells=result.n_cells, result=result)
+        rss_mb, peak_mb = memory_mb()
+        return JobEvent(
+            "finished", job.image, job.name, 0, 0, result.n_cells, result, rss_mb=rss_mb, peak_mb=peak_mb
+        )
 
 
 @dataclass(slots=True)
@@ -221,8 +224,9 @@ class RayExecutor:
             return True
         is_ours = not ray.is_initialized()
         if is_ours:
+            # Unnamed, Ray would join whatever cluster was started last on this machine.
             here = {} if self.address else {"num_cpus": self.workers * self.cores, "include_dashboard": False}
-            ray.init(address=self.address, log_to_driver=False, configure_logging=False, **here)
+            ray.init(address=self.address or "local", log_to_driver=False, configure_logging=False, **here)
         try:
             crew = RayCrew(min(self.workers, len(jobs)), self.cores, self.gpus)
             journal = Journal(plan.out, plan.keys, self.name)
