@@ -8,11 +8,15 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from qupath_her2.batch.journal import read_events
 from tests.unit.cli.commands import call, start, summary
+
+if TYPE_CHECKING:
+    from qupath_her2.training.types import TrainedNetwork
 
 
 def test_plan_batch_and_status(project: Path) -> None:
@@ -97,3 +101,20 @@ def test_a_signal_ends_a_batch_in_order(project: Path, sent: str) -> None:
     assert not [path for path in events.rglob("*") if path.name.endswith((".lock", ".tmp"))]
     code, said, _ = call("batch", project)
     assert (code, "2 done" in said) == (0, True)
+
+
+def test_predictions_go_the_same_way(
+    count_study: Path, count_network: TrainedNetwork, tmp_path: Path
+) -> None:
+    out = tmp_path / "her2"
+    words = ("batch", count_study, "--what", "predict", "--model", count_network.checkpoint, "--out", out)
+    code, said, err = call(*words)
+    assert code == 0, err
+    n = len(list(count_study.glob("*.png")) or list(count_study.glob("*.tif*")))
+    assert f"planned {n} slides" in said
+    rows = summary(out / "predictions")
+    assert {row["status"] for row in rows} == {"predicted"}
+    assert (out / "predictions" / "predictions.csv").is_file()
+    assert "predicted" in (out / "predictions" / "cohort.csv").read_text(encoding="utf-8-sig")
+    code, said, _ = call(*words)
+    assert (code, f"{n} of them done" in said) == (0, True)
