@@ -16,7 +16,8 @@ class Her2Scores {
         int scored = outcomes.count { Map<String, Object> it -> isScored(it) }.intValue()
         List<String> lines = []
         int unscored = outcomes.size() - scored - failed.size()
-        String counts = "${outcomes.size()} images: $scored scored, $unscored without a score, ${failed.size()} failed."
+        String images = outcomes.size() == 1 ? "1 image" : "${outcomes.size()} images"
+        String counts = "$images: $scored scored, $unscored without a score, ${failed.size()} failed."
         lines.add(counts + " Research use only.")
         for (Map<String, Object> outcome : failed)
             lines.add("${outcome.get('name')}: ${outcome.get('reason')}".toString())

@@ -7,7 +7,9 @@ import pytest
 import shapely
 
 from qupath_her2.cells.grid import GridSettings, make_grid
-from qupath_her2.cells.samples import read_samples
+from qupath_her2.cells.nuclei.contours import N_ANGLES
+from qupath_her2.cells.nuclei.detection import Nuclei
+from qupath_her2.cells.samples import read_samples, sampled_nuclei
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.records import Region
 from qupath_her2.regions import map_regions
@@ -75,3 +77,29 @@ def test_hole_of_a_region_is_not_inside() -> None:
     first = next(s for s in samples_of(shape) if corner_of(s) == (0, 0))
     assert not first.inside[64:128, 64:128].any()
     assert first.inside[:64].all()
+
+
+class OneNucleus:
+    """A detector that finds a nucleus of 4 px in the middle of each half of a tile."""
+
+    def prepared(self, tiles):
+        assert len(tiles) > 0
+        return self
+
+    def detect(self, tile):
+        height, width = tile.rgb.shape[:2]
+        centre = np.array([[width / 4, height / 2], [3 * width / 4, height / 2]])
+        return Nuclei(centre, np.full((2, N_ANGLES), 4, np.float32))
+
+
+def test_nuclei_of_samples_are_those_in_the_scored_parts() -> None:
+    samples = samples_of(shapely.box(500, 500, 2500, 2500))
+    expected = sum(
+        int(sample.inside[sample.inside.shape[0] // 2, k * sample.inside.shape[1] // 4])
+        for sample in samples
+        for k in (1, 3)
+    )
+    found = sampled_nuclei(samples, OneNucleus(), 0.5)
+    assert found.shape == (expected, N_ANGLES)
+    assert 0 < expected <= 2 * len(samples)
+    assert (found == 2).all()
