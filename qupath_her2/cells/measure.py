@@ -324,9 +324,7 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    radii_um = found.nucleus_radii_um
-    if existing is not None:
-        radii_um = sampled_nuclei(samples, detector or ClassicalDetector(s.detection), grid.um_px)
+    radii_um = found.nucleus_radii_um if existing is None else _own_nuclei(samples, detector, grid, s)
     doubt = check_nuclei(radii_um, blobs_um, pixel_size_um, s.scale)
     proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
@@ -352,6 +350,13 @@ def _sampled_quality(
     quality = assess_image(samples, stains, s.quality)
     # The scale first, since a wrong one makes any image look blurred.
     return quality, check_blobs(blobs_um, pixel_size_um, s.scale) or check_image(quality, s.quality)
+
+
+def _own_nuclei(
+    samples: Sequence[Sample], detector: CellDetector | None, grid: Grid, s: CellSettings
+) -> NDArray[np.float32]:
+    """Return the contours of all nuclei in the samples, float32 (N, A) µm, whichever another program chose."""
+    return sampled_nuclei(samples, detector or ClassicalDetector(s.detection), grid.um_px)
 
 
 def _tumour_scale(
