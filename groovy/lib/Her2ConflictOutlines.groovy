@@ -15,8 +15,8 @@ import qupath.lib.regions.ImageRegion
 import qupath.lib.roi.GeometryTools
 
 /**
- * The outlines that people gave a region, each in the colour of its person; around a cell, whose class they differ on, a
- * ring for each of them.
+ * The outlines that people gave a region, each in the colour of its person; around a cell, whose class they differ on,
+ * a ring for each of them.
  */
 @CompileStatic
 class Her2ConflictOutlines implements PathOverlay {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from qupath_her2.batch.job import JobEvent, perform
+from qupath_her2.batch.stopping import heard_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,10 @@ class HereCrew:
                 raise KeyboardInterrupt
 
         try:
-            result = perform(job, progress=progress, threads=self._threads)
+            with heard_interrupt() as interrupt:
+                result = perform(job, progress=progress, threads=self._threads)
+            if interrupt.is_set():
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not self._is_dropped:
                 raise

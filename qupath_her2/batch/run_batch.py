@@ -101,12 +101,16 @@ def plan_embedding(
 
     Parameters
     ----------
-    source, settings, threads, listen
+    source
         As for `plan_batch`.
     options
         Its images, pixel size and force; its `out` is the folder of the feature files.
+    settings
+        As for `plan_batch`.
     weights
         Of the encoder, see `models.encoders.load_encoder`.
+    threads, listen
+        As for `plan_batch`.
 
     Returns
     -------

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-__all__ = ["FINISH_S", "Stop", "stopped_by_signals"]
+__all__ = ["FINISH_S", "Stop", "heard_interrupt", "stopped_by_signals"]
 
 #: Seconds that running images have to finish after SIGUSR1.
 FINISH_S = 240.0
@@ -71,3 +72,32 @@ def stopped_by_signals() -> Iterator[Stop]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextlib.contextmanager
+def heard_interrupt() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C sets during the block, beside the KeyboardInterrupt that it raises as ever.
+
+    Raised inside a decoder or a callback of compiled code, the interrupt may come out as an error of theirs, and the
+    image would count as failed instead of the run as cancelled.
+
+    Yields
+    ------
+    threading.Event
+        Never set outside the main thread, or where the caller handles Ctrl-C itself.
+    """
+    heard = threading.Event()
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield heard
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -148,10 +148,12 @@ def embed_one(
     ----------
     image
         The image.
-    settings, folder, force
+    settings, folder
         As for `embed_images`.
     encoder
         From `models.encoders.load_encoder`.
+    force
+        As for `embed_images`.
     progress
         Called with patches done and patches of the image.
 
