@@ -45,7 +45,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(
     params=[
-        "local",
+        pytest.param("local", marks=pytest.mark.slow),
         pytest.param("slurm", marks=pytest.mark.slow),
         pytest.param("ray", marks=pytest.mark.slow),
     ]

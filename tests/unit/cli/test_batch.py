@@ -103,6 +103,7 @@ def test_a_signal_ends_a_batch_in_order(project: Path, sent: str) -> None:
     assert (code, "2 done" in said) == (0, True)
 
 
+@pytest.mark.slow
 def test_predictions_go_the_same_way(
     count_study: Path, count_network: TrainedNetwork, tmp_path: Path
 ) -> None:

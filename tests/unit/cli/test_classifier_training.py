@@ -58,6 +58,7 @@ def test_programs_get_the_result_as_the_last_json_line(study: Path) -> None:
     assert 0 <= last["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_folds_print_mean_and_sd_and_the_table(study: Path) -> None:
     code, out, err = call("train", study, *TINY, "--folds", "3", "--name", "folds", "--progress", "off")
     assert code == 0, err
