@@ -20,6 +20,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 
 TUMOUR = {"type": "Feature", "geometry": SQUARE, "properties": {"classification": "Tumor"}}
 
 
+@pytest.mark.slow
 def test_damaged_region_files_are_read_or_refused_and_nothing_vanishes() -> None:
     report = geojson.run(60, seed=40)
     assert report.cases == 60

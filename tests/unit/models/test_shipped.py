@@ -52,6 +52,7 @@ def test_other_names_are_refused() -> None:
         shipped_checkpoint("her2net")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_it_finds_cells_better_than_the_classical_detector(path: Path) -> None:
     pytest.importorskip("torch")

@@ -46,6 +46,7 @@ def test_drawn_cells_carry_their_own_ground_truth() -> None:
     assert np.corrcoef(read, found.completeness)[0, 1] > 0.6
 
 
+@pytest.mark.slow
 def test_trained_network_can_be_loaded_and_has_learned(tmp_path: Path) -> None:
     """Features in which density and completeness can be read directly are learned from a few thousand cells."""
     pytest.importorskip("torch", reason="NOT TESTED: training the network needs torch (extra learn)")

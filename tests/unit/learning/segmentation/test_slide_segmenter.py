@@ -180,6 +180,7 @@ class Colours(torch.nn.Module):
         return self.layer(seen + 1)
 
 
+@pytest.mark.slow
 def test_memory_depends_on_the_tile_not_on_the_slide() -> None:
     def peak(width: int, height: int) -> tuple[int, int, int]:
         slide = EndlessSlide(width, height)

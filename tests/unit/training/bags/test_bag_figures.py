@@ -45,6 +45,7 @@ def area(job: BagJob, model: str, out: Path, *, is_control: bool = False) -> flo
     return done.intervals["AUC positive (DeLong)"].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["clam-sb", "clam-mb", "dtfd-afs"])
 def test_attention_finds_the_few_patches(cohort: BagJob, model: str, tmp_path: Path) -> None:
     assert area(cohort, model, tmp_path) >= 0.9
