@@ -62,13 +62,7 @@ class Her2ConflictOutlines implements PathOverlay {
 
     /** Show the outlines in a viewer in place of earlier ones; null only removes those. */
     static void show(QuPathViewer viewer, Her2ConflictOutlines outlines) {
-        viewer.getCustomOverlayLayers().removeIf { Object it -> it.class.simpleName == "Her2ConflictOutlines" }
-        if (outlines != null) {
-            viewer.getCustomOverlayLayers().add(outlines)
-            // QuPath draws custom overlays only while pixel classifications are shown.
-            viewer.getOverlayOptions().setShowPixelClassification(true)
-        }
-        viewer.repaint()
+        Her2Overlays.replace(viewer, Her2ConflictOutlines, outlines)
     }
 
     @Override

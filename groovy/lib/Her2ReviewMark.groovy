@@ -32,13 +32,7 @@ class Her2ReviewMark implements PathOverlay {
 
     /** Show the mark in a viewer in place of an earlier one; null only removes that. */
     static void show(QuPathViewer viewer, Her2ReviewMark mark) {
-        viewer.getCustomOverlayLayers().removeIf { Object it -> it.class.simpleName == "Her2ReviewMark" }
-        if (mark != null)
-            viewer.getCustomOverlayLayers().add(mark)
-        // QuPath draws custom overlays only while pixel classifications are shown.
-        if (mark != null)
-            viewer.getOverlayOptions().setShowPixelClassification(true)
-        viewer.repaint()
+        Her2Overlays.replace(viewer, Her2ReviewMark, mark)
     }
 
     @Override

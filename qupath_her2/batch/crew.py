@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qupath_her2.batch.job import Job
+    from qupath_her2.runs.types import Job
 
 __all__ = ["Crew", "HereCrew"]
 

@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from qupath_her2.batch.job import at_half_load, image_file, perform
+from qupath_her2.batch.job import at_half_load, half_batches, image_file, perform
 from qupath_her2.batch.plan import key_parts
 from qupath_her2.errors import Her2Error
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.failures import failure_class
+from qupath_her2.runs.score_image import failed_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +81,7 @@ def _embed(job: EmbedJob, *, progress: Progress | None = None, threads: int = 1)
         with lock_image(job.out, job.image):
             slide = embed_one(job.source, s, job.out, encoder, force=job.force, progress=tell)
     except Her2Error as error:
-        seconds, failure = time.monotonic() - start, failure_class(error)
-        return ImageResult(job.image, job.name, "failed", error=str(error), seconds=seconds, failure=failure)
+        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
     seconds = time.monotonic() - start
     if slide is None:
         return ImageResult(job.image, job.name, "up to date", seconds=seconds)
@@ -96,9 +96,7 @@ def _embed_parts(job: EmbedJob, digest: Callable[[Any], str]) -> list[Any]:
 
 @at_half_load.register(EmbedJob)
 def _half(job: EmbedJob) -> EmbedJob:
-    predict = job.settings.predict
-    half = replace(predict, batch_size=max(1, predict.batch_size // 2))
-    return replace(job, settings=replace(job.settings, predict=half))
+    return replace(job, settings=half_batches(job.settings))
 
 
 @image_file.register(EmbedJob)

@@ -19,9 +19,10 @@ from qupath_her2.batch.progress import fold_events
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qupath_her2.batch.job import Job, JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.batch.plan import BatchPlan
     from qupath_her2.batch.stopping import Stop
+    from qupath_her2.runs.types import Job
 
 __all__ = ["DoneElsewhere", "Executor", "LocalExecutor", "Shard"]
 

@@ -5,30 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from qupath_her2.runs.options import ScoreJob
 from qupath_her2.runs.score_image import score_image
 
 if TYPE_CHECKING:
+    from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
-    from qupath_her2.runs.types import Progress
+    from qupath_her2.runs.types import Job, Progress
 
-__all__ = ["Job", "JobEvent", "at_half_load", "image_file", "memory_mb", "perform"]
-
-
-class Job(Protocol):
-    """One image and what is to be done with it; picklable, and done by `perform`."""
-
-    @property
-    def image(self) -> str:
-        """Folder name of the image in the exchange folder."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The file name that people know."""
-        ...
+__all__ = ["JobEvent", "at_half_load", "end_of", "half_batches", "image_file", "memory_mb", "perform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +71,33 @@ def perform(job: Job, *, progress: Progress | None = None, threads: int = 1) -> 
     raise TypeError(f"no job: {job!r}")
 
 
+def end_of(job: Job, *, progress: Progress, threads: int) -> JobEvent:
+    """Do a job in a process of its own, and return its end.
+
+    Parameters
+    ----------
+    job
+        The job.
+    progress
+        Called with tiles done, tiles in total, cells so far; raises KeyboardInterrupt to drop the image.
+    threads
+        Threads for this image.
+
+    Returns
+    -------
+    JobEvent
+        ``finished``, with the memory of this process, or ``dropped``.
+    """
+    try:
+        result = perform(job, progress=progress, threads=threads)
+    except KeyboardInterrupt:
+        return JobEvent("dropped", job.image, job.name)
+    rss_mb, peak_mb = memory_mb()
+    return JobEvent(
+        "finished", job.image, job.name, n_cells=result.n_cells, result=result, rss_mb=rss_mb, peak_mb=peak_mb
+    )
+
+
 @perform.register(ScoreJob)
 def _score(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
     return score_image(job, progress=progress, threads=threads)
@@ -97,9 +111,13 @@ def at_half_load(job: Job) -> Job:
 
 @at_half_load.register(ScoreJob)
 def _(job: ScoreJob) -> Job:
-    predict = job.settings.predict
-    half = replace(predict, batch_size=max(1, predict.batch_size // 2))
-    return replace(job, settings=replace(job.settings, predict=half))
+    return replace(job, settings=half_batches(job.settings))
+
+
+def half_batches(settings: Settings) -> Settings:
+    """Return settings by which a network takes half as many patches at once."""
+    predict = settings.predict
+    return replace(settings, predict=replace(predict, batch_size=max(1, predict.batch_size // 2)))
 
 
 @functools.singledispatch

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from qupath_her2.batch.job import Job, JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.batch.retries import Retry
     from qupath_her2.records import ImageResult
+    from qupath_her2.runs.types import Job
 
 __all__ = ["EVENTS", "Journal", "read_events"]
 

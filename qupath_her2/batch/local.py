@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qupath_her2.batch.crew import Crew
-    from qupath_her2.batch.job import Job
     from qupath_her2.records import ImageResult
+    from qupath_her2.runs.types import Job
 
 __all__ = ["local_crew", "run_jobs"]
 

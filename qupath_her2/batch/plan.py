@@ -7,13 +7,17 @@ another's estimate. A second plan looks only at slides that changed.
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import hashlib
+import io
 import pickle
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,11 +32,10 @@ from qupath_her2.runs.probe import Probe, probe_image, regions_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
-    from qupath_her2.batch.job import Job
     from qupath_her2.config import Settings
     from qupath_her2.records import SlideRef
+    from qupath_her2.runs.types import Job
 
 __all__ = [
     "PLAN",
@@ -356,7 +359,7 @@ def load_plan(out: Path) -> BatchPlan:
         raise ExchangeError(
             f"'{out}' has no plan of a batch ({error}). Plan first: qupath-her2 batch FOLDER --dry-run."
         ) from error
-    # The jobs are Python objects: only what this very version wrote is read back.
+    # The jobs are records of this package: only what this very version wrote is read back.
     if about.get("version") != versions()["qupath-her2"]:
         raise ExchangeError(
             f"The plan in '{folder}' is of version {about.get('version')}. Plan again with this one: qupath-her2 batch "
@@ -366,5 +369,23 @@ def load_plan(out: Path) -> BatchPlan:
         raise ExchangeError(
             f"The plan in '{folder}' is damaged. Plan again: qupath-her2 batch FOLDER --dry-run."
         )
-    plan: BatchPlan = pickle.loads(data)
+    plan: BatchPlan = _Records(io.BytesIO(data)).load()
     return plan
+
+
+class _Records(pickle.Unpickler):
+    """Reads records, choices and paths, and calls nothing else: whoever can write the folder must not run code here."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class that a plan may hold; ExchangeError for anything else."""
+        if module.partition(".")[0] in ("qupath_her2", "pathlib"):
+            found = super().find_class(module, name)
+            is_record = isinstance(found, type) and (
+                dataclasses.is_dataclass(found) or issubclass(found, enum.Enum)
+            )
+            if is_record or (isinstance(found, type) and issubclass(found, PurePath)):
+                return found
+        raise ExchangeError(
+            f"The plan holds '{module}.{name}', which no plan is made of. Plan again: qupath-her2 batch FOLDER "
+            "--dry-run."
+        )

@@ -19,14 +19,14 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qupath_her2.batch.job import JobEvent, memory_mb, perform
+from qupath_her2.batch.job import JobEvent, end_of
 from qupath_her2.batch.read_ahead import read_ahead
-from qupath_her2.records import ImageResult
+from qupath_her2.runs.score_image import failed_result
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from qupath_her2.batch.job import Job
+    from qupath_her2.runs.types import Job
 
 __all__ = ["ProcessCrew"]
 
@@ -149,12 +149,10 @@ class ProcessCrew:
         if worker.job is None:
             return []
         code = worker.process.exitcode or 0
-        result = ImageResult(
-            worker.job.image,
-            worker.job.name,
-            "failed",
-            error=f"The worker process died while this image was being scored ({_end_of(code)}), most often for "
-            "lack of memory. Run again with fewer --workers; finished images are kept.",
+        result = failed_result(
+            worker.job,
+            f"The worker process died while this image was being scored ({_end_of(code)}), most often for lack of "
+            "memory. Run again with fewer --workers; finished images are kept.",
             # With an exit code of its own it ended by an error, which it has shown.
             failure="killed" if code < 0 else "unexpected",
         )
@@ -239,20 +237,7 @@ def _perform(job: Job, threads: int, pipe: Any) -> JobEvent:
         if is_dropped:
             raise KeyboardInterrupt
 
-    try:
-        result = perform(job, progress=progress, threads=threads)
-    except KeyboardInterrupt:
-        return JobEvent("dropped", job.image, job.name)
-    rss_mb, peak_mb = memory_mb()
-    return JobEvent(
-        "finished",
-        job.image,
-        job.name,
-        n_cells=result.n_cells,
-        result=result,
-        rss_mb=rss_mb,
-        peak_mb=peak_mb,
-    )
+    return end_of(job, progress=progress, threads=threads)
 
 
 def _bind_memory(most_mb: float | None) -> None:

@@ -7,23 +7,24 @@ asked for in its place, and starts where the cluster has room.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qupath_her2.batch.drive import drive
-from qupath_her2.batch.job import JobEvent, memory_mb, perform
+from qupath_her2.batch.job import JobEvent, end_of
 from qupath_her2.batch.journal import Journal
 from qupath_her2.batch.read_ahead import read_ahead
 from qupath_her2.errors import MissingExtraError
-from qupath_her2.records import ImageResult
+from qupath_her2.runs.score_image import failed_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qupath_her2.batch.job import Job
     from qupath_her2.batch.plan import BatchPlan
     from qupath_her2.batch.stopping import Stop
+    from qupath_her2.runs.types import Job
 
 __all__ = ["RayCrew", "RayExecutor", "Scorer"]
 
@@ -74,15 +75,8 @@ class Scorer:
             if self._is_dropped:
                 raise KeyboardInterrupt
 
-        try:
-            with read_ahead(ahead):
-                result = perform(job, progress=progress, threads=threads)
-        except KeyboardInterrupt:
-            return JobEvent("dropped", job.image, job.name)
-        rss_mb, peak_mb = memory_mb()
-        return JobEvent(
-            "finished", job.image, job.name, 0, 0, result.n_cells, result, rss_mb=rss_mb, peak_mb=peak_mb
-        )
+        with read_ahead(ahead):
+            return end_of(job, progress=progress, threads=threads)
 
 
 @dataclass(slots=True)
@@ -139,6 +133,10 @@ class RayCrew:
         waited = {
             ref: actor for actor in self._live for ref in (actor.ready, actor.result) if ref is not None
         }
+        if not waited:
+            # Every actor is idle, since other workers hold what is left; Ray refuses to wait for nothing.
+            time.sleep(timeout_s)
+            return []
         ready, _ = _ray().wait(list(waited), num_returns=1, timeout=timeout_s)
         return [event for ref in ready for event in self._read(waited[ref], ref)]
 
@@ -170,12 +168,8 @@ class RayCrew:
 def _lost(job: Job, error: BaseException) -> JobEvent:
     # Ray's messages run over many lines; the first says what happened.
     why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    result = ImageResult(
-        job.image,
-        job.name,
-        "failed",
-        error=f"The Ray actor died while this image was being scored: {why}",
-        failure="killed",
+    result = failed_result(
+        job, f"The Ray actor died while this image was being scored: {why}", failure="killed"
     )
     return JobEvent("finished", job.image, job.name, result=result)
 

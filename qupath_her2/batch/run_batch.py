@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qupath_her2.batch.executor import Executor
-    from qupath_her2.batch.job import Job, JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.batch.progress import Progress
     from qupath_her2.batch.stopping import Stop
     from qupath_her2.config import Settings
     from qupath_her2.records import SlideRef
     from qupath_her2.runs.options import RunOptions
+    from qupath_her2.runs.types import Job
 
 __all__ = ["failed_images", "jobs_left", "output_folder", "plan_batch", "plan_embedding", "run_batch"]
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qupath_her2.batch.job import Job, JobEvent
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.batch.plan import BatchPlan
     from qupath_her2.batch.stopping import Stop
+    from qupath_her2.runs.types import Job
 
 __all__ = ["SlurmExecutor", "array_script", "requeue_task"]
 

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from qupath_her2.errors import OutputError
 from qupath_her2.project.class_names import class_colour
 from qupath_her2.provenance import versions
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.cohort_checks import CHECKED, drifts, group_effects, outliers
-from qupath_her2.report.html import report_templates
+from qupath_her2.report.html import hex_colour, report_templates, write_page
+from qupath_her2.scoring.rules import SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,24 +74,13 @@ def write_cohort_page(
             images=images,
             n_regions=Counter(row["image"] for row in rows if row["level"] != "image"),
             link=_link,
-            colours=dict(zip(("0", "1+", "2+", "3+"), _colours(), strict=True)),
+            colours={
+                score: hex_colour(class_colour(name))
+                for score, name in zip(SCORES, CELL_CLASSES, strict=True)
+            },
         )
     )
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(page)
-        draft.replace(path)
-    except OSError as error:
-        raise OutputError(
-            error.errno, f"The report '{path}' cannot be written: {error.strerror or error}."
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _colours() -> list[str]:
-    return ["#{:02x}{:02x}{:02x}".format(*class_colour(name)) for name in CELL_CLASSES]
+    write_page(path, page)
 
 
 def _distribution(images: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -101,7 +90,7 @@ def _distribution(images: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
         for row in images
         if row["status"] != "failed"
     )
-    scores = [(score, counts.pop(score)) for score in ("0", "1+", "2+", "3+") if score in counts]
+    scores = [(score, counts.pop(score)) for score in SCORES if score in counts]
     return [*scores, *counts.most_common()]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qupath_her2.project.exchange.writing import output_errors
+from qupath_her2.project.exchange.writing import draft_of, output_errors
 from qupath_her2.project.spreadsheet import csv_bytes
 from qupath_her2.records import CELL_CLASSES, Score
 from qupath_her2.report.summary_table import SummaryRow, short_class, shown_score
@@ -196,11 +196,6 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
         )
         for name in COHORT_COLUMNS
     }
-    draft = path.with_name(path.name + ".tmp")
-    with output_errors(path):
-        try:
-            pyarrow.parquet.write_table(pyarrow.table(columns), draft)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with output_errors(path), draft_of(path) as draft:
+        pyarrow.parquet.write_table(pyarrow.table(columns), draft)
     return True

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from qupath_her2.errors import OutputError
 from qupath_her2.project.class_names import class_colour
+from qupath_her2.project.exchange.writing import draft_of
 from qupath_her2.project.visible_text import visible_text
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.overlay import NOT_MEASURED_COLOUR
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.report.summary_table import SummaryRow
 
-__all__ = ["ReportPictures", "count_states", "report_templates", "write_html"]
+__all__ = ["ReportPictures", "count_states", "hex_colour", "report_templates", "write_html", "write_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def count_states(rows: Sequence[SummaryRow]) -> str:
     return f"{len(rows)} image{'' if len(rows) == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
+def hex_colour(colour: tuple[int, int, int]) -> str:
+    """Return a colour, red, green and blue from 0 to 255, as HTML writes it: ``#c80000``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -93,7 +95,7 @@ def report_templates() -> jinja2.Environment:
     # Both yield characters that need no escaping; _base64 says so by returning Markup, which also spares the escaping
     # of megabytes.
     environment.filters["base64"] = _base64
-    environment.filters["hex"] = _hex
+    environment.filters["hex"] = hex_colour
     return environment
 
 
@@ -150,22 +152,28 @@ def write_html(
             images=zip(rows, pictures, strict=True),
             counts=count_states(rows),
             classes=CELL_CLASSES,
-            colours=[_hex(class_colour(name)) for name in CELL_CLASSES],
-            not_measured_colour=_hex(NOT_MEASURED_COLOUR),
+            colours=[hex_colour(class_colour(name)) for name in CELL_CLASSES],
+            not_measured_colour=hex_colour(NOT_MEASURED_COLOUR),
             version=version,
             made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         )
     )
-    # Written beside the target and renamed: an interrupted report never replaces a complete one.
-    partial = path.with_name(path.name + ".tmp")
+    write_page(path, stream)
+
+
+def write_page(path: Path, parts: Iterable[str]) -> None:
+    """Write a page part by part, beside the target and renamed: an interrupted one never replaces a complete one.
+
+    Raises
+    ------
+    OutputError
+        If `path` cannot be written.
+    """
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(stream)
-        partial.replace(path)
+        with draft_of(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
     except OSError as error:
         raise OutputError(
             f"The report '{path}' cannot be written: {error.strerror or error}. "
             "Free disk space, or choose another folder with --out."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

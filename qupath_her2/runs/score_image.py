@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.earlier_score import EarlierScore
     from qupath_her2.runs.failures import FailureClass
     from qupath_her2.runs.options import ScoreJob
-    from qupath_her2.runs.types import FinishedImage, Inputs, Progress
+    from qupath_her2.runs.types import FinishedImage, Inputs, Job, Progress
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
@@ -78,7 +78,7 @@ def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int
 
 
 def failed_result(
-    job: ScoreJob, message: str, seconds: float = 0.0, failure: FailureClass = "unexpected"
+    job: Job, message: str, seconds: float = 0.0, failure: FailureClass = "unexpected"
 ) -> ImageResult:
     """Return the result of an image that could not be scored.
 

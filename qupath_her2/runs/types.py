@@ -30,6 +30,7 @@ __all__ = [
     "ImageContext",
     "ImageSetup",
     "Inputs",
+    "Job",
     "Method",
     "Progress",
     "TumourOrigin",
@@ -38,6 +39,21 @@ __all__ = [
 
 #: Called with tiles done, tiles in total, and cells so far; may raise KeyboardInterrupt to cancel.
 Progress: TypeAlias = Callable[[int, int, int], None]
+
+
+class Job(Protocol):
+    """One image and what is to be done with it; picklable, and done by `batch.job.perform`."""
+
+    @property
+    def image(self) -> str:
+        """Folder name of the image in the exchange folder."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The file name that people know."""
+        ...
+
 
 #: Use of the tumour finder by a method: never, with ``--find-tumour`` where no region was drawn, or always.
 TumourSearchUse: TypeAlias = Literal["never", "on request", "always"]

@@ -24,7 +24,7 @@ from qupath_her2.batch.stopping import Stop
 from qupath_her2.config import Settings
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.synthetic.example_project import write_field
-from tests.helpers.slurm_node import missing_part, slurm_node
+from tests.helpers.slurm_node import slurm_commands
 
 Make = Callable[[Path], Executor]
 
@@ -34,12 +34,7 @@ FILES = ("cells.npz", "score.json", "regions.geojson", "overlay.jpg")
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Slurm's commands reach a node of their own."""
-    why = missing_part()
-    if why:
-        pytest.skip(f"NOT TESTED: no Slurm: {why}")
-    with slurm_node(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
-        for name in ("SLURM_CONF", "PATH"):
-            patch.setenv(name, environment[name])
+    with slurm_commands(tmp_path_factory.mktemp("slurm")):
         yield
 
 

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["missing_part", "slurm_node"]
+import pytest
+
+__all__ = ["missing_part", "slurm_commands", "slurm_node"]
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 _START_S = 30.0
@@ -146,3 +148,15 @@ def _free_ports(n: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+@contextlib.contextmanager
+def slurm_commands(folder: Path) -> Iterator[None]:
+    """Let Slurm's commands reach a node of their own within the block; skip the test where there is no Slurm."""
+    why = missing_part()
+    if why:
+        pytest.skip(f"NOT TESTED: no Slurm: {why}")
+    with slurm_node(folder) as environment, pytest.MonkeyPatch.context() as patch:
+        for name in ("SLURM_CONF", "PATH"):
+            patch.setenv(name, environment[name])
+        yield

@@ -265,6 +265,9 @@ UNTYPED = {
     "The plan in '{}' is of version {}. Plan again with this one: qupath-her2 batch FOLDER --dry-run.": (
         "Needs two versions; tests/unit/cli/test_batch.py plans again by the same command."
     ),
+    "The plan holds '{}.{}', which no plan is made of. Plan again: qupath-her2 batch FOLDER --dry-run.": (
+        "Written by a stranger in tests/unit/batch/test_plan.py; the command is typed in tests/unit/cli/test_batch.py."
+    ),
     "The plan in '{}' is damaged. Plan again: qupath-her2 batch FOLDER --dry-run.": (
         "Damage by hand; tests/unit/cli/test_batch.py plans again by the same command."
     ),

@@ -13,7 +13,7 @@ from qupath_her2.batch.journal import read_events
 from qupath_her2.batch.plan import load_plan
 from qupath_her2.batch.progress import progress_of
 from qupath_her2.synthetic.example_project import write_field
-from tests.helpers.slurm_node import missing_part, slurm_node
+from tests.helpers.slurm_node import slurm_commands
 from tests.unit.cli.commands import call, summary
 
 pytestmark = pytest.mark.slow
@@ -23,12 +23,7 @@ WAIT_S = 240
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    why = missing_part()
-    if why:
-        pytest.skip(f"NOT TESTED: no Slurm: {why}")
-    with slurm_node(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
-        for name in ("SLURM_CONF", "PATH"):
-            patch.setenv(name, environment[name])
+    with slurm_commands(tmp_path_factory.mktemp("slurm")):
         yield
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qupath_her2.errors import OutputError
 
-__all__ = ["output_errors", "replace_file", "sync_folder", "write_synced"]
+__all__ = ["draft_of", "output_errors", "replace_file", "sync_folder", "write_synced"]
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -71,16 +71,23 @@ def replace_file(path: Path, data: bytes) -> None:
     OutputError
         The file cannot be written; the old content is kept and no draft is left behind.
     """
+    with output_errors(path):
+        with draft_of(path) as draft:
+            write_synced(draft, data)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which replaces `path` at the end of the block; nothing of it is left by an error."""
     # In the same folder, since a rename is atomic only within a file system; with the pid, since two processes may
     # write at once.
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with output_errors(path):
-        try:
-            write_synced(draft, data)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

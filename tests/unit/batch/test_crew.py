@@ -9,10 +9,11 @@ import pytest
 
 from qupath_her2.batch import crew as crew_module
 from qupath_her2.batch.crew import HereCrew
-from qupath_her2.batch.job import Job, JobEvent
+from qupath_her2.batch.job import JobEvent
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.runs.score_image import failed_result
+from qupath_her2.runs.types import Job
 
 
 def test_this_process_does_one_image_and_drops_it_where_asked(project: Path) -> None:
@@ -49,7 +50,7 @@ def test_an_interrupt_that_became_an_error_of_a_decoder_cancels(
     def failed(job: Job, **_: object) -> ImageResult:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        return failed_result(job, "the decoder was interrupted")  # type: ignore[arg-type]
+        return failed_result(job, "the decoder was interrupted")
 
     monkeypatch.setattr(crew_module, "perform", failed)
     crew = HereCrew()

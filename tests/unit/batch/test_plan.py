@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +82,31 @@ def test_a_plan_is_saved_read_back_and_checked(project: Path) -> None:
     about.unlink()
     with pytest.raises(ExchangeError, match="Plan first"):
         load_plan(project / "her2")
+
+
+class _Command:
+    """What a stranger might put in place of a plan."""
+
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.touched),)
+
+
+def test_a_plan_runs_no_code(project: Path, tmp_path: Path) -> None:
+    folder = plan_batch(project, RunOptions(), Settings()).out / PLAN
+    jobs, about = (
+        pickle.dumps(_Command(tmp_path / "touched")),
+        json.loads((folder / "plan.json").read_bytes()),
+    )
+    (folder / "jobs.pickle").write_bytes(jobs)
+    # Whoever can write the jobs can write their hash as well.
+    about["jobs_sha256"] = hashlib.sha256(jobs).hexdigest()
+    (folder / "plan.json").write_text(json.dumps(about))
+    with pytest.raises(ExchangeError, match="which no plan is made of"):
+        load_plan(folder.parent)
+    assert not (tmp_path / "touched").exists()
 
 
 def test_keys_change_with_all_that_a_result_depends_on(project: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from qupath_her2.batch.ray_crew import RayExecutor, Scorer
+from qupath_her2.batch.ray_crew import RayCrew, RayExecutor, Scorer, _Actor
 from qupath_her2.errors import MissingExtraError
 from qupath_her2.runs.plan import plan_jobs
 from tests.unit.batch.test_drive import ignore, jobs
@@ -31,3 +32,11 @@ def test_without_ray_the_pip_line_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install \"qupath-her2\[ray\]\""):
         RayExecutor(2).run(plan_of(tmp_path), jobs("a"), listen=ignore)
+
+
+def test_idle_actors_wait_for_images_that_others_hold() -> None:
+    pytest.importorskip("ray")
+    crew = RayCrew(actors=1, _live=[_Actor(handle=None, ready=None)])
+    before = time.monotonic()
+    assert crew.wait(0.2) == []
+    assert time.monotonic() - before >= 0.2

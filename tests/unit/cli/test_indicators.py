@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -48,17 +49,24 @@ def draw(folder: Path, name: str, score: str, seed: int) -> None:
     (folder / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
 
 
+def write_study(
+    folder: Path, letters: str, draw_one: Callable[[Path, str, str, int], None], settings: str
+) -> None:
+    """Write labelled cases, one of each letter for each score."""
+    rows = ["image,case,label"]
+    for grade, score in enumerate(RINGS):
+        for number, letter in enumerate(letters):
+            draw_one(folder, f"{grade}{letter}", score, 10 * grade + number)
+            rows.append(f"{grade}{letter}.png,C{grade}{letter},{score}")
+    (folder / "cases.csv").write_text("\n".join(rows) + "\n")
+    (folder / "her2.toml").write_text(settings)
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four drawn cases of each score: 16 fields."""
     folder = tmp_path_factory.mktemp("cohort")
-    rows = ["image,case,label"]
-    for grade, score in enumerate(RINGS):
-        for number, letter in enumerate("abcd"):
-            draw(folder, f"{grade}{letter}", score, 10 * grade + number)
-            rows.append(f"{grade}{letter}.png,C{grade}{letter},{score}")
-    (folder / "cases.csv").write_text("\n".join(rows) + "\n")
-    (folder / "her2.toml").write_text(SETTINGS)
+    write_study(folder, "abcd", draw, SETTINGS)
     return folder
 
 

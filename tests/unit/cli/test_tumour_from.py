@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("torch")
 
 from tests.unit.cli.commands import call, summary
-from tests.unit.cli.test_indicators import RINGS
 from tests.unit.cli.test_indicators import draw as draw_field_of_cells
+from tests.unit.cli.test_indicators import write_study
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +53,7 @@ def draw(folder: Path, name: str, score: str, seed: int, *, with_region: bool = 
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three labelled cases of each score, the tumour outlined in all of them."""
     folder = tmp_path_factory.mktemp("study")
-    rows = ["image,case,label"]
-    for grade, score in enumerate(RINGS):
-        for number, letter in enumerate("abc"):
-            draw(folder, f"{grade}{letter}", score, 10 * grade + number)
-            rows.append(f"{grade}{letter}.png,C{grade}{letter},{score}")
-    (folder / "cases.csv").write_text("\n".join(rows) + "\n")
-    (folder / "her2.toml").write_text(SETTINGS)
+    write_study(folder, "abc", draw, SETTINGS)
     return folder
 
 
