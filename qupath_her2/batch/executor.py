@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DoneElsewhere", "Executor", "LocalExecutor", "Shard"]
 
-#: Between two looks at the event files of other drivers pass at least so many seconds, and so many times the last look.
-_LOOK_S = 0.5
+#: Between two looks at the event files of other drivers passes so many times the time that the last look took.
 _LOOK_SHARE = 20.0
 
 
@@ -168,5 +167,5 @@ class DoneElsewhere:
             outcomes = fold_events(self._keys, read_events(self._plan.out))
             self._done = {image for image, one in outcomes.items() if one.is_final}
             took = time.monotonic() - now
-            self._next_look = now + max(_LOOK_S, _LOOK_SHARE * took)
+            self._next_look = now + _LOOK_SHARE * took
         return job.image in self._done

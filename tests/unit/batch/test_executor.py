@@ -33,6 +33,8 @@ def test_shards_divide_the_batch_and_then_help_each_other() -> None:
 
 
 def test_what_others_ended_is_seen_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A look so dear that the next is far off.
+    monkeypatch.setattr(executors, "_LOOK_SHARE", 1e9)
     plan = plan_of(tmp_path)
     done = DoneElsewhere(plan)
     a = SimulatedJob("a")

@@ -172,32 +172,30 @@ def test_real_kills_leave_whole_rounds(image):
     code = """
         import sys, pathlib
         from qupath_her2.project.exchange.images import read_images
+        from qupath_her2.project.exchange.writing import replace_file
         from qupath_her2.review.collect import collect
         her2 = pathlib.Path(sys.argv[1])
         images = read_images(her2)
         print("ready", flush=True)
         for number in range(1000):
-            path = her2 / "images.json"
-            path.write_bytes(path.read_bytes().replace(b'"metadata":{', b'"metadata":{', 1))
             collect(her2, images, f"reader {number}")
             print("collected", flush=True)
             corrections = her2 / "regions" / "1_case.corrections.geojson"
             text = corrections.read_text()
-            corrections.write_text(text.replace("Tumor: 2+", "Tumor: 9+").replace("Tumor: 1+", "Tumor: 2+").replace(
-                "Tumor: 9+", "Tumor: 1+"))
+            text = text.replace("Tumor: 2+", "Tumor: 9+").replace("Tumor: 1+", "Tumor: 2+")
+            replace_file(corrections, text.replace("Tumor: 9+", "Tumor: 1+").encode())
     """
     image.correct({3: "Tumor: 2+", 8: "Tumor: 1+"})
     for number in range(4):
-        child = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), str(image.her2)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert [child.stdout.readline() for _ in range(2)] == ["ready\n", "collected\n"]
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.05 + 0.1 * number)
-        child.kill()
-        child.wait()
-        child.stdout.close()
+        command = [sys.executable, "-c", textwrap.dedent(code), str(image.her2)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            try:
+                assert [child.stdout.readline() for _ in range(2)] == ["ready\n", "collected\n"]
+                with pytest.raises(subprocess.TimeoutExpired):
+                    child.wait(0.05 + 0.1 * number)
+            finally:
+                child.kill()
         rounds, problems = read_rounds(image.her2)
         assert problems == []
         assert all(len(one.changes) == 2 for one in rounds)
