@@ -19,15 +19,12 @@ class JobFiles:
         File name of the slide that people know.
     slide
         The image file.
-    out
-        Exchange folder of the job; the report is written there.
     run_dir
-        Folder of the finished run; None while there is none.
+        Folder of the finished run, ``results/<image>/<run>`` of the job's exchange folder; None while there is none.
     """
 
     name: str
     slide: Path
-    out: Path
     run_dir: Path | None = None
 
 

@@ -14,6 +14,7 @@ from qupath_her2.slides.readers.view import open_view
 
 if TYPE_CHECKING:
     from qupath_her2.patches.table import ManifestImage
+    from qupath_her2.records import SlideRef
     from qupath_her2.slides.readers.slide import Slide
 
 __all__ = ["SlidePool"]
@@ -40,12 +41,12 @@ class SlidePool:
     Parameters
     ----------
     images
-        Images of a manifest.
+        Images of a manifest, or slides; more may be appended later.
     max_bytes
         Approximate limit of the memory of open slides; the last one used always stays open.
     """
 
-    def __init__(self, images: Sequence[ManifestImage], max_bytes: int) -> None:
+    def __init__(self, images: Sequence[ManifestImage | SlideRef], max_bytes: int) -> None:
         self._images = images
         self._max_bytes = max_bytes
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
@@ -76,7 +77,7 @@ class SlidePool:
             for slide in closing:
                 slide.close()
 
-    def _opened(self, entry: _Entry, image: ManifestImage) -> Slide:
+    def _opened(self, entry: _Entry, image: ManifestImage | SlideRef) -> Slide:
         # A lock per entry: while one thread decodes a flat image, others keep working on other images.
         with entry.opening:
             if entry.problem is not None:
@@ -104,6 +105,17 @@ class SlidePool:
             if entry is not None and entry.slide is slide:
                 entry.is_retired = True
                 del self._entries[index]
+
+    def forget(self, index: int) -> None:
+        """Close a slide after its last current user; a later lease opens the image again."""
+        with self._lock:
+            entry = self._entries.pop(index, None)
+            if entry is None:
+                return
+            entry.is_retired = True
+            unused = entry.slide if entry.users == 0 else None
+        if unused is not None:
+            unused.close()
 
     def open_private(self, index: int) -> Slide:
         """Open the image apart from the pool; the caller closes it. Raises ImageReadError."""
@@ -138,5 +150,5 @@ def _memory(slide: Slide) -> int:
     return slide.width * slide.height * 3 if slide.reader == "plain" else _READER_BYTES
 
 
-def _open(image: ManifestImage) -> Slide:
+def _open(image: ManifestImage | SlideRef) -> Slide:
     return open_view(image.path, image.chain, width=image.width, height=image.height)

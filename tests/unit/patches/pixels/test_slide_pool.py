@@ -44,3 +44,18 @@ def test_an_image_that_cannot_be_opened_is_tried_once(tmp_path: Path) -> None:
     slide = pool.open_private(0)
     assert (slide.width, slide.height) == (32, 32)
     slide.close()
+
+
+def test_a_forgotten_slide_serves_its_current_user_and_is_closed_after_it(tmp_path: Path) -> None:
+    pool = SlidePool([image_of(tmp_path / "a.png", noise(32, 32, 1))], 1 << 20)
+    pool.forget(0)
+    with pool.lease(0) as slide:
+        pool.forget(0)
+        assert np.array_equal(slide.read(0, 0, 8, 8, 0), noise(32, 32, 1)[:8, :8])
+    with pytest.raises(ImageReadError, match="closed"):
+        slide.read(0, 0, 8, 8, 0)
+    with pool.lease(0) as again:
+        assert again is not slide
+    pool.forget(0)
+    with pytest.raises(ImageReadError, match="closed"):
+        again.read(0, 0, 8, 8, 0)

@@ -135,6 +135,13 @@ def test_chunks_are_joined_into_one_collection(cells: CellTable, monkeypatch: py
     assert len(steps) == 40 + 6 + 1
 
 
+def test_the_pieces_for_a_download_are_the_same_text(
+    cells: CellTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells_geojson, "CHUNK_CELLS", 2)
+    assert b"".join(cells_geojson.cells_geojson(cells)) == write(cells)[0]
+
+
 def test_an_empty_table_gives_an_empty_collection() -> None:
     assert json.loads(write(table([]))[0]) == {"type": "FeatureCollection", "features": []}
 
