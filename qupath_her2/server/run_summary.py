@@ -121,7 +121,8 @@ def _layers(run: StoredRun, run_dir: Path) -> list[dict[str, Any]]:
         colour = hex_colour(CUT_COLOUR)
         layers.append({"id": "cut", "kind": "cut", "name": "Cut out (pen, folds, blur)", "colour": colour})
     if len(run.cells):
-        layers.append({"id": "cells", "kind": "cells", "name": "Cells by class"})
+        n_cells = len(run.cells)
+        layers.append({"id": "cells", "kind": "cells", "name": "Cells by class", "n_cells": n_cells})
         if has_probabilities(run.cells):
             layers.append({"id": "tumour", "kind": "tumour", "name": "Cells by tumour probability"})
     return layers
