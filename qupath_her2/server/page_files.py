@@ -42,8 +42,6 @@ def _sent(name: str) -> Response:
     # Names are looked up and never joined to a folder: nothing but these files can be asked for.
     path = _FILES.get(name)
     if path is None:
-        raise Problem(
-            404, f"The page has no file {name!r}.", "Open the address that qupath-her2 serve printed."
-        )
+        raise Problem(404, f"The page has no file {name!r}.", "Load the page again.")
     # Asked again at each visit: after an update the parts of the page must fit each other.
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
