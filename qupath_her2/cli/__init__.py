@@ -33,6 +33,7 @@ from qupath_her2.cli.review_sign import sign, trail
 from qupath_her2.cli.review_window import changes, profile
 from qupath_her2.cli.run import run
 from qupath_her2.cli.score import score
+from qupath_her2.cli.serve import serve
 from qupath_her2.cli.status import status
 from qupath_her2.cli.train import train
 from qupath_her2.cli.verb import hide_tracebacks, never_fail_to_speak
@@ -96,6 +97,7 @@ for _verb in (
     predict,
     indicators,
     models,
+    serve,
 ):
     app.command()(_verb)
 app.command("install-scripts")(install_scripts)

@@ -120,6 +120,20 @@ TYPED_ELSEWHERE = {
     "Fit the ranges again: qupath-her2 indicators fit FOLDER.": (
         "tests/unit/cli/test_indicators.py::test_fit_scores_each_case_without_itself_and_writes_the_table"
     ),
+    # The service.
+    "A certificate needs its key. Pass --tls-certificate and --tls-key together.": (
+        "tests/unit/server/test_settings.py::test_a_network_is_used_with_encryption_or_with_the_risk_accepted"
+    ),
+    "Pass --tls-certificate and --tls-key, or accept that with --accept-risk-of-plain-http.": (
+        "tests/unit/server/test_settings.py::test_a_network_is_used_with_encryption_or_with_the_risk_accepted"
+    ),
+    "Start the service with --root and its folder.": (
+        "tests/unit/server/test_jobs.py::test_a_slide_is_named_by_its_path_in_an_allowed_folder_only"
+    ),
+    "Start the service with a larger --max-upload-gb, or name the slide by its path.": (
+        "tests/unit/server/test_uploads.py::test_too_large_an_upload_is_refused_and_removed"
+    ),
+    "Cannot listen on {}:{} ({}). Pass another --port.": "tests/unit/server/test_serve.py::test_a_taken_port_is_said",
 }
 
 #: {piece of a text: why no test types it}.

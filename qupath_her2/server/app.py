@@ -1,0 +1,63 @@
+"""The application: middleware, routers and life span around one `Service`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from qupath_her2.provenance import versions
+from qupath_her2.server import jobs
+from qupath_her2.server.access import AccessCheck, allowed_hosts
+from qupath_her2.server.deep_zoom import deep_zoom_router
+from qupath_her2.server.problems import answer_problems
+from qupath_her2.server.results import results_router
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from qupath_her2.server.service import Service
+
+__all__ = ["API", "create_app"]
+
+#: Version of the API: the ``v1`` of its paths.
+API = "1"
+
+
+def create_app(service: Service, port: int) -> FastAPI:
+    """Return the application of a service that listens on `port`."""
+
+    @contextlib.asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.start)
+        yield
+        await run_in_threadpool(service.stop)
+
+    version = versions()["qupath-her2"]
+    app = FastAPI(
+        title="qupath-her2",
+        version=version,
+        description="HER2 scoring. Research use only.",
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    answer_problems(app)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str | int]:
+        """Say that the service runs; no token is needed."""
+        return {"status": "ok", "version": version, "api": API, "pid": os.getpid()}
+
+    app.include_router(jobs.router)
+    app.include_router(results_router(service.job_files))
+    app.include_router(deep_zoom_router(service.views))
+    settings = service.settings
+    app.add_middleware(
+        AccessCheck, token=service.token, hosts=allowed_hosts(settings.host, port), scheme=settings.scheme
+    )
+    return app

@@ -1,0 +1,119 @@
+"""Starting the service: one for each user, found by its discovery file, ended in order by a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from qupath_her2.errors import OutputError
+from qupath_her2.provenance import versions
+from qupath_her2.server.app import create_app
+from qupath_her2.server.discovery import RunningService, find_service, forget_service, publish_service
+from qupath_her2.server.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from qupath_her2.server.settings import ServiceSettings
+
+__all__ = ["serve"]
+
+_STOP_S = 10
+
+
+def serve(settings: ServiceSettings, tell: Callable[[RunningService, bool], None]) -> bool:
+    """Serve until a signal asks to end.
+
+    Parameters
+    ----------
+    settings
+        Checked.
+    tell
+        Called with the service once it listens, and whether it was running before.
+
+    Returns
+    -------
+    bool
+        False where a service of this state folder runs already: nothing is started.
+
+    Raises
+    ------
+    SettingsError
+        Where it would listen is not protected.
+    OutputError
+        The port is taken, or the state folder cannot be written.
+    """
+    settings.check()
+    running = find_service(settings.state)
+    if running is not None:
+        tell(running, True)
+        return False
+    with _listening_socket(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        service = Service(settings, secrets.token_urlsafe(32))
+        here = RunningService(
+            f"{settings.scheme}://{name}:{port}", service.token, os.getpid(), versions()["qupath-her2"]
+        )
+        server = uvicorn.Server(_config(service, port))
+        publish_service(settings.state, here)
+        try:
+            with _signals_heard():
+                tell(here, False)
+                server.run(sockets=[listener])
+        finally:
+            forget_service(settings.state, here.pid)
+    return True
+
+
+@contextlib.contextmanager
+def _signals_heard() -> Iterator[None]:
+    """Outlive the signal that ends the server, which uvicorn raises a second time once it has ended."""
+    before = {one: signal.signal(one, _heard) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _heard(number: int, frame: FrameType | None) -> None:
+    """Go on: the server has heard the signal."""
+
+
+def _config(service: Service, port: int) -> uvicorn.Config:
+    settings = service.settings
+    return uvicorn.Config(
+        create_app(service, port),
+        http="h11",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_S,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def _listening_socket(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise OutputError(
+            error.errno,
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror or error}). Pass another --port.",
+        ) from error
+    return listener

@@ -1,0 +1,120 @@
+"""The service as the routers see it: its settings, queue, workers and folders."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Not for types alone: FastAPI reads the annotations of `service_of`.
+from fastapi import Request
+
+from qupath_her2.server.deep_zoom import SlideViews
+from qupath_her2.server.job_files import JobFiles
+from qupath_her2.server.job_store import JobStore
+from qupath_her2.server.problems import Problem
+from qupath_her2.server.runner import JobRunner
+from qupath_her2.server.slide_job import SlideJob
+
+if TYPE_CHECKING:
+    from qupath_her2.server.job_store import StoredJob
+    from qupath_her2.server.settings import ServiceSettings
+
+__all__ = ["Service", "service_of"]
+
+
+class Service:
+    """Queue, workers and folders of one running service.
+
+    Parameters
+    ----------
+    settings
+        What it was told.
+    token
+        The secret of its callers.
+
+    Raises
+    ------
+    OutputError
+        The state folder cannot be written.
+    """
+
+    def __init__(self, settings: ServiceSettings, token: str) -> None:
+        self.settings, self.token = settings, token
+        self.store = JobStore(settings.state / "jobs.sqlite")
+        self.views = SlideViews(self.job_files)
+        self.is_stopping = False
+        self.runner = JobRunner(
+            self.store,
+            self._slide_job,
+            workers=settings.workers,
+            threads=settings.threads,
+            idle_s=60 * settings.idle_minutes,
+        )
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of the uploaded files, a folder for each upload."""
+        return self.settings.state / "uploads"
+
+    def job_folder(self, identity: str) -> Path:
+        """Return the folder of a job's results."""
+        return self.settings.state / "jobs" / identity
+
+    def start(self) -> None:
+        """Remove what a killed service left without a job, and begin to work."""
+        for folder, known in (
+            (self.uploads, self.store.uploads()),
+            (self.settings.state / "jobs", self.store.ids()),
+        ):
+            for left in folder.iterdir() if folder.is_dir() else ():
+                if left.name not in known:
+                    shutil.rmtree(left, ignore_errors=True)
+        self.runner.start()
+
+    def stop(self) -> None:
+        """End in order: running jobs wait for the next start."""
+        self.is_stopping = True
+        self.runner.stop()
+        self.views.close()
+        self.store.close()
+
+    def job(self, identity: str) -> StoredJob:
+        """Return a job; Problem 404 where there is none."""
+        found = self.store.get(identity)
+        if found is None:
+            raise Problem(404, "There is no such job.", "GET /api/v1/jobs lists them.")
+        return found
+
+    def job_files(self, identity: str) -> JobFiles:
+        """Return where the files of a job lie; Problem 404 where there is no such job."""
+        job = self.job(identity)
+        return JobFiles(job.name, Path(job.slide), None if job.run_dir is None else Path(job.run_dir))
+
+    def remove(self, job: StoredJob) -> None:
+        """Delete an ended job with its results, and the uploaded files once no job needs them."""
+        self.store.remove(job.id)
+        # Windows deletes no open file.
+        self.views.release(job.id)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.job_folder(job.id))
+        if job.upload is not None and job.upload not in self.store.uploads():
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.uploads / job.upload)
+
+    def _slide_job(self, job: StoredJob) -> SlideJob:
+        return SlideJob(
+            name=job.name,
+            slide=Path(job.slide),
+            regions=None if job.regions is None else Path(job.regions),
+            out=self.job_folder(job.id) / "her2",
+            options=job.options,
+            config=self.settings.config,
+        )
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that answers a request; for ``Depends``."""
+    service: Service = request.app.state.service
+    return service

@@ -1,0 +1,107 @@
+"""The job of one slide in a worker process: planned and scored as ``qupath-her2 run`` does it, with its report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qupath_her2.batch.job import perform
+from qupath_her2.errors import Her2Error
+from qupath_her2.project.exchange.image_ids import folder_image_id
+from qupath_her2.project.exchange.images import PREDICTIONS
+from qupath_her2.records import SlideRef
+from qupath_her2.report.build import write_report
+from qupath_her2.runs.cell_sources import cell_source
+from qupath_her2.runs.failures import failure_class
+from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.options import RunOptions
+from qupath_her2.runs.plan import find_settings, plan_jobs
+from qupath_her2.runs.score_image import failed_result, score_image
+
+if TYPE_CHECKING:
+    from qupath_her2.config import Settings
+    from qupath_her2.records import ImageResult
+    from qupath_her2.runs.types import Progress
+
+__all__ = ["SlideJob", "plan_slide"]
+
+#: Options of a request that are options of a run by the same name.
+_RUN_OPTIONS = (
+    *("pixel_size_um", "series", "plane", "whole_tissue", "find_tumour"),
+    *("guideline", "site", "specimen", "profile"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideJob:
+    """One slide and what is done with it; picklable.
+
+    Attributes
+    ----------
+    name
+        The file name that people know.
+    slide, regions
+        The files; no regions are None.
+    out
+        The exchange folder of its results.
+    options
+        Of the request, as plain values.
+    checkpoint
+        Of the network, path without ending; None without one.
+    config
+        Settings file; None takes the ``her2.toml`` beside the slide, or the defaults.
+    """
+
+    name: str
+    slide: Path
+    regions: Path | None
+    out: Path
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    checkpoint: Path | None = None
+    config: Path | None = None
+
+    @property
+    def image(self) -> str:
+        """The slide's folder name in the exchange folder."""
+        return folder_image_id(self.name)
+
+
+@perform.register(SlideJob)
+def _score_slide(job: SlideJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    start = time.monotonic()
+    try:
+        planned = plan_slide(job)
+        result = score_image(planned, progress=progress, threads=threads)
+        if result.state != "failed":
+            write_report(planned.out)
+    except Her2Error as error:
+        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
+    return result
+
+
+def plan_slide(job: SlideJob) -> Any:
+    """Return the `ScoreJob` of a slide, as ``qupath-her2 run`` or ``predict`` plans it.
+
+    Raises
+    ------
+    Her2Error
+        An option or a network does not fit, or the slide cannot be read.
+    """
+    settings = _settings(job)
+    options = RunOptions(
+        **{name: job.options[name] for name in _RUN_OPTIONS if job.options.get(name) is not None},
+        method=_method(job, settings),
+        out=job.out / PREDICTIONS if job.checkpoint is not None else job.out,
+    )
+    ref = SlideRef(job.image, job.name, job.slide, job.regions)
+    return plan_jobs(job.slide.parent, options, settings, refs=[ref]).jobs[0]
+
+
+def _settings(job: SlideJob) -> Settings:
+    return find_settings(job.slide.parent, job.config)
+
+
+def _method(job: SlideJob, settings: Settings) -> Any:
+    return CellsMethod(cell_source(job.options.get("cell_finder") or settings.cell_source))

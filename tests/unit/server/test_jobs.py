@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import qupath_her2 as qh
+from tests.unit.server.conftest import Caller
+
+
+def test_a_slide_is_scored_as_by_run(caller: Caller, slides: Path, tmp_path: Path) -> None:
+    slide, regions = slides / "strong.ome.tif", slides / "strong.geojson"
+    created = caller.post_slide(slide, regions)
+    assert created.status_code == 201
+    job = created.json()
+    with caller.http.stream("GET", f"/api/v1/jobs/{job['id']}/events") as events:
+        told = [json.loads(line[6:]) for line in events.iter_lines() if line.startswith("data: ")]
+    assert told[-1]["state"] == "done"
+    assert [one["progress"] for one in told] == sorted(one["progress"] for one in told)
+    result = caller.http.get(f"/api/v1/jobs/{job['id']}/result").json()
+
+    for path in (slide, regions):
+        shutil.copy(path, tmp_path)
+    (by_run,) = qh.run(tmp_path)
+    assert by_run.score is not None
+    assert (result["score"], result["reason"], result["n_cells"]) == (
+        by_run.score.score,
+        by_run.score.reason,
+        by_run.n_cells,
+    )
+    assert sum(result["shares"].values()) == pytest.approx(100, abs=0.05)
+    assert (result["width_px"], result["height_px"]) == (420, 420)
+
+
+def test_a_slide_is_named_by_its_path_in_an_allowed_folder_only(
+    caller: Caller, slides: Path, tmp_path: Path
+) -> None:
+    def posted(path: Path | str) -> int:
+        answer = caller.http.post("/api/v1/jobs", files={"path": (None, str(path)), "options": (None, "{}")})
+        if answer.status_code == 201:
+            caller.http.delete(f"/api/v1/jobs/{answer.json()['id']}")
+        return int(answer.status_code)
+
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(b"x")
+    link = slides / "link.png"
+    link.symlink_to(outside)
+    assert posted(slides / "strong.ome.tif") == 201
+    assert posted(outside) == 403
+    assert posted(link) == 403
+    assert posted(slides / ".." / outside.name) == 403
+    assert posted(slides / "missing.svs") == 404
+    assert posted("a\x00b") == 422
+    link.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("notes.txt", b"text"), ("empty.svs", b""), ("archive.zip", b"PK")]
+)
+def test_what_is_no_slide_is_refused_and_removed(idle_caller: Caller, name: str, content: bytes) -> None:
+    answer = idle_caller.http.post("/api/v1/jobs", files={"slide": (name, content)})
+    assert answer.status_code == 415
+    assert name in answer.json()["error"]
+    assert list(idle_caller.service.uploads.glob("*")) == []
+
+
+def test_a_full_queue_says_when_to_come_again(idle_caller: Caller) -> None:
+    answers = [idle_caller.http.post("/api/v1/jobs", files={"slide": ("a.png", b"x")}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert len(list(idle_caller.service.uploads.glob("*"))) == 2
+
+
+def test_a_deleted_job_leaves_nothing_and_shared_files_stay(idle_caller: Caller) -> None:
+    http = idle_caller.http
+    first = http.post("/api/v1/jobs", files={"slide": ("a.png", b"x")}).json()
+    again = http.post(f"/api/v1/jobs/{first['id']}/retry", json={"pixel_size_um": 0.5}).json()
+    assert again["options"] == {"pixel_size_um": 0.5}
+    for job in (first, again):
+        assert http.delete(f"/api/v1/jobs/{job['id']}").status_code == 204
+    assert {job["state"] for job in http.get("/api/v1/jobs").json()} == {"cancelled"}
+    http.delete(f"/api/v1/jobs/{first['id']}")
+    assert len(list(idle_caller.service.uploads.glob("*"))) == 1
+    http.delete(f"/api/v1/jobs/{again['id']}")
+    assert list(idle_caller.service.uploads.glob("*")) == []
+    assert http.get(f"/api/v1/jobs/{first['id']}").status_code == 404
+
+
+def test_a_job_without_a_result_says_so(idle_caller: Caller) -> None:
+    job = idle_caller.http.post("/api/v1/jobs", files={"slide": ("a.png", b"x")}).json()
+    answer = idle_caller.http.get(f"/api/v1/jobs/{job['id']}/result")
+    assert (answer.status_code, answer.json()["error"]) == (409, "'a.png' has no result yet.")
+
+
+def test_a_refusal_says_what_is_missing(caller: Caller, slides: Path) -> None:
+    job = caller.post_slide(slides / "strong.ome.tif").json()
+    ended = caller.until_ended(job["id"])
+    assert (ended["state"], ended["needs"]) == ("refused", ["regions"])
+    result = caller.http.get(f"/api/v1/jobs/{job['id']}/result").json()
+    assert (result["score"], result["reason"]) == (None, ended["message"])
