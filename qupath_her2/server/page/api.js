@@ -87,18 +87,37 @@ export const ENDED = ["done", "refused", "failed", "cancelled"];
 
 /** Hand each state of a job to `onJob` until it has ended; begins anew where the connection was cut. */
 export async function follow(jobId, onJob, signal) {
-  let job = null;
-  while (!signal.aborted && !(job && ENDED.includes(job.state))) {
-    try {
-      const answer = await call(`/jobs/${jobId}/events`, { signal });
-      for await (const event of events(answer.body)) onJob((job = event));
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error instanceof Refused && error.status >= 400 && error.status < 500) throw error;
-      // Cut off: seen again below, or tried again.
+  for (;;) {
+    const stream = await opened(`/jobs/${jobId}/events`, signal);
+    while (stream) {
+      const job = await nextEvent(stream, signal);
+      if (signal.aborted) return;
+      if (!job) break;
+      onJob(job);
+      if (ENDED.includes(job.state)) return;
     }
-    if (job && ENDED.includes(job.state)) return;
     await new Promise((resolve) => setTimeout(resolve, 1500));
+    if (signal.aborted) return;
+  }
+}
+
+/** The events of an address; null where the service does not answer at the moment. */
+async function opened(path, signal) {
+  try {
+    return events((await call(path, { signal })).body);
+  } catch (error) {
+    if (error instanceof Refused && error.status >= 400 && error.status < 500) throw error;
+    return null;
+  }
+}
+
+/** The next event; undefined where the stream has ended or was cut. */
+async function nextEvent(stream, signal) {
+  try {
+    return (await stream.next()).value;
+  } catch (error) {
+    if (!signal.aborted) console.warn("The stream of events was cut:", error);
+    return undefined;
   }
 }
 

@@ -5,6 +5,10 @@ import { announce, at, make } from "./dom.js";
 
 const PREFIX = "HER2: ";
 
+function written(value) {
+  return value === 0 || Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(4))) : value.toExponential(1);
+}
+
 /** Say that no cell is chosen, and why. */
 export function showNoCell(text = "Click a cell to see what was measured.") {
   at("cell-content").replaceChildren(make("p", { class: "quiet" }, text));
@@ -21,7 +25,7 @@ export async function showCell(jobId, cellId, result) {
       "tr",
       {},
       make("th", { scope: "row" }, name.replace(PREFIX, "")),
-      make("td", { class: "n" }, value === null ? "not measured" : String(Number(value.toPrecision(4)))),
+      make("td", { class: "n" }, value === null ? "not measured" : written(value)),
     ),
   );
   const place = `${cell.region} · x ${Math.round(cell.x)}, y ${Math.round(cell.y)}`;

@@ -134,9 +134,11 @@ export class Drawing {
 
   drawAreas(context, scale) {
     context.lineJoin = "round";
+    // Thinner where the slide is small, or the outlines would be all there is to see.
+    const [outer, inner] = scale > 0.3 ? [5, 2.5] : [3, 1.5];
     for (const { path, colour } of [...this.areas.values()].flat()) {
       // A white line beneath sets the outline off from cells of its colour.
-      for (const [style, width] of [["#ffffff", 5], [colour, 2.5]]) {
+      for (const [style, width] of [["#ffffff", outer], [colour, inner]]) {
         context.strokeStyle = style;
         context.lineWidth = width / scale;
         context.stroke(path);
@@ -155,7 +157,7 @@ export class Drawing {
   drawPoints(context, scale, width, height, corner) {
     const { x, y, class: codes, tumour_probability: chances, classes } = this.points;
     // A point is about as large as a cell, but never too small to be seen.
-    const side = Math.max(1.5 / scale, 16);
+    const side = Math.max(3 / scale, 16);
     const [left, top] = [-corner.x / scale - side, -corner.y / scale - side];
     const [right, bottom] = [left + width / scale + 2 * side, top + height / scale + 2 * side];
     context.globalAlpha = 0.75;

@@ -24,6 +24,10 @@ export async function showHistory(current, onOpen, onDelete) {
   return jobs;
 }
 
+function when(created) {
+  return new Date(created).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
 function entry(job, isCurrent, onOpen, onDelete) {
   const hasEnded = ENDED.includes(job.state);
   const open = make("button", { type: "button", class: "open", onclick: () => onOpen(job.id) }, job.name);
@@ -36,7 +40,7 @@ function entry(job, isCurrent, onOpen, onDelete) {
     word,
   );
   remove.dataset.key = `delete-${job.id}`;
-  const about = [STATES[job.state], new Date(job.created).toLocaleString()].join(" · ");
+  const about = [STATES[job.state], when(job.created)].join(" · ");
   return make("li", { class: isCurrent ? "current" : null }, open, remove, make("span", { class: "about" }, about));
 }
 

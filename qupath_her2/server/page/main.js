@@ -84,10 +84,12 @@ function showJob(job) {
   for (const id of ["trouble", "result", "viewer-panel"]) if (!hasEnded) show(at(id), false);
   if (hasEnded) return;
   const bar = at("bar");
-  if (job.state === "waiting") bar.removeAttribute("value");
+  // Nothing is known before the first tile: a bar without a value says so.
+  if (!job.progress) bar.removeAttribute("value");
   else bar.value = job.progress;
   const left = job.eta_s === null || job.eta_s === undefined ? "" : `about ${duration(job.eta_s)} left`;
-  const said = job.state === "waiting" ? "Waiting for its turn" : `Scoring · ${percent(100 * job.progress, 0)}`;
+  const begun = job.progress ? `Scoring · ${percent(100 * job.progress, 0)}` : "Reading the slide and looking for tissue";
+  const said = job.state === "waiting" ? "Waiting for its turn" : begun;
   at("bar-text").textContent = [said, left, job.message].filter(Boolean).join(" · ");
   at("cancel").onclick = () => deleteJob(job);
   // Each quarter is said aloud, not each event.

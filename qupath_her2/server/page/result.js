@@ -30,7 +30,7 @@ export function showResult(jobId, result) {
 function facts(result) {
   const known = [];
   if (result.prediction) known.push(`${count(result.prediction.n_patches)} patches predicted`);
-  else known.push(...[guideline(result), result.n_cells ? `${count(result.n_cells)} tumour cells` : ""]);
+  else if (result.n_cells) known.push(`${count(result.n_cells)} tumour cells`);
   if (result.complete_percent !== null) known.push(`complete membrane in ${percent(result.complete_percent)} of cells`);
   if (result.h_score !== null) known.push(`H-score ${result.h_score.toFixed(0)}`);
   const next = result.cells_to_next_score;
@@ -38,12 +38,7 @@ function facts(result) {
     known.push(`the score would change if ${next === 1 ? "1 cell was" : `${count(next)} cells were`} in another class`);
   }
   if (result.pixel_size_um !== null) known.push(`${result.pixel_size_um.toPrecision(3)} µm per pixel`);
-  return known.filter(Boolean);
-}
-
-function guideline(result) {
-  if (result.guideline === "none") return "";
-  return result.guideline_from ? `${result.guideline} (${result.guideline_from})` : result.guideline;
+  return known;
 }
 
 function track(share, colour, interval) {

@@ -49,7 +49,8 @@ async function retry(form, jobId, onJob) {
   const given = new FormData(form);
   const options = {};
   if (given.has("pixel_size_um")) options.pixel_size_um = Number(given.get("pixel_size_um"));
-  if (given.has("tumour")) options[given.get("tumour")] = true;
+  // Both are named: the earlier job may have asked for the other.
+  if (given.has("tumour")) for (const one of ["find_tumour", "whole_tissue"]) options[one] = given.get("tumour") === one;
   try {
     onJob(await postJson(`/jobs/${jobId}/retry`, options));
   } catch (error) {
