@@ -12,7 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from qupath_her2.provenance import versions
 from qupath_her2.server import jobs
 from qupath_her2.server.access import AccessCheck, allowed_hosts
+from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
+from qupath_her2.server.page_files import page_router
 from qupath_her2.server.problems import answer_problems
 from qupath_her2.server.results import results_router
 
@@ -56,6 +58,8 @@ def create_app(service: Service, port: int) -> FastAPI:
     app.include_router(jobs.router)
     app.include_router(results_router(service.job_files))
     app.include_router(deep_zoom_router(service.views))
+    app.include_router(choices_router())
+    app.include_router(page_router())
     settings = service.settings
     app.add_middleware(
         AccessCheck, token=service.token, hosts=allowed_hosts(settings.host, port), scheme=settings.scheme
