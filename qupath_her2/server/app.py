@@ -14,6 +14,7 @@ from qupath_her2.server import jobs
 from qupath_her2.server.access import AccessCheck, allowed_hosts
 from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
+from qupath_her2.server.networks import networks_router
 from qupath_her2.server.page_files import page_router
 from qupath_her2.server.problems import answer_problems
 from qupath_her2.server.results import results_router
@@ -61,6 +62,7 @@ def create_app(service: Service, port: int) -> FastAPI:
     app.include_router(choices_router())
     app.include_router(page_router())
     settings = service.settings
+    app.include_router(networks_router(settings.models))
     app.add_middleware(
         AccessCheck, token=service.token, hosts=allowed_hosts(settings.host, port), scheme=settings.scheme
     )
