@@ -37,7 +37,7 @@ _NOTABLE_INK_SHARE = 0.02
 _MAX_REASONS = 5
 
 
-def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
+def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs, *, tissue: Tissue | None = None) -> ImageSetup:
     """Find the tissue, choose stains and regions, and refuse what cannot be measured.
 
     Parameters
@@ -48,13 +48,16 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs) -> ImageSetup:
         The open image.
     inputs
         From `gather_inputs`.
+    tissue
+        Of the image, where it is known from before; searched for where None.
 
     Returns
     -------
     ImageSetup
         With a refusal in its context where the image is not assessable.
     """
-    tissue = find_tissue(slide, pixel_size_um=inputs.pixel_size_um, settings=job.settings.tissue)
+    if tissue is None:
+        tissue = find_tissue(slide, pixel_size_um=inputs.pixel_size_um, settings=job.settings.tissue)
     stains = choose_stains(job, slide, tissue, inputs.pixel_size_um)
     context = ImageContext(
         inputs.regions,

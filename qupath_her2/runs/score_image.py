@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import FinishedImage, Inputs, Job, Progress
     from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.slides.tissue import Tissue
 
 __all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
 
@@ -140,6 +141,7 @@ def measure_image(
     slide: Slide,
     inputs: Inputs | None = None,
     *,
+    tissue: Tissue | None = None,
     progress: Progress | None = None,
     threads: int = 1,
 ) -> tuple[Inputs, FinishedImage]:
@@ -153,6 +155,8 @@ def measure_image(
         The open image.
     inputs
         From `gather_inputs`; gathered here where None.
+    tissue
+        Of the image, where it is known from before.
     progress
         Called with tiles done, tiles in total, cells so far.
     threads
@@ -164,7 +168,7 @@ def measure_image(
         Everything the result depends on, and the result, which may be a refusal.
     """
     inputs = inputs or gather_inputs(job, slide)
-    setup = set_up_image(job, slide, inputs)
+    setup = set_up_image(job, slide, inputs, tissue=tissue)
     if setup.context.refusal is not None:
         return inputs, refused_image(setup.context, job.ref.case, job.settings.scoring)
     return inputs, job.method.measure(setup, progress=progress, threads=threads)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from qupath_her2.provenance import versions
-from qupath_her2.server import jobs
+from qupath_her2.server import fields, jobs
 from qupath_her2.server.access import AccessCheck, allowed_hosts
 from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
@@ -57,6 +57,7 @@ def create_app(service: Service, port: int) -> FastAPI:
         return {"status": "ok", "version": version, "api": API, "pid": os.getpid()}
 
     app.include_router(jobs.router)
+    app.include_router(fields.router)
     app.include_router(results_router(service.job_files))
     app.include_router(deep_zoom_router(service.views))
     app.include_router(choices_router())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,7 +15,7 @@ from qupath_her2.server.problems import Problem, said_faults
 if TYPE_CHECKING:
     from pydantic.types import JsonValue
 
-__all__ = ["JobOptions", "read_options"]
+__all__ = ["JobOptions", "check_options", "read_options"]
 
 
 class JobOptions(BaseModel):
@@ -46,18 +46,18 @@ class JobOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verb: Literal["score", "predict"] = "score"
-    pixel_size_um: float | None = Field(None, gt=0.01, lt=100, allow_inf_nan=False)
-    series: int | None = Field(None, ge=0, le=999_999)
-    plane: int | None = Field(None, ge=0, le=999_999)
+    pixel_size_um: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
+    series: Annotated[int, Field(ge=0, le=999_999)] | None = None
+    plane: Annotated[int, Field(ge=0, le=999_999)] | None = None
     whole_tissue: bool = False
     find_tumour: bool = False
-    guideline: str | None = Field(None, max_length=60)
+    guideline: Annotated[str, Field(max_length=60)] | None = None
     site: Literal["breast", "gastric"] | None = None
     specimen: Literal["biopsy", "resection"] | None = None
     # A name and no file: a request names no paths but the slide's.
-    profile: str | None = Field(None, max_length=60, pattern=r"^[\w][\w .+-]*$")
-    cell_finder: str | None = Field(None, max_length=60, pattern=r"^[a-z][a-z0-9-]*$")
-    checkpoint: str | None = Field(None, max_length=300)
+    profile: Annotated[str, Field(max_length=60, pattern=r"^[\w][\w .+-]*$")] | None = None
+    cell_finder: Annotated[str, Field(max_length=60, pattern=r"^[a-z][a-z0-9-]*$")] | None = None
+    checkpoint: Annotated[str, Field(max_length=300)] | None = None
     cam: bool = False
 
 
@@ -87,6 +87,12 @@ def read_options(given: JsonValue) -> JobOptions:
             f"Options that do not fit: {said_faults(error.errors())}.",
             f"There are {', '.join(JobOptions.model_fields)}.",
         ) from error
+    check_options(options)
+    return options
+
+
+def check_options(options: JobOptions) -> None:
+    """Raise Problem 422 where options name what does not exist, or contradict each other."""
     try:
         if options.guideline not in (None, "auto"):
             guideline_for(CaseInfo(), options.guideline)
@@ -102,4 +108,3 @@ def read_options(given: JsonValue) -> JobOptions:
             "find_tumour scores the tumour that is found, whole_tissue everything.",
             "Leave one of them out.",
         )
-    return options

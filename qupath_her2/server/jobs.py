@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.server.uploads import Upload
 
-__all__ = ["ErrorView", "JobView", "job_view", "router"]
+__all__ = ["PROBLEMS", "ErrorView", "JobView", "allowed_path", "job_view", "router"]
 
 _RETRY_AFTER_S = 15
 #: A change of a job is told after at most so many seconds.
@@ -98,10 +98,11 @@ def job_view(service: Service, job: StoredJob) -> JobView:
     )
 
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+#: The errors of every call, for the description of the API.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorView} for code in (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 507)
 }
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=_ERRORS)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
 TheService = Annotated[Service, Depends(service_of)]
 
@@ -161,8 +162,28 @@ def _slide(service: Service, upload: Upload) -> tuple[str, Path]:
     return name, sent
 
 
-def allowed_path(service: Service, text: str) -> Path:
-    """Return a file below one of the allowed folders, links resolved; Problem 403 elsewhere, 404 where it is not."""
+def allowed_path(service: Service, text: str, *, is_folder: bool = False) -> Path:
+    """Return a path below one of the allowed folders, links resolved.
+
+    Parameters
+    ----------
+    service
+        The service.
+    text
+        As a caller or a project names it.
+    is_folder
+        A folder is meant, not a file.
+
+    Returns
+    -------
+    Path
+        It exists.
+
+    Raises
+    ------
+    Problem
+        403 where it lies elsewhere, 404 where it does not exist.
+    """
     try:
         path = Path(text).resolve()
     except (OSError, ValueError, RuntimeError) as error:
@@ -172,8 +193,8 @@ def allowed_path(service: Service, text: str) -> Path:
         raise Problem(
             403, "The path lies in no allowed folder.", "Start the service with --root and its folder."
         )
-    if not path.is_file():
-        raise Problem(404, f"There is no file '{path}'.", "Check the path.")
+    if not (path.is_dir() if is_folder else path.is_file()):
+        raise Problem(404, f"There is no '{path}'.", "Check the path.")
     return path
 
 

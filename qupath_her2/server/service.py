@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from qupath_her2.server.deep_zoom import SlideViews
+from qupath_her2.server.field_runner import FieldRunner
 from qupath_her2.server.job_files import JobFiles
 from qupath_her2.server.job_store import JobStore
 from qupath_her2.server.problems import Problem
@@ -43,6 +44,7 @@ class Service:
     def __init__(self, settings: ServiceSettings, token: str) -> None:
         self.settings, self.token = settings, token
         self.store = JobStore(settings.state / "jobs.sqlite")
+        self.fields = FieldRunner(threads=settings.threads, idle_s=60 * settings.idle_minutes)
         self.views = SlideViews(self.job_files)
         self.is_stopping = False
         self.runner = JobRunner(
@@ -64,6 +66,7 @@ class Service:
 
     def start(self) -> None:
         """Remove what a killed service left without a job, and begin to work."""
+        shutil.rmtree(self.settings.state / "fields", ignore_errors=True)
         for folder, known in (
             (self.uploads, self.store.uploads()),
             (self.settings.state / "jobs", self.store.ids()),
@@ -77,6 +80,7 @@ class Service:
         """End in order: running jobs wait for the next start."""
         self.is_stopping = True
         self.runner.stop()
+        self.fields.stop()
         self.views.close()
         self.store.close()
 

@@ -23,6 +23,7 @@ from qupath_her2.runs.score_image import failed_result, score_image
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
+    from qupath_her2.runs.options import ScoreJob
     from qupath_her2.runs.types import Progress
 
 __all__ = ["SlideJob", "plan_slide"]
@@ -81,8 +82,15 @@ def _score_slide(job: SlideJob, *, progress: Progress | None = None, threads: in
     return result
 
 
-def plan_slide(job: SlideJob) -> Any:
-    """Return the `ScoreJob` of a slide, as ``qupath-her2 run`` or ``predict`` plans it.
+def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:
+    """Return the job of a slide, as ``qupath-her2 run`` or ``predict`` plans it.
+
+    Parameters
+    ----------
+    job
+        The slide and its options.
+    ref
+        The image as a pulled project describes it; None for a plain file.
 
     Raises
     ------
@@ -95,7 +103,7 @@ def plan_slide(job: SlideJob) -> Any:
         method=_method(job, settings),
         out=job.out / PREDICTIONS if job.checkpoint is not None else job.out,
     )
-    ref = SlideRef(job.image, job.name, job.slide, job.regions)
+    ref = ref or SlideRef(job.image, job.name, job.slide, job.regions)
     return plan_jobs(job.slide.parent, options, settings, refs=[ref]).jobs[0]
 
 

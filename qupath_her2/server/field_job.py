@@ -1,0 +1,173 @@
+"""One field of view in a warm worker process: the slide stays open, and what holds for all of it is kept.
+
+The field is measured, scored and written by the same functions as an image (`runs.score_image`), with the field as its
+only tumour region. Stain vectors, glass colour and tissue are those of the whole slide, which no region changes, so
+that a field has the cells that a run with this region would have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from qupath_her2.batch.job import perform
+from qupath_her2.errors import Her2Error
+from qupath_her2.project.exchange.locks import lock_image
+from qupath_her2.project.exchange.writing import output_errors
+from qupath_her2.records import ImageResult
+from qupath_her2.runs.failures import failure_class
+from qupath_her2.runs.inputs import gather_inputs
+from qupath_her2.runs.score_image import failed_result, measure_image
+from qupath_her2.runs.write_run import write_run
+from qupath_her2.server.slide_job import SlideJob, plan_slide
+from qupath_her2.slides.readers.view import open_image
+from qupath_her2.slides.tissue import find_tissue
+
+if TYPE_CHECKING:
+    from qupath_her2.records import SlideRef
+    from qupath_her2.runs.options import ScoreJob
+    from qupath_her2.runs.types import Progress
+    from qupath_her2.slides.readers.slide import Slide
+    from qupath_her2.slides.tissue import Tissue
+
+__all__ = ["FieldJob"]
+
+#: Slides kept open; a flat image is held decoded.
+_MOST_OPEN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FieldJob:
+    """A field of a slide; picklable.
+
+    Attributes
+    ----------
+    slide
+        The slide and its options; its `out` is the folder of this field alone.
+    geometry
+        GeoJSON geometry of the field, level-0 pixels.
+    uuid
+        Id of the annotation that it is.
+    ref
+        The image as a pulled project describes it; None for a plain file.
+    """
+
+    slide: SlideJob
+    geometry: dict[str, Any] = field(hash=False)
+    uuid: str
+    ref: SlideRef | None = None
+
+    @property
+    def image(self) -> str:
+        """The slide's folder name in the exchange folder."""
+        return self.slide.image if self.ref is None else self.ref.id
+
+    @property
+    def name(self) -> str:
+        """The file name that people know."""
+        return self.slide.name
+
+
+@dataclass(slots=True)
+class _WarmSlide:
+    """An open slide, its plan without regions, and its tissue."""
+
+    slide: Slide
+    planned: ScoreJob
+    tissue: Tissue | None
+
+
+#: {what a plan depends on: the slide}, the one used last at the end; of this process alone.
+_warm: OrderedDict[str, _WarmSlide] = OrderedDict()
+
+
+@perform.register(FieldJob)
+def _score_field(job: FieldJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    start = time.monotonic()
+    try:
+        return _field_result(job, _warm_slide(job), progress, threads, start)
+    except Her2Error as error:
+        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
+
+
+def _field_result(
+    job: FieldJob, warm: _WarmSlide, progress: Progress | None, threads: int, start: float
+) -> ImageResult:
+    out = job.slide.out
+    planned = replace(
+        warm.planned, out=out, ref=replace(warm.planned.ref, regions_path=_region_file(job, warm))
+    )
+    with lock_image(out, planned.image) as lock:
+        inputs = gather_inputs(planned, warm.slide)
+        if warm.tissue is None:
+            warm.tissue = find_tissue(
+                warm.slide, pixel_size_um=inputs.pixel_size_um, settings=planned.settings.tissue
+            )
+        _, finished = measure_image(
+            planned, warm.slide, inputs, tissue=warm.tissue, progress=progress, threads=threads
+        )
+        seconds = time.monotonic() - start
+        run_dir = write_run(planned, lock, warm.slide, inputs, finished, seconds=seconds)
+    return ImageResult(
+        planned.image,
+        planned.name,
+        finished.score.status,
+        run_dir=run_dir,
+        score=finished.score,
+        n_cells=finished.score.n_cells,
+        seconds=time.monotonic() - start,
+        timings_s=finished.timings_s,
+    )
+
+
+def _region_file(job: FieldJob, warm: _WarmSlide) -> Path:
+    """Write the field as the only tumour region of its slide."""
+    # A pattern such as ``Tumor*`` matches its own stem.
+    class_name = warm.planned.settings.regions.tumour[0].rstrip("*")
+    feature = {
+        "type": "Feature",
+        "id": job.uuid,
+        "geometry": job.geometry,
+        "properties": {"objectType": "annotation", "classification": {"name": class_name}},
+    }
+    path = job.slide.out.with_name(f"{job.slide.out.name}.geojson")
+    with output_errors(path):
+        path.write_bytes(orjson.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return path
+
+
+def _warm_slide(job: FieldJob) -> _WarmSlide:
+    """Return the open slide of a job; it is opened and planned where it is new, or was changed since."""
+    key = _key(job)
+    found = _warm.get(key)
+    if found is None:
+        # Vectors are estimated where some tissue is scored, and a field is; which part is no matter to them.
+        options = {**job.slide.options, "whole_tissue": True, "find_tumour": False}
+        planned = plan_slide(replace(job.slide, options=options, regions=None), ref=job.ref)
+        planned = replace(planned, options=replace(planned.options, whole_tissue=False))
+        found = _WarmSlide(open_image(planned.ref), planned, None)
+        _warm[key] = found
+        while len(_warm) > _MOST_OPEN:
+            _warm.popitem(last=False)[1].slide.close()
+    _warm.move_to_end(key)
+    return found
+
+
+def _key(job: FieldJob) -> str:
+    path = job.slide.slide
+    try:
+        state = path.stat()
+        changed = (state.st_size, state.st_mtime_ns)
+    except OSError:
+        # That it is gone is said when it is opened.
+        changed = (0, 0)
+    ref = None if job.ref is None else replace(job.ref, regions_path=None)
+    settings = job.slide.config or path.with_name("her2.toml")
+    # Settings that were edited count from the next field on.
+    toml = settings.stat().st_mtime_ns if settings.is_file() else 0
+    return repr((str(path), changed, sorted(job.slide.options.items()), str(settings), toml, ref))

@@ -1,0 +1,228 @@
+"""One field of view, scored while the caller waits."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import orjson
+import shapely
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.project.folder import pulled_images
+from qupath_her2.project.geojson.write_cells import cells_geojson
+from qupath_her2.server.job_options import JobOptions, check_options
+from qupath_her2.server.job_store import new_id
+from qupath_her2.server.jobs import PROBLEMS, allowed_path
+from qupath_her2.server.problems import Problem
+from qupath_her2.server.service import Service, service_of
+from qupath_her2.server.slide_job import SlideJob
+
+if TYPE_CHECKING:
+    from qupath_her2.records import ImageResult, SlideRef
+    from qupath_her2.server.field_job import FieldJob
+
+__all__ = ["FieldRequest", "Rectangle", "router"]
+
+_MOST_PX = 10_000_000
+#: Larger areas take seconds: they are a job.
+_MOST_AREA_PX2 = 25_000_000
+_ZIP = "application/zip"
+
+Pixel = Annotated[float, Field(ge=-_MOST_PX, le=_MOST_PX, allow_inf_nan=False)]
+Side = Annotated[float, Field(gt=0, le=_MOST_PX, allow_inf_nan=False)]
+
+
+class Rectangle(BaseModel):
+    """A rectangle, level-0 pixels; `x` and `y` are its top-left corner."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: Pixel
+    y: Pixel
+    width: Side
+    height: Side
+
+
+class Polygon(BaseModel):
+    """A GeoJSON geometry, level-0 pixels."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["Polygon", "MultiPolygon"]
+    coordinates: list[Any]
+
+
+class FieldRequest(BaseModel):
+    """A field of a slide that is named in one of three ways, and how it is scored.
+
+    Attributes
+    ----------
+    path
+        File of the slide in an allowed folder.
+    job
+        Job whose slide it is.
+    project, image
+        Exchange folder (``her2``) of a pulled project in an allowed folder, and folder name of the image in it:
+        pixel size, stains, case and crop are then the project's.
+    rectangle, polygon
+        The field, level-0 pixels.
+    id
+        UUID of the annotation that it is; None makes one from its outline.
+    options
+        As for a job.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Annotated[str, Field(max_length=2000)] | None = None
+    job: Annotated[str, Field(max_length=64)] | None = None
+    project: Annotated[str, Field(max_length=2000)] | None = None
+    image: Annotated[str, Field(max_length=100)] | None = None
+    rectangle: Rectangle | None = None
+    polygon: Polygon | None = None
+    id: UUID | None = None
+    options: JobOptions = JobOptions()
+
+
+router = APIRouter(prefix="/api/v1/fields", tags=["fields"], responses=PROBLEMS)
+
+TheService = Annotated[Service, Depends(service_of)]
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, _ZIP: {}}}}
+
+
+@router.post("", response_class=Response, responses=_ANSWERS)
+def score_field(request: Request, service: TheService, field: FieldRequest) -> Response:
+    """Score one field of view at once.
+
+    The answer holds score, reason and the cells as GeoJSON that QuPath imports; with ``Accept: application/zip`` it is
+    the finished run as in an exchange folder (``run.json``, ``score.json``, ``cells.npz`` …).
+
+    Parameters
+    ----------
+    request
+        The request.
+    service
+        The service.
+    field
+        The field.
+
+    Returns
+    -------
+    Response
+        JSON or ZIP.
+    """
+    with _field_folder(service) as folder:
+        result = service.fields.score(_job(service, field, folder / "her2"))
+        if result.run_dir is None:
+            raise _problem(result)
+        if _ZIP in request.headers.get("accept", ""):
+            return Response(_zipped(result.run_dir), media_type=_ZIP)
+        return Response(_answer(result), media_type="application/json")
+
+
+@contextmanager
+def _field_folder(service: Service) -> Iterator[Path]:
+    folder = service.settings.state / "fields" / new_id()
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _problem(result: ImageResult) -> Problem:
+    status = {"unreadable": 415, "output": 507, "killed": 500, "unexpected": 500}.get(result.failure, 422)
+    return Problem(status, result.error or "The field could not be scored.")
+
+
+def _job(service: Service, field: FieldRequest, out: Path) -> FieldJob:
+    # Here, not above: the worker's part, which loads the image libraries.
+    from qupath_her2.server.field_job import FieldJob
+
+    check_options(field.options)
+    if field.options.verb != "score":
+        raise Problem(422, "A field is scored by its cells.", "Predictions are jobs.")
+    geometry = _geometry(field)
+    name, path, ref = _slide(service, field)
+    options = field.options.model_dump(exclude_defaults=True)
+    slide = SlideJob(name, path, None, out, options, config=service.settings.config)
+    identity = field.id or uuid5(NAMESPACE_URL, shapely.to_wkt(geometry))
+    return FieldJob(slide, shapely.geometry.mapping(geometry), str(identity), ref)
+
+
+def _slide(service: Service, field: FieldRequest) -> tuple[str, Path, SlideRef | None]:
+    """Return name and file of the slide, and the image of a project."""
+    named = [value is not None for value in (field.path, field.job, field.project)]
+    if sum(named) != 1 or (field.project is None) != (field.image is None):
+        raise Problem(422, "A field needs its slide.", "Name it by path, by job, or by project and image.")
+    if field.path is not None:
+        path = allowed_path(service, field.path)
+        return path.name, path, None
+    if field.job is not None:
+        job = service.job(field.job)
+        return job.name, Path(job.slide), None
+    her2 = allowed_path(service, field.project or "", is_folder=True)
+    images = {image.id: image for image in pulled_images(her2) or ()}
+    ref = images.get(field.image or "")
+    if ref is None:
+        raise Problem(404, f"The project has no image {field.image!r}.", "Export it from QuPath again.")
+    # What a project names is a request as much as what a caller names.
+    return ref.name, allowed_path(service, str(ref.path)), ref
+
+
+def _geometry(field: FieldRequest) -> shapely.Geometry:
+    if (field.rectangle is None) == (field.polygon is None):
+        raise Problem(422, "A field is one rectangle or one polygon.", "Send one of the two.")
+    if field.rectangle is not None:
+        r = field.rectangle
+        found: shapely.Geometry = shapely.box(r.x, r.y, r.x + r.width, r.y + r.height)
+    else:
+        assert field.polygon is not None
+        try:
+            found = shapely.from_geojson(orjson.dumps(field.polygon.model_dump()))
+        except (shapely.errors.GEOSException, TypeError, ValueError) as error:
+            raise Problem(422, f"The polygon is none: {error}.") from error
+    if not shapely.is_valid(found) or shapely.is_empty(found):
+        raise Problem(422, f"The outline is none: {shapely.is_valid_reason(found)}.")
+    if found.area > _MOST_AREA_PX2:
+        raise Problem(
+            422, f"The field has {found.area / 1e6:.0f} megapixels.", "Score so much tissue as a job."
+        )
+    return found
+
+
+def _answer(result: ImageResult) -> bytes:
+    assert result.run_dir is not None
+    _, cells, score = read_run(result.run_dir)
+    assert cells is not None
+    said = {
+        "status": score.status,
+        "score": score.score,
+        "reason": score.reason,
+        "guideline": score.guideline_words,
+        "warnings": list(score.warnings),
+        "shares": {name: round(100 * share, 2) for name, share in score.shares.items()},
+        "n_cells": score.n_cells,
+        "seconds": round(result.seconds, 3),
+        "research_use_only": True,
+    }
+    # The cells are text already, and many.
+    return orjson.dumps(said)[:-1] + b',"cells":' + b"".join(cells_geojson(cells)) + b"}"
+
+
+def _zipped(run_dir: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(run_dir.iterdir()):
+            archive.write(path, f"{run_dir.name}/{path.name}")
+    return buffer.getvalue()

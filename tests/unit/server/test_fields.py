@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qupath_her2 as qh
+from qupath_her2.project.exchange.runs import read_run
+from tests.unit.server.conftest import Caller
+
+FIELD = {"x": 60, "y": 40, "width": 300, "height": 320}
+
+
+def request_of(slides: Path, **more: Any) -> dict[str, Any]:
+    return {"path": str(slides / "strong.ome.tif"), "rectangle": FIELD, **more}
+
+
+def test_a_field_has_the_cells_of_a_run_with_this_region(
+    caller: Caller, slides: Path, tmp_path: Path
+) -> None:
+    answer = caller.http.post("/api/v1/fields", json=request_of(slides))
+    assert answer.status_code == 200
+    field = answer.json()
+
+    x, y = FIELD["x"], FIELD["y"]
+    ring = [[x, y], [x + 300, y], [x + 300, y + 320], [x, y + 320], [x, y]]
+    region = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
+    }
+    shutil.copy(slides / "strong.ome.tif", tmp_path)
+    (tmp_path / "strong.geojson").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [region]}), encoding="utf-8"
+    )
+    (by_run,) = qh.run(tmp_path)
+    assert by_run.run_dir is not None
+    _, cells, score = read_run(by_run.run_dir)
+    assert cells is not None
+    assert len(cells) > 20
+    features = field["cells"]["features"]
+    assert (field["score"], field["reason"], field["n_cells"]) == (score.score, score.reason, len(cells))
+    assert [": ".join(one["properties"]["classification"]["names"]) for one in features] == [
+        cells.class_names[number] for number in cells.cell_class
+    ]
+    for one, row in zip(features, range(len(cells)), strict=True):
+        (outline,) = one["geometry"]["coordinates"]
+        assert np.allclose(np.array(outline[:-1]), cells.outline(row), atol=0.0051)
+
+
+def test_a_field_may_come_as_a_run_of_an_exchange_folder(
+    caller: Caller, slides: Path, tmp_path: Path
+) -> None:
+    polygon = {"type": "Polygon", "coordinates": [[[20, 20], [400, 30], [380, 390], [20, 20]]]}
+    uuid = "0f4df1a6-7b54-4a3b-9a86-0d6f2c1c7b11"
+    wanted = {"path": str(slides / "strong.ome.tif"), "polygon": polygon, "id": uuid}
+    answer = caller.http.post("/api/v1/fields", json=wanted, headers={"Accept": "application/zip"})
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    (run,) = tmp_path.iterdir()
+    record, cells, _ = read_run(run)
+    assert cells is not None
+    assert len(cells) > 10
+    assert [region["uuid"] for region in record.regions] == [uuid]
+    # Nothing is kept of a field.
+    assert list((caller.service.settings.state / "fields").iterdir()) == []
+
+
+def test_the_slide_of_a_job_and_a_second_field_use_the_same_process(caller: Caller, slides: Path) -> None:
+    job = caller.post_slide(slides / "pale.ome.tif").json()
+    caller.until_ended(job["id"])
+    first = caller.http.post("/api/v1/fields", json={"job": job["id"], "rectangle": FIELD})
+    pids = caller.service.fields.pids()
+    second = caller.http.post("/api/v1/fields", json={"job": job["id"], "rectangle": FIELD})
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert caller.service.fields.pids() == pids
+    assert first.json()["cells"] == second.json()["cells"]
+    assert first.json()["score"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "says"),
+    [
+        ({"rectangle": {**FIELD, "width": 0}}, 422, "width"),
+        ({"rectangle": {**FIELD, "width": 9000, "height": 9000}}, 422, "megapixels"),
+        ({"polygon": {"type": "Polygon", "coordinates": []}}, 422, "one rectangle or one polygon"),
+        ({"rectangle": None, "polygon": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}, 422, "none"),
+        ({"rectangle": None, "polygon": {"type": "Polygon", "coordinates": "x"}}, 422, "coordinates"),
+        (
+            {
+                "rectangle": None,
+                "polygon": {"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 9], [9, 0], [0, 0]]]},
+            },
+            422,
+            "Self-intersection",
+        ),
+        ({"path": None}, 422, "needs its slide"),
+        ({"path": "/etc/passwd"}, 403, "no allowed folder"),
+        ({"path": None, "job": "none"}, 404, "no such job"),
+        ({"options": {"verb": "predict", "checkpoint": "x"}}, 422, "by its cells"),
+        ({"options": {"guideline": "lung"}}, 422, "lung"),
+        ({"nonsense": 1}, 422, "nonsense"),
+    ],
+)
+def test_what_is_no_field_is_said(
+    idle_caller: Caller, slides: Path, more: dict[str, Any], status: int, says: str
+) -> None:
+    answer = idle_caller.http.post("/api/v1/fields", json=request_of(slides, **more))
+    assert answer.status_code == status
+    assert says in answer.json()["error"]
+
+
+def test_a_refused_field_says_why_and_has_no_cells(caller: Caller, slides: Path) -> None:
+    wanted = request_of(slides, options={"pixel_size_um": 0.9})
+    field = caller.http.post("/api/v1/fields", json=wanted).json()
+    assert (field["status"], field["score"], field["n_cells"]) == ("not assessable", None, 0)
+    assert field["cells"]["features"] == []
+    assert "0.9" in field["reason"]
+
+
+def test_a_file_that_is_no_slide_is_refused(caller: Caller, slides: Path) -> None:
+    text = slides / "text.svs"
+    text.write_text("no slide", encoding="utf-8")
+    try:
+        answer = caller.http.post("/api/v1/fields", json={"path": str(text), "rectangle": FIELD})
+    finally:
+        text.unlink()
+    assert answer.status_code == 415
+    assert "text.svs" in answer.json()["error"]
