@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,16 @@ Port = Annotated[
     int,
     typer.Option(
         "--port", metavar="N", min=0, max=65535, rich_help_panel=_WHERE, help="Port; 0 takes a free one."
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        rich_help_panel=_WHERE,
+        help="A further name by which this machine is reached, such as its name in the network. Can be given more than "
+        "once.",
     ),
 ]
 Certificate = Annotated[
@@ -101,6 +112,7 @@ def serve(
     state: State = None,
     host: Host = "127.0.0.1",
     port: Port = 0,
+    name: Names = None,
     tls_certificate: Certificate = None,
     tls_key: Key = None,
     accept_risk_of_plain_http: PlainHttp = False,
@@ -114,8 +126,8 @@ def serve(
 ) -> int:
     """Keep the scorer warm on this machine, for QuPath, scripts and a page in the browser.
 
-    Prints the address of the page, which holds the token of this start: whoever knows it may use the service. It
-    listens on this machine alone, and ends with Ctrl-C; jobs that were not done are done at the next start.
+    Prints the address of the page; on a terminal it holds the token of this start, and whoever knows it may use the
+    service. It listens on this machine alone, and ends with Ctrl-C; jobs that were not done are done at the next start.
 
     [bold]Example[/bold]
 
@@ -133,6 +145,7 @@ def serve(
             state=(state or state_folder()).absolute(),
             host=host,
             port=port,
+            names=tuple(name or ()),
             roots=tuple(root or ()),
             models=tuple(models or ()),
             config=config,
@@ -153,4 +166,6 @@ def serve(
 def _tell(service: RunningService, was_running: bool) -> None:
     if was_running:
         typer.echo(f"A service is running already (process {service.pid}, version {service.version}).")
-    typer.echo(f"page    {service.url}/#token={service.token}")
+    # What is no terminal is often a log, which more people read than may use the service.
+    token = f"#token={service.token}" if sys.stdout.isatty() else ""
+    typer.echo(f"page    {service.url}/{token}")

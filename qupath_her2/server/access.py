@@ -35,10 +35,10 @@ _HEADERS = {
 }
 
 
-def allowed_hosts(host: str, port: int) -> frozenset[str]:
-    """Return the Host headers that mean this service: its own address and the names of this machine."""
-    own = f"[{host}]" if ":" in host else host
-    return frozenset(f"{name}:{port}" for name in (own.lower(), *_LOOPBACK_NAMES))
+def allowed_hosts(names: Iterable[str], port: int) -> frozenset[str]:
+    """Return the Host headers that mean this service: by its own names and those of the loopback address."""
+    own = (f"[{name}]" if ":" in name else name for name in names)
+    return frozenset(f"{name.lower()}:{port}" for name in (*own, *_LOOPBACK_NAMES))
 
 
 class AccessCheck:

@@ -16,7 +16,7 @@ from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
 from qupath_her2.server.networks import networks_router
 from qupath_her2.server.page_files import page_router
-from qupath_her2.server.problems import answer_problems
+from qupath_her2.server.problems import Problem, answer_problems
 from qupath_her2.server.results import results_router
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ def create_app(service: Service, port: int) -> FastAPI:
     @app.get("/healthz")
     def healthz() -> dict[str, str | int]:
         """Say that the service runs; no token is needed."""
+        if not service.runner.is_alive():
+            raise Problem(
+                500, "The queue stands still.", "End the service and start it again; no job is lost."
+            )
         return {"status": "ok", "version": version, "api": API, "pid": os.getpid()}
 
     app.include_router(jobs.router)
@@ -65,6 +69,9 @@ def create_app(service: Service, port: int) -> FastAPI:
     settings = service.settings
     app.include_router(networks_router(settings.models))
     app.add_middleware(
-        AccessCheck, token=service.token, hosts=allowed_hosts(settings.host, port), scheme=settings.scheme
+        AccessCheck,
+        token=service.token,
+        hosts=allowed_hosts((settings.host, *settings.names), port),
+        scheme=settings.scheme,
     )
     return app

@@ -1,4 +1,4 @@
-"""The warm process for fields of view: apart from the queue, so that a click never waits for a whole slide."""
+"""The warm process for what a caller waits for: apart from the queue, so that a click never waits for a slide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qupath_her2.server.problems import Problem
 
 if TYPE_CHECKING:
     from qupath_her2.records import ImageResult
-    from qupath_her2.server.field_job import FieldJob
+    from qupath_her2.runs.types import Job
 
 __all__ = ["FieldRunner"]
 
@@ -23,7 +23,7 @@ _MOST_WAITING = 8
 
 
 class FieldRunner:
-    """One warm worker process that scores one field at a time.
+    """One warm worker process that does one short job at a time: a field, or a look at an upload.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class FieldRunner:
         self._timer: threading.Timer | None = None
         self._is_stopping = False
 
-    def score(self, job: FieldJob) -> ImageResult:
-        """Score a field, and return its result once it is there.
+    def perform(self, job: Job) -> ImageResult:
+        """Do a job, and return its result once it is there.
 
         Raises
         ------
@@ -51,11 +51,14 @@ class FieldRunner:
         """
         if not self._waiting.acquire(blocking=False):
             raise Problem(
-                429, f"{_MOST_WAITING} fields are waiting already.", "Try again later.", {"Retry-After": "2"}
+                429,
+                f"{_MOST_WAITING} requests are waiting already.",
+                "Try again later.",
+                {"Retry-After": "2"},
             )
         try:
             with self._turn:
-                return self._score(job)
+                return self._perform(job)
         finally:
             self._waiting.release()
 
@@ -69,7 +72,7 @@ class FieldRunner:
         """Return the id of the worker process, if there is one."""
         return [] if self._crew is None else self._crew.pids()
 
-    def _score(self, job: FieldJob) -> ImageResult:
+    def _perform(self, job: Job) -> ImageResult:
         if self._timer is not None:
             self._timer.cancel()
         if self._crew is None:
@@ -81,7 +84,7 @@ class FieldRunner:
             self._timer.daemon = True
             self._timer.start()
 
-    def _wait(self, crew: ProcessCrew, job: FieldJob) -> ImageResult:
+    def _wait(self, crew: ProcessCrew, job: Job) -> ImageResult:
         crew.give(job)
         end = time.monotonic() + _MOST_S
         while True:
@@ -95,7 +98,7 @@ class FieldRunner:
                 self._crew = None
                 if self._is_stopping:
                     raise Problem(503, "The service is ending.", "Start it again.")
-                raise Problem(504, f"The field took more than {_MOST_S:.0f} s.", "Choose a smaller one.")
+                raise Problem(504, f"It took more than {_MOST_S:.0f} s.", "Choose a smaller field.")
 
     def _unload_if_idle(self) -> None:
         # A field that came meanwhile has set a timer of its own.

@@ -122,7 +122,7 @@ def score_field(request: Request, service: TheService, field: FieldRequest) -> R
         JSON or ZIP.
     """
     with _field_folder(service) as folder:
-        result = service.fields.score(_job(service, field, folder / "her2"))
+        result = service.fields.perform(_job(service, field, folder / "her2"))
         if result.run_dir is None:
             raise _problem(result)
         if _ZIP in request.headers.get("accept", ""):

@@ -102,6 +102,10 @@ def check_options(options: JobOptions) -> None:
         raise Problem(422, str(error)) from error
     if options.verb == "predict" and options.checkpoint is None:
         raise Problem(422, "A prediction needs a network.", "Name one of GET /api/v1/networks as checkpoint.")
+    if options.verb == "score" and options.checkpoint is not None:
+        raise Problem(
+            422, "A network predicts, and scores nothing.", "Choose the verb predict, or no checkpoint."
+        )
     if options.whole_tissue and options.find_tumour:
         raise Problem(
             422,

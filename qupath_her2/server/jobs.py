@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request, Response
 from pydantic import BaseModel
 from sse_starlette.sse import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from qupath_her2.project.image_files import image_suffix
 from qupath_her2.server.job_options import JobOptions, read_options
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PROBLEMS", "ErrorView", "JobView", "allowed_path", "job_view", "router"]
 
-_RETRY_AFTER_S = 15
 #: A change of a job is told after at most so many seconds.
 _TELL_S = 0.3
 
@@ -110,19 +110,21 @@ TheService = Annotated[Service, Depends(service_of)]
 @router.post("", status_code=201, openapi_extra={"requestBody": _FORM})
 async def create_job(request: Request, service: TheService) -> JobView:
     """Put a slide into the queue."""
-    refuse_if_full(service)
-    upload = await receive_upload(request, service.uploads, service.settings.max_upload_bytes)
-    try:
-        return job_view(service, _accept(service, upload))
-    except BaseException:
-        upload.discard()
-        raise
+    with service.receiving():
+        upload = await receive_upload(request, service.uploads, service.settings.max_upload_bytes)
+        try:
+            return await run_in_threadpool(_accept, service, upload)
+        except BaseException:
+            upload.discard()
+            raise
 
 
-def _accept(service: Service, upload: Upload) -> StoredJob:
+def _accept(service: Service, upload: Upload) -> JobView:
     options = read_options(_json(upload.fields.get("options", "{}")))
+    service.checkpoint(options.checkpoint)
     name, slide = _slide(service, upload)
-    refuse_if_full(service)
+    if "slide" in upload.files:
+        service.look_at(slide, name)
     job = service.store.add(
         name=name,
         verb=options.verb,
@@ -132,7 +134,7 @@ def _accept(service: Service, upload: Upload) -> StoredJob:
         upload=upload.id if upload.files else None,
     )
     service.runner.wake()
-    return job
+    return job_view(service, job)
 
 
 def _json(text: str) -> Any:
@@ -198,17 +200,6 @@ def allowed_path(service: Service, text: str, *, is_folder: bool = False) -> Pat
     return path
 
 
-def refuse_if_full(service: Service) -> None:
-    """Raise Problem 429 where as many jobs wait as may."""
-    if service.store.n_waiting() >= service.settings.max_waiting:
-        raise Problem(
-            429,
-            f"{service.settings.max_waiting} jobs are waiting already.",
-            "Try again later.",
-            {"Retry-After": str(_RETRY_AFTER_S)},
-        )
-
-
 @router.get("")
 def list_jobs(service: TheService) -> list[JobView]:
     """List the newest jobs, newest first."""
@@ -252,7 +243,8 @@ def retry_job(job_id: str, service: TheService, options: Annotated[dict[str, Any
     """
     old = service.job(job_id)
     chosen: JobOptions = read_options({**old.options, "verb": old.verb, **options})
-    refuse_if_full(service)
+    service.checkpoint(chosen.checkpoint)
+    service.refuse_if_full()
     job = service.store.add(
         name=old.name,
         verb=chosen.verb,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qupath_her2.batch.processes import ProcessCrew
+from qupath_her2.server.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,10 @@ class JobRunner:
         """Return how far a running job is."""
         return self._live.get(identity, LiveProgress())
 
+    def is_alive(self) -> bool:
+        """Return whether the threads that work off the queue run."""
+        return all(worker.is_alive() for worker in self._workers)
+
     def pids(self) -> list[int]:
         """Return the ids of the worker processes."""
         return [pid for crew in self._crews for pid in crew.pids()]
@@ -135,7 +140,13 @@ class JobRunner:
 
     def _do(self, crew: ProcessCrew, job: StoredJob) -> None:
         begun = time.monotonic()
-        crew.give(self._job_of(job))
+        try:
+            given = self._job_of(job)
+        except Problem as problem:
+            # A network that was offered when the job was accepted, and is gone.
+            self._store.end(job.id, "failed", f"{problem.error} {problem.advice}".strip())
+            return
+        crew.give(given)
         asked_at: float | None = None
         while True:
             for event in crew.wait(_POLL_S):

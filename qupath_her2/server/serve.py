@@ -17,6 +17,7 @@ from qupath_her2.provenance import versions
 from qupath_her2.server.app import create_app
 from qupath_her2.server.discovery import RunningService, find_service, forget_service, publish_service
 from qupath_her2.server.service import Service
+from qupath_her2.server.slow_senders import TimedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _STOP_S = 10
+#: {an address that stands for all of this machine: the one by which this machine itself calls it}.
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class _Server(uvicorn.Server):
+    """A server that tells its service of the signal, so that streams end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._service.is_stopping = True
+        super().handle_exit(sig, frame)
 
 
 def serve(settings: ServiceSettings, tell: Callable[[RunningService, bool], None]) -> bool:
@@ -58,12 +74,13 @@ def serve(settings: ServiceSettings, tell: Callable[[RunningService, bool], None
         return False
     with _listening_socket(settings) as listener:
         host, port = listener.getsockname()[:2]
+        host = _ANY.get(host, host)
         name = f"[{host}]" if ":" in host else host
         service = Service(settings, secrets.token_urlsafe(32))
         here = RunningService(
             f"{settings.scheme}://{name}:{port}", service.token, os.getpid(), versions()["qupath-her2"]
         )
-        server = uvicorn.Server(_config(service, port))
+        server = _Server(_config(service, port), service)
         publish_service(settings.state, here)
         try:
             with _signals_heard():
@@ -93,7 +110,7 @@ def _config(service: Service, port: int) -> uvicorn.Config:
     settings = service.settings
     return uvicorn.Config(
         create_app(service, port),
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         log_level="warning",
         access_log=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,19 @@ from qupath_her2.server.deep_zoom import SlideViews
 from qupath_her2.server.field_runner import FieldRunner
 from qupath_her2.server.job_files import JobFiles
 from qupath_her2.server.job_store import JobStore
+from qupath_her2.server.networks import checkpoint_of
 from qupath_her2.server.problems import Problem
 from qupath_her2.server.runner import JobRunner
 from qupath_her2.server.slide_job import SlideJob
+from qupath_her2.server.slide_look import SlideLook
 
 if TYPE_CHECKING:
     from qupath_her2.server.job_store import StoredJob
     from qupath_her2.server.settings import ServiceSettings
 
 __all__ = ["Service", "service_of"]
+
+_RETRY_AFTER_S = 15
 
 
 class Service:
@@ -47,6 +52,7 @@ class Service:
         self.fields = FieldRunner(threads=settings.threads, idle_s=60 * settings.idle_minutes)
         self.views = SlideViews(self.job_files)
         self.is_stopping = False
+        self._n_receiving = 0
         self.runner = JobRunner(
             self.store,
             self._slide_job,
@@ -96,6 +102,41 @@ class Service:
         job = self.job(identity)
         return JobFiles(job.name, Path(job.slide), None if job.run_dir is None else Path(job.run_dir))
 
+    def refuse_if_full(self) -> None:
+        """Raise Problem 429 where as many jobs wait, or come in just now, as may."""
+        most = self.settings.max_waiting
+        if self.store.n_waiting() + self._n_receiving >= most:
+            raise Problem(
+                429,
+                f"{most} jobs are waiting already.",
+                "Try again later.",
+                {"Retry-After": str(_RETRY_AFTER_S)},
+            )
+
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Count an upload while it comes in; Problem 429 where there is no place in the queue for it."""
+        # Asked and counted in one turn of the event loop: no lock is needed.
+        self.refuse_if_full()
+        self._n_receiving += 1
+        try:
+            yield
+        finally:
+            self._n_receiving -= 1
+
+    def look_at(self, slide: Path, name: str) -> None:
+        """Raise Problem 415 where an uploaded file cannot be opened as a slide."""
+        found = self.fields.perform(SlideLook(slide, name))
+        if found.state == "failed":
+            said = found.error or f"'{name}' cannot be read."
+            if found.failure == "killed":
+                said = f"'{name}' ended the process that opened it."
+            raise Problem(415, said, "Send a slide or an image that opens in QuPath.")
+
+    def checkpoint(self, network: str | None) -> Path | None:
+        """Return the checkpoint of a network, path without ending; Problem 422 where there is none of this id."""
+        return None if network is None else checkpoint_of(self.settings.models, network).absolute()
+
     def remove(self, job: StoredJob) -> None:
         """Delete an ended job with its results, and the uploaded files once no job needs them."""
         self.store.remove(job.id)
@@ -114,6 +155,7 @@ class Service:
             regions=None if job.regions is None else Path(job.regions),
             out=self.job_folder(job.id) / "her2",
             options=job.options,
+            checkpoint=self.checkpoint(job.options.get("checkpoint")),
             config=self.settings.config,
         )
 

@@ -28,6 +28,8 @@ class ServiceSettings:
         Folder of the queue, of uploads and of results, for the user alone.
     host, port
         Address; port 0 takes a free one.
+    names
+        Further names by which callers reach this machine; requests for any other name are refused.
     roots
         Folders whose images a request may name by path; none lets only uploads in.
     models
@@ -53,6 +55,7 @@ class ServiceSettings:
     state: Path
     host: str = "127.0.0.1"
     port: int = 0
+    names: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     config: Path | None = None

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qupath_her2.batch.job import perform
 from qupath_her2.errors import Her2Error
+from qupath_her2.models.card import read_card
 from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.images import PREDICTIONS
+from qupath_her2.recipes import RECIPES
 from qupath_her2.records import SlideRef
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.cell_sources import cell_source
 from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.methods.cells import CellsMethod
+from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import failed_result, score_image
+from qupath_her2.training.count_heads import head_path
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
     from qupath_her2.runs.options import ScoreJob
-    from qupath_her2.runs.types import Progress
+    from qupath_her2.runs.types import Method, Progress
 
 __all__ = ["SlideJob", "plan_slide"]
 
@@ -98,18 +102,36 @@ def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:
         An option or a network does not fit, or the slide cannot be read.
     """
     settings = _settings(job)
+    method = _method(job, settings)
     options = RunOptions(
         **{name: job.options[name] for name in _RUN_OPTIONS if job.options.get(name) is not None},
-        method=_method(job, settings),
-        out=job.out / PREDICTIONS if job.checkpoint is not None else job.out,
+        method=method,
+        # In a folder of its own: a prediction must never become the score of an image.
+        out=job.out if job.checkpoint is None else job.out / PREDICTIONS,
     )
+    if job.checkpoint is not None and settings.patches.whole_image:
+        options = replace(options, whole_tissue=True)
     ref = ref or SlideRef(job.image, job.name, job.slide, job.regions)
     return plan_jobs(job.slide.parent, options, settings, refs=[ref]).jobs[0]
 
 
 def _settings(job: SlideJob) -> Settings:
-    return find_settings(job.slide.parent, job.config)
+    if job.checkpoint is None:
+        return find_settings(job.slide.parent, job.config)
+    # The card names the recipe, so that patches are cut and read as in training.
+    overrides = {"cam": {"is_on": True}} if job.options.get("cam") else None
+    recipe = RECIPES.get(read_card(job.checkpoint).recipe)
+    return find_settings(job.slide.parent, job.config, overrides, recipe=recipe)
 
 
-def _method(job: SlideJob, settings: Settings) -> Any:
+def _method(job: SlideJob, settings: Settings) -> Method:
+    if job.checkpoint is not None:
+        return PatchesMethod(job.checkpoint, _head(job.checkpoint))
     return CellsMethod(cell_source(job.options.get("cell_finder") or settings.cell_source))
+
+
+def _head(checkpoint: Path) -> Path | None:
+    """Return the classifier of patch counts that the network's recipe asks for, where it was fitted."""
+    recipe = RECIPES.get(read_card(checkpoint).recipe)
+    kinds = () if recipe is None else recipe.heads
+    return next((path for kind in kinds[:1] if (path := head_path(checkpoint, kind)).is_file()), None)

@@ -72,9 +72,11 @@ def caller(tmp_path_factory: pytest.TempPathFactory, slides: Path) -> Iterator[C
 
 @pytest.fixture
 def idle_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
-    """A service of one test that accepts jobs and does none."""
+    """A service of one test that accepts jobs of any content and does none."""
     monkeypatch.setattr("qupath_her2.server.runner.JobRunner.start", lambda runner: None)
     monkeypatch.setattr("qupath_her2.server.runner.JobRunner.stop", lambda runner: None)
+    monkeypatch.setattr("qupath_her2.server.runner.JobRunner.is_alive", lambda runner: True)
+    monkeypatch.setattr("qupath_her2.server.service.Service.look_at", lambda *arguments: None)
     yield from call(ServiceSettings(tmp_path / "state", max_waiting=2, max_upload_gb=0.01))
 
 

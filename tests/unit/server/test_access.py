@@ -7,8 +7,8 @@ from tests.unit.server.conftest import PORT, Caller
 
 
 def test_hosts_are_this_machine_and_the_chosen_address() -> None:
-    assert allowed_hosts("127.0.0.1", 5) == {"127.0.0.1:5", "localhost:5", "[::1]:5"}
-    assert "[fd00::1]:5" in allowed_hosts("fd00::1", 5)
+    assert allowed_hosts(["127.0.0.1"], 5) == {"127.0.0.1:5", "localhost:5", "[::1]:5"}
+    assert {"[fd00::1]:5", "pathology:5"} <= allowed_hosts(["fd00::1", "Pathology"], 5)
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,11 @@ def field(slides: Path, out: Path) -> FieldJob:
 def test_a_killed_process_is_replaced_and_an_idle_one_ends(slides: Path, tmp_path: Path) -> None:
     runner = FieldRunner(idle_s=0.5)
     try:
-        assert runner.score(field(slides, tmp_path / "a")).state == "scored"
+        assert runner.perform(field(slides, tmp_path / "a")).state == "scored"
         (pid,) = runner.pids()
         os.kill(pid, signal.SIGKILL)
         time.sleep(0.2)
-        assert runner.score(field(slides, tmp_path / "b")).state == "scored"
+        assert runner.perform(field(slides, tmp_path / "b")).state == "scored"
         assert pid not in runner.pids()
         end = time.monotonic() + 30
         while runner.pids():
@@ -50,10 +50,10 @@ def test_a_field_without_end_is_given_up(
     monkeypatch.setattr(field_runner, "_MOST_S", 0.0)
     try:
         with pytest.raises(Problem) as caught:
-            runner.score(field(slides, tmp_path / "a"))
+            runner.perform(field(slides, tmp_path / "a"))
         assert caught.value.status == 504
         monkeypatch.setattr(field_runner, "_MOST_S", 120.0)
-        assert runner.score(field(slides, tmp_path / "b")).state == "scored"
+        assert runner.perform(field(slides, tmp_path / "b")).state == "scored"
     finally:
         runner.stop()
 
@@ -63,14 +63,14 @@ def test_too_many_callers_are_told_to_come_again(slides: Path, tmp_path: Path) -
     runner = FieldRunner()
     runner._turn.acquire()
     waiting = [
-        threading.Thread(target=lambda n=n: runner.score(field(slides, tmp_path / str(n))), daemon=True)
+        threading.Thread(target=lambda n=n: runner.perform(field(slides, tmp_path / str(n))), daemon=True)
         for n in range(field_runner._MOST_WAITING)
     ]
     for one in waiting:
         one.start()
     time.sleep(0.3)
     with pytest.raises(Problem) as caught:
-        runner.score(field(slides, tmp_path / "x"))
+        runner.perform(field(slides, tmp_path / "x"))
     assert caught.value.status == 429
     assert "Retry-After" in caught.value.headers
     runner._turn.release()
