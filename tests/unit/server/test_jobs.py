@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import qupath_her2 as qh
-from tests.unit.server.conftest import Caller
+from qupath_her2.server.settings import ServiceSettings
+from qupath_her2.training.types import TrainedNetwork
+from tests.unit.server.conftest import Caller, call
 
 
 def test_a_slide_is_scored_as_by_run(caller: Caller, slides: Path, tmp_path: Path) -> None:
@@ -100,3 +102,27 @@ def test_a_refusal_says_what_is_missing(caller: Caller, slides: Path) -> None:
     assert (ended["state"], ended["needs"]) == ("refused", ["regions"])
     result = caller.http.get(f"/api/v1/jobs/{job['id']}/result").json()
     assert (result["score"], result["reason"]) == (None, ended["message"])
+
+
+@pytest.mark.slow
+def test_a_network_predicts_a_slide(count_study: Path, count_network: TrainedNetwork, tmp_path: Path) -> None:
+    """As ``qupath-her2 predict`` does, by the network that the service offers under its id."""
+    models = count_network.checkpoint.parent
+    slide = qh.open_project(count_study).images[0].ref.path
+    for caller in call(ServiceSettings(tmp_path / "state", roots=(count_study,), models=(models,))):
+        (network,) = caller.http.get("/api/v1/networks").json()
+        options = json.dumps({"verb": "predict", "checkpoint": network["id"], "whole_tissue": True})
+        answer = caller.http.post(
+            "/api/v1/jobs", files={"path": (None, str(slide)), "options": (None, options)}
+        )
+        assert answer.status_code == 201, answer.text
+        ended = caller.until_ended(answer.json()["id"])
+        assert ended["state"] == "done", ended
+        result = caller.http.get(f"/api/v1/jobs/{ended['id']}/result").json()
+        assert result["score"] is None
+        assert sum(result["prediction"]["probabilities"].values()) == pytest.approx(1, abs=0.02)
+        unknown = json.dumps({"verb": "predict", "checkpoint": "../best"})
+        answer = caller.http.post(
+            "/api/v1/jobs", files={"path": (None, str(slide)), "options": (None, unknown)}
+        )
+        assert (answer.status_code, "no network" in answer.json()["error"]) == (422, True)
