@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from qupath_her2.batch.expected import SECONDS_PER_MM2, SECONDS_PER_SLIDE
 from qupath_her2.batch.manifest import ManifestRow, manifest_csv, read_manifest
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.writing import output_errors, replace_file
@@ -54,11 +55,6 @@ __all__ = [
 #: Folder of the plan in the output folder.
 PLAN = "plan"
 
-#: Expected time of one worker: so much for every slide, and so much for each mm² that is scored. Measured on drawn
-#: fields of 0.5 µm per pixel, one thread, 2.5 GHz (`tests.benchmarks.batch`); a batch that has begun goes by its own
-#: slides.
-_SECONDS_PER_SLIDE = 0.4
-_SECONDS_PER_MM2 = 3.6
 #: Slides that must have ended before their own times are believed.
 _ENOUGH_SLIDES = 5
 
@@ -203,7 +199,7 @@ def planned_rows(
     list[ManifestRow]
         In the order of the jobs.
     """
-    per_slide, per_mm2 = seconds or (_SECONDS_PER_SLIDE, _SECONDS_PER_MM2)
+    per_slide, per_mm2 = seconds or (SECONDS_PER_SLIDE, SECONDS_PER_MM2)
     digest = _digests()
     return [
         replace(
@@ -313,8 +309,8 @@ def measured_seconds(rows: Iterable[ManifestRow], ended: Mapping[str, float]) ->
     ]
     if len(pairs) < _ENOUGH_SLIDES:
         return None
-    per_mm2 = statistics.median(max(0.0, took - _SECONDS_PER_SLIDE) / area for area, took in pairs)
-    return (_SECONDS_PER_SLIDE, per_mm2) if per_mm2 > 0 else None
+    per_mm2 = statistics.median(max(0.0, took - SECONDS_PER_SLIDE) / area for area, took in pairs)
+    return (SECONDS_PER_SLIDE, per_mm2) if per_mm2 > 0 else None
 
 
 def save_plan(plan: BatchPlan) -> None:

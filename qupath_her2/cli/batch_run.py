@@ -186,7 +186,9 @@ def _go(plan: BatchPlan, flags: dict[str, Any], part: tuple[int, int] | None) ->
     from qupath_her2.cli.scoring_progress import progress_view
 
     executor = _executor(flags, part)
-    with stopped_by_signals() as stop, progress_view(flags["progress"], len(jobs_left(plan))) as view:
+    left = {job.image for job in jobs_left(plan)}
+    work = {row.ref.id: row.expected_s for row in plan.rows if row.ref.id in left}
+    with stopped_by_signals() as stop, progress_view(flags["progress"], work) as view:
         has_ended = run_batch(plan, executor, retry_failed=flags["retry_failed"], listen=view.show, stop=stop)
     if stop.is_wanted:
         is_requeued = part is not None and bool(jobs_left(plan)) and requeue_task()

@@ -132,6 +132,7 @@ def _measure(
     is_fit: bool,
 ) -> tuple[tuple[LabelledSlide, ...], tuple[SourceImage, ...], int]:
     """Measure all images, and return them with their labels, their sources, and the number of failed ones."""
+    from qupath_her2.batch.expected import expected_work
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.cli.scoring_progress import progress_view
     from qupath_her2.patches.datasets.sources import project_source
@@ -151,7 +152,7 @@ def _measure(
     )
     # Before anything is measured: a misspelt label stops the run now, not after an hour.
     check_labels(source.images, needs_every_score=is_fit)
-    with progress_view(progress, len(plan.jobs)) as view:
+    with progress_view(progress, expected_work(plan.jobs)) as view:
         results = run_jobs(plan.jobs, workers=workers, listen=view.show)
     failed = [result for result in results if result.state == "failed"]
     for result in failed:

@@ -9,6 +9,7 @@ import typer
 
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
+from qupath_her2.cli.push_progress import push_view
 from qupath_her2.cli.verb import EXIT_SOME_FAILED, say_error
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def pull_and_push(
         images=chosen.images,
         dry_run=False,
         only_new=not chosen.force,
+        is_step=True,
         heap_mb=heap_mb,
         progress=progress,
     )
@@ -122,7 +124,7 @@ def pull_project(
         cells=cells,
         pixels=pixels,
         heap_mb=heap_mb,
-        listen=_view("pull", progress),
+        listen=_pull_view(progress),
     )
     no_tumour = _without_tumour(found, names)
     parts = [_count(found.images, "image"), _count(found.regions, "region")]
@@ -152,6 +154,7 @@ def push_project(
     images: Sequence[str],
     dry_run: bool,
     only_new: bool,
+    is_step: bool = False,
     replace_lost: bool = False,
     heap_mb: int | None,
     progress: ProgressKind,
@@ -170,6 +173,8 @@ def push_project(
         Report the changes without making them.
     only_new
         Skip images whose current result is already in the project.
+    is_step
+        The last step of another verb, which says nothing where there is nothing to push.
     replace_lost
         Also replace objects of ours whose run is gone.
     heap_mb
@@ -184,22 +189,32 @@ def push_project(
     """
     from qupath_her2.project.qupath.push import push
 
-    found = push(
-        place,
-        out=out,
-        images=images,
-        dry_run=dry_run,
-        only_new=only_new,
-        replace_lost=replace_lost,
-        heap_mb=heap_mb,
-        listen=_view("push", progress),
-    )
+    with push_view(progress) as view:
+        found = push(
+            place,
+            out=out,
+            images=images,
+            dry_run=dry_run,
+            only_new=only_new,
+            replace_lost=replace_lost,
+            heap_mb=heap_mb,
+            listen=view.show,
+        )
     code = EXIT_SOME_FAILED if found.refused else 0
     if progress is ProgressKind.json:
-        say_json(event="pushed", exit=code, dry_run=dry_run, images=list(found.images))
+        say_json(
+            event="pushed",
+            exit=code,
+            dry_run=dry_run,
+            images=list(found.images),
+            up_to_date=found.n_current,
+        )
         return code
     if found.images:
         typer.echo(f"push    {_pushed_line(found, dry_run)}")
+    elif not is_step:
+        n = found.n_current
+        typer.echo(f"push    {n}/{n} up to date; nothing to do (to write them again: push --force)")
     for image in found.refused:
         say_error(f"{image['name']}: {image['reason']}")
     return code
@@ -225,6 +240,7 @@ def _pushed_line(found: Pushed, dry_run: bool) -> str:
         ),
     ):
         parts += [f"{found.total(key):,} {words}"] if found.total(key) else []
+    parts += [f"{_count(found.n_current, 'image')} up to date"] if found.n_current else []
     parts += [f"{_count(len(found.refused), 'image')} not changed"] if found.refused else []
     return f"{', '.join(parts)}, none of your own objects changed"
 
@@ -233,14 +249,14 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _view(verb: str, progress: ProgressKind) -> Callable[[dict[str, Any]], None] | None:
+def _pull_view(progress: ProgressKind) -> Callable[[dict[str, Any]], None] | None:
     """Return a function that shows an event as a JSON line or as one line that overwrites itself; None shows none."""
     if progress is ProgressKind.json:
-        return lambda event: say_json(**{**event, "event": f"{verb} image"})
+        return lambda event: say_json(**{**event, "event": "pull image"})
     if progress is ProgressKind.off or not sys.stderr.isatty():
         return None
     # \r returns to the start of the line, \x1b[K clears what a longer name left there.
-    return lambda event: typer.echo(f"\r{verb}    {event.get('name', '')!s:.60}\x1b[K\r", err=True, nl=False)
+    return lambda event: typer.echo(f"\rpull    {event.get('name', '')!s:.60}\x1b[K\r", err=True, nl=False)
 
 
 def _without_tumour(found: Pulled, names: ClassNames) -> int:

@@ -28,15 +28,19 @@ def push(
             "copied without it. Edits in them are lost.",
         ),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write results again that the project already has.")
+    ] = False,
     heap: o.Heap = None,
     progress: o.Progress = o.ProgressKind.auto,
     debug: o.Debug = False,
 ) -> int:
     """Import cells, classes, region measurements and scores into a QuPath project.
 
-    Each image is updated completely or not at all. Your own objects are not changed, cells of earlier runs are
-    replaced, and cells that you edited are kept. Close the project in QuPath first. Inside QuPath,
-    import_results.groovy does the same.
+    One QuPath is started for all images, and each image is updated completely or not at all: interrupted or killed,
+    the same command goes on with those that are left. Results of qupath-her2 batch are imported like those of run.
+    Your own objects are not changed, cells of earlier runs are replaced, and cells that you edited are kept. Close the
+    project in QuPath first. Inside QuPath, import_results.groovy does the same.
 
     [bold]Examples[/bold]
 
@@ -51,7 +55,7 @@ def push(
         out=out,
         images=images or (),
         dry_run=dry_run,
-        only_new=False,
+        only_new=not force,
         replace_lost=replace_lost,
         heap_mb=heap,
         progress=progress,

@@ -127,6 +127,7 @@ def _control_labels(
     from dataclasses import replace
     from glob import escape
 
+    from qupath_her2.batch.expected import expected_work
     from qupath_her2.batch.local import run_jobs
     from qupath_her2.cli.scoring import run_options
     from qupath_her2.cli.scoring_progress import progress_view
@@ -148,7 +149,7 @@ def _control_labels(
         method=CellsMethod(cell_source(settings.cell_source)),
     )
     plan = plan_jobs(folder, options, replace(settings, regions=as_tumour(settings.regions)))
-    with progress_view(progress, len(plan.jobs)) as view:
+    with progress_view(progress, expected_work(plan.jobs)) as view:
         results = run_jobs(plan.jobs, workers=workers, listen=view.show)
     for result in results:
         if result.state == "failed":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from qupath_her2.batch.expected import expected_work
 from qupath_her2.batch.local import run_jobs
 from qupath_her2.cells.scale import DOUBT
 from qupath_her2.cli.options import ProgressKind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from qupath_her2.batch.job import JobEvent
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
 
@@ -88,11 +90,16 @@ def run_folder(
     plan = plan_jobs(folder, options, settings, listen=tell)
     for note in plan.notes:
         _to_stderr(note)
-    with progress_view(progress, len(plan.jobs)) as view:
-        results = run_jobs(plan.jobs, workers=workers, listen=view.show)
-    if exchange_root(plan.out) == plan.out:
-        # What people change from now on is a correction.
-        keep_written_regions(plan.out, [job.ref for job in plan.jobs])
+    refs = {job.image: job.ref for job in plan.jobs} if exchange_root(plan.out) == plan.out else {}
+
+    def follow(event: JobEvent) -> None:
+        if event.result is not None and event.image in refs:
+            # What people change from now on is a correction, even if the run is cancelled after this image.
+            keep_written_regions(plan.out, [refs[event.image]])
+        view.show(event)
+
+    with progress_view(progress, expected_work(plan.jobs)) as view:
+        results = run_jobs(plan.jobs, workers=workers, listen=follow)
     return finish(plan, results, is_json=is_json, with_report=with_report, push=push)
 
 

@@ -11,6 +11,7 @@ from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
 from qupath_her2.project.visible_text import visible_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from qupath_her2.batch.job import JobEvent
@@ -34,13 +35,16 @@ class ProgressView(Protocol):
         """Show one event."""
 
 
-def progress_view(kind: ProgressKind, n_images: int) -> ProgressView:
-    """Return the display that `kind` asks for; ``auto`` is a bar on a terminal and one line per image elsewhere."""
+def progress_view(kind: ProgressKind, work: Mapping[str, float]) -> ProgressView:
+    """Return the display that `kind` asks for; ``auto`` is a bar on a terminal and one line per image elsewhere.
+
+    `work` is the expected work of each image, by which the share that is done and the time left are told.
+    """
     if kind.value == "json":
-        return JsonView(n_images)
+        return JsonView(work)
     if kind.value == "off":
         return QuietView()
-    return BarView(n_images) if wants_bar(kind) else LineView(n_images)
+    return BarView(work) if wants_bar(kind) else LineView(len(work))
 
 
 class QuietView:
@@ -76,14 +80,17 @@ class LineView(QuietView):
 
 
 class _Tally:
-    """Progress of a run: finished images, and the finished share of those in work."""
+    """Progress of a run by the expected work of its images: finished ones, and the finished share of those in work."""
 
-    def __init__(self, n_images: int) -> None:
-        self.n_images = n_images
+    def __init__(self, work: Mapping[str, float]) -> None:
+        self.n_images = len(work)
         self.finished = 0
         self.cells_done = 0
+        self._work = dict(work)
         # {image: (share of its tiles done, cells so far)} of images in work; several at once with --workers.
         self._parts: dict[str, tuple[float, int]] = {}
+        self._done = self._skipped = 0.0
+        self._total = sum(work.values())
         self._start = time.monotonic()
 
     def take(self, event: JobEvent) -> None:
@@ -92,12 +99,23 @@ class _Tally:
         elif event.result is not None:
             self._parts.pop(event.image, None)
             self.finished += 1
-            # Cells of images that were up to date took no time and would inflate the rate.
-            self.cells_done += event.result.n_cells if event.result.state != "up to date" else 0
+            # Images that were up to date took no time; their cells and work would inflate the rates.
+            is_skipped = event.result.state == "up to date"
+            self.cells_done += 0 if is_skipped else event.result.n_cells
+            work = self._work.pop(event.image, 0.0)
+            self._skipped += work if is_skipped else 0.0
+            self._done += 0.0 if is_skipped else work
 
     @property
-    def images(self) -> float:
-        return self.finished + sum(share for share, _ in self._parts.values())
+    def _done_now(self) -> float:
+        return self._done + sum(
+            share * self._work.get(image, 0.0) for image, (share, _) in self._parts.items()
+        )
+
+    @property
+    def share(self) -> float:
+        """Share of all work that is done, 0..1."""
+        return (self._done_now + self._skipped) / self._total if self._total else 1.0
 
     @property
     def cells(self) -> int:
@@ -110,16 +128,16 @@ class _Tally:
     @property
     def seconds_left(self) -> float | None:
         # Shares of unfinished images count: with one large slide there would be no estimate until the end.
-        if self.images <= 0:
-            return None
-        return (time.monotonic() - self._start) * (self.n_images - self.images) / self.images
+        done = self._done_now
+        left = self._total - self._skipped - done
+        return (time.monotonic() - self._start) * left / done if done > 0 else None
 
 
 class JsonView(QuietView):
     """One JSON object per line on standard output, for the scripts inside QuPath and for other programs."""
 
-    def __init__(self, n_images: int) -> None:
-        self._tally = _Tally(n_images)
+    def __init__(self, work: Mapping[str, float]) -> None:
+        self._tally = _Tally(work)
 
     def show(self, event: JobEvent) -> None:
         """Write the event as one line."""
@@ -137,6 +155,7 @@ class JsonView(QuietView):
         fields |= {
             "images_done": self._tally.finished,
             "images": self._tally.n_images,
+            "share": round(self._tally.share, 4),
             "seconds_left": None if left is None else round(left, 1),
         }
         say_json(**fields)
@@ -145,10 +164,10 @@ class JsonView(QuietView):
 class BarView(QuietView):
     """A bar on standard error: images, cells, cells per second, time left."""
 
-    def __init__(self, n_images: int) -> None:
-        self._tally = _Tally(n_images)
+    def __init__(self, work: Mapping[str, float]) -> None:
+        self._tally = _Tally(work)
         self._progress = progress_bar("images", "cells", after="name")
-        self._task = self._progress.add_task("score  ", total=n_images, images="", cells="", name="")
+        self._task = self._progress.add_task("score  ", total=1.0, images="", cells="", name="")
 
     def __enter__(self) -> BarView:
         self._progress.start()
@@ -167,7 +186,7 @@ class BarView(QuietView):
         tally.take(event)
         self._progress.update(
             self._task,
-            completed=tally.images,
+            completed=tally.share,
             images=f"{tally.finished}/{tally.n_images}",
             cells=f"{tally.cells:,} cells  {tally.cells_per_s:,.0f} cells/s",
             name=visible_name(event.name) if event.result is None else "",

@@ -18,10 +18,11 @@ from qupath_her2.slides.tissue import find_tissue
 
 if TYPE_CHECKING:
     from qupath_her2.config import Settings
+    from qupath_her2.project.geojson.regions import RegionFile
     from qupath_her2.records import SlideRef
     from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["Probe", "probe_image", "regions_digest", "stain_kind"]
+__all__ = ["Probe", "drawn_tumour", "probe_image", "regions_digest", "stain_kind"]
 
 _UM2_PER_MM2 = 1e6
 
@@ -123,6 +124,11 @@ def _drawn(ref: SlideRef, slide: Slide, settings: Settings) -> tuple[int, float]
         raise
     except Her2Error:
         return 0, 0.0
+    return drawn_tumour(found)
+
+
+def drawn_tumour(found: RegionFile) -> tuple[int, float]:
+    """Return how many tumour regions or cores of an image are scored, and their area in level-0 px²."""
     scored = core_regions(found) or found.regions
     tumour = [region.geometry.area for region in scored if region.role == "tumour"]
     return len(tumour), float(sum(tumour))

@@ -54,4 +54,7 @@ class Recorder:
         self.calls.append((verb, request, n_objects))
         if verb == "export":
             listen({"event": "image", "image": "1_a"})
+        for entry in request["only"] if verb == "push" and listen is not None else ():
+            listen({"event": "started", "image": entry})
+            listen({"event": "image", "image": entry})
         return self.answer

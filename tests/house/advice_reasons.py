@@ -236,6 +236,7 @@ UNTYPED = {
     "Pass the path of one of them.": _QUPATH,
     "QuPath {} ran out of memory ({} MB). Give it more: --heap {}.": _QUPATH,
     "Use a larger machine, or try with less memory: --heap {}.": _QUPATH,
+    "push    {}/{} up to date; nothing to do (to write them again: push --force)": _QUPATH,
     "There is nothing to push in '{}': the project was never pulled.": _QUPATH,
     "No image has a result in '{}'. Run first: qupath-her2 run PROJECT.qpproj.": _QUPATH,
     "is not a QuPath project. Pass a project.qpproj, or the folder that contains it.": _QUPATH,

@@ -206,7 +206,7 @@ def test_a_foreign_flag_is_mentioned_and_is_not_ours(flag: str) -> None:
             ["patches has no --patch-size-px", "no verb has --patch-size-px"],
         ),
         ("qupath-her2 push study --guideline breast-2013", ["push has no --guideline"]),
-        ("qupath-her2 run a.svs --cells unet, or push --force", ["push has no --force"]),
+        ("qupath-her2 run a.svs --cells unet, or pull --force", ["pull has no --force"]),
         ("pass --unclassified-is-tumour", ["no verb has --unclassified-is-tumour"]),
         ("`python -m tests.quality.report --plane`", ["tests.quality.report has no --plane"]),
         (

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from qupath_her2.errors import QuPathError
 from qupath_her2.project.qupath.installations import QuPath
-from qupath_her2.project.qupath.memory import checked_heap_mb
+from qupath_her2.project.qupath.memory import checked_heap_mb, out_of_memory
 
 __all__ = ["call_qupath"]
 
@@ -77,7 +77,13 @@ def call_qupath(
         After Ctrl-C. The image being processed was finished or left unchanged, and the child has ended.
     """
     heap_mb = checked_heap_mb(heap_mb, n_objects)
-    first = {"verb": verb, "qupath": str(qupath.folder), "heap_mb": heap_mb, **request}
+    first = {
+        "verb": verb,
+        "qupath": str(qupath.folder),
+        "version": qupath.version,
+        "heap_mb": heap_mb,
+        **request,
+    }
     # The log goes to a file, not a pipe: nobody reads a second pipe, and a full one would block Java.
     with tempfile.TemporaryFile(prefix="her2-qupath-") as log:
         with _start(log) as child:
@@ -153,8 +159,6 @@ def _crash_message(code: int, qupath: QuPath, heap_mb: int, log: IO[bytes]) -> s
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").splitlines()
     if any("OutOfMemoryError" in line for line in lines):
-        return (
-            f"QuPath {qupath.version} ran out of memory ({heap_mb} MB). Give it more: --heap {2 * heap_mb}."
-        )
+        return out_of_memory(qupath.version, heap_mb)
     last = "\n  ".join(lines[-_LOG_LINES:]) or "(empty)"
     return f"QuPath {qupath.version} ended without a result (exit code {code}). End of its log:\n  {last}"

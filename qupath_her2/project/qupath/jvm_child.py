@@ -18,6 +18,7 @@ import jpype
 from jpype import JClass, JProxy
 from paquo.jpype_backend import start_jvm
 
+from qupath_her2.project.qupath.memory import out_of_memory
 from qupath_her2.project.qupath.scripts import groovy_folder
 
 __all__ = ["main"]
@@ -180,6 +181,7 @@ def _push(request: dict[str, Any], channel: EventChannel) -> dict[str, Any]:
     for entry in project.getImageList():
         if str(entry.getID()) not in request["only"]:
             continue
+        channel.send(event="started", image=str(entry.getID()), name=str(entry.getImageName()))
         try:
             moved = data.ofMoved(project, entry)
             # If the image file moved together with its project, QuPath itself would not find it; pass it in opened.
@@ -187,7 +189,10 @@ def _push(request: dict[str, Any], channel: EventChannel) -> dict[str, Any]:
             importer.setOpen(JClass("java.util.HashMap")(opened))
             outcome = _to_python(importer.push(entry))
         except jpype.JException as error:
-            outcome = {"state": "refused", "image": str(entry.getID()), "reason": _reason(error)}
+            # What an image was too large for is free again once it is left, and the next one may be smaller.
+            is_too_large = str(error.getClass().getSimpleName()) == "OutOfMemoryError"
+            reason = out_of_memory(request["version"], request["heap_mb"]) if is_too_large else _reason(error)
+            outcome = {"state": "refused", "image": str(entry.getID()), "reason": reason}
         outcome["name"] = str(entry.getImageName())
         channel.send(event="image", **outcome)
         done.append(outcome)

@@ -7,7 +7,7 @@ import sys
 
 from qupath_her2.errors import QuPathError
 
-__all__ = ["checked_heap_mb", "estimate_heap_mb", "machine_memory_mb"]
+__all__ = ["checked_heap_mb", "estimate_heap_mb", "machine_memory_mb", "out_of_memory"]
 
 #: Heap in MB that QuPath needs without any objects: its classes, Groovy, tiles of an open image.
 _BASE_MB = 700
@@ -55,3 +55,8 @@ def checked_heap_mb(wanted_mb: int | None, n_objects: int) -> int:
             f"--heap {int(memory_mb * 0.7)}."
         )
     return heap_mb
+
+
+def out_of_memory(version: str, heap_mb: int) -> str:
+    """Return the message after a QuPath of this version ran out of its heap, MB."""
+    return f"QuPath {version} ran out of memory ({heap_mb} MB). Give it more: --heap {2 * heap_mb}."

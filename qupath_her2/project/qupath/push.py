@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qupath_her2.errors import ExchangeError
+from qupath_her2.errors import ExchangeError, Her2Error
 from qupath_her2.project.exchange.run_record import RunRecord
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.project.folder import OUTPUT_NAME, pulled_images
 from qupath_her2.project.qupath.installations import QuPath, choose_qupath
 from qupath_her2.project.qupath.jvm import call_qupath
 from qupath_her2.project.qupath.open_window import refuse_open_project
-from qupath_her2.project.qupath.qpproj import open_project_file
+from qupath_her2.project.qupath.qpproj import ProjectEntry, open_project_file
 
 __all__ = ["Pushed", "push"]
+
+#: Reading and saving an image without any object takes as long as that many objects.
+_OBJECTS_PER_IMAGE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,14 @@ class Pushed:
     images
         The outcome of each image with a result, in project order: ``state`` (``pushed``, ``would-push`` or
         ``refused``), ``image``, ``name``, ``run``, ``score``, counts, and the ``reason`` of a refusal.
+    n_current
+        Images that hold the run that counts already, and were left out.
     """
 
     project: Path
     qupath: QuPath
     images: tuple[dict[str, Any], ...] = field(default=())
+    n_current: int = 0
 
     @property
     def refused(self) -> tuple[dict[str, Any], ...]:
@@ -59,7 +65,7 @@ def push(
     heap_mb: int | None = None,
     listen: Callable[[dict[str, Any]], None] | None = None,
 ) -> Pushed:
-    """Write the current results into the images they belong to, each image as one transaction.
+    """Write the current results into the images they belong to: one QuPath for all, each image as one transaction.
 
     Parameters
     ----------
@@ -78,7 +84,8 @@ def push(
     heap_mb
         Java heap in MB; None to estimate it from the objects in the project and the cells to be added.
     listen
-        Called with an event for each image, see `Pushed.images`.
+        Called with an event when an image is begun (``started``) and when it is done (``image``, see
+        `Pushed.images`), each with ``images``, ``images_done`` and the ``share`` of all work that is done, 0..1.
 
     Returns
     -------
@@ -95,14 +102,16 @@ def push(
     project = open_project_file(place)
     selected = project.select(images)
     her2 = (out or project.path.parent / OUTPUT_NAME).absolute()
-    runs = _runs(her2)
+    runs, damaged = _runs(her2)
     qupath = choose_qupath(project.version)
+    broken = tuple(_damaged(entry, damaged[entry.id]) for entry in selected if entry.id in damaged)
     # Scores, predictions and proposals are separate layers in QuPath, each with its own run.
-    shown = {e.id: e.run_in(her2.name) for e in selected}
-    pending = [e for e in selected if e.id in runs and not (only_new and shown[e.id] == runs[e.id].run)]
+    known = [entry for entry in selected if entry.id in runs]
+    pending = [e for e in known if not (only_new and e.run_in(her2.name) == runs[e.id].run)]
+    n_current = len(known) - len(pending)
     # Starting a JVM takes seconds, which a repeated batch run would spend on every project.
     if not pending:
-        return Pushed(project.path, qupath)
+        return Pushed(project.path, qupath, broken, n_current)
     # A dry run saves nothing, so an open window does not matter.
     if not dry_run:
         refuse_open_project(project.path)
@@ -114,28 +123,55 @@ def push(
         "replace_lost": replace_lost,
     }
     # Old results are still in memory while the new ones are added, so both count.
-    largest = max(entry.n_objects + _n_objects(runs[entry.id]) for entry in pending)
-    found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=largest, listen=listen)
-    return Pushed(project.path, qupath, tuple(found["images"]))
+    sizes = [entry.n_objects + _n_objects(runs[entry.id]) for entry in pending]
+    told = None if listen is None else _Told(sizes, listen)
+    found = call_qupath("push", request, qupath, heap_mb=heap_mb, n_objects=max(sizes), listen=told)
+    return Pushed(project.path, qupath, (*found["images"], *broken), n_current)
+
+
+class _Told:
+    """Adds to the events of QuPath how much of the work is done; it works on the images in the order of `sizes`."""
+
+    def __init__(self, sizes: Sequence[int], listen: Callable[[dict[str, Any]], None]) -> None:
+        self._work = [_OBJECTS_PER_IMAGE + size for size in sizes]
+        self._listen = listen
+        self._done = 0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self._done += event.get("event") == "image"
+        share = sum(self._work[: self._done]) / sum(self._work)
+        self._listen(
+            {**event, "images_done": self._done, "images": len(self._work), "share": round(share, 4)}
+        )
+
+
+def _damaged(entry: ProjectEntry, reason: str) -> dict[str, Any]:
+    return {"state": "refused", "image": entry.id, "name": entry.name, "reason": reason}
 
 
 def _n_objects(record: RunRecord) -> int:
     return sum(int(record.counts.get(kind, 0)) for kind in ("cells", "patches"))
 
 
-def _runs(her2: Path) -> dict[str, RunRecord]:
-    """Return the record of the current run of each image that has one, by entry id."""
+def _runs(her2: Path) -> tuple[dict[str, RunRecord], dict[str, str]]:
+    """Return {entry id: record of the current run} of the images that have one, and what is wrong with the others."""
     images = pulled_images(her2)
     if images is None:
         raise ExchangeError(
             f"There is nothing to push in '{her2}': the project was never pulled. "
             "Run first: qupath-her2 run PROJECT.qpproj."
         )
-    found = {}
+    found, damaged = {}, {}
     for image in images:
-        run_dir = current_run(her2, image.id)
-        if run_dir is not None and image.entry_id is not None:
-            found[image.entry_id] = read_record(run_dir)
-    if not found:
+        if image.entry_id is None:
+            continue
+        try:
+            run_dir = current_run(her2, image.id)
+            if run_dir is not None:
+                found[image.entry_id] = read_record(run_dir)
+        except Her2Error as error:
+            # One damaged result must not keep those of the other images from the project.
+            damaged[image.entry_id] = str(error)
+    if not found and not damaged:
         raise ExchangeError(f"No image has a result in '{her2}'. Run first: qupath-her2 run PROJECT.qpproj.")
-    return found
+    return found, damaged

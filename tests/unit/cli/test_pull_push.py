@@ -128,7 +128,35 @@ def test_a_dry_run_says_what_would_change(exported: Path, monkeypatch: pytest.Mo
     assert out.startswith("push    1,000 cells would go into 1 image")
     assert given["dry_run"] is True
     code, out, _ = call("push", exported, "--progress", "json")
-    assert json.loads(out) == {"event": "pushed", "exit": 0, "dry_run": False, "images": [IMAGE]}
+    assert json.loads(out) == {
+        "event": "pushed",
+        "exit": 0,
+        "dry_run": False,
+        "images": [IMAGE],
+        "up_to_date": 0,
+    }
+
+
+def test_a_push_goes_on_with_what_is_left_unless_everything_is_asked_for(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    left = Pushed(Path("project.qpproj"), QUPATH, (IMAGE,), 4)
+    monkeypatch.setattr(push, "push", lambda place, **flags: given.update(flags) or left)
+    code, out, _ = call("push", exported)
+    assert code == 0
+    assert "1,000 cells into 1 image" in out
+    assert "4 images up to date" in out
+    assert given["only_new"] is True
+    call("push", exported, "--force")
+    assert given["only_new"] is False
+    nothing = Pushed(Path("project.qpproj"), QUPATH, (), 4)
+    monkeypatch.setattr(push, "push", lambda place, **flags: nothing)
+    code, out, _ = call("push", exported)
+    assert (code, out) == (
+        0,
+        "push    4/4 up to date; nothing to do (to write them again: push --force)\n",
+    )
 
 
 def test_a_folder_without_a_project_is_neither_pulled_nor_pushed(tmp_path: Path) -> None:

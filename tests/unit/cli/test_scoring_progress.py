@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.batch.job import JobEvent
+from qupath_her2.cli import scoring_progress
 from qupath_her2.cli.scoring import show_table
-from qupath_her2.cli.scoring_progress import BarView, LineView
+from qupath_her2.cli.scoring_progress import BarView, JsonView, LineView
 from qupath_her2.records import ImageResult
 from tests.unit.cli.commands import call
 
@@ -41,13 +42,37 @@ def test_progress_off_says_nothing_on_the_way(project: Path) -> None:
     assert call("run", project, "--progress", "off")[2] == ""
 
 
+def test_share_and_time_left_go_by_the_work_and_not_by_the_number_of_images(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(scoring_progress.time, "monotonic", lambda: now[0])
+
+    def told(event: JobEvent, at_s: float) -> tuple[float, float | None]:
+        now[0] = 100.0 + at_s
+        view.show(event)
+        fields = json.loads(capsys.readouterr().out)
+        return fields["share"], fields["seconds_left"]
+
+    def end(image: str, state: str) -> JobEvent:
+        result = ImageResult(image=image, name=image, state=state)  # type: ignore[arg-type]
+        return JobEvent("finished", image, image, result=result)
+
+    view = JsonView({"old": 5.0, "large": 8.0, "small": 2.0})
+    assert told(end("old", "up to date"), 0.1) == (pytest.approx(5 / 15, abs=1e-4), None)
+    # A quarter of 8 s took 4 s, so that what is left, another 8 s, takes 16 s.
+    assert told(JobEvent("tiles", "large", "large", 1, 4, 9), 4.0) == (pytest.approx(7 / 15, abs=1e-4), 16.0)
+    assert told(end("large", "scored"), 16.0) == (pytest.approx(13 / 15, abs=1e-4), 4.0)
+    assert told(end("small", "failed"), 20.0) == (1.0, 0.0)
+
+
 def test_a_name_writes_nothing_else_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a\x1b[2J\nb\u202egpj.exe[/].png"
     result = ImageResult(image="1_a", name=name, state="failed")
     event = JobEvent(kind="finished", image="1_a", name=name, result=result)
     LineView(1).show(event)
     assert capsys.readouterr().err == "1/1 a\\x1b[2J\\nb\\u202egpj.exe[/].png: failed\n"
-    with BarView(1) as view:
+    with BarView({"1_a": 1.0}) as view:
         view.show(event)
     show_table([result])
     captured = capsys.readouterr()

@@ -68,7 +68,13 @@ def test_events_come_before_the_result_and_the_request_arrives(child: Child) -> 
     code = "say(event='image', name='ä'); say(event='result', got=first)"
     first, result = child(code)
     assert first == {"event": "image", "name": "ä"}
-    assert result["got"] == {"verb": "verb", "a": 1, "qupath": "somewhere", "heap_mb": 512}
+    assert result["got"] == {
+        "verb": "verb",
+        "a": 1,
+        "qupath": "somewhere",
+        "version": SOME.version,
+        "heap_mb": 512,
+    }
 
 
 def test_a_refusal_is_raised_verbatim(child: Child) -> None:
