@@ -6,9 +6,9 @@
  *           next to this script, and a Python with qupath-her2 (see check_setup.groovy).
  * READS     annotations, pixel size and stains of the images; their pixels (in Python)
  * WRITES    her2/ next to the project; each image's objects, data file and metadata, all of it or nothing. Your own
- *           objects stay as they are, and HER2 cells that you edited keep your edits.
+ *           objects stay as they are, and HER2 cells that you edited keep your edits. Cancel keeps what is finished.
  * STEPS     1. export the regions  2. detect, measure and score cells in Python  3. write cells, classes, measurements
- *           and score to each image  4. show the scores
+ *           and score to each image, while Python scores the next  4. show the scores
  * TESTED    QuPath 0.5.1, 0.6.0, 0.7.0
  */
 import org.codehaus.groovy.control.CompilerConfiguration
@@ -39,14 +39,19 @@ def isLater = (binding.variables["qupath.script.batchIndex"] ?: 0) > 0
 def results = isLater ? [] : scoring.scoreAll()
 def failed = results.findAll { it.state == "failed" }
 def scored = results.findAll { it.score != null && it.score != "not assessable" }
+def notReached = results.findAll { her2("Her2Scores").isNotReached(it) }
 def message = her2("Her2Scores").table(results)
 if (failed)
     throw new IllegalStateException(message)
 if (!isLater) {
     println message
-    her2("Her2Window").showTable("HER2: ${scored.size()} of ${results.size()} images scored", message)
+    def what = notReached ? "cancelled, " : ""
+    her2("Her2Window").showTable("HER2: $what${scored.size()} of ${results.size()} images scored", message)
 }
-println "HER2_SCORE_PROJECT_OK images=${results.size()} scored=${scored.size()} failed=${failed.size()}"
+if (notReached)
+    println "HER2_SCORE_PROJECT_CANCELLED images=${results.size()} scored=${scored.size()}"
+else
+    println "HER2_SCORE_PROJECT_OK images=${results.size()} scored=${scored.size()} failed=${failed.size()}"
 
 // ---- the library: the same lines in every script --------------------------
 

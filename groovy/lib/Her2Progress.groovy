@@ -49,18 +49,24 @@ class Her2Progress implements BooleanSupplier, Closeable {
 
     /** Message and fraction done of an event of `--progress json`; null for an event that is not shown. */
     static Map.Entry<String, Double> messageOf(JsonObject event) {
-        if (Her2Json.text(event, "event") != "tiles")
+        String kind = Her2Json.text(event, "event")
+        long images = (long) number(event, "images", 1)
+        if (kind != "tiles" && !(kind == "started" && images > 1))
             return null
-        double images = number(event, "images", 1)
-        double part = number(event, "done", 0) / Math.max(1.0d, number(event, "total", 1))
-        double share = (number(event, "images_done", 0) + part) / Math.max(1.0d, images)
-        List<String> parts = [String.format(Locale.ROOT, "Cells: %,d", (long) number(event, "cells", 0))]
-        if (images > 1)
-            parts.add(0, Her2Json.text(event, "name"))
+        List<String> parts = []
         Double left = Her2Json.number(event, "seconds_left")
-        if (left != null)
+        if (images > 1) {
+            // The window cuts a long line off at its end, so that a long name comes late.
+            parts.add("${(long) number(event, 'images_done', 0)} of $images done".toString())
+            if (left != null)
+                parts.add(duration(left.doubleValue()))
+            parts.add(Her2Json.text(event, "name"))
+        }
+        if (kind == "tiles")
+            parts.add(String.format(Locale.ROOT, "Cells: %,d", (long) number(event, "cells", 0)))
+        if (images == 1 && left != null)
             parts.add(duration(left.doubleValue()))
-        return Map.entry(parts.join(" · "), share)
+        return Map.entry(parts.join(" · "), number(event, "share", 0))
     }
 
     private static double number(JsonObject event, String name, double fallback) {

@@ -43,7 +43,8 @@ class Her2PythonRun {
     }
 
     /**
-     * Wait for the end and pass each event on. If cancelled or interrupted, end the whole process tree.
+     * Wait for the end and pass each event on. If cancelled or interrupted, end the whole process tree; after a cancel,
+     * events that came before it are still passed on, so that what was finished is kept.
      * Returns the exit code; throws Her2Refusal with Python's message if it is not one of `results`.
      */
     int await(BooleanSupplier cancelled, Consumer<JsonObject> listener) {
@@ -67,12 +68,15 @@ class Her2PythonRun {
     }
 
     private void listen(BooleanSupplier cancelled, Consumer<JsonObject> listener) {
+        boolean isEnded = false
         while (true) {
             String line = lines.poll(200, TimeUnit.MILLISECONDS)
-            if (cancelled.getAsBoolean()) {
+            if (!isEnded && cancelled.getAsBoolean()) {
                 Her2Python.endTree(process)
-                throw new Her2Cancelled()
+                isEnded = true
             }
+            if (isEnded && (line == null || line.is(END)))
+                throw new Her2Cancelled()
             if (line.is(END))
                 return
             if (line == null)

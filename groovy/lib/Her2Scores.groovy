@@ -15,9 +15,11 @@ class Her2Scores {
         List<Map<String, Object>> failed = outcomes.findAll { Map<String, Object> it -> it.get("state") == "failed" }
         int scored = outcomes.count { Map<String, Object> it -> isScored(it) }.intValue()
         List<String> lines = []
-        int unscored = outcomes.size() - scored - failed.size()
+        int notReached = outcomes.count { Map<String, Object> it -> isNotReached(it) }.intValue()
+        int unscored = outcomes.size() - scored - failed.size() - notReached
         String images = outcomes.size() == 1 ? "1 image" : "${outcomes.size()} images"
-        String counts = "$images: $scored scored, $unscored without a score, ${failed.size()} failed."
+        String counts = "$images: $scored scored, $unscored without a score, ${failed.size()} failed" +
+            "${notReached == 0 ? '' : ", $notReached not reached before the cancel"}."
         lines.add(counts + " Research use only.")
         for (Map<String, Object> outcome : failed)
             lines.add("${outcome.get('name')}: ${outcome.get('reason')}".toString())
@@ -28,7 +30,7 @@ class Her2Scores {
         lines.add("")
         lines.add(row(width, "Image", "Score", "H-score", "Cells"))
         for (Map<String, Object> outcome : shown.take(MAX_ROWS))
-            lines.add(row(width, name(outcome), text(outcome, "score"), text(outcome, "h_score"),
+            lines.add(row(width, name(outcome), score(outcome), text(outcome, "h_score"),
                 text(outcome, "cells")))
         if (shown.size() > MAX_ROWS)
             lines.add("and ${shown.size() - MAX_ROWS} more: Extensions > HER2 > Results > Open report".toString())
@@ -37,6 +39,15 @@ class Her2Scores {
 
     private static boolean isScored(Map<String, Object> outcome) {
         return outcome.get("score") != null && outcome.get("score") != "not assessable"
+    }
+
+    /** Whether a cancelled run did not come to the image. */
+    static boolean isNotReached(Map<String, Object> outcome) {
+        return outcome.get("state") == Her2Scoring.NOT_REACHED
+    }
+
+    private static String score(Map<String, Object> outcome) {
+        return isNotReached(outcome) ? Her2Scoring.NOT_REACHED : text(outcome, "score")
     }
 
     private static String name(Map<String, Object> outcome) {

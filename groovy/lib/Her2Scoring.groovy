@@ -4,6 +4,11 @@ import java.awt.image.BufferedImage
 import java.nio.file.AccessDeniedException
 import java.nio.file.FileSystemException
 import java.util.concurrent.CancellationException
+import java.util.function.BiConsumer
+import java.util.function.BooleanSupplier
+import java.util.function.Consumer
+import org.slf4j.Logger
+import org.slf4j.LoggerFactory
 import qupath.lib.images.ImageData
 import qupath.lib.projects.Project
 import qupath.lib.projects.ProjectImageEntry
@@ -15,9 +20,12 @@ import qupath.lib.projects.ProjectImageEntry
 @CompileStatic
 class Her2Scoring {
 
+    private static final Logger LOGGER = LoggerFactory.getLogger("qupath-her2")
     /** Fractions of the progress bar: end of exporting, start of importing. */
     private static final double EXPORTED = 0.05d
     private static final double IMPORT_FROM = 0.9d
+    /** The outcome of an image that a cancelled run did not come to. */
+    static final String NOT_REACHED = "not reached"
     private static final String FOLDER = "her2="
     /** Argument: objects of ours whose run is gone are replaced. */
     private static final String REPLACE = "replace-lost"
@@ -149,24 +157,23 @@ class Her2Scoring {
             replacesLost = Her2Window.wantsReplacing(Her2Plan.lostIn(own, verb.results(her2), imageId(entry)))
         Her2Window.confirmSaving(own == null ? [] : [own], verb.saved())
         try (Her2Progress progress = new Her2Progress("HER2: ${entry.getImageName()}", wasShown)) {
-            Map<String, String> failed = compute([entry], progress)
-            if (!failed.isEmpty())
-                throw new Her2Refusal(failed.values().first())
+            String failed = null
+            compute([entry], progress) { String image, String reason -> failed = reason }
+            if (failed != null)
+                throw new Her2Refusal(failed)
             progress.show(verb.isProposing() ? "Writing regions" : "Writing cells", IMPORT_FROM)
             return importResult(entry, progress)
         }
     }
 
     /**
-     * Score the images of the scope independently and write their statuses. Returns the outcome of each in order, with
-     * `reason` if it failed.
+     * Score the images of the scope independently; each gets its result and status as soon as Python has finished it.
+     * Returns the outcome of each in order, with `reason` if it failed. After a cancel, images that were finished keep
+     * their results, and the others are `not reached`; throws Her2Cancelled where none was finished.
      */
     List<Map<String, Object>> scoreAll() {
         List<Map<String, Object>> found =
             scoreEntries(scope.choose(project, own == null ? null : project.getEntry(own)))
-        for (Map<String, Object> outcome : found)
-            Her2Status.writeDone(her2, verb.status, (outcome.get("image") ?: outcome.get("name")).toString(), outcome)
-        Her2Window.refreshProject()
         if (verb.isScoring())
             Her2Window.listCellClasses(project)
         return found
@@ -180,25 +187,53 @@ class Her2Scoring {
         Map<String, ImageData<?>> shown = open()
         Her2Window.confirmSaving(entries.collect { ProjectImageEntry<BufferedImage> it -> shown.get(it.getID()) },
             verb.saved())
+        Map<String, Map<String, Object>> found = [:]
         try (Her2Progress progress = new Her2Progress("HER2: ${entries.size()} images", own == null || wasShown)) {
-            Map<String, String> failed = compute(entries, progress)
-            List<Map<String, Object>> found = []
-            for (ProjectImageEntry<BufferedImage> entry : entries) {
-                double share = (double) found.size() / entries.size()
-                progress.show("Writing ${entry.getImageName()}", IMPORT_FROM + (1 - IMPORT_FROM) * share)
-                String reason = failed.get(entry.getID())
-                found.add(reason == null ? importOrFail(entry, progress) : failure(entry, reason))
+            compute(entries, progress) { String image, String reason ->
+                ProjectImageEntry<BufferedImage> entry = entryOf(entries, image)
+                progress.show("${found.size()} of ${entries.size()} done · Writing ${entry.getImageName()}", 0)
+                found.put(entry.getID(), reason == null ? importOrFail(entry) : failure(entry, reason))
+                Her2Status.writeDone(her2, verb.status, image, found.get(entry.getID()))
+                Her2Window.refreshProject()
             }
-            return found
+        } catch (Her2Cancelled cancel) {
+            if (found.isEmpty())
+                throw cancel
+            writeReport()
+        }
+        return entries.collect { ProjectImageEntry<BufferedImage> it -> found.get(it.getID()) ?: notReached(it) }
+    }
+
+    private ProjectImageEntry<BufferedImage> entryOf(
+            List<ProjectImageEntry<BufferedImage>> entries, String image) {
+        Map<String, String> ids = Her2Exchange.idsByEntry(her2)
+        return entries.find { ProjectImageEntry<BufferedImage> it -> ids.get(it.getID()) == image }
+    }
+
+    /** Import a result; one image that refuses it, or that is broken, must not stop the others. */
+    private Map<String, Object> importOrFail(ProjectImageEntry<BufferedImage> entry) {
+        try {
+            // Once an image is finished, a cancel no longer concerns it.
+            return importResult(entry, { false } as BooleanSupplier)
+        } catch (Her2Cancelled interrupted) {
+            throw interrupted
+        } catch (Her2Refusal problem) {
+            return failure(entry, problem.message)
+        } catch (RuntimeException | IOException problem) {
+            LOGGER.error("{}", problem.message, problem)
+            return failure(entry, "QuPath: ${problem.class.simpleName}: ${problem.message}")
         }
     }
 
-    private Map<String, Object> importOrFail(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
+    /** Write the report of what was finished before a cancel, which ended Python before it came to it. */
+    private void writeReport() {
+        List<String> words = ["report", project.getPath().toString(), "--out", verb.results(her2).getPath()]
+        BooleanSupplier interrupted = { Thread.currentThread().isInterrupted() } as BooleanSupplier
         try {
-            return importResult(entry, progress)
+            new Her2PythonRun(Her2Python.find(), words, her2).await(interrupted) { JsonObject event -> }
         } catch (Her2Refusal problem) {
-            // One refused image must not stop the others.
-            return failure(entry, problem.message)
+            // The scores are in the project; the next run writes the report.
+            LOGGER.warn("The report was not updated: {}", problem.message)
         }
     }
 
@@ -215,27 +250,28 @@ class Her2Scoring {
         return outcome
     }
 
-    /** Export and score; returns the reasons of failed images, by entry ID. */
-    private Map<String, String> compute(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress) {
+    private static Map<String, Object> notReached(ProjectImageEntry<BufferedImage> entry) {
+        Map<String, Object> outcome = new LinkedHashMap<String, Object>()
+        outcome.put("state", NOT_REACHED)
+        outcome.put("name", entry.getImageName())
+        outcome.put("message", "Not reached before the cancel; it is as it was.")
+        return outcome
+    }
+
+    /** Export and score; `finished` is called for each image at once, with its folder name and why it failed, if so. */
+    private void compute(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress,
+            BiConsumer<String, String> finished) {
         progress.show("Starting Python", 0)
         // Before the export, which can take minutes: a missing Python is reported at once.
         Her2Python python = Her2Python.find()
         progress.show("Reading", 0.01d)
         export(entries, progress)
-        Map<String, String> byImage = new LinkedHashMap<String, String>()
         Map<String, String> ids = Her2Exchange.idsByEntry(her2)
         left.clear()
         changed.clear()
         new Her2PythonRun(python, arguments(entries, ids), her2).await(progress) { JsonObject event ->
-            follow(event, progress, byImage)
+            follow(event, progress, finished)
         }
-        Map<String, String> failed = new LinkedHashMap<String, String>()
-        for (ProjectImageEntry<BufferedImage> entry : entries) {
-            String reason = byImage.get(ids.get(entry.getID()))
-            if (reason != null)
-                failed.put(entry.getID(), reason)
-        }
-        return failed
     }
 
     private void export(List<ProjectImageEntry<BufferedImage>> entries, Her2Progress progress) {
@@ -243,6 +279,12 @@ class Her2Scoring {
         export.withCells = verb.needsCells(given)
         export.open = (Map) open()
         export.cancelled = progress
+        int exported = 0
+        export.listener = { String event ->
+            exported++
+            if (entries.size() > 1)
+                progress.show("Reading: $exported of ${entries.size()} images", EXPORTED * exported / entries.size())
+        } as Consumer<String>
         // Of formats and servers that only QuPath opens, the part with the drawn regions is written as OME-TIFF.
         export.withPixels = !verb.isProposing() && !given.any { String it -> it in EVERYWHERE }
         try {
@@ -274,31 +316,33 @@ class Her2Scoring {
         return found
     }
 
-    private void follow(JsonObject event, Her2Progress progress, Map<String, String> failed) {
+    private void follow(JsonObject event, Her2Progress progress, BiConsumer<String, String> finished) {
         Map.Entry<String, Double> shown = Her2Progress.messageOf(event)
+        // Of several images, each is imported while the next one is scored.
+        double end = scope == null ? IMPORT_FROM : 1
         if (shown != null)
-            progress.show(shown.key, EXPORTED + (IMPORT_FROM - EXPORTED) * shown.value)
+            progress.show(shown.key, EXPORTED + (end - EXPORTED) * shown.value)
         if (Her2Json.text(event, "event") != "finished")
             return
         String image = Her2Json.text(event, "image")
         String reason = Her2Json.text(event, "reason")
         String earlier = Her2Json.text(event, "earlier")
-        if (Her2Json.text(event, "state") == "failed")
-            failed.put(image, reason ?: "It failed without a message.")
-        else if (Her2Json.text(event, "is_current") == "false")
+        boolean isFailed = Her2Json.text(event, "state") == "failed"
+        if (!isFailed && Her2Json.text(event, "is_current") == "false")
             left.put(image, "$reason\n$earlier".toString())
-        else if (earlier)
+        else if (!isFailed && earlier)
             changed.put(image, earlier)
+        finished.accept(image, isFailed ? reason ?: "It failed without a message." : null)
     }
 
-    private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, Her2Progress progress) {
+    private Map<String, Object> importResult(ProjectImageEntry<BufferedImage> entry, BooleanSupplier cancelled) {
         String image = Her2Exchange.idsByEntry(her2).get(entry.getID())
         if (left.containsKey(image))
             return leftAsItWas(entry, image)
         Her2Import importer = new Her2Import(project, verb.results(her2))
         importer.open = open()
         importer.replacesLost = replacesLost
-        importer.cancelled = progress
+        importer.cancelled = cancelled
         importer.step = verb.step
         importer.script = Her2Import.scriptLine(verb.script, given)
         Map<String, Object> outcome = importer.push(entry)

@@ -88,6 +88,13 @@ def python_program(folder: Path) -> Path:
     return program_of(program, f'PYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"')
 
 
+def paused_python(folder: Path) -> tuple[Path, Path]:
+    """Return such a program that stops in the middle of a run's second image, and the file by which it goes on."""
+    real, go_on = python_program(folder), folder / "go on"
+    paused = f'HER2_GO_ON="{go_on}" PYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.helpers.paused_python "$@"'
+    return program_of(folder / "paused", f'case $1 in -c) exec "{real}" "$@";; esac; {paused}'), go_on
+
+
 def run_of(fields: Fields, number: int = 1) -> Path:
     """Return the run that counts for the image of this number in the project."""
     (folder,) = (fields.her2 / "results").glob(f"{number}_*")

@@ -15,11 +15,11 @@ pytestmark = [
 
 
 def test_cancel_ends_python_and_all_its_descendants(qupath: QuPath, tmp_path: Path) -> None:
-    """One grandchild ignores the signal to terminate."""
+    """One grandchild ignores the signal to terminate; what was told before the cancel is not lost."""
     probe = "case $1 in -c) echo 3.12 9.9; exit 0;; esac"
     tree = (
         "(trap '' TERM; while true; do sleep 0.2; done) & echo $! > children; sleep 300 & echo $! >> children; "
-        'echo $$ >> children; echo \'{"event": "started"}\'; wait'
+        'echo $$ >> children; echo \'{"event": "started"}\'; echo \'{"event": "finished"}\'; sleep 5; touch told; wait'
     )
     python = program_of(tmp_path / "python", f"{probe}; {tree}")
     fields = Fields(qupath, tmp_path, tmp_path / "private")
@@ -27,4 +27,5 @@ def test_cancel_ends_python_and_all_its_descendants(qupath: QuPath, tmp_path: Pa
     assert "PYTHON 3.12 9.9" in said, said
     assert "CLEAN [HOME, PYTHONSAFEPATH, PYTHONUNBUFFERED, PYTHONUTF8]" in said
     assert "THROWN Her2Cancelled: Cancelled. Nothing in the image was changed." in said
+    assert "EVENTS [started, finished]" in said, said
     assert "CHILDREN 3 RUNNING 0" in said

@@ -1,5 +1,5 @@
-// Runs the configured Python in folder args[0], cancels it after its first event, and prints which of its descendants are
-// still running.
+// Runs the configured Python in folder args[0], cancels it after its first event, and prints which events were passed on
+// and which of its descendants are still running.
 import com.google.gson.JsonObject
 import java.util.function.BooleanSupplier
 import java.util.function.Consumer
@@ -17,10 +17,16 @@ def run = found.loadClass("Her2PythonRun").getConstructor(found.loadClass("Her2P
     .newInstance(python, ["tree"], new File(args[0]))
 def events = []
 try {
-    run.await({ events.size() > 0 } as BooleanSupplier, { JsonObject event -> events << event } as Consumer)
+    run.await({ events.size() > 0 } as BooleanSupplier, { JsonObject event ->
+        events << event
+        // Python tells of an end while QuPath is busy with the event before.
+        for (int i = 0; i < 300 && !new File(args[0], "told").exists(); i++)
+            Thread.sleep(200)
+    } as Consumer)
 } catch (Throwable problem) {
     println "THROWN ${problem.class.simpleName}: ${problem.message}"
 }
+println "EVENTS ${events.collect { it.get('event').asString }}"
 def children = new File(args[0], "children").readLines()*.trim()*.toLong()
 def running = { children.count { ProcessHandle.of(it).map { h -> h.isAlive() }.orElse(false) } }
 // An ended process exists until its exit code is collected, which can take a while on a busy machine.
