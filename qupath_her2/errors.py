@@ -11,6 +11,7 @@ Her2Error
 ├── SettingsError (ValueError)      an unknown key, a value out of range, an unknown name
 ├── ExchangeError (ValueError)      an exchange folder or a run that is damaged or of another format
 ├── BatchError (RuntimeError)       an engine for many images that is not there or refuses a job
+├── ServiceError (RuntimeError)      a service that is not there, or refuses a call
 ├── OutputError (OSError)           a result that cannot be written: read-only folder, full disk
 ├── RegistrationError (ValueError)  two slides that cannot be registered
 ├── ReviewError (ValueError)        readings, rounds, labels or profiles of a review that cannot be used
@@ -40,6 +41,7 @@ __all__ = [
     "RegistrationError",
     "ReviewError",
     "ScoringError",
+    "ServiceError",
     "SettingsError",
     "TrainingError",
 ]
@@ -99,6 +101,10 @@ class ExchangeError(Her2Error, ValueError):
 
 class BatchError(Her2Error, RuntimeError):
     """An engine for many images is not there, or refuses a job."""
+
+
+class ServiceError(Her2Error, RuntimeError):
+    """A service does not run, does not answer, or refuses a call."""
 
 
 class OutputError(Her2Error, OSError):

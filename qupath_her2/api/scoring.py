@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.api.project import Project
 from qupath_her2.batch.score_folder import failures, score_folder
+from qupath_her2.errors import ServiceError
 from qupath_her2.project.exchange.images import PROPOSALS
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.cell_sources import cell_source
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qupath_her2.batch.job import JobEvent
     from qupath_her2.config import Settings
     from qupath_her2.records import ImageResult
+    from qupath_her2.server.discovery import RunningService
 
 __all__ = ["propose", "run", "score"]
 
@@ -34,6 +36,7 @@ def run(
     settings: Settings | None = None,
     workers: int = 1,
     listen: Callable[[JobEvent], None] | None = None,
+    service: bool | str | RunningService = False,
     **options: Any,
 ) -> list[ImageResult]:
     """Score the images of a project and write its tables and report, as ``qupath-her2 run`` does.
@@ -56,6 +59,10 @@ def run(
         Number of processes.
     listen
         Called with each event.
+    service
+        Let a running service do it, see ``qupath-her2 serve``: True takes that of this user, a text is the address of
+        another, whose token is in the variable ``QUPATH_HER2_TOKEN``. The images are sent to it, its settings hold, and
+        `workers` and `listen` are its own business.
     **options
         Any other field of `RunOptions`, e.g. ``pixel_size_um=0.25, whole_tissue=True``, ``find_tumour=True``, or
         ``method=IndicatorsMethod()``.
@@ -77,11 +84,25 @@ def run(
     ('3+', True)
     """
     folder, options = _place(project, options)
+    if service is not False:
+        return _by_service(folder, service, settings, cells=cells, guideline=guideline, **options)
     settings = settings or find_settings(folder)
     options["guideline"] = guideline
     # Checked here: an unknown source or a missing package stops the call before any image is opened.
     options.setdefault("method", CellsMethod(cell_source(cells or settings.cell_source)))
     return score_folder(folder, settings, workers=workers, listen=listen, **options)
+
+
+def _by_service(
+    folder: Path, service: bool | str | RunningService, settings: Settings | None, **options: Any
+) -> list[ImageResult]:
+    from qupath_her2.server.score_remotely import score_by_service
+
+    if settings is not None:
+        raise ServiceError("A service has settings of its own. Leave settings= or service= out.")
+    results = score_by_service(folder, service, **options)
+    write_report(exchange_folder(folder, options["out"]), failures(results))
+    return results
 
 
 def score(

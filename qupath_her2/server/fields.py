@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from qupath_her2.server.job_options import JobOptions, check_options
 from qupath_her2.server.job_store import new_id
 from qupath_her2.server.jobs import PROBLEMS, allowed_path
 from qupath_her2.server.problems import Problem
+from qupath_her2.server.run_archive import zip_run
 from qupath_her2.server.service import Service, service_of
 from qupath_her2.server.slide_job import SlideJob
 
@@ -126,7 +126,9 @@ def score_field(request: Request, service: TheService, field: FieldRequest) -> R
         if result.run_dir is None:
             raise _problem(result)
         if _ZIP in request.headers.get("accept", ""):
-            return Response(_zipped(result.run_dir), media_type=_ZIP)
+            buffer = io.BytesIO()
+            zip_run(result.run_dir, buffer)
+            return Response(buffer.getvalue(), media_type=_ZIP)
         return Response(_answer(result), media_type="application/json")
 
 
@@ -218,11 +220,3 @@ def _answer(result: ImageResult) -> bytes:
     }
     # The cells are text already, and many.
     return orjson.dumps(said)[:-1] + b',"cells":' + b"".join(cells_geojson(cells)) + b"}"
-
-
-def _zipped(run_dir: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(run_dir.iterdir()):
-            archive.write(path, f"{run_dir.name}/{path.name}")
-    return buffer.getvalue()

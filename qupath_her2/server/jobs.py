@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sse_starlette.sse import EventSourceResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from qupath_her2.project.image_files import image_suffix
 from qupath_her2.server.job_options import JobOptions, read_options
 from qupath_her2.server.job_store import ENDED, JobState, StoredJob
 from qupath_her2.server.problems import Problem
+from qupath_her2.server.run_archive import zip_run
 from qupath_her2.server.service import Service, service_of
 from qupath_her2.server.uploads import receive_upload
 
@@ -28,6 +32,7 @@ __all__ = ["PROBLEMS", "ErrorView", "JobView", "allowed_path", "job_view", "rout
 
 #: A change of a job is told after at most so many seconds.
 _TELL_S = 0.3
+_PART_BYTES = 1 << 20
 
 _FORM = {
     "required": True,
@@ -210,6 +215,25 @@ def list_jobs(service: TheService) -> list[JobView]:
 def get_job(job_id: str, service: TheService) -> JobView:
     """Look at one job."""
     return job_view(service, service.job(job_id))
+
+
+@router.get(
+    "/{job_id}/run.zip", response_class=Response, responses={200: {"content": {"application/zip": {}}}}
+)
+def download_run(job_id: str, service: TheService) -> Response:
+    """Download the finished run as it lies in an exchange folder."""
+    run_dir = service.job_files(job_id).run_dir
+    if run_dir is None:
+        raise Problem(409, "The job has no result.", "Wait until it is done.")
+    # On disk: a whole slide has hundreds of megabytes of cells.
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    zip_run(run_dir, file)
+    file.seek(0)
+    return StreamingResponse(
+        iter(lambda: file.read(_PART_BYTES), b""),
+        media_type="application/zip",
+        background=BackgroundTask(file.close),
+    )
 
 
 @router.delete("/{job_id}", status_code=204)

@@ -133,6 +133,12 @@ TYPED_ELSEWHERE = {
     "Start the service with a larger --max-upload-gb, or name the slide by its path.": (
         "tests/unit/server/test_uploads.py::test_too_large_an_upload_is_refused_and_removed"
     ),
+    "No service runs for this user. Start one: qupath-her2 serve.": (
+        "tests/unit/server/test_client.py::test_no_service_is_said_and_the_token_is_asked_for"
+    ),
+    "The service at '{}' does not answer ({}). Start it again: qupath-her2 serve.": (
+        "tests/unit/server/test_client.py::test_a_service_that_went_away_is_said"
+    ),
     "Cannot listen on {}:{} ({}). Pass another --port.": "tests/unit/server/test_serve.py::test_a_taken_port_is_said",
 }
 

@@ -54,6 +54,7 @@ OUT_OF_REACH = {
     "cli/review_sign.py": "verbs that QuPath does not start",
     "cli/review_training.py": "training is started in a terminal",
     "cli/segmenter_training.py": "training is started in a terminal",
+    "server/client.py": "calls from Python",
     "server/job_store.py": "its texts are SQL",
     "server/jobs.py": "answers to programs and to the page of the browser",
     "server/serve.py": "the service is started in a terminal, or by QuPath without a port",
