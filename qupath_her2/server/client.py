@@ -111,10 +111,12 @@ class ServiceClient:
 
         Parameters
         ----------
-        slide, regions
-            The files, which are sent.
+        slide
+            The file, which is sent.
         name
-            File name of the slide.
+            Its file name.
+        regions
+            Its region file, which is sent too.
         options
             As `server.job_options.JobOptions` names them.
 

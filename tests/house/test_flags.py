@@ -46,6 +46,19 @@ FOREIGN = {
         "sbatch",
     ),
     **dict.fromkeys(("--noheader", "--jobs"), "squeue"),
+    **dict.fromkeys(
+        (
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--header",
+            "--form",
+            "--json",
+            "--no-buffer",
+            "--request",
+        ),
+        "curl",
+    ),
 }
 
 FLAG = r"(?<![\w-])--[a-z][a-z0-9-]*(?<!-)"
