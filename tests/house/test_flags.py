@@ -53,7 +53,6 @@ FOREIGN = {
             "--fail-with-body",
             "--header",
             "--form",
-            "--json",
             "--no-buffer",
             "--request",
         ),
