@@ -21,6 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.helpers.chromium import missing_browser
 from tests.helpers.qupath import find_qupaths, qupaths_to_test
 from tests.helpers.slurm_node import missing_part
 
@@ -59,6 +60,7 @@ def optional_parts(is_rest: bool) -> list[str]:
         )
     gpu = shutil.which("nvidia-smi")
     slurm = missing_part()
+    browser = missing_browser()
     has_ray = importlib.util.find_spec("ray") is not None
     data = os.environ.get("QUPATH_HER2_REAL_DATA")
     has_torch = all(importlib.util.find_spec(package) for package in ("torch", "timm", "safetensors"))
@@ -68,6 +70,7 @@ def optional_parts(is_rest: bool) -> list[str]:
         f"Networks    {'tested' if has_torch else 'NOT TESTED: pip install qupath-her2[learn]'}",
         f"GPU         {'found' if gpu else 'NOT TESTED: none found'}; scoring by cells does not need one",
         f"Slurm       {'NOT TESTED: ' + slurm if slurm else 'tested by --rest, on a node of its own'}",
+        f"Browser     {'NOT TESTED: ' + browser if browser else 'tested by --rest, without a window'}",
         f"Ray         {'tested by --rest' if has_ray else 'NOT TESTED: pip install qupath-her2[ray]'}",
         f"Real cores  {'tested: ' + data if data else 'NOT TESTED: QUPATH_HER2_REAL_DATA is not set'}",
     ]

@@ -2,8 +2,8 @@
 
 The Deep Zoom layout of OpenSeadragon: level L holds the slide at full size, each level below it half as wide and high,
 down to one pixel; a tile overlaps its neighbours by `OVERLAP_PX`. Pixels come from the readers that scoring uses, so a
-slide that was scored can be shown. Memory is bounded: a tile is read in bands, and levels far coarser than any that the
-file holds are cut from one overview, which is kept.
+slide that was scored can be shown. Memory is bounded: a tile is read in bands, and levels far coarser than those that
+the file holds are cut from one overview, which is kept.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ OVERLAP_PX = 1
 _JPEG_QUALITY = 85
 #: Open slides: four flat ones of the largest size that is read at all would take 1.2 GB.
 _POOL_BYTES = 600_000_000
-_OVERVIEW_PX = 2048
-_OVERVIEWS = 8
-#: Pixels along a tile's pixel that are still read anew; beyond that the overview is cheaper.
+_OVERVIEW_PX = 4096
+#: Overviews kept: 200 MB.
+_OVERVIEWS = 4
+#: Source pixels along a tile's pixel that are still read anew; beyond that the overview is cheaper.
 _MOST_READ = 8
 #: Source pixels in memory at a time: 48 MB.
 _BAND_PX = 16_000_000
@@ -85,9 +86,14 @@ def _tile_box(size: tuple[int, int], column: int, row: int) -> Box | None:
     return Box(x, y, right - x, bottom - y)
 
 
+def _source_level(slide: Slide, step: int) -> int:
+    """Return the coarsest level of a slide that is fine enough for pixels of `step` level-0 px."""
+    return max(n for n, downsample in enumerate(slide.level_downsamples) if downsample <= step)
+
+
 def _read_tile(slide: Slide, box: Box, step: int) -> NDArray[np.uint8]:
     """Return the pixels of a tile, `box` in pixels of its level of `step` level-0 px, averaged from a finer level."""
-    source = max(n for n, downsample in enumerate(slide.level_downsamples) if downsample <= step)
+    source = _source_level(slide, step)
     downsample = slide.level_downsamples[source]
     factor = step / downsample
     wide, high = slide.level_dimensions[source]
@@ -175,7 +181,7 @@ class SlideViews:
                     f"Levels are 0 to {top}.",
                 )
             step = 1 << (top - level)
-            if step > _MOST_READ * slide.level_downsamples[-1]:
+            if step > _MOST_READ * slide.level_downsamples[_source_level(slide, step)]:
                 overview = self._overview(index, slide)
                 if step * overview[1] >= 1:
                     return _cut_tile(overview, box, step)

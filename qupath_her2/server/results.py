@@ -158,7 +158,7 @@ def _add_cells(router: APIRouter, results: _Results) -> None:
         "/cells/points", response_class=Response, responses={200: {"content": {"application/json": {}}}}
     )
     def points(job_id: str) -> Response:
-        """Return centroid and class of all cells as columns; of very many, every so many-th."""
+        """Return centroid and class of all cells as columns; of very many, a sample."""
         return _json(cell_points(results.read(job_id).cells))
 
     @router.get("/cells/{cell_id}")

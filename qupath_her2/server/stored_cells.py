@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
 
+from qupath_her2.cells.existing_cells import select_rings
 from qupath_her2.errors import ExchangeError
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.records import NOT_MEASURED, TUMOUR_PROBABILITY, Box, CellTable
 from qupath_her2.regions import shown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -130,28 +133,31 @@ def cell_features(cells: CellTable, view: Box, limit: int) -> dict[str, Any]:
         middle = (view.x + view.width / 2, view.y + view.height / 2)
         distance = np.square(cells.centroid_xy[which] - middle).sum(axis=1)
         which = which[np.sort(np.argpartition(distance, limit)[:limit])]
+    # A cell without an outline is shown as a point, further out.
+    which = which[cells.cell_offsets[which + 1] > cells.cell_offsets[which]]
     probabilities = _probabilities(cells)
     features = [
         {
             "type": "Feature",
             "id": str(UUID(bytes=cells.uuid[row].tobytes())),
-            "geometry": {"type": "Polygon", "coordinates": [_closed(cells.outline(row))]},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
             "properties": {
                 "class": _class_name(cells, row),
                 "tumour_probability": None if probabilities is None else _number(probabilities[row]),
             },
         }
-        for row in which.tolist()
-        # A cell without an outline is shown as a point, further out.
-        if cells.cell_offsets[row + 1] > cells.cell_offsets[row]
+        for row, ring in zip(which.tolist(), _closed_rings(cells, which), strict=True)
     ]
     return {"type": "FeatureCollection", "features": features, "total": total}
 
 
-def _closed(ring: NDArray[np.float32]) -> list[list[float]]:
+def _closed_rings(cells: CellTable, which: NDArray[np.intp]) -> Iterator[list[list[float]]]:
+    """Yield the outlines of cells as GeoJSON has them, the first point repeated at the end."""
+    xy, starts = select_rings(cells.cell_xy, cells.cell_offsets, which)
     # QuPath's grid of 0.01 px, in float64: a float32 of five digits before the point would not print as two after it.
-    points: list[list[float]] = ring.astype(np.float64).round(2).tolist()
-    return [*points, points[0]]
+    points: list[list[float]] = xy.astype(np.float64).round(2).tolist()
+    for start, stop in pairwise(starts.tolist()):
+        yield [*points[start:stop], points[start]]
 
 
 def _class_name(cells: CellTable, row: int) -> str | None:
@@ -178,20 +184,22 @@ def cell_points(cells: CellTable, most: int = MOST_POINTS) -> dict[str, Any]:
     -------
     dict[str, Any]
         ``x``, ``y`` (level-0 pixels, rounded), ``class`` (index into ``classes``, -1 where not measured) and
-        ``tumour_probability`` (per cent, -1 where not measured; null where no cell has one); every ``step``-th of the
-        ``n_cells`` cells.
+        ``tumour_probability`` (per cent, -1 where not measured; null where no cell has one). Of more than `most` of the
+        ``n_cells`` cells a random sample, always the same.
     """
-    step = max(1, -(-len(cells) // most))
-    codes = cells.cell_class[::step].astype(np.int16)
+    which = np.arange(len(cells))
+    if len(cells) > most:
+        # Not every so many-th cell: the cells stand in the order of tiles, and a pattern would show.
+        which = np.sort(np.random.default_rng(0).choice(which, most, replace=False))
+    codes = cells.cell_class[which].astype(np.int16)
     codes[codes == NOT_MEASURED] = -1
-    x, y = np.rint(cells.centroid_xy[::step]).astype(np.int32).T
+    x, y = np.rint(cells.centroid_xy[which]).astype(np.int32).T
     probabilities = _probabilities(cells)
     percent = None
     if probabilities is not None:
-        percent = np.nan_to_num(np.rint(100 * probabilities[::step]), nan=-1).astype(np.int16)
+        percent = np.nan_to_num(np.rint(100 * probabilities[which]), nan=-1).astype(np.int16)
     return {
         "n_cells": len(cells),
-        "step": step,
         "classes": cells.class_names,
         "x": np.ascontiguousarray(x),
         "y": np.ascontiguousarray(y),

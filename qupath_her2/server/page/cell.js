@@ -24,7 +24,7 @@ export async function showCell(jobId, cellId, result) {
     make(
       "tr",
       {},
-      make("th", { scope: "row" }, name.replace(PREFIX, "")),
+      make("th", { scope: "row" }, name.replace(PREFIX, "").replace("^2", "²")),
       make("td", { class: "n" }, value === null ? "not measured" : written(value)),
     ),
   );

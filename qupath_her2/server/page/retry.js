@@ -28,11 +28,18 @@ function choice(value, text, isChosen) {
   return make("label", { class: "choice" }, input, ` ${text}`);
 }
 
-/** Ask for what a refused job needs; where nothing would help, ask nothing. */
+// In place of the reason, which speaks of the command line where the answer can be given here.
+const SAID = {
+  pixel_size_um: "The file states no pixel size, and without it no membrane can be measured. Type it below.",
+  tumour: "There is no tumour region to score. Send regions with the slide, or choose below.",
+};
+
+/** Ask for what a refused job needs and say why; where nothing would help, ask nothing. */
 export function showNeeds(job, refusalCode, onJob) {
   const form = at("again");
   const needs = job.needs.length ? job.needs : [NEEDS[refusalCode]];
   const asked = needs.filter((name) => name in ASKED);
+  if (asked.length) at("trouble-text").textContent = asked.map((name) => SAID[name]).join(" ");
   show(form, asked.length > 0);
   complain(at("again-error"), "");
   if (!asked.length) return;

@@ -10,8 +10,10 @@ import { Drawing } from "./drawing.js";
 const MOST_OUTLINES = 5000;
 // Around a click, level-0 pixels: more than the radius of any cell at 40x.
 const REACH_PX = 80;
+// A move has ended after so many milliseconds without another.
+const REST_MS = 120;
 
-let shown = null; // {viewer, drawing, jobId, result, points, outlines, asked, isClosed}
+let shown = null; // the view that `showSlide` made
 
 // OpenSeadragon would insert a style into the head, which the content security policy forbids. It looks for its mark
 // first; an element of no namespace bears it without being a style.
@@ -48,10 +50,11 @@ export async function showSlide(jobId, result) {
     visibilityRatio: 0.4,
     animationTime: window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.5,
   });
-  const view = { viewer, jobId, result, drawing: null, points: null, asked: 0, isClosed: false, chosen: null };
+  const view = { viewer, jobId, result, drawing: null, points: null, fetched: null, asked: 0, waiting: 0, isClosed: false, chosen: null };
   shown = view;
   view.drawing = new Drawing(viewer, result);
   nameCanvas(viewer);
+  showParts(result.layers);
   showNoCell();
   listen(view);
   await setUpLayers(view, (points) => {
@@ -59,6 +62,15 @@ export async function showSlide(jobId, result) {
     view.drawing.setPoints(points);
     refresh(view);
   });
+}
+
+/** Show what the result can answer: a slide without cells has none to choose, one without layers has no list of them. */
+function showParts(layers) {
+  const hasCells = layers.some((layer) => layer.kind === "cells");
+  for (const id of ["cell-tools", "cell-help", "cell"]) show(at(id), hasCells);
+  show(at("viewer-side"), layers.length > 0);
+  at("viewer-side").parentElement.classList.toggle("alone", layers.length === 0);
+  at("viewer-title").textContent = hasCells ? "Slide and cells" : "Slide";
 }
 
 function nameCanvas(viewer) {
@@ -81,8 +93,11 @@ function listen(view) {
     complain(at("banner"), "The slide cannot be shown: its picture could not be read.");
   });
   viewer.addHandler("update-viewport", () => drawing.draw());
-  viewer.addHandler("animation-finish", () => refresh(view));
-  viewer.addHandler("zoom", () => showScale(view));
+  // A move is over only now: before, the view says where it began.
+  viewer.addHandler("animation-finish", () => {
+    showScale(view);
+    refresh(view);
+  });
   viewer.addHandler("resize", () => refresh(view));
   viewer.addHandler("canvas-click", (event) => {
     if (event.quick) chooseAt(view, toImage(viewer, viewer.viewport.pointFromPixel(event.position)));
@@ -96,9 +111,6 @@ function listen(view) {
   at("cell-centre").onclick = () => chooseMiddle(view);
   at("cell-next").onclick = () => step(view, 1);
   at("cell-previous").onclick = () => step(view, -1);
-  for (const id of ["cell-centre", "cell-next", "cell-previous"]) {
-    at(id).disabled = !view.result.layers.some((layer) => layer.kind === "cells");
-  }
 }
 
 function zoom(viewer, factor) {
@@ -134,21 +146,43 @@ async function fetchCells(view, box, limit = MOST_OUTLINES) {
   return getJson(`/jobs/${view.jobId}/cells?${new URLSearchParams({ x, y, width, height, limit })}`);
 }
 
-/** Fetch the outlines of the cells in view, where they are not too many to be seen. */
-async function refresh(view) {
+/** Fetch the outlines of the cells in view once a move is over, unless they are there already. */
+function refresh(view) {
+  clearTimeout(view.waiting);
+  view.waiting = setTimeout(() => fetchOutlines(view), REST_MS);
+}
+
+async function fetchOutlines(view) {
   if (view.isClosed || !view.points || !view.viewer.world.getItemCount()) return;
   const box = viewBox(view);
-  const mine = ++view.asked;
   if (view.points.countIn(box) > MOST_OUTLINES) {
-    view.drawing.setOutlines(null);
+    view.fetched = null;
+    view.drawing.setOutlines(null, null);
+    return;
+  }
+  if (view.fetched && contains(view.fetched, box)) {
+    view.drawing.rest();
     return;
   }
   // A margin, so that a small move shows no bare edge; a cell reaches further than its centre.
-  const margin = Math.max(REACH_PX, Math.round(0.15 * box.width));
+  const margin = Math.max(REACH_PX, Math.round(0.3 * box.width));
   const wide = { x: box.x - margin, y: box.y - margin, width: box.width + 2 * margin, height: box.height + 2 * margin };
-  const found = await fetchCells(view, view.points.countIn(wide) > MOST_OUTLINES ? box : wide);
+  const asked = view.points.countIn(wide) > MOST_OUTLINES ? box : wide;
+  const mine = ++view.asked;
+  const found = await fetchCells(view, asked);
   // A later move has its own request.
-  if (mine === view.asked && !view.isClosed) view.drawing.setOutlines(found.features);
+  if (mine !== view.asked || view.isClosed) return;
+  view.fetched = asked;
+  view.drawing.setOutlines(found.features, asked);
+}
+
+function contains(outer, inner) {
+  return (
+    outer.x <= inner.x &&
+    outer.y <= inner.y &&
+    outer.x + outer.width >= inner.x + inner.width &&
+    outer.y + outer.height >= inner.y + inner.height
+  );
 }
 
 async function chooseMiddle(view) {

@@ -120,6 +120,7 @@ def test_a_flat_slide_is_read_once_for_all_coarse_levels(
     width, height = 2000, 1500
     views = views_of(png(tmp_path / "a.png", smooth(width, height)))
     top = top_level(width, height)
+    # Down to a pixel of 16 px: 8 are still read from the slide itself.
     for level in range(top - 3):
         tile = views.tile("one", level, 0, 0).astype(float)
         size = level_size(width, height, level)

@@ -61,14 +61,19 @@ def test_a_cell_without_an_outline_is_counted_and_not_drawn() -> None:
     assert (found["total"], len(found["features"])) == (4, 3)
 
 
-def test_points_are_thinned_evenly_and_say_so() -> None:
+def test_points_of_very_many_cells_are_a_sample_that_stays_the_same() -> None:
     table = grid_of_squares(5, [0.126, np.nan])
     points = cell_points(table, most=9)
-    assert (points["n_cells"], points["step"]) == (25, 3)
-    assert points["x"].tolist() == table.centroid_xy[::3, 0].tolist()
-    assert points["class"].tolist() == [0, 3, 2, 1, 0, 3, 2, 1, -1]
-    assert points["tumour_probability"].tolist() == [13, -1, 13, -1, 13, -1, 13, -1, 13]
-    assert cell_points(table)["step"] == 1
+    assert (points["n_cells"], len(points["x"])) == (25, 9)
+    rows = (points["x"] + 5 * points["y"]) // 10
+    assert len(set(rows.tolist())) == 9
+    codes = np.where(table.cell_class[rows] == NOT_MEASURED, -1, table.cell_class[rows].astype(int))
+    assert points["class"].tolist() == codes.tolist()
+    assert points["tumour_probability"].tolist() == [13 if row % 2 == 0 else -1 for row in rows]
+    assert cell_points(table, most=9)["x"].tolist() == points["x"].tolist()
+    every = cell_points(table)
+    assert np.column_stack([every["x"], every["y"]]).tolist() == table.centroid_xy.tolist()
+    assert every["class"].tolist()[-1] == -1
     orjson.dumps(points, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
