@@ -6,7 +6,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from qupath_her2.provenance import versions
@@ -16,7 +17,7 @@ from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
 from qupath_her2.server.networks import networks_router
 from qupath_her2.server.page_files import page_router
-from qupath_her2.server.problems import Problem, answer_problems
+from qupath_her2.server.problems import PROBLEMS, Problem, answer_problems
 from qupath_her2.server.results import results_router
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def create_app(service: Service, port: int) -> FastAPI:
         lifespan=life,
         docs_url=None,
         redoc_url=None,
+        responses=PROBLEMS,
     )
     app.state.service = service
     answer_problems(app)
@@ -60,14 +62,18 @@ def create_app(service: Service, port: int) -> FastAPI:
             )
         return {"status": "ok", "version": version, "api": API, "pid": os.getpid()}
 
-    app.include_router(jobs.router)
-    app.include_router(fields.router)
-    app.include_router(results_router(service.job_files))
-    app.include_router(deep_zoom_router(service.views))
-    app.include_router(choices_router())
-    app.include_router(page_router())
     settings = service.settings
-    app.include_router(networks_router(settings.models))
+    for router in (
+        jobs.router,
+        fields.router,
+        results_router(service.job_files),
+        deep_zoom_router(service.views),
+        choices_router(),
+        networks_router(settings.models),
+    ):
+        # For the description of the API alone: `AccessCheck` has asked for the token by then.
+        app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    app.include_router(page_router())
     app.add_middleware(
         AccessCheck,
         token=service.token,

@@ -20,7 +20,7 @@ from qupath_her2.project.folder import pulled_images
 from qupath_her2.project.geojson.write_cells import cells_geojson
 from qupath_her2.server.job_options import JobOptions, check_options
 from qupath_her2.server.job_store import new_id
-from qupath_her2.server.jobs import PROBLEMS, allowed_path
+from qupath_her2.server.jobs import allowed_path
 from qupath_her2.server.problems import Problem
 from qupath_her2.server.run_archive import zip_run
 from qupath_her2.server.service import Service, service_of
@@ -93,7 +93,7 @@ class FieldRequest(BaseModel):
     options: JobOptions = JobOptions()
 
 
-router = APIRouter(prefix="/api/v1/fields", tags=["fields"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/fields", tags=["fields"])
 
 TheService = Annotated[Service, Depends(service_of)]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qupath_her2.server.uploads import Upload
 
-__all__ = ["PROBLEMS", "ErrorView", "JobView", "allowed_path", "job_view", "router"]
+__all__ = ["JobView", "allowed_path", "job_view", "router"]
 
 #: A change of a job is told after at most so many seconds.
 _TELL_S = 0.3
@@ -57,13 +57,6 @@ _FORM = {
         }
     },
 }
-
-
-class ErrorView(BaseModel):
-    """What is wrong with a request, and the way out."""
-
-    error: str
-    advice: str
 
 
 class JobView(BaseModel):
@@ -103,11 +96,7 @@ def job_view(service: Service, job: StoredJob) -> JobView:
     )
 
 
-#: The errors of every call, for the description of the API.
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorView} for code in (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 507)
-}
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 TheService = Annotated[Service, Depends(service_of)]
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import errno
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from qupath_her2.errors import Her2Error, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from fastapi import FastAPI, Request
 
-__all__ = ["Problem", "answer_problems", "problem_response", "said_faults"]
+__all__ = ["PROBLEMS", "Problem", "ProblemView", "answer_problems", "problem_response", "said_faults"]
 
 _logger = logging.getLogger("qupath_her2.server")
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+
+
+class ProblemView(BaseModel):
+    """What is wrong with a request, and the way out."""
+
+    error: str
+    advice: str
+
+
+#: The answers to refused requests, for the description of the API; any call may have any of them.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemView}
+    for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 429, 500, 503, 504, 507)
+}
 
 
 class Problem(Exception):
