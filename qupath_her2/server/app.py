@@ -66,7 +66,7 @@ def create_app(service: Service, port: int) -> FastAPI:
     for router in (
         jobs.router,
         fields.router,
-        results_router(service.job_files),
+        results_router(service.job_files, service.runs),
         deep_zoom_router(service.views),
         choices_router(),
         networks_router(settings.models),

@@ -20,6 +20,7 @@ from qupath_her2.server.problems import Problem
 from qupath_her2.server.runner import JobRunner
 from qupath_her2.server.slide_job import SlideJob
 from qupath_her2.server.slide_look import SlideLook
+from qupath_her2.server.stored_cells import StoredRuns
 
 if TYPE_CHECKING:
     from qupath_her2.server.job_store import StoredJob
@@ -51,6 +52,7 @@ class Service:
         self.store = JobStore(settings.state / "jobs.sqlite")
         self.fields = FieldRunner(threads=settings.threads, idle_s=60 * settings.idle_minutes)
         self.views = SlideViews(self.job_files)
+        self.runs = StoredRuns()
         self.is_stopping = False
         self._n_receiving = 0
         self.runner = JobRunner(
@@ -142,6 +144,8 @@ class Service:
         self.store.remove(job.id)
         # Windows deletes no open file.
         self.views.release(job.id)
+        if job.run_dir is not None:
+            self.runs.forget(Path(job.run_dir))
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.job_folder(job.id))
         if job.upload is not None and job.upload not in self.store.uploads():

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredRun", "StoredRuns", "cell_features", "cell_measurements", "cell_points", "find_cell"]
 
-#: Memory of the tables kept: that of about a million cells.
-_MOST_BYTES = 1_000_000_000
+#: Memory of the tables kept; the last one used stays, however large it is.
+_MOST_BYTES = 500_000_000
 #: Cells drawn as points at most; on a screen of two megapixels more cover each other.
 MOST_POINTS = 200_000
 

@@ -235,6 +235,20 @@ def test_a_missing_pixel_size_is_asked_for_and_then_the_slide_is_scored(
     assert (result["score"], result["pixel_size_um"]) == ("3+", 0.5)
 
 
+def test_a_missing_tumour_region_is_asked_for(page: Page, served: Served, core: tuple[Path, Path]) -> None:
+    # Regions of which none is tumour.
+    others = core[1].with_name("others.geojson")
+    others.write_text(core[1].read_text().replace('"Tumor"', '"Other"'))
+    drop(page, core[0], others)
+    page.click("#start")
+    page.wait_for_selector("#again:not([hidden]) input[value=whole_tissue]")
+    assert "no tumour region" in page.inner_text("#trouble-text")
+    page.check("#again input[value=whole_tissue]")
+    page.click("#again button")
+    page.wait_for_selector("#result:not([hidden])")
+    assert ask(served, f"jobs/{job_of(page)}")["options"]["whole_tissue"] is True
+
+
 def test_a_job_can_be_cancelled(page: Page, served: Served, tmp_path: Path, core: tuple[Path, Path]) -> None:
     # Of sixteen fields and without regions: the search for tumour takes some seconds.
     tiled = np.tile(tifffile.imread(core[0]), (4, 4, 1))

@@ -4,7 +4,7 @@ import { Refused, postJson } from "./api.js";
 import { at, complain, make, show } from "./dom.js";
 
 // Reasons of a refusal that a choice of the user can take away.
-const NEEDS = { pixel_size_missing: "pixel_size_um", no_tumour_region: "tumour" };
+const NEEDS = { pixel_size_missing: "pixel_size_um", no_tumour_region: "regions" };
 
 const ASKED = {
   pixel_size_um: () => [
@@ -12,7 +12,7 @@ const ASKED = {
     make("input", { id: "need-pixel", name: "pixel_size_um", type: "number", min: "0.05", max: "10", step: "any", required: true, "aria-describedby": "need-pixel-help" }),
     make("p", { id: "need-pixel-help", class: "quiet" }, "As the scanner states it: about 0.25 at 40x, about 0.5 at 20x. A wrong value gives a wrong score."),
   ],
-  tumour: () => [
+  regions: () => [
     make(
       "fieldset",
       {},
@@ -31,7 +31,7 @@ function choice(value, text, isChosen) {
 // In place of the reason, which speaks of the command line where the answer can be given here.
 const SAID = {
   pixel_size_um: "The file states no pixel size, and without it no membrane can be measured. Type it below.",
-  tumour: "There is no tumour region to score. Send regions with the slide, or choose below.",
+  regions: "There is no tumour region to score. Send regions with the slide, or choose below.",
 };
 
 /** Ask for what a refused job needs and say why; where nothing would help, ask nothing. */

@@ -90,6 +90,16 @@ def test_a_deleted_job_leaves_nothing_and_shared_files_stay(idle_caller: Caller)
     assert http.get(f"/api/v1/jobs/{first['id']}").status_code == 404
 
 
+def test_the_cells_of_a_deleted_job_are_dropped_from_memory(caller: Caller, slides: Path) -> None:
+    job = caller.post_slide(slides / "strong.ome.tif", slides / "strong.geojson").json()["id"]
+    assert caller.until_ended(job)["state"] == "done"
+    assert caller.http.get(f"/api/v1/jobs/{job}/result").json()["score"] == "3+"
+    (run_dir,) = [path for path in caller.service.runs._runs if job in path.parts]
+    caller.http.delete(f"/api/v1/jobs/{job}")
+    assert not run_dir.exists()
+    assert run_dir not in caller.service.runs._runs
+
+
 def test_a_job_without_a_result_says_so(idle_caller: Caller) -> None:
     job = idle_caller.http.post("/api/v1/jobs", files={"slide": ("a.png", b"x")}).json()
     answer = idle_caller.http.get(f"/api/v1/jobs/{job['id']}/result")
