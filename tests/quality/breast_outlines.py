@@ -127,6 +127,7 @@ def breast_rows(folders: Sequence[Path]) -> Iterator[tuple[str, Rows]]:
             rings = (polygons(found.centre, found.radii) + corner + 0.5) * scale - away
             fit = fit_to_marks(found, xy, rings, crops[crop], um_px)
             told = np.isfinite(fit)
-            measures = nucleus_features(found, detector.strong_edge_od, detector.strong_hematoxylin_od)
+            strong = (detector.strong_edge_od, detector.strong_hematoxylin_od)
+            measures = nucleus_features(found, *strong, planes.um_px)
             yield name, (measures[told], fit[told])
         slide.close()

@@ -55,6 +55,9 @@ _FIRST_SEED, _FIELDS, _EXTENT_UM = 5000, 44, 240.0
 _FIRST_TISSUE_SEED, _TISSUES = 5200, 16
 #: Weights in the training of the breast crops, of the cores, and of drawn fields.
 _SHARES = (0.25, 0.35, 0.4)
+#: Models whose mean is taken, and the share of the features that each split may choose from: fields left out are rated
+#: better by them than by one model that always takes the best feature (`left_out_nuclei`: F1 0.844 against 0.839).
+_MODELS, _FEATURE_SHARE = 3, 0.4
 _HALO_PX = 128
 #: Side of a marked crop, level-0 px.
 CROP_PX = 256
@@ -72,8 +75,12 @@ def _rows(
     truth: Sequence[shapely.Polygon],
     sure: Sequence[bool],
     inside: NDArray[np.bool_],
+    um_px: float,
 ) -> Rows:
     """Return features and fit of the outlines `inside`, without those that fit a doubtful nucleus best."""
+    # As in the detector: outlines that it drops beforehand are no rivals, and would only use up splits.
+    possible = detector.is_possible(found)
+    found, outlines, inside = found.take(possible), outlines[possible], inside[possible]
     best = np.zeros((len(found), 2))
     tree = shapely.STRtree(truth)
     for i in np.flatnonzero(inside):
@@ -81,9 +88,9 @@ def _rows(
         for j in tree.query(outline):
             fit = outline.intersection(truth[j]).area / outline.union(truth[j]).area
             best[i, int(not sure[j])] = max(best[i, int(not sure[j])], fit)
-    # Outlines that the detector drops beforehand would only use up splits.
-    kept = inside & detector.is_possible(found) & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
-    measures = nucleus_features(found.take(kept), detector.strong_edge_od, detector.strong_hematoxylin_od)
+    kept = inside & ~((best[:, 1] > 0.25) & (best[:, 1] > best[:, 0]))
+    strong = (detector.strong_edge_od, detector.strong_hematoxylin_od)
+    measures = nucleus_features(found, *strong, um_px)[kept]
     return measures, np.clip((best[kept, 0] - 0.25) / 0.5, 0, 1)
 
 
@@ -135,7 +142,9 @@ def _field_rows(settings: FieldSettings, counted: Sequence[str]) -> Rows:
     xy = (found.centre + 0.5) * scale
     inside = ((xy > border) & (xy < settings.width_px - border)).all(1)
     outlines = (polygons(found.centre, found.radii) + 0.5) * scale
-    return _rows(found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside)
+    return _rows(
+        found, ClassicalDetector().prepared([tile]), outlines, truth, sure, inside, tile.planes.um_px
+    )
 
 
 def ellipse(row: dict[str, str]) -> shapely.Polygon:
@@ -178,7 +187,7 @@ def marked_rows(cores: Path) -> Iterator[Rows]:
             inside = ((xy > 6) & (xy < CROP_PX - 6)).all(1)
             outlines = polygons(found.centre, found.radii) * 2 + place
             sure = [mark["sure"] == "1" for mark in marks]
-            yield _rows(found, detector, outlines, [ellipse(mark) for mark in marks], sure, inside)
+            yield _rows(found, detector, outlines, [ellipse(mark) for mark in marks], sure, inside, 0.5)
         slide.close()
 
 
@@ -209,20 +218,37 @@ def tree_arrays(model: Any) -> dict[str, NDArray[Any]]:
     }
 
 
+def mean_of(models: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Join the trees of several models into one that predicts their mean."""
+    joined: dict[str, list[NDArray[Any]]] = {}
+    total = 0
+    for arrays in models:
+        for name in ("root", "left", "right"):
+            joined.setdefault(name, []).append(arrays[name] + np.int32(total))
+        for name in ("feature", "threshold"):
+            joined.setdefault(name, []).append(arrays[name])
+        joined.setdefault("value", []).append(arrays["value"] / np.float32(len(models)))
+        total += len(arrays["feature"])
+    flat = {name: np.concatenate(parts) for name, parts in joined.items()}
+    return {**flat, "baseline": np.mean([arrays["baseline"] for arrays in models])}
+
+
 def train_trees(parts: Sequence[Sequence[Rows]]) -> dict[str, NDArray[Any]]:
     """Train the trees on outlines of breast crops, of cores and of drawn fields, and return them as plain arrays."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     counts = [sum(len(rows[1]) for rows in part) for part in parts]
     weight = np.repeat([share / n for share, n in zip(_SHARES, counts, strict=True)], counts)
-    model = HistGradientBoostingRegressor(
-        max_iter=160, max_leaf_nodes=12, min_samples_leaf=20, learning_rate=0.08, l2_regularization=5.0,
-        random_state=0, early_stopping=False,
-    )  # fmt: skip
     rows = [one for part in parts for one in part]
-    fit = np.concatenate([one[1] for one in rows])
-    model.fit(np.concatenate([one[0] for one in rows]), fit, weight / weight.mean())
-    return tree_arrays(model)
+    features, fit = (np.concatenate([one[k] for one in rows]) for k in (0, 1))
+    models = [
+        HistGradientBoostingRegressor(
+            max_iter=120, max_leaf_nodes=12, min_samples_leaf=20, learning_rate=0.08, l2_regularization=5.0,
+            max_features=_FEATURE_SHARE, random_state=seed, early_stopping=False,
+        ).fit(features, fit, weight / weight.mean())
+        for seed in range(_MODELS)
+    ]  # fmt: skip
+    return mean_of([tree_arrays(model) for model in models])
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.nuclei.rivals import RIVAL_FEATURES, rival_features
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, bilinear_pair, polygon_areas
 from qupath_her2.cells.stain_planes import Plane, Planes
 
@@ -26,6 +27,7 @@ __all__ = [
 NUCLEUS_FEATURES = (
     "edge", "edge_q", "edge_min", "edge_share", "h", "h_step", "h_mid", "h_std", "dab", "dab_step", "ridge",
     "region", "valley", "area", "round", "elong", "rough", "h_far", "h_clear", "hue", "edge_od", "h_far_od",
+    *RIVAL_FEATURES,
 )  # fmt: skip
 
 #: Haematoxylin below this says nothing about the hue of an outline, OD.
@@ -219,26 +221,29 @@ def _shape(radii: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def nucleus_features(
-    found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float
+    found: Candidates, strong_edge_od: float, strong_hematoxylin_od: float, um_px: float
 ) -> NDArray[np.float32]:
-    """Compute the features of candidates, relative to the image's own clear nuclei.
+    """Compute the features of candidates, relative to the image's own clear nuclei and to each other.
 
     Counterstains differ by a factor of three between laboratories; relative densities make one set of trees fit all.
 
     Parameters
     ----------
     found
-        N candidates.
+        N candidates: all that may be nuclei, since each is compared with the others around it.
     strong_edge_od, strong_hematoxylin_od
         Edge and haematoxylin of the image's clear nuclei, > 0, OD; see `ClassicalDetector.prepared`.
+    um_px
+        Pixel size of the tile, µm.
 
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, 22), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, fraction of
+        float32 (N, 29), columns `NUCLEUS_FEATURES`: fall of evidence (mean, lower quarter, lower tenth, fraction of
         directions with a clear one), haematoxylin, DAB and evidence inside and against the surroundings, size (log
         µm²), shape; haematoxylin against the wider surroundings, relative to the image's nuclei and to the noise there,
-        DAB per haematoxylin, and the edge (log) and the step to the wider surroundings in absolute terms.
+        DAB per haematoxylin, the edge (log) and the step to the wider surroundings in absolute terms; then the
+        columns of `rival_features`.
     """
     edge, inner = mean_edge(found), found.inner
     n = found.edge.shape[1]
@@ -273,4 +278,5 @@ def nucleus_features(
         np.log(edge + np.float32(_NO_EDGE_OD)),
         far_step,
     ]
-    return np.stack(columns, 1).astype(np.float32)
+    rivals = rival_features(found.centre, found.area_um2, edge, um_px)
+    return np.concatenate([np.stack(columns, 1), rivals], 1).astype(np.float32)

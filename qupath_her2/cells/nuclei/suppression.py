@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.nuclei.bins import sort_into_bins
+
 __all__ = ["ROUNDS", "keep_best"]
 
 #: Number of rounds; candidates still undecided afterwards are dropped (none on real tissue).
@@ -56,8 +58,8 @@ def _rounds(
 ) -> NDArray[np.uint8]:
     """Return the state of each candidate after all rounds.
 
-    Candidates are sorted into square bins of side `reach_px`: `order` lists them by bin, and `first` holds the start of
-    each bin. Competitors lie in the 3 x 3 bins around a candidate.
+    `order`, `first` and `columns` are the bins of `sort_into_bins`, of side `reach_px`: competitors lie in the 3 x 3
+    around a candidate.
     """
     n = len(score)
     state = np.zeros(n, np.uint8)
@@ -124,12 +126,7 @@ def keep_best(
     """
     if len(centres) == 0:
         return np.zeros(0, bool)
-    # One empty column of bins separates the end of a row from the start of the next.
-    columns = int(centres[:, 0].max() / reach_px) + 2
-    cells = (centres[:, 1] / np.float32(reach_px)).astype(np.int64) * columns
-    cells += (centres[:, 0] / np.float32(reach_px)).astype(np.int64)
-    order = np.argsort(cells, kind="stable")
-    first = np.searchsorted(cells[order], np.arange(int(cells.max()) + 2))
+    order, first, columns = sort_into_bins(centres, reach_px)
     state = _rounds(centres, radii, score, order, first, columns, reach_px, ROUNDS)
     kept: NDArray[np.bool_] = state == _KEPT
     return kept

@@ -13,6 +13,7 @@ from qupath_her2.cells.nuclei.candidates import (
 )
 from tests.helpers.drawn_planes import disc, planes_of
 
+UM_PX = 0.5
 ANGLE = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 
 
@@ -34,7 +35,7 @@ def test_shape_features_of_circles_and_ellipses() -> None:
     a, b = 10.0, 5.0
     ellipse = a * b / np.hypot(b * np.cos(ANGLE), a * np.sin(ANGLE))
     found = candidates(np.stack([np.full(32, 7.0), ellipse]), np.full((2, 32), 0.1))
-    rows = nucleus_features(found, 0.1, 0.2)
+    rows = nucleus_features(found, 0.1, 0.2, UM_PX)
     assert rows.shape == (2, len(NUCLEUS_FEATURES))
     assert column(rows, "round")[0] == pytest.approx(1, abs=0.01)
     assert column(rows, "round")[1] < 0.9
@@ -47,7 +48,7 @@ def test_shape_features_of_circles_and_ellipses() -> None:
 
 def test_stain_features_are_relative_to_the_image() -> None:
     found = candidates(np.full((1, 32), 7.0), np.full((1, 32), 0.1))
-    here, twice = nucleus_features(found, 0.1, 0.2), nucleus_features(found, 0.2, 0.4)
+    here, twice = nucleus_features(found, 0.1, 0.2, UM_PX), nucleus_features(found, 0.2, 0.4, UM_PX)
     for name in ("edge", "h", "h_step", "h_mid", "h_std", "region", "valley"):
         assert column(here, name) == pytest.approx(2 * column(twice, name))
     for name in ("dab", "dab_step", "edge_q", "area"):
@@ -58,7 +59,8 @@ def test_open_side_shows_in_the_low_ranks_in_any_direction() -> None:
     edge = np.full((1, 32), 0.1)
     edge[0, :10] = 0.0
     rows = [
-        nucleus_features(candidates(np.full((1, 32), 7.0), np.roll(edge, k, 1)), 0.1, 0.2) for k in (0, 8, 16)
+        nucleus_features(candidates(np.full((1, 32), 7.0), np.roll(edge, k, 1)), 0.1, 0.2, UM_PX)
+        for k in (0, 8, 16)
     ]
     assert column(rows[0], "edge_q") == pytest.approx(0)
     assert column(rows[0], "edge_share") == pytest.approx(22 / 32)

@@ -13,8 +13,20 @@ SHAPE = (160, 200)
 def test_blob_is_found_at_its_centre(radius_um: float) -> None:
     seeds, response = find_seeds(0.1 * disc(SHAPE, 90.3, 71.6, radius_um / 0.5), 0.5)
     best = seeds[response.argmax()]
-    # The half grid is 2 pixels wide.
-    assert best == pytest.approx([90.3, 71.6], abs=1.5)
+    # The half grid is 2 pixels wide, and seeds lie between its pixels.
+    assert best == pytest.approx([90.3, 71.6], abs=0.5)
+    assert (seeds * 16 == np.round(seeds * 16)).all()
+
+
+@pytest.mark.parametrize("shift_px", [(1, 0), (0, 1), (1, 1)])
+def test_seeds_hardly_depend_on_where_the_grid_lies(shift_px: tuple[int, int]) -> None:
+    x_px, y_px = shift_px
+    blob = 0.1 * disc(SHAPE, 90.3, 71.6, 7)
+    moved = np.roll(blob, (y_px, x_px), (0, 1))
+    (here, one), (there, two) = find_seeds(blob, 0.5), find_seeds(moved, 0.5)
+    offset = there[two.argmax()] - here[one.argmax()]
+    # Seeds on whole pixels of the half grid would move by 0 or 2.
+    assert offset == pytest.approx(shift_px, abs=0.3)
 
 
 def test_every_blob_of_a_field_is_found() -> None:

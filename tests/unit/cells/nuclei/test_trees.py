@@ -7,7 +7,7 @@ from qupath_her2.cells.nuclei.candidates import NUCLEUS_FEATURES
 from qupath_her2.cells.nuclei.detection import TREES_FILE
 from qupath_her2.cells.nuclei.trees import Trees, load_trees, predict
 from qupath_her2.errors import ExchangeError
-from tests.quality.nucleus_trees import tree_arrays
+from tests.quality.nucleus_trees import mean_of, tree_arrays
 
 TARGETS = ("quality",)
 
@@ -48,6 +48,23 @@ def test_two_small_trees_by_hand() -> None:
     rows = np.array([[1, 5], [1.5, 0], [1.5, 0.1]], np.float32)
     assert predict(trees, rows).tolist() == [110.5, 120.5, 130.5]
     assert predict(trees, rows[:0]).shape == (0,)
+
+
+def test_joined_trees_predict_the_mean() -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(400, 4)).astype(np.float32)
+    with pytest.importorskip("threadpoolctl").threadpool_limits(1):
+        models = [
+            ensemble.HistGradientBoostingRegressor(
+                max_iter=number, random_state=number, max_features=0.5
+            ).fit(rows, np.sin(rows[:, 0]) + number * rows[:, 1])
+            for number in (4, 7, 9)
+        ]
+    arrays = mean_of([tree_arrays(model) for model in models])
+    found = predict(Trees(**{**arrays, "baseline": float(arrays["baseline"])}), rows)
+    expected = np.mean([model.predict(rows) for model in models], 0)
+    assert np.mean(np.abs(found - expected) < 1e-5) > 0.99
 
 
 def test_shipped_trees_are_well_formed() -> None:
