@@ -15,6 +15,7 @@ import pytest
 
 from qupath_her2.models.card import read_card
 from qupath_her2.recipes import RECIPES
+from tests.helpers.drawn_study import draw_study
 from tests.helpers.qupath import QuPath
 from tests.helpers.recipes import DRAWN, as_toml
 from tests.integration.conftest import Study, make
@@ -106,4 +107,35 @@ def test_the_recipes_own_network_goes_from_regions_to_tiles(
         tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
         assert tiles, image["name"]
         assert {tile["pathClass"] for tile in tiles} <= classes
+        assert "HER2 predicted class" in image["metadata"]
+
+
+@pytest.mark.parametrize("recipe", ["clam-sb", "clam-mb", "dtfd-afs"])
+def test_attention_over_features_comes_back_as_tiles(recipe: str, qupath: QuPath, tmp_path: Path) -> None:
+    """Features of the one encoder with pretrained weights at hand, and the recipe's own network on them."""
+    folder = tmp_path / "study"
+    names = draw_study(folder, ("0", "3+"), cases=3)
+    study = make(qupath, folder, folder, *(f"named={name}" for name in names))
+    for path in folder.glob("*.geojson"):
+        # QuPath has imported them.
+        path.unlink()
+    (folder / "her2.toml").write_text("[embed]\npatch_size_px = 64\n[bags]\nepochs = 4\n", encoding="utf-8")
+    study.her2("pull", str(study.project))
+    study.her2("embed", str(study.project))
+    shares = ("--task", "her2-4", "--shares", "0.6,0.2,0.2", "--name", "own")
+    study.her2("train", str(study.project), "--recipe", recipe, *shares)
+    done = study.her2(
+        "predict", str(study.project), "--model", str(folder / "her2" / "models" / "own" / "best")
+    )
+    assert f"{len(names)} predicted" in done.stdout, done.stdout + done.stderr
+    assert "none of your own objects changed" in done.stdout
+    for image in study.look():
+        tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
+        ranks = [one["measurements"]["HER2: probability HER2 patch attention"] for one in tiles]
+        assert len(ranks) > 3, image["name"]
+        # Attention is given as a rank among the patches of the slide.
+        assert min(ranks) >= 0
+        assert max(ranks) == pytest.approx(1)
+        assert len(set(ranks)) > 1
+        assert any(str(one["pathClass"]) == "HER2 patch attention" for one in tiles)
         assert "HER2 predicted class" in image["metadata"]

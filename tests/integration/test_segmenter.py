@@ -12,6 +12,7 @@ from qupath_her2.patches.manifest import read_manifest
 from qupath_her2.patches.targets.stored_targets import read_targets
 from qupath_her2.patches.targets.targets import BACKGROUND, IGNORE, MEMBRANE, NUCLEUS
 from qupath_her2.project.exchange.existing_cell_files import read_existing_cells
+from qupath_her2.project.exchange.runs import current_run, read_run
 from tests.helpers.recipes import as_toml
 from tests.integration.conftest import Study
 
@@ -71,3 +72,23 @@ def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
     weights = (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes()
     field.her2(*train, "--name", "net", "--device", "cpu")
     assert (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes() == weights
+
+
+def test_cells_of_the_recipes_own_network_come_back_to_qupath(field: Study) -> None:
+    """Her2Net as its recipe has it, at full width, though trained for minutes where the paper took a week."""
+    settings = {**SETTINGS, "train": {"epochs": 40, "batch_size": 8, "micro_batch_size": 0}}
+    (field.folder / "her2.toml").write_text(as_toml(settings), encoding="utf-8")
+    field.her2("pull", str(field.project), "--cells")
+    field.her2("train", str(field.project), "--recipe", "her2net", "--name", "own", "--device", "cpu")
+    checkpoint = field.folder / "her2" / "models" / "own" / "best"
+    _, card = load_checkpoint(checkpoint)
+    assert (card.model, card.recipe) == ("her2net", "her2net")
+    done = field.her2("run", str(field.project), "--cells", f"her2net:{checkpoint}", "--images", "plain*")
+    run_dir = current_run(field.folder / "her2", "1_plain")
+    assert run_dir is not None
+    _, cells, _ = read_run(run_dir)
+    assert cells is not None
+    assert len(cells) > 100, done.stdout + done.stderr
+    (image,) = [one for one in field.look() if one["name"] == "plain.tif"]
+    drawn = {one["id"].replace("-", "") for one in image["objects"] if one["kind"] == "PathCellObject"}
+    assert drawn == {row.tobytes().hex() for row in cells.uuid}
