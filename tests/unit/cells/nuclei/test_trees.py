@@ -19,7 +19,7 @@ def test_predictions_equal_those_of_scikit_learn(loss: str) -> None:
     rows = rng.normal(size=(800, 6)).astype(np.float32)
     target = np.sin(rows[:, 0] * 2) + rows[:, 1] * rows[:, 2] + rng.normal(0, 0.1, 800)
     model = ensemble.HistGradientBoostingRegressor(
-        loss=loss, max_iter=20, max_leaf_nodes=12, min_samples_leaf=10, random_state=0
+        loss=loss, max_iter=20, max_leaf_nodes=32, min_samples_leaf=10, random_state=0
     )
     # On a busy machine its threads would spend nearly all time waiting for each other.
     with pytest.importorskip("threadpoolctl").threadpool_limits(1):
@@ -45,9 +45,24 @@ def test_two_small_trees_by_hand() -> None:
         value=np.array([0, 10, 0, 20, 30, 0.5], np.float32),
         baseline=100.0,
     )
+    # More rows than pass a tree side by side.
+    many = np.tile(np.array([[1, 5], [1.5, 0], [1.5, 0.1]], np.float32), (200, 1))
+    assert predict(trees, many).tolist() == 200 * [110.5, 120.5, 130.5]
     rows = np.array([[1, 5], [1.5, 0], [1.5, 0.1]], np.float32)
     assert predict(trees, rows).tolist() == [110.5, 120.5, 130.5]
     assert predict(trees, rows[:0]).shape == (0,)
+
+
+def test_a_tree_of_too_many_leaves_is_refused() -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rows = np.arange(2000, dtype=np.float32)[:, None]
+    with pytest.importorskip("threadpoolctl").threadpool_limits(1):
+        model = ensemble.HistGradientBoostingRegressor(
+            max_iter=1, max_leaf_nodes=33, min_samples_leaf=1, early_stopping=False
+        ).fit(rows, rows[:, 0] ** 2)
+    arrays = tree_arrays(model)
+    with pytest.raises(ValueError, match="65 nodes has more than 32 leaves"):
+        Trees(**{**arrays, "baseline": float(arrays["baseline"])})
 
 
 def test_joined_trees_predict_the_mean() -> None:
