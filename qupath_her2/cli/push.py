@@ -55,7 +55,8 @@ def push(
         out=out,
         images=images or (),
         dry_run=dry_run,
-        only_new=not force,
+        # Objects to be replaced may lie in any image, whichever result it holds.
+        only_new=not (force or replace_lost),
         replace_lost=replace_lost,
         heap_mb=heap,
         progress=progress,

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from qupath_her2.synthetic.example_project import write_field
-from tests.groovy.conftest import SCRIPTS, pytest_generate_tests
-from tests.helpers.qupath import QuPath
+from tests.groovy.conftest import SCRIPTS, _compiled, pytest_generate_tests
+from tests.helpers.qupath import QuPath, java_options
 
-__all__ = ["pytest_generate_tests"]
+__all__ = ["_compiled", "pytest_generate_tests"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -48,7 +48,7 @@ class Study:
         return {
             **kept,
             "PAQUO_QUPATH_DIR": str(self.qupath.folder),
-            "JAVA_TOOL_OPTIONS": f'-Djava.util.prefs.userRoot="{self.private}"',
+            "JAVA_TOOL_OPTIONS": java_options({"java.util.prefs.userRoot": self.private}),
             "PYTHONPATH": str(ROOT),
         }
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from qupath_her2.project.exchange.runs import current_run, read_record
+from tests.helpers.qupath import COMPILED
 from tests.integration.conftest import Study, make, runs_java
 from tests.integration.test_run import is_ours, theirs
 
@@ -119,6 +120,17 @@ def test_one_qupath_serves_all_images_and_broken_ones_do_not_stop_it(scored: Stu
     again = scored.her2("push", str(scored.project), code=3)
     assert "3 images up to date, 2 images not changed" in again.stdout
     assert all(f"Error: {name}: " in again.stderr for name in names[3:])
+
+
+def test_the_compiled_library_is_kept_for_the_next_start(
+    scored: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keeping it takes longer than telling the result, and is not cut short by the end of the command."""
+    kept = tmp_path / "kept"
+    monkeypatch.setenv(COMPILED, str(kept))
+    scored.her2("push", str(scored.project), "--dry-run", "--images", NAMES[0] + "*")
+    (file,) = kept.iterdir()
+    assert file.suffix == ".jar"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -87,7 +87,10 @@ def test_dry_run_changes_nothing_and_a_second_push_neither(field: Study) -> None
     first = field.her2("push", str(field.folder))
     once = objects_of(field, "plain.tif")
     second = field.her2("push", str(field.folder))
-    assert first.stdout == second.stdout
+    assert "1/1 up to date; nothing to do" in second.stdout
+    assert objects_of(field, "plain.tif") == once
+    again = field.her2("push", str(field.folder), "--force")
+    assert first.stdout == again.stdout
     assert objects_of(field, "plain.tif") == once
 
 

@@ -25,6 +25,9 @@ __all__ = ["main"]
 
 #: Seconds the work may continue after the parent has gone, so that an image that is being saved is finished.
 _GRACE_S = 20.0
+#: The same once the result is told and only the compiled library is still being cached, which a busy machine takes long
+#: for: cut short each time, it would be compiled anew at every start.
+_CACHING_S = 120.0
 #: Exceptions of the Groovy library after a cancellation.
 _CANCELLED = ("Her2Cancelled", "CancellationException")
 
@@ -35,6 +38,7 @@ class EventChannel:
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
         self.is_cancelled = threading.Event()
+        self.is_done = threading.Event()
 
     def send(self, **event: Any) -> None:
         """Send one event as a line of JSON; a parent that has gone counts as a cancellation."""
@@ -53,7 +57,7 @@ class EventChannel:
             pass
         self.is_cancelled.set()
         # An event that is never set: a sleep that no signal cuts short.
-        threading.Event().wait(_GRACE_S)
+        threading.Event().wait(_CACHING_S if self.is_done.is_set() else _GRACE_S)
         os._exit(130)
 
 
@@ -83,7 +87,9 @@ def _serve(request: dict[str, Any], channel: EventChannel) -> None:
     start_jvm(finder_kwargs={"qupath_dir": request["qupath"], "java_opts": options})
     verbs = {"export": _export, "push": _push, "preferences": _preferences}
     try:
-        channel.send(event="result", **verbs[request["verb"]](request, channel))
+        result = verbs[request["verb"]](request, channel)
+        channel.is_done.set()
+        channel.send(event="result", **result)
     except jpype.JException as error:
         _send_error(channel, error)
         return

@@ -148,8 +148,9 @@ def test_a_push_goes_on_with_what_is_left_unless_everything_is_asked_for(
     assert "1,000 cells into 1 image" in out
     assert "4 images up to date" in out
     assert given["only_new"] is True
-    call("push", exported, "--force")
-    assert given["only_new"] is False
+    for flag in ("--force", "--replace-lost"):
+        call("push", exported, flag)
+        assert given["only_new"] is False
     nothing = Pushed(Path("project.qpproj"), QUPATH, (), 4)
     monkeypatch.setattr(push, "push", lambda place, **flags: nothing)
     code, out, _ = call("push", exported)
