@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +48,12 @@ def predict_bags(*, folder: Path, model: Path, progress: ProgressKind, **flags: 
     from qupath_her2.project.exchange.images import PREDICTIONS
     from qupath_her2.runs.methods.bags import BagsMethod
     from qupath_her2.runs.plan import exchange_folder, find_settings
-    from qupath_her2.training.bags.embed_images import feature_folder
+    from qupath_her2.training.bags.embed_images import embedding_settings, feature_folder
 
     overrides = {"predict": {"device": flags["device"], "batch_size": flags["batch_size"]}}
     card = read_card(model)
     _refuse(card, flags)
-    settings = _embedding(find_settings(folder, flags["config"], overrides), card)
+    settings = embedding_settings(find_settings(folder, flags["config"], overrides), card)
     her2 = exchange_folder(folder, flags["out"])
     place = (flags["features"] or feature_folder(her2, settings)).absolute()
     chosen = run_options(
@@ -91,15 +90,6 @@ def _refuse(card: ModelCard, flags: dict[str, Any]) -> None:
             f"Grad-CAM is for networks that read pixels. Network '{card.model}' reads features, and shows its "
             "attention without being asked."
         )
-
-
-def _embedding(settings: Settings, card: ModelCard) -> Settings:
-    """Return the settings with the encoder and the patches that a network was trained on."""
-    encoder = str(card.options["encoder"]) or settings.embed.encoder
-    one = replace(
-        settings.embed, encoder=encoder, patch_size_px=card.patch_size_px, target_um_px=card.pixel_size_um
-    )
-    return replace(settings, embed=one)
 
 
 def _embed(folder: Path, settings: Settings, place: Path, flags: dict[str, Any]) -> None:

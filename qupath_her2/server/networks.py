@@ -11,7 +11,6 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from qupath_her2.errors import ModelError
-from qupath_her2.models.bag_checkpoint import is_bag_card
 from qupath_her2.models.card import ModelCard
 from qupath_her2.runs.methods.patches import patch_card
 from qupath_her2.server.problems import Problem
@@ -57,9 +56,7 @@ def _checkpoints(folders: Sequence[Path]) -> Iterator[tuple[str, str, Path, Mode
                 # A segmenter, or one of a newer version, hides none of the others.
                 _logger.info("not offered: %s", error)
                 continue
-            # A network on bags reads features, which a slide that was sent has not.
-            if not is_bag_card(card):
-                yield f"{folder.resolve().name}/{name}", name, weights.with_suffix(""), card
+            yield f"{folder.resolve().name}/{name}", name, weights.with_suffix(""), card
 
 
 def checkpoint_of(folders: Sequence[Path], network: str) -> Path:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.batch.job import perform
 from qupath_her2.errors import Her2Error
+from qupath_her2.models.bag_checkpoint import is_bag_card
 from qupath_her2.models.card import read_card
+from qupath_her2.patches.datasets.sources import SourceImage
 from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.images import PREDICTIONS
 from qupath_her2.recipes import RECIPES
@@ -17,11 +19,13 @@ from qupath_her2.records import SlideRef
 from qupath_her2.report.build import write_report
 from qupath_her2.runs.cell_sources import cell_source
 from qupath_her2.runs.failures import failure_class
+from qupath_her2.runs.methods.bags import BagsMethod
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import failed_result, score_image
+from qupath_her2.training.bags.embed_images import embed_images, embedding_settings, feature_folder
 from qupath_her2.training.count_heads import head_path
 
 if TYPE_CHECKING:
@@ -78,7 +82,10 @@ def _score_slide(job: SlideJob, *, progress: Progress | None = None, threads: in
     start = time.monotonic()
     try:
         planned = plan_slide(job)
+        left_out = _embed(planned, progress)
         result = score_image(planned, progress=progress, threads=threads)
+        if result.state == "failed" and left_out:
+            result = replace(result, error=left_out[0])
         if result.state != "failed":
             write_report(planned.out)
     except Her2Error as error:
@@ -109,7 +116,8 @@ def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:
         # In a folder of its own: a prediction must never become the score of an image.
         out=job.out if job.checkpoint is None else job.out / PREDICTIONS,
     )
-    if job.checkpoint is not None and settings.patches.whole_image:
+    # A bag is all tissue of a slide, whatever is drawn.
+    if isinstance(method, BagsMethod) or (job.checkpoint is not None and settings.patches.whole_image):
         options = replace(options, whole_tissue=True)
     ref = ref or SlideRef(job.image, job.name, job.slide, job.regions)
     return plan_jobs(job.slide.parent, options, settings, refs=[ref]).jobs[0]
@@ -120,14 +128,34 @@ def _settings(job: SlideJob) -> Settings:
         return find_settings(job.slide.parent, job.config)
     # The card names the recipe, so that patches are cut and read as in training.
     overrides = {"cam": {"is_on": True}} if job.options.get("cam") else None
-    recipe = RECIPES.get(read_card(job.checkpoint).recipe)
-    return find_settings(job.slide.parent, job.config, overrides, recipe=recipe)
+    card = read_card(job.checkpoint)
+    if is_bag_card(card):
+        return embedding_settings(find_settings(job.slide.parent, job.config), card)
+    return find_settings(job.slide.parent, job.config, overrides, recipe=RECIPES.get(card.recipe))
 
 
 def _method(job: SlideJob, settings: Settings) -> Method:
+    if job.checkpoint is not None and is_bag_card(read_card(job.checkpoint)):
+        return BagsMethod(job.checkpoint, feature_folder(job.out, settings))
     if job.checkpoint is not None:
         return PatchesMethod(job.checkpoint, _head(job.checkpoint))
     return CellsMethod(cell_source(job.options.get("cell_finder") or settings.cell_source))
+
+
+def _embed(planned: ScoreJob, progress: Progress | None) -> tuple[str, ...]:
+    """Embed the slide for a network that reads features; return a sentence where that is impossible."""
+    method = planned.method
+    if not isinstance(method, BagsMethod):
+        return ()
+
+    def tell(name: str, number: int, total: int, done: int, patches: int) -> None:
+        if progress is not None:
+            progress(done, patches, 0)
+
+    ref, options = planned.ref, planned.options
+    size_um = options.pixel_size_um or ref.pixel_size_um
+    image = SourceImage(ref.id, ref.name, ref.path, pixel_size_um=size_um, chain=ref.chain)
+    return embed_images([image], planned.settings, method.features, progress=tell).left_out
 
 
 def _head(checkpoint: Path) -> Path | None:

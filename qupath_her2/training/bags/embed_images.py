@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qupath_her2.config import Settings
+    from qupath_her2.models.card import ModelCard
     from qupath_her2.models.encoders import Encoder
     from qupath_her2.models.settings import PredictSettings
 
@@ -38,6 +39,7 @@ __all__ = [
     "embed_missing",
     "embed_one",
     "embedded_part",
+    "embedding_settings",
     "feature_folder",
     "patches_of_tissue",
 ]
@@ -66,6 +68,15 @@ class EmbeddedFolder:
     n_up_to_date: int
     left_out: tuple[str, ...]
     encoder: str
+
+
+def embedding_settings(settings: Settings, card: ModelCard) -> Settings:
+    """Return the settings with the encoder and the patches that a network on bags was trained on."""
+    encoder = str(card.options["encoder"]) or settings.embed.encoder
+    embed = replace(
+        settings.embed, encoder=encoder, patch_size_px=card.patch_size_px, target_um_px=card.pixel_size_um
+    )
+    return replace(settings, embed=embed)
 
 
 def feature_folder(her2: Path, settings: Settings) -> Path:

@@ -136,3 +136,41 @@ def test_a_network_predicts_a_slide(count_study: Path, count_network: TrainedNet
             "/api/v1/jobs", files={"path": (None, str(slide)), "options": (None, unknown)}
         )
         assert (answer.status_code, "no network" in answer.json()["error"]) == (422, True)
+
+
+@pytest.mark.slow
+def test_a_network_on_features_predicts_a_slide_and_shows_its_attention(slides: Path, tmp_path: Path) -> None:
+    """The slide is embedded by the encoder that the network's card names, and no regions are asked for."""
+    from qupath_her2.models.bag_checkpoint import bag_card
+    from qupath_her2.models.bag_networks import build_bag_network
+    from qupath_her2.models.bag_settings import BagNetworkSettings
+    from qupath_her2.models.checkpoint import save_checkpoint
+    from qupath_her2.models.encoders import load_encoder
+
+    encoder = load_encoder("efficientnet-lite0")
+    net = build_bag_network("abmil", 1280, 2, BagNetworkSettings(hidden=16, attention=8), seed=1)
+    card = bag_card(
+        net,
+        ("negative", "positive"),
+        task="pr",
+        recipe="abmil",
+        encoder=encoder.name,
+        encoder_sha256=encoder.weights_sha256,
+        n_features=1280,
+        pixel_size_um=0.5,
+        patch_size_px=128,
+    )
+    net.options = dict(card.options)
+    save_checkpoint(tmp_path / "models" / "pr", net, card)
+    for caller in call(ServiceSettings(tmp_path / "state", models=(tmp_path / "models",))):
+        options = json.dumps({"verb": "predict", "checkpoint": "models/pr"})
+        job = caller.post_slide(slides / "strong.ome.tif", options=options).json()
+        ended = caller.until_ended(job["id"])
+        assert ended["state"] == "done", ended
+        result = caller.http.get(f"/api/v1/jobs/{job['id']}/result").json()
+        assert (result["prediction"]["task"], result["score"]) == ("pr", None)
+        assert sum(result["prediction"]["probabilities"].values()) == pytest.approx(1, abs=0.02)
+        (layer,) = [one for one in result["layers"] if one["kind"] == "picture"]
+        assert layer["name"].startswith("Attention of abmil")
+        picture = caller.http.get(f"/api/v1/jobs/{job['id']}/layers/{layer['id']}")
+        assert picture.headers["content-type"] == "image/png"

@@ -33,7 +33,7 @@ def put_card(
 def folders(tmp_path: Path) -> list[Path]:
     put_card(tmp_path / "first", "er/best", "er", math.nan)
     put_card(tmp_path / "first", "cells", SEGMENTATION.name)
-    put_card(tmp_path / "first", "bag", "her2-3", model=next(iter(BAG_MODELS)))
+    put_card(tmp_path / "first", "bag", "pr", model=next(iter(BAG_MODELS)))
     put_card(tmp_path / "second", "her2", "her2-4")
     (tmp_path / "second" / "broken.json").write_text("{")
     (tmp_path / "second" / "broken.safetensors").write_bytes(b"")
@@ -46,6 +46,7 @@ def test_networks_that_classify_slides_are_listed(folders: list[Path]) -> None:
     app.include_router(networks_router(folders))
     classes = ["negative", "positive"]
     assert TestClient(app).get("/api/v1/networks").json() == [
+        {"id": "first/bag", "name": "bag", "task": "pr", "classes": classes, "pixel_size_um": 0.5},
         {"id": "first/er/best", "name": "er/best", "task": "er", "classes": classes, "pixel_size_um": None},
         {"id": "second/her2", "name": "her2", "task": "her2-4", "classes": classes, "pixel_size_um": 0.5},
     ]
