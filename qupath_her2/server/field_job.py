@@ -17,6 +17,7 @@ import orjson
 
 from qupath_her2.batch.job import perform
 from qupath_her2.errors import Her2Error
+from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.records import ImageResult
@@ -27,6 +28,7 @@ from qupath_her2.runs.write_run import write_run
 from qupath_her2.server.slide_job import SlideJob, plan_slide
 from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.tissue import find_tissue
+from qupath_her2.synthetic.example_project import write_field
 
 if TYPE_CHECKING:
     from qupath_her2.records import SlideRef
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
     from qupath_her2.slides.readers.slide import Slide
     from qupath_her2.slides.tissue import Tissue
 
-__all__ = ["FieldJob"]
+__all__ = ["FieldJob", "WarmUp"]
 
+#: Side of the field that warms a process up, px, and the id of its region.
+_WARM_PX = 256
+_WARM_UUID = "00000000-0000-4000-8000-000000000000"
 #: Slides kept open; a flat image is held decoded.
 _MOST_OPEN = 3
 
@@ -73,6 +78,23 @@ class FieldJob:
         return self.slide.name
 
 
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """A small drawn field in a folder of its own; scoring it loads and compiles what a process needs."""
+
+    folder: Path
+
+    @property
+    def image(self) -> str:
+        """The image's folder name in the exchange folder."""
+        return folder_image_id(self.name)
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return "warm.ome.tif"
+
+
 @dataclass(slots=True)
 class _WarmSlide:
     """An open slide, its plan without regions, and its tissue."""
@@ -93,6 +115,19 @@ def _score_field(job: FieldJob, *, progress: Progress | None = None, threads: in
         return _field_result(job, _warm_slide(job), progress, threads, start)
     except Her2Error as error:
         return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
+
+
+@perform.register(WarmUp)
+def _warm_up(job: WarmUp, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    with output_errors(job.folder):
+        write_field(job.folder, "warm", score="2+", seed=1, side_px=_WARM_PX, stroma=0.1, out_of_focus=0.0)
+    ring = [[0, 0], [_WARM_PX, 0], [_WARM_PX, _WARM_PX], [0, _WARM_PX], [0, 0]]
+    slide = SlideJob(job.name, job.folder / job.name, None, job.folder / "her2")
+    field = FieldJob(slide, {"type": "Polygon", "coordinates": [ring]}, _WARM_UUID)
+    result = perform(field, progress=progress, threads=threads)
+    # Its folder is removed; nobody asks for it again.
+    _warm.pop(_key(field)).slide.close()
+    return result
 
 
 def _field_result(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -19,7 +16,6 @@ from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.project.folder import pulled_images
 from qupath_her2.project.geojson.write_cells import cells_geojson
 from qupath_her2.server.job_options import JobOptions, check_options
-from qupath_her2.server.job_store import new_id
 from qupath_her2.server.jobs import allowed_path
 from qupath_her2.server.problems import Problem
 from qupath_her2.server.run_archive import zip_run
@@ -121,7 +117,7 @@ def score_field(request: Request, service: TheService, field: FieldRequest) -> R
     Response
         JSON or ZIP.
     """
-    with _field_folder(service) as folder:
+    with service.field_folder() as folder:
         result = service.fields.perform(_job(service, field, folder / "her2"))
         if result.run_dir is None:
             raise _problem(result)
@@ -130,16 +126,6 @@ def score_field(request: Request, service: TheService, field: FieldRequest) -> R
             zip_run(result.run_dir, buffer)
             return Response(buffer.getvalue(), media_type=_ZIP)
         return Response(_answer(result), media_type="application/json")
-
-
-@contextmanager
-def _field_folder(service: Service) -> Iterator[Path]:
-    folder = service.settings.state / "fields" / new_id()
-    folder.mkdir(parents=True, mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _problem(result: ImageResult) -> Problem:

@@ -85,6 +85,7 @@ def serve(settings: ServiceSettings, tell: Callable[[RunningService, bool], None
         try:
             with _signals_heard():
                 tell(here, False)
+                service.warm_up()
                 server.run(sockets=[listener])
         finally:
             forget_service(settings.state, here.pid)

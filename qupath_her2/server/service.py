@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from fastapi import Request
 from qupath_her2.server.deep_zoom import SlideViews
 from qupath_her2.server.field_runner import FieldRunner
 from qupath_her2.server.job_files import JobFiles
-from qupath_her2.server.job_store import JobStore
+from qupath_her2.server.job_store import JobStore, new_id
 from qupath_her2.server.networks import checkpoint_of
 from qupath_her2.server.problems import Problem
 from qupath_her2.server.runner import JobRunner
@@ -83,6 +84,28 @@ class Service:
                 if left.name not in known:
                     shutil.rmtree(left, ignore_errors=True)
         self.runner.start()
+
+    def warm_up(self) -> None:
+        """Let the process for fields load what it needs, before somebody waits for it; returns at once."""
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        # Here, not above: the worker's part, which loads the image libraries.
+        from qupath_her2.server.field_job import WarmUp
+
+        # Where the service ends meanwhile, nobody needs it any more.
+        with self.field_folder() as folder, contextlib.suppress(Problem):
+            self.fields.perform(WarmUp(folder))
+
+    @contextlib.contextmanager
+    def field_folder(self) -> Iterator[Path]:
+        """Make a folder for what belongs to one field, and remove it in the end."""
+        folder = self.settings.state / "fields" / new_id()
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def stop(self) -> None:
         """End in order: running jobs wait for the next start."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qupath_her2.server import field_runner
-from qupath_her2.server.field_job import FieldJob
+from qupath_her2.server.field_job import FieldJob, WarmUp
 from qupath_her2.server.field_runner import FieldRunner
 from qupath_her2.server.problems import Problem
 from qupath_her2.server.slide_job import SlideJob
@@ -77,3 +77,17 @@ def test_too_many_callers_are_told_to_come_again(slides: Path, tmp_path: Path) -
     for one in waiting:
         one.join(120)
     runner.stop()
+
+
+@pytest.mark.slow
+def test_a_warm_up_leaves_a_process_that_scores_at_once(slides: Path, tmp_path: Path) -> None:
+    runner = FieldRunner()
+    folder = tmp_path / "warm"
+    folder.mkdir()
+    try:
+        assert runner.perform(WarmUp(folder)).n_cells > 0
+        pids = runner.pids()
+        assert runner.perform(field(slides, tmp_path / "a")).state == "scored"
+        assert runner.pids() == pids
+    finally:
+        runner.stop()

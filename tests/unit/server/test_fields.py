@@ -12,7 +12,9 @@ import pytest
 
 import qupath_her2 as qh
 from qupath_her2.project.exchange.runs import read_run
-from tests.unit.server.conftest import Caller
+from qupath_her2.server.settings import ServiceSettings
+from tests.helpers.pulled_project import pull_image
+from tests.unit.server.conftest import Caller, call
 
 FIELD = {"x": 60, "y": 40, "width": 300, "height": 320}
 
@@ -134,3 +136,37 @@ def test_a_file_that_is_no_slide_is_refused(caller: Caller, slides: Path) -> Non
         text.unlink()
     assert answer.status_code == 415
     assert "text.svs" in answer.json()["error"]
+
+
+@pytest.mark.slow
+def test_an_image_of_a_project_has_its_calibration_and_crop(project: Path, tmp_path: Path) -> None:
+    """The upper left quarter of the image, as QuPath shows it, at another pixel size than the file's."""
+    crop = [{"crop": [30, 20, 300, 300]}]
+    her2 = pull_image(project, chain=crop, width=300, height=300, pixel_size_um=0.45)
+    outside = tmp_path / "elsewhere.ome.tif"
+    shutil.copy(project / "strong.ome.tif", outside)
+    request = {
+        "project": str(her2),
+        "image": "1_strong",
+        "rectangle": {"x": 0, "y": 0, "width": 300, "height": 300},
+    }
+    for caller in call(ServiceSettings(tmp_path / "state", roots=(project,))):
+        answer = caller.http.post("/api/v1/fields", json=request, headers={"Accept": "application/zip"})
+        assert answer.status_code == 200, answer.text
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            archive.extractall(tmp_path / "field")
+        (run,) = (tmp_path / "field").iterdir()
+        record, cells, _ = read_run(run)
+        assert cells is not None
+        assert len(cells) > 10
+        assert (record.image["id"], record.image["width"], record.image["pixel_size_um"]) == (
+            "1_strong",
+            300,
+            0.45,
+        )
+        assert cells.centroid_xy.max() < 300
+        unknown = caller.http.post("/api/v1/fields", json={**request, "image": "2_other"})
+        assert (unknown.status_code, "no image '2_other'" in unknown.json()["error"]) == (404, True)
+        # A project may name any file: it is asked for like one that a caller names.
+        pull_image(project, path=str(outside))
+        assert caller.http.post("/api/v1/fields", json=request).status_code == 403
