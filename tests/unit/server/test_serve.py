@@ -191,3 +191,22 @@ def test_it_speaks_https_with_a_certificate(tmp_path: Path) -> None:
             assert http.get("/healthz", headers={"Host": f"elsewhere:{port}"}).status_code == 421
         process.send_signal(signal.SIGTERM)
         process.wait(WAIT_S)
+
+
+def test_of_two_starts_at_once_one_serves(tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(command(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    end = time.monotonic() + WAIT_S
+    while all(process.poll() is None for process in both):
+        assert time.monotonic() < end, "both go on"
+        time.sleep(0.1)
+    (gone,) = (process for process in both if process.poll() is not None)
+    (serving,) = (process for process in both if process is not gone)
+    said, _ = gone.communicate()
+    found = find_service(tmp_path)
+    serving.terminate()
+    serving.communicate(timeout=WAIT_S)
+    assert (gone.returncode, found is not None and found.pid) == (0, serving.pid), said
+    assert f"running already (process {serving.pid}" in said
