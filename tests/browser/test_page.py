@@ -306,6 +306,7 @@ def test_a_network_says_the_status_and_its_map_lies_over_the_slide(
     result = ask(served, f"jobs/{job}/result")
     assert page.inner_text("#badge") == result["answer"]
     assert result["prediction"]["task"] == "er"
+    assert page.inner_text("#shares caption").startswith("ER status: ")
     (layer,) = [layer for layer in result["layers"] if layer["kind"] == "picture"]
     before = drawing(page)
     page.check(f"#layers label:has-text('{layer['name']}') input")

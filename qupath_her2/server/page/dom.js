@@ -39,6 +39,12 @@ export function count(number) {
   return number.toLocaleString("en-GB");
 }
 
+/** What a network tells: the status of a receptor, or else its task by its own name. */
+export function taskTitle(task) {
+  if (task.startsWith("her2")) return "HER2 status";
+  return { er: "ER status", pr: "PR status" }[task] || task;
+}
+
 /** Seconds as people say them. */
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;

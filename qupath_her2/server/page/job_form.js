@@ -1,11 +1,9 @@
 // The form of a new job: slide, regions, and the few choices that nobody else can make.
 
 import { Refused, getJson, sendJob } from "./api.js";
-import { announce, at, complain, make, percent, show } from "./dom.js";
+import { announce, at, complain, make, percent, show, taskTitle } from "./dom.js";
 
 const SLIDE_TO_REGIONS = /\.(geojson|json)(\.gz)?$/i;
-// Tasks of networks that predict a receptor's status; the others are named by their own task.
-const STATUS = { er: "ER status", pr: "PR status", "her2-status": "HER2 status" };
 
 /** Fill the choices and hand each accepted job to `onJob`. */
 export async function setUpForm(onJob) {
@@ -26,8 +24,7 @@ export async function setUpForm(onJob) {
 }
 
 function networkTitle(network) {
-  const what = STATUS[network.task] || network.task;
-  return `${what} by the network ${network.name} (${network.classes.join(", ")})`;
+  return `${taskTitle(network.task)} by the network ${network.name} (${network.classes.join(", ")})`;
 }
 
 function showChoices() {

@@ -1,7 +1,7 @@
 // A result in words and numbers: score, reason, shares of the classes with their intervals, regions, downloads.
 
 import { save } from "./api.js";
-import { at, complain, count, make, percent, show } from "./dom.js";
+import { at, complain, count, make, percent, show, taskTitle } from "./dom.js";
 
 // Limit of every row of the guidelines, per cent of the tumour cells.
 const LIMIT = 10;
@@ -98,7 +98,7 @@ function probabilities(result) {
     colour: "#14539a",
     share: 100 * value,
   }));
-  return barTable(`Probability of each class by ${result.prediction.model}`, ["Class", "Probability", "%"], rows);
+  return barTable(`${taskTitle(result.prediction.task)}: probability of each class by ${result.prediction.model}`, ["Class", "Probability", "%"], rows);
 }
 
 function regions(result) {
