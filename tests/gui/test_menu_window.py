@@ -62,7 +62,15 @@ def test_cancel_leaves_the_image_unchanged_and_the_users_start_up_script_runs(
     facts = {"files": [], "former_startup": str(theirs), "python": None, "version": "1"}
     (installed / "her2.json").write_text(json.dumps(facts), encoding="utf-8")
     # It reports progress once and never ends.
-    event = {"event": "tiles", "done": 41, "total": 100, "cells": 12300, "seconds_left": 20, "images": 1}
+    event = {
+        "event": "tiles",
+        "done": 41,
+        "total": 100,
+        "share": 0.41,
+        "cells": 12300,
+        "seconds_left": 20,
+        "images": 1,
+    }
     python = program_of(
         tmp_path / "python",
         f"case $1 in -c) echo 3.12 9.9; exit 0;; esac; echo '{json.dumps(event)}'; echo $$ > pid; sleep 600",
