@@ -26,6 +26,7 @@ from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.score_image import failed_result, measure_image
 from qupath_her2.runs.write_run import write_run
 from qupath_her2.server.slide_job import SlideJob, plan_slide
+from qupath_her2.server.slide_look import in_known_names
 from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.synthetic.example_project import write_field
@@ -114,7 +115,8 @@ def _score_field(job: FieldJob, *, progress: Progress | None = None, threads: in
     try:
         return _field_result(job, _warm_slide(job), progress, threads, start)
     except Her2Error as error:
-        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
+        said = in_known_names(str(error), job.slide.slide, job.name)
+        return failed_result(job, said, time.monotonic() - start, failure_class(error))
 
 
 @perform.register(WarmUp)

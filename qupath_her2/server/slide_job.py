@@ -25,6 +25,7 @@ from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import failed_result, score_image
+from qupath_her2.server.slide_look import in_known_names
 from qupath_her2.training.bags.embed_images import embed_images, embedding_settings, feature_folder
 from qupath_her2.training.count_heads import head_path
 
@@ -89,8 +90,10 @@ def _score_slide(job: SlideJob, *, progress: Progress | None = None, threads: in
         if result.state != "failed":
             write_report(planned.out)
     except Her2Error as error:
-        return failed_result(job, str(error), time.monotonic() - start, failure_class(error))
-    return result
+        result = failed_result(job, str(error), time.monotonic() - start, failure_class(error))
+    if result.error is None:
+        return result
+    return replace(result, error=in_known_names(result.error, job.slide, job.name))
 
 
 def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:

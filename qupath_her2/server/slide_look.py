@@ -22,7 +22,7 @@ from qupath_her2.slides.readers.view import open_image
 if TYPE_CHECKING:
     from qupath_her2.runs.types import Progress
 
-__all__ = ["SlideLook"]
+__all__ = ["SlideLook", "in_known_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,26 @@ def _look(job: SlideLook, *, progress: Progress | None = None, threads: int = 1)
     try:
         open_image(SlideRef(job.image, job.name, job.slide)).close()
     except Her2Error as error:
-        # The file has a name of the service's own on disk.
-        said = str(error).replace(str(job.slide), job.name)
+        said = in_known_names(str(error), job.slide, job.name)
         return failed_result(job, said, time.monotonic() - start, failure_class(error))
     return ImageResult(job.image, job.name, "up to date", seconds=time.monotonic() - start)
+
+
+def in_known_names(text: str, slide: Path, name: str) -> str:
+    """Return a message on a slide by the name that its sender knows, without where it lies on this machine.
+
+    Parameters
+    ----------
+    text
+        The message.
+    slide
+        The file, which has a name of the service's own where it was uploaded.
+    name
+        The name that people know.
+
+    Returns
+    -------
+    str
+        The message.
+    """
+    return text.replace(f" ({slide})", "").replace(str(slide), name).replace(slide.name, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qupath_her2.server.slide_look import in_known_names
 from tests.unit.server.conftest import Caller
 
 
@@ -65,7 +66,8 @@ def test_a_file_that_is_no_slide_is_refused_by_its_name(
     said = answer.json()
     assert name in said["error"]
     assert "Traceback" not in said["error"]
-    # The service's own folders are no business of the caller.
+    # The service's own folders and names are no business of the caller.
+    assert "slide." not in said["error"].replace(name, "")
     assert str(caller.service.settings.state) not in said["error"]
     assert list(caller.service.uploads.glob("*")) == []
     assert caller.http.get("/api/v1/jobs").json() == []
@@ -92,3 +94,9 @@ def test_a_slide_without_pixel_size_asks_for_it_and_goes_on_with_it(caller: Call
     for one in (job, again):
         caller.http.delete(f"/api/v1/jobs/{one['id']}")
     assert list(caller.service.uploads.glob("*")) == []
+
+
+def test_messages_know_the_senders_name() -> None:
+    slide = Path("/state/uploads/0a1b/slide.svs")
+    text = f"Image 'slide.svs' cannot be read ({slide}). See {slide}."
+    assert in_known_names(text, slide, "case 7.svs") == "Image 'case 7.svs' cannot be read. See case 7.svs."
