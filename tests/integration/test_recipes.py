@@ -131,7 +131,7 @@ def test_attention_over_features_comes_back_as_tiles(recipe: str, qupath: QuPath
     assert "none of your own objects changed" in done.stdout
     for image in study.look():
         tiles = [one for one in image["objects"] if one["kind"] == "PathTileObject"]
-        ranks = [one["measurements"]["HER2: probability HER2 patch attention"] for one in tiles]
+        ranks = [one["measurements"]["HER2: attention"] for one in tiles]
         assert len(ranks) > 3, image["name"]
         # Attention is given as a rank among the patches of the slide.
         assert min(ranks) >= 0

