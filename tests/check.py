@@ -76,7 +76,7 @@ def optional_parts(is_rest: bool) -> list[str]:
     ]
 
 
-def pytest_step(marks: str, arguments: list[str]) -> list[str]:
+def pytest_step(marks: str, arguments: list[str], *, coverage: bool) -> list[str]:
     """Return the call of pytest for tests of these marks, with a worker per core."""
     # Files go to workers whole: a QuPath project that a file's tests share is made once. In the order of their
     # names those with a QuPath come first, and the small ones fill what is left of the time.
@@ -84,7 +84,9 @@ def pytest_step(marks: str, arguments: list[str]) -> list[str]:
     # Workers whose networks each take all cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
     workers = [f"--numprocesses={number}", "--dist=loadfile", "--no-loadscope-reorder"]
-    reports = ["--cov=qupath_her2", "--cov-report=term:skip-covered", "--durations=15"]
+    # Only where asked for: it doubles the time.
+    measured = ["--cov=qupath_her2", "--cov-report=term:skip-covered"] if coverage else []
+    reports = ["--durations=15", *measured]
     return [sys.executable, "-m", "pytest", "-m", marks, *reports, *workers, *arguments]
 
 
@@ -92,6 +94,9 @@ def main(arguments: list[str]) -> int:
     """Run the checks; the exit code is that of the first that fails, pytest runs in any case."""
     parser = argparse.ArgumentParser(prog="python -m tests.check", description=__doc__.splitlines()[0])
     parser.add_argument("--rest", action="store_true", help="the long tests and those in a real QuPath")
+    parser.add_argument(
+        "--coverage", action="store_true", help="say which lines were run; takes twice the time"
+    )
     known, arguments = parser.parse_known_args(arguments)
     is_rest = known.rest
     choose_qupath()
@@ -105,7 +110,10 @@ def main(arguments: list[str]) -> int:
         [python, "-m", "mypy"],
         [python, "-m", "numpydoc", "lint", *modules],
     ]
-    steps = [*([] if is_rest else static), pytest_step(REST if is_rest else USUAL, arguments)]
+    steps = [
+        *([] if is_rest else static),
+        pytest_step(REST if is_rest else USUAL, arguments, coverage=known.coverage),
+    ]
     codes = []
     for step in steps:
         print(f"$ {' '.join(step[1:8])}{' …' if len(step) > 8 else ''}", flush=True)

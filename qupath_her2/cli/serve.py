@@ -70,7 +70,7 @@ Key = Annotated[
 PlainHttp = Annotated[
     bool,
     typer.Option(
-        "--accept-risk-of-plain-http",
+        "--accept-plain-http",
         rich_help_panel=_WHERE,
         help="Listen on a network without encryption: slides and token can be read on the way.",
     ),
@@ -115,7 +115,7 @@ def serve(
     name: Names = None,
     tls_certificate: Certificate = None,
     tls_key: Key = None,
-    accept_risk_of_plain_http: PlainHttp = False,
+    accept_plain_http: PlainHttp = False,
     max_upload_gb: MaxUpload = 20.0,
     max_waiting: MaxWaiting = 20,
     idle_minutes: Idle = 30.0,
@@ -156,7 +156,7 @@ def serve(
             idle_minutes=idle_minutes,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
-            accepts_plain_http=accept_risk_of_plain_http,
+            accepts_plain_http=accept_plain_http,
         ),
         _tell,
     )

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from qupath_her2.slides.readers.slide import Slide
     from qupath_her2.slides.tissue import Tissue
 
-__all__ = ["failed_result", "measure_image", "score_image", "unchanged_result"]
+__all__ = ["failed_result", "finished_result", "measure_image", "score_image", "unchanged_result"]
 
 
 def score_image(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
@@ -124,7 +124,7 @@ def _score_image(job: ScoreJob, progress: Progress | None, threads: int, start: 
         read_s = getattr(slide, "read_s", 0.0)
         run_dir = write_run(job, lock, slide, inputs, finished, seconds=seconds, make_current=not stands)
         steps = {"read": read_s, "write": time.monotonic() - start - seconds}
-    return _compared(_result(job, finished, run_dir, start, steps), earlier)
+    return _compared(finished_result(job, finished, run_dir, start, steps), earlier)
 
 
 def _compared(result: ImageResult, earlier: EarlierScore | None) -> ImageResult:
@@ -193,16 +193,36 @@ def _refuse(job: ScoreJob, start: float) -> ImageResult:
             return unchanged_result(job, done, time.monotonic() - start)
         finished = unopened_image(job)
         run_dir = write_run(job, lock, None, inputs, finished, seconds=time.monotonic() - start)
-    return _result(job, finished, run_dir, start)
+    return finished_result(job, finished, run_dir, start)
 
 
-def _result(
+def finished_result(
     job: ScoreJob,
     finished: FinishedImage,
     run_dir: Path,
     start: float,
     steps: dict[str, float] | None = None,
 ) -> ImageResult:
+    """Return the result of an image whose run was written.
+
+    Parameters
+    ----------
+    job
+        The image.
+    finished
+        What was written.
+    run_dir
+        Folder of the run.
+    start
+        ``time.monotonic()`` when work on the image began, seconds.
+    steps
+        Seconds of further steps, beside those of the method.
+
+    Returns
+    -------
+    ImageResult
+        With the seconds spent so far.
+    """
     return ImageResult(
         job.image,
         job.name,

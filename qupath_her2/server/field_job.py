@@ -23,7 +23,7 @@ from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.inputs import gather_inputs
-from qupath_her2.runs.score_image import failed_result, measure_image
+from qupath_her2.runs.score_image import failed_result, finished_result, measure_image
 from qupath_her2.runs.write_run import write_run
 from qupath_her2.server.slide_job import SlideJob, plan_slide
 from qupath_her2.server.slide_look import in_known_names
@@ -150,16 +150,7 @@ def _field_result(
         )
         seconds = time.monotonic() - start
         run_dir = write_run(planned, lock, warm.slide, inputs, finished, seconds=seconds)
-    return ImageResult(
-        planned.image,
-        planned.name,
-        finished.score.status,
-        run_dir=run_dir,
-        score=finished.score,
-        n_cells=finished.score.n_cells,
-        seconds=time.monotonic() - start,
-        timings_s=finished.timings_s,
-    )
+    return finished_result(planned, finished, run_dir, start)
 
 
 def _region_file(job: FieldJob, warm: _WarmSlide) -> Path:

@@ -85,7 +85,7 @@ class ServiceSettings:
         if not is_loopback(self.host) and self.tls_certificate is None and not self.accepts_plain_http:
             raise SettingsError(
                 f"Listening on '{self.host}' would send slides and the token over the network unencrypted. Pass "
-                "--tls-certificate and --tls-key, or accept that with --accept-risk-of-plain-http."
+                "--tls-certificate and --tls-key, or accept that with --accept-plain-http."
             )
         for flag, folders in (("--root", self.roots), ("--models", self.models)):
             for folder in folders:

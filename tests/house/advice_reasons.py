@@ -124,7 +124,7 @@ TYPED_ELSEWHERE = {
     "A certificate needs its key. Pass --tls-certificate and --tls-key together.": (
         "tests/unit/server/test_settings.py::test_a_network_is_used_with_encryption_or_with_the_risk_accepted"
     ),
-    "Pass --tls-certificate and --tls-key, or accept that with --accept-risk-of-plain-http.": (
+    "Pass --tls-certificate and --tls-key, or accept that with --accept-plain-http.": (
         "tests/unit/server/test_settings.py::test_a_network_is_used_with_encryption_or_with_the_risk_accepted"
     ),
     "Start the service with --root and its folder.": (

@@ -25,7 +25,17 @@ def test_every_option_is_explained_in_a_sentence(verb: str) -> None:
 
 def test_the_same_flag_means_the_same_wherever_it_stands() -> None:
     # A flag of one name has one help text, save for those that name another thing in another verb.
-    own = {"--name", "--cells", "--model", "--rule", "--recipe", "--weights", "--whole-tissue", "--dry-run"}
+    own = {
+        "--name",
+        "--cells",
+        "--model",
+        "--rule",
+        "--recipe",
+        "--weights",
+        "--whole-tissue",
+        "--dry-run",
+        "--force",
+    }
     found: dict[str, set[str]] = {}
     for command in GROUP.commands.values():
         for option in command.params:

@@ -116,7 +116,7 @@ def test_a_service_of_the_network_needs_a_decision(tmp_path: Path) -> None:
         command(tmp_path, "--host", "0.0.0.0"), capture_output=True, text=True, timeout=WAIT_S, check=False
     )
     assert done.returncode == 1
-    assert "--accept-risk-of-plain-http" in done.stderr
+    assert "--accept-plain-http" in done.stderr
 
 
 def test_an_open_stream_does_not_keep_it_and_the_token_stays_out_of_the_log(

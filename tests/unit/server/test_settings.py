@@ -13,7 +13,7 @@ def test_a_network_is_used_with_encryption_or_with_the_risk_accepted(tmp_path: P
     here = ServiceSettings(tmp_path)
     here.check()
     everywhere = replace(here, host="0.0.0.0")
-    with pytest.raises(SettingsError, match="--accept-risk-of-plain-http"):
+    with pytest.raises(SettingsError, match="--accept-plain-http"):
         everywhere.check()
     replace(everywhere, accepts_plain_http=True).check()
     secure = replace(everywhere, tls_certificate=tmp_path / "c.pem", tls_key=tmp_path / "k.pem")
