@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.progress import Progress
+    from typing_extensions import Self
 
     from qupath_her2.cli.options import ProgressKind
 
-__all__ = ["progress_bar", "say_json", "wants_bar"]
+__all__ = ["FileBar", "QuietView", "progress_bar", "say_json", "wants_bar"]
+
+Event = TypeVar("Event")
 
 
 def say_json(**fields: Any) -> None:
@@ -52,3 +57,38 @@ def progress_bar(*fields: str, after: str = "") -> Progress:
     left = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     description = TextColumn("{task.description}")
     return Progress(description, BarColumn(), *shown, *left, *last, console=Console(stderr=True))
+
+
+class QuietView(Generic[Event]):
+    """Shows nothing; a context manager, as the views that do show the events of a verb."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to tidy."""
+
+    def show(self, event: Event) -> None:
+        """Take the event and show nothing."""
+
+
+class FileBar(QuietView[Event]):
+    """A bar of one task from 0 to 1 on standard error, with the file in work behind it; `show` moves it."""
+
+    def __init__(self, description: str, *fields: str, is_timed: bool = True, name: str = "") -> None:
+        self._progress = progress_bar(*fields, after="name")
+        empty: dict[str, Any] = dict.fromkeys(fields, "")
+        self._task = self._progress.add_task(description, total=1.0, start=is_timed, name=name, **empty)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the bar and leave it visible."""
+        self._progress.update(self._task, name="")
+        self._progress.stop()

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
+from qupath_her2.cli.progress import FileBar, QuietView, say_json, wants_bar
 from qupath_her2.project.visible_text import visible_name
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from qupath_her2.cli.options import ProgressKind
 
 __all__ = ["PushView", "push_view"]
+
+#: Shows the events of `project.qupath.push.push`.
+PushView = QuietView[dict[str, Any]]
 
 
 def push_view(kind: ProgressKind) -> PushView:
@@ -23,23 +24,8 @@ def push_view(kind: ProgressKind) -> PushView:
     if kind.value == "json":
         return _JsonView()
     if kind.value == "off":
-        return PushView()
+        return QuietView()
     return _BarView() if wants_bar(kind) else _LineView()
-
-
-class PushView:
-    """Shows nothing; a context manager, as the views that do show the events of `project.qupath.push.push`."""
-
-    def __enter__(self) -> PushView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to tidy."""
-
-    def show(self, event: dict[str, Any]) -> None:
-        """Take the event and show nothing."""
 
 
 class _LineView(PushView):
@@ -67,25 +53,11 @@ class _JsonView(PushView):
         say_json(**fields, seconds_left=None if left is None else round(left, 1))
 
 
-class _BarView(PushView):
+class _BarView(FileBar[dict[str, Any]]):
     """A bar on standard error, which appears when QuPath has started: images, time left, the image in work."""
 
     def __init__(self) -> None:
-        self._progress = progress_bar("images", after="name")
-        self._task = self._progress.add_task(
-            "push   ", total=1.0, start=False, images="", name="QuPath starts"
-        )
-
-    def __enter__(self) -> PushView:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the bar and leave it visible."""
-        self._progress.update(self._task, name="")
-        self._progress.stop()
+        super().__init__("push   ", "images", is_timed=False, name="QuPath starts")
 
     def show(self, event: dict[str, Any]) -> None:
         self._progress.start_task(self._task)

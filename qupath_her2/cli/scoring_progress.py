@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from qupath_her2.cli.progress import progress_bar, say_json, wants_bar
+from qupath_her2.cli.progress import FileBar, QuietView, say_json, wants_bar
 from qupath_her2.project.visible_text import visible_name
 
 if TYPE_CHECKING:
@@ -47,22 +47,7 @@ def progress_view(kind: ProgressKind, work: Mapping[str, float]) -> ProgressView
     return BarView(work) if wants_bar(kind) else LineView(len(work))
 
 
-class QuietView:
-    """Shows nothing."""
-
-    def __enter__(self) -> QuietView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to tidy."""
-
-    def show(self, event: JobEvent) -> None:
-        """Take the event and show nothing."""
-
-
-class LineView(QuietView):
+class LineView(QuietView["JobEvent"]):
     """One line on standard error per finished image, for log files."""
 
     def __init__(self, n_images: int) -> None:
@@ -133,7 +118,7 @@ class _Tally:
         return (time.monotonic() - self._start) * left / done if done > 0 else None
 
 
-class JsonView(QuietView):
+class JsonView(QuietView["JobEvent"]):
     """One JSON object per line on standard output, for the scripts inside QuPath and for other programs."""
 
     def __init__(self, work: Mapping[str, float]) -> None:
@@ -161,24 +146,12 @@ class JsonView(QuietView):
         say_json(**fields)
 
 
-class BarView(QuietView):
+class BarView(FileBar["JobEvent"]):
     """A bar on standard error: images, cells, cells per second, time left."""
 
     def __init__(self, work: Mapping[str, float]) -> None:
         self._tally = _Tally(work)
-        self._progress = progress_bar("images", "cells", after="name")
-        self._task = self._progress.add_task("score  ", total=1.0, images="", cells="", name="")
-
-    def __enter__(self) -> BarView:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the bar and leave it visible."""
-        self._progress.update(self._task, name="")
-        self._progress.stop()
+        super().__init__("score  ", "images", "cells")
 
     def show(self, event: JobEvent) -> None:
         """Move the bar."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -133,16 +134,15 @@ class _Told:
     """Adds to the events of QuPath how much of the work is done; it works on the images in the order of `sizes`."""
 
     def __init__(self, sizes: Sequence[int], listen: Callable[[dict[str, Any]], None]) -> None:
-        self._work = [_OBJECTS_PER_IMAGE + size for size in sizes]
+        # Work done after each number of images.
+        self._work = list(accumulate((_OBJECTS_PER_IMAGE + size for size in sizes), initial=0))
         self._listen = listen
         self._done = 0
 
     def __call__(self, event: dict[str, Any]) -> None:
         self._done += event.get("event") == "image"
-        share = sum(self._work[: self._done]) / sum(self._work)
-        self._listen(
-            {**event, "images_done": self._done, "images": len(self._work), "share": round(share, 4)}
-        )
+        share = round(self._work[self._done] / self._work[-1], 4)
+        self._listen({**event, "images_done": self._done, "images": len(self._work) - 1, "share": share})
 
 
 def _damaged(entry: ProjectEntry, reason: str) -> dict[str, Any]:
