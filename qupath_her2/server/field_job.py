@@ -21,12 +21,11 @@ from qupath_her2.project.exchange.image_ids import folder_image_id
 from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.records import ImageResult
-from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.inputs import gather_inputs
-from qupath_her2.runs.score_image import failed_result, finished_result, measure_image
+from qupath_her2.runs.score_image import finished_result, measure_image
 from qupath_her2.runs.write_run import write_run
 from qupath_her2.server.slide_job import SlideJob, plan_slide
-from qupath_her2.server.slide_look import in_known_names
+from qupath_her2.server.slide_look import failure_in_known_names
 from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.synthetic.example_project import write_field
@@ -115,8 +114,7 @@ def _score_field(job: FieldJob, *, progress: Progress | None = None, threads: in
     try:
         return _field_result(job, _warm_slide(job), progress, threads, start)
     except Her2Error as error:
-        said = in_known_names(str(error), job.slide.slide, job.name)
-        return failed_result(job, said, time.monotonic() - start, failure_class(error))
+        return failure_in_known_names(job, job.slide.slide, error, start)
 
 
 @perform.register(WarmUp)

@@ -10,6 +10,7 @@ from qupath_her2.project.exchange.runs import stored_score
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.plan import exchange_folder, select_images
 from qupath_her2.server.client import ServiceClient
+from qupath_her2.server.request_options import REQUEST_OPTIONS
 from qupath_her2.server.run_archive import install_run
 
 if TYPE_CHECKING:
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
     from qupath_her2.records import SlideRef
     from qupath_her2.server.discovery import RunningService
 
-__all__ = ["REMOTE_OPTIONS", "score_by_service"]
+__all__ = ["score_by_service"]
 
-#: Options of `RunOptions` that a service takes.
-REMOTE_OPTIONS = (
-    *("pixel_size_um", "series", "plane", "whole_tissue", "find_tumour"),
-    *("guideline", "site", "specimen", "profile"),
-)
 #: Jobs of one caller that wait in the queue at a time, so that others find a place in it.
 _AHEAD = 4
 
@@ -53,7 +49,7 @@ def score_by_service(
     cells
         Source of cells by its name; None takes that of the service.
     **options
-        Of `REMOTE_OPTIONS`.
+        Of `REQUEST_OPTIONS`.
 
     Returns
     -------
@@ -65,7 +61,7 @@ def score_by_service(
     ServiceError
         No service answers, it refuses an image's options, or the images are a QuPath project's.
     """
-    unknown = sorted(set(options) - set(REMOTE_OPTIONS))
+    unknown = sorted(set(options) - set(REQUEST_OPTIONS))
     if unknown:
         raise ServiceError(
             f"A service does not take {', '.join(unknown)}: its own settings hold. Leave them out, or leave service= "

@@ -25,6 +25,7 @@ from qupath_her2.runs.methods.patches import PatchesMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import failed_result, score_image
+from qupath_her2.server.request_options import REQUEST_OPTIONS
 from qupath_her2.server.slide_look import in_known_names
 from qupath_her2.training.bags.embed_images import embed_images, embedding_settings, feature_folder
 from qupath_her2.training.count_heads import head_path
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
     from qupath_her2.runs.types import Method, Progress
 
 __all__ = ["SlideJob", "plan_slide"]
-
-#: Options of a request that are options of a run by the same name.
-_RUN_OPTIONS = (
-    *("pixel_size_um", "series", "plane", "whole_tissue", "find_tumour"),
-    *("guideline", "site", "specimen", "profile"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +109,7 @@ def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:
     settings = _settings(job)
     method = _method(job, settings)
     options = RunOptions(
-        **{name: job.options[name] for name in _RUN_OPTIONS if job.options.get(name) is not None},
+        **{name: job.options[name] for name in REQUEST_OPTIONS if job.options.get(name) is not None},
         method=method,
         # In a folder of its own: a prediction must never become the score of an image.
         out=job.out if job.checkpoint is None else job.out / PREDICTIONS,

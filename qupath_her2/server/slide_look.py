@@ -20,9 +20,9 @@ from qupath_her2.runs.score_image import failed_result
 from qupath_her2.slides.readers.view import open_image
 
 if TYPE_CHECKING:
-    from qupath_her2.runs.types import Progress
+    from qupath_her2.runs.types import Job, Progress
 
-__all__ = ["SlideLook", "in_known_names"]
+__all__ = ["SlideLook", "failure_in_known_names", "in_known_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,31 @@ def _look(job: SlideLook, *, progress: Progress | None = None, threads: int = 1)
     try:
         open_image(SlideRef(job.image, job.name, job.slide)).close()
     except Her2Error as error:
-        said = in_known_names(str(error), job.slide, job.name)
-        return failed_result(job, said, time.monotonic() - start, failure_class(error))
+        return failure_in_known_names(job, job.slide, error, start)
     return ImageResult(job.image, job.name, "up to date", seconds=time.monotonic() - start)
+
+
+def failure_in_known_names(job: Job, slide: Path, error: Her2Error, start: float) -> ImageResult:
+    """Return the result of a slide that met an error, told in its sender's words.
+
+    Parameters
+    ----------
+    job
+        The job.
+    slide
+        Its file.
+    error
+        What it met.
+    start
+        ``time.monotonic()`` when work on it began, seconds.
+
+    Returns
+    -------
+    ImageResult
+        In the state ``failed``.
+    """
+    said = in_known_names(str(error), slide, job.name)
+    return failed_result(job, said, time.monotonic() - start, failure_class(error))
 
 
 def in_known_names(text: str, slide: Path, name: str) -> str:
