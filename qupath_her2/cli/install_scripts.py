@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qupath_her2.cli import options as o
-from qupath_her2.cli.verb import verb
+from qupath_her2.cli.verb import EXIT_ERROR, verb
 
 if TYPE_CHECKING:
     from qupath_her2.project.qupath.installations import QuPath
@@ -59,7 +59,7 @@ def install_scripts(
             typer.echo(
                 f"No QuPath was found on this machine: set its preference 'Startup script path' to '{done.startup}'."
             )
-        return 0
+        return _compiled()
     for qupath in found or [_qupath_or_advice()]:
         if remove:
             n_files = remove_from(qupath, user_folder=user_dir)
@@ -67,9 +67,22 @@ def install_scripts(
         else:
             done = install_into(qupath, version=qupath_her2.__version__, user_folder=user_dir)
             typer.echo(f"QuPath {qupath.version}: {done.n_files} files installed in '{done.folder}'")
-    if not remove:
-        typer.echo("Restart QuPath to see the HER2 menu.")
-    return 0
+    if remove:
+        return 0
+    typer.echo("Restart QuPath to see the HER2 menu.")
+    return _compiled()
+
+
+def _compiled() -> int:
+    """Score a drawn field, so that the first score in QuPath need not wait for the compiler; return the exit code."""
+    from qupath_her2.batch.doctor import check_scoring
+
+    typer.echo("Compiling the inner loops, which takes up to half a minute once ...")
+    check = check_scoring()
+    typer.echo(check.text)
+    if check.fix:
+        typer.echo(check.fix)
+    return EXIT_ERROR if check.state == "FAIL" else 0
 
 
 def _qupath_or_advice() -> QuPath:

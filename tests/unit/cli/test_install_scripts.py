@@ -26,6 +26,8 @@ def test_scripts_go_into_the_named_folder_and_out_again(
     code, out, err = call("install-scripts", "--user-dir", folder)
     assert code == 0, err
     assert f"files installed in '{folder}" in out
+    # What QuPath's first score would otherwise wait for.
+    assert "a drawn 3+ field scored 3+" in out
     names = {Path(name).name for name in tree(folder)}
     assert {"score_image.groovy", "startup.groovy"} <= names
     code, out, err = call("install-scripts", "--user-dir", folder, "--remove")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from qupath_her2.runs.plan import plan_jobs
 from qupath_her2.slides.readers.slide import open_slide
 from qupath_her2.synthetic.example_project import EXAMPLE, write_example, write_field
 
-COMMITTED = Path(__file__).parents[3] / "example_projects" / "01_score_cells"
+ROOT = Path(__file__).parents[3]
+COMMITTED = ROOT / "example_projects" / "01_score_cells"
 
 
 @pytest.mark.slow
@@ -41,6 +43,16 @@ def test_the_example_scores_as_it_was_drawn(tmp_path: Path) -> None:
     results = run_jobs(plan_jobs(COMMITTED, RunOptions(out=tmp_path / "out")).jobs)
     found = {r.name.split(".")[0]: (r.score.score if r.score else None) for r in results}
     assert found == {image.name: image.score for image in EXAMPLE}
+    # The README prints this table; other processors may round a cell differently.
+    printed = re.findall(
+        r"^(case\d+)\.ome\.tif +(\S+) +([\d. ]+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {name: score for name, score, _ in printed} == found
+    for result, (_, _, numbers) in zip(results, printed, strict=True):
+        *shares, _, cells = map(float, numbers.split())
+        assert result.score is not None
+        assert cells == pytest.approx(result.n_cells, abs=2)
+        assert shares == pytest.approx([100 * share for share in result.score.shares.values()], abs=0.5)
 
 
 def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
