@@ -10,7 +10,8 @@ The verbs of the command line are functions on the same records:
 >>> qh.read_cells(results[0])["class"].value_counts()          # doctest: +SKIP
 
 Names are resolved on first use (PEP 562), so that importing the package starts neither an image library nor Java.
-``qupath_her2.models`` is a room of the package; the verb ``models`` is `list_models`.
+``qupath_her2.models`` and ``qupath_her2.batch`` are rooms of the package; the verbs of these names, and ``status``, are
+`list_models`, `batch_images` and `batch_status`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qupath_her2.api.batches import batch_images, batch_status
     from qupath_her2.api.networks import list_models, make_patches, predict, save_result, train
     from qupath_her2.api.project import open_project, pull, push
     from qupath_her2.api.scoring import propose, run, score
@@ -58,6 +60,8 @@ _LAZY = {
     "predict": "qupath_her2.api.networks",
     "save_result": "qupath_her2.api.networks",
     "list_models": "qupath_her2.api.networks",
+    "batch_images": "qupath_her2.api.batches",
+    "batch_status": "qupath_her2.api.batches",
     "read_cells": "qupath_her2.api.tables",
     "ScoreJob": "qupath_her2.runs.options",
     "score_image": "qupath_her2.runs.score_image",
@@ -103,6 +107,8 @@ __all__ = [
     "predict",
     "save_result",
     "list_models",
+    "batch_images",
+    "batch_status",
     "read_cells",
     "open_slide",
     "find_tissue",

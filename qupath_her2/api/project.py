@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Neither import starts a JVM: that is a process of its own, started by the calls.
 from qupath_her2.project.qupath.pull import pull as _pull
@@ -160,3 +160,13 @@ def push(project: str | Path, *, images: Sequence[str] = (), dry_run: bool = Fal
         There is no result to write.
     """
     return _push(Path(project), images=images, dry_run=dry_run)
+
+
+def placed_options(project: Project | str | Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a project, and the options of a run completed by its exchange folder and images."""
+    out = options.get("out")
+    if not isinstance(project, Project):
+        return Path(project), {**options, "out": None if out is None else Path(out)}
+    # A project opened with a choice of images stays that choice, unless other images are named.
+    chosen = options.get("images") or tuple(image.name for image in project.images)
+    return project.folder, {**options, "out": Path(out or project.her2), "images": tuple(chosen)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qupath_her2.api.project import Project
+from qupath_her2.api.project import Project, placed_options
 from qupath_her2.batch.score_folder import failures, score_folder
 from qupath_her2.errors import ServiceError
 from qupath_her2.project.exchange.images import PROPOSALS
@@ -83,7 +83,7 @@ def run(
     >>> results[0].score.score, results[0].score.n_cells > 400
     ('3+', True)
     """
-    folder, options = _place(project, options)
+    folder, options = placed_options(project, options)
     if service is not False:
         return _by_service(folder, service, settings, cells=cells, guideline=guideline, **options)
     settings = settings or find_settings(folder)
@@ -139,7 +139,7 @@ def score(
     ExchangeError
         No image has measured cells.
     """
-    folder, options = _place(project, {"images": tuple(images), "out": out, "guideline": guideline})
+    folder, options = placed_options(project, {"images": tuple(images), "out": out, "guideline": guideline})
     settings = settings or find_settings(folder)
     plan, results = rescore_folder(folder, RunOptions(**options), settings)
     write_report(plan.out, failures(results))
@@ -185,18 +185,8 @@ def propose(
     Her2Error
         The run cannot start: no image, ambiguous region files, a folder that cannot be written.
     """
-    folder, options = _place(project, options)
+    folder, options = placed_options(project, options)
     settings = settings or find_settings(folder)
     options["out"] = exchange_folder(folder, options["out"]) / PROPOSALS
     method = ProposalsMethod(CellsMethod(cell_source(cells or settings.cell_source)))
     return score_folder(folder, settings, workers=workers, listen=listen, method=method, **options)
-
-
-def _place(project: Project | str | Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a project, and the options completed by its exchange folder and images."""
-    out = options.get("out")
-    if not isinstance(project, Project):
-        return Path(project), {**options, "out": None if out is None else Path(out)}
-    # A project opened with a choice of images stays that choice, unless other images are named.
-    chosen = options.get("images") or tuple(image.name for image in project.images)
-    return project.folder, {**options, "out": Path(out or project.her2), "images": tuple(chosen)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qupath_her2.batch.journal import Journal
 from qupath_her2.batch.manifest import is_manifest, read_refs
 from qupath_her2.batch.plan import (
+    PLAN,
     BatchPlan,
     SlideLook,
     load_plan,
@@ -19,7 +20,7 @@ from qupath_her2.batch.plan import (
 )
 from qupath_her2.batch.progress import progress_of
 from qupath_her2.errors import ExchangeError
-from qupath_her2.project.folder import OUTPUT_NAME
+from qupath_her2.project.folder import OUTPUT_NAME, project_folder
 from qupath_her2.runs.plan import exchange_folder, plan_jobs, planned_images
 
 if TYPE_CHECKING:
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
     from qupath_her2.runs.options import RunOptions
     from qupath_her2.runs.types import Job
 
-__all__ = ["failed_images", "jobs_left", "output_folder", "plan_batch", "plan_embedding", "run_batch"]
+__all__ = [
+    "batch_folder",
+    "failed_images",
+    "jobs_left",
+    "output_folder",
+    "plan_batch",
+    "plan_embedding",
+    "run_batch",
+]
 
 
 def output_folder(source: Path, out: Path | None) -> Path:
@@ -43,6 +52,12 @@ def output_folder(source: Path, out: Path | None) -> Path:
     found = out or (source.parent / OUTPUT_NAME if is_manifest(source) else exchange_folder(source))
     # Workers run elsewhere, in folders of their own.
     return found.absolute()
+
+
+def batch_folder(named: Path) -> Path:
+    """Return the output folder that was named, or the one in the folder of images that was named."""
+    inside = project_folder(named) / OUTPUT_NAME
+    return inside if not (named / PLAN).is_dir() and (inside / PLAN).is_dir() else named
 
 
 def plan_batch(

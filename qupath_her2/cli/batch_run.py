@@ -8,19 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from qupath_her2.cli.batch_options import EngineName, WhatName, parse_shard
+from qupath_her2.cli.batch_options import EngineName, parse_shard
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.verb import EXIT_CANCELLED, EXIT_SOME_FAILED
-from qupath_her2.errors import SettingsError
 
 if TYPE_CHECKING:
     from qupath_her2.batch.executor import Executor
     from qupath_her2.batch.plan import BatchPlan
     from qupath_her2.batch.progress import Progress
-    from qupath_her2.runs.options import RunOptions
 
 __all__ = ["counts_line", "run_from_flags", "time_text"]
+
+#: Flags that are options of the run.
+_OPTIONS = (
+    "images",
+    "pixel_size_um",
+    "series",
+    "plane",
+    "whole_tissue",
+    "find_tumour",
+    "profile",
+    "guideline",
+    "geojson",
+    "force",
+    "debug",
+)
 
 
 def run_from_flags(flags: dict[str, Any]) -> int:
@@ -38,81 +51,35 @@ def run_from_flags(flags: dict[str, Any]) -> int:
 
 def _output(flags: dict[str, Any]) -> Path:
     """Return where plan, events and results of this kind of batch are."""
-    from qupath_her2.batch.run_batch import output_folder
-    from qupath_her2.project.exchange.images import PREDICTIONS
+    from qupath_her2.batch.kinds import kind_folder
 
-    out = output_folder(flags["source"], flags["out"])
-    if flags["what"] is WhatName.embed:
-        from qupath_her2.training.bags.embed_images import feature_folder
-
-        return feature_folder(out, _settings(flags))
-    return out / PREDICTIONS if flags["what"] is WhatName.predict else out
+    return kind_folder(flags["source"], flags["out"], flags["what"].value, _settings(flags))
 
 
 def _settings(flags: dict[str, Any]) -> Any:
-    from qupath_her2.batch.manifest import is_manifest
-    from qupath_her2.models.card import read_card
-    from qupath_her2.recipes import RECIPES
-    from qupath_her2.runs.plan import find_settings
+    from qupath_her2.batch.kinds import kind_settings
 
-    source = flags["source"]
-    recipe = None
-    if flags["what"] is WhatName.predict:
-        if flags["model"] is None:
-            raise SettingsError("--what predict needs a network: pass --model CKPT.")
-        recipe = RECIPES.get(read_card(flags["model"]).recipe)
-    return find_settings(source.parent if is_manifest(source) else source, flags["config"], recipe=recipe)
+    return kind_settings(flags["source"], flags["what"].value, model=flags["model"], config=flags["config"])
 
 
 def _plan(flags: dict[str, Any]) -> BatchPlan:
-    from qupath_her2.batch.run_batch import plan_batch, plan_embedding
+    from qupath_her2.batch.kinds import plan_kind
+    from qupath_her2.cli.scoring import run_options
 
-    settings = _settings(flags)
     tell = None if flags["progress"] in (ProgressKind.json, ProgressKind.off) else _to_stderr
-    threads = min(flags["workers"], os.cpu_count() or 1)
-    options = _options(flags, settings)
-    if flags["what"] is WhatName.embed:
-        plan = plan_embedding(flags["source"], options, settings, threads=threads, listen=tell)
-    else:
-        what = flags["what"].value
-        plan = plan_batch(flags["source"], options, settings, what=what, threads=threads, listen=tell)
+    plan = plan_kind(
+        flags["source"],
+        flags["what"].value,
+        run_options(out=_output(flags), **{name: flags[name] for name in _OPTIONS}),
+        _settings(flags),
+        model=flags["model"],
+        cells=flags["cells"],
+        threads=min(flags["workers"], os.cpu_count() or 1),
+        listen=tell,
+    )
     for note in plan.notes:
         _to_stderr(note)
     return plan
-
-
-def _options(flags: dict[str, Any], settings: Any) -> RunOptions:
-    from qupath_her2.cli.scoring import run_options
-    from qupath_her2.runs.cell_sources import cell_source
-    from qupath_her2.runs.methods.cells import CellsMethod
-    from qupath_her2.runs.methods.patches import PatchesMethod
-
-    names = (
-        "images",
-        "pixel_size_um",
-        "series",
-        "plane",
-        "find_tumour",
-        "guideline",
-        "geojson",
-        "force",
-        "debug",
-    )
-    shared = {name: flags[name] for name in names}
-    if flags["what"] is WhatName.predict:
-        return run_options(
-            **shared,
-            out=_output(flags),
-            whole_tissue=flags["whole_tissue"] or settings.patches.whole_image,
-            method=PatchesMethod(flags["model"].absolute()),
-        )
-    return run_options(
-        **shared,
-        out=_output(flags),
-        whole_tissue=flags["whole_tissue"],
-        profile=flags["profile"],
-        method=CellsMethod(cell_source(flags["cells"] or settings.cell_source)),
-    )
 
 
 def _executor(flags: dict[str, Any], part: tuple[int, int] | None) -> Executor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -40,8 +39,9 @@ def status(
     """
     from qupath_her2.batch.plan import load_plan
     from qupath_her2.batch.progress import progress_of
+    from qupath_her2.batch.run_batch import batch_folder
 
-    folder = _batch_folder(out)
+    folder = batch_folder(out)
     while True:
         plan = load_plan(folder)
         found = progress_of(plan)
@@ -50,15 +50,6 @@ def status(
         if not watch or not (counts["running"] or counts["waiting"]):
             return EXIT_SOME_FAILED if counts["failed"] else 0
         time.sleep(_WATCH_S)
-
-
-def _batch_folder(out: Path) -> Path:
-    """Return the output folder that was named, or the one in the folder of images that was named."""
-    from qupath_her2.batch.plan import PLAN
-    from qupath_her2.project.folder import OUTPUT_NAME, project_folder
-
-    inside = project_folder(out) / OUTPUT_NAME
-    return inside if not (out / PLAN).is_dir() and (inside / PLAN).is_dir() else out
 
 
 def _say(found: Progress, kind: o.ProgressKind) -> None:

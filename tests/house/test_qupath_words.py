@@ -27,6 +27,7 @@ OUT_OF_REACH = {
     "api/networks.py": "functions for Python",
     "api/tables.py": "functions for Python",
     "batch/finish.py": "batches are run in a terminal",
+    "batch/kinds.py": "batches are run in a terminal",
     "batch/manifest.py": "batches are run in a terminal",
     "batch/plan.py": "batches are run in a terminal",
     "batch/progress.py": "batches are run in a terminal",
