@@ -97,7 +97,7 @@ class JobRunner:
             self._changed.notify()
 
     def cancel(self, identity: str) -> None:
-        """End a running job; its process gives it up at the next tile, or is ended."""
+        """End a running job; its process gives it up at the next tile, or is ended. One that just ended stays so."""
         with self._changed:
             self._cancelled.add(identity)
 
@@ -168,17 +168,21 @@ class JobRunner:
             is_cancelled = job.id in self._cancelled
             self._cancelled.discard(job.id)
         is_given_up = result is None or result.failure == "killed"
-        if is_given_up and is_cancelled:
+        is_busy = result is not None and result.failure == "busy"
+        if is_cancelled and (is_given_up or is_busy):
             self._store.end(job.id, "cancelled", "Cancelled.")
         elif is_given_up:
             # Stopped in order, or a process that the system ended: another try may succeed.
             self._store.put_back(job.id, is_tried=not self._is_stopping)
-        elif result is not None and result.failure == "busy":
+        elif is_busy:
             self._store.put_back(job.id, is_tried=False)
             time.sleep(_BUSY_S)
         elif result is not None:
             state, message, needs = _outcome(result)
             self._store.end(job.id, state, message, needs=needs, run_dir=result.run_dir)
+            with self._changed:
+                # One that came too late: what was finished stays, and the next job is another.
+                self._cancelled.discard(job.id)
         self._live.pop(job.id, None)
 
 

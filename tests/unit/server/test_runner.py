@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from qupath_her2.records import ImageResult
 from qupath_her2.server.job_store import JobStore, StoredJob
 from qupath_her2.server.runner import JobRunner
 from qupath_her2.server.slide_job import SlideJob
@@ -43,8 +45,8 @@ class Queue:
     def _job(self, job: StoredJob) -> SlideJob:
         return SlideJob(job.name, Path(job.slide), Path(job.regions or ""), self.out, job.options)
 
-    def state(self) -> str:
-        found = self.store.get(self.job.id)
+    def state(self, identity: str | None = None) -> str:
+        found = self.store.get(identity or self.job.id)
         assert found is not None
         return found.state
 
@@ -74,6 +76,46 @@ def test_a_cancel_ends_the_work_and_the_worker_stays_for_the_next(tmp_path: Path
     finally:
         queue.runner.stop()
     assert queue.runner.pids() == []
+
+
+@pytest.mark.slow
+def test_a_cancel_that_meets_the_end_of_a_job_leaves_it_done(
+    tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(tmp_path, large)
+    end = queue.store.end
+
+    def end_late(identity: str, *what: Any, **more: Any) -> None:
+        queue.runner.cancel(identity)
+        end(identity, *what, **more)
+
+    monkeypatch.setattr(queue.store, "end", end_late)
+    queue.runner.start()
+    try:
+        until(lambda: queue.state() == "done")
+        again = queue.store.add(
+            name=queue.job.name,
+            verb="score",
+            options={"pixel_size_um": 0.3},
+            slide=large / "large.ome.tif",
+            regions=large / "large.geojson",
+        )
+        queue.runner.wake()
+        # The next job has nothing of it.
+        until(lambda: queue.state(again.id) not in ("waiting", "running"))
+        assert queue.state(again.id) == "done"
+    finally:
+        queue.runner.stop()
+    assert (queue.state(), queue.n_runs() >= 1) == ("done", True)
+
+
+def test_a_cancelled_job_that_another_process_holds_does_not_wait_again(tmp_path: Path, large: Path) -> None:
+    queue = Queue(tmp_path, large)
+    job = queue.store.take()
+    assert job is not None
+    queue.runner.cancel(job.id)
+    queue.runner._end(job, ImageResult(job.id, job.name, "failed", error="held", failure="busy"))
+    assert queue.state() == "cancelled"
 
 
 @pytest.mark.slow
