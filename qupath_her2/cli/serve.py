@@ -99,6 +99,14 @@ Idle = Annotated[
         help="Free the memory of models after so many minutes without work.",
     ),
 ]
+EndWhenIdle = Annotated[
+    bool,
+    typer.Option(
+        "--end-when-idle",
+        rich_help_panel=_LIMITS,
+        help="End after the same time without a call or a job, as a service does that QuPath started.",
+    ),
+]
 Threads = Annotated[
     int,
     typer.Option("--threads", metavar="N", min=1, rich_help_panel=_LIMITS, help="Threads for each slide."),
@@ -119,6 +127,7 @@ def serve(
     max_upload_gb: MaxUpload = 20.0,
     max_waiting: MaxWaiting = 20,
     idle_minutes: Idle = 30.0,
+    end_when_idle: EndWhenIdle = False,
     workers: o.Workers = 1,
     threads: Threads = 1,
     config: o.Config = None,
@@ -154,6 +163,7 @@ def serve(
             max_upload_gb=max_upload_gb,
             max_waiting=max_waiting,
             idle_minutes=idle_minutes,
+            ends_when_idle=end_when_idle,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
             accepts_plain_http=accept_plain_http,

@@ -15,6 +15,7 @@ from qupath_her2.server import fields, jobs
 from qupath_her2.server.access import AccessCheck, allowed_hosts
 from qupath_her2.server.choices import choices_router
 from qupath_her2.server.deep_zoom import deep_zoom_router
+from qupath_her2.server.idleness import CallWatch
 from qupath_her2.server.networks import networks_router
 from qupath_her2.server.page_files import page_router
 from qupath_her2.server.problems import PROBLEMS, Problem, answer_problems
@@ -74,6 +75,8 @@ def create_app(service: Service, port: int) -> FastAPI:
         # For the description of the API alone: `AccessCheck` has asked for the token by then.
         app.include_router(router, dependencies=[Depends(HTTPBearer(auto_error=False))])
     app.include_router(page_router())
+    # Inside the check: who has no token keeps no service alive.
+    app.add_middleware(CallWatch, last=service.last_call)
     app.add_middleware(
         AccessCheck,
         token=service.token,

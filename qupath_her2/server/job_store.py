@@ -183,6 +183,12 @@ class JobStore:
         with self._lock:
             return int(self._base.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'").fetchone()[0])
 
+    def n_unfinished(self) -> int:
+        """Return how many jobs wait or run."""
+        with self._lock:
+            states = "SELECT count(*) FROM jobs WHERE state IN ('waiting', 'running')"
+            return int(self._base.execute(states).fetchone()[0])
+
     def uploads(self) -> set[str]:
         """Return the folders below ``uploads`` that some job needs."""
         with self._lock:

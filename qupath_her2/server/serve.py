@@ -50,9 +50,15 @@ class _Server(uvicorn.Server):
         self._service.is_stopping = True
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end, asked ten times a second."""
+        if self._service.settings.ends_when_idle and self._service.is_idle():
+            self._service.is_stopping = self.should_exit = True
+        return await super().on_tick(counter)
+
 
 def serve(settings: ServiceSettings, tell: Callable[[RunningService, bool], None]) -> bool:
-    """Serve until a signal asks to end.
+    """Serve until a signal asks to end, or until nobody calls any more where the settings say so.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from fastapi import Request
 
 from qupath_her2.server.deep_zoom import SlideViews
 from qupath_her2.server.field_runner import FieldRunner
+from qupath_her2.server.idleness import LastCall
 from qupath_her2.server.job_files import JobFiles
 from qupath_her2.server.job_store import JobStore, new_id
 from qupath_her2.server.networks import checkpoint_of
@@ -55,6 +56,7 @@ class Service:
         self.views = SlideViews(self.job_files)
         self.runs = StoredRuns()
         self.is_stopping = False
+        self.last_call = LastCall()
         self._n_receiving = 0
         self.runner = JobRunner(
             self.store,
@@ -114,6 +116,11 @@ class Service:
         self.fields.stop()
         self.views.close()
         self.store.close()
+
+    def is_idle(self) -> bool:
+        """Return whether nobody has called for the time of the settings, and no job is left to do."""
+        is_quiet = self.last_call.idle_s() > 60 * self.settings.idle_minutes
+        return is_quiet and not self.store.n_unfinished()
 
     def job(self, identity: str) -> StoredJob:
         """Return a job; Problem 404 where there is none."""

@@ -46,6 +46,8 @@ class ServiceSettings:
         Jobs that may wait; further ones are told when to come again.
     idle_minutes
         Worker processes, and the networks they hold, end after so many minutes without work.
+    ends_when_idle
+        The service ends after the same time without a call or a job.
     tls_certificate, tls_key
         PEM files for HTTPS.
     accepts_plain_http
@@ -64,6 +66,7 @@ class ServiceSettings:
     max_upload_gb: float = 20.0
     max_waiting: int = 20
     idle_minutes: float = 30.0
+    ends_when_idle: bool = False
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     accepts_plain_http: bool = False

@@ -24,8 +24,10 @@ def test_jobs_are_taken_in_their_order_and_listed_newest_first(store: JobStore) 
     assert store.n_waiting() == 2
     taken = store.take()
     assert taken is not None
+    assert (store.n_waiting(), store.n_unfinished()) == (1, 2)
     assert (taken.id, taken.state, taken.options) == (first.id, "running", {"pixel_size_um": 0.25})
     store.end(first.id, "refused", "No pixel size.", needs=("pixel_size_um",))
+    assert store.n_unfinished() == 1
     ended = store.get(first.id)
     assert ended is not None
     assert (ended.state, ended.needs, ended.started is None, ended.ended is None) == (

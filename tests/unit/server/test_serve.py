@@ -98,6 +98,19 @@ def test_a_second_start_finds_the_first(
     assert find_service(tmp_path) == service
 
 
+def test_it_ends_by_itself_when_nobody_calls(tmp_path: Path) -> None:
+    process, service = start(tmp_path, "--end-when-idle", "--idle-minutes", "0.05")
+    with process:
+        with client(service) as http:
+            for _ in range(5):
+                time.sleep(1)
+                assert http.get("/api/v1/jobs").status_code == 200
+        said, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not (tmp_path / "service.json").exists()
+
+
 def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
