@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -30,6 +31,7 @@ __all__ = [
     "PixelSize",
     "Progress",
     "ProgressKind",
+    "Region",
     "Plane",
     "Project",
     "Ranges",
@@ -131,6 +133,16 @@ FindTumour = Annotated[
         help="Search images without a tumour region for tumour, and score what is found. The result says that nobody "
         "confirmed it; benign ducts and carcinoma in situ cannot be told from invasive carcinoma. To look at the "
         "regions before they are scored: qupath-her2 propose.",
+    ),
+]
+Region = Annotated[
+    UUID | None,
+    typer.Option(
+        "--region",
+        metavar="UUID",
+        rich_help_panel=_WHAT,
+        help="Score this annotation of an image alone, whatever its class; its UUID is in the region file. Results go "
+        "to her2/fields/UUID, and the score of the image stays.",
     ),
 ]
 PixelSize = Annotated[

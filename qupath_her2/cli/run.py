@@ -25,6 +25,7 @@ def run(
     plane: o.Plane = None,
     whole_tissue: o.WholeTissue = False,
     find_tumour: o.FindTumour = False,
+    region: o.Region = None,
     cells: o.Cells = None,
     method: o.Method = o.MethodName.cells,
     keep_controls: o.KeepControls = False,
@@ -68,22 +69,26 @@ def run(
 
     qupath-her2 run study --profile auto
 
+    qupath-her2 run study --images case04 --region 0f4df1a6-7b54-4a3b-9a86-0d6f2c1c7b11
+
     qupath-her2 run study --method indicators --tumour-from study/her2/models/tumour-resnet34/best
     """
     from qupath_her2.cli.pull_push import pull_and_push
     from qupath_her2.cli.scoring import run_folder, run_options
-    from qupath_her2.runs.plan import find_settings
+    from qupath_her2.project.exchange.images import field_folder
+    from qupath_her2.runs.plan import exchange_folder, find_settings
 
     recipe = tumour_recipe(tumour_from, method)
     settings = find_settings(folder, config, recipe=recipe)
     chosen = run_options(
         images=images,
-        out=out,
+        out=out if region is None else field_folder(exchange_folder(folder, out), region),
         pixel_size_um=pixel_size_um,
         series=series,
         plane=plane,
         whole_tissue=whole_tissue,
         find_tumour=find_tumour,
+        region=region,
         method=_by_cells(cells or settings.cell_source)
         if method is o.MethodName.cells
         else _by_indicators(cells, tumour_from, keep_controls, ranges, accept_ranges),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
+from qupath_her2.errors import RegionFileError
 from qupath_her2.project.class_names import ClassNames
 from qupath_her2.project.drawn_xml.aperio import read_aperio_regions
 from qupath_her2.project.drawn_xml.ndpa import read_ndpa_regions
@@ -36,7 +38,9 @@ class DrawnImage(Protocol):
     def height(self) -> int: ...  # noqa: D102
 
 
-def read_region_file(path: Path, image: DrawnImage, *, class_names: ClassNames | None = None) -> RegionFile:
+def read_region_file(
+    path: Path, image: DrawnImage, *, class_names: ClassNames | None = None, only: UUID | None = None
+) -> RegionFile:
     """Read the region file of an open image.
 
     Parameters
@@ -47,6 +51,8 @@ def read_region_file(path: Path, image: DrawnImage, *, class_names: ClassNames |
         The image that it was drawn on.
     class_names
         Class names by role; None for the defaults of `ClassNames`.
+    only
+        UUID of the one annotation of a GeoJSON file that is asked for, see `geojson.regions.parse_regions`.
 
     Returns
     -------
@@ -56,10 +62,16 @@ def read_region_file(path: Path, image: DrawnImage, *, class_names: ClassNames |
     Raises
     ------
     RegionFileError
-        The file as a whole cannot be read.
+        The file as a whole cannot be read, or holds no usable annotation `only`.
     """
     width, height = image.width, image.height
     ending = path.suffix.casefold()
+    if only is not None:
+        found = read_regions(path, image_width=width, image_height=height, class_names=class_names, only=only)
+        if found.selected is None:
+            why = next((bad.reason for bad in found.quarantined if bad.id == str(only)), "is not in it")
+            raise RegionFileError(f"The annotation {only} of '{path.name}' cannot be scored: it {why}.")
+        return found
     if ending == ".xml":
         return read_aperio_regions(path, image_width=width, image_height=height, class_names=class_names)
     if ending == ".ndpa":

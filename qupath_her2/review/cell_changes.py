@@ -12,6 +12,7 @@ import shapely
 from qupath_her2.cells.existing_cells import ring_centroid
 from qupath_her2.project.exchange.cell_files import read_cells
 from qupath_her2.project.exchange.image_ids import image_folder
+from qupath_her2.project.exchange.images import FIELDS
 from qupath_her2.project.exchange.runs import current_run, read_record
 from qupath_her2.provenance import run_key_of
 from qupath_her2.records import NOT_MEASURED, CellTable
@@ -31,7 +32,7 @@ _SHIFT_PX = 0.5
 
 
 class WrittenCells:
-    """Cells of all finished runs of an image, read when they are asked for.
+    """Cells of all finished runs of an image and of its fields, read when they are asked for.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ class WrittenCells:
         folder = image_folder(her2, image)
         current = current_run(her2, image)
         others = sorted(path.parent for path in folder.glob("*/run.json") if path.parent != current)
+        # Cells of an annotation that was scored by itself are corrected in the same image.
+        others += sorted(path.parent for path in her2.glob(f"{FIELDS}/*/results/{image}/*/run.json"))
         # The current run first: most cells that people look at are its own.
         self._runs = ([] if current is None else [current]) + [
             path for path in others if path.suffix != ".tmp"

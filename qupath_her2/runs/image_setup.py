@@ -88,6 +88,7 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs, *, tissue: Tissue 
         *_scale_note(job, inputs),
         *_anisotropy_warning(slide),
         *_overlap_warning(inputs),
+        *_selection_warning(inputs),
     )
     # Said on every way out, refusals included: what was set aside may be the very region that is missing.
     context = context.warned(*_file_warnings(inputs.region_file), *core_warnings(inputs))
@@ -125,6 +126,15 @@ def _anisotropy_warning(slide: Slide) -> list[str]:
         f"Pixels are not square ({x:g} x {y:g} µm); lengths are measured with their mean, {mean:g} µm, and are off by "
         f"up to {max(x, y) / mean - 1:.0%}. Resample the image to square pixels."
     ]
+
+
+def _selection_warning(inputs: Inputs) -> list[str]:
+    """Return a sentence where only a part of the region that was asked for is scored."""
+    selected = inputs.region_file.selected
+    scored = [region for region in inputs.regions if selected is not None and region.uuid == selected.uuid]
+    if selected is None or not scored or scored[0].geometry.area >= selected.geometry.area:
+        return []
+    return ["Of the selection, the part that is drawn as tumour was scored."]
 
 
 def _overlap_warning(inputs: Inputs) -> list[str]:

@@ -68,7 +68,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     # A drawn region always wins over --whole-tissue, so that a project may be half annotated.
     has_tumour = any(region.role == "tumour" for region in regions)
     # Tumour drawn outside all cores is a mistake to point out, no reason to score the glass between the cores.
-    wants_tissue = (job.options.whole_tissue or job.searches_tumour) and not found.cores
+    wants_tissue = (job.options.whole_tissue or job.searches_tumour) and not (found.cores or found.selected)
     whole_tissue = (wants_tissue or finds_tumour) and not has_tumour
     # Cores in which nobody drew tumour are searched one by one, and stay the regions of the result.
     is_drawn = any(region.role == "tumour" for region in found.regions)
@@ -78,7 +78,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
     fingerprint = image_fingerprint(job.ref.path)
     measurement_hash = input_hash(
         # As drawn, before cores are cut or roles removed: those steps follow from the settings below.
-        (*found.regions, *found.cores, *deleted),
+        (*found.drawn, *deleted),
         settings={
             "method": job.method.name,
             "whole_tissue": whole_tissue,
@@ -110,7 +110,7 @@ def gather_inputs(job: ScoreJob, slide: Slide) -> Inputs:
             "" if corrections is None else corrections.digest,
         ),
         measurement_hash=measurement_hash,
-        outlines_hash=outlines_hash((*found.regions, *found.cores)),
+        outlines_hash=outlines_hash(found.drawn),
         card=card,
         corrections=corrections,
         empty_cores=() if finds_tumour else _empty_cores(found, regions),
@@ -123,6 +123,8 @@ def _regions_in_use(
     job: ScoreJob, found: RegionFile, card: ModelCard | None
 ) -> tuple[tuple[Region, ...], bool]:
     """Return the regions in use, and whether the method searches all tissue, whatever tumour was drawn."""
+    if found.selected is not None:
+        return _selected_regions(found, found.selected), False
     if job.method.tumour_search == "always":
         # Cores are tissue as well, and proposals do not repeat what is drawn already.
         return tuple(replace(r, role="ignore") if r.role == "tumour" else r for r in found.regions), True
@@ -145,11 +147,13 @@ def _empty_cores(found: RegionFile, regions: tuple[Region, ...]) -> tuple[Region
 
 
 def _choices(job: ScoreJob) -> dict[str, Any]:
-    """Return picture, plane and profile for the input hash, where they were chosen: other results keep their hash."""
+    """Return picture, plane, region and profile for the input hash where they were chosen: others keep their hash."""
     # The file, and so its fingerprint, is the same for all of its pictures.
     chosen: dict[str, Any] = {
         key: step[key] for step in job.ref.chain for key in ("series", "plane") if key in step
     }
+    if job.options.region is not None:
+        chosen["region"] = str(job.options.region)
     return (
         chosen if job.profile is None else {**chosen, "profile": [job.profile.digest, job.profile.sentence]}
     )
@@ -269,7 +273,7 @@ def _region_file(job: ScoreJob, slide: Slide) -> RegionFile:
         raise RegionFileError(
             f"The region file '{path}' of image '{job.name}' does not exist any more. Export the regions again."
         )
-    found = read_region_file(path, slide, class_names=job.settings.regions)
+    found = read_region_file(path, slide, class_names=job.settings.regions, only=job.options.region)
     cells_path = path.with_name(f"{job.image}.cells.npz")
     if not job.method.uses_existing_cells or found.existing_cells is not None or not cells_path.is_file():
         return found
@@ -337,6 +341,16 @@ def core_regions(found: RegionFile) -> tuple[Region, ...]:
         if not shape.is_empty:
             cores.append(replace(core, geometry=shape, role="tumour"))
     return (*cores, *others)
+
+
+def _selected_regions(found: RegionFile, selected: Region) -> tuple[Region, ...]:
+    """Return the region that was asked for like a TMA core: of one that is no tumour, the tumour drawn in it."""
+    tumour = [region.geometry for region in found.regions if region.role == "tumour"]
+    # Outlines that only touch share no point that could be scored.
+    if selected.role == "tumour" or not any(shape.intersection(selected.geometry).area for shape in tumour):
+        # Its own class, or the person who asks, says what it is.
+        found = replace(found, regions=tuple(one for one in found.regions if one.role != "tumour"))
+    return core_regions(replace(found, cores=(selected,)))
 
 
 def _without_overlaps(regions: tuple[Region, ...]) -> tuple[Region, ...]:

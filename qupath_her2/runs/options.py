@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from uuid import UUID
 
 from qupath_her2.config import Settings
 from qupath_her2.errors import SettingsError
@@ -37,6 +38,8 @@ class RunOptions:
         Score all tissue where there is no tumour region.
     find_tumour
         Search the tissue for tumour where there is no tumour region, and score what is found.
+    region
+        The annotation that is scored, alone and whatever its class; None scores the tumour regions.
     profile
         Name or file of a profile of cut-points, ``auto``, or ``none``; None takes what the settings say.
     guideline
@@ -62,6 +65,7 @@ class RunOptions:
     plane: int | None = None
     whole_tissue: bool = False
     find_tumour: bool = False
+    region: UUID | None = None
     profile: str | None = None
     guideline: str | None = None
     site: Literal["breast", "gastric"] | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qupath_her2.config import SETTINGS_FILE, Settings, load_settings
 from qupath_her2.errors import Her2Error, SettingsError
 from qupath_her2.project.cases import read_cases, unmatched_cases
+from qupath_her2.project.exchange.images import exchange_root, field_folder
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.project.folder import (
     OUTPUT_NAME,
@@ -238,7 +239,7 @@ def plan_jobs(
     options.check_search()
     method = options.method
     method.check()
-    out = exchange_folder(folder, options.out)
+    out = _results_folder(folder, options)
     # A classifier may be trained on any stain; the other methods need haematoxylin and DAB.
     known = with_known_type if method.is_ihc_only else _as_it_is
     choice = settings.images.with_flags(options.series, options.plane)
@@ -246,8 +247,8 @@ def plan_jobs(
 
     @functools.cache
     def everything() -> list[SlideRef]:
-        # A folder of thousands is not searched twice, and not at all where it is not needed.
-        if not options.images:
+        # Not needed: no search of thousands twice, and none for a region, which takes the vectors of its own slide.
+        if not options.images or options.region is not None:
             return chosen
         # The flags choose for the images of this run; others keep what the settings say.
         own = {ref.id: ref for ref in chosen}
@@ -340,6 +341,12 @@ def _unknown_choices(choice: ImageSettings, everything: Callable[[], list[SlideR
 def check_guideline(options: RunOptions, settings: Settings) -> None:
     """Raise SettingsError for an unknown guideline, once instead of for each image."""
     guideline_for(CaseInfo(), options.guideline or settings.scoring.guideline)
+
+
+def _results_folder(folder: Path, options: RunOptions) -> Path:
+    out = exchange_folder(folder, options.out)
+    # Wherever it is asked for: the score of a region must never become the current score of its image.
+    return out if options.region is None else field_folder(exchange_root(out), options.region)
 
 
 def _check_writable(out: Path) -> None:

@@ -71,7 +71,7 @@ def planned_stains(
     method = options.method
     # A network that finds the tumour itself scores images without a drawn one.
     card = method.card()
-    whole_tissue = options.whole_tissue or options.searches_tumour(settings)
+    whole_tissue = options.whole_tissue or options.searches_tumour(settings) or options.region is not None
     whole_tissue = whole_tissue or (card is not None and card.task == "tumour")
     probes = {} if probe is None else probe(_as_scored(everything(), options), settings, whole_tissue)
     known = {ref.id: _known_stains(ref, settings) for ref in refs} if method.is_ihc_only else {}

@@ -11,9 +11,11 @@ Unknown members are ignored. Only ``groovy/lib/Her2Export.groovy`` writes it.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -25,10 +27,12 @@ from qupath_her2.records import CHOSEN_FOR_IMAGE, GUIDELINE_KEY, CaseInfo, Refus
 __all__ = [
     "IMAGES_FORMAT",
     "CONTROLS",
+    "FIELDS",
     "INDICATORS",
     "PREDICTIONS",
     "PROPOSALS",
     "exchange_root",
+    "field_folder",
     "read_images",
     "read_metadata",
 ]
@@ -36,6 +40,7 @@ __all__ = [
 IMAGES_FORMAT = 1
 #: Largest coordinate of a crop, px: QuPath's own coordinates are 32-bit integers.
 _MAX_SIDE = 2**31
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Subfolder of the exchange folder for predictions of networks, with the same layout of ``results``.
 PREDICTIONS = "predictions"
 #: The same for tumour regions that the program proposes.
@@ -44,16 +49,25 @@ PROPOSALS = "proposals"
 INDICATORS = "indicators"
 #: The same for control tissue that was measured to calibrate by it.
 CONTROLS = "controls"
+#: The same for annotations that were scored by themselves, a folder for each, named by its UUID.
+FIELDS = "fields"
 
 
 def exchange_root(her2: Path) -> Path:
     """Return the exchange folder that has the images and regions: ``her2`` for ``her2/predictions``.
 
-    Predictions of networks and proposed regions are kept apart from scores, so that none replaces another in QuPath;
-    so are indicators measured for their ranges, and control tissue.
+    Predictions of networks, proposed regions and fields are kept apart from scores, so that none replaces another in
+    QuPath; so are indicators measured for their ranges, and control tissue.
     """
+    if her2.absolute().parent.name == FIELDS and _UUID.fullmatch(her2.name):
+        return her2.absolute().parents[1]
     is_part = her2.name in (PREDICTIONS, PROPOSALS, INDICATORS, CONTROLS)
     return her2.absolute().parent if is_part else her2
+
+
+def field_folder(her2: Path, region: UUID) -> Path:
+    """Return the folder of an annotation that is scored by itself."""
+    return her2 / FIELDS / str(region)
 
 
 def read_images(her2: Path) -> list[SlideRef]:

@@ -104,6 +104,8 @@ class RegionFile:
         Annotations quarantined because they have no class.
     proposals
         Annotations of the class ``Tumor?``, by whomever; their `role` is ``other``.
+    selected
+        The annotation or TMA core that was asked for by its UUID; None where none was.
     """
 
     regions: tuple[Region, ...] = ()
@@ -116,10 +118,21 @@ class RegionFile:
     missing_cores: tuple[Region, ...] = ()
     n_unclassified: int = 0
     proposals: tuple[Region, ...] = ()
+    selected: Region | None = None
+
+    @property
+    def drawn(self) -> tuple[Region, ...]:
+        """Everything that decides which points are scored, as it was drawn."""
+        return (*self.regions, *self.cores, *(() if self.selected is None else (self.selected,)))
 
 
 def read_regions(
-    path: Path, *, image_width: int, image_height: int, class_names: ClassNames | None = None
+    path: Path,
+    *,
+    image_width: int,
+    image_height: int,
+    class_names: ClassNames | None = None,
+    only: UUID | None = None,
 ) -> RegionFile:
     """Read a GeoJSON file written by QuPath 0.2 to 0.7, TIAToolbox or any other program.
 
@@ -131,6 +144,8 @@ def read_regions(
         Size of level 0 of the image as QuPath shows it, in pixels.
     class_names
         Class names by role; None for the defaults of `ClassNames`.
+    only
+        As for `parse_regions`.
 
     Returns
     -------
@@ -144,7 +159,7 @@ def read_regions(
     """
     features, problem = top_level_features(load_json(path), path.name)
     frame = Frame(image_width, image_height)
-    return parse_regions(features, frame, class_names or ClassNames(), file_problem=problem)
+    return parse_regions(features, frame, class_names or ClassNames(), file_problem=problem, only=only)
 
 
 @dataclass(slots=True)
@@ -155,10 +170,12 @@ class _FeatureSorter:
     names: ClassNames
     file_problem: str | None
     origin: FeatureOrigin
+    only: UUID | None = None
     regions: list[Region] = field(default_factory=list)
     quarantined: list[QuarantinedFeature] = field(default_factory=list)
     labels: list[Region] = field(default_factory=list)
     proposals: list[Region] = field(default_factory=list)
+    selected: Region | None = None
     cores: list[Region] = field(default_factory=list)
     missing_cores: list[Region] = field(default_factory=list)
     cells: CellCollector = field(default_factory=CellCollector)
@@ -248,8 +265,12 @@ class _FeatureSorter:
         is_plain = feature.object_type == "annotation" and not is_label
         role: RegionRole = class_role(feature.class_name, self.names) if is_plain else "other"
         region = Region(uuid, shape, role, feature.class_name, feature.name, feature.is_locked)
+        if uuid == self.only:
+            self.selected = region
+        elif self.only is not None:
+            self.regions += [region] if role != "other" else []
         # Callers decide on cores: the frame of the annotations inside, or a region if there are none.
-        if feature.object_type == "tma_core":
+        elif feature.object_type == "tma_core":
             (self.missing_cores if feature.is_missing else self.cores).append(region)
         elif is_label:
             self.labels.append(region)
@@ -308,6 +329,7 @@ class _FeatureSorter:
             missing_cores=tuple(self.missing_cores),
             n_unclassified=sum(bad.reason == self.origin.no_class for bad in self.quarantined),
             proposals=tuple(self.proposals),
+            selected=self.selected,
         )
 
 
@@ -341,6 +363,7 @@ def parse_regions(
     *,
     file_problem: str | None = None,
     origin: FeatureOrigin | None = None,
+    only: UUID | None = None,
 ) -> RegionFile:
     """Sort features parsed from JSON by kind; never raises, whatever they contain.
 
@@ -356,6 +379,9 @@ def parse_regions(
         Reason to quarantine all of them (a map projection), None if there is none.
     origin
         The program that drew them; None for QuPath.
+    only
+        UUID of the one annotation or TMA core that is asked for, whatever its class: of the others, those are kept
+        whose roles decide on points. None where all are.
 
     Returns
     -------
@@ -364,7 +390,7 @@ def parse_regions(
     """
     origin = origin or FeatureOrigin()
     frame = replace(frame, is_pixels=origin.is_pixels or _beyond_degrees(features))
-    sorter = _FeatureSorter(frame, names, file_problem, origin)
+    sorter = _FeatureSorter(frame, names, file_problem, origin, only)
     for index, raw, problem in iterate_features(features):
         sorter.add(index, raw, problem)
     return sorter.result()

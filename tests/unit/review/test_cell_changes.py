@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import numpy as np
 
 from qupath_her2.project.exchange.correction_files import (
@@ -10,6 +12,7 @@ from qupath_her2.project.exchange.correction_files import (
     corrections_path,
     read_corrections,
 )
+from qupath_her2.project.exchange.images import field_folder
 from qupath_her2.review.cell_changes import WrittenCells, cell_changes
 from tests.helpers.reviewed_project import reviewed_image
 
@@ -36,6 +39,16 @@ def test_reclassified_deleted_and_shifted_cells_have_their_uuid_and_class(tmp_pa
     assert all(one.run == image.table.uuid.tobytes().hex()[13:16] or one.run for one in changes)
 
 
+def test_cells_of_an_annotation_that_was_scored_by_itself_are_found_too(tmp_path):
+    image = reviewed_image(tmp_path / "her2")
+    image.correct({3: "Tumor: 2+"}, (9,))
+    changes, _ = found(image)
+    field = field_folder(image.her2, UUID(int=7)) / "results"
+    field.parent.mkdir(parents=True)
+    (image.her2 / "results").rename(field)
+    assert found(image) == (changes, [])
+
+
 def test_nobody_corrected_anything(tmp_path):
     assert found(reviewed_image(tmp_path / "her2")) == ([], [])
 
@@ -56,16 +69,12 @@ def test_cells_of_no_run_are_kept_by_place_and_said(tmp_path):
 
 def test_an_existing_cell_is_found_by_its_uuid(tmp_path):
     image = reviewed_image(tmp_path / "her2")
-    from uuid import UUID
-
     corrections = CellCorrections(existing={UUID(image.uuid(5)): "Tumor: 3+"})
     (change,), notes = cell_changes(image.image, corrections, WrittenCells(image.her2, image.image))
     assert (change.before, change.after, change.x, notes) == ("Tumor: 1+", "Tumor: 3+", "105.00", [])
 
 
 def test_a_deleted_cell_is_known_by_its_uuid_even_where_its_outline_is_in_no_run(tmp_path):
-    from uuid import UUID
-
     image = reviewed_image(tmp_path / "her2")
     ring = np.array([[900, 900], [910, 900], [910, 910]], float)
     gone = UUID("51504845-5232-8fff-bfff-ffff00000001")

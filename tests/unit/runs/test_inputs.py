@@ -249,3 +249,47 @@ def test_proposing_searches_around_what_is_drawn(project: Path) -> None:
     assert found.find_tumour
     assert found.whole_tissue
     assert {region.role for region in found.regions} == {"ignore"}
+
+
+@pytest.mark.parametrize(
+    ("selected", "class_name", "scored_px2"),
+    [
+        # Of a rectangle across a drawn tumour, the tumour in it, without the stroma in that.
+        ((0, 0, 300, 200), None, 100 * 200 - 20 * 20),
+        ((0, 0, 300, 200), "In situ", 100 * 200 - 20 * 20),
+        # One beside it, or in the middle of stroma, is what the person who asks says it is.
+        ((0, 0, 200, 200), None, 200 * 200),
+        ((5, 5, 15, 15), None, 100),
+        ((0, 0, 300, 200), "Tumor", 300 * 200),
+    ],
+)
+def test_a_region_that_is_asked_for_is_scored_alone(
+    project: Path, selected: tuple[int, int, int, int], class_name: str | None, scored_px2: float
+) -> None:
+    wanted = UUID("5ad4b1f0-6c0b-4d0e-9a61-3f6f0f5c1a2b")
+    features = [
+        {
+            "type": "Feature",
+            **({"id": str(wanted)} if name == class_name and box == selected else {}),
+            "geometry": shapely.geometry.mapping(shapely.box(*box)),
+            "properties": {
+                "objectType": "annotation",
+                **({} if name is None else {"classification": {"name": name}}),
+            },
+        }
+        for name, box in (
+            ("Tumor", (200, 0, 400, 400)),
+            ("Stroma", (220, 20, 240, 40)),
+            (class_name, selected),
+        )
+    ]
+    (project / "strong.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    job = job_of(project, region=wanted)
+    assert job.out == project / "her2" / "fields" / str(wanted)
+    found = gather(job)
+    tumour = [region for region in found.regions if region.role == "tumour"]
+    assert [(region.uuid, region.geometry.area) for region in tumour] == [(wanted, scored_px2)]
+    assert found.region_file.quarantined == ()
+    assert found.hash != gather(job_of(project)).hash
+    with pytest.raises(RegionFileError, match="is not in it"):
+        gather(job_of(project, region=UUID(int=7)))

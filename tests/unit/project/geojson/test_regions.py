@@ -232,6 +232,34 @@ def test_slight_self_crossing_is_repaired() -> None:
     assert "repaired" in found.notes[0]
 
 
+def test_one_annotation_is_asked_for_with_the_regions_that_decide_on_its_points() -> None:
+    def named(uuid: str, *names: str, kind: str = "annotation") -> dict:
+        classes = {"classification": {"names": list(names)}} if names else {}
+        side = 100 + int(uuid[0], 16)
+        return feature(square(side=side), id=uuid, properties={"objectType": kind, **classes})
+
+    plain, tumour, in_situ, stroma, label, proposed, core = (f"{n}{ID[1:]}" for n in "1234567")
+    features = [
+        named(plain),
+        named(tumour, "Tumor"),
+        named(in_situ, "In situ"),
+        named(stroma, "Stroma"),
+        named(label, "Tumor", "3+"),
+        named(proposed, "Tumor?"),
+        named(core, kind="tmaCore"),
+    ]
+    for wanted in (plain, tumour, in_situ, label, proposed, core):
+        found = parse_regions(features, FRAME, ClassNames(), only=UUID(wanted))
+        assert found.selected is not None
+        assert str(found.selected.uuid) == wanted
+        roles = {str(region.uuid): region.role for region in found.regions}
+        known = {tumour: "tumour", in_situ: "in_situ", stroma: "stroma"}
+        assert roles == {uuid: role for uuid, role in known.items() if uuid != wanted}
+        assert (found.cores, found.quarantined, found.proposals, found.labels) == ((), (), (), ())
+        assert set(found.drawn) == {*found.regions, found.selected}
+    assert parse_regions(features, FRAME, ClassNames(), only=UUID(int=7)).selected is None
+
+
 @given(st.floats(-2000, 6000), st.floats(-2000, 6000), st.floats(1, 3000))
 def test_clipping_keeps_the_part_inside_the_image(x: float, y: float, side: float) -> None:
     found = parse(feature(square(round(x), round(y), side)))
