@@ -44,11 +44,13 @@ class Her2CellColumns {
         }
     }
 
-    /** The cells of an image that HER2 has measured. */
+    /** The cells of an image that HER2 has measured, without those of selections that were scored by themselves. */
     static Her2CellColumns of(ImageData<?> image) {
+        Set<UUID> fields = Her2ImageProperties.fields(image)
         List<PathObject> found = new ArrayList<PathObject>()
         for (PathObject cell : image.getHierarchy().getDetectionObjects())
-            if (!cell.isTile() && cell.getMeasurementList().containsKey(DENSITY))
+            if (!cell.isTile() && cell.getMeasurementList().containsKey(DENSITY) &&
+                    (fields.isEmpty() || !fields.contains(cell.getParent()?.getID())))
                 found.add(cell)
         return new Her2CellColumns(found)
     }

@@ -187,7 +187,7 @@ class Her2Changes {
             String[] names = plan.kind.names(list.getMeasurementNames()) as String[]
             rememberMeasurements(list, names)
             list.removeMeasurements(names)
-            if (plan.kind.isScore() && !object.isDetection())
+            if (plan.kind.hasScores() && !object.isDetection())
                 setGuideline(object, null)
         }
     }
@@ -225,7 +225,7 @@ class Her2Changes {
             for (Map.Entry<String, Double> value : plan.result.regions[i].measurements.entrySet())
                 list.put(value.key, value.value)
             list.close()
-            if (plan.kind.isScore())
+            if (plan.kind.hasScores())
                 setGuideline(parents[i], plan.result.guideline())
         }
         if (plan.existing.classified.isEmpty())

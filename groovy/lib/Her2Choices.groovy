@@ -122,6 +122,11 @@ class Her2Choices {
         return words
     }
 
+    /** The same for one selected annotation, whatever else is drawn. */
+    List<String> selectionArguments() {
+        return scoreArguments() - regionArguments("score")
+    }
+
     /** `whole-tissue` or `find-tumour`, or nothing where the drawn regions count. */
     List<String> regionArguments(String dialog) {
         String regions = get(dialog, "regions")

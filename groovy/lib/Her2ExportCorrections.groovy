@@ -19,6 +19,18 @@ class Her2ExportCorrections {
 
     /** A feature collection in UTF-8; null if nobody changed a cell. */
     static byte[] bytes(ImageData<?> image, File her2, String imageId) {
+        List<String> lines = linesOf(image, her2, imageId)
+        for (UUID field : Her2ImageProperties.fields(image))
+            lines.addAll(linesOf(image, Her2ResultKind.field(her2, field), imageId))
+        if (lines.isEmpty())
+            return null
+        lines.sort()
+        return "{\"features\":[\n${lines.join(',\n')}\n],\"type\":\"FeatureCollection\"}\n".toString()
+            .getBytes(StandardCharsets.UTF_8)
+    }
+
+    /** The changes in the cells of one kind of scores, a line each. */
+    private static List<String> linesOf(ImageData<?> image, File her2, String imageId) {
         Her2Plan plan = Her2Plan.corrections(image, her2, imageId)
         Her2WrittenOutlines written = new Her2WrittenOutlines(her2, imageId)
         List<String> lines = []
@@ -28,11 +40,7 @@ class Her2ExportCorrections {
             lines.add(feature(null, cell.getID(), reclassified(cell)))
         for (float[] ring : plan.cells.deleted)
             lines.add(feature(ring, written.idOf(ring), "\"change\":\"deleted\""))
-        if (lines.isEmpty())
-            return null
-        lines.sort()
-        return "{\"features\":[\n${lines.join(',\n')}\n],\"type\":\"FeatureCollection\"}\n".toString()
-            .getBytes(StandardCharsets.UTF_8)
+        return lines
     }
 
     private static String reclassified(PathObject cell) {

@@ -24,6 +24,8 @@ class Her2ImageProperties {
     List<float[]> deleted = []
     /** Outlines likewise: a new patch whose centre lies in one is not added. */
     List<float[]> deletedPatches = []
+    /** Properties of fields that a score of the image replaces. */
+    private List<String> replaced = []
 
     Her2ImageProperties(Her2ResultKind kind) {
         this.kind = kind
@@ -31,17 +33,35 @@ class Her2ImageProperties {
 
     /** Whether an image has a result of ours of any kind. */
     static boolean isOfAny(ImageData<?> image) {
-        return Her2ResultKind.ALL.any { Her2ResultKind kind -> image.getProperty(kind.property(RUN)) != null }
+        return Her2ResultKind.ALL.any { Her2ResultKind kind -> image.getProperty(kind.property(RUN)) != null } ||
+            !fieldKeys(image).isEmpty()
+    }
+
+    /** The annotations of an image that were scored by themselves. */
+    static Set<UUID> fields(ImageData<?> image) {
+        return fieldKeys(image).collect { String it -> Her2ResultKind.fieldOf(it) } as LinkedHashSet<UUID>
+    }
+
+    private static List<String> fieldKeys(ImageData<?> image) {
+        return image.getProperties().keySet().findAll { String it -> Her2ResultKind.fieldOf(it) != null }.sort()
     }
 
     static Her2ImageProperties of(ImageData<?> image, Her2ResultKind kind) {
         Her2ImageProperties found = new Her2ImageProperties(kind)
+        found.replaced = kind.isScore() ? fieldKeys(image) : []
         found.run = image.getProperty(kind.property(RUN)) as String
         Object packed = image.getProperty(kind.property(PREVIOUS_CLASSES))
         if (packed instanceof byte[])
             found.previousClasses = Her2PreviousClass.unpack((byte[]) packed)
         found.deleted = rings(image.getProperty(kind.property(DELETED)))
         found.deletedPatches = rings(image.getProperty(kind.property(DELETED_PATCHES)))
+        return found
+    }
+
+    /** The properties of an image without results of this kind. */
+    Her2ImageProperties without() {
+        Her2ImageProperties found = new Her2ImageProperties(kind)
+        found.replaced = replaced
         return found
     }
 
@@ -53,6 +73,8 @@ class Her2ImageProperties {
     /** The properties to set; a null value removes one. */
     Map<String, Object> properties() {
         Map<String, Object> found = new LinkedHashMap<String, Object>()
+        for (String key : replaced)
+            found.put(key, null)
         found.put(kind.property(RUN), run)
         found.put(kind.property(PREVIOUS_CLASSES),
             previousClasses.isEmpty() ? null : Her2PreviousClass.pack(previousClasses))

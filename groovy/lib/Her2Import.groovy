@@ -195,7 +195,8 @@ class Her2Import {
 
     /** What is said of objects that stayed although they are not of the result, each on a line of its own. */
     static String keptSentences(Map<String, ?> counts) {
-        List<String> said = [lostSentence((int) counts.get("lost")), coveredSentence((Integer) counts.get("covered"))]
+        List<String> said = [lostSentence((int) counts.get("lost")), coveredSentence((Integer) counts.get("covered")),
+                             fieldsSentence((Integer) counts.get("fields"))]
         return said.findAll { String it -> it }.collect { String it -> "\n" + it }.join("")
     }
 
@@ -211,6 +212,12 @@ class Her2Import {
         return !covered ? "" : covered == 1 ?
             "1 existing cell has no class: a cell of HER2 that you changed lies there, and counts." :
             "$covered existing cells have no class: cells of HER2 that you changed lie there, and count."
+    }
+
+    /** The sentence after a score of the image replaced selections that were scored by themselves. */
+    private static String fieldsSentence(Integer fields) {
+        return !fields ? "" : "${fields == 1 ? '1 selection' : "$fields selections"} that you had scored by " +
+            "${fields == 1 ? 'itself was' : 'themselves were'} replaced by this score of the image."
     }
 
     private static String cellsAdded(Map<String, Integer> n) {
@@ -269,6 +276,9 @@ class Her2Import {
     /** Metadata for the project browser, where images can be sorted by them. */
     private Map<String, String> metadata(Her2Result result, ProjectImageEntry<?> entry) {
         Map<String, String> found = noMetadata(entry)
+        // The project shows the score of the image, never that of a part of it.
+        if (kind.field != null)
+            return found
         if (kind.isProposal) {
             found.put(PROPOSED, String.valueOf(result.regions.size()))
             found.put(RUN_KEYS["proposal_run"], result.run)
@@ -311,7 +321,9 @@ class Her2Import {
 
     private Map<String, String> noMetadata(ProjectImageEntry<?> entry) {
         Map<String, String> found = new LinkedHashMap<String, String>()
-        for (String key : kind.isPrediction ? PREDICTION_KEYS : kind.isProposal ? PROPOSAL_KEYS : SCORE_KEYS)
+        List<String> keys = kind.field != null ? Collections.<String> emptyList() :
+            kind.isPrediction ? PREDICTION_KEYS : kind.isProposal ? PROPOSAL_KEYS : SCORE_KEYS
+        for (String key : keys)
             if (key != SCORE || scoreKey(entry) == SCORE)
                 found.put(key, null)
         return found

@@ -31,6 +31,7 @@ class Her2Menu {
     /** Menu item, below its sub-menu: script. */
     static final Map<String, String> ITEMS = [
         "Score open image"              : "score_image.groovy",
+        "Score selection"               : "score_selection.groovy",
         "Score project"                 : "score_project.groovy",
         "Cells>Classify existing cells" : "classify_cells.groovy",
         "Cells>Select cells…"           : "select_cells.groovy",
@@ -45,7 +46,8 @@ class Her2Menu {
     ].asImmutable()
 
     /** Items that repeat the choices of the dialog *Score…*. */
-    private static final List<String> REPEATING = ["score_image.groovy", "score_project.groovy"].asImmutable()
+    private static final List<String> REPEATING =
+        ["score_image.groovy", "score_selection.groovy", "score_project.groovy"].asImmutable()
 
     /** Add the menu to the window, or replace it; `folder` contains the scripts. */
     static void install(QuPathGUI window, File folder) {
@@ -99,7 +101,7 @@ class Her2Menu {
         inBackground {
             List<String> words = arguments
             if (words == null)
-                words = script in REPEATING && project != null ? repeated(project) : []
+                words = script in REPEATING && project != null ? repeated(script, project) : []
             execute(new File(folder, script), words, project, image)
         }
     }
@@ -109,8 +111,9 @@ class Her2Menu {
         start(window, Her2Installation.running(), script, arguments)
     }
 
-    private static List<String> repeated(Project<BufferedImage> project) {
-        return Her2Choices.of(Her2Arguments.exchangeFolder(project, null)).scoreArguments()
+    private static List<String> repeated(String script, Project<BufferedImage> project) {
+        Her2Choices choices = Her2Choices.of(Her2Arguments.exchangeFolder(project, null))
+        return script == Her2Verb.SELECTION.script ? choices.selectionArguments() : choices.scoreArguments()
     }
 
     private static void inBackground(Runnable work) {

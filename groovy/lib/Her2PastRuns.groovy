@@ -1,4 +1,5 @@
 import groovy.transform.CompileStatic
+import java.util.function.Function
 import org.locationtech.jts.geom.Geometry
 import qupath.lib.objects.PathObject
 
@@ -10,13 +11,16 @@ class Her2PastRuns {
 
     private final File her2
     private final String image
+    /** Further folders whose runs count as those of `her2`. */
+    private final List<File> more
     private final Map<String, Run> byName = [:]
     private final Map<Long, Run> byKey = [:]
     private final Map<Long, Boolean> others = [:]
 
     /** `current` is a run that has already been read; null if there is none. */
-    Her2PastRuns(File her2, String image, Her2Result current) {
+    Her2PastRuns(File her2, String image, Her2Result current, List<File> more = []) {
         this.her2 = her2
+        this.more = more
         this.image = image
         if (current != null)
             byName.put(current.run, new Run(current))
@@ -27,8 +31,18 @@ class Her2PastRuns {
         if (run == null)
             return null
         if (!byName.containsKey(run))
-            byName.put(run, read(Her2Exchange.runNamed(her2, image, run)))
+            byName.put(run, read(folder { File it -> Her2Exchange.runNamed(it, image, run) }))
         return byName.get(run)
+    }
+
+    /** What `find` finds first, in `her2` or in one of the further folders; null where it finds nothing. */
+    private File folder(Function<File, File> find) {
+        for (File place : [her2] + more) {
+            File found = find.apply(place)
+            if (found != null)
+                return found
+        }
+        return null
     }
 
     /** The run that made an object; null if it is unknown. `shown` is the run whose result the image shows. */
@@ -36,7 +50,8 @@ class Her2PastRuns {
         long key = Her2Ids.runKey(object)
         if (!byKey.containsKey(key)) {
             File folder = shown != null && shown.startsWith(Her2Ids.runName(key)) ?
-                Her2Exchange.runNamed(her2, image, shown) : Her2Exchange.runOfKey(her2, image, key)
+                Her2Exchange.runNamed(her2, image, shown) :
+                    folder { File it -> Her2Exchange.runOfKey(it, image, key) }
             byKey.put(key, folder == null ? null : named(folder.name))
         }
         return byKey.get(key)
@@ -45,7 +60,9 @@ class Her2PastRuns {
     /** Whether an object is a result of the other kind, whose runs are in another folder. */
     boolean isOtherKind(UUID object) {
         return others.computeIfAbsent(Her2Ids.runKey(object)) { Long key ->
-            Her2ResultKind.others(her2).any { File it -> Her2Exchange.runOfKey(it, image, key) != null }
+            (Her2ResultKind.others(her2) - more).any { File it ->
+                Her2Exchange.runOfKey(it, image, key) != null
+            }
         }
     }
 

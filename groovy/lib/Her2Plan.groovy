@@ -8,6 +8,9 @@ import qupath.lib.objects.PathObject
  * Our objects are removed if they are as their run made them. One that the user edited stays, and no new object of its
  * kind is added whose centre it contains; the same holds for the outline of one that the user deleted. An object whose
  * run is gone, or that has the user's objects below it, counts as the user's.
+ *
+ * A score of the image, and its removal, take away the fields too (see Her2ResultKind); a field takes away its own
+ * objects alone.
  */
 @CompileStatic
 class Her2Plan {
@@ -57,18 +60,19 @@ class Her2Plan {
         this.runs = runs
         size = new Her2ImageSize(image)
         before = Her2ImageProperties.of(image, kind)
-        after = new Her2ImageProperties(kind)
+        after = before.without()
         scan = new Her2HierarchyScan(image.getHierarchy(), wanted())
-        measured = scan.measured
+        measured = kind.field == null ? scan.measured :
+            scan.measured.findAll { PathObject it -> it.getID() == kind.field }
         existing = new Her2ExistingCells(scan, before.previousClasses)
     }
 
     /** Plan the import of a result. `replacesLost` also removes objects of ours whose run is gone. */
     static Her2Plan push(ImageData<?> image, File her2, Her2Result result, boolean replacesLost = false) {
-        Her2PastRuns runs = new Her2PastRuns(her2, result.imageId, result)
+        Her2PastRuns runs = new Her2PastRuns(her2, result.imageId, result, replacedBy(her2))
         Her2Plan plan = new Her2Plan(image, runs, result, Her2ResultKind.of(her2), replacesLost)
         Her2RegionCheck check = new Her2RegionCheck(plan.scan, image)
-        plan.parents = check.parents(result)
+        plan.parents = check.parents(result, plan.kind.field != null)
         check.compareWithFile(her2, result)
         plan.sortOurs(true)
         plan.findDeleted()
@@ -85,11 +89,17 @@ class Her2Plan {
 
     /** Plan the removal of everything of ours. */
     static Her2Plan removal(ImageData<?> image, File her2, String imageId) {
-        Her2Plan plan = new Her2Plan(image, new Her2PastRuns(her2, imageId, null), null, Her2ResultKind.of(her2))
+        Her2PastRuns runs = new Her2PastRuns(her2, imageId, null, replacedBy(her2))
+        Her2Plan plan = new Her2Plan(image, runs, null, Her2ResultKind.of(her2))
         plan.sortOurs(false)
         plan.existing.restoreExcept(Collections.<UUID> emptySet())
         plan.count()
         return plan
+    }
+
+    /** The folders of the fields that a score of the image replaces. */
+    private static List<File> replacedBy(File her2) {
+        return Her2ResultKind.of(her2).isScore() ? Her2ResultKind.fields(her2) : []
     }
 
     /** The number of objects of ours whose run is gone, so that an import keeps them. */
@@ -144,6 +154,8 @@ class Her2Plan {
 
     private void sort(PathObject object, boolean sameRun) {
         Her2PastRuns.Run run = runs.runOf(object.getID(), before.run)
+        if (run == null && kind.field != null)
+            return
         boolean isLost = run == null && !runs.isOtherKind(object.getID())
         if (isLost && replacesLost && !isParentOfOthers(object)) {
             removed.add(object)
@@ -196,7 +208,14 @@ class Her2Plan {
     }
 
     private void findDeleted() {
-        Her2PastRuns.Run run = runs.named(before.run)
+        findDeleted(before)
+        if (result != null && kind.isScore())
+            for (UUID field : Her2ImageProperties.fields(image))
+                findDeleted(Her2ImageProperties.of(image, Her2ResultKind.ofField(field)))
+    }
+
+    private void findDeleted(Her2ImageProperties shown) {
+        Her2PastRuns.Run run = runs.named(shown.run)
         BitSet cellRows = new BitSet()
         BitSet patchRows = new BitSet()
         for (PathObject object : scan.ours) {
@@ -205,8 +224,8 @@ class Her2Plan {
             if (row >= 0)
                 (object.isTile() ? patchRows : cellRows).set(row)
         }
-        cells.findDeleted(before.deleted, run?.cells(), cellRows)
-        patches.findDeleted(before.deletedPatches, run?.patches(), patchRows)
+        cells.findDeleted(shown.deleted, run?.cells(), cellRows)
+        patches.findDeleted(shown.deletedPatches, run?.patches(), patchRows)
     }
 
     private void count() {
@@ -223,6 +242,9 @@ class Her2Plan {
         counts.put("removed", removed.size())
         counts.put("edited", edited + existing.edited)
         counts.put("classified", existing.classified.size() - existing.ungraded - existing.covered)
+        int fields = kind.isScore() && result != null ? Her2ImageProperties.fields(image).size() : 0
+        if (fields > 0)
+            counts.put("fields", fields)
         if (existing.ungraded > 0)
             counts.put("uncounted", existing.ungraded)
         if (existing.covered > 0)

@@ -114,10 +114,18 @@ class Her2Python {
         return launch(program, ["-m", "qupath_her2"] + arguments, folder, false)
     }
 
-    private static Process launch(File program, List<String> arguments, File folder, boolean mergeErrors) {
+    /** Start it to live on after QuPath, with all that it says in a file. */
+    Process startApart(List<String> arguments, File log) {
+        return launch(program, ["-m", "qupath_her2"] + arguments, log.getParentFile(), true, log)
+    }
+
+    private static Process launch(
+            File program, List<String> arguments, File folder, boolean mergeErrors, File log = null) {
         ProcessBuilder builder = new ProcessBuilder([program.getPath()] + arguments)
         builder.directory(folder)
         builder.redirectErrorStream(mergeErrors)
+        if (log != null)
+            builder.redirectOutput(log)
         clean(builder.environment(), program)
         try {
             Process process = builder.start()

@@ -30,13 +30,17 @@ class Her2RegionCheck {
         height = size.height
     }
 
-    /** The annotation or TMA core of each region of a result, null for regions of ours; refuses if one has changed. */
-    PathObject[] parents(Her2Result result) {
+    /**
+     * The annotation or TMA core of each region of a result, null for regions of ours; refuses if one has changed.
+     * `mayBeCut`: of an annotation that was scored by itself, only the tumour that is drawn in it was scored.
+     */
+    PathObject[] parents(Her2Result result, boolean mayBeCut) {
         PathObject[] found = new PathObject[result.regions.size()]
         for (int i = 0; i < found.length; i++) {
             Her2Result.Region region = result.regions[i]
             if (!region.isOurs())
-                found[i] = same(region.id, region.label(), region.shape, region.className, region.isCore)
+                found[i] = same(region.id, region.label(), region.shape, region.className,
+                    mayBeCut || region.isCore)
         }
         return found
     }

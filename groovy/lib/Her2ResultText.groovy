@@ -13,6 +13,7 @@ class Her2ResultText {
     private static final int SHOWN_WARNINGS = 5
     private static final List<String> CLASSES = ["Tumor: Negative", "Tumor: 1+", "Tumor: 2+", "Tumor: 3+"]
     private static final String AGAIN = "Score the image again."
+    private static final String NOTE = "Research use only."
     /** Start of lines with warnings, which are read from the score. */
     private static final String WARNING = "- "
 
@@ -28,23 +29,46 @@ class Her2ResultText {
     /** Whether the image or one of its regions has a score, so that some cells decide it. */
     final boolean isScored
 
-    private Her2ResultText(File run, List<String> lines) {
+    private Her2ResultText(File run, List<String> lines, boolean isOfImage) {
         sentence = lines[0]
         JsonObject score = Her2Json.read(new File(run, "score.json"), AGAIN)
         JsonObject regions = Her2Json.object(score, "regions")
         notes = lines.drop(1) + notes(score, sentence)
         Map<String, String> names = names(Her2Json.read(new File(run, "run.json"), AGAIN))
         warnings = Her2Json.texts(score, "warnings")
-        table = table(score, regions, names)
+        table = table(score, regions, names, isOfImage)
         isScored = Her2Json.text(score, "score") != null ||
             regions.keySet().any { String id -> Her2Json.text(Her2Json.object(regions, id), "score") != null }
-        explanation = table.isEmpty() ? null : explanation(score)
+        explanation = table.isEmpty() ? null : explanation(score, isOfImage)
     }
 
     /** Read the score of a run; `message` is its sentence, and below it whatever else the script says of it. */
     static Her2ResultText read(File run, String message) {
-        List<String> lines = message.readLines().findAll { String it -> it && !it.startsWith(WARNING) }
-        return new Her2ResultText(run, lines)
+        return new Her2ResultText(run, linesOf(message), true)
+    }
+
+    /** The same for one selected region. */
+    static Her2ResultText readSelection(File run, String message) {
+        return new Her2ResultText(run, linesOf(message), false)
+    }
+
+    private static List<String> linesOf(String message) {
+        return message.readLines().findAll { String it -> it && !it.startsWith(WARNING) }
+    }
+
+    /**
+     * The result of a run as a sentence, such as `2+: 23.0 % of …`, and below it what was set aside, repaired or in
+     * doubt. `changed` is a sentence on an earlier result; null for none.
+     */
+    static String sentence(File run, String changed) {
+        JsonObject score = Her2Json.read(new File(run, "score.json"), AGAIN)
+        String reason = Her2Json.text(score, "reason") ?: ""
+        String head = Her2Json.text(score, "score") ?:
+            Her2Json.text(score, "status") == "proposed" ? "" : "Not assessable"
+        String sentence = reason.startsWith(head) ? reason : "$head: $reason"
+        String noted = sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
+        List<String> found = shown(Her2Json.texts(score, "warnings")).collect { String it -> WARNING + it }
+        return ([noted] + (changed == null ? [] : [changed]) + found).join("\n")
     }
 
     private static List<String> notes(JsonObject score, String sentence) {
@@ -62,12 +86,14 @@ class Her2ResultText {
         return found
     }
 
-    private static List<List<String>> table(JsonObject score, JsonObject regions, Map<String, String> names) {
+    private static List<List<String>> table(
+            JsonObject score, JsonObject regions, Map<String, String> names, boolean isOfImage) {
         List<List<String>> rows = []
         if (Her2Json.object(score, "shares").size() == 0)
             return rows
         rows.add(["", "Score", "Cells", "Negative", "1+", "2+", "3+", "H-score"])
-        rows.add(row("Image", score))
+        if (isOfImage)
+            rows.add(row("Image", score))
         int more = regions.size() - SHOWN_REGIONS
         for (String id : regions.keySet().take(SHOWN_REGIONS))
             rows.add(row(names.get(id) ?: "Region", Her2Json.object(regions, id)))
@@ -104,11 +130,15 @@ class Her2ResultText {
         return found
     }
 
-    private static String explanation(JsonObject score) {
+    private static String explanation(JsonObject score, boolean isOfImage) {
+        String where = isOfImage ? ", in all regions together" : ""
+        String whose = isOfImage ?
+            "for the image and for each region by itself, as QuPath shows them on its annotation" :
+            "as QuPath shows them on the annotation"
         String of = Her2Json.text(score, "score") == null ? "" :
-            "The sentence above counts the deciding cells, in all regions together. "
-        return of + "The percentages below are those of the cell classes, for the image and for each region by " +
-            "itself, as QuPath shows them on its annotation; a class can hold other cells than the deciding ones."
+            "The sentence above counts the deciding cells${where}. ".toString()
+        return of + "The percentages below are those of the cell classes, $whose; a class can hold other cells than " +
+            "the deciding ones."
     }
 
     private static String count(double number) {
@@ -117,8 +147,12 @@ class Her2ResultText {
 
     /** The warnings to show, and how many more there are. */
     List<String> shownWarnings() {
+        return shown(warnings)
+    }
+
+    private static List<String> shown(List<String> warnings) {
         int more = warnings.size() - SHOWN_WARNINGS
-        List<String> shown = warnings.take(SHOWN_WARNINGS)
-        return more > 0 ? shown + ["$more more, all in the report".toString()] : shown
+        List<String> some = warnings.take(SHOWN_WARNINGS)
+        return more > 0 ? some + ["$more more, all in the report".toString()] : some
     }
 }

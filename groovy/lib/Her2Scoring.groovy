@@ -29,11 +29,8 @@ class Her2Scoring {
     private static final String FOLDER = "her2="
     /** Argument: objects of ours whose run is gone are replaced. */
     private static final String REPLACE = "replace-lost"
-    private static final String NOTE = "Research use only."
     /** Options that look beyond the drawn regions, for which a part of the pixels is not enough. */
     private static final List<String> EVERYWHERE = ["whole-tissue", "find-tumour"].asImmutable()
-    /** Warnings shown with a result; more would not fit into a dialog, and the report has them all. */
-    private static final int SHOWN_WARNINGS = 5
 
     private final Project<BufferedImage> project
     private final File her2
@@ -297,7 +294,7 @@ class Her2Scoring {
     }
 
     /** The message where the folder her2 cannot be made or written: no permission, a read-only disk, a full one. */
-    private static Her2Refusal unwritable(FileSystemException problem) {
+    static Her2Refusal unwritable(FileSystemException problem) {
         String why = problem instanceof AccessDeniedException ? "no permission" :
             problem.reason ?: "the folder is gone"
         return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was scored. Make the " +
@@ -369,24 +366,8 @@ class Her2Scoring {
         return (isKnown ? Her2Exchange.idsByEntry(her2).get(entry.getID()) : null) ?: entry.getID()
     }
 
-    /** The result as a sentence, such as `2+: 23.0 % of …`, and below it what was set aside, repaired or in doubt. */
     private String sentence(String image) {
         File run = Her2Exchange.currentRun(verb.results(her2), image)
-        if (run == null)
-            return "There is no result."
-        JsonObject score = Her2Json.read(new File(run, "score.json"), "Score the image again.")
-        String reason = Her2Json.text(score, "reason") ?: ""
-        String head = Her2Json.text(score, "score") ?:
-            Her2Json.text(score, "status") == "proposed" ? "" : "Not assessable"
-        String sentence = reason.startsWith(head) ? reason : "$head: $reason"
-        String noted = sentence.contains(NOTE) ? sentence : "$sentence $NOTE"
-        return ([noted] + (changed.containsKey(image) ? [changed.get(image)] : []) + warnings(score)).join("\n")
-    }
-
-    private static List<String> warnings(JsonObject score) {
-        List<String> found = Her2Json.texts(score, "warnings")
-        int more = found.size() - SHOWN_WARNINGS
-        List<String> shown = found.take(SHOWN_WARNINGS).collect { String it -> "- $it".toString() }
-        return more > 0 ? shown + ["- and $more more, all in the report".toString()] : shown
+        return run == null ? "There is no result." : Her2ResultText.sentence(run, changed.get(image))
     }
 }

@@ -5,6 +5,7 @@ import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.objects.hierarchy.events.PathObjectSelectionModel
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep
+import qupath.lib.plugins.workflow.ScriptableWorkflowStep
 import qupath.lib.plugins.workflow.Workflow
 import qupath.lib.plugins.workflow.WorkflowStep
 
@@ -16,6 +17,8 @@ import qupath.lib.plugins.workflow.WorkflowStep
 class Her2Transaction {
 
     private static final String STEP = "HER2: "
+    /** The step of an annotation that was scored by itself; an image may have several. */
+    static final String FIELD_STEP = "score selection"
 
     private final Her2Plan plan
     private final ImageData<?> image
@@ -78,12 +81,19 @@ class Her2Transaction {
             Thread.currentThread().interrupt()
     }
 
+    private boolean isReplaced(WorkflowStep step) {
+        boolean isOfField = step.getName() == STEP + FIELD_STEP && step instanceof ScriptableWorkflowStep
+        if (!isOfField)
+            return plan.kind.field == null && step.getName().startsWith(STEP)
+        // The line of the step names the annotation.
+        return plan.kind.isScore() || (plan.kind.field != null &&
+            ((ScriptableWorkflowStep) step).getScript().contains(plan.kind.field.toString()))
+    }
+
     private void replaceStep(Her2Undo undo) {
         Workflow workflow = image.getHistoryWorkflow()
         List<WorkflowStep> before = new ArrayList<WorkflowStep>(workflow.getSteps())
-        List<WorkflowStep> ours = before.findAll { WorkflowStep it ->
-            it.getName().startsWith(STEP)
-        } as List<WorkflowStep>
+        List<WorkflowStep> ours = before.findAll { WorkflowStep it -> isReplaced(it) } as List<WorkflowStep>
         boolean wasChanged = image.isChanged()
         undo.add {
             workflow.clear()

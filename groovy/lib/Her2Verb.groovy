@@ -16,6 +16,9 @@ class Her2Verb {
     static final Her2Verb SCORE_PROJECT = new Her2Verb(SCORE, Her2Scope.ALL)
     static final Her2Verb CLASSIFY = new Her2Verb("run", "classify", "classify existing cells",
         "classify_cells.groovy", RULES + ["pixel-size-um"], ["whole-tissue", "find-tumour", "force"])
+    /** An annotation alone: what is drawn elsewhere does not matter, so that nothing is searched for. */
+    static final Her2Verb SELECTION = new Her2Verb("run", "selection", Her2Transaction.FIELD_STEP,
+        "score_selection.groovy", RULES + ["cells", "pixel-size-um", "profile"], [])
     static final Her2Verb PROPOSE = new Her2Verb("propose", "propose", "propose tumour regions",
         "propose_regions.groovy", ["pixel-size-um"], ["force"])
     static final Her2Verb PREDICT = new Her2Verb(new Her2Verb("predict", "predict", "predict with a network",

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 
@@ -22,8 +23,10 @@ from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.inputs import gather_inputs
+from qupath_her2.runs.profile_choice import BUILT_IN, profile_chooser
 from qupath_her2.runs.score_image import finished_result, measure_image
 from qupath_her2.runs.write_run import write_run
+from qupath_her2.server.field_limits import MOST_AREA_PX2, too_large
 from qupath_her2.server.slide_job import SlideJob, plan_slide
 from qupath_her2.server.slide_look import failure_in_known_names
 from qupath_her2.slides.readers.view import open_image
@@ -41,7 +44,7 @@ __all__ = ["FieldJob", "WarmUp"]
 
 #: Side of the field that warms a process up, px, and the id of its region.
 _WARM_PX = 256
-_WARM_UUID = "00000000-0000-4000-8000-000000000000"
+_WARM_UUID = UUID("00000000-0000-4000-8000-000000000000")
 #: Slides kept open; a flat image is held decoded.
 _MOST_OPEN = 3
 
@@ -55,17 +58,20 @@ class FieldJob:
     slide
         The slide and its options; its `out` is the folder of this field alone.
     geometry
-        GeoJSON geometry of the field, level-0 pixels.
+        GeoJSON geometry of the field, level-0 pixels; None where it is an annotation of the image's region file.
     uuid
         Id of the annotation that it is.
     ref
         The image as a pulled project describes it; None for a plain file.
+    her2
+        Exchange folder of the project.
     """
 
     slide: SlideJob
-    geometry: dict[str, Any] = field(hash=False)
-    uuid: str
+    geometry: dict[str, Any] | None = field(hash=False)
+    uuid: UUID
     ref: SlideRef | None = None
+    her2: Path | None = None
 
     @property
     def image(self) -> str:
@@ -134,11 +140,21 @@ def _field_result(
     job: FieldJob, warm: _WarmSlide, progress: Progress | None, threads: int, start: float
 ) -> ImageResult:
     out = job.slide.out
-    planned = replace(
-        warm.planned, out=out, ref=replace(warm.planned.ref, regions_path=_region_file(job, warm))
-    )
+    planned = _with_profile(job, replace(warm.planned, out=out))
+    if job.geometry is None:
+        assert job.ref is not None
+        options = replace(planned.options, region=job.uuid)
+        planned = replace(
+            planned, options=options, ref=replace(planned.ref, regions_path=job.ref.regions_path)
+        )
+    else:
+        planned = replace(planned, ref=replace(planned.ref, regions_path=_region_file(job, warm)))
     with lock_image(out, planned.image) as lock:
         inputs = gather_inputs(planned, warm.slide)
+        # One that came with its outline was measured before it was accepted.
+        area_px2 = next((one.geometry.area for one in inputs.regions if one.uuid == job.uuid), 0.0)
+        if area_px2 > MOST_AREA_PX2:
+            raise Her2Error(f"{too_large(area_px2)} Score so much tissue as a job.")
         if warm.tissue is None:
             warm.tissue = find_tissue(
                 warm.slide, pixel_size_um=inputs.pixel_size_um, settings=planned.settings.tissue
@@ -157,7 +173,7 @@ def _region_file(job: FieldJob, warm: _WarmSlide) -> Path:
     class_name = warm.planned.settings.regions.tumour[0].rstrip("*")
     feature = {
         "type": "Feature",
-        "id": job.uuid,
+        "id": str(job.uuid),
         "geometry": job.geometry,
         "properties": {"objectType": "annotation", "classification": {"name": class_name}},
     }
@@ -174,6 +190,8 @@ def _warm_slide(job: FieldJob) -> _WarmSlide:
     if found is None:
         # Vectors are estimated where some tissue is scored, and a field is; which part is no matter to them.
         options = {**job.slide.options, "whole_tissue": True, "find_tumour": False}
+        if job.her2 is not None:
+            options["profile"] = BUILT_IN
         planned = plan_slide(replace(job.slide, options=options, regions=None), ref=job.ref)
         planned = replace(planned, options=replace(planned.options, whole_tissue=False))
         found = _WarmSlide(open_image(planned.ref), planned, None)
@@ -182,6 +200,14 @@ def _warm_slide(job: FieldJob) -> _WarmSlide:
             _warm.popitem(last=False)[1].slide.close()
     _warm.move_to_end(key)
     return found
+
+
+def _with_profile(job: FieldJob, planned: ScoreJob) -> ScoreJob:
+    """Return the plan of a project's image with its cut-points, which are read for each field: they may be edited."""
+    if job.her2 is None:
+        return planned
+    name = job.slide.options.get("profile") or planned.settings.profile
+    return profile_chooser(name, job.her2, job.her2.absolute().parent)(planned)
 
 
 def _key(job: FieldJob) -> str:

@@ -12,9 +12,11 @@ import shapely
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from qupath_her2.config import SETTINGS_FILE
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.project.folder import pulled_images
 from qupath_her2.project.geojson.write_cells import cells_geojson
+from qupath_her2.server.field_limits import MOST_AREA_PX2, too_large
 from qupath_her2.server.job_options import JobOptions, check_options
 from qupath_her2.server.jobs import allowed_path
 from qupath_her2.server.problems import Problem
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["FieldRequest", "Rectangle", "router"]
 
 _MOST_PX = 10_000_000
-#: Larger areas take seconds: they are a job.
-_MOST_AREA_PX2 = 25_000_000
 _ZIP = "application/zip"
 
 Pixel = Annotated[float, Field(ge=-_MOST_PX, le=_MOST_PX, allow_inf_nan=False)]
@@ -71,8 +71,11 @@ class FieldRequest(BaseModel):
         pixel size, stains, case and crop are then the project's.
     rectangle, polygon
         The field, level-0 pixels.
+    region
+        Instead of its outline: UUID of the annotation of a project's image that is scored, whatever its class. Regions
+        that take points from it, such as carcinoma in situ, are those of the project.
     id
-        UUID of the annotation that it is; None makes one from its outline.
+        UUID of the annotation that an outline is; None makes one from the outline.
     options
         As for a job.
     """
@@ -85,6 +88,7 @@ class FieldRequest(BaseModel):
     image: Annotated[str, Field(max_length=100)] | None = None
     rectangle: Rectangle | None = None
     polygon: Polygon | None = None
+    region: UUID | None = None
     id: UUID | None = None
     options: JobOptions = JobOptions()
 
@@ -143,9 +147,21 @@ def _job(service: Service, field: FieldRequest, out: Path) -> FieldJob:
     geometry = _geometry(field)
     name, path, ref = _slide(service, field)
     options = field.options.model_dump(exclude_defaults=True)
-    slide = SlideJob(name, path, None, out, options, config=service.settings.config)
+    her2 = None if field.project is None else Path(field.project)
+    slide = SlideJob(name, path, None, out, options, config=_settings_file(service, her2))
+    if geometry is None:
+        assert field.region is not None
+        return FieldJob(slide, None, field.region, ref, her2)
     identity = field.id or uuid5(NAMESPACE_URL, shapely.to_wkt(geometry))
-    return FieldJob(slide, shapely.geometry.mapping(geometry), str(identity), ref)
+    return FieldJob(slide, shapely.geometry.mapping(geometry), identity, ref, her2)
+
+
+def _settings_file(service: Service, her2: Path | None) -> Path | None:
+    """Return the settings of the service, else those of a project, which lie beside its exchange folder."""
+    if service.settings.config is not None or her2 is None:
+        return service.settings.config
+    path = her2.absolute().parent / SETTINGS_FILE
+    return path if path.is_file() else None
 
 
 def _slide(service: Service, field: FieldRequest) -> tuple[str, Path, SlideRef | None]:
@@ -168,9 +184,15 @@ def _slide(service: Service, field: FieldRequest) -> tuple[str, Path, SlideRef |
     return ref.name, allowed_path(service, str(ref.path)), ref
 
 
-def _geometry(field: FieldRequest) -> shapely.Geometry:
-    if (field.rectangle is None) == (field.polygon is None):
-        raise Problem(422, "A field is one rectangle or one polygon.", "Send one of the two.")
+def _geometry(field: FieldRequest) -> shapely.Geometry | None:
+    """Return the outline of a field; None where it is an annotation of a project."""
+    named = [value is not None for value in (field.rectangle, field.polygon, field.region)]
+    if sum(named) != 1:
+        raise Problem(422, "A field is one rectangle or one polygon, or a region.", "Send one of them.")
+    if field.region is not None:
+        if field.project is None:
+            raise Problem(422, "A region is that of an image of a project.", "Name project and image.")
+        return None
     if field.rectangle is not None:
         r = field.rectangle
         found: shapely.Geometry = shapely.box(r.x, r.y, r.x + r.width, r.y + r.height)
@@ -182,10 +204,8 @@ def _geometry(field: FieldRequest) -> shapely.Geometry:
             raise Problem(422, f"The polygon is none: {error}.") from error
     if not shapely.is_valid(found) or shapely.is_empty(found):
         raise Problem(422, f"The outline is none: {shapely.is_valid_reason(found)}.")
-    if found.area > _MOST_AREA_PX2:
-        raise Problem(
-            422, f"The field has {found.area / 1e6:.0f} megapixels.", "Score so much tissue as a job."
-        )
+    if found.area > MOST_AREA_PX2:
+        raise Problem(422, too_large(found.area), "Score so much tissue as a job.")
     return found
 
 

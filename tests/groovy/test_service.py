@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from qupath_her2.project.exchange.runs import read_run
 from qupath_her2.server.discovery import STATE_VARIABLE, RunningService, publish_service
 from qupath_her2.synthetic.example_project import write_field
+from tests.groovy.conftest import MAKE_PROJECT
 from tests.groovy.fields import CORE_UM_PX, HERE, REAL_DATA, Fields
 from tests.helpers.qupath import QuPath
 from tests.unit.server.test_serve import start
@@ -57,7 +59,7 @@ def test_a_field_arrives_as_a_run_that_the_import_reads(
         assert table is not None
         assert (int(cells), score) == (len(table), stored.score)
         assert len(table) > 20
-    assert "THROWN Her2Refusal: The path lies in no allowed folder." in refused
+    assert "THROWN Her2NoService: The service that runs may not read the folders of this project." in refused
 
 
 def test_a_service_that_is_gone_or_of_another_version(
@@ -68,6 +70,37 @@ def test_a_service_that_is_gone_or_of_another_version(
     assert "SERVICE null" in fields_of(qupath, tmp_path, *words)
     publish_service(tmp_path, RunningService("http://127.0.0.1:9", "token", os.getpid(), "0.1"))
     assert "SERVICE null" in fields_of(qupath, tmp_path, *words)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(REAL_DATA not in os.environ, reason="NOT TESTED: QUPATH_HER2_REAL_DATA is not set")
+def test_click_to_saved_cells_on_a_core(
+    qupath: QuPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """*Score selection* of 1024 x 1024 px of a real core in a project, from the click to the saved image."""
+    core = sorted(Path(os.environ[REAL_DATA]).glob("her2_tma_cores/3_*.jpg"))[0]
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(core, folder / "core.jpg")
+    (tmp_path / "make_project.groovy").write_text(MAKE_PROJECT, encoding="utf-8")
+    fields = Fields(qupath, folder, tmp_path / "private")
+    words = ("--args", str(folder), "--args", str(folder / "core.jpg"))
+    fields.run(tmp_path / "make_project.groovy", *words)
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
+    process, _ = start(tmp_path / "state", "--root", str(folder))
+    with process:
+        clicks = ("--args", "8", "--args", "1024", "--args", "2000")
+        said = fields.run(HERE / "click_selections.groovy", "-p", str(fields.project), "-i", "drawn", *clicks)
+        process.kill()
+    found = re.findall(r"CLICK cells=(\d\d+) ms=(\d+) own=(\d+) service=(\d+) read=(\d+)", said)
+    assert len(found) == 8, said
+    # Shown by --log-cli-level=INFO.
+    logging.getLogger(__name__).info(
+        "QuPath %s: click to saved cells %s ms, %s ms of QuPath's processor time; a request alone %s ms, reading its "
+        "run %s ms",
+        qupath.version,
+        *([int(one[column]) for one in found] for column in (1, 2, 3, 4)),
+    )
 
 
 @pytest.mark.real_data

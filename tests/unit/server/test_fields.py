@@ -3,19 +3,29 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
+from shapely.geometry import box, mapping
 
 import qupath_her2 as qh
-from qupath_her2.project.exchange.runs import read_run
+from qupath_her2.cells.membrane.grading import GradingSettings
+from qupath_her2.cells.profiles import Place, Profile, profile_path, write_profile
+from qupath_her2.project.exchange.images import field_folder
+from qupath_her2.project.exchange.runs import current_run, read_run
 from qupath_her2.server.settings import ServiceSettings
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from tests.helpers.pulled_project import pull_image
 from tests.unit.server.conftest import Caller, call
 
+REGION = "5ad4b1f0-6c0b-4d0e-9a61-3f6f0f5c1a2b"
+PLACE = Place("any", "HER2", "", QUPATH_H_DAB.hematoxylin, QUPATH_H_DAB.dab)
 FIELD = {"x": 60, "y": 40, "width": 300, "height": 320}
 
 
@@ -93,6 +103,8 @@ def test_the_slide_of_a_job_and_a_second_field_use_the_same_process(caller: Call
         ({"rectangle": {**FIELD, "width": 0}}, 422, "width"),
         ({"rectangle": {**FIELD, "width": 9000, "height": 9000}}, 422, "megapixels"),
         ({"polygon": {"type": "Polygon", "coordinates": []}}, 422, "one rectangle or one polygon"),
+        ({"region": REGION}, 422, "one rectangle or one polygon, or a region"),
+        ({"rectangle": None, "region": REGION}, 422, "of a project"),
         ({"rectangle": None, "polygon": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}, 422, "none"),
         ({"rectangle": None, "polygon": {"type": "Polygon", "coordinates": "x"}}, 422, "coordinates"),
         (
@@ -170,3 +182,59 @@ def test_an_image_of_a_project_has_its_calibration_and_crop(project: Path, tmp_p
         # A project may name any file: it is asked for like one that a caller names.
         pull_image(project, path=str(outside))
         assert caller.http.post("/api/v1/fields", json=request).status_code == 403
+
+
+@pytest.mark.slow
+def test_a_region_of_a_project_is_scored_as_by_the_command(project: Path, tmp_path: Path) -> None:
+    """An annotation without a class, from which a carcinoma in situ takes points, by the project's own settings."""
+    her2 = pull_image(project)
+    (project / "her2.toml").write_text('profile = "ours"\n', encoding="utf-8")
+    write_profile(profile_path(her2, "ours"), Profile("ours", PLACE, GradingSettings(intense_od=0.6)))
+    content = json.loads((her2 / "regions" / "1_strong.geojson").read_text(encoding="utf-8"))
+    (whole,) = content["features"]
+    plain = {"objectType": "annotation", "name": "hot spot"}
+    in_situ = {"objectType": "annotation", "classification": {"name": "In situ"}}
+    content["features"] += [
+        {**whole, "id": REGION, "geometry": mapping(box(40, 40, 360, 340)), "properties": plain},
+        {
+            **whole,
+            "id": REGION[:-1] + "1",
+            "geometry": mapping(box(200, 40, 400, 200)),
+            "properties": in_situ,
+        },
+    ]
+    (her2 / "regions" / "1_strong.geojson").write_text(json.dumps(content), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "qupath_her2", "run", str(project), "--no-qupath", "--region", REGION],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    by_run = current_run(field_folder(her2, UUID(REGION)), "1_strong")
+    assert by_run is not None
+    assert not (her2 / "results").exists()
+
+    request = {"project": str(her2), "image": "1_strong", "region": REGION}
+    for caller in call(ServiceSettings(tmp_path / "state", roots=(project,))):
+        answer = caller.http.post("/api/v1/fields", json=request, headers={"Accept": "application/zip"})
+        assert answer.status_code == 200, answer.text
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            archive.extractall(tmp_path / "field")
+        (by_service,) = (tmp_path / "field").iterdir()
+        assert by_service.name == by_run.name
+        for name in ("cells.npz", "score.json", "regions.geojson"):
+            assert (by_service / name).read_bytes() == (by_run / name).read_bytes()
+        record, cells, score = read_run(by_service)
+        assert [(one["uuid"], one["class"], one["name"]) for one in record.regions] == [
+            (REGION, None, "hot spot")
+        ]
+        assert cells is not None
+        assert len(cells) > 10
+        x, y = cells.centroid_xy.T
+        assert not ((x > 200) & (y < 200)).any()
+        assert "profile ours" in str(score)
+        unknown = caller.http.post("/api/v1/fields", json={**request, "region": REGION[:-1] + "0"})
+        assert unknown.status_code == 422
+        assert "is not in it" in unknown.json()["error"]
