@@ -141,6 +141,7 @@ class Her2CorrectionsPane extends Her2ReviewPane {
                 .collect { String it -> new Change(JsonParser.parseString(it).getAsJsonObject()) }
             list.getItems().setAll(changes)
             found.setText(changes.isEmpty() ? "Nothing changed since the last round." :
+                changes.size() == 1 ? "1 change since the last round; click it to see it." :
                 String.format(Locale.ROOT, "%,d changes since the last round; click one to see it.", changes.size()))
         }
     }

@@ -32,7 +32,9 @@ class Her2PredictDialog {
         ParameterList parameters = parameters(choices, networks.keySet())
         if (!GuiTools.showParameterDialog(TITLE, parameters))
             return null
-        File network = networks.get(parameters.getChoiceParameterValue("model")) ?: chooseFile()
+        String chosen = (String) parameters.getChoiceParameterValue("model")
+        // No "?:" here: since Groovy 5 (QuPath 0.7) a File is true only if it exists, and weights lack their ending.
+        File network = networks.containsKey(chosen) ? networks.get(chosen) : chooseFile()
         if (network == null)
             return null
         String scope = Her2Choices.chosen(parameters, Her2Choices.SCOPE)

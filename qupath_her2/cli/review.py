@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,6 +151,7 @@ def collect(
 
     qupath-her2 review collect study --reviewer Anna
     """
+    from qupath_her2.review.changes import count_changes
     from qupath_her2.review.collect import collect as collect_changes
     from qupath_her2.review.region_changes import keep_written_regions
     from qupath_her2.runs.plan import exchange_folder, select_images
@@ -166,12 +166,11 @@ def collect(
     for note in found.notes:
         typer.echo(f"note    {note}", err=True)
     say_conflicts(found.conflicts)
-    counts = Counter(f"{one.kind}s {one.change}" for one in found.changes if not one.is_undone)
-    words = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())) or "no differences"
+    words = ", ".join(count_changes(one for one in found.changes if not one.is_undone)) or "no differences"
     if found.round is None:
         typer.echo(f"collect  nothing new ({words})")
     else:
-        typer.echo(f"collect  {found.folder}  ({len(found.round.new):,} new; in all {words})")
+        typer.echo(f"collect  {found.folder} ({len(found.round.new):,} new; in all {words})")
     return 0
 
 
@@ -186,6 +185,7 @@ def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
 
     qupath-her2 review status study
     """
+    from qupath_her2.review.changes import count_changes
     from qupath_her2.review.known_labels import known_changes
     from qupath_her2.review.round_files import read_copies, read_rounds
     from qupath_her2.review.undo import undone_rounds
@@ -202,8 +202,9 @@ def status(folder: o.Folder, out: o.Out = None, debug: o.Debug = False) -> int:
         typer.echo(f"status  no rounds in {her2} yet. Next: qupath-her2 review collect {folder}")
         return 0
     for one in (*rounds, *copies):
-        counts = Counter("undone" if new.is_undone else f"{new.kind}s {new.change}" for new in one.new)
-        words = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+        parts = count_changes(new for new in one.new if not new.is_undone)
+        n_undone = sum(new.is_undone for new in one.new)
+        words = ", ".join([*parts, f"{n_undone:,} undone"] if n_undone else parts)
         place = "  (another copy)" if one not in rounds else "  (undone)" if one.name in undone else ""
         typer.echo(f"{one.name:<20} {one.time}  {one.author}: {words}{place}")
     say_conflicts(known.conflicts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +14,7 @@ from qupath_her2.project.exchange.writing import output_errors, replace_file
 from qupath_her2.records import CELL_CLASSES
 from qupath_her2.report.html import report_templates
 from qupath_her2.report.pictures import shrink_jpeg
+from qupath_her2.review.changes import count_changes
 from qupath_her2.review.known_labels import known_changes
 from qupath_her2.review.sign_off import Trail, read_trail, signed_path
 
@@ -106,9 +106,6 @@ def _image(her2: Path, ref: SlideRef, trail: Trail, changes: Sequence[Change]) -
     run = current_run(her2, ref.id)
     score = stored_score(run) if run is not None and (run / "score.json").is_file() else None
     signed = trail.steps[-1].images.get(ref.id, {}) if trail.steps else {}
-    counts = Counter(
-        f"{one.kind}s {one.change}" for one in changes if one.image == ref.id and one.kind != "score"
-    )
     picture = None if run is None else run / "overlay.jpg"
     return CaseImage(
         name=ref.name,
@@ -118,7 +115,7 @@ def _image(her2: Path, ref: SlideRef, trail: Trail, changes: Sequence[Change]) -
         notes=() if score is None else (*score.tags, *score.warnings),
         typed=signed.get("typed", ""),
         comment=signed.get("comment", ""),
-        changes=tuple(f"{n:,} {name}" for name, n in sorted(counts.items())),
+        changes=tuple(count_changes(one for one in changes if one.image == ref.id and one.kind != "score")),
         # The person signed another result than the one that counts now.
         is_newer=bool(signed) and run is not None and signed.get("run") != run.name,
         overlay=shrink_jpeg(picture.read_bytes(), _OVERLAY_PX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -11,7 +12,7 @@ import orjson
 
 from qupath_her2.project.spreadsheet import spreadsheet_text
 
-__all__ = ["ASPECTS", "Change", "ChangeKind", "digest_of", "sorted_changes", "with_authors"]
+__all__ = ["ASPECTS", "Change", "ChangeKind", "count_changes", "digest_of", "sorted_changes", "with_authors"]
 
 ChangeKind: TypeAlias = Literal["cell", "region", "score"]
 
@@ -113,6 +114,18 @@ def digest_of(geometry: Mapping[str, Any] | None) -> str:
 def sorted_changes(changes: Iterable[Change]) -> list[Change]:
     """Return changes in a fixed order, so that two rounds can be compared line by line."""
     return sorted(changes, key=lambda one: (*one.object, one.change))
+
+
+def count_changes(changes: Iterable[Change]) -> list[str]:
+    """Return how many changes there are of each sort, in words, e.g. ``1 cell deleted`` and ``2 regions moved``."""
+    counts = Counter((one.kind, one.change) for one in changes)
+    return [f"{n:,} {_words(kind, change, n)}" for (kind, change), n in sorted(counts.items())]
+
+
+def _words(kind: ChangeKind, change: str, n: int) -> str:
+    # What is typed has its noun in the change: a score or a comment.
+    noun, verb = change.split(" ", 1) if kind == "score" else (kind, change)
+    return f"{noun}{'' if n == 1 else 's'} {'given another class' if verb == 'class changed' else verb}"
 
 
 def with_authors(

@@ -123,6 +123,7 @@ def test_cut_points_follow_the_sliders_and_are_applied(qupath: QuPath, tmp_path:
         live = shown.ask(PANE + "pane.live.at(pane.cuts).perClass as List")
         shown.click("Apply to image")
         shown.box("Cut-points: profile by-hand-1_case01")
+        shown.wait(lambda s: "Progress" not in s["titles"], "the end of the progress window")
         shown.picture(tmp_path / "applied.png")
         shown.click("OK")
         classes = shown.state()["objects"]["classes"]

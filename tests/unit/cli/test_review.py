@@ -88,7 +88,7 @@ def test_collect_then_status(image):
     image.correct({3: "Tumor: 2+", 4: None}, (9,))
     code, out, err = collected(project, "--reviewer", "Anna")
     assert code == 0, err
-    assert "3 new; in all 1 cells deleted, 2 cells reclassified" in out
+    assert "3 new; in all 1 cell deleted, 2 cells reclassified" in out
     image.correct({3: "Tumor: 1+", 4: None}, (9,))
     code, out, err = collected(project, "--reviewer", "Bo")
     assert (

@@ -48,7 +48,7 @@ def test_undo_and_redo(image):
     assert code == 0, err
     assert "1 changes of round 002-bo no longer count" in out
     _, out, _ = call("review", "status", image.her2.parent)
-    assert "Bo: 1 cells reclassified  (undone)" in out
+    assert "Bo: 1 cell reclassified  (undone)" in out
     assert "1 labelled cells, 0 conflicts" in out
     assert conflicts(image) == []
     code, out, err = call("review", "undo", image.her2.parent, "002-bo", "--redo")

@@ -30,7 +30,7 @@ def test_both_scores_stand_beside_each_other(image):
     text = page(image)
     assert "Pathologist<b>1+</b>" in text
     assert "Machine, case.svs<b>2+</b>" in text
-    assert "1 cells deleted, 2 cells reclassified" in text
+    assert "1 cell deleted, 2 cells reclassified" in text
     assert "&lt;b&gt;edge&lt;/b&gt;" in text
     assert "with Bo" in text
     assert "Research use only" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qupath_her2.review.changes import Change, digest_of, sorted_changes, with_authors
+from qupath_her2.review.changes import Change, count_changes, digest_of, sorted_changes, with_authors
 
 ONE = Change("i", "cell", "u1", "reclassified", "Tumor: 1+", "Tumor: 2+")
 TWO = Change("i", "cell", "u2", "deleted", "Tumor: 1+", "")
@@ -53,3 +53,18 @@ def test_digests_tell_outlines_apart():
     assert digest_of(one) == digest_of(dict(reversed(list(one.items()))))
     assert digest_of(one) != digest_of({"type": "Point", "coordinates": [1, 3]})
     assert digest_of(None) == ""
+
+
+def test_counts_are_said_in_words():
+    region = Change("i", "region", "r1", "class changed", "Tumor", "Ignore*")
+    score = Change("i", "score", "", "score typed", "2+", "3+")
+    comment = replace(score, change="comment typed")
+    assert count_changes([ONE, TWO, replace(ONE, uuid="u3"), region, score, comment]) == [
+        "1 cell deleted",
+        "2 cells reclassified",
+        "1 region given another class",
+        "1 comment typed",
+        "1 score typed",
+    ]
+    assert count_changes([replace(score, image=str(i)) for i in range(1000)]) == ["1,000 scores typed"]
+    assert count_changes([]) == []
