@@ -297,7 +297,7 @@ class Her2Scoring {
     static Her2Refusal unwritable(FileSystemException problem) {
         String why = problem instanceof AccessDeniedException ? "no permission" :
             problem.reason ?: "the folder is gone"
-        return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was scored. Make the " +
+        return new Her2Refusal("'${problem.file}' cannot be written ($why), so nothing was done. Make the " +
             "project's folder writable, or copy the project to a disk that is: results lie beside the project file.")
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,13 +50,8 @@ class Hour:
     names: list[str] = field(default_factory=list)
 
     def still(self, name: str) -> None:
-        """Take the next still, once nothing moves any more."""
+        """Take the next still."""
         self.names.append(name)
-        before = b""
-        for _ in range(10):
-            time.sleep(0.5)
-            if before == (before := self.shown.pixels()):
-                break
         self.shown.picture(self.stills / f"{len(self.names):02}_{name}.png")
 
     def choose(self, *items: str) -> None:

@@ -210,8 +210,13 @@ class Screen:
         items = 'qupath.getMenu("Extensions>HER2", true).getItems().size()'
         self.until(lambda: self.ask(items) > 3, "the items of the menu")
 
-    def picture(self, path: Path) -> None:
-        """Save a screenshot."""
+    def picture(self, path: Path, *, at_once: bool = False) -> None:
+        """Save a screenshot, once nothing moves any more: a new window is shown before it is placed and painted."""
+        before = b""
+        for _ in range(0 if at_once else 10):
+            time.sleep(0.5)
+            if before == (before := self.pixels()):
+                break
         subprocess.run(["import", "-display", self.display, "-window", "root", str(path)], check=True)
 
     def _xdotool(self, *words: str) -> None:
