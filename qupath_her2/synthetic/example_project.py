@@ -83,7 +83,14 @@ def write_example(folder: Path) -> tuple[Path, ...]:
 
 
 def write_field(
-    folder: Path, name: str, *, score: str, seed: int, side_px: int = _SIDE_PX, **changes: Any
+    folder: Path,
+    name: str,
+    *,
+    score: str,
+    seed: int,
+    side_px: int = _SIDE_PX,
+    kind: str = "score",
+    **changes: Any,
 ) -> tuple[Path, Path]:
     """Draw a field of `score` and write it as ``<name>.ome.tif`` with its regions in ``<name>.geojson``.
 
@@ -99,6 +106,8 @@ def write_field(
         Seed of the field.
     side_px
         Width and height, px of 0.5 µm.
+    kind
+        What is drawn: a name of `presets.PRESETS`.
     **changes
         Any other setting of `FieldSettings`.
 
@@ -112,10 +121,10 @@ def write_field(
     OutputError
         If a file cannot be written.
     SettingsError
-        If the score or a setting is unknown or out of range.
+        If the kind, the score or a setting is unknown or out of range.
     """
     settings = preset(
-        "score",
+        kind,
         seed,
         score=score,
         **{

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def main() -> None:
         with screen(qupaths[-1], None, None, folder / "window", **options) as shown:
             hour = Hour(shown, folder / "study", folder / "stills")
             go_through(hour)
-        write_stills(hour, out)
+        write_stills(hour, out, SHOWN)
 
 
 def go_through(hour: Hour) -> None:
@@ -89,12 +90,12 @@ def show_report(shown: Screen, report: Path) -> None:
         time.sleep(1)
 
 
-def write_stills(hour: Hour, out: Path) -> None:
-    """Cut the stills to what is on the screen, and write them small, numbered in the page's order."""
+def write_stills(hour: Hour, out: Path, names: Sequence[str]) -> None:
+    """Cut the stills to what is on the screen, and write those named small, numbered in the page's order."""
     out.mkdir(parents=True, exist_ok=True)
     for former in out.glob("*.png"):
         former.unlink()
-    for number, name in enumerate(SHOWN, start=1):
+    for number, name in enumerate(names, start=1):
         (source,) = hour.stills.glob(f"[0-9][0-9]_{name}.png")
         still = Image.open(source).convert("RGB")
         rows, columns = np.nonzero(np.asarray(still).max(axis=2))

@@ -21,7 +21,7 @@ from qupath_her2.cli import app
 ROOT = Path(__file__).parents[2]
 PYTHON = sorted((ROOT / "qupath_her2").rglob("*.py"))
 GROOVY = sorted((ROOT / "groovy").rglob("*.groovy"))
-READMES = [ROOT / "README.md", ROOT / "example_projects" / "README.md"]
+READMES = [ROOT / "README.md", *sorted((ROOT / "example_projects").rglob("*.md"))]
 
 #: Flags of other programs, and whose they are.
 FOREIGN = {

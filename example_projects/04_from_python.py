@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Scoring, cells as a data frame, another guideline: from Python
 #
-# Run it cell by cell in an editor that knows `# %%` cells, or as a whole: `python example_projects/02_from_python.py`.
+# Run it cell by cell in an editor that knows `# %%` cells, or as a whole: `python example_projects/04_from_python.py`.
 # It scores the four drawn fields of `01_score_cells` into a temporary folder. Research use only.
 
 # %%
