@@ -324,8 +324,8 @@ def measure_cells(
         existing=existing, detector=detector, classes=classes, network=network,
         workers=workers, progress=progress, with_tissue=tumour is not None,
     )  # fmt: skip
-    radii_um = found.nucleus_radii_um if existing is None else _own_nuclei(samples, detector, grid, s)
-    doubt = check_nuclei(radii_um, blobs_um, pixel_size_um, s.scale)
+    areas_um2 = found.nucleus_area_um2 if existing is None else _own_nuclei(samples, detector, grid, s)
+    doubt = check_nuclei(areas_um2, blobs_um, pixel_size_um, s.scale)
     proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     if tumour:
@@ -355,7 +355,7 @@ def _sampled_quality(
 def _own_nuclei(
     samples: Sequence[Sample], detector: CellDetector | None, grid: Grid, s: CellSettings
 ) -> NDArray[np.float32]:
-    """Return the contours of all nuclei in the samples, float32 (N, A) µm, whichever another program chose."""
+    """Return the areas of all nuclei in the samples, float32 (N) µm², whichever another program chose."""
     return sampled_nuclei(samples, detector or ClassicalDetector(s.detection), grid.um_px)
 
 
@@ -363,9 +363,9 @@ def _tumour_scale(
     tumour: TileCells, doubt: ScaleDoubt | None, blobs_um: float | None, pixel_size_um: float, s: CellSettings
 ) -> tuple[ScaleDoubt | None, Refusal | None]:
     """Return the doubt and the refusal of tumour cells alone, among which no lymphocytes excuse small nuclei."""
-    if not are_enough(tumour.nucleus_radii_um):
+    if not are_enough(tumour.nucleus_area_um2):
         return doubt, None
-    doubt = check_nuclei(tumour.nucleus_radii_um, blobs_um, pixel_size_um, s.scale)
+    doubt = check_nuclei(tumour.nucleus_area_um2, blobs_um, pixel_size_um, s.scale)
     return doubt, check_tumour_scale(doubt, s.quality.max_pixel_size_um)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import CellDetector, Tile
+from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.stain_planes import PlaneSettings, make_planes
 from qupath_her2.regions import RegionMap
 from qupath_her2.slides.readers.slide import Slide, read_scaled
@@ -130,7 +131,7 @@ def read_samples(
 
 
 def sampled_nuclei(samples: Sequence[Sample], detector: CellDetector, um_px: float) -> NDArray[np.float32]:
-    """Return the contours of the nuclei in the scored parts of the samples.
+    """Return the areas of the nuclei in the scored parts of the samples.
 
     Those in which another program's cells lie are a choice of that program: of one core, QuPath's detection chose 174
     of 983 nuclei, small enough to put the pixel size in doubt, while all of them fitted it.
@@ -147,7 +148,7 @@ def sampled_nuclei(samples: Sequence[Sample], detector: CellDetector, um_px: flo
     Returns
     -------
     NDArray[np.float32]
-        float32 (N, A), radii, µm.
+        float32 (N), µm².
     """
     finder = detector.prepared([sample.tile for sample in samples])
     radii: list[NDArray[np.float32]] = [np.zeros((0, N_ANGLES), np.float32)]
@@ -155,4 +156,4 @@ def sampled_nuclei(samples: Sequence[Sample], detector: CellDetector, um_px: flo
         nuclei = finder.detect(sample.tile)
         column, row = np.round(nuclei.centre).astype(np.intp).T
         radii.append(nuclei.radii[sample.inside[row, column]] * np.float32(um_px))
-    return np.concatenate(radii)
+    return polygon_areas(np.concatenate(radii))

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid
-from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.samples import Sample
 from qupath_her2.records import Refusal
 from qupath_her2.setting_ranges import Range, check_order, check_settings
@@ -269,14 +268,14 @@ def check_blobs(diameter_um: float | None, pixel_size_um: float, s: ScaleSetting
 
 
 def check_nuclei(
-    radii_um: NDArray[np.float32], blobs_um: float | None, pixel_size_um: float, s: ScaleSettings
+    areas_um2: NDArray[np.float32], blobs_um: float | None, pixel_size_um: float, s: ScaleSettings
 ) -> ScaleDoubt | None:
     """Return the doubt where the nuclei found are too small or too large for the pixel size, else None.
 
     Parameters
     ----------
-    radii_um
-        float32 (N, A), contours of the nuclei, µm; all 0 for a cell without nucleus.
+    areas_um2
+        float32 (N), areas of the nuclei, µm²; NaN for a cell without nucleus.
     blobs_um
         From `blob_diameter_um`.
     pixel_size_um
@@ -289,10 +288,9 @@ def check_nuclei(
     ScaleDoubt | None
         None also where nuclei are few.
     """
-    if not are_enough(radii_um):
+    if not are_enough(areas_um2):
         return None
-    areas = polygon_areas(radii_um[radii_um.any(1)])
-    diameter = float(2 * np.sqrt(np.median(areas) / np.pi))
+    diameter = float(2 * np.sqrt(np.nanmedian(areas_um2) / np.pi))
     if blobs_um is not None and blobs_um > s.warn_blob_um:
         # Of the two measures, the one that does not depend on what the detector can find.
         factor = _TYPICAL_BLOB_UM / blobs_um
@@ -303,9 +301,9 @@ def check_nuclei(
     return ScaleDoubt(_TYPICAL_NUCLEUS_UM / factor, pixel_size_um, pixel_size_um * factor)
 
 
-def are_enough(radii_um: NDArray[np.float32]) -> bool:
-    """Return whether an image has nuclei enough to say something about its pixel size; `radii_um` is float32 (N, A)."""
-    return int(np.count_nonzero(radii_um.any(1))) >= _FEWEST_NUCLEI
+def are_enough(areas_um2: NDArray[np.float32]) -> bool:
+    """Return whether an image has nuclei enough to say something about its pixel size, by their areas as above."""
+    return int(np.count_nonzero(~np.isnan(areas_um2))) >= _FEWEST_NUCLEI
 
 
 def check_tumour_scale(doubt: ScaleDoubt | None, max_pixel_size_um: float) -> Refusal | None:

@@ -224,6 +224,7 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     mine &= np.all((centre_xy > 0) & (centre_xy < size), axis=1) | (cells.existing_index != NEW_CELL)
     low, high = -0.5 - origin, size / grid.downsample - 0.5 - origin
     radii = _clipped(nuclei.centre, outlines.radii, low, high)
+    nucleus = _clipped(nuclei.centre, nuclei.radii, low, high)
     counted_xy = _counted_xy(work, cells, radii, origin)
     region = work.regions.assign(counted_xy)
     keep = np.flatnonzero(mine & (region >= 0))
@@ -231,8 +232,9 @@ def measure_tile(work: TileWork, box: TileBox) -> TileCells:
     image = (int(work.slide.width / grid.downsample), int(work.slide.height / grid.downsample))
     focus = focus_map(rgb if len(keep) else rgb[:0], work.stains, grid.um_px, (x, y), image)
     blur_um = focus.at(place[keep])
-    found = _take(keep, cells, radii, counted_xy, region, blur_um, origin, grid, (low, high))
-    found = _with_measurements(found, work, cells.of_cell[keep], profiles, features)
+    found = _take(keep, cells, radii, nucleus, counted_xy, region, blur_um, origin, grid)
+    shapes_um = radii * um_px, nucleus * um_px
+    found = _with_measurements(found, work, cells.of_cell[keep], profiles, features, shapes_um)
     if not work.with_tissue:
         return found
     # As for the focus.
@@ -259,28 +261,21 @@ def _take(
     keep: NDArray[np.intp],
     cells: _OutlinedCells,
     outline_radii: NDArray[np.float32],
+    nucleus_radii: NDArray[np.float32],
     counted_xy: NDArray[np.float64],
     region: NDArray[np.int32],
     blur_um: NDArray[np.float32],
     origin: NDArray[np.float64],
     grid: Grid,
-    frame: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> TileCells:
-    """Return the chosen cells in level-0 pixels and µm, not measured yet.
-
-    `origin` is the tile's corner, `frame` the image's corners.
-    """
+    """Return the chosen cells in level-0 pixels, not measured yet; `origin` is the tile's corner."""
     row = cells.of_cell[keep]
-    centre, radii = cells.nuclei.centre[row], outline_radii[row]
-    nucleus = _clipped(centre, cells.nuclei.radii[row], *frame)
-    um_px = np.float32(grid.um_px)
+    centre = cells.nuclei.centre[row]
     return TileCells(
         _level0(cells.place[keep], origin, grid),
         counted_xy[keep],
-        _level0(polygons(centre, radii), origin, grid).astype(np.float32),
-        _level0(polygons(centre, nucleus), origin, grid).astype(np.float32),
-        radii * um_px,
-        nucleus * um_px,
+        _level0(polygons(centre, outline_radii[row]), origin, grid).astype(np.float32),
+        _level0(polygons(centre, nucleus_radii[row]), origin, grid).astype(np.float32),
         region[keep],
         cells.existing_index[keep],
         np.zeros((len(keep), 0), np.float32),
@@ -301,17 +296,19 @@ def _with_measurements(
     row: NDArray[np.int64],
     profiles: RadialProfiles,
     features: ProfileFeatures,
+    shapes_um: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> TileCells:
-    """Return cells with their measurements; `row` is the row of each in `profiles` and `features`.
+    """Return cells with their measurements; `row` is the row of each in `profiles`, `features` and `shapes_um`.
 
-    Both take 2 kB a cell: they end with the tile, or a whole slide would not fit into memory.
+    Together they take more than 2 kB a cell: they end with the tile, or a whole slide would not fit into memory.
+    `shapes_um` are the radii of outlines and of nuclei.
     """
     profiles = RadialProfiles(*(getattr(profiles, f.name)[row] for f in fields(RadialProfiles)))
     features = features[row]
     estimates = estimate_membranes(features, profiles)
     return replace(
         found,
-        measurements=measurement_columns(profiles, estimates, found.radii_um, found.nucleus_radii_um),
+        measurements=measurement_columns(profiles, estimates, *(shape[row] for shape in shapes_um)),
         stain_places=stain_places(profiles, work.stained_od),
         features=features if work.with_features else found.features,
     )

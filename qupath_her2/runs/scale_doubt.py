@@ -11,6 +11,7 @@ import shapely
 
 from qupath_her2.cells.grid import make_grid
 from qupath_her2.cells.nuclei.detection import ClassicalDetector
+from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.quality.image_quality import assess_image, check_image, check_pixel_size
 from qupath_her2.cells.samples import read_samples
 from qupath_her2.cells.scale import DOUBT, blob_diameter_um, check_blobs, check_nuclei
@@ -107,7 +108,7 @@ def scale_sentence(
     tiles = [sample.tile for sample in samples]
     detector = ClassicalDetector(s.detection).prepared(tiles)
     radii = np.concatenate([detector.detect(tile).radii for tile in tiles]) * np.float32(grid.um_px)
-    doubt = check_nuclei(radii, blobs_um, pixel_size_um, s.scale)
+    doubt = check_nuclei(polygon_areas(radii), blobs_um, pixel_size_um, s.scale)
     return None if doubt is None else doubt.sentence()
 
 

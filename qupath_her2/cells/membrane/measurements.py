@@ -12,6 +12,7 @@ from qupath_her2.records import CellTable
 
 __all__ = [
     "MEASUREMENT_NAMES",
+    "NUCLEUS_AREA",
     "UNCERTAINTY_NAME",
     "measured_estimates",
     "measurement_columns",
@@ -21,6 +22,8 @@ __all__ = [
 _COMPLETENESS = "HER2: Membrane completeness"
 _OWN_OD = "HER2: Membrane own DAB OD"
 _IS_LATERAL = "HER2: Membrane is lateral"
+#: Measurement of the nucleus; NaN for a cell without one.
+NUCLEUS_AREA = "HER2: Nucleus area µm^2"
 #: Names of the measurements, in column order; each starts with ``HER2: `` and ends with its unit where it has one.
 MEASUREMENT_NAMES: tuple[str, ...] = (
     _COMPLETENESS,
@@ -33,7 +36,7 @@ MEASUREMENT_NAMES: tuple[str, ...] = (
     "HER2: Cytoplasm DAB OD mean",
     "HER2: Nucleus DAB OD mean",
     "HER2: Cell area µm^2",
-    "HER2: Nucleus area µm^2",
+    NUCLEUS_AREA,
 )
 
 #: Extra column of cells found by a Bayesian network, 0..0.5: standard deviation, over networks sampled from it, of the

@@ -67,8 +67,6 @@ def _tile_cells(seed: int, n: int, existing_index: list[int] | None = None) -> T
         centres + rng.uniform(-1, 1, (n, 2)),
         (centres[:, None] + rng.uniform(-9, 9, (n, 36, 2))).astype(f32),
         (centres[:, None] + rng.uniform(-4, 4, (n, 32, 2))).astype(f32),
-        rng.uniform(4, 8, (n, 36)).astype(f32),
-        rng.uniform(2, 4, (n, 32)).astype(f32),
         rng.integers(0, 3, n).astype(np.int32),
         np.array(existing_index if existing_index is not None else [NEW_CELL] * n, np.int64),
         rng.uniform(size=(n, len(MEASUREMENT_NAMES))).astype(f32),

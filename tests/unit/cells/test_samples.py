@@ -100,6 +100,7 @@ def test_nuclei_of_samples_are_those_in_the_scored_parts() -> None:
         for k in (1, 3)
     )
     found = sampled_nuclei(samples, OneNucleus(), 0.5)
-    assert found.shape == (expected, N_ANGLES)
+    assert found.shape == (expected,)
     assert 0 < expected <= 2 * len(samples)
-    assert (found == 2).all()
+    # A regular polygon of radius 2 µm.
+    assert found == pytest.approx(N_ANGLES / 2 * np.sin(2 * np.pi / N_ANGLES) * 4)

@@ -70,8 +70,8 @@ def test_blobs_of_no_nucleus_are_refused_with_the_way_out(diameter_um: float, is
         assert "--pixel-size-um" in refusal.reason
 
 
-def radii(n: int, diameter_um: float) -> np.ndarray:
-    return np.full((n, 32), diameter_um / 2, np.float32)
+def areas(n: int, diameter_um: float) -> np.ndarray:
+    return np.full(n, np.pi * diameter_um**2 / 4, np.float32)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def radii(n: int, diameter_um: float) -> np.ndarray:
 def test_nuclei_that_do_not_fit_are_a_doubt_with_the_pixel_size_that_would(
     diameter_um: float, fitting_um: float | None
 ) -> None:
-    doubt = check_nuclei(radii(200, diameter_um), None, 0.25, LIMITS)
+    doubt = check_nuclei(areas(200, diameter_um), None, 0.25, LIMITS)
     if fitting_um is None:
         assert doubt is None
         return
@@ -96,8 +96,8 @@ def test_nuclei_that_do_not_fit_are_a_doubt_with_the_pixel_size_that_would(
 
 
 def test_few_nuclei_and_cells_without_nucleus_say_nothing() -> None:
-    assert check_nuclei(radii(49, 4.0), 14.0, 0.25, LIMITS) is None
-    mostly_none = np.concatenate([radii(40, 4.0), np.zeros((300, 32), np.float32)])
+    assert check_nuclei(areas(49, 4.0), 14.0, 0.25, LIMITS) is None
+    mostly_none = np.concatenate([areas(40, 4.0), np.full(300, np.nan, np.float32)])
     assert check_nuclei(mostly_none, None, 0.25, LIMITS) is None
 
 
@@ -109,7 +109,7 @@ def test_few_nuclei_and_cells_without_nucleus_say_nothing() -> None:
 def test_tumour_whose_true_pixels_would_be_too_coarse_is_refused(
     diameter_um: float, pixel_size_um: float, is_refused: bool
 ) -> None:
-    refusal = check_tumour_scale(check_nuclei(radii(200, diameter_um), None, pixel_size_um, LIMITS), 0.55)
+    refusal = check_tumour_scale(check_nuclei(areas(200, diameter_um), None, pixel_size_um, LIMITS), 0.55)
     assert (refusal is not None) == is_refused
     if refusal is not None:
         assert refusal.code == "pixel_size_implausible"
@@ -146,8 +146,8 @@ def test_tags_off_by_ten_are_refused_and_by_two_warned(field, stains_of, tumour)
 
 
 def test_large_blobs_tell_where_the_detector_finds_parts_of_nuclei() -> None:
-    assert check_nuclei(radii(200, 7.0), 7.9, 0.5, LIMITS) is None
-    doubt = check_nuclei(radii(200, 7.0), 12.0, 0.5, LIMITS)
+    assert check_nuclei(areas(200, 7.0), 7.9, 0.5, LIMITS) is None
+    doubt = check_nuclei(areas(200, 7.0), 12.0, 0.5, LIMITS)
     assert doubt is not None
     assert doubt.fitting_um == pytest.approx(0.25)
     assert (

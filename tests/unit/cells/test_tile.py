@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from qupath_her2.cells.grid import GridSettings, TileBox, make_grid
+from qupath_her2.cells.membrane.measurements import MEASUREMENT_NAMES
 from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.nuclei.contours import N_ANGLES
 from qupath_her2.cells.nuclei.detection import Nuclei, Tile
+from qupath_her2.cells.nuclei.star_contours import polygon_areas
 from qupath_her2.cells.stain_planes import PlaneSettings
 from qupath_her2.cells.tile import TileWork, measure_tile
-from qupath_her2.cells.tile_cells import NEW_CELL
+from qupath_her2.cells.tile_cells import NEW_CELL, TileCells
 from qupath_her2.cells.tumour.surroundings import FEATURE_NAMES
 from qupath_her2.records import Box
 from qupath_her2.regions import map_regions
@@ -43,6 +45,11 @@ def measured(
     return measure_tile(work, tile)
 
 
+def radii_um(outlines: np.ndarray, found: TileCells, pixel_size_um: float) -> np.ndarray:
+    """Distances of the vertices from the centres of their cells, µm."""
+    return np.hypot(*(outlines - found.centre_xy[:, None]).transpose(2, 0, 1)) * pixel_size_um
+
+
 @pytest.mark.parametrize("pixel_size_um", [0.5, 0.25])
 def test_cells_of_the_core_in_level_0_pixels(pixel_size_um: float, tumour) -> None:
     """Tile pixels have their centres at whole numbers, level-0 pixels their corners."""
@@ -53,10 +60,11 @@ def test_cells_of_the_core_in_level_0_pixels(pixel_size_um: float, tumour) -> No
     scale = 0.5 / pixel_size_um
     assert found.centre_xy == pytest.approx(scale * np.array([[64.5, 89.5], [127.5, 90.5]]))
     assert (found.existing_index == NEW_CELL).all()
-    assert found.nucleus_radii_um == pytest.approx(2.5)
-    # Outlines are polygons around the centre with the radii in µm.
-    away = np.hypot(*(found.cell_xy - found.centre_xy[:, None]).transpose(2, 0, 1)) * pixel_size_um
-    assert away == pytest.approx(found.radii_um, rel=1e-4)
+    assert radii_um(found.nucleus_xy, found, pixel_size_um) == pytest.approx(2.5, rel=1e-4)
+    # A regular polygon of that radius.
+    assert found.nucleus_area_um2 == pytest.approx(N_ANGLES / 2 * np.sin(2 * np.pi / N_ANGLES) * 2.5**2)
+    outline = found.measurements[:, MEASUREMENT_NAMES.index("HER2: Cell area µm^2")]
+    assert outline == pytest.approx(polygon_areas(radii_um(found.cell_xy, found, pixel_size_um)), rel=1e-3)
 
 
 def test_cells_outside_the_regions_bound_their_neighbours_and_are_dropped(tumour) -> None:
@@ -66,8 +74,9 @@ def test_cells_outside_the_regions_bound_their_neighbours_and_are_dropped(tumour
     assert found.centre_xy == pytest.approx(np.array([[24.5, 24.5]]))
     # The neighbour is 14 pixels away, so the outline ends half-way (territories have pixels of 1 µm), not at the 7 µm
     # expected of an isolated cell.
-    assert found.radii_um[0, 0] == pytest.approx(3.5, abs=0.75)
-    assert found.radii_um[0, 18] > 6
+    radii = radii_um(found.cell_xy, found, 0.5)[0]
+    assert radii[0] == pytest.approx(3.5, abs=0.75)
+    assert radii[18] > 6
 
 
 def test_no_nuclei_give_no_cells(tumour) -> None:
