@@ -107,6 +107,19 @@ class TileCells:
         """Return some of the cells, in their order: by index or by mask (N)."""
         return TileCells(**{f.name: getattr(self, f.name)[rows] for f in fields(TileCells)})
 
+    def compacted(self, kept: NDArray[np.bool_]) -> TileCells:
+        """Return the cells of a mask (N) in the memory of these, which must not be used afterwards.
+
+        Of a whole slide, a copy beside the original would be the most that is ever in memory.
+        """
+        n = int(np.count_nonzero(kept))
+        columns = {}
+        for f in fields(TileCells):
+            column = getattr(self, f.name)
+            column[:n] = column[kept]
+            columns[f.name] = column[:n]
+        return TileCells(**columns)
+
     def tumour(self) -> TileCells:
         """Return the cells that no network takes for other cells."""
         # Mostly all of them, and a million cells are not copied for nothing.

@@ -53,7 +53,16 @@ def csv_bytes(rows: Iterable[Sequence[str | None]]) -> bytes:
     UTF-8 with a byte order mark, without which Excel reads ``é`` as ``Ã©``; lines end in CR LF (RFC 4180).
     """
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([spreadsheet_text(cell) for cell in row] for row in rows)
+    # Classes, names and counts recur: a look into a dictionary is cheaper than two of the expressions.
+    known: dict[str | None, str] = {}
+
+    def escaped(cell: str | None) -> str:
+        found = known.get(cell)
+        if found is None:
+            found = known[cell] = spreadsheet_text(cell)
+        return found
+
+    csv.writer(text).writerows([escaped(cell) for cell in row] for row in rows)
     return text.getvalue().encode("utf-8-sig")
 
 

@@ -85,8 +85,10 @@ def keep_written_regions(her2: Path, images: Iterable[SlideRef]) -> None:
         if source is None or not is_geojson(source) or kept.is_file():
             continue
         try:
-            run = compared_run(her2, ref.id)
+            run = current_run(her2, ref.id)
             is_source = run is not None and read_record(run).inputs.get("regions") == sha256_file(source)
+            # Last, since it reads the score as well: after most batches nothing is left to keep.
+            is_source = is_source and compared_run(her2, ref.id) is not None
         except ExchangeError:
             # The image is scored again; what was scored is kept then.
             is_source = False

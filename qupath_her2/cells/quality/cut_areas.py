@@ -30,7 +30,7 @@ def cut_out_of_focus(
     Parameters
     ----------
     found
-        Cells with the blur around each of them.
+        Cells with the blur around each of them; not to be used afterwards, see `TileCells.compacted`.
     regions
         Regions of the image, to which the area is clipped.
     grid
@@ -60,7 +60,7 @@ def cut_out_of_focus(
     cut = np.zeros(len(found), bool)
     column, row = (block[near] - first).T
     cut[near] = mask[row, column] > 0
-    return found.take(~cut), CutArea("out of focus", _shape(mask, first, side, regions), int(cut.sum()))
+    return found.compacted(~cut), CutArea("out of focus", _shape(mask, first, side, regions), int(cut.sum()))
 
 
 def _shape(
