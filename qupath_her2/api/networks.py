@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qupath_her2.api.project import Project, ProjectImage, open_project
-from qupath_her2.api.tables import manifest_frame, patch_frame
-from qupath_her2.errors import PatchError
+from qupath_her2.api.served_prediction import ServedPrediction, frame_or_reason, served_prediction
+from qupath_her2.api.tables import manifest_frame
+from qupath_her2.errors import PatchError, ServiceError
 from qupath_her2.models.card import read_card
 from qupath_her2.models.specs import MODELS, ModelSpec
 from qupath_her2.patches.cutting.cut_patches import CutContext, cut_patches
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import PatchTable, SlideScore
     from qupath_her2.runs.types import FinishedImage, Inputs
+    from qupath_her2.server.discovery import RunningService
     from qupath_her2.training.types import TrainedNetwork
 
 __all__ = [
@@ -149,10 +151,7 @@ class ImagePrediction:
     @property
     def table(self) -> Any:
         """The patches as a pandas DataFrame, see `patch_frame`."""
-        # The reason of the refusal, not an empty frame that looks like a slide without tumour.
-        if self.finished.patches is None:
-            raise PatchError(self.finished.score.reason)
-        return patch_frame(self.finished.patches)
+        return frame_or_reason(self.finished.patches, self.finished.score)
 
     @property
     def score(self) -> SlideScore:
@@ -280,7 +279,8 @@ def predict(
     model: str | Path,
     whole_tissue: bool = False,
     settings: Mapping[str, Any] | None = None,
-) -> ImagePrediction:
+    service: bool | str | RunningService = False,
+) -> ImagePrediction | ServedPrediction:
     """Predict the patches of one image by a trained network; nothing is written.
 
     Parameters
@@ -288,15 +288,17 @@ def predict(
     image
         Of an opened project.
     model
-        Checkpoint, path without ending.
+        Checkpoint, path without ending; with `service`, the id by which it offers the network.
     whole_tissue
         Predict all tissue where there is no tumour region.
     settings
         Tables of ``her2.toml`` that override the recipe's and the folder's.
+    service
+        Let a running service do it, as for `run`; the image is classified as ``qupath-her2 predict`` does it.
 
     Returns
     -------
-    ImagePrediction
+    ImagePrediction | ServedPrediction
         Patches, and the class of image and regions; a refusal is a result too.
 
     Raises
@@ -305,6 +307,10 @@ def predict(
         The checkpoint is damaged, or does not fit the image's pixel size.
     """
     start = time.monotonic()
+    if service is not False:
+        if settings is not None:
+            raise ServiceError("A service has settings of its own. Leave settings= or service= out.")
+        return served_prediction(image, str(model), service, whole_tissue=whole_tissue)
     # The card names the recipe it was trained by, whose patches the prediction must lay in the same way.
     checkpoint = Path(model).absolute()
     recipe = RECIPES.get(read_card(checkpoint).recipe)
@@ -322,7 +328,7 @@ def predict(
     return ImagePrediction(job, inputs, finished, time.monotonic() - start)
 
 
-def save_result(result: ImagePrediction) -> ImageResult:
+def save_result(result: ImagePrediction | ServedPrediction) -> ImageResult:
     """Write a prediction to ``her2/predictions``, from where `push` takes it into QuPath.
 
     Parameters
@@ -340,6 +346,8 @@ def save_result(result: ImagePrediction) -> ImageResult:
     OutputError
         Read-only folder or full disk; nothing half-written is left.
     """
+    if isinstance(result, ServedPrediction):
+        return result.save()
     job, finished = result.job, result.finished
     # Opened again for the overlay; the prediction itself is kept as it was computed.
     with open_image(job.ref) as slide, lock_image(job.out, job.image) as lock:

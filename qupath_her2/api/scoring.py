@@ -153,6 +153,7 @@ def propose(
     settings: Settings | None = None,
     workers: int = 1,
     listen: Callable[[JobEvent], None] | None = None,
+    service: bool | str | RunningService = False,
     **options: Any,
 ) -> list[ImageResult]:
     """Propose tumour regions for a person to accept, edit or delete, as ``qupath-her2 propose`` does.
@@ -172,6 +173,8 @@ def propose(
         Number of processes.
     listen
         Called with each event.
+    service
+        Let a running service do it, as for `run`.
     **options
         Any other field of `RunOptions`, e.g. ``images=("case0*",)`` or ``pixel_size_um=0.25``.
 
@@ -186,7 +189,9 @@ def propose(
         The run cannot start: no image, ambiguous region files, a folder that cannot be written.
     """
     folder, options = placed_options(project, options)
-    settings = settings or find_settings(folder)
     options["out"] = exchange_folder(folder, options["out"]) / PROPOSALS
+    if service is not False:
+        return _by_service(folder, service, settings, cells=cells, verb="propose", **options)
+    settings = settings or find_settings(folder)
     method = ProposalsMethod(CellsMethod(cell_source(cells or settings.cell_source)))
     return score_folder(folder, settings, workers=workers, listen=listen, method=method, **options)

@@ -24,7 +24,7 @@ class JobOptions(BaseModel):
     Attributes
     ----------
     verb
-        ``score``, or ``predict`` by a network.
+        ``score``, ``predict`` by a network, or ``propose`` tumour regions.
     pixel_size_um
         µm per level-0 pixel; wins over that of the file.
     series, plane
@@ -45,7 +45,7 @@ class JobOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    verb: Literal["score", "predict"] = "score"
+    verb: Literal["score", "predict", "propose"] = "score"
     pixel_size_um: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
     series: Annotated[int, Field(ge=0, le=999_999)] | None = None
     plane: Annotated[int, Field(ge=0, le=999_999)] | None = None
@@ -102,7 +102,7 @@ def check_options(options: JobOptions) -> None:
         raise Problem(422, str(error)) from error
     if options.verb == "predict" and options.checkpoint is None:
         raise Problem(422, "A prediction needs a network.", "Name one of GET /api/v1/networks as checkpoint.")
-    if options.verb == "score" and options.checkpoint is not None:
+    if options.verb != "predict" and options.checkpoint is not None:
         raise Problem(
             422, "A network predicts, and scores nothing.", "Choose the verb predict, or no checkpoint."
         )

@@ -1,9 +1,9 @@
-"""The images of a folder scored by a service: sent, waited for, and their runs put into the exchange folder."""
+"""Images scored, or searched for tumour, by a service: sent, waited for, their runs put into the exchange folder."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qupath_her2.errors import Her2Error, ServiceError
 from qupath_her2.project.exchange.runs import stored_score
@@ -14,12 +14,13 @@ from qupath_her2.server.request_options import REQUEST_OPTIONS
 from qupath_her2.server.run_archive import install_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from qupath_her2.records import SlideRef
     from qupath_her2.server.discovery import RunningService
 
-__all__ = ["score_by_service"]
+__all__ = ["refuse_project_images", "score_by_service"]
 
 #: Jobs of one caller that wait in the queue at a time, so that others find a place in it.
 _AHEAD = 4
@@ -32,9 +33,10 @@ def score_by_service(
     images: tuple[str, ...] = (),
     out: Path | None = None,
     cells: str | None = None,
+    verb: Literal["score", "propose"] = "score",
     **options: Any,
 ) -> list[ImageResult]:
-    """Score the images of a folder by a service.
+    """Score the images of a folder by a service, or propose tumour regions in them.
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ def score_by_service(
         The exchange folder that receives the runs; None takes ``her2`` in `folder`.
     cells
         Source of cells by its name; None takes that of the service.
+    verb
+        ``propose`` proposes tumour regions.
     **options
         Of `REQUEST_OPTIONS`.
 
@@ -69,11 +73,9 @@ def score_by_service(
         )
     her2 = exchange_folder(folder, out)
     refs = select_images(folder, images, out)
-    if any(ref.entry_id is not None for ref in refs):
-        raise ServiceError(
-            "The images of a QuPath project are scored where their exchange folder lies. Leave service= out."
-        )
-    wanted = {name: value for name, value in options.items() if value not in (None, False)}
+    refuse_project_images(refs)
+    wanted: dict[str, Any] = {"verb": verb}
+    wanted |= {name: value for name, value in options.items() if value not in (None, False)}
     if cells is not None:
         wanted["cell_finder"] = cells
     with ServiceClient(service) as client:
@@ -87,6 +89,14 @@ def score_by_service(
                     )
             results.append(_result(client, jobs[ref.id], ref, her2))
     return results
+
+
+def refuse_project_images(refs: Sequence[SlideRef]) -> None:
+    """Raise ServiceError where QuPath describes the images: a service sees their files alone."""
+    if any(ref.entry_id is not None for ref in refs):
+        raise ServiceError(
+            "The images of a QuPath project are scored where their exchange folder lies. Leave service= out."
+        )
 
 
 def _result(client: ServiceClient, identity: str, ref: SlideRef, her2: Path) -> ImageResult:

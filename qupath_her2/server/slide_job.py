@@ -13,7 +13,7 @@ from qupath_her2.models.bag_checkpoint import is_bag_card
 from qupath_her2.models.card import read_card
 from qupath_her2.patches.datasets.sources import SourceImage
 from qupath_her2.project.exchange.image_ids import folder_image_id
-from qupath_her2.project.exchange.images import PREDICTIONS
+from qupath_her2.project.exchange.images import PREDICTIONS, PROPOSALS
 from qupath_her2.recipes import RECIPES
 from qupath_her2.records import SlideRef
 from qupath_her2.report.build import write_report
@@ -22,6 +22,7 @@ from qupath_her2.runs.failures import failure_class
 from qupath_her2.runs.methods.bags import BagsMethod
 from qupath_her2.runs.methods.cells import CellsMethod
 from qupath_her2.runs.methods.patches import PatchesMethod
+from qupath_her2.runs.methods.proposals import ProposalsMethod
 from qupath_her2.runs.options import RunOptions
 from qupath_her2.runs.plan import find_settings, plan_jobs
 from qupath_her2.runs.score_image import failed_result, score_image
@@ -108,11 +109,12 @@ def plan_slide(job: SlideJob, *, ref: SlideRef | None = None) -> ScoreJob:
     """
     settings = _settings(job)
     method = _method(job, settings)
+    part = PREDICTIONS if job.checkpoint is not None else PROPOSALS if _proposes(job) else None
     options = RunOptions(
         **{name: job.options[name] for name in REQUEST_OPTIONS if job.options.get(name) is not None},
         method=method,
-        # In a folder of its own: a prediction must never become the score of an image.
-        out=job.out if job.checkpoint is None else job.out / PREDICTIONS,
+        # In folders of their own: neither a prediction nor a proposal must ever become the score of an image.
+        out=job.out if part is None else job.out / part,
     )
     # A bag is all tissue of a slide, whatever is drawn.
     if isinstance(method, BagsMethod) or (job.checkpoint is not None and settings.patches.whole_image):
@@ -137,7 +139,12 @@ def _method(job: SlideJob, settings: Settings) -> Method:
         return BagsMethod(job.checkpoint, feature_folder(job.out, settings))
     if job.checkpoint is not None:
         return PatchesMethod(job.checkpoint, _head(job.checkpoint))
-    return CellsMethod(cell_source(job.options.get("cell_finder") or settings.cell_source))
+    cells = CellsMethod(cell_source(job.options.get("cell_finder") or settings.cell_source))
+    return ProposalsMethod(cells) if _proposes(job) else cells
+
+
+def _proposes(job: SlideJob) -> bool:
+    return job.options.get("verb") == "propose"
 
 
 def _embed(planned: ScoreJob, progress: Progress | None) -> tuple[str, ...]:

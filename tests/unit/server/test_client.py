@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -68,6 +69,24 @@ def test_a_folder_is_scored_as_here(own: RunningService, project: Path, tmp_path
         assert client._call("GET", "/api/v1/jobs").json() == []
 
 
+@pytest.mark.slow
+def test_regions_are_proposed_as_here(own: RunningService, project: Path, tmp_path: Path) -> None:
+    (project / "pale.ome.tif").unlink()
+    for left in project.glob("*.geojson"):
+        left.unlink()
+    (here,) = qh.propose(project, out=tmp_path / "here")
+    (there,) = qh.propose(project, out=tmp_path / "there", service=True)
+    assert here.state == there.state == "proposed"
+    assert here.run_dir is not None
+    assert there.run_dir is not None
+    # Where QuPath looks for them, and never among the scores.
+    assert there.run_dir.relative_to(tmp_path / "there") == here.run_dir.relative_to(tmp_path / "here")
+    assert there.run_dir.parts[-4] == "proposals"
+    regions = [json.loads((one.run_dir / "regions.geojson").read_bytes()) for one in (here, there)]
+    assert len(regions[0]["features"]) > 0
+    assert regions[0] == regions[1]
+
+
 def test_what_a_service_does_not_take_is_said(own: RunningService, project: Path) -> None:
     with pytest.raises(ServiceError, match="does not take force"):
         qh.run(project, service=True, force=True)
@@ -105,8 +124,6 @@ def test_a_service_that_went_away_is_said() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="NOT TESTED: no curl")
 def test_the_readmes_curl_examples_run(own: RunningService, tmp_path: Path) -> None:
-    import json
-
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text[text.index("## Service") :]
     (examples,) = (block for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL) if "curl" in block)

@@ -30,6 +30,7 @@ def test_options_have_the_names_of_the_run() -> None:
         ({"profile": "../../x"}, "profile"),
         ({"verb": "train"}, "verb"),
         ({"verb": "predict"}, "network"),
+        ({"verb": "propose", "checkpoint": "models/se1"}, "network"),
         ({"whole_tissue": True, "find_tumour": True}, "whole_tissue"),
     ],
 )
