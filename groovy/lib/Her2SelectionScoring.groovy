@@ -12,7 +12,8 @@ import qupath.lib.projects.ProjectImageEntry
 /**
  * Scores one annotation of the open image, whatever its class: by the service, which answers in about a second, or by a
  * Python of its own where there is none. Both score it as a run of the image would with this annotation as its only
- * tumour region; regions that take points from it, such as carcinoma in situ, still do.
+ * tumour region; regions that take points from it, such as carcinoma in situ, still do, and of one across drawn tumour,
+ * only the tumour in it is scored, as in a TMA core: a rectangle holds stroma too.
  *
  * The result is that of the annotation alone, and the project shows no score of the image for it: see Her2ResultKind
  * for its place, and Her2SelectedRegion for selections that are refused.

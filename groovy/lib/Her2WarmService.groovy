@@ -18,7 +18,7 @@ class Her2WarmService {
     private static final int MOST_ROOTS = 100
     /** A field has few tiles, and other programs want to live. */
     private static final int MOST_THREADS = 4
-    private static final String STARTING = "Starting the service, the next selection will take about a second"
+    private static final String STARTING = "Starting the service; next time about a second"
 
     /** The service that this session of QuPath started, and the folders that it may read. */
     private static Process started

@@ -88,7 +88,7 @@ def test_selections_have_scores_of_their_own_until_the_image_is_scored(
     first = closing(said)
     service = find_service(tmp_path / "state")
     assert service is not None, said
-    assert "Starting the service, the next selection will take about a second" in said
+    assert "Starting the service; next time about a second" in said
     assert OWN not in said
     assert (first["state"], first["score"], first["annotation"]) == ("pushed", "3+", ONE)
     assert "Research use only." in said

@@ -35,7 +35,7 @@ def test_a_drawn_rectangle_is_scored(qupath: QuPath, tmp_path: Path, monkeypatch
             choose(shown, "Score selection")
             shown.box("unsaved changes, such as a region that you drew")
             shown.click("Yes")
-            shown.box("Starting the service, the next selection will take about a second")
+            shown.box("Starting the service; next time about a second")
             shown.picture(tmp_path / "starting.png")
             said = shown.box("Research use only.")
             assert said.startswith("3+: "), said
