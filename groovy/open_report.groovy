@@ -31,6 +31,6 @@ if (!report.isFile())
 if (QuPathGUI.getInstance() != null) {
     GuiTools.browseURI(report.toURI())
     // Whether a browser opened, Java cannot tell.
-    Dialogs.showInfoNotification("HER2", "The report is the file ${report}. If it did not open, open it in a browser.")
+    Dialogs.showInfoNotification("HER2", "The report is the file ${report}.\nIf it did not open, open it in a browser.")
 }
 println "HER2_OPEN_REPORT_OK report=${report.toURI()}"

@@ -75,8 +75,9 @@ class Her2HeatMap {
         Her2HeatMap map = next < maps.size() ? maps[next] : null
         // Read before the JavaFX thread is involved: a large picture would freeze the window.
         BufferedImage pixels = map?.read()
-        String note = map == null ? "Heat map hidden." : "${map.name}: blue is low, red is high. Choose the item " +
-            "again for the next map. Press C to hide it; the opacity slider of the toolbar fades it."
+        // A notification breaks no lines by itself.
+        String note = map == null ? "Heat map hidden." : "${map.name}: blue is low, red is high.\nChoose the item " +
+            "again for the next map.\nPress C to hide it; the opacity slider of the toolbar fades it."
         Platform.runLater {
             if (!viewer.getImageData().is(image))
                 return
