@@ -26,7 +26,7 @@ from tests.helpers.qupath import QuPath, java_options
 HERE = Path(__file__).parent / "scripts"
 ROOT = SCRIPTS.parent
 SIDE_PX = 320
-#: Variable with the folder of the real cores, their pixel size, and the side of the window that is used of each.
+#: Variable with the folder of the real pictures; of its cores, the pixel size and the side of the window that is used.
 REAL_DATA = "QUPATH_HER2_REAL_DATA"
 CORE_UM_PX = 0.32
 CORE_SIDE_PX = 1400
@@ -131,7 +131,9 @@ def make_cores(qupath: QuPath, folder: Path, private: Path) -> Fields:
     """Make a project in `folder` of a window in the middle of each real core, case01 to case04, with a Tumor region."""
     folder.mkdir(parents=True)
     half = CORE_SIDE_PX // 2
-    for number, path in enumerate(sorted(Path(os.environ[REAL_DATA]).glob("*.jpg")), start=1):
+    cores = sorted((Path(os.environ[REAL_DATA]) / "her2_tma_cores").glob("*.jpg"))
+    assert cores, f"{REAL_DATA} names no folder with her2_tma_cores/*.jpg"
+    for number, path in enumerate(cores, start=1):
         with Image.open(path) as core:
             x, y = core.width // 2, core.height // 2
             window = core.convert("RGB").crop((x - half, y - half, x + half, y + half))

@@ -1,8 +1,8 @@
 """Contact sheet of drawn beside real tissue, crops at the same µm per pixel, for a reader to compare by eye.
 
 ``python -m tests.quality.contact_sheet SHEET.png --seeds 1 12`` draws fields of the preset ``breast`` and its traps.
-Real pictures are read in place from the folder that QUPATH_HER2_REAL_DATA names (the cores) and from its neighbours
-``her2_breast_fields``, ``traps`` and ``epithelium_masks``, where they exist; without it all crops are drawn ones.
+Real pictures are read in place from the folders ``her2_tma_cores``, ``her2_breast_fields``, ``traps`` and
+``epithelium_masks`` in the one that QUPATH_HER2_REAL_DATA names; without it all crops are drawn ones.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
     root = os.environ.get("QUPATH_HER2_REAL_DATA")
     if root is not None:
         for crop in REAL:
-            found = real_crop(Path(root).parent, crop, asked.side_um)
+            found = real_crop(Path(root), crop, asked.side_um)
             if found is not None:
                 tiles.append((f"real {Path(crop.pattern).name[:12]}", found))
     scores = list(PLAIN_SHARES)
