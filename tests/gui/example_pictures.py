@@ -150,25 +150,18 @@ PAGES: dict[str, tuple[Callable[[Hour], None], tuple[str, ...]]] = {
 }
 
 
-def take(example: str, qupath: QuPath, out: Path) -> None:
-    """Go through the page of an example, and write its pictures."""
-    steps, names = PAGES[example]
-    with tempfile.TemporaryDirectory(prefix="example_") as place:
-        folder = Path(place)
-        for name in ("user", "stills"):
-            (folder / name).mkdir()
-        options = {
-            "python": python_program(folder),
-            "user": folder / "user",
-            "first": SCRIPTS / "install.groovy",
-        }
-        with screen(qupath, None, None, folder / "window", **options) as shown:
-            shown.box("HER2 menu installed")
-            shown.click("OK")
-            shown.menu_ready()
-            hour = Hour(shown, folder / "study", folder / "stills")
-            steps(hour)
-        write_stills(hour, out, names)
+def go_through(example: str, qupath: QuPath, folder: Path) -> Hour:
+    """Go through the page of an example with a copy of it in `folder`; return the hour with its stills."""
+    for name in ("user", "stills"):
+        (folder / name).mkdir()
+    options = {"python": python_program(folder), "user": folder / "user", "first": SCRIPTS / "install.groovy"}
+    with screen(qupath, None, None, folder / "window", **options) as shown:
+        shown.box("HER2 menu installed")
+        shown.click("OK")
+        shown.menu_ready()
+        hour = Hour(shown, folder / "study", folder / "stills")
+        PAGES[example][0](hour)
+    return hour
 
 
 def main() -> None:
@@ -183,7 +176,9 @@ def main() -> None:
             f"this needs a QuPath, and for a virtual screen {', '.join(missing_programs()) or 'nothing'}"
         )
     for example in [given.example] if given.example else PAGES:
-        take(example, qupaths[-1], given.out / example / "pictures")
+        with tempfile.TemporaryDirectory(prefix="example_") as place:
+            hour = go_through(example, qupaths[-1], Path(place))
+            write_stills(hour, given.out / example / "pictures", PAGES[example][1])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import qupath_her2 as qh
 from qupath_her2.models.card import read_card
 from qupath_her2.slides.readers.slide import open_slide
 from tests.helpers.example_files import EXAMPLES, assert_drawn_again, example_files, make_again
+from tests.helpers.qupath import QuPath
 
 NAME = "03_train_and_predict"
 COMMITTED = EXAMPLES / NAME
@@ -22,6 +23,18 @@ PROBABILITY = "HER2: probability tumour"
 #: Tiles whose class a network trained again may give otherwise, and mean difference of their probabilities: training
 #: on another processor, or by another number of threads, rounds differently in every step.
 OTHER_CLASS, OTHER_PROBABILITY = 0.1, 0.1
+
+#: Prints the classes and probabilities of tiles, and the channels of an image.
+READ = """
+import com.google.gson.Gson
+import qupath.lib.images.servers.ImageServers
+import qupath.lib.io.PathIO
+def tiles = PathIO.readObjects(new File(args[0]).toPath())
+def server = ImageServers.buildServer(new File(args[1]).toURI())
+println "READ " + new Gson().toJson([
+    tiles: tiles.findAll { it.isTile() }.collect { it.getPathClass().toString() },
+    probabilities: tiles.collect { it.measurements["HER2: probability tumour"] }, channels: server.nChannels()])
+"""
 
 
 def tiles(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -73,6 +86,23 @@ def test_the_checkpoint_predicts_the_tiles(tmp_path: Path) -> None:
         )
         assert found.patches is not None
         assert np.abs(found.patches.probabilities[:, 1] - tumour(tiles(COMMITTED, name))).max() < 0.02
+
+
+@pytest.mark.qupath
+@pytest.mark.slow
+def test_every_qupath_reads_tiles_and_heat_map(qupath: QuPath, tmp_path: Path) -> None:
+    script = tmp_path / "read.groovy"
+    script.write_text(READ, encoding="utf-8")
+    words = [str(COMMITTED / "tiles" / name) for name in ("new2.geojson", "new2_heatmap.ome.tif")]
+    options = [option for word in words for option in ("--args", word)]
+    done = qupath.run(script, *options, private=tmp_path / "preferences")
+    (line,) = [line[5:] for line in done.stdout.splitlines() if line.startswith("READ ")]
+    read = json.loads(line)
+    ours = tiles(COMMITTED, "new2")
+    assert read["tiles"] == [one["properties"]["classification"]["name"] for one in ours]
+    assert read["probabilities"] == pytest.approx(tumour(ours), abs=1e-6)
+    # One channel for each class.
+    assert read["channels"] == 2
 
 
 @pytest.fixture(scope="module")
