@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from qupath_her2.batch.allocator import return_freed_memory
 from qupath_her2.runs.options import ScoreJob
 from qupath_her2.runs.score_image import score_image
 
@@ -100,6 +101,7 @@ def end_of(job: Job, *, progress: Progress, threads: int) -> JobEvent:
 
 @perform.register(ScoreJob)
 def _score(job: ScoreJob, *, progress: Progress | None = None, threads: int = 1) -> ImageResult:
+    return_freed_memory()
     return score_image(job, progress=progress, threads=threads)
 
 
