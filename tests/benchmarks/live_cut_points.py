@@ -28,12 +28,13 @@ PANE = (
     "def pane = tabs.getTabs().find { it.getText() == 'Cut-points' }.getContent().getContent(); "
 )
 N_MOVES = 60
-#: Drags a slider, 20 movements a second, each after the score of the one before.
+#: Drags a slider, 20 movements a second, each after the score of the one before; meanwhile nobody watches the window.
 DRAG = (
+    "System.setProperty('her2.quiet', 'true'); "
     "def moves = []; def line = new javafx.animation.Timeline(); pane.lastMs = 0; "
     "def step = { if (pane.lastMs < 0) return; moves << pane.lastMs; "
     f"if (moves.size() > {N_MOVES}) {{ line.stop(); "
-    "System.setProperty('her2.moves', moves.drop(1).join(' ')); return }; "
+    "System.setProperty('her2.moves', moves.drop(1).join(' ')); System.clearProperty('her2.quiet'); return }; "
     "pane.lastMs = -1; pane.sliders[1].setValue(0.3 + 0.005 * moves.size()) }; "
     "line.getKeyFrames().add(new javafx.animation.KeyFrame(javafx.util.Duration.millis(50), "
     "step as javafx.event.EventHandler)); "

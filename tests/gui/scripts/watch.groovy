@@ -74,6 +74,9 @@ def commands = new File(file.toString() + ".do")
 Thread.startDaemon("watch") {
     while (true) {
         Thread.sleep(500)
+        // Set by lines that measure time: reading a large image's objects takes some.
+        if (System.getProperty("her2.quiet") != null)
+            continue
         Platform.runLater {
             try {
                 write(file, state(qupath))
