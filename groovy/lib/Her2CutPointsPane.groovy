@@ -37,6 +37,9 @@ class Her2CutPointsPane extends Her2ReviewPane {
     /** Of more cells QuPath needs seconds to draw the outlines: they are drawn when the slider rests. */
     private static final int DRAWN_AT_ONCE = 200_000
     private static final double REST_MS = 400
+    /** Several scores in a row later than this: drawing takes too long for every movement, on fewer cells too. */
+    private static final long LATE_MS = 150
+    private static final int LATE_IN_A_ROW = 3
     private static final double NAME_WIDTH = 64
     private static final String HINT = "Nothing in the image changes before the cut-points are applied."
 
@@ -63,6 +66,7 @@ class Her2CutPointsPane extends Her2ReviewPane {
     private boolean isActive
     private boolean isSetting
     private long started
+    private int late
     /** Classes of the last score; null where they are those of the image. */
     private byte[] newest
     private final PauseTransition rest = new PauseTransition(Duration.millis(REST_MS))
@@ -195,6 +199,7 @@ class Her2CutPointsPane extends Her2ReviewPane {
     }
 
     private void begin(Her2CutPoints first) {
+        late = 0
         PathClass[] classes = Her2Classes.named(CLASSES, image.project)
         for (int i = 0; i < 4; i++)
             colours[i] = classes[i].getColor()
@@ -238,7 +243,7 @@ class Her2CutPointsPane extends Her2ReviewPane {
             return
         boolean isOther = cuts != live.ofRun
         newest = isOther ? result.classes : null
-        if (live.cells.count > DRAWN_AT_ONCE)
+        if (isOther && (live.cells.count > DRAWN_AT_ONCE || late == LATE_IN_A_ROW))
             rest.playFromStart()
         else
             recolour()
@@ -250,6 +255,8 @@ class Her2CutPointsPane extends Her2ReviewPane {
         shares.setText(parts.join("   "))
         sentence.setText(result.sentence)
         lastMs = (long) ((System.nanoTime() - started) / 1_000_000L)
+        if (late < LATE_IN_A_ROW)
+            late = lastMs > LATE_MS ? late + 1 : 0
     }
 
     private void recolour() {
