@@ -76,16 +76,17 @@ class Her2WarmService {
     private Her2Service start() {
         progress.show(STARTING, 0.1d)
         File state = Her2Service.folder()
-        state.mkdirs()
+        Her2Python python = Her2Python.find()
         File log = new File(state, LOG)
         int threads = Math.min(MOST_THREADS, Runtime.getRuntime().availableProcessors())
         List<String> words = ["serve", "--state", state.getPath(), "--end-when-idle", "--threads", threads.toString()]
         for (String root : roots())
             words.addAll(["--root", root])
         try {
-            started = Her2Python.find().startApart(words, log)
-        } catch (IOException problem) {
-            throw new Her2NoService("The service cannot be started (${problem.message}).")
+            makePrivate(state)
+            started = python.startApart(words, log)
+        } catch (Her2Refusal problem) {
+            throw new Her2NoService("The service cannot be started: ${problem.message}")
         }
         long latest = System.currentTimeMillis() + START_MS
         while (System.currentTimeMillis() < latest) {
@@ -100,6 +101,17 @@ class Her2WarmService {
         }
         end()
         throw new Her2NoService("The service did not answer within ${START_MS.intdiv(1000)} s.")
+    }
+
+    /** The folder will hold slides and results: like the service, for the user alone. */
+    private static void makePrivate(File folder) {
+        if (!folder.mkdirs())
+            return
+        for (boolean isOwnerOnly : [false, true]) {
+            folder.setReadable(isOwnerOnly, isOwnerOnly)
+            folder.setWritable(isOwnerOnly, isOwnerOnly)
+            folder.setExecutable(isOwnerOnly, isOwnerOnly)
+        }
     }
 
     private void pause() {

@@ -90,6 +90,8 @@ def test_selections_have_scores_of_their_own_until_the_image_is_scored(
     assert service is not None, said
     assert "Starting the service; next time about a second" in said
     assert OWN not in said
+    # Slides and results of a service are its user's alone.
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert (first["state"], first["score"], first["annotation"]) == ("pushed", "3+", ONE)
     assert "Research use only." in said
     status = json.loads((fields.her2 / "status" / "selection" / "1.json").read_bytes())
@@ -177,6 +179,18 @@ def test_where_no_service_can_be_started_a_python_of_its_own_scores(fields: Fiel
     same = closing(score(fields, ONE))
     assert (same["run"], same["added"], same["unchanged"]) == (found["run"], "0", found["added"])
     assert seen(fields) == by_run
+
+
+def test_where_the_folder_of_the_service_cannot_be_made(
+    fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "file" / "state"))
+    draw(fields, ONE, "20", "20", "600", "600")
+    said = score(fields, ONE)
+    assert "The service cannot be started: " in said
+    assert f"This selection {OWN}." in said
+    assert closing(said)["score"] == "3+"
 
 
 def test_a_service_without_the_folder_is_not_used(fields: Fields, tmp_path: Path) -> None:
