@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SECONDS_PER_MM2", "SECONDS_PER_SLIDE", "expected_work"]
 
-#: Expected time of one worker: so much for every slide, and so much for each mm² that is scored. Measured on drawn
-#: fields of 0.5 µm per pixel, one thread, 2.5 GHz (`tests.benchmarks.batch`); a batch that has begun goes by its own
+#: Expected time of one worker: so much for every slide (small ones, `tests.benchmarks.batch`), and so much for each mm²
+#: that is scored (a drawn slide of 105 mm², 7,400 cells per mm²); one thread. A batch that has begun goes by its own
 #: slides.
 SECONDS_PER_SLIDE = 0.4
-SECONDS_PER_MM2 = 3.6
+SECONDS_PER_MM2 = 1.65
 
 _UM2_PER_MM2 = 1e6
 
