@@ -161,9 +161,13 @@ def check_round(fields: Fields, regions: int) -> int:
     said = fields.run(HERE / "draw_regions.groovy", *on_all, "--args", str(regions))
     assert said.count(f"DRAWN {regions}") == n_images, said
     first = compare_all(fields)
-    words = [word for number in ROUND for word in ("--args", str(number))]
+    changes = ROUND
+    if is_by_nucleus(fields.qupath):
+        # Outlines moved off their nuclei and out of all regions are counted by 0.5 where the nuclei were left.
+        changes = (*ROUND[:2], 0)
+    words = [word for number in changes for word in ("--args", str(number))]
     said = fields.run(HERE / "correct_cells.groovy", *on_all, *words)
-    assert said.count(f"CORRECTED {' '.join(map(str, ROUND))}") == n_images, said
+    assert said.count(f"CORRECTED {' '.join(map(str, changes))}") == n_images, said
     again = compare_all(fields)
     assert set(again) == set(first)
     for image, score in again.items():
