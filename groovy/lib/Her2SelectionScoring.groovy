@@ -99,10 +99,10 @@ class Her2SelectionScoring {
             found = importRun(run, progress)
         }
         Her2Window.listCellClasses(project)
+        String message = ([(String) found.get("message")] + notes).join("\n")
+        found.put("message", message)
         if (isShown)
-            Her2ResultBox.show(project, entry,
-                Her2ResultText.readSelection(run, ([(String) found.get("message")] + notes).join("\n")))
-        found.put("message", ([(String) found.get("message")] + notes).join("\n"))
+            Her2ResultBox.show(project, entry, Her2ResultText.readSelection(run, message))
         return found
     }
 

@@ -82,7 +82,7 @@ def batch_images(
     place, options = placed_options(source, options)
     checkpoint = None if model is None else Path(model)
     settings = settings or kind_settings(place, kind, model=checkpoint)
-    chosen = RunOptions(**{**options, "out": kind_folder(place, options["out"], kind, settings)})
+    chosen = RunOptions(**{**options, "out": kind_folder(place, options["out"], kind, lambda: settings)})
     plan = plan_kind(place, kind, chosen, settings, model=checkpoint, cells=cells, threads=workers)
     if run_batch(plan, executor or LocalExecutor(workers), retry_failed=retry_failed, listen=listen):
         finish_batch(plan, progress_of(plan))

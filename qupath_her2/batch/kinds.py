@@ -67,7 +67,7 @@ def _checkpoint(model: Path | None) -> Path:
     return model.absolute()
 
 
-def kind_folder(source: Path, out: Path | None, kind: Kind, settings: Settings) -> Path:
+def kind_folder(source: Path, out: Path | None, kind: Kind, settings: Callable[[], Settings]) -> Path:
     """Return where plan, events and results of a kind of batch are.
 
     Parameters
@@ -79,7 +79,8 @@ def kind_folder(source: Path, out: Path | None, kind: Kind, settings: Settings) 
     kind
         What is done.
     settings
-        Of all rooms.
+        Returns those of all rooms. Asked for an embedding alone, whose folder has the name of its encoder: a prediction
+        is looked at and finished without its checkpoint.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def kind_folder(source: Path, out: Path | None, kind: Kind, settings: Settings) 
     if kind == "embed":
         from qupath_her2.training.bags.embed_images import feature_folder
 
-        return feature_folder(found, settings)
+        return feature_folder(found, settings())
     return found / PREDICTIONS if kind == "predict" else found
 
 

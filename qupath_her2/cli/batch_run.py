@@ -14,9 +14,12 @@ from qupath_her2.cli.progress import say_json
 from qupath_her2.cli.verb import EXIT_CANCELLED, EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qupath_her2.batch.executor import Executor
     from qupath_her2.batch.plan import BatchPlan
     from qupath_her2.batch.progress import Progress
+    from qupath_her2.config import Settings
 
 __all__ = ["counts_line", "run_from_flags", "time_text"]
 
@@ -42,21 +45,21 @@ def run_from_flags(flags: dict[str, Any]) -> int:
 
     part = parse_shard(flags["shard"])
     if flags["finish"] or part:
-        plan = load_plan(_output(flags))
+        plan = load_plan(_output(flags, lambda: _settings(flags)))
         return _finish(plan, flags) if flags["finish"] else _go(plan, flags, part)
     plan = _plan(flags)
     _say_planned(plan, _executor(flags, None), flags)
     return 0 if flags["dry_run"] else _go(plan, flags, None)
 
 
-def _output(flags: dict[str, Any]) -> Path:
+def _output(flags: dict[str, Any], settings: Callable[[], Settings]) -> Path:
     """Return where plan, events and results of this kind of batch are."""
     from qupath_her2.batch.kinds import kind_folder
 
-    return kind_folder(flags["source"], flags["out"], flags["what"].value, _settings(flags))
+    return kind_folder(flags["source"], flags["out"], flags["what"].value, settings)
 
 
-def _settings(flags: dict[str, Any]) -> Any:
+def _settings(flags: dict[str, Any]) -> Settings:
     from qupath_her2.batch.kinds import kind_settings
 
     return kind_settings(flags["source"], flags["what"].value, model=flags["model"], config=flags["config"])
@@ -66,12 +69,13 @@ def _plan(flags: dict[str, Any]) -> BatchPlan:
     from qupath_her2.batch.kinds import plan_kind
     from qupath_her2.cli.scoring import run_options
 
+    settings = _settings(flags)
     tell = None if flags["progress"] in (ProgressKind.json, ProgressKind.off) else _to_stderr
     plan = plan_kind(
         flags["source"],
         flags["what"].value,
-        run_options(out=_output(flags), **{name: flags[name] for name in _OPTIONS}),
-        _settings(flags),
+        run_options(out=_output(flags, lambda: settings), **{name: flags[name] for name in _OPTIONS}),
+        settings,
         model=flags["model"],
         cells=flags["cells"],
         threads=min(flags["workers"], os.cpu_count() or 1),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qupath_her2.errors import PatchError, ServiceError
 from qupath_her2.server.client import ServiceClient
+from qupath_her2.server.request_options import asked_options
 from qupath_her2.server.score_remotely import refuse_project_images
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def predict_by_service(
         The image could not be predicted.
     """
     refuse_project_images([ref])
-    wanted = {name: value for name, value in options.items() if value not in (None, False)}
-    wanted |= {"verb": "predict", "checkpoint": network}
+    wanted = {**asked_options(options), "verb": "predict", "checkpoint": network}
     with ServiceClient(service) as client:
         identity = client.submit(ref.path, name=ref.name, regions=ref.regions_path, options=wanted)
         try:

@@ -10,7 +10,7 @@ from qupath_her2.project.exchange.runs import stored_score
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.plan import exchange_folder, select_images
 from qupath_her2.server.client import ServiceClient
-from qupath_her2.server.request_options import REQUEST_OPTIONS
+from qupath_her2.server.request_options import REQUEST_OPTIONS, asked_options
 from qupath_her2.server.run_archive import install_run
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def score_by_service(
     her2 = exchange_folder(folder, out)
     refs = select_images(folder, images, out)
     refuse_project_images(refs)
-    wanted: dict[str, Any] = {"verb": verb}
-    wanted |= {name: value for name, value in options.items() if value not in (None, False)}
+    wanted = {"verb": verb, **asked_options(options)}
     if cells is not None:
         wanted["cell_finder"] = cells
     with ServiceClient(service) as client:

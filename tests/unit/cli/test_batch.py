@@ -79,6 +79,10 @@ def test_a_network_must_be_named_for_predictions(project: Path) -> None:
     code, _, err = call("batch", project, "--what", "predict")
     assert code == 1
     assert "pass --model CKPT" in err
+    # What was planned is finished without it.
+    code, _, err = call("batch", project, "--what", "predict", "--finish")
+    assert code == 1
+    assert "has no plan of a batch" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
