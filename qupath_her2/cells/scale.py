@@ -14,11 +14,14 @@ cells count, and an image whose true pixels would by them be too coarse for memb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated
 
 import cv2
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,16 +55,15 @@ _NUCLEUS_EXPONENT = 0.5
 #: Fewer nuclei than this say nothing about an image.
 _FEWEST_NUCLEI = 50
 _WINDOW_PX, _MOST_WINDOWS = 512, 6
-#: Of one octave, with a neighbour below and one above.
-_SIGMAS_PX = 2.0 ** np.arange(0.25, 1.51, 0.25)
+#: Of one octave, with a neighbour below and one above; the difference of two consecutive Gaussians stands in for the
+#: Laplacian of the narrower one (Lindeberg, Feature detection with automatic scale selection, IJCV 1998;30:79-116,
+#: doi 10.1023/A:1008045108935).
+_SIGMAS_PX = 2.0 ** np.arange(0.25, 1.76, 0.25)
 _OCTAVES = 5
 #: Responses of blank glass are lower, OD.
-_LEAST_RESPONSE_OD = 0.004
+_LEAST_RESPONSE_OD = np.float32(0.004)
 #: Least ratio of the two curvatures of a blob: under it, it is an edge or a fibre.
 _LEAST_ROUNDNESS = 0.35
-#: Step between the two Gaussians whose difference stands in for the Laplacian of a Gaussian (Lindeberg, Feature
-#: detection with automatic scale selection, IJCV 1998;30:79-116, doi 10.1023/A:1008045108935).
-_STEP = 1.19
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,40 +206,66 @@ def _blobs(plane: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.
     sigmas: list[NDArray[np.float64]] = [np.zeros(0)]
     responses: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
     for octave in range(_OCTAVES):
-        narrow = [np.asarray(cv2.GaussianBlur(plane, (0, 0), float(s)), np.float32) for s in _SIGMAS_PX]
-        layers = np.stack(
-            [
-                one - cv2.GaussianBlur(plane, (0, 0), float(s * _STEP))
-                for one, s in zip(narrow, _SIGMAS_PX, strict=True)
-            ]
-        )
-        highest = np.stack([cv2.dilate(layer, np.ones((3, 3), np.uint8)) for layer in layers])
-        for k in range(1, len(_SIGMAS_PX) - 1):
-            peak = (layers[k] >= highest[k - 1 : k + 2].max(0)) & (layers[k] > _LEAST_RESPONSE_OD)
-            at = np.nonzero(peak)
-            is_round = _roundness(narrow[k], at, max(round(_SIGMAS_PX[k]), 1)) > _LEAST_ROUNDNESS
-            responses.append(layers[k][at][is_round])
-            sigmas.append(np.full(int(is_round.sum()), _SIGMAS_PX[k] * 2**octave))
+        blurred = np.empty((len(_SIGMAS_PX), *plane.shape), np.float32)
+        cv2.GaussianBlur(plane, (0, 0), float(_SIGMAS_PX[0]), blurred[0])
+        for k, (before, sigma) in enumerate(pairwise(_SIGMAS_PX), 1):
+            # Squares of Gaussian sigmas add; each further blur is far narrower than the whole.
+            cv2.GaussianBlur(blurred[k - 1], (0, 0), float(np.sqrt(sigma**2 - before**2)), blurred[k])
+        steps = np.maximum(np.round(_SIGMAS_PX), 1).astype(np.int64)
+        number, response = _round_peaks(blurred, blurred[:-1] - blurred[1:], steps)
+        responses.append(response)
+        sigmas.append(_SIGMAS_PX[number] * 2**octave)
         plane = np.asarray(cv2.pyrDown(plane), np.float32)
     return np.concatenate(sigmas), np.concatenate(responses)
 
 
-def _roundness(
-    plane: NDArray[np.float32], at: tuple[NDArray[np.intp], ...], step: int
-) -> NDArray[np.float32]:
-    """Return the smaller curvature over the larger one at each place, (N), 0 where either is not that of a blob."""
-    framed = np.pad(plane, step, mode="edge")
-    y, x = (places + step for places in at)
-    middle = 2 * framed[y, x]
-    xx = framed[y, x - step] + framed[y, x + step] - middle
-    yy = framed[y - step, x] + framed[y + step, x] - middle
-    xy = (
-        framed[y + step, x + step] + framed[y - step, x - step]
-        - framed[y + step, x - step] - framed[y - step, x + step]
-    ) / 4  # fmt: skip
-    spread = np.sqrt((xx - yy) ** 2 + 4 * xy**2)
+@nb.njit(cache=True, nogil=True)
+def _round_peaks(
+    blurred: NDArray[np.float32], layers: NDArray[np.float32], steps: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the layer and the response of each round blob: a maximum over its 26 neighbours in `layers`, (K, H, W).
+
+    `steps` are the distances (px) at which curvature is taken in each of the planes `blurred`.
+    """
+    n_layers, height, width = layers.shape
+    number = np.empty(n_layers * height * width, np.int64)
+    response = np.empty(n_layers * height * width, np.float32)
+    highest, is_peak, n = np.empty(width + 2, np.float32), np.empty(width, np.bool_), 0
+    for k in range(1, n_layers - 1):
+        for y in range(height):
+            # Beside the picture nothing is higher. Loops without branches are vectorised; they leave few pixels to the
+            # last one.
+            highest[:] = -np.inf
+            for j in range(k - 1, k + 2):
+                for row_y in range(max(y - 1, 0), min(y + 2, height)):
+                    row = layers[j, row_y]
+                    for x in range(width):
+                        highest[x + 1] = max(highest[x + 1], row[x])
+            here = layers[k, y]
+            for x in range(width):
+                around = max(highest[x], max(highest[x + 1], highest[x + 2]))
+                is_peak[x] = (here[x] >= around) & (here[x] > _LEAST_RESPONSE_OD)
+            for x in range(width):
+                if not is_peak[x]:
+                    continue
+                if _roundness(blurred[k], y, x, steps[k]) > _LEAST_ROUNDNESS:
+                    number[n], response[n] = k, here[x]
+                    n += 1
+    return number[:n].copy(), response[:n].copy()
+
+
+@nb.njit(cache=True, nogil=True)
+def _roundness(plane: NDArray[np.float32], y: int, x: int, step: int) -> float:
+    """Return the smaller curvature over the larger one at a place, 0 where either is not that of a blob."""
+    height, width = plane.shape
+    up, down, left, right = max(y - step, 0), min(y + step, height - 1), max(x - step, 0), min(x + step, width - 1)
+    middle = 2 * plane[y, x]
+    xx = plane[y, left] + plane[y, right] - middle
+    yy = plane[up, x] + plane[down, x] - middle
+    xy = (plane[down, right] + plane[up, left] - plane[up, right] - plane[down, left]) / 4
+    spread = math.sqrt((xx - yy) ** 2 + 4 * xy**2)
     small, large = xx + yy + spread, xx + yy - spread
-    return np.where((large < 0) & (small < 0), small / np.minimum(large, np.float32(-1e-9)), np.float32(0))
+    return small / min(large, -1e-9) if large < 0 and small < 0 else 0.0
 
 
 def check_blobs(diameter_um: float | None, pixel_size_um: float, s: ScaleSettings) -> Refusal | None:
