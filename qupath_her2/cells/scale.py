@@ -258,7 +258,12 @@ def _round_peaks(
 def _roundness(plane: NDArray[np.float32], y: int, x: int, step: int) -> float:
     """Return the smaller curvature over the larger one at a place, 0 where either is not that of a blob."""
     height, width = plane.shape
-    up, down, left, right = max(y - step, 0), min(y + step, height - 1), max(x - step, 0), min(x + step, width - 1)
+    up, down, left, right = (
+        max(y - step, 0),
+        min(y + step, height - 1),
+        max(x - step, 0),
+        min(x + step, width - 1),
+    )
     middle = 2 * plane[y, x]
     xx = plane[y, left] + plane[y, right] - middle
     yy = plane[up, x] + plane[down, x] - middle

@@ -1,6 +1,6 @@
 """Cell outlines: from each nucleus outwards to its membrane, or half-way to the neighbouring nucleus.
 
-An outline is the closed path of largest gain around a nucleus (`closed_path.closed_path`). The gain of a radius is
+An outline is the closed path of largest gain around a nucleus (`closed_path.closed_paths`). The gain of a radius is
 the DAB ridge there, minus a price for ridges crossed on the way (the first membrane is the cell's own), minus a price
 for leaving the expected position: half-way to the neighbouring nucleus, or a fixed distance from the own one. A faint
 membrane therefore shifts the outline a little, and a strong one fixes it. Circles of fixed radius overrun the
@@ -17,9 +17,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.membrane.territory import nearest_nucleus_map
-from qupath_her2.cells.nuclei.closed_path import MAX_STEP, closed_path
-from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.membrane.territory import UNOWNED, nearest_nucleus_map
+from qupath_her2.cells.nuclei.closed_path import MAX_STEP, TOGETHER, closed_paths, work_space
+from qupath_her2.cells.nuclei.rays import place_samples, ray_offsets, read_samples
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
@@ -38,6 +38,9 @@ N_SECTORS = 36
 
 #: No neighbouring nucleus in this direction.
 NO_NEIGHBOUR = -1
+
+#: Added to the owner of a pixel that lies inside a nucleus.
+_NUCLEUS = np.int32(1 << 30)
 
 #: Beyond every radius, px.
 _NEVER = 1e9
@@ -97,77 +100,98 @@ class Outlines:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _place_on_map(
+    shape: tuple[int, int],
+    per: int,
+    centre: tuple[float, float],
+    radii: NDArray[np.float64],
+    directions: tuple[NDArray[np.float64], NDArray[np.float64]],
+    index: NDArray[np.int32],
+) -> None:
+    """Find the pixels of a map of territories that hold the samples around a point, ray by ray.
+
+    The map has one pixel per `per` pixels.
+    """
+    height, width = shape
+    x, y, share = (centre[0] + 0.5) / per, (centre[1] + 0.5) / per, 1 / per
+    for a in range(len(directions[0])):
+        along_x, along_y = directions[0][a] * share, directions[1][a] * share
+        here = index[a * len(radii) : (a + 1) * len(radii)]
+        for k in range(len(radii)):
+            column = min(max(x + radii[k] * along_x, 0.0), width - 1.0)
+            row = min(max(y + radii[k] * along_y, 0.0), height - 1.0)
+            here[k] = np.int32(row) * np.int32(width) + np.int32(column)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _neighbour_on_ray(
     territory: NDArray[np.int32],
-    distance: Plane,
+    index: NDArray[np.int32],
     own: int,
-    start: tuple[float, float],
-    along: tuple[float, float],
     step: float,
     nearest: float,
     farthest: float,
-    per: int,
 ) -> tuple[int, float, float]:
     """Return the first neighbour met between two radii, and the radii at which its territory and any nucleus begin.
 
-    `NO_NEIGHBOUR` and `_NEVER` where there is none. `territory` and `distance` have one pixel per `per` pixels.
+    `NO_NEIGHBOUR` and `_NEVER` where there is none. `territory` is the flattened map of owners, with `_NUCLEUS` added
+    inside of nuclei, and `index` the pixels of the ray in it, from `_place_on_map`.
     """
-    height, width = territory.shape
     neighbour, border = NO_NEIGHBOUR, _NEVER
-    for r in range(int(nearest / step), int(farthest / step) + 1):
+    for r in range(int(nearest / step), min(int(farthest / step) + 1, len(index))):
+        met = territory[np.uint64(index[r])]
+        owner = met & ~_NUCLEUS if met >= 0 else met
+        if owner == own or met == NO_NEIGHBOUR:
+            continue
         radius = (r + 1) * step
         # Inside the own nucleus pixels of the coarse map may belong to a neighbour by rounding alone.
         if radius <= nearest or radius > farthest:
             continue
-        column = min(max(int((start[0] + radius * along[0] + 0.5) / per), 0), width - 1)
-        row = min(max(int((start[1] + radius * along[1] + 0.5) / per), 0), height - 1)
-        met = territory[row, column]
-        if met != own and met != NO_NEIGHBOUR:
-            if neighbour == NO_NEIGHBOUR:
-                neighbour, border = met, radius
-            if distance[row, column] <= 0:
-                return neighbour, border, radius
+        if neighbour == NO_NEIGHBOUR:
+            neighbour, border = owner, radius
+        if met >= _NUCLEUS:
+            return neighbour, border, radius
     return neighbour, border, _NEVER
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _fill_gain(
     ridge: NDArray[np.float32],
-    crossed: NDArray[np.float32],
-    walls: NDArray[np.float32],
-    step: float,
+    radii: NDArray[np.float32],
     lag: int,
     prices: NDArray[np.float32],
+    walls: NDArray[np.float32],
+    crossed: NDArray[np.float32],
     gain: NDArray[np.float32],
 ) -> None:
-    """Fill the polar image of one cell, (A, R): the ridges along its rays, (R, A), less all prices.
+    """Fill the gain of one sector, (R * TOGETHER): the ridges along its rays less all prices.
 
-    `walls` are the expected radius of each sector, the nearest and the farthest, (3, A). `crossed` is work space,
-    (R + lag, A), whose first `lag` rows are 0: a crossed ridge counts `lag` steps later, since a membrane has a width,
-    and its own near side must not count against it.
+    The cells lie side by side: one loop over radii and cells is vectorised. `walls` are the expected radius of each
+    cell, the nearest and the farthest, (3, R * TOGETHER), of which the first of each is given. `crossed` is work space
+    that begins with `lag` radii of 0: a crossed ridge counts `lag` steps later, since a membrane has a width, and its
+    own near side must not count against it.
     """
-    crossing, place_price, noise = prices[2], prices[3], prices[4]
+    crossing, place_price, noise, width = prices[2], prices[3], prices[4], radii[0]
     expected, nearest, farthest = walls[0], walls[1], walls[2]
-    width = np.float32(step)
-    for r in range(len(ridge)):
-        radius = np.float32(r + 1) * width
-        before, now = crossed[max(r + lag - 1, 0)], crossed[r + lag]
-        for a in range(len(expected)):
-            counts = np.float32(1) if radius >= nearest[a] - 1 else np.float32(0)
-            now[a] = before[a] + counts * max(ridge[r, a] - noise, np.float32(0)) * width
-        for a in range(len(expected)):
-            # Soft walls: an outline through the own nucleus or a neighbour's is costly, but must stay possible, since
-            # every sector needs some radius (nuclei may touch).
-            beyond = max(nearest[a] - radius, np.float32(0)) + max(radius - farthest[a], np.float32(0))
-            price = place_price * abs(radius - expected[a]) + crossing * crossed[r, a]
-            gain[a, r] = ridge[r, a] - price - np.float32(0.15) * beyond
+    for wall in (expected, nearest, farthest):
+        for k in range(len(gain) - TOGETHER):
+            wall[k + TOGETHER] = wall[k]
+    summed = crossed[(lag - 1) * TOGETHER :]
+    for k in range(len(gain)):
+        counts = np.float32(1) if radii[k] >= nearest[k] - 1 else np.float32(0)
+        summed[k + TOGETHER] = summed[k] + counts * max(ridge[k] - noise, np.float32(0)) * width
+    for k in range(len(gain)):
+        # Soft walls: an outline through the own nucleus or a neighbour's is costly, but must stay possible, since every
+        # sector needs some radius (nuclei may touch).
+        beyond = max(nearest[k] - radii[k], np.float32(0)) + max(radii[k] - farthest[k], np.float32(0))
+        price = place_price * abs(radii[k] - expected[k]) + crossing * crossed[k]
+        gain[k] = ridge[k] - price - np.float32(0.15) * beyond
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _outlines(
     ridge: Plane,
     territory: NDArray[np.int32],
-    distance: Plane,
     centres: NDArray[np.float64],
     nuclei: NDArray[np.float32],
     step: float,
@@ -178,42 +202,44 @@ def _outlines(
     per: int,
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Trace all outlines; radii in pixels and the neighbours met."""
-    n, polar = len(nuclei), (n_radii, n_sectors)
-    radii = np.empty((n, n_sectors), np.float32)
-    neighbour = np.empty((n, n_sectors), np.int32)
-    # Work space shared by all cells.
-    profile, index = np.empty(polar, np.float32), np.empty(polar, np.int32)
-    u, v = np.empty(polar, np.float32), np.empty(polar, np.float32)
-    crossed, walls = np.zeros((n_radii + lag, n_sectors), np.float32), np.empty((3, n_sectors), np.float32)
-    gain = np.empty((n_sectors, n_radii), np.float32)
-    best = np.empty((n_sectors + 1, n_radii + 2 * MAX_STEP), np.float32)
-    back = np.empty((n_sectors + 1, n_radii), np.int32)
-    path = np.empty(n_sectors, np.int32)
-    expansion, reach = prices[0], prices[1]
-    angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
-    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    whole, part = np.empty((2, n_sectors), np.int32), np.empty((2, n_sectors), np.float32)
-    for k in range(n):
-        centre = (centres[k, 0], centres[k, 1])
-        start_rays(centre, 0, n_sectors, whole, part)
+    """Trace all outlines; radii in pixels and the neighbours met. `territory` is that of `_neighbour_on_ray`."""
+    n, size, samples = len(nuclei), n_radii * TOGETHER, n_sectors * n_radii
+    radii, neighbour = np.empty((n, n_sectors), np.float32), np.empty((n, n_sectors), np.int32)
+    far = np.arange(1.0, n_radii + 1.0) * step
+    distances, angle = far.astype(np.float32), 2 * math.pi * np.arange(n_sectors) / n_sectors
+    directions = np.cos(angle), np.sin(angle)
+    offsets = ray_offsets(distances, n_sectors)
+    # Work space of the cells side by side; lanes without a cell of their own are searched, too.
+    index, u, v = np.empty(samples, np.int32), np.empty(samples, np.float32), np.empty(samples, np.float32)
+    profile, gain = np.zeros((n_sectors, size), np.float32), np.empty((n_sectors, size), np.float32)
+    walls, crossed = np.zeros((n_sectors, 3, size), np.float32), np.zeros(size + lag * TOGETHER, np.float32)
+    best, paths = work_space(n_sectors, n_radii), np.empty((TOGETHER, n_sectors), np.int64)
+    repeated = np.repeat(distances, TOGETHER)
+    expansion, reach, flat = prices[0], prices[1], territory.reshape(-1)
+    for first in range(0, n, TOGETHER):
+        together = min(TOGETHER, n - first)
+        for lane in range(together):
+            k, centre = first + lane, (centres[first + lane, 0], centres[first + lane, 1])
+            _place_on_map(territory.shape, per, centre, far, directions, index)
+            for a in range(n_sectors):
+                nucleus = radius_at(nuclei[k], a / n_sectors)
+                # A nucleus beyond the reach of this cell does not share its membrane.
+                farthest = min(nucleus + reach, n_radii * step)
+                neighbour[k, a], border, blocked = _neighbour_on_ray(
+                    flat, index[a * n_radii : (a + 1) * n_radii], k, step, nucleus + 0.5, farthest
+                )
+                walls[a, 0, lane] = min(border, nucleus + expansion)
+                walls[a, 1, lane], walls[a, 2, lane] = nucleus + 0.5, min(blocked, nucleus + reach)
+            place_samples(ridge.shape, centre, offsets, index, u, v)
+            read_samples(ridge.reshape(-1), ridge.shape[1], index, u, v, profile.reshape(-1)[lane::TOGETHER])
         for a in range(n_sectors):
-            nucleus = radius_at(nuclei[k], a / n_sectors)
-            # A nucleus beyond the reach of this cell does not share its membrane.
-            farthest = min(nucleus + reach, n_radii * step)
-            neighbour[k, a], border, blocked = _neighbour_on_ray(
-                territory, distance, k, centre, (cosine[a], sine[a]), step, nucleus + 0.5, farthest, per
-            )
-            walls[0, a] = min(border, nucleus + expansion)
-            walls[1, a], walls[2, a] = nucleus + 0.5, min(blocked, nucleus + reach)
-        place_rays(ridge.shape, whole, part, cosine, sine, (step, step), index, u, v)
-        read_rays(ridge.reshape(-1), ridge.shape[1], index, u, v, profile)
-        _fill_gain(profile, crossed, walls, step, lag, prices, gain)
+            _fill_gain(profile[a], repeated, lag, prices, walls[a], crossed, gain[a])
         # Two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the circle,
         # enough for the corners of polygonal cells.
-        closed_path(gain, step_price, MAX_STEP, best, back, path)
-        for a in range(n_sectors):
-            radii[k, a] = (path[a] + 1) * step
+        closed_paths(gain, step_price, MAX_STEP, best, paths)
+        for lane in range(together):
+            for a in range(n_sectors):
+                radii[first + lane, a] = (paths[lane, a] + 1) * step
     return radii, neighbour
 
 
@@ -303,9 +329,11 @@ def _trace_outlines(
         ],
         np.float32,
     )
+    owner, distance = territory
     radii, neighbour = _outlines(
         ridge,
-        *territory,
+        # One look-up tells both.
+        np.where((distance <= 0) & (owner != UNOWNED), owner | _NUCLEUS, owner),
         centres,
         nuclei,
         s.radius_step_um / um_px,
@@ -313,7 +341,7 @@ def _trace_outlines(
         round(0.75 / s.radius_step_um),
         prices,
         s.step_price_od,
-        1 if territory[0].shape == ridge.shape else 2,
+        1 if owner.shape == ridge.shape else 2,
         N_SECTORS,
     )
     return Outlines(radii, neighbour)

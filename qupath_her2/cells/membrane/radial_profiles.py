@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.nuclei.rays import place_samples, ray_offsets, read_samples
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Range, check_settings
@@ -24,6 +24,9 @@ __all__ = ["RadialProfiles", "RadialProfileSettings", "measure_radial_profiles",
 
 #: Number of readings per ray, in the order of the fields of `RadialProfiles`.
 N_READINGS = 8
+
+#: Rays of a cell have a multiple of this many samples, those of its longest sector.
+_GROUP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,24 +178,24 @@ def _read_rays(
     out = np.empty(N_READINGS, np.float32)
     # Work space for the longest ray; a cell uses the part it needs.
     longest = float(radii.max()) if n else 0.0
-    samples = (_samples(longest, px, step), n_sectors)
-    index, profiles = np.empty(samples, np.int32), np.empty(samples, np.float32)
-    u, v = np.empty(samples, np.float32), np.empty(samples, np.float32)
-    profile = np.empty(samples[0], np.float32)
-    angle = 2 * math.pi * np.arange(n_sectors) / n_sectors
-    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    whole, part = np.empty((2, n_sectors), np.int32), np.empty((2, n_sectors), np.float32)
+    groups = _samples(longest, px, step) // _GROUP + 1
+    distances = (np.arange(groups * _GROUP) * step).astype(np.float32)
+    offsets = [ray_offsets(distances[: (k + 1) * _GROUP], n_sectors) for k in range(groups)]
+    size = n_sectors * len(distances)
+    index, profiles = np.empty(size, np.int32), np.empty(size, np.float32)
+    u, v = np.empty(size, np.float32), np.empty(size, np.float32)
     for k in range(n):
-        start_rays((centres[k, 0], centres[k, 1]), 0, n_sectors, whole, part)
-        used = _samples(radii[k].max(), px, step)
-        place_rays(dab.shape, whole, part, cosine, sine, (0.0, step), index[:used], u, v)
-        read_rays(dab.reshape(-1), dab.shape[1], index[:used], u, v, profiles)
+        group = _samples(radii[k].max(), px, step) // _GROUP
+        used = (group + 1) * _GROUP
+        part = slice(n_sectors * used)
+        place_samples(
+            dab.shape, (centres[k, 0], centres[k, 1]), offsets[group], index[part], u[part], v[part]
+        )
+        read_samples(dab.reshape(-1), dab.shape[1], index[part], u[part], v[part], profiles)
         for a in range(n_sectors):
             nucleus = radius_at(nuclei[k], a / n_sectors)
-            length = _samples(radii[k, a], px, step)
-            for r in range(length):
-                profile[r] = profiles[r, a]
-            _ray(profile[:length], nucleus, radii[k, a], step, px, out)
+            profile = profiles[a * used : a * used + _samples(radii[k, a], px, step)]
+            _ray(profile, nucleus, radii[k, a], step, px, out)
             # A ray that crosses the membrane obliquely sees it wider by 1 / cos of the angle, which follows from how
             # fast the radius changes: dr/dangle, by central difference.
             slope = (radii[k, (a + 1) % n_sectors] - radii[k, a - 1]) * n_sectors / (4 * math.pi)

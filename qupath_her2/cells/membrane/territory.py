@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, radius_at
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 from qupath_her2.cells.stain_planes import Plane
 
 __all__ = ["STRAIGHT_STEP", "UNOWNED", "grow_territories", "nearest_nucleus_map"]
@@ -28,6 +28,8 @@ _DIAGONAL_STEP = 7
 
 #: End of a linked list.
 _END = -1
+
+_PER_RADIAN = np.float32(1 / (2 * math.pi))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -114,6 +116,25 @@ def grow_territories(
     return owner.reshape(shape), spent.reshape(shape)
 
 
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, inline="always")
+def _turn(dx: np.float32, dy: np.float32) -> np.float32:
+    """Return the direction of a vector as a fraction of a full turn, 0..1, to 3e-7, without branches.
+
+    Hastings C. "Approximations for digital computers." Princeton University Press, 1955, sheet 11. Unlike the library's
+    arctangent it is vectorised.
+    """
+    wide, high = abs(dx), abs(dy)
+    # Away from 0 for the centre itself, whose direction means nothing.
+    t = min(wide, high) / max(max(wide, high), np.float32(1e-9))
+    t2 = t * t
+    turn = np.float32(0.05265332) - np.float32(0.01172120) * t2
+    turn = np.float32(0.19354346) + t2 * (np.float32(-0.11643287) + t2 * turn)
+    turn = t * (np.float32(0.99997726) + t2 * (np.float32(-0.33262347) + t2 * turn)) * _PER_RADIAN
+    turn = np.float32(0.25) - turn if high > wide else turn
+    turn = np.float32(0.5) - turn if dx < 0 else turn
+    return np.float32(1) - turn if dy < 0 else turn
+
+
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _claim(
     centres: NDArray[np.float64],
@@ -124,21 +145,29 @@ def _claim(
 ) -> None:
     """Enter the nearest nucleus and the distance to its contour for every pixel within `reach`, in place."""
     height, width = owner.shape
+    n_angles = radii.shape[1]
+    closed, within = np.empty(n_angles + 2, np.float32), np.float32(reach)
+    place, away = np.empty(width, np.float32), np.empty(width, np.float32)
     for k in range(len(radii)):
-        largest = radii[k].max()
-        x, y, far = centres[k, 0], centres[k, 1], largest + reach
+        closed[:n_angles], closed[n_angles:] = radii[k], radii[k, :2]
+        x, y, far = centres[k, 0], centres[k, 1], radii[k].max() + reach
+        left, right = max(int(x - far), 0), min(int(x + far) + 2, width)
+        first = np.float32(left - x)
         for row in range(max(int(y - far), 0), min(int(y + far) + 2, height)):
-            for column in range(max(int(x - far), 0), min(int(x + far) + 2, width)):
-                dx, dy = column - x, row - y
-                from_centre = math.sqrt(dx * dx + dy * dy)
-                # A lower bound of the distance: most pixels are rejected without the costly angle.
-                if from_centre - largest >= min(distance[row, column], reach):
-                    continue
-                turn = math.atan2(dy, dx) / (2 * math.pi)
-                away = from_centre - radius_at(radii[k], turn + 1 if turn < 0 else turn)
-                if away < min(distance[row, column], reach):
-                    distance[row, column] = away
-                    owner[row, column] = k
+            owners, distances, dy = owner[row, left:right], distance[row, left:right], np.float32(row - y)
+            # Three loops, of which the first and the last have neither branches nor look-ups and are vectorised.
+            for column in range(len(owners)):
+                dx = first + np.float32(column)
+                place[column] = _turn(dx, dy) * np.float32(n_angles)
+                away[column] = np.sqrt(dx * dx + dy * dy)
+            for column in range(len(owners)):
+                whole = np.uint32(place[column])
+                u = place[column] - np.float32(whole)
+                away[column] -= closed[whole] + (closed[whole + np.uint32(1)] - closed[whole]) * u
+            for column in range(len(owners)):
+                nearer = away[column] < min(distances[column], within)
+                distances[column] = away[column] if nearer else distances[column]
+                owners[column] = k if nearer else owners[column]
 
 
 def nearest_nucleus_map(

@@ -10,17 +10,20 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.nuclei.rays import place_samples, read_pairs, read_samples
 from qupath_her2.cells.nuclei.rivals import RIVAL_FEATURES, rival_features
-from qupath_her2.cells.nuclei.star_contours import FAST_MATH, bilinear, bilinear_pair, polygon_areas
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH, polygon_areas
 from qupath_her2.cells.stain_planes import Plane, Planes
 
 __all__ = [
     "NUCLEUS_FEATURES",
+    "N_STAIN_READINGS",
     "Candidates",
     "mean_edge",
     "stains_inside_and_around",
     "join_candidates",
     "nucleus_features",
+    "read_stains",
 ]
 
 #: Columns of `nucleus_features`; stored with the trained trees and compared when they are loaded.
@@ -114,63 +117,98 @@ def join_candidates(parts: Sequence[Candidates]) -> Candidates:
     )
 
 
+#: Columns of `stains_inside_and_around`.
+N_STAIN_READINGS = 9
+#: Samples of a direction: three inside, as shares of the radius, then `_OUTSIDE_UM` outside.
+_SHARES = np.array([0.3, 0.6, 0.85, 1.0, 1.0, 1.0, 1.0], np.float32)
+_OUTSIDE_UM = np.array([0.0, 0.0, 0.0, 0.75, 1.5, 2.5, 4.0])
+
+
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _readings(
-    hematoxylin: Plane,
-    dab: Plane,
+def read_stains(
+    stains: NDArray[np.float32],
     ridge: Plane,
     centres: NDArray[np.float64],
     radii: NDArray[np.float32],
-    outside_px: NDArray[np.float64],
+    um_px: float,
 ) -> NDArray[np.float32]:
-    """Return the columns of `stains_inside_and_around`; `outside_px` are four distances outside the contour."""
-    n, n_angles = radii.shape
-    means = np.empty((n, 9), np.float32)
-    # Sum of the weights over all samples.
-    weight = (0.3 + 0.6 + 0.85) * (n_angles // 2)
+    """Return the columns of `stains_inside_and_around`.
+
+    Parameters
+    ----------
+    stains
+        float32 (H, W, 2), haematoxylin and all DAB.
+    ridge
+        float32 (H, W), DAB ridge.
+    centres
+        float64 (N, 2), x, y, pixels.
+    radii
+        float32 (N, A), pixels.
+    um_px
+        Pixel size, µm.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        float32 (N, 9)
+    """
+    # Every second direction: means need no finer sampling than that.
+    n, directions = len(radii), radii.shape[1] // 2
+    means, outside = np.empty((n, N_STAIN_READINGS), np.float32), (_OUTSIDE_UM / um_px).astype(np.float32)
+    samples = (len(_SHARES), directions)
+    along_x, along_y = np.empty(samples, np.float32), np.empty(samples, np.float32)
+    angle = 2 * math.pi * np.arange(directions) / directions
+    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    size = len(_SHARES) * directions
+    index, u, v = np.empty(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
+    h, d, line = (
+        np.empty(samples, np.float32),
+        np.empty(samples, np.float32),
+        np.empty((2, directions), np.float32),
+    )
+    # The ridge is read at the outer two of the three samples inside.
+    outer = slice(directions, 3 * directions)
     for k in range(n):
-        h_in, h_square, h_out, h_middle, d_in, d_out, line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        h_far, h_ring, h_ring_square = 0.0, 0.0, 0.0
-        # Every second direction: means need no finer sampling than that.
-        for a in range(0, n_angles, 2):
-            cosine = math.cos(2 * math.pi * a / n_angles)
-            sine = math.sin(2 * math.pi * a / n_angles)
-            x, y, radius = centres[k, 0], centres[k, 1], radii[k, a]
-            # Three samples along the radius, weighted by f: the area they stand for grows with it.
-            for f in (0.3, 0.6, 0.85):
-                at_x, at_y = x + f * radius * cosine, y + f * radius * sine
-                h, d = bilinear_pair(hematoxylin, dab, at_x, at_y)
-                h_in += f * h
-                h_square += f * h * h
-                d_in += f * d
-                if f == 0.3:
-                    h_middle += h
-                else:
-                    line += f * bilinear(ridge, at_x, at_y)
-            for k_out in range(4):
-                out = radius + outside_px[k_out]
-                at_x, at_y = x + out * cosine, y + out * sine
-                if k_out < 2:
-                    h, d = bilinear_pair(hematoxylin, dab, at_x, at_y)
-                    h_out += h
-                    d_out += d
-                else:
-                    h = bilinear(hematoxylin, at_x, at_y)
-                    h_far += h
-                if k_out > 0:
-                    h_ring += h
-                    h_ring_square += h * h
-        mean = h_in / weight
-        means[k, 0], means[k, 1] = mean, h_out / n_angles
-        means[k, 2], means[k, 3] = d_in / weight, d_out / n_angles
-        means[k, 4] = h_middle / (n_angles // 2)
-        # Rounding can make the variance slightly negative.
-        means[k, 5] = math.sqrt(max(h_square / weight - mean * mean, 0.0))
-        means[k, 6] = line / (1.45 * (n_angles // 2))
-        means[k, 7] = h_far / n_angles
-        ring = h_ring / (3 * (n_angles // 2))
-        means[k, 8] = math.sqrt(max(h_ring_square / (3 * (n_angles // 2)) - ring * ring, 0.0))
+        for sample in range(len(_SHARES)):
+            for a in range(directions):
+                distance = _SHARES[sample] * radii[k, 2 * a] + outside[sample]
+                along_x[sample, a], along_y[sample, a] = distance * cosine[a], distance * sine[a]
+        offsets = along_x.reshape(-1), along_y.reshape(-1)
+        place_samples(ridge.shape, (centres[k, 0], centres[k, 1]), offsets, index, u, v)
+        read_pairs(stains.reshape(-1), ridge.shape[1], index, u, v, h.reshape(-1), d.reshape(-1))
+        read_samples(ridge.reshape(-1), ridge.shape[1], index[outer], u[outer], v[outer], line.reshape(-1))
+        _summarise(h, d, line, means[k])
     return means
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _summarise(
+    h: NDArray[np.float32], d: NDArray[np.float32], line: NDArray[np.float32], means: NDArray[np.float32]
+) -> None:
+    """Fill the columns of one contour from its samples, (7, directions); `line` are those of the ridge inside, (2)."""
+    h_in, h_square, d_in, ridge, weight = 0.0, 0.0, 0.0, 0.0, 0.0
+    for sample in range(3):
+        total, square, brown = 0.0, 0.0, 0.0
+        for a in range(h.shape[1]):
+            total += h[sample, a]
+            square += h[sample, a] * h[sample, a]
+            brown += d[sample, a]
+        # Weighted by the place along the radius: the area that a sample stands for grows with it.
+        share = _SHARES[sample]
+        h_in, h_square, d_in = h_in + share * total, h_square + share * square, d_in + share * brown
+        weight += share * h.shape[1]
+    for sample in range(2):
+        for a in range(h.shape[1]):
+            ridge += _SHARES[sample + 1] * line[sample, a]
+    mean = h_in / weight
+    means[0], means[1] = mean, h[3:5].mean()
+    means[2], means[3] = d_in / weight, d[3:5].mean()
+    means[4] = h[0].mean()
+    # Rounding can make the variance slightly negative.
+    means[5] = math.sqrt(max(h_square / weight - mean * mean, 0.0))
+    means[6] = ridge / (h.shape[1] * (_SHARES[1] + _SHARES[2]))
+    means[7] = h[5:].mean()
+    means[8] = h[4:].std()
 
 
 def stains_inside_and_around(
@@ -195,10 +233,8 @@ def stains_inside_and_around(
         to 4 µm outside.
     """
     # The DAB of grey counts here: a red blood cell is recognised by it.
-    outside_px = np.array([0.75, 1.5, 2.5, 4.0]) / planes.um_px
-    read: NDArray[np.float32] = _readings(
-        planes.hematoxylin, planes.all_dab, planes.ridge, centres, radii, outside_px
-    )
+    stains = np.stack([planes.hematoxylin, planes.all_dab], -1)
+    read: NDArray[np.float32] = read_stains(stains, planes.ridge, centres, radii, planes.um_px)
     return read
 
 

@@ -19,91 +19,104 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 
-__all__ = ["MAX_STEP", "closed_path"]
+__all__ = ["MAX_STEP", "TOGETHER", "closed_paths", "work_space"]
 
-#: Largest change of radius index between neighbouring angles that `closed_path` allows.
+#: Largest change of radius index between neighbouring angles that `closed_paths` allows.
 MAX_STEP = 2
+#: Paths found side by side, one in each lane of the processor's vectors: within one image each step would wait for the
+#: one before it.
+TOGETHER = 8
 
 #: Below every sum of gains: no path comes from outside the radii.
 _IMPOSSIBLE = np.float32(-1e9)
+_PAD = MAX_STEP * TOGETHER
+
+
+@nb.njit(cache=True, nogil=True)
+def work_space(n_angles: int, n_radii: int) -> NDArray[np.float32]:
+    """Return the array that `closed_paths` works in, so that nothing is allocated per contour."""
+    # Beside the radii nothing is ever the best, so that no step needs to ask whether it leaves them.
+    best = np.full((2 * n_angles + 1, n_radii * TOGETHER + 2 * _PAD), _IMPOSSIBLE, np.float32)
+    best[:, _PAD:-_PAD] = 0
+    return best
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _advance(
-    gain: NDArray[np.float32],
-    first: int,
-    n_steps: int,
-    one: np.float32,
-    two: np.float32,
-    best: NDArray[np.float32],
-    back: NDArray[np.int32],
+    gain: NDArray[np.float32], angle: int, one: np.float32, two: np.float32, best: NDArray[np.float32]
 ) -> None:
-    """Extend the best sums by `n_steps` angles; ``best[0]`` holds those at angle `first`, `back` receives the path.
+    """Extend the best sums from an angle to the next; angles beyond a full turn count on.
 
     `one` and `two` are the prices of a change of radius by one step and by two.
     """
-    n_angles, n_radii = gain.shape
-    a = first % n_angles
-    for i in range(1, n_steps + 1):
-        a = a + 1 if a + 1 < n_angles else 0
-        before, now, origin, added = best[i - 1], best[i], back[i], gain[a]
-        # Written out and without branches, since only so it is vectorised, 4 times as fast. Ties go to no change of
-        # radius, then to the smaller change: the smoother contour.
-        for r in range(n_radii):
-            value, radius = before[r + MAX_STEP], nb.int32(r)
-            other = before[r + MAX_STEP - 1] - one
-            radius = nb.int32(r - 1) if other > value else radius
-            value = other if other > value else value
-            other = before[r + MAX_STEP + 1] - one
-            radius = nb.int32(r + 1) if other > value else radius
-            value = other if other > value else value
-            other = before[r] - two
-            radius = nb.int32(r - 2) if other > value else radius
-            value = other if other > value else value
-            other = before[r + 2 * MAX_STEP] - two
-            radius = nb.int32(r + 2) if other > value else radius
-            value = other if other > value else value
-            now[r + MAX_STEP] = value + added[r]
-            origin[r] = radius
+    n_angles, size = gain.shape
+    added, before, now = gain[(angle + 1) % n_angles], best[angle], best[angle + 1, _PAD:]
+    same, inner, outer = before[2 * TOGETHER :], before[TOGETHER:], before[3 * TOGETHER :]
+    innermost, outermost = before, before[4 * TOGETHER :]
+    # All radii of all paths in one loop without branches, since only so it is vectorised.
+    for k in range(size):
+        value = max(same[k], max(inner[k], outer[k]) - one)
+        now[k] = max(value, max(innermost[k], outermost[k]) - two) + added[k]
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, inline="always")
+def _step_back(before: NDArray[np.float32], radius: int, lane: int, one: np.float32, two: np.float32) -> int:
+    """Return the radius from which the best path came to `radius`."""
+    # Ties go to no change of radius, then to the smaller change: the smoother contour. Found again only along the path,
+    # which costs less than to note it for every radius.
+    at, side = np.uint64(radius * TOGETHER + lane), np.uint64(TOGETHER)
+    came, value = radius, before[at + side * np.uint64(2)]
+    other = before[at + side] - one
+    came, value = (radius - 1, other) if other > value else (came, value)
+    other = before[at + side * np.uint64(3)] - one
+    came, value = (radius + 1, other) if other > value else (came, value)
+    other = before[at] - two
+    came, value = (radius - 2, other) if other > value else (came, value)
+    other = before[at + side * np.uint64(4)] - two
+    return radius + 2 if other > value else came
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _clearest_angle(gain: NDArray[np.float32]) -> int:
-    """Return the first angle that has the largest gain."""
-    clear, most = 0, _IMPOSSIBLE
-    for a in range(len(gain)):
-        highest = gain[a, 0]
-        for r in range(1, gain.shape[1]):
-            highest = max(highest, gain[a, r])
-        if highest > most:
-            clear, most = a, highest
+def _clearest_angles(gain: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the first angle that has the largest gain of each image, which turns with the image, unlike angle 0."""
+    n_angles, size = gain.shape
+    clear, most = np.zeros(TOGETHER, np.int64), np.full(TOGETHER, _IMPOSSIBLE, np.float32)
+    highest = np.empty(size, np.float32)
+    for a in range(n_angles):
+        row = gain[a]
+        highest[:TOGETHER] = row[:TOGETHER]
+        # In one loop over radii and images, as above.
+        for k in range(TOGETHER, size):
+            highest[k] = max(highest[k - TOGETHER], row[k])
+        for lane in range(TOGETHER):
+            here = highest[size - TOGETHER + lane]
+            clear[lane] = a if here > most[lane] else clear[lane]
+            most[lane] = max(here, most[lane])
     return clear
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def closed_path(
+def closed_paths(
     gain: NDArray[np.float32],
     step_price: float,
     max_step: int,
     best: NDArray[np.float32],
-    back: NDArray[np.int32],
-    path: NDArray[np.int32],
+    paths: NDArray[np.int64],
 ) -> None:
-    """Find a closed path of large gain through a polar image, into `path`.
+    """Find a closed path of large gain through each of `TOGETHER` polar images, into `paths`.
 
     Parameters
     ----------
     gain
-        float32 (A, R), gain of passing radius index r at angle a.
+        float32 (A, R * TOGETHER), gain of passing radius index r at angle a; the images lie side by side.
     step_price
         Price per step of radius between neighbouring angles, in units of `gain`.
     max_step
         Largest change of radius index between neighbouring angles, 1 or 2.
-    best, back
-        Work space, float32, at least (A + 1, R + 4), and int32, at least (A + 1, R); passed in so that nothing is
-        allocated per contour.
-    path
-        int32 (A), overwritten with the radius index at each angle.
+    best
+        From `work_space`, for as many angles and radii.
+    paths
+        int64 (TOGETHER, A), overwritten with the radius index at each angle.
 
     Notes
     -----
@@ -112,35 +125,35 @@ def closed_path(
     centred on that direction decides the radius there, and one full turn then leaves from that radius and returns to
     it. On contours that stand out from noise the result is the optimum.
     """
-    n_angles, n_radii = gain.shape
+    n_angles = len(gain)
     one = np.float32(step_price)
     two = np.float32(2 * step_price) if max_step > 1 else -_IMPOSSIBLE
-    # Beside the radii nothing is ever the best, so that no step needs to ask whether it leaves them.
-    for i in range(n_angles + 1):
-        for r in range(MAX_STEP):
-            best[i, r] = best[i, MAX_STEP + n_radii + r] = _IMPOSSIBLE
-    # The direction of the largest gain turns with the image, unlike angle 0.
-    clear = _clearest_angle(gain)
-    # First pass: half a turn, which fixes the radius at the clear direction.
+    clear, at = _clearest_angles(gain), np.empty(TOGETHER, np.int64)
+    # First pass: half a turn, which fixes the radius at the clear direction. Each image joins in at its own angle.
     quarter = n_angles // 4
-    first = clear + n_angles - quarter
-    for r in range(n_radii):
-        best[0, MAX_STEP + r] = gain[first % n_angles, r]
-    _advance(gain, first, 2 * quarter, one, two, best, back)
+    first = (clear - quarter) % n_angles
+    for angle in range(first.min(), first.max() + 2 * quarter):
+        for lane in range(TOGETHER):
+            if first[lane] == angle:
+                best[angle, _PAD + lane : -_PAD : TOGETHER] = gain[angle, lane::TOGETHER]
+        _advance(gain, angle, one, two, best)
     # The best half-turn path is traced back to its middle, the clear direction: evidence on both sides of it decides.
-    anchor = 0
-    for r in range(1, n_radii):
-        if best[2 * quarter, MAX_STEP + r] > best[2 * quarter, MAX_STEP + anchor]:
-            anchor = r
-    for i in range(2 * quarter, quarter, -1):
-        anchor = back[i, anchor]
-    # Only the anchor may be left; the path must also return to it, hence the trace back from there.
-    for r in range(n_radii):
-        best[0, MAX_STEP + r] = _IMPOSSIBLE
-    best[0, MAX_STEP + anchor] = 0.0
-    # Second pass: one full turn from the anchor back to it.
-    _advance(gain, clear, n_angles, one, two, best, back)
-    r = anchor
-    for i in range(n_angles, 0, -1):
-        path[(clear + i) % n_angles] = r
-        r = back[i, r]
+    for lane in range(TOGETHER):
+        end = first[lane] + 2 * quarter
+        at[lane] = np.argmax(best[end, _PAD + lane : -_PAD : TOGETHER])
+    for back in range(quarter):
+        for lane in range(TOGETHER):
+            at[lane] = _step_back(best[first[lane] + 2 * quarter - back - 1], at[lane], lane, one, two)
+    # Second pass: one full turn. Only that radius may be left; the path must also return to it, hence the trace back
+    # from there.
+    for angle in range(clear.min(), clear.max() + n_angles):
+        for lane in range(TOGETHER):
+            if clear[lane] == angle:
+                best[angle, _PAD + lane : -_PAD : TOGETHER] = _IMPOSSIBLE
+                best[angle, _PAD + at[lane] * TOGETHER + lane] = 0.0
+        _advance(gain, angle, one, two, best)
+    for back in range(n_angles):
+        for lane in range(TOGETHER):
+            angle = clear[lane] + n_angles - back
+            paths[lane, angle % n_angles] = at[lane]
+            at[lane] = _step_back(best[angle - 1], at[lane], lane, one, two)

@@ -7,17 +7,17 @@ inside.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from qupath_her2.cells.nuclei.candidates import Candidates, join_candidates, stains_inside_and_around
-from qupath_her2.cells.nuclei.closed_path import MAX_STEP, closed_path
-from qupath_her2.cells.nuclei.rays import place_rays, read_rays, start_rays
+from qupath_her2.cells.nuclei.bins import sort_into_bins
+from qupath_her2.cells.nuclei.candidates import N_STAIN_READINGS, Candidates, join_candidates, read_stains
+from qupath_her2.cells.nuclei.closed_path import TOGETHER, closed_paths, work_space
+from qupath_her2.cells.nuclei.rays import place_samples, ray_offsets, read_pairs
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH, centroid_offsets, polygon_areas
 from qupath_her2.cells.stain_planes import Plane, Planes
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
@@ -26,6 +26,10 @@ __all__ = ["N_ANGLES", "ContourSettings", "outline_seeds"]
 
 #: Number of directions of a nuclear contour.
 N_ANGLES = 32
+
+#: Side of a block of seeds, px. What lies around them is laid out apart and stays in the processor's cache for both
+#: searches, where the planes of a tile do not.
+_BLOCK_PX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,182 +80,273 @@ class ContourSettings:
         check_order(self, "min_radius_um", "small_radius_um", "max_radius_um")
 
 
+class _Search(NamedTuple):
+    """Settings of one search in pixels; each radius and weight is there `TOGETHER` times."""
+
+    radii: NDArray[np.float32]
+    edge_weight: NDArray[np.float32]
+    #: Samples of `edge_reach_um`.
+    pad: int
+    region_weight: float
+    step_price: float
+
+
+class _Found(NamedTuple):
+    """Contour of each seed after one search: whether there is one, and the columns of `Candidates`."""
+
+    exists: NDArray[np.bool_]
+    centre: NDArray[np.float64]
+    radii: NDArray[np.float32]
+    edge: NDArray[np.float32]
+    #: Mean evidence and valley.
+    within: NDArray[np.float32]
+    stains: NDArray[np.float32]
+
+
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _fill_gain(
     profile: NDArray[np.float32],
     within: NDArray[np.float32],
-    radii: NDArray[np.float32],
-    pad: int,
-    edge_weight: NDArray[np.float32],
-    region_weight: float,
-    edges: NDArray[np.float32],
+    search: _Search,
     gain: NDArray[np.float32],
     inward: NDArray[np.float32],
-    valleys: NDArray[np.float32],
-    running: NDArray[np.float32],
 ) -> None:
-    """Fill the polar images of one seed: `gain` (A, R), its parts `edges` and `inward`, and the depth of `valleys`.
+    """Fill the `gain` of one direction, (R * TOGETHER), and the evidence gathered `inward` of each radius.
 
-    All others are (R, A): angles lie side by side, so that each step outwards is one vector operation. `profile` and
-    `within` hold the evidence of contours and of lying inside, from `pad` samples before the first radius to `pad`
-    samples after the last; `running` is work space, (4, A).
+    The seeds lie side by side: one loop over radii and seeds is vectorised. `profile` and `within` hold the evidence of
+    contours and of lying inside, from `pad` samples before the first radius to `pad` samples after the last; `inward`
+    begins with a 0 for each seed.
     """
-    n_radii, n_angles = edges.shape
-    step, weight = radii[1] - radii[0], np.float32(region_weight)
-    gathered, lowest, highest, valley = running[0], running[1], running[2], running[3]
-    for a in range(n_angles):
-        gathered[a], valley[a] = 0, 0
-        lowest[a] = highest[a] = profile[0, a]
-    for r in range(n_radii):
+    weight, outside = np.float32(search.region_weight), profile[2 * search.pad * TOGETHER :]
+    radii, edge_weight = search.radii, search.edge_weight
+    here = within[search.pad * TOGETHER :]
+    for k in range(len(gain)):
         # Polar integral: the area of an annulus grows with its radius.
-        annulus, weight_here = radii[r] * step, edge_weight[r]
-        for a in range(n_angles):
-            gathered[a] += within[r + pad, a] * annulus
-            inward[r, a] = gathered[a]
-            edges[r, a] = profile[r, a] - profile[r + 2 * pad, a]
-        # A valley is a dip of evidence on the way outwards, followed by a rise: a gap between two nuclei that one
-        # contour would join. Vesicular nuclei have shallow ones, so its depth is a feature and no veto.
-        for a in range(n_angles):
-            here = profile[r + pad, a]
-            low = min(lowest[a], here)
-            valley[a] = max(valley[a], min(here, highest[a]) - low)
-            lowest[a] = here if here > highest[a] else low
-            highest[a] = max(highest[a], here)
-            valleys[r, a] = valley[a]
-        for a in range(n_angles):
-            gain[a, r] = weight * inward[r, a] + edges[r, a] * weight_here
+        inward[k + TOGETHER] = inward[k] + here[k] * radii[k]
+    for k in range(len(gain)):
+        gain[k] = weight * inward[k + TOGETHER] + (profile[k] - outside[k]) * edge_weight[k]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _contours(
-    nuclear: Plane,
-    contrast: Plane,
-    centres: NDArray[np.float64],
-    radii: NDArray[np.float32],
+def _fill_valleys(
+    profile: NDArray[np.float32],
     pad: int,
-    edge_weight: NDArray[np.float32],
-    region_weight: float,
-    step_price: float,
-    max_step: int,
-    n_angles: int,
+    extremes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    valleys: NDArray[np.float32],
+) -> None:
+    """Fill the depth of the deepest valley up to each radius of one direction; the profile is that of `_fill_gain`.
+
+    A valley is a dip of evidence on the way outwards, followed by a rise: a gap between two nuclei that one contour
+    would join. Vesicular nuclei have shallow ones, so its depth is a feature and no veto. `extremes` is work space, the
+    lowest and the highest evidence before each radius; `valleys` begins with a 0 for each seed.
+    """
+    lowest, highest = extremes
+    lowest[:TOGETHER] = highest[:TOGETHER] = profile[:TOGETHER]
+    outwards = profile[pad * TOGETHER :]
+    for k in range(len(valleys) - TOGETHER):
+        here, low, high = outwards[k], min(lowest[k], outwards[k]), highest[k]
+        valleys[k + TOGETHER] = max(valleys[k], min(here, high) - low)
+        lowest[k + TOGETHER] = here if here > high else low
+        highest[k + TOGETHER] = max(high, here)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _trace(
+    pairs: NDArray[np.float32], centres: NDArray[np.float64], search: _Search, n_angles: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the radii and edges of each contour, (N, A), and its mean evidence and valley depth, (N, 2)."""
-    n, n_radii = len(centres), len(radii)
-    # Several seeds side by side where one has few angles: loops shorter than this are not vectorised.
-    together = max(N_ANGLES // n_angles, 1)
-    columns = together * n_angles
-    samples, polar = (n_radii + 2 * pad, columns), (n_radii, columns)
+    """Return the radii and edges of a contour around each centre, (N, A), and its mean evidence and valley, (N, 2).
+
+    `pairs` (H, W, 2) hold the evidence of contours and of lying inside. Valleys are measured in all `N_ANGLES`
+    directions only. `search` holds each radius and weight
+    `TOGETHER` times.
+    """
+    radii, pad = search.radii, search.pad
+    n, size = len(centres), len(radii)
     found, edge = np.empty((n, n_angles), np.float32), np.empty((n, n_angles), np.float32)
-    within = np.empty((n, 2), np.float32)
-    # Work space shared by all seeds.
-    inward, valleys, edges = (
-        np.empty(polar, np.float32),
-        np.empty(polar, np.float32),
-        np.empty(polar, np.float32),
+    within, step = np.empty((n, 2), np.float32), radii[TOGETHER] - radii[0]
+    distances = (radii[0] + (np.arange(size // TOGETHER + 2 * pad) - pad) * step).astype(np.float32)
+    offsets, samples = ray_offsets(distances, n_angles), n_angles * len(distances)
+    index, u, v = np.empty(samples, np.int32), np.empty(samples, np.float32), np.empty(samples, np.float32)
+    # Work space of the seeds side by side; lanes without a seed of their own are searched, too.
+    profile = np.zeros((n_angles, len(distances) * TOGETHER), np.float32)
+    inside, gain = np.zeros_like(profile), np.empty((n_angles, size), np.float32)
+    inward, valleys = (
+        np.zeros((n_angles, size + TOGETHER), np.float32),
+        np.zeros((n_angles, size + TOGETHER), np.float32),
     )
-    profile, inside, index = (
-        np.empty(samples, np.float32),
-        np.empty(samples, np.float32),
-        np.empty(samples, np.int32),
-    )
-    u, v = np.empty(samples, np.float32), np.empty(samples, np.float32)
-    whole, part = np.empty((2, columns), np.int32), np.empty((2, columns), np.float32)
-    running = np.empty((4, columns), np.float32)
-    gain = np.empty((columns, n_radii), np.float32)
-    best = np.empty((n_angles + 1, n_radii + 2 * MAX_STEP), np.float32)
-    back = np.empty((n_angles + 1, n_radii), np.int32)
-    path = np.empty(n_angles, np.int32)
-    step = radii[1] - radii[0]
-    distance = (radii[0] - pad * step, step)
-    flat_nuclear, flat_contrast, width = nuclear.reshape(-1), contrast.reshape(-1), nuclear.shape[1]
-    angle = 2 * math.pi * (np.arange(columns) % n_angles) / n_angles
-    cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    for first in range(0, n, together):
-        for j in range(together):
-            # The last group is filled up with the last seed.
-            seed = min(first + j, n - 1)
-            start_rays((centres[seed, 0], centres[seed, 1]), j * n_angles, (j + 1) * n_angles, whole, part)
-        place_rays(nuclear.shape, whole, part, cosine, sine, distance, index, u, v)
-        read_rays(flat_nuclear, width, index, u, v, profile)
-        read_rays(flat_contrast, width, index, u, v, inside)
-        _fill_gain(
-            profile, inside, radii, pad, edge_weight, region_weight, edges, gain, inward, valleys, running
-        )
-        for k in range(first, min(first + together, n)):
-            column = (k - first) * n_angles
-            closed_path(gain[column : column + n_angles], step_price, max_step, best, back, path)
+    extremes = np.empty(size + TOGETHER, np.float32), np.empty(size + TOGETHER, np.float32)
+    best, paths = work_space(n_angles, size // TOGETHER), np.empty((TOGETHER, n_angles), np.int64)
+    for first in range(0, n, TOGETHER):
+        together = min(TOGETHER, n - first)
+        for lane in range(together):
+            centre = (centres[first + lane, 0], centres[first + lane, 1])
+            place_samples(pairs.shape[:2], centre, offsets, index, u, v)
+            values = profile.reshape(-1)[lane::TOGETHER], inside.reshape(-1)[lane::TOGETHER]
+            read_pairs(pairs.reshape(-1), pairs.shape[1], index, u, v, *values)
+        for a in range(n_angles):
+            _fill_gain(profile[a], inside[a], search, gain[a], inward[a])
+            if n_angles == N_ANGLES:
+                _fill_valleys(profile[a], pad, extremes, valleys[a])
+        # With half the directions neighbours are twice as far apart, so the radius may change twice as much.
+        closed_paths(gain, search.step_price, N_ANGLES // n_angles, best, paths)
+        for lane in range(together):
             # Mean evidence per area: large nuclei must not rate higher for their size alone.
-            gathered, area, valley = 0.0, 0.0, 0.0
+            k, gathered, area, valley = first + lane, 0.0, 0.0, 0.0
             for a in range(n_angles):
-                r = path[a]
-                found[k, a] = radii[r]
-                edge[k, a] = edges[r, column + a]
-                gathered += inward[r, column + a]
-                area += radii[r] ** 2 / 2
-                valley += valleys[r, column + a]
-            within[k, 0] = gathered / area
-            within[k, 1] = valley / n_angles
+                at = paths[lane, a] * TOGETHER + lane
+                found[k, a] = radii[at]
+                edge[k, a] = profile[a, at] - profile[a, at + 2 * pad * TOGETHER]
+                gathered += inward[a, at + TOGETHER]
+                area += radii[at] ** 2 / 2
+                valley += valleys[a, at + TOGETHER]
+            within[k, 0], within[k, 1] = gathered * step / area, valley / n_angles
     return found, edge, within
 
 
-def _region_evidence(planes: Planes, s: ContourSettings) -> Plane:
-    """Return the evidence of lying inside a nucleus; a membrane in it means that a contour joins two nuclei."""
-    # Capped on both sides: neither a dark clump nor a strong DAB ring may decide alone.
-    limited = np.clip(planes.nuclear_contrast, -s.region_limit_od, s.region_limit_od)
-    crossed = np.maximum(planes.ridge - np.float32(s.ridge_noise_od), 0)
-    evidence: Plane = limited - np.float32(s.crossing_weight) * crossed
-    return evidence
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _recentred(
+    start: NDArray[np.float64],
+    radii: NDArray[np.float32],
+    edge: NDArray[np.float32],
+    least_edge: float,
+    shape: tuple[int, int],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which first contours have an edge, and the centroids of these."""
+    n, moved = len(start), start + centroid_offsets(radii)
+    hopeful, centres = np.zeros(n, np.bool_), np.empty((n, 2), np.float64)
+    for k in range(n):
+        hopeful[k] = edge[k].mean() >= np.float32(least_edge)
+        # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same
+        # centre.
+        x, y = np.rint(moved[k, 0] * 16) / 16, np.rint(moved[k, 1] * 16) / 16
+        centres[k, 0], centres[k, 1] = min(max(x, 0), shape[1] - 1), min(max(y, 0), shape[0] - 1)
+    return hopeful, centres[hopeful]
 
 
-def _trace(
-    planes: Planes,
-    evidence: Plane,
-    centres: NDArray[np.float64],
-    s: ContourSettings,
-    max_radius_um: float,
-    n_angles: int,
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _lay_out(
+    planes: tuple[Plane, Plane, Plane, Plane, Plane],
+    box: tuple[int, int, int, int],
+    limits: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Trace a contour around every centre with settings in pixels; returns as `_contours`."""
-    um_px = planes.um_px
+    """Return the evidence of contours and of lying inside, the stains, both in pairs, and the ridges of a box.
+
+    A membrane in a nucleus means that a contour joins two nuclei. `limits` are the cap of the evidence, the weight of a
+    ridge that is crossed, and its noise.
+    """
+    nuclear, contrast, ridges, hematoxylin, dab = planes
+    left, top, width, height = box
+    evidence, stains = np.empty((height, width, 2), np.float32), np.empty((height, width, 2), np.float32)
+    cap, weight, noise = limits[0], limits[1], limits[2]
+    for y in range(height):
+        row = slice(left, left + width)
+        one, two, ridge = nuclear[top + y, row], contrast[top + y, row], ridges[top + y, row]
+        h, d, here, stain = hematoxylin[top + y, row], dab[top + y, row], evidence[y], stains[y]
+        for x in range(width):
+            here[x, 0], stain[x, 0], stain[x, 1] = one[x], h[x], d[x]
+            # Capped on both sides: neither a dark clump nor a strong DAB ring may decide alone.
+            limited = min(max(two[x], -cap), cap)
+            here[x, 1] = limited - weight * max(ridge[x] - noise, np.float32(0))
+    return evidence, stains, ridges[top : top + height, left : left + width].copy()
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _outline(
+    laid_out: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    corner: NDArray[np.float64],
+    shape: tuple[int, int],
+    start: NDArray[np.float64],
+    seeds: NDArray[np.int64],
+    search: _Search,
+    least_edge: float,
+    um_px: float,
+    found: _Found,
+) -> None:
+    """Outline some seeds of a tile of that shape twice and enter them into `found`; `corner` is that of the box."""
+    pairs, stains, ridge = laid_out
+    # A first pass with half the directions is enough to find the centre, and to discard seeds without any edge.
+    radii, edge, _ = _trace(pairs, start[seeds] - corner, search, N_ANGLES // 2)
+    # Half the final limit, since the seed may still be off centre.
+    hopeful, centres = _recentred(start[seeds], radii, edge, least_edge / 2, shape)
+    here = centres - corner
+    radii, edge, within = _trace(pairs, here, search, N_ANGLES)
+    read = read_stains(stains, ridge, here, radii, um_px)
+    rows = seeds[hopeful]
+    for k in range(len(rows)):
+        row = rows[k]
+        found.exists[row], found.centre[row], found.radii[row] = True, centres[k], radii[k]
+        found.edge[row], found.within[row], found.stains[row] = edge[k], within[k], read[k]
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _outline_blocks(
+    planes: tuple[Plane, Plane, Plane, Plane, Plane],
+    start: NDArray[np.float64],
+    blocks: tuple[NDArray[np.int64], NDArray[np.int64]],
+    searches: tuple[_Search, _Search],
+    limits: NDArray[np.float32],
+    least_edge: float,
+    small_radius_um: float,
+    um_px: float,
+    found: tuple[_Found, _Found],
+) -> None:
+    """Outline all seeds, block by block; `blocks` are the seeds in their order and the first of each block."""
+    order, first = blocks
+    shape = planes[0].shape
+    # Seeds move by at most two thirds of the largest radius, and stains are read beside the contour.
+    margin = int(searches[0].radii[-1] * 5 / 3 + 5 / um_px) + searches[0].pad + 3
+    for block in range(len(first) - 1):
+        seeds = order[first[block] : first[block + 1]]
+        if len(seeds) == 0:
+            continue
+        x, y = start[seeds, 0], start[seeds, 1]
+        left, top = max(int(x.min()) - margin, 0), max(int(y.min()) - margin, 0)
+        width = min(int(x.max()) + margin, shape[1]) - left
+        height = min(int(y.max()) + margin, shape[0]) - top
+        laid_out, corner = (
+            _lay_out(planes, (left, top, width, height), limits),
+            np.array([left, top], np.float64),
+        )
+        wide, small = searches
+        _outline(laid_out, corner, shape, start, seeds, wide, least_edge, um_px, found[0])
+        large = np.zeros(len(seeds), np.bool_)
+        for k in range(len(seeds)):
+            # For smaller contours the small search would only find the same again.
+            largest = found[0].radii[seeds[k]].max() * np.float32(um_px)
+            large[k] = found[0].exists[seeds[k]] and largest > np.float32(small_radius_um)
+        _outline(laid_out, corner, shape, start, seeds[large], small, least_edge, um_px, found[1])
+
+
+def _search(s: ContourSettings, um_px: float, max_radius_um: float) -> _Search:
+    """Return the settings of a search in pixels."""
     steps = round((max_radius_um - s.min_radius_um) / s.radius_step_um) + 1
     radii_um = s.min_radius_um + s.radius_step_um * np.arange(steps)
-    traced: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] = _contours(
-        planes.nuclear,
-        evidence,
-        centres,
-        (radii_um / um_px).astype(np.float32),
+    return _Search(
+        np.repeat((radii_um / um_px).astype(np.float32), TOGETHER),
+        np.repeat(((radii_um / 4.0) ** s.edge_growth).astype(np.float32), TOGETHER),
         max(1, round(s.edge_reach_um / s.radius_step_um)),
-        ((radii_um / 4.0) ** s.edge_growth).astype(np.float32),
-        s.region_weight / (max_radius_um / um_px),
+        # Samples inside are a step of radius apart.
+        s.region_weight / (max_radius_um / um_px) * s.radius_step_um / um_px,
         s.step_price_od,
-        # With half the directions neighbours are twice as far apart, so the radius may change twice as much.
-        N_ANGLES // n_angles,
-        n_angles,
     )
-    return traced
 
 
-def _outline(
-    planes: Planes, evidence: Plane, start: NDArray[np.float64], s: ContourSettings, max_radius_um: float
-) -> tuple[Candidates, NDArray[np.float64]]:
-    """Outline the seeds at `start`; also return the starts of those that have a contour."""
-    height, width = planes.nuclear.shape
-    # A first pass with half the directions is enough to find the centre, and to discard seeds without any edge.
-    radii, edge, _ = _trace(planes, evidence, start, s, max_radius_um, N_ANGLES // 2)
-    # Half the final limit, since the seed may still be off centre.
-    hopeful = edge.mean(1) >= s.min_edge_od / 2
-    start, radii = start[hopeful], radii[hopeful]
-    # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same centre.
-    moved = np.round((start + centroid_offsets(radii)) * 16) / 16
-    centres = np.clip(moved, 0, np.array([width - 1, height - 1]))
-    radii, edge, within = _trace(planes, evidence, centres, s, max_radius_um, N_ANGLES)
-    area_um2 = polygon_areas(radii) * np.float32(planes.um_px**2)
-    read = stains_inside_and_around(planes, centres, radii)
+def _candidates(found: _Found, um_px: float) -> Candidates:
+    """Return the contours found, in the order of their seeds."""
+    there = found.exists
+    radii, within, read = found.radii[there], found.within[there], found.stains[there]
+    area_um2 = polygon_areas(radii) * np.float32(um_px**2)
     inner = np.concatenate([read[:, 4:7], within[:, :1]], 1)
-    found = Candidates(
-        centres, radii, edge, read[:, :2], read[:, 2:4], area_um2, inner, within[:, 1], read[:, 7:]
-    )
-    return found, start
+    return Candidates(
+        found.centre[there], radii, found.edge[there], read[:, :2], read[:, 2:4], area_um2, inner,
+        within[:, 1], read[:, 7:],
+    )  # fmt: skip
+
+
+def _nothing_found(n: int) -> _Found:
+    """Return room for the contours of `n` seeds."""
+    columns = (np.empty((n, k), np.float32) for k in (N_ANGLES, N_ANGLES, 2, N_STAIN_READINGS))
+    return _Found(np.zeros(n, np.bool_), np.empty((n, 2)), *columns)
 
 
 def outline_seeds(
@@ -275,10 +370,18 @@ def outline_seeds(
         order of the seeds. Seeds without an edge around them have none.
     """
     s = settings or ContourSettings()
-    start = seeds.astype(np.float64)
-    evidence = _region_evidence(planes, s)
-    wide, start = _outline(planes, evidence, start, s, s.max_radius_um)
-    # For smaller contours the small search would only find the same again.
-    large = wide.radii.max(1) * planes.um_px > s.small_radius_um
-    small, _ = _outline(planes, evidence, start[large], s, s.small_radius_um)
-    return join_candidates([wide, small])
+    start, um_px, n = seeds.astype(np.float64), planes.um_px, len(seeds)
+    found = _nothing_found(n), _nothing_found(n)
+    if n:
+        _outline_blocks(
+            (planes.nuclear, planes.nuclear_contrast, planes.ridge, planes.hematoxylin, planes.all_dab),
+            start,
+            sort_into_bins(start, _BLOCK_PX)[:2],
+            (_search(s, um_px, s.max_radius_um), _search(s, um_px, s.small_radius_um)),
+            np.array([s.region_limit_od, s.crossing_weight, s.ridge_noise_od], np.float32),
+            s.min_edge_od,
+            s.small_radius_um,
+            um_px,
+            found,
+        )
+    return join_candidates([_candidates(one, um_px) for one in found])

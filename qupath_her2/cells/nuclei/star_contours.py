@@ -19,7 +19,6 @@ FAST_MATH = {"arcp", "contract", "nsz", "reassoc"}
 __all__ = [
     "FAST_MATH",
     "bilinear",
-    "bilinear_pair",
     "centroid_offsets",
     "mean_within",
     "polygon_areas",
@@ -57,37 +56,6 @@ def bilinear(plane: NDArray[np.float32], x: float, y: float) -> float:
     top = plane[j, i] + (plane[j, i + 1] - plane[j, i]) * u
     low = plane[j + 1, i] + (plane[j + 1, i + 1] - plane[j + 1, i]) * u
     return float(top + (low - top) * v)
-
-
-@nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
-def bilinear_pair(
-    first: NDArray[np.float32], second: NDArray[np.float32], x: float, y: float
-) -> tuple[float, float]:
-    """Return the values of two planes of equal size at one position, computing the weights once.
-
-    Parameters
-    ----------
-    first, second
-        float32 (H, W), both at least 2.
-    x, y
-        Position, pixels, as in `bilinear`.
-
-    Returns
-    -------
-    tuple[float, float]
-        Interpolated values of both planes.
-    """
-    height, width = first.shape
-    x = min(max(x, 0.0), width - 1.001)
-    y = min(max(y, 0.0), height - 1.001)
-    i = int(x)
-    j = int(y)
-    u = x - i
-    v = y - j
-    p, q, r, s = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
-    a = first[j, i] * p + first[j, i + 1] * q + first[j + 1, i] * r + first[j + 1, i + 1] * s
-    b = second[j, i] * p + second[j, i + 1] * q + second[j + 1, i] * r + second[j + 1, i + 1] * s
-    return a, b
 
 
 @nb.njit(cache=True, nogil=True, inline="always", fastmath=FAST_MATH)
@@ -229,6 +197,7 @@ def polygon_centroids(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     return centroids
 
 
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the centroids of star-shaped contours relative to their centres.
 
@@ -242,10 +211,17 @@ def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     NDArray[np.float64]
         float64 (N, 2), x, y, in the unit of the radii.
     """
-    r = radii.astype(np.float64)
-    angle = np.linspace(0, 2 * np.pi, r.shape[1], endpoint=False)
-    area = np.maximum((r**2).sum(1), 1e-6)
-    # The centroid of a narrow sector of radius r lies at 2 r / 3, and its area grows with r^2.
-    x = (r**3 * np.cos(angle)).sum(1) / area * (2 / 3)
-    y = (r**3 * np.sin(angle)).sum(1) / area * (2 / 3)
-    return np.stack([x, y], 1)
+    n, n_angles = radii.shape
+    offsets, angle = np.empty((n, 2)), 2 * math.pi * np.arange(n_angles) / n_angles
+    cosine, sine = np.cos(angle), np.sin(angle)
+    for k in range(n):
+        area, x, y = 0.0, 0.0, 0.0
+        for a in range(n_angles):
+            r = float(radii[k, a])
+            # The centroid of a narrow sector of radius r lies at 2 r / 3, and its area grows with r^2.
+            area += r * r
+            x += r * r * r * cosine[a]
+            y += r * r * r * sine[a]
+        share = (2 / 3) / max(area, 1e-6)
+        offsets[k, 0], offsets[k, 1] = x * share, y * share
+    return offsets

@@ -8,16 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qupath_her2.cells.nuclei.closed_path import MAX_STEP, closed_path
+from qupath_her2.cells.nuclei.closed_path import TOGETHER, closed_paths, work_space
+
+
+def found_paths(gains: np.ndarray, step_price: float, max_step: int) -> np.ndarray:
+    """The paths of N polar images (N, A, R), side by side, as int (N, A)."""
+    n, n_angles, n_radii = gains.shape
+    best, found = work_space(n_angles, n_radii), []
+    for first in range(0, n, TOGETHER):
+        group = gains[first + np.arange(TOGETHER) % min(TOGETHER, n - first)]
+        paths = np.full((TOGETHER, n_angles), -1)
+        side_by_side = np.ascontiguousarray(group.transpose(1, 2, 0), np.float32).reshape(n_angles, -1)
+        closed_paths(side_by_side, step_price, max_step, best, paths)
+        found.append(paths)
+    return np.concatenate(found)[:n]
 
 
 def found_path(gain: np.ndarray, step_price: float, max_step: int) -> np.ndarray:
-    n_angles, n_radii = gain.shape
-    best = np.full((n_angles + 1, n_radii + 2 * MAX_STEP), np.nan, np.float32)
-    back = np.full((n_angles + 1, n_radii), -1, np.int32)
-    path = np.full(n_angles, -1, np.int32)
-    closed_path(gain.astype(np.float32), step_price, max_step, best, back, path)
-    return path
+    return found_paths(gain[None], step_price, max_step)[0]
 
 
 def closed_value(gain: np.ndarray, path: np.ndarray, step_price: float, max_step: int) -> float:
@@ -104,3 +112,12 @@ def test_faint_contour_in_noise_gives_the_best_closed_path(max_step: int, height
         exact += value >= best - 1e-4
     # The method is not exact: it misses the optimum of a quarter of pure noise images, but hardly ever of a contour.
     assert exact >= 38
+
+
+def test_paths_side_by_side_do_not_depend_on_each_other() -> None:
+    rng = np.random.default_rng(5)
+    gains = rng.normal(0, 0.3, (2 * TOGETHER, 32, 18))
+    apart = np.stack([found_path(gain, 0.05, 2) for gain in gains])
+    assert (found_paths(gains, 0.05, 2) == apart).all()
+    # The paths lie in all directions.
+    assert len({int(gain.max(1).argmax()) for gain in gains}) > 3
