@@ -323,7 +323,7 @@ class Her2CutPointsPane extends Her2ReviewPane {
         stainRow.setVisible(isDefault || canUndo)
         stainRow.setManaged(isDefault || canUndo)
         stainWords.setText(canUndo ? "QuPath's stain vectors were estimated. Score the image again to use them." :
-            "The stain vectors of this image are QuPath's defaults.")
+            "This image still has QuPath's default stain vectors; scoring estimates its own.")
         stainButton.setText(canUndo ? "Undo" : "Estimate stains")
     }
 

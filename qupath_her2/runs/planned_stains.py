@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from qupath_her2.errors import SettingsError
 from qupath_her2.records import Refusal
 from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
-from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
+from qupath_her2.slides.stains.qupath_stains import chosen_stains, parse_qupath_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
 if TYPE_CHECKING:
@@ -98,10 +98,8 @@ def _as_scored(refs: Sequence[SlideRef], options: RunOptions) -> list[SlideRef]:
 
 
 def _known_stains(ref: SlideRef, settings: Settings) -> Any:
-    """Return QuPath's stain vectors, else those of the settings, else None; QuPath's were set for this very image."""
+    """Return the vectors set in QuPath for this very image, else those of the settings, else None."""
     # A refused image is never measured; any vectors keep it from triggering an estimate.
     if ref.refusal is not None:
         return QUPATH_H_DAB
-    if ref.stains is not None:
-        return parse_qupath_stains(ref.stains)
-    return settings.stain_vectors
+    return chosen_stains(ref.stains) or settings.stain_vectors

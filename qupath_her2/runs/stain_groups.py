@@ -31,6 +31,7 @@ from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.stains.density_sample import sample_tissue
 from qupath_her2.slides.stains.estimate import StainDirections, stain_directions
 from qupath_her2.slides.stains.groups import StainGroup, deviation_deg, group_images
+from qupath_her2.slides.stains.qupath_stains import chosen_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors
 from qupath_her2.slides.tissue import find_tissue
 
@@ -157,8 +158,8 @@ def _kinds(
     """Sort images by their kind; those that cannot be opened are left to their jobs, which report them."""
     kinds: dict[str, _Kind] = {}
     for ref in refs:
-        # QuPath's own vectors, if set, apply to that image and are never pooled.
-        if ref.stains is not None:
+        # Vectors set in QuPath apply to that image and are never pooled.
+        if chosen_stains(ref.stains) is not None:
             continue
         look = (
             _known(probes[ref.id], whole_tissue) if ref.id in probes else _look(ref, settings, whole_tissue)

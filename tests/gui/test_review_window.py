@@ -139,7 +139,7 @@ def test_cut_points_follow_the_sliders_and_are_applied(qupath: QuPath, tmp_path:
         shown.box("QuPath's stain vectors were estimated")
         assert shown.ask(STAINS) == "H-DAB estimated by HER2 review"
         shown.click("Undo")
-        shown.box("are QuPath's defaults")
+        shown.box("still has QuPath's default stain vectors")
         assert shown.ask(STAINS) == "H-DAB default"
 
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.stains.vectors import StainVectors, Vector
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, Vector
 
-__all__ = ["parse_qupath_stains"]
+__all__ = ["chosen_stains", "parse_qupath_stains"]
 
 _HAEMATOXYLIN_NAMES = frozenset({"haematoxylin", "hematoxylin", "haem", "h"})
 _DAB_NAMES = frozenset({"dab", "d"})
+#: QuPath writes five decimal places.
+_SAME_VECTOR = 1e-3
 
 
 def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
@@ -55,6 +57,38 @@ def parse_qupath_stains(value: str | Mapping[str, Any]) -> StainVectors:
     third = _triple(fields, "Values 3") if fields.get("Values 3") else None
     background = _triple(fields, "Background") if "Background" in fields else (255.0, 255.0, 255.0)
     return StainVectors(found["h"], found["dab"], background, "QuPath", third)
+
+
+def chosen_stains(value: str | Mapping[str, Any] | None) -> StainVectors | None:
+    """Return the stain vectors that somebody set for an image in QuPath.
+
+    Parameters
+    ----------
+    value
+        As of `parse_qupath_stains`; None where QuPath states no stains.
+
+    Returns
+    -------
+    StainVectors or None
+        None for the vectors and the white background that QuPath gives to every image of type H-DAB.
+
+    Raises
+    ------
+    SettingsError
+        As by `parse_qupath_stains`.
+    """
+    if value is None:
+        return None
+    stains = parse_qupath_stains(value)
+    # The image type alone says nothing of the stain: on slides stained otherwise, QuPath's defaults lose faint cells.
+    plain = QUPATH_H_DAB
+    pairs = ((stains.hematoxylin, plain.hematoxylin), (stains.dab, plain.dab))
+    is_default = (
+        stains.residual is None
+        and stains.background_rgb == plain.background_rgb
+        and all(abs(a - b) < _SAME_VECTOR for one, other in pairs for a, b in zip(one, other, strict=True))
+    )
+    return None if is_default else stains
 
 
 def _as_mapping(value: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qupath_her2.errors import SettingsError
-from qupath_her2.slides.stains.qupath_stains import parse_qupath_stains
+from qupath_her2.slides.stains.qupath_stains import chosen_stains, parse_qupath_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
 QUPATH_TEXT = (
@@ -65,3 +65,25 @@ def test_bad_stains_say_what_is_wrong(change, message):
 def test_junk_stains_only_raise_settings_errors(junk):
     with pytest.raises(SettingsError):
         parse_qupath_stains(junk)
+
+
+WHITE_TEXT = QUPATH_TEXT.replace(" 250 251 252", " 255 255 255")
+
+
+def test_the_vectors_that_the_image_type_brings_are_nobodys_choice():
+    assert chosen_stains(WHITE_TEXT) is None
+    assert chosen_stains(None) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Values 1", "0.651 0.701 0.310"),
+        ("Values 2", "0.269 0.568 0.790"),
+        ("Values 3", "0.2 0.9 0.3"),
+        ("Background", "243 244 242"),
+    ],
+)
+def test_any_change_of_qupaths_defaults_is_a_choice(field, value):
+    changed = json.loads(WHITE_TEXT) | {field: value}
+    assert chosen_stains(changed) == parse_qupath_stains(changed)
