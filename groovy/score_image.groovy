@@ -21,7 +21,7 @@ def exchangeFolder = ""     // folder for the results; "" is the folder her2 nex
 // e.g. ["site=gastric", "specimen=biopsy", "guideline=breast-2013", "pixel-size-um=0.25", "whole-tissue"]; with
 // "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it;
 // with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them;
-// cells: "cells=unet" (a network) or "cells=from-regions" (those that the image has)
+// cells: "cells=unet" (a network) or "cells=from-regions" (those that the image has); "workers=2": tiles at once
 def options = []
 // Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------

@@ -22,7 +22,8 @@ def exchangeFolder = ""     // folder for the results; "" is the folder her2 nex
 // "find-tumour", tumour is searched for in images without a Tumor region, and scored though nobody has confirmed it;
 // with "replace-lost", HER2 objects whose result is gone from her2/ are replaced, with all edits in them;
 // cells: "cells=unet" (a network) or "cells=from-regions" (those that the image has);
-// images: "scope=unscored", or "image=case07.svs" for each (an image's entry ID does as well: "entry=7")
+// images: "scope=unscored", or "image=case07.svs" for each (an image's entry ID does as well: "entry=7");
+// "workers=2": images scored at once, else as many as cores and memory allow
 def options = []
 // Headless, pass them as `--args`: --args her2=/data/her2 --args site=gastric
 // ---- nothing to edit below -----------------------------------------------

@@ -45,8 +45,8 @@ class Her2ScoreDialog {
             "resections.")
         choices.addTo(parameters, DIALOG, "regions", "Regions", "Tumour that HER2 finds, and all tissue, are scored " +
             "though nobody has confirmed that they are tumour; the result says so.")
-        choices.addTo(parameters, DIALOG, Her2Choices.SCOPE, "Images", "Scored one after the other; each gets a " +
-            "score of its own.")
+        choices.addTo(parameters, DIALOG, Her2Choices.SCOPE, "Images", "Several at once where the computer " +
+            "allows it; each gets a score of its own.")
         parameters.addEmptyParameter("Score open image repeats these choices. Research use only.")
         return parameters
     }

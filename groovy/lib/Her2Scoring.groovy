@@ -304,7 +304,7 @@ class Her2Scoring {
     private List<String> arguments(List<ProjectImageEntry<BufferedImage>> entries, Map<String, String> ids) {
         List<String> found = [verb.command, project.getPath().toString(), "--no-qupath", "--progress", "json"]
         found.addAll(["--out", her2.getPath()])
-        found.addAll(verb.fixedArguments())
+        found.addAll(verb.fixedArguments(given))
         found.addAll(options)
         // All images are the default; naming hundreds of them could exceed the length limit of a command line.
         if (entries.size() < project.getImageList().size())

@@ -8,19 +8,21 @@ import qupath.lib.projects.ProjectImageEntry
 @CompileStatic
 class Her2Verb {
 
+    private static final String WORKERS = "workers"
     private static final List<String> RULES = ["site", "specimen", "guideline"].asImmutable()
 
     static final Her2Verb SCORE = new Her2Verb("run", "score", "score open image", "score_image.groovy",
-        RULES + ["cells", "pixel-size-um", "profile"], ["whole-tissue", "find-tumour", "force"])
+        RULES + ["cells", "pixel-size-um", "profile", WORKERS], ["whole-tissue", "find-tumour", "force"])
     /** The same for several images; each gets the workflow step that scores it alone. */
     static final Her2Verb SCORE_PROJECT = new Her2Verb(SCORE, Her2Scope.ALL)
     static final Her2Verb CLASSIFY = new Her2Verb("run", "classify", "classify existing cells",
-        "classify_cells.groovy", RULES + ["pixel-size-um"], ["whole-tissue", "find-tumour", "force"])
+        "classify_cells.groovy", RULES + ["pixel-size-um", WORKERS],
+        ["whole-tissue", "find-tumour", "force"])
     /** An annotation alone: what is drawn elsewhere does not matter, so that nothing is searched for. */
     static final Her2Verb SELECTION = new Her2Verb("run", "selection", Her2Transaction.FIELD_STEP,
         "score_selection.groovy", RULES + ["cells", "pixel-size-um", "profile"], [])
     static final Her2Verb PROPOSE = new Her2Verb("propose", "propose", "propose tumour regions",
-        "propose_regions.groovy", ["pixel-size-um"], ["force"])
+        "propose_regions.groovy", ["pixel-size-um", WORKERS], ["force"])
     static final Her2Verb PREDICT = new Her2Verb(new Her2Verb("predict", "predict", "predict with a network",
         "predict_images.groovy", ["model", "pixel-size-um"], ["cam", "whole-tissue", "force"]), Her2Scope.OPEN)
 
@@ -95,9 +97,11 @@ class Her2Verb {
         return found
     }
 
-    /** Arguments of the command besides those that a script gives. */
-    List<String> fixedArguments() {
-        return this.is(CLASSIFY) ? ["--cells", "from-regions"] : []
+    /** Arguments of the command besides those that a script gives; without its `workers`, Python asks the machine. */
+    List<String> fixedArguments(List<String> given) {
+        List<String> found = this.is(CLASSIFY) ? ["--cells", "from-regions"] : []
+        boolean isCounted = given.any { String it -> it.startsWith(WORKERS + "=") }
+        return WORKERS in options && !isCounted ? found + ["--workers", "auto"] : found
     }
 
     /** `site=gastric` or `whole-tissue` as arguments of the command; null if it does not take them. */

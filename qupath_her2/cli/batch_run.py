@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from qupath_her2.batch.machine import usable_cores
 from qupath_her2.cli.batch_options import EngineName, parse_shard
 from qupath_her2.cli.options import ProgressKind
 from qupath_her2.cli.progress import say_json
@@ -78,7 +78,7 @@ def _plan(flags: dict[str, Any]) -> BatchPlan:
         settings,
         model=flags["model"],
         cells=flags["cells"],
-        threads=min(flags["workers"], os.cpu_count() or 1),
+        threads=min(flags["workers"], usable_cores()),
         listen=tell,
     )
     for note in plan.notes:

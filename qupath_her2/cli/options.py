@@ -314,9 +314,32 @@ GeoJson = Annotated[
         help="Also write cells.geojson.gz, which can be dragged onto the image in QuPath.",
     ),
 ]
+_MAX_WORKERS = 256
+
+
+def _worker_count(text: str | int) -> int:
+    """Return the number of workers that a user named; ``auto`` asks the machine."""
+    from qupath_her2.batch.machine import automatic_workers
+
+    # click passes the default through here too.
+    text = str(text)
+    if text == "auto":
+        return automatic_workers()
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_WORKERS:
+        raise typer.BadParameter(f"{text!r} is neither 'auto' nor a number from 1 to {_MAX_WORKERS}.")
+    return int(text)
+
+
 Workers = Annotated[
     int,
-    typer.Option("--workers", min=1, max=256, rich_help_panel=_RUN, help="Images scored in parallel."),
+    typer.Option(
+        "--workers",
+        metavar="N|auto",
+        parser=_worker_count,
+        rich_help_panel=_RUN,
+        help="Images scored in parallel; with fewer images, tiles of each. auto: by the cores and the memory of this "
+        "machine, less a core for QuPath.",
+    ),
 ]
 Device = Annotated[
     str | None,

@@ -34,7 +34,8 @@ def test_a_broken_image_is_named_and_the_others_are_scored(qupath: QuPath, tmp_p
     fields = make_fields(qupath, tmp_path / "a study", tmp_path / "private", ("3+", "1+", "0"))
     broken = fields.folder / "data" / "2" / "data.qpdata"
     broken.write_bytes(b"not a data file")
-    said = fields.on_image("score_project.groovy")
+    # Two at once, so that the broken image stands beside one that is being scored.
+    said = fields.on_image("score_project.groovy", "--args", "workers=2")
     assert said.startswith("exit 1")
     assert "3 images: 2 scored, 0 without a score, 1 failed. Research use only." in said, said
     assert re.search(r"^case02: .+", said, re.MULTILINE), said

@@ -28,5 +28,7 @@ if __name__ == "__main__":
     # What QuPath starts is `-m qupath_her2 VERB …`.
     assert sys.argv[1:3] == ["-m", "qupath_her2"]
     del sys.argv[1:3]
+    # One image after the other, whatever this machine could do at once: the second must not start beside the first.
+    sys.argv = ["1" if word == "auto" else word for word in sys.argv]
     scoring_progress.say_json = _tell
     main()

@@ -121,7 +121,7 @@ def test_pictures_of_every_kind_are_scored_refused_or_named(project: Path) -> No
 def test_flags_reach_the_result(project: Path, tmp_path: Path) -> None:
     code, _, err = call(
         "run", project, "--out", tmp_path / "elsewhere", "--images", "strong*", "--guideline", "breast-2013",
-        "--geojson", "--pixel-size-um", "0.5",
+        "--geojson", "--pixel-size-um", "0.5", "--workers", "auto",
     )  # fmt: skip
     assert code == 0, err
     (row,) = summary(tmp_path / "elsewhere")
@@ -153,7 +153,8 @@ def test_settings_file_and_its_mistakes(project: Path, tmp_path: Path) -> None:
         (["run", "{project}/pale.ome.tif"], 1, "--whole-tissue"),
         (["run", "{project}/none"], 1, "does not exist"),
         (["run", "{project}", "--site", "liver"], 2, "liver"),
-        (["run", "{project}", "--workers", "0"], 2, "--workers"),
+        (["run", "{project}", "--workers", "0"], 2, "neither 'auto' nor a number from 1 to 256"),
+        (["run", "{project}", "--workers", "two"], 2, "'two' is neither"),
         (["run", "{project}", "--progress", "loud"], 2, "loud"),
         (["run", "{project}", "--nonsense"], 2, "--nonsense"),
         (["run"], 2, "FOLDER"),
