@@ -90,4 +90,6 @@ def test_proposals_scored_without_anybody_say_so_in_the_first_line(fields: Field
 
 def test_options_of_scoring_are_unknown_here(fields: Fields) -> None:
     said = fields.on_image("propose_regions.groovy", "--args", "site=gastric")
-    assert "Unknown argument 'site=gastric'. Available: her2=FOLDER, pixel-size-um=…, force" in said
+    assert (
+        "Unknown argument 'site=gastric'. Available: her2=FOLDER, pixel-size-um=…, workers=…, force" in said
+    )
