@@ -247,7 +247,7 @@ def plan_jobs(
 
     @functools.cache
     def everything() -> list[SlideRef]:
-        # Not needed: no search of thousands twice, and none for a region, which takes the vectors of its own slide.
+        # Not needed: no search of thousands twice, and none for a region: its vectors are known, or its slide's own.
         if not options.images or options.region is not None:
             return chosen
         # The flags choose for the images of this run; others keep what the settings say.

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qupath_her2.errors import SettingsError
+from qupath_her2.project.exchange.images import exchange_root
 from qupath_her2.records import Refusal
-from qupath_her2.runs.stain_groups import PooledStains, pooled_stains
+from qupath_her2.runs.stain_groups import PooledStains, kept_stains, pooled_stains
+from qupath_her2.slides.readers.view import open_image
 from qupath_her2.slides.stains.qupath_stains import chosen_stains, parse_qupath_stains
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from qupath_her2.records import SlideRef
     from qupath_her2.runs.options import RunOptions
     from qupath_her2.runs.probe import Probe
+    from qupath_her2.slides.stains.vectors import StainVectors
 
 __all__ = ["Prober", "planned_stains", "with_known_type"]
 
@@ -76,6 +79,8 @@ def planned_stains(
     probes = {} if probe is None else probe(_as_scored(everything(), options), settings, whole_tissue)
     known = {ref.id: _known_stains(ref, settings) for ref in refs} if method.is_ihc_only else {}
     known = {image: stains for image, stains in known.items() if stains is not None}
+    if options.region is not None and method.pools_stains:
+        known |= _kept_for_field([ref for ref in refs if ref.id not in known], out, options, settings)
     if not method.pools_stains or len(known) == len(refs):
         return PooledStains(known)
     # Estimated over the whole folder even if one image is run: a subset must get the same vectors.
@@ -95,6 +100,19 @@ def _as_scored(refs: Sequence[SlideRef], options: RunOptions) -> list[SlideRef]:
     """Return the images that can be opened, with the pixel size that the user gave."""
     size = options.pixel_size_um
     return [ref if size is None else replace(ref, pixel_size_um=size) for ref in refs if ref.refusal is None]
+
+
+def _kept_for_field(
+    refs: Sequence[SlideRef], out: Path, options: RunOptions, settings: Settings
+) -> dict[str, StainVectors]:
+    """Return the vectors in use for images of which one region is scored, so that it counts as their score does."""
+    found = {}
+    for ref in _as_scored(refs, options):
+        with open_image(ref) as slide:
+            kept = kept_stains(ref, slide, exchange_root(out), settings)
+        if kept is not None:
+            found[ref.id] = kept
+    return found
 
 
 def _known_stains(ref: SlideRef, settings: Settings) -> Any:

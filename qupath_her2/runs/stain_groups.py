@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from qupath_her2.config import Settings
     from qupath_her2.records import SlideRef
     from qupath_her2.runs.probe import Probe
+    from qupath_her2.slides.readers.slide import Slide
 
-__all__ = ["PooledStains", "pooled_stains"]
+__all__ = ["PooledStains", "kept_stains", "pooled_stains"]
 
 #: Images sampled per kind at most: medians of more directions do not move.
 _MAX_IMAGES = 40
@@ -127,7 +128,7 @@ def pooled_stains(
         ``stains.json`` is damaged.
     """
     kinds = _kinds(refs, settings, whole_tissue, probes or {})
-    recipe = canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
+    recipe = _recipe(settings)
     stored = StainsFile(recipe) if anew else read_stains_file(out / STAINS_FILE, recipe)
     own = _own_directions(kinds, stored, settings, listen)
     notes: list[str] = []
@@ -145,6 +146,37 @@ def pooled_stains(
         ref.id: made[id(_group_of(ref.id, groups[kind.name]))] for kind in kinds for ref in kind.members
     }
     return PooledStains(vectors, own, tuple(notes))
+
+
+def kept_stains(ref: SlideRef, slide: Slide, out: Path, settings: Settings) -> StainVectors | None:
+    """Return the vectors in use in the stain group of an image; nothing is estimated.
+
+    Parameters
+    ----------
+    ref, slide
+        The image, with the pixel size in use, and its open slide.
+    out
+        The exchange folder.
+    settings
+        Settings of the estimate and of the tissue search: vectors of other ones are not in use.
+
+    Returns
+    -------
+    StainVectors or None
+        None where no image of its kind was scored yet.
+
+    Raises
+    ------
+    ExchangeError
+        ``stains.json`` is damaged.
+    """
+    groups = read_stains_file(out / STAINS_FILE, _recipe(settings)).groups.get(stain_kind(ref, slide))
+    return _group_of(ref.id, groups).vectors if groups else None
+
+
+def _recipe(settings: Settings) -> str:
+    """Return the settings that the vectors depend on, as text."""
+    return canonical_json({"estimate": settings.stains, "tissue": settings.tissue}).decode()
 
 
 def _fingerprint(kinds: Sequence[_Kind], image: str) -> str:

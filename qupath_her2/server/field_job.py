@@ -1,8 +1,8 @@
 """One field of view in a warm worker process: the slide stays open, and what holds for all of it is kept.
 
 The field is measured, scored and written by the same functions as an image (`runs.score_image`), with the field as its
-only tumour region. Stain vectors, glass colour and tissue are those of the whole slide, which no region changes, so
-that a field has the cells that a run with this region would have.
+only tumour region. Stain vectors (of the stain group, in a project that has one), glass colour and tissue are those of
+the whole slide, which no region changes, so that a field has the cells that a run with this region would have.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from qupath_her2.records import ImageResult
 from qupath_her2.runs.inputs import gather_inputs
 from qupath_her2.runs.profile_choice import BUILT_IN, profile_chooser
 from qupath_her2.runs.score_image import finished_result, measure_image
+from qupath_her2.runs.stain_groups import kept_stains
+from qupath_her2.runs.stains_file import STAINS_FILE
 from qupath_her2.runs.write_run import write_run
 from qupath_her2.server.field_limits import MOST_AREA_PX2, too_large
 from qupath_her2.server.slide_job import SlideJob, plan_slide
 from qupath_her2.server.slide_look import failure_in_known_names
 from qupath_her2.slides.readers.view import open_image
+from qupath_her2.slides.stains.qupath_stains import chosen_stains
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.synthetic.example_project import write_field
 
@@ -194,12 +197,26 @@ def _warm_slide(job: FieldJob) -> _WarmSlide:
             options["profile"] = BUILT_IN
         planned = plan_slide(replace(job.slide, options=options, regions=None), ref=job.ref)
         planned = replace(planned, options=replace(planned.options, whole_tissue=False))
-        found = _WarmSlide(open_image(planned.ref), planned, None)
+        slide = open_image(planned.ref)
+        try:
+            found = _WarmSlide(slide, _with_group_stains(job, planned, slide), None)
+        except Her2Error:
+            slide.close()
+            raise
         _warm[key] = found
         while len(_warm) > _MOST_OPEN:
             _warm.popitem(last=False)[1].slide.close()
     _warm.move_to_end(key)
     return found
+
+
+def _with_group_stains(job: FieldJob, planned: ScoreJob, slide: Slide) -> ScoreJob:
+    """Return the plan of a project's image with the vectors of its stain group, where none were set for it."""
+    ref, settings = planned.ref, planned.settings
+    if job.her2 is None or settings.stain_vectors is not None or chosen_stains(ref.stains) is not None:
+        return planned
+    kept = kept_stains(ref, slide, job.her2, settings)
+    return planned if kept is None else replace(planned, stains=kept)
 
 
 def _with_profile(job: FieldJob, planned: ScoreJob) -> ScoreJob:
@@ -221,5 +238,11 @@ def _key(job: FieldJob) -> str:
     ref = None if job.ref is None else replace(job.ref, regions_path=None)
     settings = job.slide.config or path.with_name("her2.toml")
     # Settings that were edited count from the next field on.
-    toml = settings.stat().st_mtime_ns if settings.is_file() else 0
-    return repr((str(path), changed, sorted(job.slide.options.items()), str(settings), toml, ref))
+    toml = _changed_ns(settings)
+    stains = 0 if job.her2 is None else _changed_ns(job.her2 / STAINS_FILE)
+    return repr((str(path), changed, sorted(job.slide.options.items()), str(settings), toml, stains, ref))
+
+
+def _changed_ns(path: Path) -> int:
+    """Return when a file was changed, ns; 0 where there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else 0

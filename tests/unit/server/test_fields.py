@@ -17,8 +17,11 @@ from shapely.geometry import box, mapping
 import qupath_her2 as qh
 from qupath_her2.cells.membrane.grading import GradingSettings
 from qupath_her2.cells.profiles import Place, Profile, profile_path, write_profile
+from qupath_her2.config import Settings
 from qupath_her2.project.exchange.images import field_folder
 from qupath_her2.project.exchange.runs import current_run, read_run
+from qupath_her2.provenance import canonical_json
+from qupath_her2.runs.stains_file import STAINS_FILE, KeptGroup, StainsFile, write_stains_file
 from qupath_her2.server.settings import ServiceSettings
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from tests.helpers.pulled_project import pull_image
@@ -185,9 +188,18 @@ def test_an_image_of_a_project_has_its_calibration_and_crop(project: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_region_of_a_project_is_scored_as_by_the_command(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_group", [False, True])
+def test_a_region_of_a_project_is_scored_as_by_the_command(
+    project: Path, tmp_path: Path, has_group: bool
+) -> None:
     """An annotation without a class, from which a carcinoma in situ takes points, by the project's own settings."""
     her2 = pull_image(project)
+    in_use = QUPATH_H_DAB.hematoxylin, (0.3, 0.55, 0.78)
+    if has_group:
+        kind = "tif, 0.50 µm, HER2"
+        recipe = canonical_json({"estimate": Settings().stains, "tissue": Settings().tissue}).decode()
+        groups = {kind: [KeptGroup(*in_use, "estimate from 7 images", {})]}
+        write_stains_file(her2 / STAINS_FILE, StainsFile(recipe, groups))
     (project / "her2.toml").write_text('profile = "ours"\n', encoding="utf-8")
     write_profile(profile_path(her2, "ours"), Profile("ours", PLACE, GradingSettings(intense_od=0.6)))
     content = json.loads((her2 / "regions" / "1_strong.geojson").read_text(encoding="utf-8"))
@@ -235,6 +247,7 @@ def test_a_region_of_a_project_is_scored_as_by_the_command(project: Path, tmp_pa
         x, y = cells.centroid_xy.T
         assert not ((x > 200) & (y < 200)).any()
         assert "profile ours" in str(score)
+        assert ("estimate from 7 images" in str(score)) == has_group
         unknown = caller.http.post("/api/v1/fields", json={**request, "region": REGION[:-1] + "0"})
         assert unknown.status_code == 422
         assert "is not in it" in unknown.json()["error"]
