@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.grid import Grid
 from qupath_her2.cells.samples import Sample
+from qupath_her2.cells.stain_planes import unmixed
 from qupath_her2.records import Refusal
 from qupath_her2.setting_ranges import Range, check_order, check_settings
 from qupath_her2.slides.readers.slide import Slide, read_scaled
-from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, unmix
+from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, stain_tables
 
 __all__ = [
     "DOUBT",
@@ -163,10 +164,12 @@ def blob_diameter_um(
     if not samples:
         return None
     step = max(1, len(samples) // _MOST_WINDOWS)
+    # QuPath's vectors, not those of the image, which are an estimate: the limits were found with these.
+    tables = stain_tables(replace(QUPATH_H_DAB, background_rgb=stains.background_rgb))
     sigmas, responses = [], []
     for sample in samples[::step][:_MOST_WINDOWS]:
         x, y = _window_corner(sample, grid, slide)
-        found = _blobs(_evidence(read_scaled(slide, x, y, _WINDOW_PX, _WINDOW_PX, 1.0), stains))
+        found = _blobs(_evidence(read_scaled(slide, x, y, _WINDOW_PX, _WINDOW_PX, 1.0), tables))
         sigmas.append(found[0])
         responses.append(found[1])
     sigma, response = np.concatenate(sigmas), np.concatenate(responses)
@@ -191,14 +194,13 @@ def _window_corner(sample: Sample, grid: Grid, slide: Slide) -> tuple[int, int]:
     return max(0, min(x, slide.width - _WINDOW_PX)), max(0, min(y, slide.height - _WINDOW_PX))
 
 
-def _evidence(rgb: NDArray[np.uint8], stains: StainVectors) -> NDArray[np.float32]:
+def _evidence(rgb: NDArray[np.uint8], tables: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return haematoxylin less DAB, OD, float32 (H, W)."""
-    # QuPath's vectors, not those of the image, which are an estimate: the limits were found with these.
-    density = unmix(rgb, replace(QUPATH_H_DAB, background_rgb=stains.background_rgb))
-    dab = np.maximum(density[..., 1], 0)
+    hematoxylin, dab = unmixed(np.ascontiguousarray(rgb), tables)
+    dab = np.maximum(dab, 0)
     # As in the detection of nuclei: they are holes in DAB, and dense DAB must not outweigh them.
     hole = np.float32(0.5) * dab / (1 + dab / np.float32(0.35))
-    return np.asarray(np.minimum(density[..., 0], np.float32(0.6)) - hole, np.float32)
+    return np.asarray(np.minimum(hematoxylin, np.float32(0.6)) - hole, np.float32)
 
 
 def _blobs(plane: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:

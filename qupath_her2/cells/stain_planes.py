@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 from qupath_her2.setting_ranges import Density, Range, check_order, check_settings
-from qupath_her2.slides.stains.vectors import StainVectors, unmix
+from qupath_her2.slides.stains.vectors import StainVectors, stain_tables
 
-__all__ = ["Plane", "Planes", "PlaneSettings", "blur", "make_planes"]
+__all__ = ["Plane", "Planes", "PlaneSettings", "blur", "make_planes", "summed_colours", "unmixed"]
 
 Plane = NDArray[np.float32]
 
@@ -102,7 +102,7 @@ class Planes:
     um_px: float
 
 
-def blur(plane: Plane, sigma_px: float) -> Plane:
+def blur(plane: Plane, sigma_px: float, into: Plane | None = None) -> Plane:
     """Blur by a Gaussian truncated at 3 sigma, so that its reach is bounded and fits the tiles' halo.
 
     Parameters
@@ -111,6 +111,8 @@ def blur(plane: Plane, sigma_px: float) -> Plane:
         float32 (H, W).
     sigma_px
         > 0, pixels.
+    into
+        float32 (H, W), another plane to overwrite; None for a new one.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def blur(plane: Plane, sigma_px: float) -> Plane:
         float32 (H, W)
     """
     size = 2 * int(np.ceil(3 * sigma_px)) + 1
-    blurred = cv2.GaussianBlur(plane, (size, size), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(plane, (size, size), sigma_px, into, borderType=cv2.BORDER_REPLICATE)
     return cast(Plane, blurred)
 
 
@@ -145,41 +147,106 @@ def wide_blur(plane: Plane, sigma_px: float) -> Plane:
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _evidence(
-    hematoxylin: Plane, dab: Plane, limit: float, half: float, seed_weight: float, contour_weight: float
-) -> tuple[Plane, Plane]:
-    """Return the evidence of seeds and of contours: capped haematoxylin minus compressed DAB."""
-    height, width = hematoxylin.shape
-    seed = np.empty((height, width), np.float32)
-    contour = np.empty((height, width), np.float32)
+def summed_colours(rgb: NDArray[np.uint8], tables: NDArray[np.float32]) -> Plane:
+    """Sum what each pixel's red, green and blue stand for.
+
+    Parameters
+    ----------
+    rgb
+        uint8 (H, W, 3).
+    tables
+        float32 (3, 256), what each value of a colour stands for.
+
+    Returns
+    -------
+    Plane
+        float32 (H, W)
+    """
+    height, width, _ = rgb.shape
+    found = np.empty((height, width), np.float32)
     for y in range(height):
+        row, line = rgb[y], found[y]
         for x in range(width):
-            # Slightly negative values are noise of glass and pale stroma; strongly negative ones are unmixing errors in
-            # deep brown and would look like edges.
-            h = min(max(hematoxylin[y, x], -0.05), limit)
-            d = max(dab[y, x], 0.0)
-            d = d / (1.0 + d / half)
-            seed[y, x] = h - seed_weight * d
-            contour[y, x] = h - contour_weight * d
-    return seed, contour
+            line[x] = tables[0, row[x, 0]] + tables[1, row[x, 1]] + tables[2, row[x, 2]]
+    return found
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _remove_grey_dab(hematoxylin: Plane, dab: Plane, from_od: float, share: float) -> None:
-    """Subtract the DAB that grey unmixes into, in place; never below 0."""
-    height, width = dab.shape
-    for y in range(height):
-        for x in range(width):
-            h, d = hematoxylin[y, x], dab[y, x]
-            if h <= from_od or d <= 0:
-                continue
-            # At the ratio of grey all of it is removed; from 1.5 times that ratio the pixel is brown and keeps its DAB.
-            greyness = min(max(3 - 2 * d / (share * h), 0.0), 1.0)
-            dab[y, x] = d - greyness * min(share * (h - from_od), d)
+def _unmixed_row(
+    row: NDArray[np.uint8],
+    tables: NDArray[np.float32],
+    hematoxylin: NDArray[np.float32],
+    dab: NDArray[np.float32],
+) -> None:
+    """Fill a row of haematoxylin and of DAB, by `stain_tables`."""
+    for x in range(len(row)):
+        red, green, blue = tables[0, row[x, 0]], tables[1, row[x, 1]], tables[2, row[x, 2]]
+        hematoxylin[x] = red[0] + green[0] + blue[0]
+        dab[x] = red[1] + green[1] + blue[1]
 
 
-def _opened(plane: Plane, radius_px: float) -> Plane:
-    """Open a plane with an octagon of about `radius_px`.
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def unmixed(rgb: NDArray[np.uint8], tables: NDArray[np.float32]) -> tuple[Plane, Plane]:
+    """Return haematoxylin and DAB.
+
+    Parameters
+    ----------
+    rgb
+        uint8 (H, W, 3).
+    tables
+        From `stain_tables`.
+
+    Returns
+    -------
+    tuple[Plane, Plane]
+        float32 (H, W) twice, OD.
+    """
+    hematoxylin, dab = np.empty(rgb.shape[:2], np.float32), np.empty(rgb.shape[:2], np.float32)
+    for y in range(len(rgb)):
+        _unmixed_row(rgb[y], tables, hematoxylin[y], dab[y])
+    return hematoxylin, dab
+
+
+# Errors as in numpy: a check for a divisor of 0 would be a branch.
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+def _fill_sharp_planes(
+    rgb: NDArray[np.uint8],
+    tables: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    grey: NDArray[np.float32],
+    planes: tuple[Plane, Plane, Plane, Plane, Plane],
+) -> None:
+    """Fill the planes: haematoxylin, DAB with and without that of grey, evidence of seeds and of contours.
+
+    `weights` are the cap of haematoxylin, the half of DAB, and its weights in both kinds of evidence; `grey` from which
+    haematoxylin on a pixel may be grey, and the DAB of grey per haematoxylin.
+    """
+    hematoxylin, all_dab, dab, seed, contour = planes
+    limit, half, seed_weight, contour_weight = weights
+    from_od, share = grey
+    none, one = np.float32(0), np.float32(1)
+    for y in range(len(rgb)):
+        h_row, d_row, seeds, contours, brown = hematoxylin[y], all_dab[y], seed[y], contour[y], dab[y]
+        _unmixed_row(rgb[y], tables, h_row, d_row)
+        # All planes of a row while it is in the cache, in loops without branches and of few arrays: only these are
+        # vectorised.
+        for x in range(len(h_row)):
+            # Slightly negative values are noise of glass and pale stroma; strongly negative ones are unmixing errors in
+            # deep brown and would look like edges.
+            blue, stain = min(max(h_row[x], np.float32(-0.05)), limit), max(d_row[x], none)
+            stain = stain / (one + stain / half)
+            seeds[x] = blue - seed_weight * stain
+            contours[x] = blue - contour_weight * stain
+        for x in range(len(h_row)):
+            h, d = h_row[x], d_row[x]
+            # At the ratio of grey all DAB is removed; from 1.5 times that ratio the pixel is brown and keeps it.
+            greyness = min(max(np.float32(3) - np.float32(2) * d / (share * h), none), one)
+            removed = greyness * min(share * (h - from_od), d)
+            brown[x] = d - removed if (h > from_od) & (d > 0) else d
+
+
+def _top_hat(plane: Plane, radius_px: float, into: Plane) -> Plane:
+    """Return what opening a plane with an octagon of about `radius_px` removes, in the place of `into`.
 
     Alternating 3 x 3 squares and crosses compose the octagon: fast, and symmetric under rotation by 90 degrees, unlike
     OpenCV's 5 x 5 ellipse.
@@ -189,8 +256,8 @@ def _opened(plane: Plane, radius_px: float) -> Plane:
     for step in (cv2.erode, cv2.dilate):
         for shape in shapes:
             kernel = cv2.getStructuringElement(shape, (3, 3))
-            opened = cast(Plane, step(opened, kernel, borderType=cv2.BORDER_REPLICATE))
-    return opened
+            opened = cast(Plane, step(opened, kernel, into, borderType=cv2.BORDER_REPLICATE))
+    return np.subtract(plane, opened, out=into)
 
 
 def make_planes(
@@ -215,28 +282,35 @@ def make_planes(
         Planes of the tile.
     """
     s = settings or PlaneSettings()
-    stain_planes = unmix(rgb, stains)
-    # Contiguous copies: kernels and OpenCV read them row by row many times.
-    hematoxylin, dab = (np.ascontiguousarray(stain_planes[..., k]) for k in (0, 1))
-    seed, contour = _evidence(
-        hematoxylin, dab, s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour
+    # Allocated by numpy, which asks for large pages: what compiled code allocates takes longer to touch than to fill.
+    hematoxylin, all_dab, dab, seed, contour = (np.empty(rgb.shape[:2], np.float32) for _ in range(5))
+    _fill_sharp_planes(
+        np.ascontiguousarray(rgb),
+        stain_tables(stains),
+        np.array(
+            [s.hematoxylin_limit_od, s.dab_half_od, s.dab_weight_seed, s.dab_weight_contour], np.float32
+        ),
+        np.array([s.grey_from_od, _GREY_DAB], np.float32),
+        (hematoxylin, all_dab, dab, seed, contour),
     )
     # DAB counts less here than for seeds: the more it counts, the more a contour is drawn from the edge of the nucleus
     # to the inner side of the membrane.
     nuclear = blur(contour, s.contour_blur_um / um_px)
-    # Kept before grey is removed: the detector recognises red blood cells by this DAB.
-    all_dab = blur(dab, s.ridge_blur_um / um_px)
-    _remove_grey_dab(hematoxylin, dab, s.grey_from_od, _GREY_DAB)
-    fine_dab = blur(dab, s.ridge_blur_um / um_px)
+    background = wide_blur(contour, s.background_blur_um / um_px)
+    # Each plane from here on takes the place of one that is no longer needed: less memory, and less time to touch it.
+    fine_dab = blur(dab, s.ridge_blur_um / um_px, into=contour)
+    blurred_dab = blur(all_dab, s.ridge_blur_um / um_px, into=dab)
+    blurred_hematoxylin = blur(hematoxylin, s.contour_blur_um / um_px, into=all_dab)
     # White top-hat: opening removes what is thinner than the octagon, so the difference keeps membranes and drops the
     # diffuse DAB of the cytoplasm.
-    ridge = fine_dab - _opened(fine_dab, s.ridge_radius_um / um_px)
+    ridge = _top_hat(fine_dab, s.ridge_radius_um / um_px, into=hematoxylin)
     return Planes(
-        hematoxylin=blur(hematoxylin, s.contour_blur_um / um_px),
+        hematoxylin=blurred_hematoxylin,
         dab=fine_dab,
-        all_dab=all_dab,
+        # With the DAB of grey: the detector recognises red blood cells by it.
+        all_dab=blurred_dab,
         nuclear=nuclear,
-        nuclear_contrast=nuclear - wide_blur(contour, s.background_blur_um / um_px),
+        nuclear_contrast=np.subtract(nuclear, background, out=background),
         seed=seed,
         ridge=ridge,
         um_px=um_px,

@@ -322,8 +322,10 @@ def _clipped(
 ) -> NDArray[np.float32]:
     """Return outlines clipped to the image, whose corners are `low` and `high`."""
     clipped = radii.copy()
-    # Existing cells may be centred on or beyond its edge, where there is nothing to clip them to.
-    inside = np.all((centre > low) & (centre < high), axis=1)
-    rays = rays_to_box(centre[inside], low, high, radii.shape[1])
-    clipped[inside] = np.minimum(radii[inside], rays).astype(np.float32)
+    # Existing cells may be centred on or beyond its edge, where there is nothing to clip them to; most others lie far
+    # from it.
+    room = np.minimum(centre - low, high - centre).min(1)
+    near = np.flatnonzero((room > 0) & (room < radii.max(1)))
+    rays = rays_to_box(centre[near], low, high, radii.shape[1])
+    clipped[near] = np.minimum(radii[near], rays).astype(np.float32)
     return clipped

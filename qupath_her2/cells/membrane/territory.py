@@ -116,7 +116,7 @@ def grow_territories(
     return owner.reshape(shape), spent.reshape(shape)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
 def _turn(dx: np.float32, dy: np.float32) -> np.float32:
     """Return the direction of a vector as a fraction of a full turn, 0..1, to 3e-7, without branches.
 
@@ -135,7 +135,7 @@ def _turn(dx: np.float32, dy: np.float32) -> np.float32:
     return np.float32(1) - turn if dy < 0 else turn
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
 def _claim(
     centres: NDArray[np.float64],
     radii: NDArray[np.float32],

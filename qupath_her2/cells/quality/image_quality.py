@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +15,7 @@ from qupath_her2.cells.quality.nuclear_spots import NuclearSpots, nuclear_spots
 from qupath_her2.cells.quality.settings import QualitySettings
 from qupath_her2.cells.samples import Sample
 from qupath_her2.records import Refusal
-from qupath_her2.slides.stains.vectors import StainVectors, optical_density
+from qupath_her2.slides.stains.vectors import StainVectors, density_tables
 
 __all__ = ["ImageQuality", "assess_image", "check_image", "check_pixel_size"]
 
@@ -66,15 +67,28 @@ def check_pixel_size(pixel_size_um: float, s: QualitySettings) -> tuple[Refusal 
     return None, None
 
 
+@nb.njit(cache=True, nogil=True)
+def _green_shares(
+    rgb: NDArray[np.uint8], inside: NDArray[np.bool_], tables: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the fraction of green in the optical density of each pixel of tissue inside, float32 (N)."""
+    height, width = inside.shape
+    shares, n = np.empty(height * width, np.float32), 0
+    for y in range(height):
+        for x in range(width):
+            green = tables[1, rgb[y, x, 1]]
+            total = tables[0, rgb[y, x, 0]] + green + tables[2, rgb[y, x, 2]]
+            # The colour ratio of glass is noise.
+            if inside[y, x] and total > np.float32(0.15):
+                shares[n] = green / total
+                n += 1
+    return shares[:n]
+
+
 def _green_share(samples: Sequence[Sample], stains: StainVectors) -> float:
     """Return the median fraction of green in the optical density of tissue; NaN with hardly any tissue."""
-    shares = []
-    for sample in samples:
-        density = optical_density(sample.tile.rgb, stains.background_rgb)[sample.inside]
-        total = density.sum(1)
-        # The colour ratio of glass is noise.
-        tissue = total > 0.15
-        shares.append(density[tissue, 1] / total[tissue])
+    tables = density_tables(stains.background_rgb)
+    shares = [_green_shares(np.ascontiguousarray(s.tile.rgb), s.inside, tables) for s in samples]
     # Pooled over all samples: a median of medians would weigh samples with hardly any tissue alike.
     pooled = np.concatenate(shares) if shares else np.zeros(0)
     return float(np.median(pooled)) if len(pooled) > 1000 else float("nan")

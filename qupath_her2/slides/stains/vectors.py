@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from qupath_her2.errors import SettingsError
 from qupath_her2.setting_ranges import Range, Text, check_settings, shown
 
-__all__ = ["QUPATH_H_DAB", "StainVectors", "Vector", "optical_density", "unit_vector", "unmix"]
+__all__ = [
+    "QUPATH_H_DAB",
+    "StainVectors",
+    "Vector",
+    "density_tables",
+    "optical_density",
+    "stain_tables",
+    "unit_vector",
+    "unmix",
+]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -131,6 +140,32 @@ def optical_density(
     """
     lut = _density_lut(cast(Vector, tuple(float(v) for v in background_rgb)))
     return cast("NDArray[np.float32]", cv2.LUT(np.ascontiguousarray(rgb), lut))
+
+
+def density_tables(background_rgb: Vector) -> NDArray[np.float32]:
+    """Return the optical density of each value of red, green and blue, float32 (3, 256), as of `optical_density`.
+
+    Parameters
+    ----------
+    background_rgb
+        I0 of red, green and blue, in (0, 255].
+
+    Returns
+    -------
+    NDArray[np.float32]
+        float32 (3, 256), OD (log10).
+    """
+    lut = _density_lut(cast(Vector, tuple(float(v) for v in background_rgb)))
+    return np.ascontiguousarray(lut[0].T)
+
+
+def stain_tables(stains: StainVectors) -> NDArray[np.float32]:
+    """Return what each value of red, green and blue adds to haematoxylin and to DAB, float32 (3, 256, 2).
+
+    The sums over the three colours are the first two planes of `unmix`, without an array of densities.
+    """
+    inverse = np.linalg.inv(stains.matrix()).astype(np.float32)
+    return density_tables(stains.background_rgb)[..., None] * inverse[:, None, :2]
 
 
 def unmix(rgb: NDArray[np.uint8], stains: StainVectors = QUPATH_H_DAB) -> NDArray[np.float32]:

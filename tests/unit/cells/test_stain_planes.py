@@ -3,7 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qupath_her2.cells.stain_planes import PlaneSettings, blur, make_planes, wide_blur
+from qupath_her2.cells.stain_planes import (
+    PlaneSettings,
+    blur,
+    make_planes,
+    summed_colours,
+    unmixed,
+    wide_blur,
+)
+from qupath_her2.slides.stains.vectors import (
+    StainVectors,
+    density_tables,
+    optical_density,
+    stain_tables,
+    unmix,
+)
 from tests.helpers.drawn_planes import STAINS, disc, rgb_of, ring
 
 SHAPE = (96, 128)
@@ -70,3 +84,12 @@ def test_windows_shifted_by_eight_pixels_agree_within_reach() -> None:
     for name in ("hematoxylin", "dab", "nuclear", "nuclear_contrast", "seed", "ridge"):
         there, here = getattr(whole, name)[40:, 64:], getattr(part, name)
         assert (there[64:-64, 64:-64] == here[64:-64, 64:-64]).all(), name
+
+
+def test_stains_by_tables_are_those_of_unmixing() -> None:
+    rgb = np.random.default_rng(8).integers(0, 256, (40, 50, 3), np.uint8)
+    stains = StainVectors((0.6, 0.7, 0.3), (0.25, 0.55, 0.8), (250, 240, 230))
+    planes = np.stack(unmixed(rgb, stain_tables(stains)), -1)
+    assert planes == pytest.approx(unmix(rgb, stains)[..., :2], abs=2e-6)
+    density = summed_colours(rgb, density_tables(stains.background_rgb))
+    assert density == pytest.approx(optical_density(rgb, stains.background_rgb).sum(-1), abs=2e-6)
