@@ -6,7 +6,7 @@ proceeds tile by tile, so memory does not grow with the size of the image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from qupath_her2.cells.membrane.outlines import OutlineSettings
 from qupath_her2.cells.membrane.radial_profiles import RadialProfileSettings
 from qupath_her2.cells.network_cells import ClassMap, NetworkCellSettings
 from qupath_her2.cells.nuclei.detection import CellDetector, ClassicalDetector, DetectionSettings
+from qupath_her2.cells.nuclei.trees import Trees
 from qupath_her2.cells.quality.cut_areas import check_cut, cut_out_of_focus, cut_warning
 from qupath_her2.cells.quality.empty_outlines import EmptyOutlines, without_empty_outlines
 from qupath_her2.cells.quality.image_quality import (
@@ -269,6 +270,7 @@ def measure_cells(
     classes: ClassMap | None = None,
     network: NetworkCellSettings | None = None,
     tumour: ProposalSettings | None = None,
+    finder: Mapping[str, Trees] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> MeasuredCells:
@@ -285,12 +287,11 @@ def measure_cells(
     settings
         Settings of every step.
     existing, detector
-        Existing cells, measured in place around nuclei of the detector, see `cells.existing_nuclei`; a nucleus
-        detector, None = the classical one.
+        Existing cells, measured in place, see `cells.existing_nuclei`; a nucleus detector, None = the classical one.
     classes, network
         Probability maps of the image, from which cells are derived without a detector, and how they are.
-    tumour
-        Search the tumour regions, and keep the cells that `search_tumour` finds; None takes them as they are.
+    tumour, finder
+        Search the tumour regions, and keep the cells that `search_tumour` finds, by these trees; None for no search.
     workers, progress
         Threads, on which the result does not depend; called after every tile, may raise to cancel.
 
@@ -306,8 +307,7 @@ def measure_cells(
     ExchangeError
         When the membrane network or the regression trees of this installation were trained on other features.
     """
-    s = settings or CellSettings()
-    region_map = map_regions(regions)
+    s, region_map = settings or CellSettings(), map_regions(regions)
     # Cheapest checks first, without pixels. Tissue that is only searched is no region of the result.
     unmeasured = map_regions(without_tumour(regions)) if tumour else region_map
     refusal, warnings = _refused_at_once(region_map, pixel_size_um, s)
@@ -329,7 +329,8 @@ def measure_cells(
     proposed: tuple[Region, ...] = ()
     found, cut, refusal = _in_focus(found, region_map, grid, warnings, s)
     if tumour:
-        search = search_tumour(found, regions, Box(0, 0, slide.width, slide.height), pixel_size_um, tumour)
+        whole = Box(0, 0, slide.width, slide.height)
+        search = search_tumour(found, regions, whole, pixel_size_um, tumour, finder)
         found, region_map, proposed = search.cells.tumour(), search.regions, search.proposed
         doubt, scale_refusal = _tumour_scale(found, doubt, blobs_um, pixel_size_um, s)
         refusal = refusal or search.refusal or scale_refusal

@@ -132,7 +132,8 @@ FindTumour = Annotated[
         rich_help_panel=_WHAT,
         help="Search images without a tumour region for tumour, and score what is found. The result says that nobody "
         "confirmed it; benign ducts and carcinoma in situ cannot be told from invasive carcinoma. To look at the "
-        "regions before they are scored: qupath-her2 propose.",
+        "regions before they are scored: qupath-her2 propose. Setting find_tumour.finder: the finder, if not that of "
+        "the package (qupath-her2 train --recipe tumour-finder).",
     ),
 ]
 Region = Annotated[

@@ -109,7 +109,8 @@ Recipe = Annotated[
         "--recipe",
         metavar="NAME",
         help=f"Published system to train: {_RECIPES} On features of slides: clam-sb, clam-mb, dtfd-afs, abmil. All on "
-        "the same folds: compare-resolution.",
+        "the same folds: compare-resolution. tumour-finder: the finder of run --find-tumour and propose, with "
+        "--from-review.",
     ),
 ]
 RecipeOrNone = Annotated[

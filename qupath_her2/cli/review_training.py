@@ -50,9 +50,7 @@ def split_by_review(manifest: PatchManifest, her2: Path, replay: float, settings
 
     known = known_changes(her2)
     listed, problems = list_labels(sorted(labels_folder(her2).glob("*.csv")))
-    states = [one for conflict in known.conflicts for one in conflict.states]
-    # Also what people differ on: somebody has looked at the image.
-    reviewed = {one.image for one in (*known.changes, *states)} | {one.image for one in listed}
+    reviewed = known.images | {one.image for one in listed}
     for note in (*known.notes, *problems):
         typer.echo(f"note    {note}", err=True)
     found = review_split(manifest, reviewed, replay=replay, seed=settings.train.seed)

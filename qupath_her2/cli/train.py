@@ -70,11 +70,14 @@ def train(
     checkpoint and its card go to FOLDER/her2/models/NAME, with report.html: learning curves, metrics on cases never
     seen, confusion matrices, the worst mistakes. A stopped training resumes.
 
+    The tumour finder (--recipe tumour-finder --from-review) goes on with corrections in 3 cases or more: regions drawn,
+    accepted, edited or deleted, cells marked or graded. FOLDER/her2/finders/NAME.npz is written only if it is better on
+    reviewed cases that it has not seen, no worse on others, and has forgotten nothing of drawn tissue. Nothing uses it
+    before her2.toml says so: find_tumour.finder = "NAME".
+
     [bold]Examples[/bold]
 
     qupath-her2 train study --recipe se-resnet50
-
-    qupath-her2 train study --recipe se-resnet50 --model resnet50 --name baseline
 
     qupath-her2 train study --recipe lowres-convnext --task er --label-column ER
 
@@ -87,16 +90,16 @@ def train(
     qupath-her2 train study --recipe her2net --model unet --weights shipped
 
     qupath-her2 train study --recipe tumour-resnet34 --from-review --weights study/her2/models/tumour-resnet34/best
+
+    qupath-her2 train study --recipe tumour-finder --from-review
     """
-    from qupath_her2.cli.bag_training import is_bag_recipe, train_bag_recipe
     from qupath_her2.cli.patch_cutting import checked_name, patch_overrides
     from qupath_her2.cli.review_training import check_known_weights, split_by_review
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.types import TrainJob
 
-    if is_bag_recipe(recipe, features):
-        # All flags by name: those that do not apply to bags are refused there.
-        return train_bag_recipe(**{name: value for name, value in locals().items() if name in _FLAGS})
+    if (code := _without_patches({n: value for n, value in locals().items() if n in _FLAGS})) is not None:
+        return code
     _check_cutting(locals(), patches)
     name = None if name is None else checked_name(name)
     chosen = _recipe(recipe, normalise)
@@ -143,6 +146,20 @@ def train(
     return _train_classifiers(job, folds, progress)
 
 
+def _without_patches(flags: dict[str, Any]) -> int | None:
+    """Train a recipe that learns from no patches, and return its exit code; None for all others.
+
+    All flags are given by name: those that do not apply are refused there.
+    """
+    from qupath_her2.cli.bag_training import is_bag_recipe, train_bag_recipe
+    from qupath_her2.cli.tumour_training import train_tumour_finder
+    from qupath_her2.recipes import TUMOUR_FINDER
+
+    if flags["recipe"] == TUMOUR_FINDER:
+        return train_tumour_finder(flags, _DEFAULTS)
+    return train_bag_recipe(**flags) if is_bag_recipe(flags["recipe"], flags["features"]) else None
+
+
 def _train_segmenters(job: TrainJob, *arguments: Any, **flags: Any) -> int:
     """Train segmenters; their modules are imported here, since they load torch."""
     from qupath_her2.cli.segmenter_training import train_segmenters
@@ -160,6 +177,7 @@ def _train_classifiers(job: TrainJob, folds: int | None, progress: o.ProgressKin
 _CUTTING = ("size", "um_px", "whole_tissue", "drop", "task", "label_column", "skip_class", "split", "shares")
 #: All flags of `train`, as its function has them.
 _FLAGS = frozenset(inspect.signature(train).parameters)
+_DEFAULTS = {name: one.default for name, one in inspect.signature(train).parameters.items()}
 
 
 def _training_overrides(

@@ -35,7 +35,8 @@ Name = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Folder of the checkpoint in FOLDER/her2/models. Default: the recipe, with model and task if given.",
+        help="Folder of the checkpoint in FOLDER/her2/models, or name of the tumour finder in FOLDER/her2/finders. "
+        "Default: the recipe, with model and task if given.",
     ),
 ]
 Patches = Annotated[
@@ -71,7 +72,8 @@ Weights = Annotated[
         metavar="WHAT",
         rich_help_panel=_NETWORK,
         help="Weights to start from: pretrained, random, a file of backbone weights, your own checkpoint "
-        "(her2/models/NAME/best), or shipped: the trained U-Net of the package (with --model unet).",
+        "(her2/models/NAME/best), or shipped: the trained U-Net of the package (with --model unet). With --recipe "
+        "tumour-finder: the finder of the package if not given, or a name or file of her2/finders.",
     ),
 ]
 FromReview = Annotated[
@@ -82,7 +84,7 @@ FromReview = Annotated[
         help="Go on from the checkpoint of --weights with what people reviewed (review collect). Cases with "
         "corrections train, with their regions as they are now; patches of other cases are replayed against "
         "forgetting; only cases that nobody reviewed test. Regions count; single cells do not, they calibrate "
-        "cut-points.",
+        "cut-points. With --recipe tumour-finder, single cells count as well.",
     ),
 ]
 Replay = Annotated[
@@ -93,7 +95,8 @@ Replay = Annotated[
         min=0,
         max=1000,
         rich_help_panel=_NETWORK,
-        help="With --from-review: patches of cases that nobody reviewed for each patch of a reviewed case, at most.",
+        help="With --from-review: patches of cases that nobody reviewed for each patch of a reviewed case, at most. "
+        "With --recipe tumour-finder: weight of freshly drawn tissue, in labelled cells for each of those.",
     ),
 ]
 Width = Annotated[

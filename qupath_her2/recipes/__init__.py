@@ -28,6 +28,7 @@ __all__ = [
     "BAG_RECIPES",
     "MEASURED_RECIPES",
     "RECIPES",
+    "TUMOUR_FINDER",
     "BagRecipe",
     "Deviation",
     "MeasuredRecipe",
@@ -49,6 +50,10 @@ BAG_RECIPES: Mapping[str, BagRecipe] = {
 }
 
 
+#: The finder of ``--find-tumour``, which goes on from the package's own trees, see `training.tumour_finder`.
+TUMOUR_FINDER = "tumour-finder"
+
+
 def find_recipe(name: str) -> Recipe:
     """Return the recipe called `name`; the SettingsError for an unknown or a measured one says what to take instead."""
     if name in RECIPES:
@@ -64,7 +69,12 @@ def find_recipe(name: str) -> Recipe:
             f"Recipe {name!r} learns from features of whole slides, for which no patches are listed. Use qupath-her2 "
             f"embed FOLDER, then qupath-her2 train FOLDER --recipe {name}."
         )
-    known = [*RECIPES, *BAG_RECIPES]
+    if name == TUMOUR_FINDER:
+        raise SettingsError(
+            f"Recipe {name!r} learns from single cells that people corrected, for which no patches are cut. Use "
+            f"qupath-her2 train FOLDER --recipe {name} --from-review."
+        )
+    known = [*RECIPES, *BAG_RECIPES, TUMOUR_FINDER]
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise SettingsError(f"Unknown recipe {name!r}. {hint}There are: {', '.join(known)}.")

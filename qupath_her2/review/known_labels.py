@@ -35,6 +35,12 @@ class KnownChanges:
     conflicts: tuple[Conflict, ...]
     notes: tuple[str, ...]
 
+    @property
+    def images(self) -> set[str]:
+        """Images in which somebody changed something; also what people differ on, since somebody has looked at it."""
+        states = [one for conflict in self.conflicts for one in conflict.states]
+        return {one.image for one in (*self.changes, *states)}
+
 
 def known_changes(her2: Path) -> KnownChanges:
     """Return what counts of the rounds of an exchange folder and of the copies merged into it."""

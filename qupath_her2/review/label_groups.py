@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from qupath_her2.project.exchange.run_record import RunRecord
     from qupath_her2.records import CellTable, SlideRef
 
-__all__ = ["LabelGroup", "label_groups"]
+__all__ = ["LabelGroup", "is_uuid", "label_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _image_cells(
         if one.code == NOT_TUMOUR:
             continue
         place = None
-        if _is_uuid(one.uuid):
+        if is_uuid(one.uuid):
             place = written.find(UUID(one.uuid)) or controls.find(UUID(one.uuid))
         # Cells of runs that are gone, and annotations of a graded class, are known by their place.
         if place is None and one.x and one.y:
@@ -196,7 +196,8 @@ def _image_cells(
     return found
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID."""
     try:
         UUID(text)
     except ValueError:

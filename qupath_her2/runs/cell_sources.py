@@ -16,6 +16,7 @@ from qupath_her2.models.shipped import SHIPPED, shipped_checkpoints
 from qupath_her2.models.specs import MODELS
 from qupath_her2.records import Refusal
 from qupath_her2.runs.cut_areas import without_marks
+from qupath_her2.runs.finder_choice import finder_trees
 
 if TYPE_CHECKING:
     from qupath_her2.cells.measure import MeasuredCells
@@ -333,6 +334,7 @@ def measured_cells(
         stains=setup.context.stains,
         settings=settings.cells,
         tumour=settings.find_tumour.proposals if inputs.find_tumour else None,
+        finder=finder_trees(settings) if inputs.find_tumour else None,
         workers=threads,
         progress=progress,
         **sources,

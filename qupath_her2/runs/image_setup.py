@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qupath_her2.records import Refusal
 from qupath_her2.regions import overlapping_tumour, shown_name
 from qupath_her2.runs.deleted_proposals import deleted_warning
+from qupath_her2.runs.finder_choice import finder_note
 from qupath_her2.runs.proposed_tumour import NOBODY_CONFIRMED
 from qupath_her2.runs.refused_image import refused_image
 from qupath_her2.runs.stain_choice import choose_stains
@@ -70,7 +71,7 @@ def set_up_image(job: ScoreJob, slide: Slide, inputs: Inputs, *, tissue: Tissue 
     if stains.warning and context.refusal is None:
         context = context.warned(stains.warning)
     if inputs.find_tumour:
-        context = context.warned(NOBODY_CONFIRMED)
+        context = context.warned(NOBODY_CONFIRMED, *finder_note(job.settings))
     elif inputs.whole_tissue:
         context = context.warned(NO_ONE_CHOSE)
     if inputs.whole_tissue:

@@ -22,6 +22,7 @@ from qupath_her2.provenance import canonical_json, image_fingerprint, input_hash
 from qupath_her2.records import Region
 from qupath_her2.regions import exclusive_areas
 from qupath_her2.runs.deleted_proposals import deleted_proposals
+from qupath_her2.runs.finder_choice import finder_digest
 from qupath_her2.runs.types import Inputs
 from qupath_her2.slides.stains.vectors import QUPATH_H_DAB
 from qupath_her2.slides.tissue_outlines import polygon_parts
@@ -164,7 +165,9 @@ def _search_settings(job: ScoreJob, find_tumour: bool) -> dict[str, Any]:
     if not job.searches_tumour:
         return {}
     # A result says that nothing was searched for: it differs from one where nobody asked.
-    return {"find_tumour": job.settings.find_tumour.proposals if find_tumour else "drawn"}
+    if not find_tumour:
+        return {"find_tumour": "drawn"}
+    return {"find_tumour": job.settings.find_tumour.proposals, **finder_digest(job.settings)}
 
 
 def _proposed_only(found: RegionFile) -> dict[str, int]:

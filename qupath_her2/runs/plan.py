@@ -26,6 +26,7 @@ from qupath_her2.project.folder import (
 )
 from qupath_her2.records import CaseInfo
 from qupath_her2.runs.cell_sources import split_source
+from qupath_her2.runs.finder_choice import with_chosen_finder, with_finder_file
 from qupath_her2.runs.guideline_choice import with_guidelines
 from qupath_her2.runs.options import RunOptions, ScoreJob
 from qupath_her2.runs.planned_stains import planned_stains, with_known_type
@@ -126,7 +127,7 @@ def find_settings(
         settings = replace(settings, cell_source=f"{name}:{there / checkpoint}")
     if (there / settings.profile).is_file():
         settings = replace(settings, profile=str(there / settings.profile))
-    return settings
+    return with_finder_file(settings, there)
 
 
 def select_images(
@@ -258,9 +259,9 @@ def plan_jobs(
     # Mistakes that concern all images stop the run now, not after an hour at the first result.
     check_guideline(options, settings)
     _check_writable(out)
+    used = _with_finder(folder, out, options, settings)
     pooled = planned_stains(chosen, everything, out, options, settings, listen, probe)
-    notes = list(pooled.notes)
-    notes += _unknown_choices(settings.images, everything)
+    notes = [*pooled.notes, *_unknown_choices(settings.images, everything)]
     if refs is None:
         notes += _unknown_cases(folder, options.out, everything)
         notes += folder_notes(project_folder(folder), out)
@@ -276,7 +277,7 @@ def plan_jobs(
                 own_stains=pooled.own.get(ref.id),
             )
         )
-        for ref, of_image in with_guidelines(chosen, options, settings)
+        for ref, of_image in with_guidelines(chosen, options, used)
     )
     return Plan(out, jobs, tuple(notes))
 
@@ -318,6 +319,13 @@ def _profile_name(options: RunOptions, settings: Settings) -> str:
             "Leave --profile out."
         )
     return BUILT_IN
+
+
+def _with_finder(folder: Path, out: Path, options: RunOptions, settings: Settings) -> Settings:
+    """Return settings that name the tumour finder by its file, where tumour is searched for."""
+    if not options.searches_tumour(settings):
+        return settings
+    return with_chosen_finder(settings, (exchange_root(out), exchange_folder(folder)))
 
 
 def _unknown_cases(folder: Path, out: Path | None, everything: Callable[[], list[SlideRef]]) -> list[str]:

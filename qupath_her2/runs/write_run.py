@@ -18,6 +18,7 @@ from qupath_her2.project.geojson.write_cells import write_cells_geojson
 from qupath_her2.report.pictures import draw_overlay, encode_jpeg
 from qupath_her2.runs.cut_areas import cut_entries
 from qupath_her2.runs.deleted_proposals import DELETED, deleted_entries
+from qupath_her2.runs.finder_choice import finder_digest
 from qupath_her2.runs.unscored_regions import region_entry, unscored_entries
 from qupath_her2.slides.readers.scanner import scanner_name
 
@@ -191,7 +192,7 @@ def _record(
                 **({DELETED: deleted_entries(inputs.deleted)} if inputs.deleted else {}),
             },
         },
-        inputs=_hashes(inputs),
+        inputs=_hashes(job, inputs),
         counts=cell_counts(finished),
         timings_s={**finished.timings_s, "total": round(seconds, 3)},
         warnings=finished.context.warnings,
@@ -206,7 +207,7 @@ def _record(
     )
 
 
-def _hashes(inputs: Inputs) -> dict[str, str]:
+def _hashes(job: ScoreJob, inputs: Inputs) -> dict[str, str]:
     """Return the hash of each input, for ``run.json``; only of what there is."""
     # "measurement" finds stored cells that another guideline can score again without pixels.
     hashes = {
@@ -220,6 +221,8 @@ def _hashes(inputs: Inputs) -> dict[str, str]:
         hashes["corrections"] = inputs.corrections.digest
     if inputs.card is not None:
         hashes["weights"] = inputs.card.weights_sha256
+    if inputs.find_tumour:
+        hashes |= finder_digest(job.settings)
     return hashes
 
 

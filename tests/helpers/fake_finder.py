@@ -14,7 +14,9 @@ __all__ = ["tumour_left_of"]
 def tumour_left_of(monkeypatch: pytest.MonkeyPatch, x_um: float, *, probability: float = 0.9) -> None:
     """Make the finder take all cells left of `x_um` for tumour, and no other."""
 
-    def found(features: NDArray[np.float32], centre_xy_um: NDArray[np.float64]) -> NDArray[np.float32]:
+    def found(
+        features: NDArray[np.float32], centre_xy_um: NDArray[np.float64], _trees: object = None
+    ) -> NDArray[np.float32]:
         assert features.shape == (len(centre_xy_um), len(FEATURE_NAMES))
         assert np.isfinite(features).all()
         is_left = centre_xy_um[:, 0] < x_um

@@ -95,6 +95,34 @@ TYPED_ELSEWHERE = {
     "Collect corrections first (qupath-her2 review collect), or leave --from-review out.": (
         "tests/unit/cli/test_train.py::test_a_training_from_a_review_says_what_it_needs_and_what_it_does"
     ),
+    "--recipe {} has no use for {}. Leave them out.": (
+        "tests/unit/cli/test_tumour_training.py::test_what_does_not_apply_is_refused"
+    ),
+    "--recipe {} learns from what people corrected (qupath-her2 review collect). Add --from-review.": (
+        "tests/unit/cli/test_tumour_training.py::test_what_does_not_apply_is_refused"
+    ),
+    "--recipe {} goes on from what a finder knows, and --weights random knows nothing. Leave it out.": (
+        "tests/unit/cli/test_tumour_training.py::test_what_does_not_apply_is_refused"
+    ),
+    "Have tumour regions proposed (qupath-her2 propose), accept, edit or delete them in QuPath, and collect that "
+    "(qupath-her2 review collect).": (
+        "tests/unit/cli/test_tumour_training.py::test_what_does_not_apply_is_refused"
+    ),
+    "for which no patches are cut. Use qupath-her2 train FOLDER --recipe {} --from-review.": (
+        "tests/unit/cli/test_tumour_training.py::test_what_does_not_apply_is_refused"
+    ),
+    'To use it, write find_tumour.finder = "{}" in her2.toml': (
+        "tests/unit/cli/test_tumour_training.py::"
+        "test_a_finder_that_forgets_is_not_written_and_one_that_helps_is_used_and_named"
+    ),
+    "All rounds count in each training: leave --weights out to go on from the finder of the package.": (
+        "tests/unit/cli/test_tumour_training.py::"
+        "test_a_finder_that_forgets_is_not_written_and_one_that_helps_is_used_and_named"
+    ),
+    "A greater --replay holds more of what it knows.": (
+        "tests/unit/cli/test_tumour_training.py::"
+        "test_a_finder_that_forgets_is_not_written_and_one_that_helps_is_used_and_named"
+    ),
     "Give more cases to the test part, e.g. --shares 0.5,0.2,0.3, or add cases that nobody reviewed.": (
         "tests/unit/cli/test_train.py::test_a_training_from_a_review_says_what_it_needs_and_what_it_does"
     ),

@@ -62,6 +62,7 @@ OUT_OF_REACH = {
     "server/settings.py": "flags of a start in a terminal",
     "server/uploads.py": "answers to programs and to the page of the browser",
     "cli/train.py": "training is started in a terminal",
+    "cli/tumour_training.py": "training is started in a terminal",
     "learning/bags": "slides are embedded and learned from in a terminal",
     "learning/inference/calibration.py": "called by training, which is started in a terminal",
     "learning/train": "training is started in a terminal",

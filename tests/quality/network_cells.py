@@ -29,13 +29,13 @@ from qupath_her2.models.settings import SegmentSettings
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.presets import PLAIN_SHARES, preset
 from qupath_her2.synthetic.settings import FieldSettings
+from qupath_her2.synthetic.varied import varied_tissue
 from tests.quality.breast_cells import breast_comparison, compare_breast
 from tests.quality.breast_nuclei import UM_PX as BREAST_UM_PX
 from tests.quality.chain import Scored, score_picture
 from tests.quality.marked_cells import compare_marked, marked_table
 from tests.quality.measures import BORDER_UM, Row, measured_row
 from tests.quality.tables import summarise
-from tests.quality.varied_tissue import varied_tissue
 
 __all__ = ["FIRST_SEED", "CellFigures", "compare_cells", "comparison_table"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from qupath_her2.cells.nuclei.trees import Trees, predict
 from qupath_her2.cells.tumour.finder import (
+    PASSES,
     SECOND_NAMES,
     Neighbours,
     first_rows,
@@ -25,29 +25,26 @@ from qupath_her2.cells.tumour.finder import (
     second_rows,
     share,
 )
-from qupath_her2.synthetic.field import Field, draw_field
+from qupath_her2.synthetic.field import draw_field
 from qupath_her2.synthetic.settings import FieldSettings
+from qupath_her2.synthetic.varied import varied_field
+from qupath_her2.training.tumour_finder.changed_pictures import Change, change_picture, random_change
+from qupath_her2.training.tumour_finder.replay import drawn_labels
 from tests.quality.nucleus_trees import tree_arrays
-from tests.quality.tumour_cells import Change, FoundCells, change_picture, found_cells, random_change
+from tests.quality.tumour_cells import FoundCells, found_cells
 from tests.quality.tumour_outlines import (
-    LEFT_OUT,
     Outlined,
     epithelium_mask,
     outlined_pictures,
     read_picture,
 )
-from tests.quality.varied_tissue import varied_nests, varied_tissue
 
 FIRST_SEED, LAST_SEED = 300_000, 399_999
 _EXTENT_UM, _DRAWN_UM_PX = 256.0, 0.5
-#: Kinds of drawn nuclei that are left out, see `tumour_outlines.LABELS`.
-_BENIGN = ("duct", "myoepithelium")
 #: Number of drawn fields.
 FIELDS = 224
 #: Start of the `Labelled.group` of drawn fields.
 DRAWN = "drawn "
-#: The passes of the finder.
-PASSES = ("first", "second")
 #: Changed copies of each real picture. Of large ones, each copy is a window: a whole core takes a minute.
 _COPIES, _WINDOW_PX, _WINDOW_STEP_PX = 8, 1900, 300
 #: Labelled cells of a picture that are trained on, chosen at random.
@@ -75,31 +72,8 @@ class Labelled:
 
 def drawn_settings(seed: int) -> FieldSettings:
     """Return the settings of one training field: whole tissue, or for one field in four nests with septa."""
-    varied = varied_nests(seed) if seed % 4 == 3 else varied_tissue(seed)
     side = round(_EXTENT_UM / _DRAWN_UM_PX)
-    return replace(varied, pixel_size_um=_DRAWN_UM_PX, width_px=side, height_px=side)
-
-
-def drawn_labels(field: Field, centre_px: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Return the label of each found cell of a drawn field, and whether it is false: no nucleus was drawn there.
-
-    Benign ducts are left out, as in real pictures.
-    """
-    truth = field.truth
-    drawn = [*truth.nuclei, *truth.other_nuclei]
-    kinds = np.array(["tumour"] * len(truth.nuclei) + list(truth.other_kinds))
-    kind_label = np.where(
-        np.isin(kinds, ("tumour", "border")), 1, np.where(np.isin(kinds, _BENIGN), LEFT_OUT, 0)
-    )
-    # A false cell among tumour cells is no example of either.
-    doubtful = shapely.contains_xy(truth.tumour_region, centre_px[:, 0], centre_px[:, 1])
-    label = np.where(doubtful, LEFT_OUT, 0)
-    tree = shapely.STRtree([shapely.Polygon(ring).buffer(0) for ring in drawn])
-    cell, nucleus = tree.query(shapely.points(centre_px), predicate="within")
-    label[cell] = kind_label[nucleus]
-    is_false = np.ones(len(centre_px), bool)
-    is_false[cell] = False
-    return label.astype(np.int8), is_false
+    return replace(varied_field(seed), pixel_size_um=_DRAWN_UM_PX, width_px=side, height_px=side)
 
 
 def drawn_cells(seed: int) -> Labelled:

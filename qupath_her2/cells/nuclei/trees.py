@@ -16,8 +16,10 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -25,9 +27,14 @@ from numpy.typing import NDArray
 
 from qupath_her2.errors import ExchangeError
 
-__all__ = ["Trees", "load_trees", "predict"]
+__all__ = ["Trees", "arrays_of", "load_trees", "predict", "stored_trees"]
 
 _MOST_LEAVES = 32
+#: Stored arrays of an ensemble and their types; its baseline beside them.
+_ARRAYS = {
+    "root": np.int32, "feature": np.int16, "threshold": np.float32, "left": np.int32, "right": np.int32,
+    "value": np.float32,
+}  # fmt: skip
 #: Rows that pass a tree side by side: their columns stay in the cache.
 _BLOCK = 256
 #: The position of the one bit set in v is ``_BIT[(v * 0x077CB531) >> 27]``, in 32-bit arithmetic.
@@ -110,18 +117,28 @@ def load_trees(
                 f"({', '.join(differing)}). Reinstall qupath-her2, or retrain them with "
                 f"python -m {trained_by}."
             )
-        return {
-            target: Trees(
-                root=stored[f"{target}/root"],
-                feature=stored[f"{target}/feature"],
-                threshold=stored[f"{target}/threshold"],
-                left=stored[f"{target}/left"],
-                right=stored[f"{target}/right"],
-                value=stored[f"{target}/value"],
-                baseline=float(stored[f"{target}/baseline"]),
-            )
-            for target in targets
-        }
+        return {target: stored_trees(stored, target) for target in targets}
+
+
+def stored_trees(stored: Mapping[str, NDArray[Any]], target: str) -> Trees:
+    """Return the trees of a target from the arrays of `arrays_of`.
+
+    Raises
+    ------
+    KeyError, ValueError
+        An array is missing, or of another kind.
+    """
+    arrays = {name: stored[f"{target}/{name}"] for name in _ARRAYS}
+    for name, kind in _ARRAYS.items():
+        if arrays[name].dtype != kind or arrays[name].ndim != 1:
+            raise ValueError(f"{target}/{name} is {arrays[name].dtype} {arrays[name].shape}")
+    return Trees(**arrays, baseline=float(stored[f"{target}/baseline"]))
+
+
+def arrays_of(trees: Trees, target: str) -> dict[str, NDArray[Any]]:
+    """Return trees as arrays to be stored, for `stored_trees`."""
+    arrays: dict[str, NDArray[Any]] = {f"{target}/{name}": getattr(trees, name) for name in _ARRAYS}
+    return {**arrays, f"{target}/baseline": np.array(trees.baseline)}
 
 
 @nb.njit(cache=True, nogil=True)

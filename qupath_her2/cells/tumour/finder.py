@@ -27,11 +27,14 @@ from scipy.spatial import cKDTree
 from qupath_her2.cells.nuclei.trees import Trees, load_trees, predict
 from qupath_her2.cells.tumour.surroundings import AXIS_NAMES, FEATURE_NAMES
 
-__all__ = ["FIRST_NAMES", "SECOND_NAMES", "TREES_FILE", "Neighbours", "first_rows", "neighbours_of", "second_rows",
-           "share", "tumour_probability"]  # fmt: skip
+__all__ = ["FIRST_NAMES", "PASSES", "SECOND_NAMES", "TREES_FILE", "Neighbours", "first_rows", "neighbours_of",
+           "second_rows", "second_rows_of", "share", "shipped_finder", "tumour_probability"]  # fmt: skip
 
 #: Package data, see `tests.quality.tumour_trees`.
 TREES_FILE = "tumour_trees.npz"
+
+#: The passes of the finder.
+PASSES = ("first", "second")
 
 #: Neighbours whose features are averaged: the nearest, and the wider nest.
 _NEAR, _WIDE = 6, 24
@@ -175,9 +178,9 @@ def second_rows(
 
 
 @cache
-def _trees() -> dict[str, Trees]:
-    """Return the trees of both passes, loaded once."""
-    return load_trees(TREES_FILE, ("first", "second"), SECOND_NAMES, "tests.quality.tumour_trees")
+def shipped_finder() -> dict[str, Trees]:
+    """Return the trees of both passes of the package, loaded once."""
+    return load_trees(TREES_FILE, PASSES, SECOND_NAMES, "tests.quality.tumour_trees")
 
 
 def share(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,7 +216,25 @@ def tumour_probability(
     """
     if not len(features):
         return np.zeros(0, np.float32)
-    trees, around = trees or _trees(), neighbours_of(centre_xy_um)
+    trees = trees or shipped_finder()
+    return share(predict(trees["second"], second_rows_of(features, centre_xy_um, trees)))
+
+
+def second_rows_of(
+    features: NDArray[np.float32], centre_xy_um: NDArray[np.float64], trees: Mapping[str, Trees]
+) -> NDArray[np.float32]:
+    """Return the columns of the second pass, with first probabilities by the trees of the first.
+
+    Parameters
+    ----------
+    features, centre_xy_um, trees
+        As in `tumour_probability`.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        float32 (N, C + 5), columns `SECOND_NAMES`.
+    """
+    around = neighbours_of(centre_xy_um)
     rows = first_rows(features, around)
-    first = share(predict(trees["first"], rows))
-    return share(predict(trees["second"], second_rows(rows, first, around)))
+    return second_rows(rows, share(predict(trees["first"], rows)), around)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 from uuid import UUID
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from qupath_her2.cells.nuclei.trees import Trees
 from qupath_her2.cells.tile_cells import TileCells
 from qupath_her2.cells.tumour.finder import tumour_probability
 from qupath_her2.cells.tumour.proposals import ProposalSettings, propose_regions
@@ -17,7 +19,7 @@ from qupath_her2.project.geojson.geometry import snap
 from qupath_her2.provenance import is_made_region, object_uuids
 from qupath_her2.records import PROPOSED_CLASS, Box, Refusal, Region
 from qupath_her2.regions import OUTSIDE, RegionMap, map_regions
-from qupath_her2.setting_ranges import check_settings
+from qupath_her2.setting_ranges import Text, check_settings
 from qupath_her2.slides.tissue_outlines import polygon_parts
 
 __all__ = ["FindTumourSettings", "TumourSearch", "search_tumour", "without_tumour"]
@@ -34,11 +36,17 @@ class FindTumourSettings:
     ----------
     is_on
         Search as with ``--find-tumour``.
+    finder
+        Tumour finder that learned from reviews (`qupath-her2 train --recipe tumour-finder`): its name in
+        ``her2/finders``, a file (path relative to this file), or ``none``: that of the package.
     proposals
         Limits and smoothness of the proposed regions.
     """
 
     is_on: bool = False
+    finder: Annotated[str, Text("none, or the name or file of a tumour finder", r"[^\x00-\x1f]{1,4000}")] = (
+        "none"
+    )
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
 
     def __post_init__(self) -> None:
@@ -79,6 +87,7 @@ def search_tumour(
     image: Box,
     pixel_size_um: float,
     settings: ProposalSettings,
+    trees: Mapping[str, Trees] | None = None,
 ) -> TumourSearch:
     """Give each cell its probability of tumour, and propose regions around the tumour cells.
 
@@ -95,6 +104,8 @@ def search_tumour(
         Pixel size of level 0, µm.
     settings
         Limits and smoothness of the regions.
+    trees
+        As in `tumour_probability`.
 
     Returns
     -------
@@ -106,7 +117,7 @@ def search_tumour(
     ExchangeError
         When the trees of this installation were trained on other features.
     """
-    probability = tumour_probability(found.tissue, found.centre_xy * pixel_size_um)
+    probability = tumour_probability(found.tissue, found.centre_xy * pixel_size_um, trees)
     outlines = propose_regions(found.counted_xy, found.cell_xy, probability, pixel_size_um, settings)
     # The means over neighbours are done: a million cells need not carry their features to the end.
     cells = replace(

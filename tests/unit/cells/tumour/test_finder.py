@@ -16,9 +16,9 @@ from qupath_her2.cells.tumour.surroundings import FEATURE_NAMES
 from qupath_her2.errors import ExchangeError
 from qupath_her2.synthetic.field import Field, draw_field
 from qupath_her2.synthetic.settings import FieldSettings
+from qupath_her2.training.tumour_finder.replay import drawn_labels
 from tests.quality.tumour_cells import FoundCells, found_cells
 from tests.quality.tumour_outlines import LEFT_OUT
-from tests.quality.tumour_trees import drawn_labels
 
 N_FEATURES = len(FEATURE_NAMES)
 
