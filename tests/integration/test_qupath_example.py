@@ -144,8 +144,11 @@ def test_every_qupath_opens_a_copy_in_another_folder(qupath: QuPath, tmp_path: P
 @pytest.mark.slow
 def test_a_copy_is_scored_where_it_lies(qupath: QuPath, tmp_path: Path) -> None:
     study = Study(qupath, copied(tmp_path / "another"), tmp_path / "preferences")
-    done = study.her2("run", str(study.project))
+    done = study.her2("run", str(study.project), "--images", "slide01")
     assert "1 up to date" in done.stdout, done.stdout
+    # With the second slide the vectors of their stain group come from both.
+    done = study.her2("run", str(study.project))
+    assert "970 cells into 3 images" in done.stdout, done.stdout
     assert "none of your own objects changed" in done.stdout
     # Nothing is outlined in the third.
     for image, score in ((SCORED, "2+"), ("2_slide02", "3+"), ("3_slide03", None)):

@@ -53,9 +53,9 @@ class QualitySettings:
         0.36; benign ducts with both 0.13 to 0.58 by the pixel size taken.
     doubtful_margin, min_paler_share
         Up to this margin above the limit, this share of the stained cells must also have a cytoplasm clearly paler than
-        the membrane, in proportion less in soft pictures. The same membrane stains have 0.54 or more (drawn 0.58, a
-        real one beside a part out of focus 0.38), soft ones 0.37; drawn cytoplasms 0.17 to 0.37, the real ones 0.28 to
-        0.39, faint pictures 0.09 to 0.32.
+        the membrane, in proportion less in soft pictures. Sharp membrane stains have 0.54 or more (quarters of the real
+        pictures and windows of two cores 0.50 to 1.00), soft ones 0.37; drawn cytoplasms 0.17 to 0.38, three real ones
+        with a limit in question 0.27 to 0.39, faint pictures 0.09 to 0.36.
     faint_od
         Median membrane DAB below which a stain without lines is called a background, OD: two real pictures 0.14 and
         0.15; cytoplasms 0.25 or more.
@@ -77,7 +77,7 @@ class QualitySettings:
     min_outlined_share: Share = 0.39
     min_outlined_share_soft: Share = 0.18
     doubtful_margin: Share = 0.10
-    min_paler_share: Share = 0.36
+    min_paler_share: Share = 0.44
     faint_od: Density = 0.17
 
     def __post_init__(self) -> None:

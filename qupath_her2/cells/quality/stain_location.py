@@ -164,17 +164,18 @@ def check_pattern(pattern: StainPattern, edge_blur_um: float, s: QualitySettings
         0.0 if np.isnan(edge_blur_um) else float(np.interp(edge_blur_um, (_CLEAR_UM, _SOFT_UM), (0, 1)))
     )
     least = s.min_outlined_share + softness * (s.min_outlined_share_soft - s.min_outlined_share)
+    least_paler = s.min_paler_share * least / s.min_outlined_share
     # Comparisons with NaN are false: where no cytoplasm can be seen, nothing speaks against membranes.
     is_filled = pattern.outlined_share < least
-    is_doubtful = pattern.outlined_share < least + s.doubtful_margin
-    if not is_filled and not (
-        is_doubtful and pattern.paler_share < s.min_paler_share * least / s.min_outlined_share
-    ):
+    is_doubtful = pattern.outlined_share < least + s.doubtful_margin and pattern.paler_share < least_paler
+    if not is_filled and not is_doubtful:
         return None
     shares = (
         f"a membrane stands out as a line in {pattern.outlined_share:.0%} of {pattern.n_stained:,} stained cells "
         f"(limit {least:.0%}), and the cytoplasm is clearly paler than it in {pattern.paler_share:.0%}"
     )
+    if not is_filled:
+        shares += f" (limit {least_paler:.0%} where lines are few)"
     if pattern.membrane_od < s.faint_od:
         return Refusal(
             "background_stain",
