@@ -15,9 +15,11 @@ import math
 from dataclasses import dataclass
 
 import cv2
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 from qupath_her2.cells.stain_planes import Plane, blur, summed_colours
 from qupath_her2.slides.stains.vectors import StainVectors, density_tables
 
@@ -62,32 +64,68 @@ class FocusMap:
         return found
 
 
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH, inline="always")
+def _slope_at(plane: Plane, y: int, x: int, up: int, down: int, left: int, right: int) -> np.float32:
+    """Return the slope (Sobel) at a place, whose neighbours are in the rows and columns given."""
+    two = np.float32(2)
+    dx = plane[up, right] - plane[up, left] + two * (plane[y, right] - plane[y, left])
+    dx += plane[down, right] - plane[down, left]
+    dy = plane[down, left] - plane[up, left] + two * (plane[down, x] - plane[up, x])
+    dy += plane[down, right] - plane[up, right]
+    return np.sqrt(dx * dx + dy * dy)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def _slope(plane: Plane) -> Plane:
-    dx = cv2.Sobel(plane, cv2.CV_32F, 1, 0, ksize=3)
-    dy = cv2.Sobel(plane, cv2.CV_32F, 0, 1, ksize=3)
-    return np.asarray(cv2.magnitude(dx, dy), np.float32)
+    """Return the slope at each pixel; beyond the frame the plane is mirrored."""
+    height, width = plane.shape
+    slope = np.empty((height, width), np.float32)
+    for y in range(height):
+        up, down, line = abs(y - 1), min(y + 1, 2 * height - 3 - y), slope[y]
+        for x in range(1, width - 1):
+            line[x] = _slope_at(plane, y, x, up, down, x - 1, x + 1)
+        line[0] = _slope_at(plane, y, 0, up, down, 1, 1)
+        line[width - 1] = _slope_at(plane, y, width - 1, up, down, width - 2, width - 2)
+    return slope
 
 
-def _slopes(
-    rgb: NDArray[np.uint8], tables: NDArray[np.float32], um_px: float
-) -> tuple[Plane, Plane, NDArray[np.bool_]]:
-    """Return the slopes of the optical density before and after blurring it again, and the crests of edges.
+@nb.njit(cache=True, nogil=True)
+def _count_edges(
+    slope: Plane,
+    again: Plane,
+    first: tuple[int, int],
+    bins_um: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    counts: NDArray[np.float64],
+) -> None:
+    """Add the edges of a row of blocks to the `weights` (columns, bins + 1) of their blur, and to the `counts`.
 
-    `tables` hold a third of the optical density of each colour.
+    `again` is the plane of that slope blurred again, and `first` the row and the column at which the blocks begin.
     """
-    mean = summed_colours(np.ascontiguousarray(rgb), tables)
-    sharp = blur(mean, _FIRST_UM / um_px)
-    slope = _slope(sharp)
-    # On the flanks of an edge the ratio of slopes says nothing about blur.
-    crest = slope >= 0.95 * cv2.dilate(slope, np.ones((3, 3), np.uint8))
-    return slope, _slope(blur(sharp, _AGAIN_UM / um_px)), crest
-
-
-def _sigma_um(slope: Plane, again: Plane) -> NDArray[np.float64]:
-    """Return the blur of edges from their slopes before and after blurring them again, µm."""
-    ratio = slope.astype(np.float64) / np.maximum(again, 1e-6)
-    sigma: NDArray[np.float64] = _AGAIN_UM / np.sqrt(np.maximum(ratio**2 - 1, 1e-3))
-    return sigma
+    height, width = slope.shape
+    # Beside the plane nothing is higher.
+    highest, is_crest = np.full(width + 2, -np.inf, np.float32), np.empty(width, np.bool_)
+    for y in range(first[0], first[0] + BLOCK_PX):
+        up, down, here = abs(y - 1), min(y + 1, 2 * height - 3 - y), slope[y]
+        one, two = slope[max(y - 1, 0)], slope[min(y + 1, height - 1)]
+        # Loops without branches are vectorised; they leave few pixels to the last one.
+        for x in range(width):
+            highest[x + 1] = max(here[x], max(one[x], two[x]))
+        for x in range(width):
+            around = max(highest[x], max(highest[x + 1], highest[x + 2]))
+            # On the flanks of an edge the ratio of slopes says nothing about blur.
+            is_crest[x] = (here[x] >= np.float32(0.95) * around) & (here[x] > np.float32(_FAINTEST_SLOPE))
+        for x in range(first[1], first[1] + len(counts) * BLOCK_PX):
+            if not is_crest[x]:
+                continue
+            steep = here[x]
+            softer = _slope_at(again, y, x, up, down, abs(x - 1), min(x + 1, 2 * width - 3 - x))
+            ratio = float(steep) / max(softer, 1e-6)
+            sigma_um = _AGAIN_UM / math.sqrt(max(ratio * ratio - 1, 1e-3))
+            column = (x - first[1]) // BLOCK_PX
+            # Strong edges say more than faint ones, which are often of structures that are soft by themselves.
+            weights[column, np.searchsorted(bins_um, sigma_um, side="right")] += steep * steep
+            counts[column] += 1
 
 
 def focus_map(
@@ -127,6 +165,7 @@ def focus_map(
         return FocusMap((left, top), np.zeros((max(rows, 0), max(columns, 0)), np.float32))
     margin = math.ceil(3 * _AGAIN_UM / um_px) + math.ceil(3 * _FIRST_UM / um_px) + 2
     first_x = left * BLOCK_PX - corner[0]
+    rgb = np.ascontiguousarray(rgb)
     tables = density_tables(stains.background_rgb) / np.float32(3)
     weights = np.zeros((rows, columns, len(_BINS_UM) + 1))
     counts = np.zeros((rows, columns))
@@ -136,15 +175,9 @@ def focus_map(
             continue
         first_y = (top + row) * BLOCK_PX - corner[1]
         low, high = max(first_y - margin, 0), min(first_y + BLOCK_PX + margin, height)
-        slope, again, crest = _slopes(rgb[low:high], tables, um_px)
-        inside = slice(first_y - low, first_y - low + BLOCK_PX), slice(first_x, first_x + columns * BLOCK_PX)
-        slope, again, crest = slope[inside], again[inside], crest[inside]
-        y, x = np.nonzero(crest & (slope > _FAINTEST_SLOPE))
-        steep = slope[y, x]
-        number = np.digitize(_sigma_um(steep, again[y, x]), _BINS_UM) + x // BLOCK_PX * (len(_BINS_UM) + 1)
-        # Strong edges say more than faint ones, which are often of structures that are soft by themselves.
-        weights[row] = np.bincount(number, steep**2, weights[row].size).reshape(columns, -1)
-        counts[row] = np.bincount(x // BLOCK_PX, minlength=columns)
+        sharp = blur(summed_colours(rgb[low:high], tables), _FIRST_UM / um_px)
+        again = blur(sharp, _AGAIN_UM / um_px)
+        _count_edges(_slope(sharp), again, (first_y - low, first_x), _BINS_UM, weights[row], counts[row])
     return FocusMap((left, top), _median_blur(weights, counts))
 
 
