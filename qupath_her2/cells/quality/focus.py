@@ -36,7 +36,7 @@ _FAINTEST_SLOPE = 0.02
 #: Fewest edge pixels from which the blur of a block is told.
 _FEWEST_EDGES = 20
 #: Bins of blur, µm; their width, 8 %, is finer than blocks of one picture differ.
-_BINS_UM = 0.12 * 1.08 ** np.arange(36)
+_BINS_UM = (0.12 * 1.08 ** np.arange(36)).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def _slope_at(plane: Plane, y: int, x: int, up: int, down: int, left: int, right
     dx += plane[down, right] - plane[down, left]
     dy = plane[down, left] - plane[up, left] + two * (plane[down, x] - plane[up, x])
     dy += plane[down, right] - plane[up, right]
-    return np.sqrt(dx * dx + dy * dy)
+    slope: np.float32 = np.sqrt(dx * dx + dy * dy)
+    return slope
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
@@ -120,7 +121,7 @@ def _count_edges(
                 continue
             steep = here[x]
             softer = _slope_at(again, y, x, up, down, abs(x - 1), min(x + 1, 2 * width - 3 - x))
-            ratio = float(steep) / max(softer, 1e-6)
+            ratio = float(steep) / max(float(softer), 1e-6)
             sigma_um = _AGAIN_UM / math.sqrt(max(ratio * ratio - 1, 1e-3))
             column = (x - first[1]) // BLOCK_PX
             # Strong edges say more than faint ones, which are often of structures that are soft by themselves.

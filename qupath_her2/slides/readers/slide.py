@@ -313,11 +313,17 @@ def read_scaled(
     factor = downsample / step
     if factor == 1:
         return slide.read(x, y, width_px, height_px, level)
-    # Whole groups of 8 output pixels cover whole source pixels, so INTER_AREA uses the same weights in every window;
-    # with a partial group it would stretch the rest by a fraction of a pixel.
+    # Whole groups of 8 output pixels cover whole source pixels, so that area averages have the same weights in every
+    # window; with a partial group the rest would be stretched by a fraction of a pixel.
     wide, high = -(-width_px // _STEPS) * _STEPS, -(-height_px // _STEPS) * _STEPS
     source = slide.read(x, y, round(wide * factor), round(high * factor), level)
-    scaled = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA)
+    if float(factor).is_integer():
+        scaled = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA)
+    else:
+        # Compiled code takes long to load, and many commands only open slides.
+        from qupath_her2.slides.area_average import area_average
+
+        scaled = area_average(source, wide, high)
     return cast("NDArray[np.uint8]", scaled[:height_px, :width_px])
 
 
