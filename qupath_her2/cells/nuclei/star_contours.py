@@ -69,6 +69,7 @@ def radius_at(radii: NDArray[np.float32], turn: float) -> float:
     return float(radii[i] * (1 - u) + radii[(i + 1) % len(radii)] * u)
 
 
+@nb.njit(cache=True, nogil=True)
 def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the vertices of star-shaped contours.
 
@@ -84,9 +85,13 @@ def polygons(centres: NDArray[np.float64], radii: NDArray[np.float32]) -> NDArra
     NDArray[np.float64]
         float64 (N, A, 2), open rings that start at angle 0.
     """
-    angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
-    offset = radii[:, :, None] * np.stack([np.cos(angle), np.sin(angle)], -1)[None]
-    vertices: NDArray[np.float64] = centres[:, None, :] + offset
+    n, n_angles = radii.shape
+    vertices, angle = np.empty((n, n_angles, 2)), 2 * math.pi * np.arange(n_angles) / n_angles
+    cosine, sine = np.cos(angle), np.sin(angle)
+    for k in range(n):
+        for a in range(n_angles):
+            vertices[k, a, 0] = centres[k, 0] + radii[k, a] * cosine[a]
+            vertices[k, a, 1] = centres[k, 1] + radii[k, a] * sine[a]
     return vertices
 
 
@@ -174,6 +179,7 @@ def polygon_areas(radii: NDArray[np.float32]) -> NDArray[np.float32]:
     return areas
 
 
+@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
 def polygon_centroids(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the centroids of star-shaped polygons relative to their centres.
 
@@ -187,13 +193,21 @@ def polygon_centroids(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     NDArray[np.float64]
         float64 (N, 2), x, y, in the unit of the radii; the centre itself where the polygon has no area.
     """
-    angle = np.linspace(0, 2 * np.pi, radii.shape[1], endpoint=False)
-    vertices = radii[:, :, None].astype(np.float64) * np.stack([np.cos(angle), np.sin(angle)], 1)
-    after = np.roll(vertices, -1, axis=1)
-    # A fan of triangles between the centre and each edge, weighted by their areas.
-    weight = radii.astype(np.float64) * np.roll(radii, -1, axis=1)
-    total = np.maximum(weight.sum(1), 1e-9)[:, None]
-    centroids: NDArray[np.float64] = ((vertices + after) * weight[:, :, None]).sum(1) / (3 * total)
+    n, n_angles = radii.shape
+    centroids, angle = np.empty((n, 2)), 2 * math.pi * np.arange(n_angles) / n_angles
+    cosine, sine = np.cos(angle), np.sin(angle)
+    for k in range(n):
+        total, x, y = 0.0, 0.0, 0.0
+        for a in range(n_angles):
+            b = a + 1 if a + 1 < n_angles else 0
+            # A fan of triangles between the centre and each edge, weighted by their areas.
+            one, other = np.float64(radii[k, a]), np.float64(radii[k, b])
+            weight = one * other
+            total += weight
+            x += weight * (one * cosine[a] + other * cosine[b])
+            y += weight * (one * sine[a] + other * sine[b])
+        share = 1 / (3 * max(total, 1e-9))
+        centroids[k, 0], centroids[k, 1] = x * share, y * share
     return centroids
 
 
@@ -217,7 +231,7 @@ def centroid_offsets(radii: NDArray[np.float32]) -> NDArray[np.float64]:
     for k in range(n):
         area, x, y = 0.0, 0.0, 0.0
         for a in range(n_angles):
-            r = float(radii[k, a])
+            r = np.float64(radii[k, a])
             # The centroid of a narrow sector of radius r lies at 2 r / 3, and its area grows with r^2.
             area += r * r
             x += r * r * r * cosine[a]
