@@ -69,7 +69,7 @@ def choose_stains(job: ScoreJob, slide: Slide, tissue: Tissue, pixel_size_um: fl
         return StainChoice(_on_glass(shared, tissue))
     settings = job.settings.stains
     own = job.own_stains or stain_directions(sample_tissue(slide, tissue, pixel_size_um), settings)
-    own_vectors = accepted_vectors(own, settings=settings, source="estimate from this image alone")
+    own_vectors = accepted_vectors(own, settings=settings, source="estimated from this image alone")
     used, warning = shared, ""
     away = deviation_deg(own, shared)
     is_estimate = shared.source not in _SET_BY and not _is_default(shared)
@@ -94,7 +94,7 @@ def choose_stains(job: ScoreJob, slide: Slide, tissue: Tissue, pixel_size_um: fl
     }
     origin = f"stain vectors: {_SET_BY.get(used.source, used.source)}"
     if used is shared and own.hematoxylin is not None:
-        origin += f"; its own {away:.0f}° away" + ("" if own.dab is not None else " (haematoxylin alone)")
+        origin += f"; this image's own lie {away:.0f}° away" + ("" if own.dab is not None else " (haematoxylin alone)")
     return StainChoice(_on_glass(used, tissue), origin, alternatives, warning)
 
 

@@ -147,5 +147,5 @@ def _vectors(
     found = _median(own, members)
     n_dab = sum(own[name].dab is not None for name in members)
     n_dab_text = "" if n_dab == len(members) else f", DAB from {n_dab}"
-    source = f"estimate from {len(members)} image{'s' if len(members) > 1 else ''}{n_dab_text}"
+    source = f"estimated from {len(members)} image{'s' if len(members) > 1 else ''}{n_dab_text}"
     return accepted_vectors(found, settings=settings, source=source)

@@ -68,7 +68,7 @@ def test_a_plan_is_saved_read_back_and_checked(project: Path) -> None:
     assert "broken.svs" in listed
     assert "cannot be read" in listed
     strong = plan.rows[1]
-    assert strong.stain_group.startswith("estimate from 2 images")
+    assert strong.stain_group.startswith("estimated from 2 images")
     assert strong.probe.area_mm2 > 0.02
     assert strong.expected_s > plan.rows[0].expected_s
     about = project / "her2" / PLAN / "plan.json"

@@ -16,7 +16,7 @@ from qupath_her2.slides.stains.vectors import QUPATH_H_DAB, StainVectors, unit_v
 from qupath_her2.slides.tissue import find_tissue
 
 H, D = unit_vector((0.68, 0.65, 0.34), "h"), unit_vector((0.34, 0.57, 0.74), "d")
-GROUP = StainVectors(H, D, source="estimate from 5 images, DAB from 2")
+GROUP = StainVectors(H, D, source="estimated from 5 images, DAB from 2")
 FAR = unit_vector((0.83, 0.55, 0.10), "far")
 
 
@@ -35,7 +35,7 @@ def choose(job: ScoreJob, stains: StainVectors | None, own: StainDirections | No
 def test_a_member_uses_its_group_and_states_how_far_its_own_lie(job: ScoreJob) -> None:
     found = choose(job, GROUP, StainDirections(unit_vector((0.67, 0.66, 0.335), "own"), D, 0.3, 9000))
     assert found.vectors.hematoxylin + found.vectors.dab == pytest.approx(GROUP.hematoxylin + GROUP.dab)
-    assert found.origin == "stain vectors: estimate from 5 images, DAB from 2; its own 1° away"
+    assert found.origin == "stain vectors: estimated from 5 images, DAB from 2; this image's own lie 1° away"
     assert found.warning == ""
     # Its own are the same within 2°; QuPath's defaults are not.
     assert set(found.alternatives) == {"QuPath's defaults"}
@@ -43,13 +43,13 @@ def test_a_member_uses_its_group_and_states_how_far_its_own_lie(job: ScoreJob) -
 
 def test_a_member_without_dab_is_compared_by_haematoxylin(job: ScoreJob) -> None:
     found = choose(job, GROUP, StainDirections(H, None, 0.01, 9000))
-    assert found.origin.endswith("; its own 0° away (haematoxylin alone)")
+    assert found.origin.endswith("; this image's own lie 0° away (haematoxylin alone)")
 
 
 def test_an_image_far_from_its_group_leaves_it_and_says_so(job: ScoreJob) -> None:
     found = choose(job, GROUP, StainDirections(FAR, D, 0.3, 9000))
     assert found.vectors.hematoxylin == pytest.approx(StainVectors(FAR, D).hematoxylin)
-    assert found.origin == "stain vectors: estimate from this image alone"
+    assert found.origin == "stain vectors: estimated from this image alone"
     assert re.fullmatch(
         r"The stain vectors of this image lie 1\d° from those of its group \(limit 10°\): "
         r"it left the group and is scored with its own\.",
@@ -68,7 +68,7 @@ def test_vectors_that_a_person_set_are_used_however_far_they_lie(
     given = StainVectors(FAR, D, (240.0, 240.0, 240.0), source)
     found = choose(job, given, StainDirections(H, D, 0.3, 9000))
     assert found.vectors == given
-    assert found.origin.startswith(f"stain vectors: {words}; its own 1")
+    assert found.origin.startswith(f"stain vectors: {words}; this image's own lie 1")
     assert set(found.alternatives) == {"the image's own", "QuPath's defaults"}
 
 

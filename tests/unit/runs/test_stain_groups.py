@@ -67,7 +67,7 @@ def test_images_of_one_scanner_share_one_estimate(project: Path, out: Path) -> N
     found = pool(project)
     first, second = found.stains.values()
     assert first == second
-    assert first.source == "estimate from 2 images, DAB from 1"
+    assert first.source == "estimated from 2 images, DAB from 1"
     assert set(found.own) == set(found.stains)
     assert (out / STAINS_FILE).is_file()
     # The fields are drawn with this DAB vector, jittered once a field by some 0.02.
@@ -127,7 +127,7 @@ def test_additions_that_move_nothing_keep_the_vectors_and_say_so(project: Path, 
     assert re.search(r"are kept: 2 images added since would move them by 0\.\d°\. --force estimates", note)
     anew = pool(project, anew=True)
     assert anew.notes == ()
-    assert next(iter(anew.stains.values())).source == "estimate from 4 images, DAB from 1"
+    assert next(iter(anew.stains.values())).source == "estimated from 4 images, DAB from 1"
 
 
 def test_without_an_image_it_came_from_a_group_is_as_if_it_had_never_been_there(
@@ -136,7 +136,7 @@ def test_without_an_image_it_came_from_a_group_is_as_if_it_had_never_been_there(
     before = by_name(pool(project))
     copies(project, 1, of="strong")
     near = pool(project, anew=True)
-    assert next(iter(near.stains.values())).source == "estimate from 3 images, DAB from 2"
+    assert next(iter(near.stains.values())).source == "estimated from 3 images, DAB from 2"
     for path in project.glob("later0*"):
         path.unlink()
     found = pool(project)
@@ -150,7 +150,7 @@ def test_without_an_image_it_came_from_a_group_is_as_if_it_had_never_been_there(
 def test_a_changed_image_is_sampled_again(project: Path, out: Path) -> None:
     pool(project)
     shutil.copy(project / "strong.ome.tif", project / "pale.ome.tif")
-    assert next(iter(pool(project).stains.values())).source == "estimate from 2 images"
+    assert next(iter(pool(project).stains.values())).source == "estimated from 2 images"
 
 
 def test_other_settings_of_the_estimate_void_it(project: Path, out: Path) -> None:
@@ -214,4 +214,4 @@ def test_defaults_of_a_run_without_scored_images_give_way_without_a_word(project
         path.write_bytes(content)
     found = pool(project)
     assert found.notes == ()
-    assert next(iter(found.stains.values())).source == "estimate from 2 images, DAB from 1"
+    assert next(iter(found.stains.values())).source == "estimated from 2 images, DAB from 1"

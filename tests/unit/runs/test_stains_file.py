@@ -15,7 +15,7 @@ from qupath_her2.runs.stains_file import (
 )
 from qupath_her2.slides.stains.estimate import StainDirections
 
-GROUP = KeptGroup((0.68, 0.65, 0.34), (0.1 + 0.2, 0.57, 0.74), "estimate from 1 image", {"a": "f1"})
+GROUP = KeptGroup((0.68, 0.65, 0.34), (0.1 + 0.2, 0.57, 0.74), "estimated from 1 image", {"a": "f1"})
 CONTENT = StainsFile(
     "recipe",
     {"png, 0.25 µm, HER2": [GROUP]},

@@ -198,7 +198,7 @@ def test_a_region_of_a_project_is_scored_as_by_the_command(
     if has_group:
         kind = "tif, 0.50 µm, HER2"
         recipe = canonical_json({"estimate": Settings().stains, "tissue": Settings().tissue}).decode()
-        groups = {kind: [KeptGroup(*in_use, "estimate from 7 images", {})]}
+        groups = {kind: [KeptGroup(*in_use, "estimated from 7 images", {})]}
         write_stains_file(her2 / STAINS_FILE, StainsFile(recipe, groups))
     (project / "her2.toml").write_text('profile = "ours"\n', encoding="utf-8")
     write_profile(profile_path(her2, "ours"), Profile("ours", PLACE, GradingSettings(intense_od=0.6)))
@@ -247,7 +247,7 @@ def test_a_region_of_a_project_is_scored_as_by_the_command(
         x, y = cells.centroid_xy.T
         assert not ((x > 200) & (y < 200)).any()
         assert "profile ours" in str(score)
-        assert ("estimate from 7 images" in str(score)) == has_group
+        assert ("estimated from 7 images" in str(score)) == has_group
         unknown = caller.http.post("/api/v1/fields", json={**request, "region": REGION[:-1] + "0"})
         assert unknown.status_code == 422
         assert "is not in it" in unknown.json()["error"]

@@ -30,7 +30,7 @@ def test_images_that_agree_share_the_median_of_their_directions() -> None:
     assert group.members == tuple(sorted(own))
     assert angle_deg(group.vectors.hematoxylin, H) < 1.5
     assert angle_deg(group.vectors.dab, D) < 1.5
-    assert group.vectors.source == "estimate from 9 images"
+    assert group.vectors.source == "estimated from 9 images"
 
 
 @pytest.mark.parametrize("odd", [directions(FAR), directions(FAR, None), directions(H, (0.6, 0.6, 0.53))])
@@ -54,7 +54,7 @@ def test_an_odd_picture_within_reach_has_one_vote() -> None:
 def test_images_without_dab_take_that_of_their_group() -> None:
     own = {"negative": directions(d=None), "positive": directions()}
     (group,) = group_images(own)
-    assert group.vectors.source == "estimate from 2 images, DAB from 1"
+    assert group.vectors.source == "estimated from 2 images, DAB from 1"
     assert angle_deg(group.vectors.dab, D) < 1e-3
 
 
