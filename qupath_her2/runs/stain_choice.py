@@ -94,7 +94,9 @@ def choose_stains(job: ScoreJob, slide: Slide, tissue: Tissue, pixel_size_um: fl
     }
     origin = f"stain vectors: {_SET_BY.get(used.source, used.source)}"
     if used is shared and own.hematoxylin is not None:
-        origin += f"; this image's own lie {away:.0f}° away" + ("" if own.dab is not None else " (haematoxylin alone)")
+        origin += f"; this image's own lie {away:.0f}° away" + (
+            "" if own.dab is not None else " (haematoxylin alone)"
+        )
     return StainChoice(_on_glass(used, tissue), origin, alternatives, warning)
 
 
