@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from qupath_her2.cells.membrane.half_precision import from_half
 from qupath_her2.cells.membrane.profile_features import ProfileFeatures
 from qupath_her2.cells.nuclei.star_contours import FAST_MATH
 from qupath_her2.errors import ExchangeError
@@ -214,7 +215,7 @@ def predict_membranes(net: MembraneNet, features: ProfileFeatures) -> NDArray[np
     hidden = np.empty((_BLOCK, len(net.biases[3])), np.float32)
     for first in range(0, len(features), _BLOCK):
         part = features[first : first + _BLOCK]
-        block[: len(part)] = part
+        block[: len(part)] = from_half(part)
         for k in range(3):
             rows = (block if k == 0 else seen).reshape(_BLOCK * n_sectors, -1)
             np.matmul(rows, weights[k], out=products)

@@ -10,9 +10,11 @@ to read it instead of the membrane; in tissue it does not, and complete membrane
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from qupath_her2.cells.membrane.half_precision import to_half
 from qupath_her2.cells.membrane.outlines import NO_NEIGHBOUR
 from qupath_her2.cells.membrane.radial_profiles import RadialProfiles
 
@@ -42,15 +44,31 @@ FEATURE_NAMES: tuple[str, ...] = (
 _MAX_WIDTH_UM = 4.0
 
 
-def _neighbour_percentile(
-    values: NDArray[np.float32], percentile: int, neighbour: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """Return a percentile (nearest rank) over the sectors of the cell beyond each sector, 0 where there is none."""
-    last = values.shape[1] - 1
-    typical = np.sort(values, axis=1)[:, round(percentile / 100 * last)]
-    has_neighbour = neighbour != NO_NEIGHBOUR
-    seen: NDArray[np.float32] = np.where(has_neighbour, typical[np.where(has_neighbour, neighbour, 0)], 0)
-    return seen
+@nb.njit(cache=True, nogil=True)
+def _fill(
+    profiles: tuple[NDArray[np.float32], ...],
+    neighbour: NDArray[np.int32],
+    radii_um: NDArray[np.float32],
+    pixel_size_um: np.float32,
+    typical: NDArray[np.float32],
+    features: NDArray[np.float32],
+) -> None:
+    """Fill all channels of all sectors; `profiles` as named below, `typical` (N, 4) of each cell for its neighbours."""
+    peak, inner, outer, mass, width, offset = profiles
+    n, n_sectors = peak.shape
+    for k in range(n):
+        for a in range(n_sectors):
+            sector, beyond = features[k, a], neighbour[k, a]
+            # Height above the cell's own side: diffuse background adds to both and cancels.
+            sector[0], sector[1] = peak[k, a] - inner[k, a], peak[k, a] - outer[k, a]
+            sector[2] = mass[k, a]
+            # A missing width has a channel of its own, so that 0 is not mistaken for a thin membrane.
+            missing = np.isnan(width[k, a])
+            sector[3] = 0 if missing else min(width[k, a], np.float32(_MAX_WIDTH_UM))
+            sector[4], sector[5] = missing, offset[k, a]
+            sector[6], sector[7], sector[8] = beyond != NO_NEIGHBOUR, radii_um[k, a], pixel_size_um
+            for channel in range(typical.shape[1]):
+                sector[9 + channel] = typical[beyond, channel] if beyond != NO_NEIGHBOUR else 0
 
 
 def profile_features(
@@ -77,26 +95,14 @@ def profile_features(
     ProfileFeatures
         float16 (N, 36, C), channels named by `FEATURE_NAMES`; no NaN.
     """
-    # Height above the cell's own side: diffuse background adds to both and cancels.
-    step = profiles.peak_od - profiles.inner_od
-    if len(step) == 0:
-        return np.zeros((0, radii_um.shape[1], len(FEATURE_NAMES)), np.float16)
-    columns = (
-        step,
-        profiles.peak_od - profiles.outer_od,
-        profiles.mass_od_um,
-        np.minimum(np.nan_to_num(profiles.width_um), _MAX_WIDTH_UM),
-        # A missing width has a channel of its own, so that 0 is not mistaken for a thin membrane.
-        np.isnan(profiles.width_um),
-        profiles.offset_um,
-        neighbour != NO_NEIGHBOUR,
-        radii_um,
-        np.full_like(step, pixel_size_um),
-        *(_neighbour_percentile(step, percentile, neighbour) for percentile in (20, 50, 80)),
-        _neighbour_percentile(profiles.mass_od_um, 50, neighbour),
-    )
-    # Channel by channel into half precision: a float32 stack of a whole slide would need twice the memory.
-    features = np.empty((*step.shape, len(FEATURE_NAMES)), np.float16)
-    for channel, column in enumerate(columns):
-        features[..., channel] = column
-    return features
+    p = profiles
+    features = np.empty((*p.peak_od.shape, len(FEATURE_NAMES)), np.float32)
+    if len(features):
+        # Percentiles (nearest rank) over the sectors of a cell.
+        step, mass = np.sort(p.peak_od - p.inner_od, axis=1), np.sort(p.mass_od_um, axis=1)
+        last = step.shape[1] - 1
+        p20, p50, p80 = (round(share * last) for share in (0.2, 0.5, 0.8))
+        typical = np.stack([step[:, p20], step[:, p50], step[:, p80], mass[:, p50]], 1)
+        readings = p.peak_od, p.inner_od, p.outer_od, p.mass_od_um, p.width_um, p.offset_um
+        _fill(readings, neighbour, radii_um, np.float32(pixel_size_um), typical, features)
+    return to_half(features)

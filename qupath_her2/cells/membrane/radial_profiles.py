@@ -171,10 +171,10 @@ def _read_rays(
     step: float,
     px: NDArray[np.float32],
     um_px: float,
-) -> NDArray[np.float32]:
-    """Read all rays of all cells, (readings, N, sectors)."""
+    found: NDArray[np.float32],
+) -> None:
+    """Fill the readings of all rays of all cells, (readings, N, sectors)."""
     n, n_sectors = radii.shape
-    found = np.empty((N_READINGS, n, n_sectors), np.float32)
     out = np.empty(N_READINGS, np.float32)
     # Work space for the longest ray; a cell uses the part it needs.
     longest = float(radii.max()) if n else 0.0
@@ -205,7 +205,6 @@ def _read_rays(
             out[7] *= upright * um_px
             for m in range(N_READINGS):
                 found[m, k, a] = out[m]
-    return found
 
 
 def measure_radial_profiles(
@@ -240,7 +239,8 @@ def measure_radial_profiles(
     px = np.array([reach / planes.um_px for reach in reaches_um], np.float32)
     # Half a pixel: the planes are blurred by more than that, so finer steps show nothing new.
     step = 0.5
-    found = _read_rays(planes.dab, centres, nuclei, radii, step, px, planes.um_px)
+    found = np.empty((N_READINGS, *radii.shape), np.float32)
+    _read_rays(planes.dab, centres, nuclei, radii, step, px, planes.um_px, found)
     return RadialProfiles(*found)
 
 
