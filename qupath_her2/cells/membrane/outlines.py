@@ -199,6 +199,7 @@ def _outlines(
     lag: int,
     prices: NDArray[np.float32],
     step_price: float,
+    max_step: int,
     per: int,
     n_sectors: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -236,7 +237,7 @@ def _outlines(
             _fill_gain(profile[a], repeated, lag, prices, walls[a], crossed, gain[a])
         # Two steps of 0.375 µm per 10 degrees: at a radius of 6 µm an outline may run 35 degrees oblique to the circle,
         # enough for the corners of polygonal cells.
-        closed_paths(gain, step_price, MAX_STEP, best, paths)
+        closed_paths(gain, step_price, max_step, best, paths)
         for lane in range(together):
             for a in range(n_sectors):
                 radii[first + lane, a] = (paths[lane, a] + 1) * step
@@ -341,6 +342,8 @@ def _trace_outlines(
         round(0.75 / s.radius_step_um),
         prices,
         s.step_price_od,
+        # Passed on, since numba compiles apart for each number it knows.
+        MAX_STEP,
         1 if owner.shape == ridge.shape else 2,
         N_SECTORS,
     )

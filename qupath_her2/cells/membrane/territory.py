@@ -149,8 +149,11 @@ def _claim(
     closed, within = np.empty(n_angles + 2, np.float32), np.float32(reach)
     place, away = np.empty(width, np.float32), np.empty(width, np.float32)
     for k in range(len(radii)):
-        closed[:n_angles], closed[n_angles:] = radii[k], radii[k, :2]
-        x, y, far = centres[k, 0], centres[k, 1], radii[k].max() + reach
+        largest = radii[k, 0]
+        for a in range(n_angles + 2):
+            closed[a] = radii[k, a % n_angles]
+            largest = max(largest, closed[a])
+        x, y, far = centres[k, 0], centres[k, 1], largest + reach
         left, right = max(int(x - far), 0), min(int(x + far) + 2, width)
         first = np.float32(left - x)
         for row in range(max(int(y - far), 0), min(int(y + far) + 2, height)):

@@ -84,7 +84,8 @@ def _clearest_angles(gain: NDArray[np.float32]) -> NDArray[np.int64]:
     highest = np.empty(size, np.float32)
     for a in range(n_angles):
         row = gain[a]
-        highest[:TOGETHER] = row[:TOGETHER]
+        for lane in range(TOGETHER):
+            highest[lane] = row[lane]
         # In one loop over radii and images, as above.
         for k in range(TOGETHER, size):
             highest[k] = max(highest[k - TOGETHER], row[k])
@@ -128,28 +129,38 @@ def closed_paths(
     n_angles = len(gain)
     one = np.float32(step_price)
     two = np.float32(2 * step_price) if max_step > 1 else -_IMPOSSIBLE
-    clear, at = _clearest_angles(gain), np.empty(TOGETHER, np.int64)
+    clear, at, size = _clearest_angles(gain), np.empty(TOGETHER, np.int64), gain.shape[1]
     # First pass: half a turn, which fixes the radius at the clear direction. Each image joins in at its own angle.
+    # Loops instead of slices here and below: numba takes seconds to compile these.
     quarter = n_angles // 4
-    first = (clear - quarter) % n_angles
-    for angle in range(first.min(), first.max() + 2 * quarter):
+    first, earliest, latest = np.empty(TOGETHER, np.int64), n_angles, 0
+    for lane in range(TOGETHER):
+        first[lane] = (clear[lane] - quarter) % n_angles
+        earliest, latest = min(earliest, first[lane]), max(latest, first[lane])
+    for angle in range(earliest, latest + 2 * quarter):
         for lane in range(TOGETHER):
             if first[lane] == angle:
-                best[angle, _PAD + lane : -_PAD : TOGETHER] = gain[angle, lane::TOGETHER]
+                for k in range(lane, size, TOGETHER):
+                    best[angle, _PAD + k] = gain[angle, k]
         _advance(gain, angle, one, two, best)
     # The best half-turn path is traced back to its middle, the clear direction: evidence on both sides of it decides.
     for lane in range(TOGETHER):
-        end = first[lane] + 2 * quarter
-        at[lane] = np.argmax(best[end, _PAD + lane : -_PAD : TOGETHER])
+        sums, at[lane] = best[first[lane] + 2 * quarter], 0
+        for k in range(lane, size, TOGETHER):
+            at[lane] = k // TOGETHER if sums[_PAD + k] > sums[_PAD + at[lane] * TOGETHER + lane] else at[lane]
     for back in range(quarter):
         for lane in range(TOGETHER):
             at[lane] = _step_back(best[first[lane] + 2 * quarter - back - 1], at[lane], lane, one, two)
     # Second pass: one full turn. Only that radius may be left; the path must also return to it, hence the trace back
     # from there.
-    for angle in range(clear.min(), clear.max() + n_angles):
+    earliest, latest = n_angles, 0
+    for lane in range(TOGETHER):
+        earliest, latest = min(earliest, clear[lane]), max(latest, clear[lane])
+    for angle in range(earliest, latest + n_angles):
         for lane in range(TOGETHER):
             if clear[lane] == angle:
-                best[angle, _PAD + lane : -_PAD : TOGETHER] = _IMPOSSIBLE
+                for k in range(lane, size, TOGETHER):
+                    best[angle, _PAD + k] = _IMPOSSIBLE
                 best[angle, _PAD + at[lane] * TOGETHER + lane] = 0.0
         _advance(gain, angle, one, two, best)
     for back in range(n_angles):

@@ -7,6 +7,7 @@ inside.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -27,9 +28,8 @@ __all__ = ["N_ANGLES", "ContourSettings", "outline_seeds"]
 #: Number of directions of a nuclear contour.
 N_ANGLES = 32
 
-#: Side of a block of seeds, px. What lies around them is laid out apart and stays in the processor's cache for both
-#: searches, where the planes of a tile do not.
-_BLOCK_PX = 256
+#: Side of a block of seeds that are searched together, px.
+_BLOCK_PX = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,20 @@ class _Search(NamedTuple):
     step_price: float
 
 
+class _LaidOut(NamedTuple):
+    """What lies around a block of seeds, laid out apart: it stays in the processor's cache, where planes do not."""
+
+    #: Of contours and of lying inside, float32 (H, W, 2).
+    evidence: NDArray[np.float32]
+    #: Haematoxylin and all DAB, float32 (H, W, 2).
+    stains: NDArray[np.float32]
+    ridge: Plane
+    #: Corner of the box and last pixel of the tile, x, y, pixels of the tile.
+    corner: NDArray[np.float64]
+    last: NDArray[np.float64]
+    um_px: float
+
+
 class _Found(NamedTuple):
     """Contour of each seed after one search: whether there is one, and the columns of `Candidates`."""
 
@@ -141,7 +155,8 @@ def _fill_valleys(
     lowest and the highest evidence before each radius; `valleys` begins with a 0 for each seed.
     """
     lowest, highest = extremes
-    lowest[:TOGETHER] = highest[:TOGETHER] = profile[:TOGETHER]
+    for lane in range(TOGETHER):
+        lowest[lane] = highest[lane] = profile[lane]
     outwards = profile[pad * TOGETHER :]
     for k in range(len(valleys) - TOGETHER):
         here, low, high = outwards[k], min(lowest[k], outwards[k]), highest[k]
@@ -164,12 +179,15 @@ def _trace(
     n, size = len(centres), len(radii)
     found, edge = np.empty((n, n_angles), np.float32), np.empty((n, n_angles), np.float32)
     within, step = np.empty((n, 2), np.float32), radii[TOGETHER] - radii[0]
-    distances = (radii[0] + (np.arange(size // TOGETHER + 2 * pad) - pad) * step).astype(np.float32)
+    distances = np.empty(size // TOGETHER + 2 * pad, np.float32)
+    for k in range(len(distances)):
+        distances[k] = radii[0] + (k - pad) * step
     offsets, samples = ray_offsets(distances, n_angles), n_angles * len(distances)
     index, u, v = np.empty(samples, np.int32), np.empty(samples, np.float32), np.empty(samples, np.float32)
     # Work space of the seeds side by side; lanes without a seed of their own are searched, too.
     profile = np.zeros((n_angles, len(distances) * TOGETHER), np.float32)
-    inside, gain = np.zeros_like(profile), np.empty((n_angles, size), np.float32)
+    inside = np.zeros((n_angles, len(distances) * TOGETHER), np.float32)
+    gain = np.empty((n_angles, size), np.float32)
     inward, valleys = (
         np.zeros((n_angles, size + TOGETHER), np.float32),
         np.zeros((n_angles, size + TOGETHER), np.float32),
@@ -204,117 +222,86 @@ def _trace(
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _recentred(
-    start: NDArray[np.float64],
-    radii: NDArray[np.float32],
-    edge: NDArray[np.float32],
-    least_edge: float,
-    shape: tuple[int, int],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which first contours have an edge, and the centroids of these."""
-    n, moved = len(start), start + centroid_offsets(radii)
-    hopeful, centres = np.zeros(n, np.bool_), np.empty((n, 2), np.float64)
-    for k in range(n):
-        hopeful[k] = edge[k].mean() >= np.float32(least_edge)
-        # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same
-        # centre.
-        x, y = np.rint(moved[k, 0] * 16) / 16, np.rint(moved[k, 1] * 16) / 16
-        centres[k, 0], centres[k, 1] = min(max(x, 0), shape[1] - 1), min(max(y, 0), shape[0] - 1)
-    return hopeful, centres[hopeful]
-
-
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _lay_out(
+def _fill_pairs(
     planes: tuple[Plane, Plane, Plane, Plane, Plane],
-    box: tuple[int, int, int, int],
+    corner: tuple[int, int],
     limits: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the evidence of contours and of lying inside, the stains, both in pairs, and the ridges of a box.
+    evidence: NDArray[np.float32],
+    stains: NDArray[np.float32],
+) -> None:
+    """Fill the evidence of contours and of lying inside, and the stains, each (H, W, 2), of a box of the planes.
 
-    A membrane in a nucleus means that a contour joins two nuclei. `limits` are the cap of the evidence, the weight of a
-    ridge that is crossed, and its noise.
+    A membrane in a nucleus means that a contour joins two nuclei. `limits` are the cap of the evidence, the weight of
+    a ridge that is crossed, and its noise.
     """
     nuclear, contrast, ridges, hematoxylin, dab = planes
-    left, top, width, height = box
-    evidence, stains = np.empty((height, width, 2), np.float32), np.empty((height, width, 2), np.float32)
     cap, weight, noise = limits[0], limits[1], limits[2]
-    for y in range(height):
-        row = slice(left, left + width)
-        one, two, ridge = nuclear[top + y, row], contrast[top + y, row], ridges[top + y, row]
-        h, d, here, stain = hematoxylin[top + y, row], dab[top + y, row], evidence[y], stains[y]
-        for x in range(width):
+    row = slice(corner[0], corner[0] + evidence.shape[1])
+    for k in range(len(evidence)):
+        y, here, stain = corner[1] + k, evidence[k], stains[k]
+        one, two, ridge, h, d = (
+            nuclear[y, row],
+            contrast[y, row],
+            ridges[y, row],
+            hematoxylin[y, row],
+            dab[y, row],
+        )
+        for x in range(len(here)):
             here[x, 0], stain[x, 0], stain[x, 1] = one[x], h[x], d[x]
             # Capped on both sides: neither a dark clump nor a strong DAB ring may decide alone.
             limited = min(max(two[x], -cap), cap)
             here[x, 1] = limited - weight * max(ridge[x] - noise, np.float32(0))
-    return evidence, stains, ridges[top : top + height, left : left + width].copy()
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
+def _lay_out(
+    planes: Planes,
+    places: NDArray[np.float64],
+    margin: int,
+    limits: NDArray[np.float32],
+    room: NDArray[np.float32],
+) -> _LaidOut:
+    """Lay out what lies up to `margin` pixels around some places; `limits` are those of `_fill_pairs`.
+
+    `room` (3, values) is for all three, the same for all blocks: touching new memory takes longer than filling it.
+    """
+    height, width = planes.nuclear.shape
+    left, top = (max(int(v) - margin, 0) for v in places.min(0))
+    right, bottom = (min(int(v) + margin, n) for v, n in zip(places.max(0), (width, height), strict=True))
+    shape = bottom - top, right - left, 2
+    evidence, stains = (part[: math.prod(shape)].reshape(shape) for part in room[:2])
+    p = planes
+    parts = (p.nuclear, p.nuclear_contrast, p.ridge, p.hematoxylin, p.all_dab)
+    _fill_pairs(parts, (left, top), limits, evidence, stains)
+    ridge = room[2, : shape[0] * shape[1]].reshape(shape[:2])
+    ridge[:] = p.ridge[top:bottom, left:right]
+    corner, last = np.array([left, top], np.float64), np.array([width - 1, height - 1], np.float64)
+    return _LaidOut(evidence, stains, ridge, corner, last, p.um_px)
+
+
 def _outline(
-    laid_out: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    corner: NDArray[np.float64],
-    shape: tuple[int, int],
+    laid_out: _LaidOut,
     start: NDArray[np.float64],
-    seeds: NDArray[np.int64],
+    rows: NDArray[np.int64],
     search: _Search,
-    least_edge: float,
-    um_px: float,
+    least_edge_od: float,
     found: _Found,
 ) -> None:
-    """Outline some seeds of a tile of that shape twice and enter them into `found`; `corner` is that of the box."""
-    pairs, stains, ridge = laid_out
+    """Outline the seeds `rows` of those at `start` twice, and enter their contours into `found`."""
     # A first pass with half the directions is enough to find the centre, and to discard seeds without any edge.
-    radii, edge, _ = _trace(pairs, start[seeds] - corner, search, N_ANGLES // 2)
+    radii, edge, _ = _trace(laid_out.evidence, start[rows] - laid_out.corner, search, N_ANGLES // 2)
     # Half the final limit, since the seed may still be off centre.
-    hopeful, centres = _recentred(start[seeds], radii, edge, least_edge / 2, shape)
-    here = centres - corner
-    radii, edge, within = _trace(pairs, here, search, N_ANGLES)
-    read = read_stains(stains, ridge, here, radii, um_px)
-    rows = seeds[hopeful]
-    for k in range(len(rows)):
-        row = rows[k]
-        found.exists[row], found.centre[row], found.radii[row] = True, centres[k], radii[k]
-        found.edge[row], found.within[row], found.stains[row] = edge[k], within[k], read[k]
-
-
-@nb.njit(cache=True, nogil=True, fastmath=FAST_MATH)
-def _outline_blocks(
-    planes: tuple[Plane, Plane, Plane, Plane, Plane],
-    start: NDArray[np.float64],
-    blocks: tuple[NDArray[np.int64], NDArray[np.int64]],
-    searches: tuple[_Search, _Search],
-    limits: NDArray[np.float32],
-    least_edge: float,
-    small_radius_um: float,
-    um_px: float,
-    found: tuple[_Found, _Found],
-) -> None:
-    """Outline all seeds, block by block; `blocks` are the seeds in their order and the first of each block."""
-    order, first = blocks
-    shape = planes[0].shape
-    # Seeds move by at most two thirds of the largest radius, and stains are read beside the contour.
-    margin = int(searches[0].radii[-1] * 5 / 3 + 5 / um_px) + searches[0].pad + 3
-    for block in range(len(first) - 1):
-        seeds = order[first[block] : first[block + 1]]
-        if len(seeds) == 0:
-            continue
-        x, y = start[seeds, 0], start[seeds, 1]
-        left, top = max(int(x.min()) - margin, 0), max(int(y.min()) - margin, 0)
-        width = min(int(x.max()) + margin, shape[1]) - left
-        height = min(int(y.max()) + margin, shape[0]) - top
-        laid_out, corner = (
-            _lay_out(planes, (left, top, width, height), limits),
-            np.array([left, top], np.float64),
-        )
-        wide, small = searches
-        _outline(laid_out, corner, shape, start, seeds, wide, least_edge, um_px, found[0])
-        large = np.zeros(len(seeds), np.bool_)
-        for k in range(len(seeds)):
-            # For smaller contours the small search would only find the same again.
-            largest = found[0].radii[seeds[k]].max() * np.float32(um_px)
-            large[k] = found[0].exists[seeds[k]] and largest > np.float32(small_radius_um)
-        _outline(laid_out, corner, shape, start, seeds[large], small, least_edge, um_px, found[1])
+    hopeful = edge.mean(1) >= least_edge_od / 2
+    rows, radii = rows[hopeful], radii[hopeful]
+    # Sixteenths of a pixel are exact in floating point wherever the tile begins, so every tile gets the same centre.
+    moved = np.round((start[rows] + centroid_offsets(radii)) * 16) / 16
+    centres = np.clip(moved, 0, laid_out.last)
+    here = centres - laid_out.corner
+    found.exists[rows], found.centre[rows] = True, centres
+    found.radii[rows], found.edge[rows], found.within[rows] = _trace(
+        laid_out.evidence, here, search, N_ANGLES
+    )
+    stains, ridge = laid_out.stains, laid_out.ridge
+    found.stains[rows] = read_stains(stains, ridge, here, found.radii[rows], laid_out.um_px)
 
 
 def _search(s: ContourSettings, um_px: float, max_radius_um: float) -> _Search:
@@ -372,16 +359,21 @@ def outline_seeds(
     s = settings or ContourSettings()
     start, um_px, n = seeds.astype(np.float64), planes.um_px, len(seeds)
     found = _nothing_found(n), _nothing_found(n)
-    if n:
-        _outline_blocks(
-            (planes.nuclear, planes.nuclear_contrast, planes.ridge, planes.hematoxylin, planes.all_dab),
-            start,
-            sort_into_bins(start, _BLOCK_PX)[:2],
-            (_search(s, um_px, s.max_radius_um), _search(s, um_px, s.small_radius_um)),
-            np.array([s.region_limit_od, s.crossing_weight, s.ridge_noise_od], np.float32),
-            s.min_edge_od,
-            s.small_radius_um,
-            um_px,
-            found,
-        )
+    wide, small = (_search(s, um_px, largest) for largest in (s.max_radius_um, s.small_radius_um))
+    limits = np.array([s.region_limit_od, s.crossing_weight, s.ridge_noise_od], np.float32)
+    # Seeds move by at most two thirds of the largest radius, and stains are read beside the contour.
+    margin = int(wide.radii[-1] * 5 / 3 + 5 / um_px) + wide.pad + 3
+    if n == 0:
+        return join_candidates([_candidates(one, um_px) for one in found])
+    room = np.empty((3, 2 * (_BLOCK_PX + 2 * margin + 1) ** 2), np.float32)
+    order, first, _ = sort_into_bins(start, _BLOCK_PX)
+    for rows in np.split(order, first[1:-1]):
+        if len(rows) == 0:
+            continue
+        laid_out = _lay_out(planes, start[rows], margin, limits, room)
+        _outline(laid_out, start, rows, wide, s.min_edge_od, found[0])
+        # For smaller contours the small search would only find the same again.
+        there = rows[found[0].exists[rows]]
+        large = there[found[0].radii[there].max(1) * um_px > s.small_radius_um]
+        _outline(laid_out, start, large, small, s.min_edge_od, found[1])
     return join_candidates([_candidates(one, um_px) for one in found])
