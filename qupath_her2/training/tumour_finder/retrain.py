@@ -60,7 +60,7 @@ class RetrainSettings:
     folds: Annotated[int, Range(2, 100)] = 10
     most_cells: Annotated[int, Range(1, 1_000_000)] = 300
     replay: Annotated[float, Range(0, 1000)] = 3.0
-    fields: Annotated[int, Range(1, 10_000)] = 24
+    fields: Annotated[int, Range(1, 10_000)] = 72
     judged_fields: Annotated[int, Range(1, 10_000)] = 16
     max_auc_loss: Annotated[float, Range(0, 1)] = 0.01
     max_loss_rise: Annotated[float, Range(0, 10)] = 0.03
