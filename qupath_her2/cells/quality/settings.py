@@ -54,7 +54,7 @@ class QualitySettings:
     doubtful_margin, min_paler_share
         Up to this margin above the limit, this share of the stained cells must also have a cytoplasm clearly paler than
         the membrane, in proportion less in soft pictures. Sharp membrane stains have 0.54 or more (quarters of the real
-        pictures and windows of two cores 0.50 to 1.00), soft ones 0.37; drawn cytoplasms 0.17 to 0.38, three real ones
+        pictures and windows of two cores 0.50 or more), soft ones 0.37; drawn cytoplasms 0.17 to 0.38, three real ones
         with a limit in question 0.27 to 0.39, faint pictures 0.09 to 0.36.
     faint_od
         Median membrane DAB below which a stain without lines is called a background, OD: two real pictures 0.14 and
