@@ -47,6 +47,21 @@ def choose_qupath() -> None:
         os.environ["QUPATH_HER2_TEST_QUPATHS"] = (usual or versions)[-1]
 
 
+def drop_stale_kernels(package: Path) -> int:
+    """Delete compiled kernels that are older than any source; return how many.
+
+    Numba compares a kernel with the file that defines it, not with the files of what it calls: after a pull it may go
+    on with code that is gone.
+    """
+    kernels = [*package.rglob("*.nbi"), *package.rglob("*.nbc")]
+    changed = max(path.stat().st_mtime for path in package.rglob("*.py"))
+    if not any(path.stat().st_mtime < changed for path in kernels):
+        return 0
+    for path in kernels:
+        path.unlink()
+    return len(kernels)
+
+
 def optional_parts(is_rest: bool) -> list[str]:
     """One line for each part that not every machine has."""
     tested = [q.version for q in qupaths_to_test()]
@@ -100,6 +115,11 @@ def main(arguments: list[str]) -> int:
     known, arguments = parser.parse_known_args(arguments)
     is_rest = known.rest
     choose_qupath()
+    if n_dropped := drop_stale_kernels(ROOT / "qupath_her2"):
+        print(
+            f"Kernels     {n_dropped} compiled before the last change of the source: compiled again",
+            flush=True,
+        )
     for line in optional_parts(is_rest):
         print(line, flush=True)
     python = sys.executable
