@@ -20,7 +20,7 @@ __all__ = ["SECONDS_PER_MM2", "SECONDS_PER_SLIDE", "expected_work"]
 #: that is scored (a drawn slide of 105 mm², 7,400 cells per mm²); one thread. A batch that has begun goes by its own
 #: slides.
 SECONDS_PER_SLIDE = 0.4
-SECONDS_PER_MM2 = 1.65
+SECONDS_PER_MM2 = 1.2
 
 _UM2_PER_MM2 = 1e6
 
