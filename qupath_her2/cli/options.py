@@ -320,11 +320,11 @@ _MAX_WORKERS = 256
 
 def _worker_count(text: str | int) -> int:
     """Return the number of workers that a user named; ``auto`` asks the machine."""
-    from qupath_her2.batch.machine import automatic_workers
-
     # click passes the default through here too.
     text = str(text)
     if text == "auto":
+        from qupath_her2.batch.machine import automatic_workers
+
         return automatic_workers()
     if not text.isdecimal() or not 1 <= int(text) <= _MAX_WORKERS:
         raise typer.BadParameter(f"{text!r} is neither 'auto' nor a number from 1 to {_MAX_WORKERS}.")

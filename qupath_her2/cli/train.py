@@ -98,7 +98,7 @@ def train(
     from qupath_her2.runs.plan import exchange_folder, find_settings
     from qupath_her2.training.types import TrainJob
 
-    if (code := _without_patches({n: value for n, value in locals().items() if n in _FLAGS})) is not None:
+    if (code := _without_patches({n: value for n, value in locals().items() if n in _DEFAULTS})) is not None:
         return code
     _check_cutting(locals(), patches)
     name = None if name is None else checked_name(name)
@@ -175,8 +175,7 @@ def _train_classifiers(job: TrainJob, folds: int | None, progress: o.ProgressKin
 
 #: Flags that say how patches are cut.
 _CUTTING = ("size", "um_px", "whole_tissue", "drop", "task", "label_column", "skip_class", "split", "shares")
-#: All flags of `train`, as its function has them.
-_FLAGS = frozenset(inspect.signature(train).parameters)
+#: All flags of `train`, as its function has them, and what they are if not given.
 _DEFAULTS = {name: one.default for name, one in inspect.signature(train).parameters.items()}
 
 

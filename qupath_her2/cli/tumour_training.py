@@ -98,8 +98,9 @@ def _check_flags(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
 
 def _finder_of(weights: str, her2: Path) -> TumourFinder | None:
     """Return the finder that is gone on from; None for that of the package."""
-    from qupath_her2.cells.tumour.finder_file import finder_path, read_finder
+    from qupath_her2.cells.tumour.finder_file import read_finder
     from qupath_her2.errors import SettingsError
+    from qupath_her2.runs.finder_choice import find_finder
 
     if weights in ("pretrained", "shipped"):
         return None
@@ -108,8 +109,13 @@ def _finder_of(weights: str, her2: Path) -> TumourFinder | None:
             f"--recipe {TUMOUR_FINDER} goes on from what a finder knows, and --weights random knows nothing. Leave it "
             "out."
         )
-    named = finder_path(her2, weights) if Path(weights).name == weights else Path(weights)
-    return read_finder(named if named.is_file() else Path(weights))
+    return read_finder(find_finder(weights, [her2]) or Path(weights))
+
+
+def _trees_of(base: TumourFinder | None) -> Mapping[str, Trees]:
+    from qupath_her2.cells.tumour.finder import shipped_finder
+
+    return shipped_finder() if base is None else base.trees
 
 
 def _teller(progress: ProgressKind) -> Callable[[str], None]:
@@ -129,7 +135,6 @@ def _train(
     current: TumourFinder | None,
     tell: Callable[[str], None],
 ) -> tuple[Retrained, list[KnownCells]]:
-    from qupath_her2.cells.tumour.finder import shipped_finder
     from qupath_her2.errors import TrainingError
     from qupath_her2.project.exchange.images import PROPOSALS
     from qupath_her2.runs.methods.proposals import ProposalsMethod
@@ -152,7 +157,7 @@ def _train(
     jobs = plan_jobs(flags["folder"], options, settings, listen=tell).jobs
     cases = {_case(job) for job in jobs if job.image in said.reviewed}
     _check_new(base, cases)
-    trees = shipped_finder() if base is None else base.trees
+    trees = _trees_of(base)
     pair = (trees, trees if current is None else current.trees)
     cells = _cells_of([job for job in jobs if _case(job) in cases], said, pair, tell)
     others = [job for job in jobs if _case(job) not in cases]
@@ -172,7 +177,7 @@ def _check_new(base: TumourFinder | None, cases: set[str]) -> None:
     """Refuse to judge a finder by cases that the one it goes on from has learned from."""
     from qupath_her2.errors import TrainingError
 
-    known = sorted(cases & set(() if base is None else base.origin.get("cases", ())))
+    known = sorted(cases & _earlier(base))
     if base is not None and known:
         raise TrainingError(
             f"Finder {base.name} has learned from {len(known)} of these cases already ({', '.join(known[:5])}), which "
@@ -243,15 +248,14 @@ def _finder(
     name: str, trained: Retrained, cells: Sequence[KnownCells], said: Said, base: TumourFinder | None
 ) -> TumourFinder:
     import qupath_her2
-    from qupath_her2.cells.tumour.finder import shipped_finder
     from qupath_her2.cells.tumour.finder_file import TumourFinder, trees_digest
 
     inputs = hashlib.sha256()
     for one in cells:
         inputs.update(one.case.encode() + one.rows.tobytes() + one.label.tobytes() + one.learns.tobytes())
-    start = shipped_finder() if base is None else base.trees
+    goes_on_from = {"name": "package" if base is None else base.name, "digest": trees_digest(_trees_of(base))}
     origin = {
-        "goes_on_from": {"name": "package" if base is None else base.name, "digest": trees_digest(start)},
+        "goes_on_from": goes_on_from,
         "rounds": dict(said.rounds),
         "reviewers": dict(said.reviewers),
         "cases": sorted({one.case for one in cells if len(one)} | _earlier(base)),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OF_PACKAGE",
+    "find_finder",
     "finder_digest",
     "finder_note",
     "finder_trees",
@@ -36,6 +37,13 @@ def with_finder_file(settings: Settings, there: Path) -> Settings:
     """Return settings whose finder, if it is a file, is named from the root, not from the folder of ``her2.toml``."""
     path = there / settings.find_tumour.finder
     return _with(settings, path) if path.is_file() else settings
+
+
+def find_finder(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a finder that is named, in the first of these exchange folders that has it, or by its path."""
+    # A path as a name would leave the folder.
+    named = [finder_path(her2, name) for her2 in folders] if Path(name).name == name else []
+    return next((one for one in (*named, Path(name)) if one.is_file()), None)
 
 
 def with_chosen_finder(settings: Settings, folders: Sequence[Path]) -> Settings:
@@ -61,9 +69,7 @@ def with_chosen_finder(settings: Settings, folders: Sequence[Path]) -> Settings:
     name = settings.find_tumour.finder
     if name == OF_PACKAGE:
         return settings
-    # A path as a name would leave the folder.
-    named = [finder_path(her2, name) for her2 in folders] if Path(name).name == name else []
-    path = next((one.absolute() for one in (*named, Path(name)) if one.is_file()), None)
+    path = find_finder(name, folders)
     if path is None:
         there = sorted(
             {one.stem for her2 in folders for one in finder_path(her2, "any").parent.glob("*.npz")}
@@ -75,7 +81,7 @@ def with_chosen_finder(settings: Settings, folders: Sequence[Path]) -> Settings:
             f"There is no tumour finder '{name}' (setting find_tumour.finder), neither by name nor as a file. {known}"
         )
     read_finder(path)
-    return _with(settings, path)
+    return _with(settings, path.absolute())
 
 
 def _with(settings: Settings, path: Path) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from qupath_her2.errors import SettingsError
 from qupath_her2.project.exchange.images import exchange_root
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qupath_her2.runs.probe import Probe
     from qupath_her2.slides.stains.vectors import StainVectors
 
-__all__ = ["Prober", "planned_stains", "with_known_type"]
+__all__ = ["Prober", "known_stains", "planned_stains", "with_known_type"]
 
 #: Looks at images, given settings and whether tissue is scored where no tumour is drawn; {image: what was found}.
 Prober: TypeAlias = "Callable[[Sequence[SlideRef], Settings, bool], Mapping[str, Probe]]"
@@ -77,8 +77,11 @@ def planned_stains(
     whole_tissue = options.whole_tissue or options.searches_tumour(settings) or options.region is not None
     whole_tissue = whole_tissue or (card is not None and card.task == "tumour")
     probes = {} if probe is None else probe(_as_scored(everything(), options), settings, whole_tissue)
-    known = {ref.id: _known_stains(ref, settings) for ref in refs} if method.is_ihc_only else {}
-    known = {image: stains for image, stains in known.items() if stains is not None}
+    known = {
+        ref.id: stains
+        for ref in (refs if method.is_ihc_only else ())
+        if (stains := known_stains(ref, settings)) is not None
+    }
     if options.region is not None and method.pools_stains:
         known |= _kept_for_field([ref for ref in refs if ref.id not in known], out, options, settings)
     if not method.pools_stains or len(known) == len(refs):
@@ -115,7 +118,7 @@ def _kept_for_field(
     return found
 
 
-def _known_stains(ref: SlideRef, settings: Settings) -> Any:
+def known_stains(ref: SlideRef, settings: Settings) -> StainVectors | None:
     """Return the vectors set in QuPath for this very image, else those of the settings, else None."""
     # A refused image is never measured; any vectors keep it from triggering an estimate.
     if ref.refusal is not None:

@@ -23,6 +23,7 @@ from qupath_her2.project.exchange.locks import lock_image
 from qupath_her2.project.exchange.writing import output_errors
 from qupath_her2.records import ImageResult
 from qupath_her2.runs.inputs import gather_inputs
+from qupath_her2.runs.planned_stains import known_stains
 from qupath_her2.runs.profile_choice import BUILT_IN, profile_chooser
 from qupath_her2.runs.score_image import finished_result, measure_image
 from qupath_her2.runs.stain_groups import kept_stains
@@ -32,7 +33,6 @@ from qupath_her2.server.field_limits import MOST_AREA_PX2, too_large
 from qupath_her2.server.slide_job import SlideJob, plan_slide
 from qupath_her2.server.slide_look import failure_in_known_names
 from qupath_her2.slides.readers.view import open_image
-from qupath_her2.slides.stains.qupath_stains import chosen_stains
 from qupath_her2.slides.tissue import find_tissue
 from qupath_her2.synthetic.example_project import write_field
 
@@ -213,7 +213,7 @@ def _warm_slide(job: FieldJob) -> _WarmSlide:
 def _with_group_stains(job: FieldJob, planned: ScoreJob, slide: Slide) -> ScoreJob:
     """Return the plan of a project's image with the vectors of its stain group, where none were set for it."""
     ref, settings = planned.ref, planned.settings
-    if job.her2 is None or settings.stain_vectors is not None or chosen_stains(ref.stains) is not None:
+    if job.her2 is None or known_stains(ref, settings) is not None:
         return planned
     kept = kept_stains(ref, slide, job.her2, settings)
     return planned if kept is None else replace(planned, stains=kept)
